@@ -11,8 +11,8 @@ from random import Random
 
 from tests.fuzz.mutate import Form, Mutate, json_value, lines
 
+# Bytes that are unpacked in order to change them.
 _SIZE = 4 * 2**20
-"""Bytes that are unpacked in order to change them."""
 
 
 def zipped(inner: Form) -> Form:
@@ -146,8 +146,8 @@ def _packed(data: bytes, pack: str) -> bytes:
     return zstandard.compress(data, 1) if pack == "zstd" else data
 
 
+# Place and size: name, mode, owner, size, time, type, link, magic, prefix, "is extended" of a sparse file.
 _FIELDS = ((0, 100), (100, 8), (108, 8), (124, 12), (136, 12), (156, 1), (157, 100), (257, 8), (345, 155), (482, 1))
-"""Place and size: name, mode, owner, size, time, type, link, magic, prefix, "is extended" of a sparse file."""
 _NUMBERS = (b"0", b"7", b"777", b"1000", b"77777777777", b"-1", b"9", b"\x80\0\0\0\0\0\0\0\0\0\2\0", b"\xff" * 12)
 _NAMES = (
     *(b"", b".", b"..", b"/", b"../a", b"a/../../b", b"a//b/./c", b".wh.a", b"a/.wh..wh..opq", b".wh..", b"a/.wh."),

@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.fuzz.target import Target
 
+# A file's path and the number of a line, from 1.
 Lines = set[tuple[str, int]]
-"""A file's path and the number of a line, from 1."""
 
 
 def lines(target: Target) -> Lines:

@@ -11,8 +11,8 @@ from tests.fuzz.mutate import Form, Mutate, plain
 
 from dockgate.shared.errors import DockgateError
 
+# For files of a moment, many thousands of them; None for the usual place.
 MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
-"""For files of a moment, many thousands of them; None for the usual place."""
 
 
 def advised(error: DockgateError) -> None:

@@ -17,8 +17,8 @@ from dockgate.vulnerabilities import feeds
 ALL = targets.load()
 PARTS = {f"{target.name}: {part.name}": part for target in ALL.values() for part in target.parts}
 every = pytest.mark.parametrize("target", ALL.values(), ids=list(ALL))
+# For the changed inputs of one target.
 SECONDS = 0.25
-"""for the changed inputs of one target"""
 
 
 def test_every_ecosystem_and_feed_is_fuzzed() -> None:

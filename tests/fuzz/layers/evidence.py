@@ -91,6 +91,7 @@ DEBIAN: Layer = {
     "pack": "none",
 }
 
+# An image without a distribution.
 SCRATCH: Layer = {
     "items": [
         {"name": "bin", "type": "2", "link": "usr/bin"},
@@ -102,6 +103,5 @@ SCRATCH: Layer = {
     ],
     "pack": "none",
 }
-"""an image without a distribution"""
 
 BASES = {"debian": DEBIAN, "scratch": SCRATCH}

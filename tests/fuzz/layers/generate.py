@@ -10,8 +10,8 @@ from typing import Any
 from tests.fuzz.layers import evidence, odd_stacks, oddities
 from tests.fuzz.layers.recipe import Item, Layer
 
+# `base` names the honest base (`evidence.BASES`), `layers` are those above it, lowest first; see also `images.py`.
 Case = dict[str, Any]
-"""`base` names the honest base (`evidence.BASES`), `layers` are those above it, lowest first; see also `images.py`."""
 
 STYLES = ("gnu", "ustar", "pax", "python")
 _MAGIC = {"gnu": "ustar  \0"}

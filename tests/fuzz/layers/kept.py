@@ -29,8 +29,8 @@ _BASES = {
 }
 _REFUSED = "refused: "
 _LINK = "-> "
+# Where the program unpacks, another folder each time.
 _FOLDER = re.compile(r"/unpack/[\w-]+(/[pc]\b)?")
-"""where the program unpacks, another folder each time"""
 
 
 def read(path: Path) -> tuple[Case, str]:

@@ -6,8 +6,8 @@ from random import Random
 from tests.fuzz.layers import evidence
 from tests.fuzz.layers.recipe import Item, Layer
 
+# What the bases have, as folders or links to folders.
 _FOLDERS = ("app/node_modules", "app/data", "srv", "app/node_modules/base", "lib", "bin")
-"""what the bases have, as folders or links to folders"""
 
 
 def apply(layers: list[Layer], chance: Random) -> None:

@@ -20,8 +20,8 @@ from dockgate.shared.errors import ImageError, UnreadableError
 
 ECOSYSTEMS = load()
 
+# Ecosystem, name, version and path of a package.
 Evidence = tuple[str, str, str, str]
-"""ecosystem, name, version and path of a package"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from tests.fuzz.layers.runtimes import IMAGE, KEPT_IMAGE, Runtimes, Tree
 
 BASES = {name: layer_bytes(layer) for name, layer in evidence.BASES.items()}
 HONEST = "The layer cannot be read"
+# One of so many unread cases is unpacked all the same.
 _SAMPLE = 16
-"""One of so many unread cases is unpacked all the same."""
 
 
 @dataclass(slots=True)

@@ -29,12 +29,12 @@ _ROOT = Path(__file__).parent.parent.parent.parent
 _FOLDER = _ROOT / "build" / "layers"
 _MODES = {"layers": OVERLAY, "in-place": IN_PLACE, "store": STORE, "images": IMAGE}
 _CHUNK = {OVERLAY: 500, IN_PLACE: 50, STORE: 50, IMAGE: 25}
+# Finds that are written down.
 _FINDS = 200
-"""finds that are written down"""
+# Finds of one chunk that are made smaller: where all fail, that takes long and shows nothing more.
 _SHRUNK = 3
-"""finds of one chunk that are made smaller: where all fail, that takes long and shows nothing more"""
+# Share of the cases that must be read as they stand: a fuzzer whose every case is unread finds nothing.
 _READ = 0.3
-"""share of the cases that must be read as they stand: a fuzzer whose every case is unread finds nothing"""
 
 _player: Player | None = None
 

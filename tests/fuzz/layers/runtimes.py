@@ -9,12 +9,12 @@ from pathlib import Path
 from struct import pack, unpack_from
 from typing import IO, cast
 
+# Modes: see `unpack/layers.go`.
 OVERLAY, IN_PLACE, STORE, IMAGE, KEPT_IMAGE = "o", "i", "s", "w", "k"
-"""Modes: see `unpack/layers.go`."""
 
 
+# Bytes.
 _PIPE = 2**20
-"""bytes"""
 
 
 @dataclass(frozen=True, slots=True)

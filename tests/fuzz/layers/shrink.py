@@ -5,8 +5,8 @@ from copy import deepcopy
 
 from tests.fuzz.layers.generate import Case
 
+# Cases played at most for one find.
 _TRIES = 400
-"""cases played at most for one find"""
 
 
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:

@@ -27,8 +27,8 @@ from dockgate.shared.errors import ImageError, NotFoundError, UnreadableError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+# Those of real layers are minutes away; here a bomb goes off in a moment.
 _BOUNDS = Bounds(inflated=32 * 2**20, ratio=1500, ratio_from=4 * 2**20, headers=100)
-"""Those of real layers are minutes away; here a bomb goes off in a moment."""
 _NARROW = Bounds(inflated=2**20, ratio_from=2**20)
 _SPLIT = b"\n\0\n"
 

@@ -124,7 +124,7 @@ _VERSIONED = {
 def _modules(data: bytes) -> None:
     """The list itself, past the program around it."""
     try:
-        buildinfo._parsed("go1.24.4", data.decode("utf-8", "replace"))
+        buildinfo._parse_info("go1.24.4", data.decode("utf-8", "replace"))
     except UnreadableError:
         return
 

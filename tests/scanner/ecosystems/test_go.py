@@ -389,5 +389,5 @@ def test_a_program_whose_table_of_functions_is_odd_does_not_say_what_it_holds(ch
     ],
 )
 def test_the_package_of_a_function_is_in_its_name(path: str, package: str) -> None:
-    found = package_symbols.packages([b"a.test/b.G", path.encode()])
+    found = package_symbols.packages_of([b"a.test/b.G", path.encode()])
     assert found - {"a.test/b"} == ({package} if package else set()) - {"a.test/b"}

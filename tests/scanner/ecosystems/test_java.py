@@ -271,7 +271,7 @@ def test_a_java_runtime_is_one_program() -> None:
     ],
 )
 def test_artifact_and_version_of_a_name(stem: str, expected: tuple[str, str]) -> None:
-    assert coordinates.parted(stem) == expected
+    assert coordinates.split_stem(stem) == expected
 
 
 def test_a_manifests_long_lines_are_continued() -> None:

@@ -55,6 +55,7 @@ def test_a_package_database_of_another_root_is_named(path: str, root: str) -> No
     assert path not in unread([file(path, "")])
 
 
+# Databases of package managers that are not read, also in the root of an image whose own database is.
 OTHER_MANAGERS = [
     ("opt/lib/opkg/info", "libopenssl.control"),
     ("usr/pkg/pkgdb", "openssl-1.0/+CONTENTS"),
@@ -70,7 +71,6 @@ OTHER_MANAGERS = [
     ("srv/arch/var/lib/pacman/local", "openssl-1.0-1/desc"),
     ("opt/vcpkg/installed/vcpkg/info", "openssl_3.0.1_x64-linux.list"),
 ]
-"""Databases of package managers that are not read, also in the root of an image whose own database is."""
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a document; the larger ones have some hundred thousand.
 FILE_LIMIT = 8 * 1024 * 1024
-"""Bytes of a document; the larger ones have some hundred thousand."""
 
 _ROOT = "opt/bitnami"
 _LIST = f"{_ROOT}/.bitnami_components.json"
@@ -69,11 +69,11 @@ class Bitnami(StandaloneEcosystem):
         parts = rest.split(".") if hyphen else []
         if len(numbers) != 3 or not all(map(is_digits, numbers)) or not all(map(_is_identifier, parts)):
             raise UncomparableError(f"The Bitnami version {version[:80]!r} is no semantic version.")
-        revised = bool(parts) and is_digits(parts[0])
-        if revised:
+        is_revision = bool(parts) and is_digits(parts[0])
+        if is_revision:
             while parts and not parts[-1].strip("0"):
                 parts.pop()
-        key = b"".join(map(number, numbers)) + (b"\x00" if parts and not revised else b"\x01")
+        key = b"".join(map(number, numbers)) + (b"\x00" if parts and not is_revision else b"\x01")
         return key + label_row(parts)
 
 
@@ -85,16 +85,16 @@ def _is_identifier(text: str) -> bool:
 
 
 def _package(name: str, version: str, qualifiers: Any, path: str) -> Package:
-    given = {key: qualifiers[key] for key in ("arch", "distro") if isinstance(qualifiers.get(key), str)}
+    texts = {key: qualifiers[key] for key in ("arch", "distro") if isinstance(qualifiers.get(key), str)}
     return Package(
         name=name,
         version=version,
-        purl=write("bitnami", "", name, version, given),
+        purl=write("bitnami", "", name, version, texts),
         ecosystem="Bitnami",
         source_name=name,
         source_version=version,
         path=path,
-        arch=given.get("arch", ""),
+        arch=texts.get("arch", ""),
     )
 
 
@@ -109,7 +109,7 @@ def _read_document(path: str, content: dict[str, Any]) -> Extract:
         if purls is None:
             unread.append((f"packages/{position}", "it is no SPDX package"))
         for purl in purls or ():
-            package = _named(purl, path)
+            package = _package_of(purl, path)
             if package is None:
                 unread.append((f"packages/{position}", f"its package URL has no name and version: {purl[:200]}"))
             else:
@@ -127,18 +127,18 @@ def _purls(entry: Any) -> list[str] | None:
     references = entry.get("externalRefs", []) if isinstance(entry, dict) else None
     if not isinstance(references, list):
         return None
-    locators = [one.get("referenceLocator") for one in references if isinstance(one, dict)]
-    return [one for one in locators if isinstance(one, str) and one.startswith(_PURL)]
+    locators = [reference.get("referenceLocator") for reference in references if isinstance(reference, dict)]
+    return [reference for reference in locators if isinstance(reference, str) and reference.startswith(_PURL)]
 
 
-def _named(purl: str, path: str) -> Package | None:
+def _package_of(purl: str, path: str) -> Package | None:
     from urllib.parse import unquote
 
-    rest, _, qualifiers = purl.removeprefix(_PURL).partition("#")[0].partition("?")
+    rest, _, query = purl.removeprefix(_PURL).partition("#")[0].partition("?")
     name, _, version = rest.rpartition("@")
-    pairs = (pair.partition("=") for pair in qualifiers.split("&"))
-    given = {key: unquote(value) for key, _, value in pairs}
-    return _package(unquote(name), unquote(version), given, path) if name and version else None
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    qualifiers = {key: unquote(value) for key, _, value in pairs}
+    return _package(unquote(name), unquote(version), qualifiers, path) if name and version else None
 
 
 def _read_list(path: str, content: dict[str, Any]) -> Extract:

@@ -15,8 +15,8 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a record; one with 15,000 files, each with its checksum, has some 5,000,000.
 RECORD_LIMIT = 16 * 1024 * 1024
-"""Bytes of a record; one with 15,000 files, each with its checksum, has some 5,000,000."""
 
 _FOLDER = "conda-meta"
 
@@ -40,12 +40,14 @@ class Conda(StandaloneEcosystem):
         name, version, files = _text(record, "name"), _text(record, "version"), record.get("files", [])
         if not name or not version:
             raise UnreadableError(f"it has no {'version' if name else 'name'}")
-        if not isinstance(files, list) or not all(isinstance(one, str) for one in files):
+        if not isinstance(files, list) or not all(isinstance(file_path, str) for file_path in files):
             raise UnreadableError("its files are no list of paths")
         build, subdir = _text(record, "build") or _text(record, "build_string"), _text(record, "subdir")
-        package = _package(name, version, build, _channel(_text(record, "channel"), subdir), subdir, path)
+        package = _package(name, version, build, _channel_name(_text(record, "channel"), subdir), subdir, path)
         prefix = path.removesuffix(path.rpartition("/")[2]).removesuffix(f"{_FOLDER}/")
-        return Extract((package,), {package.purl: tuple(prefix + one for one in files if _is_owned(one))})
+        return Extract(
+            (package,), {package.purl: tuple(prefix + file_path for file_path in files if _is_owned(file_path))}
+        )
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:conda/NAME@VERSION")
@@ -73,9 +75,9 @@ def _text(record: dict[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _channel(given: str, subdir: str) -> str:
+def _channel_name(channel: str, subdir: str) -> str:
     """The channel's own name, from a name or a URL: what goes before it may be a token of whoever built the image."""
-    return given.rstrip("/").removesuffix(f"/{subdir}").rpartition("/")[2]
+    return channel.rstrip("/").removesuffix(f"/{subdir}").rpartition("/")[2]
 
 
 def _package(name: str, version: str, build: str, channel: str, subdir: str, path: str) -> Package:

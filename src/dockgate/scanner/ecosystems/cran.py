@@ -18,23 +18,23 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a DESCRIPTION; real ones have a few thousand.
 FILE_LIMIT = 1024 * 1024
-"""Bytes of a DESCRIPTION; real ones have a few thousand."""
+# Bytes of a renv.lock; one of renv 1.1, which copies the packages' descriptions, has 2,000 a package.
 LOCK_LIMIT = 8 * 1024 * 1024
-"""Bytes of a renv.lock; one of renv 1.1, which copies the packages' descriptions, has 2,000 a package."""
+# The largest number of a version: R has none beyond (`numeric_version` makes NA of it).
 INT_MAX = 2**31 - 1
-"""The largest number of a version: R has none beyond (`numeric_version` makes NA of it)."""
 
 _FILE = "/DESCRIPTION"
 _LOCK = "renv.lock"
 _FIELDS = ("Package", "Version", "Built", "Priority", "Repository", "git_url")
-_R = frozenset(
+# The packages of R itself (`tools:::.get_standard_package_names()$base`, and its translations).
+_BASE_PACKAGES = frozenset(
     (
         *("base", "compiler", "datasets", "grDevices", "graphics", "grid", "methods", "parallel", "splines", "stats"),
         *("stats4", "tcltk", "tools", "translations", "utils"),
     )
 )
-"""The packages of R itself (`tools:::.get_standard_package_names()$base`, and its translations)."""
 _BIOCONDUCTOR = "https://bioconductor.org"
 _BIOCONDUCTOR_GIT = "https://git.bioconductor.org/"
 
@@ -60,8 +60,8 @@ class Cran(StandaloneEcosystem):
         name, version = fields.get("Package", ""), fields.get("Version", "")
         if not name or not version:
             raise UnreadableError(f"it has no {'Version' if name else 'Package'}")
-        if fields.get("Priority") == "base" and name in _R:
-            return Extract((_r(version, path),)) if name == "base" else Extract()
+        if fields.get("Priority") == "base" and name in _BASE_PACKAGES:
+            return Extract((_r_itself(version, path),)) if name == "base" else Extract()
         repository, git = fields.get("Repository", ""), fields.get("git_url", "")
         bioconductor = repository.startswith("Bioconductor") or git.startswith(_BIOCONDUCTOR_GIT)
         package = _package(name, version, bioconductor, path)
@@ -69,26 +69,28 @@ class Cran(StandaloneEcosystem):
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:cran/NAME@VERSION")
-        given = purl.qualifiers.get("repository_url", "").removeprefix("https://")
-        return _package(purl.name, purl.version, given.startswith("bioconductor.org"), "")
+        repository = purl.qualifiers.get("repository_url", "").removeprefix("https://")
+        return _package(purl.name, purl.version, repository.startswith("bioconductor.org"), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Into the library that has the old version; the newest version is all that repositories have. A lockfile has
         to be locked anew."""
-        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "."))
+        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "."))
         libraries: dict[tuple[str, str], list[str]] = {}
         locked = []
-        for name, one in kept:
-            if one.package.path.endswith(_LOCK):
-                locked.append(f"{name}@{one.version}")
+        for name, upgrade in selected:
+            if upgrade.package.path.endswith(_LOCK):
+                locked.append(f"{name}@{upgrade.version}")
             else:
-                libraries.setdefault((one.package.ecosystem, _library(one.package.path)), []).append(f'"{name}"')
+                libraries.setdefault((upgrade.package.ecosystem, _library(upgrade.package.path)), []).append(
+                    f'"{name}"'
+                )
         lines = [
-            f"Rscript -e {quote_words([_install(kind, ', '.join(dict.fromkeys(names)), library)])}"
+            f"Rscript -e {quote_words([_install_call(kind, ', '.join(dict.fromkeys(names)), library)])}"
             for (kind, library), names in sorted(libraries.items())
         ]
-        told = (f"# Raise {', '.join(locked)}, and lock the packages again.",) if locked else ()
-        return (*lines, *told, *remark)
+        advice = (f"# Raise {', '.join(locked)}, and lock the packages again.",) if locked else ()
+        return (*lines, *advice, *remark)
 
     def key(self, version: str) -> bytes:
         """The order that R's operators have for `package_version`: two numbers or more, parted by dots and dashes
@@ -115,7 +117,7 @@ def _package(name: str, version: str, bioconductor: bool, path: str) -> Package:
     )
 
 
-def _r(version: str, path: str) -> Package:
+def _r_itself(version: str, path: str) -> Package:
     """R itself, which is undetermined where no distribution's package owns it."""
     return Package("R", version, write("generic", "", "R", version), "R", "R", version, path)
 
@@ -166,7 +168,7 @@ def _library(path: str) -> str:
     return f"/{library}" if is_plain(library, "/._-") else ""
 
 
-def _install(ecosystem: str, names: str, library: str) -> str:
+def _install_call(ecosystem: str, names: str, library: str) -> str:
     function = "BiocManager::install" if ecosystem == "Bioconductor" else "install.packages"
     into = f', lib = "{library}"' if library else ""
     return f"{function}(c({names}){into})"

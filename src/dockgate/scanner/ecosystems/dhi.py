@@ -16,8 +16,8 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a document; most have one thousand.
 FILE_LIMIT = 8 * 1024 * 1024
-"""Bytes of a document; most have one thousand."""
 
 _ROOT = "opt/docker/sbom/"
 _PURL = "pkg:dhi/"
@@ -74,7 +74,7 @@ def _package(name: str, version: str, path: str) -> Package:
 def _purls(entry: Any) -> Iterator[str]:
     """The package's URLs of Docker's own type (SPDX 2.3, 7.21)."""
     references = entry.get("externalRefs") if isinstance(entry, dict) else None
-    for one in references if isinstance(references, list) else ():
-        locator = one.get("referenceLocator") if isinstance(one, dict) else None
+    for reference in references if isinstance(references, list) else ():
+        locator = reference.get("referenceLocator") if isinstance(reference, dict) else None
         if isinstance(locator, str) and locator.startswith(_PURL):
             yield locator

@@ -17,12 +17,12 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of an entry; those of a compiler have up to 60,000.
 ENTRY_LIMIT = 4 * 1024 * 1024
-"""Bytes of an entry; those of a compiler have up to 60,000."""
+# Bytes of a lockfile; one with 200 packages has 40,000.
 LOCK_LIMIT = 4 * 1024 * 1024
-"""Bytes of a lockfile; one with 200 packages has 40,000."""
+# Of one number in a version, at most (Cabal-syntax's Distribution/Types/Version.hs).
 DIGITS = 9
-"""of one number in a version, at most (Cabal-syntax's Distribution/Types/Version.hs)"""
 
 _DATABASES = ("package.conf.d", "package.db", "pkgdb")
 _FREEZE = "cabal.project.freeze"
@@ -47,7 +47,7 @@ class Haskell(StandaloneEcosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.endswith((_FREEZE, _STACK)):
             check_size(file, LOCK_LIMIT)
-            locked = _frozen if path.endswith(_FREEZE) else _locked_by_stack
+            locked = _read_freeze_file if path.endswith(_FREEZE) else _read_stack_lock
             return Extract(tuple(dict.fromkeys(locked(path, decode(file.read())))), lock=True)
         if not path.endswith(".conf"):
             return Extract()
@@ -58,7 +58,7 @@ class Haskell(StandaloneEcosystem):
         if not name or not version:
             raise UnreadableError(f"it has no {'version' if name else 'name'}")
         package = _package(name, version, path)
-        owned = _folder(path, fields.get("import-dirs", ""))
+        owned = _own_folder(path, fields.get("import-dirs", ""))
         compiler = (_compiler(version, path),) if name == "ghc" else ()
         return Extract((package, *compiler), {package.purl: (owned,)} if owned else {})
 
@@ -113,9 +113,9 @@ def _fields(file: BinaryIO) -> dict[str, str]:
     return fields
 
 
-def _folder(path: str, told: str) -> str:
+def _own_folder(path: str, import_dirs: str) -> str:
     """The folder of the package's interfaces, "" for none that is its own. `${pkgroot}` is where the database lies."""
-    first = told.split(" ")[0].strip('"')
+    first = import_dirs.split(" ")[0].strip('"')
     if first.startswith("${pkgroot}"):
         first = f"{path.rpartition('/')[0].rpartition('/')[0]}{first.removeprefix('${pkgroot}')}"
     elif not first.startswith("/"):
@@ -131,29 +131,29 @@ def _folder(path: str, told: str) -> str:
     return "" if not parts or "\0" in owned or path.startswith(owned) else owned
 
 
-def _frozen(path: str, content: str) -> Iterator[Package]:
+def _read_freeze_file(path: str, content: str) -> Iterator[Package]:
     """`constraints: any.NAME ==VERSION, …`, with flags between them ("cabal freeze" in Cabal's user guide)."""
-    told = re.findall(r"(?<![\w.-])(?:any\.)?([A-Za-z0-9-]+) ==([0-9.]+)", content)
-    if "constraints:" not in content or len(told) != content.count("=="):
+    pins = re.findall(r"(?<![\w.-])(?:any\.)?([A-Za-z0-9-]+) ==([0-9.]+)", content)
+    if "constraints:" not in content or len(pins) != content.count("=="):
         raise UnreadableError("it is not how cabal writes it")
-    for name, version in told:
+    for name, version in pins:
         yield _package(name, version, path)
 
 
-def _locked_by_stack(path: str, content: str) -> Iterator[Package]:
+def _read_stack_lock(path: str, content: str) -> Iterator[Package]:
     """Those from Hackage, `completed: {hackage: NAME-VERSION@sha256:…}` ("Lock files" in Stack's documentation). The
     packages of the snapshot that it names are not in it."""
     from dockgate.scanner.formats.yaml import documents
 
-    made = documents(content)
-    listed = made[0].get("packages", []) if len(made) == 1 and isinstance(made[0], dict) else None
+    parsed = documents(content)
+    listed = parsed[0].get("packages", []) if len(parsed) == 1 and isinstance(parsed[0], dict) else None
     if not isinstance(listed, list):
         raise UnreadableError("it holds no list of packages")
     for entry in listed:
         completed = entry.get("completed") if isinstance(entry, dict) else None
-        told = completed.get("hackage") if isinstance(completed, dict) else None
-        if isinstance(told, str):
-            name, _, version = told.partition("@")[0].rpartition("-")
+        reference = completed.get("hackage") if isinstance(completed, dict) else None
+        if isinstance(reference, str):
+            name, _, version = reference.partition("@")[0].rpartition("-")
             if not name or not version:
-                raise UnreadableError(f"a package of it has no version: {told[:80]!r}")
+                raise UnreadableError(f"a package of it has no version: {reference[:80]!r}")
             yield _package(name, version, path)

@@ -18,19 +18,19 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a Project.toml; real ones have a few thousand.
 PROJECT_LIMIT = 256 * 1024
-"""Bytes of a Project.toml; real ones have a few thousand."""
+# Bytes of a manifest; one with 300 packages has 60,000.
 MANIFEST_LIMIT = 2 * 1024 * 1024
-"""Bytes of a manifest; one with 300 packages has 60,000."""
+# Characters.
 VERSION_LIMIT = 1024
-"""Characters."""
+# The largest number of a version (Julia's Int).
 INT_MAX = 2**63 - 1
-"""The largest number of a version (Julia's Int)."""
 
 _PROJECTS = ("Project.toml", "JuliaProject.toml")
 _MANIFESTS = ("Manifest.toml", "JuliaManifest.toml")
+# Beginnings of those for one version of Julia, which go before the others (Pkg's user guide, "Different Manifests").
 _VERSIONED = ("Manifest-v", "JuliaManifest-v")
-"""beginnings of those for one version of Julia, which go before the others (Pkg's user guide, "Different Manifests")"""
 
 
 class Julia(StandaloneEcosystem):
@@ -55,7 +55,7 @@ class Julia(StandaloneEcosystem):
         check_size(file, MANIFEST_LIMIT if lock else PROJECT_LIMIT)
         content = document(decode(file.read()))
         if lock:
-            return Extract(tuple(_locked(path, content)), lock=True)
+            return Extract(tuple(_read_manifest(path, content)), lock=True)
         name, version, uuid = (content.get(field, "") for field in ("name", "version", "uuid"))
         if not isinstance(name, str) or not isinstance(version, str) or not name:
             raise UnreadableError("its name or version is no text")
@@ -74,11 +74,11 @@ class Julia(StandaloneEcosystem):
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Into the project that is active; another's has to be named by `--project`."""
-        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "_"))
-        told = ", ".join(f"{name} {one.version}" for name, one in kept)
-        names = ", ".join(f'"{name}"' for name in dict.fromkeys(name for name, _ in kept))
+        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "_"))
+        items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected)
+        names = ", ".join(f'"{name}"' for name in dict.fromkeys(name for name, _ in selected))
         program = quote_words([f"import Pkg; Pkg.update([{names}])"])
-        return ((f"julia -e {program} # {told} or later",) if kept else ()) + remark
+        return ((f"julia -e {program} # {items} or later",) if selected else ()) + remark
 
     def key(self, version: str) -> bytes:
         """The order of Julia's VersionNumber (base/version.jl): Semantic Versioning's, but that minor and patch may be
@@ -129,7 +129,7 @@ def _package(name: str, version: str, uuid: str, path: str) -> Package:
     )
 
 
-def _locked(path: str, content: dict[str, Any]) -> Iterator[Package]:
+def _read_manifest(path: str, content: dict[str, Any]) -> Iterator[Package]:
     """The packages of a manifest of the formats 1 and 2 (Pkg's src/manifest.jl): by name a list of entries, mostly one.
     Those without a version come with Julia, those with a path are the project's own."""
     listed = content.get("deps", {}) if "manifest_format" in content else content
@@ -139,9 +139,9 @@ def _locked(path: str, content: dict[str, Any]) -> Iterator[Package]:
         if name == "deps" and not isinstance(entries, list):
             raise UnreadableError("its format is not told")
         for entry in entries if isinstance(entries, list) else ():
-            told = entry if isinstance(entry, dict) else {"version": 0}
-            version, uuid = told.get("version", ""), told.get("uuid", "")
+            fields = entry if isinstance(entry, dict) else {"version": 0}
+            version, uuid = fields.get("version", ""), fields.get("uuid", "")
             if not isinstance(version, str) or not isinstance(uuid, str):
                 raise UnreadableError(f"the version or uuid of {name} is no text")
-            if version and "path" not in told:
+            if version and "path" not in fields:
                 yield _package(name, version, uuid, path)

@@ -17,15 +17,15 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a switch's state or a lockfile; those with 200 packages have up to 20,000.
 FILE_LIMIT = 1024 * 1024
-"""Bytes of a switch's state or a lockfile; those with 200 packages have up to 20,000."""
 
 _INSTALLED = ".opam-switch/packages/"
 _STATE = ".opam-switch/switch-state"
 _LOCKED = ".opam.locked"
 _ENDINGS = ("/opam", "/switch-state", "opam.locked")
+# Of a version (opam's src/format/opamPackage.ml).
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+.~")
-"""of a version (opam's src/format/opamPackage.ml)"""
 
 
 class Opam(StandaloneEcosystem):

@@ -15,8 +15,8 @@ from dockgate.scanner.unsupported_stores import DRIVERS, FOLDER_NAMES, store_of
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.purl import Purl
 
+# Bytes of a container engine's list of images or layers.
 LIST_LIMIT = 16 * 1024 * 1024
-"""Bytes of a container engine's list of images or layers."""
 
 _DATABASES = (
     "/var/lib/dpkg/status",
@@ -30,20 +30,20 @@ _DATABASES = (
     "/var/db/pkg/local.sqlite",
     "/var/lib/pacman/local/ALPM_DB_VERSION",
 )
+# Databases of the root itself that end as one of another does.
 _OWN = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
-"""databases of the root itself that end as one of another does"""
 _LAYOUT = "oci-layout"
+# Package databases in one file of managers that are not read, also of the root's own; those of a folder are in
+# `scanner.unsupported_stores`.
 _OF_OTHER_MANAGERS = {"/opkg/status": "opkg", "/ipkg/status": "ipkg", "/var/lib/pkg/db": "CRUX"}
-"""Package databases in one file of managers that are not read, also of the root's own; those of a folder are in
-`scanner.unsupported_stores`."""
 _OTHER_ENDS = tuple(_OF_OTHER_MANAGERS)
+# Docker's list of images and podman's lists, each with the ends of its folder.
 _LISTS = {
     "repositories.json": tuple(f"/image/{name}" for name in (*DRIVERS, "overlayfs", "windowsfilter")),
     "layers.json": tuple(f"/{name}-layers" for name in DRIVERS),
     "volatile-layers.json": tuple(f"/{name}-layers" for name in DRIVERS),
     "images.json": tuple(f"/{name}-images" for name in DRIVERS),
 }
-"""Docker's list of images and podman's lists, each with the ends of its folder."""
 _FILE_SYSTEMS = {
     b"hsqs": "a squashfs file system, such as a snap",
     b"QFI\xfb": "a disk image of a virtual machine",
@@ -52,9 +52,10 @@ _FILE_SYSTEMS = {
     b"\x45\x3d\xcd\x28": "a cramfs file system",
 }
 _SHEBANG, _ELF = b"#!/u", b"\x7fELF"
+# Of Singularity's images, behind a line for the shell, and of AppImages, in what the ELF header leaves free.
 _SIF, _APP_IMAGE = b"SIF_MAGIC", b"AI\x02"
-"""of Singularity's images, behind a line for the shell, and of AppImages, in what the ELF header leaves free"""
 _DISKS = (".img", ".iso", ".raw", ".erofs", ".ext2", ".ext3", ".ext4", ".btrfs", ".xfs")
+# Positions and magic numbers, as libmagic's and the kernel's headers give them.
 _DISK_MAGICS = (
     (0, b"XFSB", "an XFS file system"),
     (1024, b"\xe2\xe1\xf5\xe0", "an EROFS file system"),
@@ -62,7 +63,6 @@ _DISK_MAGICS = (
     (32769, b"CD001", "an ISO 9660 file system"),
     (65600, b"_BHRfS_M", "a btrfs file system"),
 )
-"""positions and magic numbers, as libmagic's and the kernel's headers give them"""
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 
 

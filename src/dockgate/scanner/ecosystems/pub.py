@@ -20,17 +20,17 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a lockfile; one with 100 packages has 25,000.
 LOCK_LIMIT = 4 * 1024 * 1024
-"""Bytes of a lockfile; one with 100 packages has 25,000."""
+# Characters.
 VERSION_LIMIT = 1024
-"""Characters."""
+# The largest number (Dart's int): a greater one is no version's, and among the labels it is text.
 INT_MAX = 2**63 - 1
-"""The largest number (Dart's int): a greater one is no version's, and among the labels it is text."""
 
 _LOCK = "pubspec.lock"
 _CACHE = ".pub-cache/"
-_FROM = ("hosted", "git")
-_NOT_FROM = ("path", "sdk")
+_PUBLISHED_SOURCES = ("hosted", "git")
+_LOCAL_SOURCES = ("path", "sdk")
 
 
 class Pub(StandaloneEcosystem):
@@ -48,18 +48,18 @@ class Pub(StandaloneEcosystem):
         from dockgate.scanner.formats.yaml import documents
 
         check_size(file, LOCK_LIMIT)
-        made = documents(decode(file.read()))
-        listed = made[0].get("packages", {}) if len(made) == 1 and isinstance(made[0], dict) else None
+        parsed = documents(decode(file.read()))
+        listed = parsed[0].get("packages", {}) if len(parsed) == 1 and isinstance(parsed[0], dict) else None
         if not isinstance(listed, dict):
             raise UnreadableError("it holds no packages by name")
         packages: list[Package] = []
         unread: list[tuple[str, str]] = []
         for name, entry in listed.items():
-            told = entry if isinstance(entry, dict) else {}
-            source, version = told.get("source"), told.get("version")
-            if source in _FROM and name and isinstance(version, str) and version:
+            fields = entry if isinstance(entry, dict) else {}
+            source, version = fields.get("source"), fields.get("version")
+            if source in _PUBLISHED_SOURCES and name and isinstance(version, str) and version:
                 packages.append(_package(name, version, path))
-            elif source not in _NOT_FROM:
+            elif source not in _LOCAL_SOURCES:
                 unread.append((name, "it has no source and version"))
         return Extract(tuple(packages), unread=tuple(unread), lock=True)
 
@@ -94,13 +94,13 @@ def _pattern() -> re.Pattern[str]:
 
 def _package(name: str, version: str, path: str) -> Package:
     """Names are in lower case, with underscores for what else is no letter or digit (purl-spec)."""
-    given = "".join(char if char.isascii() and char.isalnum() else "_" for char in name.lower())
+    plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in name.lower())
     return Package(
         name=name,
         version=version,
-        purl=write("pub", "", given, version),
+        purl=write("pub", "", plain, version),
         ecosystem="Pub",
-        source_name=given,
+        source_name=plain,
         source_version=version,
         path=path,
     )

@@ -18,24 +18,24 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes from the beginning of a specification, within which name and version must stand; RubyGems writes them first.
 HEADER_LIMIT = 64 * 1024
-"""Bytes from the beginning of a specification, within which name and version must stand; RubyGems writes them first."""
+# Bytes of a lockfile; one with 1,000 gems has some 100,000.
 LOCK_LIMIT = 2 * 1024 * 1024
-"""Bytes of a lockfile; one with 1,000 gems has some 100,000."""
+# Characters.
 VERSION_LIMIT = 1024
-"""Characters."""
 
 _FOLDER = "specifications"
 _CHECKOUTS = "bundler/gems/"
+# Folders below that one, within which Bundler looks for the specifications of a checkout ("{,*,*/*}.gemspec").
 _DEPTH = 3
-"""Folders below that one, within which Bundler looks for the specifications of a checkout ("{,*,*/*}.gemspec")."""
 _LOCKS = ("Gemfile.lock", "gems.locked")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+# How the operating systems in a gem's platform begin (rubygems/platform.rb).
 _SYSTEMS = ("darwin", "freebsd", "java", "jruby", "linux", "mingw", "mswin", "openbsd", "solaris")
-"""How the operating systems in a gem's platform begin (rubygems/platform.rb)."""
 _FIELDS = ("name", "version", "platform")
+# The platform of a gem that runs on every one.
 _ANY = "ruby"
-"""The platform of a gem that runs on every one."""
 
 
 class Ruby(StandaloneEcosystem):
@@ -86,13 +86,13 @@ class Ruby(StandaloneEcosystem):
         Zeros are written by what follows them: before letters their count, then the letters; before a number one byte
         each; at the end not at all. An empty version, which RubyGems takes for 0, is refused.
         """
-        given = version.strip(" \t\r\n\f\v")
-        if len(given) > VERSION_LIMIT or not _pattern().fullmatch(given):
+        plain = version.strip(" \t\r\n\f\v")
+        if len(plain) > VERSION_LIMIT or not _pattern().fullmatch(plain):
             raise UncomparableError(f"The gem version {version[:80]!r} is none by RubyGems.")
-        given = re.sub(r"(?<![^.])[0.]+(?=[a-zA-Z])", "", given.replace("-", ".pre."), count=1)
+        plain = re.sub(r"(?<![^.])[0.]+(?=[a-zA-Z])", "", plain.replace("-", ".pre."), count=1)
         key = b""
         zeros = 0
-        for segment in re.findall(r"[0-9]+|[a-zA-Z]+", given):
+        for segment in re.findall(r"[0-9]+|[a-zA-Z]+", plain):
             if not segment.strip("0"):
                 zeros += 1
             elif segment.isdigit():
@@ -150,12 +150,12 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
         rf"^[ \t]*\w+\.(name|version|platform)[ \t]*=[ \t]*(?:Gem::Version\.new\()?{literal}", header, re.MULTILINE
     ):
         assigned.setdefault(match[1], match[2] or match[3] or match[4] or "")
-    told = [assigned.get("name", ""), assigned.get("version", ""), assigned.get("platform", _ANY)]
+    declared = [assigned.get("name", ""), assigned.get("version", ""), assigned.get("platform", _ANY)]
     second = header.split("\n", 2)[1:2]
-    stub = second[0].split(" ", 5)[2:5] if second and second[0].startswith("# stub: ") else told
+    stub = second[0].split(" ", 5)[2:5] if second and second[0].startswith("# stub: ") else declared
     if any(assigned.get(field, value) != value for field, value in zip(_FIELDS, stub, strict=False)):
-        raise UnreadableError(f"its stub says {' '.join(stub)}, its specification {' '.join(told)}")
-    name, version, platform = stub if len(stub) == len(_FIELDS) else told
+        raise UnreadableError(f"its stub says {' '.join(stub)}, its specification {' '.join(declared)}")
+    name, version, platform = stub if len(stub) == len(_FIELDS) else declared
     if not name or not version:
         raise UnreadableError(f"it has no {'version' if name else 'name'} within its first {HEADER_LIMIT} bytes")
     folder = f"{name}-{version}" if platform == _ANY else f"{name}-{version}-{platform}"
@@ -172,7 +172,7 @@ def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
     (bundler/lockfile_parser.rb).
     """
     section = ""
-    found: set[tuple[str, str, str]] = set()
+    gems: set[tuple[str, str, str]] = set()
     for raw in file:
         line = decode(raw).rstrip()
         if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
@@ -186,6 +186,6 @@ def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
         if not name or not version or not rest.endswith(")"):
             raise UnreadableError(f"a gem has no version: {line.strip()[:80]!r}")
         gem = (name, version, platform or _ANY)
-        if gem not in found:
-            found.add(gem)
+        if gem not in gems:
+            gems.add(gem)
             yield _package(*gem, path)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.content import check_size, decode
-from dockgate.scanner.formats.executable import MAGICS, begins, executables
+from dockgate.scanner.formats.executable import MAGICS, executables, may_be_program
 from dockgate.scanner.formats.shell import VERSION, is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
@@ -23,10 +23,10 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of cargo-auditable's list, inflated. That of a program with 500 crates has 50,000.
 LIST_LIMIT = 8 * 1024 * 1024
-"""Bytes of cargo-auditable's list, inflated. That of a program with 500 crates has 50,000."""
+# Bytes of a Cargo.lock. That of a workspace with 1,000 crates has 250,000.
 LOCK_LIMIT = 4 * 1024 * 1024
-"""Bytes of a Cargo.lock. That of a workspace with 1,000 crates has 250,000."""
 
 _SECTION = b".dep-v0"
 _TABLES = ("[[package]]", "[root]")
@@ -48,17 +48,17 @@ class Rust(StandaloneEcosystem):
     triggers = Triggers(names=("Cargo.lock",), magics=MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        return begins(head) or path == "Cargo.lock" or path.endswith("/Cargo.lock")
+        return may_be_program(head) or path == "Cargo.lock" or path.endswith("/Cargo.lock")
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.rpartition("/")[2] == "Cargo.lock":
-            crates = _locked(path, file)
+            crates = _read_lock(path, file)
             return Extract(crates, lock=True) if crates else Extract()
         packages: dict[Package, None] = {}
         for executable in executables(file, (_SECTION,)):
             section = executable.section(_SECTION)
             if section:
-                packages.update(dict.fromkeys(_listed(path, executable.content(section))))
+                packages.update(dict.fromkeys(_read_list(path, executable.content(section))))
         return Extract(tuple(packages), alone=True) if packages else Extract()
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -67,11 +67,11 @@ class Rust(StandaloneEcosystem):
         return _package(purl.name, purl.version, _source(purl))
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "_-"))
+        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "_-"))
         steps = [
-            f"cargo update --package {quote_words((f'{name}@{one.package.version}', '--precise', one.version))}"
-            for name, one in kept
-            if is_plain(one.package.version, VERSION)
+            f"cargo update --package {quote_words((f'{name}@{upgrade.package.version}', '--precise', upgrade.version))}"
+            for name, upgrade in selected
+            if is_plain(upgrade.package.version, VERSION)
         ]
         return ((" && ".join(steps),) if steps else ()) + remark
 
@@ -85,12 +85,12 @@ ECOSYSTEM: Ecosystem = Rust()
 
 def _source(purl: Purl) -> str:
     """Of a crate that a document names: by our own qualifier, or by those that cargo-cyclonedx and others give."""
-    given = purl.qualifiers
-    if given.get("vcs_url"):
+    qualifiers = purl.qualifiers
+    if qualifiers.get("vcs_url"):
         return "git"
-    if given.get("download_url", "").startswith("file:"):
+    if qualifiers.get("download_url", "").startswith("file:"):
         return "local"
-    return given.get("source") or ("registry" if given.get("repository_url") else "")
+    return qualifiers.get("source") or ("registry" if qualifiers.get("repository_url") else "")
 
 
 def _package(name: str, version: str, source: str, path: str = "") -> Package:
@@ -106,7 +106,7 @@ def _package(name: str, version: str, source: str, path: str = "") -> Package:
     )
 
 
-def _listed(path: str, compressed: bytes) -> Iterator[Package]:
+def _read_list(path: str, compressed: bytes) -> Iterator[Package]:
     """The crates that went into a program, after cargo-auditable's `cargo-auditable.schema.json`."""
     inflater = zlib.decompressobj()
     try:
@@ -129,7 +129,7 @@ def _listed(path: str, compressed: bytes) -> Iterator[Package]:
         raise UnreadableError(f"its list of crates is none of cargo-auditable's: {error!r}") from error
 
 
-def _locked(path: str, file: BinaryIO) -> tuple[Package, ...]:
+def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:
     """Every crate of a Cargo.lock, of its versions 1 to 4, written as Cargo writes it: a line for each field.
 
     The standard library's TOML parser needs minutes for some files of this size, so other TOML is unreadable.
@@ -138,27 +138,29 @@ def _locked(path: str, file: BinaryIO) -> tuple[Package, ...]:
     crates: list[dict[str, str]] = []
     table = ""
     for number, line in enumerate(decode(file.read()).split("\n"), 1):
-        given = line.strip()
-        name, _, value = given.partition(" = ")
-        known = True
-        if given.startswith("["):
-            table = given
-            known = table in _TABLES or table in _OTHER_TABLES
+        stripped = line.strip()
+        name, _, value = stripped.partition(" = ")
+        is_expected = True
+        if stripped.startswith("["):
+            table = stripped
+            is_expected = table in _TABLES or table in _OTHER_TABLES
             if table in _TABLES:
                 crates.append({})
         elif table in _TABLES and name in _FIELDS:
             crates[-1][name] = plain = value[1:-1]
-            known = value == f'"{plain}"' and bool(plain) and not {'"', "\\"}.intersection(plain)
+            is_expected = value == f'"{plain}"' and bool(plain) and not {'"', "\\"}.intersection(plain)
         elif not table:
-            known = given.startswith(("#", "version = ")) or not given
-        if not known:
-            raise UnreadableError(f"line {number} is not how Cargo writes it: {given[:80]!r}")
+            is_expected = stripped.startswith(("#", "version = ")) or not stripped
+        if not is_expected:
+            raise UnreadableError(f"line {number} is not how Cargo writes it: {stripped[:80]!r}")
     if not all("name" in crate and "version" in crate for crate in crates):
         raise UnreadableError("it has a crate without a name or version")
-    return tuple(_package(one["name"], one["version"], _origin(one.get("source", "local")), path) for one in crates)
+    return tuple(
+        _package(crate["name"], crate["version"], _lock_source(crate.get("source", "local")), path) for crate in crates
+    )
 
 
-def _origin(source: str) -> str:
+def _lock_source(source: str) -> str:
     """What cargo-auditable would call a source of Cargo.lock."""
     if source in _INDICES:
         return ""

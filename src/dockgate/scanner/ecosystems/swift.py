@@ -18,8 +18,8 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a lockfile; one with 100 packages has 30,000.
 LOCK_LIMIT = 4 * 1024 * 1024
-"""Bytes of a lockfile; one with 100 packages has 30,000."""
 
 _LOCK = "Package.resolved"
 _CHECKOUTS = ".build/checkouts/"
@@ -45,12 +45,12 @@ class Swift(StandaloneEcosystem):
         packages: list[Package] = []
         unread: list[tuple[str, str]] = []
         for position, pin in enumerate(pins):
-            told = pin if isinstance(pin, dict) else {}
-            if told.get("kind") == "localSourceControl":
+            fields = pin if isinstance(pin, dict) else {}
+            if fields.get("kind") == "localSourceControl":
                 continue
-            package = _pinned(told, path)
+            package = _package_of_pin(fields, path)
             if package is None:
-                name = told.get("identity")
+                name = fields.get("identity")
                 where = name if isinstance(name, str) and name else f"pins/{position}"
                 unread.append((where, "it has no repository and version, branch or revision"))
             elif package.name:
@@ -64,10 +64,10 @@ class Swift(StandaloneEcosystem):
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """The package manager takes the versions from Package.swift, and knows a package by its repository's last
         part."""
-        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "/._-~"))
-        told = ", ".join(f"{name} {one.version}" for name, one in kept)
-        words = quote_words(dict.fromkeys(name.rpartition("/")[2] for name, _ in kept))
-        return ((f"swift package update {words} # {told} or later",) if kept else ()) + remark
+        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "/._-~"))
+        items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected)
+        words = quote_words(dict.fromkeys(name.rpartition("/")[2] for name, _ in selected))
+        return ((f"swift package update {words} # {items} or later",) if selected else ()) + remark
 
     def key(self, version: str) -> bytes:
         """Semantic Versioning 2.0.0, which Swift's package manager holds to."""
@@ -77,7 +77,7 @@ class Swift(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Swift()
 
 
-def _pinned(pin: dict[str, Any], path: str) -> Package | None:
+def _package_of_pin(pin: dict[str, Any], path: str) -> Package | None:
     """None for one that is not told whole; one without a name for a repository on this machine."""
     location = pin.get("location", pin.get("repositoryURL"))
     state = pin.get("state")

@@ -20,17 +20,17 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of one archive that are looked at, packed and unpacked: its directory and its package.json.
 READ_LIMIT = 128 * 1024 * 1024
-"""Bytes of one archive that are looked at, packed and unpacked: its directory and its package.json."""
 
 _FILE = "/package.json"
-_PACKED = ".vsix"
+_ARCHIVE = ".vsix"
 _MEMBER = "extension/package.json"
 _PRODUCT = "product.json"
-_OTHERS = (_PACKED, _PRODUCT)
+_OTHER_ENDINGS = (_ARCHIVE, _PRODUCT)
 _EDITOR = "vscode"
-_NOBODY = "undefined_publisher"
-"""the editor's word for the publisher of an extension that names none (code-server 4.99.4's out/server-main.js)"""
+# The editor's word for the publisher of an extension that names none (code-server 4.99.4's out/server-main.js).
+_UNDEFINED_PUBLISHER = "undefined_publisher"
 _PROGRAMS = {"/.openvscode-server/": "openvscode-server", "/code-server/": "code-server"}
 
 
@@ -39,31 +39,31 @@ class VSCode(StandaloneEcosystem):
     version = 3
     orders: tuple[str, ...] = ("VSCode",)
     purls: tuple[str, ...] = ("vscode-extension",)
-    triggers = Triggers(names=("package.json", _PRODUCT), suffixes=(_PACKED,))
+    triggers = Triggers(names=("package.json", _PRODUCT), suffixes=(_ARCHIVE,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if path.endswith(_FILE):
             if "node_modules/" in path:
-                return "/extension" in path and _is_usual(path)
-            return bool(head) or _is_usual(path)
-        return path.endswith(_OTHERS) and (path.endswith(_PACKED) or path.rpartition("/")[2] == _PRODUCT)
+                return "/extension" in path and _is_usual_place(path)
+            return bool(head) or _is_usual_place(path)
+        return path.endswith(_OTHER_ENDINGS) and (path.endswith(_ARCHIVE) or path.rpartition("/")[2] == _PRODUCT)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         """The extension in the package.json's folder or in the archive, or the editor. Other programs have such files,
         too, and what is wrong with one matters only where extensions lie usually."""
-        if path.endswith(_PACKED):
+        if path.endswith(_ARCHIVE):
             return _read_packed(path, file)
-        if path.endswith(_FILE) and not _is_usual(path) and not _mentions(file):
+        if path.endswith(_FILE) and not _is_usual_place(path) and not _may_be_extension(file):
             return Extract()
         try:
             content = json_object(file, PACKAGE_LIMIT)
             if not path.endswith(_FILE):
                 return _editor(content, path)
-            found = _extension(content, path)
+            package = _extension(content, path)
             folder = path.removesuffix("package.json")
-            return Extract((found,), {found.purl: (folder,)}) if found else Extract()
+            return Extract((package,), {package.purl: (folder,)}) if package else Extract()
         except UnreadableError:
-            if _is_usual(path):
+            if _is_usual_place(path):
                 raise
             return Extract()
 
@@ -73,16 +73,19 @@ class VSCode(StandaloneEcosystem):
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """The newest version of each, by the program in whose folder it lies."""
-        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
+        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
         programs: dict[str, list[tuple[str, str]]] = {}
-        for name, one in kept:
-            program = next((told for part, told in _PROGRAMS.items() if part in f"/{one.package.path}"), "code")
-            programs.setdefault(program, []).append((name, one.version))
+        for name, upgrade in selected:
+            program = next(
+                (name_of_program for part, name_of_program in _PROGRAMS.items() if part in f"/{upgrade.package.path}"),
+                "code",
+            )
+            programs.setdefault(program, []).append((name, upgrade.version))
         lines = []
         for program, names in sorted(programs.items()):
             words = quote_words(f"--install-extension={name}" for name in dict.fromkeys(name for name, _ in names))
-            told = ", ".join(map(" ".join, names))
-            lines.append(f"{program} --force {words} # {told} or later")
+            name_of_program = ", ".join(map(" ".join, names))
+            lines.append(f"{program} --force {words} # {name_of_program} or later")
         return (*lines, *remark)
 
     def key(self, version: str) -> Any:
@@ -93,7 +96,7 @@ class VSCode(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = VSCode()
 
 
-def _is_usual(path: str) -> bool:
+def _is_usual_place(path: str) -> bool:
     """Whether it is a package.json in a folder in one called `extensions`, or in an unpacked VSIX."""
     if not path.endswith(_FILE):
         return False
@@ -101,7 +104,7 @@ def _is_usual(path: str) -> bool:
     return folder == "extension" or above.endswith("/extensions") or above == "extensions"
 
 
-def _mentions(file: BinaryIO) -> bool:
+def _may_be_extension(file: BinaryIO) -> bool:
     """Whether an `engines.vscode` may be in it, in JSON's own way or by escapes: most are none of an extension, and it
     takes a tenth of the time to see that."""
     content = file.read(PACKAGE_LIMIT)
@@ -110,13 +113,13 @@ def _mentions(file: BinaryIO) -> bool:
 
 def _package(publisher: str, name: str, version: str, path: str) -> Package:
     """Cases are not told apart (purl-spec's vscode-extension-definition.json)."""
-    known = f"{publisher}.{name}"
+    identifier = f"{publisher}.{name}"
     return Package(
-        name=known,
+        name=identifier,
         version=version,
         purl=write("vscode-extension", publisher.lower(), name.lower(), version),
         ecosystem="VSCode",
-        source_name=known.lower(),
+        source_name=identifier.lower(),
         source_version=version,
         path=path,
     )
@@ -131,11 +134,11 @@ def _read_packed(path: str, file: BinaryIO) -> Extract:
     members = [entry for entry in archive.entries if entry.name == _MEMBER]
     if len(members) > 1:
         raise UnreadableError(f"it holds {len(members)} {_MEMBER}")
-    found = [
-        _extension(json_object(BytesIO(archive.whole(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT), f"{path}!/{_MEMBER}")
+    extensions = [
+        _extension(json_object(BytesIO(archive.read_all(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT), f"{path}!/{_MEMBER}")
         for entry in members
     ]
-    return Extract(tuple(filter(None, found)), alone=True) if any(found) else Extract()
+    return Extract(tuple(filter(None, extensions)), alone=True) if any(extensions) else Extract()
 
 
 def _extension(content: Mapping[str, Any], path: str) -> Package | None:
@@ -143,8 +146,8 @@ def _extension(content: Mapping[str, Any], path: str) -> Package | None:
     engines = content.get("engines")
     if not isinstance(engines, dict) or "vscode" not in engines:
         return None
-    told = (content.get("publisher", _NOBODY), content.get("name"), content.get("version"))
-    publisher, name, version = (one if isinstance(one, str) else "" for one in told)
+    fields = (content.get("publisher", _UNDEFINED_PUBLISHER), content.get("name"), content.get("version"))
+    publisher, name, version = (field if isinstance(field, str) else "" for field in fields)
     if not publisher or not name or not version:
         raise UnreadableError("it does not tell its publisher, name and version")
     return _package(publisher, name, version, path)

@@ -12,22 +12,22 @@ from struct import Struct
 from typing import BinaryIO, NamedTuple
 
 ELF = b"\x7fELF"
+# What linkers have written for thirty years; the two bytes behind MZ could be others.
 PE = b"MZ\x90\x00"
-"""What linkers have written for thirty years; the two bytes behind MZ could be others."""
 MACH = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce")
 FAT = (b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 MAGICS = (ELF, PE, *MACH, *FAT)
 
+# Bytes from the beginning: headers, and notes where linkers put them.
 HEAD = 4096
-"""Bytes from the beginning: headers, and notes where linkers put them."""
+# Bytes read at once: a table, the sections' names, a part's content.
 READ_LIMIT = 8 * 1024 * 1024
-"""Bytes read at once: a table, the sections' names, a part's content."""
+# Bytes of Mach-O's load commands. Programs have some thousand.
 COMMANDS_LIMIT = 256 * 1024
-"""Bytes of Mach-O's load commands. Programs have some thousand."""
+# Bytes of a section's name, as much as is looked at.
 NAME_LIMIT = 64
-"""Bytes of a section's name, as much as is looked at."""
+# Architectures in one file. A Java class begins as a universal binary does, and has 45 or more there.
 FAT_LIMIT = 8
-"""Architectures in one file. A Java class begins as a universal binary does, and has 45 or more there."""
 
 _FARTHEST = 1 << 40
 _LOADED, _EXECUTE, _WRITE, _NO_BITS = 1, 1, 2, 8
@@ -67,18 +67,18 @@ class Executable(NamedTuple):
 
     def content(self, part: Part) -> bytes:
         """As much of the part as there is, READ_LIMIT at most."""
-        return _bytes(self.file, self.base + part.offset, min(part.size, READ_LIMIT))
+        return _read_bytes(self.file, self.base + part.offset, min(part.size, READ_LIMIT))
 
     def loaded(self, address: int, size: int) -> bytes:
         """What lies at an address once loaded: fewer than `size` bytes where its segment or the file ends before."""
         for part in self.segments:
             skipped = address - part.address
             if 0 <= skipped < part.size:
-                return _bytes(self.file, self.base + part.offset + skipped, min(size, part.size - skipped))
+                return _read_bytes(self.file, self.base + part.offset + skipped, min(size, part.size - skipped))
         return b""
 
 
-def begins(head: bytes) -> bool:
+def may_be_program(head: bytes) -> bool:
     """Whether a file that begins so can be a program or a shared library: no object file, kernel module or class."""
     magic = head[:4]
     if magic == ELF:
@@ -91,17 +91,17 @@ def begins(head: bytes) -> bool:
 def executables(file: BinaryIO, marks: tuple[bytes, ...], notes: tuple[bytes, ...] = ()) -> list[Executable]:
     """The executables in a file that have one of `marks` in their sections' names, or one of `notes` in their first
     bytes, and those that say nothing of sections. PE is always among them: its sections' names are not telling."""
-    head = _bytes(file, 0, HEAD)
+    head = _read_bytes(file, 0, HEAD)
     magic = head[:4]
     if magic == ELF:
-        found = [_elf(file, head, marks, notes)]
+        parsed = [_elf(file, head, marks, notes)]
     elif magic == PE:
-        found = [_pe(file, head)]
+        parsed = [_pe(file, head)]
     elif magic in FAT:
-        found = [_mach(file, base, _bytes(file, base, HEAD), marks) for base in _architectures(head)]
+        parsed = [_mach_o(file, base, _read_bytes(file, base, HEAD), marks) for base in _architectures(head)]
     else:
-        found = [_mach(file, 0, head, marks)]
-    return [one for one in found if one]
+        parsed = [_mach_o(file, 0, head, marks)]
+    return [executable for executable in parsed if executable]
 
 
 def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[bytes, ...]) -> Executable | None:
@@ -118,9 +118,9 @@ def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[byt
     rows: list[tuple[int, ...]] = []
     names = b""
     if size == entry.size and names_at < count:
-        raw = _bytes(file, table, size * count)
+        raw = _read_bytes(file, table, size * count)
         if len(raw) == size * count:
-            names = _bytes(file, *entry.unpack_from(raw, size * names_at)[4:6])
+            names = _read_bytes(file, *entry.unpack_from(raw, size * names_at)[4:6])
             if names and not any(mark in names for mark in marks) and not any(note in head for note in notes):
                 return None
             rows = list(entry.iter_unpack(raw)) if names else []
@@ -128,7 +128,7 @@ def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[byt
     entry = Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
     segments: list[Part] = []
     if program_size == entry.size:
-        raw = _bytes(file, programs, program_size * programs_count)
+        raw = _read_bytes(file, programs, program_size * programs_count)
         for row in entry.iter_unpack(raw[: len(raw) // entry.size * entry.size]):
             if row[0] == _LOADED:
                 flags, offset, address, length = (
@@ -142,14 +142,14 @@ def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[byt
 def _pe(file: BinaryIO, head: bytes) -> Executable | None:
     """After Microsoft's "PE Format". The sections are the segments."""
     at = int.from_bytes(head[0x3C:0x40], "little")
-    header = _bytes(file, at, 24 + 32)
+    header = _read_bytes(file, at, 24 + 32)
     if len(header) < 24 + 32 or header[:4] != b"PE\0\0":
         return None
     count, optional = int.from_bytes(header[6:8], "little"), int.from_bytes(header[20:22], "little")
     wide = header[24:26] == b"\x0b\x02"
     base = int.from_bytes(header[48:56] if wide else header[52:56], "little")
     row = Struct("<8sIIIIIIHHI")
-    raw = _bytes(file, at + 24 + optional, row.size * count)
+    raw = _read_bytes(file, at + 24 + optional, row.size * count)
     sections = tuple(
         Part(name.rstrip(b"\0"), base + address, offset, size, flags & ~_PE_ALIGNMENT == _PE_DATA)
         for name, _, address, size, offset, *_, flags in row.iter_unpack(raw[: len(raw) // row.size * row.size])
@@ -168,14 +168,14 @@ def _architectures(head: bytes) -> list[int]:
     return [row.unpack_from(head, 8 + row.size * index)[2] for index in range(count)]
 
 
-def _mach(file: BinaryIO, base: int, head: bytes, marks: tuple[bytes, ...]) -> Executable | None:
+def _mach_o(file: BinaryIO, base: int, head: bytes, marks: tuple[bytes, ...]) -> Executable | None:
     """After <mach-o/loader.h>."""
     if head[:4] not in MACH or len(head) < 32:
         return None
     order = "<" if head[3] == 0xFE else ">"
     start = 32 if 0xCF in (head[0], head[3]) else 28
     count, size = Struct(order + "II").unpack_from(head, 16)
-    commands = _bytes(file, base + start, min(size, COMMANDS_LIMIT))
+    commands = _read_bytes(file, base + start, min(size, COMMANDS_LIMIT))
     if not any(mark in commands for mark in marks):
         return None
     sections: list[Part] = []
@@ -212,7 +212,7 @@ def _name(names: bytes, at: int) -> bytes:
     return names[at : at + NAME_LIMIT].partition(b"\0")[0]
 
 
-def _bytes(file: BinaryIO, at: int, size: int) -> bytes:
+def _read_bytes(file: BinaryIO, at: int, size: int) -> bytes:
     """What there is of these bytes; nothing where a header asks for too much, or for a place that no file has."""
     if size > READ_LIMIT or at >= _FARTHEST:
         return b""

@@ -8,17 +8,17 @@ other names is an image by its `manifest.json`, which names config and layers.
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+# Entries that are looked at; of a compressed archive those in its first INFLATED_LIMIT bytes.
 HEADERS_LIMIT = 2000
-"""Entries that are looked at; of a compressed archive those in its first INFLATED_LIMIT bytes."""
+# Bytes that are inflated: images begin with their layout, a list or a layer's name.
 INFLATED_LIMIT = 1024 * 1024
-"""Bytes that are inflated: images begin with their layout, a list or a layer's name."""
 
+# Bytes of a `manifest.json` that are looked at.
 MANIFEST_LIMIT = 64 * 1024
-"""Bytes of a `manifest.json` that are looked at."""
 
 _BLOCK = 512
+# Bytes; no file in use has as many, and positions in a file stay in range.
 _SIZE_LIMIT = 1 << 50
-"""bytes; no file in use has as many, and positions in a file stay in range"""
 _HEX = frozenset("0123456789abcdef")
 _MANIFESTS = ("manifest.json", "./manifest.json")
 _DIGEST_ENDS = ("/VERSION", "/json", "/layer.tar", ".json", ".tar", ".tar.gz", ".tgz", ".tar.zst")

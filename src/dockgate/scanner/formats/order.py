@@ -20,8 +20,8 @@ def _number(digits: str) -> bytes:
     return b"\xff" * full + bytes((rest,)) + significant.encode("ascii")
 
 
+# Versions are made of few numbers, nearly all of them short.
 _remembered = lru_cache(4096)(_number)
-"""versions are made of few numbers, nearly all of them short"""
 
 
 def number_row(parts: Iterable[str]) -> bytes:

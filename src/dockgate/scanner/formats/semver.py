@@ -15,8 +15,12 @@ def key(version: str, kind: str, least: int = 3) -> bytes:
     plain, plus, build = version.partition("+")
     core, dash, pre = plain.partition("-")
     numbers = core.split(".")
-    whole = len(numbers) == 3 or (least <= len(numbers) < 3 and not dash and not plus)
-    if not whole or not all(map(_is_number, numbers)) or (plus and not all(map(_is_identifier, build.split(".")))):
+    has_all_numbers = len(numbers) == 3 or (least <= len(numbers) < 3 and not dash and not plus)
+    if (
+        not has_all_numbers
+        or not all(map(_is_number, numbers))
+        or (plus and not all(map(_is_identifier, build.split("."))))
+    ):
         raise UncomparableError(f"The {kind} version {version!r} is no semantic version.")
     key = b"".join(map(number, numbers)) + number("") * (3 - len(numbers))
     if not dash:

@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
 
+# Rows of the schema; rpm's has some thirty, as pkg's of FreeBSD.
 SCHEMA_LIMIT = 10_000
-"""Rows of the schema; rpm's has some thirty, as pkg's of FreeBSD."""
+# Rows of one table. pkg's of FreeBSD has one for each file of its packages; a page may name the same row any number of
+# times, so that the database's size bounds nothing.
 ROWS_LIMIT = 1_000_000
-"""Rows of one table. pkg's of FreeBSD has one for each file of its packages; a page may name the same row any number of
-times, so that the database's size bounds nothing."""
 
 _MAGIC = b"SQLite format 3\0"
 _UTF8 = 1
@@ -43,7 +43,7 @@ def rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) ->
         yield number, _columns(payload, columns)
 
 
-def check_aside(file: BinaryIO, path: str) -> None:
+def check_log(file: BinaryIO, path: str) -> None:
     """Raises UnreadableError when a write-ahead log or a rollback journal beside the database is in force: what the
     database holds is then not what its own file says."""
     head = file.read(48)
@@ -99,11 +99,11 @@ class _Database:
         number, at = _varint(page, at)
         if size > limit:
             raise UnreadableError(f"a row has {size} bytes; no more than {limit} are read")
-        whole, least = self.usable - 35, (self.usable - 12) * 32 // 255 - 23
+        local_limit, local_minimum = self.usable - 35, (self.usable - 12) * 32 // 255 - 23
         local = size
-        if size > whole:
-            local = least + (size - least) % (self.usable - 4)
-            local = local if local <= whole else least
+        if size > local_limit:
+            local = local_minimum + (size - local_minimum) % (self.usable - 4)
+            local = local if local <= local_limit else local_minimum
         if at + local > self.usable:
             raise UnreadableError("a row reaches beyond its page")
         parts, missing = [page[at : at + local]], size - local

@@ -4,8 +4,9 @@ from typing import Any
 
 from dockgate.shared.errors import UnreadableError
 
+# On one line, strings and comments apart, where lockfiles have hardly any.
 _DOTS = 32
-"""on one line, strings and comments apart, where lockfiles have hardly any"""
+# Strings and comments, their ends optional, so that none is looked for twice.
 _NO_KEY = (
     r'"""(?:[^"\\]|\\.|"(?!""))*+"{0,5}',
     r"'''(?:[^']|'(?!''))*+'{0,5}",
@@ -13,7 +14,6 @@ _NO_KEY = (
     r"'[^'\n]*+'?",
     r"#[^\n]*+",
 )
-"""strings and comments, their ends optional, so that none is looked for twice"""
 
 
 def document(content: str) -> dict[str, Any]:

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from dockgate.shared.errors import UnreadableError
 
+# Elements in each other, as deep as they are told of; what is deeper is only checked to be XML.
 DEPTH_LIMIT = 3
-"""Elements in each other, as deep as they are told of; what is deeper is only checked to be XML."""
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """`way` is the names from the root on ("project/parent/version"), `text` what stands between its own tags."""
+    """`path` is the names from the root on ("project/parent/version"), `text` what stands between its own tags."""
 
-    way: str
+    path: str
     attributes: Mapping[str, str]
     text: str
 
@@ -25,8 +25,8 @@ def elements(raw: bytes) -> list[Element]:
     """
     from xml.parsers.expat import ExpatError, ParserCreate
 
-    found: list[Element] = []
-    way: list[str] = []
+    finished: list[Element] = []
+    names: list[str] = []
     opened: list[tuple[Mapping[str, str], list[str]]] = []
     depth = 0
 
@@ -37,15 +37,15 @@ def elements(raw: bytes) -> list[Element]:
         nonlocal depth
         depth += 1
         if depth <= DEPTH_LIMIT:
-            way.append(name)
+            names.append(name)
             opened.append((attributes, []))
 
     def end(_: str) -> None:
         nonlocal depth
         if depth <= DEPTH_LIMIT:
             attributes, texts = opened.pop()
-            found.append(Element("/".join(way), attributes, "".join(texts).strip()))
-            way.pop()
+            finished.append(Element("/".join(names), attributes, "".join(texts).strip()))
+            names.pop()
         depth -= 1
 
     def characters(text: str) -> None:
@@ -61,4 +61,4 @@ def elements(raw: bytes) -> list[Element]:
         parser.Parse(raw, True)
     except (ExpatError, ValueError, LookupError) as error:
         raise UnreadableError(f"it is no XML: {error}") from error
-    return found
+    return finished

@@ -5,10 +5,10 @@ from typing import Any
 
 from dockgate.shared.errors import UnreadableError
 
+# Collections in each other; those of the tests' lockfiles have up to five.
 DEPTH_LIMIT = 32
-"""Collections in each other; those of the tests' lockfiles have up to five."""
+# Scalars and collections in one file.
 NODE_LIMIT = 2_000_000
-"""Scalars and collections in one file."""
 
 
 @dataclass(slots=True)

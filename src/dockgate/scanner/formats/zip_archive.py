@@ -15,12 +15,12 @@ from typing import BinaryIO
 from dockgate.scanner.formats.content import decode_path
 from dockgate.shared.errors import UnreadableError
 
+# Entries of one archive.
 ENTRY_LIMIT = 200_000
-"""Entries of one archive."""
+# Bytes of one archive's central directory.
 DIRECTORY_LIMIT = 64 * 1024 * 1024
-"""Bytes of one archive's central directory."""
+# Bytes of an entry that are kept in memory; a bigger one goes to an unlinked temporary file.
 MEMORY_LIMIT = 8 * 1024 * 1024
-"""Bytes of an entry that are kept in memory; a bigger one goes to an unlinked temporary file."""
 
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED = 1
@@ -72,16 +72,16 @@ class Archive:
     """
 
     def __init__(
-        self, section: Section, wanted: tuple[bytes, ...], spend: Callable[[int], None], *, ignore_case: bool = False
+        self, section: Section, endings: tuple[bytes, ...], spend: Callable[[int], None], *, ignore_case: bool = False
     ) -> None:
         self._section = section
         self._spend = spend
         directory, self.count, self._shift = self._directory()
         self.has_classes = False
         self._fold: Callable[[bytes], bytes] = bytes.lower if ignore_case else bytes
-        self.entries = tuple(self._scan(directory, wanted))
+        self.entries = tuple(self._scan(directory, endings))
 
-    def _scan(self, directory: bytes, wanted: tuple[bytes, ...]) -> Iterator[Entry]:
+    def _scan(self, directory: bytes, endings: tuple[bytes, ...]) -> Iterator[Entry]:
         """The hot path: about half a microsecond for an entry that is not wanted."""
         header = struct.Struct("<4s4xHH4xIIIHHH8xI").unpack_from
         at, end, fold = 0, len(directory), self._fold
@@ -97,7 +97,7 @@ class Archive:
             name = directory[first:more]
             if name.endswith(b".class"):
                 self.has_classes = True
-            elif fold(name).endswith(wanted):
+            elif fold(name).endswith(endings):
                 size, packed, offset = _zip64(directory[more : more + extra], size, packed, offset)
                 yield Entry(decode_path(name), flags, method, check, packed, size, offset + self._shift)
 
@@ -107,12 +107,12 @@ class Archive:
         section = self._section
         tail_size = min(section.size, _END_SIZE + _COMMENT_LIMIT)
         tail = section.read(section.size - tail_size, tail_size)
-        found = tail.rfind(b"PK\x05\x06")
-        if found < 0 or found + _END_SIZE > tail_size:
+        end_at = tail.rfind(b"PK\x05\x06")
+        if end_at < 0 or end_at + _END_SIZE > tail_size:
             raise UnreadableError("it is no zip archive, or not all of one")
-        end = section.size - tail_size + found
-        count, size, offset = struct.unpack_from("<10xHII", tail, found)
-        if end >= _LOCATOR_SIZE + _END64_SIZE and tail[max(0, found - _LOCATOR_SIZE) : found][:4] == b"PK\x06\x07":
+        end = section.size - tail_size + end_at
+        count, size, offset = struct.unpack_from("<10xHII", tail, end_at)
+        if end >= _LOCATOR_SIZE + _END64_SIZE and tail[max(0, end_at - _LOCATOR_SIZE) : end_at][:4] == b"PK\x06\x07":
             end -= _LOCATOR_SIZE + _END64_SIZE
             record = section.read(end, _END64_SIZE)
             if record[:4] != b"PK\x06\x06":
@@ -129,7 +129,7 @@ class Archive:
         """The entry's first bytes, at most `limit` of them, unchecked."""
         return b"".join(self._inflate(entry, limit))
 
-    def whole(self, entry: Entry, limit: int) -> bytes:
+    def read_all(self, entry: Entry, limit: int) -> bytes:
         """The entry's content. Raises UnreadableError when it is bigger than `limit` or not what the directory says."""
         if entry.size > limit:
             raise UnreadableError(f"it has {entry.size} bytes; no more than {limit} are read")

@@ -15,16 +15,16 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import MAINTAINER, Purl
 
+# The second is that of distributions whose /lib is merged into /usr.
 DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
-"""The second is that of distributions whose /lib is merged into /usr."""
 REPOSITORIES = "etc/apk/repositories"
 
+# Bytes. Alpine with 1,000 packages has some 5 million.
 SIZE_LIMIT = 64 * 1024 * 1024
-"""Bytes. Alpine with 1,000 packages has some 5 million."""
+# Bytes.
 REPOSITORIES_LIMIT = 1024 * 1024
-"""Bytes."""
 
-_NAMED = {
+_OSV_NAMES = {
     "alpaquita": "Alpaquita",
     "alpine": "Alpine",
     "bellsoft-hardened-containers": "BellSoft Hardened Containers",
@@ -32,27 +32,27 @@ _NAMED = {
     "minimos": "MinimOS",
     "wolfi": "Wolfi",
 }
-_UNNAMED = ("adelie", "cleanstart", "clnstrt", "postmarketos")
-"""os-release IDs of others: their packages are read, and no feed speaks of them. CleanStart's advisories call a package
-now by its own name, now by its recipe's, and some by a variable of the recipe (anchore/grype#3281)."""
+# Os-release IDs of others: their packages are read, and no feed speaks of them. CleanStart's advisories call a package
+# now by its own name, now by its recipe's, and some by a variable of the recipe (anchore/grype#3281).
+_UNCOVERED = ("adelie", "cleanstart", "clnstrt", "postmarketos")
 _ROLLING = ("chainguard", "minimos", "wolfi")
-_BY_NAME = ("chainguard", "wolfi")
-"""Those whose advisories in OSV call each package by its own name, though those in secdb call it by its origin
-(chainguard-dev/vulnerability-scanner-support, docs/scanning_implementation.md): CGA-22hv-wp9q-4779 speaks of
-langfuse-3-worker, and not of its origin."""
+# Those whose advisories in OSV call each package by its own name, though those in secdb call it by its origin
+# (chainguard-dev/vulnerability-scanner-support, docs/scanning_implementation.md): CGA-22hv-wp9q-4779 speaks of
+# langfuse-3-worker, and not of its origin.
+_ADVISED_BY_NAME = ("chainguard", "wolfi")
+# In the name of an image whose os-release calls it Alpine.
 _HARDENED = "Docker Hardened Images"
-"""in the name of an image whose os-release calls it Alpine"""
-_ROOTS = "rootio-"
+_ROOT_PREFIX = "rootio-"
 
 
 class Apk:
     name = "apk"
     version = 3
-    orders: tuple[str, ...] = (*_NAMED.values(), f"{_HARDENED}:Alpine")
+    orders: tuple[str, ...] = (*_OSV_NAMES.values(), f"{_HARDENED}:Alpine")
     optional_epoch = False
     optional_local_label = False
     purls: tuple[str, ...] = ("apk",)
-    distributions: tuple[str, ...] = (*_NAMED, *_UNNAMED)
+    distributions: tuple[str, ...] = (*_OSV_NAMES, *_UNCOVERED)
     databases: tuple[str, ...] = DATABASES
     triggers = Triggers(prefixes=(*DATABASES, REPOSITORIES))
 
@@ -62,7 +62,7 @@ class Apk:
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path == REPOSITORIES:
             check_size(file, REPOSITORIES_LIMIT)
-            return Extract(release=_release(decode(file.read())))
+            return Extract(release=_highest_release(decode(file.read())))
         check_size(file, SIZE_LIMIT)
         return read_installed(path, file)
 
@@ -74,21 +74,21 @@ class Apk:
         hardened images nothing tells Docker's packages, by whatever its os-release calls them, from what others put
         beside them.
         """
-        known = _NAMED.get(distribution.id)
+        osv_name = _OSV_NAMES.get(distribution.id)
         if distribution.id == "alpine":
-            release = distribution.repository or _branch(distribution.version)
+            release = distribution.repository or _release_line(distribution.version)
         else:
             release = "" if distribution.id in _ROLLING else distribution.version
-        ecosystem = ":".join(filter(None, (known or distribution.id, release)))
+        ecosystem = ":".join(filter(None, (osv_name or distribution.id, release)))
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
-        vendor = vendors.maintained(package, distribution.id)
+        vendor = vendors.vendor_by_maintainer(package, distribution.id)
         if not vendor and (distribution.id == "dhi" or _HARDENED in distribution.name):
             vendor = vendors.HARDENED
-        elif not vendor and distribution.id == "alpine" and _by_root(package):
+        elif not vendor and distribution.id == "alpine" and _is_by_root(package):
             vendor = vendors.ROOT
-        source = package.name if distribution.id in _BY_NAME else package.source_name
+        source = package.name if distribution.id in _ADVISED_BY_NAME else package.source_name
         purl = package_url(package, distribution.id, distro, vendor)
-        return vendors.settled(replace(package, ecosystem=ecosystem, purl=purl, source_name=source), vendor)
+        return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl, source_name=source), vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Understands the qualifiers arch, distro ("alpine-3.19.1"; "3.19.1" with Trivy) and upstream (the origin, with
@@ -96,8 +96,8 @@ class Apk:
         os_version of Docker's hardened images, whose advisories call a package by its installed name."""
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it behind an @: pkg:apk/alpine/musl@1.2.5-r0.")
-        given = purl.qualifiers
-        origin = given.get("upstream", "").partition("@")[0]
+        qualifiers = purl.qualifiers
+        origin = qualifiers.get("upstream", "").partition("@")[0]
         package = Package(
             name=purl.name,
             version=purl.version,
@@ -106,14 +106,14 @@ class Apk:
             source_name=origin or purl.name,
             source_version=purl.version,
             path="",
-            arch=given.get("arch", ""),
-            vendor=vendors.stated(given.get("vendor", "")) or given.get(MAINTAINER, ""),
+            arch=qualifiers.get("arch", ""),
+            vendor=vendors.mark_stated(qualifiers.get("vendor", "")) or qualifiers.get(MAINTAINER, ""),
         )
-        if hardened := vendors.hardened(given):
+        if hardened := vendors.hardened_distribution(qualifiers):
             ecosystem = ":".join(filter(None, (f"{_HARDENED}:Alpine", hardened.version)))
-            said = {"source_name": package.name, "vendor": vendors.HARDENED}
-            return replace(package, ecosystem=ecosystem, purl=str(purl), **said)
-        if distro := given.get("distro", ""):
+            overrides = {"source_name": package.name, "vendor": vendors.HARDENED}
+            return replace(package, ecosystem=ecosystem, purl=str(purl), **overrides)
+        if distro := qualifiers.get("distro", ""):
             name, _, version = distro.rpartition("-")
             if not name:
                 name, version = (purl.namespace, distro) if is_digits(distro[:1]) else (distro, "")
@@ -135,26 +135,28 @@ class Apk:
 ECOSYSTEM: Ecosystem = Apk()
 
 
-def _release(repositories: str) -> str:
+def _highest_release(repositories: str) -> str:
     """ "v3.19" or "edge", the part of a repository's address before "main" or "community"; "" where it has none.
 
     Of several the highest counts, edge before all: packages come from the newest that has them. "@tag" repositories
     serve only what is asked of them by that tag.
     """
-    found: list[str] = []
+    releases: list[str] = []
     for line in repositories.splitlines():
         words = line.split()
         if words and words[0][0] not in "#@":
             parts = words[-1].rstrip("/").split("/")
-            found += [one for one in parts if one == "edge" or (one[:1] == "v" and _branch(one[1:]) == one)]
-    return max(found, key=_age, default="")
+            releases += [
+                part for part in parts if part == "edge" or (part[:1] == "v" and _release_line(part[1:]) == part)
+            ]
+    return max(releases, key=_release_order, default="")
 
 
-def _age(release: str) -> tuple[int, ...]:
+def _release_order(release: str) -> tuple[int, ...]:
     return (1,) if release == "edge" else (0, *map(int, release[1:].split(".")))
 
 
-def _branch(version: str) -> str:
+def _release_line(version: str) -> str:
     """The release line of an os-release's VERSION_ID: "3.19.1" is of "v3.19", "3.20_alpha20231219" of "edge".
 
     Alpine calls its edge by the release that it will become, with "_alpha".
@@ -169,7 +171,7 @@ def _branch(version: str) -> str:
     )
 
 
-def _by_root(package: Package) -> bool:
+def _is_by_root(package: Package) -> bool:
     """Root's packages have a name or a release of five digits that no other of Alpine's has ("3.1.8-r00073")."""
     release = package.version.rpartition("-r")[2]
-    return package.name.startswith(_ROOTS) or (len(release) == 5 and is_digits(release))
+    return package.name.startswith(_ROOT_PREFIX) or (len(release) == 5 and is_digits(release))

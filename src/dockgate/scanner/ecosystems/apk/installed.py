@@ -10,16 +10,16 @@ from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
+# Bytes, of one line.
 LINE_LIMIT = 1024 * 1024
-"""Bytes, of one line."""
 PACKAGES_LIMIT = 50_000
+# Bytes of memory for all paths that a database lists: a hostile one could make far more of them than it has itself.
 PATHS_LIMIT = 128 * 1024 * 1024
-"""Bytes of memory for all paths that a database lists: a hostile one could make far more of them than it has itself."""
+# Bytes of memory that a path takes besides its own.
 _PATH_COST = 64
-"""Bytes of memory that a path takes besides its own."""
 _FIELDS = b"PVATom"
+# What `apk add --virtual` writes as description.
 _VIRTUAL = "virtual meta package"
-"""What `apk add --virtual` writes as description."""
 
 
 def read_installed(path: str, file: BinaryIO) -> Extract:
@@ -27,8 +27,8 @@ def read_installed(path: str, file: BinaryIO) -> Extract:
     into every package, nfpm (apk/apk.go) into none. Where most have none, somebody has taken them out."""
     packages: list[Package] = []
     owns: dict[str, tuple[str, ...]] = {}
-    strange: list[int] = []
-    for count, (line, fields, files) in enumerate(_blocks(file)):
+    without_origin: list[int] = []
+    for count, (line, fields, files) in enumerate(_entries(file)):
         if count == PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
         name, version = fields.get("P", ""), fields.get("V", "")
@@ -49,22 +49,22 @@ def read_installed(path: str, file: BinaryIO) -> Extract:
             vendor=fields.get("m", ""),
         )
         if not fields.get("o"):
-            strange.append(len(packages))
+            without_origin.append(len(packages))
         packages.append(replace(package, purl=package_url(package, "", "")))
         if files:
             owns[name] = tuple(files)
-    if 2 * len(strange) <= len(packages):
-        for at in strange:
-            packages[at] = replace(packages[at], vendor=THIRD_PARTY + packages[at].vendor)
+    if 2 * len(without_origin) <= len(packages):
+        for index in without_origin:
+            packages[index] = replace(packages[index], vendor=THIRD_PARTY + packages[index].vendor)
     return Extract(packages=tuple(packages), owns=owns)
 
 
-def _blocks(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
+def _entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
     """Each entry's first line number, its wanted fields and its files, after apk-tools' src/database.c.
 
     A line is a letter, a colon and a value; "F:" is a folder, "R:" a file in the last one.
     """
-    start, count, listed, folder = 0, 0, 0, ""
+    first_line, count, paths_size, folder = 0, 0, 0, ""
     fields: dict[str, str] = {}
     files: list[str] = []
     while line := file.readline(LINE_LIMIT):
@@ -72,18 +72,18 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
         if line[-1:] != b"\n":
             raise UnreadableError(f"line {count} is not ended, or is longer than {LINE_LIMIT} bytes")
         if line == b"\n":
-            if start:
-                yield start, fields, files
-            start, folder, fields, files = 0, "", {}, []
+            if first_line:
+                yield first_line, fields, files
+            first_line, folder, fields, files = 0, "", {}, []
             continue
         if line[1:2] != b":" or not line[:1].isalpha():
             raise UnreadableError(f"line {count} is no field, {decode(line[:60].rstrip())!r}")
-        start = start or count
+        first_line = first_line or count
         letter = line[0]
         if letter == 0x52:
             path = folder + decode_path(line[2:-1])
-            listed += len(path) + _PATH_COST
-            if listed > PATHS_LIMIT:
+            paths_size += len(path) + _PATH_COST
+            if paths_size > PATHS_LIMIT:
                 raise UnreadableError(f"line {count}: the paths that are listed are too many or too long")
             files.append(path)
         elif letter == 0x46:
@@ -94,8 +94,8 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
             if name in fields:
                 raise UnreadableError(f"line {count}: {name} stands twice in one entry")
             fields[name] = decode(line[2:-1].strip())
-    if start:
-        yield start, fields, files
+    if first_line:
+        yield first_line, fields, files
 
 
 def package_url(package: Package, namespace: str, distro: str, vendor: str = "") -> str:

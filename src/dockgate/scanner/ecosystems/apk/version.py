@@ -3,9 +3,9 @@
 from dockgate.scanner.formats.order import is_digits, number
 from dockgate.shared.errors import UncomparableError
 
-_PRE = {"alpha": 1, "beta": 2, "pre": 3, "rc": 4}
-_POST = {"cvs": 1, "svn": 2, "git": 3, "hg": 4, "p": 5}
-_SUFFIXES = _PRE | _POST
+_PRE_SUFFIXES = {"alpha": 1, "beta": 2, "pre": 3, "rc": 4}
+_POST_SUFFIXES = {"cvs": 1, "svn": 2, "git": 3, "hg": 4, "p": 5}
+_SUFFIXES = _PRE_SUFFIXES | _POST_SUFFIXES
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _HEX = frozenset("0123456789abcdef")
 
@@ -15,10 +15,10 @@ def key(version: str) -> bytes:
 
     With one thing more, which apk-tools 2 takes and 3 refuses: a number behind the letter ("5.1p1-r0").
     """
-    return _Reader(version).key()
+    return _VersionParser(version).key()
 
 
-class _Reader:
+class _VersionParser:
     """A version while its key is made: digit{.digit}...{letter}{_suffix{number}}...{~hash}{-r#}.
 
     Where two versions part, an early suffix ("_rc") is below the end, and what may come earlier in a version is above
@@ -36,7 +36,7 @@ class _Reader:
             name = self._span(_LETTERS)
             if name not in _SUFFIXES:
                 raise self._refused(f"has the unknown suffix {name!r}")
-            key.append((0x01 if name in _PRE else 0x20) + _SUFFIXES[name])
+            key.append((0x01 if name in _PRE_SUFFIXES else 0x20) + _SUFFIXES[name])
             if is_digits(self.rest[:1]):
                 key.append(0x13)
                 key += number(self._digits())
@@ -79,10 +79,10 @@ class _Reader:
         return digits
 
     def _take(self, mark: str) -> bool:
-        there = self.rest.startswith(mark)
-        if there:
+        is_next = self.rest.startswith(mark)
+        if is_next:
             self.rest = self.rest[len(mark) :]
-        return there
+        return is_next
 
     def _span(self, allowed: str | frozenset[str]) -> str:
         end = next((at for at, char in enumerate(self.rest) if char not in allowed), len(self.rest))

@@ -16,20 +16,20 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a lockfile; one with 100 packages has 10,000.
 LOCK_LIMIT = 4 * 1024 * 1024
-"""Bytes of a lockfile; one with 100 packages has 10,000."""
+# Bytes of a cache's database; one with 100 packages has 100,000.
 CACHE_LIMIT = 64 * 1024 * 1024
-"""Bytes of a cache's database; one with 100 packages has 100,000."""
+# Bytes of a row in it; real ones have some hundred.
 ROW_LIMIT = 64 * 1024
-"""Bytes of a row in it; real ones have some hundred."""
 
 _LOCK = "conan.lock"
 _CACHE = "cache.sqlite3"
+# Ends the folder of a cache, unless its configuration names another.
 _STORAGE = "/p/"
-"""ends the folder of a cache, unless its configuration names another"""
-_ASIDE = (f"{_CACHE}-wal", f"{_CACHE}-journal")
+_SQLITE_LOGS = (f"{_CACHE}-wal", f"{_CACHE}-journal")
 _INFO = "conaninfo.txt"
-_NAMES = (_LOCK, _CACHE, *_ASIDE, _INFO)
+_NAMES = (_LOCK, _CACHE, *_SQLITE_LOGS, _INFO)
 _DEPLOYED = ("full_deploy", "direct_deploy")
 _REQUIRES = ("requires", "build_requires", "python_requires", "config_requires")
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")
@@ -46,7 +46,7 @@ class Conan(StandaloneEcosystem):
         if not path.endswith(_NAMES):
             return False
         name = path.rpartition("/")[2]
-        return name in _NAMES and (name != _INFO or _folders(path) is not None)
+        return name in _NAMES and (name != _INFO or _package_folders(path) is not None)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Other programs call files as Conan calls its cache: what is wrong with one matters only in a folder as
@@ -59,8 +59,8 @@ class Conan(StandaloneEcosystem):
         from dockgate.scanner.formats import sqlite
 
         try:
-            if name in _ASIDE:
-                sqlite.check_aside(file, path)
+            if name in _SQLITE_LOGS:
+                sqlite.check_log(file, path)
                 return Extract()
             check_size(file, CACHE_LIMIT)
             return _read_cache(path, file)
@@ -71,8 +71,8 @@ class Conan(StandaloneEcosystem):
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:conan/NAME@VERSION")
-        told = purl.qualifiers
-        return _package(purl.name, purl.version, told.get("user", ""), told.get("channel", ""), "")
+        qualifiers = purl.qualifiers
+        return _package(purl.name, purl.version, qualifiers.get("user", ""), qualifiers.get("channel", ""), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """No command changes what a project requires: its file has to say so."""
@@ -108,18 +108,18 @@ def _package(name: str, version: str, user: str, channel: str, path: str) -> Pac
     )
 
 
-def _referred(reference: str, path: str) -> Package:
+def _parse_reference(reference: str, path: str) -> Package:
     """NAME/VERSION[@USER[/CHANNEL]][#REVISION][:PACKAGE…][%TIME]"""
     plain = reference.partition("%")[0].partition(":")[0].partition("#")[0]
-    told, _, owner = plain.partition("@")
-    name, _, version = told.partition("/")
+    package_part, _, owner = plain.partition("@")
+    name, _, version = package_part.partition("/")
     user, _, channel = owner.partition("/")
     if not name or not version or "/" in version:
         raise UnreadableError(f"{reference[:80]!r} is no NAME/VERSION")
-    return _package(name, version, _given(user), _given(channel), path)
+    return _package(name, version, _without_placeholder(user), _without_placeholder(channel), path)
 
 
-def _folders(path: str) -> list[str] | None:
+def _package_folders(path: str) -> list[str] | None:
     """Those below the cache of Conan 1, or below the folder that a deployer writes; None anywhere else."""
     parts = path.split("/")[:-1]
     if len(parts) > 6 and parts[-7] == "data" and parts[-2] == "package":
@@ -130,9 +130,9 @@ def _folders(path: str) -> list[str] | None:
 def _read_info(path: str) -> Extract:
     """`data/NAME/VERSION/USER/CHANNEL/package/ID`, or `full_deploy/host/NAME/VERSION/…`. The other deployer, which
     writes `direct_deploy/NAME`, leaves the version away."""
-    match _folders(path):
+    match _package_folders(path):
         case ["data", name, version, user, channel, _, _]:
-            package = _package(name, version, _given(user), _given(channel), path)
+            package = _package(name, version, _without_placeholder(user), _without_placeholder(channel), path)
         case ["full_deploy", _, name, version, *_]:
             package = _package(name, version, "", "", path)
         case _:
@@ -149,7 +149,7 @@ def _read_cache(path: str, file: BinaryIO) -> Extract:
     owns: dict[str, list[str]] = {}
     for _, row in rows(file, size, "packages", ROW_LIMIT):
         reference, _, _, _, folder = [*map(decode, row), "", "", "", "", ""][:5]
-        package = _referred(reference, path)
+        package = _parse_reference(reference, path)
         packages[package] = None
         if folder and all(part not in ("", ".", "..") and "\0" not in part for part in folder.split("/")):
             owns.setdefault(package.purl, []).append(f"{path.removesuffix(_CACHE)}{folder}/p/")
@@ -158,24 +158,24 @@ def _read_cache(path: str, file: BinaryIO) -> Extract:
 
 def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
     """Of Conan 2, or of Conan 1, among whose packages the project itself stands: with a path, or without a name."""
-    told: list[Any]
+    references: list[Any]
     if "graph_lock" in content:
         graph = content["graph_lock"]
         nodes = graph.get("nodes") if isinstance(graph, dict) else None
         if not isinstance(nodes, dict) or not all(isinstance(node, dict) for node in nodes.values()):
             raise UnreadableError("it holds no nodes")
-        told = [node.get("ref") or node.get("pref") or "" for node in nodes.values() if not node.get("path")]
+        references = [node.get("ref") or node.get("pref") or "" for node in nodes.values() if not node.get("path")]
     else:
         lists = [content.get(field, []) for field in _REQUIRES]
-        if not all(isinstance(one, list) for one in lists):
+        if not all(isinstance(requirements, list) for requirements in lists):
             raise UnreadableError("what it requires is no list")
-        told = [reference for one in lists for reference in one]
-    if not all(isinstance(reference, str) for reference in told):
+        references = [reference for requirements in lists for reference in requirements]
+    if not all(isinstance(reference, str) for reference in references):
         raise UnreadableError("a reference in it is no text")
-    named = (reference for reference in told if "/" in reference.partition("@")[0])
-    return Extract(tuple(dict.fromkeys(_referred(reference, path) for reference in named)), lock=True)
+    named = (reference for reference in references if "/" in reference.partition("@")[0])
+    return Extract(tuple(dict.fromkeys(_parse_reference(reference, path) for reference in named)), lock=True)
 
 
-def _given(text: str) -> str:
+def _without_placeholder(text: str) -> str:
     """Conan writes one "_" for no user and no channel."""
     return "" if text == "_" else text

@@ -7,8 +7,8 @@ no byte string can stand for a version.
 from functools import total_ordering
 from typing import Any
 
+# Characters, as of every part of a Conan reference.
 VERSION_LIMIT = 101
-"""Characters, as of every part of a Conan reference."""
 
 
 @total_ordering
@@ -23,13 +23,13 @@ class Item:
         except ValueError:
             self.value = text
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Item) and self.value == other.value
+    def __eq__(self, operand: object) -> bool:
+        return isinstance(operand, Item) and self.value == operand.value
 
-    def __lt__(self, other: "Item") -> bool:
-        if isinstance(self.value, int) and isinstance(other.value, int):
-            return self.value < other.value
-        return str(self.value) < str(other.value)
+    def __lt__(self, operand: "Item") -> bool:
+        if isinstance(self.value, int) and isinstance(operand.value, int):
+            return self.value < operand.value
+        return str(self.value) < str(operand.value)
 
     def __hash__(self) -> int:
         return hash(self.value)

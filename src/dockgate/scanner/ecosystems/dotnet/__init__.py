@@ -20,8 +20,8 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of any of these files; the biggest applications' deps.json have some hundred thousand.
 FILE_LIMIT = 16 * 1024 * 1024
-"""Bytes of any of these files; the biggest applications' deps.json have some hundred thousand."""
 
 _DEPS = ".deps.json"
 _LOCK = "packages.lock.json"
@@ -39,10 +39,10 @@ class Dotnet(StandaloneEcosystem):
     triggers = Triggers(names=(_CONFIG,), suffixes=(".json",), magics=(ELF,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        return _is_list(path) or single_file.may_be(size, head)
+        return _is_list_file(path) or single_file.may_be_bundle(size, head)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        if not _is_list(path):
+        if not _is_list_file(path):
             return _read_bundle(path, file)
         if path.endswith(_CONFIG):
             check_size(file, FILE_LIMIT)
@@ -56,15 +56,15 @@ class Dotnet(StandaloneEcosystem):
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """The shared frameworks are the runtime's own, and no project's."""
-        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
-        runtime = [f"{name} {one.version}" for name, one in kept if name.startswith(_FRAMEWORKS)]
-        told = (f"# Build on a newer .NET runtime, with {', '.join(runtime)} or later.",) if runtime else ()
+        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
+        runtime = [f"{name} {upgrade.version}" for name, upgrade in selected if name.startswith(_FRAMEWORKS)]
+        advice = (f"# Build on a newer .NET runtime, with {', '.join(runtime)} or later.",) if runtime else ()
         packages = [
-            f"dotnet add package {quote_words([name])} --version {quote_words([one.version])}"
-            for name, one in kept
+            f"dotnet add package {quote_words([name])} --version {quote_words([upgrade.version])}"
+            for name, upgrade in selected
             if not name.startswith(_FRAMEWORKS)
         ]
-        return ((" && ".join(packages),) if packages else ()) + told + remark
+        return ((" && ".join(packages),) if packages else ()) + advice + remark
 
     def key(self, version: str) -> bytes:
         return version_key(version)
@@ -79,13 +79,13 @@ def _package(name: str, version: str, path: str) -> Package:
     return Package(name, version, purl, "NuGet", source_name=name.lower(), source_version=version, path=path)
 
 
-def _is_list(path: str) -> bool:
+def _is_list_file(path: str) -> bool:
     return path.endswith(_DEPS) or path.rpartition("/")[2] in (_LOCK, _CONFIG)
 
 
 def _read_bundle(path: str, file: BinaryIO) -> Extract:
     """An application in a single file: its libraries lie in it, and nothing beside it could contradict them."""
-    raw = single_file.deps(file, FILE_LIMIT)
+    raw = single_file.deps_json(file, FILE_LIMIT)
     if raw is None:
         return Extract()
     return Extract(_read_deps(path, json_object(BytesIO(raw), FILE_LIMIT)).packages, alone=True)
@@ -135,7 +135,7 @@ def _framework(path: str, platform: str) -> Package | None:
 def _files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
     """Where the host looks for a library's files: beside the deps.json, those for one culture in a folder of its name,
     those for one platform of several in the folders that they have in the package."""
-    found: list[str] = []
+    paths: list[str] = []
     for kind in ("runtime", "native", "resources", "runtimeTargets"):
         for path, about in _object(assets, kind).items():
             last = path.rpartition("/")[2]
@@ -143,8 +143,8 @@ def _files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
             inner = path if kind == "runtimeTargets" else f"{locale}/{last}" if kind == "resources" else last
             # "_._" stands for no file where an empty folder would be meant.
             if last != "_._" and ".." not in inner and "\0" not in inner:
-                found.append(f"{folder}/{inner}" if folder else inner)
-    return tuple(found)
+                paths.append(f"{folder}/{inner}" if folder else inner)
+    return tuple(paths)
 
 
 def _read_lock(path: str, content: dict[str, Any]) -> Extract:
@@ -165,11 +165,11 @@ def _read_config(path: str, raw: bytes) -> Extract:
 
     packages: dict[Package, None] = {}
     for element in elements(raw):
-        given = element.attributes
-        if element.way == "packages/package" and given.get("developmentDependency", "").lower() != "true":
-            if not given.get("id") or not given.get("version"):
+        attributes = element.attributes
+        if element.path == "packages/package" and attributes.get("developmentDependency", "").lower() != "true":
+            if not attributes.get("id") or not attributes.get("version"):
                 raise UnreadableError("it has a package without its id or version")
-            packages[_package(given["id"], given["version"], path)] = None
+            packages[_package(attributes["id"], attributes["version"], path)] = None
     return Extract(tuple(packages), lock=True) if packages else Extract()
 
 

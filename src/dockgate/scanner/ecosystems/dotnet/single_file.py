@@ -8,32 +8,32 @@ the deps.json, which is never compressed.
 from struct import Struct
 from typing import BinaryIO
 
-from dockgate.scanner.formats.executable import ELF, begins, executables
+from dockgate.scanner.formats.executable import ELF, executables, may_be_program
 from dockgate.shared.errors import UnreadableError
 
 SIGNATURE = bytes.fromhex("8b1202b96a612038727b930214d7a03213f5b9e6efae3318ee3b2dce24b36aae")
 
-_PLACE = 8
-_LEAST = 64
-"""Bytes that no bundle is below."""
+_OFFSET_SIZE = 8
+# Bytes that no bundle is below.
+_MIN_SIZE = 64
+# Bytes of a bundle's id, which has a dozen.
 _ID_LIMIT = 1024
-"""Bytes of a bundle's id, which has a dozen."""
 _FIXED, _LOCATION = Struct("<IIi"), Struct("<qq")
 
 
-def may_be(size: int, head: bytes) -> bool:
+def may_be_bundle(size: int, head: bytes) -> bool:
     """Whether a file of this size that begins so can hold a bundle: something lies behind all that an ELF file says of
     itself. Linkers put the table of sections last (Go's puts it first)."""
-    if head[:4] != ELF or len(head) < 64 or not begins(head):
+    if head[:4] != ELF or len(head) < 64 or not may_be_program(head):
         return False
     order = ">" if head[5] == 2 else "<"
     wide = head[4] == 2
     (table,) = Struct(order + ("Q" if wide else "I")).unpack_from(head, 40 if wide else 32)
     entry, count = Struct(order + "HH").unpack_from(head, 58 if wide else 46)
-    return bool(size >= table + entry * count + _LEAST)
+    return bool(size >= table + entry * count + _MIN_SIZE)
 
 
-def deps(file: BinaryIO, limit: int) -> bytes | None:
+def deps_json(file: BinaryIO, limit: int) -> bytes | None:
     """The deps.json of the bundle in a program, at most `limit` bytes; None where there is no bundle.
 
     Raises UnreadableError for a bundle that does not tell of it.
@@ -41,23 +41,27 @@ def deps(file: BinaryIO, limit: int) -> bytes | None:
     for program in executables(file, (b".data",)):
         variables = program.section(b".data") or program.data()
         content = program.content(variables) if variables else b""
-        found = content.find(SIGNATURE)
-        place = int.from_bytes(content[max(found - _PLACE, 0) : found], "little") if found >= _PLACE else 0
-        if place:
-            return _deps(file, place, limit)
+        signature_at = content.find(SIGNATURE)
+        header_at = (
+            int.from_bytes(content[max(signature_at - _OFFSET_SIZE, 0) : signature_at], "little")
+            if signature_at >= _OFFSET_SIZE
+            else 0
+        )
+        if header_at:
+            return _read_deps_json(file, header_at, limit)
     return None
 
 
-def _deps(file: BinaryIO, place: int, limit: int) -> bytes:
+def _read_deps_json(file: BinaryIO, header_at: int, limit: int) -> bytes:
     size = file.seek(0, 2)
-    header = _bytes(file, place, _FIXED.size + _ID_LIMIT, size)
+    header = _read_bytes(file, header_at, _FIXED.size + _ID_LIMIT, size)
     if len(header) < _FIXED.size:
         raise UnreadableError("it is a .NET application in a single file that breaks off")
     major, *_ = _FIXED.unpack_from(header)
     if major < 2:
         raise UnreadableError("it is a .NET Core 3 application in a single file, which does not tell its packages")
-    length, at = _length(header, _FIXED.size)
-    location = header[at + length : at + length + _LOCATION.size]
+    length, location_at = _text_length(header, _FIXED.size)
+    location = header[location_at + length : location_at + length + _LOCATION.size]
     if len(location) < _LOCATION.size:
         raise UnreadableError("it is a .NET application in a single file whose header breaks off")
     start, count = _LOCATION.unpack(location)
@@ -65,13 +69,13 @@ def _deps(file: BinaryIO, place: int, limit: int) -> bytes:
         raise UnreadableError("it is a .NET application in a single file without a deps.json")
     if not 0 < count <= limit:
         raise UnreadableError(f"its deps.json has {count} bytes; no more than {limit} are read")
-    content = _bytes(file, start, count, size)
+    content = _read_bytes(file, start, count, size)
     if len(content) < count:
         raise UnreadableError("it is a .NET application in a single file whose deps.json breaks off")
     return content
 
 
-def _length(header: bytes, at: int) -> tuple[int, int]:
+def _text_length(header: bytes, at: int) -> tuple[int, int]:
     """The length of a text, seven bits a byte (BinaryReader.Read7BitEncodedInt), and where the text begins."""
     length = 0
     for shift, byte in enumerate(header[at : at + 5]):
@@ -81,7 +85,7 @@ def _length(header: bytes, at: int) -> tuple[int, int]:
     raise UnreadableError("it is a .NET application in a single file whose header cannot be read")
 
 
-def _bytes(file: BinaryIO, at: int, count: int, size: int) -> bytes:
+def _read_bytes(file: BinaryIO, at: int, count: int, size: int) -> bytes:
     """What there is of these bytes in a file of that size."""
     if not 0 <= at < size:
         return b""

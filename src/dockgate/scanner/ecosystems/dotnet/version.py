@@ -3,16 +3,16 @@
 from dockgate.scanner.formats.order import fits, is_digits, number
 from dockgate.shared.errors import UncomparableError
 
+# The largest number of a version, and the largest label that counts as one (System.Int32).
 INT_MAX = 2**31 - 1
-"""The largest number of a version, and the largest label that counts as one (System.Int32)."""
 _LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def key(version: str) -> bytes:
     """NuGet's order (NuGet.Versioning's NuGetVersion and VersionComparer): one to four numbers, labels without
     regard to case, build data ignored. Refuses what NuGetVersion.TryParse refuses."""
-    given, plus, build = version.strip().partition("+")
-    core, dash, pre = given.partition("-")
+    plain, plus, build = version.strip().partition("+")
+    core, dash, pre = plain.partition("-")
     numbers = [part.strip() for part in core.split(".")]
     if (
         len(numbers) > 4
@@ -26,7 +26,7 @@ def key(version: str) -> bytes:
     for label in pre.split("."):
         if not _is_label(label) or (is_digits(label) and label[0] == "0" and label != "0"):
             raise UncomparableError(f"The NuGet version {version!r} has a malformed label.")
-        key += _label(label)
+        key += _label_key(label)
     return key + b"\x00"
 
 
@@ -34,7 +34,7 @@ def _is_label(label: str) -> bool:
     return bool(label) and _LABEL.issuperset(label)
 
 
-def _label(label: str) -> bytes:
+def _label_key(label: str) -> bytes:
     """Numbers before text. What .NET reads as a number may have a "-" before it."""
     digits = label.removeprefix("-")
     if is_digits(digits) and len(digits.lstrip("0")) <= 10:

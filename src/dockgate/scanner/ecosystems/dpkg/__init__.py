@@ -6,11 +6,11 @@ from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.dpkg.status import (
     STATUS,
-    advised_source,
     has_copyright,
     list_paths,
     package_url,
     read_status,
+    source_of_advisories,
 )
 from dockgate.scanner.ecosystems.dpkg.version import key as version_key
 from dockgate.scanner.formats import vendors
@@ -25,13 +25,13 @@ from dockgate.shared.purl import MAINTAINER, Purl
 STATUS_FOLDER = "var/lib/dpkg/status.d/"
 INFO_FOLDER = "var/lib/dpkg/info/"
 
+# Bytes. About four times what Debian with 5,000 packages has.
 STATUS_LIMIT = 32 * 1024 * 1024
-"""Bytes. About four times what Debian with 5,000 packages has."""
+# Bytes, of one package's list of files.
 LIST_LIMIT = 16 * 1024 * 1024
-"""Bytes, of one package's list of files."""
 
+# Os-release ID -> what TuxCare calls the distribution.
 _TUXCARE = {"debian": "Debian", "ubuntu": "Ubuntu"}
-"""os-release ID -> what TuxCare calls the distribution"""
 _CODENAMES = {
     "buster": "debian-10",
     "bullseye": "debian-11",
@@ -88,80 +88,86 @@ class Dpkg:
         call them by their installed names. Into an image of Docker's others may have put Debian's packages: those have
         Debian's maintainers. Of whom nobody knows the maker, no feed speaks.
         """
-        vendor = vendors.maintained(package, distribution.id)
+        vendor = vendors.vendor_by_maintainer(package, distribution.id)
         release = distribution.version
-        if vendors.tuxcare(package.version):
-            return _rebuilt(package, distribution, f"TuxCare:{_TUXCARE.get(distribution.id, distribution.id)}", "")
+        if vendors.is_by_tuxcare(package.version):
+            return _rebuilt_package(
+                package, distribution, f"TuxCare:{_TUXCARE.get(distribution.id, distribution.id)}", ""
+            )
         if distribution.id == "dhi" and not vendor:
             if "@" in package.vendor or package.ecosystem:
                 return self.settle(package, replace(distribution, id="debian"))
             vendor = vendors.UNKNOWN
         if distribution.id == "dhi" and vendor == vendors.HARDENED:
-            return _rebuilt(package, distribution, "Docker Hardened Images:Debian", vendor)
+            return _rebuilt_package(package, distribution, "Docker Hardened Images:Debian", vendor)
         if distribution.id == "debian":
             ecosystem = f"Debian:{release.partition('.')[0]}" if release else "Debian"
         elif distribution.id == "ubuntu":
-            ecosystem = _ubuntu(release, package.source_version)
+            ecosystem = _ubuntu_ecosystem(release, package.source_version)
         elif distribution.id == "echo":
             ecosystem = "Echo"
         else:
             ecosystem = f"{distribution.id}:{release}" if release else distribution.id
         distro = f"{distribution.id}-{release}" if release else distribution.id
         purl = package_url(package, distribution.id, distro, vendor)
-        return vendors.settled(replace(package, ecosystem=ecosystem, purl=purl), vendor)
+        return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl), vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Qualifiers: `distro` ("debian-12", "bookworm"), `epoch` where the version has none, `upstream` or `source`
         ("openssl@3.0.11-1") for the source package, `vendor` for who made it where that is not the distribution."""
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
-        given = dict(purl.qualifiers)
-        maintainer = given.pop(MAINTAINER, "")
-        distro = given.get("distro", "")
+        qualifiers = dict(purl.qualifiers)
+        maintainer = qualifiers.pop(MAINTAINER, "")
+        distro = qualifiers.get("distro", "")
         name, _, release = _CODENAMES.get(distro.rpartition("-")[2], distro).partition("-")
-        hardened = vendors.hardened(given)
+        hardened = vendors.hardened_distribution(qualifiers)
         version = purl.version
-        if (epoch := given.get("epoch", "")) and ":" not in version:
+        if (epoch := qualifiers.get("epoch", "")) and ":" not in version:
             version = f"{epoch}:{version}"
         if hardened or (name and release):
             distribution = hardened or Distribution(name, release)
         elif distribution is None and purl.namespace:
             distribution = Distribution(purl.namespace, "")
-        source = given.get("upstream") or given.get("source") or purl.name
+        source = qualifiers.get("upstream") or qualifiers.get("source") or purl.name
         source, _, source_version = source.partition("@")
-        source, source_version = advised_source(source, source_version or version, version)
+        source, source_version = source_of_advisories(source, source_version or version, version)
         package = Package(
             name=purl.name,
             version=version,
-            purl=str(purl._replace(qualifiers=given)),
+            purl=str(purl._replace(qualifiers=qualifiers)),
             ecosystem="",
             source_name=source,
             source_version=source_version,
             path="",
-            arch=given.get("arch", ""),
-            vendor=vendors.stated(given.get("vendor", "") or (vendors.HARDENED if hardened else "")) or maintainer,
+            arch=qualifiers.get("arch", ""),
+            vendor=vendors.mark_stated(qualifiers.get("vendor", "") or (vendors.HARDENED if hardened else ""))
+            or maintainer,
         )
         if distribution is None:
             return replace(package, vendor="")
         settled = self.settle(package, distribution)
-        return replace(settled, purl=str(purl._replace(qualifiers=given | {"vendor": settled.vendor})))
+        return replace(settled, purl=str(purl._replace(qualifiers=qualifiers | {"vendor": settled.vendor})))
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """`apt-get satisfy` (apt 1.9 and newer) accepts a later version than the one named, and archives of security
         updates keep the latest alone. Where the binary package has versions of its own, its latest is taken."""
-        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "+-."))
-        asked = [
-            f"{name} (>= {one.version})"
-            for name, one in kept
-            if one.package.version.startswith(one.package.source_version) and not _lacks_satisfy(one.package.ecosystem)
+        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "+-."))
+        requirements = [
+            f"{name} (>= {upgrade.version})"
+            for name, upgrade in selected
+            if upgrade.package.version.startswith(upgrade.package.source_version)
+            and not _lacks_satisfy(upgrade.package.ecosystem)
         ]
-        others = [name for name, _ in kept if not any(text.startswith(f"{name} (") for text in asked)]
+        only_upgrades = [name for name, _ in selected if not any(text.startswith(f"{name} (") for text in requirements)]
         steps = ["apt-get update"]
-        steps += [f"apt-get satisfy -y {quote_words(asked)}"] if asked else []
-        steps += [f"apt-get install -y --only-upgrade {quote_words(others)}"] if others else []
-        subscribed = any(one.package.ecosystem.startswith("Ubuntu:") and "esm" in one.version for _, one in kept)
-        pro = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if subscribed else ()
-        return ((" && ".join(steps),) if kept else ()) + pro + remark
+        steps += [f"apt-get satisfy -y {quote_words(requirements)}"] if requirements else []
+        steps += [f"apt-get install -y --only-upgrade {quote_words(only_upgrades)}"] if only_upgrades else []
+        needs_pro = any(
+            upgrade.package.ecosystem.startswith("Ubuntu:") and "esm" in upgrade.version for _, upgrade in selected
+        )
+        advice = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if needs_pro else ()
+        return ((" && ".join(steps),) if selected else ()) + advice + remark
 
     def key(self, version: str) -> bytes:
         return version_key(version)
@@ -170,7 +176,7 @@ class Dpkg:
 ECOSYSTEM: Ecosystem = Dpkg()
 
 
-def _rebuilt(package: Package, distribution: Distribution, ecosystem: str, vendor: str) -> Package:
+def _rebuilt_package(package: Package, distribution: Distribution, ecosystem: str, vendor: str) -> Package:
     distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
     return replace(
         package,
@@ -182,17 +188,17 @@ def _rebuilt(package: Package, distribution: Distribution, ecosystem: str, vendo
     )
 
 
-def _ubuntu(release: str, version: str) -> str:
+def _ubuntu_ecosystem(release: str, version: str) -> str:
     """FIPS 140's modules are built from sources of their own, with advisories of their own; to dpkg their versions
     ("1.1.1f-1ubuntu2.fips.16", "3.0.2-0ubuntu1.2+Fips1.1") are later than the release's fixes, which they may lack."""
     if not release:
         return "Ubuntu"
     release = ".".join(release.split(".")[:2])  # without a point release ("22.04.5")
     tier = "Pro:FIPS-updates:" if "fips" in version.lower() else ""
-    return f"Ubuntu:{tier}{release}{':LTS' if _long_term(release) else ''}"
+    return f"Ubuntu:{tier}{release}{':LTS' if _is_long_term(release) else ''}"
 
 
-def _long_term(release: str) -> bool:
+def _is_long_term(release: str) -> bool:
     """Ubuntu's long term releases are those of April in even years."""
     year, _, month = release.partition(".")
     return is_digits(year) and int(year[-1]) % 2 == 0 and month[:2] == "04"

@@ -12,33 +12,35 @@ from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
 STATUS = "var/lib/dpkg/status"
+# Bytes, of one line.
 LINE_LIMIT = 1024 * 1024
-"""Bytes, of one line."""
 _FIELDS = {b"package", b"version", b"status", b"architecture", b"source", b"maintainer", b"vendor", b"origin"}
-_NOT_THERE = {"config-files", "not-installed"}
+_REMOVED_STATES = {"config-files", "not-installed"}
 _SIGNED = "linux-signed"
-_SIGNED_FOR = ("-amd64", "-arm64", "-i386")
-"""ends of the names of Debian's signed kernels' sources"""
+# Ends of the names of Debian's signed kernels' sources.
+_SIGNED_ARCHITECTURES = ("-amd64", "-arm64", "-i386")
 
 
 def read_status(path: str, file: BinaryIO) -> Extract:
-    whole = path == STATUS
+    is_status_file = path == STATUS
     packages: list[Package] = []
-    gone: list[str] = []
-    for line, fields in _stanzas(file, strict=whole):
+    removed: list[str] = []
+    for line, fields in _stanzas(file, strict=is_status_file):
         name, status = fields.get(b"package", ""), fields.get(b"status", "")
         if not name:
             raise UnreadableError(f"line {line}: the entry that begins here has no Package")
-        if whole and len(status.split()) != 3:
+        if is_status_file and len(status.split()) != 3:
             raise UnreadableError(f"line {line}: the entry of {name} has no whole Status")
-        if status and status.split()[-1] in _NOT_THERE:
-            gone.append(name)
+        if status and status.split()[-1] in _REMOVED_STATES:
+            removed.append(name)
             continue
         version = fields.get(b"version", "")
         if not version:
             raise UnreadableError(f"line {line}: the entry of {name} has no Version")
         source, _, source_version = fields.get(b"source", "").partition("(")
-        source, source_version = advised_source(source.strip() or name, source_version.strip(" )") or version, version)
+        source, source_version = source_of_advisories(
+            source.strip() or name, source_version.strip(" )") or version, version
+        )
         package = Package(
             name=name,
             version=version,
@@ -48,15 +50,16 @@ def read_status(path: str, file: BinaryIO) -> Extract:
             source_version=source_version,
             path=path,
             arch=fields.get(b"architecture", ""),
-            vendor=vendors.stated(fields.get(b"origin") or fields.get(b"vendor", "")) or fields.get(b"maintainer", ""),
+            vendor=vendors.mark_stated(fields.get(b"origin") or fields.get(b"vendor", ""))
+            or fields.get(b"maintainer", ""),
         )
         packages.append(replace(package, purl=package_url(package, "", "")))
-    if not whole and not packages and not gone:
+    if not is_status_file and not packages and not removed:
         raise UnreadableError("it holds no entry")
-    return Extract(packages=tuple(packages), gone=tuple(gone))
+    return Extract(packages=tuple(packages), gone=tuple(removed))
 
 
-def advised_source(source: str, source_version: str, version: str) -> tuple[str, str]:
+def source_of_advisories(source: str, source_version: str, version: str) -> tuple[str, str]:
     """The source package that advisories speak of, and its version, of a package of that version.
 
     A signed kernel has a source package of its own (Debian's linux-signed-amd64, Ubuntu's linux-signed-hwe-6.8), and
@@ -65,7 +68,7 @@ def advised_source(source: str, source_version: str, version: str) -> tuple[str,
     if source != _SIGNED and not source.startswith(f"{_SIGNED}-"):
         return source, source_version
     kernel = source.replace(_SIGNED, "linux", 1)
-    for arch in _SIGNED_FOR:
+    for arch in _SIGNED_ARCHITECTURES:
         kernel = kernel.removesuffix(arch)
     return kernel, version
 

@@ -8,13 +8,13 @@ _INT_MAX = 2**31 - 1
 
 def key(version: str) -> bytes:
     """The order of deb-version(7); refuses what `dpkg --compare-versions` (lib/dpkg/parsehelp.c) calls an error."""
-    given = version.strip(" \t")
-    if not given:
+    stripped = version.strip(" \t")
+    if not stripped:
         raise UncomparableError("The dpkg version is empty.")
-    if " " in given or "\t" in given or "\0" in given:
+    if " " in stripped or "\t" in stripped or "\0" in stripped:
         raise UncomparableError(f"The dpkg version {version!r} has white space in it.")
-    before, colon, rest = given.partition(":")
-    epoch, rest = (before, rest) if colon else ("0", given)
+    before, colon, rest = stripped.partition(":")
+    epoch, rest = (before, rest) if colon else ("0", stripped)
     digits = epoch[1:] if epoch[:1] in ("+", "-") else epoch
     if not is_digits(digits) or (epoch[0] == "-" and digits.strip("0")):
         raise UncomparableError(f"The dpkg version {version!r} has an epoch that is no number.")

@@ -23,10 +23,10 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import Purl
 
+# Bytes of an application's file; Elixir's own, with 280 modules, has 8,000.
 APPLICATION_LIMIT = 128 * 1024
-"""Bytes of an application's file; Elixir's own, with 280 modules, has 8,000."""
+# Bytes of a lockfile; one with 100 packages has 30,000.
 LOCK_LIMIT = 4 * 1024 * 1024
-"""Bytes of a lockfile; one with 100 packages has 30,000."""
 
 _LOCKS = ("mix.lock", "rebar.lock")
 
@@ -44,7 +44,7 @@ class Erlang(StandaloneEcosystem):
         folder, _, name = path.rpartition("/")
         if name.endswith(".app"):
             return folder.rpartition("/")[2] == "ebin"
-        if zip_packages.may_be(path, head):
+        if zip_packages.may_be_archive(path, head):
             return True
         return name == "ebin" or (name in _LOCKS and "/deps/" not in f"/{path}")
 

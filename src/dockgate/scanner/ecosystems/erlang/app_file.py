@@ -9,8 +9,8 @@ from dockgate.scanner.model import Package
 from dockgate.shared.errors import UnreadableError
 
 _BRACKETS = {"}": "{", "]": "[", ">>": "<<"}
+# Of Erlang: a comment, a string, a quoted atom, a character, a bracket, or what stands between these.
 _PIECE = r"""%[^\n]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\$(?:\\.|.)|<<|>>|[^\s"'%$<>{}\[\],.]++|\S"""
-"""of Erlang: a comment, a string, a quoted atom, a character, a bracket, or what stands between these"""
 
 
 def read_application(path: str, name: str, content: bytes) -> Package:
@@ -28,9 +28,9 @@ def _version(content: str, name: str) -> str:
     values = [entry[2:] for entry in properties if entry[:2] == ["{", "vsn"]]
     if not values:
         raise UnreadableError("it has no vsn")
-    told = {value[0] if len(value) == 1 and isinstance(value[0], str) else "" for value in values}
-    version = told.pop()
-    if told or not version.startswith('"') or len(version) < 3 or "\\" in version:
+    strings = {value[0] if len(value) == 1 and isinstance(value[0], str) else "" for value in values}
+    version = strings.pop()
+    if strings or not version.startswith('"') or len(version) < 3 or "\\" in version:
         raise UnreadableError("its vsn is not one plain string")
     return version[1:-1]
 
@@ -38,20 +38,20 @@ def _version(content: str, name: str) -> str:
 def _terms(content: str) -> list[Any]:
     """Erlang terms as lists that begin with their bracket; all else is text as it is written, commas left out."""
     top: list[Any] = []
-    open_: list[list[Any]] = [top]
-    for found in re.finditer(_PIECE, content, re.DOTALL):
-        piece = found[0]
+    open_terms: list[list[Any]] = [top]
+    for match in re.finditer(_PIECE, content, re.DOTALL):
+        piece = match[0]
         if piece in ('"', "'"):
             raise UnreadableError("a string in it has no end")
         if piece in _BRACKETS.values():
-            made = [piece]
-            open_[-1].append(made)
-            open_.append(made)
+            term = [piece]
+            open_terms[-1].append(term)
+            open_terms.append(term)
         elif piece in _BRACKETS:
-            if open_.pop()[:1] != [_BRACKETS[piece]]:
+            if open_terms.pop()[:1] != [_BRACKETS[piece]]:
                 raise UnreadableError("its brackets do not match")
         elif piece != "," and piece[0] != "%":
-            open_[-1].append(piece)
-    if len(open_) > 1:
+            open_terms[-1].append(piece)
+    if len(open_terms) > 1:
         raise UnreadableError("its brackets do not match")
     return top

@@ -17,19 +17,19 @@ def read_mix_lock(path: str, content: str) -> Iterator[Package]:
     What is from git has no version; it shares its code, and so the advisories, with what it was forked from.
     """
     for number, line in enumerate(content.split("\n"), 1):
-        given = line.strip().removeprefix("%{").strip()
-        if given in ("", "}") or given.startswith("#"):
+        stripped = line.strip().removeprefix("%{").strip()
+        if stripped in ("", "}") or stripped.startswith("#"):
             continue
-        entry = re.fullmatch(r'"?([^\s":]+)"?: \{:(\w+), (.*)\},?\}?', given)
+        entry = re.fullmatch(r'"?([^\s":]+)"?: \{:(\w+), (.*)\},?\}?', stripped)
         if not entry:
-            raise UnreadableError(f"line {number} is not how Mix writes it: {given[:80]!r}")
+            raise UnreadableError(f"line {number} is not how Mix writes it: {stripped[:80]!r}")
         if entry[2] == "hex":
-            told = re.match(r':"?(\w+)"?, "([^"\\]+)"', entry[3])
-            if not told:
-                raise UnreadableError(f"line {number} has no package and version: {given[:80]!r}")
+            package = re.match(r':"?(\w+)"?, "([^"\\]+)"', entry[3])
+            if not package:
+                raise UnreadableError(f"line {number} has no package and version: {stripped[:80]!r}")
             repository = re.search(r'\], "([^"\\]+)"(?:, (?:"\w+"|nil))?$', entry[3])
             organization = (repository[1] if repository else _HEXPM).removeprefix(f"{_HEXPM}:")
-            yield hex_package("" if organization == _HEXPM else organization, told[1], told[2], path)
+            yield hex_package("" if organization == _HEXPM else organization, package[1], package[2], path)
         elif entry[2] == "git":
             yield hex_package("", entry[1], "", path)
 
@@ -37,10 +37,10 @@ def read_mix_lock(path: str, content: str) -> Iterator[Package]:
 def read_rebar_lock(path: str, content: str) -> Iterator[Package]:
     """`{<<"APPLICATION">>,{pkg,<<"PACKAGE">>,<<"VERSION">>},LEVEL}`, and `{git,"URL",{ref,"…"}}` for what is not from
     Hex (rebar3's rebar_config.erl, `write_lock_file`)."""
-    found = re.findall(r'\{\s*pkg\s*,\s*<<"(\w+)">>\s*,\s*<<"([^"\\]+)">>', content)
-    if not content.lstrip().startswith(("{", "[")) or len(found) != len(re.findall(r"\bpkg\b\s*,", content)):
+    pairs = re.findall(r'\{\s*pkg\s*,\s*<<"(\w+)">>\s*,\s*<<"([^"\\]+)">>', content)
+    if not content.lstrip().startswith(("{", "[")) or len(pairs) != len(re.findall(r"\bpkg\b\s*,", content)):
         raise UnreadableError("it is not how rebar3 writes it")
-    for name, version in found:
+    for name, version in pairs:
         yield hex_package("", name, version, path)
     for name in re.findall(r'\{\s*<<"(\w+)">>\s*,\s*\{\s*git\s*,', content):
         yield hex_package("", name, "", path)

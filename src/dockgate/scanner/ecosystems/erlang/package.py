@@ -4,6 +4,7 @@ from dockgate.scanner.model import Package
 from dockgate.shared.purl import write
 
 _ELIXIR = frozenset(("eex", "elixir", "ex_unit", "iex", "logger", "mix"))
+# Names that hex.pm reserves for Elixir and OTP (hexpm's lib/hexpm/repository/package.ex).
 _OTP = frozenset(
     (
         *(
@@ -23,7 +24,6 @@ _OTP = frozenset(
         *("ssl", "stdlib", "syntax_tools", "tftp", "toolbar", "tools", "typer", "wx", "xmerl"),
     )
 )
-"""Names that hex.pm reserves for Elixir and OTP (hexpm's lib/hexpm/repository/package.ex)"""
 _ELIXIR_REPOSITORY = "https://github.com/elixir-lang/elixir"
 _OTP_REPOSITORY = "https://github.com/erlang/otp"
 

@@ -11,20 +11,20 @@ from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
 SUFFIX = ".ez"
+# Beginnings of lines that name an interpreter; Mix writes "#! /usr/bin/env escript".
 MAGICS = (b"#!/u", b"#!/b", b"#! /")
-"""Beginnings of lines that name an interpreter; Mix writes "#! /usr/bin/env escript"."""
+# Bytes of an archive that are looked at, packed and unpacked: its directory and its applications' files. It takes
+# seconds to read as many of Erlang's terms.
 READ_LIMIT = 8 * 1024 * 1024
-"""Bytes of an archive that are looked at, packed and unpacked: its directory and its applications' files. It takes
-seconds to read as many of Erlang's terms."""
+# Applications of one archive; RabbitMQ's plugins have one, rebar3 has twelve.
 MEMBER_LIMIT = 2000
-"""Applications of one archive; RabbitMQ's plugins have one, rebar3 has twelve."""
 
 _ZIP_END = b"PK\x05\x06"
+# Bytes within which a zip archive's end record begins (APPNOTE.TXT, 4.3.16).
 _ZIP_TAIL = 22 + 0xFFFF
-"""bytes within which a zip archive's end record begins (APPNOTE.TXT, 4.3.16)"""
 
 
-def may_be(path: str, head: bytes) -> bool:
+def may_be_archive(path: str, head: bytes) -> bool:
     """Whether a file that begins so can be such an archive."""
     return path.endswith(SUFFIX) or (head.startswith(MAGICS) and is_script_of(head, b"escript"))
 
@@ -47,7 +47,7 @@ def read(path: str, file: BinaryIO, limit: int, described: Callable[[str, str, b
     for entry in members:
         name = entry.name.rpartition("/")[2].removesuffix(".app")
         try:
-            packages.append(described(f"{path}!/{entry.name}", name, archive.whole(entry, limit)))
+            packages.append(described(f"{path}!/{entry.name}", name, archive.read_all(entry, limit)))
         except UnreadableError as error:
             unread.append((entry.name, str(error)))
     return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()

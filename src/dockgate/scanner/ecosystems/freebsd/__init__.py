@@ -17,21 +17,21 @@ from dockgate.shared.purl import Purl, write
 
 DATABASE = "var/db/pkg/local.sqlite"
 
+# Bytes. A system with 1,000 packages has some 100 million.
 SIZE_LIMIT = 256 * 1024 * 1024
-"""Bytes. A system with 1,000 packages has some 100 million."""
+# Bytes of a row; a package's description is in it.
 ROW_LIMIT = 4 * 1024 * 1024
-"""Bytes of a row; a package's description is in it."""
 PACKAGES_LIMIT = 50_000
+# Bytes of memory for all paths that a database lists.
 PATHS_LIMIT = 128 * 1024 * 1024
-"""Bytes of memory for all paths that a database lists."""
+# Characters.
 VERSION_LIMIT = 1024
-"""Characters."""
 
-_ASIDE = (f"{DATABASE}-wal", f"{DATABASE}-journal")
+_SQLITE_LOGS = (f"{DATABASE}-wal", f"{DATABASE}-journal")
+# Bytes of memory that a path takes besides its own.
 _PATH_COST = 64
-"""Bytes of memory that a path takes besides its own."""
+# Begins the origin of what is part of the system itself.
 _SYSTEM = "base/"
-"""begins the origin of what is part of the system itself"""
 
 
 class FreeBSD:
@@ -46,13 +46,13 @@ class FreeBSD:
     triggers = Triggers(prefixes=(DATABASE,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        return path.startswith(DATABASE) and (path == DATABASE or path in _ASIDE)
+        return path.startswith(DATABASE) and (path == DATABASE or path in _SQLITE_LOGS)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        if path in _ASIDE:
-            from dockgate.scanner.formats.sqlite import check_aside
+        if path in _SQLITE_LOGS:
+            from dockgate.scanner.formats.sqlite import check_log
 
-            check_aside(file, path)
+            check_log(file, path)
             return Extract()
         check_size(file, SIZE_LIMIT)
         return _read_database(path, file)
@@ -68,10 +68,10 @@ class FreeBSD:
             missing = "is none of FreeBSD's" if purl.version else "has no version"
             raise UsageError(f"{purl} {missing}.", "Write it as pkg:bsd/freebsd/NAME@VERSION.")
         package = _package(purl.name, purl.version, "", "")
-        given = purl.qualifiers.get("distro", "")
-        if distribution and not given:
+        distro = purl.qualifiers.get("distro", "")
+        if distribution and not distro:
             return self.settle(package, distribution)
-        return replace(package, purl=_purl(purl.name, purl.version, given))
+        return replace(package, purl=_purl(purl.name, purl.version, distro))
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """pkg takes no condition, and brings the latest."""
@@ -120,13 +120,13 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
             raise UnreadableError(f"its package {number} has no {'version' if name else 'name'}")
         packages[number] = _package(name, version, origin, path)
     owns: dict[str, list[str]] = {}
-    spent = 0
+    paths_size = 0
     for _, row in rows(file, size, "files", ROW_LIMIT, 9):
         owner = packages.get(int.from_bytes(row[8], "big")) if len(row) > 8 else None
-        place = decode_path(row[0]).lstrip("/") if row else ""
-        if owner and place and "\0" not in place:
-            spent += len(place) + _PATH_COST
-            if spent > PATHS_LIMIT:
+        file_path = decode_path(row[0]).lstrip("/") if row else ""
+        if owner and file_path and "\0" not in file_path:
+            paths_size += len(file_path) + _PATH_COST
+            if paths_size > PATHS_LIMIT:
                 raise UnreadableError(f"its paths would take more than {PATHS_LIMIT} bytes of memory")
-            owns.setdefault(owner.name, []).append(place)
-    return Extract(tuple(packages.values()), {name: tuple(places) for name, places in owns.items()})
+            owns.setdefault(owner.name, []).append(file_path)
+    return Extract(tuple(packages.values()), {name: tuple(file_paths) for name, file_paths in owns.items()})

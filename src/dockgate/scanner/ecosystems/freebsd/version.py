@@ -7,10 +7,10 @@ missing is 0. So that is less which goes on with less than 0, and no byte string
 from functools import total_ordering
 from itertools import zip_longest
 
+# The largest number: pkg takes a greater one for it.
 _MAX = 2**63 - 1
-"""The largest number: pkg takes a greater one for it."""
+# Words that stand for a component of their own; other words count by their first letter, "a" being 2.
 _STAGES = {"pl": 0, "snap": 20, "alpha": 2, "beta": 3, "pre": 17, "rc": 19}
-"""Words that stand for a component of their own; other words count by their first letter, "a" being 2."""
 
 Component = tuple[int, int, int]
 
@@ -26,24 +26,24 @@ class FreeBSDVersion:
         plain = version.rpartition("-")[2]
         front, mark, behind = plain.rpartition("_")
         main, comma, epoch = (behind if mark else plain).rpartition(",")
-        self.epoch = _leading(epoch) if comma else 0
-        self.revision = _leading(behind) if mark else 0
+        self.epoch = _leading_number(epoch) if comma else 0
+        self.revision = _leading_number(behind) if mark else 0
         blocks = [_components(block) for block in (front if mark else main if comma else plain).lower().split("+")]
         while blocks and not blocks[-1]:
             blocks.pop()
         self.blocks = tuple(blocks)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FreeBSDVersion) and self._all() == other._all()
+    def __eq__(self, operand: object) -> bool:
+        return isinstance(operand, FreeBSDVersion) and self._all() == operand._all()
 
-    def __lt__(self, other: "FreeBSDVersion") -> bool:
-        if self.epoch != other.epoch:
-            return self.epoch < other.epoch
-        for mine, theirs in zip_longest(self.blocks, other.blocks, fillvalue=()):
-            for one, another in zip_longest(mine, theirs, fillvalue=_ZERO):
-                if one != another:
-                    return one < another
-        return self.revision < other.revision
+    def __lt__(self, operand: "FreeBSDVersion") -> bool:
+        if self.epoch != operand.epoch:
+            return self.epoch < operand.epoch
+        for left_block, right_block in zip_longest(self.blocks, operand.blocks, fillvalue=()):
+            for left, right in zip_longest(left_block, right_block, fillvalue=_ZERO):
+                if left != right:
+                    return left < right
+        return self.revision < operand.revision
 
     def __hash__(self) -> int:
         return hash(self._all())
@@ -54,47 +54,52 @@ class FreeBSDVersion:
 
 def _components(block: str) -> tuple[Component, ...]:
     """Those of a block in lower case, without zeros at its end."""
-    found: list[Component] = []
+    components: list[Component] = []
     at, end = 0, len(block)
     while at < end:
-        first, at = at, _past(block, at, digits=True)
+        first, at = at, _end_of_run(block, at, digits=True)
         numbered = at > first
         number = _number(block[first:at]) if numbered else -1
         if at < end and not numbered and block[at] == "*":
-            found.append((-2, 0, 0))
+            components.append((-2, 0, 0))
             break
         word = at
-        at = _past(block, at, digits=False)
+        at = _end_of_run(block, at, digits=False)
         name, letter, patch = block[word:at], 0, 0
         if name in _STAGES and numbered:
             at = word  # as if a dot stood before it
         elif name:
             letter = _STAGES[name] if name in _STAGES else ord(name[0]) - ord("a") + 2
-            first, at = at, _past(block, at, digits=True)
+            first, at = at, _end_of_run(block, at, digits=True)
             patch = _number(block[first:at]) if at > first else -1
-        found.append((number, letter, patch))
-        while at < end and block[at] != "*" and not _is(block[at], digits=True) and not _is(block[at], digits=False):
+        components.append((number, letter, patch))
+        while (
+            at < end
+            and block[at] != "*"
+            and not _is_char(block[at], digits=True)
+            and not _is_char(block[at], digits=False)
+        ):
             at += 1
-    while found and found[-1] == _ZERO:
-        found.pop()
-    return tuple(found)
+    while components and components[-1] == _ZERO:
+        components.pop()
+    return tuple(components)
 
 
-def _past(text: str, at: int, *, digits: bool) -> int:
+def _end_of_run(text: str, at: int, *, digits: bool) -> int:
     """Behind the digits, or the letters, that begin at `at`."""
-    while at < len(text) and _is(text[at], digits=digits):
+    while at < len(text) and _is_char(text[at], digits=digits):
         at += 1
     return at
 
 
-def _is(char: str, *, digits: bool) -> bool:
+def _is_char(char: str, *, digits: bool) -> bool:
     return "0" <= char <= "9" if digits else "a" <= char <= "z"
 
 
-def _leading(text: str) -> int:
+def _leading_number(text: str) -> int:
     """The number that the text begins with, which may have a sign."""
     text = text.removeprefix("+")
-    return _number(text[: _past(text, 0, digits=True)])
+    return _number(text[: _end_of_run(text, 0, digits=True)])
 
 
 def _number(digits: str) -> int:

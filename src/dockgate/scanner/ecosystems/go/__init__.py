@@ -18,12 +18,12 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.go import buildinfo, mod, package_symbols
-from dockgate.scanner.ecosystems.go.buildinfo import DEVELOPED, BuildInfo, Module
+from dockgate.scanner.ecosystems.go.buildinfo import DEVEL_VERSION, BuildInfo, Module
 from dockgate.scanner.ecosystems.go.version import key as version_key
 from dockgate.scanner.ecosystems.go.version import toolchain_release
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.content import check_size, decode
-from dockgate.scanner.formats.executable import MAGICS, Executable, begins, executables
+from dockgate.scanner.formats.executable import MAGICS, Executable, executables, may_be_program
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
@@ -31,10 +31,10 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a go.mod. That of a program with 500 modules has 30,000.
 MOD_LIMIT = 1024 * 1024
-"""Bytes of a go.mod. That of a program with 500 modules has 30,000."""
+# Characters of the linker's flags that are searched for the program's version.
 LDFLAGS_LIMIT = 16 * 1024
-"""Characters of the linker's flags that are searched for the program's version."""
 
 _PACKER = b"UPX!"
 _PACKED = (b"UPX0", b"UPX1")
@@ -50,26 +50,26 @@ class Go(StandaloneEcosystem):
     triggers = Triggers(names=("go.mod",), magics=MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        if begins(head):
+        if may_be_program(head):
             return True
         folder, _, name = path.rpartition("/")
-        return name == "go.mod" and not any(map(_ignored, folder.split("/")))
+        return name == "go.mod" and not any(map(_is_ignored_folder, folder.split("/")))
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.rpartition("/")[2] == "go.mod":
             return _read_mod(path, file)
         packages: dict[Package, None] = {}
-        recorded = True
+        is_complete = True
         for executable in executables(file, buildinfo.MARKS, buildinfo.NOTES):
             if _PACKER in executable.head and (not executable.sections or executable.section(*_PACKED)):
                 raise UnreadableError("it is packed by UPX, so what it is made of cannot be told")
             info = buildinfo.read(executable)
             if info:
                 packages.update((package, None) for package in _packages(info, executable, path))
-                recorded = recorded and _records_modules(info)
+                is_complete = is_complete and _records_modules(info)
         if not packages:
             return Extract()
-        unread = () if recorded else (("modules", "it was built without modules, so those in it are not recorded"),)
+        unread = () if is_complete else (("modules", "it was built without modules, so those in it are not recorded"),)
         return Extract(tuple(packages), unread=unread, alone=True)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -83,11 +83,11 @@ class Go(StandaloneEcosystem):
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """Modules in the module that the program is built from; the standard library comes with the toolchain."""
-        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "/.-_~"))
-        library = [one.version for name, one in kept if name in ("stdlib", "toolchain")]
-        told = (f"# Build with Go {', '.join(dict.fromkeys(library))} or later.",) if library else ()
-        modules = [f"{name}@v{one.version}" for name, one in kept if name not in ("stdlib", "toolchain")]
-        return ((f"go get {quote_words(modules)} && go mod tidy",) if modules else ()) + told + remark
+        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "/.-_~"))
+        library = [upgrade.version for name, upgrade in selected if name in ("stdlib", "toolchain")]
+        advice = (f"# Build with Go {', '.join(dict.fromkeys(library))} or later.",) if library else ()
+        modules = [f"{name}@v{upgrade.version}" for name, upgrade in selected if name not in ("stdlib", "toolchain")]
+        return ((f"go get {quote_words(modules)} && go mod tidy",) if modules else ()) + advice + remark
 
     def key(self, version: str) -> bytes:
         return version_key(version)
@@ -96,26 +96,26 @@ class Go(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Go()
 
 
-def _ignored(folder: str) -> bool:
+def _is_ignored_folder(folder: str) -> bool:
     return folder in ("testdata", "vendor") or folder.startswith(("_", ".")) or "@" in folder
 
 
 def _read_mod(path: str, file: BinaryIO) -> Extract:
     check_size(file, MOD_LIMIT)
-    modules, whole = mod.read(decode(file.read()))
+    modules, is_complete = mod.read(decode(file.read()))
     packages = tuple(dict.fromkeys(_package(module, path) for module in modules))
     reason = "it is of a Go before 1.17, which leaves out what the required modules require themselves"
-    unread = () if whole or not packages else (("requirements", reason),)
+    unread = () if is_complete or not packages else (("requirements", reason),)
     return Extract(packages, unread=unread, lock=True) if packages else Extract()
 
 
 def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Package]:
     modules = _modules(info)
-    found = package_symbols.by_module(
-        (module.path for module in modules), package_symbols.read(executable, info.package)
+    imports_by_module = package_symbols.group_by_module(
+        (module.path for module in modules), package_symbols.read_packages(executable, info.package)
     )
     for module in modules:
-        yield replace(_package(module, path), imports=" ".join(found.get(module.path, ())))
+        yield replace(_package(module, path), imports=" ".join(imports_by_module.get(module.path, ())))
 
 
 def _modules(info: BuildInfo) -> list[Module]:
@@ -123,8 +123,8 @@ def _modules(info: BuildInfo) -> list[Module]:
     if info.package == "cmd/go":
         modules.append(Module("toolchain", info.go))
     if info.main:
-        developed = info.main.version == DEVELOPED
-        modules.append(Module(info.main.path, _release(info) or DEVELOPED) if developed else info.main)
+        developed = info.main.version == DEVEL_VERSION
+        modules.append(Module(info.main.path, _linked_release(info) or DEVEL_VERSION) if developed else info.main)
     return modules + info.modules
 
 
@@ -134,19 +134,19 @@ def _records_modules(info: BuildInfo) -> bool:
     return bool(own or info.main or info.modules)
 
 
-def _release(info: BuildInfo) -> str:
+def _linked_release(info: BuildInfo) -> str:
     """What the linker's -X flags set a version variable of the program itself to, if it is one semantic version."""
     import re
 
     flags = info.settings.get("-ldflags", "")[:LDFLAGS_LIMIT].replace('\\"', '"')
-    found: set[str] = set()
+    values: set[str] = set()
     for variable, value in re.findall(r"-X[= ]['\"]?([^\s'\"=]+)=v?([^\s'\"]+)", flags):
         package, _, name = variable.rpartition(".")
-        own = package == "main" or (info.main and f"{package}/".startswith(f"{info.main.path}/"))
-        if own and name.lower() in _RELEASE_VARIABLES:
-            found.add(value)
+        is_own = package == "main" or (info.main and f"{package}/".startswith(f"{info.main.path}/"))
+        if is_own and name.lower() in _RELEASE_VARIABLES:
+            values.add(value)
     try:
-        (version,) = found
+        (version,) = values
         semver.key(version, "Go")
     except (ValueError, UncomparableError):
         return ""

@@ -6,14 +6,14 @@ from dockgate.scanner.formats.content import decode
 from dockgate.scanner.formats.executable import Executable
 from dockgate.shared.errors import UnreadableError
 
-DEVELOPED = "(devel)"
-"""Go's word for the version of a module that was built from a folder."""
+# Go's word for the version of a module that was built from a folder.
+DEVEL_VERSION = "(devel)"
+# Bytes of the list of modules. That of a program with 500 modules has 50,000.
 INFO_LIMIT = 1024 * 1024
-"""Bytes of the list of modules. That of a program with 500 modules has 50,000."""
 
 MARKS = (b"go.buildinfo", b"go_buildinfo", b"gopclntab", b"go.buildid")
+# What tells a Go program: its sections' names, and the note that holds its build id, in either byte order.
 NOTES = (b"\x04\0\0\0Go", b"\0\0\0\x04Go")
-"""What tells a Go program: its sections' names, and the note that holds its build id, in either byte order."""
 
 _MAGIC = b"\xff Go buildinf:"
 _ALIGNED = 16
@@ -59,7 +59,7 @@ def read(executable: Executable) -> BuildInfo | None:
             go, info = _strings(executable, raw, at)
             if not go:
                 raise UnreadableError("it is a Go program whose build information is damaged")
-            return _parsed(go, info)
+            return _parse_info(go, info)
     if _is_go(executable):
         raise UnreadableError("it is a Go program without build information, so its modules cannot be told")
     return None
@@ -83,19 +83,19 @@ def _strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
         return "", ""
     size, flags = header[14], header[15]
     if flags & _INLINE:
-        go, after = _counted(raw, at + _HEADER)
-        info, _ = _counted(raw, after)
+        go, after = _counted_string(raw, at + _HEADER)
+        info, _ = _counted_string(raw, after)
     else:
         order: Literal["big", "little"] = "big" if flags & _BIG_ENDIAN else "little"
         go, info = (
-            _pointed(executable, int.from_bytes(header[start : start + size], order), size, order)
+            _pointed_string(executable, int.from_bytes(header[start : start + size], order), size, order)
             for start in (16, 16 + size)
         )
-    whole = len(info) > 2 * _SENTINEL and info[-_SENTINEL - 1 : -_SENTINEL] == b"\n"
-    return decode(go), decode(info[_SENTINEL:-_SENTINEL]) if whole else ""
+    is_intact = len(info) > 2 * _SENTINEL and info[-_SENTINEL - 1 : -_SENTINEL] == b"\n"
+    return decode(go), decode(info[_SENTINEL:-_SENTINEL]) if is_intact else ""
 
 
-def _counted(raw: bytes, at: int) -> tuple[bytes, int]:
+def _counted_string(raw: bytes, at: int) -> tuple[bytes, int]:
     """A string behind its length (a varint), and where it ends."""
     length = shift = 0
     for byte in raw[at : at + 10]:
@@ -106,46 +106,46 @@ def _counted(raw: bytes, at: int) -> tuple[bytes, int]:
             break
     if at + length > len(raw):
         raise UnreadableError("it is a Go program whose build information is cut off")
-    return raw[at : at + _bounded(length)], at + length
+    return raw[at : at + _check_length(length)], at + length
 
 
-def _pointed(executable: Executable, address: int, size: int, order: Literal["big", "little"]) -> bytes:
+def _pointed_string(executable: Executable, address: int, size: int, order: Literal["big", "little"]) -> bytes:
     """A string by the address of its own address and length."""
     header = executable.loaded(address, 2 * size)
-    length = _bounded(int.from_bytes(header[size:], order))
+    length = _check_length(int.from_bytes(header[size:], order))
     return executable.loaded(int.from_bytes(header[:size], order), length)
 
 
-def _bounded(length: int) -> int:
+def _check_length(length: int) -> int:
     if length > INFO_LIMIT:
         raise UnreadableError(f"its list of Go modules has {length} bytes; no more than {INFO_LIMIT} are read")
     return length
 
 
-def _parsed(go: str, info: str) -> BuildInfo:
+def _parse_info(go: str, info: str) -> BuildInfo:
     """After runtime/debug's ParseBuildInfo: lines of a word and what it says, tabs between."""
-    found = BuildInfo(go)
+    build_info = BuildInfo(go)
     last = ""
     for line in info.split("\n"):
         word, *fields = line.split("\t")
         if word == "path" and fields:
-            found.package = fields[0]
+            build_info.package = fields[0]
         elif word == "build" and fields:
             setting, _, value = fields[0].partition("=")
-            found.settings[setting] = value
+            build_info.settings[setting] = value
         elif word in ("mod", "dep", "=>"):
             if len(fields) not in (2, 3) or not fields[0] or (word == "=>" and last not in ("mod", "dep")):
                 raise UnreadableError(f"its list of Go modules has the line {line[:80]!r}")
             if word == "mod":
-                found.main = Module(fields[0], fields[1] or DEVELOPED)
+                build_info.main = Module(fields[0], fields[1] or DEVEL_VERSION)
             elif word == "dep":
-                found.modules.append(Module(fields[0], fields[1] or DEVELOPED))
+                build_info.modules.append(Module(fields[0], fields[1] or DEVEL_VERSION))
             elif last == "dep":
-                found.modules[-1] = replaced(found.modules[-1], *fields[:2])
+                build_info.modules[-1] = replace_module(build_info.modules[-1], *fields[:2])
         last = word
-    return found
+    return build_info
 
 
-def replaced(module: Module, path: str, version: str) -> Module:
+def replace_module(module: Module, path: str, version: str) -> Module:
     """What a replacement by another module makes of it; one by a folder leaves the name."""
-    return Module(path, version) if version not in ("", DEVELOPED) else Module(module.path, DEVELOPED)
+    return Module(path, version) if version not in ("", DEVEL_VERSION) else Module(module.path, DEVEL_VERSION)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from itertools import takewhile
 
-from dockgate.scanner.ecosystems.go.buildinfo import Module, replaced
+from dockgate.scanner.ecosystems.go.buildinfo import Module, replace_module
 from dockgate.shared.errors import UnreadableError
 
+# Before go 1.17 the file names the modules that are imported directly, and leaves out what those need.
 COMPLETE_SINCE = 17
-"""Before go 1.17 the file names the modules that are imported directly, and leaves out what those need."""
 
 
 def read(content: str) -> tuple[list[Module], bool]:
@@ -17,30 +17,30 @@ def read(content: str) -> tuple[list[Module], bool]:
     """
     required: list[Module] = []
     replacements: dict[tuple[str, str], tuple[str, str]] = {}
-    whole = False
+    is_complete = False
     for number, words in _directives(content):
         match words:
             case ["module", "std" | "cmd"]:
                 return [], True
             case ["require", path, version]:
                 required.append(Module(path, version))
-            case ["replace", path, "=>", *by] if len(by) in (1, 2):
-                replacements[path, ""] = by[0], "".join(by[1:])
-            case ["replace", path, version, "=>", *by] if len(by) in (1, 2):
-                replacements[path, version] = by[0], "".join(by[1:])
+            case ["replace", path, "=>", *replacement] if len(replacement) in (1, 2):
+                replacements[path, ""] = replacement[0], "".join(replacement[1:])
+            case ["replace", path, version, "=>", *replacement] if len(replacement) in (1, 2):
+                replacements[path, version] = replacement[0], "".join(replacement[1:])
             case ["go", version]:
-                whole = _minor(version) >= COMPLETE_SINCE
+                is_complete = _minor_version(version) >= COMPLETE_SINCE
             case ["require" | "replace" | "go", *_]:
                 raise UnreadableError(f"line {number} is not how go.mod is written: {' '.join(words)[:80]!r}")
             case _:
                 pass
-    return [_built(module, replacements) for module in required], whole
+    return [_apply_replacements(module, replacements) for module in required], is_complete
 
 
-def _built(module: Module, replacements: dict[tuple[str, str], tuple[str, str]]) -> Module:
+def _apply_replacements(module: Module, replacements: dict[tuple[str, str], tuple[str, str]]) -> Module:
     """A replacement of one version goes before that of all."""
-    by = replacements.get((module.path, module.version)) or replacements.get((module.path, ""))
-    return replaced(module, *by) if by else module
+    replacement = replacements.get((module.path, module.version)) or replacements.get((module.path, ""))
+    return replace_module(module, *replacement) if replacement else module
 
 
 def _directives(content: str) -> Iterator[tuple[int, list[str]]]:
@@ -62,6 +62,6 @@ def _directives(content: str) -> Iterator[tuple[int, list[str]]]:
         raise UnreadableError(f"its block of {block} has no end")
 
 
-def _minor(version: str) -> int:
+def _minor_version(version: str) -> int:
     """17 for "1.17" and "1.17.2", 22 for "1.22rc1"."""
     return int("".join(takewhile("0123456789".__contains__, version[2:6])) or "0")

@@ -10,54 +10,54 @@ from struct import Struct
 
 from dockgate.scanner.formats.executable import READ_LIMIT, Executable, Part
 
+# Packages of one program. Kubernetes' programs have some 1,500.
 COUNT_LIMIT = 5_000
-"""Packages of one program. Kubernetes' programs have some 1,500."""
 
+# Of Go 1.18 and 1.20.
 _MAGICS = (0xFFFFFFF0, 0xFFFFFFF1)
-"""of Go 1.18 and 1.20"""
 _SECTIONS = (b".gopclntab", b"__gopclntab", b".data.rel.ro.gopclntab")
-_OTHERS = (b"go:", b"type:", b"go.", b"type..")
-"""how names begin that are no functions' of a package"""
+# How names begin that are no functions' of a package.
+_NO_PACKAGES = (b"go:", b"type:", b"go.", b"type..")
 
 
-def read(executable: Executable, main: str) -> frozenset[str]:
+def read_packages(executable: Executable, main: str) -> frozenset[str]:
     """Import paths of the packages, `main` being the main package's; none where the program does not say, or says too
     much."""
     part = executable.section(*_SECTIONS)
     names = _function_names(executable, part) if part else b""
-    found = packages(names.split(b"\0"))
-    return frozenset(main if path == "main" else path for path in found) if len(found) <= COUNT_LIMIT else frozenset()
+    paths = packages_of(names.split(b"\0"))
+    return frozenset(main if path == "main" else path for path in paths) if len(paths) <= COUNT_LIMIT else frozenset()
 
 
-def packages(functions: Iterable[bytes]) -> frozenset[str]:
+def packages_of(functions: Iterable[bytes]) -> frozenset[str]:
     """The packages that these functions are of."""
-    found: set[bytes] = set()
-    last = b"\0"
+    paths: set[bytes] = set()
+    prefix = b"\0"
     for name in functions:
         # The functions of a package lie side by side. "a.b/c.F" begins as a function of "a" does.
-        if name.startswith(last) and b"/" not in name[len(last) :]:
+        if name.startswith(prefix) and b"/" not in name[len(prefix) :]:
             continue
-        path = _path(name)
-        last = path + b"." if path else b"\0"
-        found.add(path)
-    found.discard(b"")
-    return frozenset(path.replace(b"%2e", b".").decode("utf-8", "replace") for path in found)
+        path = _package_path(name)
+        prefix = path + b"." if path else b"\0"
+        paths.add(path)
+    paths.discard(b"")
+    return frozenset(path.replace(b"%2e", b".").decode("utf-8", "replace") for path in paths)
 
 
-def by_module(modules: Iterable[str], packages: Iterable[str]) -> dict[str, list[str]]:
+def group_by_module(modules: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
     """Each module's packages, sorted; a package is of the module with the longest path that it lies below. Those
     whose path has no dot in its first element are "stdlib"."""
-    known = set(modules)
-    found: dict[str, list[str]] = {}
-    for package in sorted(packages):
+    module_paths = set(modules)
+    packages_by_module: dict[str, list[str]] = {}
+    for package in sorted(paths):
         path = package
-        while path and path not in known:
+        while path and path not in module_paths:
             path = path.rpartition("/")[0]
         if not path and "." not in package.partition("/")[0]:
             path = "stdlib"
         if path:
-            found.setdefault(path, []).append(package)
-    return found
+            packages_by_module.setdefault(path, []).append(package)
+    return packages_by_module
 
 
 def _function_names(executable: Executable, part: Part) -> bytes:
@@ -80,10 +80,10 @@ def _function_names(executable: Executable, part: Part) -> bytes:
     return b""
 
 
-def _path(name: bytes) -> bytes:
+def _package_path(name: bytes) -> bytes:
     """The package in a function's name: "golang.org/x/net/http2.(*Transport).RoundTrip". A dot in its last element is
     written "%2e" there. b"" for what is no package's."""
-    if name.startswith(_OTHERS):
+    if name.startswith(_NO_PACKAGES):
         return b""
     path = name.partition(b"[")[0].partition(b"(")[0]
     at = path.find(b".", path.rfind(b"/") + 1)

@@ -16,14 +16,14 @@ def key(version: str) -> bytes:
     return semver.key(_semantic(toolchain_release(version)), "Go")
 
 
-def toolchain_release(said: str) -> str:
+def toolchain_release(version: str) -> str:
     """ "1.22.3" of "go1.22.3", "go1.22.3 X:boringcrypto", "go1.22.3-company" and BoringCrypto's "go1.22.3b7".
 
     What is no release ("devel go1.24-1a2b3c") stays as it is, and compares with none.
     """
-    if said[:2] != "go" or not is_digits(said[2:3]):
-        return said
-    release = said.removeprefix("go").split()[0].partition("-")[0].partition("+")[0]
+    if version[:2] != "go" or not is_digits(version[2:3]):
+        return version
+    release = version.removeprefix("go").split()[0].partition("-")[0].partition("+")[0]
     patched, b, build = release.rpartition("b")
     return patched if b and is_digits(build) and patched.count(".") == 2 else release
 
@@ -36,8 +36,8 @@ def _semantic(version: str) -> str:
     letters = rest.rstrip("0123456789")
     if not letters:
         # Go 1.21 was the first whose release is 1.21.0, and 1.21 the language, older than any 1.21rc1.
-        named = (len(rest), rest) >= (2, "21")
-        return f"{major}.{rest or '0'}.0{'-0' if named else ''}"
+        is_language_version = (len(rest), rest) >= (2, "21")
+        return f"{major}.{rest or '0'}.0{'-0' if is_language_version else ''}"
     minor = letters.rstrip("abcdefghijklmnopqrstuvwxyz")
     kind, count = letters[len(minor) :], rest[len(letters) :]
     return f"{major}.{minor}.0-{kind}{'.' if count else ''}{count}" if is_digits(minor) and kind else version

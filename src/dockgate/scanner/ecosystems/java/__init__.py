@@ -16,8 +16,8 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
 
+# Bytes of a gradle.lockfile.
 LOCK_LIMIT = 16 * 1024 * 1024
-"""Bytes of a gradle.lockfile."""
 
 _LOCK = "gradle.lockfile"
 

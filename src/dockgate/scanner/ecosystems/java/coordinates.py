@@ -15,15 +15,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockgate.scanner.ecosystems.java.known_groups import known, of_tomcat
+from dockgate.scanner.ecosystems.java.known_groups import known_library, tomcat_library
 from dockgate.scanner.formats.content import decode
 from dockgate.scanner.formats.xml import elements
 
+# Domains under which many groups are, so that a manifest with one of them says too little.
 _VENDORS = frozenset(
     """com.google com.ibm com.oracle com.sun net.java org.apache org.apache.commons org.codehaus org.eclipse org.jboss
     org.sonatype org.springframework""".split()  # noqa: SIM905 names, not values
 )
-"""Domains under which many groups are, so that a manifest with one of them says too little."""
 _RUNTIME = ("Java Platform API Specification", "Java Runtime Environment")
 _QUALIFIERS = frozenset(("alpha", "beta", "cr", "m", "milestone", "pre", "preview", "rc", "snapshot", "sp"))
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
@@ -48,24 +48,24 @@ def from_pom_properties(raw: bytes, path: str) -> Coordinates:
             values[name.strip()] = value.strip()
     _, _, group, artifact, _ = path.split("/")
     return Coordinates(
-        _checked(values.get("groupId", ""), _SAFE) or _checked(group, _SAFE),
-        _checked(values.get("artifactId", ""), _SAFE) or _checked(artifact, _SAFE),
-        _checked(values.get("version", ""), _VERSION_SAFE),
+        _text_or_empty(values.get("groupId", ""), _SAFE) or _text_or_empty(group, _SAFE),
+        _text_or_empty(values.get("artifactId", ""), _SAFE) or _text_or_empty(artifact, _SAFE),
+        _text_or_empty(values.get("version", ""), _VERSION_SAFE),
     )
 
 
 def from_pom(raw: bytes, path: str) -> Coordinates:
     """Of the pom.xml beside it; group and version may be those of its parent. Raises UnreadableError."""
-    values = {element.way: element.text for element in elements(raw)}
+    values = {element.path: element.text for element in elements(raw)}
 
     def value(name: str) -> str:
         return values.get(f"project/{name}") or values.get(f"project/parent/{name}", "")
 
     _, _, group, artifact, _ = path.split("/")
     return Coordinates(
-        _checked(value("groupId"), _SAFE) or _checked(group, _SAFE),
-        _checked(values.get("project/artifactId", ""), _SAFE) or _checked(artifact, _SAFE),
-        _checked(value("version"), _VERSION_SAFE),
+        _text_or_empty(value("groupId"), _SAFE) or _text_or_empty(group, _SAFE),
+        _text_or_empty(values.get("project/artifactId", ""), _SAFE) or _text_or_empty(artifact, _SAFE),
+        _text_or_empty(value("version"), _VERSION_SAFE),
     )
 
 
@@ -76,23 +76,23 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
     name is not this jar's, and says nothing of it.
     """
     stem = file.rpartition(".")[0] or file
-    if group := _checked(manifest.get("group-id", ""), _SAFE):
+    if group := _text_or_empty(manifest.get("group-id", ""), _SAFE):
         name = manifest.get("short-name", "") or manifest.get("extension-name", "")
-        version = _plausible(manifest.get("plugin-version", "").partition(" ")[0])
-        return Coordinates(group, _checked(name, _SAFE) or stem, version)
-    artifact, version = parted(stem)
-    stated = _plausible(manifest.get("implementation-version", ""))
-    before, found, after = stem.partition(f"-{stated}")
-    if stated and found and after[:1] in ("", "-"):
+        version = _version_or_empty(manifest.get("plugin-version", "").partition(" ")[0])
+        return Coordinates(group, _text_or_empty(name, _SAFE) or stem, version)
+    artifact, version = split_stem(stem)
+    stated = _version_or_empty(manifest.get("implementation-version", ""))
+    before, separator, after = stem.partition(f"-{stated}")
+    if stated and separator and after[:1] in ("", "-"):
         artifact, version = before, stated
     foreign = bool(version and stated) and not (version.startswith(stated) or stated.startswith(version))
     if not foreign:
-        version = stated or version or _plausible(manifest.get("bundle-version", ""))
+        version = stated or version or _version_or_empty(manifest.get("bundle-version", ""))
         if manifest.get("implementation-title") == "Apache Tomcat" and not artifact.startswith("tomcat-embed-"):
-            return Coordinates(*of_tomcat(artifact), version)
-    group, name = known(artifact)
+            return Coordinates(*tomcat_library(artifact), version)
+    group, name = known_library(artifact)
     if not group and not foreign:
-        group = _told_group(manifest, artifact)
+        group = _group_of_manifest(manifest, artifact)
     return Coordinates(group, name or artifact, version)
 
 
@@ -114,7 +114,7 @@ def manifest(raw: bytes) -> dict[str, str]:
     return {key: value.strip() for key, value in attributes.items()}
 
 
-def parted(stem: str) -> tuple[str, str]:
+def split_stem(stem: str) -> tuple[str, str]:
     """Artifact and version of ARTIFACT-VERSION: the version begins at the last part with a dot in it that starts with a
     digit, and follows neither such a part nor a qualifier; else at the last one without a dot. "" for no version."""
     parts = stem.split("-")
@@ -131,17 +131,17 @@ def parted(stem: str) -> tuple[str, str]:
     return "-".join(parts[:at]), "-".join(parts[at:])
 
 
-def of_runtime(manifest: Mapping[str, str]) -> bool:
+def is_java_runtime(manifest: Mapping[str, str]) -> bool:
     """Whether it is a jar of a Java runtime, as the runtime's own build writes their manifests."""
     return (manifest.get("specification-title"), manifest.get("implementation-title")) == _RUNTIME
 
 
-def _told_group(manifest: Mapping[str, str], artifact: str) -> str:
-    told = "implementation-vendor" if manifest.get("tool", "").startswith("Mill-") else "implementation-vendor-id"
-    vendor = _checked(manifest.get(told, ""), _SAFE)
+def _group_of_manifest(manifest: Mapping[str, str], artifact: str) -> str:
+    attribute = "implementation-vendor" if manifest.get("tool", "").startswith("Mill-") else "implementation-vendor-id"
+    vendor = _text_or_empty(manifest.get(attribute, ""), _SAFE)
     if "." in vendor and vendor not in _VENDORS:
         return vendor
-    bundle = _checked(manifest.get("bundle-symbolicname", "").partition(";")[0].strip(), _SAFE)
+    bundle = _text_or_empty(manifest.get("bundle-symbolicname", "").partition(";")[0].strip(), _SAFE)
     for name in (artifact, artifact.partition("_2.")[0], artifact.partition("_3")[0]):
         group = bundle.removesuffix(f".{name}")
         if group != bundle and "." in group and group not in _VENDORS:
@@ -149,11 +149,11 @@ def _told_group(manifest: Mapping[str, str], artifact: str) -> str:
     return ""
 
 
-def _plausible(version: str) -> str:
+def _version_or_empty(version: str) -> str:
     """A version that a manifest states, "" when it is more of a sentence or a placeholder."""
-    return _checked(version, _VERSION_SAFE) if any(char.isdecimal() for char in version) else ""
+    return _text_or_empty(version, _VERSION_SAFE) if any(char.isdecimal() for char in version) else ""
 
 
-def _checked(value: str, allowed: frozenset[str]) -> str:
+def _text_or_empty(value: str, allowed: frozenset[str]) -> str:
     """The value if it can be what it is said to be: no placeholder that nobody filled in, no white space."""
     return value if value and allowed.issuperset(value) else ""

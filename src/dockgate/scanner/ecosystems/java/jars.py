@@ -13,58 +13,58 @@ from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
+# Archives in each other, the outermost counted; an enterprise application's libraries are at 3.
 DEPTH_LIMIT = 8
-"""Archives in each other, the outermost counted; an enterprise application's libraries are at 3."""
+# Archives, and files that name packages, in one file.
 PARTS_LIMIT = 10_000
-"""Archives, and files that name packages, in one file."""
+# Entries of all archives in one file.
 ENTRIES_LIMIT = 1_000_000
-"""Entries of all archives in one file."""
+# Bytes that are read from archives' entries, or inflated, for one file.
 BYTES_LIMIT = 2 * 1024 * 1024 * 1024
-"""Bytes that are read from archives' entries, or inflated, for one file."""
+# Times its own size which that may be. Code shrinks two or three times; archives in archives are read once more.
 RATIO_LIMIT = 20
-"""Times its own size which that may be. Code shrinks two or three times; archives in archives are read once more."""
+# Bytes up to which it may be anything.
 RATIO_FROM = 64 * 1024 * 1024
-"""Bytes up to which it may be anything."""
+# Bytes from a manifest's beginning, within which its main section is; what follows are digests of a signature.
 MANIFEST_LIMIT = 64 * 1024
-"""Bytes from a manifest's beginning, within which its main section is; what follows are digests of a signature."""
+# Bytes of a pom.xml or pom.properties.
 POM_LIMIT = 1024 * 1024
-"""Bytes of a pom.xml or pom.properties."""
 
 _MANIFEST = "META-INF/MANIFEST.MF"
 _MAVEN = "META-INF/maven/"
 _PROPERTIES, _POM = "/pom.properties", "/pom.xml"
 _PYTHON = (".egg", ".pex", ".pyz", ".whl")
-_WANTED = tuple(suffix.encode("ascii") for suffix in (*SUFFIXES, *_PYTHON, _PROPERTIES, _POM, _MANIFEST.lower()))
+_MEMBER_NAMES = tuple(suffix.encode("ascii") for suffix in (*SUFFIXES, *_PYTHON, _PROPERTIES, _POM, _MANIFEST.lower()))
 _APPLICATIONS = (".war", ".ear", ".par", ".sar", ".rar")
-_FOREIGN = (".par", ".sar", ".nar", ".rar", ZIP)
+_AMBIGUOUS_SUFFIXES = (".par", ".sar", ".nar", ".rar", ZIP)
+# The jar that a runtime has once, since Java 9 and before.
 _RUNTIMES = ("jrt-fs.jar", "rt.jar")
-"""The jar that a runtime has once, since Java 9 and before."""
 _NO_GROUP = "it does not tell its Maven group, by which advisories would know it"
 
 
 def read_archive(path: str, file: BinaryIO) -> Extract:
     """The packages of the archive at `path`. Raises UnreadableError when it is no archive that can be read."""
-    whole = Section(file, 0, file.seek(0, 2))
-    if _is_foreign(path, whole):
+    section = Section(file, 0, file.seek(0, 2))
+    if _is_other_format(path, section):
         return Extract()
-    reading = _Reading(min(BYTES_LIMIT, max(RATIO_FROM, RATIO_LIMIT * whole.size)))
+    reading = _ArchiveReader(min(BYTES_LIMIT, max(RATIO_FROM, RATIO_LIMIT * section.size)))
     try:
-        reading.archive(whole, path, "", 1)
-    except _SpentError as error:
+        reading.archive(section, path, "", 1)
+    except _LimitError as error:
         reading.unread.append((reading.where, str(error)))
     return Extract(tuple(dict.fromkeys(reading.packages)), unread=tuple(dict.fromkeys(reading.unread)), alone=True)
 
 
-def package(found: Coordinates, path: str) -> Package:
+def package(library: Coordinates, path: str) -> Package:
     """A package is called GROUP:ARTIFACT, by its artifact alone where the group is not known."""
-    name = f"{found.group}:{found.artifact}" if found.group else found.artifact
+    name = f"{library.group}:{library.artifact}" if library.group else library.artifact
     return Package(
         name=name,
-        version=found.version,
-        purl=write("maven", found.group, found.artifact, found.version),
+        version=library.version,
+        purl=write("maven", library.group, library.artifact, library.version),
         ecosystem="Maven",
         source_name=name,
-        source_version=found.version,
+        source_version=library.version,
         path=path,
     )
 
@@ -76,11 +76,11 @@ def _runtime(manifest: Mapping[str, str], path: str) -> Package:
     return program_package("java", manifest.get("implementation-version", ""), path)
 
 
-class _SpentError(UnreadableError):
+class _LimitError(UnreadableError):
     """A bound on all that is read of one file is reached: nothing more of it is looked at."""
 
 
-class _Reading:
+class _ArchiveReader:
     """What is found in a file, and what that has cost so far (at most `limit` bytes). `where` is the part in hand."""
 
     def __init__(self, limit: int) -> None:
@@ -94,10 +94,10 @@ class _Reading:
 
     def archive(self, section: Section, path: str, inner: str, depth: int) -> None:
         """Reads the archive called `path`, in the file `inner`. Raises UnreadableError when it is none."""
-        archive = Archive(section, _WANTED, self._spend, ignore_case=True)
+        archive = Archive(section, _MEMBER_NAMES, self._spend, ignore_case=True)
         self._entries += archive.count
         if self._entries > ENTRIES_LIMIT:
-            raise _SpentError(f"the archives up to this one have more than {ENTRIES_LIMIT} entries")
+            raise _LimitError(f"the archives up to this one have more than {ENTRIES_LIMIT} entries")
         manifest: dict[str, str] = {}
         poms: dict[str, list[Entry]] = {}
         nested: list[Entry] = []
@@ -113,20 +113,22 @@ class _Reading:
                 and entry.name.endswith((_PROPERTIES, _POM))
             ):
                 poms.setdefault(entry.name.rpartition("/")[0], []).append(entry)
-        found = [one for entries in poms.values() for one in self._described(archive, entries, inner)]
-        if archive.has_classes and not _is_among(found, path):
-            found += _itself(manifest, path, composed=any(_suffix(one.name) in ARCHIVES for one in nested))
-        self.packages += (package(one, path) for one in found)
-        if coordinates.of_runtime(manifest) and path.endswith(_RUNTIMES):
+        libraries = [library for entries in poms.values() for library in self._described(archive, entries, inner)]
+        if archive.has_classes and not _is_among(libraries, path):
+            libraries += _own_coordinates(
+                manifest, path, composed=any(_suffix(library.name) in ARCHIVES for library in nested)
+            )
+        self.packages += (package(library, path) for library in libraries)
+        if coordinates.is_java_runtime(manifest) and path.endswith(_RUNTIMES):
             self.packages.append(_runtime(manifest, path))
-        if not all(one.group for one in found):
+        if not all(library.group for library in libraries):
             self.unread.append((inner or _MANIFEST, _NO_GROUP))
         # In a zip archive that Java loads nothing from, only jars are libraries: a start script may unpack them.
         is_loaded = _suffix(path) != ZIP or archive.has_classes
         for entry in nested:
             if not is_loaded and _suffix(entry.name) in (ZIP, *_PYTHON):
                 continue
-            self._nested(archive, entry, f"{path}!/{entry.name}", _joined(inner, entry.name), depth + 1)
+            self._nested(archive, entry, f"{path}!/{entry.name}", _join_path(inner, entry.name), depth + 1)
 
     def _nested(self, archive: Archive, entry: Entry, path: str, inner: str, depth: int) -> None:
         self._begin(inner)
@@ -136,11 +138,11 @@ class _Reading:
             with archive.opened(entry) as section:
                 if _suffix(path) in _PYTHON:
                     self._python(section, path, inner)
-                elif not _is_foreign(path, section):
+                elif not _is_other_format(path, section):
                     self.archive(section, path, inner, depth)
                     if _suffix(path) == ZIP:
                         self._python(section, path, inner)
-        except _SpentError:
+        except _LimitError:
             raise
         except UnreadableError as error:
             self.unread.append((inner, str(error)))
@@ -149,16 +151,16 @@ class _Reading:
         """Python packages, which Jython and others import from archives in an application."""
         from dockgate.scanner.ecosystems.python import zip_packages
 
-        if zip_packages.is_archive(section):
-            found, unread = zip_packages.contents(section, path, self._spend)
-            self.packages += found
-            self.unread += ((_joined(inner, where), reason) for where, reason in unread)
+        if zip_packages.is_zip(section):
+            packages, unread = zip_packages.read_packages(section, path, self._spend)
+            self.packages += packages
+            self.unread += ((_join_path(inner, where), reason) for where, reason in unread)
 
     def _manifest(self, archive: Archive, entry: Entry, inner: str) -> dict[str, str]:
-        self._begin(_joined(inner, entry.name))
+        self._begin(_join_path(inner, entry.name))
         try:
             return coordinates.manifest(archive.head(entry, MANIFEST_LIMIT))
-        except _SpentError:
+        except _LimitError:
             raise
         except UnreadableError as error:
             self.unread.append((self.where, str(error)))
@@ -167,75 +169,77 @@ class _Reading:
     def _described(self, archive: Archive, entries: list[Entry], inner: str) -> list[Coordinates]:
         """By the pom.properties of one folder (any number of them, in a jar that was merged carelessly), or where they
         do not say all, by the pom.xml beside them."""
-        found: list[Coordinates] = []
+        libraries: list[Coordinates] = []
         for entry in sorted(entries, key=lambda entry: entry.name.endswith(_POM)):
-            if entry.name.endswith(_POM) and found and all(one.version for one in found):
+            if entry.name.endswith(_POM) and libraries and all(library.version for library in libraries):
                 continue
-            self._begin(_joined(inner, entry.name))
+            self._begin(_join_path(inner, entry.name))
             try:
-                raw = archive.whole(entry, POM_LIMIT)
+                raw = archive.read_all(entry, POM_LIMIT)
                 if entry.name.endswith(_POM):
                     pom = coordinates.from_pom(raw, entry.name)
-                    found = [one if one.version else replace(one, version=pom.version) for one in found] or [pom]
+                    libraries = [
+                        library if library.version else replace(library, version=pom.version) for library in libraries
+                    ] or [pom]
                 else:
-                    found.append(coordinates.from_pom_properties(raw, entry.name))
-            except _SpentError:
+                    libraries.append(coordinates.from_pom_properties(raw, entry.name))
+            except _LimitError:
                 raise
             except UnreadableError as error:
                 self.unread.append((self.where, str(error)))
-        return found
+        return libraries
 
     def _begin(self, where: str) -> None:
         self.where = where
         self._parts += 1
         if self._parts > PARTS_LIMIT:
-            raise _SpentError(f"it is in an archive with more than {PARTS_LIMIT} parts that name packages")
+            raise _LimitError(f"it is in an archive with more than {PARTS_LIMIT} parts that name packages")
 
     def _spend(self, size: int) -> None:
         self._bytes += size
         if self._bytes > self._limit:
-            raise _SpentError(f"more than {self._limit} bytes would have to be read up to here")
+            raise _LimitError(f"more than {self._limit} bytes would have to be read up to here")
 
 
-def _is_foreign(path: str, section: Section) -> bool:
+def _is_other_format(path: str, section: Section) -> bool:
     """Whether it is of another kind that has the same suffix (an archive of RAR's, a file of statistics)."""
-    return path.lower().endswith(_FOREIGN) and (section.size < 4 or section.read(0, 2) != b"PK")
+    return path.lower().endswith(_AMBIGUOUS_SUFFIXES) and (section.size < 4 or section.read(0, 2) != b"PK")
 
 
-def _is_among(found: list[Coordinates], path: str) -> bool:
+def _is_among(libraries: list[Coordinates], path: str) -> bool:
     """Whether one of these, which Maven's files in a jar name, is the jar itself.
 
     A jar with a version in its name that none of them has is none of them: it only holds them. Without one it was
     renamed, and then nothing speaks against their being all that is in it.
     """
     stem = path.rpartition("/")[2].rpartition(".")[0]
-    if any(stem == one.artifact or _is_versioned(stem, one.artifact) for one in found):
+    if any(stem == library.artifact or _is_versioned(stem, library.artifact) for library in libraries):
         return True
-    _, version = coordinates.parted(stem)
-    return bool(found) and (not version or any(one.version == version for one in found))
+    _, version = coordinates.split_stem(stem)
+    return bool(libraries) and (not version or any(library.version == version for library in libraries))
 
 
 def _is_versioned(stem: str, artifact: str) -> bool:
     return stem.startswith(f"{artifact}-") and stem[len(artifact) + 1 :][:1].isdecimal()
 
 
-def _itself(manifest: Mapping[str, str], path: str, *, composed: bool) -> list[Coordinates]:
+def _own_coordinates(manifest: Mapping[str, str], path: str, *, composed: bool) -> list[Coordinates]:
     """The archive's own coordinates, by what is left to tell them.
 
     An application is no library: unless its group is known, it counts for nothing beside what it is `composed` of. Nor
     are the jars of a Java runtime.
     """
     file = path.rpartition("/")[2]
-    found = coordinates.from_manifest(manifest, file)
-    if found.group:
-        return [found]
+    library = coordinates.from_manifest(manifest, file)
+    if library.group:
+        return [library]
     application = composed or file.lower().endswith(_APPLICATIONS) or "spring-boot-version" in manifest
-    return [] if application or coordinates.of_runtime(manifest) else [found]
+    return [] if application or coordinates.is_java_runtime(manifest) else [library]
 
 
 def _suffix(name: str) -> str:
     return name[name.rfind(".") :].lower()
 
 
-def _joined(inner: str, name: str) -> str:
+def _join_path(inner: str, name: str) -> str:
     return f"{inner}!/{name}" if inner else name

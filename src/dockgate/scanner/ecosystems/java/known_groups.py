@@ -7,7 +7,7 @@ groovy, ehcache, lz4-java) is left out on purpose: its name does not say which.
 
 from functools import cache
 
-_KNOWN = """
+_LIBRARIES = """
 antlr: antlr
 cglib: cglib cglib-nodep
 com.datadoghq: dd-java-agent
@@ -130,15 +130,15 @@ _TOMCAT = {
 }
 
 
-def known(name: str) -> tuple[str, str]:
+def known_library(name: str) -> tuple[str, str]:
     """Group and artifact of the library whose jar has that name, its version left out; "" twice for none."""
-    exact, beginnings = _tables()
+    exact, prefixes = _tables()
     if name in exact:
         return exact[name]
-    return next(((group, name) for start, group in beginnings if name.startswith(start)), ("", ""))
+    return next(((group, name) for start, group in prefixes if name.startswith(start)), ("", ""))
 
 
-def of_tomcat(name: str) -> tuple[str, str]:
+def tomcat_library(name: str) -> tuple[str, str]:
     """The same for a jar of the Tomcat distribution, where they have names of their own. What starts it (bootstrap)
     stands for the distribution itself, of which many advisories speak."""
     artifact = _TOMCAT.get(name) or (name if name.startswith("tomcat") else f"tomcat-{name}")
@@ -149,13 +149,13 @@ def of_tomcat(name: str) -> tuple[str, str]:
 def _tables() -> tuple[dict[str, tuple[str, str]], tuple[tuple[str, str], ...]]:
     """Whole names, and beginnings of names with their groups, the longest first."""
     exact: dict[str, tuple[str, str]] = {}
-    beginnings: list[tuple[str, str]] = []
-    for line in _KNOWN.strip().splitlines():
+    prefixes: list[tuple[str, str]] = []
+    for line in _LIBRARIES.strip().splitlines():
         group, _, names = line.partition(": ")
         for entry in names.split():
             if entry.endswith("*"):
-                beginnings.append((entry[:-1], group))
+                prefixes.append((entry[:-1], group))
             else:
                 name, _, artifact = entry.partition("=")
                 exact[name] = group, artifact or name
-    return exact, tuple(sorted(beginnings, key=lambda start: -len(start[0])))
+    return exact, tuple(sorted(prefixes, key=lambda start: -len(start[0])))

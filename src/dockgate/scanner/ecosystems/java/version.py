@@ -9,12 +9,12 @@ from typing import Final
 
 from dockgate.shared.errors import UncomparableError
 
+# Characters; MAX_VERSION_LENGTH of Maven 4's ComparableVersion.
 VERSION_LIMIT = 256
-"""Characters; MAX_VERSION_LENGTH of Maven 4's ComparableVersion."""
 
+# A word is (0, rank, its letters where that rank is the one of all unknown words), a number (2, itself, b""), and the
+# beginning of a sub-list (1, 0, b"").
 Item = tuple[int, int, bytes]
-"""A word is (0, rank, its letters where that rank is the one of all unknown words), a number (2, itself, b""), and the
-beginning of a sub-list (1, 0, b"")."""
 
 _WORD, _NUMBER = 0, 2
 _LIST: Final[Item] = (1, 0, b"")
@@ -55,7 +55,7 @@ class MavenVersion:
         lists = _lists(version.lower())
         items: list[Item] = []
         for row in lists:
-            while row and _side(row[-1]) == 0:
+            while row and _sign(row[-1]) == 0:
                 row.pop()
         while lists and not lists[-1]:
             lists.pop()
@@ -65,20 +65,20 @@ class MavenVersion:
             items += row
         self.items = tuple(items)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, MavenVersion) and self.items == other.items
+    def __eq__(self, operand: object) -> bool:
+        return isinstance(operand, MavenVersion) and self.items == operand.items
 
-    def __lt__(self, other: "MavenVersion") -> bool:
+    def __lt__(self, operand: "MavenVersion") -> bool:
         """Where one row has ended, the other's next item that is not empty decides."""
-        for mine, theirs in zip(self.items, other.items, strict=False):
+        for mine, theirs in zip(self.items, operand.items, strict=False):
             if mine != theirs:
                 return mine < theirs
-        shared = min(len(self.items), len(other.items))
+        shared = min(len(self.items), len(operand.items))
         for item in self.items[shared:]:
-            if side := _side(item):
+            if side := _sign(item):
                 return side < 0
-        for item in other.items[shared:]:
-            if side := _side(item):
+        for item in operand.items[shared:]:
+            if side := _sign(item):
                 return side > 0
         return False
 
@@ -89,7 +89,7 @@ class MavenVersion:
         return f"MavenVersion({self.items!r})"
 
 
-def _side(item: Item) -> int:
+def _sign(item: Item) -> int:
     """Below (-1), level with (0) or above (1) nothing at all."""
     kind, value, _ = item
     level = _RELEASE if kind == _WORD else 0

@@ -21,15 +21,15 @@ from dockgate.shared.purl import Purl
 
 _FILE = "/package.json"
 _MODULES = "node_modules"
+# Yarn 3 and 4 with `nodeLinker: pnpm` unpack into node_modules/.store/<name and digest>/package.
 _STORE = ".store/"
-"""Yarn 3 and 4 with `nodeLinker: pnpm` unpack into node_modules/.store/<name and digest>/package"""
 _YARN = "opt/yarn-v"
 _CACHES = (".yarn/cache", ".yarn/berry/cache")
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock")
 _ASAR = ".asar"
 _ASAR_MAGIC = b"\4\0\0\0"
+# Debian's Node.js is built to look into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs.
 _NODEJS = "/nodejs"
-"""Debian's Node.js is built to look into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs."""
 
 
 class Npm(StandaloneEcosystem):
@@ -52,8 +52,8 @@ class Npm(StandaloneEcosystem):
         if path.endswith(_ASAR) and head[:4] in (b"", _ASAR_MAGIC):
             return True
         if _MODULES in path:
-            return _is_tree(path)
-        folder = _in_nodejs(path)
+            return _is_in_node_modules(path)
+        folder = _nodejs_folder(path)
         if folder is not None:
             return _is_package(folder, root=path.endswith(_FILE))
         if path.endswith(_LOCKS):
@@ -75,16 +75,16 @@ class Npm(StandaloneEcosystem):
         if path.endswith(".zip"):
             from dockgate.scanner.ecosystems.npm import zip_packages
 
-            return zip_packages.read(path, file, lambda inner: _is_tree(inner) and inner.endswith(_FILE))
+            return zip_packages.read(path, file, lambda inner: _is_in_node_modules(inner) and inner.endswith(_FILE))
         if path.endswith(_ASAR):
             from dockgate.scanner.ecosystems.npm import asar
 
-            return asar.read(path, file, _is_tree)
+            return asar.read(path, file, _is_in_node_modules)
         if not path.endswith(_FILE):
             return Extract()
-        if not (_is_tree(path) or path.startswith(_YARN) or _in_nodejs(path) is not None):
+        if not (_is_in_node_modules(path) or path.startswith(_YARN) or _nodejs_folder(path) is not None):
             return _read_linked(path, file)
-        return _told(declared(json_object(file, PACKAGE_LIMIT), path))
+        return _extract_package(declared(json_object(file, PACKAGE_LIMIT), path))
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:npm/NAME@VERSION")
@@ -102,8 +102,8 @@ class Npm(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Npm()
 
 
-def _told(found: Package, *, linked: bool = False) -> Extract:
-    return Extract((found,), {found.purl: (found.path.removesuffix("package.json"),)}, linked=linked)
+def _extract_package(package: Package, *, linked: bool = False) -> Extract:
+    return Extract((package,), {package.purl: (package.path.removesuffix("package.json"),)}, linked=linked)
 
 
 def _read_linked(path: str, file: BinaryIO) -> Extract:
@@ -112,12 +112,12 @@ def _read_linked(path: str, file: BinaryIO) -> Extract:
         content = json_object(file, PACKAGE_LIMIT)
         if content.get("private") is True:
             return Extract(linked=True)
-        return _told(declared(content, path), linked=True)
+        return _extract_package(declared(content, path), linked=True)
     except UnreadableError as error:
         return Extract(unread=(("package", str(error)),), linked=True)
 
 
-def _is_tree(path: str) -> bool:
+def _is_in_node_modules(path: str) -> bool:
     """Whether the path is a node_modules folder, a package's folder or scope in one, or a package.json at the root of
     a package."""
     if path.endswith(_MODULES) and path[-len(_MODULES) - 1 : -len(_MODULES)] in ("", "/"):
@@ -126,13 +126,13 @@ def _is_tree(path: str) -> bool:
     return bool(modules) and (not above or above.endswith("/")) and _is_package(folder, root=path.endswith(_FILE))
 
 
-def _in_nodejs(path: str) -> str | None:
+def _nodejs_folder(path: str) -> str | None:
     """The folder in one of those that Debian's Node.js looks into, that of a package.json; None elsewhere."""
     above, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
-    return folder[1:] if nodejs and folder[:1] in ("", "/") and _is_debians(above) else None
+    return folder[1:] if nodejs and folder[:1] in ("", "/") and _is_debian_path(above) else None
 
 
-def _is_debians(above: str) -> bool:
+def _is_debian_path(above: str) -> bool:
     return above in ("usr/share", "usr/lib") or (above.startswith("usr/lib/") and above.count("/") == 2)
 
 

@@ -18,14 +18,14 @@ from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
+# Bytes of the JSON, which has some 260 for each file.
 HEADER_LIMIT = 8 * 1024 * 1024
-"""Bytes of the JSON, which has some 260 for each file."""
+# Bytes of all package.json files of one archive.
 READ_LIMIT = 128 * 1024 * 1024
-"""Bytes of all package.json files of one archive."""
+# Packages of one archive.
 MEMBER_LIMIT = 10_000
-"""Packages of one archive."""
+# Characters of a path in it; Linux' PATH_MAX.
 PATH_LIMIT = 4096
-"""Characters of a path in it; Linux' PATH_MAX."""
 
 _FIXED = Struct("<4I")
 _FILE = "package.json"

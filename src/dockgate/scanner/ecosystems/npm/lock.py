@@ -17,23 +17,23 @@ from dockgate.scanner.formats.yaml import documents
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
+# Bytes. A package-lock.json of 1,200 packages has 550,000; a hostile file takes thirty times its size in memory.
 LOCK_LIMIT = 8 * 1024 * 1024
-"""Bytes. A package-lock.json of 1,200 packages has 550,000; a hostile file takes thirty times its size in memory."""
+# Packages of one lockfile.
 COUNT_LIMIT = 50_000
-"""Packages of one lockfile."""
 
-_OWN = ("file:", "link:", "portal:", "workspace:", "./", "../", "/")
-"""beginnings of what is no registry's"""
+# Beginnings of what is no registry's.
+_LOCAL_PREFIXES = ("file:", "link:", "portal:", "workspace:", "./", "../", "/")
 
-_SOURCE = frozenset(":/")
-"""what a commit or an archive has in place of a version"""
-_WAY_LIMIT = 32
-"""Slashes in a key of bun.lock, which is the way through node_modules to a package."""
+# What a commit or an archive has in place of a version.
+_SOURCE_CHARACTERS = frozenset(":/")
+# Slashes in a key of bun.lock, which is the way through node_modules to a package.
+_DEPTH_LIMIT = 32
+# Characters of such a key.
 _KEY_LIMIT = 1024
-"""Characters of such a key."""
 
-Named = tuple[str, str]
-"""a package's name and version"""
+# A package's name and version.
+NameAndVersion = tuple[str, str]
 
 
 def read(path: str, file: BinaryIO) -> Extract:
@@ -42,46 +42,46 @@ def read(path: str, file: BinaryIO) -> Extract:
     check_size(file, LOCK_LIMIT)
     if name == "yarn.lock":
         content = decode(file.read())
-        found = _yarn_berry(content) if "\n__metadata:" in content else _yarn_classic(content)
+        packages = _yarn_berry(content) if "\n__metadata:" in content else _yarn_classic(content)
     elif name == "pnpm-lock.yaml":
-        found = _pnpm(decode(file.read()))
+        packages = _pnpm(decode(file.read()))
     elif name == "bun.lock":
-        found = _bun(decode(file.read()))
+        packages = _bun(decode(file.read()))
     else:
-        found = _npm(json_object(file, LOCK_LIMIT))
-    distinct = dict.fromkeys(found)
+        packages = _npm(json_object(file, LOCK_LIMIT))
+    distinct = dict.fromkeys(packages)
     if len(distinct) > COUNT_LIMIT:
         raise UnreadableError(f"it has {len(distinct)} packages; no more than {COUNT_LIMIT} are read")
-    stated = [named for named in distinct if all(named) and _SOURCE.isdisjoint(named[1])]
-    packages = [package(*named, path) for named in stated]
-    return Extract(tuple(packages), lock=True)
+    stated = [named for named in distinct if all(named) and _SOURCE_CHARACTERS.isdisjoint(named[1])]
+    made = [package(*named, path) for named in stated]
+    return Extract(tuple(made), lock=True)
 
 
-def _npm(lock: dict[str, Any]) -> Iterator[Named]:
+def _npm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """package-lock.json(5): "packages" by their folders since version 2, nested "dependencies" before."""
     if "packages" not in lock:
         yield from _npm_nested(lock)
         return
     for folder, entry in _entries(lock, "packages"):
         _, modules, name = folder.rpartition("node_modules/")
-        own = entry.get("link") is True or _string(entry, "resolved").startswith(_OWN)
+        own = entry.get("link") is True or _string(entry, "resolved").startswith(_LOCAL_PREFIXES)
         if modules and not own and entry.get("dev") is not True:
             yield _string(entry, "name") or name, _string(entry, "version")
 
 
-def _npm_nested(lock: dict[str, Any]) -> Iterator[Named]:
+def _npm_nested(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     waiting = [lock]
     while waiting:
         for name, entry in _entries(waiting.pop(), "dependencies"):
             version = _string(entry, "version")
             waiting.append(entry)
-            if entry.get("dev") is True or version.startswith(_OWN):
+            if entry.get("dev") is True or version.startswith(_LOCAL_PREFIXES):
                 continue
-            alias, _, aliased = _at(version.removeprefix("npm:"))
+            alias, _, aliased = _split_at(version.removeprefix("npm:"))
             yield (alias, aliased) if version.startswith("npm:") else (name, version)
 
 
-def _yarn_classic(content: str) -> Iterator[Named]:
+def _yarn_classic(content: str) -> Iterator[NameAndVersion]:
     """Yarn 1: `name@range, name@range:` at the line's beginning, and indented by two `version "…"`."""
     name, stated = "", True
     for number, raw in enumerate(content.split("\n"), 1):
@@ -91,9 +91,9 @@ def _yarn_classic(content: str) -> Iterator[Named]:
         if line[0] != " ":
             if not line.endswith(":") or not stated:
                 raise UnreadableError(f"line {number}: a package has no version, or this is no lockfile of Yarn")
-            name, _, wanted = _at(line.partition(",")[0].strip('":'))
-            alias, _, _ = _at(wanted.removeprefix("npm:")) if wanted.startswith("npm:") else ("", "", "")
-            name, stated = "" if wanted.startswith(_OWN) else alias or name, False
+            name, _, range_ = _split_at(line.partition(",")[0].strip('":'))
+            alias, _, _ = _split_at(range_.removeprefix("npm:")) if range_.startswith("npm:") else ("", "", "")
+            name, stated = "" if range_.startswith(_LOCAL_PREFIXES) else alias or name, False
         elif line.startswith("  ") and line[2] != " " and (version := _yarn_version(line.strip())):
             yield name, version
             stated = True
@@ -108,40 +108,40 @@ def _yarn_version(line: str) -> str:
     return values[0] if key == "version" and values else ""
 
 
-def _yarn_berry(content: str) -> Iterator[Named]:
+def _yarn_berry(content: str) -> Iterator[NameAndVersion]:
     """Yarn 2 and later: YAML, each `resolution` a locator `name@protocol:reference`."""
     for document in documents(content):
         for _, entry in _entries({"": document}, ""):
-            name, _, reference = _at(_string(entry, "resolution"))
-            if name and _string(entry, "linkType") != "soft" and not reference.startswith(_OWN):
+            name, _, reference = _split_at(_string(entry, "resolution"))
+            if name and _string(entry, "linkType") != "soft" and not reference.startswith(_LOCAL_PREFIXES):
                 yield name, _string(entry, "version")
 
 
-def _pnpm(content: str) -> Iterator[Named]:
+def _pnpm(content: str) -> Iterator[NameAndVersion]:
     """Versions 5 and 6 mark development; since 9 it is what no importer's dependencies lead to."""
     for document in documents(content):
         lock = mapping(document, "it is no mapping")
-        wanted = _pnpm_reached(lock) if "snapshots" in lock else None
+        reached = _pnpm_reached(lock) if "snapshots" in lock else None
         slashes = _string(lock, "lockfileVersion").startswith("5")
         for key, entry in _entries(lock, "packages"):
-            if entry.get("dev") == "true" or (wanted is not None and key not in wanted):
+            if entry.get("dev") == "true" or (reached is not None and key not in reached):
                 continue
             resolution = entry.get("resolution")
             if isinstance(resolution, dict) and (
                 "directory" in resolution or "file:" in _string(resolution, "tarball")
             ):
                 continue
-            name, version = _pnpm_named(key, slashes=slashes)
+            name, version = _pnpm_name(key, slashes=slashes)
             yield _string(entry, "name") or name, _string(entry, "version") or version
 
 
-def _pnpm_named(key: str, *, slashes: bool) -> Named:
+def _pnpm_name(key: str, *, slashes: bool) -> NameAndVersion:
     """`/name/1.0.0_peers` in version 5, `/name@1.0.0(peers)` in 6, `name@1.0.0` in 9."""
     key = key.removeprefix("/")
     if slashes:
         name, _, version = key.rpartition("/")
         return name, version.partition("_")[0]
-    name, _, version = _at(key.partition("(")[0])
+    name, _, version = _split_at(key.partition("(")[0])
     return name, version
 
 
@@ -171,7 +171,7 @@ def _pnpm_key(name: str, version: str, snapshots: dict[str, Any]) -> str:
     return version if version in snapshots else f"{name}@{version}"
 
 
-def _bun(content: str) -> Iterator[Named]:
+def _bun(content: str) -> Iterator[NameAndVersion]:
     """bun.lock: JSON with commas at its ends; "packages" by their way through node_modules ("express/debug")."""
     plain = re.sub(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', r"\1", content, flags=re.DOTALL)
     lock = json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
@@ -179,34 +179,34 @@ def _bun(content: str) -> Iterator[Named]:
     waiting = [
         (_string(workspace, "name"), name)
         for _, workspace in _entries(lock, "workspaces")
-        for name in _bun_needs(workspace)
+        for name in _bun_dependencies(workspace)
     ]
     reached: set[str] = set()
     while waiting:
         above, name = waiting.pop()
-        key = _bun_found(above, name, listed)
+        key = _bun_key(above, name, listed)
         if not key or key in reached:
             continue
-        if key.count("/") > _WAY_LIMIT or len(key) > _KEY_LIMIT:
+        if key.count("/") > _DEPTH_LIMIT or len(key) > _KEY_LIMIT:
             raise UnreadableError("its packages are nested too deeply")
         reached.add(key)
         for part in listed[key] if isinstance(listed[key], list) else ():
             if isinstance(part, dict):
-                waiting += [(key, need) for need in _bun_needs(part)]
+                waiting += [(key, need) for need in _bun_dependencies(part)]
     for key, entry in listed.items():
         if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
             raise UnreadableError(f"its package {key} is no list")
-        name, _, version = _at(entry[0])
+        name, _, version = _split_at(entry[0])
         if key in reached:
             yield name, version
 
 
-def _bun_needs(entry: Mapping[str, Any]) -> Iterator[str]:
+def _bun_dependencies(entry: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("dependencies", "optionalDependencies", "peerDependencies"):
         yield from mapping(entry.get(kind, {}), f"its {kind} are no object")
 
 
-def _bun_found(above: str, name: str, listed: Mapping[str, Any]) -> str:
+def _bun_key(above: str, name: str, listed: Mapping[str, Any]) -> str:
     """The nearest package of that name, seen from the package `above`."""
     while above:
         if f"{above}/{name}" in listed:
@@ -228,7 +228,7 @@ def _string(entry: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _at(given: str) -> tuple[str, str, str]:
+def _split_at(reference: str) -> tuple[str, str, str]:
     """`name@rest`, the name perhaps with a scope, cut at its at-sign."""
-    name, sign, rest = given[1:].partition("@")
-    return given[:1] + name, sign, rest
+    name, sign, rest = reference[1:].partition("@")
+    return reference[:1] + name, sign, rest

@@ -6,8 +6,8 @@ from dockgate.scanner.model import Package
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
+# Bytes of a package.json; the largest published ones have some hundred thousand.
 PACKAGE_LIMIT = 4 * 1024 * 1024
-"""Bytes of a package.json; the largest published ones have some hundred thousand."""
 
 
 def package(name: str, version: str, path: str) -> Package:

@@ -11,22 +11,28 @@ _MODULES = "node_modules/"
 def commands(raised: Sequence[Raised]) -> tuple[str, ...]:
     """What lies at the top of a project's node_modules is installed there; what lies below another package, or stands
     in a lockfile, is overridden for all that want it (npm's package.json, "overrides")."""
-    kept, remark = select_upgrades(raised, _is_name)
+    selected, remark = select_upgrades(raised, _is_name)
     installed: dict[str, list[str]] = {}
     overridden: dict[str, list[str]] = {}
-    brought: list[str] = []
-    for name, one in kept:
-        places = {_place(other.package.path) for other in raised if other.package.purl == one.package.purl}
+    global_dependencies: list[str] = []
+    for name, upgrade in selected:
+        places = {
+            _project_folder(placed.package.path) for placed in raised if placed.package.purl == upgrade.package.purl
+        }
         for folder in sorted({folder for folder, _ in places}):
             nested = (folder, True) in places
             if nested and folder == _GLOBAL:
-                brought.append(f"{name} {one.version}")
+                global_dependencies.append(f"{name} {upgrade.version}")
             elif nested:
-                overridden.setdefault(folder, []).append(f"overrides[{name}]=^{one.version}")
+                overridden.setdefault(folder, []).append(f"overrides[{name}]=^{upgrade.version}")
             else:
-                installed.setdefault(folder, []).append(f"{name}@{one.version}")
-    told = (f"# Upgrade what is installed for all and brings {', '.join(brought)} or later.",) if brought else ()
-    return (*_lines(installed, overridden), *told, *remark)
+                installed.setdefault(folder, []).append(f"{name}@{upgrade.version}")
+    advice = (
+        (f"# Upgrade what is installed for all and brings {', '.join(global_dependencies)} or later.",)
+        if global_dependencies
+        else ()
+    )
+    return (*_lines(installed, overridden), *advice, *remark)
 
 
 _GLOBAL = ""
@@ -44,7 +50,7 @@ def _lines(installed: dict[str, list[str]], overridden: dict[str, list[str]]) ->
         yield " && ".join(steps)
 
 
-def _place(path: str) -> tuple[str, bool]:
+def _project_folder(path: str) -> tuple[str, bool]:
     """The project's folder ("" for what is installed for all users), and whether the package lies below another."""
     above, modules, below = path.partition(_MODULES)
     if not modules:

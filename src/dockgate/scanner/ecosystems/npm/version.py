@@ -3,18 +3,18 @@
 from dockgate.scanner.formats import semver
 from dockgate.shared.errors import UncomparableError
 
+# Characters; node-semver's MAX_LENGTH.
 VERSION_LIMIT = 256
-"""Characters; node-semver's MAX_LENGTH."""
+# Node-semver's MAX_SAFE_INTEGER.
 NUMBER_LIMIT = 2**53 - 1
-"""node-semver's MAX_SAFE_INTEGER."""
 
 
 def key(version: str) -> bytes:
     """Semantic Versioning 2.0.0, section 11, build data ignored; refuses what node-semver's `clean` refuses."""
-    given = version.strip().lstrip("=v").strip().removeprefix("v")
-    if len(given) > VERSION_LIMIT:
+    plain = version.strip().lstrip("=v").strip().removeprefix("v")
+    if len(plain) > VERSION_LIMIT:
         raise UncomparableError(f"The npm version {version[:VERSION_LIMIT]!r}… is too long.")
-    key = semver.key(given, "npm")
-    if any(int(part) > NUMBER_LIMIT for part in given.partition("+")[0].partition("-")[0].split(".")):
+    key = semver.key(plain, "npm")
+    if any(int(part) > NUMBER_LIMIT for part in plain.partition("+")[0].partition("-")[0].split(".")):
         raise UncomparableError(f"The npm version {version!r} has too big a number.")
     return key

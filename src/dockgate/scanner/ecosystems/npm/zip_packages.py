@@ -11,10 +11,10 @@ from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
+# Bytes of one archive that are looked at, packed and unpacked: its directory and all its package.json files.
 READ_LIMIT = 128 * 1024 * 1024
-"""Bytes of one archive that are looked at, packed and unpacked: its directory and all its package.json files."""
+# Packages of one archive: the one that it is of, and those bundled with it.
 MEMBER_LIMIT = 2000
-"""Packages of one archive: the one that it is of, and those bundled with it."""
 
 
 def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
@@ -30,7 +30,7 @@ def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
     unread: list[tuple[str, str]] = []
     for entry in members:
         try:
-            content = json_object(BytesIO(archive.whole(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT)
+            content = json_object(BytesIO(archive.read_all(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT)
             packages.append(declared(content, f"{path}!/{entry.name}"))
         except UnreadableError as error:
             unread.append((entry.name, str(error)))

@@ -18,16 +18,16 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of an installed.json or lockfile; with 300 packages they have some 600,000.
 FILE_LIMIT = 8 * 1024 * 1024
-"""Bytes of an installed.json or lockfile; with 300 packages they have some 600,000."""
 
 _INSTALLED = "composer/installed.json"
 _LOCK = "composer.lock"
 _FOLDER = "vendor/composer"
 _LOADER = "composer/autoload_real.php"
 _PHAR = ".phar"
+# Beginnings of lines that name an interpreter.
 _MAGICS = (b"#!/u", b"#!/b")
-"""beginnings of lines that name an interpreter"""
 
 
 class Php(StandaloneEcosystem):
@@ -42,23 +42,23 @@ class Php(StandaloneEcosystem):
         seen, too. Archives mostly have no suffix: they are programs."""
         if path.endswith(_PHAR) or (head.startswith(_MAGICS) and is_script_of(head, b"php")):
             return True
-        return _is(path, _INSTALLED) or _is(path, _LOCK) or _is(path, _FOLDER)
+        return _ends_with(path, _INSTALLED) or _ends_with(path, _LOCK) or _ends_with(path, _FOLDER)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        if _is(path, _FOLDER):
+        if _ends_with(path, _FOLDER):
             return Extract()
-        if _is(path, _INSTALLED) or _is(path, _LOCK):
-            return _told(path, json_value(file, FILE_LIMIT), lock=_is(path, _LOCK))
-        return _archived(path, file)
+        if _ends_with(path, _INSTALLED) or _ends_with(path, _LOCK):
+            return _read_list(path, json_value(file, FILE_LIMIT), lock=_ends_with(path, _LOCK))
+        return _read_archive(path, file)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:composer/VENDOR/NAME@VERSION", namespace="vendor")
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        kept, remark = select_upgrades(raised, lambda name: name.count("/") == 1 and is_plain(name, "/._-"))
-        words = quote_words(f"{name}:>={one.version}" for name, one in kept)
-        return ((f"composer update --with-all-dependencies {words}",) if kept else ()) + remark
+        selected, remark = select_upgrades(raised, lambda name: name.count("/") == 1 and is_plain(name, "/._-"))
+        words = quote_words(f"{name}:>={upgrade.version}" for name, upgrade in selected)
+        return ((f"composer update --with-all-dependencies {words}",) if selected else ()) + remark
 
     def key(self, version: str) -> bytes:
         return key(version)
@@ -67,7 +67,7 @@ class Php(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Php()
 
 
-def _told(path: str, content: Any, *, lock: bool) -> Extract:
+def _read_list(path: str, content: Any, *, lock: bool) -> Extract:
     """What an installed.json or a lockfile says."""
     # Composer 1 wrote a bare list.
     listed = content.get("packages") if isinstance(content, dict) else None if lock else content
@@ -85,37 +85,37 @@ def _told(path: str, content: Any, *, lock: bool) -> Extract:
             continue
         package = _package(name, version, path)
         packages.append(package)
-        if not lock and (owned := _owned(folder, name, entry)):
+        if not lock and (owned := _own_folder(folder, name, entry)):
             owns[package.purl] = (owned,)
     return Extract(tuple(packages), owns, unread=tuple(unread), lock=lock)
 
 
-def _archived(path: str, file: BinaryIO) -> Extract:
+def _read_archive(path: str, file: BinaryIO) -> Extract:
     """What the installed.json files in an archive say. One with Composer's loader and without any keeps its packages to
     itself: Box leaves the file out unless it is told otherwise."""
     from dockgate.scanner.ecosystems.php import phar
 
     packages: list[Package] = []
     unread: list[tuple[str, str]] = []
-    told = loads = False
+    has_list = has_loader = False
     for member in phar.members(path, file, (_INSTALLED, _LOADER)):
-        loads = loads or _is(member.name, _LOADER)
-        if _is(member.name, _INSTALLED):
-            told = True
+        has_loader = has_loader or _ends_with(member.name, _LOADER)
+        if _ends_with(member.name, _INSTALLED):
+            has_list = True
             try:
                 content = json_value(BytesIO(member.content(FILE_LIMIT)), FILE_LIMIT)
-                found = _told(f"{path}!/{member.name}", content, lock=False)
+                extract = _read_list(f"{path}!/{member.name}", content, lock=False)
             except UnreadableError as error:
                 unread.append((member.name, str(error)))
                 continue
-            packages += found.packages
-            unread += [(f"{member.name}/{where}", why) for where, why in found.unread]
-    if loads and not told:
+            packages += extract.packages
+            unread += [(f"{member.name}/{where}", why) for where, why in extract.unread]
+    if has_loader and not has_list:
         raise UnreadableError(f"it has packages of Composer in it, and no {_INSTALLED} that names them")
     return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()
 
 
-def _is(path: str, name: str) -> bool:
+def _ends_with(path: str, name: str) -> bool:
     """Whether it ends in these whole parts."""
     return path.endswith(name) and path[-len(name) - 1 : -len(name)] in ("", "/")
 
@@ -133,17 +133,17 @@ def _package(name: str, version: str, path: str) -> Package:
     )
 
 
-def _owned(folder: str, name: str, entry: dict[str, Any]) -> str:
+def _own_folder(folder: str, name: str, entry: dict[str, Any]) -> str:
     """The package's own folder, "" when it has none.
 
     `install-path` is seen from the folder of installed.json and null for a package without files. Composer 1 does not
     say it: there packages lie beside that folder under their own names, unless a plugin has it otherwise.
     """
-    given = entry.get("install-path", f"../{name}")
-    if not isinstance(given, str) or not given or "\0" in given:
+    install_path = entry.get("install-path", f"../{name}")
+    if not isinstance(install_path, str) or not install_path or "\0" in install_path:
         return ""
-    parts: list[str] = [] if given.startswith("/") else folder.split("/")
-    for part in given.split("/"):
+    parts: list[str] = [] if install_path.startswith("/") else folder.split("/")
+    for part in install_path.split("/"):
         if part == "..":
             parts = parts[:-1]
         elif part not in ("", "."):

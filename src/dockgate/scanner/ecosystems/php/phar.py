@@ -16,12 +16,12 @@ from dockgate.scanner.formats.zip_archive import Archive, Section
 from dockgate.shared.errors import UnreadableError
 
 SUFFIX = ".phar"
+# Bytes from the beginning, within which the script must end; Box's have some thousand.
 STUB_LIMIT = 1024 * 1024
-"""Bytes from the beginning, within which the script must end; Box's have some thousand."""
+# Bytes of the manifest, which has some 80 for each file.
 MANIFEST_LIMIT = 16 * 1024 * 1024
-"""Bytes of the manifest, which has some 80 for each file."""
+# Bytes that are read of one archive's files, packed and unpacked.
 READ_LIMIT = 12 * 1024 * 1024
-"""Bytes that are read of one archive's files, packed and unpacked."""
 
 _END = b"__HALT_COMPILER();"
 _SIZE, _COUNT, _ENTRY = Struct("<I"), Struct("<IB5x"), Struct("<I4xIII")
@@ -36,7 +36,7 @@ class Member(NamedTuple):
     content: Callable[[int], bytes]
 
 
-def members(path: str, file: BinaryIO, wanted: tuple[str, ...]) -> Iterator[Member]:
+def members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterator[Member]:
     """The files of the archive at `path` whose names end with one of `wanted`.
 
     A script that is no archive has none. Raises UnreadableError for what is called one and is none.
@@ -46,20 +46,20 @@ def members(path: str, file: BinaryIO, wanted: tuple[str, ...]) -> Iterator[Memb
     head = file.read(STUB_LIMIT)
     spend = budget(READ_LIMIT)
     if head.startswith(b"PK\x03\x04"):
-        archive = Archive(Section(file, 0, size), tuple(name.encode("ascii") for name in wanted), spend)
-        for one in archive.entries:
-            yield Member(one.name, partial(archive.whole, one))
+        archive = Archive(Section(file, 0, size), tuple(name.encode("ascii") for name in endings), spend)
+        for zipped in archive.entries:
+            yield Member(zipped.name, partial(archive.read_all, zipped))
         return
-    start = _behind_script(head, size)
+    start = _manifest_start(head, size)
     if start:
         for entry in _entries(Section(file, start, size - start)):
-            if entry.name.endswith(wanted):
-                yield Member(entry.name, partial(_content, Section(file, start, size - start), entry, spend))
+            if entry.name.endswith(endings):
+                yield Member(entry.name, partial(_read_content, Section(file, start, size - start), entry, spend))
     elif path.endswith(SUFFIX) or (size > len(head) and _END not in head):
         raise UnreadableError(f"no archive begins within its first {STUB_LIMIT} bytes")
 
 
-def _behind_script(head: bytes, size: int) -> int:
+def _manifest_start(head: bytes, size: int) -> int:
     """Where the manifest begins, 0 where there is none: a script may speak of its own end, or have text behind it. PHP
     loads archives of later major versions, too, and text would tell of a manifest that is longer than the file."""
     end = head.find(_END)
@@ -125,10 +125,10 @@ class _Fields:
         return data
 
 
-def _content(section: Section, entry: _Entry, spend: Callable[[int], None], limit: int) -> bytes:
-    most = max(entry.size, entry.packed)
-    if most > limit:
-        raise UnreadableError(f"it has {most} bytes; no more than {limit} are read")
+def _read_content(section: Section, entry: _Entry, spend: Callable[[int], None], limit: int) -> bytes:
+    largest = max(entry.size, entry.packed)
+    if largest > limit:
+        raise UnreadableError(f"it has {largest} bytes; no more than {limit} are read")
     spend(entry.packed + entry.size)
     data = section.read(entry.at, entry.packed)
     try:

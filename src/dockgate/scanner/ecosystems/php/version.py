@@ -10,22 +10,22 @@ _BRANCHES = ("master", "trunk", "default")
 _STABILITIES = {"a": "alpha", "b": "beta", "p": "patch", "pl": "patch"}
 _RANKS = {"stable": 1, "dev": 2, "alpha": 3, "beta": 4, "rc": 5}
 _END, _NUMBER, _PATCH = b"\x06", b"\x07", b"\x08"
+# PHP reads a bigger number as this one.
 _LONG_MAX = str(2**63 - 1)
-"""PHP reads a bigger number as this one."""
+# What Composer writes for a part that a branch leaves open: 1.x-dev is 1.9999999.9999999.9999999-dev.
 _OPEN = "9999999"
-"""What Composer writes for a part that a branch leaves open: 1.x-dev is 1.9999999.9999999.9999999-dev."""
 
 
 def key(version: str) -> bytes:
     """Raises UncomparableError for what Composer refuses, and for branches, which its constraints never match: what
     "dev-main" holds depends on its commit."""
-    parts = _normalized(version)
+    parts = _normalize(version)
     if not parts:
         raise UncomparableError(f"The Composer version {version[:80]!r} is a branch, or none by Composer.")
-    return b"".join(map(_part, parts)) + _END
+    return b"".join(map(_part_key, parts)) + _END
 
 
-def _part(part: str) -> bytes:
+def _part_key(part: str) -> bytes:
     """A number or a word. Words but "patch" come before the end of a version, and that before numbers."""
     if part.isdigit():
         digits = part.lstrip("0")
@@ -34,22 +34,22 @@ def _part(part: str) -> bytes:
     return _PATCH if part == "patch" else bytes((_RANKS[part],))
 
 
-def _normalized(version: str) -> list[str]:
+def _normalize(version: str) -> list[str]:
     """The numbers and words that Composer compares, [] for what it refuses."""
-    given = version.strip(" \t\n\r\0\x0b")
-    aliased = re.fullmatch(r"([^,\s]++) ++as ++[^,\s]++", given, re.ASCII)
-    given = aliased[1] if aliased else given
-    given = re.sub(r"@(?:stable|rc|beta|alpha|dev)\Z", "", given, flags=re.ASCII | re.IGNORECASE)
-    if given in _BRANCHES or given[:4].lower() == "dev-":
+    plain = version.strip(" \t\n\r\0\x0b")
+    aliased = re.fullmatch(r"([^,\s]++) ++as ++[^,\s]++", plain, re.ASCII)
+    plain = aliased[1] if aliased else plain
+    plain = re.sub(r"@(?:stable|rc|beta|alpha|dev)\Z", "", plain, flags=re.ASCII | re.IGNORECASE)
+    if plain in _BRANCHES or plain[:4].lower() == "dev-":
         return []
-    built = re.fullmatch(r"([^,\s+]++)\+\S++", given, re.ASCII)
-    given = built[1] if built else given
+    built = re.fullmatch(r"([^,\s+]++)\+\S++", plain, re.ASCII)
+    plain = built[1] if built else plain
     classical, dated, branch = _patterns()
-    if match := classical.fullmatch(given):
+    if match := classical.fullmatch(plain):
         return [*(match["release"] + ".0.0.0").split(".")[:4], *_modifiers(match)]
-    if match := dated.fullmatch(given):
+    if match := dated.fullmatch(plain):
         return [*re.split(r"[.:-]", match["release"]), *_modifiers(match)]
-    if match := branch.fullmatch(given):
+    if match := branch.fullmatch(plain):
         parts = (match["branch"] + ".x.x.x").split(".")[:4]
         return [*(_OPEN if part in ("x", "X", "*") else part for part in parts), "dev"]
     return []

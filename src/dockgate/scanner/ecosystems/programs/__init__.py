@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.programs.names import BITNAMI, JAVA, PROGRAMS, program_of
-from dockgate.scanner.formats.executable import ELF, begins
+from dockgate.scanner.formats.executable import ELF, may_be_program
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
@@ -19,12 +19,12 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
+# Bytes of a Java runtime's release file, which has some thousand.
 RELEASE_LIMIT = 64 * 1024
-"""Bytes of a Java runtime's release file, which has some thousand."""
 
 _RELEASE = "release"
+# Those that every Java runtime has some of, seen from its folder.
 _RUNTIME_FILES = ("bin/java", "lib/modules", "lib/jrt-fs.jar", "lib/server/libjvm.so", "jre/lib/rt.jar", "lib/rt.jar")
-"""those that every Java runtime has some of, seen from its folder"""
 
 
 class Programs(StandaloneEcosystem):
@@ -37,7 +37,7 @@ class Programs(StandaloneEcosystem):
         """A link at such a name says nothing: what it leads to is read where it lies."""
         name = path[path.rfind("/") + 1 :]
         if head[:4] == ELF:
-            return program_of(name) is not None and begins(head)
+            return program_of(name) is not None and may_be_program(head)
         return name == _RELEASE and b"=" in head
 
     def read(self, path: str, file: BinaryIO) -> Extract:

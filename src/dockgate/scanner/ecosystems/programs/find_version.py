@@ -7,16 +7,16 @@ from dockgate.scanner.ecosystems.programs.names import PYTHON, Program, python_r
 from dockgate.scanner.formats.executable import Executable, Part, executables
 from dockgate.shared.errors import UnreadableError
 
+# Bytes of read-only data that are searched; Node.js has 46 MB of it.
 DATA_LIMIT = 256 * 1024 * 1024
-"""Bytes of read-only data that are searched; Node.js has 46 MB of it."""
 CHUNK = 1024 * 1024
+# Characters of a version.
 VERSION_LIMIT = 40
-"""Characters of a version."""
+# Places in one file that are looked at for being a version.
 CANDIDATES_LIMIT = 1000
-"""Places in one file that are looked at for being a version."""
 
+# More bytes than a marker and a version have together.
 _OVERLAP = 128
-"""more bytes than a marker and a version have together"""
 _DIGITS = frozenset(b"0123456789")
 _CHARACTERS = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-_~")
 
@@ -26,26 +26,26 @@ def find_version(program: Program, name: str, file: BinaryIO) -> str | None:
 
     Raises UnreadableError when the file must be that program and does not tell its version.
     """
-    found = executables(file, (b"",))
-    for executable in found:
-        if version := _python(executable, name) if program is PYTHON else _marked(executable, program):
+    programs = executables(file, (b"",))
+    for executable in programs:
+        if version := _python_version(executable, name) if program is PYTHON else _marked_version(executable, program):
             return version
-    if not program.is_certain or not found or name.startswith("libssl"):
+    if not program.is_certain or not programs or name.startswith("libssl"):
         return None
-    if any(library in _dynamic(executable) for executable in found for library in program.libraries):
+    if any(library in _library_names(executable) for executable in programs for library in program.libraries):
         return None
     raise UnreadableError(f"its name is that of {program.name}, and no version of {program.name} stands in it")
 
 
-def _marked(executable: Executable, program: Program) -> str | None:
-    left = CANDIDATES_LIMIT
+def _marked_version(executable: Executable, program: Program) -> str | None:
+    attempts = CANDIDATES_LIMIT
     for chunk in _read_only(executable):
         for marker in program.markers:
             at = chunk.find(marker)
-            while at >= 0 and left:
-                left -= 1
+            while at >= 0 and attempts:
+                attempts -= 1
                 start = at + len(marker)
-                version = _token(chunk, start)
+                version = _version_at(chunk, start)
                 if (
                     version[:1].isdecimal()
                     and version[-1:] != "."
@@ -57,42 +57,48 @@ def _marked(executable: Executable, program: Program) -> str | None:
     return None
 
 
-def _python(executable: Executable, name: str) -> str | None:
+def _python_version(executable: Executable, name: str) -> str | None:
     """Python's version has a string of its own, which linkers may make the end of a longer one (a path). So it is
     what begins with the release in the file's name and ends its string; one that is a whole string goes first."""
     release = python_release(name)
-    whole: set[str] = set()
-    ends: set[str] = set()
-    left = CANDIDATES_LIMIT
+    whole_strings: set[str] = set()
+    string_ends: set[str] = set()
+    attempts = CANDIDATES_LIMIT
     for chunk in _read_only(executable):
         for marker in (release + b".",) if release else (b"\x003.", b"\x002."):
             at = chunk.find(marker)
-            while at >= 0 and left:
-                left -= 1
+            while at >= 0 and attempts:
+                attempts -= 1
                 start = at + (not release)
-                version = _token(chunk, start)
+                version = _version_at(chunk, start)
                 before, behind = chunk[start - 1], chunk[start + len(version) : start + len(version) + 1]
-                if start and behind == b"\0" and before not in _DIGITS and before != 0x2E and _is_python(version):
-                    (ends if before else whole).add(version)
+                if (
+                    start
+                    and behind == b"\0"
+                    and before not in _DIGITS
+                    and before != 0x2E
+                    and _is_python_version(version)
+                ):
+                    (string_ends if before else whole_strings).add(version)
                 at = chunk.find(marker, at + 1)
-    found = whole or ends
-    if len(found) > 1:
-        raise UnreadableError(f"several versions of python stand in it: {', '.join(sorted(found)[:5])}")
-    return found.pop() if found else None
+    versions = whole_strings or string_ends
+    if len(versions) > 1:
+        raise UnreadableError(f"several versions of python stand in it: {', '.join(sorted(versions)[:5])}")
+    return versions.pop() if versions else None
 
 
-def _is_python(version: str) -> bool:
+def _is_python_version(version: str) -> bool:
     """A release, a pre-release (3.13.0rc1), or a build after one (3.12.3+)."""
     major, _, rest = version.removesuffix("+").partition(".")
     minor, _, patch = rest.partition(".")
     for word in ("a", "b", "rc"):
-        number, found, count = patch.partition(word)
-        if found and number.isdecimal() and count.isdecimal():
+        number, separator, count = patch.partition(word)
+        if separator and number.isdecimal() and count.isdecimal():
             patch = number
     return major.isdecimal() and minor.isdecimal() and patch.isdecimal() and len(minor) <= 2 and len(patch) <= 2
 
 
-def _token(chunk: bytes, start: int) -> str:
+def _version_at(chunk: bytes, start: int) -> str:
     end = start
     while end < len(chunk) and end - start < VERSION_LIMIT and chunk[end] in _CHARACTERS:
         end += 1
@@ -103,23 +109,23 @@ def _read_only(executable: Executable) -> Iterator[bytes]:
     """The data that nothing writes to, piece by piece, each with the end of the one before. A program that does not
     tell its sections is searched in all that is loaded."""
     sections: Iterable[Part] = [part for part in executable.sections if part.name.startswith(b".rodata")]
-    left = DATA_LIMIT
+    bytes_left = DATA_LIMIT
     for part in sections or executable.segments:
         at = executable.base + part.offset
         end = min(at + part.size, executable.file.seek(0, 2))
-        kept = b"\0"
-        while at < end and left > 0:
+        overlap = b"\0"
+        while at < end and bytes_left > 0:
             executable.file.seek(at)
-            piece = executable.file.read(min(CHUNK, end - at, left))
+            piece = executable.file.read(min(CHUNK, end - at, bytes_left))
             if not piece:
                 break
             at += len(piece)
-            left -= len(piece)
-            yield kept + piece
-            kept = piece[-_OVERLAP:]
+            bytes_left -= len(piece)
+            yield overlap + piece
+            overlap = piece[-_OVERLAP:]
 
 
-def _dynamic(executable: Executable) -> bytes:
+def _library_names(executable: Executable) -> bytes:
     """The names of the libraries that it links to, among others; without sections, its beginning."""
     section = executable.section(b".dynstr")
     return executable.content(section) if section else executable.head

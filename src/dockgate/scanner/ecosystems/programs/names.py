@@ -31,8 +31,8 @@ PYTHON = Program("python", libraries=(b"libpython",))
 RUBY = Program("ruby", markers=(b"ruby ",), behind=b" (", libraries=(b"libruby",))
 PHP = Program("php", markers=(b"X-Powered-By: PHP/",), libraries=(b"libphp",))
 OPENSSL = Program("openssl", "OpenSSL", markers=(b"OpenSSL ",), behind=b" ", libraries=(b"libcrypto.so",))
+# Of other virtual machines than HotSpot the file `release` tells.
 JAVA = Program("java", markers=(b" JRE (",), dots=0, is_certain=False)
-"""Of other virtual machines than HotSpot the file `release` tells."""
 
 _EXECUTABLES = {
     "node": NODE,
@@ -53,9 +53,9 @@ _EXECUTABLES = {
 _LIBRARIES = {"libnode": NODE, "libcrypto": OPENSSL, "libssl": OPENSSL, "libjvm": JAVA}
 _NUMBERED_LIBRARIES = {"libpython": PYTHON, "libruby": RUBY, "libphp": PHP}
 _DIGITS_AND_DOTS = "0123456789."
-_BUILDS = "dmtu"
-"""letters behind Python's number: builds for debugging, with pymalloc, free-threaded, with wide Unicode"""
-PROGRAMS = {one.name: one for one in (*_EXECUTABLES.values(), JAVA)}
+# Letters behind Python's number: builds for debugging, with pymalloc, free-threaded, with wide Unicode.
+_BUILD_LETTERS = "dmtu"
+PROGRAMS = {program.name: program for program in (*_EXECUTABLES.values(), JAVA)}
 
 
 def program_of(name: str) -> Program | None:
@@ -64,30 +64,30 @@ def program_of(name: str) -> Program | None:
     if not dot_so:
         stem = name.rstrip(_DIGITS_AND_DOTS)
         if stem[:6] == "python":
-            stem = _unmarked(stem, name)
+            stem = _without_build_letters(stem, name)
         return _EXECUTABLES.get(stem)
     if library in _LIBRARIES:
         return _LIBRARIES[library]
     stem = library.rstrip(_DIGITS_AND_DOTS)
     if stem[:9] == "libpython":
         # libpython3.so forwards to the one with both numbers.
-        return PYTHON if "." in library and _unmarked(stem, library) == "libpython" else None
+        return PYTHON if "." in library and _without_build_letters(stem, library) == "libpython" else None
     return _NUMBERED_LIBRARIES.get(stem.rstrip("-"))
 
 
 def python_release(name: str) -> bytes:
     """ "3.12" of python3.12, python3.12t and libpython3.12.so.1.0, empty when the name has no two numbers."""
-    library = name.partition(".so")[0].rstrip(_BUILDS)
+    library = name.partition(".so")[0].rstrip(_BUILD_LETTERS)
     number = library[len(library.rstrip(_DIGITS_AND_DOTS)) :]
     major, dot, minor = number.partition(".")
     return number.encode("ascii") if dot and major and minor.isdecimal() else b""
 
 
-def _unmarked(stem: str, name: str) -> str:
+def _without_build_letters(stem: str, name: str) -> str:
     """Without the letters of a build, which stand behind a number."""
-    bare = name.rstrip(_BUILDS)
+    bare = name.rstrip(_BUILD_LETTERS)
     return (
         bare.rstrip(_DIGITS_AND_DOTS)
-        if bare[-1:] in _DIGITS_AND_DOTS and len(name) - len(bare) <= len(_BUILDS)
+        if bare[-1:] in _DIGITS_AND_DOTS and len(name) - len(bare) <= len(_BUILD_LETTERS)
         else stem
     )

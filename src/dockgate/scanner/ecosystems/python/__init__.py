@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.python import zip_packages
-from dockgate.scanner.ecosystems.python.folder_name import contradictions
-from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, described, package, purl
+from dockgate.scanner.ecosystems.python.folder_name import find_contradictions
+from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, package, purl, read_metadata
 from dockgate.scanner.ecosystems.python.version import key as version_key
 from dockgate.scanner.formats.content import check_size, decode_path
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
@@ -20,15 +20,15 @@ from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.purl import Purl
 
+# Bytes of a RECORD or installed-files.txt.
 RECORD_LIMIT = 16 * 1024 * 1024
-"""Bytes of a RECORD or installed-files.txt."""
 
+# In lower case, as what follows: importlib.metadata and pip find folders of metadata in any case.
 _METADATA = (".dist-info/metadata", ".egg-info/pkg-info", "/egg-info/pkg-info", ".egg-info")
-"""in lower case, as what follows: importlib.metadata and pip find folders of metadata in any case"""
 _RECORDS = (".dist-info/record", ".egg-info/installed-files.txt")
 _INSTALLED = (*_METADATA, *_RECORDS)
+# Of metadata; .egg-info is a folder or a file.
 _FOLDERS = (".dist-info", ".egg/egg-info")
-"""of metadata; .egg-info is a folder or a file"""
 _LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
 _SITES = ("/site-packages/", "/dist-packages/")
 
@@ -49,7 +49,7 @@ class Python(StandaloneEcosystem):
         """Also the folders of metadata, so that one without its files is seen, and a link in its place.
 
         Lockfiles in an installed package are what its author develops with, and nothing is installed from them."""
-        if path.lower().endswith((*_INSTALLED, *_FOLDERS)) or zip_packages.may_be(path, size, head):
+        if path.lower().endswith((*_INSTALLED, *_FOLDERS)) or zip_packages.may_be_archive(path, size, head):
             return True
         return _is_lock(path) and not any(folder in f"/{path}" for folder in _SITES)
 
@@ -60,8 +60,8 @@ class Python(StandaloneEcosystem):
         if lower.endswith(_RECORDS):
             return _read_record(path, file)
         if lower.endswith(_METADATA):
-            found = described(path, file.read(HEADER_LIMIT))
-            return Extract((found,), unread=tuple(contradictions(path, found, self.key)))
+            package = read_metadata(path, file.read(HEADER_LIMIT))
+            return Extract((package,), unread=tuple(find_contradictions(path, package, self.key)))
         if not _is_lock(path):
             return zip_packages.read(path, file)
         from dockgate.scanner.ecosystems.python import lock
@@ -74,16 +74,17 @@ class Python(StandaloneEcosystem):
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """By the interpreter that the packages are installed for; a lockfile has to be locked anew."""
-        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
-        places: dict[str, list[str]] = {}
-        for name, one in kept:
-            places.setdefault(_interpreter(one.package.path), []).append(f"{name}>={one.version}")
-        locked = places.pop("", [])
-        told = (f"# Raise {', '.join(locked)}, and lock the dependencies again.",) if locked else ()
+        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
+        by_interpreter: dict[str, list[str]] = {}
+        for name, upgrade in selected:
+            by_interpreter.setdefault(_interpreter(upgrade.package.path), []).append(f"{name}>={upgrade.version}")
+        locked = by_interpreter.pop("", [])
+        advice = (f"# Raise {', '.join(locked)}, and lock the dependencies again.",) if locked else ()
         lines = tuple(
-            f"{python} -m pip install --upgrade {quote_words(wants)}" for python, wants in sorted(places.items())
+            f"{python} -m pip install --upgrade {quote_words(wants)}"
+            for python, wants in sorted(by_interpreter.items())
         )
-        return lines + told + remark
+        return lines + advice + remark
 
     def key(self, version: str) -> bytes:
         return version_key(version)
@@ -118,7 +119,7 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
                 line = line[1:-1].replace('""', '"')
         if not line or line.endswith(".pyc"):
             continue
-        target = _joined(base, line)
+        target = _join_path(base, line)
         if target and not target.startswith(own + "/"):
             owned.append(target)
         elif target.endswith("/METADATA"):
@@ -129,7 +130,7 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
     return Extract(owns={purl(distribution, rest.partition("-")[0]): tuple(owned)}, unread=unread)
 
 
-def _joined(base: str, path: str) -> str:
+def _join_path(base: str, path: str) -> str:
     """`path` seen from the folder `base`, normalised; what leads above the root stays at the root."""
     if not path.startswith(("/", ".")) and "/." not in path and "//" not in path:
         return f"{base}/{path}" if base else path

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from dockgate.scanner.ecosystems.python.package import normal
+from dockgate.scanner.ecosystems.python.package import normalize
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UncomparableError
 
 _FOLDERS = (".dist-info", ".egg-info", ".egg")
 
 
-def contradictions(path: str, package: Package, key: Callable[[str], bytes]) -> Iterator[tuple[str, str]]:
+def find_contradictions(path: str, package: Package, key: Callable[[str], bytes]) -> Iterator[tuple[str, str]]:
     """The fields of the metadata at `path` that say other than the folder's name, each with the reason.
 
     Installers name the folder after the package ("Recording installed projects" and "Binary distribution format" of the
@@ -23,8 +23,8 @@ def contradictions(path: str, package: Package, key: Callable[[str], bytes]) -> 
     kind = kind.lower()
     if f".{kind}" not in _FOLDERS or "!/" in path:
         return
-    name = normal(package.name)
-    ends = [at for at in (*_hyphens(stem), len(stem)) if normal(stem[:at]) == name]
+    name = normalize(package.name)
+    ends = [at for at in (*_hyphens(stem), len(stem)) if normalize(stem[:at]) == name]
     if not ends:
         yield "Name", f"its name {package.name} contradicts its folder, {stem}"
         return
@@ -41,7 +41,7 @@ def _hyphens(stem: str) -> Iterator[int]:
 
 def _is_same(stated: str, version: str, key: Callable[[str], bytes]) -> bool:
     """In a folder's name "-" is written as "_", for it parts name and version."""
-    if normal(stated) == normal(version):
+    if normalize(stated) == normalize(version):
         return True
     try:
         return key(stated.replace("_", "-")) == key(version)

@@ -10,28 +10,30 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.python.package import normal, package
+from dockgate.scanner.ecosystems.python.package import normalize, package
 from dockgate.scanner.formats.content import check_size, decode, json_object
 from dockgate.scanner.formats.toml import document
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
+# Bytes. A uv.lock of 166 packages, which lists every wheel with its digest, has 715,000; a hostile file takes thirty
+# times its size.
 LOCK_LIMIT = 8 * 1024 * 1024
-"""Bytes. A uv.lock of 166 packages, which lists every wheel with its digest, has 715,000; a hostile file takes thirty
-times its size."""
+# Distributions of one lockfile.
 COUNT_LIMIT = 50_000
-"""Distributions of one lockfile."""
 
-_OWN = ("editable", "virtual", "directory", "path", "file", "archive-path")
-_NAMED = r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*+(?:\[[^\]]*\])?\s*+(?:[<>=!~;@#(,\\-].*)?"
-"""`name[extras]` and whatever a requirement may have behind it"""
-_PINNED = r"([A-Za-z0-9][\w.-]*+)\s*+(?:\[[^\]]*\])?\s*+\(?\s*+={2,3}\s*+([^\s;,#*)\\]++)\s*+\)?\s*+(?:[;#\\-].*)?"
-"""`name[extras] == version`; possessive, so that no run of spaces is gone over twice"""
+_LOCAL_SOURCES = ("editable", "virtual", "directory", "path", "file", "archive-path")
+# `name[extras]` and whatever a requirement may have behind it.
+_REQUIREMENT = r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*+(?:\[[^\]]*\])?\s*+(?:[<>=!~;@#(,\\-].*)?"
+# `name[extras] == version`; possessive, so that no run of spaces is gone over twice.
+_PINNED_REQUIREMENT = (
+    r"([A-Za-z0-9][\w.-]*+)\s*+(?:\[[^\]]*\])?\s*+\(?\s*+={2,3}\s*+([^\s;,#*)\\]++)\s*+\)?\s*+(?:[;#\\-].*)?"
+)
 
 _FILES = (".whl", ".zip", ".gz", ".bz2")
 
-Named = tuple[str, str]
-"""a distribution's name and version"""
+# A distribution's name and version.
+NameAndVersion = tuple[str, str]
 
 
 def read(path: str, file: BinaryIO) -> Extract:
@@ -39,56 +41,56 @@ def read(path: str, file: BinaryIO) -> Extract:
     check_size(file, LOCK_LIMIT)
     name = path.rpartition("/")[2]
     if name == "requirements.txt":
-        found = _requirements(file.read())
+        pins = _requirements(file.read())
     elif name == "Pipfile.lock":
-        found = _pipfile(json_object(file, LOCK_LIMIT))
+        pins = _pipfile(json_object(file, LOCK_LIMIT))
     else:
         lock = document(decode(file.read()).removeprefix("\ufeff"))
-        found = {"uv.lock": _uv, "poetry.lock": _poetry, "pdm.lock": _pdm}.get(name, _pylock)(lock)
-    distinct = dict.fromkeys(found)
+        pins = {"uv.lock": _uv, "poetry.lock": _poetry, "pdm.lock": _pdm}.get(name, _pylock)(lock)
+    distinct = dict.fromkeys(pins)
     if len(distinct) > COUNT_LIMIT:
         raise UnreadableError(f"it has {len(distinct)} distributions; no more than {COUNT_LIMIT} are read")
-    stated = (named for named in distinct if named[0] and (named[1] or name == "requirements.txt"))
-    packages = {(normal(name), version): package(name, version, path) for name, version in stated}
+    complete = (named for named in distinct if named[0] and (named[1] or name == "requirements.txt"))
+    packages = {(normalize(name), version): package(name, version, path) for name, version in complete}
     return Extract(tuple(packages.values()), lock=True)
 
 
-def _requirements(raw: bytes) -> Iterator[Named]:
+def _requirements(raw: bytes) -> Iterator[NameAndVersion]:
     """pip's requirements, those that are not pinned to one version with none. Other files that it names speak for
     themselves."""
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     content = raw.decode("utf-16", "replace") if utf16 else decode(raw).removeprefix("\ufeff")
     for line in content.splitlines():
-        if "==" in line and (pinned := re.fullmatch(_PINNED, line.strip())):
+        if "==" in line and (pinned := re.fullmatch(_PINNED_REQUIREMENT, line.strip())):
             yield pinned[1], pinned[2]
-        elif (named := re.fullmatch(_NAMED, line.strip())) and not named[1].endswith(_FILES):
+        elif (named := re.fullmatch(_REQUIREMENT, line.strip())) and not named[1].endswith(_FILES):
             yield named[1], ""
 
 
-def _pipfile(lock: dict[str, Any]) -> Iterator[Named]:
+def _pipfile(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     for name, entry in _mapping(lock.get("default", {})).items():
-        if not _is_own(_mapping(entry)):
+        if not _is_local(_mapping(entry)):
             yield name, _string(entry, "version").lstrip("=")
 
 
-def _poetry(lock: dict[str, Any]) -> Iterator[Named]:
+def _poetry(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """`groups` since Poetry 2, `category` until 1.4; between them nothing tells development apart."""
     for entry in _packages(lock, "package"):
         groups = entry.get("groups", [entry.get("category", "main")])
         source = _mapping(entry.get("source", {}))
-        if isinstance(groups, list) and "main" in groups and _string(source, "type") not in _OWN:
-            yield _named(entry)
+        if isinstance(groups, list) and "main" in groups and _string(source, "type") not in _LOCAL_SOURCES:
+            yield _name_and_version(entry)
 
 
-def _pdm(lock: dict[str, Any]) -> Iterator[Named]:
+def _pdm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """Extras are groups, too, and not told apart from those for development: only the default group counts."""
     for entry in _packages(lock, "package"):
         groups = entry.get("groups", ["default"])
-        if isinstance(groups, list) and "default" in groups and not _is_own(entry):
-            yield _named(entry)
+        if isinstance(groups, list) and "default" in groups and not _is_local(entry):
+            yield _name_and_version(entry)
 
 
-def _pylock(lock: dict[str, Any]) -> Iterator[Named]:
+def _pylock(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """PEP 751 (now the pylock.toml specification)."""
     defaults = lock.get("default-groups", [])
     for entry in _packages(lock, "packages"):
@@ -99,45 +101,45 @@ def _pylock(lock: dict[str, Any]) -> Iterator[Named]:
         )
         archive = _mapping(entry.get("archive", {}))
         if not grouped and "directory" not in entry and "path" not in archive:
-            yield _named(entry)
+            yield _name_and_version(entry)
 
 
-def _uv(lock: dict[str, Any]) -> Iterator[Named]:
+def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """What the project's own packages need, extras included. Without any such package, everything."""
     entries = list(_packages(lock, "package"))
     by_name: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         by_name.setdefault(_string(entry, "name"), []).append(entry)
-    own = [entry for entry in entries if _is_own(_mapping(entry.get("source", {})))]
+    own = [entry for entry in entries if _is_local(_mapping(entry.get("source", {})))]
     waiting = list(own or entries)
     reached = {id(entry) for entry in waiting}
-    asked: set[Named] = set()
+    requested: set[NameAndVersion] = set()
     while waiting:
         entry = waiting.pop()
         extras = _mapping(entry.get("optional-dependencies", {})).values()
-        for need in _needs(entry.get("dependencies", []), *extras):
-            name, version = _named(need)
-            if (name, version) in asked:
+        for need in _dependencies(entry.get("dependencies", []), *extras):
+            name, version = _name_and_version(need)
+            if (name, version) in requested:
                 continue
-            asked.add((name, version))
-            for found in by_name.get(name, ()):
-                if id(found) not in reached and version in ("", _string(found, "version")):
-                    reached.add(id(found))
-                    waiting.append(found)
+            requested.add((name, version))
+            for candidate in by_name.get(name, ()):
+                if id(candidate) not in reached and version in ("", _string(candidate, "version")):
+                    reached.add(id(candidate))
+                    waiting.append(candidate)
     for entry in entries:
-        if id(entry) in reached and not _is_own(_mapping(entry.get("source", {}))):
-            yield _named(entry)
+        if id(entry) in reached and not _is_local(_mapping(entry.get("source", {}))):
+            yield _name_and_version(entry)
 
 
-def _needs(*lists: Any) -> Iterator[Mapping[str, Any]]:
+def _dependencies(*lists: Any) -> Iterator[Mapping[str, Any]]:
     for needs in lists:
         for need in needs if isinstance(needs, list) else ():
             yield _mapping(need)
 
 
-def _is_own(source: Iterable[str]) -> bool:
+def _is_local(source: Iterable[str]) -> bool:
     """Whether a table that says where a distribution comes from names a place of the project's own."""
-    return any(place in source for place in _OWN)
+    return any(place in source for place in _LOCAL_SOURCES)
 
 
 def _packages(lock: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
@@ -147,7 +149,7 @@ def _packages(lock: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
     yield from map(_mapping, entries)
 
 
-def _named(entry: Mapping[str, Any]) -> Named:
+def _name_and_version(entry: Mapping[str, Any]) -> NameAndVersion:
     return _string(entry, "name"), _string(entry, "version")
 
 

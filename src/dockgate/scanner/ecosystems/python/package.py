@@ -7,24 +7,24 @@ from dockgate.scanner.model import Package
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
+# Bytes from the beginning of the metadata, within which Name and Version must stand; what follows is not read.
 HEADER_LIMIT = 1024 * 1024
-"""Bytes from the beginning of the metadata, within which Name and Version must stand; what follows is not read."""
 
 
 def package(name: str, version: str, path: str) -> Package:
-    return Package(name, version, purl(name, version), "PyPI", normal(name), version, path)
+    return Package(name, version, purl(name, version), "PyPI", normalize(name), version, path)
 
 
 def purl(name: str, version: str) -> str:
-    return write("pypi", "", normal(name), version)
+    return write("pypi", "", normalize(name), version)
 
 
-def normal(name: str) -> str:
+def normalize(name: str) -> str:
     """PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def described(path: str, header: bytes) -> Package:
+def read_metadata(path: str, header: bytes) -> Package:
     """The first Name and the first Version before the first empty line, as `importlib.metadata` takes them."""
     fields: dict[str, str] = {}
     for line in header.split(b"\n"):

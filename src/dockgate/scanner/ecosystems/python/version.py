@@ -9,10 +9,10 @@ from dockgate.shared.errors import UncomparableError
 
 def key(version: str) -> bytes:
     """The order of PEP 440 (now the version specifiers' specification), with all its normalisations."""
-    given = version.strip().lower()
-    if all(map(is_digits, given.split("."))):
-        return number("") + _release(given) + b"\x02\x00\x01\x00"
-    match = _pattern().fullmatch(given)
+    normalized = version.strip().lower()
+    if all(map(is_digits, normalized.split("."))):
+        return number("") + _release(normalized) + b"\x02\x00\x01\x00"
+    match = _pattern().fullmatch(normalized)
     if not match:
         raise UncomparableError(f"The Python version {version!r} is none by PEP 440.")
     key = number(match["epoch"] or "") + _release(match["release"])

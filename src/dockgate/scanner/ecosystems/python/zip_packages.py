@@ -8,7 +8,7 @@ code can put them there), so all of them are read. They count only where their p
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
-from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, described
+from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, read_metadata
 from dockgate.scanner.formats.content import budget
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
@@ -18,44 +18,44 @@ if TYPE_CHECKING:  # most scans meet no such archive
     from dockgate.scanner.formats.zip_archive import Archive, Entry, Section
 
 SUFFIXES = (".egg", ".pex", ".pyz", ".whl", ".zip")
+# Beginnings of lines that name an interpreter (#!/usr/bin/env python3, #!/bin/sh).
 MAGICS = (b"#!/u", b"#!/b")
-"""Beginnings of lines that name an interpreter (#!/usr/bin/env python3, #!/bin/sh)."""
+# Bytes of an archive that are looked at, packed and unpacked: its directory and its packages' metadata.
 READ_LIMIT = 128 * 1024 * 1024
-"""Bytes of an archive that are looked at, packed and unpacked: its directory and its packages' metadata."""
+# Packages of one archive.
 MEMBER_LIMIT = 2000
-"""Packages of one archive."""
 
 
 _EGG = "EGG-INFO/PKG-INFO"
+# In lower case: importlib.metadata finds them in any.
 _METADATA = (".dist-info/metadata", _EGG.lower(), ".egg-info/pkg-info")
-"""in lower case: importlib.metadata finds them in any"""
 _INNER = (".whl", ".egg")
-_NAMED = tuple(name.encode("ascii") for name in _METADATA)
-_WANTED = (*_NAMED, *(name.encode("ascii") for name in _INNER))
+_METADATA_NAMES = tuple(name.encode("ascii") for name in _METADATA)
+_MEMBER_NAMES = (*_METADATA_NAMES, *(name.encode("ascii") for name in _INNER))
+# Archives from which what lies in them as an archive is not imported; applications unpack it when they start.
 _PACKAGES = (".egg", ".whl", ".zip")
-"""archives from which what lies in them as an archive is not imported; applications unpack it when they start"""
 _BUNDLED = ("/ensurepip/_bundled/", "/virtualenv/seed/wheels/embed/")
+# What Python and virtualenv bring as wheels to install from, never to import from.
 _INSTALLERS = ("pip-", "setuptools-", "wheel-")
-"""what Python and virtualenv bring as wheels to install from, never to import from"""
-_LEAST = 16 * 1024
-"""Bytes; scripts without a suffix are mostly smaller, applications with packages in them never."""
+# Bytes; scripts without a suffix are mostly smaller, applications with packages in them never.
+_MIN_SIZE = 16 * 1024
 _ZIP_END = b"PK\x05\x06"
+# Bytes within which a zip archive's end record begins (APPNOTE.TXT, 4.3.16).
 _ZIP_TAIL = 22 + 0xFFFF
-"""bytes within which a zip archive's end record begins (APPNOTE.TXT, 4.3.16)"""
 
 
-def may_be(path: str, size: int, head: bytes) -> bool:
+def may_be_archive(path: str, size: int, head: bytes) -> bool:
     """Whether a file that begins so can be such an archive. Suffixes may be in any case, as on systems without cases.
 
     What has no suffix is told by its interpreter: Python, or the shell, which starts a PEX quicker (`--sh-boot`).
     """
     suffix = path[path.rfind(".") :].lower()
     if suffix in (".egg", ".whl"):
-        return not _is_installers(path)
+        return not _is_installer_wheel(path)
     if suffix in SUFFIXES:
         return head[:2] == b"PK" or (head[:2] == b"#!" and suffix != ".zip")
     line = head.partition(b"\n")[0]
-    return size >= _LEAST and line.startswith(MAGICS) and (b"python" in line or line == b"#!/bin/sh")
+    return size >= _MIN_SIZE and line.startswith(MAGICS) and (b"python" in line or line == b"#!/bin/sh")
 
 
 def read(path: str, file: BinaryIO) -> Extract:
@@ -63,10 +63,10 @@ def read(path: str, file: BinaryIO) -> Extract:
     script is mostly that alone."""
     from dockgate.scanner.formats.zip_archive import Section
 
-    whole = Section(file, 0, file.seek(0, 2))
-    if not is_archive(whole):
+    section = Section(file, 0, file.seek(0, 2))
+    if not is_zip(section):
         return Extract()
-    packages, unread = contents(whole, path, budget(READ_LIMIT))
+    packages, unread = read_packages(section, path, budget(READ_LIMIT))
     suffix = path[path.rfind(".") :].lower()
     is_lock = suffix in (".whl", ".zip") and "/.deps/" not in f"/{path}"
     if not packages and not unread:
@@ -74,13 +74,13 @@ def read(path: str, file: BinaryIO) -> Extract:
     return Extract(tuple(packages), unread=tuple(unread), alone=True, lock=is_lock)
 
 
-def is_archive(section: "Section") -> bool:
+def is_zip(section: "Section") -> bool:
     """Whether it ends as a zip archive does."""
     tail = min(section.size, _ZIP_TAIL)
     return _ZIP_END in section.read(section.size - tail, tail)
 
 
-def contents(
+def read_packages(
     section: "Section", path: str, spend: Callable[[int], None]
 ) -> tuple[list[Package], list[tuple[str, str]]]:
     """The packages of the archive called `path` and of those in it, and its parts that could not be read.
@@ -90,9 +90,9 @@ def contents(
     from dockgate.scanner.formats.zip_archive import Archive
 
     kind = path[path.rfind(".") :].lower()
-    archive = Archive(section, _NAMED if kind in _PACKAGES else _WANTED, spend, ignore_case=True)
-    entries = [one for one in archive.entries if kind != ".egg" or one.name.lower() == _EGG.lower()]
-    if kind in _INNER and not any(one.name.lower().endswith(_METADATA) for one in entries):
+    archive = Archive(section, _METADATA_NAMES if kind in _PACKAGES else _MEMBER_NAMES, spend, ignore_case=True)
+    entries = [entry for entry in archive.entries if kind != ".egg" or entry.name.lower() == _EGG.lower()]
+    if kind in _INNER and not any(entry.name.lower().endswith(_METADATA) for entry in entries):
         raise UnreadableError(f"it is an egg without {_EGG}" if kind == ".egg" else "it is a wheel without METADATA")
     if len(entries) > MEMBER_LIMIT:
         raise UnreadableError(f"it holds {len(entries)} packages; no more than {MEMBER_LIMIT} are read")
@@ -100,27 +100,27 @@ def contents(
     unread: list[tuple[str, str]] = []
     for entry in entries:
         try:
-            found, missed = _member(archive, entry, path, spend)
+            found_packages, unread_parts = _read_member(archive, entry, path, spend)
         except UnreadableError as error:
-            found, missed = [], [(entry.name, str(error))]
-        packages += found
-        unread += missed
+            found_packages, unread_parts = [], [(entry.name, str(error))]
+        packages += found_packages
+        unread += unread_parts
     return packages, unread
 
 
-def _member(
+def _read_member(
     archive: "Archive", entry: "Entry", path: str, spend: Callable[[int], None]
 ) -> tuple[list[Package], list[tuple[str, str]]]:
     own = f"{path}!/{entry.name}"
     if entry.name.lower().endswith(_METADATA):
-        return [described(own, archive.head(entry, HEADER_LIMIT))], []
-    if _is_installers(own):
+        return [read_metadata(own, archive.head(entry, HEADER_LIMIT))], []
+    if _is_installer_wheel(own):
         return [], []
     with archive.opened(entry) as section:
-        packages, unread = contents(section, own, spend)
+        packages, unread = read_packages(section, own, spend)
     return packages, [(f"{entry.name}!/{where}", reason) for where, reason in unread]
 
 
-def _is_installers(path: str) -> bool:
+def _is_installer_wheel(path: str) -> bool:
     folder, _, name = f"/{path}".rpartition("/")
     return f"{folder}/".endswith(_BUNDLED) and name.startswith(_INSTALLERS)

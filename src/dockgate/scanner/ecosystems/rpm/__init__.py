@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
-from dockgate.scanner.ecosystems.rpm import distributions as named
+from dockgate.scanner.ecosystems.rpm.distributions import (
+    NAMESPACES,
+    NAMINGS,
+    TUXCARE,
+    UNCOVERED,
+    parse_distribution,
+    tuxcare_naming,
+)
 from dockgate.scanner.ecosystems.rpm.version import key as version_key
 from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.content import check_size, decode
@@ -15,35 +22,35 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import Purl, quote, write
 
+# The last two are those of Fedora and SUSE, and of images made by rpm-ostree.
 FOLDERS = ("var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/")
-"""The last two are those of Fedora and SUSE, and of images made by rpm-ostree."""
 FORMS = ("rpmdb.sqlite", "Packages.db", "Packages")
 MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
 
+# Bytes of a database. Fedora with 3,000 packages has some 150 million.
 SIZE_LIMIT = 256 * 1024 * 1024
-"""Bytes of a database. Fedora with 3,000 packages has some 150 million."""
+# Bytes of the list of a distroless image, which has some hundred a package.
 MANIFEST_LIMIT = 16 * 1024 * 1024
-"""Bytes of the list of a distroless image, which has some hundred a package."""
 PACKAGES_LIMIT = 50_000
+# Bytes of memory for all paths that a database lists; those of Fedora's 3,000 packages take some 50 million.
 PATHS_LIMIT = 128 * 1024 * 1024
-"""Bytes of memory for all paths that a database lists; those of Fedora's 3,000 packages take some 50 million."""
+# Headers that cannot be read; with more the database is unreadable as a whole.
 UNREAD_LIMIT = 20
-"""Headers that cannot be read; with more the database is unreadable as a whole."""
 
-_ASIDE = tuple("rpmdb.sqlite" + suffix for suffix in ("-wal", "-journal"))
-_KEY = "gpg-pubkey"
+_SQLITE_LOGS = tuple("rpmdb.sqlite" + suffix for suffix in ("-wal", "-journal"))
+_KEY_PACKAGE = "gpg-pubkey"
+# In the release of what was built in a module ("1.module_el8.3.0+2005+45d748af").
 _MODULAR = ".module"
+# What brings a package in some version, what brings the newest, and what stands before the version.
 _MANAGERS = {
     "dnf": ("dnf install -y", "dnf upgrade -y", " >= "),
     "yum": ("yum install -y", "yum update -y", " >= "),
     "zypper": ("zypper --non-interactive install", "zypper --non-interactive update", ">="),
     "tdnf": ("tdnf install -y", "tdnf update -y", ""),
 }
-"""what brings a package in some version, what brings the newest, and what stands before the version"""
-"""in the release of what was built in a module ("1.module_el8.3.0+2005+45d748af")"""
 
 
-class _Row(NamedTuple):
+class _RpmPackage(NamedTuple):
     """What is told of a package. `version` has the epoch, if there is one; `source` is SOURCERPM,
     "bash-5.1.8-9.el9.src.rpm"."""
 
@@ -58,30 +65,30 @@ class _Row(NamedTuple):
 class Rpm:
     name = "rpm"
     version = 4
-    orders: tuple[str, ...] = tuple(
-        sorted({name.ecosystem for name in (*named.NAMED.values(), *named.TUXCARE.values())})
-    )
+    orders: tuple[str, ...] = tuple(sorted({name.ecosystem for name in (*NAMINGS.values(), *TUXCARE.values())}))
     optional_epoch = True
     optional_local_label = False
     purls: tuple[str, ...] = ("rpm",)
-    distributions: tuple[str, ...] = (*named.NAMED, *named.UNNAMED)
+    distributions: tuple[str, ...] = (*NAMINGS, *UNCOVERED)
     databases: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in FORMS), MANIFEST)
     triggers = Triggers(prefixes=(*(folder.rstrip("/") for folder in FOLDERS), MANIFEST))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Also the folders, so that links in their place are seen."""
         folder, _, name = path.rpartition("/")
-        return path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in (*FORMS, *_ASIDE))
+        return (
+            path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in (*FORMS, *_SQLITE_LOGS))
+        )
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path == MANIFEST:
             check_size(file, MANIFEST_LIMIT)
-            return Extract(_packages(list(_listed(file)), path))
+            return Extract(_packages(list(_read_manifest(file)), path))
         name = path.rpartition("/")[2]
-        if name in _ASIDE:
-            from dockgate.scanner.formats.sqlite import check_aside
+        if name in _SQLITE_LOGS:
+            from dockgate.scanner.formats.sqlite import check_log
 
-            check_aside(file, path)
+            check_log(file, path)
         elif name in FORMS:
             check_size(file, SIZE_LIMIT)
             return _read_database(path, file)
@@ -93,54 +100,63 @@ class Rpm:
         One of which OSV does not speak is called by its own os-release ID, for which no feed speaks. On what TuxCare
         built there are advisories of its own.
         """
-        tuxcare = vendors.tuxcare(package.version)
-        known = named.tuxcare(distribution) if tuxcare else named.NAMED.get(distribution.id)
-        ecosystem, release = (known.ecosystem, known.release(distribution)) if known else ("", distribution.version)
+        is_tuxcare = vendors.is_by_tuxcare(package.version)
+        naming = tuxcare_naming(distribution) if is_tuxcare else NAMINGS.get(distribution.id)
+        ecosystem, release = (naming.ecosystem, naming.release(distribution)) if naming else ("", distribution.version)
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
-        space = named.NAMESPACES.get(distribution.id, distribution.id)
-        vendor = "" if tuxcare else vendors.signed(package, distribution.id)
+        namespace = NAMESPACES.get(distribution.id, distribution.id)
+        vendor = "" if is_tuxcare else vendors.vendor_by_signature(package, distribution.id)
         settled = replace(
             package,
             ecosystem=":".join(filter(None, (ecosystem or distribution.id, release))),
-            purl=_placed(package.purl, space, distro, vendor),
+            purl=_place_purl(package.purl, namespace, distro, vendor),
         )
-        if not known or not known.by_source:
+        if not naming or not naming.by_source:
             settled = replace(settled, source_name=package.name, source_version=package.version)
-        return vendors.settled(settled, vendor)
+        return vendors.apply_vendor(settled, vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Understands the qualifiers arch, distro, epoch, upstream (SOURCERPM), rpmmod (a module and its stream;
         modularitylabel with Trivy) and vendor (who made it where that is not the distribution)."""
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it behind an @: pkg:rpm/rocky/bash@5.1.8-9.el9.")
-        given = purl.qualifiers
-        epoch = given.get("epoch", "")
+        qualifiers = purl.qualifiers
+        epoch = qualifiers.get("epoch", "")
         version = f"{epoch}:{purl.version}" if epoch.strip("0") and ":" not in purl.version else purl.version
-        module = _stream(given.get("rpmmod", "") or given.get("modularitylabel", ""))
-        row = _Row(
-            purl.name, version, given.get("arch", ""), given.get("upstream", ""), module, given.get("vendor", "")
+        module = _module_stream(qualifiers.get("rpmmod", "") or qualifiers.get("modularitylabel", ""))
+        row = _RpmPackage(
+            purl.name,
+            version,
+            qualifiers.get("arch", ""),
+            qualifiers.get("upstream", ""),
+            module,
+            qualifiers.get("vendor", ""),
         )
         package = _package(row, "")
-        if distro := given.get("distro", ""):
-            told = named.distribution(distro)
+        if distro := qualifiers.get("distro", ""):
+            stated = parse_distribution(distro)
             # Of the same one a document may tell more: openEuler's release, and CentOS Stream, stand in the name alone.
-            same = distribution and (distribution.id, distribution.version) == (told.id, told.version)
-            distribution = distribution if same else told
+            is_same = distribution and (distribution.id, distribution.version) == (stated.id, stated.version)
+            distribution = distribution if is_same else stated
         elif distribution is None and purl.namespace:
-            distribution = named.distribution(purl.namespace)
+            distribution = parse_distribution(purl.namespace)
         return self.settle(package, distribution) if distribution else replace(package, vendor="")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         """By each distribution's manager. tdnf takes no condition, and brings the latest; so does the command for a
         package with another version than that of what it was built from, of which advisories may speak."""
-        kept, remark = select_upgrades(raised, lambda name: is_plain(name, "+-._"))
+        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "+-._"))
         lines = []
         for manager, (install, update, glue) in _MANAGERS.items():
-            ours = [(name, one) for name, one in kept if _manager(one.package.ecosystem) == manager]
-            asked = [f"{name}{glue}{_fixed(one)}" for name, one in ours if glue and _as_source(one.package)]
-            others = [name for name, one in ours if not glue or not _as_source(one.package)]
-            steps = [f"{install} {quote_words(asked)}"] if asked else []
-            steps += [f"{update} {quote_words(others)}"] if others else []
+            own = [(name, upgrade) for name, upgrade in selected if _manager_of(upgrade.package.ecosystem) == manager]
+            requirements = [
+                f"{name}{glue}{_fixed_version(upgrade)}"
+                for name, upgrade in own
+                if glue and _has_source_version(upgrade.package)
+            ]
+            only_upgrades = [name for name, upgrade in own if not glue or not _has_source_version(upgrade.package)]
+            steps = [f"{install} {quote_words(requirements)}"] if requirements else []
+            steps += [f"{update} {quote_words(only_upgrades)}"] if only_upgrades else []
             lines += [" && ".join(steps)] if steps else []
         return (*lines, *remark)
 
@@ -156,11 +172,11 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
 
     size = file.seek(0, 2)
     file.seek(0)
-    rows: list[_Row] = []
+    rows: list[_RpmPackage] = []
     owns: dict[str, list[str]] = {}
     unread: list[tuple[str, str]] = []
     taken = paths = 0
-    for count, blob in enumerate(_form(path)(file, size, headers.SIZE_LIMIT), 1):
+    for count, blob in enumerate(_form_reader(path)(file, size, headers.SIZE_LIMIT), 1):
         taken += len(blob)
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
@@ -173,17 +189,17 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
             if len(unread) > UNREAD_LIMIT:
                 raise UnreadableError(f"more than {UNREAD_LIMIT} of its packages cannot be read: {error}") from error
             continue
-        if header.name == _KEY:
+        if header.name == _KEY_PACKAGE:
             continue
         release = f"{header.version}-{header.release}" if header.release else header.version
         version = f"{header.epoch}:{release}" if header.epoch else release
         rows.append(
-            _Row(
+            _RpmPackage(
                 header.name,
                 version,
                 header.arch,
                 header.source,
-                _stream(header.module),
+                _module_stream(header.module),
                 header.vendor or vendors.UNKNOWN,
             )
         )
@@ -193,7 +209,7 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
     return Extract(_packages(rows, path), {name: tuple(files) for name, files in owns.items()}, unread=tuple(unread))
 
 
-def _form(path: str) -> Callable[[BinaryIO, int, int], Iterator[bytes]]:
+def _form_reader(path: str) -> Callable[[BinaryIO, int, int], Iterator[bytes]]:
     from dockgate.scanner.ecosystems.rpm import bdb, ndb
 
     forms = dict(zip(FORMS, (_sqlite_blobs, ndb.blobs, bdb.blobs), strict=True))
@@ -206,11 +222,11 @@ def _sqlite_blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     return (row[1] if len(row) > 1 else b"" for _, row in rows(file, size, "Packages", limit))
 
 
-def _listed(file: BinaryIO) -> Iterator[_Row]:
+def _read_manifest(file: BinaryIO) -> Iterator[_RpmPackage]:
     """A package a line: name, version-release, two times, vendor, epoch, size, arch, epoch as a number, SOURCERPM, with
     tabs between and "(none)" for what is absent. It is written by `rpm --query` when the image is made."""
     for count, line in enumerate(file, 1):
-        fields = ["" if one == "(none)" else one for one in decode(line.rstrip(b"\r\n")).split("\t")]
+        fields = ["" if field == "(none)" else field for field in decode(line.rstrip(b"\r\n")).split("\t")]
         if fields == [""]:
             continue
         if len(fields) < 10 or not fields[0] or not fields[1]:
@@ -218,12 +234,12 @@ def _listed(file: BinaryIO) -> Iterator[_Row]:
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
         name, release, vendor, arch, epoch, source = fields[0], fields[1], fields[4], fields[7], fields[8], fields[9]
-        if name != _KEY:
+        if name != _KEY_PACKAGE:
             version = f"{epoch}:{release}" if is_digits(epoch) and epoch.strip("0") else release
-            yield _Row(name, version, arch, source, "", vendor or vendors.UNKNOWN)
+            yield _RpmPackage(name, version, arch, source, "", vendor or vendors.UNKNOWN)
 
 
-def _packages(rows: Sequence[_Row], path: str) -> tuple[Package, ...]:
+def _packages(rows: Sequence[_RpmPackage], path: str) -> tuple[Package, ...]:
     """SOURCERPM has no epoch, and a package may have another version than its source (perl-Errno-1.30 of perl-5.32.1,
     whose epoch is 4): the source's epoch is then that of another package made of it, which has its version."""
     epochs: dict[str, str] = {}
@@ -234,7 +250,7 @@ def _packages(rows: Sequence[_Row], path: str) -> tuple[Package, ...]:
     return tuple(_package(_with_epoch(row, epochs), path) for row in rows)
 
 
-def _with_epoch(row: _Row, epochs: Mapping[str, str]) -> _Row:
+def _with_epoch(row: _RpmPackage, epochs: Mapping[str, str]) -> _RpmPackage:
     """With the source's epoch in SOURCERPM, "perl-4:5.32.1-481.el9.src.rpm", where it is another than the package's."""
     epoch = epochs.get(row.source)
     if epoch is None or epoch == row.version.rpartition(":")[0]:
@@ -243,7 +259,7 @@ def _with_epoch(row: _Row, epochs: Mapping[str, str]) -> _Row:
     return row._replace(source=f"{name}-{epoch or 0}:{upstream}-{release}")
 
 
-def _package(row: _Row, path: str) -> Package:
+def _package(row: _RpmPackage, path: str) -> Package:
     """As yet of no distribution."""
     epoch, colon, rest = row.version.rpartition(":")
     source_name, source_version = _source(row, epoch + colon)
@@ -262,7 +278,7 @@ def _package(row: _Row, path: str) -> Package:
     )
 
 
-def _source(row: _Row, epoch: str) -> tuple[str, str]:
+def _source(row: _RpmPackage, epoch: str) -> tuple[str, str]:
     """Name and version of what the package was built from, "" for what is not given: from a source package's file name
     ("bash-5.1.8-9.el9.src.rpm"), or from a package URL's upstream, a name with or without "@" and a version."""
     stem = row.source.removesuffix(".rpm")
@@ -275,32 +291,32 @@ def _source(row: _Row, epoch: str) -> tuple[str, str]:
     return name, version if not version or ":" in version else epoch + version
 
 
-def _as_source(package: Package) -> bool:
+def _has_source_version(package: Package) -> bool:
     """Whether it has the version of what it was built from, as perl's modules have not."""
-    version, source = (one.rpartition(":")[2] for one in (package.version, package.source_version))
+    version, source = (text.rpartition(":")[2] for text in (package.version, package.source_version))
     return version == source
 
 
-def _fixed(one: Raised) -> str:
+def _fixed_version(upgrade: Raised) -> str:
     """An advisory may leave it out, and then means that of the package; rpm would take it for 0."""
-    epoch, colon, _ = one.package.version.rpartition(":")
-    return one.version if ":" in one.version else f"{epoch}{colon}{one.version}"
+    epoch, colon, _ = upgrade.package.version.rpartition(":")
+    return upgrade.version if ":" in upgrade.version else f"{epoch}{colon}{upgrade.version}"
 
 
-def _stream(label: str) -> str:
+def _module_stream(label: str) -> str:
     """ "nodejs:18" of MODULARITYLABEL, "nodejs:18:9030020240301:rhel9"."""
     return ":".join(label.split(":")[:2])
 
 
-def _placed(purl: str, space: str, distro: str, vendor: str) -> str:
+def _place_purl(purl: str, namespace: str, distro: str, vendor: str) -> str:
     """The package URL with a namespace, a distribution and a vendor in place of those that it has."""
     head, _, qualifiers = purl.partition("?")
-    others = [one for one in qualifiers.split("&") if one and not one.startswith(("distro=", "vendor="))]
-    said = [f"{key}={quote(value)}" for key, value in (("distro", distro), ("vendor", vendor)) if value]
-    return f"pkg:rpm/{quote(space)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*others, *said]))
+    kept_pairs = [pair for pair in qualifiers.split("&") if pair and not pair.startswith(("distro=", "vendor="))]
+    additions = [f"{key}={quote(value)}" for key, value in (("distro", distro), ("vendor", vendor)) if value]
+    return f"pkg:rpm/{quote(namespace)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*kept_pairs, *additions]))
 
 
-def _manager(ecosystem: str) -> str:
+def _manager_of(ecosystem: str) -> str:
     """The program that installs packages on the distribution; where dnf is new, yum is another name for it."""
     base, _, release = ecosystem.partition(":")
     if base in ("openSUSE", "SUSE"):

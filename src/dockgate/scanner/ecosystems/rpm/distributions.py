@@ -11,7 +11,7 @@ def _major(distribution: Distribution) -> str:
     return distribution.version.partition(".")[0]
 
 
-def _whole(distribution: Distribution) -> str:
+def _version(distribution: Distribution) -> str:
     return distribution.version
 
 
@@ -56,7 +56,7 @@ def _open_euler(distribution: Distribution) -> str:
     return f"{distribution.version}-{line}" if line and distribution.version else distribution.version.upper()
 
 
-class Named(NamedTuple):
+class Naming(NamedTuple):
     """`ecosystem` is OSV's name, `release` what follows it. `by_source`: advisories call the source package by name
     (and its version), not the installed ones made of it. OSV's schema says it of each; Rocky's own exporter leaves all
     but source packages out (resf/distro-tools, apollo/server/routes/api_osv.py)."""
@@ -66,44 +66,45 @@ class Named(NamedTuple):
     by_source: bool = False
 
 
+# By os-release ID, but for CentOS Stream, which has that of CentOS: those whose packages TuxCare rebuilds
+# (google/osv-scanner#2916). Of CentOS 8 it knows 8.4 and 8.5, which os-release does not tell: no feed speaks of its 8.
 TUXCARE = {
-    "almalinux": Named("TuxCare:AlmaLinux", _whole),
-    "centos": Named("TuxCare:CentOS", _major),
-    "centos-stream": Named("TuxCare:CentOS-Stream", _major),
-    "ol": Named("TuxCare:OracleLinux", _major),
-    "rhel": Named("TuxCare:RHEL", _major),
+    "almalinux": Naming("TuxCare:AlmaLinux", _version),
+    "centos": Naming("TuxCare:CentOS", _major),
+    "centos-stream": Naming("TuxCare:CentOS-Stream", _major),
+    "ol": Naming("TuxCare:OracleLinux", _major),
+    "rhel": Naming("TuxCare:RHEL", _major),
 }
-"""By os-release ID, but for CentOS Stream, which has that of CentOS: those whose packages TuxCare rebuilds
-(google/osv-scanner#2916). Of CentOS 8 it knows 8.4 and 8.5, which os-release does not tell: no feed speaks of its 8."""
 
-NAMED = {
-    "almalinux": Named("AlmaLinux", _major),
-    "amzn": Named("Amazon Linux", _amazon),
-    "azurelinux": Named("Azure Linux", _major, by_source=True),
-    "mageia": Named("Mageia", _major, by_source=True),
-    "mariner": Named("Azure Linux", _major, by_source=True),
-    "openeuler": Named("openEuler", _open_euler, by_source=True),
-    "opensuse-leap": Named("openSUSE", _leap, by_source=True),
-    "opensuse-tumbleweed": Named("openSUSE", _tumbleweed, by_source=True),
-    "photon": Named("Photon OS", _whole, by_source=True),
-    "rhel": Named("Red Hat", _red_hat),
-    "rocky": Named("Rocky Linux", _major, by_source=True),
-    "sl-micro": Named("SUSE", _micro, by_source=True),
-    "sle-micro": Named("SUSE", _micro, by_source=True),
-    "sle_hpc": Named("SUSE", _service_pack, by_source=True),
-    "sled": Named("SUSE", _service_pack, by_source=True),
-    "sles": Named("SUSE", _service_pack, by_source=True),
-    "sles_sap": Named("SUSE", _service_pack, by_source=True),
+# By os-release ID: those of which OSV, or a feed of ours, speaks.
+NAMINGS = {
+    "almalinux": Naming("AlmaLinux", _major),
+    "amzn": Naming("Amazon Linux", _amazon),
+    "azurelinux": Naming("Azure Linux", _major, by_source=True),
+    "mageia": Naming("Mageia", _major, by_source=True),
+    "mariner": Naming("Azure Linux", _major, by_source=True),
+    "openeuler": Naming("openEuler", _open_euler, by_source=True),
+    "opensuse-leap": Naming("openSUSE", _leap, by_source=True),
+    "opensuse-tumbleweed": Naming("openSUSE", _tumbleweed, by_source=True),
+    "photon": Naming("Photon OS", _version, by_source=True),
+    "rhel": Naming("Red Hat", _red_hat),
+    "rocky": Naming("Rocky Linux", _major, by_source=True),
+    "sl-micro": Naming("SUSE", _micro, by_source=True),
+    "sle-micro": Naming("SUSE", _micro, by_source=True),
+    "sle_hpc": Naming("SUSE", _service_pack, by_source=True),
+    "sled": Naming("SUSE", _service_pack, by_source=True),
+    "sles": Naming("SUSE", _service_pack, by_source=True),
+    "sles_sap": Naming("SUSE", _service_pack, by_source=True),
 }
-"""By os-release ID: those of which OSV, or a feed of ours, speaks."""
 
-UNNAMED = (
+# Os-release IDs of others: their packages are read, and no feed speaks of them.
+UNCOVERED = (
     *("anolis", "asahi", "bclinux", "centos", "circle", "clefos", "cloudlinux", "eurolinux", "fedora", "hce", "kylin"),
     *("miraclelinux", "navylinux", "nobara", "ol", "openmandriva", "opencloudos", "opensuse", "opensuse-microos"),
     *("scientific", "suse-microos", "tencentos", "ultramarine", "virtuozzo", "xenenterprise"),
 )
-"""os-release IDs of others: their packages are read, and no feed speaks of them."""
 
+# What package URLs call a distribution -> its os-release ID.
 ALIASES = {
     "alma": "almalinux",
     "amazon": "amzn",
@@ -113,25 +114,24 @@ ALIASES = {
     "slem": "sle-micro",
     "suse": "sles",
 }
-"""What package URLs call a distribution -> its os-release ID."""
 
+# Os-release ID -> namespace of its package URLs, where its maker writes them otherwise.
 NAMESPACES = {"rhel": "redhat"}
-"""os-release ID -> namespace of its package URLs, where its maker writes them otherwise."""
 
 
-def tuxcare(distribution: Distribution) -> Named:
+def tuxcare_naming(distribution: Distribution) -> Naming:
     """What TuxCare calls the distribution; no feed speaks of one that it does not rebuild."""
     stream = distribution.id == "centos" and "Stream" in distribution.name
-    known = TUXCARE.get("centos-stream" if stream else distribution.id)
-    return known or Named(f"TuxCare:{distribution.id}", _whole)
+    naming = TUXCARE.get("centos-stream" if stream else distribution.id)
+    return naming or Naming(f"TuxCare:{distribution.id}", _version)
 
 
-def distribution(distro: str) -> Distribution:
+def parse_distribution(distro: str) -> Distribution:
     """The one that a package URL's qualifier means: "rocky-9.4", "opensuse-leap-15.5", "openEuler-24.03-LTS-SP1",
     "fedora", and as Trivy writes them "amazon-2 (Karoo)" and "amazon-2023.3.20231218 (Amazon Linux)"."""
     distro = distro.partition(" (")[0]
     lower = distro.lower()
-    if lower in NAMED or lower in UNNAMED:
+    if lower in NAMINGS or lower in UNCOVERED:
         return Distribution(lower, "")
     dashes = [at for at, char in enumerate(distro) if char == "-"]
     at = next((at for at in dashes if is_digits(distro[at + 1 : at + 2])), dashes[-1] if dashes else len(distro))

@@ -12,31 +12,31 @@ from struct import iter_unpack, unpack_from
 from dockgate.scanner.formats.content import decode
 from dockgate.shared.errors import UnreadableError
 
+# Bytes; the largest real ones (a kernel's debug information) have some million.
 SIZE_LIMIT = 32 * 1024 * 1024
-"""Bytes; the largest real ones (a kernel's debug information) have some million."""
+# Of one tag; a package of 100,000 files is a large one.
 VALUES_LIMIT = 1_000_000
-"""Of one tag; a package of 100,000 files is a large one."""
+# Bytes of memory that a path takes besides its own.
 PATH_COST = 64
-"""Bytes of memory that a path takes besides its own."""
+# Rpm's HEADER_TAGS_MAX.
 TAGS_LIMIT = 0xFFFF
-"""rpm's HEADER_TAGS_MAX."""
+# Bytes of a folder's path; Linux' PATH_MAX.
 FOLDER_LIMIT = 4096
-"""Bytes of a folder's path; Linux' PATH_MAX."""
 
 _NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _ARCH, _SOURCE, _MODULE = 1000, 1001, 1002, 1003, 1011, 1022, 1044, 5096
 _OLD_FILES, _STATES, _MODES, _FLAGS = 1027, 1029, 1030, 1037
 _FOLDERS_AT, _BASES, _FOLDERS = 1116, 1117, 1118
 _INTEGERS = {1: "B", 2: "B", 3: "H", 4: "I"}
 _STRINGS = (6, 8, 9)
-_WANTED = frozenset(
+_TAGS_READ = frozenset(
     (
         *(_NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _ARCH, _SOURCE, _MODULE),
         *(_OLD_FILES, _STATES, _MODES, _FLAGS, _FOLDERS_AT, _BASES, _FOLDERS),
     )
 )
 _GHOST = 1 << 6
+# RPMFILE_STATE_REPLACED (another package's now), NOTINSTALLED, WRONGCOLOR.
 _ABSENT = frozenset((1, 2, 4))
-"""RPMFILE_STATE_REPLACED (another package's now), NOTINSTALLED, WRONGCOLOR."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Header:
     source: str
     module: str
     vendor: str
+    # Paths of what it installed that is no folder, relative; no ghosts, which other programs write.
     files: tuple[str, ...]
-    """Paths of what it installed that is no folder, relative; no ghosts, which other programs write."""
 
 
 def parse(blob: bytes, paths_limit: int) -> Header:
@@ -87,7 +87,7 @@ class _Tags:
         self.entries: dict[int, tuple[int, int, int]] = {
             tag: (kind, offset, many)
             for tag, kind, offset, many in iter_unpack(">IIII", blob[8 : self.start])
-            if tag in _WANTED
+            if tag in _TAGS_READ
         }
 
     def string(self, tag: int) -> str:
@@ -100,11 +100,11 @@ class _Tags:
         value."""
         kind, at, count = self.entries.get(tag, (_STRINGS[0], 0, 0))
         if kind not in _STRINGS or at + self.start + count > len(self.blob):
-            raise _wrong(tag)
+            raise _invalid_tag(tag)
         _check_count(tag, count)
         values = self.blob[self.start + at :].split(b"\0", count)[:-1] if count else []
         if len(values) != count:
-            raise _wrong(tag)
+            raise _invalid_tag(tag)
         if not limit:
             return [decode(value) for value in values]
         if max(map(len, values), default=0) > limit:
@@ -118,7 +118,7 @@ class _Tags:
         kind, at, count = self.entries[tag]
         width = {"B": 1, "H": 2, "I": 4}.get(_INTEGERS.get(kind, ""), 0)
         if not width or at + self.start + width * count > len(self.blob):
-            raise _wrong(tag)
+            raise _invalid_tag(tag)
         _check_count(tag, count)
         return unpack_from(f">{count}{_INTEGERS[kind]}", self.blob, self.start + at)
 
@@ -158,5 +158,5 @@ def _check_count(tag: int, count: int) -> None:
         raise UnreadableError(f"its tag {tag} has {count} values; no more than {VALUES_LIMIT} are read")
 
 
-def _wrong(tag: int) -> UnreadableError:
+def _invalid_tag(tag: int) -> UnreadableError:
     return UnreadableError(f"its tag {tag} is of another type or reaches beyond its data")

@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 
 NAME = "Microsoft.NETCore.App.deps.json"
+# Files of each kind that a library keeps.
 KEPT = 3
-"""Files of each kind that a library keeps."""
 
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     content = json.loads(wheel.read(f"dotnetcore2/bin/shared/Microsoft.NETCore.App/3.1.23/{NAME}"))

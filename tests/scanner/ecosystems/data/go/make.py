@@ -73,6 +73,7 @@ example.com/pseudo
         for name in ("dep", "folded", "forked", "old", "pseudo")
     },
 }
+# A program that calls functions of three packages.
 FUNCTIONS = {
     "go.mod": """module example.com/app
 
@@ -107,10 +108,9 @@ gopkg.in/dotted.v2
     "vendor/example.com/dep/unused/unused.go": "package unused\n\nfunc Never() {}\n",
     "vendor/gopkg.in/dotted.v2/dotted.go": "package dotted\n\n//go:noinline\nfunc Of[T any](of T) T { return of }\n",
 }
-"""a program that calls functions of three packages"""
 RELEASED = "-ldflags=-s -w -X main.version=v1.4.0 -X 'main.goVersion=1.99.0'"
+# Go's own example of the form before 1.18 (BSD-3-Clause), from Debian's golang-1.24-src.
 GO117 = "/usr/share/go-1.24/src/debug/buildinfo/testdata/go117/go117.base64"
-"""Go's own example of the form before 1.18 (BSD-3-Clause), from Debian's golang-1.24-src."""
 BUILDS = {
     "linux-amd64": ("linux", "amd64", ["-trimpath", "-ldflags=-s -w"]),
     "linux-arm": ("linux", "arm", []),
