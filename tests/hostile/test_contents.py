@@ -284,7 +284,7 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
                 "does not tell its publisher",
             ),
             "app/renv.lock": (b'{"Packages": ' + DEEP, "nested too deeply"),
-            "opt/bitnami/a/.spdx-a.spdx": (b'{"packages": [' + b"1," * 1000 + b"1]}", "no SPDX package"),
+            "opt/bitnami/a/.spdx-a.spdx": (b'{"packages": [' + b"1," * 1000 + b"1]}", "not an SPDX package"),
             "opt/bitnami/b/.spdx-b.spdx": (b"", "no JSON"),
             "opt/docker/sbom/a/.spdx.a.json": (b'{"packages": ' + DEEP, "nested too deeply"),
             "opt/docker/sbom/b/.spdx.b.json": (b'{"packages": 1}', "no list of packages"),

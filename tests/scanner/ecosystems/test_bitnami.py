@@ -108,9 +108,9 @@ def test_what_is_no_spdx_package_is_an_unread_part() -> None:
     [
         (b"SPDXVersion: SPDX-2.3\n", "no JSON"),
         (b"[]", "no JSON object"),
-        (b"{}", "no SPDX document"),
-        (b'{"packages": {}}', "no SPDX document"),
-        (b'{"packages": []}', "names no package of Bitnami's"),
+        (b"{}", "not an SPDX document"),
+        (b'{"packages": {}}', "not an SPDX document"),
+        (b'{"packages": []}', "names no Bitnami package"),
         (b'{"a":' * 200_000, "nested too deeply"),
         (b" " * (FILE_LIMIT + 1), f"no more than {FILE_LIMIT}"),
     ],

@@ -64,8 +64,8 @@ def test_an_image_s_own_document_and_the_link_to_it_are_no_package() -> None:
     [
         (b"", "it is no JSON"),
         (b"[]", "it is no JSON object"),
-        (b"{}", "it holds no list of packages"),
-        (b'{"packages": {}}', "it holds no list of packages"),
+        (b"{}", "it has no list of packages"),
+        (b'{"packages": {}}', "it has no list of packages"),
         (b" " * (FILE_LIMIT + 1), "no more than"),
     ],
 )

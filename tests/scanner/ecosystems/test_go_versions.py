@@ -77,5 +77,5 @@ def test_a_purl_names_a_module(purl: Purl, name: str, version: str) -> None:
 
 
 def test_a_purl_without_a_version_is_refused() -> None:
-    with pytest.raises(UsageError, match="names no version"):
+    with pytest.raises(UsageError, match="has no version"):
         ECOSYSTEM.package(Purl("golang", "github.com/a", "b"), None)

@@ -120,7 +120,7 @@ def test_lockfiles_name_what_comes_from_hackage() -> None:
         ("constraints: any.a ==1.0 || ==1.1", "cabal.project.freeze", "it is not how cabal writes it"),
         ("constraints: any.a == 1.0", "cabal.project.freeze", "it is not how cabal writes it"),
         (b" " * (LOCK_LIMIT + 1), "cabal.project.freeze", f"no more than {LOCK_LIMIT}"),
-        ("- a\n", "stack.yaml.lock", "it holds no list of packages"),
+        ("- a\n", "stack.yaml.lock", "it is not one YAML mapping"),
         ("packages: a\n", "stack.yaml.lock", "it holds no list of packages"),
         ("packages: [{completed: {hackage: a}}]\n", "stack.yaml.lock", "a package of it has no version"),
     ],

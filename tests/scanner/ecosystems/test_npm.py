@@ -75,7 +75,7 @@ def test_a_purl_names_a_package(namespace: str, name: str) -> None:
 
 
 def test_a_purl_without_a_version_names_none() -> None:
-    with pytest.raises(UsageError, match="pkg:npm/core says no version"):
+    with pytest.raises(UsageError, match="pkg:npm/core has no version"):
         ECOSYSTEM.package(Purl("npm", "", "core"), None)
 
 

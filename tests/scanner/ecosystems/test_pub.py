@@ -58,10 +58,10 @@ def test_a_package_that_is_not_told_whole_is_unread() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "it holds no packages by name"),
-        ("- a\n", "it holds no packages by name"),
+        ("", "it is not one YAML mapping"),
+        ("- a\n", "it is not one YAML mapping"),
         ("packages: [a]\n", "it holds no packages by name"),
-        ("packages: {}\n---\npackages: {}\n", "it holds no packages by name"),
+        ("packages: {}\n---\npackages: {}\n", "it is not one YAML mapping"),
         ("packages: {a: &a b, c: *a}\n", "has an alias"),
         ("packages: {", "it is no YAML"),
         (b" " * (LOCK_LIMIT + 1), f"no more than {LOCK_LIMIT}"),

@@ -61,7 +61,7 @@ def test_a_purl_names_a_distribution() -> None:
 
 
 def test_a_purl_without_a_version_names_none() -> None:
-    with pytest.raises(UsageError, match="pkg:pypi/foo says no version"):
+    with pytest.raises(UsageError, match="pkg:pypi/foo has no version"):
         ECOSYSTEM.package(Purl("pypi", "", "foo"), None)
 
 

@@ -268,5 +268,5 @@ def test_a_purl_says_where_a_crate_is_from(qualifiers: dict[str, str], name: str
 
 
 def test_a_purl_without_a_version_is_refused() -> None:
-    with pytest.raises(UsageError, match="names no version"):
+    with pytest.raises(UsageError, match="has no version"):
         ECOSYSTEM.package(Purl("cargo", "", "a"), None)

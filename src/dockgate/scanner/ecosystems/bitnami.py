@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.order import is_digits, label_row, number
 from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.spdx import read_packages
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
@@ -99,36 +100,13 @@ def _package(name: str, version: str, qualifiers: Any, path: str) -> Package:
 
 
 def _read_document(path: str, content: dict[str, Any]) -> Extract:
-    listed = content.get("packages")
-    if not isinstance(listed, list):
-        raise UnreadableError("it is no SPDX document: it holds no list of packages")
-    packages: dict[str, Package] = {}
-    unread: list[tuple[str, str]] = []
-    for position, entry in enumerate(listed):
-        purls = _purls(entry)
-        if purls is None:
-            unread.append((f"packages/{position}", "it is no SPDX package"))
-        for purl in purls or ():
-            package = _package_of(purl, path)
-            if package is None:
-                unread.append((f"packages/{position}", f"its package URL has no name and version: {purl[:200]}"))
-            else:
-                packages[package.purl] = package
+    packages, unread = read_packages(content, _PURL, lambda purl: _package_of(purl, path))
     if not packages and not unread:
-        raise UnreadableError("it names no package of Bitnami's")
+        raise UnreadableError("it names no Bitnami package")
     folder = path.rpartition("/")[0]
     component = folder.rpartition("/")[2]
     owns = {purl: (f"{folder}/",) for purl, package in packages.items() if package.name == component}
-    return Extract(tuple(packages.values()), owns, unread=tuple(unread))
-
-
-def _purls(entry: Any) -> list[str] | None:
-    """The package's URLs of Bitnami's own type (SPDX 2.3, 7.21), None for what is no package."""
-    references = entry.get("externalRefs", []) if isinstance(entry, dict) else None
-    if not isinstance(references, list):
-        return None
-    locators = [reference.get("referenceLocator") for reference in references if isinstance(reference, dict)]
-    return [reference for reference in locators if isinstance(reference, str) and reference.startswith(_PURL)]
+    return Extract(tuple(packages.values()), owns, unread=unread)
 
 
 def _package_of(purl: str, path: str) -> Package | None:

@@ -5,9 +5,9 @@ The Python packages among them bring their dist-info, and are judged by that.
 """
 
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from dockgate.scanner.formats.content import json_object
+from dockgate.scanner.formats.content import get_string, json_object
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
@@ -37,13 +37,13 @@ class Conda(StandaloneEcosystem):
         if not path.endswith(".json"):
             return Extract()
         record = json_object(file, RECORD_LIMIT)
-        name, version, files = _text(record, "name"), _text(record, "version"), record.get("files", [])
+        name, version, files = get_string(record, "name"), get_string(record, "version"), record.get("files", [])
         if not name or not version:
             raise UnreadableError(f"it has no {'version' if name else 'name'}")
         if not isinstance(files, list) or not all(isinstance(file_path, str) for file_path in files):
             raise UnreadableError("its files are no list of paths")
-        build, subdir = _text(record, "build") or _text(record, "build_string"), _text(record, "subdir")
-        package = _package(name, version, build, _channel_name(_text(record, "channel"), subdir), subdir, path)
+        build, subdir = get_string(record, "build") or get_string(record, "build_string"), get_string(record, "subdir")
+        package = _package(name, version, build, _channel_name(get_string(record, "channel"), subdir), subdir, path)
         prefix = path.removesuffix(path.rpartition("/")[2]).removesuffix(f"{_FOLDER}/")
         return Extract(
             (package,), {package.purl: tuple(prefix + file_path for file_path in files if _is_owned(file_path))}
@@ -68,11 +68,6 @@ def _is_owned(path: str) -> bool:
     return not (
         path.endswith(".pyc") or path.startswith(("/", f"{_FOLDER}/")) or "\0" in path or ".." in path.split("/")
     )
-
-
-def _text(record: dict[str, Any], key: str) -> str:
-    value = record.get(key)
-    return value if isinstance(value, str) else ""
 
 
 def _channel_name(channel: str, subdir: str) -> str:

@@ -5,15 +5,16 @@ of them, so their versions are not ordered: they are known, and never called cle
 image, what is built into the component) is seen by its own files, or is no package.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Sequence
+from typing import BinaryIO
 
 from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.spdx import read_packages
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.shared.errors import UncomparableError
 from dockgate.shared.purl import Purl, write
 
 # Bytes of a document; most have one thousand.
@@ -35,22 +36,9 @@ class Dhi(StandaloneEcosystem):
         return path.startswith(_ROOT) and bool(folder) and name.startswith(".spdx.") and name.endswith(".json")
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        from urllib.parse import unquote
-
-        listed = json_object(file, FILE_LIMIT).get("packages")
-        if not isinstance(listed, list):
-            raise UnreadableError("it is no SPDX document: it holds no list of packages")
-        packages: dict[str, Package] = {}
-        unread: list[tuple[str, str]] = []
-        for position, entry in enumerate(listed):
-            for purl in _purls(entry):
-                name, _, version = purl.removeprefix(_PURL).partition("#")[0].partition("?")[0].rpartition("@")
-                if name and version:
-                    package = _package(unquote(name), unquote(version), path)
-                    packages[package.purl] = package
-                else:
-                    unread.append((f"packages/{position}", f"its package URL has no name and version: {purl[:200]}"))
-        return Extract(tuple(packages.values()), unread=tuple(unread))
+        content = json_object(file, FILE_LIMIT)
+        packages, unread = read_packages(content, _PURL, lambda purl: _package_of(purl, path), ignore_invalid=True)
+        return Extract(tuple(packages.values()), unread=unread)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:dhi/NAME@VERSION")
@@ -71,10 +59,8 @@ def _package(name: str, version: str, path: str) -> Package:
     return Package(name, version, write("dhi", "", name, version), "DHI", name, version, path)
 
 
-def _purls(entry: Any) -> Iterator[str]:
-    """The package's URLs of Docker's own type (SPDX 2.3, 7.21)."""
-    references = entry.get("externalRefs") if isinstance(entry, dict) else None
-    for reference in references if isinstance(references, list) else ():
-        locator = reference.get("referenceLocator") if isinstance(reference, dict) else None
-        if isinstance(locator, str) and locator.startswith(_PURL):
-            yield locator
+def _package_of(purl: str, path: str) -> Package | None:
+    from urllib.parse import unquote
+
+    name, _, version = purl.removeprefix(_PURL).partition("#")[0].partition("?")[0].rpartition("@")
+    return _package(unquote(name), unquote(version), path) if name and version else None

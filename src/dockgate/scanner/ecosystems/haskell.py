@@ -143,10 +143,9 @@ def _read_freeze_file(path: str, content: str) -> Iterator[Package]:
 def _read_stack_lock(path: str, content: str) -> Iterator[Package]:
     """Those from Hackage, `completed: {hackage: NAME-VERSION@sha256:…}` ("Lock files" in Stack's documentation). The
     packages of the snapshot that it names are not in it."""
-    from dockgate.scanner.formats.yaml import documents
+    from dockgate.scanner.formats.yaml import document
 
-    parsed = documents(content)
-    listed = parsed[0].get("packages", []) if len(parsed) == 1 and isinstance(parsed[0], dict) else None
+    listed = document(content).get("packages", [])
     if not isinstance(listed, list):
         raise UnreadableError("it holds no list of packages")
     for entry in listed:

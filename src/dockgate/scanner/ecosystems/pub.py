@@ -45,11 +45,10 @@ class Pub(StandaloneEcosystem):
         return (path == _LOCK or path.endswith(f"/{_LOCK}")) and _CACHE not in path
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        from dockgate.scanner.formats.yaml import documents
+        from dockgate.scanner.formats.yaml import document
 
         check_size(file, LOCK_LIMIT)
-        parsed = documents(decode(file.read()))
-        listed = parsed[0].get("packages", {}) if len(parsed) == 1 and isinstance(parsed[0], dict) else None
+        listed = document(decode(file.read())).get("packages", {})
         if not isinstance(listed, dict):
             raise UnreadableError("it holds no packages by name")
         packages: list[Package] = []

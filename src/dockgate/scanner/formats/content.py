@@ -1,6 +1,6 @@
 """What ecosystems need to read files of unknown origin."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from dockgate.shared.errors import UnreadableError
@@ -49,6 +49,19 @@ def json_value(file: BinaryIO, limit: int) -> Any:
         raise UnreadableError("its JSON is nested too deeply") from error
     except ValueError as error:
         raise UnreadableError(f"it is no JSON: {error}") from error
+
+
+def check_mapping(value: Any, reason: str) -> dict[str, Any]:
+    """Return `value` if it is a mapping. Raises UnreadableError with the reason."""
+    if not isinstance(value, dict):
+        raise UnreadableError(reason)
+    return value
+
+
+def get_string(record: Mapping[str, Any], key: str) -> str:
+    """The string under a key, "" for none or for anything else."""
+    value = record.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def budget(limit: int) -> Callable[[int], None]:

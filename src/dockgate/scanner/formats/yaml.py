@@ -47,6 +47,14 @@ def documents(content: str) -> list[Any]:
     return made
 
 
+def document(content: str) -> dict[str, Any]:
+    """The only document, which must be a mapping. Raises UnreadableError."""
+    parsed = documents(content)
+    if len(parsed) != 1 or not isinstance(parsed[0], dict):
+        raise UnreadableError("it is not one YAML mapping")
+    return parsed[0]
+
+
 def _put(made: list[Any], stack: list[_Open], value: Any) -> None:
     if not stack:
         made.append(value)

@@ -62,6 +62,12 @@ class Entry:
     at: int
 
 
+def is_zip(section: Section) -> bool:
+    """Whether the section ends as a zip archive does: with an end record, and a comment at most."""
+    size = min(section.size, _END_SIZE + _COMMENT_LIMIT)
+    return b"PK\x05\x06" in section.read(section.size - size, size)
+
+
 class Archive:
     """One archive: the entries whose names end with one of `wanted`, in order; how many it has of all kinds (`count`);
     whether there is a class among them. If `ignore_case`, `wanted` are in lower case, and names may be in any. Raises

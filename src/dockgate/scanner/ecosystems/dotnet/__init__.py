@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.dotnet import single_file
 from dockgate.scanner.ecosystems.dotnet.version import key as version_key
-from dockgate.scanner.formats.content import check_size, json_object
+from dockgate.scanner.formats.content import check_mapping, check_size, json_object
 from dockgate.scanner.formats.executable import ELF
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
@@ -175,7 +175,4 @@ def _read_config(path: str, raw: bytes) -> Extract:
 
 def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
     """What stands there, which may be left out, and must be an object else."""
-    value = content.get(name) or {}
-    if not isinstance(value, dict):
-        raise UnreadableError(f"its {name!r} is no JSON object")
-    return value
+    return check_mapping(content.get(name) or {}, f"its {name!r} is no JSON object")

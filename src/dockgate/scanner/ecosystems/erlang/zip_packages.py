@@ -19,10 +19,6 @@ READ_LIMIT = 8 * 1024 * 1024
 # Applications of one archive; RabbitMQ's plugins have one, rebar3 has twelve.
 MEMBER_LIMIT = 2000
 
-_ZIP_END = b"PK\x05\x06"
-# Bytes within which a zip archive's end record begins (APPNOTE.TXT, 4.3.16).
-_ZIP_TAIL = 22 + 0xFFFF
-
 
 def may_be_archive(path: str, head: bytes) -> bool:
     """Whether a file that begins so can be such an archive."""
@@ -32,13 +28,12 @@ def may_be_archive(path: str, head: bytes) -> bool:
 def read(path: str, file: BinaryIO, limit: int, described: Callable[[str, str, bytes], Package]) -> Extract:
     """The applications of the archive at `path`, each as `described` makes it of its path, its name and its file of at
     most `limit` bytes. An escript that is no archive holds its own code alone."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - _ZIP_TAIL))
-    if not path.endswith(SUFFIX) and _ZIP_END not in file.read():
-        return Extract()
-    from dockgate.scanner.formats.zip_archive import Archive, Section
+    from dockgate.scanner.formats.zip_archive import Archive, Section, is_zip
 
-    archive = Archive(Section(file, 0, size), (b".app",), budget(READ_LIMIT))
+    section = Section(file, 0, file.seek(0, 2))
+    if not path.endswith(SUFFIX) and not is_zip(section):
+        return Extract()
+    archive = Archive(section, (b".app",), budget(READ_LIMIT))
     members = [entry for entry in archive.entries if entry.name.rpartition("/")[0].rpartition("/")[2] == "ebin"]
     if len(members) > MEMBER_LIMIT:
         raise UnreadableError(f"it holds {len(members)} applications; no more than {MEMBER_LIMIT} are read")

@@ -7,7 +7,7 @@ from typing import BinaryIO
 from dockgate.scanner.ecosystems.java import coordinates
 from dockgate.scanner.ecosystems.java.coordinates import Coordinates
 from dockgate.scanner.ecosystems.java.suffixes import ARCHIVES, SUFFIXES, ZIP
-from dockgate.scanner.formats.zip_archive import Archive, Entry, Section
+from dockgate.scanner.formats.zip_archive import Archive, Entry, Section, is_zip
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -151,7 +151,7 @@ class _ArchiveReader:
         """Python packages, which Jython and others import from archives in an application."""
         from dockgate.scanner.ecosystems.python import zip_packages
 
-        if zip_packages.is_zip(section):
+        if is_zip(section):
             packages, unread = zip_packages.read_packages(section, path, self._spend)
             self.packages += packages
             self.unread += ((_join_path(inner, where), reason) for where, reason in unread)

@@ -10,7 +10,7 @@ link in a node_modules leads (workspaces, `npm link`, `file:` and `portal:`), un
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, declared, package
+from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, package, read_declaration
 from dockgate.scanner.ecosystems.npm.version import key as version_key
 from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
@@ -84,7 +84,7 @@ class Npm(StandaloneEcosystem):
             return Extract()
         if not (_is_in_node_modules(path) or path.startswith(_YARN) or _nodejs_folder(path) is not None):
             return _read_linked(path, file)
-        return _extract_package(declared(json_object(file, PACKAGE_LIMIT), path))
+        return _extract_package(read_declaration(json_object(file, PACKAGE_LIMIT), path))
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:npm/NAME@VERSION")
@@ -112,7 +112,7 @@ def _read_linked(path: str, file: BinaryIO) -> Extract:
         content = json_object(file, PACKAGE_LIMIT)
         if content.get("private") is True:
             return Extract(linked=True)
-        return _extract_package(declared(content, path), linked=True)
+        return _extract_package(read_declaration(content, path), linked=True)
     except UnreadableError as error:
         return Extract(unread=(("package", str(error)),), linked=True)
 

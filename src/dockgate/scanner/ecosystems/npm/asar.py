@@ -10,8 +10,8 @@ from io import BytesIO
 from struct import Struct
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, declared, mapping
-from dockgate.scanner.formats.content import budget, json_object
+from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, read_declaration
+from dockgate.scanner.formats.content import budget, check_mapping, json_object
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.formats.zip_archive import Section
 from dockgate.scanner.model import Package
@@ -50,7 +50,7 @@ def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
             raise UnreadableError(f"it holds more than {MEMBER_LIMIT} packages")
         try:
             content = json_object(BytesIO(_content(node, files, spend)), PACKAGE_LIMIT)
-            packages.append(declared(content, f"{path}!/{inner}"))
+            packages.append(read_declaration(content, f"{path}!/{inner}"))
         except UnreadableError as error:
             unread.append((inner, str(error)))
     return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()
@@ -88,7 +88,7 @@ def _members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             path = folder + name
             if len(path) > PATH_LIMIT:
                 raise UnreadableError(f"a path in it has more than {PATH_LIMIT} characters")
-            node = mapping(node, f"what its header says of {path} is no mapping")
+            node = check_mapping(node, f"what its header says of {path} is no mapping")
             if "files" in node:
                 folders.append((f"{path}/", iter(_files(node, path).items())))
             elif "link" not in node:
@@ -96,7 +96,7 @@ def _members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _files(node: dict[str, Any], path: str) -> dict[str, Any]:
-    return mapping(node.get("files"), f"its header does not tell the files of {path or 'its root'}")
+    return check_mapping(node.get("files"), f"its header does not tell the files of {path or 'its root'}")
 
 
 def _content(node: dict[str, Any], files: Section, spend: Callable[[int], None]) -> bytes:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.npm.package import mapping, package
-from dockgate.scanner.formats.content import check_size, decode, json_object
+from dockgate.scanner.ecosystems.npm.package import package
+from dockgate.scanner.formats.content import check_mapping, check_size, decode, get_string, json_object
 from dockgate.scanner.formats.yaml import documents
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -64,16 +64,16 @@ def _npm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
         return
     for folder, entry in _entries(lock, "packages"):
         _, modules, name = folder.rpartition("node_modules/")
-        own = entry.get("link") is True or _string(entry, "resolved").startswith(_LOCAL_PREFIXES)
+        own = entry.get("link") is True or get_string(entry, "resolved").startswith(_LOCAL_PREFIXES)
         if modules and not own and entry.get("dev") is not True:
-            yield _string(entry, "name") or name, _string(entry, "version")
+            yield get_string(entry, "name") or name, get_string(entry, "version")
 
 
 def _npm_nested(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     waiting = [lock]
     while waiting:
         for name, entry in _entries(waiting.pop(), "dependencies"):
-            version = _string(entry, "version")
+            version = get_string(entry, "version")
             waiting.append(entry)
             if entry.get("dev") is True or version.startswith(_LOCAL_PREFIXES):
                 continue
@@ -112,27 +112,27 @@ def _yarn_berry(content: str) -> Iterator[NameAndVersion]:
     """Yarn 2 and later: YAML, each `resolution` a locator `name@protocol:reference`."""
     for document in documents(content):
         for _, entry in _entries({"": document}, ""):
-            name, _, reference = _split_at(_string(entry, "resolution"))
-            if name and _string(entry, "linkType") != "soft" and not reference.startswith(_LOCAL_PREFIXES):
-                yield name, _string(entry, "version")
+            name, _, reference = _split_at(get_string(entry, "resolution"))
+            if name and get_string(entry, "linkType") != "soft" and not reference.startswith(_LOCAL_PREFIXES):
+                yield name, get_string(entry, "version")
 
 
 def _pnpm(content: str) -> Iterator[NameAndVersion]:
     """Versions 5 and 6 mark development; since 9 it is what no importer's dependencies lead to."""
     for document in documents(content):
-        lock = mapping(document, "it is no mapping")
+        lock = check_mapping(document, "it is no mapping")
         reached = _pnpm_reached(lock) if "snapshots" in lock else None
-        slashes = _string(lock, "lockfileVersion").startswith("5")
+        slashes = get_string(lock, "lockfileVersion").startswith("5")
         for key, entry in _entries(lock, "packages"):
             if entry.get("dev") == "true" or (reached is not None and key not in reached):
                 continue
             resolution = entry.get("resolution")
             if isinstance(resolution, dict) and (
-                "directory" in resolution or "file:" in _string(resolution, "tarball")
+                "directory" in resolution or "file:" in get_string(resolution, "tarball")
             ):
                 continue
             name, version = _pnpm_name(key, slashes=slashes)
-            yield _string(entry, "name") or name, _string(entry, "version") or version
+            yield get_string(entry, "name") or name, get_string(entry, "version") or version
 
 
 def _pnpm_name(key: str, *, slashes: bool) -> NameAndVersion:
@@ -149,7 +149,7 @@ def _pnpm_reached(lock: dict[str, Any]) -> set[str]:
     """The keys of all packages, peers cut off, to which dependencies lead that are not for development alone."""
     snapshots = dict(_entries(lock, "snapshots"))
     waiting = [
-        _pnpm_key(name, _string(entry, "version"), snapshots)
+        _pnpm_key(name, get_string(entry, "version"), snapshots)
         for _, importer in _entries(lock, "importers")
         for kind in ("dependencies", "optionalDependencies")
         for name, entry in _entries(importer, kind)
@@ -161,7 +161,7 @@ def _pnpm_reached(lock: dict[str, Any]) -> set[str]:
             continue
         reached.add(key)
         for kind in ("dependencies", "optionalDependencies"):
-            needs = mapping(snapshots.get(key, {}).get(kind, {}), f"the {kind} of {key} are no mapping")
+            needs = check_mapping(snapshots.get(key, {}).get(kind, {}), f"the {kind} of {key} are no mapping")
             waiting += [_pnpm_key(name, str(version), snapshots) for name, version in needs.items()]
     return {key.partition("(")[0] for key in reached}
 
@@ -175,9 +175,9 @@ def _bun(content: str) -> Iterator[NameAndVersion]:
     """bun.lock: JSON with commas at its ends; "packages" by their way through node_modules ("express/debug")."""
     plain = re.sub(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', r"\1", content, flags=re.DOTALL)
     lock = json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
-    listed = mapping(lock.get("packages", {}), "its packages are no object")
+    listed = check_mapping(lock.get("packages", {}), "its packages are no object")
     waiting = [
-        (_string(workspace, "name"), name)
+        (get_string(workspace, "name"), name)
         for _, workspace in _entries(lock, "workspaces")
         for name in _bun_dependencies(workspace)
     ]
@@ -203,7 +203,7 @@ def _bun(content: str) -> Iterator[NameAndVersion]:
 
 def _bun_dependencies(entry: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("dependencies", "optionalDependencies", "peerDependencies"):
-        yield from mapping(entry.get(kind, {}), f"its {kind} are no object")
+        yield from check_mapping(entry.get(kind, {}), f"its {kind} are no object")
 
 
 def _bun_key(above: str, name: str, listed: Mapping[str, Any]) -> str:
@@ -219,13 +219,8 @@ def _bun_key(above: str, name: str, listed: Mapping[str, Any]) -> str:
 
 def _entries(holder: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The members of a mapping of mappings. Raises UnreadableError when it is anything else."""
-    for name, entry in mapping(holder.get(key, {}), f"its {key or 'content'} is no mapping").items():
-        yield name, mapping(entry, f"its entry {name} is no mapping")
-
-
-def _string(entry: Mapping[str, Any], key: str) -> str:
-    value = entry.get(key, "")
-    return value if isinstance(value, str) else ""
+    for name, entry in check_mapping(holder.get(key, {}), f"its {key or 'content'} is no mapping").items():
+        yield name, check_mapping(entry, f"its entry {name} is no mapping")
 
 
 def _split_at(reference: str) -> tuple[str, str, str]:

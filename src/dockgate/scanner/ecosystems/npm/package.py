@@ -16,7 +16,7 @@ def package(name: str, version: str, path: str) -> Package:
     return Package(name, version, write("npm", scope, bare, version), "npm", name, version, path)
 
 
-def declared(content: dict[str, Any], path: str) -> Package:
+def read_declaration(content: dict[str, Any], path: str) -> Package:
     """The package that a package.json declares. Raises UnreadableError when it has no name or no version."""
     name, version = content.get("name", ""), content.get("version", "")
     if not isinstance(name, str) or not isinstance(version, str):
@@ -24,10 +24,3 @@ def declared(content: dict[str, Any], path: str) -> Package:
     if not name or not version:
         raise UnreadableError(f"it has no {'version' if name else 'name'}")
     return package(name, version, path)
-
-
-def mapping(value: Any, otherwise: str) -> dict[str, Any]:
-    """`value`, when it is a mapping. Raises UnreadableError with the reason `otherwise`."""
-    if not isinstance(value, dict):
-        raise UnreadableError(otherwise)
-    return value

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import BinaryIO
 
-from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, declared
+from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, read_declaration
 from dockgate.scanner.formats.content import budget, json_object
 from dockgate.scanner.formats.zip_archive import Archive, Section
 from dockgate.scanner.model import Package
@@ -31,7 +31,7 @@ def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
     for entry in members:
         try:
             content = json_object(BytesIO(archive.read_all(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT)
-            packages.append(declared(content, f"{path}!/{entry.name}"))
+            packages.append(read_declaration(content, f"{path}!/{entry.name}"))
         except UnreadableError as error:
             unread.append((entry.name, str(error)))
     return Extract(tuple(packages), unread=tuple(unread), alone=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.python.package import normalize, package
-from dockgate.scanner.formats.content import check_size, decode, json_object
+from dockgate.scanner.formats.content import check_mapping, check_size, decode, get_string, json_object
 from dockgate.scanner.formats.toml import document
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -68,17 +68,17 @@ def _requirements(raw: bytes) -> Iterator[NameAndVersion]:
 
 
 def _pipfile(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
-    for name, entry in _mapping(lock.get("default", {})).items():
-        if not _is_local(_mapping(entry)):
-            yield name, _string(entry, "version").lstrip("=")
+    for name, entry in _table(lock.get("default", {})).items():
+        if not _is_local(_table(entry)):
+            yield name, get_string(entry, "version").lstrip("=")
 
 
 def _poetry(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """`groups` since Poetry 2, `category` until 1.4; between them nothing tells development apart."""
     for entry in _packages(lock, "package"):
         groups = entry.get("groups", [entry.get("category", "main")])
-        source = _mapping(entry.get("source", {}))
-        if isinstance(groups, list) and "main" in groups and _string(source, "type") not in _LOCAL_SOURCES:
+        source = _table(entry.get("source", {}))
+        if isinstance(groups, list) and "main" in groups and get_string(source, "type") not in _LOCAL_SOURCES:
             yield _name_and_version(entry)
 
 
@@ -94,12 +94,12 @@ def _pylock(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """PEP 751 (now the pylock.toml specification)."""
     defaults = lock.get("default-groups", [])
     for entry in _packages(lock, "packages"):
-        marker = _string(entry, "marker")
+        marker = get_string(entry, "marker")
         grouped = "dependency_groups" in marker and not any(
             f"'{group}'" in marker or f'"{group}"' in marker
             for group in (defaults if isinstance(defaults, list) else ())
         )
-        archive = _mapping(entry.get("archive", {}))
+        archive = _table(entry.get("archive", {}))
         if not grouped and "directory" not in entry and "path" not in archive:
             yield _name_and_version(entry)
 
@@ -109,32 +109,32 @@ def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     entries = list(_packages(lock, "package"))
     by_name: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
-        by_name.setdefault(_string(entry, "name"), []).append(entry)
-    own = [entry for entry in entries if _is_local(_mapping(entry.get("source", {})))]
+        by_name.setdefault(get_string(entry, "name"), []).append(entry)
+    own = [entry for entry in entries if _is_local(_table(entry.get("source", {})))]
     waiting = list(own or entries)
     reached = {id(entry) for entry in waiting}
     requested: set[NameAndVersion] = set()
     while waiting:
         entry = waiting.pop()
-        extras = _mapping(entry.get("optional-dependencies", {})).values()
+        extras = _table(entry.get("optional-dependencies", {})).values()
         for need in _dependencies(entry.get("dependencies", []), *extras):
             name, version = _name_and_version(need)
             if (name, version) in requested:
                 continue
             requested.add((name, version))
             for candidate in by_name.get(name, ()):
-                if id(candidate) not in reached and version in ("", _string(candidate, "version")):
+                if id(candidate) not in reached and version in ("", get_string(candidate, "version")):
                     reached.add(id(candidate))
                     waiting.append(candidate)
     for entry in entries:
-        if id(entry) in reached and not _is_local(_mapping(entry.get("source", {}))):
+        if id(entry) in reached and not _is_local(_table(entry.get("source", {}))):
             yield _name_and_version(entry)
 
 
 def _dependencies(*lists: Any) -> Iterator[Mapping[str, Any]]:
     for needs in lists:
         for need in needs if isinstance(needs, list) else ():
-            yield _mapping(need)
+            yield _table(need)
 
 
 def _is_local(source: Iterable[str]) -> bool:
@@ -146,19 +146,12 @@ def _packages(lock: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
     entries = lock.get(key, [])
     if not isinstance(entries, list):
         raise UnreadableError(f"its {key} is no array")
-    yield from map(_mapping, entries)
+    yield from map(_table, entries)
 
 
 def _name_and_version(entry: Mapping[str, Any]) -> NameAndVersion:
-    return _string(entry, "name"), _string(entry, "version")
+    return get_string(entry, "name"), get_string(entry, "version")
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UnreadableError("something in it is no table")
-    return value
-
-
-def _string(entry: Mapping[str, Any], key: str) -> str:
-    value = entry.get(key, "")
-    return value if isinstance(value, str) else ""
+def _table(value: Any) -> dict[str, Any]:
+    return check_mapping(value, "a value in it is not a table")

@@ -39,9 +39,6 @@ _BUNDLED = ("/ensurepip/_bundled/", "/virtualenv/seed/wheels/embed/")
 _INSTALLERS = ("pip-", "setuptools-", "wheel-")
 # Bytes; scripts without a suffix are mostly smaller, applications with packages in them never.
 _MIN_SIZE = 16 * 1024
-_ZIP_END = b"PK\x05\x06"
-# Bytes within which a zip archive's end record begins (APPNOTE.TXT, 4.3.16).
-_ZIP_TAIL = 22 + 0xFFFF
 
 
 def may_be_archive(path: str, size: int, head: bytes) -> bool:
@@ -61,7 +58,7 @@ def may_be_archive(path: str, size: int, head: bytes) -> bool:
 def read(path: str, file: BinaryIO) -> Extract:
     """The packages of the archive at `path`. What is no zip archive is nothing: no import finds anything in it, and a
     script is mostly that alone."""
-    from dockgate.scanner.formats.zip_archive import Section
+    from dockgate.scanner.formats.zip_archive import Section, is_zip
 
     section = Section(file, 0, file.seek(0, 2))
     if not is_zip(section):
@@ -72,12 +69,6 @@ def read(path: str, file: BinaryIO) -> Extract:
     if not packages and not unread:
         return Extract()
     return Extract(tuple(packages), unread=tuple(unread), alone=True, lock=is_lock)
-
-
-def is_zip(section: "Section") -> bool:
-    """Whether it ends as a zip archive does."""
-    tail = min(section.size, _ZIP_TAIL)
-    return _ZIP_END in section.read(section.size - tail, tail)
 
 
 def read_packages(
