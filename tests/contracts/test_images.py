@@ -16,8 +16,8 @@ from tests.scanner.images import make
 from tests.scanner.images.make import Folder, Hardlink, Symlink
 from tests.scanner.images.webserver import Answer, serve
 
-from dockgate.scanner.images import Opened, open_images
-from dockgate.scanner.ports import Entry, Image, Layer, Origins
+from dockgate.scanner.images import OpenedImages, open_images
+from dockgate.scanner.ports import Entry, Image, ImageMetadata, Layer
 from dockgate.shared.errors import ImageError, NotFoundError
 
 LAYERS: list[make.Layer] = [
@@ -31,7 +31,7 @@ LAYERS: list[make.Layer] = [
     {"etc/.wh.os-release": b"", "usr/lib/.wh..wh..opq": b"", "etc/new": b"new"},
 ]
 
-Open = Callable[..., Opened]
+Open = Callable[..., OpenedImages]
 """`open_images` without its first argument."""
 
 Store = Callable[[make.Image], Open]
@@ -99,7 +99,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def opened(store: Store) -> Iterator[Opened]:
+def opened(store: Store) -> Iterator[OpenedImages]:
     with store(make.image(LAYERS))() as found:
         yield found
 
@@ -108,7 +108,7 @@ def _entries(layer: Layer) -> list[Entry]:
     return list(layer.entries())
 
 
-def test_the_layers_are_there_base_first(opened: Opened) -> None:
+def test_the_layers_are_there_base_first(opened: OpenedImages) -> None:
     image: Image = opened.images[0]
     assert image.platform == "linux/amd64"
     assert [layer.digest for layer in image.layers] == make.image(LAYERS).layers
@@ -122,7 +122,7 @@ def test_the_digest_is_of_the_image(store: Store, request: pytest.FixtureRequest
             assert opened.digest == made.digest
 
 
-def test_each_entry_is_told_as_what_it_is(opened: Opened) -> None:
+def test_each_entry_is_told_as_what_it_is(opened: OpenedImages) -> None:
     base, top = opened.images[0].layers
     assert [(entry.path, entry.kind, entry.target) for entry in _entries(base)] == [
         ("", "directory", ""),
@@ -138,14 +138,14 @@ def test_each_entry_is_told_as_what_it_is(opened: Opened) -> None:
     ]
 
 
-def test_files_have_their_size_mode_and_first_bytes(opened: Opened) -> None:
+def test_files_have_their_size_mode_and_first_bytes(opened: OpenedImages) -> None:
     found = {entry.path: entry for entry in opened.images[0].layers[0].entries()}
     small, big = found["etc/os-release"], found["usr/lib/big"]
     assert (small.size, small.mode, small.head) == (10, 0o644, b"ID=debian\n")
     assert (big.size, big.head) == (2**21, bytes(range(64)))
 
 
-def test_content_is_read_when_it_is_opened(opened: Opened) -> None:
+def test_content_is_read_when_it_is_opened(opened: OpenedImages) -> None:
     read = {}
     for entry in opened.images[0].layers[0].entries():
         if entry.open:
@@ -153,7 +153,7 @@ def test_content_is_read_when_it_is_opened(opened: Opened) -> None:
     assert read == {"etc/os-release": b"ID=debian\n", "usr/lib/big": bytes(range(256)) * 8192}
 
 
-def test_a_layer_can_be_read_again_and_beside_others(opened: Opened) -> None:
+def test_a_layer_can_be_read_again_and_beside_others(opened: OpenedImages) -> None:
     expected = [len(_entries(layer)) for layer in opened.images[0].layers]
     counts: list[int] = []
     threads = [
@@ -167,7 +167,7 @@ def test_a_layer_can_be_read_again_and_beside_others(opened: Opened) -> None:
     assert sorted(counts) == sorted(expected * 2)
 
 
-def test_reading_may_stop_in_the_middle(opened: Opened) -> None:
+def test_reading_may_stop_in_the_middle(opened: OpenedImages) -> None:
     entries = opened.images[0].layers[0].entries()
     assert next(entries).path == ""
     del entries
@@ -191,11 +191,11 @@ def test_base_and_own_layers_are_told_apart_by_the_history(store: Store) -> None
     ]
     config = {"history": history, "created": "2026-01-02T03:04:05.6Z", "config": {"User": "app"}}
     with store(make.image(LAYERS, config=config))() as opened:
-        assert opened.images[0].origins == Origins(1, "base:1", "2026-01-02T03:04:05.6Z", "app")
+        assert opened.images[0].metadata == ImageMetadata(1, "base:1", "2026-01-02T03:04:05.6Z", "app")
 
 
-def test_an_image_that_says_nothing_of_its_origins_has_none(opened: Opened) -> None:
-    assert opened.images[0].origins == Origins()
+def test_an_image_that_says_nothing_of_its_origins_has_none(opened: OpenedImages) -> None:
+    assert opened.images[0].metadata == ImageMetadata()
 
 
 def test_an_image_without_layers_is_one(store: Store) -> None:
@@ -204,7 +204,7 @@ def test_an_image_without_layers_is_one(store: Store) -> None:
 
 
 def test_a_platform_that_is_not_there_is_told(store: Store) -> None:
-    with pytest.raises(NotFoundError, match="no image for linux/arm64; it has linux/amd64"):
+    with pytest.raises(NotFoundError, match="no image for linux/arm64; It has: linux/amd64"):
         store(make.image(LAYERS))(["linux/arm64"])
 
 
@@ -318,11 +318,11 @@ def test_what_podman_builds_tells_its_base(podman: Podman, tmp_path: Path, monke
         (tmp_path / name).write_text(text)
         podman.run("build", "--quiet", "--tag", f"localhost/{name}:1", "--file", f"{tmp_path}/{name}", str(tmp_path))
     with open_images("podman:base:1") as opened:
-        assert opened.images[0].origins.base_layers == 0
+        assert opened.images[0].metadata.base_layers == 0
     with open_images("podman:own:1") as opened:
         (image,) = opened.images
-        assert (len(image.layers), image.origins.base_layers, image.origins.base) == (3, 2, "localhost/base:1")
-        assert image.origins.user == "7"
+        assert (len(image.layers), image.metadata.base_layers, image.metadata.base) == (3, 2, "localhost/base:1")
+        assert image.metadata.user == "7"
         assert opened.digest == podman.run("image", "inspect", "--format", "{{.Digest}}", "localhost/own:1")
 
 

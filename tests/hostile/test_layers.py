@@ -14,7 +14,7 @@ from tests.scanner.images import make
 from tests.scanner.images.make import Hardlink, Symlink
 from tests.scanner.images.pieces import END, block, bounded, extended, header
 
-from dockgate.scanner.images.inflate import Bounds
+from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.shared.errors import ImageError
 
 STATUS = "var/lib/dpkg/status"
@@ -122,9 +122,9 @@ def test_paths_that_lead_out_or_cannot_be_are_unread(check: Check) -> None:
 def test_paths_that_take_too_much_memory_are_refused() -> None:
     """Two gigabytes of them are in tests/slow."""
     data = make.tar({f"{'x' * 200}/{at}": b"" for at in range(10)})
-    assert len(bounded(data, Bounds(paths=10 * 300))) == 10
+    assert len(bounded(data, LayerLimits(paths=10 * 300))) == 10
     with pytest.raises(ImageError, match="too many entries with too long paths"):
-        bounded(data, Bounds(paths=9 * 250))
+        bounded(data, LayerLimits(paths=9 * 250))
 
 
 def test_a_hard_link_that_leads_out_is_unread(check: Check) -> None:

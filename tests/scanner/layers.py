@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dockgate.scanner.ecosystems import load
 from dockgate.scanner.inventory import read_image
 from dockgate.scanner.model import Inventory
-from dockgate.scanner.ports import Entry, Origins
+from dockgate.scanner.ports import Entry, ImageMetadata
 from dockgate.shared.errors import DockgateError
 
 ECOSYSTEMS = load()
@@ -96,7 +96,7 @@ class FakeImage:
     layers: list[FakeLayer]
     digest: str = "sha256:image"
     platform: str = "linux/amd64"
-    origins: Origins = Origins()  # noqa: RUF009 - frozen
+    metadata: ImageMetadata = ImageMetadata()  # noqa: RUF009 - frozen
     diff_ids: Sequence[str] | None = None
 
 

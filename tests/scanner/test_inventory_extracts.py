@@ -9,7 +9,7 @@ from tests.scanner.layers import DEBIAN, dpkg_list, file, image, inventory, name
 
 from dockgate.scanner.inventory import read_image
 from dockgate.scanner.model import Distribution, Inventory, Package
-from dockgate.scanner.ports import Ecosystem, Entry, Extract, Origins, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Entry, Extract, ImageMetadata, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
 
@@ -74,9 +74,9 @@ class Kind:
         return version.encode()
 
 
-def read(*layers: list[Entry], kind: Ecosystem | None = None, origins: Origins | None = None) -> Inventory:
+def read(*layers: list[Entry], kind: Ecosystem | None = None, metadata: ImageMetadata | None = None) -> Inventory:
     pictured = image(*layers)
-    pictured.origins = origins or Origins()
+    pictured.metadata = metadata or ImageMetadata()
     return read_image(pictured, [kind or Kind()])
 
 
@@ -167,11 +167,11 @@ def test_an_inventory_says_where_its_image_comes_from() -> None:
     found = read(
         [file("a.pkg", "a 1")],
         [file("b.pkg", "b 1")],
-        origins=Origins(1, "debian:13", "2026-01-01T00:00:00Z", "1000"),
+        metadata=ImageMetadata(1, "debian:13", "2026-01-01T00:00:00Z", "1000"),
     )
     assert (found.base, found.created, found.user) == ("debian:13", "2026-01-01T00:00:00Z", "1000")
     assert [found.in_base(package) for package in found.packages] == [True, False]
-    assert read([file("a.pkg", "a 1")], origins=Origins(7)).base_layers == 1
+    assert read([file("a.pkg", "a 1")], metadata=ImageMetadata(7)).base_layers == 1
 
 
 def test_a_folder_that_could_not_be_listed_is_unread() -> None:

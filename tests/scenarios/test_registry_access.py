@@ -27,8 +27,8 @@ from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
 from dockgate.delivery.registry_access import PULL, PUSH, SERVER, SERVICE, Access, Login
 from dockgate.identity.model import Role
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import Remote
-from dockgate.scanner.images.registry import registry_origin
+from dockgate.scanner.images.reference import RegistryReference
+from dockgate.scanner.images.registry import registry_source
 from dockgate.server import registry_service
 from dockgate.server.supervisor import Child
 from dockgate.services.registry_tokens import RegistryAccess
@@ -345,7 +345,7 @@ def test_who_pushed_is_on_record_and_so_is_a_tag_that_moves(site: Site) -> None:
 def test_the_servers_own_clients_read_push_and_list(site: Site, tmp_path: Path) -> None:
     registry = DistributionRegistry(site.registry, lambda access: site.tokens.token(SERVER, access))
     issuers = {site.registry: site.tokens.repository_token}
-    reference = Remote(site.registry, "base/python", "3")
+    reference = RegistryReference(site.registry, "base/python", "3")
     with Pusher(reference, issuers=issuers) as pusher:
         blob, size = pusher.blob(b"{}")
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": [], "config": {
@@ -354,9 +354,9 @@ def test_the_servers_own_clients_read_push_and_list(site: Site, tmp_path: Path) 
     assert registry.resolve("base/python", "3") == digest
     assert registry.resolve("base/python", "none") is None
     assert ("base/python", "3") in set(registry.tags())
-    with closing(registry_origin(reference, issuers=issuers)) as origin:
+    with closing(registry_source(reference, issuers=issuers)) as origin:
         assert origin.root()[0] == digest
-    with closing(registry_origin(reference)) as stranger, pytest.raises(DeniedError):
+    with closing(registry_source(reference)) as stranger, pytest.raises(DeniedError):
         stranger.root()
     with pytest.raises(UnavailableError, match="401"):
         DistributionRegistry(site.registry).resolve("base/python", "3")
@@ -372,7 +372,9 @@ def test_an_expired_token_is_renewed_under_way(site: Site) -> None:
         return made[-1]
 
     assert site.push("base/renewed", "1", site.own("base/renewed", PULL, PUSH)).status_code == 201
-    with closing(registry_origin(Remote(site.registry, "base/renewed", "1"), issuers={site.registry: issue})) as origin:
+    with closing(
+        registry_source(RegistryReference(site.registry, "base/renewed", "1"), issuers={site.registry: issue})
+    ) as origin:
         origin.root()
     assert len(made) == 2
 

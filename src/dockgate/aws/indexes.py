@@ -49,7 +49,7 @@ class Indexes:
     def _require_attestations(self, repository: str, digest: str, index: "Index", images: set[str]) -> None:
         """ImageError unless every manifest that is not asked about has the form of an attestation manifest."""
         from dockgate.scanner.images import manifest
-        from dockgate.scanner.images.attestation_form import objection
+        from dockgate.scanner.images.attestation_form import find_objection
 
         others = [one for one in index.manifests if one.platform == manifest.NOT_RUNNABLE]
         if len(others) > _PLATFORMS:
@@ -57,7 +57,7 @@ class Indexes:
         found = self._manifests(repository, [one.digest for one in others]) if others else {}
         for one in others:
             data = found.get(one.digest)
-            reason = "ECR does not have it" if data is None else objection(one, images, data)
+            reason = "ECR does not have it" if data is None else find_objection(one, images, data)
             if reason:
                 raise ImageError(
                     f"The index {digest} holds {one.digest}, which is for no platform and no attestation: {reason}.",

@@ -9,7 +9,7 @@ from dockgate.delivery.definitions.service import ECS
 from dockgate.delivery.ports import Target
 from dockgate.delivery.targets.ecs import EcsTarget
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.image_copy import copy
+from dockgate.scanner.images.image_copy import copy_image
 from dockgate.scanner.images.reference import parse_remote
 from dockgate.shared.aws import Client, boto3_client
 
@@ -50,5 +50,5 @@ class Targets(Mapping[str, Target]):
         published = f"{repository}@{image.partition('@')[2]}"
         if published != image:
             source, target = parse_remote(image), parse_remote(published)
-            copy(source, target, ca_bundle=self._ca_bundle, issuers=self._issuers)
+            copy_image(source, target, ca_bundle=self._ca_bundle, issuers=self._issuers)
         return published

@@ -1,29 +1,23 @@
-"""An inventory as that of an image: all that its layers do not tell."""
+"""The part of an inventory that comes from an image's manifest and config, not from its layers."""
 
 from dataclasses import replace
-from typing import Protocol
 
 from dockgate.scanner.model import Inventory
-from dockgate.scanner.ports import Origins
+from dockgate.scanner.ports import Image
 
 
-class Pictured(Protocol):
-    """As much of an image as that needs."""
+def add_image_metadata(inventory: Inventory, image: Image) -> Inventory:
+    """Return the inventory of these layers as that of `image`.
 
-    digest: str
-    platform: str
-    origins: Origins
-
-
-def pictured(inventory: Inventory, image: Pictured) -> Inventory:
-    """What these layers hold as what the image holds; images of the same layers may differ in all else."""
-    origins = image.origins
+    Images with the same layers may differ in digest, platform, base image, creation time and user.
+    """
+    metadata = image.metadata
     return replace(
         inventory,
         image=image.digest,
         platform=image.platform,
-        base_layers=min(origins.base_layers, len(inventory.layers)),
-        base=origins.base,
-        created=origins.created,
-        user=origins.user,
+        base_layers=min(metadata.base_layers, len(inventory.layers)),
+        base=metadata.base,
+        created=metadata.created,
+        user=metadata.user,
     )

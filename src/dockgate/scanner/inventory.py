@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 
 from dockgate.scanner.duplicates import Duplicates
-from dockgate.scanner.image_metadata import pictured
+from dockgate.scanner.image_metadata import add_image_metadata
 from dockgate.scanner.integrity import checks, language_packages, layer_verification
 from dockgate.scanner.integrity.package_databases import evidence_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
@@ -68,7 +68,7 @@ def combine(
         unread=tuple(sorted(unread, key=by_unread)),
         diff_ids=tuple(one.diff_id for one in facts) if any(one.diff_id for one in facts) else (),
     )
-    return pictured(held, image)
+    return add_image_metadata(held, image)
 
 
 def _system(view: View, distribution: Distribution | None, system: Mapping[str, Ecosystem]) -> Iterator[Package]:

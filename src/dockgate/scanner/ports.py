@@ -60,7 +60,7 @@ class Layer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Origins:
+class ImageMetadata:
     """Where an image comes from, by its manifest and config: see `Inventory` for each."""
 
     base_layers: int = 0
@@ -80,7 +80,7 @@ class Image(Protocol):
     layers: Sequence[Layer]
     # Digests of the uncompressed layers as the config says, base first; None for a folder, which has no config.
     diff_ids: Sequence[str] | None
-    origins: Origins
+    metadata: ImageMetadata
 
 
 class Triggers(NamedTuple):

@@ -143,7 +143,7 @@ def verify(
     place = RegistryRepository(named.registry, named.repository, ca_bundle, insecure)
     digest = named.digest
     if not digest:
-        with closing(place.origin(tag=named.tag)) as origin:
+        with closing(place.open(tag=named.tag)) as origin:
             digest, _ = origin.root()
     moment = now or datetime.now(UTC)
     return digest, tuple(_judged(one, digest, policy, keys, moment) for one in read_attestations(place, digest))

@@ -14,16 +14,16 @@ from typing import IO, Any, cast
 from dockgate.delivery.builders.images import Base, Layer
 from dockgate.delivery.builders.sandbox.network import host_addresses
 from dockgate.delivery.ports import BaseImage
-from dockgate.scanner.images.archive import archive_origin
+from dockgate.scanner.images.archive import archive_source
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.blobs import Origin, Verified, read_document
+from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob, read_document
 from dockgate.scanner.images.destinations import addresses
-from dockgate.scanner.images.inflate import Bounds, Inflated
+from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
 from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load, parse
-from dockgate.scanner.images.oci_image import here
+from dockgate.scanner.images.oci_image import host_platform
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import Remote, host_of, parse_remote
-from dockgate.scanner.images.registry import registry_origin
+from dockgate.scanner.images.reference import RegistryReference, host_of, parse_remote
+from dockgate.scanner.images.registry import registry_source
 from dockgate.shared import canonical
 from dockgate.shared.addresses import is_private
 from dockgate.shared.errors import BuildError, DeniedError, ImageError, NotFoundError, UnavailableError, UsageError
@@ -65,7 +65,7 @@ class RegistryBuildImages:
         try:
             named = parse_remote(reference)
             self._check(named.registry)
-            with closing(registry_origin(named, ca_bundle=self._ca_bundle, issuers=self._issuers)) as origin:
+            with closing(registry_source(named, ca_bundle=self._ca_bundle, issuers=self._issuers)) as origin:
                 return self._fetch(reference, named, origin, limit)
         except (UsageError, NotFoundError, DeniedError, ImageError) as error:
             raise BuildError(f"the base image {reference} cannot be used: {error}", error.advice) from error
@@ -88,9 +88,9 @@ class RegistryBuildImages:
     def prepare(
         self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]
     ) -> "RegistryPublication":
-        pusher = Pusher(Remote(self._own, repository, tag), ca_bundle=self._ca_bundle, issuers=self._issuers)
+        pusher = Pusher(RegistryReference(self._own, repository, tag), ca_bundle=self._ca_bundle, issuers=self._issuers)
         try:
-            with closing(archive_origin(cast(Any, archive), "the image that was built")) as origin:
+            with closing(archive_source(cast(Any, archive), "the image that was built")) as origin:
                 data, used, diff_ids = _pushed(origin, pusher, layers, self._folder)
         except ImageError as error:
             pusher.__exit__()
@@ -100,7 +100,7 @@ class RegistryBuildImages:
             raise
         return RegistryPublication(pusher, data, used, diff_ids)
 
-    def _fetch(self, reference: str, named: Remote, origin: Origin, limit: int) -> Base:
+    def _fetch(self, reference: str, named: RegistryReference, origin: ImageSource, limit: int) -> Base:
         digest, data = origin.root()
         platform_digest, data = _for_platform(origin, digest, data)
         manifest = parse(data, platform_digest)
@@ -137,7 +137,7 @@ class RegistryBuildImages:
             layers=layers,
         )
 
-    def _download(self, origin: Origin, blob: Descriptor) -> None:
+    def _download(self, origin: ImageSource, blob: Descriptor) -> None:
         target = self._folder / _file(blob.digest)
         with suppress(FileNotFoundError):
             os.utime(target)
@@ -146,7 +146,7 @@ class RegistryBuildImages:
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix="new-", delete=False) as file:
             try:
                 with origin.blob(blob.digest) as source:
-                    verified = Verified(source, blob.digest, blob.size)
+                    verified = VerifiedBlob(source, blob.digest, blob.size)
                     while chunk := verified.read(_CHUNK):
                         file.write(chunk)
                     verified.verify()
@@ -207,7 +207,7 @@ class RegistryPublication:
             pusher.manifest(self._data, by_digest=False, kind=_MANIFEST)
 
 
-def require_no_hidden_source(named: Remote, config: bytes) -> None:
+def require_no_hidden_source(named: RegistryReference, config: bytes) -> None:
     """Refuse a base image whose ONBUILD instructions take files from further images, which no Dockerfile names.
 
     `config` is the image's (OCI image specification, "Image Configuration"). Raises ImageError."""
@@ -223,12 +223,12 @@ def require_no_hidden_source(named: Remote, config: bytes) -> None:
         )
 
 
-def _for_platform(origin: Origin, digest: str, data: bytes) -> tuple[str, bytes]:
+def _for_platform(origin: ImageSource, digest: str, data: bytes) -> tuple[str, bytes]:
     """The manifest for this machine's platform, below an index or at once. ImageError when there is none."""
     document = parse(data, digest)
     if isinstance(document, Manifest):
         return digest, data
-    wanted = here()
+    wanted = host_platform()
     fitting = [one for one in document.manifests if one.platform.split("/")[:2] == wanted.split("/")]
     if not fitting:
         raise ImageError(f"{origin.name} has no image for {wanted}.")
@@ -239,7 +239,7 @@ def _for_platform(origin: Origin, digest: str, data: bytes) -> tuple[str, bytes]
 
 
 def _pushed(
-    origin: Origin, pusher: Pusher, layers: Mapping[str, Layer], folder: Path
+    origin: ImageSource, pusher: Pusher, layers: Mapping[str, Layer], folder: Path
 ) -> tuple[bytes, dict[str, Layer], list[str]]:
     """Push the config and the layers of an archive; the manifest to push, the layers by their diff_ids, and those."""
     digest, data = origin.root()
@@ -275,10 +275,10 @@ def _pushed(
     return json.dumps(document, separators=(",", ":")).encode(), used, [one.digest for one in manifest.layers]
 
 
-def _layer(origin: Origin, pusher: Pusher, one: Descriptor, known: Layer | None, folder: Path) -> Layer:
+def _layer(origin: ImageSource, pusher: Pusher, one: Descriptor, known: Layer | None, folder: Path) -> Layer:
     if known is not None:
         blob = folder / _file(known.digest)
-        if pusher.holds(known.digest):
+        if pusher.has_blob(known.digest):
             return known
         if blob.exists():
             pusher.blob(blob)
@@ -297,18 +297,18 @@ def _layer(origin: Origin, pusher: Pusher, one: Descriptor, known: Layer | None,
 def _inflated(blob: Path, name: str) -> Iterator[memoryview]:
     """The content of a layer, bounded in size."""
     with blob.open("rb", buffering=0) as file:
-        inflated = Inflated(Verified(file, name, None), f"Layer {name}", Bounds())
+        inflated = InflatedStream(VerifiedBlob(file, name, None), f"Layer {name}", LayerLimits())
         buffer = memoryview(bytearray(_CHUNK))
         while count := inflated.readinto(buffer):
             yield buffer[:count]
 
 
-def _compress(origin: Origin, one: Descriptor, target: IO[bytes]) -> None:
+def _compress(origin: ImageSource, one: Descriptor, target: IO[bytes]) -> None:
     from isal import isal_zlib
 
     packer = isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31)  # gzip
     with origin.blob(one.digest) as source:
-        verified = Verified(source, one.digest, one.size)
+        verified = VerifiedBlob(source, one.digest, one.size)
         while chunk := verified.read(_CHUNK):
             target.write(packer.compress(chunk))
         verified.verify()

@@ -9,8 +9,8 @@ from dockgate.delivery.approval_request import canonical_registry, is_qualified
 from dockgate.gate.patterns import matches
 from dockgate.scanner.images import attached_documents, open_images
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.reference import Remote, host_of, parse_remote
-from dockgate.scanner.images.registry import RegistryOrigin, registry_origin
+from dockgate.scanner.images.reference import RegistryReference, host_of, parse_remote
+from dockgate.scanner.images.registry import RegistrySource, registry_source
 from dockgate.scanner.model import Inventory
 from dockgate.services import scan
 from dockgate.shared.errors import DeniedError, UsageError
@@ -75,8 +75,8 @@ class ImageAccess:
             named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS
         )
 
-    def _origin(self, named: Remote) -> RegistryOrigin:
-        return registry_origin(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS)
+    def _origin(self, named: RegistryReference) -> RegistrySource:
+        return registry_source(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS)
 
     def _named(self, repository: str, digest: str) -> str:
         place = repository if is_qualified(repository) else f"{self._own}/{repository}"

@@ -18,8 +18,8 @@ from dockgate.gate.external import inspector
 from dockgate.gate.external._read import Report, moment
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.images.ecr import region_of
-from dockgate.scanner.images.reference import Remote, parse
-from dockgate.scanner.images.registry import registry_origin
+from dockgate.scanner.images.reference import RegistryReference, parse
+from dockgate.scanner.images.registry import registry_source
 from dockgate.services import external_findings
 from dockgate.shared.aws import Client, aws_errors, boto3_client
 from dockgate.shared.errors import ImageError, UsageError
@@ -135,14 +135,14 @@ def look_up(
     Raises UsageError for another reference, NotFoundError, DeniedError and UnavailableError."""
     source = source or InspectorFindings()
     named = parse(reference)
-    if not isinstance(named, Remote) or not source.knows(f"{named.registry}/{named.repository}"):
+    if not isinstance(named, RegistryReference) or not source.knows(f"{named.registry}/{named.repository}"):
         raise UsageError(
             f"{reference} is no image in Amazon ECR, which Inspector scans.",
             "Name one: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1.",
         )
     digest = named.digest
     if not digest:
-        with closing(registry_origin(named, ca_bundle=ca_bundle)) as origin:
+        with closing(registry_source(named, ca_bundle=ca_bundle)) as origin:
             digest, _ = origin.root()
     repository = f"{named.registry}/{named.repository}"
     found = source.ask(repository, digest)

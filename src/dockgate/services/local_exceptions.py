@@ -39,13 +39,13 @@ def narrow(accepted: Waivers, reference: str, digest: str, inventories: Iterable
 
 def _repository(reference: str) -> str:
     """The repository in its registry, as waivers name it; the reference itself for what lies elsewhere."""
-    from dockgate.scanner.images.reference import Remote, parse
+    from dockgate.scanner.images.reference import RegistryReference, parse
 
     try:
         named = parse(reference)
     except UsageError:
         return reference
-    return named.repository if isinstance(named, Remote) else reference
+    return named.repository if isinstance(named, RegistryReference) else reference
 
 
 def _text(file: Path) -> str:

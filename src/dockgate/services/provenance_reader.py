@@ -10,7 +10,7 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import provenance_keys
 from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
 from dockgate.scanner.images import attached_documents
-from dockgate.scanner.images.reference import Local, Remote, parse
+from dockgate.scanner.images.reference import FileReference, RegistryReference, parse
 from dockgate.services.scan import DOCUMENT
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
 
@@ -64,10 +64,10 @@ def _beside(reference: str, digest: str, ca_bundle: Path | None, insecure: bool)
     if reference.startswith(DOCUMENT) or not digest.startswith("sha256:"):
         raise UnavailableError(f"Nothing lies beside {reference}: name the image in a registry or an OCI layout.")
     named = parse(reference)
-    if isinstance(named, Remote):
+    if isinstance(named, RegistryReference):
         place = f"{named.registry}/{named.repository}@{digest}"
         return attached_documents.read(place, ca_bundle=ca_bundle, insecure=insecure)
-    if isinstance(named, Local):
+    if isinstance(named, FileReference):
         return attached_documents.read_layout(named.path, digest)
     raise UnavailableError(f"Nothing lies beside {reference}: name the image in a registry or an OCI layout.")
 

@@ -12,8 +12,8 @@ from tests.parts import Host
 from dockgate.delivery.ports import BaseImage, BuildRequest
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import Remote
-from dockgate.scanner.images.registry import registry_origin
+from dockgate.scanner.images.reference import RegistryReference
+from dockgate.scanner.images.registry import registry_source
 from dockgate.services.build_images import require_no_hidden_source
 from dockgate.shared.errors import BuildError, ImageError
 
@@ -31,19 +31,19 @@ def issuers(host: Host) -> Issuers:
 
 
 def layers(host: Host, repository: str, digest: str) -> list[str]:
-    named = Remote(host.registry.address, repository, digest=digest)
-    with closing(registry_origin(named, issuers=issuers(host))) as origin:
+    named = RegistryReference(host.registry.address, repository, digest=digest)
+    with closing(registry_source(named, issuers=issuers(host))) as origin:
         return [layer["digest"] for layer in json.loads(origin.root()[1])["layers"]]
 
 
 def retag(host: Host, repository: str, tag: str, fresh: str, change: str = "") -> None:
     """Puts an image of the repository under another tag; with a `change`, another image of the same layers."""
-    named = Remote(host.registry.address, repository, tag)
-    with closing(registry_origin(named, issuers=issuers(host))) as origin:
+    named = RegistryReference(host.registry.address, repository, tag)
+    with closing(registry_source(named, issuers=issuers(host))) as origin:
         manifest = json.loads(origin.root()[1])
     if change:
         manifest["annotations"] = {"change": change}
-    with Pusher(Remote(host.registry.address, repository, fresh), issuers=issuers(host)) as pusher:
+    with Pusher(RegistryReference(host.registry.address, repository, fresh), issuers=issuers(host)) as pusher:
         pusher.manifest(json.dumps(manifest).encode(), by_digest=False)
 
 
@@ -142,9 +142,9 @@ def test_a_base_whose_onbuild_takes_from_another_image_is_refused(trigger: str) 
     """podman runs it with images of its storage, and no Dockerfile names them."""
     config = {"config": {"OnBuild": ["RUN true", trigger]}}
     with pytest.raises(ImageError, match="ONBUILD"):
-        require_no_hidden_source(Remote("quay.io", "team/base", "1"), json.dumps(config).encode())
+        require_no_hidden_source(RegistryReference("quay.io", "team/base", "1"), json.dumps(config).encode())
 
 
 @pytest.mark.parametrize("config", [{}, {"config": None}, {"config": {"OnBuild": ["RUN make", "COPY . /src"]}}])
 def test_other_bases_are_accepted(config: object) -> None:
-    require_no_hidden_source(Remote("quay.io", "team/base", "1"), json.dumps(config).encode())
+    require_no_hidden_source(RegistryReference("quay.io", "team/base", "1"), json.dumps(config).encode())

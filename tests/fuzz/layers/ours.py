@@ -15,7 +15,7 @@ from dockgate.scanner.inventory import combine
 from dockgate.scanner.layer_index import LayerFacts, View, unpack
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
-from dockgate.scanner.ports import Entry, Image, Layer, Origins
+from dockgate.scanner.ports import Entry, Image, ImageMetadata, Layer
 from dockgate.shared.errors import ImageError, UnreadableError
 
 ECOSYSTEMS = load()
@@ -41,7 +41,7 @@ class _Picture:
     digest: str = "sha256:" + "0" * 64
     platform: str = "linux/amd64"
     diff_ids: Sequence[str] | None = None
-    origins: Origins = Origins()  # noqa: RUF009 - frozen
+    metadata: ImageMetadata = ImageMetadata()  # noqa: RUF009 - frozen
 
 
 @dataclass(slots=True)
@@ -195,7 +195,7 @@ class _Origin:
             raise ImageError(f"There is no blob {digest}.")
         return io.BytesIO(self.blobs[digest])  # type: ignore[return-value]
 
-    def base(self, name: str, digest: str) -> bytes:
+    def base_manifest(self, name: str, digest: str) -> bytes:
         raise ImageError("There is no base.")
 
     def close(self) -> None:

@@ -16,10 +16,10 @@ from tests.fuzz.target import Part, Target
 from tests.scanner.images import make, pieces
 
 from dockgate.scanner.images import oci_image, reference
-from dockgate.scanner.images.archive import file_origin, piped_origin
-from dockgate.scanner.images.blobs import Origin
-from dockgate.scanner.images.inflate import Bounds, Inflated
-from dockgate.scanner.images.stream_reader import Tape
+from dockgate.scanner.images.archive import file_source, stdin_source
+from dockgate.scanner.images.blobs import ImageSource
+from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
+from dockgate.scanner.images.stream_reader import StreamReader
 from dockgate.scanner.images.tar import members
 from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.shared.errors import ImageError, NotFoundError, UnreadableError
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # Those of real layers are minutes away; here a bomb goes off in a moment.
-_BOUNDS = Bounds(inflated=32 * 2**20, ratio=1500, ratio_from=4 * 2**20, headers=100)
-_NARROW = Bounds(inflated=2**20, ratio_from=2**20)
+_BOUNDS = LayerLimits(inflated=32 * 2**20, ratio=1500, ratio_from=4 * 2**20, headers=100)
+_NARROW = LayerLimits(inflated=2**20, ratio_from=2**20)
 _SPLIT = b"\n\0\n"
 
 
@@ -53,7 +53,7 @@ def _stream(data: bytes) -> None:
     """A compressed stream alone."""
     buffer = memoryview(bytearray(2**16))
     try:
-        inflated = Inflated(_Counted(data), "a blob", _NARROW)
+        inflated = InflatedStream(_Counted(data), "a blob", _NARROW)
         while inflated.readinto(buffer):
             pass
     except ImageError:
@@ -64,7 +64,7 @@ def _skipping(data: bytes) -> None:
     """The headers alone, as of a file in which what lies between them is never read."""
     file = io.BytesIO(data)
     try:
-        for member in members(Tape(file, "a file", seekable=file, size=len(data)), 100):
+        for member in members(StreamReader(file, "a file", seekable=file, size=len(data)), 100):
             assert member.offset <= len(data)
     except ImageError:
         return
@@ -73,11 +73,11 @@ def _skipping(data: bytes) -> None:
 class _Counted:
     def __init__(self, data: bytes) -> None:
         self._file = io.BytesIO(data)
-        self.count = 0
+        self.count_base_layers = 0
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         read = self._file.readinto(buffer)
-        self.count += read
+        self.count_base_layers += read
         return read
 
 
@@ -140,13 +140,13 @@ def _documents(data: bytes) -> None:
             for found in oci_image.read_images(_Held(held), digest.decode(), content, wanted):
                 assert found.platform
                 assert len(found.layers) <= 1024
-                assert found.origins.base_layers <= len(found.layers)
+                assert found.metadata.base_layers <= len(found.layers)
         except (ImageError, NotFoundError):
             continue
 
 
 class _Held:
-    """Documents by digest (`blobs.Origin`)."""
+    """Documents by digest (`blobs.ImageSource`)."""
 
     name = "a reference"
 
@@ -164,7 +164,7 @@ class _Held:
     def blob(self, digest: str) -> io.RawIOBase:
         return pieces.Blob(self.manifest(digest), 2**20)
 
-    def base(self, name: str, digest: str) -> bytes:
+    def base_manifest(self, name: str, digest: str) -> bytes:
         return self.manifest(digest)
 
     def close(self) -> None:
@@ -234,14 +234,14 @@ def _file(tag: str, digest: str, data: bytes) -> None:
     with open(os.memfd_create("archive"), "w+b", buffering=0) as file:
         file.write(data)
         path = Path(f"/proc/self/fd/{file.fileno()}")
-        _archive(lambda: file_origin(reference.Local(path, tag, digest)))
+        _archive(lambda: file_source(reference.FileReference(path, tag, digest)))
 
 
 def _piped(data: bytes) -> None:
-    _archive(lambda: piped_origin(io.BytesIO(data)))
+    _archive(lambda: stdin_source(io.BytesIO(data)))
 
 
-def _archive(opened: Callable[[], Origin]) -> None:
+def _archive(opened: Callable[[], ImageSource]) -> None:
     try:
         origin = opened()
     except ImageError:
@@ -292,12 +292,12 @@ TARGETS = (
             Part("stream", _stream, _packed, _LAYER_FORM),
             Part("skipping", _skipping, _layers, tarred(lines)),
         ),
-        tuple(f"dockgate.scanner.images.{name}" for name in ("layers", "tar", "tape", "inflate")),
+        tuple(f"dockgate.scanner.images.{name}" for name in ("tar_layer", "tar", "stream_reader", "inflate")),
     ),
     Target(
         "documents",
         (Part("documents", _documents, _sets, _several),),
-        tuple(f"dockgate.scanner.images.{name}" for name in ("image", "manifest", "origins")),
+        tuple(f"dockgate.scanner.images.{name}" for name in ("oci_image", "manifest", "metadata")),
     ),
     Target(
         "archive",

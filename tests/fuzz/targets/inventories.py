@@ -15,14 +15,14 @@ from tests.fuzz.targets._ecosystem import DATA
 from tests.scanner.images import make, pieces
 
 from dockgate.scanner import ecosystems, sboms
-from dockgate.scanner.images.inflate import Bounds
+from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.scanner.images.oci_image import OciImage
 from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.inventory import combine
 from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
-from dockgate.scanner.ports import Origins
+from dockgate.scanner.ports import ImageMetadata
 from dockgate.services.reports import InventoryReport, ScanReport, scan_formats, write
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.model import Matches
@@ -31,7 +31,7 @@ _KINDS = ecosystems.load()
 _FORMATS = scan_formats()
 _READ_AGAIN = ("cyclonedx", "spdx")
 _SPLIT = b"\n-- layer --\n"
-_BOUNDS = Bounds(inflated=8 * 2**20, ratio_from=2**20, headers=300)
+_BOUNDS = LayerLimits(inflated=8 * 2**20, ratio_from=2**20, headers=300)
 _STANZA = "Package: {0}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {1}\nDescription: a\n\n"
 
 
@@ -46,7 +46,7 @@ def _image(data: bytes) -> Inventory:
             kept = told
         assert kept == told
         facts.append(kept)
-    image = OciImage("sha256:" + "0" * 64, "linux/amd64", (), None, Origins())
+    image = OciImage("sha256:" + "0" * 64, "linux/amd64", (), None, ImageMetadata())
     inventory = combine(image, facts, _KINDS)
     assert len(set(inventory.packages)) == len(inventory.packages)
     assert all(entry.reason for entry in inventory.unread)
@@ -179,8 +179,8 @@ TARGETS = (
         tuple(
             f"dockgate.scanner.{name}"
             for name in (
-                *("inventory", "layer_index", "integrity.evidence", "integrity.package_databases"),
-                "integrity.languages",
+                *("inventory", "layer_index", "integrity.checks", "integrity.package_databases"),
+                "integrity.language_packages",
             )
         ),
     ),

@@ -11,7 +11,7 @@ from tests.fuzz.mutate import json_text, lines
 from tests.fuzz.target import MEMORY, Part, Target, advised
 
 from dockgate.scanner.images import reference
-from dockgate.scanner.images.credentials import find_credentials, read_answer
+from dockgate.scanner.images.credentials import find_credentials, parse_helper_output
 from dockgate.shared.errors import UsageError
 
 _DIGEST = "sha256:" + "0" * 64
@@ -31,7 +31,7 @@ def _reference(data: bytes) -> None:
             advised(error)
             return
     assert not str(found).startswith("-")
-    if isinstance(found, reference.Remote):
+    if isinstance(found, reference.RegistryReference):
         assert reference.parse_remote(str(found)) == found
         reference.is_loopback(found.registry)
 
@@ -70,7 +70,7 @@ def _credentials(data: bytes) -> None:
 def _answer(data: bytes) -> None:
     """What a helper says."""
     with suppress(ValueError):
-        found = read_answer(data.decode("utf-8", "replace"))
+        found = parse_helper_output(data.decode("utf-8", "replace"))
         assert repr(found) == f"Credentials(username={found.username!r})"
 
 

@@ -11,7 +11,7 @@ from dockgate.scanner.inventory import combine
 from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
-from dockgate.scanner.ports import Origins
+from dockgate.scanner.ports import ImageMetadata
 from dockgate.services.scan import read
 from dockgate.shared.errors import ImageError
 
@@ -73,11 +73,11 @@ def test_of_several_images_those_that_are_new_are_read(tmp_path: Path) -> None:
 def test_what_its_layers_do_not_tell_is_each_images_own(tmp_path: Path) -> None:
     cache = InventoryCache(tmp_path)
     remembered(cache, an_image())
-    origins = Origins(1, "debian:13", "2026-11-26T12:00:00Z", "app")
-    other = replace(an_image(), digest="sha256:other", platform="linux/arm64", origins=origins)
+    metadata = ImageMetadata(1, "debian:13", "2026-11-26T12:00:00Z", "app")
+    other = replace(an_image(), digest="sha256:other", platform="linux/arm64", metadata=metadata)
     assert cache.find(other) == combine(other, facts(other), ECOSYSTEMS)
-    assert cache.find(replace(other, origins=Origins())) == combine(
-        replace(other, origins=Origins()), facts(other), ECOSYSTEMS
+    assert cache.find(replace(other, metadata=ImageMetadata())) == combine(
+        replace(other, metadata=ImageMetadata()), facts(other), ECOSYSTEMS
     )
 
 

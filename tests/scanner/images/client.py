@@ -9,12 +9,12 @@ from tests.registryd import PASSWORD, USER
 from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, as_json
 
-from dockgate.scanner.images import Opened
+from dockgate.scanner.images import OpenedImages
 from dockgate.scanner.images.auth import Authorizer
 from dockgate.scanner.images.credentials import Credentials
 from dockgate.scanner.images.oci_image import read_images
 from dockgate.scanner.images.reference import parse_remote
-from dockgate.scanner.images.registry import RegistryOrigin
+from dockgate.scanner.images.registry import RegistrySource
 from dockgate.scanner.images.transport import Transport
 
 IMAGE = make.image([{"one": b"1"}, {"two": b"2" * 3000}])
@@ -30,21 +30,21 @@ def opening(
     *,
     timeout: float = 30.0,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Opened]:
+) -> Iterator[OpenedImages]:
     """As `open_images` does it, with credentials given and without pauses."""
     named = parse_remote(reference)
     sleep = (pauses if pauses is not None else []).append
     transport = Transport(named.registry, None, False, sleep, timeout=timeout, clock=clock)
     authorizer = Authorizer(transport, named.registry, named.repository, lambda: credentials)
-    origin = RegistryOrigin(named, transport, authorizer)
+    origin = RegistrySource(named, transport, authorizer)
     try:
         digest, data = origin.root()
-        yield Opened(digest, read_images(origin, digest, data, None), origin.close)
+        yield OpenedImages(digest, read_images(origin, digest, data, None), origin.close)
     finally:
         origin.close()
 
 
-def files(opened: Opened) -> list[str]:
+def files(opened: OpenedImages) -> list[str]:
     return [entry.path for layer in opened.images[0].layers for entry in layer.entries()]
 
 

@@ -4,7 +4,7 @@ import io
 
 from tests.scanner.images.make import sha256
 
-from dockgate.scanner.images.inflate import Bounds
+from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.ports import Entry
 
@@ -30,7 +30,7 @@ def read(data: bytes) -> list[Entry]:
     return list(layer(data).entries())
 
 
-def bounded(data: bytes, bounds: Bounds) -> list[Entry]:
+def bounded(data: bytes, bounds: LayerLimits) -> list[Entry]:
     return list(TarLayer(sha256(data), lambda: Blob(data), bounds=bounds).entries())
 
 

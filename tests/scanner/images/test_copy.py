@@ -8,8 +8,8 @@ from tests.scanner.images.make import Image, image, index
 from tests.scanner.images.webserver import Answer, Request, serve
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.image_copy import copy
-from dockgate.scanner.images.reference import Remote
+from dockgate.scanner.images.image_copy import copy_image
+from dockgate.scanner.images.reference import RegistryReference
 from dockgate.shared.errors import ImageError
 
 ONE, OTHER = image([{"one": b"1"}, {"two": b"2"}]), image([{"one": b"other"}], platform="linux/arm64")
@@ -26,7 +26,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def test_an_image_keeps_its_digest(running: Running, given: Image) -> None:
     digest = running.push("team/app", "1", given)
     for _ in range(2):
-        copy(Remote(running.address, "team/app", digest=digest), Remote(running.address, "for/ecs", digest=digest))
+        copy_image(
+            RegistryReference(running.address, "team/app", digest=digest),
+            RegistryReference(running.address, "for/ecs", digest=digest),
+        )
     with open_images(f"{running.address}/for/ecs@{digest}", ["linux/amd64"]) as opened:
         assert opened.digest == digest
         assert [entry.path for layer in opened.images[0].layers for entry in layer.entries()] == ["one", "two"]
@@ -40,6 +43,6 @@ def test_a_blob_that_is_another_is_not_copied(running: Running) -> None:
         return Answer(200, data if name == ONE.digest else data[:-1] + b"!")
 
     with serve(lying) as server:
-        source = Remote(server.address, "team/app", digest=ONE.digest)
+        source = RegistryReference(server.address, "team/app", digest=ONE.digest)
         with pytest.raises(ImageError):
-            copy(source, Remote(running.address, "a/lie", digest=ONE.digest))
+            copy_image(source, RegistryReference(running.address, "a/lie", digest=ONE.digest))

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from moto import mock_aws
 
 from dockgate.scanner.images.credentials import Credentials, find_credentials
-from dockgate.scanner.images.ecr import Tokens, region_of
+from dockgate.scanner.images.ecr import EcrTokens, region_of
 from dockgate.shared.errors import DeniedError, UnavailableError
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
@@ -45,8 +45,8 @@ def ecr() -> Ecr:
 
 
 @pytest.fixture
-def tokens(ecr: Ecr) -> Tokens:
-    return Tokens(ecr.client, lambda: ecr.now)
+def tokens(ecr: Ecr) -> EcrTokens:
+    return EcrTokens(ecr.client, lambda: ecr.now)
 
 
 @pytest.mark.parametrize(
@@ -66,21 +66,21 @@ def test_ecr_is_known_by_its_host_name(host: str, region: str) -> None:
     assert region_of(host) == region
 
 
-def test_a_token_is_kept_and_asked_for_anew_before_it_ends(ecr: Ecr, tokens: Tokens) -> None:
+def test_a_token_is_kept_and_asked_for_anew_before_it_ends(ecr: Ecr, tokens: EcrTokens) -> None:
     assert [tokens.get(HOST), tokens.get(HOST)] == [("AWS", "secret-1")] * 2
     ecr.now += timedelta(hours=11, minutes=45)
     assert tokens.get(HOST) == ("AWS", "secret-2")
     assert ecr.asked == ["eu-west-1"] * 2
 
 
-def test_each_registry_has_its_own(ecr: Ecr, tokens: Tokens) -> None:
+def test_each_registry_has_its_own(ecr: Ecr, tokens: EcrTokens) -> None:
     other = HOST.replace("eu-west-1", "us-east-1")
     assert tokens.get(HOST) != tokens.get(other)
     assert ecr.asked == ["eu-west-1", "us-east-1"]
 
 
 def test_what_a_login_left_wins_and_other_registries_are_not_asked_about(
-    ecr: Ecr, tokens: Tokens, tmp_path: Path
+    ecr: Ecr, tokens: EcrTokens, tmp_path: Path
 ) -> None:
     environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
     assert find_credentials("registry.test", "app", environ, tokens) is None
@@ -92,7 +92,7 @@ def test_what_a_login_left_wins_and_other_registries_are_not_asked_about(
     assert find_credentials(HOST, "app", environ, tokens) == Credentials("me", "mine")
 
 
-def test_a_refusal_tells_what_is_missing_and_is_not_kept(ecr: Ecr, tokens: Tokens) -> None:
+def test_a_refusal_tells_what_is_missing_and_is_not_kept(ecr: Ecr, tokens: EcrTokens) -> None:
     denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": ""}}, "GetAuthorizationToken")
     for error in (denied, NoCredentialsError()):
         ecr.error = error
@@ -103,7 +103,7 @@ def test_a_refusal_tells_what_is_missing_and_is_not_kept(ecr: Ecr, tokens: Token
     assert tokens.get(HOST)[0] == "AWS"
 
 
-def test_an_answer_without_a_token_says_so_without_showing_it(ecr: Ecr, tokens: Tokens) -> None:
+def test_an_answer_without_a_token_says_so_without_showing_it(ecr: Ecr, tokens: EcrTokens) -> None:
     ecr.text = "secret{}"
     with pytest.raises(UnavailableError, match="has no token") as caught:
         tokens.get(HOST)
@@ -113,5 +113,5 @@ def test_an_answer_without_a_token_says_so_without_showing_it(ecr: Ecr, tokens: 
 def test_the_real_client_is_understood() -> None:
     with mock_aws():
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        tokens = Tokens(lambda region: boto3.client("ecr", region_name=region, **keys), lambda: START)
+        tokens = EcrTokens(lambda region: boto3.client("ecr", region_name=region, **keys), lambda: START)
         assert tokens.get(HOST) == ("AWS", "123456789012-auth-token")

@@ -57,14 +57,14 @@ def test_platforms_are_chosen_by_name(tmp_path: Path, wanted: list[str], found: 
 
 @pytest.mark.parametrize("wanted", [["linux/s390x"], ["linux/amd64", "windows/amd64"], ["linux/arm/v6"]])
 def test_a_platform_that_is_missing_is_told_with_those_there_are(tmp_path: Path, wanted: list[str]) -> None:
-    with pytest.raises(NotFoundError, match="it has linux/amd64, linux/arm/v7, linux/arm64/v8") as caught:
+    with pytest.raises(NotFoundError, match="It has: linux/amd64, linux/arm/v7, linux/arm64/v8") as caught:
         chosen(tmp_path, make.index([AMD, ARM, ARM7]), wanted)
     assert wanted[-1] in str(caught.value)
 
 
 def test_an_index_without_this_machines_platform_is_no_guess(tmp_path: Path) -> None:
     other = make.image([], platform="linux/s390x")
-    with pytest.raises(NotFoundError, match="it has linux/s390x"):
+    with pytest.raises(NotFoundError, match="It has: linux/s390x"):
         chosen(tmp_path, make.index([other]))
 
 

@@ -11,7 +11,7 @@ from tests.scanner.images import make
 from tests.scanner.images.make import sha256
 from tests.scanner.images.pieces import END, Blob, bounded, extended, header, layer, paths
 
-from dockgate.scanner.images.inflate import Bounds
+from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, IN_MEMORY, TarLayer
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
 
@@ -75,20 +75,20 @@ def test_skippable_frames_of_zstd_are_skipped() -> None:
 )
 def test_what_cannot_be_decompressed_is_unread(blob: bytes) -> None:
     with pytest.raises(ImageError, match="cannot be decompressed"):
-        bounded(blob, Bounds())
+        bounded(blob, LayerLimits())
 
 
 def test_a_decompression_bomb_is_refused() -> None:
     bomb = gzip.compress(make.tar({"zeros": bytes(2**22)}))
     assert paths(bomb) == ["zeros"]
     with pytest.raises(ImageError, match="decompression bomb"):
-        bounded(bomb, Bounds(ratio_from=2**20))
+        bounded(bomb, LayerLimits(ratio_from=2**20))
     with pytest.raises(ImageError, match="holds more than 1048576 bytes"):
-        bounded(bomb, Bounds(inflated=2**20))
+        bounded(bomb, LayerLimits(inflated=2**20))
 
 
 def test_headers_without_end_are_refused() -> None:
-    bounds = Bounds(headers=10)
+    bounds = LayerLimits(headers=10)
     assert len(bounded(header(b"f") * 10 + END, bounds)) == 10
     for data in (header(b"f") * 11, (extended(path="f") + header(b"f")) * 6):
         with pytest.raises(ImageError, match="more than 10 headers"):

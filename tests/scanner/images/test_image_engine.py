@@ -9,8 +9,8 @@ import pytest
 from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, serve
 
-from dockgate.scanner.images.engine import stored_origin
-from dockgate.scanner.images.reference import Stored
+from dockgate.scanner.images.engine import engine_source
+from dockgate.scanner.images.reference import EngineReference
 from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
 
 IMAGE = make.image([{"one": b"1"}])
@@ -33,8 +33,8 @@ def program(folder: Path, text: str) -> dict[str, str]:
     return {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
 
 
-def digest(stored: Stored, environment: dict[str, str], system: Path) -> str:
-    origin = stored_origin(stored, environment, system)
+def digest(stored: EngineReference, environment: dict[str, str], system: Path) -> str:
+    origin = engine_source(stored, environment, system)
     try:
         return origin.root()[0]
     finally:
@@ -63,7 +63,7 @@ def test_an_engine_is_found_and_asked_for_the_image(
     if of == "variable":
         environment["DOCKER_HOST" if engine == "docker" else "CONTAINER_HOST"] = f"unix://{listening}"
     with serve(answering(saved(tmp_path)), listening) as server:
-        assert digest(Stored(engine, "team/app:1"), environment, tmp_path / "system") == IMAGE.digest
+        assert digest(EngineReference(engine, "team/app:1"), environment, tmp_path / "system") == IMAGE.digest
     assert server.requests[-1].path.replace("%3A", ":") == path.replace("%3A", ":")
 
 
@@ -75,7 +75,7 @@ def test_podman_is_run_where_no_service_listens(tmp_path: Path) -> None:
     environment = program(
         tmp_path, f'[ "$1" = image ] || exit 1; echo "$@" > {tmp_path}/arguments; cat {tmp_path}/saved.tar'
     )
-    assert digest(Stored("podman", "app"), environment, tmp_path) == IMAGE.digest
+    assert digest(EngineReference("podman", "app"), environment, tmp_path) == IMAGE.digest
     assert (tmp_path / "arguments").read_text() == "image save --quiet --uncompressed --format oci-archive app\n"
 
 
@@ -89,14 +89,14 @@ def test_all_images_of_a_manifest_list_are_read(tmp_path: Path) -> None:
 *) echo "$@" >&2; exit 125 ;;
 esac""",
     )
-    assert digest(Stored("podman", "list"), environment, tmp_path) == IMAGE.digest
+    assert digest(EngineReference("podman", "list"), environment, tmp_path) == IMAGE.digest
     assert (tmp_path / "arguments").read_text() == "--quiet --all list\n"
 
 
 def test_what_podman_says_when_it_cannot_push_is_told(tmp_path: Path) -> None:
     environment = program(tmp_path, '[ "$2" = exists ] || { echo no room >&2; exit 125; }')
     with pytest.raises(UnavailableError, match=r"podman cannot save list \(it says: no room\)"):
-        stored_origin(Stored("podman", "list"), environment, tmp_path)
+        engine_source(EngineReference("podman", "list"), environment, tmp_path)
 
 
 def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_believed(tmp_path: Path) -> None:
@@ -110,14 +110,14 @@ def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_believed(tmp_pa
         serve(answer, tmp_path / "podman.sock"),
         pytest.raises(UnavailableError, match="podman:team/list is a manifest list") as caught,
     ):
-        stored_origin(Stored("podman", "team/list"), environment, tmp_path)
+        engine_source(EngineReference("podman", "team/list"), environment, tmp_path)
     assert "podman manifest push --all team/list oci-archive:FILE" in caught.value.advice
 
 
 def test_no_engine_at_all_is_told_with_what_else_can_be_done(tmp_path: Path) -> None:
     for engine, start in (("podman", "podman system service"), ("docker", "Start docker")):
         with pytest.raises(UnavailableError, match=f"No {engine} runs here") as caught:
-            stored_origin(Stored(engine, "app"), {"PATH": ""}, tmp_path)
+            engine_source(EngineReference(engine, "app"), {"PATH": ""}, tmp_path)
         assert start in caught.value.advice
         assert "save the image to a file" in caught.value.advice
 
@@ -125,13 +125,13 @@ def test_no_engine_at_all_is_told_with_what_else_can_be_done(tmp_path: Path) -> 
 @pytest.mark.parametrize("host", ["tcp://10.0.0.1:2375", "ssh://ada:secret@example.org/run/podman.sock", "unix://x"])
 def test_an_engine_elsewhere_is_not_asked_and_its_address_not_told(host: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="DOCKER_HOST names an engine elsewhere") as caught:
-        stored_origin(Stored("docker", "app"), {"DOCKER_HOST": host}, tmp_path)
+        engine_source(EngineReference("docker", "app"), {"DOCKER_HOST": host}, tmp_path)
     assert host not in caught.value.whole
 
 
 def test_an_engine_that_is_named_and_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"nobody\.sock cannot be reached"):
-        stored_origin(Stored("podman", "app"), {"CONTAINER_HOST": f"unix://{tmp_path}/nobody.sock"}, tmp_path)
+        engine_source(EngineReference("podman", "app"), {"CONTAINER_HOST": f"unix://{tmp_path}/nobody.sock"}, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_what_an_engine_refuses_is_told(
 ) -> None:
     refusal = Answer(status, json.dumps({"message": said}).encode())
     with serve(lambda request: refusal, tmp_path / "docker.sock"), pytest.raises(kind, match=message):
-        stored_origin(Stored("docker", "app"), {}, tmp_path)
+        engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'{"message": 1}' + b" " * 2**17])
@@ -156,7 +156,7 @@ def test_a_refusal_in_no_known_form_is_told_without_its_words(body: bytes, tmp_p
         serve(lambda request: Answer(500, body), tmp_path / "docker.sock"),
         pytest.raises(UnavailableError, match=r"answers 500\.$"),
     ):
-        stored_origin(Stored("docker", "app"), {}, tmp_path)
+        engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
 def test_an_answer_that_breaks_off_is_no_broken_image(tmp_path: Path) -> None:
@@ -165,21 +165,23 @@ def test_an_answer_that_breaks_off_is_no_broken_image(tmp_path: Path) -> None:
         serve(lambda request: Answer(200, data, cut=600), tmp_path / "docker.sock"),
         pytest.raises(UnavailableError, match="cannot be reached"),
     ):
-        stored_origin(Stored("docker", "app"), {}, tmp_path)
+        engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
 def test_an_answer_that_is_no_archive_is_told(tmp_path: Path) -> None:
     with serve(answering(b""), tmp_path / "docker.sock"), pytest.raises(ImageError, match="docker:app holds no image"):
-        stored_origin(Stored("docker", "app"), {}, tmp_path)
+        engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
 def test_what_podman_says_when_it_fails_is_told(tmp_path: Path) -> None:
     environment = program(tmp_path, "echo one >&2; echo Error: no room >&2; exit 125")
     with pytest.raises(UnavailableError, match=r"podman cannot save app \(it says: Error: no room\)"):
-        stored_origin(Stored("podman", "app"), environment, tmp_path)
+        engine_source(EngineReference("podman", "app"), environment, tmp_path)
 
 
 def test_half_an_archive_is_not_taken_for_one(tmp_path: Path) -> None:
     saved(tmp_path)
     with pytest.raises(UnavailableError, match="podman cannot save"):
-        stored_origin(Stored("podman", "app"), program(tmp_path, f"cat {tmp_path}/saved.tar; exit 1"), tmp_path)
+        engine_source(
+            EngineReference("podman", "app"), program(tmp_path, f"cat {tmp_path}/saved.tar; exit 1"), tmp_path
+        )

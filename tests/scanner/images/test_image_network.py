@@ -9,12 +9,12 @@ from tests.scanner.images import make
 from tests.scanner.images.client import BASIC, LOGIN, files, opening, stored
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
-from dockgate.scanner.images.resumable_blob import MOST
-from dockgate.scanner.images.transport import STEP
+from dockgate.scanner.images.resumable_blob import MAX_DISCONNECTS
+from dockgate.scanner.images.transport import PROGRESS_STEP
 from dockgate.shared.errors import DeniedError, ImageError, UnavailableError
 
 # Its second layer has four times STEP bytes.
-BIG = make.image([{"one": b"1"}, {"two": bytes(range(256)) * (STEP // 64)}], compression="none")
+BIG = make.image([{"one": b"1"}, {"two": bytes(range(256)) * (PROGRESS_STEP // 64)}], compression="none")
 LAYER = BIG.layers[1]
 SIZE = len(BIG.blobs[LAYER])
 Serve = Callable[[Request], Answer]
@@ -70,11 +70,16 @@ def once(first: Serve, then: Serve) -> Serve:
 def test_a_connection_that_breaks_off_is_taken_up_where_it_did() -> None:
     pauses: list[float] = []
     with (
-        serve(breaking(ranged(stored(BIG)), STEP + 8000)) as server,
+        serve(breaking(ranged(stored(BIG)), PROGRESS_STEP + 8000)) as server,
         opening(f"{server.address}/team/app:1", pauses=pauses) as opened,
     ):
         assert files(opened) == ["one", "two"]
-    assert asked(server.requests) == [None, STEP + 8000, 2 * (STEP + 8000), 3 * (STEP + 8000)]
+    assert asked(server.requests) == [
+        None,
+        PROGRESS_STEP + 8000,
+        2 * (PROGRESS_STEP + 8000),
+        3 * (PROGRESS_STEP + 8000),
+    ]
     assert len(pauses) == 3
     assert max(pauses) < 0.5
 
@@ -117,20 +122,22 @@ def test_a_part_of_what_was_asked_for_is_no_end() -> None:
         given = ranged(stored(BIG))(request)
         begun = start(request)
         if begun is not None and given.status == 206:
-            body = given.body[:STEP]
+            body = given.body[:PROGRESS_STEP]
             given = Answer(206, body, {"Content-Range": f"bytes {begun}-{begun + len(body) - 1}/{SIZE}"})
         return given
 
     with (
-        serve(once(breaking(stored(BIG), STEP), less)) as server,
+        serve(once(breaking(stored(BIG), PROGRESS_STEP), less)) as server,
         opening(f"{server.address}/team/app:1") as opened,
     ):
         assert files(opened) == ["one", "two"]
-    assert asked(server.requests) == [None, STEP, 2 * STEP, 3 * STEP, 4 * STEP]
+    assert asked(server.requests) == [None, PROGRESS_STEP, 2 * PROGRESS_STEP, 3 * PROGRESS_STEP, 4 * PROGRESS_STEP]
 
 
 def test_what_does_not_fit_together_is_not_the_blob() -> None:
-    other = make.image([{"one": b"1"}, {"two": bytes(reversed(range(256))) * (STEP // 64)}], compression="none")
+    other = make.image(
+        [{"one": b"1"}, {"two": bytes(reversed(range(256))) * (PROGRESS_STEP // 64)}], compression="none"
+    )
 
     def elsewhere(request: Request) -> Answer:
         return ranged(stored(other))(Request("GET", request.path.replace(LAYER, other.layers[1]), request.headers))
@@ -278,17 +285,17 @@ def test_a_registry_that_gives_a_byte_at_a_time_is_given_up() -> None:
 
 
 def test_there_is_an_end_to_taking_up_again() -> None:
-    image = make.image([{"one": b"1"}, {"two": bytes(STEP) * (MOST + 2)}], compression="none")
+    image = make.image([{"one": b"1"}, {"two": bytes(PROGRESS_STEP) * (MAX_DISCONNECTS + 2)}], compression="none")
 
     def answer(request: Request) -> Answer:
         given = ranged(stored(image))(request)
-        given.cut = max(0, len(given.body) - STEP) if image.layers[1] in request.path else 0
+        given.cut = max(0, len(given.body) - PROGRESS_STEP) if image.layers[1] in request.path else 0
         return given
 
     with (
         serve(answer) as server,
         opening(f"{server.address}/team/app:1") as opened,
-        pytest.raises(UnavailableError, match=f"{image.layers[1]}.*{MOST + 1} connections"),
+        pytest.raises(UnavailableError, match=f"{image.layers[1]}.*{MAX_DISCONNECTS + 1} connections"),
     ):
         files(opened)
 

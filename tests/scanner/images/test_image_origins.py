@@ -13,8 +13,8 @@ from tests.scanner.images.client import opening
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.metadata import count, find
-from dockgate.scanner.ports import Origins
+from dockgate.scanner.images.metadata import count_base_layers, read_metadata
+from dockgate.scanner.ports import ImageMetadata
 from dockgate.shared.errors import ImageError, NotFoundError
 
 NAME, DIGEST = "org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"
@@ -99,7 +99,7 @@ PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
     ],
 )
 def test_a_history_tells_where_the_base_ends(history: list[object], layers: int, told: tuple[int, str]) -> None:
-    assert count(history, layers) == told
+    assert count_base_layers(history, layers) == told
 
 
 JSON = st.recursive(
@@ -116,15 +116,15 @@ def test_a_hostile_config_tells_nothing_and_breaks_nothing(config: dict[str, Any
     def fetch(name: str, digest: str) -> bytes:
         raise NotFoundError(name)
 
-    found = find(config, (), ["sha256:a"] * layers, "linux/amd64", fetch)
+    found = read_metadata(config, (), ["sha256:a"] * layers, "linux/amd64", fetch)
     assert 0 <= found.base_layers <= layers
     assert all(isinstance(text, str) and len(text) <= 512 for text in (found.base, found.created, found.user))
 
 
 @pytest.mark.parametrize("history", [{}, "x", [None, 1], [{"empty_layer": 0}], [{"created_by": []}], [{}] * 5000])
 def test_a_history_of_wrong_types_tells_nothing(history: object) -> None:
-    assert count(history, 1) == (0, "")
-    assert count(history, len(history)) == (0, "")  # type: ignore[arg-type]
+    assert count_base_layers(history, 1) == (0, "")
+    assert count_base_layers(history, len(history)) == (0, "")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_history_of_wrong_types_tells_nothing(history: object) -> None:
 def test_time_and_user_are_the_configs_where_they_are_what_they_should_be(
     config: dict[str, Any], created: str, user: str
 ) -> None:
-    found = find(config, (), [], "linux/amd64", lambda name, digest: b"")
+    found = read_metadata(config, (), [], "linux/amd64", lambda name, digest: b"")
     assert (found.created, found.user) == (created, user)
 
 
@@ -159,48 +159,48 @@ def annotated(annotations: Mapping[str, str], layers: list[make.Layer] | None = 
     return made
 
 
-def told(folder: Path, image: make.Image) -> Origins:
+def told(folder: Path, image: make.Image) -> ImageMetadata:
     make.write_layout(folder, {"": image})
     with open_images(f"oci:{folder}") as opened:
-        return opened.images[0].origins
+        return opened.images[0].metadata
 
 
 def test_the_bases_own_manifest_counts_its_layers(tmp_path: Path) -> None:
     image = annotated({NAME: "debian:13", DIGEST: BASE.digest}, history=[{}, *classic("make", "cp", base="other:1")])
-    assert told(tmp_path, image) == Origins(2, "debian:13")
-    assert told(tmp_path, annotated({DIGEST: BASE.digest})) == Origins(2, BASE.digest)
+    assert told(tmp_path, image) == ImageMetadata(2, "debian:13")
+    assert told(tmp_path, annotated({DIGEST: BASE.digest})) == ImageMetadata(2, BASE.digest)
 
 
 def test_a_base_that_has_other_layers_does_not_count(tmp_path: Path) -> None:
     image = annotated({NAME: "debian:13", DIGEST: BASE.digest}, [{"base": b"1"}, {"own": b"1"}, {"own": b"2"}])
-    assert told(tmp_path, image) == Origins(0, "debian:13")
+    assert told(tmp_path, image) == ImageMetadata(0, "debian:13")
 
 
 def test_an_index_as_base_stands_for_the_same_platform(tmp_path: Path) -> None:
     index = make.index([make.image([{"arm": b"1"}], platform="linux/arm64"), BASE])
     image = annotated({NAME: "debian:13", DIGEST: index.digest})
     image.blobs |= index.blobs
-    assert told(tmp_path, image) == Origins(2, "debian:13")
+    assert told(tmp_path, image) == ImageMetadata(2, "debian:13")
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64, "sha256:../../../etc/passwd", "x"])
 def test_without_the_bases_manifest_the_history_counts(digest: str, tmp_path: Path) -> None:
     history = [{}, *classic("make", "cp", base="other:1")]
     image = annotated({NAME: "debian:13", DIGEST: digest}, history=history)
-    assert told(tmp_path, image) == Origins(1, "debian:13")
+    assert told(tmp_path, image) == ImageMetadata(1, "debian:13")
 
 
 def test_an_image_annotated_as_made_from_nothing_has_no_base(tmp_path: Path) -> None:
     history = [{}, *classic(' CMD ["a"]', "cp", "cp")]
-    assert told(tmp_path, annotated({NAME: "", DIGEST: ""}, history=history)) == Origins()
+    assert told(tmp_path, annotated({NAME: "", DIGEST: ""}, history=history)) == ImageMetadata()
 
 
 def test_labels_name_a_base_where_nothing_else_does(tmp_path: Path) -> None:
     config = {"Labels": {NAME: "debian:13"}}
     history = [{}, *classic("make", "cp", base="middle:1")]
-    assert told(tmp_path, annotated({}, config=config)) == Origins(0, "debian:13")
-    assert told(tmp_path, annotated({}, config=config, history=history)) == Origins(1, "middle:1")
-    assert told(tmp_path, annotated({NAME: "top:1"}, config=config, history=history)) == Origins(1, "top:1")
+    assert told(tmp_path, annotated({}, config=config)) == ImageMetadata(0, "debian:13")
+    assert told(tmp_path, annotated({}, config=config, history=history)) == ImageMetadata(1, "middle:1")
+    assert told(tmp_path, annotated({NAME: "top:1"}, config=config, history=history)) == ImageMetadata(1, "top:1")
 
 
 def test_an_index_may_carry_the_annotations(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_an_index_may_carry_the_annotations(tmp_path: Path) -> None:
         data = json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [listed], **above}).encode()
         blobs = {**image.blobs, **BASE.blobs, make.sha256(data): data}
         found = told(tmp_path / place, make.Image(make.sha256(data), "", "", [], [], blobs))
-        assert found == Origins(0 if place == "entry" else 2, place)
+        assert found == ImageMetadata(0 if place == "entry" else 2, place)
 
 
 # --- registries --------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_a_base_in_the_same_registry_is_asked_for_once(base: Answer) -> None:
         answer.append(_registry(image, base))
         pauses: list[float] = []
         with opening(f"{server.address}/team/app:1", pauses=pauses) as opened:
-            assert opened.images[0].origins.base_layers == (0 if base in BROKEN else 2)
+            assert opened.images[0].metadata.base_layers == (0 if base in BROKEN else 2)
     asked = [request.path for request in server.requests if "/team/base/" in request.path]
     assert asked == [f"/v2/team/base/manifests/{BASE.digest}"]
     assert pauses == []
@@ -262,7 +262,7 @@ def test_a_base_elsewhere_is_not_asked_for(name: str) -> None:
         serve(_registry(image, Answer(500))) as server,
         opening(f"{server.address}/team/app:1") as opened,
     ):
-        assert opened.images[0].origins.base_layers == 0
+        assert opened.images[0].metadata.base_layers == 0
     assert len(server.requests) == 2  # manifest and config
 
 

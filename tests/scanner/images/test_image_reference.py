@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 from tests.scanner.images import make
 
-from dockgate.scanner.images.reference import Local, Piped, Remote, Root, Stored, is_loopback, parse
+from dockgate.scanner.images.reference import (
+    EngineReference,
+    FileReference,
+    FolderReference,
+    RegistryReference,
+    StdinReference,
+    is_loopback,
+    parse,
+)
 from dockgate.shared.errors import UsageError
 
 DIGEST = "sha256:" + "a" * 64
@@ -14,20 +22,20 @@ DIGEST = "sha256:" + "a" * 64
 @pytest.mark.parametrize(
     ("text", "meaning"),
     [
-        ("debian", Remote("docker.io", "library/debian", "latest")),
-        ("debian:13-slim", Remote("docker.io", "library/debian", "13-slim")),
-        ("team/app", Remote("docker.io", "team/app", "latest")),
-        ("docker.io/debian", Remote("docker.io", "library/debian", "latest")),
-        ("index.docker.io/team/app", Remote("docker.io", "team/app", "latest")),
-        (f"debian@{DIGEST}", Remote("docker.io", "library/debian", "", DIGEST)),
-        ("localhost/app", Remote("localhost", "app", "latest")),
-        ("127.0.0.1:5000/team/app:1", Remote("127.0.0.1:5000", "team/app", "1")),
-        ("[::1]:5000/app:1", Remote("[::1]:5000", "app", "1")),
-        ("ghcr.io/a/b/c__d.e-f", Remote("ghcr.io", "a/b/c__d.e-f", "latest")),
-        (f"host:443/name:tag@{DIGEST}", Remote("host:443", "name", "tag", DIGEST)),
+        ("debian", RegistryReference("docker.io", "library/debian", "latest")),
+        ("debian:13-slim", RegistryReference("docker.io", "library/debian", "13-slim")),
+        ("team/app", RegistryReference("docker.io", "team/app", "latest")),
+        ("docker.io/debian", RegistryReference("docker.io", "library/debian", "latest")),
+        ("index.docker.io/team/app", RegistryReference("docker.io", "team/app", "latest")),
+        (f"debian@{DIGEST}", RegistryReference("docker.io", "library/debian", "", DIGEST)),
+        ("localhost/app", RegistryReference("localhost", "app", "latest")),
+        ("127.0.0.1:5000/team/app:1", RegistryReference("127.0.0.1:5000", "team/app", "1")),
+        ("[::1]:5000/app:1", RegistryReference("[::1]:5000", "app", "1")),
+        ("ghcr.io/a/b/c__d.e-f", RegistryReference("ghcr.io", "a/b/c__d.e-f", "latest")),
+        (f"host:443/name:tag@{DIGEST}", RegistryReference("host:443", "name", "tag", DIGEST)),
     ],
 )
-def test_names_in_registries(text: str, meaning: Remote) -> None:
+def test_names_in_registries(text: str, meaning: RegistryReference) -> None:
     assert parse(text) == meaning
 
 
@@ -85,10 +93,10 @@ def test_paths_that_exist_win_over_names(tmp_path: Path, monkeypatch: pytest.Mon
     make.layout(tmp_path / "folder", [])
     (tmp_path / "file.tar").write_bytes(b"")
     (tmp_path / "debian").mkdir()
-    assert parse("folder") == Local(Path("folder"))
-    assert parse("./folder") == Local(Path("folder"))
-    assert parse("file.tar") == Local(Path("file.tar"))
-    assert parse("debian") == Remote("docker.io", "library/debian", "latest")
+    assert parse("folder") == FileReference(Path("folder"))
+    assert parse("./folder") == FileReference(Path("folder"))
+    assert parse("file.tar") == FileReference(Path("file.tar"))
+    assert parse("debian") == RegistryReference("docker.io", "library/debian", "latest")
 
 
 @pytest.mark.parametrize("text", ["no.tar", "no/such.tar.gz", "no.tgz", "bom.json", "out.d/app.tar"])
@@ -101,17 +109,17 @@ def test_a_file_that_is_not_there_is_not_looked_for_in_a_registry(
         parse(text)
     meant = caught.value.advice.rpartition(" ")[2].rstrip(".")
     assert str(parse(meant)) == meant
-    assert parse("quay.io/team/app.tar") == Remote("quay.io", "team/app.tar", "latest")
+    assert parse("quay.io/team/app.tar") == RegistryReference("quay.io", "team/app.tar", "latest")
 
 
 def test_a_local_image_is_picked_by_tag_name_or_digest(tmp_path: Path) -> None:
     folder, file = tmp_path / "a:b@c", tmp_path / "x.tar"
     make.layout(folder, [])
     file.write_bytes(b"")
-    assert parse(f"oci:{folder}") == Local(folder)
-    assert parse(f"oci:{folder}:latest") == Local(folder, "latest")
-    assert parse(f"oci:{folder}@{DIGEST}") == Local(folder, "", DIGEST)
-    assert parse(f"docker-archive:{file}:localhost:5000/app:1") == Local(file, "localhost:5000/app:1")
+    assert parse(f"oci:{folder}") == FileReference(folder)
+    assert parse(f"oci:{folder}:latest") == FileReference(folder, "latest")
+    assert parse(f"oci:{folder}@{DIGEST}") == FileReference(folder, "", DIGEST)
+    assert parse(f"docker-archive:{file}:localhost:5000/app:1") == FileReference(file, "localhost:5000/app:1")
 
 
 @pytest.mark.parametrize("text", ["oci:", "oci:/no/such", "oci-archive:/no/such.tar", "docker-archive:/:x"])
@@ -129,11 +137,11 @@ def test_a_folder_that_is_no_layout_is_told(tmp_path: Path) -> None:
 
 def test_what_is_no_image_file_is_named_by_what_stands_before_it(tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
-    assert parse("-") == Piped()
-    assert parse(f"dir:{tmp_path}/a b") == Root(tmp_path / "a b")
-    assert parse("podman:app") == parse("containers-storage:app") == Stored("podman", "app")
-    assert parse("docker:app:1") == parse("docker-daemon:app:1") == Stored("docker", "app:1")
-    assert parse("docker:5000/app") == Remote("docker:5000", "app", "latest")
+    assert parse("-") == StdinReference()
+    assert parse(f"dir:{tmp_path}/a b") == FolderReference(tmp_path / "a b")
+    assert parse("podman:app") == parse("containers-storage:app") == EngineReference("podman", "app")
+    assert parse("docker:app:1") == parse("docker-daemon:app:1") == EngineReference("docker", "app:1")
+    assert parse("docker:5000/app") == RegistryReference("docker:5000", "app", "latest")
     assert str(parse(f"docker:127.0.0.1:5000/app@{DIGEST}")) == f"docker:127.0.0.1:5000/app@{DIGEST}"
 
 

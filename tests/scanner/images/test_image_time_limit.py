@@ -9,7 +9,7 @@ import pytest
 
 from dockgate.scanner.images.auth import Authorizer
 from dockgate.scanner.images.reference import parse_remote
-from dockgate.scanner.images.registry import RegistryOrigin
+from dockgate.scanner.images.registry import RegistrySource
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
 from dockgate.shared.errors import TooSlowError
@@ -73,11 +73,11 @@ def test_a_registry_is_given_up_when_its_time_is_over(place: str) -> None:
         )
         reference = parse_remote(f"{registry}/shop@{DIGEST}")
         authorizer = Authorizer(transport, registry, "shop", lambda: None)
-        with closing(RegistryOrigin(reference, transport, authorizer)) as origin, pytest.raises(TooSlowError):
+        with closing(RegistrySource(reference, transport, authorizer)) as origin, pytest.raises(TooSlowError):
             _read(origin)
 
 
-def _read(origin: RegistryOrigin) -> None:
+def _read(origin: RegistrySource) -> None:
     with origin.blob(DIGEST) as blob:
         while blob.read(1000):
             pass

@@ -13,7 +13,7 @@ from tests.scanner.images.client import files, opening, stored
 from tests.scanner.images.webserver import serve
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.inflate import Bounds
+from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.scanner.images.spool import spool
 from dockgate.shared.errors import ImageError, UnavailableError, UsageError
 
@@ -83,7 +83,7 @@ def test_an_archive_compressed_twice_is_told(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_inflates_without_end_is_refused() -> None:
-    bounds = Bounds(inflated=2**24, ratio=10, ratio_from=2**20)
+    bounds = LayerLimits(inflated=2**24, ratio=10, ratio_from=2**20)
     with pytest.raises(ImageError, match="decompression bomb"):
         spool(io.BytesIO(make.compress(bytes(2**22))), "it", bounds)
     with pytest.raises(ImageError, match="holds more than 16777216 bytes"):

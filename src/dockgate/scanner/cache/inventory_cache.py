@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockgate.scanner.cache.file_cache import FileCache
-from dockgate.scanner.image_metadata import pictured
+from dockgate.scanner.image_metadata import add_image_metadata
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Image
 
@@ -42,7 +42,7 @@ class InventoryCache:
             return None
         names = [_name(image, verified=True), *([] if verified else [_name(image, verified=False)])]
         found = next((one for name in names if (one := self._kept.find(name))), None)
-        return pictured(found, image) if found and found.layers == layers else None
+        return add_image_metadata(found, image) if found and found.layers == layers else None
 
     def keep(self, image: Image, inventory: Inventory, facts: "Sequence[LayerFacts]") -> None:
         """Remembers the inventory that was made of these."""

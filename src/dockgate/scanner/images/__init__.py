@@ -12,12 +12,12 @@ from dockgate.scanner.ports import Image
 
 if TYPE_CHECKING:
     from dockgate.scanner.images.auth import Issuers
-    from dockgate.scanner.images.blobs import Origin
-    from dockgate.scanner.images.reference import Local, Piped, Remote, Stored
+    from dockgate.scanner.images.blobs import ImageSource
+    from dockgate.scanner.images.reference import EngineReference, FileReference, RegistryReference, StdinReference
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedImages:
     """What a reference names. `digest` is of the manifest or index itself, `images` are of the platforms asked for.
 
     Layers can be read until it is closed, several at once in different threads, and, where they are `local` (lie on
@@ -29,7 +29,7 @@ class Opened:
     close: Callable[[], None]
     local: bool = True
 
-    def __enter__(self) -> "Opened":
+    def __enter__(self) -> "OpenedImages":
         return self
 
     def __exit__(
@@ -47,7 +47,7 @@ def open_images(
     stdin: BinaryIO | None = None,
     issuers: "Issuers | None" = None,
     seconds: float | None = None,
-) -> Opened:
+) -> OpenedImages:
     """Opens what `reference` names:
 
     - a name in a registry,
@@ -68,53 +68,53 @@ def open_images(
     Raises UsageError for a reference that cannot be; NotFoundError for an image, tag or platform that does not exist;
     DeniedError, UnavailableError from registries and engines; ImageError for what is broken.
     """
-    from dockgate.scanner.images.reference import Remote, Root, parse
+    from dockgate.scanner.images.reference import FolderReference, RegistryReference, parse
 
     named = parse(reference)
-    if isinstance(named, Root):
+    if isinstance(named, FolderReference):
         from dockgate.scanner.images.folder import folder_image
 
         image, close = folder_image(named.path, platforms)
-        return Opened(image.digest, (image,), close)
+        return OpenedImages(image.digest, (image,), close)
     from dockgate.scanner.images.oci_image import read_images
 
-    origin = _origin(named, ca_bundle, insecure, stdin, issuers, seconds)
+    image_source = _image_source(named, ca_bundle, insecure, stdin, issuers, seconds)
     try:
-        digest, data = origin.root()
-        local = not isinstance(named, Remote)
-        return Opened(digest, read_images(origin, digest, data, platforms), origin.close, local)
+        digest, data = image_source.root()
+        local = not isinstance(named, RegistryReference)
+        return OpenedImages(digest, read_images(image_source, digest, data, platforms), image_source.close, local)
     except BaseException:
-        origin.close()
+        image_source.close()
         raise
 
 
-def _origin(
-    named: "Remote | Local | Piped | Stored",
+def _image_source(
+    named: "RegistryReference | FileReference | StdinReference | EngineReference",
     ca_bundle: Path | None,
     insecure: bool,
     stdin: BinaryIO | None,
     issuers: "Issuers | None",
     seconds: float | None,
-) -> "Origin":
+) -> "ImageSource":
     """Each kind is imported when it is used: a scan has to start at once."""
-    from dockgate.scanner.images.reference import Piped, Remote, Stored
+    from dockgate.scanner.images.reference import EngineReference, RegistryReference, StdinReference
 
-    if isinstance(named, Remote):
-        from dockgate.scanner.images.registry import registry_origin
+    if isinstance(named, RegistryReference):
+        from dockgate.scanner.images.registry import registry_source
 
-        return registry_origin(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
-    if isinstance(named, Stored):
-        from dockgate.scanner.images.engine import stored_origin
+        return registry_source(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
+    if isinstance(named, EngineReference):
+        from dockgate.scanner.images.engine import engine_source
 
-        return stored_origin(named, os.environ)
-    if isinstance(named, Piped):
-        from dockgate.scanner.images.archive import piped_origin
+        return engine_source(named, os.environ)
+    if isinstance(named, StdinReference):
+        from dockgate.scanner.images.archive import stdin_source
 
-        return piped_origin(stdin or (sys.stdin.buffer if sys.stdin else None))
+        return stdin_source(stdin or (sys.stdin.buffer if sys.stdin else None))
     if named.path.is_dir():
-        from dockgate.scanner.images.layout import Folder, LayoutOrigin
+        from dockgate.scanner.images.layout import Folder, LayoutSource
 
-        return LayoutOrigin(Folder(named.path), str(named), named.tag, named.digest)
-    from dockgate.scanner.images.archive import file_origin
+        return LayoutSource(Folder(named.path), str(named), named.tag, named.digest)
+    from dockgate.scanner.images.archive import file_source
 
-    return file_origin(named)
+    return file_source(named)

@@ -11,12 +11,12 @@ import os
 import posixpath
 from typing import Any, BinaryIO, cast
 
-from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, Origin, Part, check_document, open_file
-from dockgate.scanner.images.layout import LayoutOrigin
+from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, FileSlice, ImageSource, check_document, open_file
+from dockgate.scanner.images.layout import LayoutSource
 from dockgate.scanner.images.manifest import CONFIG_NAMES, load, load_any
-from dockgate.scanner.images.reference import Local
+from dockgate.scanner.images.reference import FileReference
 from dockgate.scanner.images.spool import Stream, spool
-from dockgate.scanner.images.stream_reader import Tape
+from dockgate.scanner.images.stream_reader import StreamReader
 from dockgate.scanner.images.tar import Member, members
 from dockgate.shared import canonical
 from dockgate.shared.errors import ImageError, NotFoundError, UsageError
@@ -41,8 +41,8 @@ class TarFiles:
         self._members: dict[str, Member] = {}
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
-        source = Part(file.fileno(), 0, size)
-        for member in members(Tape(source, name, seekable=source, size=size), _MEMBER_LIMIT):
+        source = FileSlice(file.fileno(), 0, size)
+        for member in members(StreamReader(source, name, seekable=source, size=size), _MEMBER_LIMIT):
             path = posixpath.normpath(member.name)
             if member.type != "5" and path in self._members:
                 raise ImageError(f"{name} has {path} twice: some tools read the first, others the last.")
@@ -53,23 +53,25 @@ class TarFiles:
 
     def member(self, path: str) -> Member | None:
         for _ in range(_LINK_DEPTH):
-            found = self._members.get(path)
-            if found is None or found.type not in "12":
-                return found if found and found.type == "0" else None
-            folder = posixpath.dirname(path) if found.type == "2" else ""
-            path = posixpath.normpath(posixpath.join(folder, found.link))
+            member = self._members.get(path)
+            if member is None or member.type not in "12":
+                return member if member and member.type == "0" else None
+            folder = posixpath.dirname(path) if member.type == "2" else ""
+            path = posixpath.normpath(posixpath.join(folder, member.link))
         return None
 
     def open(self, path: str) -> io.RawIOBase | None:
-        found = self.member(path)
-        return Part(self._file.fileno(), found.offset, found.size) if found else None
+        member = self.member(path)
+        return FileSlice(self._file.fileno(), member.offset, member.size) if member else None
 
     def close(self) -> None:
         self._file.close()
 
 
-class DockerOrigin:
-    """See `blobs.Origin`. A file of `docker save` has no manifest, so it is given one: of its config and of its layers
+class DockerArchiveSource:
+    """The images of a `docker save` file (see `blobs.ImageSource`).
+
+    Such a file has no manifest, so one is made in canonical JSON: of its config, and of its layers
     as they are stored, in canonical JSON. The layers' digests are verified when they are read, like all others."""
 
     def __init__(self, files: TarFiles, name: str, tag: str = "", digest: str = "") -> None:
@@ -81,7 +83,7 @@ class DockerOrigin:
         self._manifest = b""
 
     def root(self) -> tuple[str, bytes]:
-        image = self._choose()
+        image = self._choose_entry()
         config = self._read(image["Config"])
         rootfs = load(config, f"The config {image['Config']} in {self.name}", CONFIG_NAMES).get("rootfs")
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
@@ -111,7 +113,7 @@ class DockerOrigin:
             raise ImageError(f"{self.name} lacks the blob {digest}.", "Save the image again.")
         return file
 
-    def base(self, name: str, digest: str) -> bytes:
+    def base_manifest(self, name: str, digest: str) -> bytes:
         raise NotFoundError(f"{self.name} has no manifest of {name}.")
 
     def close(self) -> None:
@@ -119,24 +121,28 @@ class DockerOrigin:
 
     def configs(self) -> list[str]:
         """The digests of its images' configs."""
-        return [f"sha256:{hashlib.sha256(self._read(one['Config'])).hexdigest()}" for one in self._listed()]
+        return [f"sha256:{hashlib.sha256(self._read(entry['Config'])).hexdigest()}" for entry in self._entries()]
 
-    def _choose(self) -> dict[str, Any]:
-        listed = self._listed()
-        found = [one for one in listed if not self._tag or self._tag in one["Tags"]]
-        if len(found) == 1 and not self._digest:
-            return found[0]
-        names = ", ".join(name for one in listed for name in one["Tags"]) or "no name"
-        if not found or self._digest:
+    def _choose_entry(self) -> dict[str, Any]:
+        entries = self._entries()
+        matching = [entry for entry in entries if not self._tag or self._tag in entry["Tags"]]
+        if len(matching) == 1 and not self._digest:
+            return matching[0]
+        names = ", ".join(name for entry in entries for name in entry["Tags"]) or "no name"
+        if not matching or self._digest:
             raise NotFoundError(f"There is no image {self.name}.", f"The file has: {names}.")
-        raise NotFoundError(f"{self.name} holds {len(found)} images.", f"Append :NAME, one of: {names}.")
+        raise NotFoundError(f"{self.name} holds {len(matching)} images.", f"Append :NAME, one of: {names}.")
 
-    def _listed(self) -> list[dict[str, Any]]:
+    def _entries(self) -> list[dict[str, Any]]:
         images = load_any(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
         try:
             return [
-                {"Config": str(one["Config"]), "Layers": _texts(one["Layers"]), "Tags": _texts(one["RepoTags"])}
-                for one in images
+                {
+                    "Config": str(image["Config"]),
+                    "Layers": _string_list(image["Layers"]),
+                    "Tags": _string_list(image["RepoTags"]),
+                }
+                for image in images
             ]
         except (KeyError, TypeError) as error:
             raise ImageError(f"The manifest.json of {self.name} cannot be read: {error!r}.") from error
@@ -151,10 +157,10 @@ class DockerOrigin:
             start = file.read(6)
             if start.startswith(_COMPRESSED):
                 media_type += _SUFFIXES.get(start[:2], "")
-                whole = hashlib.sha256(start)
+                hasher = hashlib.sha256(start)
                 while chunk := file.read(2**18):
-                    whole.update(chunk)
-                digest = f"sha256:{whole.hexdigest()}"
+                    hasher.update(chunk)
+                digest = f"sha256:{hasher.hexdigest()}"
         self._paths[digest] = path
         return {"mediaType": media_type, "digest": digest, "size": member.size}
 
@@ -168,24 +174,24 @@ class DockerOrigin:
             return file.readall()
 
 
-def _texts(value: object) -> list[str]:
+def _string_list(value: object) -> list[str]:
     """A list of texts; null is an empty one, as in Go. Raises TypeError."""
     if value is None:
         return []
     if not isinstance(value, list):
         raise TypeError(f"{str(value)[:60]!r} is no list")
-    return [str(one) for one in value]
+    return [str(item) for item in value]
 
 
-def _check_agreed(docker: DockerOrigin, layout: LayoutOrigin) -> None:
+def _require_same_images(docker: DockerArchiveSource, layout: LayoutSource) -> None:
     """That manifest.json, which Docker before 25 and skopeo's docker-archive read, names no image that the layout has
     not. Its layers are those of the config, or no tool loads it."""
-    strange = set(docker.configs()) - set(layout.configs())
-    if strange:
-        raise ImageError(f"{layout.name} holds two sets of images: its index.json does not lead to {min(strange)}.")
+    unknown = set(docker.configs()) - set(layout.configs())
+    if unknown:
+        raise ImageError(f"{layout.name} holds two sets of images: its index.json does not lead to {min(unknown)}.")
 
 
-def archive_origin(file: BinaryIO, name: str, tag: str = "", digest: str = "") -> Origin:
+def archive_source(file: BinaryIO, name: str, tag: str = "", digest: str = "") -> ImageSource:
     """The images in a tar file, which is closed with the origin. `name` is for messages.
 
     Raises ImageError when it is none, or holds no images.
@@ -193,12 +199,12 @@ def archive_origin(file: BinaryIO, name: str, tag: str = "", digest: str = "") -
     try:
         files = TarFiles(file, name)
         if "index.json" in files and "oci-layout" in files:
-            layout = LayoutOrigin(files, name, tag, digest)
+            layout = LayoutSource(files, name, tag, digest)
             if "manifest.json" in files:
-                _check_agreed(DockerOrigin(files, name), layout)
+                _require_same_images(DockerArchiveSource(files, name), layout)
             return layout
         if "manifest.json" in files:
-            return DockerOrigin(files, name, tag, digest)
+            return DockerArchiveSource(files, name, tag, digest)
         raise ImageError(
             f"{name} holds no image: it has neither an OCI layout nor a manifest.json.",
             "Give a file made by `podman save` or `docker save`.",
@@ -208,18 +214,18 @@ def archive_origin(file: BinaryIO, name: str, tag: str = "", digest: str = "") -
         raise
 
 
-def file_origin(reference: Local) -> Origin:
+def file_source(reference: FileReference) -> ImageSource:
     """The images in a file of this machine, which may be compressed as a whole. Raises as above."""
     file: BinaryIO = open_file(reference.path)
     if os.pread(file.fileno(), 6, 0).startswith(_COMPRESSED):
         with file:
             file = spool(cast(Stream, file), str(reference))
-    return archive_origin(file, str(reference), reference.tag, reference.digest)
+    return archive_source(file, str(reference), reference.tag, reference.digest)
 
 
-def piped_origin(stdin: BinaryIO | None) -> Origin:
+def stdin_source(stdin: BinaryIO | None) -> ImageSource:
     """The images in an archive on standard input, which may be compressed as a whole. Raises as above, and UsageError
     when none can come there."""
     if stdin is None or stdin.isatty():
         raise UsageError("Standard input is a terminal, or closed.", "Pipe an archive into it: podman save NAME | …")
-    return archive_origin(spool(cast(Stream, stdin), "standard input"), "standard input")
+    return archive_source(spool(cast(Stream, stdin), "standard input"), "standard input")

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dockgate.scanner.images.blobs import Verified
+from dockgate.scanner.images.blobs import VerifiedBlob
 from dockgate.scanner.images.manifest import MANIFESTS, load
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import check_digest, parse_remote
-from dockgate.scanner.images.registry import registry_origin
+from dockgate.scanner.images.registry import registry_source
 from dockgate.shared.canonical import encode
 from dockgate.shared.errors import ImageError, UnavailableError
 
@@ -52,14 +52,14 @@ def pull(
     Raises UsageError for what is no reference, NotFoundError, DeniedError, UnavailableError, and ImageError for
     something else than such an artifact, one above `limit` bytes, and one that does not match its digest.
     """
-    origin = registry_origin(parse_remote(reference), ca_bundle=ca_bundle, insecure=insecure)
+    image_source = registry_source(parse_remote(reference), ca_bundle=ca_bundle, insecure=insecure)
     try:
-        digest, data = origin.root()
+        digest, data = image_source.root()
         blob, size = _layer(load(data, f"Manifest {digest}", _NAMES), kind, reference)
         if size > limit:
             raise ImageError(f"{reference} is larger than {limit} bytes.")
-        with origin.blob(blob) as source, into.open("wb") as file:
-            verified = Verified(source, blob, size)
+        with image_source.blob(blob) as source, into.open("wb") as file:
+            verified = VerifiedBlob(source, blob, size)
             while chunk := verified.read(_CHUNK):
                 file.write(chunk)
             verified.verify()
@@ -67,7 +67,7 @@ def pull(
     except OSError as error:
         raise UnavailableError(f"{into} cannot be written: {error.strerror}.") from error
     finally:
-        origin.close()
+        image_source.close()
 
 
 def _descriptor(kind: str, digest: str, size: int) -> dict[str, object]:

@@ -12,13 +12,13 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from dockgate.scanner.images.archive import file_origin
+from dockgate.scanner.images.archive import file_source
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, Verified
-from dockgate.scanner.images.layout import Folder, LayoutOrigin
+from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, VerifiedBlob
+from dockgate.scanner.images.layout import Folder, LayoutSource
 from dockgate.scanner.images.manifest import load
-from dockgate.scanner.images.reference import Local, check_digest, parse_remote
-from dockgate.scanner.images.registry import RegistryOrigin, registry_origin
+from dockgate.scanner.images.reference import FileReference, check_digest, parse_remote
+from dockgate.scanner.images.registry import RegistrySource, registry_source
 from dockgate.shared.errors import (
     DockgateError,
     ImageError,
@@ -29,7 +29,7 @@ from dockgate.shared.errors import (
 )
 
 # Documents of one image that are read.
-MOST = 64
+MAX_DOCUMENTS = 64
 # Bytes of one document; larger ones are left out.
 SIZE_LIMIT = 16 * 2**20
 # What stands in the media types of documents that are worth reading; a layer of an image has none of it.
@@ -53,17 +53,17 @@ def read(
     """
     named = parse_remote(reference)
     with closing(
-        registry_origin(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
-    ) as origin:
-        found: dict[str, bytes] = {}
-        for manifest in _manifests(origin, named.digest):
+        registry_source(named, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers, seconds=seconds)
+    ) as image_source:
+        documents: dict[str, bytes] = {}
+        for manifest in _manifests(image_source, named.digest):
             for digest, size in _documents(manifest):
-                if digest not in found and len(found) < MOST:
+                if digest not in documents and len(documents) < MAX_DOCUMENTS:
                     try:
-                        found[digest] = _blob(origin, digest, size)
+                        documents[digest] = _blob(image_source, digest, size)
                     except ImageError:
                         continue
-        return list(found.values())
+        return list(documents.values())
 
 
 def read_layout(path: Path, image: str) -> list[bytes]:
@@ -72,48 +72,48 @@ def read_layout(path: Path, image: str) -> list[bytes]:
     Every entry of index.json but the image itself is looked at: which image a document is about is for the reader to
     check. Raises UsageError for what is no layout, UnavailableError, and ImageError for a broken index.
     """
-    with closing(_layout(path)) as origin:
-        index = load(origin.index(), f"The index.json of {path}", _NAMES)
-        found: dict[str, bytes] = {}
-        for one in _entries(index):
-            if one["digest"] == image:
+    with closing(_layout(path)) as image_source:
+        index = load(image_source.index(), f"The index.json of {path}", _NAMES)
+        contents: dict[str, bytes] = {}
+        for entry in _entries(index):
+            if entry["digest"] == image:
                 continue
             try:
-                documents = list(_documents(_load(origin.manifest(one["digest"]))))
+                documents = list(_documents(_load(image_source.manifest(entry["digest"]))))
                 for digest, size in documents:
-                    if digest not in found and len(found) < MOST:
-                        found[digest] = _verified(origin.blob(digest), digest, size)
+                    if digest not in contents and len(contents) < MAX_DOCUMENTS:
+                        contents[digest] = _read_verified(image_source.blob(digest), digest, size)
             except ImageError:
                 continue
-        return list(found.values())
+        return list(contents.values())
 
 
-def _layout(path: Path) -> LayoutOrigin:
-    origin = LayoutOrigin(Folder(path), str(path)) if path.is_dir() else file_origin(Local(path))
-    if not isinstance(origin, LayoutOrigin):
-        origin.close()
+def _layout(path: Path) -> LayoutSource:
+    image_source = LayoutSource(Folder(path), str(path)) if path.is_dir() else file_source(FileReference(path))
+    if not isinstance(image_source, LayoutSource):
+        image_source.close()
         raise UsageError(f"{path} is no OCI layout: nothing can be attached to its image.")
-    return origin
+    return image_source
 
 
 def _entries(index: dict[str, Any]) -> list[dict[str, Any]]:
     """Those of an index that have a digest, as many as are read."""
     listed = index.get("manifests")
-    entries = listed[:MOST] if isinstance(listed, list) else []
-    return [one for one in entries if isinstance(one, dict) and _is_digest(one.get("digest"))]
+    entries = listed[:MAX_DOCUMENTS] if isinstance(listed, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and _is_digest(entry.get("digest"))]
 
 
-def _manifests(origin: RegistryOrigin, digest: str) -> Iterator[dict[str, Any]]:
+def _manifests(image_source: RegistrySource, digest: str) -> Iterator[dict[str, Any]]:
     """The manifests that refer to the digest, and cosign's."""
     tag = digest.replace(":", "-")
-    index = origin.referrers(digest)
+    index = image_source.referrers(digest)
     if index is None:
-        index = _tagged(origin, tag)
-    for one in _entries(_load(index)) if index else ():
-        if not f"{one.get('artifactType', '')} {one.get('mediaType', '')}".strip():
+        index = _manifest_by_tag(image_source, tag)
+    for entry in _entries(_load(index)) if index else ():
+        if not f"{entry.get('artifactType', '')} {entry.get('mediaType', '')}".strip():
             continue
         try:
-            manifest = _load(origin.manifest(one["digest"]))
+            manifest = _load(image_source.manifest(entry["digest"]))
         except (UnavailableError, TooSlowError):
             raise  # what cannot be fetched now is not the same as what is not there
         except (DockgateError, ValueError):
@@ -121,14 +121,14 @@ def _manifests(origin: RegistryOrigin, digest: str) -> Iterator[dict[str, Any]]:
         subject = manifest.get("subject")
         if isinstance(subject, dict) and subject.get("digest") == digest:
             yield manifest
-    attestations = _tagged(origin, f"{tag}.att")
+    attestations = _manifest_by_tag(image_source, f"{tag}.att")
     if attestations:
         yield _load(attestations)
 
 
-def _tagged(origin: RegistryOrigin, tag: str) -> bytes | None:
+def _manifest_by_tag(image_source: RegistrySource, tag: str) -> bytes | None:
     try:
-        return origin.tagged(tag)
+        return image_source.manifest_by_tag(tag)
     except NotFoundError:
         return None
 
@@ -143,28 +143,28 @@ def _load(data: bytes) -> dict[str, Any]:
 def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
     """Digest and size of each layer that may be a document."""
     layers = manifest.get("layers")
-    whole = str(manifest.get("artifactType", ""))
-    for layer in layers[:MOST] if isinstance(layers, list) else ():
+    artifact_type = str(manifest.get("artifactType", ""))
+    for layer in layers[:MAX_DOCUMENTS] if isinstance(layers, list) else ():
         if not isinstance(layer, dict):
             continue
         digest, size = layer.get("digest"), layer.get("size")
-        kind = f"{layer.get('mediaType', '')} {whole}".lower()
+        kind = f"{layer.get('mediaType', '')} {artifact_type}".lower()
         if (
             isinstance(digest, str)
             and re.fullmatch("sha256:[0-9a-f]{64}", digest)
             and isinstance(size, int)
             and 0 < size <= SIZE_LIMIT
-            and any(one in kind for one in _KINDS)
+            and any(name in kind for name in _KINDS)
         ):
             yield digest, size
 
 
-def _blob(origin: RegistryOrigin, digest: str, size: int) -> bytes:
-    return _verified(origin.blob(digest), digest, size)
+def _blob(image_source: RegistrySource, digest: str, size: int) -> bytes:
+    return _read_verified(image_source.blob(digest), digest, size)
 
 
-def _verified(blob: RawIOBase, digest: str, size: int) -> bytes:
-    with blob as source, closing(Verified(source, digest, size)) as verified:
+def _read_verified(blob: RawIOBase, digest: str, size: int) -> bytes:
+    with blob as source, closing(VerifiedBlob(source, digest, size)) as verified:
         data = bytearray()
         while chunk := verified.read(DOCUMENT_LIMIT):
             data += chunk

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
-from dockgate.scanner.images.attestation_form import NAMES, media_type, objection
-from dockgate.scanner.images.blobs import Origin, Verified
+from dockgate.scanner.images.attestation_form import NAMES, find_objection, media_type
+from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob
 from dockgate.scanner.images.manifest import CONFIG_NAMES, CONFIGS, NOT_RUNNABLE, Descriptor, load, platform
 from dockgate.scanner.images.reference import check_digest
 from dockgate.shared.errors import ImageError, UsageError
@@ -25,28 +25,28 @@ class AttestationCheck:
     A blob is read once, and all together have at most TOTAL_LIMIT bytes.
     """
 
-    def __init__(self, origin: Origin, siblings: Iterable[str]) -> None:
-        self._origin = origin
+    def __init__(self, image_source: ImageSource, siblings: Iterable[str]) -> None:
+        self._image_source = image_source
         self._siblings = frozenset(siblings)
         self._room = TOTAL_LIMIT
         self._statements: set[str] = set()
 
-    def objection(self, entry: Descriptor, data: bytes) -> str:
+    def find_objection(self, entry: Descriptor, data: bytes) -> str:
         """Why the manifest `data`, which the index lists as `entry`, is no attestation manifest; "" where it is one.
 
         Raises UnavailableError.
         """
         try:
-            return objection(entry, self._siblings, data) or self._unproven(load(data, entry.digest, NAMES))
+            return find_objection(entry, self._siblings, data) or self._check_content(load(data, entry.digest, NAMES))
         except ImageError as error:
             return f"it is broken: {error}"
 
-    def _unproven(self, manifest: dict[str, Any]) -> str:
+    def _check_content(self, manifest: dict[str, Any]) -> str:
         config = manifest["config"]
         if media_type(config) == CONFIGS[0]:
-            found = platform(load(self._blob(config), "its config", CONFIG_NAMES))
-            if found != NOT_RUNNABLE:
-                return f"its config is for {found or 'no platform'}"
+            platform_name = platform(load(self._blob(config), "its config", CONFIG_NAMES))
+            if platform_name != NOT_RUNNABLE:
+                return f"its config is for {platform_name or 'no platform'}"
         elif self._blob(config) != b"{}":
             return "its config is not empty"
         for layer in manifest["layers"]:
@@ -65,7 +65,10 @@ class AttestationCheck:
         if not isinstance(size, int) or not 0 <= size <= self._room:
             raise ImageError(f"its blobs have more than {TOTAL_LIMIT} bytes, or one says no size")
         self._room -= size
-        with self._origin.blob(str(digest)) as source, closing(Verified(source, str(digest), size)) as verified:
+        with (
+            self._image_source.blob(str(digest)) as source,
+            closing(VerifiedBlob(source, str(digest), size)) as verified,
+        ):
             data = bytearray()
             while chunk := verified.read(2**20):
                 data += chunk

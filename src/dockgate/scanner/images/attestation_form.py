@@ -20,7 +20,7 @@ NAMES = frozenset(
 _LAYERS = 64
 
 
-def objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str:
+def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str:
     """Why the manifest `data`, which an index lists as `entry`, is no attestation manifest; "" where its form is one.
 
     `siblings` are the digests of the images in the index, one of which it has to speak of. What its blobs hold is not
@@ -41,8 +41,8 @@ def objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str:
     layers = manifest.get("layers")
     if not isinstance(layers, list) or not 0 < len(layers) <= _LAYERS:
         return f"it does not have 1 to {_LAYERS} layers"
-    others = [media_type(layer) for layer in layers if media_type(layer) != _STATEMENT]
-    return f"it has a layer of type {others[0]!r}" if others else ""
+    other_types = [media_type(layer) for layer in layers if media_type(layer) != _STATEMENT]
+    return f"it has a layer of type {other_types[0]!r}" if other_types else ""
 
 
 def media_type(value: object) -> str:

@@ -47,7 +47,7 @@ class Authorizer:
         header = self._header
         return {"Authorization": header} if header else {}
 
-    def beside(self, repository: str) -> dict[str, str]:
+    def headers_for(self, repository: str) -> dict[str, str]:
         """Headers for another repository of the same registry: what has let us in here."""
         return self.headers()
 
@@ -75,15 +75,15 @@ class Authorizer:
     def _token(self, challenge: dict[str, str], credentials: Credentials | None) -> str:
         realm, service = challenge.get("realm", ""), challenge.get("service", "")
         self._check(realm)
-        asked = {"service": service, "scope": self._scope} if service else {"scope": self._scope}
+        query = {"service": service, "scope": self._scope} if service else {"scope": self._scope}
         if credentials and credentials.identity_token:
             form = {"grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": credentials.identity_token}
-            ask = partial(self._transport.get, realm, {}, {**asked, **form})
+            ask = partial(self._transport.get, realm, {}, {**query, **form})
         else:
             headers = {"Authorization": _basic(credentials)} if credentials else {}
             glue = "&" if urlsplit(realm).query else "?"
-            ask = partial(self._transport.get, f"{realm}{glue}{urlencode(asked)}", headers)
-        response, data = self._transport.whole(ask, _TOKEN_LIMIT)
+            ask = partial(self._transport.get, f"{realm}{glue}{urlencode(query)}", headers)
+        response, data = self._transport.fetch(ask, _TOKEN_LIMIT)
         host = urlsplit(realm).hostname
         if response.status_code in (400, 401, 403):
             raise denied(self._registry, f"its token server {host} refuses the credentials")
@@ -137,7 +137,7 @@ class IssuedAuthorizer:
                 self._header = self._new()
             return True
 
-    def beside(self, repository: str) -> dict[str, str]:
+    def headers_for(self, repository: str) -> dict[str, str]:
         """Headers that read another repository of the same registry."""
         return {"Authorization": f"Bearer {self._issue(repository, 'pull')}"}
 

@@ -20,10 +20,10 @@ DOCUMENT_LIMIT = 4 * 2**20
 # Bytes up to which a blob is hashed where it is read.
 _SMALL = 2**20
 # Chunks that may wait to be hashed.
-_AHEAD = 32
+_MAX_QUEUED = 32
 
 
-class Origin(Protocol):
+class ImageSource(Protocol):
     """A place that holds one image or index, and everything below it, by digest."""
 
     # For messages: the reference.
@@ -41,7 +41,7 @@ class Origin(Protocol):
         """A blob from its beginning, not verified; the caller closes it. ImageError when missing, UnavailableError."""
         ...
 
-    def base(self, name: str, digest: str) -> bytes:
+    def base_manifest(self, name: str, digest: str) -> bytes:
         """The manifest of the base image, which is called `name` ("" if nothing calls it), verified. Raises
         DockgateError when it is not at hand, for which nothing is tried twice."""
         ...
@@ -51,14 +51,14 @@ class Origin(Protocol):
         ...
 
 
-class Verified(io.RawIOBase):
+class VerifiedBlob(io.RawIOBase):
     """A blob that is hashed and counted while it is read. `size` is what the manifest says, None when nothing does."""
 
     def __init__(self, source: io.RawIOBase, digest: str, size: int | None) -> None:
         self._source = source
         self._digest = digest
         self._size = size
-        self._hash = Hash(digest.partition(":")[0])
+        self._hash = BackgroundHash(digest.partition(":")[0])
         # Bytes read so far.
         self.count = 0
 
@@ -71,7 +71,7 @@ class Verified(io.RawIOBase):
         except OSError as error:
             raise UnavailableError(f"Blob {self._digest} cannot be read: {error}.") from error
         self.count += count
-        self._hash.update(memoryview(buffer)[:count], beside=self.count > _SMALL)
+        self._hash.update(memoryview(buffer)[:count], in_thread=self.count > _SMALL)
         if self._size is not None and self.count > self._size:
             raise ImageError(f"Blob {self._digest} is larger than the {self._size} bytes that its manifest says.")
         return count
@@ -80,29 +80,29 @@ class Verified(io.RawIOBase):
         """Raises ImageError unless what was read is the whole blob. To be called at its end."""
         if self._size is not None and self.count != self._size:
             raise ImageError(f"Blob {self._digest} has {self.count} bytes; its manifest says {self._size}.")
-        found = self._hash.digest()
-        if found != self._digest:
-            raise ImageError(f"Blob {self._digest} does not match its digest: what was read has {found}.")
+        actual = self._hash.digest()
+        if actual != self._digest:
+            raise ImageError(f"Blob {self._digest} does not match its digest: what was read has {actual}.")
 
     def close(self) -> None:
-        self._hash.end()
+        self._hash.stop_thread()
         super().close()
 
 
-class Hash:
+class BackgroundHash:
     """A digest that is made beside the reading, in a thread: hashing and inflating leave the interpreter free."""
 
     def __init__(self, algorithm: str) -> None:
         self._hash = hashlib.new(algorithm)
         self._chunks: SimpleQueue[bytes] | None = None
-        self._room = threading.Semaphore(_AHEAD)
+        self._room = threading.Semaphore(_MAX_QUEUED)
         self._thread: threading.Thread | None = None
 
-    def update(self, chunk: memoryview, *, beside: bool) -> None:
-        """`beside`: from now on, in the thread."""
+    def update(self, chunk: memoryview, *, in_thread: bool) -> None:
+        """`in_thread`: from now on, in the thread."""
         if not chunk:
             return
-        if self._chunks is None and not beside:
+        if self._chunks is None and not in_thread:
             self._hash.update(chunk)
             return
         if self._chunks is None:
@@ -114,10 +114,10 @@ class Hash:
 
     def digest(self) -> str:
         """ "sha256:…" of all that it was given."""
-        self.end()
+        self.stop_thread()
         return f"{self._hash.name}:{self._hash.hexdigest()}"
 
-    def end(self) -> None:
+    def stop_thread(self) -> None:
         if self._chunks is not None and self._thread is not None:
             self._chunks.put(b"")
             self._thread.join()
@@ -137,14 +137,14 @@ def open_file(path: Path) -> io.FileIO:
         raise UnavailableError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-class Part(io.RawIOBase):
+class FileSlice(io.RawIOBase):
     """`size` bytes of an open file from `offset` on; the file's own position is left alone, and it is not closed."""
 
     def __init__(self, descriptor: int, offset: int, size: int) -> None:
         self._descriptor = descriptor
         self._offset = offset
         self._size = size
-        self._at = 0
+        self._position = 0
 
     def readable(self) -> bool:
         return True
@@ -153,23 +153,23 @@ class Part(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if start + offset < 0:
             raise ValueError(f"{start + offset} lies before the beginning")
-        self._at = start + offset
-        return self._at
+        self._position = start + offset
+        return self._position
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        view = memoryview(buffer)[: max(0, self._size - self._at)]
-        count = os.preadv(self._descriptor, [view], self._offset + self._at) if view else 0
-        self._at += count
+        view = memoryview(buffer)[: max(0, self._size - self._position)]
+        count = os.preadv(self._descriptor, [view], self._offset + self._position) if view else 0
+        self._position += count
         return count
 
 
 def read_document(source: io.RawIOBase, digest: str, size: int | None = None) -> bytes:
     """A manifest or config whole, verified; closes `source`. Raises ImageError, also above DOCUMENT_LIMIT."""
     with source:
-        verified = Verified(source, digest, size)
+        verified = VerifiedBlob(source, digest, size)
         data = bytearray()
         while len(data) <= DOCUMENT_LIMIT:
             chunk = verified.read(DOCUMENT_LIMIT + 1 - len(data))
@@ -182,7 +182,7 @@ def read_document(source: io.RawIOBase, digest: str, size: int | None = None) ->
 
 def check_document(data: bytes, digest: str) -> bytes:
     """`data`, verified. Raises ImageError when it does not match the digest."""
-    found = hashlib.new(digest.partition(":")[0], data).hexdigest()
-    if digest.partition(":")[2] != found:
-        raise ImageError(f"Document {digest} does not match its digest: its bytes have {found}.")
+    actual = hashlib.new(digest.partition(":")[0], data).hexdigest()
+    if digest.partition(":")[2] != actual:
+        raise ImageError(f"Document {digest} does not match its digest: its bytes have {actual}.")
     return data

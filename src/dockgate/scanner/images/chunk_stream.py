@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-class Chunks:
+class ChunkStream:
     """The bytes of all chunks, one after the other. What the iterator raises goes through."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:

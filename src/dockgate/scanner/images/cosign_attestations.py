@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.blobs import Origin, Verified
+from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob
 from dockgate.scanner.images.manifest import MANIFESTS, Index, load, parse
-from dockgate.scanner.images.oci_image import children_of
+from dockgate.scanner.images.oci_image import child_manifests
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import Remote, check_digest
-from dockgate.scanner.images.registry import registry_origin
+from dockgate.scanner.images.reference import RegistryReference, check_digest
+from dockgate.scanner.images.registry import registry_source
 from dockgate.shared.canonical import encode
 from dockgate.shared.errors import ImageError, NotFoundError
 
@@ -39,11 +39,11 @@ class RegistryRepository:
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"
 
-    def remote(self, tag: str = "", digest: str = "") -> Remote:
-        return Remote(self.registry, self.repository, tag, digest)
+    def remote(self, tag: str = "", digest: str = "") -> RegistryReference:
+        return RegistryReference(self.registry, self.repository, tag, digest)
 
-    def origin(self, tag: str = "", digest: str = "") -> Origin:
-        return registry_origin(
+    def open(self, tag: str = "", digest: str = "") -> ImageSource:
+        return registry_source(
             self.remote(tag, digest), ca_bundle=self.ca_bundle, insecure=self.insecure, issuers=self.issuers
         )
 
@@ -62,11 +62,13 @@ def list_manifests(place: RegistryRepository, digest: str) -> tuple[str, ...]:
 
     Raises what registries do, and ImageError.
     """
-    with closing(place.origin(digest=digest)) as origin:
-        _, data = origin.root()
+    with closing(place.open(digest=digest)) as image_source:
+        _, data = image_source.root()
         document = parse(data, digest)
-        found = children_of(origin, document) if isinstance(document, Index) else []
-    return tuple(dict.fromkeys(one.digest for one in found if one.digest.startswith("sha256:")))
+        descriptors = child_manifests(image_source, document) if isinstance(document, Index) else []
+    return tuple(
+        dict.fromkeys(descriptor.digest for descriptor in descriptors if descriptor.digest.startswith("sha256:"))
+    )
 
 
 def read_attestations(place: RegistryRepository, digest: str) -> tuple[bytes, ...]:
@@ -74,9 +76,9 @@ def read_attestations(place: RegistryRepository, digest: str) -> tuple[bytes, ..
 
     Raises what registries do, and ImageError for what is broken or too large.
     """
-    with closing(place.origin(tag=attestation_tag(digest))) as origin:
-        layers = _layers(origin)
-        return tuple(_blob(origin, layer) for layer in layers if layer.get("mediaType") == ENVELOPE)
+    with closing(place.open(tag=attestation_tag(digest))) as image_source:
+        layers = _layers(image_source)
+        return tuple(_blob(image_source, layer) for layer in layers if layer.get("mediaType") == ENVELOPE)
 
 
 def add_attestation(
@@ -93,41 +95,45 @@ def add_attestation(
 
     What somebody else writes at the same moment may be lost: a registry has no way to prevent that.
     """
-    with closing(place.origin(tag=attestation_tag(digest))) as origin:
-        layers = _layers(origin)
+    with closing(place.open(tag=attestation_tag(digest))) as image_source:
+        layers = _layers(image_source)
     if any(_annotations(layer).get(key[0]) == key[1] for layer in layers):
         return False
-    kept = [layer for layer in layers if not replaces.items() <= _annotations(layer).items()]
+    remaining = [layer for layer in layers if not replaces.items() <= _annotations(layer).items()]
     with place.pusher(attestation_tag(digest)) as pusher:
         blob, size = pusher.blob(content())
-        told = {**annotations, key[0]: key[1], **replaces}
-        kept.append({"mediaType": ENVELOPE, "digest": blob, "size": size, "annotations": told})
+        layer_annotations = {**annotations, key[0]: key[1], **replaces}
+        remaining.append({"mediaType": ENVELOPE, "digest": blob, "size": size, "annotations": layer_annotations})
         config = {
             "architecture": "",
             "os": "",
             "created": _EPOCH,
             "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in kept]},
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in remaining]},
         }
         config_digest, config_size = pusher.blob(encode(config))
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFESTS[0],
             "config": {"mediaType": _CONFIG, "digest": config_digest, "size": config_size},
-            "layers": kept,
+            "layers": remaining,
         }
         pusher.manifest(encode(manifest), by_digest=False)
     return True
 
 
-def _layers(origin: Origin) -> list[dict[str, Any]]:
+def _layers(image_source: ImageSource) -> list[dict[str, Any]]:
     try:
-        digest, data = origin.root()
+        digest, data = image_source.root()
     except NotFoundError:
         return []
     what = f"The image of attestations {digest}"
     layers = load(data, what, _NAMES).get("layers")
-    if not isinstance(layers, list) or not all(isinstance(one, dict) for one in layers) or len(layers) > _LAYER_LIMIT:
+    if (
+        not isinstance(layers, list)
+        or not all(isinstance(layer, dict) for layer in layers)
+        or len(layers) > _LAYER_LIMIT
+    ):
         raise ImageError(f"{what} is broken, or has more than {_LAYER_LIMIT} layers.", "Remove its tag, and try again.")
     for layer in layers:
         if not isinstance(layer.get("digest"), str) or not isinstance(layer.get("size"), int):
@@ -136,17 +142,17 @@ def _layers(origin: Origin) -> list[dict[str, Any]]:
 
 
 def _annotations(layer: dict[str, Any]) -> dict[str, Any]:
-    found = layer.get("annotations")
-    return found if isinstance(found, dict) else {}
+    annotations = layer.get("annotations")
+    return annotations if isinstance(annotations, dict) else {}
 
 
-def _blob(origin: Origin, layer: dict[str, Any]) -> bytes:
+def _blob(image_source: ImageSource, layer: dict[str, Any]) -> bytes:
     digest, size = str(layer["digest"]), int(layer["size"])
     check_digest(digest)
     if not 0 <= size <= _SIZE_LIMIT:
         raise ImageError(f"The attestation {digest} has more than {_SIZE_LIMIT} bytes.")
-    with origin.blob(digest) as source:
-        verified = Verified(source, digest, size)
+    with image_source.blob(digest) as source:
+        verified = VerifiedBlob(source, digest, size)
         data = bytearray()
         while chunk := verified.read(1024 * 1024):
             data += chunk

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dockgate.scanner.images.ecr import TOKENS, Tokens, region_of
+from dockgate.scanner.images.ecr import ECR_TOKENS, EcrTokens, region_of
 from dockgate.scanner.images.reference import DOCKER_HUB
 from dockgate.shared.errors import UsageError
 
@@ -35,7 +35,7 @@ class Credentials:
 
 
 def find_credentials(
-    registry: str, repository: str, environ: Mapping[str, str], tokens: Tokens = TOKENS
+    registry: str, repository: str, environ: Mapping[str, str], tokens: EcrTokens = ECR_TOKENS
 ) -> Credentials | None:
     """The credentials for a repository, None without any. Raises UsageError for a file or helper that does not work,
     and for ECR what `Tokens.get` does."""
@@ -48,9 +48,9 @@ def find_credentials(
             raise UsageError(
                 f"{path} cannot be read: {error}.", "Mend it, or log in again to write it anew."
             ) from error
-        found = _look_up(config if isinstance(config, dict) else {}, path, registry, repository, environ)
-        if found:
-            return _sendable(found, f"{path} tells of for {registry}")
+        credentials = _look_up(config if isinstance(config, dict) else {}, path, registry, repository, environ)
+        if credentials:
+            return _require_encodable(credentials, f"{path} tells of for {registry}")
     return Credentials(*tokens.get(registry)) if region_of(registry) else None
 
 
@@ -72,14 +72,14 @@ def _look_up(
     server = _HUB_KEY if registry == DOCKER_HUB else registry
     helper = _object(config, "credHelpers").get(registry)
     if isinstance(helper, str) and helper:
-        return _ask(helper, server, environ)
+        return _run_helper(helper, server, environ)
     auths = _object(config, "auths")
     for key in _keys(registry, repository):
         entry = _object(auths, key)
         if entry.get("auth") or entry.get("identitytoken") or entry.get("username"):
-            return _decoded(entry, f"{path}, {key}")
+            return _decode(entry, f"{path}, {key}")
     store = config.get("credsStore")
-    return _ask(store, server, environ) if isinstance(store, str) and store else None
+    return _run_helper(store, server, environ) if isinstance(store, str) and store else None
 
 
 def _keys(registry: str, repository: str) -> Iterator[str]:
@@ -96,7 +96,7 @@ def _object(config: dict[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _decoded(entry: dict[str, Any], where: str) -> Credentials:
+def _decode(entry: dict[str, Any], where: str) -> Credentials:
     token = str(entry.get("identitytoken") or "")
     if not entry.get("auth"):
         return Credentials(str(entry.get("username") or ""), str(entry.get("password") or ""), token)
@@ -109,16 +109,16 @@ def _decoded(entry: dict[str, Any], where: str) -> Credentials:
     return Credentials(username, password.rstrip("\0"), token)
 
 
-def _sendable(found: Credentials, where: str) -> Credentials:
+def _require_encodable(credentials: Credentials, where: str) -> Credentials:
     """JSON can write characters that no encoding has: lone surrogates."""
     try:
-        f"{found.username}{found.password}{found.identity_token}".encode()
+        f"{credentials.username}{credentials.password}{credentials.identity_token}".encode()
     except UnicodeEncodeError:
         raise UsageError(f"The credentials that {where} are no text.", "Log in to the registry again.") from None
-    return found
+    return credentials
 
 
-def _ask(helper: str, server: str, environ: Mapping[str, str]) -> Credentials | None:
+def _run_helper(helper: str, server: str, environ: Mapping[str, str]) -> Credentials | None:
     """What the program docker-credential-HELPER knows of the server."""
     program = f"docker-credential-{helper}"
     advice = f"Does `{program} get` work? Otherwise take {helper} out of the configuration."
@@ -133,21 +133,23 @@ def _ask(helper: str, server: str, environ: Mapping[str, str]) -> Credentials | 
     if run.returncode and _NO_SUCH in (run.stdout + run.stderr).lower():
         return None
     if run.returncode:
-        said = (run.stderr or run.stdout).strip()[:200]
-        raise UsageError(f"The credential helper {program} gave no credentials for {server}. It says: {said}", advice)
+        message = (run.stderr or run.stdout).strip()[:200]
+        raise UsageError(
+            f"The credential helper {program} gave no credentials for {server}. It says: {message}", advice
+        )
     try:
-        return read_answer(run.stdout)
+        return parse_helper_output(run.stdout)
     except ValueError:
         raise UsageError(f"The credential helper {program} gave no credentials for {server}.", advice) from None
 
 
-def read_answer(said: str) -> Credentials:
+def parse_helper_output(output: str) -> Credentials:
     """The credentials in what a helper prints: an object with `Username` and `Secret`.
 
     The user name `<token>` says that the secret is an identity token. Raises ValueError for what holds none.
     """
     try:
-        answer: Any = json.loads(said)
+        answer: Any = json.loads(output)
         username, secret = str(answer["Username"]), str(answer["Secret"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError("no credentials") from error

@@ -19,7 +19,7 @@ def addresses(host: str) -> Sequence[str]:
     """The addresses of a host by the system's resolver. Raises OSError and UnicodeError."""
     import socket
 
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
 def require_destination(registry: str, url: str, resolve: Resolve = addresses) -> None:
@@ -32,26 +32,26 @@ def require_destination(registry: str, url: str, resolve: Resolve = addresses) -
     from dockgate.shared.addresses import Nearness, nearness
 
     host = urlsplit(url).hostname or ""
-    origin = host_of(registry).strip("[]")
-    if host == origin or _has_proxy(url, host):
+    registry_host = host_of(registry).strip("[]")
+    if host == registry_host or _has_proxy(url, host):
         return
     with suppress(OSError, UnicodeError):
-        found = max(map(nearness, resolve(host)), default=Nearness.PUBLIC)
-        if found is Nearness.PUBLIC:
+        nearest = max(map(nearness, resolve(host)), default=Nearness.PUBLIC)
+        if nearest is Nearness.PUBLIC:
             return
-        if found is Nearness.METADATA or found > _least(origin, resolve):
+        if nearest is Nearness.METADATA or nearest > _farthest(registry_host, resolve):
             raise UnavailableError(
-                f"The registry {registry} sends its clients to {host}, which is at a {found.name.lower()} address.",
+                f"The registry {registry} sends its clients to {host}, which is at a {nearest.name.lower()} address.",
                 "Name the registry by its address in the same network, or nearness both by one proxy.",
             )
 
 
-def _least(origin: str, resolve: Resolve) -> "Nearness":
+def _farthest(registry_host: str, resolve: Resolve) -> "Nearness":
     """Of several addresses the farthest counts: a registry may give itself any."""
     from dockgate.shared.addresses import Nearness, nearness
 
     try:
-        return min(map(nearness, resolve(origin)), default=Nearness.PUBLIC)
+        return min(map(nearness, resolve(registry_host)), default=Nearness.PUBLIC)
     except (OSError, UnicodeError):
         return Nearness.PUBLIC
 

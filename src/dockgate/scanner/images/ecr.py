@@ -20,13 +20,13 @@ _HOST = re.compile(
     r"\d{12}\.(?:dkr\.ecr(?:-fips)?\.(?P<old>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|dkr-ecr(?:-fips)?\.(?P<new>[a-z0-9-]+)\.on\.aws)"
 )
 # Before its end a token is asked for anew: what it was given for must be over by then.
-_EARLY = timedelta(minutes=30)
+_RENEW_BEFORE = timedelta(minutes=30)
 
 
 def region_of(registry: str) -> str:
     """The region of an ECR registry by its host name, "" for other registries."""
-    found = _HOST.fullmatch(registry)
-    return (found["old"] or found["new"]) if found else ""
+    match = _HOST.fullmatch(registry)
+    return (match["old"] or match["new"]) if match else ""
 
 
 def _classify(failure: AwsFailure) -> DockgateError | None:
@@ -35,27 +35,27 @@ def _classify(failure: AwsFailure) -> DockgateError | None:
     return classify_denied(failure)
 
 
-class Tokens:
+class EcrTokens:
     """User name and password by registry. May be used from several threads. `client` makes an ECR client for a
     region."""
 
     def __init__(self, client: Callable[[str], Any], clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._client = client
+        self._ecr_client = client
         self._clock = clock
         self._lock = threading.Lock()
-        self._held: dict[str, tuple[str, str, datetime]] = {}
+        self._cached: dict[str, tuple[str, str, datetime]] = {}
 
     def get(self, registry: str) -> tuple[str, str]:
         """Raises UsageError without boto3, DeniedError when AWS gives no token, UnavailableError when it does not
         answer."""
         with self._lock:
-            held = self._held.get(registry)
-            if held is None or self._clock() > held[2] - _EARLY:
-                held = self._held[registry] = self._asked(registry)
-            return held[0], held[1]
+            cached = self._cached.get(registry)
+            if cached is None or self._clock() > cached[2] - _RENEW_BEFORE:
+                cached = self._cached[registry] = self._request_token(registry)
+            return cached[0], cached[1]
 
-    def _asked(self, registry: str) -> tuple[str, str, datetime]:
-        client = self._client(region_of(registry))
+    def _request_token(self, registry: str) -> tuple[str, str, datetime]:
+        client = self._ecr_client(region_of(registry))
         action = f"requesting a token for {registry}"
         with aws_errors(action, _classify):
             response = client.get_authorization_token()
@@ -69,7 +69,7 @@ class Tokens:
         return username, password, answer["expiresAt"]
 
 
-def _client(region: str) -> Any:
+def _ecr_client(region: str) -> Any:
     try:
         import boto3
     except ImportError:
@@ -78,4 +78,4 @@ def _client(region: str) -> Any:
 
 
 # Of this process.
-TOKENS = Tokens(_client)
+ECR_TOKENS = EcrTokens(_ecr_client)

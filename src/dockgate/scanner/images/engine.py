@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import quote
 
-from dockgate.scanner.images.archive import archive_origin
-from dockgate.scanner.images.blobs import Origin
-from dockgate.scanner.images.chunk_stream import Chunks
-from dockgate.scanner.images.reference import Stored
+from dockgate.scanner.images.archive import archive_source
+from dockgate.scanner.images.blobs import ImageSource
+from dockgate.scanner.images.chunk_stream import ChunkStream
+from dockgate.scanner.images.reference import EngineReference
 from dockgate.scanner.images.spool import Stream, spool
 from dockgate.shared.errors import NotFoundError, UnavailableError
 
@@ -35,16 +35,16 @@ _PATHS = {
     "podman": "/v4.0.0/libpod/images/export?format=oci-archive&ociAcceptUncompressedLayers=true&references={}",
     "docker": "/images/{}/get",
 }
-_LIST = "/v4.0.0/libpod/manifests/{}/exists"
+_LIST_EXISTS = "/v4.0.0/libpod/manifests/{}/exists"
 _SYSTEM = Path("/run")
 # Seconds of silence: an engine puts a large image together before it sends any of it.
 _TIMEOUT = 600.0
 # Podman's words for an image that it does not have; its status is 400 then.
-_UNKNOWN = "image not known"
-_OTHERS = "or save the image to a file and name that, or push it to a registry."
+_IMAGE_UNKNOWN = "image not known"
+_ALTERNATIVES = "or save the image to a file and name that, or push it to a registry."
 
 
-def stored_origin(reference: Stored, environment: Mapping[str, str], system: Path = _SYSTEM) -> Origin:
+def engine_source(reference: EngineReference, environment: Mapping[str, str], system: Path = _SYSTEM) -> ImageSource:
     """The image in its engine's store. `system` is the folder of the sockets of the whole machine's engines.
 
     Raises NotFoundError when the engine has no such image, UnavailableError when there is no engine to ask, or when it
@@ -52,54 +52,56 @@ def stored_origin(reference: Stored, environment: Mapping[str, str], system: Pat
     """
     place = _socket(reference.engine, environment, system)
     if place:
-        saved = _fetched(reference, place)
+        saved = _download(reference, place)
     elif reference.engine == "podman" and (program := shutil.which("podman", path=environment.get("PATH"))):
-        saved = _saved(reference, program, environment)
+        saved = _save_with_podman(reference, program, environment)
     else:
-        raise UnavailableError(f"No {reference.engine} runs here: it has no socket.", _start(reference.engine))
-    return archive_origin(saved, str(reference))
+        raise UnavailableError(f"No {reference.engine} runs here: it has no socket.", _start_advice(reference.engine))
+    return archive_source(saved, str(reference))
 
 
 def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path | None:
     """The engine's socket: the one that its variable names, else the first there is at the usual places."""
-    told = environment.get(_VARIABLES[engine], "")
-    if told:
-        scheme, _, path = told.partition("://")
+    setting = environment.get(_VARIABLES[engine], "")
+    if setting:
+        scheme, _, path = setting.partition("://")
         if scheme != "unix" or not path.startswith("/"):
             raise UnavailableError(
                 f"{_VARIABLES[engine]} names an engine elsewhere, which is not asked.",
-                f"Set it to unix:///PATH, {_OTHERS}",
+                f"Set it to unix:///PATH, {_ALTERNATIVES}",
             )
-        if not _listens(Path(path)):
-            raise UnavailableError(f"{engine} at {path} cannot be reached: nobody listens.", _start(engine))
+        if not _is_listening(Path(path)):
+            raise UnavailableError(f"{engine} at {path} cannot be reached: nobody listens.", _start_advice(engine))
         return Path(path)
     own = environment.get("XDG_RUNTIME_DIR", "")
     folders = [system, *([Path(own)] if own else [])]
     if os.geteuid():
         folders.reverse()
     places = [folder / _SOCKETS[engine] for folder in folders]
-    return next((place for place in places if _listens(place)), None)
+    return next((place for place in places if _is_listening(place)), None)
 
 
-def _listens(place: Path) -> bool:
+def _is_listening(place: Path) -> bool:
     """Whether an engine is there: sockets stay behind when it ends. Raises UnavailableError when we may not know."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(place))
         except PermissionError as error:
-            raise UnavailableError(f"This user may not speak to {place}.", f"Run as one who may, {_OTHERS}") from error
+            raise UnavailableError(
+                f"This user may not speak to {place}.", f"Run as one who may, {_ALTERNATIVES}"
+            ) from error
         except OSError:
             return False
     return True
 
 
-def _fetched(reference: Stored, place: Path) -> BinaryIO:
+def _download(reference: EngineReference, place: Path) -> BinaryIO:
     """What the engine answers, in an unlinked file."""
     import httpx
 
     where = f"{reference.engine} at {place}"
     with (
-        _translated(where, reference.engine),
+        _translate_errors(where, reference.engine),
         httpx.Client(
             base_url=f"http://{reference.engine}",
             transport=httpx.HTTPTransport(uds=str(place)),
@@ -107,29 +109,29 @@ def _fetched(reference: Stored, place: Path) -> BinaryIO:
             trust_env=False,
         ) as client,
     ):
-        if reference.engine == "podman" and client.get(_LIST.format(quote(reference.name))).status_code == 204:
+        if reference.engine == "podman" and client.get(_LIST_EXISTS.format(quote(reference.name))).status_code == 204:
             raise UnavailableError(
                 f"{reference} is a manifest list, of which podman's API hands out one image alone.",
                 f"Run `podman manifest push --all {reference.name} oci-archive:FILE` and name that file.",
             )
-        return _streamed(client, reference, where)
+        return _stream_archive(client, reference, where)
 
 
-def _streamed(client: "httpx.Client", reference: Stored, where: str) -> BinaryIO:
+def _stream_archive(client: "httpx.Client", reference: EngineReference, where: str) -> BinaryIO:
     path = _PATHS[reference.engine].format(quote(reference.name))
     with client.stream("GET", path, headers={"Accept-Encoding": "identity"}) as response:
         if response.status_code != 200:
-            said = _said(response)
-            if response.status_code == 404 or _UNKNOWN in said:
-                raise _unknown(reference)
-            raise UnavailableError(f"{where} answers {response.status_code}{_quoted(said)}.", "Try again.")
-        return spool(Chunks(response.iter_raw()), str(reference))
+            message = _error_message(response)
+            if response.status_code == 404 or _IMAGE_UNKNOWN in message:
+                raise _not_found(reference)
+            raise UnavailableError(f"{where} answers {response.status_code}{_quote(message)}.", "Try again.")
+        return spool(ChunkStream(response.iter_raw()), str(reference))
 
 
-def _saved(reference: Stored, program: str, environment: Mapping[str, str]) -> BinaryIO:
+def _save_with_podman(reference: EngineReference, program: str, environment: Mapping[str, str]) -> BinaryIO:
     """What `podman image save` writes, of a manifest list what `podman manifest push` does, in an unlinked file."""
-    if _ended([program, "manifest", "exists", reference.name], environment)[0] == 0:
-        return _pushed(reference, program, environment)
+    if _run([program, "manifest", "exists", reference.name], environment)[0] == 0:
+        return _push_manifest_list(reference, program, environment)
     command = [program, "image", "save", "--quiet", "--uncompressed", "--format", "oci-archive", reference.name]
     with tempfile.TemporaryFile() as complaints:
         try:
@@ -148,21 +150,21 @@ def _saved(reference: Stored, program: str, environment: Mapping[str, str]) -> B
             return saved
         saved.close()
         complaints.seek(0)
-        raise _refused(reference, complaints.read(2**16).decode(errors="replace"))
+        raise _save_error(reference, complaints.read(2**16).decode(errors="replace"))
 
 
-def _pushed(reference: Stored, program: str, environment: Mapping[str, str]) -> BinaryIO:
+def _push_manifest_list(reference: EngineReference, program: str, environment: Mapping[str, str]) -> BinaryIO:
     """All images of a manifest list: podman writes them to a named file alone."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "images.tar")
         command = [program, "manifest", "push", "--quiet", "--all", reference.name, f"oci-archive:{file}"]
-        code, said = _ended(command, environment)
+        code, message = _run(command, environment)
         if code or not file.is_file():
-            raise _refused(reference, said)
+            raise _save_error(reference, message)
         return file.open("rb")
 
 
-def _ended(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
+def _run(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """A program's exit and its complaints, once it has ended."""
     try:
         done = subprocess.run(
@@ -173,15 +175,15 @@ def _ended(command: list[str], environment: Mapping[str, str]) -> tuple[int, str
     return done.returncode, done.stderr[-(2**16) :].decode(errors="replace")
 
 
-def _refused(reference: Stored, said: str) -> NotFoundError | UnavailableError:
-    if _UNKNOWN in said:
-        return _unknown(reference)
-    last = said.strip().splitlines()[-1:]
-    return UnavailableError(f"podman cannot save {reference.name}{_quoted(''.join(last))}.")
+def _save_error(reference: EngineReference, message: str) -> NotFoundError | UnavailableError:
+    if _IMAGE_UNKNOWN in message:
+        return _not_found(reference)
+    last = message.strip().splitlines()[-1:]
+    return UnavailableError(f"podman cannot save {reference.name}{_quote(''.join(last))}.")
 
 
 @contextmanager
-def _translated(where: str, engine: str) -> Iterator[None]:
+def _translate_errors(where: str, engine: str) -> Iterator[None]:
     """httpx's errors as ours."""
     import httpx
 
@@ -189,10 +191,10 @@ def _translated(where: str, engine: str) -> Iterator[None]:
         yield
     except (httpx.TransportError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        raise UnavailableError(f"{where} cannot be reached: {reason}.", _start(engine)) from error
+        raise UnavailableError(f"{where} cannot be reached: {reason}.", _start_advice(engine)) from error
 
 
-def _unknown(reference: Stored) -> NotFoundError:
+def _not_found(reference: EngineReference) -> NotFoundError:
     return NotFoundError(
         f"{reference.engine} has no image {reference.name} in its store.",
         f"`{reference.engine} images` lists those it has. One in a registry is named without {reference.engine}: "
@@ -200,13 +202,13 @@ def _unknown(reference: Stored) -> NotFoundError:
     )
 
 
-def _start(engine: str) -> str:
+def _start_advice(engine: str) -> str:
     if engine == "podman":
-        return f"Start one with `podman system service --time 0`, name its socket by CONTAINER_HOST, {_OTHERS}"
-    return f"Start docker, name its socket by DOCKER_HOST=unix:///PATH, {_OTHERS}"
+        return f"Start one with `podman system service --time 0`, name its socket by CONTAINER_HOST, {_ALTERNATIVES}"
+    return f"Start docker, name its socket by DOCKER_HOST=unix:///PATH, {_ALTERNATIVES}"
 
 
-def _said(response: "httpx.Response") -> str:
+def _error_message(response: "httpx.Response") -> str:
     """The engine's own words, "" when they are not in the APIs' form."""
     data = bytearray()
     for chunk in response.iter_raw():
@@ -219,5 +221,7 @@ def _said(response: "httpx.Response") -> str:
         return ""
 
 
-def _quoted(said: str) -> str:
-    return f" (it says: {''.join(character for character in said if character.isprintable())[:200]})" if said else ""
+def _quote(message: str) -> str:
+    return (
+        f" (it says: {''.join(character for character in message if character.isprintable())[:200]})" if message else ""
+    )

@@ -14,16 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from dockgate.scanner.images.blobs import Part
-from dockgate.scanner.images.oci_image import OciImage, here
+from dockgate.scanner.images.blobs import FileSlice
+from dockgate.scanner.images.oci_image import OciImage, host_platform
 from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, HEAD
-from dockgate.scanner.ports import Entry, Kind, Origins
+from dockgate.scanner.ports import Entry, ImageMetadata, Kind
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError, UsageError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_MADE_UP = frozenset(
+_PSEUDO_FILESYSTEMS = frozenset(
     {
         "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs",
         "fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "rpc_pipefs", "securityfs", "selinuxfs", "sysfs",
@@ -46,15 +46,17 @@ def folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage,
 
     Raises UsageError for several platforms, UnavailableError when the folder may not be read.
     """
-    wanted = [one for one in platforms or () if one != "all"]
-    if len(wanted) > 1:
+    names = [name for name in platforms or () if name != "all"]
+    if len(names) > 1:
         raise UsageError(f"{path} is a folder, which is of one platform.", "Name one.")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise UnavailableError(f"{path} cannot be read: {error.strerror}.") from error
     layer = FolderLayer(descriptor, str(path))
-    return OciImage("", wanted[0] if wanted else here(), (layer,), None, Origins()), partial(os.close, descriptor)
+    return OciImage("", names[0] if names else host_platform(), (layer,), None, ImageMetadata()), partial(
+        os.close, descriptor
+    )
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ class FolderLayer:
 
     def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
         """See `core.ports.Layer`, in the order of names. Raises ImageError when there is no end of them."""
-        walk = _Walk(_made_up(self.mounts))
+        walk = _Walk(_pseudo_devices(self.mounts))
         try:
             yield Entry("", "directory", mode=stat.S_IMODE(os.fstat(self.descriptor).st_mode))
             walk.enter(os.open(".", _FOLDER, dir_fd=self.descriptor), "")
@@ -107,9 +109,9 @@ class _Walk:
         """Goes on with the content of a folder, and takes care of its descriptor. Raises OSError, UnreadableError."""
         try:
             names: list[str] = []
-            with os.scandir(descriptor) as found:
-                for one in found:
-                    names.append(one.name)
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    names.append(entry.name)
                     if len(names) > _NAMES:
                         raise UnreadableError(f"it has more than {_NAMES} entries")
             if len(self._open) == _DEPTH:
@@ -148,28 +150,28 @@ class _Walk:
     def _folder(self, parent: int, name: str, path: str) -> Entry:
         try:
             descriptor = os.open(name, _FOLDER, dir_fd=parent)
-            found = os.fstat(descriptor)
-            if found.st_dev in self._skipped:
+            status = os.fstat(descriptor)
+            if status.st_dev in self._skipped:
                 os.close(descriptor)
             else:
                 self.enter(descriptor, f"{path}/")
         except (OSError, UnreadableError) as error:
             return _unreadable(path, "directory", error)
-        return Entry(path, "directory", mode=stat.S_IMODE(found.st_mode))
+        return Entry(path, "directory", mode=stat.S_IMODE(status.st_mode))
 
 
 def _file(parent: int, name: str, path: str) -> Iterator[Entry]:
     """Its entry, with the file open until the next is asked for. Raises OSError."""
     descriptor = os.open(name, _FILE, dir_fd=parent)
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            yield Entry(path, "other", mode=stat.S_IMODE(found.st_mode))
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            yield Entry(path, "other", mode=stat.S_IMODE(status.st_mode))
             return
-        content = _Content(descriptor, path, found.st_size)
-        mode = stat.S_IMODE(found.st_mode)
+        content = _Content(descriptor, path, status.st_size)
+        mode = stat.S_IMODE(status.st_mode)
         try:
-            yield Entry(path, "file", found.st_size, mode, head=os.pread(descriptor, HEAD, 0), open=content.open)
+            yield Entry(path, "file", status.st_size, mode, head=os.pread(descriptor, HEAD, 0), open=content.open)
         finally:
             content.close()
     finally:
@@ -179,28 +181,28 @@ def _file(parent: int, name: str, path: str) -> Iterator[Entry]:
 class _Content:
     """A file's content while its entry is the current one."""
 
-    __slots__ = ("_descriptor", "_handed", "_path", "_size")
+    __slots__ = ("_descriptor", "_opened_files", "_path", "_size")
 
     def __init__(self, descriptor: int, path: str, size: int) -> None:
         self._descriptor = descriptor
         self._path = path
         self._size = size
-        self._handed: list[BinaryIO] = []
+        self._opened_files: list[BinaryIO] = []
 
     def open(self) -> BinaryIO:
         """A file at position 0. UnreadableError: it is not read."""
         if self._size > CONTENT_LIMIT:
             raise UnreadableError(f"{self._path} has {self._size} bytes; at most {CONTENT_LIMIT} are read.")
         file = io.BufferedReader(_Source(self._descriptor, 0, self._size))
-        self._handed.append(file)
+        self._opened_files.append(file)
         return file
 
     def close(self) -> None:
-        for file in self._handed:
+        for file in self._opened_files:
             file.close()
 
 
-class _Source(Part):
+class _Source(FileSlice):
     """A file's content, whose faults are its own and not the image's."""
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
@@ -220,16 +222,16 @@ def _unreadable(path: str, kind: Kind, error: OSError | UnreadableError) -> Entr
     return Entry(path, kind, open=refuse)
 
 
-def _made_up(mounts: Path) -> frozenset[int]:
+def _pseudo_devices(mounts: Path) -> frozenset[int]:
     """The devices of the file systems that hold no files: proc(5), "/proc/pid/mountinfo"; none where there is none."""
     try:
         lines = mounts.read_text(errors="replace").splitlines()
     except OSError:
         return frozenset()
-    found: set[int] = set()
+    devices: set[int] = set()
     for line in lines:
         fields, _, of = line.partition(" - ")
-        if of.partition(" ")[0] in _MADE_UP:
+        if of.partition(" ")[0] in _PSEUDO_FILESYSTEMS:
             major, _, minor = fields.split(" ")[2].partition(":")
-            found.add(os.makedev(int(major), int(minor)))
-    return frozenset(found)
+            devices.add(os.makedev(int(major), int(minor)))
+    return frozenset(devices)

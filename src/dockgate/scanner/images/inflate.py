@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from dockgate.scanner.images.blobs import Hash
+from dockgate.scanner.images.blobs import BackgroundHash
 from dockgate.scanner.images.stream_reader import Source
 from dockgate.shared.errors import DockgateError, ImageError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class LayerLimits:
     """How much of a layer is read, whatever its blob's size."""
 
     # Bytes. The largest layers in use (machine learning kits) hold 10 to 20 GB; at 600 MB/s this is two minutes.
@@ -40,7 +40,7 @@ ZSTD_WINDOW = 128 * 2**20
 _GZIP, _ZSTD, _ZSTD_SKIPPABLE = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
 
 
-class Counted(Protocol):
+class CountedSource(Protocol):
     """What is inflated. `count` is of the bytes read so far."""
 
     count: int
@@ -48,19 +48,19 @@ class Counted(Protocol):
     def readinto(self, buffer: "WriteableBuffer", /) -> int: ...
 
 
-class Inflated:
+class InflatedStream:
     """The inflated bytes of a blob, bounded, in order. Raises ImageError for whatever is wrong with them."""
 
-    def __init__(self, blob: Counted, where: str, bounds: Bounds) -> None:
+    def __init__(self, blob: CountedSource, where: str, bounds: LayerLimits) -> None:
         head = _Pushback(blob)
         self._blob = blob
         self._bounds = bounds
         self._where = where
         self._total = 0
         # Whether a blob that was cut short is noticed by its decompression; zstandard calls it the end.
-        self.tells_end = True
+        self.detects_truncation = True
         self._source: Source = head
-        self._hash: Hash | None = None
+        self._hash: BackgroundHash | None = None
         # "gzip", "zstd" or "none", by the blob's first bytes.
         self.compression = "none"
         start = head.peek(6)
@@ -76,7 +76,7 @@ class Inflated:
             self._source = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(
                 cast(BinaryIO, head), read_size=2**18, read_across_frames=True
             )
-            self.tells_end = False
+            self.detects_truncation = False
         elif start.startswith((b"BZh", b"\xfd7zXZ")):
             raise ImageError(
                 f"{where} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.",
@@ -94,7 +94,7 @@ class Inflated:
                 raise
             raise ImageError(f"{self._where} cannot be decompressed: {error}.") from error
         if self._hash:
-            self._hash.update(memoryview(buffer)[:count], beside=self._total > _SMALL)
+            self._hash.update(memoryview(buffer)[:count], in_thread=self._total > _SMALL)
         self._total += count
         bounds = self._bounds
         if self._total > bounds.inflated:
@@ -107,7 +107,7 @@ class Inflated:
 
     def start_hash(self) -> None:
         """Hashes the bytes from now on, in a thread beside the reading. To be called before the first is read."""
-        self._hash = Hash("sha256")
+        self._hash = BackgroundHash("sha256")
 
     def digest(self) -> str:
         """Of all the bytes ("sha256:…"), once they were read to their end; "" unless they were hashed."""
@@ -116,13 +116,13 @@ class Inflated:
     def close(self) -> None:
         """Ends the thread that hashes."""
         if self._hash:
-            self._hash.end()
+            self._hash.stop_thread()
 
 
 class _Pushback(io.RawIOBase):
     """A stream whose first bytes can be looked at."""
 
-    def __init__(self, source: Counted) -> None:
+    def __init__(self, source: CountedSource) -> None:
         self._source = source
         self._head = b""
 

@@ -41,8 +41,8 @@ class Folder:
         """Nothing is kept open."""
 
 
-class LayoutOrigin:
-    """See `blobs.Origin`."""
+class LayoutSource:
+    """See `blobs.ImageSource`."""
 
     def __init__(self, files: Files, name: str, tag: str = "", digest: str = "") -> None:
         self.name = name
@@ -60,35 +60,35 @@ class LayoutOrigin:
             raise ImageError(f"{self.name} holds no image: its index.json lists none.")
         if self._digest:
             return self._digest, self.manifest(self._digest)
-        named = [one for one in index.manifests if self._tag in ("", *_names(one))]
+        named = [entry for entry in index.manifests if self._tag in ("", *_names(entry))]
         if not named:
-            names = sorted({name for one in index.manifests for name in _names(one)})
+            names = sorted({name for entry in index.manifests for name in _names(entry)})
             raise NotFoundError(f"There is no image {self.name}.", f"It has: {', '.join(names) or 'no named image'}.")
-        if len({one.digest for one in named}) == 1:
+        if len({entry.digest for entry in named}) == 1:
             return named[0].digest, self.manifest(named[0].digest)
-        names = sorted({name for one in named for name in _names(one)[:1]})
+        names = sorted({name for entry in named for name in _names(entry)[:1]})
         if len(names) > 1:
             raise NotFoundError(f"{self.name} holds several images.", f"Append :TAG, one of {', '.join(names)}.")
         return listed, data
 
     def configs(self) -> list[str]:
         """The digests of the configs of all its images that are there: of an index's platforms some may be left out."""
-        found: list[str] = []
+        digests: list[str] = []
         seen: set[str] = set()
         waiting = [parse(self.index(), "index.json")]
         while waiting:
             document = waiting.pop()
             if not isinstance(document, Index):
-                found.append(document.config.digest)
+                digests.append(document.config.digest)
                 continue
-            below = {one.digest for one in document.manifests} - seen
+            below = {entry.digest for entry in document.manifests} - seen
             seen |= below
             if len(seen) > _MANIFESTS:
                 raise ImageError(f"{self.name} has more than {_MANIFESTS} manifests.")
             for digest in below:
                 with suppress(ImageError):
                     waiting.append(parse(self.manifest(digest), digest))
-        return found
+        return digests
 
     def manifest(self, digest: str) -> bytes:
         return read_document(self.blob(digest), digest)
@@ -99,7 +99,7 @@ class LayoutOrigin:
             raise ImageError(f"{self.name} lacks the blob {digest}.", "Make the folder or file again, whole.")
         return file
 
-    def base(self, name: str, digest: str) -> bytes:
+    def base_manifest(self, name: str, digest: str) -> bytes:
         check_digest(digest)
         return self.manifest(digest)
 

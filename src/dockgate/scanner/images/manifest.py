@@ -82,7 +82,7 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
     if "manifests" in document and ("layers" in document or "config" in document):
         raise ImageError(f"Manifest {digest} is an index and an image at once.")
     if "manifests" in document and kind not in MANIFESTS:
-        manifests = tuple(_descriptor(one, digest) for one in _list(document, "manifests", digest))
+        manifests = tuple(_descriptor(item, digest) for item in _list(document, "manifests", digest))
         return Index(manifests, _annotations(document))
     if "layers" in document and kind not in INDEXES:
         config = _descriptor(document.get("config"), digest)
@@ -91,7 +91,7 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
                 f"Manifest {digest} is not a container image: its config has the type {config.media_type!r}.",
                 "Give a repository and tag of a container image.",
             )
-        layers = tuple(_descriptor(one, digest) for one in _list(document, "layers", digest))
+        layers = tuple(_descriptor(item, digest) for item in _list(document, "layers", digest))
         if len(layers) > LAYER_LIMIT:
             raise ImageError(f"Manifest {digest} has {len(layers)} layers; at most {LAYER_LIMIT} are read.")
         return Manifest(config, layers, _annotations(document))
@@ -113,32 +113,34 @@ def load_any(data: bytes, what: str, names: frozenset[str]) -> Any:
     both "layers" and "LAYERS" would be judged by the one and run by the other.
     """
     try:
-        document = json.loads(data, object_pairs_hook=partial(_Object, names={name.casefold(): name for name in names}))
+        document = json.loads(
+            data, object_pairs_hook=partial(_JsonObject, names={name.casefold(): name for name in names})
+        )
     except (ValueError, RecursionError) as error:
         raise ImageError(f"{what} is no JSON: {error}.") from error
     waiting = [document]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, _Object):
-            if value.doubtful is not None:
-                raise ImageError(f"{what} can be read in two ways: it has the name {value.doubtful!r}.")
+        if isinstance(value, _JsonObject):
+            if value.ambiguous_name is not None:
+                raise ImageError(f"{what} can be read in two ways: it has the name {value.ambiguous_name!r}.")
             waiting += [inner for key, inner in value.items() if key.casefold() not in _FREE]
         elif isinstance(value, list):
             waiting += value
     return document
 
 
-class _Object(dict[str, Any]):
-    """A JSON object. `doubtful` is a name that another of its names, or one that is read, equals but for its case."""
+class _JsonObject(dict[str, Any]):
+    """A JSON object. `ambiguous_name` differs only in case from another name, or from one that is read."""
 
     def __init__(self, pairs: list[tuple[str, Any]], names: Mapping[str, str]) -> None:
         super().__init__(pairs)
-        self.doubtful: str | None = None
+        self.ambiguous_name: str | None = None
         seen: set[str] = set()
         for key, _ in pairs:
             folded = key.casefold()
             if folded in seen or names.get(folded, key) != key:
-                self.doubtful = key
+                self.ambiguous_name = key
             seen.add(folded)
 
 
@@ -161,15 +163,15 @@ def _list(document: dict[str, Any], key: str, digest: str) -> list[Any]:
 def _descriptor(value: object, digest: str) -> Descriptor:
     """A descriptor inside the document whose digest is given."""
     fields = value if isinstance(value, dict) else {}
-    found, size = fields.get("digest"), fields.get("size")
+    digest_text, size = fields.get("digest"), fields.get("size")
     try:
-        check_digest(found if isinstance(found, str) else "")
+        check_digest(digest_text if isinstance(digest_text, str) else "")
     except UsageError as error:
         raise ImageError(f"Manifest {digest} is broken: {error}") from error
     if not isinstance(size, int) or size < 0:
-        raise ImageError(f"Manifest {digest} is broken: it gives {found} the size {size!r}.")
+        raise ImageError(f"Manifest {digest} is broken: it gives {digest_text} the size {size!r}.")
     return Descriptor(
-        digest=str(found),
+        digest=str(digest_text),
         size=size,
         media_type=str(fields.get("mediaType", "")),
         platform=platform(fields.get("platform")),

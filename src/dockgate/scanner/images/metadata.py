@@ -1,7 +1,7 @@
 """Where an image comes from: its base image, as far as its manifest's annotations and its config's history tell.
 
 Annotations: OCI image spec 1.1, "Pre-Defined Annotation Keys". How the histories of buildah and podman, of BuildKit and
-of Docker's classic builder look is told at `count`.
+of Docker's classic builder look is told at `count_base_layers`.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.scanner.images.manifest import Index, Manifest, parse
-from dockgate.scanner.ports import Origins
+from dockgate.scanner.ports import ImageMetadata
 from dockgate.shared.errors import DockgateError
 
 # Base image's name and a manifest's digest -> the manifest, verified. Raises DockgateError when it is not at hand.
@@ -26,13 +26,13 @@ _LONGEST = 512
 _STARTS = ("CMD", "ENTRYPOINT")
 
 
-def find(
+def read_metadata(
     config: Mapping[str, Any],
     annotations: Sequence[Mapping[str, str]],
     layers: Sequence[str],
     platform: str,
     fetch: Fetch,
-) -> Origins:
+) -> ImageMetadata:
     """What is told of an image with this config and these layer digests. Whatever is of a wrong type tells nothing.
 
     `annotations` are the manifest's, then those of the index. The config's labels come last, for images inherit them
@@ -41,11 +41,11 @@ def find(
     running = config.get("config")
     running = running if isinstance(running, dict) else {}
     labels = running.get("Labels")
-    counted, named = count(config.get("history"), len(layers))
+    counted, named = count_base_layers(config.get("history"), len(layers))
     sources = [*annotations, {_NAME: named} if named else {}, labels if isinstance(labels, dict) else {}]
-    told = next((source for source in sources if _NAME in source or _DIGEST in source), {})
-    name, digest = _text(told.get(_NAME)), _text(told.get(_DIGEST))
-    if told and not name and not digest:  # so builders say that it was made from nothing
+    annotation_source = next((source for source in sources if _NAME in source or _DIGEST in source), {})
+    name, digest = _text(annotation_source.get(_NAME)), _text(annotation_source.get(_DIGEST))
+    if annotation_source and not name and not digest:  # so builders say that it was made from nothing
         counted = 0
     elif digest:
         with suppress(DockgateError):
@@ -54,11 +54,11 @@ def find(
                 counted = len(below)
     created = _text(config.get("created"))
     stamp = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", created, re.ASCII)
-    return Origins(counted, name or digest, created if stamp else "", _text(running.get("User")))
+    return ImageMetadata(counted, name or digest, created if stamp else "", _text(running.get("User")))
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class _HistoryEntry:
     """One entry of a history: whether it made no layer, what made it, and by which kind of builder."""
 
     empty: bool
@@ -66,7 +66,7 @@ class _Step:
     comment: str
 
     @property
-    def buildkit(self) -> bool:
+    def is_buildkit(self) -> bool:
         return self.comment.startswith("buildkit.")
 
     @property
@@ -75,13 +75,13 @@ class _Step:
         return self.comment.removeprefix("FROM ") if self.comment.startswith("FROM ") else ""
 
     @property
-    def starts(self) -> bool:
+    def sets_start_command(self) -> bool:
         """Whether it is a CMD or an ENTRYPOINT, after "#(nop)" in all histories but BuildKit's."""
         words = self.command.rpartition("#(nop)")[2].split(maxsplit=1)
-        return self.empty and words[:1] in ([one] for one in _STARTS)
+        return self.empty and words[:1] in ([command] for command in _STARTS)
 
 
-def count(history: object, layers: int) -> tuple[int, str]:
+def count_base_layers(history: object, layers: int) -> tuple[int, str]:
     """How many of an image's layers are its base image's, and the base's name: 0 and "" where its history is silent.
 
     An image of which all layers are said to be the base's has none of its own to tell: whoever writes a history could
@@ -97,33 +97,33 @@ def count(history: object, layers: int) -> tuple[int, str]:
     if sum(not step.empty for step in steps) != layers:
         return 0, ""
     places = range(1, len(steps))
-    changed = max((at for at in places if steps[at].buildkit != steps[at - 1].buildkit), default=0)
+    changed = max((at for at in places if steps[at].is_buildkit != steps[at - 1].is_buildkit), default=0)
     marked = max((at for at in range(len(steps)) if steps[at].base), default=-1)
     if marked >= changed:
         counted = _below(steps, marked)
         return (counted if counted < layers else 0), _text(steps[marked].base)
     last = max((at for at, step in enumerate(steps) if not step.empty), default=0)
-    started = max((at for at in places if steps[at].starts and at < last), default=0)
+    started = max((at for at in places if steps[at].sets_start_command and at < last), default=0)
     counted = _below(steps, max(started, changed))
     return (counted if counted < layers else 0), ""
 
 
-def _below(steps: Sequence[_Step], end: int) -> int:
+def _below(steps: Sequence[_HistoryEntry], end: int) -> int:
     return sum(not step.empty for step in steps[:end])
 
 
-def _steps(history: object) -> list[_Step]:
+def _steps(history: object) -> list[_HistoryEntry]:
     """None at all when any of them cannot be read."""
     if not isinstance(history, list) or len(history) > _HISTORY_LIMIT:
         return []
-    steps: list[_Step] = []
+    steps: list[_HistoryEntry] = []
     for entry in history:
         fields = entry if isinstance(entry, dict) else {"empty_layer": None}
         empty = fields.get("empty_layer", False)
         command, comment = fields.get("created_by", ""), fields.get("comment", "")
         if not isinstance(empty, bool) or not isinstance(command, str) or not isinstance(comment, str):
             return []
-        steps.append(_Step(empty, command, comment))
+        steps.append(_HistoryEntry(empty, command, comment))
     return steps
 
 
@@ -132,7 +132,7 @@ def _layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[str]:
     Raises DockgateError."""
     document = parse(fetch(name, digest), digest)
     if isinstance(document, Index):
-        child = next((one.digest for one in document.manifests if one.platform == platform), "")
+        child = next((entry.digest for entry in document.manifests if entry.platform == platform), "")
         document = parse(fetch(name, child), child) if child else document
     return [layer.digest for layer in document.layers] if isinstance(document, Manifest) else []
 

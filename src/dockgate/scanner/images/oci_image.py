@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dockgate.scanner.images import metadata
 from dockgate.scanner.images.attestation_check import AttestationCheck
-from dockgate.scanner.images.blobs import Origin, read_document
+from dockgate.scanner.images.blobs import ImageSource, read_document
 from dockgate.scanner.images.manifest import (
     CONFIG_NAMES,
     INDEXES,
@@ -20,8 +19,9 @@ from dockgate.scanner.images.manifest import (
     parse,
     platform,
 )
+from dockgate.scanner.images.metadata import read_metadata
 from dockgate.scanner.images.tar_layer import TarLayer
-from dockgate.scanner.ports import Layer, Origins
+from dockgate.scanner.ports import ImageMetadata, Layer
 from dockgate.shared.errors import ImageError, NotFoundError
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
@@ -39,10 +39,10 @@ class OciImage:
     platform: str
     layers: Sequence[Layer]
     diff_ids: Sequence[str] | None
-    origins: Origins
+    metadata: ImageMetadata
 
 
-def read_images(origin: Origin, digest: str, data: bytes, platforms: Sequence[str] | None) -> list[OciImage]:
+def read_images(image_source: ImageSource, digest: str, data: bytes, platforms: Sequence[str] | None) -> list[OciImage]:
     """The images below the manifest or index `data`, in its order, attestation manifests aside.
 
     `platforms`: None for this machine's when there is a choice; ["all"]; or those wanted, "os/arch[/variant]", where
@@ -50,26 +50,25 @@ def read_images(origin: Origin, digest: str, data: bytes, platforms: Sequence[st
     """
     document = parse(data, digest)
     if isinstance(document, Manifest):
-        image = _assemble(origin, digest, document)
-        found, there, wanted = [(image.platform, image)], {image.platform}, platforms or ["all"]
+        image = _build_image(image_source, digest, document)
+        images, available, names = [(image.platform, image)], {image.platform}, platforms or ["all"]
     else:
-        wanted = platforms or [here()]
-        children = children_of(origin, document)
-        found, there = (
-            _chosen(origin, children, document.annotations, wanted),
-            {one.platform or "one without a name" for one in children if one.platform != NOT_RUNNABLE},
-        )
-    missing = [one for one in wanted if not any(_fits(platform, one) for platform, _ in found)]
+        names = platforms or [host_platform()]
+        children = child_manifests(image_source, document)
+        images = _select_images(image_source, children, document.annotations, names)
+        available = {child.platform or "one without a name" for child in children if child.platform != NOT_RUNNABLE}
+    missing = [name for name in names if not any(_matches_platform(platform, name) for platform, _ in images)]
     if missing:
         raise NotFoundError(
-            f"{origin.name} has no image for {', '.join(missing)}; it has {', '.join(sorted(there)) or 'none at all'}.",
-            "Ask for one of those with --platform, or for all of them with --platform all.",
+            f"{image_source.name} has no image for {', '.join(missing)}. "
+            f"It has: {', '.join(sorted(available)) or 'no images'}.",
+            "Choose one of these platforms with --platform, or scan all of them with --platform all.",
         )
-    return [image for _, image in found]
+    return [image for _, image in images]
 
 
-def _chosen(
-    origin: Origin, children: list[Descriptor], annotations: Mapping[str, str], wanted: Sequence[str]
+def _select_images(
+    image_source: ImageSource, children: list[Descriptor], annotations: Mapping[str, str], names: Sequence[str]
 ) -> list[tuple[str, OciImage]]:
     """The images wanted, each with the platform that it is chosen by: what the index says of it, or, where the index is
     silent, its config, for runtimes choose like that.
@@ -77,63 +76,63 @@ def _chosen(
     Nothing is left out of all but attestation manifests: what is none is an image, whatever platform it claims, or the
     whole index cannot be read.
     """
-    found: list[tuple[str, OciImage]] = []
-    check = AttestationCheck(origin, (one.digest for one in children if one.platform != NOT_RUNNABLE))
+    images: list[tuple[str, OciImage]] = []
+    check = AttestationCheck(image_source, (name.digest for name in children if name.platform != NOT_RUNNABLE))
     for child in children:
-        if child.platform and not any(_fits(child.platform, one) for one in wanted):
+        if child.platform and not any(_matches_platform(child.platform, name) for name in names):
             continue
-        data = origin.manifest(child.digest)
-        reason = check.objection(child, data) if child.platform == NOT_RUNNABLE else ""
+        data = image_source.manifest(child.digest)
+        reason = check.find_objection(child, data) if child.platform == NOT_RUNNABLE else ""
         if child.platform == NOT_RUNNABLE and not reason:
             continue
         try:
             document = parse(data, child.digest)
             if isinstance(document, Index):
                 raise ImageError(f"Manifest {child.digest} is an index, and its index calls it something else.")
-            image = _assemble(origin, child.digest, document, child.annotations, annotations)
+            image = _build_image(image_source, child.digest, document, child.annotations, annotations)
         except ImageError as error:
             if not reason:
                 raise ImageError(str(error), error.advice) from error  # the index itself may be an image
             raise ImageError(f"{error} Nor is it an attestation manifest: {reason}.") from error
         chosen = child.platform or image.platform
-        if any(_fits(chosen, one) for one in wanted):
-            found.append((chosen, image))
-    return found
+        if any(_matches_platform(chosen, name) for name in names):
+            images.append((chosen, image))
+    return images
 
 
-def children_of(origin: Origin, index: Index, depth: int = 1) -> list[Descriptor]:
+def child_manifests(image_source: ImageSource, index: Index, depth: int = 1) -> list[Descriptor]:
     """The manifests below an index, those of indexes in it included."""
-    found: list[Descriptor] = []
+    descriptors: list[Descriptor] = []
     for descriptor in index.manifests:
         if descriptor.media_type not in INDEXES:
-            found.append(descriptor)
+            descriptors.append(descriptor)
             continue
-        inner = parse(origin.manifest(descriptor.digest), descriptor.digest)
+        inner = parse(image_source.manifest(descriptor.digest), descriptor.digest)
         if depth == _NESTING or not isinstance(inner, Index):
             raise ImageError(f"Index {descriptor.digest} lies too deep in other indexes, or is none.")
-        found += children_of(origin, inner, depth + 1)
-    if len(found) > _CHILDREN:
-        raise ImageError(f"{origin.name} has more than {_CHILDREN} manifests.")
-    return found
+        descriptors += child_manifests(image_source, inner, depth + 1)
+    if len(descriptors) > _CHILDREN:
+        raise ImageError(f"{image_source.name} has more than {_CHILDREN} manifests.")
+    return descriptors
 
 
-def _assemble(origin: Origin, digest: str, manifest: Manifest, *above: Mapping[str, str]) -> OciImage:
+def _build_image(image_source: ImageSource, digest: str, manifest: Manifest, *above: Mapping[str, str]) -> OciImage:
     """`above` are the annotations of the index that lists the manifest: of its entry, then of the whole."""
-    data = read_document(origin.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
+    data = read_document(image_source.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
     config = load(data, f"Config {manifest.config.digest}", CONFIG_NAMES)
-    found = platform(config)
-    if not found:
+    platform_name = platform(config)
+    if not platform_name:
         raise ImageError(f"Config {manifest.config.digest} names no operating system and architecture.")
-    digests = [one.digest for one in manifest.layers]
+    digests = [layer.digest for layer in manifest.layers]
     return OciImage(
         digest,
-        found,
+        platform_name,
         tuple(
-            TarLayer(one.digest, partial(origin.blob, one.digest), one.size, media_type=one.media_type)
-            for one in manifest.layers
+            TarLayer(layer.digest, partial(image_source.blob, layer.digest), layer.size, media_type=layer.media_type)
+            for layer in manifest.layers
         ),
         _diff_ids(config),
-        metadata.find(config, (manifest.annotations, *above), digests, found, origin.base),
+        read_metadata(config, (manifest.annotations, *above), digests, platform_name, image_source.base_manifest),
     )
 
 
@@ -144,14 +143,14 @@ def _diff_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, diff_ids)) if isinstance(diff_ids, list) else ()
 
 
-def here() -> str:
+def host_platform() -> str:
     """This machine's platform: containers on it run Linux, whatever it runs itself."""
     machine = os.uname().machine.lower()
     return f"linux/{_ARCHITECTURES.get(machine, machine)}"
 
 
-def _fits(platform: str, wanted: str) -> bool:
-    if wanted == "all":
+def _matches_platform(platform: str, name: str) -> bool:
+    if name == "all":
         return True
-    have, want = platform.split("/"), wanted.split("/")
+    have, want = platform.split("/"), name.split("/")
     return have[: len(want)] == want or (have == want[:2] and want[1:] in (["arm64", "v8"], ["arm", "v7"]))

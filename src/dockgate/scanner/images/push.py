@@ -11,7 +11,7 @@ from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, 
 from dockgate.scanner.images.credentials import find_credentials
 from dockgate.scanner.images.destinations import require_destination
 from dockgate.scanner.images.manifest import MANIFESTS
-from dockgate.scanner.images.reference import Remote
+from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.transport import Transport
 from dockgate.shared.canonical import digest as digest_of
 from dockgate.shared.errors import DockgateError, UnavailableError
@@ -30,7 +30,7 @@ class Pusher:
 
     def __init__(
         self,
-        reference: Remote,
+        reference: RegistryReference,
         *,
         ca_bundle: Path | None = None,
         insecure: bool = False,
@@ -47,7 +47,7 @@ class Pusher:
                 self._transport, reference.registry, reference.repository, find, actions="pull,push"
             )
         self._url = f"/v2/{reference.repository}"
-        self._home = ""
+        self._registry_url = ""
 
     def __enter__(self) -> "Pusher":
         return self
@@ -55,19 +55,19 @@ class Pusher:
     def __exit__(self, *_: object) -> None:
         self._transport.close()
 
-    def holds(self, digest: str) -> bool:
+    def has_blob(self, digest: str) -> bool:
         """Whether a blob is there."""
-        return self._ask("HEAD", f"{self._url}/blobs/{digest}") == 200
+        return self._request("HEAD", f"{self._url}/blobs/{digest}") == 200
 
     def blob(self, content: bytes | Path) -> tuple[str, int]:
         """Pushes a blob unless it is there; returns its digest and its size in bytes."""
-        digest, size = _measured(content)
-        if self.holds(digest):
+        digest, size = _digest_and_size(content)
+        if self.has_blob(digest):
             return digest, size
-        place = self._begun()
+        place = self._start_upload()
         separator = "&" if "?" in place else "?"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        self._ask("PUT", f"{place}{separator}digest={digest}", headers, content, wanted=201)
+        self._request("PUT", f"{place}{separator}digest={digest}", headers, content, expected_status=201)
         return digest, size
 
     def manifest(self, data: bytes, *, by_digest: bool = True, kind: str = MANIFESTS[0]) -> str:
@@ -77,12 +77,12 @@ class Pusher:
         names = (digest, self._reference.tag or digest)
         for name in dict.fromkeys(names if by_digest else names[1:]):
             headers = {"Content-Type": kind}
-            self._ask("PUT", f"{self._url}/manifests/{name}", headers, data, wanted=201)
+            self._request("PUT", f"{self._url}/manifests/{name}", headers, data, expected_status=201)
         return digest
 
-    def _begun(self) -> str:
+    def _start_upload(self) -> str:
         """The URL at which a new upload goes on: a path on the registry, or whole."""
-        response = self._answer("POST", f"{self._url}/blobs/uploads/", {}, b"")
+        response = self._send("POST", f"{self._url}/blobs/uploads/", {}, b"")
         try:
             location = response.headers.get("Location", "")
             if response.status_code != 202 or not location:
@@ -93,28 +93,28 @@ class Pusher:
         finally:
             response.close()
 
-    def _ask(
+    def _request(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str] | None = None,
         content: bytes | Path = b"",
-        wanted: int = 0,
+        expected_status: int = 0,
     ) -> int:
-        response = self._answer(method, url, headers or {}, content)
+        response = self._send(method, url, headers or {}, content)
         try:
-            if wanted and response.status_code != wanted:
+            if expected_status and response.status_code != expected_status:
                 raise self._error(response)
             return response.status_code
         finally:
             response.close()
 
-    def _answer(self, method: str, url: str, headers: Mapping[str, str], content: bytes | Path) -> "httpx.Response":
+    def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | Path) -> "httpx.Response":
         """Asks, and proves who asks when the registry wants that."""
-        self._reach()
+        self._detect_scheme()
         for _ in range(3):
             sent = self._authorizer.headers()
-            proof = sent if self._is_ours(url) else {}
+            proof = sent if self._is_registry_url(url) else {}
             response = self._transport.send(method, url, {**headers, **proof}, _stream(content))
             if response.status_code != 401:
                 return response
@@ -124,16 +124,16 @@ class Pusher:
                 break
         raise denied(self._reference.registry, f"{self._reference} may not be written with the credentials at hand")
 
-    def _reach(self) -> None:
+    def _detect_scheme(self) -> None:
         """Finds out, once, whether the registry speaks TLS."""
-        if not self._home:
+        if not self._registry_url:
             response = self._transport.get("/v2/", {})
-            self._home = f"{response.request.url.scheme}://{response.request.url.netloc.decode()}"
+            self._registry_url = f"{response.request.url.scheme}://{response.request.url.netloc.decode()}"
             response.close()
 
-    def _is_ours(self, url: str) -> bool:
+    def _is_registry_url(self, url: str) -> bool:
         """Whether credentials may go there: to the registry itself alone."""
-        return url.startswith(("/", f"{self._home}/"))
+        return url.startswith(("/", f"{self._registry_url}/"))
 
     def _error(self, response: "httpx.Response") -> DockgateError:
         if response.status_code == 403:
@@ -144,12 +144,12 @@ class Pusher:
         )
 
 
-def _measured(content: bytes | Path) -> tuple[str, int]:
+def _digest_and_size(content: bytes | Path) -> tuple[str, int]:
     if isinstance(content, bytes):
         return digest_of(content), len(content)
     with content.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"sha256:{found}", os.fstat(file.fileno()).st_size
+        hexdigest = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"sha256:{hexdigest}", os.fstat(file.fileno()).st_size
 
 
 def _stream(content: bytes | Path) -> bytes | Iterator[bytes]:

@@ -25,11 +25,11 @@ _HEX = {"sha256": 64, "sha512": 128}
 # How the names of archives and bills of materials end, and of hardly any image.
 _FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
 # Characters of registry and repository together, as registries limit them.
-_LONGEST = 255
+_MAX_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class RegistryReference:
     """An image in a registry. `registry` is "host" or "host:port"; of `tag` and `digest` one at least is set, and the
     digest wins."""
 
@@ -45,7 +45,7 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class FileReference:
     """An image in an OCI layout folder, or in a tar file, which holds a layout too or was made by `docker save`.
 
     `tag` ("" for none) is a tag or a whole name, as the writer of the file gave it.
@@ -62,19 +62,19 @@ class Local:
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
+class FolderReference:
     """A folder that is the root of a system."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
-class Piped:
+class StdinReference:
     """An image archive on standard input."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class EngineReference:
     """An image in the store of an `engine` on this machine, "podman" or "docker". `name` is a name or an id there."""
 
     engine: str
@@ -84,30 +84,30 @@ class Stored:
         return f"{self.engine}:{self.name}"
 
 
-Named = Remote | Local | Root | Piped | Stored
+ImageReference = RegistryReference | FileReference | FolderReference | StdinReference | EngineReference
 
 
-def parse(text: str) -> Named:
+def parse(text: str) -> ImageReference:
     """What `text` names. A path that exists is taken for a file or folder, anything else for a name in a registry.
 
     Looks at the file system, for that and for where a path with colons in it ends. Raises UsageError.
     """
     if text == _STANDARD_INPUT:
-        return Piped()
+        return StdinReference()
     if text.startswith(_FOLDER):
-        return _root(text.removeprefix(_FOLDER))
+        return _parse_folder(text.removeprefix(_FOLDER))
     if not text or any(character.isspace() or character < " " for character in text):
         raise UsageError(f"{text!r} is no image reference.", "Name one: 127.0.0.1:5000/app:1, oci:FOLDER, app.tar.")
     for scheme in _SCHEMES:
         if text.startswith(f"{scheme}:"):
-            return _located(scheme, text[len(scheme) + 1 :])
+            return _parse_file(scheme, text[len(scheme) + 1 :])
     for scheme, engine in _ENGINES.items():
         name = text.removeprefix(f"{scheme}:")
         if name != text and not re.match("[0-9]{1,5}/", name):  # which is a registry on a host of that name
-            return _stored(engine, name)
+            return _parse_engine(engine, name)
     path = Path(text)
     if isfile(path) or isfile(path / "oci-layout"):
-        return Local(path)
+        return FileReference(path)
     if text.startswith(("/", "./", "../")):
         if isdir(path):
             raise UsageError(f"{text} is a folder without an oci-layout file.", _advice(text))
@@ -118,7 +118,7 @@ def parse(text: str) -> Named:
     return named
 
 
-def parse_remote(text: str) -> Remote:
+def parse_remote(text: str) -> RegistryReference:
     """A name in a registry. Raises UsageError."""
     name, at, digest = text.partition("@")
     if at:
@@ -127,13 +127,13 @@ def parse_remote(text: str) -> Remote:
     repository, _, tag = repository.partition(":")
     if tag and not re.fullmatch(_TAG, tag):
         raise UsageError(f"{tag!r} in {text!r} is no tag.", "A tag has up to 128 letters, digits, dots, dashes and _.")
-    if name.endswith(":") or not re.fullmatch(_HOST, registry) or len(registry) + len(repository) > _LONGEST:
+    if name.endswith(":") or not re.fullmatch(_HOST, registry) or len(registry) + len(repository) > _MAX_LENGTH:
         raise UsageError(f"{text!r} is no image reference.", "Its form is [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST].")
     if not all(re.fullmatch(_COMPONENT, part) for part in repository.split("/")):
         lower = text.replace(repository, repository.lower())
         hint = f"Did you mean {lower}?" if repository != repository.lower() else "Is a path meant? Then no such exists."
         raise UsageError(f"{repository!r} in {text!r} is no repository name.", hint)
-    return Remote(registry, repository, tag or ("" if digest else "latest"), digest)
+    return RegistryReference(registry, repository, tag or ("" if digest else "latest"), digest)
 
 
 def check_digest(digest: str) -> None:
@@ -165,7 +165,7 @@ def _split(name: str) -> tuple[str, str]:
     return first, rest
 
 
-def _located(scheme: str, text: str) -> Local:
+def _parse_file(scheme: str, text: str) -> FileReference:
     """`PATH`, `PATH:TAG` or `PATH@DIGEST`. Paths and tags may hold colons: the shortest path that exists wins."""
     kind = _SCHEMES[scheme]
     for end in (*(at for at, character in enumerate(text) if character in ":@"), len(text)):
@@ -176,8 +176,8 @@ def _located(scheme: str, text: str) -> Local:
             raise UsageError(f"{path} is a folder without an oci-layout file.", _advice(text[:end]))
         if text[end : end + 1] == "@":
             check_digest(text[end + 1 :])
-            return Local(path, digest=text[end + 1 :])
-        return Local(path, tag=text[end + 1 :])
+            return FileReference(path, digest=text[end + 1 :])
+        return FileReference(path, tag=text[end + 1 :])
     raise UsageError(f"There is no {kind} {text!r}.", f"The form is {scheme}:PATH, with :TAG or @DIGEST where needed.")
 
 
@@ -185,19 +185,19 @@ def _advice(folder: str) -> str:
     return f"Give an OCI image layout folder. If the folder is the root of a system, say so: dir:{folder}"
 
 
-def _root(text: str) -> Root:
+def _parse_folder(text: str) -> FolderReference:
     if not text or not isdir(text):
         raise UsageError(f"There is no folder {text!r}.", "The form is dir:FOLDER, and dir:/ is this machine.")
-    return Root(Path(text))
+    return FolderReference(Path(text))
 
 
-def _stored(engine: str, name: str) -> Stored:
+def _parse_engine(engine: str, name: str) -> EngineReference:
     """Engines know images by more than names in full (`app`, an id), so only what could be no name is refused."""
     parts = name.split("/")
-    fine = re.fullmatch(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*", name) and not {"", ".", ".."}.intersection(parts)
-    if not fine or len(name) > 2 * _LONGEST:
+    is_valid = re.fullmatch(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*", name) and not {"", ".", ".."}.intersection(parts)
+    if not is_valid or len(name) > 2 * _MAX_LENGTH:
         raise UsageError(
             f"{name!r} is no name of an image in {engine}'s store.",
             f"Its form is {engine}:NAME[:TAG]; an image in a registry is named without {engine}: before it.",
         )
-    return Stored(engine, name)
+    return EngineReference(engine, name)

@@ -12,8 +12,8 @@ from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, 
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, check_document
 from dockgate.scanner.images.credentials import find_credentials
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
-from dockgate.scanner.images.reference import Remote, check_digest, parse_remote
-from dockgate.scanner.images.resumable_blob import Resumed
+from dockgate.scanner.images.reference import RegistryReference, check_digest, parse_remote
+from dockgate.scanner.images.resumable_blob import ResumableBlob
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
 from dockgate.shared.canonical import digest as digest_of
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 _ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
 
 
-class RegistryOrigin:
-    """See `blobs.Origin`. May be used from several threads."""
+class RegistrySource:
+    """See `blobs.ImageSource`. May be used from several threads."""
 
-    def __init__(self, reference: Remote, transport: Transport, authorizer: Authorizer | IssuedAuthorizer) -> None:
+    def __init__(
+        self, reference: RegistryReference, transport: Transport, authorizer: Authorizer | IssuedAuthorizer
+    ) -> None:
         self.name = str(reference)
         self._reference = reference
         self._transport = transport
@@ -38,22 +40,22 @@ class RegistryOrigin:
         if self._reference.digest:
             return self._reference.digest, self._manifest(self._reference.digest, NotFoundError)
         data, stated = self._fetch(self._reference.tag, NotFoundError)
-        found = digest_of(data)
-        if stated.startswith("sha256:") and stated != found:
+        digest = digest_of(data)
+        if stated.startswith("sha256:") and stated != digest:
             raise ImageError(
-                f"{self.name} does not match the digest {stated} that its registry states: it has {found}."
+                f"{self.name} does not match the digest {stated} that its registry states: it has {digest}."
             )
-        return found, data
+        return digest, data
 
     def manifest(self, digest: str) -> bytes:
         return self._manifest(digest, ImageError)
 
     def blob(self, digest: str) -> io.RawIOBase:
         """It goes on where a connection breaks off."""
-        ask = partial(self._part, digest)
-        return Resumed(self._transport, ask(0), ask, f"the blob {digest} of {self.name}")
+        ask = partial(self._get_blob_from, digest)
+        return ResumableBlob(self._transport, ask(0), ask, f"the blob {digest} of {self.name}")
 
-    def _part(self, digest: str, offset: int) -> "httpx.Response":
+    def _get_blob_from(self, digest: str, offset: int) -> "httpx.Response":
         """The blob from a byte on (RFC 9110, section 14.2), or whole: 206 or 200; also 416, above byte 0."""
         response = self._get(f"blobs/{digest}", {"Range": f"bytes={offset}-"} if offset else {})
         if response.status_code != 200 and not (offset and response.status_code in (206, 416)):
@@ -63,22 +65,22 @@ class RegistryOrigin:
             raise self._error(response, data, f"the blob {digest}", ImageError)
         return response
 
-    def base(self, name: str, digest: str) -> bytes:
+    def base_manifest(self, name: str, digest: str) -> bytes:
         """Asks this same registry, once, with what it has let us in by already."""
-        there = parse_remote(name)
+        base = parse_remote(name)
         check_digest(digest)
-        if there.registry != self._reference.registry:
+        if base.registry != self._reference.registry:
             raise NotFoundError(f"{name} is in another registry than {self.name}.")
-        headers = {**_ACCEPT, **self._authorizer.beside(there.repository)}
-        url = f"/v2/{there.repository}/manifests/{digest}"
-        with self._transport.body(self._transport.get(url, headers, patient=False)) as body:
+        headers = {**_ACCEPT, **self._authorizer.headers_for(base.repository)}
+        url = f"/v2/{base.repository}/manifests/{digest}"
+        with self._transport.body(self._transport.get(url, headers, retry=False)) as body:
             data = body.take(DOCUMENT_LIMIT + 1)
         return check_document(data, digest)
 
     def referrers(self, digest: str) -> bytes | None:
         """The index of what refers to the digest (distribution spec 1.1, "Listing Referrers"), its first page; None
         where the registry has no such API, and keeps the index under a tag."""
-        response, data = self._whole(f"referrers/{digest}", {"Accept": INDEXES[0]})
+        response, data = self._get_document(f"referrers/{digest}", {"Accept": INDEXES[0]})
         status = response.status_code
         if status != 200 or "index" not in response.headers.get("Content-Type", ""):
             if status in (200, 400, 404, 405):
@@ -86,7 +88,7 @@ class RegistryOrigin:
             raise UnavailableError(f"{self._reference.registry} answers {status} when asked what refers to {digest}.")
         return data if len(data) <= DOCUMENT_LIMIT else b"{}"
 
-    def tagged(self, tag: str) -> bytes:
+    def manifest_by_tag(self, tag: str) -> bytes:
         """The manifest of another tag of the repository. NotFoundError."""
         return self._fetch(tag, NotFoundError)[0]
 
@@ -98,15 +100,15 @@ class RegistryOrigin:
 
     def _fetch(self, tag: str, missing: type[DockgateError]) -> tuple[bytes, str]:
         """A manifest by tag or digest, and the digest that the registry states for it."""
-        response, data = self._whole(f"manifests/{tag}", _ACCEPT)
+        response, data = self._get_document(f"manifests/{tag}", _ACCEPT)
         if response.status_code != 200:
             raise self._error(response, data, f"the manifest {tag}", missing)
         if len(data) > DOCUMENT_LIMIT:
             raise ImageError(f"The manifest of {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
         return data, response.headers.get("Docker-Content-Digest", "")
 
-    def _whole(self, path: str, headers: dict[str, str]) -> "tuple[httpx.Response, bytes]":
-        return self._transport.whole(partial(self._get, path, headers), DOCUMENT_LIMIT + 1)
+    def _get_document(self, path: str, headers: dict[str, str]) -> "tuple[httpx.Response, bytes]":
+        return self._transport.fetch(partial(self._get, path, headers), DOCUMENT_LIMIT + 1)
 
     def _get(self, path: str, headers: dict[str, str]) -> "httpx.Response":
         """Asks, proves who asks when the registry wants that, and follows redirects."""
@@ -125,44 +127,44 @@ class RegistryOrigin:
     def _error(self, response: "httpx.Response", data: bytes, what: str, missing: type[DockgateError]) -> DockgateError:
         """What an answer means that is not what was asked for; `data` is its body, as far as it came."""
         registry, status = self._reference.registry, response.status_code
-        said = _said(data)
+        message = _error_text(data)
         if status in (401, 403):
-            return denied(registry, f"{self.name} may not be read{said}")
+            return denied(registry, f"{self.name} may not be read{message}")
         if status == 404 and missing is NotFoundError:
             return NotFoundError(
-                f"There is no image {self.name}{said}.", "Is it pushed? Are the repository's name and the tag right?"
+                f"There is no image {self.name}{message}.", "Is it pushed? Are the repository's name and the tag right?"
             )
         if status == 404:
-            return missing(f"{registry} lacks {what} of {self.name}{said}.", "Push the image again.")
+            return missing(f"{registry} lacks {what} of {self.name}{message}.", "Push the image again.")
         if status == 429:
-            return UnavailableError(f"{registry} limits how often it may be asked{said}.", "Wait, or log in.")
+            return UnavailableError(f"{registry} limits how often it may be asked{message}.", "Wait, or log in.")
         return UnavailableError(
-            f"{registry} answers {status} when asked for {what} of {self.name}{said}.", "Try again."
+            f"{registry} answers {status} when asked for {what} of {self.name}{message}.", "Try again."
         )
 
 
-def registry_origin(
-    reference: Remote,
+def registry_source(
+    reference: RegistryReference,
     *,
     ca_bundle: Path | None = None,
     insecure: bool = False,
     issuers: Issuers | None = None,
     seconds: float | None = None,
-) -> RegistryOrigin:
+) -> RegistrySource:
     """The image in its registry, with a token of its issuer, or the credentials that this user has stored. `seconds`:
     the time for all that is asked of it, from now until it is closed; then calls raise TooSlowError."""
     limit = TimeLimit(reference.registry, seconds) if seconds is not None else None
     transport = Transport(reference.registry, ca_bundle, insecure, limit=limit)
     if issuers and reference.registry in issuers:
         authorizer = IssuedAuthorizer(issuers[reference.registry], reference.repository)
-        return RegistryOrigin(reference, transport, authorizer)
+        return RegistrySource(reference, transport, authorizer)
     find = partial(find_credentials, reference.registry, reference.repository, os.environ)
-    return RegistryOrigin(
+    return RegistrySource(
         reference, transport, Authorizer(transport, reference.registry, reference.repository, cache(find))
     )
 
 
-def _said(data: bytes) -> str:
+def _error_text(data: bytes) -> str:
     """The registry's own words, as ": CODE, message"; "" when they are not in the spec's form."""
     try:
         first = json.loads(data)["errors"][0]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.images.transport import BACKOFF, STEP, Transport, pause
+from dockgate.scanner.images.transport import BACKOFF, PROGRESS_STEP, Transport, retry_delay
 from dockgate.shared.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # Connections for one blob that may break off, however much they bring.
-MOST = 64
+MAX_DISCONNECTS = 64
 _CHUNK = 2**18
 
 
-class Resumed(io.RawIOBase):
+class ResumableBlob(io.RawIOBase):
     """The bytes of a blob, in order; `first` is the answer that begins with it.
 
     `ask` answers with the blob from a byte on (206), or with all of it (200), or with none (416).
@@ -34,8 +34,8 @@ class Resumed(io.RawIOBase):
         self._ask = ask
         self._what = what
         # The byte that comes next.
-        self._at = 0
-        self._broken = self._vain = self._broke_at = 0
+        self._position = 0
+        self._disconnects = self._stalled = self._disconnected_at = 0
         self._take(first)
 
     def readable(self) -> bool:
@@ -55,49 +55,49 @@ class Resumed(io.RawIOBase):
         super().close()
 
     def _read(self, buffer: "WriteableBuffer") -> int:
-        while self._again:
-            skipped = len(self._body.read(min(self._again, _CHUNK)))
+        while self._to_skip:
+            skipped = len(self._body.read(min(self._to_skip, _CHUNK)))
             if not skipped:
                 raise UnavailableError("The whole of it was sent again, and was shorter.")
-            self._again -= skipped
+            self._to_skip -= skipped
         count = self._body.readinto(buffer)
-        self._at += count
-        if not count and self._at < self._size:
+        self._position += count
+        if not count and self._position < self._size:
             raise UnavailableError(f"It was said to have {self._size} bytes.")
         return count
 
     def _pause(self, fault: UnavailableError) -> None:
-        self._broken += 1
-        self._vain = 1 if self._at >= self._broke_at + STEP else self._vain + 1
-        self._broke_at = self._at
-        if self._vain > len(BACKOFF) or self._broken > MOST:
-            raise self._given_up(fault) from fault
-        self._transport.sleep(pause(BACKOFF[self._vain - 1]))
+        self._disconnects += 1
+        self._stalled = 1 if self._position >= self._disconnected_at + PROGRESS_STEP else self._stalled + 1
+        self._disconnected_at = self._position
+        if self._stalled > len(BACKOFF) or self._disconnects > MAX_DISCONNECTS:
+            raise self._failure(fault) from fault
+        self._transport.sleep(retry_delay(BACKOFF[self._stalled - 1]))
 
     def _resume(self) -> None:
         try:
-            response = self._ask(self._at)
-            if _stated(response)[0] not in (0, self._at):
+            response = self._ask(self._position)
+            if _content_range(response)[0] not in (0, self._position):
                 response.close()
                 response = self._ask(0)
         except UnavailableError as fault:
-            raise self._given_up(fault) from fault
+            raise self._failure(fault) from fault
         self._take(response)
 
     def _take(self, response: "httpx.Response") -> None:
         """Goes on with an answer that begins at the next byte, or with what came already."""
-        start, self._size = _stated(response)
-        self._again = self._at - start
+        start, self._size = _content_range(response)
+        self._to_skip = self._position - start
         self._body = self._transport.body(response)
 
-    def _given_up(self, fault: UnavailableError) -> UnavailableError:
+    def _failure(self, fault: UnavailableError) -> UnavailableError:
         return UnavailableError(
-            f"Of {self._what} {self._at} bytes came, and then {self._broken} connections broke off. {fault}",
+            f"Of {self._what} {self._position} bytes came, and then {self._disconnects} connections broke off. {fault}",
             "Look at the network, then run the same again: layers that were read whole are not fetched anew.",
         )
 
 
-def _stated(response: "httpx.Response") -> tuple[int, int]:
+def _content_range(response: "httpx.Response") -> tuple[int, int]:
     """The byte of the blob that an answer begins with (-1: none of use), and how many the blob has (0: not said)."""
     if response.status_code == 200:
         return 0, int(response.headers.get("Content-Length") or 0)

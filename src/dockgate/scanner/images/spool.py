@@ -5,7 +5,7 @@ import os
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from dockgate.scanner.images.inflate import Bounds, Inflated
+from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
 from dockgate.shared.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ class Stream(Protocol):
     def readinto(self, buffer: "WriteableBuffer", /) -> int | None: ...
 
 
-def spool(source: Stream, name: str, bounds: Bounds | None = None) -> BinaryIO:
+def spool(source: Stream, name: str, bounds: LayerLimits | None = None) -> BinaryIO:
     """An unlinked temporary file with all that the source has, inflated when that is gzip or zstd as a whole.
 
     It lies in TMPDIR, or in /var/tmp. Raises ImageError, calling it `name`, for more than the bounds allow or what
     cannot be inflated; UnavailableError when the source breaks off or there is no room.
     """
-    inflated = Inflated(_Counted(source, name), name, bounds or Bounds())
+    inflated = InflatedStream(_Counted(source, name), name, bounds or LayerLimits())
     file = _file(name)
     view = memoryview(bytearray(_CHUNK))
     try:
@@ -38,14 +38,14 @@ def spool(source: Stream, name: str, bounds: Bounds | None = None) -> BinaryIO:
     return file
 
 
-def roomy() -> str | None:
+def large_file_folder() -> str | None:
     """The folder for large temporary files, None for the system's usual one."""
     return os.environ.get("TMPDIR") or (_ROOMY if os.access(_ROOMY, os.W_OK) else None)
 
 
 def _file(name: str) -> BinaryIO:
     try:
-        return cast(BinaryIO, tempfile.TemporaryFile(buffering=0, dir=roomy()))
+        return cast(BinaryIO, tempfile.TemporaryFile(buffering=0, dir=large_file_folder()))
     except OSError as error:
         raise _no_room(name, error) from error
 

@@ -18,7 +18,7 @@ class Seekable(Source, Protocol):
     def seek(self, offset: int, /) -> int: ...
 
 
-class Tape:
+class StreamReader:
     """`view[start:end]` is what has been read from the source and not been taken. `position` is of `start`, in bytes.
 
     With `seekable` (the same source, at its beginning) what is skipped is not read.

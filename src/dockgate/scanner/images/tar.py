@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from struct import Struct
 from zlib import adler32
 
-from dockgate.scanner.images.stream_reader import Tape
+from dockgate.scanner.images.stream_reader import StreamReader
 from dockgate.scanner.images.tar_records import DEFLATED_SIZE_FROM, largest, pax_records
 from dockgate.shared.errors import ImageError
 
@@ -63,10 +63,10 @@ class Member:
     offset: int
 
 
-def members(tape: Tape, limit: int, marked: bool = False) -> Iterator[Member]:
+def members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Iterator[Member]:
     """Every entry, in order, of at most `limit` headers. While one is looked at, the tape may be read inside it.
 
-    Ends at the end mark, with the tape behind it, or, unless it must be `marked`, at the source's end. Raises
+    Ends at the end mark, with the tape behind it, or, unless it must be `needs_end_mark`, at the source's end. Raises
     ImageError for a file that is cut short or has a form that is not accepted.
     """
     pax: dict[bytes, bytes] = {}
@@ -74,7 +74,7 @@ def members(tape: Tape, limit: int, marked: bool = False) -> Iterator[Member]:
     headers = extra = 0
     while True:
         if not tape.fill(BLOCK):
-            if tape.end != tape.start or pax or long_name or long_link or marked:
+            if tape.end != tape.start or pax or long_name or long_link or needs_end_mark:
                 raise tape.cut_short()
             return
         at = tape.start
@@ -145,7 +145,7 @@ def members(tape: Tape, limit: int, marked: bool = False) -> Iterator[Member]:
         tape.skip(start + number + (-number % BLOCK) - tape.position)
 
 
-def _end(tape: Tape, has_meta: bool) -> None:
+def _end(tape: StreamReader, has_meta: bool) -> None:
     """Takes the end mark: two blocks of zeros, or one at the very end."""
     tape.advance(BLOCK)
     if has_meta:
@@ -184,14 +184,14 @@ def _octal(field: bytes) -> int | None:
         return None
 
 
-def _number(tape: Tape, field: bytes) -> int:
+def _number(tape: StreamReader, field: bytes) -> int:
     value = _octal(field)
     if value is None:
         raise _broken(tape, f"{field!r} in a header is no number")
     return value
 
 
-def _pax_size(tape: Tape, text: bytes, stated: int) -> int:
+def _pax_size(tape: StreamReader, text: bytes, stated: int) -> int:
     """The size in an extended header, which agrees with the header's own unless that has no room for it."""
     if not text.isdigit() or len(text) > 19 or int(text) > _LARGEST:
         raise _broken(tape, f"{text[:40]!r} in an extended header is no number")
@@ -201,7 +201,7 @@ def _pax_size(tape: Tape, text: bytes, stated: int) -> int:
     return size
 
 
-def _long_text(tape: Tape, data: bytes) -> bytes:
+def _long_text(tape: StreamReader, data: bytes) -> bytes:
     """A GNU long name, which ends with NUL."""
     text = data.rstrip(b"\0")
     if not text or b"\0" in text:
@@ -209,7 +209,7 @@ def _long_text(tape: Tape, data: bytes) -> bytes:
     return text
 
 
-def _prefix(tape: Tape, magic: bytes, rest: bytes) -> bytes:
+def _prefix(tape: StreamReader, magic: bytes, rest: bytes) -> bytes:
     """The name's first part in ustar, b"" in GNU's format, which has times in its place."""
     if magic == _USTAR:
         if any(rest[_PREFIX:]):
@@ -224,7 +224,7 @@ def _prefix(tape: Tape, magic: bytes, rest: bytes) -> bytes:
     return b""
 
 
-def _check_global(tape: Tape, name: bytes, data: bytes, *, first: bool) -> None:
+def _check_global(tape: StreamReader, name: bytes, data: bytes, *, first: bool) -> None:
     """Accepts the global header that `git archive` writes: first in the file, and with nothing but a comment.
 
     Tar programs apply a global header to all that follows, container runtimes ignore it; and these take its name for a
@@ -237,9 +237,9 @@ def _check_global(tape: Tape, name: bytes, data: bytes, *, first: bool) -> None:
             raise _refused(tape, f"a global header sets {key.decode('latin-1')}")
 
 
-def _broken(tape: Tape, reason: str) -> ImageError:
+def _broken(tape: StreamReader, reason: str) -> ImageError:
     return tape.fault(f"is no whole tar file: {reason}")
 
 
-def _refused(tape: Tape, reason: str) -> ImageError:
+def _refused(tape: StreamReader, reason: str) -> ImageError:
     return tape.fault(f"has a tar form that no image builder writes: {reason}")

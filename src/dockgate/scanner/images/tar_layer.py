@@ -10,9 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from dockgate.scanner.images.blobs import Verified
-from dockgate.scanner.images.inflate import PATH_COST, Bounds, Inflated
-from dockgate.scanner.images.stream_reader import Tape
+from dockgate.scanner.images.blobs import VerifiedBlob
+from dockgate.scanner.images.inflate import PATH_COST, InflatedStream, LayerLimits
+from dockgate.scanner.images.stream_reader import StreamReader
 from dockgate.scanner.images.tar import Member, members
 from dockgate.scanner.ports import Entry, Kind
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
@@ -43,7 +43,7 @@ class TarLayer:
     digest: str
     source: Callable[[], io.RawIOBase]
     size: int | None = None
-    bounds: Bounds = Bounds()  # noqa: RUF009 - frozen
+    bounds: LayerLimits = LayerLimits()  # noqa: RUF009 - frozen
     media_type: str = ""
     compression: str = ""
     content_digest: str = ""
@@ -52,7 +52,7 @@ class TarLayer:
         """See `core.ports.Layer`."""
         buffer = memoryview(bytearray(2**18))
         with self.source() as source:
-            blob = Verified(source, self.digest, self.size)
+            blob = VerifiedBlob(source, self.digest, self.size)
             with closing(self._inflated(blob, hashed=True)) as inflated:
                 while inflated.readinto(buffer):
                     pass
@@ -63,22 +63,22 @@ class TarLayer:
         """See `core.ports.Layer`. An entry that leads out of the image, or has two readings, is an ImageError."""
         where = f"Layer {self.digest}"
         with self.source() as source:
-            blob = Verified(source, self.digest, self.size)
+            blob = VerifiedBlob(source, self.digest, self.size)
             with closing(self._inflated(blob, hashed=hashed)) as inflated:
-                tape = Tape(inflated, where)
-                yield from self._entries(tape, where, marked=not inflated.tells_end)
+                tape = StreamReader(inflated, where)
+                yield from self._entries(tape, where, needs_end_mark=not inflated.detects_truncation)
                 tape.drain()
                 self._finish(blob, inflated)
 
-    def _inflated(self, blob: Verified, *, hashed: bool) -> Inflated:
+    def _inflated(self, blob: VerifiedBlob, *, hashed: bool) -> InflatedStream:
         """`hashed` content that lies in the blob as it is has the blob's digest already."""
-        inflated = Inflated(blob, f"Layer {self.digest}", self.bounds)
+        inflated = InflatedStream(blob, f"Layer {self.digest}", self.bounds)
         self.compression = inflated.compression
         if hashed and not self._is_plain():
             inflated.start_hash()
         return inflated
 
-    def _finish(self, blob: Verified, inflated: Inflated) -> None:
+    def _finish(self, blob: VerifiedBlob, inflated: InflatedStream) -> None:
         blob.verify()
         digest = self.digest if self._is_plain() else inflated.digest()
         self.content_digest = digest or self.content_digest
@@ -86,9 +86,9 @@ class TarLayer:
     def _is_plain(self) -> bool:
         return self.compression == "none" and self.digest.startswith("sha256:")
 
-    def _entries(self, tape: Tape, where: str, *, marked: bool) -> Iterator[Entry]:
+    def _entries(self, tape: StreamReader, where: str, *, needs_end_mark: bool) -> Iterator[Entry]:
         paths = 0
-        for member in members(tape, self.bounds.headers, marked=marked):
+        for member in members(tape, self.bounds.headers, needs_end_mark=needs_end_mark):
             entry = _entry(member, where)
             paths += len(entry.path) + PATH_COST
             if paths > self.bounds.paths:
@@ -109,7 +109,7 @@ class TarLayer:
 
 def _entry(member: Member, where: str) -> Entry:
     """The entry of a tar member. Raises ImageError for names that runtimes read in different ways."""
-    path = _normal(member.name, where)
+    path = _normalize(member.name, where)
     kind = _KINDS.get(member.type, "other")
     if not path and kind != "directory":
         raise ImageError(f"{where} has an entry without a name.")
@@ -117,7 +117,7 @@ def _entry(member: Member, where: str) -> Entry:
         return _whiteout(path, member, where)
     if kind == "file":
         return Entry(path, kind, member.size, member.mode)
-    target = member.link if kind != "hardlink" else _normal(member.link, where)
+    target = member.link if kind != "hardlink" else _normalize(member.link, where)
     if kind == "hardlink" and not target:
         raise ImageError(f"{where} has a hard link to nothing: {path!r}.")
     return Entry(path, kind, 0, member.mode, target)
@@ -145,7 +145,7 @@ def _whiteout(path: str, member: Member, where: str) -> Entry:
     return Entry(f"{folder}/{removed}" if folder else removed, "whiteout")
 
 
-def _normal(name: str, where: str) -> str:
+def _normalize(name: str, where: str) -> str:
     """The path without "." and empty parts; ImageError for one with "..", which no builder writes."""
     path = name.removeprefix("./").rstrip("/")
     if len(path) > PATH_LIMIT:
@@ -161,15 +161,15 @@ def _normal(name: str, where: str) -> str:
 class _Content:
     """A file's content while its entry is the current one. It is read from the tape when first opened."""
 
-    __slots__ = ("_data", "_handed", "_path", "_size", "_spilled", "_tape")
+    __slots__ = ("_data", "_opened_files", "_path", "_size", "_spilled", "_tape")
 
-    def __init__(self, tape: Tape, path: str, size: int) -> None:
-        self._tape: Tape | None = tape
+    def __init__(self, tape: StreamReader, path: str, size: int) -> None:
+        self._tape: StreamReader | None = tape
         self._path = path
         self._size = size
         self._data: bytes | None = None
         self._spilled: BinaryIO | None = None
-        self._handed: list[BinaryIO] = []
+        self._opened_files: list[BinaryIO] = []
 
     def open(self) -> BinaryIO:
         """A file at position 0 (large ones share their position when opened again). UnreadableError: it is not read."""
@@ -194,12 +194,12 @@ class _Content:
             raise UnavailableError(
                 f"{self._path} cannot be put into a temporary file: {error}.", "Set TMPDIR to a folder with room."
             ) from error
-        self._handed.append(file)
+        self._opened_files.append(file)
         return file
 
     def close(self) -> None:
         self._tape = self._data = None
-        for file in self._handed:
+        for file in self._opened_files:
             file.close()
         if self._spilled is not None:
             self._spilled.close()

@@ -38,7 +38,9 @@ class TimeLimit:
         connection = info["return_value"].get_extra_info("socket")
         with self._lock:
             # A TLS connection takes the place of its TCP connection; closed ones have no descriptor.
-            self._sockets = [one for one in self._sockets if one.fileno() >= 0] + [connection]
+            self._sockets = [known_socket for known_socket in self._sockets if known_socket.fileno() >= 0] + [
+                connection
+            ]
             if self._is_over:
                 _shut_down(connection)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dockgate
-from dockgate.scanner.images.chunk_stream import Chunks
+from dockgate.scanner.images.chunk_stream import ChunkStream
 from dockgate.scanner.images.destinations import require_destination
 from dockgate.scanner.images.reference import host_of, is_loopback
 from dockgate.scanner.images.time_limit import TimeLimit
@@ -27,11 +27,11 @@ BACKOFF = (0.3, 1.0, 3.0)
 LONGEST_WAIT = 30.0
 REDIRECTS = 5
 # Bytes that a body has to bring while a minute is waited for it: 4 KiB a second, the pace of a modem.
-STEP = 2**18
+PROGRESS_STEP = 2**18
 _MINUTE = 60.0
 _TIMEOUT = 30.0
 _CONNECT_TIMEOUT = 10.0
-_AGAIN = frozenset((429, 500, 502, 503, 504))
+_RETRIED_STATUSES = frozenset((429, 500, 502, 503, 504))
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -76,7 +76,7 @@ class Transport:
         self._clock = clock
         self._limit = limit
         self.sleep = sleep
-        self._may_be_plain = local or insecure
+        self._allows_http = local or insecure
         self.secure = True
 
     def close(self) -> None:
@@ -89,15 +89,15 @@ class Transport:
         return {"trace": self._limit.watch} if self._limit is not None else {}
 
     def get(
-        self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, *, patient: bool = True
+        self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, *, retry: bool = True
     ) -> "httpx.Response":
         """Sends GET, or POST of a form, and gives the answer with its body unread: the caller closes it.
 
         `url` may be a path on the registry. Redirects are not followed. Connection errors, 429 and 5xx are tried again,
-        unless `patient` is False. Raises UnavailableError.
+        unless `retry` is False. Raises UnavailableError.
         """
-        for wait in BACKOFF if patient else ():
-            asked = ""
+        for wait in BACKOFF if retry else ():
+            retry_after = ""
             try:
                 response = self._send(url, headers, form)
             except (_UntrustedError, _NoTlsError):
@@ -105,18 +105,18 @@ class Transport:
             except UnavailableError:
                 pass
             else:
-                if response.status_code not in _AGAIN:
+                if response.status_code not in _RETRIED_STATUSES:
                     return response
-                asked = response.headers.get("Retry-After", "")
+                retry_after = response.headers.get("Retry-After", "")
                 response.close()
-            self.sleep(pause(wait, asked))
+            self.sleep(retry_delay(wait, retry_after))
         return self._send(url, headers, form)
 
     def body(self, response: "httpx.Response") -> "Body":
         """What an answer brings, to be read while it comes."""
         return Body(response, self._registry, self._clock, self._limit)
 
-    def whole(self, ask: Callable[[], "httpx.Response"], limit: int) -> tuple["httpx.Response", bytes]:
+    def fetch(self, ask: Callable[[], "httpx.Response"], limit: int) -> tuple["httpx.Response", bytes]:
         """An answer and its body, or the first `limit` bytes of it; asked for anew, a few times, when it breaks off.
 
         Raises UnavailableError, and what `ask` does.
@@ -125,7 +125,7 @@ class Transport:
             response = ask()
             with suppress(UnavailableError), self.body(response) as body:
                 return response, body.take(limit)
-            self.sleep(pause(wait))
+            self.sleep(retry_delay(wait))
         response = ask()
         with self.body(response) as body:
             return response, body.take(limit)
@@ -138,7 +138,7 @@ class Transport:
         To be used after `get` has found out how the registry is reached. `url` may be a path on it. Raises
         UnavailableError.
         """
-        with limited(self._limit), translated(self._registry):
+        with enforce_limit(self._limit), translate_errors(self._registry):
             target = f"{self._base}{url}" if url.startswith("/") else url
             request = self._client.build_request(
                 method, target, headers=dict(headers), content=content, extensions=self._extensions
@@ -175,15 +175,15 @@ class Transport:
 
     def _send(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
         if not url.startswith("/"):
-            return self._once(url, headers, form)
+            return self._send_once(url, headers, form)
         try:
-            response = self._once(f"{self._base}{url}", headers, form)
+            response = self._send_once(f"{self._base}{url}", headers, form)
         except _NoTlsError:
-            if not self._may_be_plain:
+            if not self._allows_http:
                 raise
             self.secure = False
-            response = self._once(f"{self._base}{url}", headers, form)
-        self._may_be_plain = False  # what has been found out is not given up again
+            response = self._send_once(f"{self._base}{url}", headers, form)
+        self._allows_http = False  # what has been found out is not given up again
         return response
 
     @property
@@ -191,9 +191,9 @@ class Transport:
         host = "registry-1.docker.io" if self._registry == "docker.io" else self._registry
         return f"{'https' if self.secure else 'http'}://{host}"
 
-    def _once(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
+    def _send_once(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
         method = "GET" if form is None else "POST"
-        with limited(self._limit), translated(self._registry):
+        with enforce_limit(self._limit), translate_errors(self._registry):
             request = self._client.build_request(
                 method, url, headers=dict(headers), data=form, extensions=self._extensions
             )
@@ -201,7 +201,7 @@ class Transport:
 
 
 @contextmanager
-def limited(limit: TimeLimit | None) -> Iterator[None]:
+def enforce_limit(limit: TimeLimit | None) -> Iterator[None]:
     """Raises TooSlowError when the time is over, or ends meanwhile: then a connection that broke off is our doing."""
     try:
         if limit is not None:
@@ -214,14 +214,14 @@ def limited(limit: TimeLimit | None) -> Iterator[None]:
 
 
 @contextmanager
-def translated(registry: str) -> Iterator[None]:
+def translate_errors(registry: str) -> Iterator[None]:
     """httpx's errors as ours."""
     import httpx
 
     try:
         yield
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        fault = _origin(error)
+        fault = _tls_error(error)
         kind: type[UnavailableError] = UnavailableError
         if isinstance(fault, ssl.SSLCertVerificationError):
             kind, reason = _UntrustedError, f"its certificate is not trusted ({fault.verify_message})"
@@ -233,7 +233,7 @@ def translated(registry: str) -> Iterator[None]:
             reason, advice = "it took too long to answer", "Try again later."
         else:
             reason, advice = str(error) or type(error).__name__, "Is its name right, does it run, is a proxy needed?"
-        where = f"{registry}{_elsewhere(error, registry)}"
+        where = f"{registry}{_other_host(error, registry)}"
         raise kind(f"The registry {where} cannot be reached: {reason}.", advice) from error
 
 
@@ -254,7 +254,7 @@ class Body(io.RawIOBase):
         self._limit = limit
         self._registry = registry
         self._clock = clock
-        self._chunks = Chunks(response.iter_raw())
+        self._chunks = ChunkStream(response.iter_raw())
         self._waited = 0.0
         self._came = 0
 
@@ -263,14 +263,14 @@ class Body(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         begun = self._clock()
-        with limited(self._limit), translated(self._registry):
+        with enforce_limit(self._limit), translate_errors(self._registry):
             count = self._chunks.readinto(buffer)
         if not count and self._limit is not None:
             self._limit.require()  # an end without a length may be ours
         self._waited += self._clock() - begun
         self._came += count
         if self._waited >= _MINUTE:
-            if count and self._came < STEP:
+            if count and self._came < PROGRESS_STEP:
                 raise UnavailableError(
                     f"The registry {self._registry} sent {self._came} bytes in {self._waited:.0f} seconds.",
                     "Try again later.",
@@ -307,7 +307,7 @@ def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _origin(error: BaseException) -> BaseException:
+def _tls_error(error: BaseException) -> BaseException:
     """The TLS error behind an error, or the error itself."""
     seen: BaseException | None = error
     while seen is not None:
@@ -317,7 +317,7 @@ def _origin(error: BaseException) -> BaseException:
     return error
 
 
-def _elsewhere(error: Exception, registry: str) -> str:
+def _other_host(error: Exception, registry: str) -> str:
     """The host that was asked, where it is another than the registry: a token server, or one redirected to."""
     import httpx
 
@@ -328,7 +328,7 @@ def _elsewhere(error: Exception, registry: str) -> str:
     return f" (at {host})" if host and host != host_of(registry).strip("[]") else ""
 
 
-def pause(wait: float, retry_after: str = "") -> float:
+def retry_delay(wait: float, retry_after: str = "") -> float:
     """Seconds to wait, about `wait` or what Retry-After asks (RFC 9110, section 10.2.3: seconds or a date)."""
     wait *= 1 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
     if retry_after.strip().isdigit():
