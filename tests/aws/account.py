@@ -46,7 +46,7 @@ TABLE: dict[str, Any] = {
         {"AttributeName": "digest", "AttributeType": "S"},
         {"AttributeName": "half", "AttributeType": "S"},
         {"AttributeName": "state", "AttributeType": "S"},
-        {"AttributeName": "asked", "AttributeType": "N"},
+        {"AttributeName": "waiting_since", "AttributeType": "N"},
     ],
     "KeySchema": [{"AttributeName": "digest", "KeyType": "HASH"}, {"AttributeName": "half", "KeyType": "RANGE"}],
     "GlobalSecondaryIndexes": [
@@ -54,7 +54,7 @@ TABLE: dict[str, Any] = {
             "IndexName": "state",
             "KeySchema": [
                 {"AttributeName": "state", "KeyType": "HASH"},
-                {"AttributeName": "asked", "KeyType": "RANGE"},
+                {"AttributeName": "waiting_since", "KeyType": "RANGE"},
             ],
             "Projection": {"ProjectionType": "ALL"},
         }

@@ -6,8 +6,8 @@ from dockgate.aws.messages import Request
 from dockgate.gate.model import Status
 from dockgate.gate.summaries import SUMMARY_LIMIT, shorten
 
+# Characters that a summary has beside a link, at least.
 _ROOM = 100
-"""characters that a summary has beside a link, at least"""
 
 
 class Answers:

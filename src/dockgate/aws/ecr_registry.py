@@ -15,13 +15,13 @@ def repository(name: str, account: str, region: str) -> str:
     """The repository's name without this account's registry in this region.
 
     Raises UsageError for a name with another registry of ECR: nothing here knows its images."""
-    found = _QUALIFIED.fullmatch(name)
-    if found is None:
+    match = _QUALIFIED.fullmatch(name)
+    if match is None:
         return name
-    if (found["account"], found["region"]) != (account, region):
+    if (match["account"], match["region"]) != (account, region):
         raise UsageError(
-            f"The repository {name} is in the registry of the account {found['account']} in {found['region']}, not in "
+            f"The repository {name} is in the registry of the account {match['account']} in {match['region']}, not in "
             f"{account}'s in {region}.",
-            f"Name a repository of that registry, without the registry in front: {found['name']}.",
+            f"Name a repository of that registry, without the registry in front: {match['name']}.",
         )
-    return found["name"]
+    return match["name"]

@@ -8,8 +8,8 @@ from dockgate.shared.errors import ImageError
 if TYPE_CHECKING:
     from dockgate.scanner.images.manifest import Descriptor, Index
 
+# Manifests of one index, at most: each is asked for by itself.
 _PLATFORMS = 32
-"""manifests of one index, at most: each is asked for by itself"""
 
 
 class Indexes:
@@ -21,7 +21,7 @@ class Indexes:
     def platforms(self, repository: str, digest: str) -> tuple[str, ...] | None:
         """The digests of `children`."""
         children = self.children(repository, digest)
-        return None if children is None else tuple(one.digest for one in children)
+        return None if children is None else tuple(child.digest for child in children)
 
     def children(self, repository: str, digest: str) -> tuple["Descriptor", ...] | None:
         """The images in an index, each once, attestation manifests aside; () for what is none, None for what is not
@@ -36,31 +36,31 @@ class Indexes:
         index = manifest.parse(data, digest)
         if not isinstance(index, manifest.Index):
             return ()
-        children = [one for one in index.manifests if one.platform != manifest.NOT_RUNNABLE]
+        children = [entry for entry in index.manifests if entry.platform != manifest.NOT_RUNNABLE]
         if not children or len(children) > _PLATFORMS:
             raise ImageError(
                 f"The index {digest} holds {len(children)} images, of 1 to {_PLATFORMS}.", "Push another one."
             )
-        if any(one.media_type in manifest.INDEXES for one in children):
+        if any(entry.media_type in manifest.INDEXES for entry in children):
             raise ImageError(f"The index {digest} holds another index.", "Push an index of images alone.")
-        self._require_attestations(repository, digest, index, {one.digest for one in children})
-        return tuple({one.digest: one for one in children}.values())
+        self._require_attestations(repository, digest, index, {entry.digest for entry in children})
+        return tuple({entry.digest: entry for entry in children}.values())
 
     def _require_attestations(self, repository: str, digest: str, index: "Index", images: set[str]) -> None:
         """ImageError unless every manifest that is not asked about has the form of an attestation manifest."""
         from dockgate.scanner.images import manifest
         from dockgate.scanner.images.attestation_form import find_objection
 
-        others = [one for one in index.manifests if one.platform == manifest.NOT_RUNNABLE]
+        others = [entry for entry in index.manifests if entry.platform == manifest.NOT_RUNNABLE]
         if len(others) > _PLATFORMS:
             raise ImageError(f"The index {digest} holds {len(others)} attestations, of {_PLATFORMS} at most.")
-        found = self._manifests(repository, [one.digest for one in others]) if others else {}
-        for one in others:
-            data = found.get(one.digest)
-            reason = "ECR does not have it" if data is None else find_objection(one, images, data)
+        manifests = self._manifests(repository, [entry.digest for entry in others]) if others else {}
+        for entry in others:
+            data = manifests.get(entry.digest)
+            reason = "ECR does not have it" if data is None else find_objection(entry, images, data)
             if reason:
                 raise ImageError(
-                    f"The index {digest} holds {one.digest}, which is for no platform and no attestation: {reason}.",
+                    f"The index {digest} holds {entry.digest}, which is for no platform and no attestation: {reason}.",
                     "Push an index of images and their attestations alone.",
                 )
 
@@ -73,10 +73,10 @@ class Indexes:
             imageIds=[{"imageDigest": digest} for digest in dict.fromkeys(digests)],
             acceptedMediaTypes=[*manifest.INDEXES, *manifest.MANIFESTS],
         )
-        found = {}
+        manifests = {}
         for image in answer.get("images", []):
             digest, data = str(image["imageId"]["imageDigest"]), str(image["imageManifest"]).encode()
             if canonical.digest(data) != digest or digest not in digests:
                 raise ImageError(f"ECR's manifest of {digest} has another digest.", "Push the image again.")
-            found[digest] = data
-        return found
+            manifests[digest] = data
+        return manifests

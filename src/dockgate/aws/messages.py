@@ -14,8 +14,8 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ENTRY = re.compile(r"(\w+)=(\S+)")
 _NAME = re.compile(r"[A-Za-z0-9.@_-]{1,100}")
 _TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# In PutApprovalResult's and ECR's models.
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9._/-]{0,255}")
-"""in PutApprovalResult's and ECR's models"""
 _ADVICE = "It is no message of CodePipeline or EventBridge."
 
 
@@ -24,7 +24,7 @@ class Record:
     """One message of an event, as it came: see `body`. `id` is there for messages of a queue alone: what failed is
     named by it."""
 
-    given: Any
+    content: Any
     id: str = ""
 
 
@@ -74,23 +74,23 @@ def records(event: Any) -> Iterator[Record]:
     if not isinstance(listed, list):
         yield Record(event)
         return
-    for one in listed:
-        yield Record(one, str(one.get("messageId") or "") if isinstance(one, dict) else "")
+    for message in listed:
+        yield Record(message, str(message.get("messageId") or "") if isinstance(message, dict) else "")
 
 
 def body(record: Record) -> dict[str, Any]:
     """The message, out of SNS, SQS, or SNS in SQS, or as a topic set it aside. Raises UsageError for what holds no
     JSON object."""
-    given = record.given
-    if isinstance(given, dict) and "Sns" in given:
-        given = _json(given["Sns"].get("Message") if isinstance(given["Sns"], dict) else None)
-    elif isinstance(given, dict) and "body" in given:
-        given = _json(given["body"])
-    if isinstance(given, dict) and given.get("Type") == "Notification" and "Message" in given:
-        given = _json(given["Message"])
-    if not isinstance(given, dict):
+    content = record.content
+    if isinstance(content, dict) and "Sns" in content:
+        content = _json(content["Sns"].get("Message") if isinstance(content["Sns"], dict) else None)
+    elif isinstance(content, dict) and "body" in content:
+        content = _json(content["body"])
+    if isinstance(content, dict) and content.get("Type") == "Notification" and "Message" in content:
+        content = _json(content["Message"])
+    if not isinstance(content, dict):
         raise UsageError("A message is no JSON object.", _ADVICE)
-    return given
+    return content
 
 
 def request(body: Mapping[str, Any]) -> Request:
@@ -139,8 +139,8 @@ def scan(event: Mapping[str, Any]) -> Scan | None:
     detail = event.get("detail")
     if not isinstance(detail, dict) or not DIGEST.fullmatch(str(detail.get("image-digest", ""))):
         return None
-    given = detail.get("finding-severity-counts")
-    counts = given if isinstance(given, dict) else {}
+    severity_counts = detail.get("finding-severity-counts")
+    counts = severity_counts if isinstance(severity_counts, dict) else {}
     named = str(detail.get("repository-name", ""))
     return Scan(
         digest=detail["image-digest"],
@@ -171,22 +171,22 @@ def images(event: Mapping[str, Any]) -> set[str]:
     """The digests of the images that an `Inspector2 Finding` event speaks of."""
     detail = event.get("detail")
     listed = detail.get("resources") if isinstance(detail, dict) else None
-    found = set()
+    digests = set()
     for resource in listed if isinstance(listed, list) else ():
         image: Any = resource
         for key in ("details", "awsEcrContainerImage", "imageHash"):
             image = image.get(key) if isinstance(image, dict) else None
         if DIGEST.fullmatch(str(image)):
-            found.add(str(image))
-    return found
+            digests.add(str(image))
+    return digests
 
 
-def moment(given: Any) -> str:
+def moment(value: Any) -> str:
     """A time as AWS writes it ("2016-07-07T20:22Z", a timestamp), as RFC 3339 in UTC; "" for none."""
-    if isinstance(given, datetime):
-        return given.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
-        time = datetime.fromisoformat(str(given))
+        time = datetime.fromisoformat(str(value))
         return moment(time if time.tzinfo else time.replace(tzinfo=UTC))
     except (ValueError, OverflowError):  # no time, or none that UTC has
         return ""

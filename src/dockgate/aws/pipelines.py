@@ -15,14 +15,14 @@ from dockgate.aws import ecr_registry, messages
 from dockgate.aws.messages import Request
 from dockgate.shared.errors import UsageError
 
+# How long a manual approval waits when its action sets no timeout (CodePipeline's user guide, "Quotas").
 DEFAULT_TIMEOUT_MINUTES = 7 * 24 * 60
-"""how long a manual approval waits when its action sets no timeout (CodePipeline's user guide, "Quotas")"""
+# A manual approval waits 60 days at most: older action executions are not read.
 LONGEST_WAIT_DAYS = 61
-"""a manual approval waits 60 days at most: older action executions are not read"""
+# Pages of action executions that are read of one pipeline, newest first; 100 executions each.
 _PAGES = 50
-"""pages of action executions that are read of one pipeline, newest first; 100 executions each"""
+# Likewise, for a single approval: the sweep finds older ones.
 _RECENT_PAGES = 5
-"""likewise, for a single approval: the sweep finds older ones"""
 _NO_DIGEST = (
     "Undetermined: the approval action names no digest. "
     "Set its comment (CustomData) to Image_Digest=#{BuildVariables.IMAGE_DIGEST}, which the build has to export."
@@ -42,14 +42,14 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An approval action that waits. `asked` is when it began to wait, in epoch seconds; `comment` its CustomData;
-    `objection` why no image can be judged for it, "" where one can.
+    """An approval action that waits. `waiting_since` is when it began to wait, in epoch seconds; `comment` its
+    CustomData; `objection` why no image can be judged for it, "" where one can.
 
     `is_readable` is False while CodePipeline does not show the action's resolved configuration: then `request` names no
     digest, and nobody knows yet whether the action names one."""
 
     request: Request
-    asked: int
+    waiting_since: int
     is_readable: bool = True
     comment: str = ""
     objection: str = ""
@@ -82,8 +82,8 @@ class Pipelines:
         """The approval that waits with the request's token, None when CodePipeline lists no such approval (yet).
 
         Nothing of the request is trusted: its execution only shortens the search. Raises what the client raises."""
-        if request.execution and (found := self._with_token(request, request.execution)):
-            return found
+        if request.execution and (pending := self._with_token(request, request.execution)):
+            return pending
         return self._with_token(request)
 
     def pending(self, pipeline: str, execution: str = "", pages: int = _PAGES) -> Iterator[Pending]:
@@ -95,28 +95,28 @@ class Pipelines:
             return
         if declared.get("executionMode") == "PARALLEL":
             for entry in self._entries(pipeline, execution, pages):
-                if found := self._pending(declared, entry, _external_token(entry)):
-                    yield found
+                if pending := self._pending(declared, entry, _external_token(entry)):
+                    yield pending
             return
         for state in self._open_states(pipeline):
             if execution in ("", state.execution):
                 for entry in self._entries(pipeline, state.execution):
-                    if state.matches(entry) and (found := self._pending(declared, entry, state.token)):
-                        yield found
+                    if state.matches(entry) and (pending := self._pending(declared, entry, state.token)):
+                        yield pending
 
     def _with_token(self, request: Request, execution: str = "") -> Pending | None:
         if execution and not messages.is_token(execution):  # executions have the form of tokens, too
             return None
-        for found in self.pending(request.pipeline, execution, _RECENT_PAGES):
-            if hmac.compare_digest(found.request.token, request.token):
-                return found
+        for pending in self.pending(request.pipeline, execution, _RECENT_PAGES):
+            if hmac.compare_digest(pending.request.token, request.token):
+                return pending
         return None
 
     def _open_states(self, pipeline: str) -> list["_State"]:
         """The approvals of ours that wait by GetPipelineState, which shows the token in every mode but PARALLEL: only
         one execution is in a stage at a time then."""
         stages = self._codepipeline.get_pipeline_state(name=pipeline).get("stageStates", [])
-        found = []
+        pipelines = []
         for stage in stages:
             execution = str(stage.get("latestExecution", {}).get("pipelineExecutionId", ""))
             for action in stage.get("actionStates", []):
@@ -124,15 +124,15 @@ class Pipelines:
                 token = str(latest.get("token", ""))
                 name = Action(pipeline, stage["stageName"], action["actionName"])
                 if name in self._actions and latest.get("status") == _OPEN and messages.is_token(token) and execution:
-                    found.append(_State(name, execution, str(latest.get("actionExecutionId", "")), token))
-        return found
+                    pipelines.append(_State(name, execution, str(latest.get("actionExecutionId", "")), token))
+        return pipelines
 
     def _entries(self, pipeline: str, execution: str, most: int = _PAGES) -> Iterator[Mapping[str, Any]]:
         """The open action executions of ours, newest first; of one pipeline execution where it is named."""
-        wanted = {"filter": {"pipelineExecutionId": execution}} if execution else {}
+        parameters = {"filter": {"pipelineExecutionId": execution}} if execution else {}
         oldest = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=LONGEST_WAIT_DAYS)
         pages = self._codepipeline.get_paginator("list_action_executions").paginate(
-            pipelineName=pipeline, PaginationConfig={"PageSize": 100}, **wanted
+            pipelineName=pipeline, PaginationConfig={"PageSize": 100}, **parameters
         )
         try:
             for number, page in enumerate(pages, 1):
@@ -150,19 +150,19 @@ class Pipelines:
         if not messages.is_token(token):
             return None
         now = self._clock()
-        asked = min(now, entry["startTime"].timestamp()) if "startTime" in entry else now
+        waiting_since = min(now, entry["startTime"].timestamp()) if "startTime" in entry else now
         request = Request(
             digest="",
             pipeline=declared["name"],
             stage=entry["stageName"],
             action=entry["actionName"],
             token=token,
-            expires=messages.moment(datetime.fromtimestamp(asked, UTC) + _timeout(declared, entry)),
+            expires=messages.moment(datetime.fromtimestamp(waiting_since, UTC) + _timeout(declared, entry)),
             execution=str(entry.get("pipelineExecutionId", "")),
         )
         comment = _comment(entry)
         if comment is None:
-            return Pending(request, int(asked), is_readable=False)
+            return Pending(request, int(waiting_since), is_readable=False)
         entries, objection = messages.custom_data(comment), ""
         repository = entries.repository
         try:
@@ -172,7 +172,7 @@ class Pipelines:
         if not entries.digest:
             objection = _NO_DIGEST
         request = replace(request, digest=entries.digest, repository=repository)
-        return Pending(request, int(asked), comment=comment, objection=objection)
+        return Pending(request, int(waiting_since), comment=comment, objection=objection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +199,10 @@ def _external_token(entry: Mapping[str, Any]) -> str:
 
 def _comment(entry: Mapping[str, Any]) -> str | None:
     """CustomData with its variables replaced; None while CodePipeline does not show it so."""
-    given = entry.get("input", {})
-    if "resolvedConfiguration" in given:
-        return str(given["resolvedConfiguration"].get("CustomData", ""))
-    written = str(given.get("configuration", {}).get("CustomData", _VARIABLE))
+    inputs = entry.get("input", {})
+    if "resolvedConfiguration" in inputs:
+        return str(inputs["resolvedConfiguration"].get("CustomData", ""))
+    written = str(inputs.get("configuration", {}).get("CustomData", _VARIABLE))
     return None if _VARIABLE in written else written
 
 

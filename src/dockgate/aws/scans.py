@@ -15,27 +15,27 @@ from typing import Any, Protocol
 
 from dockgate.aws.messages import Scan, moment
 
+# The one scan status that says that findings are there.
 COMPLETE = "INITIAL_SCAN_COMPLETE"
-"""the one scan status that says that findings are there"""
+# How long an event says more than coverage and findings do, which lag behind it. Later its word is void: findings of an
+# image that was deleted, or is scanned no more, are closed, and nobody sends an event for that.
 FRESH_SECONDS = 3600
-"""how long an event says more than coverage and findings do, which lag behind it. Later its word is void: findings of
-an image that was deleted, or is scanned no more, are closed, and nobody sends an event for that"""
 
+# How long after the end of a scan its findings may still roll in.
 SETTLE_SECONDS = 300
-"""how long after the end of a scan its findings may still roll in"""
+# The least time between two lists of findings of which the second confirms the first.
 CONFIRM_SECONDS = 30
-"""the least time between two lists of findings of which the second confirms the first"""
 
 _DONE, _ONCE = "SUCCESSFUL", "SCAN_FREQUENCY_SCAN_ON_PUSH"
+# Reasons that pass by themselves (ScanStatus in the Inspector API).
 _PENDING = ("PENDING_INITIAL_SCAN", "PENDING_REVIVAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR", _ONCE)
-"""reasons that pass by themselves (ScanStatus in the Inspector API)"""
+# Those that an event of the same scan may overtake.
 _INITIAL = ("PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", _ONCE)
-"""those that an event of the same scan may overtake"""
+# A finding that is suppressed counts here: what Inspector hides, a waiver may excuse. The event counted one that is
+# closed by now.
 _STATES = ("ACTIVE", "SUPPRESSED", "CLOSED")
-"""a finding that is suppressed counts here: what Inspector hides, a waiver may excuse. The event counted one that is
-closed by now"""
+# BatchGetFindingDetails's limit.
 _DETAILS_AT_ONCE = 10
-"""BatchGetFindingDetails's limit"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,19 +170,19 @@ class Scans:
 
     def _covered(self, name: str) -> Mapping[str, Any] | None:
         """The image's entry in the coverage."""
-        wanted = {"resourceId": [{"comparison": "EQUALS", "value": name}]}
-        pages = self._inspector.get_paginator("list_coverage").paginate(filterCriteria=wanted)
+        criteria = {"resourceId": [{"comparison": "EQUALS", "value": name}]}
+        pages = self._inspector.get_paginator("list_coverage").paginate(filterCriteria=criteria)
         return next((entry for page in pages for entry in page["coveredResources"]), None)
 
     def _findings(self, digest: str, repository: str) -> list[Mapping[str, Any]]:
         """Of the image in this repository; in every one where it is not known."""
-        wanted = {
+        criteria = {
             "ecrImageHash": [{"comparison": "EQUALS", "value": digest}],
             "findingStatus": [{"comparison": "EQUALS", "value": status} for status in _STATES],
         }
         if repository:
-            wanted["ecrImageRepositoryName"] = [{"comparison": "EQUALS", "value": repository}]
-        pages = self._inspector.get_paginator("list_findings").paginate(filterCriteria=wanted)
+            criteria["ecrImageRepositoryName"] = [{"comparison": "EQUALS", "value": repository}]
+        pages = self._inspector.get_paginator("list_findings").paginate(filterCriteria=criteria)
         return [finding for page in pages for finding in page["findings"]]
 
     def _details(self, findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -222,7 +222,9 @@ def _counted(scan: Scan) -> int | None:
 
 def _hash(findings: Sequence[Mapping[str, Any]]) -> str:
     """Another text for another list: of other findings, or of the same ones in another state."""
-    lines = sorted(f"{one.get('findingArn')} {one.get('status')} {one.get('updatedAt')}" for one in findings)
+    lines = sorted(
+        f"{finding.get('findingArn')} {finding.get('status')} {finding.get('updatedAt')}" for finding in findings
+    )
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dockgate.aws import ecr_registry
 from dockgate.aws.stack import archive, change_set, deploy, destroy, formation, parameters, redrive, status
-from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.change_set import Confirm
 from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.first_commit import first_commit
@@ -74,7 +74,7 @@ def deployed(
     accepted = _waivers(account, waivers) if waivers else None
     chosen, parameter = _policy(account, policy) if policy else _standing(account, stack)
     archive.refuse(chosen, rules.load())
-    wanted = deploy.Wanted(
+    spec = deploy.StackSpec(
         stack=stack,
         archive=archive.build(policy_of(_DEFAULT), rules.load()),
         first_commit=first_commit(resources.files("dockgate.demo").joinpath("app")),
@@ -84,7 +84,7 @@ def deployed(
         parameters=values,
         manage_scanning=manage_scanning,
     )
-    return deploy.deploy(account, wanted, tell, patience, confirm)
+    return deploy.deploy(account, spec, tell, patience, confirm)
 
 
 def state(account: Account, stack: str) -> Status:
@@ -115,14 +115,14 @@ def _policy(account: Account, given: str) -> tuple[Policy, str]:
             raise UsageError(
                 f"{given!r} names no SSM parameter.", "Write ssm:/NAME, with a slash in front of the name."
             )
-        with told(f"reading the parameter {name}"):
+        with explain_errors(f"reading the parameter {name}"):
             answer = account.client("ssm").get_parameter(Name=name, WithDecryption=True)
         return _read(str(answer["Parameter"]["Value"]).encode(), given), name
     if given.startswith(_S3):
         bucket, slash, key = given.removeprefix(_S3).partition("/")
         if not bucket or not slash or not key:
             raise UsageError(f"{given!r} names no object.", "Write s3://BUCKET/KEY.")
-        with told(f"reading {given}"):
+        with explain_errors(f"reading {given}"):
             body = account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         return _read(body, given), ""
     return policy_of(given), ""

@@ -10,7 +10,8 @@ from dockgate.shared.errors import NotFoundError
 
 def test_status_tells_what_waits_and_what_failed(cloud: Cloud) -> None:
     deploy(cloud, *ALONE)
-    item = {"digest": {"S": DIGEST}, "half": {"S": "approval#1"}, "state": {"S": "WAITING"}, "asked": {"N": "1"}}
+    item = {"digest": {"S": DIGEST}, "half": {"S": "approval#1"}, "state": {"S": "WAITING"}}
+    item["waiting_since"] = {"N": "1"}
     cloud.client("dynamodb").put_item(TableName="approvals", Item=item)
     url = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
     cloud.client("sqs").send_message(QueueUrl=url, MessageBody="{}")

@@ -30,11 +30,11 @@ T = TypeVar("T")
 rules.load()
 # Now, while the function starts: Lambda gives it more of a processor than at its first event.
 
+# A boto3 client by its service's name.
 Client = Callable[[str], Any]
-"""a boto3 client by its service's name"""
 
+# What a sweep leaves of its time: one image more must find room in it, with every client at its slowest.
 SPARE_SECONDS = 60
-"""what a sweep leaves of its time: one image more must find room in it, with every client at its slowest"""
 _COVERAGE, _FINDING = "Inspector2 Coverage", "Inspector2 Finding"
 
 
@@ -46,7 +46,7 @@ class Functions:
 
     def record(self, event: Any) -> dict[str, Any]:
         """Approval requests, by SNS or through a queue."""
-        return self._each(event, messages.request, self.rendezvous.asked)
+        return self._each(event, messages.request, self.rendezvous.record_request)
 
     def judge(self, event: Any) -> dict[str, Any]:
         """Ends of scans, and images that cannot be scanned, by EventBridge or through a queue."""
@@ -56,7 +56,7 @@ class Functions:
         for scan in scans:
             self.rendezvous.scanned(scan)
 
-    def sweep(self, event: Any, left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
+    def sweep(self, event: Any, seconds_left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
         """The clock: answer what waits, and judge again what runs. `Inspector2 Finding` events, one or many out of a
         queue: judge again what runs of their images, each once. `left` says how many seconds there are."""
         if not isinstance(event, dict) or "Records" in event or event.get("detail-type") == _FINDING:
@@ -64,7 +64,7 @@ class Functions:
         fault: Exception | None = None
         waiting = -1
         try:
-            waiting = self.rendezvous.sweep(lambda: left() < SPARE_SECONDS)
+            waiting = self.rendezvous.sweep(lambda: seconds_left() < SPARE_SECONDS)
         except Exception as error:
             fault = error
         self.running.renew()
@@ -112,7 +112,7 @@ class Functions:
 def _ends(event: dict[str, Any]) -> Sequence[Scan]:
     """The ends of scans that the event tells of."""
     if event.get("detail-type") == _COVERAGE:
-        return [one for one in messages.coverage(event) if not will_pass(one.status)]
+        return [scan for scan in messages.coverage(event) if not will_pass(scan.status)]
     scan = messages.scan(event)
     return [scan] if scan else []
 

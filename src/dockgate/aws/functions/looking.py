@@ -8,11 +8,11 @@ from dockgate.aws.indexes import Indexes
 from dockgate.aws.scans import Look, Scans
 from dockgate.shared.errors import ImageError
 
+# ECR's answers where the stack was not told of the repository (its parameter ImageRepositories).
 _NOT_OURS = ("AccessDeniedException", "RepositoryNotFoundException")
-"""ECR's answers where the stack was not told of the repository (its parameter ImageRepositories)"""
 
+# Is told what happened, as (event, **facts): see `telemetry`.
 Tell = Callable[..., None]
-"""is told what happened, as (event, **facts): see `telemetry`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,9 @@ class Looking:
 
     def _all(self, platforms: Sequence[str], repository: str) -> Look:
         """Over when all are. What could not be scanned says so, and takes away nothing from what the others say."""
-        looks = [self.scans.look(one, repository, self.waits.at(one).scan(repository)) for one in platforms]
+        looks = [
+            self.scans.look(platform, repository, self.waits.at(platform).scan(repository)) for platform in platforms
+        ]
         over = all(look.over for look in looks)
         faults = [look.fault for look in looks if look.fault and look.over is over]
         documents = {digest: document for look in looks for digest, document in look.documents.items()}

@@ -15,8 +15,8 @@ from dockgate.aws.scans import Look
 from dockgate.gate.model import Status
 from dockgate.shared.errors import UsageError
 
+# Seconds before CodePipeline gives up by itself: then an answer is given, whatever is known.
 BEFORE_EXPIRY = 600
-"""seconds before CodePipeline gives up by itself: then an answer is given, whatever is known"""
 _UNREADABLE = (
     "Undetermined: CodePipeline does not show the configuration of this approval action, so that nobody knows which "
     "image it is about. Look at the logs of the function `sweep`."
@@ -55,7 +55,7 @@ class _Listing:
     """All that waits by CodePipeline's word: by token; those among it that were not recorded before; and why a pipeline
     could not be asked, by its name."""
 
-    found: dict[str, Pending] = field(default_factory=dict)
+    by_token: dict[str, Pending] = field(default_factory=dict)
     recovered: list[Pending] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
 
@@ -75,7 +75,7 @@ class Rendezvous:
     tell: Tell
     clock: Callable[[], float] = time.time
 
-    def asked(self, request: Request) -> None:
+    def record_request(self, request: Request) -> None:
         """Record an approval that a message asks for, and answer it if its image was scanned before or cannot be. One
         that names no image has nothing to wait for, and is answered without a half.
 
@@ -89,32 +89,32 @@ class Rendezvous:
             new = self.waits.ask(request)
             self.tell("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not new)
             self.decide(request.digest)
-        elif (found := self.pipelines.find(request)) is None:
+        elif (pending := self.pipelines.find(request)) is None:
             self.tell("ApprovalUnlisted", digest="", pipeline=request.pipeline, reason=_NOT_LISTED)
-        elif self._record(found):
-            self.decide(found.request.digest)
+        elif self._record(pending):
+            self.decide(pending.request.digest)
 
-    def _record(self, found: Pending) -> bool:
+    def _record(self, pending: Pending) -> bool:
         """Record an approval that CodePipeline lists; whether it was new. One without an image that can be judged is
         answered."""
-        if not found.is_readable:
-            if self.clock() - found.asked >= self.patience * 60:
-                self._refuse(found.request, _UNREADABLE)
+        if not pending.is_readable:
+            if self.clock() - pending.waiting_since >= self.patience * 60:
+                self._refuse(pending.request, _UNREADABLE)
             return False
-        if found.objection:
-            self._refuse(found.request, found.objection)
+        if pending.objection:
+            self._refuse(pending.request, pending.objection)
             return False
-        return self.waits.ask(found.request, found.asked, is_verified=True)
+        return self.waits.ask(pending.request, pending.waiting_since, is_verified=True)
 
     def _refuse(self, request: Request, reason: str) -> None:
-        given = self.answers.give(request, Status.UNDETERMINED, reason)
+        answer = self.answers.give(request, Status.UNDETERMINED, reason)
         self.tell(
             "ApprovalAnswered",
             digest="",
             pipeline=request.pipeline,
             execution=request.execution,
             status=Status.UNDETERMINED.value,
-            answer=given,
+            answer=answer,
         )
 
     def scanned(self, scan: Scan) -> None:
@@ -141,30 +141,32 @@ class Rendezvous:
         images: dict[str, list[Wait]] = {}
         for wait in self.waits.open():
             images.setdefault(wait.request.digest, []).append(wait)
-        known = {(wait.request.digest, wait.request.token) for waiting in images.values() for wait in waiting}
-        listing = self._recover(known, enough, faults)
-        for found in listing.recovered if listing else ():
-            images.setdefault(found.request.digest, []).append(Wait(found.request, WAITING, found.asked, True))
+        stored = {(wait.request.digest, wait.request.token) for waiting in images.values() for wait in waiting}
+        listing = self._recover(stored, enough, faults)
+        for pending in listing.recovered if listing else ():
+            images.setdefault(pending.request.digest, []).append(
+                Wait(pending.request, WAITING, pending.waiting_since, True)
+            )
         pressing = {digest: None for digest, waiting in images.items() if any(map(self._overdue, waiting))}
         others = [digest for digest in images if digest not in pressing]
         first = int(self.clock() // 60) % len(others) if others else 0
-        left = 0
+        unanswered = 0
         for digest in (*pressing, *others[first:], *others[:first]):
             if enough():
-                left += len(images[digest])
+                unanswered += len(images[digest])
                 continue
             mine = _Faults()
-            left += self._answer_all(digest, self.waits.at(digest), mine, listing)
+            unanswered += self._answer_all(digest, self.waits.at(digest), mine, listing)
             if mine.first is not None:
                 self.tell("SweepFailed", digest=digest, error=f"{type(mine.first).__name__}: {mine.first}")
                 faults.take(mine.first)
         if enough():
-            self.tell("SweepCut", waiting=left)
+            self.tell("SweepCut", waiting=unanswered)
         faults.exemption()
-        return left
+        return unanswered
 
     def _recover(
-        self, known: Container[tuple[str, str]], enough: Callable[[], bool], faults: _Faults
+        self, stored: Container[tuple[str, str]], enough: Callable[[], bool], faults: _Faults
     ) -> _Listing | None:
         """Record every approval that waits by CodePipeline's word, but for those whose digest and token are `known`;
         None when there was no time for all pipelines. A failing pipeline holds up no other."""
@@ -175,22 +177,22 @@ class Rendezvous:
             try:
                 pending = list(self.pipelines.pending(name))
             except Exception as error:
-                self.tell("PipelineFailed", pipeline=name, error=_said(error))
-                listing.faults[name] = _said(error)
+                self.tell("PipelineFailed", pipeline=name, error=_describe(error))
+                listing.faults[name] = _describe(error)
                 faults.take(error)
                 continue
-            for found in pending:
-                listing.found[found.request.token] = found
-                if (found.request.digest, found.request.token) in known:
+            for pending_approval in pending:
+                listing.by_token[pending_approval.request.token] = pending_approval
+                if (pending_approval.request.digest, pending_approval.request.token) in stored:
                     continue
                 try:
-                    is_new = self._record(found)
+                    is_new = self._record(pending_approval)
                 except Exception as error:
                     faults.take(error)
                     continue
                 if is_new:
-                    listing.recovered.append(found)
-                    self.tell("ApprovalRecovered", digest=found.request.digest, pipeline=name)
+                    listing.recovered.append(pending_approval)
+                    self.tell("ApprovalRecovered", digest=pending_approval.request.digest, pipeline=name)
         return listing
 
     def _verify(self, wait: Wait, faults: _Faults, listing: _Listing | None) -> tuple[Wait | None, str]:
@@ -201,52 +203,52 @@ class Rendezvous:
         request = wait.request
         try:
             if listing is None:
-                found = self.pipelines.find(request)
+                pending = self.pipelines.find(request)
             elif request.pipeline in listing.faults:
                 return wait, listing.faults[request.pipeline]
             else:
-                found = listing.found.get(request.token)
-            if found is None or not found.is_readable:
-                return wait, _NOT_LISTED if found is None else _NOT_READABLE
-            if found.request.digest == request.digest and not found.objection:
-                is_waiting = self.waits.verify(wait, found.request, found.asked)
-                return (Wait(found.request, wait.state, found.asked, True) if is_waiting else None), ""
-            self._contradict(wait, found)
+                pending = listing.by_token.get(request.token)
+            if pending is None or not pending.is_readable:
+                return wait, _NOT_LISTED if pending is None else _NOT_READABLE
+            if pending.request.digest == request.digest and not pending.objection:
+                is_waiting = self.waits.verify(wait, pending.request, pending.waiting_since)
+                return (Wait(pending.request, wait.state, pending.waiting_since, True) if is_waiting else None), ""
+            self._contradict(wait, pending)
         except Exception as error:
             faults.take(error)
-            return wait, _said(error)
+            return wait, _describe(error)
         return None, ""
 
-    def _contradict(self, wait: Wait, found: Pending) -> None:
+    def _contradict(self, wait: Wait, pending: Pending) -> None:
         """Drop the message's word and take the action's: it names another image, or one that cannot be judged."""
-        named = found.request.digest or "no image"
-        if found.request.digest != wait.request.digest:
+        named = pending.request.digest or "no image"
+        if pending.request.digest != wait.request.digest:
             where = {"digest": wait.request.digest, "pipeline": wait.request.pipeline}
             self.tell("ApprovalContradicted", **where, action_names=named)
-        self._record(found)
-        self.waits.settle(wait, "Contradicted", found.objection or f"The action itself names {named}.", "")
+        self._record(pending)
+        self.waits.settle(wait, "Contradicted", pending.objection or f"The action itself names {named}.", "")
 
     def _answer_all(self, digest: str, halves: Halves, faults: _Faults, listing: _Listing | None = None) -> int:
         """How many could not be answered yet. Without a `listing` CodePipeline is asked about each."""
         groups: dict[str, _Group] = {}
-        left = 0
-        for given in halves.waiting:
-            wait, reason = self._verify(given, faults, listing)
+        unanswered = 0
+        for stored in halves.waiting:
+            wait, reason = self._verify(stored, faults, listing)
             if wait is None:
                 continue
             if not wait.is_verified:
-                left += self._answer_unverified(wait, reason, faults)
+                unanswered += self._answer_unverified(wait, reason, faults)
                 continue
             scan = halves.scan(wait.request.repository)
             repository = wait.request.repository or (scan.repository if scan else "")
             groups.setdefault(repository, _Group(digest, repository, halves)).waiting.append(wait)
-        return left + sum(self._answer_group(group, faults) for group in groups.values())
+        return unanswered + sum(self._answer_group(group, faults) for group in groups.values())
 
     def _answer_unverified(self, wait: Wait, reason: str, faults: _Faults) -> int:
         """Nothing but a message says which image this is about: it is never approved, and the message's word on its
         end does not count either. 1 while it waits on."""
         self.tell("ApprovalUnlisted", digest=wait.request.digest, pipeline=wait.request.pipeline, reason=reason)
-        if self.clock() - wait.asked < self.patience * 60:
+        if self.clock() - wait.waiting_since < self.patience * 60:
             return 1
         lease = self.waits.claim(wait)
         return self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED.format(reason), None, faults) if lease else 0
@@ -258,61 +260,63 @@ class Rendezvous:
             look = self.looking.look(group.digest, group.repository, group.halves)
         except Exception as error:
             faults.take(error)
-            look = Look(False, f"The image could not be looked at: {_said(error)}")
+            look = Look(False, f"The image could not be looked at: {_describe(error)}")
         ready = group.waiting if look.over else [wait for wait in group.waiting if self._overdue(wait)]
         claimed = [(wait, lease) for wait in ready if (lease := self.waits.claim(wait))]
-        left = len(group.waiting) - len(ready)
+        unanswered = len(group.waiting) - len(ready)
         if not claimed:
-            return left
+            return unanswered
         if not look.over:
             look = replace(look, over=True, fault=f"{look.fault} It was waited for until now.")
         try:
             judged = self.verdicts.judge(group.digest, group.repository, look)
-            known = [Evidence(**wait.evidence) for wait, _ in claimed if wait.evidence]
-            kept = self.verdicts.keep(judged, known)
+            earlier_evidence = [Evidence(**wait.evidence) for wait, _ in claimed if wait.evidence]
+            evidence = self.verdicts.keep(judged, earlier_evidence)
         except Exception as error:
             faults.take(error)
-            return left + self._give_up(claimed, error, faults)
+            return unanswered + self._give_up(claimed, error, faults)
         verdict = judged.verdict
-        return left + sum(
-            self._answer(wait, lease, verdict.status, verdict.summary, kept, faults) for wait, lease in claimed
+        return unanswered + sum(
+            self._answer(wait, lease, verdict.status, verdict.summary, evidence, faults) for wait, lease in claimed
         )
 
     def _give_up(self, claimed: Sequence[tuple[Wait, int]], error: Exception, faults: _Faults) -> int:
         """No verdict could be made, or kept: whose time is over hears so, and the others wait on."""
-        left = 0
-        text = f"Undetermined: the image could not be judged: {_said(error)}"
+        unanswered = 0
+        text = f"Undetermined: the image could not be judged: {_describe(error)}"
         for wait, lease in claimed:
             if self._overdue(wait):
-                left += self._answer(wait, lease, Status.UNDETERMINED, text, None, faults)
+                unanswered += self._answer(wait, lease, Status.UNDETERMINED, text, None, faults)
             else:
                 self.waits.release(wait, lease)
-                left += 1
-        return left
+                unanswered += 1
+        return unanswered
 
-    def _answer(self, wait: Wait, lease: int, status: Status, said: str, kept: Evidence | None, faults: _Faults) -> int:
+    def _answer(
+        self, wait: Wait, lease: int, status: Status, reason: str, evidence: Evidence | None, faults: _Faults
+    ) -> int:
         """1 when it could not be given now."""
-        request, page = wait.request, kept.page if kept else ""
-        text = summary(said, page)
+        request, page = wait.request, evidence.page if evidence else ""
+        text = summary(reason, page)
         try:
-            given = self.answers.give(request, status, text)
+            answer = self.answers.give(request, status, text)
         except Exception as error:
             faults.take(error)
             expires = _epoch(request.expires)
             if expires is None or self.clock() <= expires:
-                self.waits.release(wait, lease, asdict(kept) if kept else None)
+                self.waits.release(wait, lease, asdict(evidence) if evidence else None)
                 return 1
-            given = "Expired"
-        self.waits.settle(wait, given, text, page)
+            answer = "Expired"
+        self.waits.settle(wait, answer, text, page)
         self.tell(
             "ApprovalAnswered",
             digest=request.digest,
             pipeline=request.pipeline,
             execution=request.execution,
             status=status.value,
-            answer=given,
+            answer=answer,
             verdict=page,
-            seconds=max(0, int(self.clock()) - wait.asked),
+            seconds=max(0, int(self.clock()) - wait.waiting_since),
         )
         return 0
 
@@ -321,12 +325,12 @@ class Rendezvous:
         third is kept for the answer."""
         now = self.clock()
         expires = _epoch(wait.request.expires)
-        if expires is not None and now >= expires - min(BEFORE_EXPIRY, max(0, expires - wait.asked) / 3):
+        if expires is not None and now >= expires - min(BEFORE_EXPIRY, max(0, expires - wait.waiting_since) / 3):
             return True
-        return now - wait.asked >= self.patience * 60
+        return now - wait.waiting_since >= self.patience * 60
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -15,8 +15,8 @@ from dockgate.aws.functions.waits import Waits
 from dockgate.aws.messages import DIGEST
 from dockgate.gate.model import Status
 
+# How the host names of ECR's private registries begin, over IPv6 ("dkr-ecr") as over IPv4 alone.
 _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
-"""how the host names of ECR's private registries begin, over IPv6 ("dkr-ecr") as over IPv4 alone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +81,28 @@ class Running:
 
     def _warn(self, service: str, judged: Judged, until: int) -> None:
         """Tell people, once: what could not be told is told by the next who finds it so."""
-        verdict, kept = judged.verdict, None
-        known = self.waits.risk_evidence(verdict.image, service)
+        verdict, evidence = judged.verdict, None
+        stored_evidence = self.waits.risk_evidence(verdict.image, service)
         try:
-            kept = self.verdicts.keep(judged, [Evidence(**known)] if known else [])
+            evidence = self.verdicts.keep(judged, [Evidence(**stored_evidence)] if stored_evidence else [])
             if self.topic:
-                self.sns.publish(**_message(self.topic, service, judged, kept.page, until))
+                self.sns.publish(**_message(self.topic, service, judged, evidence.page, until))
         except Exception:
-            self.waits.untold(verdict.image, service, asdict(kept) if kept else None)
+            self.waits.release_notice(verdict.image, service, asdict(evidence) if evidence else None)
             raise
-        self.waits.told(verdict.image, service)
-        self.tell("ServiceAtRisk", service=service, digest=verdict.image, until=_date(until), verdict=kept.page)
+        self.waits.confirm_notice(verdict.image, service)
+        self.tell("ServiceAtRisk", service=service, digest=verdict.image, until=_date(until), verdict=evidence.page)
 
     def _images(self, service: Service) -> list[tuple[str, str]]:
         """(repository, digest) of each image of ours that the service's task definition names by digest."""
         answer = self.ecs.describe_services(cluster=service.cluster, services=[service.name])
-        found: dict[tuple[str, str], None] = {}
-        for one in answer["services"]:
-            given = [one.get("taskDefinition"), *(task_set["taskDefinition"] for task_set in one.get("taskSets", ()))]
-            for name in filter(None, dict.fromkeys(given)):
+        definitions: dict[tuple[str, str], None] = {}
+        for entry in answer["services"]:
+            references = [
+                entry.get("taskDefinition"),
+                *(task_set["taskDefinition"] for task_set in entry.get("taskSets", ())),
+            ]
+            for name in filter(None, dict.fromkeys(references)):
                 definition = self.ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
                 for container in definition["containerDefinitions"]:
                     image, _, digest = container["image"].partition("@")
@@ -107,8 +110,8 @@ class Running:
                     if not DIGEST.fullmatch(digest):
                         self.tell("ServiceUnread", service=service.name, image=container["image"])
                     elif _ECR.search(registry):
-                        found[repository.partition(":")[0], digest] = None
-        return list(found)
+                        definitions[repository.partition(":")[0], digest] = None
+        return list(definitions)
 
 
 def _message(topic: str, service: str, judged: Judged, page: str, until: int) -> dict[str, str]:

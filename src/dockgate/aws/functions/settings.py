@@ -66,28 +66,30 @@ class Settings:
     patience: int = 60
 
 
-def from_environment(given: Mapping[str, str]) -> Settings:
+def from_environment(environment: Mapping[str, str]) -> Settings:
     """Raises UsageError naming the variable."""
-    thresholds = {severity: _number(given, name) for severity, name in THRESHOLDS.items() if given.get(name)}
+    thresholds = {
+        severity: _number(environment, name) for severity, name in THRESHOLDS.items() if environment.get(name)
+    }
     return Settings(
-        table=_needed(given, "DOCKGATE_TABLE"),
-        bucket=_needed(given, "DOCKGATE_BUCKET"),
-        region=_needed(given, "AWS_REGION"),
-        actions=tuple(_actions(_needed(given, "DOCKGATE_APPROVALS"))),
-        partition=_needed(given, "DOCKGATE_PARTITION"),
-        account=given.get("DOCKGATE_ACCOUNT", ""),
-        policy=given.get("DOCKGATE_POLICY", ""),
-        waivers=given.get("DOCKGATE_WAIVERS", ""),
+        table=_require(environment, "DOCKGATE_TABLE"),
+        bucket=_require(environment, "DOCKGATE_BUCKET"),
+        region=_require(environment, "AWS_REGION"),
+        actions=tuple(_actions(_require(environment, "DOCKGATE_APPROVALS"))),
+        partition=_require(environment, "DOCKGATE_PARTITION"),
+        account=environment.get("DOCKGATE_ACCOUNT", ""),
+        policy=environment.get("DOCKGATE_POLICY", ""),
+        waivers=environment.get("DOCKGATE_WAIVERS", ""),
         thresholds=thresholds or None,
-        services=tuple(_services(given.get("DOCKGATE_SERVICES", ""))),
-        topic=given.get("DOCKGATE_TOPIC", ""),
-        risk_days=_number(given, "DOCKGATE_RISK_DAYS", 14),
-        patience=_number(given, "DOCKGATE_SCAN_PATIENCE", 60),
+        services=tuple(_services(environment.get("DOCKGATE_SERVICES", ""))),
+        topic=environment.get("DOCKGATE_TOPIC", ""),
+        risk_days=_number(environment, "DOCKGATE_RISK_DAYS", 14),
+        patience=_number(environment, "DOCKGATE_SCAN_PATIENCE", 60),
     )
 
 
 def _actions(text: str) -> list[Action]:
-    found = []
+    actions = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         parts = item.rpartition(":")[2].split("/")  # ARNs end in :PIPELINE/STAGE/ACTION
         if len(parts) != 3 or not all(parts):
@@ -95,30 +97,30 @@ def _actions(text: str) -> list[Action]:
                 f"DOCKGATE_APPROVALS names {item!r}.",
                 "Write PIPELINE/STAGE/ACTION or ARNs, several with commas between.",
             )
-        found.append(Action(*parts))
-    return found
+        actions.append(Action(*parts))
+    return actions
 
 
 def _services(text: str) -> list[Service]:
-    found = []
+    services = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         cluster, slash, name = item.rpartition(":service/")[2].partition("/")  # the template has ARNs of services
         if not slash or not cluster or not name:
             raise UsageError(
                 f"DOCKGATE_SERVICES names {item!r}.", "Write CLUSTER/SERVICE or ARNs, several with commas between."
             )
-        found.append(Service(cluster, name))
-    return found
+        services.append(Service(cluster, name))
+    return services
 
 
-def _needed(given: Mapping[str, str], name: str) -> str:
-    if not given.get(name):
+def _require(environment: Mapping[str, str], name: str) -> str:
+    if not environment.get(name):
         raise UsageError(f"{name} is not set.", "The stack's template sets it; deploy the stack again.")
-    return given[name]
+    return environment[name]
 
 
-def _number(given: Mapping[str, str], name: str, default: int | None = None) -> int:
-    text = given.get(name) or ("" if default is None else str(default))
+def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
+    text = environment.get(name) or ("" if default is None else str(default))
     if not text.isdecimal():
         raise UsageError(f"{name} is {text!r}.", "Set it to a whole number, 0 or more.")
     return int(text)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+# Texts, whole numbers, lists and maps of them.
 Item = dict[str, Any]
-"""texts, whole numbers, lists and maps of them"""
 
 
 class Table:
@@ -15,8 +15,8 @@ class Table:
         self._name = name
 
     def get(self, key: Item) -> Item | None:
-        found = self._dynamodb.get_item(TableName=self._name, Key=_typed_all(key), ConsistentRead=True).get("Item")
-        return _plain_all(found) if found else None
+        item = self._dynamodb.get_item(TableName=self._name, Key=_typed_all(key), ConsistentRead=True).get("Item")
+        return _plain_all(item) if item else None
 
     def put(
         self,
@@ -25,8 +25,8 @@ class Table:
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> bool:
-        given = _given(condition, names, values)
-        return self._holds(lambda: self._dynamodb.put_item(TableName=self._name, Item=_typed_all(item), **given))
+        arguments = _condition_arguments(condition, names, values)
+        return self._holds(lambda: self._dynamodb.put_item(TableName=self._name, Item=_typed_all(item), **arguments))
 
     def update(
         self,
@@ -36,13 +36,13 @@ class Table:
         names: Mapping[str, str] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> bool:
-        given = {"UpdateExpression": change, **_given(condition, names, values)}
-        return self._holds(lambda: self._dynamodb.update_item(TableName=self._name, Key=_typed_all(key), **given))
+        arguments = {"UpdateExpression": change, **_condition_arguments(condition, names, values)}
+        return self._holds(lambda: self._dynamodb.update_item(TableName=self._name, Key=_typed_all(key), **arguments))
 
     def delete(self, key: Item) -> bool:
         """Whether there was such an item."""
-        given = _given("attribute_exists(digest)", None, None)
-        return self._holds(lambda: self._dynamodb.delete_item(TableName=self._name, Key=_typed_all(key), **given))
+        arguments = _condition_arguments("attribute_exists(digest)", None, None)
+        return self._holds(lambda: self._dynamodb.delete_item(TableName=self._name, Key=_typed_all(key), **arguments))
 
     def query(self, **query: Any) -> Iterator[Item]:
         """Every item, page by page; `query` as the client takes it, values in plain form."""
@@ -62,16 +62,18 @@ class Table:
         return True
 
 
-def _given(condition: str, names: Mapping[str, str] | None, values: Mapping[str, Any] | None) -> dict[str, Any]:
+def _condition_arguments(
+    condition: str, names: Mapping[str, str] | None, values: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Those that are there: DynamoDB refuses empty ones."""
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     if condition:
-        given["ConditionExpression"] = condition
+        arguments["ConditionExpression"] = condition
     if names:
-        given["ExpressionAttributeNames"] = dict(names)
+        arguments["ExpressionAttributeNames"] = dict(names)
     if values:
-        given["ExpressionAttributeValues"] = _typed_all(values)
-    return given
+        arguments["ExpressionAttributeValues"] = _typed_all(values)
+    return arguments
 
 
 def _typed_all(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def _typed(value: Any) -> dict[str, Any]:
         return {"N": str(value)}
     if isinstance(value, Mapping):
         return {"M": _typed_all(value)}
-    return {"L": [_typed(one) for one in value]}
+    return {"L": [_typed(entry) for entry in value]}
 
 
 def _plain(typed: Mapping[str, Any]) -> Any:
@@ -98,4 +100,4 @@ def _plain(typed: Mapping[str, Any]) -> Any:
         return int(value)
     if kind == "M":
         return _plain_all(value)
-    return [_plain(one) for one in value] if kind == "L" else value
+    return [_plain(entry) for entry in value] if kind == "L" else value

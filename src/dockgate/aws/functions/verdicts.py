@@ -20,19 +20,19 @@ from dockgate.shared import canonical
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.versions import Orders
 
+# The canonical policy in the archive.
 POLICY_FILE = "policy.json"
-"""the canonical policy in the archive"""
 REFERENCE = "reference-2022"
 
 _FORMS = {"html": ("html", "text/html; charset=utf-8"), "json": ("json", "application/json")}
+# Report -> the end of the object's name, and its type.
 _FORMS["case"] = ("case.json", "application/json")
-"""report -> the end of the object's name, and its type"""
+# By partition: where people look. For others the object is named by its bucket and key.
 _CONSOLES = {
     "aws": "{region}.console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",
     "aws-us-gov": "console.amazonaws-us-gov.com",
 }
-"""by partition: where people look. For others the object is named by its bucket and key"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class Verdicts:
         """What cannot be said is Undetermined. Raises what a client raises, and UsageError, DefinitionError or
         ValueError for a policy or waivers that cannot be read."""
         now = self._now()
-        asked = (self._asked(one) for one in look.documents)
-        reported = (inspector.FORMAT.read(look.documents[one.image], one) for one in asked)
+        requests = (self._report_request(request) for request in look.documents)
+        reported = (inspector.FORMAT.read(look.documents[request.image], request) for request in requests)
         case = VerdictCase(
             image=digest,
             policy=self.policy(),
@@ -106,12 +106,12 @@ class Verdicts:
             return of_bytes(self._document(self._settings.policy))
         return of_bytes(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
-    def keep(self, judged: Judged, known: Collection[Evidence] = ()) -> Evidence:
+    def keep(self, judged: Judged, earlier: Collection[Evidence] = ()) -> Evidence:
         """Write the verdict as a page and as JSON, with its case, under its digest: again is the same.
 
         An attempt that failed wrote it before, in `known`: the same verdict at another time is not written again."""
         content = _content(judged)
-        for evidence in known:
+        for evidence in earlier:
             if evidence.content == content:
                 return evidence
         from dockgate.reports import GateReport, load
@@ -120,7 +120,7 @@ class Verdicts:
         name = canonical.digest(canonical.encode(verdict)).removeprefix("sha256:")
         key = f"verdicts/{verdict.image.removeprefix('sha256:')}/{name}"
         reference = f"{judged.repository}@{verdict.image}" if judged.repository else verdict.image
-        report = GateReport(reference, verdict, tuple(one.inventory for one in case.reported), case)
+        report = GateReport(reference, verdict, tuple(report.inventory for report in case.reported), case)
         bucket = self._settings.bucket
         for form, (suffix, kind) in _FORMS.items():
             page = io.StringIO()
@@ -134,7 +134,7 @@ class Verdicts:
             place = f"s3://{bucket}/{key}.html"
         return Evidence(place, content)
 
-    def _asked(self, digest: str) -> Asked:
+    def _report_request(self, digest: str) -> Asked:
         return Asked(digest, compare=Orders(self._ecosystems).compare)
 
     def _waivers(self) -> Sequence[Waiver]:
@@ -157,5 +157,5 @@ class Verdicts:
 def _content(judged: Judged) -> str:
     verdict, inputs = judged.verdict, judged.verdict.inputs
     made_from = [judged.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.unscanned]
-    said = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.platform_verdicts]
-    return canonical.digest(canonical.encode([*made_from, *said]))
+    parts = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.platform_verdicts]
+    return canonical.digest(canonical.encode([*made_from, *parts]))

@@ -16,12 +16,12 @@ from dockgate.aws.functions.table import Table
 from dockgate.aws.messages import Request, Scan
 
 WAITING, ANSWERING, ANSWERED = "WAITING", "ANSWERING", "ANSWERED"
+# Longer than any approval action may wait (60 days).
 KEEP_DAYS = 90
-"""longer than any approval action may wait (60 days)"""
+# How long one who claimed an answer, or a warning, may take, before another may claim it.
 LEASE_SECONDS = 120
-"""how long one who claimed an answer, or a warning, may take, before another may claim it"""
+# The index by `state`, whose sort key is `waiting_since`.
 INDEX = "state"
-"""the index by `state`, whose sort key is `asked`"""
 
 _APPROVAL, _SCAN, _INDEX, _RISK = "approval#", "scan#", "index#", "risk#"
 _FINDINGS = "findings#"
@@ -30,13 +30,13 @@ _PLATFORMS, _SERVICE = "platforms", "service#"
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """An approval that was asked for. `asked` is epoch seconds. `is_verified`: CodePipeline itself says all that the
-    request does; otherwise it is a message's word. `evidence` are the fields of what an attempt to answer it has kept,
-    {} for none."""
+    """An approval that was asked for. `waiting_since` is epoch seconds. `is_verified`: CodePipeline itself says all
+    that the request does; otherwise it is a message's word. `evidence` are the fields of what an attempt to answer it
+    has kept, {} for none."""
 
     request: Request
     state: str
-    asked: int
+    waiting_since: int
     is_verified: bool = False
     evidence: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,23 +64,24 @@ class Waits:
         self._table = table
         self._clock = clock
 
-    def ask(self, request: Request, asked: int | None = None, is_verified: bool = False) -> bool:
-        """Record the approval's half; False when it is there already. `asked` is epoch seconds, None for now."""
+    def ask(self, request: Request, waiting_since: int | None = None, is_verified: bool = False) -> bool:
+        """Record the approval's half; False when it is there already. `waiting_since` is epoch seconds, None for
+        now."""
         item = {
             **_key(request.digest, _APPROVAL + request.token),
             "state": WAITING,
-            "asked": self._now() if asked is None else asked,
+            "waiting_since": self._now() if waiting_since is None else waiting_since,
             "ttl": self._ttl(),
             "request": _request(request),
             "verified": int(is_verified),
         }
         return self._table.put(item, "attribute_not_exists(digest)")
 
-    def verify(self, wait: Wait, request: Request, asked: int) -> bool:
+    def verify(self, wait: Wait, request: Request, waiting_since: int) -> bool:
         """Replace a message's word on the approval by CodePipeline's; False when it was answered meanwhile. The digest
         and the token have to be the same."""
-        values = {":request": _request(request), ":asked": asked, ":verified": 1, ":answered": ANSWERED}
-        change = "SET #request = :request, asked = :asked, verified = :verified"
+        values = {":request": _request(request), ":waiting_since": waiting_since, ":verified": 1, ":answered": ANSWERED}
+        change = "SET #request = :request, waiting_since = :waiting_since, verified = :verified"
         condition = "attribute_exists(digest) AND #state <> :answered"
         return self._update(wait, change, condition, values, {"#request": "request"})
 
@@ -140,13 +141,13 @@ class Waits:
         """Takes it on oneself to answer; returns the lease. 0 when it is settled, or another has just claimed it."""
         now = self._now()
         lease = now + LEASE_SECONDS
-        held = self._update(
+        is_leased = self._update(
             wait,
             "SET #state = :answering, lease = :lease",
             "#state = :waiting OR (#state = :answering AND lease < :now)",
             {":answering": ANSWERING, ":waiting": WAITING, ":lease": lease, ":now": now},
         )
-        return lease if held else 0
+        return lease if is_leased else 0
 
     def release(self, wait: Wait, lease: int, evidence: Mapping[str, str] | None = None) -> None:
         """Give the claim of this lease back, for the answer could not be given now; `evidence` is what was kept."""
@@ -172,20 +173,20 @@ class Waits:
         item = {**_key(digest, _RISK + service), "until": until, "ttl": until + KEEP_DAYS * 86400}
         if self._table.put({**item, "lease": now + LEASE_SECONDS}, "attribute_not_exists(digest)"):
             return until
-        held = self._table.update(
+        is_marked = self._table.update(
             _key(digest, _RISK + service),
             "SET lease = :lease",
             "attribute_exists(digest) AND lease < :now",
             values={":lease": now + LEASE_SECONDS, ":now": now},
         )
-        marked = self._table.get(_key(digest, _RISK + service)) if held else None
+        marked = self._table.get(_key(digest, _RISK + service)) if is_marked else None
         return int(marked["until"]) if marked else 0
 
-    def told(self, digest: str, service: str) -> None:
+    def confirm_notice(self, digest: str, service: str) -> None:
         """People have been told of it: nobody tells of it again."""
         self._table.update(_key(digest, _RISK + service), "REMOVE lease", "attribute_exists(digest)")
 
-    def untold(self, digest: str, service: str, evidence: Mapping[str, str] | None = None) -> None:
+    def release_notice(self, digest: str, service: str, evidence: Mapping[str, str] | None = None) -> None:
         """Note that people could not be told: the next one may try at once. `evidence` is what was kept."""
         change, values = "SET lease = :past", {":past": 0, **({":evidence": dict(evidence)} if evidence else {})}
         change += ", evidence = :evidence" if evidence else ""
@@ -246,9 +247,11 @@ def _key(digest: str, half: str) -> dict[str, Any]:
 
 
 def _wait(item: Mapping[str, Any]) -> Wait:
-    known = {field.name for field in fields(Request)}
-    request = Request(**{key: value for key, value in item["request"].items() if key in known})
-    return Wait(request, item["state"], int(item["asked"]), bool(item.get("verified")), item.get("evidence", {}))
+    names = {field.name for field in fields(Request)}
+    request = Request(**{key: value for key, value in item["request"].items() if key in names})
+    return Wait(
+        request, item["state"], int(item["waiting_since"]), bool(item.get("verified")), item.get("evidence", {})
+    )
 
 
 def _request(request: Request) -> dict[str, str]:
@@ -256,6 +259,6 @@ def _request(request: Request) -> dict[str, str]:
 
 
 def _scan(item: Mapping[str, Any]) -> Scan:
-    held = item["scan"]
+    scan = item["scan"]
     at = "" if item["at"] == "0" else item["at"]
-    return Scan(item["digest"], held["repository"], held["status"], held["counts"], at=at)
+    return Scan(item["digest"], scan["repository"], scan["status"], scan["counts"], at=at)

@@ -10,11 +10,11 @@ from dockgate.aws.stack.permissions import ACTIONS
 from dockgate.shared.aws import AwsFailure, FailureKind, aws_errors
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
 
+# A boto3 client by its service's name.
 Client = Callable[[str], Any]
-"""a boto3 client by its service's name"""
 
+# Beginnings of the codes that say that a permission is missing.
 _DENIED = ("403", "AccessDenied", "Unauthorized", "NotAuthorized")
-"""beginnings of the codes that say that a permission is missing"""
 _UNKNOWN = (
     "ExpiredToken",
     "ExpiredTokenException",
@@ -23,8 +23,8 @@ _UNKNOWN = (
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 )
+# The permission, where AWS's message names it.
 _NAMED = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9]+)")
-"""the permission, where AWS's message names it"""
 _LOG_IN = "Log in (`aws sso login`), or set AWS_PROFILE."
 
 
@@ -32,13 +32,15 @@ class Account:
     """`region` is where the stack lies. `client` is for tests and other ways to make clients."""
 
     def __init__(self, region: str = "", client: Client | None = None) -> None:
-        self._given = client
+        self._client_factory = client
         self._region = region
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self._given(service) if self._given else self._session.client(service)
+            self._clients[service] = (
+                self._client_factory(service) if self._client_factory else self._session.client(service)
+            )
         return self._clients[service]
 
     @property
@@ -52,12 +54,12 @@ class Account:
 
     @cached_property
     def id(self) -> str:
-        with told("asking who we are"):
+        with explain_errors("asking who we are"):
             return str(self.client("sts").get_caller_identity()["Account"])
 
     @cached_property
     def _session(self) -> Any:
-        with told("looking for credentials"):
+        with explain_errors("looking for credentials"):
             import boto3
 
             session = boto3.session.Session(region_name=self._region or None)
@@ -66,7 +68,7 @@ class Account:
         return session
 
 
-def told(action: str) -> AbstractContextManager[None]:
+def explain_errors(action: str) -> AbstractContextManager[None]:
     """Raise our errors for botocore's: what was being done, and the next step."""
     return aws_errors(action, _classify)
 

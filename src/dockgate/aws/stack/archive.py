@@ -11,13 +11,13 @@ from dockgate.gate.policy import policy_bytes
 from dockgate.gate.rule import Rule
 from dockgate.shared.errors import UsageError
 
+# Modules and folders below `dockgate` that the functions import by name; what these import goes in, too.
 ROOTS = ("aws/functions", "gate/rules", "scanner/ecosystems", "reports/json.py", "reports/html.py", "reports/case.py")
-"""modules and folders below `dockgate` that the functions import by name; what these import goes in, too"""
+# Endings of the files that modules read beside themselves.
 DATA = (".json", ".tsv", ".txt")
-"""endings of the files that modules read beside themselves"""
 POLICY = "dockgate/aws/policy.json"
+# The version of Python that the functions run under, as the template names it.
 RUNTIME = (3, 13)
-"""the version of Python that the functions run under, as the template names it"""
 
 
 def build(policy: Policy, rules: Iterable[Rule]) -> bytes:

@@ -7,13 +7,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.formation import Patience
 from dockgate.shared.errors import DeployError, DockgateError, UsageError
 
+# Gets a line for each loss, and raises to stop the deployment.
 Confirm = Callable[[Sequence[str]], None]
-"""gets a line for each loss, and raises to stop the deployment"""
 
+# Types that hold no data and serve nobody: a replacement loses nothing. A new image is a new task definition.
 _REPLACEABLE = frozenset(
     (
         *("AWS::ECS::TaskDefinition", "AWS::Events::Rule", "AWS::IAM::ManagedPolicy", "AWS::IAM::Role"),
@@ -27,9 +28,8 @@ _REPLACEABLE = frozenset(
         *("AWS::SQS::QueuePolicy",),
     )
 )
-"""types that hold no data and serve nobody: a replacement loses nothing. A new image is a new task definition"""
+# CloudFormation gives a change set without changes the state FAILED, with one of these reasons.
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-"""CloudFormation gives a change set without changes the state FAILED, with one of these reasons"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def create(
     `url` is the template's, `values` are parameters as CloudFormation takes them. Raises DeployError with
     CloudFormation's reason when it cannot make one."""
     formation = account.client("cloudformation")
-    with told(f"asking what would change in the stack {stack}"):
+    with explain_errors(f"asking what would change in the stack {stack}"):
         identifier = formation.create_change_set(
             StackName=stack,
             ChangeSetName=f"dockgate-{uuid.uuid4()}",
@@ -105,7 +105,7 @@ def review(account: Account, stack: str, change_set: ChangeSet, confirm: Confirm
 def _finished(account: Account, stack: str, identifier: str, patience: Patience) -> list[Mapping[str, Any]]:
     paginator = account.client("cloudformation").get_paginator("describe_change_set")
     for _ in range(patience.times):
-        with told(f"reading what would change in the stack {stack}"):
+        with explain_errors(f"reading what would change in the stack {stack}"):
             pages: list[Mapping[str, Any]] = list(paginator.paginate(StackName=stack, ChangeSetName=identifier))
         if pages[0]["Status"] in ("CREATE_COMPLETE", "FAILED"):
             return pages
@@ -115,7 +115,7 @@ def _finished(account: Account, stack: str, identifier: str, patience: Patience)
 
 def _losses(changes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
     """An action or policy that CloudFormation does not name counts as a loss."""
-    for change in (one["ResourceChange"] for one in changes if "ResourceChange" in one):
+    for change in (entry["ResourceChange"] for entry in changes if "ResourceChange" in entry):
         action, replacement = change.get("Action"), change.get("Replacement")
         if action in ("Add", "Import", "SyncWithActual") or (action == "Modify" and replacement == "False"):
             continue
@@ -141,5 +141,5 @@ def _deleted_on_error(account: Account, stack: str, identifier: str) -> Iterator
 
 
 def _delete(account: Account, stack: str, identifier: str) -> None:
-    with told("deleting the change set"):
+    with explain_errors("deleting the change set"):
         account.client("cloudformation").delete_change_set(StackName=stack, ChangeSetName=identifier)

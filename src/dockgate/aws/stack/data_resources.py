@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.formation import resources
 from dockgate.shared.errors import DeployError, NotFoundError
 
 _BATCH = 100
+# Times that a bucket is emptied and deleted: what still runs may write in between.
 _ATTEMPTS = 3
-"""times that a bucket is emptied and deleted: what still runs may write in between"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,8 +29,8 @@ class Resource:
 
 def of_stack(account: Account, stack: str) -> list[Resource]:
     """Those that the stack holds now, of a stack that failed half way, too."""
-    found = [Resource(kind, physical) for kind in KINDS for physical in resources(account, stack, kind)]
-    return [replace(one, created=_created(account, one)) for one in found]
+    listed = [Resource(kind, physical) for kind in KINDS for physical in resources(account, stack, kind)]
+    return [replace(resource, created=_created(account, resource)) for resource in listed]
 
 
 def name(account: Account, resource: Resource) -> str | None:
@@ -45,13 +45,13 @@ def name(account: Account, resource: Resource) -> str | None:
 
 def delete(account: Account, resource: Resource) -> None:
     """Delete it with all that is in it. Does nothing when it is gone."""
-    found = name(account, resource)
-    if found is not None:
-        _KINDS[resource.kind][1](account, found)
+    resource_name = name(account, resource)
+    if resource_name is not None:
+        _KINDS[resource.kind][1](account, resource_name)
 
 
 def _bucket(account: Account, physical: str) -> str:
-    with told(f"looking for the bucket {physical}"):
+    with explain_errors(f"looking for the bucket {physical}"):
         account.client("s3").head_bucket(Bucket=physical, ExpectedBucketOwner=account.id)
     return physical
 
@@ -61,7 +61,7 @@ def _delete_bucket(account: Account, bucket: str) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             _empty(account, bucket)
-            with told(f"deleting the bucket {bucket}"):
+            with explain_errors(f"deleting the bucket {bucket}"):
                 try:
                     s3.delete_bucket(Bucket=bucket, ExpectedBucketOwner=account.id)
                     return
@@ -75,14 +75,14 @@ def _delete_bucket(account: Account, bucket: str) -> None:
 def _empty(account: Account, bucket: str) -> None:
     """Every version of every object: a bucket that keeps versions is not empty before."""
     s3, owner = account.client("s3"), account.id
-    with told(f"emptying {bucket}"):
+    with explain_errors(f"emptying {bucket}"):
         pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, ExpectedBucketOwner=owner)
         for page in pages:
-            kept = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in kept]
+            versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
             if objects:
-                wanted = {"Objects": objects, "Quiet": True}
-                answer = s3.delete_objects(Bucket=bucket, Delete=wanted, ExpectedBucketOwner=owner)
+                request = {"Objects": objects, "Quiet": True}
+                answer = s3.delete_objects(Bucket=bucket, Delete=request, ExpectedBucketOwner=owner)
                 for error in answer.get("Errors", []):
                     text = f"emptying {bucket}: {error['Key']}: {error.get('Code')}: {error.get('Message', '')}"
                     raise DeployError(text, "It needs the permission s3:DeleteObjectVersion, and no object lock.")
@@ -103,16 +103,16 @@ def _created(account: Account, resource: Resource) -> str:
 
 
 def _described(account: Account, repository: str) -> Mapping[str, Any]:
-    with told(f"looking for the image repository {repository}"):
-        found = account.client("ecr").describe_repositories(repositoryNames=[repository])["repositories"]
-    described: Mapping[str, Any] = found[0]
+    with explain_errors(f"looking for the image repository {repository}"):
+        repositories = account.client("ecr").describe_repositories(repositoryNames=[repository])["repositories"]
+    described: Mapping[str, Any] = repositories[0]
     return described
 
 
 def _delete_image_repository(account: Account, repository: str) -> None:
     """An image of several platforms goes before those that it names: as long as some go, the others are tried again."""
     ecr, before = account.client("ecr"), -1
-    with told(f"deleting the images of {repository}"):
+    with explain_errors(f"deleting the images of {repository}"):
         while digests := list(_images(ecr, repository)):
             if len(digests) == before:
                 raise DeployError(
@@ -132,23 +132,27 @@ def _images(ecr: Any, repository: str) -> Iterator[str]:
 
 
 def _source_repository(account: Account, physical: str) -> str:
-    with told("looking for the source repository"):
+    with explain_errors("looking for the source repository"):
         pages = account.client("codecommit").get_paginator("list_repositories").paginate()
-        names = {one["repositoryId"]: one["repositoryName"] for page in pages for one in page["repositories"]}
+        names = {
+            repository["repositoryId"]: repository["repositoryName"]
+            for page in pages
+            for repository in page["repositories"]
+        }
     if physical not in names:
         raise NotFoundError(f"There is no source repository {physical}.", "")
     return str(names[physical])
 
 
 def _delete_source_repository(account: Account, repository: str) -> None:
-    with told(f"deleting the source repository {repository}"):
+    with explain_errors(f"deleting the source repository {repository}"):
         account.client("codecommit").delete_repository(repositoryName=repository)
 
 
+# By CloudFormation's type: its name by its physical id, and its deletion by that name.
 _KINDS: Mapping[str, tuple[Callable[[Account, str], str], Callable[[Account, str], None]]] = {
     "AWS::S3::Bucket": (_bucket, _delete_bucket),
     "AWS::ECR::Repository": (_image_repository, _delete_image_repository),
     "AWS::CodeCommit::Repository": (_source_repository, _delete_source_repository),
 }
-"""by CloudFormation's type: its name by its physical id, and its deletion by that name"""
 KINDS = tuple(_KINDS)

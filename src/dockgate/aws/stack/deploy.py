@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockgate.aws.stack import change_set, concurrency, data_resources, scanning
-from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.change_set import ChangeSet, Confirm
 from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.formation import Patience, Tell, at_rest, describe, outputs, parameters, reasons
@@ -15,15 +15,15 @@ from dockgate.aws.stack.parameters import as_arns, names, pipelines, template
 from dockgate.gate.model import Policy, Waivers
 from dockgate.shared.errors import DeployError, NotFoundError, UsageError
 
+# CloudFormation takes longer ones; the names of functions and roles, which begin so, have to fit into 64 characters.
 _STACK = re.compile("[A-Za-z][A-Za-z0-9-]{0,39}")
-"""CloudFormation takes longer ones; the names of functions and roles, which begin so, have to fit into 64 characters"""
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+# States of a stack that was never created: nothing but deleting it is possible.
 _NEVER_WAS = ("CREATE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
-"""states of a stack that was never created: nothing but deleting it is possible"""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class StackSpec:
     """What is to be deployed. `parameters` are the template's, by name; an update keeps those that are not given.
 
     The policy is `policy`, or the SSM parameter `policy_parameter`, in which a canonical policy lies that was looked at
@@ -51,7 +51,7 @@ def check_name(stack: str) -> None:
 
 def deploy(
     account: Account,
-    wanted: Wanted,
+    spec: StackSpec,
     tell: Tell = lambda line: None,
     patience: Patience | None = None,
     confirm: Confirm = change_set.refuse,
@@ -62,59 +62,59 @@ def deploy(
     failed and why.
     """
     patience = patience or Patience()
-    given = {**as_arns(account, wanted.parameters), **_existing_service(account, wanted)}
-    found = _ready(account, wanted.stack, tell, patience)
-    known = {**parameters(found or {}), **given}
-    given["ApprovalPipelines"] = pipelines(known.get("ApprovalActions", ""))
-    if "ReservedConcurrency" not in known:
-        given["ReservedConcurrency"] = concurrency.reserve(account)
-        if given["ReservedConcurrency"] == "0":
+    parameter_values = {**as_arns(account, spec.parameters), **_existing_service(account, spec)}
+    stack = _ready(account, spec.stack, tell, patience)
+    all_parameters = {**parameters(stack or {}), **parameter_values}
+    parameter_values["ApprovalPipelines"] = pipelines(all_parameters.get("ApprovalActions", ""))
+    if "ReservedConcurrency" not in all_parameters:
+        parameter_values["ReservedConcurrency"] = concurrency.reserve(account)
+        if parameter_values["ReservedConcurrency"] == "0":
             tell("no concurrency reserved: the account has too few concurrent executions of Lambda to spare")
-    documents = Documents(account, wanted.stack)
+    documents = Documents(account, spec.stack)
     documents.create()
     tell(f"bucket {documents.bucket}")
-    given |= {"ArchiveBucket": documents.bucket, "ArchiveKey": documents.put_archive(wanted.archive)}
-    if wanted.policy or wanted.policy_parameter:
-        key = documents.put_policy(wanted.policy) if wanted.policy else ""
-        given |= {"PolicyKey": key, "PolicyParameter": wanted.policy_parameter}
-    if wanted.waivers is not None:
-        given |= {"WaiversKey": documents.put_waivers(wanted.waivers)}
-    if "CloneUrl" not in outputs(found or {}):
-        given |= {"SourceKey": documents.put_first_commit(wanted.first_commit)}
-    if found is not None:
-        given = {**_running(account, found, given), **given}
-    values = _values(found, given)
+    parameter_values |= {"ArchiveBucket": documents.bucket, "ArchiveKey": documents.put_archive(spec.archive)}
+    if spec.policy or spec.policy_parameter:
+        key = documents.put_policy(spec.policy) if spec.policy else ""
+        parameter_values |= {"PolicyKey": key, "PolicyParameter": spec.policy_parameter}
+    if spec.waivers is not None:
+        parameter_values |= {"WaiversKey": documents.put_waivers(spec.waivers)}
+    if "CloneUrl" not in outputs(stack or {}):
+        parameter_values |= {"SourceKey": documents.put_first_commit(spec.first_commit)}
+    if stack is not None:
+        parameter_values = {**_running(account, stack, parameter_values), **parameter_values}
+    values = _values(stack, parameter_values)
     url = documents.put_template(template().encode())
-    changes = None if found is None else change_set.create(account, wanted.stack, url, values, patience)
+    changes = None if stack is None else change_set.create(account, spec.stack, url, values, patience)
     if changes is not None:
-        change_set.review(account, wanted.stack, changes, confirm)
-    if found is not None:
-        documents.remember(data_resources.of_stack(account, wanted.stack))
-    if wanted.manage_scanning:
-        kept = parameters(found) if found else {}
-        name = given.get("ImageRepositoryName") or kept.get("ImageRepositoryName") or "dockgate-app"
+        change_set.review(account, spec.stack, changes, confirm)
+    if stack is not None:
+        documents.remember(data_resources.of_stack(account, spec.stack))
+    if spec.manage_scanning:
+        previous = parameters(stack) if stack else {}
+        name = parameter_values.get("ImageRepositoryName") or previous.get("ImageRepositoryName") or "dockgate-app"
         tell(scanning.enhance(account, documents, name))
-    if found is None:
-        token = _create(account, wanted.stack, url, values, tell)
+    if stack is None:
+        token = _create(account, spec.stack, url, values, tell)
     elif changes is not None:
-        token = _execute(account, wanted.stack, changes, tell)
+        token = _execute(account, spec.stack, changes, tell)
     else:
         return False
-    made = _done(account, wanted.stack, token, tell, patience)
-    documents.remember(data_resources.of_stack(account, wanted.stack))
+    made = _done(account, spec.stack, token, tell, patience)
+    documents.remember(data_resources.of_stack(account, spec.stack))
     documents.log_access(made["LogBucketName"])
     return True
 
 
 def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
     """The stack that is to be updated, None for one that is to be created."""
-    found = at_rest(account, stack, tell, patience)
-    if found is None:
+    description = at_rest(account, stack, tell, patience)
+    if description is None:
         return None
-    state = found["StackStatus"]
+    state = description["StackStatus"]
     if state in _NEVER_WAS:
         tell(f"deleting what is left of {stack}, which could not be created")
-        with told(f"deleting the stack {stack}"):
+        with explain_errors(f"deleting the stack {stack}"):
             account.client("cloudformation").delete_stack(StackName=stack)
         if at_rest(account, stack, tell, patience) is not None:
             raise DeployError(f"what is left of {stack} cannot be deleted", f"dockgate aws destroy --stack {stack}")
@@ -123,24 +123,24 @@ def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapp
         raise DeployError(f"the stack {stack} is half deleted", f"dockgate aws destroy --stack {stack}")
     if state == "UPDATE_ROLLBACK_FAILED":
         advice = f"aws cloudformation continue-update-rollback --stack-name {stack}"
-        raise DeployError(f"an update of {stack} failed, and so did taking it back", advice)
-    return found
+        raise DeployError(f"an update of {stack} failed, and so did its rollback", advice)
+    return description
 
 
-def _values(found: Mapping[str, Any] | None, given: Mapping[str, str]) -> list[dict[str, Any]]:
+def _values(stack: Mapping[str, Any] | None, parameter_values: Mapping[str, str]) -> list[dict[str, Any]]:
     """The parameters as CloudFormation takes them: an update keeps those that are not given."""
-    kept = [name for name in parameters(found or {}) if name in names() and name not in given]
+    unchanged = [name for name in parameters(stack or {}) if name in names() and name not in parameter_values]
     values: list[dict[str, Any]] = [
-        {"ParameterKey": name, "ParameterValue": value} for name, value in sorted(given.items())
+        {"ParameterKey": name, "ParameterValue": value} for name, value in sorted(parameter_values.items())
     ]
-    return values + [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)]
+    return values + [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(unchanged)]
 
 
 def _create(account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], tell: Tell) -> str:
     """Begin to create the stack; returns the token that its events carry."""
     token = f"dockgate-{uuid.uuid4()}"
     tell(f"creating the stack {stack}")
-    with told(f"deploying the stack {stack}"):
+    with explain_errors(f"deploying the stack {stack}"):
         account.client("cloudformation").create_stack(
             StackName=stack,
             TemplateURL=url,
@@ -155,7 +155,7 @@ def _execute(account: Account, stack: str, changes: ChangeSet, tell: Tell) -> st
     """Begin to update the stack; returns the token that its events carry."""
     token = f"dockgate-{uuid.uuid4()}"
     tell(f"updating the stack {stack}")
-    with told(f"deploying the stack {stack}"):
+    with explain_errors(f"deploying the stack {stack}"):
         account.client("cloudformation").execute_change_set(
             StackName=stack, ChangeSetName=changes.identifier, ClientRequestToken=token
         )
@@ -171,35 +171,35 @@ def _done(account: Account, stack: str, token: str, tell: Tell, patience: Patien
     return outputs(ended)
 
 
-def _existing_service(account: Account, wanted: Wanted) -> dict[str, str]:
+def _existing_service(account: Account, spec: StackSpec) -> dict[str, str]:
     """Family and roles of the task definition of a service that is there already; nothing where none is named anew."""
     named = ("ClusterName", "ServiceName")
-    if not set(named) & set(wanted.parameters) or wanted.parameters.get("TaskFamily"):
+    if not set(named) & set(spec.parameters) or spec.parameters.get("TaskFamily"):
         return {}
-    kept = parameters(describe(account, wanted.stack) or {})
-    cluster, service = (wanted.parameters.get(name, kept.get(name, "")) for name in named)
+    current = parameters(describe(account, spec.stack) or {})
+    cluster, service = (spec.parameters.get(name, current.get(name, "")) for name in named)
     if not cluster:
         return {}
-    found = _service(account, cluster, service)
-    if found is None:
+    service_description = _service(account, cluster, service)
+    if service_description is None:
         raise NotFoundError(f"There is no service {service!r} in the cluster {cluster!r}.", "Check both names.")
-    _, definition = found
+    _, definition = service_description
     roles = [definition.get("executionRoleArn"), definition.get("taskRoleArn")]
     return {"TaskFamily": definition["family"], "TaskRoleArns": ",".join(role for role in roles if role)}
 
 
-def _running(account: Account, found: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
+def _running(account: Account, stack: Mapping[str, Any], parameter_values: Mapping[str, str]) -> dict[str, str]:
     """What the stack's own service has now, so that the update leaves it so: its desired count, and its image."""
-    made = outputs(found)
-    old = parameters(found)
+    made = outputs(stack)
+    old = parameters(stack)
     if "ServiceName" not in made or old.get("ClusterName"):
         return {}
     there = _service(account, made["ClusterName"], made["ServiceName"])
     if there is None:
         return {}
     service, definition = there
-    name = given.get("ContainerName", old.get("ContainerName"))
-    images = [one["image"] for one in definition["containerDefinitions"] if one["name"] == name]
+    name = parameter_values.get("ContainerName", old.get("ContainerName"))
+    images = [container["image"] for container in definition["containerDefinitions"] if container["name"] == name]
     approved = next((image for image in images if "@sha256:" in image), "")
     return {"DesiredCount": str(service["desiredCount"]), "ServiceImage": approved}
 
@@ -208,9 +208,9 @@ def _service(account: Account, cluster: str, service: str) -> tuple[Mapping[str,
     """The service and its task definition, None when there is none."""
     ecs = account.client("ecs")
     try:
-        with told(f"looking at the service {cluster}/{service}"):
+        with explain_errors(f"looking at the service {cluster}/{service}"):
             services = ecs.describe_services(cluster=cluster, services=[service])["services"]
-            active = [one for one in services if one["status"] == "ACTIVE"]
+            active = [service for service in services if service["status"] == "ACTIVE"]
             if not active:
                 return None
             name = active[0]["taskDefinition"]

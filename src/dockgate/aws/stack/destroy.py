@@ -1,15 +1,16 @@
 """Taking the stack away, with the data that CloudFormation retains: buckets, images, source repositories."""
 
 from dockgate.aws.stack import data_resources, scanning
-from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.data_resources import KINDS, Resource
 from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.formation import Patience, Tell, at_rest, describe, reasons, resources
 from dockgate.shared.errors import DeployError
 
+# Times that a stack is deleted.
 _ATTEMPTS = 3
-"""times that a stack is deleted"""
 
+# What cannot be made again, by its type.
 _LOST = {
     "AWS::S3::Bucket": "bucket {} with all that is in it",
     "AWS::ECR::Repository": "image repository {} with all its images",
@@ -17,7 +18,6 @@ _LOST = {
     "AWS::DynamoDB::Table": "table {} with who waits for which image",
     "AWS::ECS::Service": "service {} with what runs in it",
 }
-"""what cannot be made again, by its type"""
 
 
 def contents(account: Account, stack: str) -> list[str]:
@@ -27,8 +27,8 @@ def contents(account: Account, stack: str) -> list[str]:
     if there:
         lines.append(f"stack {stack}")
     documents = Documents(account, stack)
-    named = {one: data_resources.name(account, one) for one in _data(account, stack, documents)}
-    lines += [_LOST[one.kind].format(name) for one, name in named.items() if name is not None]
+    named = {resource: data_resources.name(account, resource) for resource in _data(account, stack, documents)}
+    lines += [_LOST[resource.kind].format(name) for resource, name in named.items() if name is not None]
     if there:
         others = [kind for kind in _LOST if kind not in KINDS]
         lines += [_LOST[kind].format(name) for kind in others for name in resources(account, stack, kind)]
@@ -54,23 +54,23 @@ def destroy(account: Account, stack: str, tell: Tell = lambda line: None, patien
             raise DeployError(f"the stack {stack} could not be deleted: {why}", "Fix what it names; then again.")
     if not documents.exists():
         return
-    said = scanning.restore(account, documents)
-    if said:
-        tell(said)
+    message = scanning.restore(account, documents)
+    if message:
+        tell(message)
     tell(f"deleting {documents.bucket}")
     data_resources.delete(account, Resource("AWS::S3::Bucket", documents.bucket))
 
 
 def _data(account: Account, stack: str, documents: Documents) -> list[Resource]:
     """What holds data: of the stack, and what it held once and the account retained."""
-    found = data_resources.of_stack(account, stack) if describe(account, stack) is not None else []
-    return list(dict.fromkeys([*found, *documents.data_resources()]))
+    resources = data_resources.of_stack(account, stack) if describe(account, stack) is not None else []
+    return list(dict.fromkeys([*resources, *documents.data_resources()]))
 
 
 def _delete(account: Account, stack: str, tell: Tell, patience: Patience) -> str:
     """Delete the stack once; returns why it is not gone, "" when it is."""
     tell(f"deleting the stack {stack}")
-    with told(f"deleting the stack {stack}"):
+    with explain_errors(f"deleting the stack {stack}"):
         account.client("cloudformation").delete_stack(StackName=stack)
     ended = at_rest(account, stack, tell, patience)
     return reasons(account, stack) if ended else ""

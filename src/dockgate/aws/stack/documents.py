@@ -7,19 +7,19 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.data_resources import Resource
 from dockgate.gate.model import Policy, Waivers
 from dockgate.gate.policy import policy_bytes
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
 
+# The registry's scanning configuration before we changed it, and as we left it.
 _SCANNING = "scanning.json"
-"""the registry's scanning configuration before we changed it, and as we left it"""
+# Resources that hold the stack's data, those that the account retained outside of it, too.
 _DATA = "data.json"
-"""resources that hold the stack's data, those that the account retained outside of it, too"""
+# Characters in a bucket's name.
 _LONGEST = 63
-"""characters in a bucket's name"""
 
 
 class Documents:
@@ -34,7 +34,7 @@ class Documents:
     def create(self) -> None:
         """The bucket, private and over TLS alone; S3 encrypts it by itself. May be called when it is there."""
         s3, region = self._account.client("s3"), self._account.region
-        with told(f"making the bucket {self.bucket}"):
+        with explain_errors(f"making the bucket {self.bucket}"):
             where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
             with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
                 s3.create_bucket(Bucket=self.bucket, **where)
@@ -51,14 +51,14 @@ class Documents:
     def log_access(self, logs: str) -> None:
         """Have S3 write who reads and writes in the bucket into the bucket `logs`."""
         target = {"LoggingEnabled": {"TargetBucket": logs, "TargetPrefix": "documents/"}}
-        with told(f"logging the access to {self.bucket}"):
+        with explain_errors(f"logging the access to {self.bucket}"):
             self._account.client("s3").put_bucket_logging(
                 Bucket=self.bucket, BucketLoggingStatus=target, ExpectedBucketOwner=self._account.id
             )
 
     def exists(self) -> bool:
         try:
-            with told(f"looking for the bucket {self.bucket}"):
+            with explain_errors(f"looking for the bucket {self.bucket}"):
                 self._account.client("s3").head_bucket(Bucket=self.bucket, ExpectedBucketOwner=self._account.id)
         except NotFoundError:
             return False
@@ -85,23 +85,23 @@ class Documents:
     def remember_scanning(self, before: dict[str, Any], ours: dict[str, Any]) -> None:
         """Keeps the first of what was there before us, and the last of what we made of it. What others made of ours
         since was there before us, too."""
-        kept = self.scanning()
-        body = {"before": kept[0] if kept and before in kept else before, "ours": ours}
+        configuration = self.scanning()
+        body = {"before": configuration[0] if configuration and before in configuration else before, "ours": ours}
         self._put(_SCANNING, json.dumps(body, sort_keys=True).encode())
 
     def scanning(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """What was there before us, and what we made of it; None when we changed nothing."""
         try:
-            kept = json.loads(self.read(_SCANNING))
+            configuration = json.loads(self.read(_SCANNING))
         except NotFoundError:
             return None
-        return kept["before"], kept["ours"]
+        return configuration["before"], configuration["ours"]
 
     def remember(self, resources: Iterable[Resource]) -> None:
         """Keep what holds the stack's data, so that `destroy` finds it when the stack holds it no longer."""
-        known = self.data_resources()
-        if added := [one for one in resources if one not in known]:
-            self._put(_DATA, json.dumps([asdict(one) for one in (*known, *added)], sort_keys=True).encode())
+        listed = self.data_resources()
+        if added := [resource for resource in resources if resource not in listed]:
+            self._put(_DATA, json.dumps([asdict(resource) for resource in (*listed, *added)], sort_keys=True).encode())
 
     def data_resources(self) -> list[Resource]:
         """What holds the stack's data, or held it once."""
@@ -112,7 +112,7 @@ class Documents:
 
     def read(self, key: str) -> bytes:
         """Raises NotFoundError for a key that is not there, or a bucket."""
-        with told(f"reading {key} of {self.bucket}"):
+        with explain_errors(f"reading {key} of {self.bucket}"):
             answer = self._account.client("s3").get_object(
                 Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._account.id
             )
@@ -132,7 +132,7 @@ class Documents:
         return {"Version": "2012-10-17", "Statement": [only_over_tls]}
 
     def _put(self, key: str, body: bytes) -> str:
-        with told(f"uploading {key}"):
+        with explain_errors(f"uploading {key}"):
             self._account.client("s3").put_object(
                 Bucket=self.bucket, Key=key, Body=body, ExpectedBucketOwner=self._account.id
             )

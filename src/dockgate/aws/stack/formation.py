@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.shared.errors import DeployError, NotFoundError
 
+# Is told what goes on, a line at a time.
 Tell = Callable[[str], None]
-"""is told what goes on, a line at a time"""
 
 _NOT_HELD = ("CREATE_FAILED", "DELETE_COMPLETE")
+# Failed resources in a message: what follows the first ones mostly follows from them.
 _SHOWN = 3
-"""failed resources in a message: what follows the first ones mostly follows from them"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +27,21 @@ class Patience:
 def describe(account: Account, stack: str) -> Mapping[str, Any] | None:
     """The stack as CloudFormation knows it, None when there is none."""
     try:
-        with told(f"looking for the stack {stack}"):
-            found: Mapping[str, Any] = account.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-            return found
+        with explain_errors(f"looking for the stack {stack}"):
+            description: Mapping[str, Any] = account.client("cloudformation").describe_stacks(StackName=stack)[
+                "Stacks"
+            ][0]
+            return description
     except NotFoundError:
         return None
 
 
-def outputs(found: Mapping[str, Any]) -> dict[str, str]:
-    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def parameters(found: Mapping[str, Any]) -> dict[str, str]:
-    return {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", [])}
+def parameters(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {parameter["ParameterKey"]: parameter.get("ParameterValue", "") for parameter in stack.get("Parameters", [])}
 
 
 def at_rest(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
@@ -47,10 +49,10 @@ def at_rest(account: Account, stack: str, tell: Tell, patience: Patience) -> Map
 
     Raises DeployError when that takes too long."""
     for turn in range(patience.times):
-        found = describe(account, stack)
-        state = found["StackStatus"] if found else ""
+        description = describe(account, stack)
+        state = description["StackStatus"] if description else ""
         if state == "REVIEW_IN_PROGRESS" or not state.endswith("_IN_PROGRESS"):
-            return found
+            return description
         if turn == 0:
             tell(f"waiting: {stack} is {state}")
         time.sleep(patience.seconds)
@@ -61,19 +63,21 @@ def resources(account: Account, stack: str, kind: str) -> list[str]:
     """The names of what the stack holds of this type ("AWS::S3::Bucket"), of a stack that failed half way, too.
 
     What could not be created is not the stack's: its name may be that of somebody else's resource."""
-    with told(f"looking at what the stack {stack} holds"):
+    with explain_errors(f"looking at what the stack {stack} holds"):
         pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
-        held = [one for page in pages for one in page["StackResourceSummaries"]]
+        summaries = [summary for page in pages for summary in page["StackResourceSummaries"]]
     return [
-        one["PhysicalResourceId"]
-        for one in held
-        if one["ResourceType"] == kind and one.get("PhysicalResourceId") and one["ResourceStatus"] not in _NOT_HELD
+        summary["PhysicalResourceId"]
+        for summary in summaries
+        if summary["ResourceType"] == kind
+        and summary.get("PhysicalResourceId")
+        and summary["ResourceStatus"] not in _NOT_HELD
     ]
 
 
 def reasons(account: Account, stack: str, token: str = "") -> str:
     """What failed first, in CloudFormation's words: of the change with this token, or of the last one."""
-    with told(f"looking at the events of {stack}"):
+    with explain_errors(f"looking at the events of {stack}"):
         pages = account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
         events = [event for page in pages for event in page["StackEvents"]]
     token = token or next((event["ClientRequestToken"] for event in events if "ClientRequestToken" in event), "")

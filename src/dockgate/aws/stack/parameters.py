@@ -13,6 +13,7 @@ from dockgate.aws import ecr_registry
 from dockgate.aws.stack.account import Account
 from dockgate.shared.errors import UsageError
 
+# Those that `deploy` gives itself, each with what to do instead.
 FILLED_IN = {
     "ApprovalPipelines": "Give ApprovalActions, PIPELINE/STAGE/ACTION.",
     "ArchiveBucket": "The archive is brought to a bucket beside the stack.",
@@ -23,7 +24,6 @@ FILLED_IN = {
     "SourceKey": "The repository starts with the demo's application.",
     "ServiceImage": "It is asked of ECS.",
 }
-"""those that `deploy` gives itself, each with what to do instead"""
 
 
 def template() -> str:
@@ -36,11 +36,11 @@ def names() -> tuple[str, ...]:
     return tuple(yaml.load(template(), _Template)["Parameters"])  # noqa: S506 - a safe loader, and our own file
 
 
-def read(given: Sequence[str]) -> dict[str, str]:
+def read(assignments: Sequence[str]) -> dict[str, str]:
     """NAME=VALUE, each. Raises UsageError for a name that the template does not have, and for one that is not for
     people to give."""
-    found: dict[str, str] = {}
-    for text in given:
+    values: dict[str, str] = {}
+    for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"{text!r} is no parameter.", "Write NAME=VALUE.")
@@ -52,15 +52,15 @@ def read(given: Sequence[str]) -> dict[str, str]:
             raise UsageError(
                 f"The template has no parameter {name!r}.", f"{advice}`dockgate aws template` shows all of them."
             )
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 _REPOSITORY = "REPOSITORY"
 _REPOSITORIES = ("ImageRepositories", "ImageRepositoryName")
 
 
-def as_arns(account: Account, given: Mapping[str, str]) -> dict[str, str]:
+def as_arns(account: Account, values: Mapping[str, str]) -> dict[str, str]:
     """The parameters with PIPELINE/STAGE/ACTION, CLUSTER/SERVICE and REPOSITORY turned into ARNs of this account and
     region. Repositories may have this account's registry in front; UsageError for another registry."""
     place = f"{account.region}:{account.id}"
@@ -71,7 +71,7 @@ def as_arns(account: Account, given: Mapping[str, str]) -> dict[str, str]:
     }
     plain = {
         name: _without_registry(account, value) if value and name in _REPOSITORIES else value
-        for name, value in given.items()
+        for name, value in values.items()
     }
     return {
         name: _arns(value, *kinds[name], name) if value and name in kinds else value for name, value in plain.items()
@@ -92,15 +92,15 @@ def _arns(value: str, head: str, shape: str, name: str) -> str:
     parts = r"/".join([r"[^/:*\s]+"] * (shape.count("/") + 1))
     if shape == _REPOSITORY:  # whose name may have slashes in it
         parts = rf"{parts}(?:/{parts})*"
-    found = []
+    services = []
     for item in filter(None, (part.strip() for part in value.split(","))):
         text = item.removeprefix(head)
         if not re.fullmatch(parts, text):
             raise UsageError(
                 f"{name} names {item!r}.", f"Write {shape}, or an ARN that begins with {head}; commas between several."
             )
-        found.append(head + text)
-    return ",".join(found)
+        services.append(head + text)
+    return ",".join(services)
 
 
 class _Template(yaml.SafeLoader):

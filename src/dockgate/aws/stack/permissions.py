@@ -1,6 +1,7 @@
 """Which permission each call of ours needs (AWS's service authorization reference): an error names it, and
 docs/how-to/aws.md lists it."""
 
+# By the operation's name.
 ACTIONS = {
     "BatchDeleteImage": "ecr:BatchDeleteImage",
     "ChangeMessageVisibility": "sqs:ChangeMessageVisibility",
@@ -41,4 +42,3 @@ ACTIONS = {
     "Query": "dynamodb:Query",
     "ReceiveMessage": "sqs:ReceiveMessage",
 }
-"""by the operation's name"""

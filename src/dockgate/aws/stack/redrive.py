@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.formation import Tell, describe, outputs
 from dockgate.shared.errors import NotFoundError
 
+# The stack's outputs that name the queues.
 APPROVALS, OTHERS = "ApprovalFailuresUrl", "FailuresUrl"
-"""the stack's outputs that name the queues"""
 _JUDGED = ("Inspector2 Scan", "Inspector2 Coverage")
 _SWEPT = ("Inspector2 Finding", "Scheduled Event")
 _CLOCK = {"source": "dockgate.redrive", "detail-type": "Scheduled Event", "detail": {}}
+# How long a message that failed stays out of sight, so that one run tries it once.
 _HIDDEN_SECONDS = 900
-"""how long a message that failed stays out of sight, so that one run tries it once"""
 _AT_ONCE = 10
+# Messages that one run hands over.
 _MOST = 10_000
-"""messages that one run hands over"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,13 @@ def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Red
     """Hand every message to the function that it was for, and delete those that were taken. Twice does no harm.
 
     Raises NotFoundError when there is no such stack."""
-    found = describe(account, stack)
-    if found is None:
+    description = describe(account, stack)
+    if description is None:
         raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "Check --stack and --region.")
-    urls = outputs(found)
+    urls = outputs(description)
     choices: tuple[tuple[str, Callable[[str], str]], ...] = ((APPROVALS, lambda body: "record"), (OTHERS, _function))
     handed, faults = 0, []
-    with told(f"handing over what {stack} set aside"):
+    with explain_errors(f"handing over what {stack} set aside"):
         functions = _Functions(account.client("lambda"), stack)
         for output, choose in choices:
             if output not in urls:
@@ -113,11 +113,11 @@ class _Functions:
         if "FunctionError" not in answer:
             return ""
         try:
-            said = json.loads(answer["Payload"].read())
+            reply = json.loads(answer["Payload"].read())
         except ValueError:
-            said = None
-        said = said if isinstance(said, dict) else {}
-        return f"{name}: {said.get('errorType', answer['FunctionError'])}: {said.get('errorMessage', '')}"
+            reply = None
+        reply = reply if isinstance(reply, dict) else {}
+        return f"{name}: {reply.get('errorType', answer['FunctionError'])}: {reply.get('errorMessage', '')}"
 
 
 def _function(body: str) -> str:
@@ -133,4 +133,4 @@ def _function(body: str) -> str:
 def _is_batch(event: Any) -> bool:
     """Findings out of their queue, as Lambda hands them over."""
     records = event.get("Records") if isinstance(event, dict) else None
-    return isinstance(records, list) and all(isinstance(one, dict) and "body" in one for one in records)
+    return isinstance(records, list) and all(isinstance(record, dict) and "body" in record for record in records)

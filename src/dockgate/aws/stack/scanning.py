@@ -3,7 +3,7 @@ and put back as it was."""
 
 from typing import Any
 
-from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.documents import Documents
 
 _CONTINUAL = "CONTINUOUS_SCAN"
@@ -12,20 +12,20 @@ _CONTINUAL = "CONTINUOUS_SCAN"
 def enhance(account: Account, documents: Documents, repository: str) -> str:
     """Has Inspector scan this repository at each push and continually, beside what it scans already. What was there is
     kept in `documents` before anything is changed. Returns what to tell of it."""
-    said = f"Inspector scans {repository}"
+    message = f"Inspector scans {repository}"
     before = _now(account)
     filters = {"filter": repository, "filterType": "WILDCARD"}
     enhanced = before.get("scanType") == "ENHANCED"
     rules = _with(before.get("rules", []) if enhanced else [], filters)
-    wanted = {"scanType": "ENHANCED", "rules": rules}
-    if wanted == before:
-        return said
-    documents.remember_scanning(before, wanted)
-    with told("having Inspector scan the registry"):
-        account.client("ecr").put_registry_scanning_configuration(**wanted)
+    configuration = {"scanType": "ENHANCED", "rules": rules}
+    if configuration == before:
+        return message
+    documents.remember_scanning(before, configuration)
+    with explain_errors("having Inspector scan the registry"):
+        account.client("ecr").put_registry_scanning_configuration(**configuration)
     if not enhanced and before.get("rules"):
-        said += "; meanwhile ECR's own basic scanning rests, in every repository: a registry has one of the two"
-    return said
+        message += "; meanwhile ECR's own basic scanning rests, in every repository: a registry has one of the two"
+    return message
 
 
 def restore(account: Account, documents: Documents) -> str:
@@ -33,10 +33,10 @@ def restore(account: Account, documents: Documents) -> str:
 
     Where somebody has changed it since, it is left alone, and what is returned says so: to put back the old would undo
     their change."""
-    kept = documents.scanning()
-    if kept is None:
+    previous = documents.scanning()
+    if previous is None:
         return ""
-    before, ours = kept
+    before, ours = previous
     now = _now(account)
     if now == before:
         return "the registry's scanning configuration is as it was"
@@ -45,7 +45,7 @@ def restore(account: Account, documents: Documents) -> str:
             "the registry's scanning configuration was changed by others since, and is left as it is; "
             f"before the stack it was {before}"
         )
-    with told("putting the registry's scanning configuration back"):
+    with explain_errors("putting the registry's scanning configuration back"):
         account.client("ecr").put_registry_scanning_configuration(
             scanType=before.get("scanType", "BASIC"), rules=before.get("rules", [])
         )
@@ -53,9 +53,11 @@ def restore(account: Account, documents: Documents) -> str:
 
 
 def _now(account: Account) -> dict[str, Any]:
-    with told("reading the registry's scanning configuration"):
-        found: dict[str, Any] = account.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
-    return found
+    with explain_errors("reading the registry's scanning configuration"):
+        configuration: dict[str, Any] = account.client("ecr").get_registry_scanning_configuration()[
+            "scanningConfiguration"
+        ]
+    return configuration
 
 
 def _with(rules: list[dict[str, Any]], ours: dict[str, str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.aws.stack.account import Account, told
+from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.formation import describe, outputs
 from dockgate.shared.errors import NotFoundError
 
@@ -29,22 +29,30 @@ class Status:
 
 def status(account: Account, stack: str) -> Status:
     """Raises NotFoundError when there is no such stack."""
-    found = describe(account, stack)
-    if found is None:
+    description = describe(account, stack)
+    if description is None:
         raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "`dockgate aws deploy` makes one.")
-    given = outputs(found)
-    with told(f"looking at the stack {stack}"):
-        stages = _stages(account.client("codepipeline"), given["PipelineName"]) if "PipelineName" in given else []
+    stack_outputs = outputs(description)
+    with explain_errors(f"looking at the stack {stack}"):
+        stages = (
+            _stages(account.client("codepipeline"), stack_outputs["PipelineName"])
+            if "PipelineName" in stack_outputs
+            else []
+        )
         return Status(
             stack=stack,
-            state=found["StackStatus"],
-            outputs=given,
-            waiting=_waiting(account.client("dynamodb"), given["TableName"]) if "TableName" in given else 0,
-            approval_failures=_messages(account, given.get("ApprovalFailuresUrl", "")),
-            failures=_messages(account, given.get("FailuresUrl", "")),
+            state=description["StackStatus"],
+            outputs=stack_outputs,
+            waiting=_waiting(account.client("dynamodb"), stack_outputs["TableName"])
+            if "TableName" in stack_outputs
+            else 0,
+            approval_failures=_messages(account, stack_outputs.get("ApprovalFailuresUrl", "")),
+            failures=_messages(account, stack_outputs.get("FailuresUrl", "")),
             scanning=_scanning(account.client("ecr")),
-            stages={one["stageName"]: one.get("latestExecution", {}).get("status", "never ran") for one in stages},
-            summaries={one["stageName"]: text for one in stages if (text := _summary(one))},
+            stages={
+                stage["stageName"]: stage.get("latestExecution", {}).get("status", "never ran") for stage in stages
+            },
+            summaries={stage["stageName"]: text for stage in stages if (text := _summary(stage))},
         )
 
 
@@ -74,8 +82,8 @@ def _scanning(ecr: Any) -> str:
 
 
 def _stages(codepipeline: Any, name: str) -> Sequence[Mapping[str, Any]]:
-    found: Sequence[Mapping[str, Any]] = codepipeline.get_pipeline_state(name=name)["stageStates"]
-    return found
+    stages: Sequence[Mapping[str, Any]] = codepipeline.get_pipeline_state(name=name)["stageStates"]
+    return stages
 
 
 def _summary(stage: Mapping[str, Any]) -> str:
