@@ -63,7 +63,7 @@ CASE = VerdictCase(
     Waivers((Waiver("w1", "ana", "No such code is run.", "CVE-1", until=LATER),)),
     {"approved": (replace(INVENTORY, image="sha256:c"),)},
     (ExternalReport("trivy", NOW, INVENTORY, Matches((FINDING,), ())),),
-    excused={"approved": BaselineExemptions(NOW, (("CVE-1", "PyPI", "flask"),))},
+    baseline_exemptions={"approved": BaselineExemptions(NOW, (("CVE-1", "PyPI", "flask"),))},
 )
 VERDICT = Verdict(
     IMAGE,
@@ -244,7 +244,7 @@ def test_the_first_verdict_of_a_cause_stands(store: Store) -> None:
 
 def test_a_verdict_that_could_not_be_replayed_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="made from"):
-        store.images.add_verdict(VERDICT, replace(CASE, consulted=AdvisorySnapshot((), ())), "approval/1")
+        store.images.add_verdict(VERDICT, replace(CASE, snapshot=AdvisorySnapshot((), ())), "approval/1")
     with pytest.raises(ValueError, match="made from"):
         store.images.add_verdict(VERDICT, replace(CASE, policy=of_rules("default", {})), "approval/1")
     assert list(store.images.verdicts(IMAGE)) == []

@@ -39,7 +39,7 @@ def advisory(
 
 def policy(**settings: dict[str, object]) -> Policy:
     """Of these rules' settings, filled in, with the rules that always hold."""
-    given = {rule.name: settings.get(rule.name, rule.always) for rule in RULES}
+    given = {rule.name: settings.get(rule.name, rule.mandatory_settings) for rule in RULES}
     full = {rule.name: (in_full(rule, chosen),) for rule in RULES if (chosen := given[rule.name]) is not None}
     return of_rules("strict", full)
 
@@ -61,6 +61,6 @@ def judge(
     now: str = NOW,
 ) -> Verdict:
     judged = [inventories] if isinstance(inventories, Inventory) else inventories
-    consulted = AdvisorySnapshot(tuple(advisories), coverage)
-    case = VerdictCase(IMAGE, under or limits(HIGH=0), now, "0.1.0", tuple(judged), consulted)
+    snapshot = AdvisorySnapshot(tuple(advisories), coverage)
+    case = VerdictCase(IMAGE, under or limits(HIGH=0), now, "0.1.0", tuple(judged), snapshot)
     return evaluate.judge(case, ECOSYSTEMS, RULES)

@@ -34,9 +34,9 @@ def next_build(before: VerdictCase, after: VerdictCase) -> Status:
     """The status of what is built after an image that was approved."""
     verdict = judge(before)
     assert verdict.status is Status.APPROVED
-    excused = baselines.excused(before, verdict.platform_verdicts, ECOSYSTEMS)
+    excused = baselines.find_exemptions(before, verdict.platform_verdicts, ECOSYSTEMS)
     against = {"approved": before.inventories}
-    return judge(replace(after, baselines=against, excused={"approved": excused})).status
+    return judge(replace(after, baselines=against, baseline_exemptions={"approved": excused})).status
 
 
 def test_what_an_image_just_had_is_known() -> None:
@@ -78,12 +78,12 @@ def test_what_was_known_then_needed_no_leave() -> None:
     one = replace(advisory("CVE-2024-1", "a", fixed=""), published="2026-11-05T00:00:00Z")
     under = new(grace_days=30, only_fixable=True)
     before = replace(case(under, one, EARLIER), waivers=Waivers((WAIVER,)), baselines={"approved": (A,)})
-    assert baselines.excused(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)
-    again = replace(before, excused={"approved": BaselineExemptions(EARLIER, waived=(KEY,))})
-    assert baselines.excused(again, judge(again).platform_verdicts, ECOSYSTEMS).waived == (KEY,)
+    assert baselines.find_exemptions(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)
+    again = replace(before, baseline_exemptions={"approved": BaselineExemptions(EARLIER, waived=(KEY,))})
+    assert baselines.find_exemptions(again, judge(again).platform_verdicts, ECOSYSTEMS).waived == (KEY,)
 
 
 def test_what_the_policy_spares_nobody_for_is_no_leave() -> None:
     one = replace(advisory("CVE-2024-1", "a", Severity.LOW, fixed=""), published="2026-11-05T00:00:00Z")
     before = case(new(), one, EARLIER)
-    assert baselines.excused(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)
+    assert baselines.find_exemptions(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)

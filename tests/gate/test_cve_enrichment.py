@@ -28,24 +28,24 @@ def coverage(*names: str, at: str = NOW, complete: bool = True) -> tuple[Coverag
 
 def test_a_catalogue_answers_its_own_fields_and_no_others() -> None:
     matches = Matches((finding("GHSA-1", "CVE-2024-2"), finding("CVE-2024-9")), ())
-    found, untold = joined(matches, UNTOLD, coverage("kev"), [KEV])
+    found, missing_fields = joined(matches, UNTOLD, coverage("kev"), [KEV])
     assert [one.exploited for one in found.findings] == ["2024-01-05", ""]
     assert [one.due for one in found.findings] == ["2024-01-26", ""]
     assert [one.epss for one in found.findings] == [-1.0, -1.0]
-    assert untold == ("epss", "fixed_at", "percentile")
-    found, untold = joined(matches, UNTOLD, coverage("epss", "kev"), [KEV])
+    assert missing_fields == ("epss", "fixed_at", "percentile")
+    found, missing_fields = joined(matches, UNTOLD, coverage("epss", "kev"), [KEV])
     assert [one.epss for one in found.findings] == [0.5, -1.0]
-    assert untold == ("fixed_at",)
+    assert missing_fields == ("fixed_at",)
 
 
 def test_what_the_report_says_itself_stays() -> None:
     own = replace(finding("CVE-2024-2"), exploited="2023-01-01")
-    found, untold = joined(Matches((own,), ()), ("epss",), coverage("kev"), [KEV])
-    assert (found.findings, untold) == ((own,), ("epss",))
+    found, missing_fields = joined(Matches((own,), ()), ("epss",), coverage("kev"), [KEV])
+    assert (found.findings, missing_fields) == ((own,), ("epss",))
 
 
 @pytest.mark.parametrize(
-    ("consulted", "status"),
+    ("snapshot", "status"),
     [
         (AdvisorySnapshot((), coverage("kev"), (KEV,)), Status.REJECTED),
         (AdvisorySnapshot((), coverage("kev")), Status.APPROVED),
@@ -55,8 +55,10 @@ def test_what_the_report_says_itself_stays() -> None:
     ],
 )
 def test_the_default_policy_asks_the_catalogue_where_a_report_does_not_say(
-    consulted: AdvisorySnapshot, status: Status
+    snapshot: AdvisorySnapshot, status: Status
 ) -> None:
-    report = ExternalReport("trivy", NOW, inventory(package("a")), Matches((finding("CVE-2024-2"),), ()), untold=UNTOLD)
-    case = VerdictCase(IMAGE, builtin("default", RULES), NOW, "1", consulted=consulted, reported=(report,))
+    report = ExternalReport(
+        "trivy", NOW, inventory(package("a")), Matches((finding("CVE-2024-2"),), ()), missing_fields=UNTOLD
+    )
+    case = VerdictCase(IMAGE, builtin("default", RULES), NOW, "1", snapshot=snapshot, external_reports=(report,))
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is status

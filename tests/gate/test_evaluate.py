@@ -101,7 +101,7 @@ def test_no_inventory_is_undetermined() -> None:
 
 
 def test_an_unscanned_image_is_undetermined_for_the_reason_given() -> None:
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", unscanned="The layer sha256:2 is broken. " * 40)
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", no_scan_reason="The layer sha256:2 is broken. " * 40)
     verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED
     assert verdict.summary.startswith("The layer sha256:2 is broken.")
@@ -217,11 +217,11 @@ def test_nothing_broken_needs_no_remediation() -> None:
 def test_the_verdict_names_its_inputs_by_digest() -> None:
     first, second = inventory(package("a")), inventory(package("b"), platform="linux/arm64")
     under = policy(max_findings={"HIGH": 1})
-    consulted = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (second, first), consulted)
+    snapshot = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (second, first), snapshot)
     inputs = evaluate.judge(case, ECOSYSTEMS, RULES).inputs
     assert inputs.inventories == tuple(canonical.digest(canonical.encode(each)) for each in (first, second))
-    assert inputs.snapshot == canonical.digest(canonical.encode(consulted))
+    assert inputs.snapshot == canonical.digest(canonical.encode(snapshot))
     assert inputs.policy == under.digest == canonical.digest(policy_bytes(under))
     assert (inputs.now, inputs.engine) == (NOW, "0.1.0")
 
@@ -275,24 +275,26 @@ def test_what_another_scanner_found_is_judged_by_the_same_rules() -> None:
     known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
     matches = match(inventory(package("a")), known, ECOSYSTEMS)
     reported = ExternalReport("trivy", NOW, inventory(package("a")), matches)
-    verdict = evaluate.judge(VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,)), ECOSYSTEMS, RULES)
+    verdict = evaluate.judge(
+        VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,)), ECOSYSTEMS, RULES
+    )
     assert verdict.status is Status.REJECTED
     assert [(each.name, each.fixed) for each in verdict.platform_verdicts[0].remediation.upgrades] == [("a", "2.0.0")]
     assert verdict.platform_verdicts[0].remediation.turns
 
 
-def reported(*findings: Finding, at: str = NOW, unnamed: dict[str, int] | None = None) -> ExternalReport:
+def reported(*findings: Finding, at: str = NOW, unlisted_counts: dict[str, int] | None = None) -> ExternalReport:
     packages = tuple(dict.fromkeys(finding.package for finding in findings))
-    return ExternalReport("trivy", at, inventory(*packages), Matches(findings, ()), unnamed or {})
+    return ExternalReport("trivy", at, inventory(*packages), Matches(findings, ()), unlisted_counts or {})
 
 
 def test_what_others_report_is_judged_with_what_was_scanned_and_the_worst_wins() -> None:
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported(),))
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported(),))
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.APPROVED
-    scanned = replace(case, inventories=(inventory(package("b")),), consulted=AdvisorySnapshot((), COVERED))
+    scanned = replace(case, inventories=(inventory(package("b")),), snapshot=AdvisorySnapshot((), COVERED))
     assert evaluate.judge(scanned, ECOSYSTEMS, RULES).status is Status.APPROVED
-    both = replace(scanned, reported=(reported(bad),))
+    both = replace(scanned, external_reports=(reported(bad),))
     assert [one.status for one in evaluate.judge(both, ECOSYSTEMS, RULES).platform_verdicts] == [
         Status.APPROVED,
         Status.REJECTED,
@@ -302,19 +304,21 @@ def test_what_others_report_is_judged_with_what_was_scanned_and_the_worst_wins()
 
 def test_what_others_report_does_not_make_up_for_a_scan_that_failed() -> None:
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported(),), unscanned="It is broken.")
+    case = VerdictCase(
+        IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported(),), no_scan_reason="It is broken."
+    )
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.UNDETERMINED
     assert evaluate.judge(case, ECOSYSTEMS, RULES).summary == "Undetermined: It is broken."
-    verdict = evaluate.judge(replace(case, reported=(reported(bad),)), ECOSYSTEMS, RULES)
+    verdict = evaluate.judge(replace(case, external_reports=(reported(bad),)), ECOSYSTEMS, RULES)
     assert verdict.status is Status.REJECTED
 
 
 def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told() -> None:
     class Fussy:
         name = "fussy"
-        always = None
+        mandatory_settings = None
         needs = ()
-        looks_at = ("exploited",)
+        required_fields = ("exploited",)
         schema: ClassVar[dict[str, Any]] = {}
 
         def settings(self, given: Mapping[str, object]) -> dict[str, object]:
@@ -324,17 +328,19 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
             return iter(())
 
     under = of_rules("fussy", {"fussy": [{}]})
-    case = VerdictCase(IMAGE, under, NOW, "0.1.0", reported=(reported(unnamed={"CRITICAL": 2, "": 1}),))
+    case = VerdictCase(IMAGE, under, NOW, "0.1.0", external_reports=(reported(unlisted_counts={"CRITICAL": 2, "": 1}),))
     verdict = evaluate.judge(case, ECOSYSTEMS, (*RULES, Fussy()))
     assert verdict.status is Status.UNDETERMINED
     assert "trivy counted 3 findings without naming any: fussy cannot be judged by that." in verdict.summary
-    none = replace(case, reported=(reported(unnamed={"CRITICAL": 0}),))
+    none = replace(case, external_reports=(reported(unlisted_counts={"CRITICAL": 0}),))
     assert evaluate.judge(none, ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
-    told = replace(reported(bad), untold=("epss",))
-    assert evaluate.judge(replace(case, reported=(told,)), ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
-    silent = replace(reported(bad), untold=("epss", "exploited"))
-    verdict = evaluate.judge(replace(case, reported=(silent,)), ECOSYSTEMS, (*RULES, Fussy()))
+    told = replace(reported(bad), missing_fields=("epss",))
+    assert (
+        evaluate.judge(replace(case, external_reports=(told,)), ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
+    )
+    silent = replace(reported(bad), missing_fields=("epss", "exploited"))
+    verdict = evaluate.judge(replace(case, external_reports=(silent,)), ECOSYSTEMS, (*RULES, Fussy()))
     assert verdict.status is Status.UNDETERMINED
     assert "trivy does not tell of findings: exploited. fussy cannot be judged." in verdict.summary
 

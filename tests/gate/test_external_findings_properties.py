@@ -30,14 +30,18 @@ def reported(draw: st.DrawFn) -> VerdictCase:
     (scanned,) = case.inventories
     packages = tuple(one for one in scanned.packages if one.version != "odd") or (package("a"),)
     held = replace(scanned, packages=packages, unread=(), base_layers=0)
-    unnamed = draw(st.sampled_from(({}, {"HIGH": 1}, {"": 2}, {"CRITICAL": 1, "UNTRIAGED": 1})))
-    told = ExternalReport("other", NOW, held, Matches(found(held, case.consulted.advisories), ()), unnamed=unnamed)
-    return replace(case, inventories=(), consulted=EMPTY_SNAPSHOT, reported=(told,), baselines={}, excused={})
+    unlisted_counts = draw(st.sampled_from(({}, {"HIGH": 1}, {"": 2}, {"CRITICAL": 1, "UNTRIAGED": 1})))
+    told = ExternalReport(
+        "other", NOW, held, Matches(found(held, case.snapshot.advisories), ()), unlisted_counts=unlisted_counts
+    )
+    return replace(
+        case, inventories=(), snapshot=EMPTY_SNAPSHOT, external_reports=(told,), baselines={}, baseline_exemptions={}
+    )
 
 
 def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
     """The case, of whose findings the scanner does not tell these fields."""
-    (told,) = case.reported
+    (told,) = case.external_reports
     findings = []
     for one in told.matches.findings:
         bare = {name: "" for name in lost if name not in ("epss", "percentile", "rating", "severity")}
@@ -47,7 +51,7 @@ def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
             bare |= {"severity": severity, "rating": Rating("", severity)}
         findings.append(replace(one, **bare))
     matches = Matches(tuple(findings), ())
-    return replace(case, reported=(replace(told, matches=matches, untold=tuple(sorted(lost))),))
+    return replace(case, external_reports=(replace(told, matches=matches, missing_fields=tuple(sorted(lost))),))
 
 
 @given(reported(), fields)
@@ -64,9 +68,9 @@ def test_what_is_not_told_approves_nothing(case: VerdictCase, lost: set[str]) ->
 @given(reported(), advisories(prefix="9"), fields)
 @settings(max_examples=50, deadline=None)
 def test_one_more_reported_finding_never_approves(case: VerdictCase, more: list[Advisory], lost: set[str]) -> None:
-    (told,) = case.reported
+    (told,) = case.external_reports
     findings = (*told.matches.findings, *found(told.inventory, tuple(more)))
-    longer = replace(case, reported=(replace(told, matches=Matches(findings, ())),))
+    longer = replace(case, external_reports=(replace(told, matches=Matches(findings, ())),))
     if look(without(case, lost)) is not Status.APPROVED:
         assert look(without(longer, lost)) is not Status.APPROVED
 
@@ -78,7 +82,9 @@ def test_one_more_reported_finding_never_approves(case: VerdictCase, more: list[
 def test_what_a_report_leaves_open_is_answered_by_a_scan_of_its_platform_alone(platform: str, status: Status) -> None:
     held = inventory(package("a"))
     told = ExternalReport("other", "", replace(held, platform=platform), Matches((), ()))
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), AdvisorySnapshot((), COVERED), reported=(told,))
+    case = VerdictCase(
+        IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), AdvisorySnapshot((), COVERED), external_reports=(told,)
+    )
     assert look(case) is status
     variant = replace(held, platform=f"{platform}/v8")
     assert look(replace(case, inventories=(variant,))) is Status.APPROVED

@@ -85,7 +85,7 @@ def test_the_command_of_a_hostile_path_accepts_that_path_alone(path: str) -> Non
 
 def test_an_image_without_a_scan_has_a_next_step() -> None:
     case = VerdictCase(
-        IMAGE, policy_of("max_findings:\n  HIGH: 0\n"), NOW, "0.1.0", consulted=AdvisorySnapshot((), COVERED)
+        IMAGE, policy_of("max_findings:\n  HIGH: 0\n"), NOW, "0.1.0", snapshot=AdvisorySnapshot((), COVERED)
     )
     verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED

@@ -25,8 +25,8 @@ def held(*paths: str) -> Inventory:
 
 
 def judge(held: Inventory, *given: Waiver, policy: Policy = POLICY, known: AdvisorySnapshot | None = None) -> Verdict:
-    consulted = known or AdvisorySnapshot((), COVERED)
-    case = VerdictCase(IMAGE, policy, NOW, "0.1.0", (held,), consulted, Waivers(given))
+    snapshot = known or AdvisorySnapshot((), COVERED)
+    case = VerdictCase(IMAGE, policy, NOW, "0.1.0", (held,), snapshot, Waivers(given))
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
 

@@ -97,10 +97,12 @@ def policies(draw: st.DrawFn) -> Policy:
     chosen = draw(st.sets(st.sampled_from(sorted(rule.name for rule in RULES)), min_size=1, max_size=3))
     full = {}
     for rule in RULES:
-        if rule.name in chosen and rule.always is None:
+        if rule.name in chosen and rule.mandatory_settings is None:
             full[rule.name] = tuple(in_full(rule, draw(SETTINGS[rule.name])) for _ in range(draw(st.integers(1, 2))))
-        elif rule.always is not None:
-            full[rule.name] = (in_full(rule, draw(SETTINGS[rule.name]) if rule.name in chosen else rule.always),)
+        elif rule.mandatory_settings is not None:
+            full[rule.name] = (
+                in_full(rule, draw(SETTINGS[rule.name]) if rule.name in chosen else rule.mandatory_settings),
+            )
     return of_rules("random", full)
 
 
@@ -190,9 +192,9 @@ def gated(draw: st.DrawFn) -> VerdictCase:
         Coverage(name, True, (), draw(st.sampled_from((CHECKED, OLD))))
         for name in draw(st.sets(st.sampled_from(CATALOGUES)).map(sorted))
     )
-    consulted = AdvisorySnapshot(dated, (*covered, *catalogues), draw(cves))
-    made = VerdictCase(IMAGE, draw(policies()), NOW, "0.1.0", (held,), consulted, draw(accepted), baselines)
-    return replace(made, excused={name: draw(excused) for name in baselines})
+    snapshot = AdvisorySnapshot(dated, (*covered, *catalogues), draw(cves))
+    made = VerdictCase(IMAGE, draw(policies()), NOW, "0.1.0", (held,), snapshot, draw(accepted), baselines)
+    return replace(made, baseline_exemptions={name: draw(excused) for name in baselines})
 
 
 def look(case: VerdictCase) -> Status:
@@ -215,8 +217,8 @@ def test_the_same_case_gives_the_same_bytes_also_when_it_was_written_and_read(ca
 @given(gated(), advisories(prefix="9"))
 @settings(max_examples=100, deadline=None)
 def test_one_more_finding_never_approves_what_was_rejected(case: VerdictCase, more: list[Advisory]) -> None:
-    known = replace(case.consulted, advisories=(*case.consulted.advisories, *more))
-    before, after = look(case), look(replace(case, consulted=known))
+    known = replace(case.snapshot, advisories=(*case.snapshot.advisories, *more))
+    before, after = look(case), look(replace(case, snapshot=known))
     if before is Status.REJECTED:
         assert after is not Status.APPROVED
 
@@ -239,27 +241,27 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
     policy knowingly lets pass when it is missing."""
     (evidence,) = case.policy.rules["evidence"]
     passes = {kind for kind in ("uncovered", "unread") if evidence[kind] in ("allow", "warn")}
-    consulted = case.consulted
+    snapshot = case.snapshot
     lost = [
-        replace(consulted, coverage=()),
-        replace(consulted, coverage=(), advisories=()),
-        replace(consulted, coverage=tuple(replace(one, complete=False, names=()) for one in consulted.coverage)),
+        replace(snapshot, coverage=()),
+        replace(snapshot, coverage=(), advisories=()),
+        replace(snapshot, coverage=tuple(replace(one, complete=False, names=()) for one in snapshot.coverage)),
     ]
     reference = "reference_2022" in case.policy.rules  # counts what is rated, as the reference solution does
-    unrated = tuple(replace(row, ratings=()) for row in consulted.advisories)
-    unlisted = tuple(replace(cve, rating=None) for cve in consulted.cves)
-    rated = [replace(consulted, cves=unlisted), replace(consulted, advisories=unrated, cves=unlisted)]
-    few = tuple(one for one in consulted.coverage if one.ecosystem not in CATALOGUES)
-    bare = tuple(replace(cve, exploited="", due="", epss=-1.0) for cve in consulted.cves)
-    lost.append(replace(consulted, coverage=few, cves=bare))
-    old = replace(consulted, coverage=tuple(replace(one, checked_at="") for one in consulted.coverage))
+    unrated = tuple(replace(row, ratings=()) for row in snapshot.advisories)
+    unlisted = tuple(replace(cve, rating=None) for cve in snapshot.cves)
+    rated = [replace(snapshot, cves=unlisted), replace(snapshot, advisories=unrated, cves=unlisted)]
+    few = tuple(one for one in snapshot.coverage if one.ecosystem not in CATALOGUES)
+    bare = tuple(replace(cve, exploited="", due="", epss=-1.0) for cve in snapshot.cves)
+    lost.append(replace(snapshot, coverage=few, cves=bare))
+    old = replace(snapshot, coverage=tuple(replace(one, checked_at="") for one in snapshot.coverage))
     torn = tuple(replace(one, unread=(*one.unread, Unread("var/lib/x", "It is gone."))) for one in case.inventories)
     return [
-        *(replace(case, consulted=one) for one in lost if "uncovered" not in passes),
-        *(replace(case, consulted=one) for one in rated if not reference and _scored(case.policy)),
-        replace(case, consulted=old),
+        *(replace(case, snapshot=one) for one in lost if "uncovered" not in passes),
+        *(replace(case, snapshot=one) for one in rated if not reference and _scored(case.policy)),
+        replace(case, snapshot=old),
         *([replace(case, inventories=torn)] if "unread" not in passes else []),
-        replace(case, inventories=(), unscanned="The layer is broken."),
+        replace(case, inventories=(), no_scan_reason="The layer is broken."),
         replace(case, baselines={}),
     ]
 
@@ -291,6 +293,6 @@ def test_the_remediation_applied_is_approved_and_no_smaller_one_is(case: Verdict
     else:
         assert remediation.obstacles
     (held,) = case.inventories
-    known = list(case.consulted.advisories)
+    known = list(case.snapshot.advisories)
     for way in every_way(held, known, len(made) - 1 if remediation.turns else len(held.packages)):
         assert look(_applied(case, way)) is not Status.APPROVED, way

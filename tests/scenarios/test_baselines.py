@@ -60,9 +60,9 @@ def test_what_runs_by_a_waiver_alone_is_new_in_the_next_build(tmp_path: Path) ->
         assert server.answer(second) == "Rejected"
         digest = server.get(f"/images/{again}")["verdicts"][0]["digest"]
         case = server.store.images.case(digest)
-        ((identity, ecosystem, _),) = case.excused["running"].waived
+        ((identity, ecosystem, _),) = case.baseline_exemptions["running"].waived
         assert (identity[:9], ecosystem) == ("CVE-2026-", "Debian")
-        assert server.get(f"/verdicts/{digest}")["inputs"]["excused"].keys() == {"running"}
+        assert server.get(f"/verdicts/{digest}")["inputs"]["baseline_exemptions"].keys() == {"running"}
 
 
 def test_what_runs_of_another_repository_is_none_though_its_name_ends_alike(tmp_path: Path) -> None:

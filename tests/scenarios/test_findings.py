@@ -60,7 +60,7 @@ def test_findings_are_judged_beside_the_scan_and_the_worst_counts(server: Server
         ("", "Approved"),
         ("trivy", "Rejected"),
     ]
-    assert verdict["inputs"]["reported"] == [record["digest"]]
+    assert verdict["inputs"]["external_reports"] == [record["digest"]]
     assert server.get(f"/images/{image}/findings") == [record]
     assert server.get(f"/documents/{record['digest']}")["source"] == "trivy"
 

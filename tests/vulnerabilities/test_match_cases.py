@@ -102,9 +102,9 @@ def test_case(path: Path) -> None:
         for each in covered
     )
     cves = tuple(cve(identity, given) for identity, given in sorted(case.get("cves", {}).items()))
-    consulted = AdvisorySnapshot(tuple(advisory(given) for given in case.get("advisories", ())), coverage, cves)
+    snapshot = AdvisorySnapshot(tuple(advisory(given) for given in case.get("advisories", ())), coverage, cves)
 
-    matches = match(packages, consulted, ecosystems.load())
+    matches = match(packages, snapshot, ecosystems.load())
 
     expected = case.get("findings", [])
     for given in expected:

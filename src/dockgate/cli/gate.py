@@ -181,7 +181,7 @@ def command(
     with scan.advisories(database or settings.advisories) as advisories:
         scanned = asked.scan(settings, verified=True, is_quiet=shown.is_quiet)
         found = _provenance(asked, scanned.digest, chosen, statements, settings)
-        report = gate.judge(scanned, advisories, chosen, reported=reported, accepted=held, provenance=found)
+        report = gate.judge(scanned, advisories, chosen, external_reports=reported, accepted=held, provenance=found)
     write(report, outputs, shown)
     context.exit(EXITS[report.verdict.status])
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from dockgate.gate.model import BaselineExemptions, PlatformVerdict, Policy, Settings, VerdictCase
-from dockgate.gate.rule import Exemption, Key, Known, Matching, known_as
+from dockgate.gate.rule import BaselineFindings, Exemption, FindingKey, PackageMatcher, finding_key
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.matching import Matcher
@@ -17,44 +17,44 @@ from dockgate.vulnerabilities.model import Finding
 _NOTHING = BaselineExemptions()
 
 
-def known(case: VerdictCase, platform: str, matching: Matching) -> dict[str, Known]:
+def known(case: VerdictCase, platform: str, matching: PackageMatcher) -> dict[str, BaselineFindings]:
     """What each baseline suffers on this platform, by the same advisories. A baseline that lacks the platform is
     none."""
-    found: dict[str, Known] = {}
+    found: dict[str, BaselineFindings] = {}
     for name, inventories in case.baselines.items():
         same = [inventory for inventory in inventories if inventory.platform == platform]
         if same:
-            keys = {known_as(one) for inventory in same for one in matching.match(inventory.packages).findings}
-            found[name] = _by_leave(keys, case.excused.get(name, _NOTHING))
+            keys = {finding_key(one) for inventory in same for one in matching.match(inventory.packages).findings}
+            found[name] = _by_leave(keys, case.baseline_exemptions.get(name, _NOTHING))
     return found
 
 
-def _by_leave(keys: set[Key], excused: BaselineExemptions) -> Known:
-    unfixed, young = set(excused.unfixed), set(excused.young)
+def _by_leave(keys: set[FindingKey], excused: BaselineExemptions) -> BaselineFindings:
+    unfixed, in_grace = set(excused.unfixed), set(excused.in_grace)
     return {
-        key: Exemption(unfixed=key in unfixed, young_at=excused.at if key in young else "")
+        key: Exemption(unfixed=key in unfixed, in_grace_at=excused.at if key in in_grace else "")
         for key in sorted(keys.difference(excused.waived))
     }
 
 
-def excused(
+def find_exemptions(
     case: VerdictCase, platform_verdicts: Sequence[PlatformVerdict], ecosystems: Sequence[Ecosystem]
 ) -> BaselineExemptions:
     """What an image was approved with by leave, of the case and the judgements that approved it. What was known of it
     from a baseline of its own was nothing new then, and needed no leave."""
-    matching = Matcher(case.consulted, ecosystems)
-    waived: set[Key] = set()
-    unfixed: set[Key] = set()
-    young: set[Key] = set()
+    matching = Matcher(case.snapshot, ecosystems)
+    waived: set[FindingKey] = set()
+    unfixed: set[FindingKey] = set()
+    in_grace: set[FindingKey] = set()
     only_fixable, longest = _spared(case.policy)
     for platform_verdict in platform_verdicts:
         before = {key for keys in known(case, platform_verdict.platform, matching).values() for key in keys}
-        exemption = {known_as(one.finding) for one in platform_verdict.waived if one.finding}
+        exemption = {finding_key(one.finding) for one in platform_verdict.waived if one.finding}
         waived |= exemption - before
-        rest = [one for one in platform_verdict.findings if known_as(one) not in exemption | before]
-        unfixed |= {known_as(one) for one in rest if only_fixable and not one.fixed}
-        young |= {known_as(one) for one in rest if _since(one, case.now, longest)}
-    return BaselineExemptions(case.now, tuple(sorted(waived)), tuple(sorted(unfixed)), tuple(sorted(young)))
+        rest = [one for one in platform_verdict.findings if finding_key(one) not in exemption | before]
+        unfixed |= {finding_key(one) for one in rest if only_fixable and not one.fixed}
+        in_grace |= {finding_key(one) for one in rest if _since(one, case.now, longest)}
+    return BaselineExemptions(case.now, tuple(sorted(waived)), tuple(sorted(unfixed)), tuple(sorted(in_grace)))
 
 
 def _spared(policy: Policy) -> tuple[bool, float]:

@@ -43,17 +43,17 @@ def whole(coverage: Iterable[Coverage], name: str) -> bool:
 
 
 def joined(
-    matches: Matches, untold: Collection[str], coverage: Sequence[Coverage], cves: Iterable[Cve]
+    matches: Matches, missing_fields: Collection[str], coverage: Sequence[Coverage], cves: Iterable[Cve]
 ) -> tuple[Matches, tuple[str, ...]]:
-    """Another scanner's findings with what the catalogues say of their CVEs, and the fields that stay untold.
+    """Another scanner's findings with what the catalogues say of their CVEs, and the fields that are still missing.
 
     A catalogue that was not consulted whole answers nothing. `cves` are those that a catalogue knows."""
     known = {cve.id: cve for cve in cves}
-    answered = {field for field, name in _FIELDS.items() if field in untold and whole(coverage, name)}
+    answered = {field for field, name in _FIELDS.items() if field in missing_fields and whole(coverage, name)}
     if not answered:
-        return matches, tuple(untold)
+        return matches, tuple(missing_fields)
     findings = tuple(_with_catalogues(finding, known, answered) for finding in matches.findings)
-    return replace(matches, findings=findings), tuple(field for field in untold if field not in answered)
+    return replace(matches, findings=findings), tuple(field for field in missing_fields if field not in answered)
 
 
 def _with_catalogues(finding: Finding, known: dict[str, Cve], fields: Collection[str]) -> Finding:

@@ -27,7 +27,7 @@ from dockgate.gate.policy import COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RU
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.gate.remediation.commands import commands
 from dockgate.gate.remediation.search import find_remediation
-from dockgate.gate.rule import Facts, Known, Matching, Rule
+from dockgate.gate.rule import BaselineFindings, Facts, PackageMatcher, Rule
 from dockgate.gate.summaries import shorten, waived_words
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
@@ -53,7 +53,8 @@ def judge(
         image=case.image,
         policy=case.policy.name,
         status=worst([platform_verdict.status for platform_verdict in platform_verdicts]),
-        summary=("" if case.reported else shorten(case.unscanned)) or _summary(platform_verdicts, case.policy),
+        summary=("" if case.external_reports else shorten(case.no_scan_reason))
+        or _summary(platform_verdicts, case.policy),
         platform_verdicts=platform_verdicts,
         inputs=inputs(case),
     )
@@ -66,21 +67,21 @@ def judged(
     case = _told(case)
     held = _held(case.policy, rules)
     platform_verdicts = tuple(part.platform_verdict(held, remediations) for part in _parts(case, ecosystems))
-    return (*platform_verdicts, _unscanned(case)) if case.unscanned else platform_verdicts
+    return (*platform_verdicts, _unscanned(case)) if case.no_scan_reason else platform_verdicts
 
 
 def _told(case: VerdictCase) -> VerdictCase:
     """The case, which says so when it holds nothing to judge."""
-    if case.inventories or case.reported or case.unscanned:
+    if case.inventories or case.external_reports or case.no_scan_reason:
         return case
-    return replace(case, unscanned="No scan: the image's packages are not known.")
+    return replace(case, no_scan_reason="No scan: the image's packages are not known.")
 
 
 def inputs(case: VerdictCase) -> InputDigests:
     """The case by the digests of its parts."""
     return InputDigests(
         inventories=tuple(_digest(inventory) for inventory in _ordered(case.inventories)),
-        snapshot=_digest(case.consulted),
+        snapshot=_digest(case.snapshot),
         policy=case.policy.digest,
         now=case.now,
         engine=case.engine,
@@ -89,9 +90,11 @@ def inputs(case: VerdictCase) -> InputDigests:
             name: tuple(_digest(inventory) for inventory in _ordered(case.baselines[name]))
             for name in sorted(case.baselines)
         },
-        reported=tuple(_digest(reported) for reported in case.reported),
-        unscanned=case.unscanned,
-        excused={name: _digest(case.excused[name]) for name in sorted(case.excused)},
+        external_reports=tuple(_digest(report) for report in case.external_reports),
+        no_scan_reason=case.no_scan_reason,
+        baseline_exemptions={
+            name: _digest(case.baseline_exemptions[name]) for name in sorted(case.baseline_exemptions)
+        },
         provenance=_digest(case.provenance) if case.provenance else "",
     )
 
@@ -116,10 +119,10 @@ def _held(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]:
     held: list[ActiveRule] = []
     for rule in sorted(rules, key=lambda rule: rule.name):
         uses = policy.rules.get(rule.name, ())
-        if not uses and rule.always is not None:
-            uses = (rule.settings(rule.always),)
+        if not uses and rule.mandatory_settings is not None:
+            uses = (rule.settings(rule.mandatory_settings),)
         for settings in uses:
-            action = RuleAction.REJECT if rule.always is not None else action_of(settings)
+            action = RuleAction.REJECT if rule.mandatory_settings is not None else action_of(settings)
             held.append(ActiveRule(rule, settings, action))
     return held
 
@@ -131,10 +134,10 @@ class _Part:
     case: VerdictCase
     ecosystems: Sequence[Ecosystem]
     inventory: Inventory
-    matcher: Matching
+    matcher: PackageMatcher
     coverage: tuple[Coverage, ...]
-    known: Mapping[str, Known]
-    reported: ExternalReport | None = None
+    baseline_findings: Mapping[str, BaselineFindings]
+    external_report: ExternalReport | None = None
 
     def platform_verdict(self, held: Sequence[ActiveRule], remediations: bool) -> PlatformVerdict:
         said = self.say(self.inventory, held)
@@ -143,7 +146,7 @@ class _Part:
             image=self.inventory.image,
             platform=self.inventory.platform,
             status=said.status,
-            counts=_counts(said.facts.matches.findings, counting, said.facts.unnamed),
+            counts=_counts(said.facts.matches.findings, counting, said.facts.unlisted_counts),
             violations=said.violations,
             undetermined=said.undetermined,
             findings=said.findings,
@@ -151,7 +154,7 @@ class _Part:
             warnings=said.warnings,
             notes=said.notes,
             waived=said.waived,
-            source=self.reported.source if self.reported else "",
+            source=self.external_report.source if self.external_report else "",
         )
 
     @property
@@ -162,7 +165,7 @@ class _Part:
     @property
     def answered(self) -> bool:
         """Whether what another scanner leaves open is answered by a scan of the same platform, in whatever variant."""
-        if self.reported is None or self.case.unscanned:
+        if self.external_report is None or self.case.no_scan_reason:
             return False
         scanned = [one.platform.split("/")[:2] for one in self.case.inventories]
         return bool(scanned) and (not self.inventory.platform or self.inventory.platform.split("/")[:2] in scanned)
@@ -181,20 +184,24 @@ class _Part:
         case = self.case
         matches = self.matcher.match(inventory.packages)
         evidence = [one.settings for one in held if one.rule.name == cve_enrichment.EVIDENCE_RULE]
-        untold = self.reported.untold if self.reported else ()
-        if untold and not case.inventories:  # otherwise the catalogues were asked about the scan's findings alone
-            consulted = cve_enrichment.believed(case.consulted.coverage, evidence, case.now)
-            matches, untold = cve_enrichment.joined(matches, untold, consulted, case.consulted.cves)
+        missing_fields = self.external_report.missing_fields if self.external_report else ()
+        if (
+            missing_fields and not case.inventories
+        ):  # otherwise the catalogues were asked about the scan's findings alone
+            snapshot = cve_enrichment.believed(case.snapshot.coverage, evidence, case.now)
+            matches, missing_fields = cve_enrichment.joined(matches, missing_fields, snapshot, case.snapshot.cves)
         applied = waivers.apply(matches, case.waivers, case.policy, inventory, case.image, case.now)
         coverage = cve_enrichment.believed(self.coverage, evidence, case.now)
         accepted = unread_waivers.apply(inventory, applied.matches, case.waivers, case.image, case.now, self.databases)
-        facts = Facts(accepted.inventory, accepted.matches, coverage, case.now, self.matcher.compare, self.known)
+        facts = Facts(
+            accepted.inventory, accepted.matches, coverage, case.now, self.matcher.compare, self.baseline_findings
+        )
         facts = replace(facts, catalogues=_catalogues(held), provenance=_provenance(case))
         facts = replace(facts, has_accepted_unread=len(accepted.inventory.unread) < len(inventory.unread))
-        if self.reported is not None:
-            other = self.reported
-            facts = replace(facts, reported=True, source=other.source, at=other.at)
-            facts = replace(facts, unnamed=other.unnamed, untold=untold)
+        if self.external_report is not None:
+            other = self.external_report
+            facts = replace(facts, is_external=True, source=other.source, at=other.at)
+            facts = replace(facts, unlisted_counts=other.unlisted_counts, missing_fields=missing_fields)
         told: dict[RuleAction, list[Violation]] = {action: [] for action in RuleAction}
         undetermined: dict[Undetermined, None] = {}
         growing: list[Violation] = []
@@ -253,19 +260,23 @@ def _provenance(case: VerdictCase) -> ProvenanceFacts | None:
 def _catalogues(held: Sequence[ActiveRule]) -> tuple[str, ...]:
     """Those that the rules look at, of which a violation rejects."""
     rejecting = [one for one in held if one.action is RuleAction.REJECT]
-    fields = (field for one in rejecting for field in one.rule.looks_at)
+    fields = (field for one in rejecting for field in one.rule.required_fields)
     return cve_enrichment.looked_at(fields, (str(one.settings.get("when", "")) for one in rejecting))
 
 
 def _asked(held: ActiveRule, facts: Facts) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
     """What the rule says, and that it cannot say more where another scanner does not tell what it looks at."""
     yield from held.rule.judge(facts, held.settings)
-    if untold := [name for name in held.rule.looks_at if name in facts.untold and facts.matches.findings]:
-        reason = f"{facts.source} does not tell of findings: {', '.join(untold)}. {held.rule.name} cannot be judged."
+    if missing_fields := [
+        name for name in held.rule.required_fields if name in facts.missing_fields and facts.matches.findings
+    ]:
+        reason = (
+            f"{facts.source} does not tell of findings: {', '.join(missing_fields)}. {held.rule.name} cannot be judged."
+        )
         yield Undetermined("/", reason)
-    unnamed = sum(facts.unnamed.values())
-    if unnamed and held.rule.looks_at:
-        them = f"{unnamed} finding{'s' if unnamed != 1 else ''}"
+    unlisted_counts = sum(facts.unlisted_counts.values())
+    if unlisted_counts and held.rule.required_fields:
+        them = f"{unlisted_counts} finding{'s' if unlisted_counts != 1 else ''}"
         reason = f"{facts.source} counted {them} without naming any: {held.rule.name} cannot be judged by that."
         yield Undetermined("/", reason)
 
@@ -274,7 +285,7 @@ def _advised(entry: Undetermined, rule: Rule, facts: Facts) -> Undetermined:
     """The entry with a next step, where neither the rule nor the kind of the entry has one."""
     if entry.kind or entry.advice:
         return entry
-    if facts.reported:
+    if facts.is_external:
         return replace(entry, advice=f"Scan the image again with {facts.source}, and hand in its whole report.")
     return replace(entry, advice=f"See what the reason names, or change the rule `{rule.name}` of the policy.")
 
@@ -285,13 +296,13 @@ def _parts(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
     Beside a scan of its platform, what a report leaves open is no doubt, for the scan answers it.
     """
     parts: list[_Part] = []
-    if not case.unscanned:
-        scanned = Matcher(case.consulted, ecosystems)
+    if not case.no_scan_reason:
+        scanned = Matcher(case.snapshot, ecosystems)
         for inventory in _ordered(case.inventories):
             known = baselines.known(case, inventory.platform, scanned)
-            parts.append(_Part(case, ecosystems, inventory, scanned, case.consulted.coverage, known))
-    others = ((reported, ExternalReportMatcher(reported, ecosystems)) for reported in case.reported)
-    parts.extend(_Part(case, ecosystems, reported.inventory, matcher, (), {}, reported) for reported, matcher in others)
+            parts.append(_Part(case, ecosystems, inventory, scanned, case.snapshot.coverage, known))
+    others = ((report, ExternalReportMatcher(report, ecosystems)) for report in case.external_reports)
+    parts.extend(_Part(case, ecosystems, report.inventory, matcher, (), {}, report) for report, matcher in others)
     return parts
 
 
@@ -302,7 +313,7 @@ def _unscanned(case: VerdictCase) -> PlatformVerdict:
         status=Status.UNDETERMINED,
         counts=_counts((), {}, {}),
         violations=(),
-        undetermined=(Undetermined("/", case.unscanned, advice=UNSCANNED_ADVICE),),
+        undetermined=(Undetermined("/", case.no_scan_reason, advice=UNSCANNED_ADVICE),),
         findings=(),
     )
 
@@ -315,8 +326,10 @@ def _digest(value: object) -> str:
     return canonical.digest(canonical.encode(value))
 
 
-def _counts(findings: Sequence[Finding], settings: Mapping[str, object], unnamed: Mapping[str, int]) -> dict[str, int]:
-    counts = {severity.value: unnamed.get(severity, 0) for severity in Severity}
+def _counts(
+    findings: Sequence[Finding], settings: Mapping[str, object], unlisted_counts: Mapping[str, int]
+) -> dict[str, int]:
+    counts = {severity.value: unlisted_counts.get(severity, 0) for severity in Severity}
     for finding in findings:
         severity = counted_severity(finding, settings)
         if severity is not None:

@@ -12,7 +12,7 @@ from dockgate.vulnerabilities.versions import Orders
 
 
 class ExternalReportMatcher:
-    """`rules.Matching`. Where no ecosystem orders the versions, they are only the same or not."""
+    """`rules.PackageMatcher`. Where no ecosystem orders the versions, they are only the same or not."""
 
     def __init__(self, reported: ExternalReport, ecosystems: Sequence[Ecosystem]) -> None:
         self._matches = reported.matches

@@ -243,9 +243,9 @@ class InputDigests:
     UTC) and the engine's version.
 
     `baselines` are the inventories, by platform, of what "running" or "approved" stands for in the policy's rules, and
-    `excused` what each of these was approved with by leave alone; `reported` the findings that other scanners made, in
-    place of inventory and snapshot; `unscanned` is why there is neither. `provenance` is the digest of what is known of
-    the image's provenance, "" where nobody looked for it.
+    `baseline_exemptions` what each of these was approved with by leave alone; `external_reports` the findings that
+    other scanners made, in place of inventory and snapshot; `no_scan_reason` is why there is neither. `provenance` is
+    the digest of what is known of the image's provenance, "" where nobody looked for it.
     """
 
     inventories: tuple[str, ...]
@@ -255,9 +255,9 @@ class InputDigests:
     engine: str
     waivers: str = ""
     baselines: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    reported: tuple[str, ...] = ()
-    unscanned: str = ""
-    excused: dict[str, str] = field(default_factory=dict)
+    external_reports: tuple[str, ...] = ()
+    no_scan_reason: str = ""
+    baseline_exemptions: dict[str, str] = field(default_factory=dict)
     provenance: str = ""
 
 
@@ -285,29 +285,29 @@ class ExternalReport:
     """Findings that another scanner made on one platform. `source` is its name ("inspector", "trivy"), `at` when (RFC
     3339, "" when it does not say), `inventory` holds the packages that it names.
 
-    `unnamed` are findings that it counted without saying which: severity -> how many. Under "" are those of LOW,
-    INFORMATIONAL or UNTRIAGED of which it does not say which of the three. `untold` are the fields of `Finding`
-    that it says nothing of: where they are empty, that means nothing.
+    `unlisted_counts` are findings that it counted without saying which: severity -> how many. Under "" are those of
+    LOW, INFORMATIONAL or UNTRIAGED of which it does not say which of the three. `missing_fields` are the fields of
+    `Finding` that it says nothing of: where they are empty, that means nothing.
     """
 
     source: str
     at: str
     inventory: Inventory
     matches: Matches
-    unnamed: dict[str, int] = field(default_factory=dict)
-    untold: tuple[str, ...] = ()
+    unlisted_counts: dict[str, int] = field(default_factory=dict)
+    missing_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineExemptions:
     """What a baseline's image was approved with by leave, at `at`: findings as (id, ecosystem without release, source
-    name) that were `waived` or excused by VEX, that were `unfixed`, or that were `young`, where the policy spared
+    name) that were `waived` or excused by VEX, that were `unfixed`, or that were `in_grace`, where the policy spared
     those."""
 
     at: str = ""
     waived: tuple[tuple[str, str, str], ...] = ()
     unfixed: tuple[tuple[str, str, str], ...] = ()
-    young: tuple[tuple[str, str, str], ...] = ()
+    in_grace: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,10 +319,10 @@ class VerdictCase:
     now: str
     engine: str
     inventories: tuple[Inventory, ...] = ()
-    consulted: AdvisorySnapshot = EMPTY_SNAPSHOT
+    snapshot: AdvisorySnapshot = EMPTY_SNAPSHOT
     waivers: Waivers = NO_WAIVERS
     baselines: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
-    reported: tuple[ExternalReport, ...] = ()
-    unscanned: str = ""
-    excused: dict[str, BaselineExemptions] = field(default_factory=dict)
+    external_reports: tuple[ExternalReport, ...] = ()
+    no_scan_reason: str = ""
+    baseline_exemptions: dict[str, BaselineExemptions] = field(default_factory=dict)
     provenance: ProvenanceFacts | None = None

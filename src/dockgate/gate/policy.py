@@ -48,8 +48,8 @@ class PolicyVersion:
 def of_rules(name: str, rules: Mapping[str, Sequence[Mapping[str, object]]]) -> Policy:
     """A policy of settings that are in full already, with its digest."""
     settings = {rule: tuple(dict(one) for one in rules[rule]) for rule in sorted(rules)}
-    unnamed = Policy(name, settings, "")
-    return replace(unnamed, digest=canonical.digest(policy_bytes(unnamed)))
+    policy = Policy(name, settings, "")
+    return replace(policy, digest=canonical.digest(policy_bytes(policy)))
 
 
 def policy_bytes(policy: Policy) -> bytes:

@@ -15,23 +15,23 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Undetermi
 if TYPE_CHECKING:
     from dockgate.gate.model import NonBlockingViolation, Violation
 
-Key = tuple[str, str, str]
+FindingKey = tuple[str, str, str]
 """A finding as (its id, ecosystem without release, source name): in whatever version."""
 
 
 class Exemption(NamedTuple):
     """By what leave a baseline has a finding; none for one that it just has. `unfixed`: it had no fix when the baseline
-    was approved; `young_at`: it was young then, at that time (RFC 3339, "" for none)."""
+    was approved; `in_grace_at`: it was young then, at that time (RFC 3339, "" for none)."""
 
     unfixed: bool = False
-    young_at: str = ""
+    in_grace_at: str = ""
 
 
-Known = Mapping[Key, Exemption]
+BaselineFindings = Mapping[FindingKey, Exemption]
 """Findings that something has already, without those that were waived or excused when it was approved."""
 
 
-def known_as(finding: Finding) -> Key:
+def finding_key(finding: Finding) -> FindingKey:
     """How a finding is known again in another image."""
     package = finding.package
     return finding.id, package.ecosystem.partition(":")[0], package.source_name
@@ -42,7 +42,7 @@ def uncomparable(ecosystem: str, one: str, other: str) -> int:
     raise UncomparableError(f"No ecosystem here orders versions of {ecosystem or 'unknown packages'}.")
 
 
-class Matching(Protocol):
+class PackageMatcher(Protocol):
     """What is asked of package lists: `match.Matcher`, or what another scanner found
     (`reported.ExternalReportMatcher`)."""
 
@@ -57,13 +57,13 @@ class Matching(Protocol):
 class Facts:
     """What a rule may look at, for one platform. Times are RFC 3339 in UTC.
 
-    `matches` are without what is waived. `compare` orders versions: see `Matching.compare`. `known` are the findings
-    that each baseline ("running", "approved") has; one that there is not has no entry, and then everything is new.
-    `reported`: another scanner's findings are judged, which say nothing of the image's config, distribution or feeds;
-    then `source`, `at`, `unnamed` and `untold` are as in `verdict.ExternalReport`. `catalogues` are those ("epss",
-    "kev") that the policy's rules look at; one that is too old is not `complete` in the coverage. `provenance` is of
-    the digest that the verdict is on, None where nobody looked for it. `has_accepted_unread`: a waiver accepts
-    something unread, which the inventory does not name any more.
+    `matches` are without what is waived. `compare` orders versions: see `PackageMatcher.compare`. `baseline_findings`
+    are the findings that each baseline ("running", "approved") has; one that there is not has no entry, and then
+    everything is new. `is_external`: another scanner's findings are judged, which say nothing of the image's config,
+    distribution or feeds; then `source`, `at`, `unlisted_counts` and `missing_fields` are as in
+    `verdict.ExternalReport`. `catalogues` are those ("epss", "kev") that the policy's rules look at; one that is too
+    old is not `complete` in the coverage. `provenance` is of the digest that the verdict is on, None where nobody
+    looked for it. `has_accepted_unread`: a waiver accepts something unread, which the inventory does not name any more.
     """
 
     inventory: Inventory
@@ -71,12 +71,12 @@ class Facts:
     coverage: tuple[Coverage, ...]
     now: str
     compare: Callable[[str, str, str], int] = uncomparable
-    known: Mapping[str, Known] = field(default_factory=dict)
-    reported: bool = False
+    baseline_findings: Mapping[str, BaselineFindings] = field(default_factory=dict)
+    is_external: bool = False
     source: str = ""
     at: str = ""
-    unnamed: Mapping[str, int] = field(default_factory=dict)
-    untold: tuple[str, ...] = ()
+    unlisted_counts: Mapping[str, int] = field(default_factory=dict)
+    missing_fields: tuple[str, ...] = ()
     catalogues: tuple[str, ...] = ()
     provenance: ProvenanceFacts | None = None
     has_accepted_unread: bool = False
@@ -91,13 +91,13 @@ class Rule(Protocol):
 
     name: str
     """its key in a policy"""
-    always: Mapping[str, object] | None
+    mandatory_settings: Mapping[str, object] | None
     """settings with which it holds when a policy does not name it; None: only when named. What always holds always
     rejects: its `action` cannot be chosen"""
-    looks_at: tuple[str, ...]
+    required_fields: tuple[str, ...]
     """the fields of `Finding` that it cannot judge without ("exploited", "epss"): it is undetermined where another
-    scanner does not tell one of them (`Facts.untold`), or only counted findings (`Facts.unnamed`). () for what looks at
-    no findings, or knows what to make of that itself"""
+    scanner does not tell one of them (`Facts.missing_fields`), or only counted findings (`Facts.unlisted_counts`). ()
+    for what looks at no findings, or knows what to make of that itself"""
     schema: Mapping[str, Any]
     """JSON Schema (2020-12) of the settings as a person may write them, for editors; `settings` decides"""
 

@@ -120,16 +120,16 @@ def show_inputs(to: Console, verdict: Verdict) -> None:
     inputs = verdict.inputs
     rows = [
         *(("inventory", digest) for digest in inputs.inventories),
-        *(("external findings", digest) for digest in inputs.reported),
+        *(("external findings", digest) for digest in inputs.external_reports),
         *((f"baseline {name}", digest) for name, digests in inputs.baselines.items() for digest in digests),
-        *((f"exempt from {name}", digest) for name, digest in inputs.excused.items()),
+        *((f"exempt from {name}", digest) for name, digest in inputs.baseline_exemptions.items()),
         ("advisories", inputs.snapshot),
         ("policy", inputs.policy),
         ("waivers", inputs.waivers),
         ("provenance", inputs.provenance),
         ("time", inputs.now),
         ("engine", inputs.engine),
-        ("not scanned", inputs.unscanned),
+        ("not scanned", inputs.no_scan_reason),
     ]
     show(to, [line(("Inputs", "bold"))])
     show(to, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))

@@ -23,29 +23,29 @@ def judge(
     advisories: AdvisoryReader,
     policy: Policy,
     now: datetime | None = None,
-    reported: tuple[ExternalReport, ...] = (),
+    external_reports: tuple[ExternalReport, ...] = (),
     accepted: Waivers = NO_WAIVERS,
     provenance: ProvenanceFacts | None = None,
 ) -> GateReport:
     """The verdict on what was read, and on what other scanners report of it, as of `now` (the present moment unless
     given), by what is `accepted` and known of its `provenance`. Raises UsageError for a report of another image."""
     ours = {scanned.digest, *(one.image for one in scanned.inventories)}
-    for one in reported:
+    for one in external_reports:
         if one.inventory.image not in ours:
             raise UsageError(
                 f"{one.source} reports of {one.inventory.image}, which is not {scanned.reference}.",
                 f"The image is {scanned.digest}: was another scanned?",
             )
     at = _text(now)
-    held = (*scanned.inventories, *(one.inventory for one in reported))
+    held = (*scanned.inventories, *(one.inventory for one in external_reports))
     case = VerdictCase(
         image=scanned.digest,
         policy=policy,
         now=at,
         engine=__version__,
         inventories=scanned.inventories,
-        consulted=advisories.snapshot(scanned.inventories),
-        reported=reported,
+        snapshot=advisories.snapshot(scanned.inventories),
+        external_reports=external_reports,
         waivers=narrow(accepted, scanned.reference, scanned.digest, held, at),
         provenance=provenance,
     )
@@ -54,7 +54,7 @@ def judge(
 
 
 def judge_reported(
-    reported: tuple[ExternalReport, ...],
+    external_reports: tuple[ExternalReport, ...],
     policy: Policy,
     now: datetime | None = None,
     accepted: Waivers = NO_WAIVERS,
@@ -65,15 +65,15 @@ def judge_reported(
     """The verdict on what other scanners report of one image, which nobody reads here: of `image`, a digest, with the
     platforms in it, which `reference` names; without them of the one that all of the reports are of. `advisories` say
     which of the findings are known to be exploited, where the reports do not."""
-    images = [image] if image else sorted({one.inventory.image for one in reported})
+    images = [image] if image else sorted({one.inventory.image for one in external_reports})
     if len(images) != 1:
         raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
     at = _text(now)
     named = reference or images[0]
-    held = narrow(accepted, named, images[0], (one.inventory for one in reported), at)
-    case = VerdictCase(images[0], policy, at, __version__, reported=reported, waivers=held)
+    held = narrow(accepted, named, images[0], (one.inventory for one in external_reports), at)
+    case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=held)
     if advisories is not None:
-        case = replace(case, consulted=advisories.catalogues(reported))
+        case = replace(case, snapshot=advisories.catalogues(external_reports))
     return GateReport(named, evaluate.judge(case, ecosystems.load(), rules.load()), case=case)
 
 

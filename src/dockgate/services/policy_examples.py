@@ -122,7 +122,7 @@ class _Bench:
         if feeds is None:
             seen = [one for held in (inventory, *(held[0] for held in baselines.values())) for one in held.packages]
             feeds = [*sorted({package.ecosystem for package in seen}), *ALWAYS_FED]
-        consulted = AdvisorySnapshot(
+        snapshot = AdvisorySnapshot(
             tuple(self._advisory(written, index) for index in range(len(example.findings))),
             tuple(
                 Coverage(feed, True, (), example.now if example.checked is None else example.checked) for feed in feeds
@@ -131,11 +131,11 @@ class _Bench:
         )
         case = VerdictCase(IMAGE, self._policy, example.now, __version__, waivers=self._waivers(written))
         case = replace(case, provenance=_provenance(example.provenance))
-        if not example.reported:
-            return replace(case, inventories=(inventory,), consulted=consulted, baselines=baselines)
-        matches = Matcher(consulted, self._ecosystems).match(inventory.packages)
-        reported = ExternalReport(OTHERS, example.now, inventory, matches, untold=tuple(example.untold))
-        return replace(case, reported=(reported,), baselines=baselines)
+        if not example.external:
+            return replace(case, inventories=(inventory,), snapshot=snapshot, baselines=baselines)
+        matches = Matcher(snapshot, self._ecosystems).match(inventory.packages)
+        reported = ExternalReport(OTHERS, example.now, inventory, matches, missing_fields=tuple(example.missing_fields))
+        return replace(case, external_reports=(reported,), baselines=baselines)
 
     def _inventory(self, written: Written, packages: Sequence[tuple[Location, definitions.Package]]) -> Inventory:
         image = written.example.image

@@ -141,11 +141,11 @@ def bill(scanned: ScannedImage) -> InventoryReport:
 
 def look_up(scanned: ScannedImage, advisories: AdvisoryReader) -> ScanReport:
     """What the packages suffer by these advisories."""
-    consulted = advisories.snapshot(scanned.inventories)
-    matcher = Matcher(consulted, ecosystems.load())
+    snapshot = advisories.snapshot(scanned.inventories)
+    matcher = Matcher(snapshot, ecosystems.load())
     return ScanReport(
         scanned.reference,
         scanned.digest,
         tuple((inventory, matcher.match(inventory.packages)) for inventory in scanned.inventories),
-        tuple(coverage for coverage in consulted.coverage if coverage.ecosystem not in CATALOGUES),
+        tuple(coverage for coverage in snapshot.coverage if coverage.ecosystem not in CATALOGUES),
     )

@@ -54,12 +54,12 @@ class _Against:
     """What an image is compared with, by the baselines' names: see `verdict.VerdictCase` for each."""
 
     inventories: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
-    excused: dict[str, BaselineExemptions] = field(default_factory=dict)
+    baseline_exemptions: dict[str, BaselineExemptions] = field(default_factory=dict)
 
     def narrowed(self, names: Sequence[str]) -> "_Against":
         return _Against(
             {name: self.inventories[name] for name in names if name in self.inventories},
-            {name: self.excused[name] for name in names if name in self.excused},
+            {name: self.baseline_exemptions[name] for name in names if name in self.baseline_exemptions},
         )
 
 
@@ -89,7 +89,7 @@ class Verdicts:
 
     def _case(self, image: str, read: _Read, place: Place) -> VerdictCase | None:
         case = self.case(image, read.policy, place)
-        return replace(case, unscanned=read.unusable) if case and read.unusable else case
+        return replace(case, no_scan_reason=read.unusable) if case and read.unusable else case
 
     def case(self, image: str, policy: Policy, place: Place = ANYWHERE) -> VerdictCase | None:
         """All that a verdict on what was read is made from, as of now; None while nothing was read yet.
@@ -109,23 +109,23 @@ class Verdicts:
         reported = tuple(self._parts.store.reports.reported(image))
         named, now = (*inventories, *(one.inventory for one in reported)), self._parts.now()
         found = self.provenance.facts(image, policy)
-        case = VerdictCase(image, policy, now, self._parts.engine_version, reported=reported, provenance=found)
+        case = VerdictCase(image, policy, now, self._parts.engine_version, external_reports=reported, provenance=found)
         if named:
             repository = place.repository if waivers_apply(self._parts, place.repository, image, scan) else ""
             case = replace(case, waivers=self.exceptions.of(image, named, policy, repository, now))
         if scan is None or scan.state.has_failed:
-            case = replace(case, consulted=consult_catalogues(self._parts, reported))
-            return case if scan is None or vouched else replace(case, unscanned=scan.reason)
+            case = replace(case, snapshot=consult_catalogues(self._parts, reported))
+            return case if scan is None or vouched else replace(case, no_scan_reason=scan.reason)
         try:
             return replace(
                 case,
                 inventories=inventories,
-                consulted=self._consulted(inventories, (against := self._baselines(image, policy, place)).inventories),
+                snapshot=self._consulted(inventories, (against := self._baselines(image, policy, place)).inventories),
                 baselines=against.inventories,
-                excused=against.excused,
+                baseline_exemptions=against.baseline_exemptions,
             )
         except DatabaseError as error:
-            return replace(case, unscanned=error.whole)
+            return replace(case, no_scan_reason=error.whole)
 
     def _consulted(self, inventories: Sequence[Inventory], held: Mapping[str, Sequence[Inventory]]) -> AdvisorySnapshot:
         """What a baseline suffers is asked of the same advisories: without its packages they would say nothing of
@@ -144,22 +144,22 @@ class Verdicts:
         kept = _Against()
         if record:
             case = self._images.case(record.digest)
-            kept = _Against(case.baselines, case.excused)
+            kept = _Against(case.baselines, case.baseline_exemptions)
         if place.kept and record:
             return kept.narrowed(wanted)
         digests = {
             "running": self._running(place.service, place.repository),
             "approved": self._images.last_approved(place.repository, own, image),
         }
-        found, excused = {}, {}
+        found, baseline_exemptions = {}, {}
         for name in wanted:
             if digests[name] == image:
                 found[name] = kept.inventories.get(name, ())
-                excused[name] = kept.excused.get(name, BaselineExemptions())
+                baseline_exemptions[name] = kept.baseline_exemptions.get(name, BaselineExemptions())
             elif digests[name]:
                 found[name] = tuple(self._images.inventories(digests[name]))
-                excused[name] = self._excused(digests[name], own)
-        return _Against(found, excused).narrowed([name for name in wanted if found.get(name)])
+                baseline_exemptions[name] = self._excused(digests[name], own)
+        return _Against(found, baseline_exemptions).narrowed([name for name in wanted if found.get(name)])
 
     def _approving(self, image: str, own: str) -> VerdictRecord | None:
         """The newest verdict by which the server's policy approved the image."""
@@ -174,11 +174,11 @@ class Verdicts:
         if record is None:
             return BaselineExemptions()
         verdict, case = self._images.verdict(record.digest), self._images.case(record.digest)
-        return baselines.excused(case, verdict.platform_verdicts, self._parts.ecosystems)
+        return baselines.find_exemptions(case, verdict.platform_verdicts, self._parts.ecosystems)
 
     def _running(self, service: str, repository: str) -> str:
         """The digest that the service runs, "" for none, and for one of another repository: whoever asks names the
-        service, and may not choose what is excused."""
+        service, and may not choose what is exempted."""
         if not service:
             return ""
         try:

@@ -217,16 +217,17 @@ class Images:
                 now=made.now,
                 engine=made.engine,
                 inventories=tuple(decode(Inventory, _body(connection, one)) for one in made.inventories),
-                consulted=decode(AdvisorySnapshot, _body(connection, made.snapshot)),
+                snapshot=decode(AdvisorySnapshot, _body(connection, made.snapshot)),
                 waivers=decode(Waivers, _body(connection, made.waivers)),
                 baselines={
                     name: tuple(decode(Inventory, _body(connection, one)) for one in digests)
                     for name, digests in made.baselines.items()
                 },
-                reported=tuple(decode(ExternalReport, _body(connection, one)) for one in made.reported),
-                unscanned=made.unscanned,
-                excused={
-                    name: decode(BaselineExemptions, _body(connection, one)) for name, one in made.excused.items()
+                external_reports=tuple(decode(ExternalReport, _body(connection, one)) for one in made.external_reports),
+                no_scan_reason=made.no_scan_reason,
+                baseline_exemptions={
+                    name: decode(BaselineExemptions, _body(connection, one))
+                    for name, one in made.baseline_exemptions.items()
                 },
                 provenance=decode(ProvenanceFacts, _body(connection, made.provenance)) if made.provenance else None,
             )
@@ -316,9 +317,9 @@ class Document:
         inventories = [*case.inventories, *(one for baseline in case.baselines.values() for one in baseline)]
         parts: list[Part] = [
             *inventories,
-            *case.excused.values(),
-            *case.reported,
-            case.consulted,
+            *case.baseline_exemptions.values(),
+            *case.external_reports,
+            case.snapshot,
             case.waivers,
             *([case.provenance] if case.provenance else []),
         ]

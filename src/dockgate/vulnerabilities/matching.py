@@ -33,11 +33,11 @@ _NAMED_AT_ONCE = 5
 
 
 def match(
-    packages: Sequence[Package] | Inventory, consulted: AdvisorySnapshot, ecosystems: Sequence[Ecosystem]
+    packages: Sequence[Package] | Inventory, snapshot: AdvisorySnapshot, ecosystems: Sequence[Ecosystem]
 ) -> Matches:
     """What these packages suffer by this snapshot. Packages with an owner are left to their distribution's
     advisories."""
-    return Matcher(consulted, ecosystems).match(packages.packages if isinstance(packages, Inventory) else packages)
+    return Matcher(snapshot, ecosystems).match(packages.packages if isinstance(packages, Inventory) else packages)
 
 
 def with_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventory:
@@ -51,12 +51,12 @@ def with_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventor
 class Matcher:
     """A snapshot made ready to be asked about many package lists."""
 
-    def __init__(self, consulted: AdvisorySnapshot, ecosystems: Sequence[Ecosystem]) -> None:
+    def __init__(self, snapshot: AdvisorySnapshot, ecosystems: Sequence[Ecosystem]) -> None:
         self._orders = Orders(ecosystems)
-        self._coverage = {coverage.ecosystem: coverage for coverage in consulted.coverage}
-        self._cves = {cve.id: cve for cve in consulted.cves}
+        self._coverage = {coverage.ecosystem: coverage for coverage in snapshot.coverage}
+        self._cves = {cve.id: cve for cve in snapshot.cves}
         self._advisories: dict[tuple[str, str], list[Advisory]] = {}
-        for advisory in consulted.advisories:
+        for advisory in snapshot.advisories:
             if advisory.withdrawn:
                 continue
             self._advisories.setdefault((_base(advisory.ecosystem), advisory.name), []).append(advisory)

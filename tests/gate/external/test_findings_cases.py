@@ -35,8 +35,8 @@ def told(reported: ExternalReport) -> dict[str, Any]:
         "packages": [f"{one.ecosystem} {one.purl or one.name} {one.path}".strip() for one in inventory.packages],
         "findings": [line(one) for one in reported.matches.findings],
         "undetermined": [f"{one.kind or '-'} {one.reason}" for one in reported.matches.undetermined],
-        "unnamed": dict(reported.unnamed),
-        "untold": list(reported.untold),
+        "unlisted_counts": dict(reported.unlisted_counts),
+        "missing_fields": list(reported.missing_fields),
     }
 
 

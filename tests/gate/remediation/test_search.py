@@ -163,7 +163,7 @@ def test_a_fix_whose_version_cannot_be_compared_is_named_as_such(fixes: tuple[st
     held = match(inventory(package("x")), known, ECOSYSTEMS)
     found = tuple(replace(one, package=odd, fixed=fix) for one, fix in zip(held.findings, fixes, strict=True))
     reported = ExternalReport("grype", NOW, inventory(odd), replace(held, findings=found, undetermined=()))
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,))
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert platform_verdict.remediation.upgrades == ()
     assert [one.reason for one in platform_verdict.remediation.obstacles] == [

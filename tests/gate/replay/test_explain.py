@@ -34,10 +34,10 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Seve
 KNOWN = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c"))
 
 
-def case(*names: str, consulted: AdvisorySnapshot | None = None) -> VerdictCase:
+def case(*names: str, snapshot: AdvisorySnapshot | None = None) -> VerdictCase:
     """Cut to the packages, as the advisory database gives it."""
     held = inventory(*map(package, names))
-    known = consulted or AdvisorySnapshot(tuple(row for row in KNOWN if row.name in names), COVERED)
+    known = snapshot or AdvisorySnapshot(tuple(row for row in KNOWN if row.name in names), COVERED)
     return VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), known)
 
 
@@ -67,7 +67,7 @@ def test_a_package_that_is_new_is_the_code_s_doing_and_not_the_advisories() -> N
 
 
 def test_a_new_advisory_about_a_package_of_both_is_the_advisories_doing() -> None:
-    found = told(case("a", consulted=AdvisorySnapshot((), COVERED)), case("a"))
+    found = told(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a"))
     assert [(change.input, ids(change)) for change in found.changes] == [(Input.ADVISORIES, (["CVE-2024-1"], []))]
     assert (found.before, found.after, found.turned_by) == (Status.APPROVED, Status.REJECTED, (Input.ADVISORIES,))
 
@@ -76,9 +76,7 @@ def test_provenance_that_was_attached_later_is_told_as_such() -> None:
     key = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
     under = policy(provenance={"builders": [{"id": BUILDER, "keys": [key]}]})
     built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(key),), BUILDER, BUILD_TYPE)
-    before = replace(
-        case("b"), consulted=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE)
-    )
+    before = replace(case("b"), snapshot=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE))
     after = replace(before, provenance=ProvenanceFacts(IMAGE, (built,)))
     found = told(before, after)
     assert [change.input for change in found.changes] == [Input.PROVENANCE]
@@ -91,7 +89,7 @@ def test_provenance_that_was_attached_later_is_told_as_such() -> None:
 
 
 def test_with_both_changed_each_is_told_what_it_did() -> None:
-    found = told(case("a", consulted=AdvisorySnapshot((), COVERED)), case("a", "b"))
+    found = told(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a", "b"))
     assert [(change.input, ids(change)) for change in found.changes] == [
         (Input.CODE, (["CVE-2024-2"], [])),
         (Input.ADVISORIES, (["CVE-2024-1"], [])),
@@ -100,7 +98,7 @@ def test_with_both_changed_each_is_told_what_it_did() -> None:
 
 
 def test_a_finding_of_which_more_is_known_is_altered() -> None:
-    later = case("a", consulted=AdvisorySnapshot(KNOWN[:1], COVERED, (Cve("CVE-2024-1", exploited="2026-11-01"),)))
+    later = case("a", snapshot=AdvisorySnapshot(KNOWN[:1], COVERED, (Cve("CVE-2024-1", exploited="2026-11-01"),)))
     (change,) = told(case("a"), later).changes
     assert change.input is Input.ADVISORIES
     ((altered),) = change.effect.altered
@@ -118,7 +116,7 @@ def test_another_base_image_is_told_apart_from_own_layers() -> None:
         base="debian:13",
     )
     one = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(KNOWN, COVERED))
-    other = replace(one, inventories=(newer,), consulted=AdvisorySnapshot(KNOWN, COVERED))
+    other = replace(one, inventories=(newer,), snapshot=AdvisorySnapshot(KNOWN, COVERED))
     found = told(one, other)
     assert [(change.input, ids(change)) for change in found.changes] == [
         (Input.CODE, ([], ["CVE-2024-3"])),
@@ -139,8 +137,8 @@ BASELINE = {"running": (inventory(package("a")),)}
         (A, replace(A, waivers=WAIVED), Input.WAIVERS),
         (replace(A, waivers=WAIVED), replace(A, waivers=WAIVED, now="2026-12-02T00:00:00Z"), Input.TIME),
         (case("x"), replace(case("x"), now="2026-12-20T00:00:00Z"), Input.TIME),
-        (replace(A, inventories=(), unscanned="The layer is broken."), A, Input.SCAN),
-        (A, replace(A, inventories=(), unscanned="The layer is broken."), Input.SCAN),
+        (replace(A, inventories=(), no_scan_reason="The layer is broken."), A, Input.SCAN),
+        (A, replace(A, inventories=(), no_scan_reason="The layer is broken."), Input.SCAN),
     ],
     ids=["policy", "waivers", "lapsed waiver", "stale feed", "scanned", "no more scanned"],
 )
@@ -164,14 +162,14 @@ def test_another_scanner_s_findings_are_an_input_of_their_own() -> None:
     fixed = ExternalReport(
         "trivy", NOW, inventory(package("a", "2.0.0")), match((), AdvisorySnapshot((), ()), ECOSYSTEMS)
     )
-    one = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", reported=(reported,))
-    (change,) = told(one, replace(one, reported=(fixed,))).changes
-    assert (change.input, ids(change)) == (Input.REPORTED, ([], ["CVE-2024-1"]))
+    one = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
+    (change,) = told(one, replace(one, external_reports=(fixed,))).changes
+    assert (change.input, ids(change)) == (Input.EXTERNAL_REPORTS, ([], ["CVE-2024-1"]))
 
 
 def test_a_coverage_that_shrank_is_the_advisories_doing() -> None:
     partial = (Coverage("npm", False, (), CHECKED),)
-    (change,) = told(case("x"), case("x", consulted=AdvisorySnapshot((), partial))).changes
+    (change,) = told(case("x"), case("x", snapshot=AdvisorySnapshot((), partial))).changes
     assert (change.input, change.status) == (Input.ADVISORIES, Status.UNDETERMINED)
 
 
@@ -186,7 +184,7 @@ def test_where_the_recorded_verdict_is_another_the_engine_did_it() -> None:
 
 def test_the_last_change_leads_to_the_second_verdict_s_status() -> None:
     other = replace(
-        case("x", consulted=A.consulted),
+        case("x", snapshot=A.snapshot),
         policy=limits(LOW=0),
         now="2026-12-20T00:00:00Z",
         waivers=WAIVED,
@@ -209,10 +207,10 @@ CASES: dict[str, Callable[[], VerdictCase]] = {
     "plain": lambda: A,
     "waived": lambda: replace(A, waivers=WAIVED),
     "baseline": lambda: replace(A, baselines=BASELINE),
-    "excused": lambda: replace(
-        A, baselines=BASELINE, excused={"running": BaselineExemptions(A.now, (("x", "npm", "a"),))}
+    "baseline_exemptions": lambda: replace(
+        A, baselines=BASELINE, baseline_exemptions={"running": BaselineExemptions(A.now, (("x", "npm", "a"),))}
     ),
-    "unscanned": lambda: replace(A, inventories=(), unscanned="The layer is broken: \udcff\x1b[31m."),
+    "no_scan_reason": lambda: replace(A, inventories=(), no_scan_reason="The layer is broken: \udcff\x1b[31m."),
     "odd": lambda: replace(A, inventories=(inventory(package("a"), package("e\udcff\u202e\x1b")),)),
     "index": lambda: replace(A, inventories=(inventory(package("a")), inventory(package("b"), platform="linux/arm64"))),
 }

@@ -19,8 +19,8 @@ What a file may hold:
         feeds: [npm, kev, epss]           # that there are; these when not said
         provenance: {statements: [{builder: B, keys: [PEM], source: S, bases: [D], finished_at: T}], refused: [why],
                      unavailable: why}    # what lies beside the image; nobody looked when not said
-        reported: true                    # the findings are another scanner's, which does not tell the fields `untold`
-        expect:
+        external: true                    # the findings are another scanner's, which does not tell the fields
+        `missing_fields` expect:
           status: Rejected
           violations: [the whole messages]  # so `warnings` and `notes`; none when not said
           undetermined: [a part of each reason]
@@ -68,7 +68,7 @@ def made(case: Mapping[str, Any]) -> VerdictCase:
     findings = case.get("findings", [])
     inventory = _inventory(case, [*findings, *case.get("packages", [])])
     checked = case.get("checked", CHECKED)
-    consulted = AdvisorySnapshot(
+    snapshot = AdvisorySnapshot(
         tuple(map(_advisory, findings)),
         tuple(Coverage(feed, True, (), checked) for feed in case.get("feeds", ["npm", "epss", "kev"])),
         tuple(map(_cve, findings)),
@@ -79,15 +79,19 @@ def made(case: Mapping[str, Any]) -> VerdictCase:
         now=case.get("now", NOW),
         engine="0.1.0",
         inventories=(inventory,),
-        consulted=consulted,
+        snapshot=snapshot,
         baselines={name: (_inventory({}, case[name]),) for name in ("running", "approved") if name in case},
         provenance=_provenance(case["provenance"]) if "provenance" in case else None,
     )
-    if case.get("reported"):
-        matches = Matcher(consulted, ECOSYSTEMS).match(inventory.packages)
-        reported = ExternalReport("another", NOW, inventory, matches, untold=tuple(case.get("untold", [])))
+    if case.get("external"):
+        matches = Matcher(snapshot, ECOSYSTEMS).match(inventory.packages)
+        reported = ExternalReport(
+            "another", NOW, inventory, matches, missing_fields=tuple(case.get("missing_fields", []))
+        )
         found = scanned.provenance
-        scanned = VerdictCase(IMAGE, scanned.policy, scanned.now, "0.1.0", reported=(reported,), provenance=found)
+        scanned = VerdictCase(
+            IMAGE, scanned.policy, scanned.now, "0.1.0", external_reports=(reported,), provenance=found
+        )
     return scanned
 
 

@@ -132,7 +132,7 @@ def test_a_wrong_setting_is_refused_with_what_is_allowed(settings: dict[str, obj
     ],
 )
 def test_another_scanners_findings_grow_old(at: str, told: str) -> None:
-    facts = Facts(inventory(package("a")), Matches((), ()), (), NOW, reported=True, source="trivy", at=at)
+    facts = Facts(inventory(package("a")), Matches((), ()), (), NOW, is_external=True, source="trivy", at=at)
     (said,) = RULE.judge(facts, RULE.settings({}))
     assert isinstance(said, Undetermined)
     assert (said.subject, said.kind) == ("trivy", "stale")
@@ -140,5 +140,5 @@ def test_another_scanners_findings_grow_old(at: str, told: str) -> None:
 
 
 def test_another_scanners_fresh_report_may_name_no_package() -> None:
-    facts = Facts(inventory(), Matches((), ()), (), NOW, reported=True, source="trivy", at=CHECKED)
+    facts = Facts(inventory(), Matches((), ()), (), NOW, is_external=True, source="trivy", at=CHECKED)
     assert list(RULE.judge(facts, RULE.settings({}))) == []

@@ -25,4 +25,4 @@ def test_it_is_known_by_any_of_its_names_and_counted_once_per_package() -> None:
 
 
 def test_it_holds_under_every_policy() -> None:
-    assert RULE.always == {}
+    assert RULE.mandatory_settings == {}

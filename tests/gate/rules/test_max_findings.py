@@ -74,9 +74,11 @@ def test_a_wrong_setting_is_refused_with_what_is_allowed(settings: dict[str, obj
     assert str(refusal.value).startswith(told)
 
 
-def counted(unnamed: dict[str, int], **settings: object) -> list[str]:
+def counted(unlisted_counts: dict[str, int], **settings: object) -> list[str]:
     """What is said where another scanner only counted: "!" before a violation, "?" before what is undetermined."""
-    facts = Facts(inventory(), Matches((), ()), (), NOW, reported=True, source="inspector", unnamed=unnamed)
+    facts = Facts(
+        inventory(), Matches((), ()), (), NOW, is_external=True, source="inspector", unlisted_counts=unlisted_counts
+    )
     said = RULE.judge(facts, RULE.settings(settings))
     return [f"! {one.message}" if isinstance(one, Violation) else f"? {one.reason}" for one in said]
 
@@ -110,7 +112,7 @@ def test_counts_of_untriaged_count_as_the_policy_says() -> None:
 
 def test_findings_of_which_no_fix_is_told_may_have_one() -> None:
     held = (replace(finding(Severity.HIGH, fixed=""), note=FIX_NOT_TOLD),)
-    facts = Facts(inventory(), Matches(held, ()), (), NOW, reported=True, source="sarif")
+    facts = Facts(inventory(), Matches(held, ()), (), NOW, is_external=True, source="sarif")
     (said,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(said, Undetermined)
     assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []

@@ -41,7 +41,7 @@ class TestEveryRule:
             rule.settings({**NEEDED.get(rule.name, {}), "colour": "red"})
 
     def test_settings_with_which_it_always_holds_are_allowed_ones(self, rule: Rule) -> None:
-        assert rule.always is None or isinstance(rule.settings(rule.always), dict)
+        assert rule.mandatory_settings is None or isinstance(rule.settings(rule.mandatory_settings), dict)
 
     def test_a_clean_image_breaks_nothing(self, rule: Rule) -> None:
         clean = replace(

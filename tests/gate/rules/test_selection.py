@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.gate.gating import NOW, inventory, package
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Exemption, Facts, known_as
+from dockgate.gate.rule import Exemption, Facts, finding_key
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules.max_findings import RULE
 from dockgate.scanner.model import Inventory
@@ -54,12 +54,12 @@ def counted(facts: Facts, given: dict[str, object]) -> set[str]:
 
 @given(findings(), SETTINGS)
 def test_what_is_not_known_counts_at_least_as_much(found: tuple[Finding, ...], chosen: dict[str, object]) -> None:
-    known = {"running": {known_as(finding): Exemption() for finding in found[::2]}}
-    full = Facts(image(1), Matches(found, ()), (), NOW, known=known)
+    known = {"running": {finding_key(finding): Exemption() for finding in found[::2]}}
+    full = Facts(image(1), Matches(found, ()), (), NOW, baseline_findings=known)
     some = counted(full, chosen)
     undated = tuple(replace(finding, published="", fixed_at="") for finding in found)
     assert some <= counted(replace(full, matches=Matches(undated, ())), chosen)
-    assert some <= counted(replace(full, known={}), chosen)
+    assert some <= counted(replace(full, baseline_findings={}), chosen)
     assert some <= counted(replace(full, inventory=image(0)), chosen)
 
 

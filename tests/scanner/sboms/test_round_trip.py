@@ -75,13 +75,13 @@ def test_any_inventory_survives(
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_gives_the_findings_of_its_image(form: str, tmp_path: Path) -> None:
     ranges = (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "99"))),)
-    consulted = AdvisorySnapshot(
+    snapshot = AdvisorySnapshot(
         (Advisory("CVE-1", "Debian:13", "openssl", ranges), Advisory("CVE-2", "PyPI", "jinja2", ranges)),
         tuple(Coverage(name, True, (), NOW) for name in ("Debian:13", "PyPI")),
     )
-    found = match(inventory(), consulted, KINDS)
+    found = match(inventory(), snapshot, KINDS)
     assert [finding.id for finding in found.findings] == ["CVE-1", "CVE-1", "CVE-2"]
-    assert match(again(inventory(), form, tmp_path), consulted, KINDS) == found
+    assert match(again(inventory(), form, tmp_path), snapshot, KINDS) == found
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)

@@ -91,8 +91,8 @@ class Verdicts:
             now=now,
             engine=__version__,
             waivers=Waivers(waivers.select(self._waivers(), repository, (digest, *look.documents), now)),
-            reported=tuple(part for parts in reported for part in parts),
-            unscanned=look.fault,
+            external_reports=tuple(part for parts in reported for part in parts),
+            no_scan_reason=look.fault,
         )
         return Judged(evaluate.judge(case, self._ecosystems, self._rules), case, repository)
 
@@ -120,7 +120,7 @@ class Verdicts:
         name = canonical.digest(canonical.encode(verdict)).removeprefix("sha256:")
         key = f"verdicts/{verdict.image.removeprefix('sha256:')}/{name}"
         reference = f"{judged.repository}@{verdict.image}" if judged.repository else verdict.image
-        report = GateReport(reference, verdict, tuple(report.inventory for report in case.reported), case)
+        report = GateReport(reference, verdict, tuple(report.inventory for report in case.external_reports), case)
         bucket = self._settings.bucket
         for form, (suffix, kind) in _FORMS.items():
             page = io.StringIO()
@@ -156,6 +156,6 @@ class Verdicts:
 
 def _content(judged: Judged) -> str:
     verdict, inputs = judged.verdict, judged.verdict.inputs
-    made_from = [judged.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.unscanned]
+    made_from = [judged.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.no_scan_reason]
     parts = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.platform_verdicts]
     return canonical.digest(canonical.encode([*made_from, *parts]))

@@ -167,8 +167,8 @@ class Example(_Strict):
     checked: Time | None = None
     feeds: list[Text] | None = None
     provenance: Provenance | None = None
-    reported: bool = False
-    untold: list[Text] = Field(default_factory=list)
+    external: bool = False
+    missing_fields: list[Text] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,15 +94,22 @@ def completed(policy: Policy, rules: Sequence[Rule]) -> Policy:
 def _with_those_that_hold(
     settings: Mapping[str, tuple[dict[str, object], ...]], rules: Sequence[Rule]
 ) -> dict[str, tuple[dict[str, object], ...]]:
-    missing = {rule.name: rule.always for rule in rules if rule.always is not None and rule.name not in settings}
+    missing = {
+        rule.name: rule.mandatory_settings
+        for rule in rules
+        if rule.mandatory_settings is not None and rule.name not in settings
+    }
     by_name = {rule.name: rule for rule in rules}
-    return {**settings, **{name: (in_full(by_name[name], always),) for name, always in missing.items()}}
+    return {
+        **settings,
+        **{name: (in_full(by_name[name], mandatory_settings),) for name, mandatory_settings in missing.items()},
+    }
 
 
 def in_full(rule: Rule, given: Mapping[str, object]) -> dict[str, object]:
     """The settings with the rule's defaults and its action. Raises DefinitionError naming the key."""
     chosen = dict(given)
-    if rule.always is not None:
+    if rule.mandatory_settings is not None:
         return rule.settings(chosen)  # refuses `action`: what always holds always rejects
     allowed = (*rule.schema["properties"], "action")
     if unknown := next((key for key in chosen if key not in allowed), None):
@@ -146,7 +153,9 @@ def schema(rules: Sequence[Rule]) -> dict[str, Any]:
 
 def _use_schema(rule: Rule) -> dict[str, Any]:
     """Settings, or a list of them; nothing at all where none is needed."""
-    chosen = {} if rule.always is not None else {"action": {"enum": [action.value for action in RuleAction]}}
+    chosen = (
+        {} if rule.mandatory_settings is not None else {"action": {"enum": [action.value for action in RuleAction]}}
+    )
     settings = {
         **rule.schema,
         "type": "object",

@@ -3,8 +3,8 @@
 
 Whoever writes such a document decides what it says, so nothing in it is believed to be small, whole or of the right
 type. What it leaves open stays open: a rule that looks at what the document does not tell is undetermined
-(`verdict.ExternalReport.untold`, `model.FIX_NOT_TOLD`). What another scanner was told to ignore is counted all the
-same: whom to excuse is for our policies, waivers and trusted VEX documents alone to say.
+(`verdict.ExternalReport.missing_fields`, `model.FIX_NOT_TOLD`). What another scanner was told to ignore is counted all
+the same: whom to excuse is for our policies, waivers and trusted VEX documents alone to say.
 """
 
 import json
@@ -45,7 +45,8 @@ class Asked:
     """What the reader knows besides the document.
 
     `image` is the digest that is asked about ("" when the document is to say), `at` when the document was made, for
-    those that do not say (RFC 3339, ""). `package` makes packages, `compare` orders versions (`Matching.compare`).
+    those that do not say (RFC 3339, ""). `package` makes packages, `compare` orders versions
+    (`PackageMatcher.compare`).
     """
 
     image: str = ""

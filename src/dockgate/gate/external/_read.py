@@ -244,8 +244,8 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     packages: list[Package] = field(default_factory=list)
     doubts: list[Undetermined] = field(default_factory=list)
-    unnamed: dict[str, int] = field(default_factory=dict)
-    untold: set[str] = field(default_factory=set)
+    unlisted_counts: dict[str, int] = field(default_factory=dict)
+    missing_fields: set[str] = field(default_factory=set)
 
     def doubt(self, reason: str, subject: str = "/", kind: str = "") -> None:
         self.doubts.append(Undetermined(subject, reason, kind))
@@ -278,8 +278,8 @@ class Report:
                 tuple(sorted(worst.values(), key=_worst_first)),
                 tuple(sorted(set(self.doubts), key=lambda one: (one.kind, one.subject, one.reason))),
             ),
-            unnamed=dict(sorted(self.unnamed.items())),
-            untold=tuple(sorted(self.untold)),
+            unlisted_counts=dict(sorted(self.unlisted_counts.items())),
+            missing_fields=tuple(sorted(self.missing_fields)),
         )
 
 

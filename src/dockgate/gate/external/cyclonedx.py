@@ -56,7 +56,7 @@ class CycloneDx:
             image=image_of(map(digest, stated), asked),
             at=moment(told.get("timestamp")),
             distribution=_system(components),
-            untold={*EXPLOITED, *PREDICTED, "fixed_at"},
+            missing_fields={*EXPLOITED, *PREDICTED, "fixed_at"},
         )
         packages = {reference: _package(one, report, asked) for reference, one in components.items()}
         report.packages.extend(package for package in packages.values() if package.purl)

@@ -62,7 +62,7 @@ class Grype:
             platform=platform_of(target.get("os"), target.get("architecture"), target.get("variant")),
             distribution=Distribution(os_id(family), text(system.get("version"))) if family else None,
             layers=tuple(filter(None, (digest(one.get("digest")) for one in objects(target.get("layers"), "layers")))),
-            untold={"fixed_at", "published", *_untold(matches)},
+            missing_fields={"fixed_at", "published", *_untold(matches)},
         )
         if manifest and report.image != manifest:
             reason = f"Grype looked at the manifest {manifest} alone: {report.image} may be an index with others."

@@ -96,7 +96,7 @@ class _Reports:
         self._details = {text(one.get("findingArn")): one for one in details}
 
     def of(self, image: str) -> Report:
-        return self.all.setdefault(image, Report(SOURCE, image, untold={"fixed_at", "percentile"}))
+        return self.all.setdefault(image, Report(SOURCE, image, missing_fields={"fixed_at", "percentile"}))
 
     def take(self, one: dict[str, Any], where: str) -> None:
         status = text(one.get("status")).upper()
@@ -152,14 +152,14 @@ class _Reports:
     def _urgency(self, one: dict[str, Any], detail: dict[str, Any] | None, report: Report) -> dict[str, Any]:
         """What the details say of CISA's catalogue, or that Amazon saw it exploited; without them it is not told."""
         if detail is None:
-            report.untold.update(EXPLOITED)
+            report.missing_fields.update(EXPLOITED)
         told = detail or {}
         listed, observed = table(told.get("cisaData")), table(told.get("exploitObserved"))
         known = moment(listed.get("dateAdded"))[:10] or moment(observed.get("firstSeen"))[:10]
         epss = number(table(one.get("epss")).get("score"), 1)
         epss = epss if epss >= 0 else number(told.get("epssScore"), 1)
         if epss < 0:
-            report.untold.add(PREDICTED[0])
+            report.missing_fields.add(PREDICTED[0])
         return {
             "exploited": known or ("unknown" if listed or observed else ""),
             "due": moment(listed.get("dateDue"))[:10],

@@ -48,7 +48,7 @@ def _count(given: Any, report: Report) -> None:
         report.doubt("The event counts no findings.")
         return
     counts = {one.value: count(given.get(one.value), f"finding-severity-counts.{one}") for one in Severity}
-    report.unnamed = {word: number for word, number in counts.items() if number}
+    report.unlisted_counts = {word: number for word, number in counts.items() if number}
     total = count(given.get(_TOTAL), f"finding-severity-counts.{_TOTAL}")
     named = sum(counts.values())
     if _TOTAL not in given:
@@ -56,4 +56,4 @@ def _count(given: Any, report: Report) -> None:
     elif total < named:
         report.doubt(f"The event counts {named} findings, and {total} in total.")
     elif total > named:
-        report.unnamed[""] = total - named
+        report.unlisted_counts[""] = total - named

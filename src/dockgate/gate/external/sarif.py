@@ -64,7 +64,7 @@ def _run(run: dict[str, Any], where: str, asked: Asked) -> ExternalReport:
         image=image_of(map(digest, stated), asked),
         at=max((moment(one.get("endTimeUtc")) for one in calls), default=""),
         platform=text(said.get("platform")),
-        untold={*EXPLOITED, *PREDICTED, "fixed_at", "published"},
+        missing_fields={*EXPLOITED, *PREDICTED, "fixed_at", "published"},
     )
     if any(one.get("executionSuccessful") is False for one in calls):
         report.doubt(f"{report.source} says of itself that it did not succeed.")

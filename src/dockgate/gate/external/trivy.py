@@ -66,7 +66,7 @@ class Trivy:
             layers=tuple(filter(None, (digest(one.get("Digest")) for one in objects(told.get("Layers"), "Layers")))),
             created=moment(config.get("created")),
             user=text(table(config.get("config")).get("User")),
-            untold={*EXPLOITED, *PREDICTED, "fixed_at"},
+            missing_fields={*EXPLOITED, *PREDICTED, "fixed_at"},
         )
         results = objects(document.get("Results"), "Results")
         if not any(one.get("Class") in _SCANNED for one in results):

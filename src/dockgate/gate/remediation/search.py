@@ -9,7 +9,7 @@ from typing import Protocol
 from dockgate.gate.model import Obstacle, Remediation, Status, Upgrade, Violation
 from dockgate.gate.remediation.set_cover import Cover, Requirement, irreducible, smallest
 from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, candidates
-from dockgate.gate.rule import Matching
+from dockgate.gate.rule import PackageMatcher
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.matching import with_versions
 from dockgate.vulnerabilities.model import Finding, State, Undetermined
@@ -37,7 +37,11 @@ class Evaluation(Protocol):
 
 
 def find_remediation(
-    inventory: Inventory, before: Evaluation, say: Callable[[Inventory], Evaluation], matching: Matching, advise: Advise
+    inventory: Inventory,
+    before: Evaluation,
+    say: Callable[[Inventory], Evaluation],
+    matching: PackageMatcher,
+    advise: Advise,
 ) -> Remediation:
     """The smallest set of upgrades with which the image is Approved, each to the lowest version that is enough.
 
@@ -73,7 +77,7 @@ def find_remediation(
     )
 
 
-def _searched(trials: "_Trials", violations: Sequence[Violation], matching: Matching) -> "_Search":
+def _searched(trials: "_Trials", violations: Sequence[Violation], matching: PackageMatcher) -> "_Search":
     """Among the packages that break something, and those that do so once these are raised: a rule may tell of the worst
     alone, and a waiver may be of the installed version alone."""
     known = list(violations)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cmp_to_key, partial
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Matching
+from dockgate.gate.rule import PackageMatcher
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
 from dockgate.vulnerabilities.model import Finding, Undetermined
@@ -64,7 +64,7 @@ class Candidate:
             yield target
 
 
-def candidates(inventory: Inventory, violations: Iterable[Violation], matching: Matching) -> list[Candidate]:
+def candidates(inventory: Inventory, violations: Iterable[Violation], matching: PackageMatcher) -> list[Candidate]:
     """The packages with a finding that counts in a violation, and of which some finding has a fix, those that clear
     most first; of equals those of the image's own layers, by name."""
     breaking: dict[str, list[Finding]] = {}
@@ -85,7 +85,7 @@ def candidates(inventory: Inventory, violations: Iterable[Violation], matching: 
     return sorted(found, key=lambda one: (-clears[one.purl], one.base, one.places[0].name, one.purl))
 
 
-def _targets(places: Sequence[Package], fixed: set[str], matching: Matching) -> tuple[Target, ...]:
+def _targets(places: Sequence[Package], fixed: set[str], matching: PackageMatcher) -> tuple[Target, ...]:
     """The fixed versions, and those that mend what a fixed version brings with it; none where they have no order.
 
     `fixed` has "" for what has no fix: it may be gone all the same where others are mended."""
@@ -113,7 +113,7 @@ def _fixes(suffered: Suffered) -> set[str]:
 
 
 def _suffered(
-    places: Sequence[Package], version: str | None, matching: Matching
+    places: Sequence[Package], version: str | None, matching: PackageMatcher
 ) -> tuple[Suffered, frozenset[Undetermined]]:
     """What is said of the package at a version, None for the one that is installed."""
     suffered: dict[tuple[str, str], Finding] = {}
@@ -137,7 +137,7 @@ def _choices(targets: Sequence[Target]) -> tuple[Target, ...]:
     return tuple(best)
 
 
-def _ordered(ecosystem: str, versions: set[str], matching: Matching) -> list[str]:
+def _ordered(ecosystem: str, versions: set[str], matching: PackageMatcher) -> list[str]:
     """From the lowest up; [] where they cannot be compared. One alone needs no order."""
     try:
         return sorted(sorted(versions), key=cmp_to_key(partial(matching.compare, ecosystem)))

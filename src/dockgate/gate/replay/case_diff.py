@@ -51,7 +51,7 @@ def _place(package: Package) -> tuple[str, ...]:
 def advisories_between(one: VerdictCase, other: VerdictCase) -> AdvisorySnapshot:
     """What the first case's database says of its packages, and the second's of packages that only that one has: the
     first snapshot does not speak of these, which is not to say that they are fine."""
-    ours, theirs = one.consulted, other.consulted
+    ours, theirs = one.snapshot, other.snapshot
     held = [*one.inventories, *(inventory for each in one.baselines.values() for inventory in each)]
     packages = [package for inventory in held for package in inventory.packages]
     names = {(package.ecosystem.partition(":")[0], package.source_name) for package in packages}
@@ -76,17 +76,17 @@ def say_the_same(known: AdvisorySnapshot, other: VerdictCase) -> bool:
     ecosystems = {package.ecosystem for package in packages}
     names = {(package.ecosystem.partition(":")[0], package.source_name) for package in packages}
 
-    def words(consulted: AdvisorySnapshot) -> tuple[object, ...]:
-        rows = {row for row in consulted.advisories if (row.ecosystem.partition(":")[0], row.name) in names}
+    def words(snapshot: AdvisorySnapshot) -> tuple[object, ...]:
+        rows = {row for row in snapshot.advisories if (row.ecosystem.partition(":")[0], row.name) in names}
         named = {name for row in rows for name in (row.id, *row.aliases, *row.upstream)}
-        coverage = {(one.ecosystem, one.complete, one.checked_at) for one in consulted.coverage}
+        coverage = {(one.ecosystem, one.complete, one.checked_at) for one in snapshot.coverage}
         return (
             rows,
             {one for one in coverage if one[0] in ecosystems},
-            {cve for cve in consulted.cves if cve.id in named},
+            {cve for cve in snapshot.cves if cve.id in named},
         )
 
-    return words(known) == words(other.consulted)
+    return words(known) == words(other.snapshot)
 
 
 def _coverage(

@@ -12,7 +12,7 @@ from dockgate.gate import evaluate
 from dockgate.gate.model import PlatformVerdict, Status, Verdict, VerdictCase
 from dockgate.gate.replay.case_diff import advisories_between, say_the_same, with_own_layers_of
 from dockgate.gate.replay.case_file import RecordedVerdict
-from dockgate.gate.rule import Rule, known_as
+from dockgate.gate.rule import Rule, finding_key
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.model import Finding
@@ -26,7 +26,7 @@ class Input(StrEnum):
     CODE = "code"
     """the image's own layers and its config"""
     BASE = "base image"
-    REPORTED = "reported findings"
+    EXTERNAL_REPORTS = "external reports"
     ADVISORIES = "advisories"
     POLICY = "policy"
     WAIVERS = "waivers"
@@ -146,9 +146,11 @@ def _steps(one: VerdictCase, other: VerdictCase) -> Iterator[tuple[Input | None,
     """The case with one input after the other replaced, and which it was; None where that is only how it is written
     down. The engine aside, which is not an input of judging itself."""
     case = one
-    if bool(one.inventories) != bool(other.inventories) or one.unscanned != other.unscanned:
-        case = replace(case, inventories=other.inventories, consulted=other.consulted, unscanned=other.unscanned)
-        yield Input.SCAN, one.unscanned or "scanned", other.unscanned or "scanned", case
+    if bool(one.inventories) != bool(other.inventories) or one.no_scan_reason != other.no_scan_reason:
+        case = replace(
+            case, inventories=other.inventories, snapshot=other.snapshot, no_scan_reason=other.no_scan_reason
+        )
+        yield Input.SCAN, one.no_scan_reason or "scanned", other.no_scan_reason or "scanned", case
     between = advisories_between(one, other)
     if case.inventories != other.inventories or one.image != other.image:
         case = replace(
@@ -156,21 +158,21 @@ def _steps(one: VerdictCase, other: VerdictCase) -> Iterator[tuple[Input | None,
             image=other.image,
             provenance=case.provenance if one.image == other.image else other.provenance,
             inventories=with_own_layers_of(case.inventories, other.inventories),
-            consulted=between,
+            snapshot=between,
         )
         yield Input.CODE, one.image, other.image, case
     case = replace(case, inventories=other.inventories)
     yield Input.BASE, _bases(one), _bases(other), case
-    case = replace(case, reported=other.reported)
-    yield Input.REPORTED, _digests(one.reported), _digests(other.reported), case
-    same = say_the_same(case.consulted, other)
-    case = replace(case, consulted=other.consulted)
-    yield None if same else Input.ADVISORIES, _digests([one.consulted]), _digests([other.consulted]), case
+    case = replace(case, external_reports=other.external_reports)
+    yield Input.EXTERNAL_REPORTS, _digests(one.external_reports), _digests(other.external_reports), case
+    same = say_the_same(case.snapshot, other)
+    case = replace(case, snapshot=other.snapshot)
+    yield None if same else Input.ADVISORIES, _digests([one.snapshot]), _digests([other.snapshot]), case
     case = replace(case, policy=other.policy)
     yield Input.POLICY, _policy(one), _policy(other), case
     case = replace(case, waivers=other.waivers)
     yield Input.WAIVERS, _digests([one.waivers]), _digests([other.waivers]), case
-    case = replace(case, baselines=other.baselines, excused=other.excused)
+    case = replace(case, baselines=other.baselines, baseline_exemptions=other.baseline_exemptions)
     yield Input.BASELINE, _baselines(one), _baselines(other), case
     case = replace(case, provenance=other.provenance)
     yield Input.PROVENANCE, _provenance(one), _provenance(other), case
@@ -207,7 +209,7 @@ Key = tuple[object, ...]
 def _findings(verdict: Verdict, of: Callable[[PlatformVerdict], Sequence[Finding]]) -> Mapping[Key, PlatformFinding]:
     """By platform, vulnerability and package, in whatever version."""
     return {
-        (platform_verdict.platform, *known_as(finding), finding.package.name): PlatformFinding(
+        (platform_verdict.platform, *finding_key(finding), finding.package.name): PlatformFinding(
             platform_verdict.platform, finding
         )
         for platform_verdict in verdict.platform_verdicts

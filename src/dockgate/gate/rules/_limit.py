@@ -42,7 +42,7 @@ def judge(
         yield from _undetermined(unknown, f"is {description} is not known")
         unfixed = [finding for finding in uncertain if settings["only_fixable"] and not finding.fixed]
         unrated = [finding for finding in uncertain if finding not in unfixed]
-        source = f"{facts.source} does not say" if facts.reported else "no advisory says"
+        source = f"{facts.source} does not say" if facts.is_external else "no advisory says"
         yield from _undetermined(unfixed, f"has a fix, {source}, and only those count")
         yield from _undetermined(unrated, "counts is not known: its grace is by severity, and it has no severity")
 

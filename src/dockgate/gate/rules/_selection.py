@@ -15,7 +15,7 @@ from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import ANY, counted_severity, untriaged_severity
-from dockgate.gate.rule import Facts, Known, known_as
+from dockgate.gate.rule import BaselineFindings, Facts, finding_key
 from dockgate.gate.rules._settings import boolean, number, one_of, require_known_keys
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
@@ -124,7 +124,7 @@ def _uncertain(
     """Findings that may count in addition, once for each severity that they may count as."""
     certain = untriaged_severity(settings)
     is_open = settings["untriaged_counts_as"] == ANY
-    if settings["only_fixable"] and (facts.reported or any(finding.has_unknown_fix for finding in findings)):
+    if settings["only_fixable"] and (facts.is_external or any(finding.has_unknown_fix for finding in findings)):
         settings = {**settings, "only_fixable": False}
         unfixed = [finding for finding in findings if _may_be_fixed(finding, facts)]
         yield from _counting(unfixed, facts, settings, scope)
@@ -140,13 +140,13 @@ def _key(finding: Finding) -> tuple[str, str, str]:
 
 
 def _may_be_fixed(finding: Finding, facts: Facts) -> bool:
-    return finding.has_unknown_fix or ("fixed" in facts.untold and not finding.fixed)
+    return finding.has_unknown_fix or ("fixed" in facts.missing_fields and not finding.fixed)
 
 
 def _counting(
     findings: Sequence[Finding], facts: Facts, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
-    baseline = facts.known.get(str(settings["baseline"]), {})
+    baseline = facts.baseline_findings.get(str(settings["baseline"]), {})
     now = datetime.fromisoformat(facts.now)
     for finding in findings:
         severity = counted_severity(finding, settings)
@@ -158,12 +158,14 @@ def _counting(
             yield severity, finding
 
 
-def _is_in_baseline(baseline: Known, finding: Finding, severity: Severity, settings: Mapping[str, object]) -> bool:
+def _is_in_baseline(
+    baseline: BaselineFindings, finding: Finding, severity: Severity, settings: Mapping[str, object]
+) -> bool:
     """Whether the baseline has the finding, and counted it: it was not excluded by its grace or its missing fix."""
-    exemption = baseline.get(known_as(finding))
+    exemption = baseline.get(finding_key(finding))
     if exemption is None or (exemption.unfixed and settings["only_fixable"]):
         return False
-    then = moment(exemption.young_at)
+    then = moment(exemption.in_grace_at)
     return then is None or not _is_in_grace(finding, severity, settings, then)
 
 

@@ -38,8 +38,8 @@ class BaseImage:
     """
 
     name = "base_image"
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             "allowed": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
@@ -102,7 +102,7 @@ class BaseImage:
 
     def _judge_layers(self, facts: Facts, images: Sequence[Mapping[str, Any]]) -> Iterator[Violation | Undetermined]:
         inventory = facts.inventory
-        if facts.reported or not inventory.layers:
+        if facts.is_external or not inventory.layers:
             reason = "The base image is not known: the digests of the image's layers are missing."
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its layers.")
             return

@@ -19,8 +19,8 @@ class Cvss:
     """
 
     name = "cvss"
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ("rating",)
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ("rating",)
     schema: Mapping[str, Any] = {
         "properties": {
             "score": {"type": "number", "minimum": 0, "maximum": 10},

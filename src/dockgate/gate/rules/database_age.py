@@ -22,8 +22,8 @@ class DatabaseAge:
     """
 
     name = "database_age"
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {"hours": {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_HOURS}},
         "required": ["hours"],
@@ -42,7 +42,7 @@ class DatabaseAge:
         hours = float(str(settings["hours"]))
         all_times = {coverage.ecosystem: coverage.checked_at for coverage in facts.coverage}
         checked = {name: time for name, time in all_times.items() if name not in CATALOGUES}
-        if facts.reported:
+        if facts.is_external:
             checked = {facts.source: facts.at}
         elif not checked:
             reason = "No advisory feed was consulted."
@@ -54,7 +54,7 @@ class DatabaseAge:
             age = datetime.fromisoformat(facts.now) - then if then else None
             if age is None or not -_CLOCK_SKEW <= age <= timedelta(hours=hours):
                 when = "at an unknown time" if age is None else f"at {text}"
-                advice = "scan the image again" if facts.reported else "run `dockgate db update`"
+                advice = "scan the image again" if facts.is_external else "run `dockgate db update`"
                 reason = f"{feed} was checked {when}, and at most {hours:g} hours are allowed: {advice}."
                 yield Undetermined(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
 

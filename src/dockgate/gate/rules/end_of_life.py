@@ -22,8 +22,8 @@ class EndOfLife:
     """
 
     name = "end_of_life"
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             "within_days": {"type": "integer", "minimum": 0, "maximum": 3650},
@@ -44,7 +44,7 @@ class EndOfLife:
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         distribution = facts.inventory.distribution
         reason = "The end of life is not known: the image names no distribution."
-        if facts.reported:
+        if facts.is_external:
             reason = f"The end of life is not known: {facts.source} does not report the distribution."
         elif distribution:
             name = distribution.name or f"{distribution.id} {distribution.version}".strip()

@@ -24,8 +24,8 @@ class Epss:
     """
 
     name = "epss"
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ("epss",)
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ("epss",)
     schema: Mapping[str, Any] = {
         "properties": {
             **{bound: {"type": "number", "minimum": 0, "maximum": 1} for bound in _BOUNDS},
@@ -49,7 +49,7 @@ class Epss:
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         bounds = {key: float(str(settings[key])) for key in _BOUNDS if key in settings}
         unscored = {"undetermined": None, "count": True, "ignore": False}[str(settings["unscored"])]
-        has_scores = facts.reported or cve_enrichment.whole(facts.coverage, _FEED)
+        has_scores = facts.is_external or cve_enrichment.whole(facts.coverage, _FEED)
 
         def has_score(finding: Finding) -> bool | None:
             values = {"score": finding.epss, "percentile": finding.percentile}

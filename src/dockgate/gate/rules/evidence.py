@@ -26,8 +26,8 @@ class Evidence:
     """
 
     name = "evidence"
-    always: Mapping[str, object] | None = {}
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = {}
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             **{kind: {"enum": list(_ACTIONS)} for kind in _KINDS},
@@ -80,13 +80,13 @@ def _unread(facts: Facts) -> Iterator[Undetermined]:
     for unread in facts.inventory.unread:
         yield Undetermined(unread.path, unread.reason, "unread")
     is_empty = not facts.inventory.packages and not facts.inventory.unread
-    if is_empty and not facts.reported and not facts.has_accepted_unread:
+    if is_empty and not facts.is_external and not facts.has_accepted_unread:
         yield Undetermined("/", "No packages were found in the image.", "unread")
 
 
 def _stale(facts: Facts, days: int) -> Iterator[Undetermined]:
     """Another scanner's report, or feeds of the packages, that are too old."""
-    if facts.reported:
+    if facts.is_external:
         report = f"The report by {facts.source}", "was made", "scan the image again"
         if reason := _stale_reason(*report, facts.at, facts.now, days):
             yield Undetermined(facts.source, reason, "stale")

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate import cve_enrichment, patterns
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Facts, Rule, known_as
+from dockgate.gate.rule import Facts, Rule, finding_key
 from dockgate.gate.rules import _cel, _cel_limits
 from dockgate.gate.rules._settings import refused, require_known_keys
 from dockgate.scanner.model import Package
@@ -29,8 +29,8 @@ class Expression:
     """
 
     name = "expression"
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ("severity",)
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ("severity",)
     schema: Mapping[str, Any] = {
         "properties": {
             "when": {"type": "string", "minLength": 1, "maxLength": _cel_limits.MAX_LENGTH},
@@ -71,7 +71,7 @@ class Expression:
     ) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
         text, message = str(settings["when"]), str(settings["message"])
         program = _cel.compile_expression(text)
-        if facts.reported and "packages" in text:
+        if facts.is_external and "packages" in text:
             reason = f"{facts.source} does not list every package, so {message!r} cannot be evaluated."
             yield Undetermined("/", reason, advice=_SCAN_ADVICE)
             return
@@ -116,7 +116,7 @@ def _finding(finding: Finding, facts: Facts, text: str) -> Any:
     """
     is_rated = finding.severity is not Severity.UNTRIAGED or Severity.UNTRIAGED.value in text
     has_kev, has_epss = (
-        facts.reported or cve_enrichment.whole(facts.coverage, catalogue) for catalogue in ("kev", "epss")
+        facts.is_external or cve_enrichment.whole(facts.coverage, catalogue) for catalogue in ("kev", "epss")
     )
     optional = {
         "score": finding.rating.score if finding.rating.score >= 0 else None,
@@ -128,9 +128,12 @@ def _finding(finding: Finding, facts: Facts, text: str) -> Any:
         "percentile": finding.percentile if has_epss and finding.percentile >= 0 else None,
         "published": finding.published or None,
         "fixed_at": finding.fixed_at or None,
-        **{name: known_as(finding) in facts.known[name] if name in facts.known else None for name in _BASELINES},
+        **{
+            name: finding_key(finding) in facts.baseline_findings[name] if name in facts.baseline_findings else None
+            for name in _BASELINES
+        },
     }
-    unreported = {name: None for name in facts.untold if name in optional and not getattr(finding, name)}
+    unreported = {name: None for name in facts.missing_fields if name in optional and not getattr(finding, name)}
     return _cel.message(
         "Finding",
         {
@@ -169,7 +172,7 @@ def _package(package: Package, facts: Facts) -> Any:
 
 def _image(facts: Facts, _: str) -> Any:
     inventory, distribution = facts.inventory, facts.inventory.distribution
-    has_config = not facts.reported and bool(inventory.layers)
+    has_config = not facts.is_external and bool(inventory.layers)
     return _cel.message(
         "Image",
         {
@@ -182,7 +185,7 @@ def _image(facts: Facts, _: str) -> Any:
             "created": inventory.created or None,
             "user": inventory.user if has_config else None,
             "layers": len(inventory.layers) if has_config else None,
-            "unread": None if facts.reported else len(inventory.unread),
+            "unread": None if facts.is_external else len(inventory.unread),
         },
     )
 

@@ -23,8 +23,8 @@ class ForbiddenPackages:
     """
 
     name = "forbidden_packages"
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             "packages": {
@@ -79,7 +79,7 @@ class ForbiddenPackages:
                 within = f" in {entry['versions']}" if versions else ""
                 why = f" ({entry['reason']})" if entry["reason"] else ""
                 yield Violation(self.name, f"{entry['purl']}{within} is forbidden{why}: {', '.join(forbidden)}")
-        if facts.reported:
+        if facts.is_external:
             reason = f"{facts.source} does not list every package: forbidden packages may be missing from its report."
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
 

@@ -23,8 +23,8 @@ class ImageAge:
     """
 
     name = "image_age"
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {"days": {"type": "number", "minimum": 0, "maximum": _MAX_DAYS}},
         "required": ["days"],

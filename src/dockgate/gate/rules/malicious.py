@@ -12,8 +12,8 @@ class Malicious:
     """Holds under every policy, without settings."""
 
     name = "malicious"
-    always: Mapping[str, object] | None = {}
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = {}
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {"properties": {}}
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:

@@ -25,8 +25,8 @@ class MaxFindings:
     """
 
     name = COUNTING_RULE
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {**{limit: {"type": "integer", "minimum": 0} for limit in _LIMITS}, **_selection.SCHEMA},
         "anyOf": [{"required": [limit]} for limit in _LIMITS],
@@ -57,7 +57,7 @@ class MaxFindings:
             limit = settings.get(severity.value)
             if not isinstance(limit, int):
                 continue
-            minimum, maximum = _counts_without_findings(severity, facts.unnamed, settings)
+            minimum, maximum = _counts_without_findings(severity, facts.unlisted_counts, settings)
             if (count := len(findings) + minimum) > limit:
                 untriaged = sum(finding.severity is not severity for finding in findings)
                 share = f" ({untriaged} of them UNTRIAGED)" if untriaged else ""
@@ -68,12 +68,14 @@ class MaxFindings:
                 yield _undetermined(severity.value, count, limit, facts, selected)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
-            counted = 0 if settings["only_fixable"] else sum(facts.unnamed.values())
+            counted = 0 if settings["only_fixable"] else sum(facts.unlisted_counts.values())
             if (count := len(selected.findings) + counted) > total:
                 message = f"{selected.describe(count, 'finding')} in total, at most {total} allowed"
-                allowed = -1 if selected.only_uncertain else max(total - sum(facts.unnamed.values()), -1)
+                allowed = -1 if selected.only_uncertain else max(total - sum(facts.unlisted_counts.values()), -1)
                 yield selected.violation(self.name, message, [finding for _, finding in selected.findings], allowed)
-            elif (count := len(selected.findings) + len(selected.only_uncertain) + sum(facts.unnamed.values())) > total:
+            elif (
+                count := len(selected.findings) + len(selected.only_uncertain) + sum(facts.unlisted_counts.values())
+            ) > total:
                 yield _undetermined("any", count, total, facts, selected)
 
 
@@ -102,7 +104,7 @@ def _counts_without_findings(
 def _undetermined(severity: str, maximum: int, limit: int, facts: Facts, selected: _selection.Selected) -> Undetermined:
     """Up to `maximum` findings may count as this severity, more than its limit."""
     unknown = [finding for finding in selected.only_uncertain if finding.has_unknown_fix]
-    if facts.reported:
+    if facts.is_external:
         cause = f"{facts.source} does not report the severity of every finding, or whether it has a fix"
     elif unknown:
         others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""

@@ -30,8 +30,8 @@ class Provenance:
     """
 
     name = PROVENANCE_RULE
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             "builders": {

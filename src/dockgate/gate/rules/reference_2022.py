@@ -22,8 +22,8 @@ class Reference2022:
     """Settings: a threshold for CRITICAL (0), HIGH (0), MEDIUM (10) and LOW (15)."""
 
     name = REFERENCE_RULE
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {severity.value: {"type": "integer", "minimum": 0} for severity in _THRESHOLDS}
     }
@@ -50,7 +50,10 @@ class Reference2022:
 
     def _violation(self, severity: Severity, facts: Facts, settings: Mapping[str, object]) -> Violation | None:
         findings = tuple(finding for finding in facts.matches.findings if finding.severity is severity)
-        count, threshold = len(findings) + facts.unnamed.get(severity.value, 0), int(str(settings[severity.value]))
+        count, threshold = (
+            len(findings) + facts.unlisted_counts.get(severity.value, 0),
+            int(str(settings[severity.value])),
+        )
         if count == 0 or count < threshold:
             return None
         message = f"{severity.value.capitalize()} vulnerability threshold of {threshold} exceeded"

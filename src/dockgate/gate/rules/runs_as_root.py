@@ -21,8 +21,8 @@ class RunsAsRoot:
     """
 
     name = "runs_as_root"
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {"properties": {"named": {"enum": list(_NAMED)}}}
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
@@ -33,7 +33,7 @@ class RunsAsRoot:
         return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        if facts.reported or not facts.inventory.layers:
+        if facts.is_external or not facts.inventory.layers:
             reason = "The user is not known: the image's config was not read."
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its config.")
             return

@@ -18,8 +18,8 @@ class Vex:
     """
 
     name = VEX_RULE
-    always: Mapping[str, object] | None = None
-    looks_at: tuple[str, ...] = ()
+    mandatory_settings: Mapping[str, object] | None = None
+    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             "authors": {
