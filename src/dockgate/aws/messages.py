@@ -153,7 +153,7 @@ def scan(event: Mapping[str, Any]) -> Scan | None:
 
 def coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
     """The ends, by an `Inspector2 Coverage` event, of scans of images that Inspector cannot scan, with the reason as
-    status. Events of other resources, and those of images that can be scanned, tell of none."""
+    status. Other events give none."""
     detail = event.get("detail")
     state = detail.get("scanStatus") if isinstance(detail, dict) else None
     reason = str(state.get("reason", "")) if isinstance(state, dict) else ""
@@ -168,7 +168,7 @@ def coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
 
 
 def images(event: Mapping[str, Any]) -> set[str]:
-    """The digests of the images that an `Inspector2 Finding` event speaks of."""
+    """The digests of the images in an `Inspector2 Finding` event."""
     detail = event.get("detail")
     listed = detail.get("resources") if isinstance(detail, dict) else None
     digests = set()

@@ -1,7 +1,7 @@
 """Approvals that wait in CodePipeline, read from its API (GetPipeline, GetPipelineState, ListActionExecutions).
 
 A message on the approval topic is only a hint that something waits. The token, the image and the deadline come from the
-action execution itself: its resolved configuration cannot be changed by anybody who may publish to the topic.
+action execution itself: its resolved configuration cannot be changed by publishing to the topic.
 """
 
 import hmac
@@ -46,7 +46,7 @@ class Pending:
     CustomData; `objection` why no image can be judged for it, "" where one can.
 
     `is_readable` is False while CodePipeline does not show the action's resolved configuration: then `request` names no
-    digest, and nobody knows yet whether the action names one."""
+    digest, and it is unknown whether the action names one."""
 
     request: Request
     waiting_since: int

@@ -17,8 +17,8 @@ from dockgate.aws.messages import Scan, moment
 
 # The one scan status that says that findings are there.
 COMPLETE = "INITIAL_SCAN_COMPLETE"
-# How long an event says more than coverage and findings do, which lag behind it. Later its word is void: findings of an
-# image that was deleted, or is scanned no more, are closed, and nobody sends an event for that.
+# How long an event is newer than coverage and findings, which lag behind it. Later it is ignored: findings of an
+# image that was deleted, or is no longer scanned, are closed without an event.
 FRESH_SECONDS = 3600
 
 # How long after the end of a scan its findings may still roll in.
@@ -106,8 +106,8 @@ class Scans:
     def look(self, digest: str, repository: str, scan: Scan | None) -> Look:
         """Asks what is known now. `scan` is the event's word, if it has come.
 
-        Coverage goes before the event, which tells of the initial scan alone. What Inspector watches, it knows as of
-        now, however long ago it had a reason to scan; what it scanned once, as of then.
+        Coverage takes precedence over the event, which is about the initial scan only. For images that Inspector
+        watches, coverage is current; for images scanned once, it is as of that scan.
         """
         fresh = scan is not None and self._age(scan.at) < FRESH_SECONDS
         name = self._name(digest, repository)

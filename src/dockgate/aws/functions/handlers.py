@@ -110,7 +110,7 @@ class Functions:
 
 
 def _ends(event: dict[str, Any]) -> Sequence[Scan]:
-    """The ends of scans that the event tells of."""
+    """The ends of scans in the event."""
     if event.get("detail-type") == _COVERAGE:
         return [scan for scan in messages.coverage(event) if not will_pass(scan.status)]
     scan = messages.scan(event)

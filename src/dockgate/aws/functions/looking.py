@@ -8,7 +8,7 @@ from dockgate.aws.indexes import Indexes
 from dockgate.aws.scans import Look, Scans
 from dockgate.shared.errors import ImageError
 
-# ECR's answers where the stack was not told of the repository (its parameter ImageRepositories).
+# ECR's errors for a repository that is missing in the stack's parameter ImageRepositories.
 _NOT_OURS = ("AccessDeniedException", "RepositoryNotFoundException")
 
 # Is told what happened, as (event, **facts): see `telemetry`.
@@ -23,7 +23,7 @@ class Looking:
     tell: Tell
 
     def look(self, digest: str, repository: str, halves: Halves) -> Look:
-        """`repository` is "" where nobody names it: then that of the last scan. Raises what a client raises.
+        """`repository` is "" if unknown: then that of the last scan is used. Raises what a client raises.
 
         What Inspector does not know as an image may be an index: its manifests are looked at then, and it is as they
         are, all together."""

@@ -1,4 +1,4 @@
-"""Approval and scan meet: each writes its half, then whoever finds both decides. Each approval is answered once."""
+"""Match approvals with scans. Each writes its half to the table; the one that finds both answers, exactly once."""
 
 import time
 from collections.abc import Callable, Container, Sequence
@@ -18,7 +18,7 @@ from dockgate.shared.errors import UsageError
 # Seconds before CodePipeline gives up by itself: then an answer is given, whatever is known.
 BEFORE_EXPIRY = 600
 _UNREADABLE = (
-    "Undetermined: CodePipeline does not show the configuration of this approval action, so that nobody knows which "
+    "Undetermined: CodePipeline does not show the configuration of this approval action, so it is unknown which "
     "image it is about. Look at the logs of the function `sweep`."
 )
 _UNLISTED = "Undetermined: the image of this approval could not be checked against its action: {}"
@@ -28,7 +28,7 @@ _NOT_READABLE = "CodePipeline does not show the action's configuration."
 
 @dataclass(slots=True)
 class _Faults:
-    """What went wrong with one, while the others went on."""
+    """The faults of single approvals; the others are still processed."""
 
     first: Exception | None = None
 
@@ -42,7 +42,7 @@ class _Faults:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Those that wait on the same image in the same repository, whom one verdict answers."""
+    """The approvals of one image in one repository, which one verdict answers."""
 
     digest: str
     repository: str
@@ -52,8 +52,8 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """All that waits by CodePipeline's word: by token; those among it that were not recorded before; and why a pipeline
-    could not be asked, by its name."""
+    """The approvals that CodePipeline lists as waiting: by token, those not recorded before, and faults by pipeline
+    name."""
 
     by_token: dict[str, Pending] = field(default_factory=dict)
     recovered: list[Pending] = field(default_factory=list)
@@ -64,7 +64,7 @@ class _Listing:
 class Rendezvous:
     """`patience` is in minutes, see `settings`.
 
-    A message about an approval is a hint. It is answered by what CodePipeline itself says of it: see `pipelines`."""
+    A message about an approval is only a hint. The answer uses CodePipeline's own data: see `pipelines`."""
 
     waits: Waits
     pipelines: Pipelines
@@ -76,10 +76,10 @@ class Rendezvous:
     clock: Callable[[], float] = time.time
 
     def record_request(self, request: Request) -> None:
-        """Record an approval that a message asks for, and answer it if its image was scanned before or cannot be. One
-        that names no image has nothing to wait for, and is answered without a half.
+        """Record the approval of a message, and answer it if its image was scanned or cannot be scanned. An approval
+        without an image is answered at once.
 
-        Raises UsageError for an action that this stack may not answer."""
+        Raises UsageError for an action that this stack must not answer."""
         if not self.pipelines.has(request):
             raise UsageError(
                 f"The approval action {request.pipeline}/{request.stage}/{request.action} is not one of this stack's.",
@@ -95,8 +95,8 @@ class Rendezvous:
             self.decide(pending.request.digest)
 
     def _record(self, pending: Pending) -> bool:
-        """Record an approval that CodePipeline lists; whether it was new. One without an image that can be judged is
-        answered."""
+        """Record an approval that CodePipeline lists, and return whether it was new. Without an image that can be
+        judged it is answered at once."""
         if not pending.is_readable:
             if self.clock() - pending.waiting_since >= self.patience * 60:
                 self._refuse(pending.request, _UNREADABLE)
@@ -118,14 +118,14 @@ class Rendezvous:
         )
 
     def scanned(self, scan: Scan) -> None:
-        """A scan ended: its half, and the answer to all who wait on the image, or on an index that it is in."""
+        """Record the end of a scan, and answer the approvals of the image and of indexes that contain it."""
         self.waits.scanned(scan)
         self.tell("ScanEnded", digest=scan.digest, repository=scan.repository, status=scan.status)
         self.decide(scan.digest)
 
     def decide(self, digest: str) -> None:
-        """Answers whoever waits, if the image can be judged. What fails is raised when all were looked at, and tried
-        again by the sweep."""
+        """Answer the approvals of an image if it can be judged. Raises the first fault after all were tried; the sweep
+        retries."""
         faults = _Faults()
         halves = self.waits.at(digest)
         self._answer_all(digest, halves, faults)
@@ -196,8 +196,8 @@ class Rendezvous:
         return listing
 
     def _verify(self, wait: Wait, faults: _Faults, listing: _Listing | None) -> tuple[Wait | None, str]:
-        """The approval as CodePipeline itself says it; the message's word, with the reason, while that cannot be told;
-        None for one that is not about this image, or was answered meanwhile."""
+        """The approval as CodePipeline lists it. While it cannot be verified: the message's, with the reason. None if
+        it is about another image or was answered meanwhile."""
         if wait.is_verified:
             return wait, ""
         request = wait.request
@@ -220,7 +220,7 @@ class Rendezvous:
         return None, ""
 
     def _contradict(self, wait: Wait, pending: Pending) -> None:
-        """Drop the message's word and take the action's: it names another image, or one that cannot be judged."""
+        """Replace the message's data by the action's own: it names another image, or one that cannot be judged."""
         named = pending.request.digest or "no image"
         if pending.request.digest != wait.request.digest:
             where = {"digest": wait.request.digest, "pipeline": wait.request.pipeline}
@@ -229,7 +229,8 @@ class Rendezvous:
         self.waits.settle(wait, "Contradicted", pending.objection or f"The action itself names {named}.", "")
 
     def _answer_all(self, digest: str, halves: Halves, faults: _Faults, listing: _Listing | None = None) -> int:
-        """How many could not be answered yet. Without a `listing` CodePipeline is asked about each."""
+        """Answer what can be answered, and return how many still wait. Without a `listing`, CodePipeline is queried for
+        each."""
         groups: dict[str, _Group] = {}
         unanswered = 0
         for stored in halves.waiting:
@@ -245,8 +246,8 @@ class Rendezvous:
         return unanswered + sum(self._answer_group(group, faults) for group in groups.values())
 
     def _answer_unverified(self, wait: Wait, reason: str, faults: _Faults) -> int:
-        """Nothing but a message says which image this is about: it is never approved, and the message's word on its
-        end does not count either. 1 while it waits on."""
+        """Handle an approval that only a message describes: it is never approved, and the message's deadline does not
+        count. Returns 1 while it still waits."""
         self.tell("ApprovalUnlisted", digest=wait.request.digest, pipeline=wait.request.pipeline, reason=reason)
         if self.clock() - wait.waiting_since < self.patience * 60:
             return 1
@@ -254,8 +255,8 @@ class Rendezvous:
         return self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED.format(reason), None, faults) if lease else 0
 
     def _answer_group(self, group: _Group, faults: _Faults) -> int:
-        """Looks; claims those who can be answered, which are all once the scan is over, and otherwise those whose time
-        is; judges once for them all."""
+        """Judge once for all approvals that can be answered: all of them after the scan, otherwise those that are
+        due."""
         try:
             look = self.looking.look(group.digest, group.repository, group.halves)
         except Exception as error:
@@ -281,7 +282,7 @@ class Rendezvous:
         )
 
     def _give_up(self, claimed: Sequence[tuple[Wait, int]], error: Exception, faults: _Faults) -> int:
-        """No verdict could be made, or kept: whose time is over hears so, and the others wait on."""
+        """Answer due approvals without a verdict; the others keep waiting."""
         unanswered = 0
         text = f"Undetermined: the image could not be judged: {_describe(error)}"
         for wait, lease in claimed:
@@ -295,7 +296,7 @@ class Rendezvous:
     def _answer(
         self, wait: Wait, lease: int, status: Status, reason: str, evidence: Evidence | None, faults: _Faults
     ) -> int:
-        """1 when it could not be given now."""
+        """Give one answer. Returns 1 if that failed and is to be retried."""
         request, page = wait.request, evidence.page if evidence else ""
         text = summary(reason, page)
         try:
@@ -321,8 +322,8 @@ class Rendezvous:
         return 0
 
     def _overdue(self, wait: Wait) -> bool:
-        """Nobody waits longer than we have patience, or than CodePipeline itself does: of a short time of its, the last
-        third is kept for the answer."""
+        """Whether the approval is due: after our own patience, or shortly before CodePipeline's timeout (the last third
+        of a short one)."""
         now = self.clock()
         expires = _epoch(wait.request.expires)
         if expires is not None and now >= expires - min(BEFORE_EXPIRY, max(0, expires - wait.waiting_since) / 3):

@@ -24,7 +24,7 @@ VARIABLES = {
     "DOCKGATE_POLICY": "Where the policy lies in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: the archive's.",
     "DOCKGATE_WAIVERS": "Where the waivers lie in canonical form, s3://BUCKET/KEY or ssm:/NAME; unset: none.",
     "DOCKGATE_SERVICES": "The ECS services that are judged again, CLUSTER/SERVICE with commas between.",
-    "DOCKGATE_TOPIC": "The ARN of the SNS topic that is told of running images at risk.",
+    "DOCKGATE_TOPIC": "The ARN of the SNS topic for notices about running images at risk.",
     "DOCKGATE_RISK_DAYS": "How many days a running image may stay at risk; 14 unless set.",
     "DOCKGATE_SCAN_PATIENCE": "How many minutes a scan may take before those who wait are rejected; 60 unless set.",
     **{

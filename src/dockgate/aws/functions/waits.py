@@ -30,9 +30,9 @@ _PLATFORMS, _SERVICE = "platforms", "service#"
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """An approval that was asked for. `waiting_since` is epoch seconds. `is_verified`: CodePipeline itself says all
-    that the request does; otherwise it is a message's word. `evidence` are the fields of what an attempt to answer it
-    has kept, {} for none."""
+    """A recorded approval. `waiting_since` is epoch seconds. `is_verified`: CodePipeline itself confirmed the request;
+    otherwise only a message describes it. `evidence` are the fields of the evidence that an earlier attempt stored, {}
+    for none."""
 
     request: Request
     state: str
@@ -43,9 +43,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """What the table holds of an image. `waiting` are those that wait on it, and those whose answer was begun and not
-    finished in time; `scans` the last of each repository, the latest first; `platforms` the manifests of an index, ()
-    for what is none, None while nobody has looked; `indexes` those that it is in."""
+    """The table's items of an image. `waiting`: approvals that wait, and those whose answer was begun and not finished
+    in time; `scans`: the last of each repository, latest first; `platforms`: the manifests of an index, () for other
+    images, None if unknown; `indexes`: the indexes that contain it."""
 
     waiting: tuple[Wait, ...] = ()
     scans: tuple[Scan, ...] = ()
@@ -53,7 +53,7 @@ class Halves:
     indexes: tuple[str, ...] = ()
 
     def scan(self, repository: str) -> Scan | None:
-        """The last scan in this repository, or in any where it is not known."""
+        """The last scan in this repository, or in any repository if ""."""
         return next((scan for scan in self.scans if repository in ("", scan.repository)), None)
 
 
@@ -78,15 +78,15 @@ class Waits:
         return self._table.put(item, "attribute_not_exists(digest)")
 
     def verify(self, wait: Wait, request: Request, waiting_since: int) -> bool:
-        """Replace a message's word on the approval by CodePipeline's; False when it was answered meanwhile. The digest
-        and the token have to be the same."""
+        """Replace a message's data of the approval by CodePipeline's; False if it was answered meanwhile. Digest and
+        token must be the same."""
         values = {":request": _request(request), ":waiting_since": waiting_since, ":verified": 1, ":answered": ANSWERED}
         change = "SET #request = :request, waiting_since = :waiting_since, verified = :verified"
         condition = "attribute_exists(digest) AND #state <> :answered"
         return self._update(wait, change, condition, values, {"#request": "request"})
 
     def scanned(self, scan: Scan) -> None:
-        """The scan's half; of several events the latest stands."""
+        """Record the end of a scan; of several events the latest counts."""
         item = {
             **_key(scan.digest, _SCAN + scan.repository),
             "at": scan.at or "0",
@@ -106,13 +106,13 @@ class Waits:
         return self._now()
 
     def relate(self, index: str, platforms: Sequence[str]) -> None:
-        """The index holds these manifests: their scans are looked for, and the ends of these wake who waits on it."""
+        """Record the manifests of an index, so that the end of their scans wakes the approvals of the index."""
         for platform in platforms:
             self._table.put({**_key(platform, _INDEX + index), "ttl": self._ttl()})
         self._table.put({**_key(index, _PLATFORMS), "platforms": list(platforms), "ttl": self._ttl()})
 
     def at(self, digest: str) -> Halves:
-        """All that is held of the image, read consistently: whoever wrote a half before sees the other's."""
+        """All items of the image, read consistently, so that of two writers at least one sees both halves."""
         condition, values = "digest = :digest", {":digest": digest}
         items = list(
             self._table.query(KeyConditionExpression=condition, ExpressionAttributeValues=values, ConsistentRead=True)
@@ -127,7 +127,7 @@ class Waits:
         )
 
     def open(self) -> Iterator[Wait]:
-        """All that wait, whatever their image, the longest waiting first."""
+        """All waiting approvals, longest waiting first."""
         for state in (WAITING, ANSWERING):
             items = self._table.query(
                 IndexName=INDEX,
@@ -138,7 +138,7 @@ class Waits:
             yield from (_wait(item) for item in items if self._open(item))
 
     def claim(self, wait: Wait) -> int:
-        """Takes it on oneself to answer; returns the lease. 0 when it is settled, or another has just claimed it."""
+        """Claim an approval in order to answer it. Returns the lease, 0 if it is settled or claimed by another."""
         now = self._now()
         lease = now + LEASE_SECONDS
         is_leased = self._update(
@@ -150,7 +150,7 @@ class Waits:
         return lease if is_leased else 0
 
     def release(self, wait: Wait, lease: int, evidence: Mapping[str, str] | None = None) -> None:
-        """Give the claim of this lease back, for the answer could not be given now; `evidence` is what was kept."""
+        """Release the claim after a failed answer. `evidence` is what was stored."""
         values: dict[str, Any] = {":answering": ANSWERING, ":waiting": WAITING, ":lease": lease}
         change = "SET #state = :waiting REMOVE lease"
         if evidence:
@@ -158,7 +158,7 @@ class Waits:
         self._update(wait, change, "#state = :answering AND lease = :lease", values)
 
     def settle(self, wait: Wait, status: str, summary: str, verdict: str) -> None:
-        """The answer is given; what was said first stands."""
+        """Record the answer; the first one counts."""
         values = {":answered": ANSWERED, ":status": status, ":summary": summary, ":verdict": verdict}
         change = "SET #state = :answered, #status = :status, summary = :summary, verdict = :verdict REMOVE lease"
         condition = "attribute_exists(digest) AND #state <> :answered"
@@ -167,8 +167,8 @@ class Waits:
     # --- what runs ---------------------------------------------------------------------------------------------------
 
     def at_risk(self, digest: str, service: str, until: int) -> int:
-        """Marks a service that runs this image, and takes it on oneself to tell of it; returns the deadline, 0 when it
-        was told, or another is just telling. The deadline of a mark that is there already stands."""
+        """Mark a service that runs this image as at risk, and claim the notice. Returns the deadline, 0 if the notice
+        was sent or is being sent by another. An existing deadline is kept."""
         now = self._now()
         item = {**_key(digest, _RISK + service), "until": until, "ttl": until + KEEP_DAYS * 86400}
         if self._table.put({**item, "lease": now + LEASE_SECONDS}, "attribute_not_exists(digest)"):
@@ -183,33 +183,33 @@ class Waits:
         return int(marked["until"]) if marked else 0
 
     def confirm_notice(self, digest: str, service: str) -> None:
-        """People have been told of it: nobody tells of it again."""
+        """Record that the notice was sent."""
         self._table.update(_key(digest, _RISK + service), "REMOVE lease", "attribute_exists(digest)")
 
     def release_notice(self, digest: str, service: str, evidence: Mapping[str, str] | None = None) -> None:
-        """Note that people could not be told: the next one may try at once. `evidence` is what was kept."""
+        """Release the notice after a failure, so that the next run can retry at once. `evidence` is what was stored."""
         change, values = "SET lease = :past", {":past": 0, **({":evidence": dict(evidence)} if evidence else {})}
         change += ", evidence = :evidence" if evidence else ""
         self._table.update(_key(digest, _RISK + service), change, "attribute_exists(lease)", values=values)
 
     def risk_evidence(self, digest: str, service: str) -> Mapping[str, str]:
-        """What an attempt to tell people has kept, {} for none."""
+        """The evidence that an earlier attempt to send the notice stored, {} for none."""
         mark = self._table.get(_key(digest, _RISK + service)) or {}
         evidence: Mapping[str, str] = mark.get("evidence", {})
         return evidence
 
     def safe(self, digest: str, service: str) -> bool:
-        """Takes the mark away; whether there was one."""
+        """Remove the mark, and return whether there was one."""
         return self._table.delete(_key(digest, _RISK + service))
 
     def running(self, service: str) -> frozenset[str] | None:
-        """The digests that a service ran when it was looked at last; None when it never was."""
+        """The digests that a service ran at the last check; None if it was never checked."""
         noted = self._table.get(_key(_SERVICE + service, "running"))
         return None if noted is None else frozenset(noted["images"])
 
     def runs(self, service: str, digests: Collection[str]) -> None:
-        """Notes what a service runs now. What it runs no more has to be told of anew when it comes back, as when a
-        deploy is taken back; the deadline stands."""
+        """Record what a service runs now. A digest that returns, for example after a rollback, gets a new notice; its
+        deadline is kept."""
         key = _key(_SERVICE + service, "running")
         noted = self.running(service)
         before = noted or frozenset()

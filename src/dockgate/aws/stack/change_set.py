@@ -14,7 +14,7 @@ from dockgate.shared.errors import DeployError, DockgateError, UsageError
 # Gets a line for each loss, and raises to stop the deployment.
 Confirm = Callable[[Sequence[str]], None]
 
-# Types that hold no data and serve nobody: a replacement loses nothing. A new image is a new task definition.
+# Types that hold no data and serve no requests: a replacement loses nothing. A new image is a new task definition.
 _REPLACEABLE = frozenset(
     (
         *("AWS::ECS::TaskDefinition", "AWS::Events::Rule", "AWS::IAM::ManagedPolicy", "AWS::IAM::Role"),

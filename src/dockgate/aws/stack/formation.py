@@ -62,7 +62,7 @@ def at_rest(account: Account, stack: str, tell: Tell, patience: Patience) -> Map
 def resources(account: Account, stack: str, kind: str) -> list[str]:
     """The names of what the stack holds of this type ("AWS::S3::Bucket"), of a stack that failed half way, too.
 
-    What could not be created is not the stack's: its name may be that of somebody else's resource."""
+    Resources that could not be created are left out: the name can be that of a foreign resource."""
     with explain_errors(f"looking at what the stack {stack} holds"):
         pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
         summaries = [summary for page in pages for summary in page["StackResourceSummaries"]]

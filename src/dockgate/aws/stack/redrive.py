@@ -121,7 +121,7 @@ class _Functions:
 
 
 def _function(body: str) -> str:
-    """The function that an event is for, "" for what is none of ours: a commit whose pipeline could not be started."""
+    """The function that an event is for, "" for events of no function: a commit whose pipeline could not be started."""
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):

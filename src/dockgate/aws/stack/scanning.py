@@ -11,7 +11,7 @@ _CONTINUAL = "CONTINUOUS_SCAN"
 
 def enhance(account: Account, documents: Documents, repository: str) -> str:
     """Has Inspector scan this repository at each push and continually, beside what it scans already. What was there is
-    kept in `documents` before anything is changed. Returns what to tell of it."""
+    kept in `documents` before anything is changed. Returns a message for people."""
     message = f"Inspector scans {repository}"
     before = _now(account)
     filters = {"filter": repository, "filterType": "WILDCARD"}
@@ -31,7 +31,7 @@ def enhance(account: Account, documents: Documents, repository: str) -> str:
 def restore(account: Account, documents: Documents) -> str:
     """Puts back what was there before us; "" when we never changed it.
 
-    Where somebody has changed it since, it is left alone, and what is returned says so: to put back the old would undo
+    If it was changed since, it is not touched, and the message says so: restoring it would undo
     their change."""
     previous = documents.scanning()
     if previous is None:
