@@ -10,8 +10,8 @@ from dockgate.gate.model import BaselineExemptions, Policy, Status, Verdict, Ver
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Severity
 
+# When the baseline was approved.
 EARLIER = "2026-11-10T12:00:00Z"
-"""when the baseline was approved"""
 WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2026-11-20")
 A = inventory(package("a"))
 KEY = ("CVE-2024-1", "npm", "a")

@@ -65,8 +65,8 @@ def test_whatever_the_stricter_policy_approves_the_servers_own_approves(
         assert together is Status.REJECTED
 
 
+# Of every rule: images, and policies that approve, reject or relax.
 CASES = [made(case) for _, case in cases()]
-"""of every rule: images, and policies that approve, reject or relax"""
 ASKED = [
     of_mapping(load(json.dumps(case["policy"]), "p"), (), "repository", RULES, filled=False) for _, case in cases()
 ]

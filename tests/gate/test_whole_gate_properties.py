@@ -49,6 +49,7 @@ def _with(**given: Any) -> st.SearchStrategy[dict[str, Any]]:
     return limits.map(lambda chosen: {**given, **chosen})
 
 
+# By rule, settings as a person writes them.
 SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "max_findings": st.fixed_dictionaries(
         {"HIGH": counts}, optional={"CRITICAL": counts, "LOW": counts, "total": counts, **selection}
@@ -84,7 +85,6 @@ SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         )
     ).map(lambda when: {"when": when, "message": "too much"}),
 }
-"""by rule, settings as a person writes them"""
 
 
 def test_every_rule_is_among_them() -> None:

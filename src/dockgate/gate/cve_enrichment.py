@@ -9,12 +9,12 @@ from dockgate.gate.model import Settings
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Cve, Finding, Matches
 
+# The rule whose settings say how long a feed is believed.
 EVIDENCE_RULE = "evidence"
-"""the rule whose settings say how long a feed is believed"""
 _LETS_PASS = ("allow", "warn")
 _CLOCK_SKEW = timedelta(days=1)
+# Fields of findings, and the catalogue that tells them.
 _FIELDS = {"exploited": "kev", "due": "kev", "epss": "epss", "percentile": "epss"}
-"""fields of findings, and the catalogue that tells them"""
 
 
 def looked_at(fields: Iterable[str], expressions: Iterable[str]) -> tuple[str, ...]:

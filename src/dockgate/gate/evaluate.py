@@ -36,8 +36,8 @@ from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Coverage, Finding, Severity, Undetermined
 
+# For an image of which there is no scan: the reason says why.
 UNSCANNED_ADVICE = "See what the reason names, then scan the image again."
-"""for an image of which there is no scan: the reason says why"""
 
 
 def judge(

@@ -35,8 +35,8 @@ class RuleAction(StrEnum):
     NOTE = "note"
 
 
+# A rule's settings in full: a JSON object, `action` (RuleAction) among them.
 Settings = dict[str, object]
-"""A rule's settings in full: a JSON object, `action` (RuleAction) among them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from urllib.parse import quote, unquote
 
 from dockgate.scanner.model import Package
 
+# Types whose names the specification has in lower case.
 _LOWER = frozenset({"alpm", "apk", "bitbucket", "composer", "deb", "github", "oci", "pypi", "rpm"})
-"""types whose names the specification has in lower case"""
+# Types whose packages are built from sources of other names.
 _DISTRIBUTIONS = frozenset({"apk", "deb", "rpm"})
-"""types whose packages are built from sources of other names"""
 _STARS = re.compile(r"(\*+)")
 
 

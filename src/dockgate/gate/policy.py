@@ -10,16 +10,16 @@ from dockgate.gate.model import Policy, RuleAction, Settings
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.model import Finding, Severity
 
+# The rule whose settings say how findings are counted.
 COUNTING_RULE = "max_findings"
-"""the rule whose settings say how findings are counted"""
+# What UNTRIAGED counts as where a policy does not say: it may be any severity.
 ANY = "any"
-"""what UNTRIAGED counts as where a policy does not say: it may be any severity"""
+# The rule whose settings say whose VEX statements are believed.
 VEX_RULE = "vex"
-"""the rule whose settings say whose VEX statements are believed"""
+# The rule whose settings name the builders, and their keys, that an image may come from.
 PROVENANCE_RULE = "provenance"
-"""the rule whose settings name the builders, and their keys, that an image may come from"""
+# The rule with which a verdict is summed up in the words of the reference solution.
 REFERENCE_RULE = "reference_2022"
-"""the rule with which a verdict is summed up in the words of the reference solution"""
 REFERENCE_APPROVED = "All vulnerabilities below thresholds"
 
 
@@ -137,8 +137,8 @@ def fingerprint(pem: str) -> str:
         return ""
 
 
+# What a rule may compare an image with: what its service runs, what was last approved of its repository.
 BASELINES = ("running", "approved")
-"""what a rule may compare an image with: what its service runs, what was last approved of its repository"""
 
 
 def baselines(policy: Policy) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from dockgate.gate.policy import VEX_RULE, parted, vex_authors
 from dockgate.identity.model import Principal, Role
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 
+# The policy of repositories that no assignment names.
 DEFAULT_POLICY = "default"
-"""the policy of repositories that no assignment names"""
+# Settings of which a lower number is stricter, everything else being equal.
 _LIMITS = frozenset({"max", "total", "CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED"})
-"""settings of which a lower number is stricter, everything else being equal"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,26 +15,26 @@ from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, DockgateError, UnreadableError
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+# Those that are read: cosign 2 writes the older one, of the same fields.
 _STATEMENT_TYPES = (STATEMENT_TYPE, "https://in-toto.io/Statement/v0.1")
-"""those that are read: cosign 2 writes the older one, of the same fields"""
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+# Of the builds that docs/how-to/attestations.md describes.
 BUILD_TYPE = "https://dockgate.dev/build/dockerfile/v1"
-"""of the builds that docs/how-to/attestations.md describes"""
+# Whose source repository is `externalParameters.workflow.repository`.
 GITHUB_BUILD_TYPES = (
     "https://actions.github.io/buildtypes/workflow/v1",
     "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1",
 )
-"""whose source repository is `externalParameters.workflow.repository`"""
+# The builder id of builds in a sandbox.
 BUILDER = "https://dockgate.dev/builder/v1"
-"""the builder id of builds in a sandbox"""
+# The builder id of builds that could reach their host: such a build can be made to say anything.
 UNSANDBOXED_BUILDER = "https://dockgate.dev/builder/unsandboxed/v1"
-"""the builder id of builds that could reach their host: such a build can be made to say anything"""
+# Statements of one image that are looked at.
 STATEMENT_LIMIT = 64
-"""statements of one image that are looked at"""
 _IMAGE_PURLS = ("pkg:docker/", "pkg:oci/")
 _DIGEST = "sha256:[0-9a-f]{64}"
+# Characters of any text that is taken over from a statement.
 _TEXT_LIMIT = 500
-"""characters of any text that is taken over from a statement"""
 
 
 # --- what our builds record --------------------------------------------------------------------------------------
@@ -142,9 +142,9 @@ class ProvenanceFacts:
     unavailable: str | None = None
 
 
+# (DSSE envelope as JSON, public key as PEM) -> the in-toto payload that the key signed. Raises DeniedError when it did
+# not sign, UnreadableError for what is no envelope of an in-toto statement.
 Verify = Callable[[str, str], bytes]
-"""(DSSE envelope as JSON, public key as PEM) -> the in-toto payload that the key signed. Raises DeniedError when it did
-not sign, UnreadableError for what is no envelope of an in-toto statement."""
 
 
 def collect(

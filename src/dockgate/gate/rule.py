@@ -15,8 +15,8 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Undetermi
 if TYPE_CHECKING:
     from dockgate.gate.model import NonBlockingViolation, Violation
 
+# A finding as (its id, ecosystem without release, source name): in whatever version.
 FindingKey = tuple[str, str, str]
-"""A finding as (its id, ecosystem without release, source name): in whatever version."""
 
 
 class Exemption(NamedTuple):
@@ -27,8 +27,8 @@ class Exemption(NamedTuple):
     in_grace_at: str = ""
 
 
+# Findings that something has already, without those that were waived or excused when it was approved.
 BaselineFindings = Mapping[FindingKey, Exemption]
-"""Findings that something has already, without those that were waived or excused when it was approved."""
 
 
 def finding_key(finding: Finding) -> FindingKey:
@@ -89,17 +89,17 @@ class Rule(Protocol):
     or note) is not the rule's to know.
     """
 
+    # Its key in a policy.
     name: str
-    """its key in a policy"""
+    # Settings with which it holds when a policy does not name it; None: only when named. What always holds always
+    # rejects: its `action` cannot be chosen.
     mandatory_settings: Mapping[str, object] | None
-    """settings with which it holds when a policy does not name it; None: only when named. What always holds always
-    rejects: its `action` cannot be chosen"""
+    # The fields of `Finding` that it cannot judge without ("exploited", "epss"): it is undetermined where another
+    # scanner does not tell one of them (`Facts.missing_fields`), or only counted findings (`Facts.unlisted_counts`). ()
+    # for what looks at no findings, or knows what to make of that itself.
     required_fields: tuple[str, ...]
-    """the fields of `Finding` that it cannot judge without ("exploited", "epss"): it is undetermined where another
-    scanner does not tell one of them (`Facts.missing_fields`), or only counted findings (`Facts.unlisted_counts`). ()
-    for what looks at no findings, or knows what to make of that itself"""
+    # JSON Schema (2020-12) of the settings as a person may write them, for editors; `settings` decides.
     schema: Mapping[str, Any]
-    """JSON Schema (2020-12) of the settings as a person may write them, for editors; `settings` decides"""
 
     def settings(self, given: Mapping[str, object]) -> dict[str, object]:
         """The settings in full, defaults filled in, without `action`. Raises DefinitionError naming the key and what is

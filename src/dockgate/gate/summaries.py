@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dockgate.gate.model import PlatformVerdict
 
+# Characters; PutApprovalResult's limit for `summary`, kept so that one answer fits everywhere.
 SUMMARY_LIMIT = 512
-"""characters; PutApprovalResult's limit for `summary`, kept so that one answer fits everywhere"""
 
 
 def shorten(text: str) -> str:

@@ -17,8 +17,8 @@ from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import Matches, Undetermined
 
+# Kinds of doubts about packages that a waiver of the package accepts.
 _ACCEPTABLE = ("uncomparable", "uncovered")
-"""kinds of doubts about packages that a waiver of the package accepts"""
 
 
 def check_protected(waiver: Waiver, databases: Collection[str]) -> None:

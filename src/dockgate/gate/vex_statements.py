@@ -12,12 +12,12 @@ from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Finding
 
 PRINCIPAL = "principal:"
+# How a `VexStatement.signer` begins.
 KEY = "key:"
-"""how a `VexStatement.signer` begins"""
 EXCUSES = (VexStatus.NOT_AFFECTED, VexStatus.FIXED)
 _OCI = "pkg:oci/"
+# What distributions write for `arch` when they speak of a source.
 _SOURCES = ("source", "src")
-"""what distributions write for `arch` when they speak of a source"""
 
 
 class Applicable:
@@ -127,8 +127,8 @@ def is_image(product: str, images: Collection[str]) -> bool:
     return product in images
 
 
+# Packages by the paths of their purls, those of their sources too.
 Present = Mapping[str, list[Package]]
-"""packages by the paths of their purls, those of their sources too"""
 
 
 def _present(packages: Iterable[Package]) -> Present:

@@ -11,10 +11,10 @@ from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import moment, within
 from dockgate.vulnerabilities.model import Finding, Matches
 
+# Characters of a reason; names and patterns have at most a tenth of it.
 LONGEST_TEXT = 2000
-"""characters of a reason; names and patterns have at most a tenth of it"""
+# `unread` as Linux limits a path.
 _LONGEST = {"reason": LONGEST_TEXT, "violation": 10 * LONGEST_TEXT, "unread": 4096}
-"""`unread` as Linux limits a path"""
 _TEXTS = (
     "id",
     "owner",
@@ -29,11 +29,11 @@ _TEXTS = (
     "until",
 )
 NEVER = "malicious"
+# Rules whose violations nothing accepts: to accept what could not be read or said would be to call the unknown safe.
 UNKNOWN = "evidence"
-"""rules whose violations nothing accepts: to accept what could not be read or said would be to call the unknown safe"""
+# Rules that are broken in one way by an image, whatever the words (its age has others each day): their waivers need not
+# say which violation is accepted.
 OF_THE_IMAGE = ("base_image", "end_of_life", "image_age", "provenance", "runs_as_root")
-"""rules that are broken in one way by an image, whatever the words (its age has others each day): their waivers need
-not say which violation is accepted"""
 
 
 def check(waiver: Waiver) -> None:

@@ -25,8 +25,8 @@ class FeedFetch:
     replaces: frozenset[str] | None = None
 
 
+# Id -> `modified` of every record of a part, as the database holds it.
 RecordLookup = Callable[[], Mapping[str, str]]
-"""Id -> `modified` of every record of a part, as the database holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +85,14 @@ FeedStatement = Advisory | CveScore | ExploitedCve | CvePrediction | SilentRecor
 class Feed(Protocol):
     """A publisher's feed: one module in `feeds/` with one object named `FEED`."""
 
+    # "osv", "kev" or "cvss", for example.
     name: str
-    """"osv", "kev" or "cvss", for example"""
+    # Raised whenever the same bytes would be read otherwise: they are then fetched and read again.
     version: int
-    """raised whenever the same bytes would be read otherwise: they are then fetched and read again"""
+    # Where it lies in a folder; "osv/*/all.zip" for a feed that has parts, "*" being the part.
     file: str
-    """where it lies in a folder; "osv/*/all.zip" for a feed that has parts, "*" being the part"""
+    # Where it is published, "" for nowhere: the base of its parts, or the file itself.
     url: str
-    """where it is published, "" for nowhere: the base of its parts, or the file itself"""
 
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         """The parts published at `url` that speak of these OSV ecosystems (without release); ("",) for a feed without

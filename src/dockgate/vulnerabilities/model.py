@@ -109,8 +109,8 @@ class Coverage:
     checked_at: str
 
 
+# The feeds that speak of CVEs in whatever package; a database may lack them.
 CATALOGUES = ("epss", "kev")
-"""The feeds that speak of CVEs in whatever package; a database may lack them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +127,12 @@ class AdvisorySnapshot:
     cves: tuple[Cve, ...] = ()
 
 
+# The note of a finding whose advisories list versions, and say nothing of any fix.
 VERSIONS_ONLY = "versions-only"
-"""The note of a finding whose advisories list versions, and say nothing of any fix."""
 
+# The note of a finding when a source does not say whether, or in which version, it is fixed: another scanner, or an
+# advisory whose range ends with the last affected version or a limit.
 FIX_NOT_TOLD = "fix-not-told"
-"""The note of a finding when a source does not say whether, or in which version, it is fixed: another scanner, or an
-advisory whose range ends with the last affected version or a limit."""
 
 
 class State(StrEnum):

@@ -13,8 +13,8 @@ if TYPE_CHECKING:  # a scan does not need it
 class AdvisoryReader(Protocol):
     """The advisory database, open for reading."""
 
+    # Of its content: changes whenever any answer could.
     digest: str
-    """of its content: changes whenever any answer could"""
 
     def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         """All that the database says of these inventories' packages, and its coverage of their ecosystems."""

@@ -9,8 +9,8 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
 from dockgate.vulnerabilities.model import Advisory, Range
 
+# A place in the order: (1, key) for a version, below or above all of them otherwise.
 Point = tuple[int, Any]
-"""A place in the order: (1, key) for a version, below or above all of them otherwise."""
 
 _BELOW: Point = (0, 0)
 _ABOVE: Point = (2, 0)

@@ -14,8 +14,8 @@ from dockgate.vulnerabilities.feed import FeedFetch
 from dockgate.vulnerabilities.feeds._changes import MOST
 from dockgate.vulnerabilities.feeds.osv import FEED
 
+# The newer one is published with an older time: that happens, and must not hide it.
 OLD, NEW = "2026-01-01T10:00:00Z", "2026-01-01T09:00:00.120000Z"
-"""The newer one is published with an older time: that happens, and must not hide it."""
 
 
 def of(identity: str, modified: str = OLD) -> Json:

@@ -14,13 +14,13 @@ from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.matching import with_versions
 from dockgate.vulnerabilities.model import Finding, State, Undetermined
 
+# Ways to raise the packages of which no version is the best, that are gone through.
 MOST_STARTS = 32
-"""ways to raise the packages of which no version is the best, that are gone through"""
 
+# Purl -> the version that its source is raised to.
 Versions = Mapping[str, str]
-"""purl -> the version that its source is raised to"""
+# The commands that make these upgrades.
 Advise = Callable[[Sequence[Upgrade]], tuple[str, ...]]
-"""the commands that make these upgrades"""
 
 
 class Evaluation(Protocol):

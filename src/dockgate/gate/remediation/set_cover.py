@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+# Candidates among which there is a choice; above, no member of the set can be left out, and that is all.
 EXACT_UP_TO = 20
-"""candidates among which there is a choice; above, no member of the set can be left out, and that is all"""
+# Sets that are judged where counting alone does not tell.
 MOST_ASKED = 200
-"""sets that are judged where counting alone does not tell"""
 
 Accept = Callable[[frozenset[int]], bool]
 

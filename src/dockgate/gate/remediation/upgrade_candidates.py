@@ -10,11 +10,11 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
+# Versions of one package that are looked at; a kernel's headers alone have hundreds of fixed versions.
 MOST_TARGETS = 24
-"""Versions of one package that are looked at; a kernel's headers alone have hundreds of fixed versions."""
 
+# (path, finding id) -> the finding, said of the package as it is installed.
 Suffered = Mapping[tuple[str, str], Finding]
-"""(path, finding id) -> the finding, said of the package as it is installed"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

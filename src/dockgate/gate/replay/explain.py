@@ -21,10 +21,10 @@ from dockgate.vulnerabilities.model import Finding
 class Input(StrEnum):
     """What a verdict is made from, in the order in which it is replaced."""
 
+    # Whether the image was scanned, or why it was not.
     SCAN = "scan"
-    """whether the image was scanned, or why it was not"""
+    # The image's own layers and its config.
     CODE = "code"
-    """the image's own layers and its config"""
     BASE = "base image"
     EXTERNAL_REPORTS = "external reports"
     ADVISORIES = "advisories"

@@ -9,8 +9,8 @@ from dockgate.shared.errors import DefinitionError
 
 FILE = "coverage.json"
 
+# Ecosystem with release -> the source names that a partial snapshot speaks of.
 Declared = Mapping[str, tuple[str, ...]]
-"""Ecosystem with release -> the source names that a partial snapshot speaks of."""
 
 
 def declared(folder: Path) -> Declared | None:
@@ -54,10 +54,10 @@ def derived(standing: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted(name for name, count in released.items() if count > least))
 
 
+# A release with less than this part of what is said of another is one that its publisher took out of the feed, as
+# Ubuntu did with 25.04 when it ended: 3 records still stood, of 13,000 (anchore/vunnel, src/vunnel/providers/ubuntu,
+# 2026-09).
 _RESIDUE = 500
-"""A release with less than this part of what is said of another is one that its publisher took out of the feed, as
-Ubuntu did with 25.04 when it ended: 3 records still stood, of 13,000 (anchore/vunnel, src/vunnel/providers/ubuntu,
-2026-09)."""
 _ADVICE = 'Write {"ecosystems": {"Debian:13": ["source names"]}}, or remove the file when the exports are whole.'
 
 

@@ -1,10 +1,12 @@
 """The format of the advisory database's file."""
 
+# SQLite's application_id of such a file.
 APPLICATION = 0x446B4144
-"""SQLite's application_id of such a file"""
+# SQLite's user_version; raised with every change to what follows. Another format is not read: it is built anew.
 FORMAT = 4
-"""SQLite's user_version; raised with every change to what follows. Another format is not read: it is built anew."""
 
+# `record.body` and `affected.body` are JSON arrays: `RECORD` and `AFFECTED` name their places. `record.kin` is one of
+# arrays of names, `Advisory.kin`.
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE part (
@@ -26,8 +28,6 @@ CREATE TABLE exploited (cve TEXT NOT NULL, part INTEGER NOT NULL, since TEXT NOT
 CREATE TABLE predicted (cve TEXT NOT NULL, part INTEGER NOT NULL, epss REAL NOT NULL, percentile REAL NOT NULL,
     PRIMARY KEY (cve, part)) WITHOUT ROWID;
 """
-"""`record.body` and `affected.body` are JSON arrays: `RECORD` and `AFFECTED` name their places. `record.kin` is one of
-arrays of names, `Advisory.kin`."""
 
 RECORD = ("id", "aliases", "upstream", "summary", "published", "modified", "withdrawn", "disputed")
 AFFECTED = ("ranges", "versions", "ratings", "note", "imports")

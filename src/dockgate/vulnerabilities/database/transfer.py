@@ -23,11 +23,11 @@ from dockgate.vulnerabilities.database.schema import FORMAT, TABLES
 from dockgate.vulnerabilities.database.writer import content, exclusively, flush
 
 KIND = "dockgate advisories"
+# Bytes of the database that a file may claim to hold.
 SIZE_LIMIT = 8 * 1024**3
-"""Bytes of the database that a file may claim to hold."""
 _LEVEL = 10
+# Of the header's and the signature's skippable frames; zstd knows sixteen kinds.
 _MAGIC, _SIGNATURE_MAGIC = 0x184D2A5D, 0x184D2A5E
-"""Of the header's and the signature's skippable frames; zstd knows sixteen kinds."""
 _START = struct.Struct("<II")
 _HEADER_LIMIT = 64 * 1024
 _CHUNK = 1024 * 1024
@@ -44,10 +44,10 @@ class Header:
     size: int
 
 
+# The header's bytes -> an envelope that signs them.
 Sign = Callable[[bytes], bytes]
-"""the header's bytes -> an envelope that signs them"""
+# (the header's bytes, the header, its envelope or b"") -> nothing; raises DeniedError for what is not to be trusted.
 Trust = Callable[[bytes, Header, bytes], None]
-"""(the header's bytes, the header, its envelope or b"") -> nothing; raises DeniedError for what is not to be trusted"""
 
 
 def pack(path: Path, into: Path, sign: Sign) -> Header:

@@ -24,10 +24,10 @@ from dockgate.vulnerabilities.database.parts import Failure, Part, Result
 from dockgate.vulnerabilities.database.writer import Writer, content, exclusively
 from dockgate.vulnerabilities.feed import Feed
 
+# Downloads from a host to which no connection came about, before nothing more is asked of it.
 MOST_REFUSED = 2
-"""downloads from a host to which no connection came about, before nothing more is asked of it"""
+# Statements of a part that may well lose half of them.
 _FEW = 100
-"""statements of a part that may well lose half of them"""
 
 
 def update(

@@ -31,10 +31,10 @@ from dockgate.vulnerabilities.feed import (
 from dockgate.vulnerabilities.model import Advisory
 
 _LAYOUT = f"PRAGMA page_size = 8192; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
+# Names of one group of aliases.
 ALIAS_GROUP_LIMIT = 100
-"""names of one group of aliases"""
+# Before all else: one that is interrupted leaves no journal, which would be rolled back upon the next one's copy.
 _PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
-"""Before all else: one that is interrupted leaves no journal, which would be rolled back upon the next one's copy."""
 
 
 @contextmanager

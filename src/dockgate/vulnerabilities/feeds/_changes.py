@@ -17,11 +17,11 @@ from dockgate.vulnerabilities.feeds._lines import lines
 from dockgate.vulnerabilities.feeds._transport import Web
 
 INDEX = "modified_id.csv"
+# Records that are fetched one by one; beyond it, the whole export is faster.
 MOST = 500
-"""Records that are fetched one by one; beyond it, the whole export is faster."""
 _AT_ONCE = 8
+# Before the fingerprint of the list, to tell it from that of an export.
 _MARK = "list "
-"""before the fingerprint of the list, to tell it from that of an export"""
 
 
 def changes(web: Web, base: str, fingerprint: str, into: Path, held: RecordLookup) -> FeedFetch | None:

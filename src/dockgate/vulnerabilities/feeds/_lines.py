@@ -8,8 +8,8 @@ from typing import BinaryIO, cast
 from dockgate.shared.errors import UnreadableError
 
 LINE_LIMIT = 4096
+# Far above one row for each CVE there is, far below what a gzip bomb would need.
 ROW_LIMIT = 5_000_000
-"""Far above one row for each CVE there is, far below what a gzip bomb would need."""
 
 
 def lines(stream: BinaryIO, title: str) -> Iterator[tuple[int, str]]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+# Ecosystems (of the schema's list) whose publisher is the distribution: its word is about its own package.
 DISTRIBUTIONS = frozenset(
     (
         *("AlmaLinux", "Alpaquita", "Alpine", "Azure Linux", "BellSoft Hardened Containers", "Chainguard", "Debian"),
@@ -10,18 +11,17 @@ DISTRIBUTIONS = frozenset(
         *("SUSE", "TuxCare", "Ubuntu", "Wolfi", "openEuler", "openSUSE"),
     )
 )
-"""Ecosystems (of the schema's list) whose publisher is the distribution: its word is about its own package."""
 
+# Products whose packages lie in a system of that release; the two last call theirs by names that no other has.
 _RED_HAT = re.compile(
     r"(?:enterprise_linux:|rhel_els:|rhel_extras:|rhel_(?:software_collections|dotnet):[\d.]+::el)(\d+)(?:\.\d+)?(?:::.*)?"
 )
-"""Products whose packages lie in a system of that release; the two last call theirs by names that no other has."""
 _SUSE = re.compile(r"Linux Enterprise (?!Micro)(?:.* )?(\d+(?:\.\d+)?(?: SP\d+)?)(?:[- ][A-Za-z -]+)?")
 _SERVICE_PACKS = ("12", *(f"12 SP{number}" for number in range(1, 6)))
+# Ubuntu's extended maintenance of a release, without what is built from other sources: FIPS, Realtime, BlueField.
 _UBUNTU_PRO = re.compile(r"Pro:(\d+\.\d+(?::LTS)?)")
-"""Ubuntu's extended maintenance of a release, without what is built from other sources: FIPS, Realtime, BlueField."""
+# Of Debian, by which Docker may call the release of a hardened image (google/osv.dev, go/osv/ecosystem/dhi_test.go).
 _CODENAMES = {"bookworm": "12", "trixie": "13", "forky": "14"}
-"""of Debian, by which Docker may call the release of a hardened image (google/osv.dev, go/osv/ecosystem/dhi_test.go)"""
 
 
 def ecosystems(text: str) -> tuple[str, ...]:
@@ -65,6 +65,8 @@ def name(base: str, text: str) -> str:
     return _NAMES.get(base, str)(text)
 
 
+# PyPI by PEP 503. NuGet, Packagist, VS Code, GitHub and Swift's package manager do not tell cases apart; Go does, yet
+# some programs' package URLs fold them.
 _NAMES: dict[str, Callable[[str], str]] = {
     "PyPI": lambda text: re.sub(r"[-_.]+", "-", text).lower(),
     "Go": str.lower,
@@ -74,8 +76,6 @@ _NAMES: dict[str, Callable[[str], str]] = {
     "VSCode": str.lower,
     "GitHub Actions": str.lower,
 }
-"""PyPI by PEP 503. NuGet, Packagist, VS Code, GitHub and Swift's package manager do not tell cases apart; Go does, yet
-some programs' package URLs fold them."""
 
 
 def version(base: str, package: str, text: str) -> str:

@@ -19,10 +19,11 @@ from dockgate.vulnerabilities.model import Advisory, Range, Rating
 _LAST_REVISION = 999_999
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
 _UNREADABLE = Range("ECOSYSTEM", ())
+# How the texts of CVE records say it: the mark until 2023, the note since then.
 _DISPUTED = re.compile(r"\*\* ?DISPUTED ?\*\*|NOTE: this is disputed")
-"""How the texts of CVE records say it: the mark until 2023, the note since then."""
+# In place of Debian's fixed version: the same as 0.
 _NEVER = "<not-affected>"
-"""in place of Debian's fixed version: the same as 0"""
+# Debian's, Ubuntu's and Red Hat's words for what they will not fix, and ours.
 _NOTES = {
     "unimportant": "unimportant",
     "end-of-life": "end-of-life",
@@ -33,7 +34,6 @@ _NOTES = {
     "no-dsa": "no-dsa",
     "postponed": "no-dsa",
 }
-"""Debian's, Ubuntu's and Red Hat's words for what they will not fix, and ours."""
 
 
 class _Vector(msgspec.Struct):
@@ -205,8 +205,8 @@ def _built(version: str) -> str:
     return f"{version}.z"
 
 
+# Where a version that is named as the last affected one stands for several that are later than it.
 _LAST = {"Bitnami": _revised, "Azure Linux": _built}
-"""Where a version that is named as the last affected one stands for several that are later than it."""
 
 
 def _package(raw: msgspec.Raw) -> _Package | None:

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
 from dockgate.vulnerabilities.feed import FeedFetch
 
+# Seconds before the second and the third try; there is no fourth.
 PAUSES = (0.2, 0.8)
-"""Seconds before the second and the third try; there is no fourth."""
+# Bytes of one file. The largest public export is about a tenth of it.
 LIMIT = 4 * 1024**3
-"""Bytes of one file. The largest public export is about a tenth of it."""
 _TIMEOUT = 60.0
 _ETAG, _MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
 

@@ -10,10 +10,10 @@ from xml.parsers import expat
 from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feeds._lines import unpacked
 
+# Bytes of a document, unpacked. Amazon Linux 2 had some 50 MB of updates in 2026.
 LIMIT = 1024**3
-"""Bytes of a document, unpacked. Amazon Linux 2 had some 50 MB of updates in 2026."""
+# Bytes of one tag or comment, which the parser keeps whole.
 _TOKEN_LIMIT = 16 * 1024**2
-"""Bytes of one tag or comment, which the parser keeps whole."""
 _TEXT_LIMIT = 1024**2
 _DEPTH_LIMIT = 64
 _CHUNK = 64 * 1024

@@ -20,11 +20,11 @@ from dockgate.vulnerabilities.feeds._xml import Element, elements
 from dockgate.vulnerabilities.model import Advisory, Range
 
 _ECOSYSTEM = "Amazon Linux"
+# Where each release's repository is listed, as its /etc/yum.repos.d has it.
 _MIRRORS = {
     "2": "2/core/latest/x86_64/mirror.list",
     "2023": "al2023/core/mirrors/latest/x86_64/mirror.list",
 }
-"""Where each release's repository is listed, as its /etc/yum.repos.d has it."""
 _UNREADABLE = Range("ECOSYSTEM", ())
 
 

@@ -7,8 +7,8 @@ from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feed import ExploitedCve, FaultyRecord, Feed, FeedStatement
 from dockgate.vulnerabilities.feeds._single import Single
 
+# Bytes. The catalogue had 1.6 MB in 2026.
 LIMIT = 256 * 1024 * 1024
-"""Bytes. The catalogue had 1.6 MB in 2026."""
 
 
 class Kev(Single):

@@ -13,8 +13,8 @@ from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, FeedSta
 from dockgate.vulnerabilities.feeds._changes import changes
 from dockgate.vulnerabilities.feeds._transport import Web, from_folder, from_url
 
+# Bytes of one record; the largest published ones have about one million.
 RECORD_LIMIT = 16 * 1024 * 1024
-"""Bytes of one record; the largest published ones have about one million."""
 
 
 class Osv:
