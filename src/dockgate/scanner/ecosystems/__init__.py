@@ -1,6 +1,7 @@
-"""Package kinds. A module here is an ecosystem: it holds one object named `ECOSYSTEM` (`core.ports.Ecosystem`).
+"""Ecosystems: a module or folder for each kind of package, with one object `ECOSYSTEM`.
 
-Modules whose name begins with "_" are shared by the others and are no ecosystems.
+`scanner.ports.Ecosystem` is the interface. Folders have plain names inside: `version.py` orders versions, `lock.py`
+reads lockfiles, `package.py` builds the `Package`. Modules whose name begins with "_" are not ecosystems.
 """
 
 from dockgate.scanner.ports import Ecosystem
@@ -8,5 +9,8 @@ from dockgate.shared import plugins
 
 
 def load(package: str = __name__) -> tuple[Ecosystem, ...]:
-    """Every ecosystem of `package`, by module name. Raises DockgateError naming the one that is broken."""
+    """Load every ecosystem of `package`, by module name.
+
+    Raises DockgateError that names the broken one.
+    """
     return tuple(plugins.load(package, "ECOSYSTEM", "ecosystem", "scanned"))

@@ -1,8 +1,9 @@
-"""GitHub Actions, of which no file in an image tells: those that a bill of materials names as `pkg:githubactions`, as
-GitHub's own exports do. What is named as `pkg:github` may be anything that lies on GitHub.
+"""GitHub Actions: only those that an SBOM names as `pkg:githubactions`, as GitHub's exports do.
 
-Most are named by a tag that moves ("v4"), by a branch or by a commit. None of these is a version: whether it has a fix
-is undetermined.
+No file in an image lists them. `pkg:github` may be anything on GitHub, so it is not read.
+
+Most are referenced by a moving tag ("v4"), a branch or a commit. None of these is a version, so whether it has a fix is
+undetermined.
 """
 
 from collections.abc import Sequence
@@ -32,8 +33,10 @@ class Actions(StandaloneEcosystem):
         return Extract()
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """By its repository, whichever of the repository's actions and workflows it is (OSV schema 1.7,
-        `affected[].package`)."""
+        """Name the package after its repository, whichever of its actions it is.
+
+        Source: OSV schema 1.7, `affected[].package`.
+        """
         check_purl(purl, "pkg:githubactions/OWNER/NAME@VERSION", namespace="owner")
         owner, name, *_ = (*purl.namespace.split("/"), purl.name)
         moves = purl.version.count(".") < 2 and all(map(is_digits, purl.version.split(".")))
@@ -48,12 +51,15 @@ class Actions(StandaloneEcosystem):
         )
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """A workflow's file has to name it."""
+        """No command changes a workflow: its file names the version."""
         return upgrade_command(raised, "/._-", "# Name {list} or later in the workflows.", item="{name}@{version}")
 
     def key(self, version: str) -> bytes:
-        """Semantic Versioning's order, with or without a "v" before three numbers, as tags have it. Advisories leave
-        out zeros at the end ("fixed 41" of GHSA-mcph-m25j-8j63); a tag with fewer numbers moves, and is refused."""
+        """Semantic Versioning, with or without a "v" before three numbers, as in tags.
+
+        Advisories omit trailing zeros ("fixed 41" in GHSA-mcph-m25j-8j63). A tag with fewer than three numbers moves,
+        and is refused.
+        """
         bare = version.removeprefix("v")
         if bare != version and bare.count(".") < 2:
             raise UncomparableError(f"The GitHub Actions version {version[:80]!r} is a tag that moves.")

@@ -1,7 +1,7 @@
-"""Bitnami's components as installed: the SPDX document that each brings, and the list of older images.
+"""Bitnami's components as installed: their SPDX documents, and the list in older images.
 
-A document names what is built into its component, too. Of that, only what Bitnami itself packages is read: the rest
-(jars, Go modules) is seen by its own files.
+A document also names what is built into the component. Only Bitnami's own packages are read from it: the rest (jars, Go
+modules) is found by its own files.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a document; the larger ones have some hundred thousand.
+# Bytes of a document; large ones have some hundred thousand.
 FILE_LIMIT = 8 * 1024 * 1024
 
 _ROOT = "opt/bitnami"
@@ -34,15 +34,16 @@ class Bitnami(StandaloneEcosystem):
     triggers = Triggers(names=("bitnami", ".bitnami_components.json"), suffixes=(".spdx",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Also the folder of all, so that a link in its place is seen."""
+        """Include the folder of all components, so that a link in its place is found."""
         if not path.startswith(f"{_ROOT}/"):
             return path == _ROOT
         return path == _LIST or (path.endswith(".spdx") and path.rpartition("/")[2].startswith(".spdx-"))
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """A component owns the folder that is called by its name, in which its document lies.
+        """A component owns the folder of its name, which contains its document.
 
-        The list says what a build was to unpack. Newer images have it beside the documents, so it counts as a lockfile.
+        The list states what a build should unpack. Newer images have it in addition to the documents, so it counts as a
+        lockfile.
         """
         if path == _ROOT:
             return Extract()
@@ -58,12 +59,11 @@ class Bitnami(StandaloneEcosystem):
         return upgrade_command(raised, "+-._", "# Build on a newer image of Bitnami's, with {list} or later.")
 
     def key(self, version: str) -> bytes:
-        """Semantic Versioning's order, but that a number after the hyphen is Bitnami's revision, which comes after the
-        plain version (bitnami/go-version): "2.4.62-3" is the third rebuild of 2.4.62, and 2.4.62 itself the one before
-        all, equal to "2.4.62-0".
+        """Semantic Versioning, except that a number after the hyphen is Bitnami's revision.
 
-        What does not begin with a whole number there is a pre-release of upstream's ("2.6.0-rc1"), and comes before.
-        Leading zeros are let pass ("2021.03.17"), for advisories have them.
+        A revision sorts after the plain version (bitnami/go-version): "2.4.62-3" is the third rebuild of 2.4.62, and
+        2.4.62 equals "2.4.62-0". Anything else after the hyphen is an upstream pre-release ("2.6.0-rc1") and sorts
+        before. Leading zeros are accepted ("2021.03.17"), because advisories have them.
         """
         core, hyphen, rest = version.partition("+")[0].partition("-")
         numbers = core.split(".")

@@ -1,7 +1,7 @@
-"""Conda packages as installed: the record of each in the `conda-meta` folder of an environment, anywhere.
+"""Conda packages as installed: the records in an environment's `conda-meta` folder.
 
-No advisory feed speaks of conda's packages, so their versions are not ordered: they are known, and never called clean.
-The Python packages among them bring their dist-info, and are judged by that.
+No advisory feed covers conda packages, so their versions have no order: they are listed, and never reported as clean.
+Python packages among them have a dist-info and are judged by that.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a record; one with 15,000 files, each with its checksum, has some 5,000,000.
+# Bytes of a record; one with 15,000 files and their checksums has 5,000,000.
 RECORD_LIMIT = 16 * 1024 * 1024
 
 _FOLDER = "conda-meta"
@@ -28,12 +28,12 @@ class Conda(StandaloneEcosystem):
     triggers = Triggers(parts=(_FOLDER,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Also the folder itself, so that a link in its place is seen."""
+        """Include the folder itself, so that a link in its place is found."""
         above, _, name = path.rpartition("/")
         return name == _FOLDER or (name.endswith(".json") and above.rpartition("/")[2] == _FOLDER)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """The package, and all that it linked into the environment but for compiled Python, which comes and goes."""
+        """Return the package and the files it linked, except compiled Python, which comes and goes."""
         if not path.endswith(".json"):
             return Extract()
         record = json_object(file, RECORD_LIMIT)
@@ -71,7 +71,7 @@ def _is_owned(path: str) -> bool:
 
 
 def _channel_name(channel: str, subdir: str) -> str:
-    """The channel's own name, from a name or a URL: what goes before it may be a token of whoever built the image."""
+    """Return the channel's name from a name or URL. What precedes it may be an access token."""
     return channel.rstrip("/").removesuffix(f"/{subdir}").rpartition("/")[2]
 
 

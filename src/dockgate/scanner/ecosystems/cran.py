@@ -1,9 +1,8 @@
-"""Packages of R as installed: the DESCRIPTION in a package's folder, wherever it lies, for any folder can be a library
-of R. Where nothing is installed, renv's lockfile.
+"""R packages as installed: the DESCRIPTION in a package's folder; else renv's lockfile.
 
-The field `Built` is there once a package is installed, and not in its source ("Writing R Extensions", 1.1.1). The
-packages of R itself are not CRAN's: their `base` stands for R, of which no feed tells. Bioconductor's are an ecosystem
-of their own in OSV's schema, and are told apart by the repository that their files name.
+Any folder can be an R library. The field `Built` exists only in installed packages, not in sources ("Writing R
+Extensions", 1.1.1). The packages of R itself are not on CRAN: `base` stands for R, which no feed covers. Bioconductor
+is an ecosystem of its own in OSV's schema, recognised by the repository that the file names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +19,9 @@ from dockgate.shared.purl import Purl, write
 
 # Bytes of a DESCRIPTION; real ones have a few thousand.
 FILE_LIMIT = 1024 * 1024
-# Bytes of a renv.lock; one of renv 1.1, which copies the packages' descriptions, has 2,000 a package.
+# Bytes of a renv.lock; renv 1.1, which copies the descriptions, writes 2,000 a package.
 LOCK_LIMIT = 8 * 1024 * 1024
-# The largest number of a version: R has none beyond (`numeric_version` makes NA of it).
+# The largest number in a version; R's `numeric_version` makes NA of larger ones.
 INT_MAX = 2**31 - 1
 
 _FILE = "/DESCRIPTION"
@@ -50,7 +49,7 @@ class Cran(StandaloneEcosystem):
         return path.endswith((_FILE, f"/{_LOCK}")) or path == _LOCK
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """The package that is installed in the DESCRIPTION's folder; that of a source tells of none."""
+        """Return the package installed in the DESCRIPTION's folder, nothing for a source package."""
         if path.endswith(_LOCK):
             return _read_lock(path, json_object(file, LOCK_LIMIT))
         check_size(file, FILE_LIMIT)
@@ -73,8 +72,10 @@ class Cran(StandaloneEcosystem):
         return _package(purl.name, purl.version, repository.startswith("bioconductor.org"), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """Into the library that has the old version; the newest version is all that repositories have. A lockfile has
-        to be locked anew."""
+        """Install into the library of the old version.
+
+        Repositories have only the newest version. A lockfile must be locked again.
+        """
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "."))
         libraries: dict[tuple[str, str], list[str]] = {}
         locked = []
@@ -93,9 +94,11 @@ class Cran(StandaloneEcosystem):
         return (*lines, *advice, *remark)
 
     def key(self, version: str) -> bytes:
-        """The order that R's operators have for `package_version`: two numbers or more, parted by dots and dashes
-        alike, a missing one being 0. (`compareVersion` has 1.0 before 1.0.0; CRAN takes no second release that the
-        operators call equal.)"""
+        """The order of R's operators on `package_version`.
+
+        Two or more numbers, separated by dots or dashes, missing ones 0. (`compareVersion` sorts 1.0 before 1.0.0, but
+        CRAN accepts no second release that the operators call equal.)
+        """
         parts = version.replace("-", ".").split(".")
         if len(parts) < 2 or not all(is_digits(part) and fits(part, INT_MAX) for part in parts):
             raise UncomparableError(f"The R version {version[:80]!r} is no numbers parted by dots and dashes.")
@@ -118,14 +121,16 @@ def _package(name: str, version: str, bioconductor: bool, path: str) -> Package:
 
 
 def _r_itself(version: str, path: str) -> Package:
-    """R itself, which is undetermined where no distribution's package owns it."""
+    """R itself, undetermined unless a distribution's package owns it."""
     return Package("R", version, write("generic", "", "R", version), "R", "R", version, path)
 
 
 def _fields(file: BinaryIO) -> dict[str, str]:
-    """Of the file's first record those that matter here (R's `read.dcf`: a field goes on in lines that begin with a
-    blank, and an empty line ends the record). Of a field that stands there twice R takes the last, and others the
-    first."""
+    """Read the relevant fields of the file's first record (R's `read.dcf`).
+
+    A line that begins with a blank continues a field, an empty line ends the record. A repeated field is refused: R
+    takes the last one, other tools the first.
+    """
     fields: dict[str, str] = {}
     key = ""
     for raw in file:
@@ -147,7 +152,7 @@ def _fields(file: BinaryIO) -> dict[str, str]:
 
 
 def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
-    """What renv would install (renv's schema "renv.lock"); packages of R itself are in none."""
+    """Read what renv would install (renv's schema "renv.lock"); it lists no packages of R itself."""
     listed = content.get("Packages", {})
     if not isinstance(listed, dict):
         raise UnreadableError("its 'Packages' is no JSON object")
@@ -163,7 +168,7 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
 
 
 def _library(path: str) -> str:
-    """The folder that has the package's own, "" for R's default."""
+    """The folder that contains the package's folder, "" for R's default."""
     library = path.removesuffix(_FILE).rpartition("/")[0] if path.endswith(_FILE) else ""
     return f"/{library}" if is_plain(library, "/._-") else ""
 

@@ -1,8 +1,8 @@
-"""What Docker compiled into its hardened images without a package of their distribution: an SPDX document for each.
+"""Software that Docker compiles into its hardened images: an SPDX document for each component.
 
-They have a type of package URL of their own, "dhi" (anchore/syft, syft/pkg/cataloger/dhi). No feed that is read speaks
-of them, so their versions are not ordered: they are known, and never called clean. What else a document names (the
-image, what is built into the component) is seen by its own files, or is no package.
+These are not packages of the distribution; they have package URLs of the type "dhi" (anchore/syft,
+syft/pkg/cataloger/dhi). No feed covers them, so their versions have no order: they are listed, and never reported as
+clean. Anything else in a document (the image, built-in parts) is found by its own files, or is not a package.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Dhi(StandaloneEcosystem):
     triggers = Triggers(prefixes=(_ROOT,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Each component has a folder; beside those lies a link to the image's document."""
+        """Each component has a folder; next to the folders is a link to the image's own document."""
         folder, _, name = path.removeprefix(_ROOT).rpartition("/")
         return path.startswith(_ROOT) and bool(folder) and name.startswith(".spdx.") and name.endswith(".json")
 

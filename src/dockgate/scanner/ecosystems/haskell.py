@@ -1,7 +1,7 @@
-"""Haskell packages as installed: the entries of GHC's package databases, be it a compiler's, a store of cabal or a
-snapshot of Stack. Where nothing is installed, the lockfiles of cabal and Stack. A program tells nothing of them.
+"""Haskell packages as installed: GHC's package databases; else the lockfiles of cabal and Stack.
 
-The library `ghc` has its compiler's version, of which OSV's schema has an ecosystem of its own.
+The databases belong to a compiler, a store of cabal or a snapshot of Stack. Compiled programs do not list their
+packages. The library `ghc` has the version of its compiler, which is an ecosystem of its own in OSV's schema.
 """
 
 import re
@@ -17,11 +17,11 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of an entry; those of a compiler have up to 60,000.
+# Bytes of an entry; a compiler's have up to 60,000.
 ENTRY_LIMIT = 4 * 1024 * 1024
 # Bytes of a lockfile; one with 200 packages has 40,000.
 LOCK_LIMIT = 4 * 1024 * 1024
-# Of one number in a version, at most (Cabal-syntax's Distribution/Types/Version.hs).
+# Digits of one number in a version, at most (Cabal-syntax, Distribution/Types/Version.hs).
 DIGITS = 9
 
 _DATABASES = ("package.conf.d", "package.db", "pkgdb")
@@ -38,7 +38,7 @@ class Haskell(StandaloneEcosystem):
     triggers = Triggers(names=(_FREEZE, _STACK, *_DATABASES), suffixes=(".conf",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Also the databases' folders, so that links in their place are seen."""
+        """Include the folders of databases, so that links in their place are found."""
         folder, _, name = path.rpartition("/")
         if name.endswith(".conf"):
             return folder.rpartition("/")[2] in _DATABASES
@@ -53,7 +53,7 @@ class Haskell(StandaloneEcosystem):
             return Extract()
         check_size(file, ENTRY_LIMIT)
         fields = _fields(file)
-        # A package's internal libraries have names of their own beside its.
+        # Internal libraries of a package have names of their own.
         name, version = fields.get("package-name") or fields.get("name", ""), fields.get("version", "")
         if not name or not version:
             raise UnreadableError(f"it has no {'version' if name else 'name'}")
@@ -67,13 +67,15 @@ class Haskell(StandaloneEcosystem):
         return _package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """No command changes a build's dependencies: its file has to say so."""
+        """No command changes the dependencies of a build: its file must name the version."""
         files = "(constraints in cabal.project, extra-deps in stack.yaml)"
         return upgrade_command(raised, "-", f"# Raise {{list}} {files}, then build again.", item="{name} >= {version}")
 
     def key(self, version: str) -> bytes:
-        """Numbers one by one, fewer before more (Cabal-syntax's Distribution/Types/Version.hs). Refuses what Cabal
-        does, and tags, which it no longer compares."""
+        """Numbers one by one, fewer first (Cabal-syntax, Distribution/Types/Version.hs).
+
+        Refuses what Cabal refuses, and tags, which Cabal no longer compares.
+        """
         parts = version.split(".")
         if not all(is_digits(part) and len(part) <= DIGITS and (part == "0" or part[0] != "0") for part in parts):
             raise UncomparableError(f"The Haskell version {version[:80]!r} is no numbers parted by dots.")
@@ -92,8 +94,10 @@ def _compiler(version: str, path: str) -> Package:
 
 
 def _fields(file: BinaryIO) -> dict[str, str]:
-    """Those that matter here (Cabal-syntax's Distribution/Types/InstalledPackageInfo/FieldGrammar.hs): a field's lines
-    after the first are indented."""
+    """Read the relevant fields; continuation lines are indented.
+
+    Source: Cabal-syntax, Distribution/Types/InstalledPackageInfo/FieldGrammar.hs.
+    """
     fields: dict[str, str] = {}
     key = ""
     for raw in file:
@@ -114,7 +118,10 @@ def _fields(file: BinaryIO) -> dict[str, str]:
 
 
 def _own_folder(path: str, import_dirs: str) -> str:
-    """The folder of the package's interfaces, "" for none that is its own. `${pkgroot}` is where the database lies."""
+    """The folder of the package's interfaces, "" if it has none of its own.
+
+    `${pkgroot}` is the folder that contains the database.
+    """
     first = import_dirs.split(" ")[0].strip('"')
     if first.startswith("${pkgroot}"):
         first = f"{path.rpartition('/')[0].rpartition('/')[0]}{first.removeprefix('${pkgroot}')}"
@@ -127,12 +134,12 @@ def _own_folder(path: str, import_dirs: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     owned = "/".join(parts) + "/"
-    # One that claims all above its own entry would be found in every other's files.
+    # A folder that contains the entry itself would own the files of all other packages.
     return "" if not parts or "\0" in owned or path.startswith(owned) else owned
 
 
 def _read_freeze_file(path: str, content: str) -> Iterator[Package]:
-    """`constraints: any.NAME ==VERSION, …`, with flags between them ("cabal freeze" in Cabal's user guide)."""
+    """Read `constraints: any.NAME ==VERSION, …` with flags between ("cabal freeze", Cabal User Guide)."""
     pins = re.findall(r"(?<![\w.-])(?:any\.)?([A-Za-z0-9-]+) ==([0-9.]+)", content)
     if "constraints:" not in content or len(pins) != content.count("=="):
         raise UnreadableError("it is not how cabal writes it")
@@ -141,8 +148,10 @@ def _read_freeze_file(path: str, content: str) -> Iterator[Package]:
 
 
 def _read_stack_lock(path: str, content: str) -> Iterator[Package]:
-    """Those from Hackage, `completed: {hackage: NAME-VERSION@sha256:…}` ("Lock files" in Stack's documentation). The
-    packages of the snapshot that it names are not in it."""
+    """Read the packages from Hackage: `completed: {hackage: NAME-VERSION@sha256:…}`.
+
+    Source: "Lock files" in Stack's documentation. Packages of the snapshot are not listed.
+    """
     from dockgate.scanner.formats.yaml import document
 
     listed = document(content).get("packages", [])

@@ -1,7 +1,7 @@
-"""Julia packages as installed: the Project.toml of each in the `packages` of a depot, or that comes with Julia.
-Where nothing is installed, the manifest of a project.
+"""Julia packages as installed: each Project.toml in a depot or of Julia; else a project's manifest.
 
-Most advisories are about the packages that bring a library of C ("OpenSSL_jll"), whose builds count in their versions.
+Most advisories are about packages that bring a C library ("OpenSSL_jll"), where the build number in the version
+matters.
 """
 
 import re
@@ -24,12 +24,12 @@ PROJECT_LIMIT = 256 * 1024
 MANIFEST_LIMIT = 2 * 1024 * 1024
 # Characters.
 VERSION_LIMIT = 1024
-# The largest number of a version (Julia's Int).
+# The largest number in a version (Julia's Int).
 INT_MAX = 2**63 - 1
 
 _PROJECTS = ("Project.toml", "JuliaProject.toml")
 _MANIFESTS = ("Manifest.toml", "JuliaManifest.toml")
-# Beginnings of those for one version of Julia, which go before the others (Pkg's user guide, "Different Manifests").
+# Manifests for one Julia version, which take precedence (Pkg documentation, "Different Manifests").
 _VERSIONED = ("Manifest-v", "JuliaManifest-v")
 
 
@@ -41,8 +41,10 @@ class Julia(StandaloneEcosystem):
     triggers = Triggers(names=(*_PROJECTS, *_MANIFESTS), parts=("Manifest-v",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """`packages/NAME/SLUG/Project.toml` of a depot and `stdlib/vVERSION/NAME/Project.toml` of Julia; another
-        Project.toml is a project's own."""
+        """Match `packages/NAME/SLUG/Project.toml` of a depot and `stdlib/vVERSION/NAME/Project.toml`.
+
+        Any other Project.toml belongs to a project.
+        """
         name = path.rpartition("/")[2]
         if name in _PROJECTS:
             return path.split("/")[-4:-3] in (["packages"], ["stdlib"])
@@ -61,7 +63,7 @@ class Julia(StandaloneEcosystem):
             raise UnreadableError("its name or version is no text")
         folder = path.rpartition("/")[0]
         if not version:
-            # Julia's own are of its age, and a depot calls folders by what is in them.
+            # Packages of Julia itself have no version of their own; a depot names folders after packages.
             if folder.split("/")[-2] != name:
                 return Extract()
             raise UnreadableError("it has no version")
@@ -73,7 +75,7 @@ class Julia(StandaloneEcosystem):
         return _package(purl.name, purl.version, purl.qualifiers.get("uuid", ""), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """Into the project that is active; another's has to be named by `--project`."""
+        """Update the active project; another one needs `--project`."""
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "_"))
         items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected)
         names = ", ".join(f'"{name}"' for name in dict.fromkeys(name for name, _ in selected))
@@ -81,9 +83,12 @@ class Julia(StandaloneEcosystem):
         return ((f"julia -e {program} # {items} or later",) if selected else ()) + remark
 
     def key(self, version: str) -> bytes:
-        """The order of Julia's VersionNumber (base/version.jl): Semantic Versioning's, but that minor and patch may be
-        left out, that a "v" may lead, and that builds count: "1.0.0" is before "1.0.0+1". What is written with nothing
-        behind its sign, "1.0.0-" and "1.0.0+", is before all and after all of its kind."""
+        """The order of Julia's VersionNumber (base/version.jl).
+
+        Semantic Versioning, but minor and patch may be missing, a "v" may precede, and builds count: "1.0.0" sorts
+        before "1.0.0+1". An empty label sorts first or last: "1.0.0-" before all pre-releases, "1.0.0+" after all
+        builds.
+        """
         match = _pattern().fullmatch(version) if len(version) <= VERSION_LIMIT else None
         if not match:
             raise UncomparableError(f"The Julia version {version[:80]!r} is none.")
@@ -102,7 +107,7 @@ ECOSYSTEM: Ecosystem = Julia()
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """A label of a pre-release may follow the numbers without a dash, when it begins with a letter."""
+    """A pre-release that begins with a letter may follow the numbers without a dash."""
     label = r"[0-9a-z-]+"
     return re.compile(
         rf"""v?(?P<major>[0-9]+)(?:\.(?P<minor>[0-9]+)(?:\.(?P<patch>[0-9]+))?)?
@@ -130,8 +135,10 @@ def _package(name: str, version: str, uuid: str, path: str) -> Package:
 
 
 def _read_manifest(path: str, content: dict[str, Any]) -> Iterator[Package]:
-    """The packages of a manifest of the formats 1 and 2 (Pkg's src/manifest.jl): by name a list of entries, mostly one.
-    Those without a version come with Julia, those with a path are the project's own."""
+    """Read a manifest of format 1 or 2: a list of entries for each name, mostly one (Pkg, src/manifest.jl).
+
+    Entries without a version come with Julia; those with a path are the project's own.
+    """
     listed = content.get("deps", {}) if "manifest_format" in content else content
     if not isinstance(listed, dict):
         raise UnreadableError("its 'deps' is no table")

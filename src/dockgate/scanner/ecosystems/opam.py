@@ -1,6 +1,7 @@
-"""Packages of OCaml as installed: what opam keeps of each in its switch, any folder (opam's src/format/opamPath.ml).
+"""OCaml packages as installed: opam's files in a switch, which may be any folder.
 
-The state of the switch names them all: it counts where their descriptions were taken away, as lockfiles do.
+Source: opam, src/format/opamPath.ml. The state of the switch also names all packages; it counts, like a lockfile, only
+where their descriptions were removed.
 """
 
 import re
@@ -17,14 +18,14 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a switch's state or a lockfile; those with 200 packages have up to 20,000.
+# Bytes of a switch's state or a lockfile; with 200 packages, up to 20,000.
 FILE_LIMIT = 1024 * 1024
 
 _INSTALLED = ".opam-switch/packages/"
 _STATE = ".opam-switch/switch-state"
 _LOCKED = ".opam.locked"
 _ENDINGS = ("/opam", "/switch-state", "opam.locked")
-# Of a version (opam's src/format/opamPackage.ml).
+# Characters of a version (opam, src/format/opamPackage.ml).
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+.~")
 
 
@@ -43,7 +44,7 @@ class Opam(StandaloneEcosystem):
         return path.endswith(_LOCKED) or f"/{path}".endswith((f"/{_STATE}", "/opam.locked"))
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """The package by which the description's folder is called, all of a switch, or those of a lockfile."""
+        """Return the package that the description's folder is named after, or all of a switch or lockfile."""
         if not path.endswith("/opam"):
             check_size(file, FILE_LIMIT)
             named = _locked if path.endswith(".locked") else _installed
@@ -57,12 +58,14 @@ class Opam(StandaloneEcosystem):
         return _package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """Into the switch that is set; another's has to be named by `--switch`."""
+        """Install into the selected switch; another one needs `--switch`."""
         return upgrade_command(raised, "+-_", "opam install --yes {words}", word="{name}>={version}")
 
     def key(self, version: str) -> Any:
-        """Debian's order without its epochs, where what is before or behind a dash may be left out (opam's
-        src/core/opamVersionCompare.ml)."""
+        """Debian's order without epochs; either side of a dash may be empty.
+
+        Source: opam, src/core/opamVersionCompare.ml.
+        """
         if not version or not _LEGAL.issuperset(version):
             raise UncomparableError(f"The opam version {version[:80]!r} is none.")
         upstream, revision = version.rsplit("-", 1) if "-" in version else (version, "")
@@ -77,7 +80,7 @@ def _package(name: str, version: str, path: str) -> Package:
 
 
 def _split(called: str, path: str) -> Package:
-    """Names have no dot."""
+    """Split NAME.VERSION; names contain no dot."""
     name, _, version = called.partition(".")
     if not name or not version or "/" in called:
         raise UnreadableError(f"{called[:80]!r} is no NAME.VERSION")
@@ -89,7 +92,7 @@ def _installed(content: str, path: str) -> Iterator[Package]:
 
 
 def _locked(content: str, path: str) -> Iterator[Package]:
-    """`"NAME" {= "VERSION" & FILTER}` of each, for `opam lock` gives one version to all that a project depends on."""
+    """Read `"NAME" {= "VERSION" & FILTER}`: `opam lock` pins every dependency to one version."""
     name, in_braces = "", False
     pieces = [*_field("depends:", content), '""']
     for at, piece in enumerate(pieces):
@@ -107,7 +110,10 @@ def _locked(content: str, path: str) -> Iterator[Package]:
 
 
 def _field(name: str, content: str) -> list[str]:
-    """What stands in the brackets of a list (opam's manual, "Common file format"); nothing where there is none."""
+    """Return what is in the brackets of a list field, [] if there is no such field.
+
+    Source: opam manual, "Common file format".
+    """
     pieces: list[str] = []
     for match in _pieces().finditer(content):
         if match["open"]:
@@ -124,7 +130,7 @@ def _field(name: str, content: str) -> list[str]:
 
 @cache
 def _pieces() -> re.Pattern[str]:
-    """A long text, a comment, a text, one of these without an end, a bracket, an operator, or what is between them."""
+    """A long text, a comment, a text, one of these without end, a bracket, an operator, anything else."""
     return re.compile(
         r"""\"{3}(?:[^"]|"(?!""))*+\"{3}|\(\*(?:[^*]|\*(?!\)))*+\*\)|\#[^\n]*+|"(?!"")(?:[^"\\]|\\.)*+"
         |(?P<open>"|\(\*)|[<>!]=|[^\s"\#\[\]{}()<>!=]++|\S""",

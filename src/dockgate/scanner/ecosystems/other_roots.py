@@ -1,8 +1,8 @@
-"""Software of another root in the image: package databases below a folder, images, and file systems in one file.
+"""Software of another root in the image: package databases, images, file systems in one file.
 
-Their packages are not judged, for nothing says whether anything of them runs; they are named, so that an image which
-carries them is not taken for clean. So are the databases of package managers that are not read, in the image's own root
-too. Folders such as Nix' store are looked for by `scanner.unsupported_stores`.
+Nothing tells whether any of it runs, so its packages are not judged. It is reported as unread, so that an image that
+contains it is not called clean. The same holds for databases of package managers that are not supported, in the image's
+own root too. `scanner.unsupported_stores` finds folders such as Nix' store.
 """
 
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ _DATABASES = (
     "/var/db/pkg/local.sqlite",
     "/var/lib/pacman/local/ALPM_DB_VERSION",
 )
-# Databases of the root itself that end as one of another does.
+# Databases of the image's own root, which end like those of another root.
 _OWN = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _LAYOUT = "oci-layout"
-# Package databases in one file of managers that are not read, also of the root's own; those of a folder are in
+# Databases, in one file, of unsupported package managers, also in the image's own root. Those in folders are in
 # `scanner.unsupported_stores`.
 _OF_OTHER_MANAGERS = {"/opkg/status": "opkg", "/ipkg/status": "ipkg", "/var/lib/pkg/db": "CRUX"}
 _OTHER_ENDS = tuple(_OF_OTHER_MANAGERS)
-# Docker's list of images and podman's lists, each with the ends of its folder.
+# Lists of images and layers, of Docker and podman, each with the ends of its folder.
 _LISTS = {
     "repositories.json": tuple(f"/image/{name}" for name in (*DRIVERS, "overlayfs", "windowsfilter")),
     "layers.json": tuple(f"/{name}-layers" for name in DRIVERS),
@@ -52,10 +52,10 @@ _FILE_SYSTEMS = {
     b"\x45\x3d\xcd\x28": "a cramfs file system",
 }
 _SHEBANG, _ELF = b"#!/u", b"\x7fELF"
-# Of Singularity's images, behind a line for the shell, and of AppImages, in what the ELF header leaves free.
+# Magic of Singularity images, after a line for the shell, and of AppImages, in free bytes of the ELF header.
 _SIF, _APP_IMAGE = b"SIF_MAGIC", b"AI\x02"
 _DISKS = (".img", ".iso", ".raw", ".erofs", ".ext2", ".ext3", ".ext4", ".btrfs", ".xfs")
-# Positions and magic numbers, as libmagic's and the kernel's headers give them.
+# Offsets and magic numbers from libmagic and the kernel's headers.
 _DISK_MAGICS = (
     (0, b"XFSB", "an XFS file system"),
     (1024, b"\xe2\xe1\xf5\xe0", "an EROFS file system"),
@@ -91,7 +91,7 @@ class OtherRoots(StandaloneEcosystem):
         return _is_database(path) or _other_manager(path) != "" or _is_list(path) or _is_layout(path)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """Raises UnreadableError for all that holds software; what turns out to hold none says nothing."""
+        """Raise UnreadableError if the file contains software; return nothing otherwise."""
         head = file.read(64)
         file.seek(0)
         content = _content_by_head(head)
@@ -136,7 +136,7 @@ def _is_database(path: str) -> bool:
 
 
 def _other_manager(path: str) -> str:
-    """The package manager whose database in one file the path is, "" for none."""
+    """The package manager whose one-file database is at this path, "" for none."""
     rooted = f"/{path}"
     if not rooted.endswith(_OTHER_ENDS):
         return ""
@@ -153,7 +153,7 @@ def _is_list(path: str) -> bool:
 
 
 def _content_by_head(head: bytes) -> str:
-    """What holds software, by the first 64 bytes of its file; "" for anything else."""
+    """The kind of software container, by the first 64 bytes of the file, "" for anything else."""
     magic = head[:4]
     if magic == _ELF:
         return "an AppImage" if head[8:11] == _APP_IMAGE else ""
@@ -163,7 +163,7 @@ def _content_by_head(head: bytes) -> str:
 
 
 def _read_disk(file: BinaryIO) -> None:
-    """A file called `.img` may also be a picture, firmware, or a boot loader."""
+    """A file named `.img` may also be a picture, firmware or a boot loader."""
     for at, magic, what in _DISK_MAGICS:
         file.seek(at)
         if file.read(len(magic)) == magic:
@@ -171,7 +171,7 @@ def _read_disk(file: BinaryIO) -> None:
 
 
 def _read_list(file: BinaryIO) -> None:
-    """A new store's list is empty."""
+    """The list of a new store is empty."""
     from dockgate.scanner.formats.content import json_value
 
     content = json_value(file, LIST_LIMIT)

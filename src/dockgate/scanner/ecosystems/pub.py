@@ -1,9 +1,10 @@
-"""Dart packages by the lockfile of pub, `pubspec.lock`: a compiled program tells nothing of them, and the cache of pub
-has what any project ever asked for.
+"""Dart packages by pub's lockfile, `pubspec.lock`.
 
-The lockfile marks as development's what a project asks for itself, though another package may need it, too (pub's
-lib/src/lock_file.dart): nothing is left out but what comes with an SDK or from a local folder. One from git shares its
-code, and so the advisories, with the package that it was forked from.
+A compiled program does not list its packages, and pub's cache contains what any project ever downloaded.
+
+The lockfile marks a project's own development dependencies, although other packages may need them too (pub,
+lib/src/lock_file.dart). So all packages count, except those from an SDK or a local folder. A package from git shares
+code, and so advisories, with the original.
 """
 
 import re
@@ -24,7 +25,7 @@ from dockgate.shared.purl import Purl, write
 LOCK_LIMIT = 4 * 1024 * 1024
 # Characters.
 VERSION_LIMIT = 1024
-# The largest number (Dart's int): a greater one is no version's, and among the labels it is text.
+# Dart's largest int. Versions have no larger number; a larger label is text.
 INT_MAX = 2**63 - 1
 
 _LOCK = "pubspec.lock"
@@ -41,7 +42,7 @@ class Pub(StandaloneEcosystem):
     triggers = Triggers(names=(_LOCK,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Those in the cache are what packages' authors develop with."""
+        """Skip lockfiles in pub's cache: the authors of packages develop with them."""
         return (path == _LOCK or path.endswith(f"/{_LOCK}")) and _CACHE not in path
 
     def read(self, path: str, file: BinaryIO) -> Extract:
@@ -71,9 +72,10 @@ class Pub(StandaloneEcosystem):
         return upgrade_command(raised, "_", "dart pub upgrade {words} # {list} or later")
 
     def key(self, version: str) -> bytes:
-        """The order of pub_semver (lib/src/version.dart): Semantic Versioning's, but that zeros may lead, and that a
-        version comes before those that are built from it ("1.0.0" before "1.0.0+1"), which are ordered as pre-releases
-        are."""
+        """The order of pub_semver (lib/src/version.dart): Semantic Versioning with builds and leading zeros.
+
+        A version sorts before its builds ("1.0.0" before "1.0.0+1"), and builds sort like pre-releases.
+        """
         match = _pattern().fullmatch(version) if len(version) <= VERSION_LIMIT else None
         if not match or not all(fits(part, INT_MAX) for part in match.groups()[:3]):
             raise UncomparableError(f"The pub version {version[:80]!r} is none.")
@@ -92,7 +94,7 @@ def _pattern() -> re.Pattern[str]:
 
 
 def _package(name: str, version: str, path: str) -> Package:
-    """Names are in lower case, with underscores for what else is no letter or digit (purl-spec)."""
+    """Normalise the name: lower case, underscores for other characters (purl-spec)."""
     plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in name.lower())
     return Package(
         name=name,

@@ -1,7 +1,7 @@
-"""Ruby gems as installed: the specification that RubyGems keeps of each gem, and Bundler's lockfiles.
+"""Ruby gems as installed: RubyGems' specifications; and Bundler's lockfiles.
 
-Of a gem that it checks out of git, Bundler writes the specification as RubyGems does, in the place of the author's
-(bundler/source/git.rb, `serialize_gemspecs_in`). A fork shares the code, and so the advisories.
+For a gem from git, Bundler replaces the author's specification with one that it writes like RubyGems
+(bundler/source/git.rb, `serialize_gemspecs_in`). A fork shares code, and so advisories, with the original.
 """
 
 import re
@@ -18,23 +18,23 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes from the beginning of a specification, within which name and version must stand; RubyGems writes them first.
+# Bytes at the beginning of a specification that must contain name and version; RubyGems writes them first.
 HEADER_LIMIT = 64 * 1024
-# Bytes of a lockfile; one with 1,000 gems has some 100,000.
+# Bytes of a lockfile; one with 1,000 gems has 100,000.
 LOCK_LIMIT = 2 * 1024 * 1024
 # Characters.
 VERSION_LIMIT = 1024
 
 _FOLDER = "specifications"
 _CHECKOUTS = "bundler/gems/"
-# Folders below that one, within which Bundler looks for the specifications of a checkout ("{,*,*/*}.gemspec").
+# Folders below a checkout in which Bundler looks for specifications ("{,*,*/*}.gemspec").
 _DEPTH = 3
 _LOCKS = ("Gemfile.lock", "gems.locked")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
-# How the operating systems in a gem's platform begin (rubygems/platform.rb).
+# Beginnings of operating systems in a gem's platform (rubygems/platform.rb).
 _SYSTEMS = ("darwin", "freebsd", "java", "jruby", "linux", "mingw", "mswin", "openbsd", "solaris")
 _FIELDS = ("name", "version", "platform")
-# The platform of a gem that runs on every one.
+# The platform of a gem that runs on all platforms.
 _ANY = "ruby"
 
 
@@ -46,7 +46,7 @@ class Ruby(StandaloneEcosystem):
     triggers = Triggers(names=(*_LOCKS, _FOLDER), suffixes=(".gemspec",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Also the folders of specifications, so that links in their place are seen."""
+        """Include the folders of specifications, so that links in their place are found."""
         above, _, name = path.rpartition("/")
         if name in _LOCKS:
             return True
@@ -55,7 +55,7 @@ class Ruby(StandaloneEcosystem):
         return above.removesuffix("/default").rpartition("/")[2] == _FOLDER or _is_checkout(above)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """A lockfile does not tell the gems of one group from another's, so those of development count, too."""
+        """A lockfile does not separate groups, so development gems count too."""
         if path.endswith(_LOCKS):
             check_size(file, LOCK_LIMIT)
             return Extract(tuple(_read_lock(path, file)), lock=True)
@@ -76,14 +76,13 @@ class Ruby(StandaloneEcosystem):
         return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """Bundler takes the versions from the Gemfile, and no other gem along."""
+        """Bundler takes the versions from the Gemfile, and upgrades no other gem."""
         return upgrade_command(raised, "._-", "bundle update --conservative {words} # {list} or later")
 
     def key(self, version: str) -> bytes:
-        """The order of Gem::Version (rubygems/version.rb): segments of digits or letters, letters before digits, a
-        missing segment being 0.
+        """The order of Gem::Version (rubygems/version.rb): letters before digits, missing segments 0.
 
-        Zeros are written by what follows them: before letters their count, then the letters; before a number one byte
+        Zeros are encoded by what follows them: before letters their count, then the letters; before a number one byte
         each; at the end not at all. An empty version, which RubyGems takes for 0, is refused.
         """
         plain = version.strip(" \t\r\n\f\v")
@@ -113,13 +112,16 @@ def _pattern() -> re.Pattern[str]:
 
 
 def _is_checkout(folder: str) -> bool:
-    """Whether Bundler looks there for the specification of a gem from git."""
+    """Whether Bundler looks in this folder for the specification of a gem from git."""
     above, checkouts, inner = folder.rpartition(_CHECKOUTS)
     return bool(checkouts) and above[-1:] in ("", "/") and inner.count("/") < _DEPTH
 
 
 def _without_platform(version: str) -> tuple[str, str]:
-    """Version and platform of what Syft writes as one, "1.13.6-x86_64-linux"; platform is "" where there is none."""
+    """Split version and platform, which Syft joins: "1.13.6-x86_64-linux".
+
+    The platform is "" if there is none.
+    """
     number, _, platform = version.partition("-")
     words = platform.lower().replace("_", "-").split("-")
     return (number, platform) if any(word.startswith(_SYSTEMS) for word in words) else (version, "")
@@ -138,10 +140,10 @@ def _package(name: str, version: str, platform: str, path: str) -> Package:
 
 
 def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
-    """The gem, and the name of its folder.
+    """Return the gem and the name of its folder.
 
     RubyGems lists gems by the stub line (rubygems/stub_specification.rb) and loads them by the assignments below it,
-    which it writes (rubygems/specification.rb, `to_ruby`) as literals: the two must say the same.
+    which it writes as literals (rubygems/specification.rb, `to_ruby`). The two must agree.
     """
     header = decode(file.read(HEADER_LIMIT))
     literal = r"""(?:"([^"\\#]*)"|'([^'\\]*)'|%q\{([^{}\\]*)\})"""
@@ -165,11 +167,10 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
 
 
 def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
-    """The gems of the sections called GEM, whatever server those name (it is mostly a mirror of rubygems.org), and GIT;
-    what is called PATH is the project's own.
+    """Read the gems of the sections GEM and GIT; those of PATH are the project's own.
 
-    A gem stands at four spaces as "name (version)" or "name (version-platform)", its dependencies at six
-    (bundler/lockfile_parser.rb).
+    GEM may name any server, mostly a mirror of rubygems.org. A gem is indented by four spaces, as "name (version)" or
+    "name (version-platform)", its dependencies by six (bundler/lockfile_parser.rb).
     """
     section = ""
     gems: set[tuple[str, str, str]] = set()

@@ -1,11 +1,11 @@
-"""Rust crates: programs built with cargo-auditable, which lists them in a section of its own, and Cargo.lock.
+"""Rust crates: the list that cargo-auditable puts into programs, and Cargo.lock.
 
-A Rust program without that section tells no more of its crates than a C program does of its libraries: nothing.
-What was needed for building alone is left out where it is marked; Cargo.lock marks neither that nor tests.
+A Rust program without that section does not list its crates. Build dependencies are left out where they are marked;
+Cargo.lock marks neither them nor test dependencies.
 
-Advisories speak of crates.io's crates. One from a local folder or another registry has nothing but the name in common
-with the crate there: it is named, and no advisory is about it. One from git is mostly a fork or a later state of the
-crate there, with the same version: whether it has a fix cannot be told, so its version compares with none.
+Advisories cover crates.io. A crate from a local folder or another registry shares only the name with one there: it is
+listed, and no advisory matches it. A crate from git is mostly a fork or a later state with the same version: whether it
+has a fix is unknown, so its version compares with none.
 """
 
 import json
@@ -23,9 +23,9 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of cargo-auditable's list, inflated. That of a program with 500 crates has 50,000.
+# Bytes of cargo-auditable's list, inflated; a program with 500 crates has 50,000.
 LIST_LIMIT = 8 * 1024 * 1024
-# Bytes of a Cargo.lock. That of a workspace with 1,000 crates has 250,000.
+# Bytes of a Cargo.lock; a workspace with 1,000 crates has 250,000.
 LOCK_LIMIT = 4 * 1024 * 1024
 
 _SECTION = b".dep-v0"
@@ -62,7 +62,7 @@ class Rust(StandaloneEcosystem):
         return Extract(tuple(packages), alone=True) if packages else Extract()
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """A purl that names a repository, a checkout or a source is none of crates.io's."""
+        """A package URL that names a repository, checkout or source is not from crates.io."""
         check_purl(purl, "pkg:cargo/NAME@VERSION")
         return _package(purl.name, purl.version, _source(purl))
 
@@ -76,7 +76,7 @@ class Rust(StandaloneEcosystem):
         return ((" && ".join(steps),) if steps else ()) + remark
 
     def key(self, version: str) -> bytes:
-        """Semantic Versioning 2.0.0, which Cargo holds to."""
+        """Semantic Versioning 2.0.0, as in Cargo."""
         return semver.key(version, "crate's")
 
 
@@ -84,7 +84,7 @@ ECOSYSTEM: Ecosystem = Rust()
 
 
 def _source(purl: Purl) -> str:
-    """Of a crate that a document names: by our own qualifier, or by those that cargo-cyclonedx and others give."""
+    """The source of a crate by its qualifiers: Dockgate's own, or those of cargo-cyclonedx and others."""
     qualifiers = purl.qualifiers
     if qualifiers.get("vcs_url"):
         return "git"
@@ -94,7 +94,7 @@ def _source(purl: Purl) -> str:
 
 
 def _package(name: str, version: str, source: str, path: str = "") -> Package:
-    """`source` is "" for crates.io, "git", "local", or what else cargo-auditable calls it."""
+    """Build a package; `source` is "" for crates.io, "git", "local", or cargo-auditable's word."""
     return Package(
         name=name,
         version=version,
@@ -107,7 +107,7 @@ def _package(name: str, version: str, source: str, path: str = "") -> Package:
 
 
 def _read_list(path: str, compressed: bytes) -> Iterator[Package]:
-    """The crates that went into a program, after cargo-auditable's `cargo-auditable.schema.json`."""
+    """Read the crates of a program (cargo-auditable.schema.json of cargo-auditable)."""
     inflater = zlib.decompressobj()
     try:
         raw = inflater.decompress(compressed, LIST_LIMIT)
@@ -130,9 +130,9 @@ def _read_list(path: str, compressed: bytes) -> Iterator[Package]:
 
 
 def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:
-    """Every crate of a Cargo.lock, of its versions 1 to 4, written as Cargo writes it: a line for each field.
+    """Read every crate of a Cargo.lock, versions 1 to 4, in Cargo's own form: one field a line.
 
-    The standard library's TOML parser needs minutes for some files of this size, so other TOML is unreadable.
+    Other TOML is refused, because the standard library's parser takes minutes for some files of this size.
     """
     check_size(file, LOCK_LIMIT)
     crates: list[dict[str, str]] = []
@@ -161,7 +161,7 @@ def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:
 
 
 def _lock_source(source: str) -> str:
-    """What cargo-auditable would call a source of Cargo.lock."""
+    """Translate a source of Cargo.lock into cargo-auditable's word."""
     if source in _INDICES:
         return ""
     kind = source.partition("+")[0]

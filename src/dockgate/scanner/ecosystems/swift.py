@@ -1,9 +1,8 @@
-"""Swift packages by the lockfile of Swift's package manager, `Package.resolved` of its versions 1 to 3: a program tells
-nothing of the packages that went into it.
+"""Swift packages by the package manager's lockfile, `Package.resolved`, versions 1 to 3.
 
-A package is its repository, in OSV's schema (SwiftURL) as by the package manager, which does not tell cases apart. One
-that is pinned to a branch or revision has no version to compare. One from a registry does not tell its repository, so
-that advisories could not be found: it is unread.
+A compiled program does not list its packages. A package is its repository, in OSV's schema (SwiftURL) as in the package
+manager, regardless of case. One that is pinned to a branch or revision has no version to compare. One from a registry
+does not state its repository, so no advisory would match: it is unread.
 """
 
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ class Swift(StandaloneEcosystem):
     triggers = Triggers(names=(_LOCK,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Those in checkouts are what packages' authors develop with."""
+        """Skip lockfiles in checkouts: the authors of packages develop with them."""
         return (path == _LOCK or path.endswith(f"/{_LOCK}")) and _CHECKOUTS not in path
 
     def read(self, path: str, file: BinaryIO) -> Extract:
@@ -62,15 +61,17 @@ class Swift(StandaloneEcosystem):
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """The package manager takes the versions from Package.swift, and knows a package by its repository's last
-        part."""
+        """The package manager takes the versions from Package.swift.
+
+        It identifies a package by the last part of its repository.
+        """
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "/._-~"))
         items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected)
         words = quote_words(dict.fromkeys(name.rpartition("/")[2] for name, _ in selected))
         return ((f"swift package update {words} # {items} or later",) if selected else ()) + remark
 
     def key(self, version: str) -> bytes:
-        """Semantic Versioning 2.0.0, which Swift's package manager holds to."""
+        """Semantic Versioning 2.0.0, as in Swift's package manager."""
         return semver.key(version, "Swift")
 
 
@@ -78,7 +79,7 @@ ECOSYSTEM: Ecosystem = Swift()
 
 
 def _package_of_pin(pin: dict[str, Any], path: str) -> Package | None:
-    """None for one that is not told whole; one without a name for a repository on this machine."""
+    """Build the package of a pin; None if data is missing, no name for a local repository."""
     location = pin.get("location", pin.get("repositoryURL"))
     state = pin.get("state")
     if not isinstance(location, str) or not location or not isinstance(state, dict):
@@ -94,8 +95,10 @@ def _package_of_pin(pin: dict[str, Any], path: str) -> Package | None:
 
 
 def _repository(location: str) -> str:
-    """HOST/OWNER/NAME of a URL, also of one as scp has it (the package manager's PackageIdentity.swift,
-    `computeCanonicalLocation`)."""
+    """Normalise a URL, or scp's form, to HOST/OWNER/NAME.
+
+    Source: PackageIdentity.swift of the package manager, `computeCanonicalLocation`.
+    """
     scheme, parted, rest = location.partition("://")
     if not parted:
         rest = scheme

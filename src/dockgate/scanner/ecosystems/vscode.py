@@ -1,9 +1,10 @@
-"""Extensions of Visual Studio Code and what is made of it (code-server, openvscode-server, VSCodium, Theia): the
-package.json of each that asks for an `engines.vscode`, in any folder, since any can be given as `--extensions-dir`, and
-in VSIX archives, from which they are installed.
+"""Extensions of Visual Studio Code and its derivatives, by their package.json; VSIX archives.
 
-Nothing there says which registry an extension is from, so that it is judged by what is said of either. The editor
-itself is listed by its `product.json`, and no feed tells of it.
+Derivatives are code-server, openvscode-server, VSCodium and Theia. Any folder can be an `--extensions-dir`, so every
+package.json with `engines.vscode` counts.
+
+Nothing states which registry an extension is from, so advisories of both apply. The editor itself is listed by its
+`product.json`; no feed covers it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of one archive that are looked at, packed and unpacked: its directory and its package.json.
+# Bytes of one archive that are read, packed and unpacked: its directory and its package.json.
 READ_LIMIT = 128 * 1024 * 1024
 
 _FILE = "/package.json"
@@ -29,7 +30,7 @@ _MEMBER = "extension/package.json"
 _PRODUCT = "product.json"
 _OTHER_ENDINGS = (_ARCHIVE, _PRODUCT)
 _EDITOR = "vscode"
-# The editor's word for the publisher of an extension that names none (code-server 4.99.4's out/server-main.js).
+# The editor's publisher for an extension that names none (code-server 4.99.4, out/server-main.js).
 _UNDEFINED_PUBLISHER = "undefined_publisher"
 _PROGRAMS = {"/.openvscode-server/": "openvscode-server", "/code-server/": "code-server"}
 
@@ -49,8 +50,10 @@ class VSCode(StandaloneEcosystem):
         return path.endswith(_OTHER_ENDINGS) and (path.endswith(_ARCHIVE) or path.rpartition("/")[2] == _PRODUCT)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """The extension in the package.json's folder or in the archive, or the editor. Other programs have such files,
-        too, and what is wrong with one matters only where extensions lie usually."""
+        """Return the extension in the package.json's folder or in the archive, or the editor.
+
+        Other programs have files of these names. An invalid file is an error only where extensions usually are.
+        """
         if path.endswith(_ARCHIVE):
             return _read_packed(path, file)
         if path.endswith(_FILE) and not _is_usual_place(path) and not _may_be_extension(file):
@@ -72,7 +75,7 @@ class VSCode(StandaloneEcosystem):
         return _package(purl.namespace, purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """The newest version of each, by the program in whose folder it lies."""
+        """Install the newest version of each, with the program whose folder contains it."""
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
         programs: dict[str, list[tuple[str, str]]] = {}
         for name, upgrade in selected:
@@ -89,7 +92,7 @@ class VSCode(StandaloneEcosystem):
         return (*lines, *remark)
 
     def key(self, version: str) -> Any:
-        """The order of npm's semver, by which the editor compares them and refuses what is no version."""
+        """npm's order, by which the editor compares versions and refuses invalid ones."""
         return npm_key(version)
 
 
@@ -97,7 +100,7 @@ ECOSYSTEM: Ecosystem = VSCode()
 
 
 def _is_usual_place(path: str) -> bool:
-    """Whether it is a package.json in a folder in one called `extensions`, or in an unpacked VSIX."""
+    """Whether it is a package.json in a folder of `extensions`, or in an unpacked VSIX."""
     if not path.endswith(_FILE):
         return False
     above, _, folder = path.removesuffix(_FILE).rpartition("/")
@@ -105,14 +108,16 @@ def _is_usual_place(path: str) -> bool:
 
 
 def _may_be_extension(file: BinaryIO) -> bool:
-    """Whether an `engines.vscode` may be in it, in JSON's own way or by escapes: most are none of an extension, and it
-    takes a tenth of the time to see that."""
+    """Whether the file may contain `engines.vscode`, spelled plainly or with escapes.
+
+    Most package.json files are not of an extension, and this check takes a tenth of the time of parsing.
+    """
     content = file.read(PACKAGE_LIMIT)
     return b'"vscode"' in content or b"\\u" in content
 
 
 def _package(publisher: str, name: str, version: str, path: str) -> Package:
-    """Cases are not told apart (purl-spec's vscode-extension-definition.json)."""
+    """Case does not matter (purl-spec, vscode-extension-definition.json)."""
     identifier = f"{publisher}.{name}"
     return Package(
         name=identifier,
@@ -126,7 +131,7 @@ def _package(publisher: str, name: str, version: str, path: str) -> Package:
 
 
 def _read_packed(path: str, file: BinaryIO) -> Extract:
-    """Archives of the name are also Visual Studio's own, which hold no such file."""
+    """Visual Studio's own archives have the same suffix, and no such file."""
     from dockgate.scanner.formats.content import budget
     from dockgate.scanner.formats.zip_archive import Archive, Section
 
@@ -142,7 +147,7 @@ def _read_packed(path: str, file: BinaryIO) -> Extract:
 
 
 def _extension(content: Mapping[str, Any], path: str) -> Package | None:
-    """None for what is no extension."""
+    """Return the extension, None if the package.json is of something else."""
     engines = content.get("engines")
     if not isinstance(engines, dict) or "vscode" not in engines:
         return None
@@ -154,7 +159,7 @@ def _extension(content: Mapping[str, Any], path: str) -> Package | None:
 
 
 def _editor(content: Mapping[str, Any], path: str) -> Extract:
-    """It is undetermined where no distribution's package owns it."""
+    """Return the editor, undetermined unless a distribution's package owns it."""
     version = content.get("version")
     if "applicationName" not in content or "dataFolderName" not in content or not isinstance(version, str):
         return Extract()

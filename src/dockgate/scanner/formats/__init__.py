@@ -1,1 +1,5 @@
-"""Readers of the file formats that several ecosystems share: ELF, SQLite, TOML, XML, YAML, zip."""
+"""Readers of file formats, and helpers, that several ecosystems share.
+
+Formats: ELF, PE and Mach-O, SPDX, SQLite, TOML, XML, YAML, zip. Helpers: content limits, version keys, upgrade
+commands, vendors.
+"""

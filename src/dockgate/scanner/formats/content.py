@@ -1,4 +1,4 @@
-"""What ecosystems need to read files of unknown origin."""
+"""Read content of unknown origin: size limits, text encodings, JSON."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
@@ -7,7 +7,7 @@ from dockgate.shared.errors import UnreadableError
 
 
 def check_size(file: BinaryIO, limit: int) -> None:
-    """Raises UnreadableError when `file` has more than `limit` bytes; leaves it at its beginning."""
+    """Raise UnreadableError if `file` has more than `limit` bytes; leave it at its beginning."""
     size = file.seek(0, 2)
     file.seek(0)
     if size > limit:
@@ -15,23 +15,23 @@ def check_size(file: BinaryIO, limit: int) -> None:
 
 
 def decode(raw: bytes) -> str:
-    """UTF-8; bytes that are not become U+FFFD."""
+    """Decode UTF-8; invalid bytes become U+FFFD."""
     return raw.decode("utf-8", "replace")
 
 
 def decode_path(raw: bytes) -> str:
-    """A path's name as layers spell it: UTF-8, other bytes kept apart as lone surrogates."""
+    """Decode a path as layers spell it: UTF-8, invalid bytes as lone surrogates."""
     return raw.decode("utf-8", "surrogateescape")
 
 
 def is_script_of(head: bytes, program: bytes) -> bool:
-    """Whether the first line of a script of that beginning names the program, or may do so further on."""
+    """Whether a script's first line names the program, or is longer than `head`."""
     line, ended, _ = head.partition(b"\n")
     return program in line or not ended
 
 
 def json_object(file: BinaryIO, limit: int) -> dict[str, Any]:
-    """The JSON object of a file of at most `limit` bytes. Raises UnreadableError."""
+    """Read a JSON object from a file of at most `limit` bytes. Raises UnreadableError."""
     content = json_value(file, limit)
     if not isinstance(content, dict):
         raise UnreadableError("it is no JSON object")
@@ -39,7 +39,7 @@ def json_object(file: BinaryIO, limit: int) -> dict[str, Any]:
 
 
 def json_value(file: BinaryIO, limit: int) -> Any:
-    """The JSON in a file of at most `limit` bytes. Raises UnreadableError."""
+    """Read JSON from a file of at most `limit` bytes. Raises UnreadableError."""
     import json
 
     check_size(file, limit)
@@ -59,13 +59,13 @@ def check_mapping(value: Any, reason: str) -> dict[str, Any]:
 
 
 def get_string(record: Mapping[str, Any], key: str) -> str:
-    """The string under a key, "" for none or for anything else."""
+    """Return the string under a key, "" if there is none or another value."""
     value = record.get(key)
     return value if isinstance(value, str) else ""
 
 
 def budget(limit: int) -> Callable[[int], None]:
-    """A function that is told of bytes, and raises UnreadableError once they are more than `limit` altogether."""
+    """Return a function that counts bytes and raises UnreadableError above `limit` in total."""
     spent = 0
 
     def spend(size: int) -> None:

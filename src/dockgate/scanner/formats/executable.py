@@ -1,32 +1,31 @@
-"""Where things lie in executables: sections and segments of ELF, PE and Mach-O, universal ("fat") ones too.
+"""Locate sections and segments of executables: ELF, PE, Mach-O and universal ("fat") binaries.
 
-Most executables of an image hold nothing for those who ask, so a file is dismissed by its first bytes and the names of
-its sections alone, within microseconds. A header that contradicts itself or its file is no error: no system could run
-that file. What an ELF file says of its sections alone does not matter to the system: where it is wrong, it says
-nothing.
+Most executables of an image hold nothing of interest, so a file is dismissed within microseconds, by its first bytes
+and the names of its sections. A header that contradicts itself or its file is not an error: no system can run that
+file. Systems ignore the sections of an ELF file, so invalid sections count as none.
 
-The types here are named tuples: they are made at every start, and dataclasses take five times as long to make.
+The types are named tuples because they are created at every start, and dataclasses take five times as long.
 """
 
 from struct import Struct
 from typing import BinaryIO, NamedTuple
 
 ELF = b"\x7fELF"
-# What linkers have written for thirty years; the two bytes behind MZ could be others.
+# Linkers have written this for thirty years, although the two bytes after MZ may differ.
 PE = b"MZ\x90\x00"
 MACH = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce")
 FAT = (b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 MAGICS = (ELF, PE, *MACH, *FAT)
 
-# Bytes from the beginning: headers, and notes where linkers put them.
+# Bytes at the beginning: headers, and notes where linkers put them.
 HEAD = 4096
-# Bytes read at once: a table, the sections' names, a part's content.
+# Bytes read at once: a table, the names of sections, the content of a part.
 READ_LIMIT = 8 * 1024 * 1024
-# Bytes of Mach-O's load commands. Programs have some thousand.
+# Bytes of Mach-O load commands; programs have a few thousand.
 COMMANDS_LIMIT = 256 * 1024
-# Bytes of a section's name, as much as is looked at.
+# Bytes of a section's name that are compared.
 NAME_LIMIT = 64
-# Architectures in one file. A Java class begins as a universal binary does, and has 45 or more there.
+# Architectures in one file. A Java class has the same magic, and 45 or more in this field.
 FAT_LIMIT = 8
 
 _FARTHEST = 1 << 40
@@ -36,7 +35,7 @@ _PE_DATA, _PE_ALIGNMENT = 0xC0000040, 0x00F00000
 
 
 class Part(NamedTuple):
-    """A section or segment: its name ("" for a segment), its address once loaded, its place and size in the file."""
+    """A section or segment: name (empty for a segment), loaded address, offset and size in the file."""
 
     name: bytes
     address: int
@@ -46,9 +45,10 @@ class Part(NamedTuple):
 
 
 class Executable(NamedTuple):
-    """One architecture's executable, with its first bytes. Offsets count from `base`, where it begins in `file`.
+    """The executable of one architecture, with its first bytes.
 
-    `segments` are what is loaded; those of a PE file are its sections.
+    Offsets count from `base`, its position in `file`. `segments` are the loaded parts; those of a PE file are its
+    sections.
     """
 
     file: BinaryIO
@@ -58,19 +58,19 @@ class Executable(NamedTuple):
     segments: tuple[Part, ...]
 
     def section(self, *names: bytes) -> Part | None:
-        """The first section that has one of these names."""
+        """Return the first section with one of these names."""
         return next((part for part in self.sections if part.name in names), None)
 
     def data(self) -> Part | None:
-        """The first segment of variables."""
+        """Return the first writable segment."""
         return next((part for part in self.segments if part.writable), None)
 
     def content(self, part: Part) -> bytes:
-        """As much of the part as there is, READ_LIMIT at most."""
+        """Read the part's content, at most READ_LIMIT bytes."""
         return _read_bytes(self.file, self.base + part.offset, min(part.size, READ_LIMIT))
 
     def loaded(self, address: int, size: int) -> bytes:
-        """What lies at an address once loaded: fewer than `size` bytes where its segment or the file ends before."""
+        """Read the bytes at a loaded address; fewer than `size` where its segment or the file ends."""
         for part in self.segments:
             skipped = address - part.address
             if 0 <= skipped < part.size:
@@ -79,7 +79,7 @@ class Executable(NamedTuple):
 
 
 def may_be_program(head: bytes) -> bool:
-    """Whether a file that begins so can be a program or a shared library: no object file, kernel module or class."""
+    """Whether the file can be a program or shared library: no object file, kernel module or class."""
     magic = head[:4]
     if magic == ELF:
         return head[16:18] in (b"\x02\x00", b"\x00\x02", b"\x03\x00", b"\x00\x03")
@@ -89,8 +89,10 @@ def may_be_program(head: bytes) -> bool:
 
 
 def executables(file: BinaryIO, marks: tuple[bytes, ...], notes: tuple[bytes, ...] = ()) -> list[Executable]:
-    """The executables in a file that have one of `marks` in their sections' names, or one of `notes` in their first
-    bytes, and those that say nothing of sections. PE is always among them: its sections' names are not telling."""
+    """Find the executables with one of `marks` in the names of their sections, or of `notes` in `head`.
+
+    Executables without names of sections are included, and so is every PE file, whose sections have standard names.
+    """
     head = _read_bytes(file, 0, HEAD)
     magic = head[:4]
     if magic == ELF:
@@ -105,7 +107,7 @@ def executables(file: BinaryIO, marks: tuple[bytes, ...], notes: tuple[bytes, ..
 
 
 def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[bytes, ...]) -> Executable | None:
-    """After the System V ABI, chapter 4, and elf(5)."""
+    """Parse ELF (System V ABI, chapter 4; elf(5))."""
     if len(head) < 64:
         return None
     order = ">" if head[5] == 2 else "<"
@@ -140,7 +142,7 @@ def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[byt
 
 
 def _pe(file: BinaryIO, head: bytes) -> Executable | None:
-    """After Microsoft's "PE Format". The sections are the segments."""
+    """Parse PE (Microsoft's "PE Format"). The sections are the segments."""
     at = int.from_bytes(head[0x3C:0x40], "little")
     header = _read_bytes(file, at, 24 + 32)
     if len(header) < 24 + 32 or header[:4] != b"PE\0\0":
@@ -159,7 +161,7 @@ def _pe(file: BinaryIO, head: bytes) -> Executable | None:
 
 
 def _architectures(head: bytes) -> list[int]:
-    """Where a universal binary's parts begin, after <mach-o/fat.h>."""
+    """Offsets of the executables in a universal binary (<mach-o/fat.h>)."""
     count = int.from_bytes(head[4:8], "big")
     wide = head[:4] == FAT[1]
     row = Struct(">IIQQII" if wide else ">IIIII")
@@ -169,7 +171,7 @@ def _architectures(head: bytes) -> list[int]:
 
 
 def _mach_o(file: BinaryIO, base: int, head: bytes, marks: tuple[bytes, ...]) -> Executable | None:
-    """After <mach-o/loader.h>."""
+    """Parse Mach-O (<mach-o/loader.h>)."""
     if head[:4] not in MACH or len(head) < 32:
         return None
     order = "<" if head[3] == 0xFE else ">"
@@ -195,7 +197,7 @@ def _mach_o(file: BinaryIO, base: int, head: bytes, marks: tuple[bytes, ...]) ->
 
 
 def _segment(raw: bytes, order: str, sizes: tuple[int, int], sections: list[Part], segments: list[Part]) -> None:
-    """One load command of the kind LC_SEGMENT or LC_SEGMENT_64, its sections behind it."""
+    """Add one load command LC_SEGMENT or LC_SEGMENT_64 and its sections."""
     start, step = sizes
     if len(raw) < start:
         return
@@ -213,7 +215,7 @@ def _name(names: bytes, at: int) -> bytes:
 
 
 def _read_bytes(file: BinaryIO, at: int, size: int) -> bytes:
-    """What there is of these bytes; nothing where a header asks for too much, or for a place that no file has."""
+    """Read these bytes; nothing if a header asks for too many, or for an impossible position."""
     if size > READ_LIMIT or at >= _FARTHEST:
         return b""
     file.seek(at)

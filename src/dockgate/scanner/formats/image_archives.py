@@ -1,23 +1,23 @@
-"""Whether a tar archive is a container image (docker-archive, OCI layout), by its first entries.
+"""Detect container images in tar archives (docker-archive, OCI layout) by their first entries.
 
-Docker, podman, skopeo, BuildKit and nix call the entries `DIGEST/layer.tar`, `DIGEST.tar` or `blobs/sha256/DIGEST`;
+Docker, podman, skopeo, BuildKit and nix name the entries `DIGEST/layer.tar`, `DIGEST.tar` or `blobs/sha256/DIGEST`;
 go-containerregistry (crane, ko, kaniko, Bazel's rules) and jib `sha256:DIGEST` and `DIGEST.tar.gz`. An archive with
-other names is an image by its `manifest.json`, which names config and layers.
+other names is an image if its `manifest.json` lists config and layers.
 """
 
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-# Entries that are looked at; of a compressed archive those in its first INFLATED_LIMIT bytes.
+# Entries that are checked; of a compressed archive those in its first INFLATED_LIMIT bytes.
 HEADERS_LIMIT = 2000
-# Bytes that are inflated: images begin with their layout, a list or a layer's name.
+# Bytes that are inflated: images begin with their layout, a list or the name of a layer.
 INFLATED_LIMIT = 1024 * 1024
 
-# Bytes of a `manifest.json` that are looked at.
+# Bytes of a `manifest.json` that are checked.
 MANIFEST_LIMIT = 64 * 1024
 
 _BLOCK = 512
-# Bytes; no file in use has as many, and positions in a file stay in range.
+# Bytes. No real file is this large, and positions in a file stay in range.
 _SIZE_LIMIT = 1 << 50
 _HEX = frozenset("0123456789abcdef")
 _MANIFESTS = ("manifest.json", "./manifest.json")
@@ -56,7 +56,7 @@ def _is_of_image(name: str) -> bool:
 
 
 def _lists_layers(manifest: bytes) -> bool:
-    """Whether the beginning of a `manifest.json` is that of docker-archive's, and of no web application's."""
+    """Whether this is the beginning of docker-archive's `manifest.json`, not of a web application's."""
     return manifest.lstrip()[:1] == b"[" and b'"Config"' in manifest and b'"Layers"' in manifest
 
 
@@ -65,7 +65,7 @@ def _is_digest(text: str) -> bool:
 
 
 def _names(read: Callable[[int, int], bytes]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """The name of each entry, and its content's beginning on demand; content is skipped."""
+    """Yield the name of each entry and a function that reads the beginning of its content."""
     at = 0
     for _ in range(HEADERS_LIMIT):
         header = read(at, _BLOCK)
@@ -84,8 +84,10 @@ def _name(header: bytes) -> str:
 
 
 def _size(header: bytes) -> int | None:
-    """POSIX.1-2024, pax, "ustar Interchange Format", and GNU tar's binary form for 8 GiB and more; None for what is no
-    header."""
+    """Size of an entry in bytes, None if this is not a tar header.
+
+    Sources: POSIX.1-2024, pax, "ustar Interchange Format"; GNU tar's binary form for 8 GiB and more.
+    """
     field = header[124:136]
     if field[0] == 0x80:
         size = int.from_bytes(field[1:], "big")
@@ -95,7 +97,7 @@ def _size(header: bytes) -> int | None:
 
 
 def _inflated(file: BinaryIO, head: bytes) -> bytes:
-    """The first bytes, as many as can be had: a broken archive holds no image that could be loaded."""
+    """Inflate the beginning as far as possible: no engine can load an image from a broken archive."""
     packed = file.read(INFLATED_LIMIT)
     try:
         if head[:2] == _GZIP:

@@ -1,4 +1,4 @@
-"""Pieces of version keys: byte strings whose order is the order of what they stand for."""
+"""Parts of version keys: byte strings that sort like the versions that they stand for."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -7,9 +7,9 @@ _SHORT = 8
 
 
 def number(digits: str) -> bytes:
-    """Decimal digits (any count, leading zeros ignored, "" is 0) in numeric order: their count, then they.
+    """Encode decimal digits so that they sort by number: their count, then the digits.
 
-    The count is written in bytes that carry on after 255, so that no number is too long.
+    Any count of digits; leading zeros are ignored, "" is 0. The count continues in the next byte after 255.
     """
     return _remembered(digits) if len(digits) <= _SHORT else _number(digits)
 
@@ -20,17 +20,17 @@ def _number(digits: str) -> bytes:
     return b"\xff" * full + bytes((rest,)) + significant.encode("ascii")
 
 
-# Versions are made of few numbers, nearly all of them short.
+# Versions consist of few different numbers, nearly all of them short.
 _remembered = lru_cache(4096)(_number)
 
 
 def number_row(parts: Iterable[str]) -> bytes:
-    """Numbers one by one, in the order of the first that differs; fewer come before more."""
+    """Encode numbers so that the first difference decides; fewer numbers sort first."""
     return b"".join(b"\x01" + number(part) for part in parts) + b"\x00"
 
 
 def label_row(labels: Iterable[str], largest: int | None = None) -> bytes:
-    """Labels one by one: numbers, up to `largest`, come before text, and fewer labels before more."""
+    """Encode labels: numbers, up to `largest`, sort before text, and fewer labels sort first."""
     row = b""
     for label in labels:
         if is_digits(label) and (largest is None or fits(label, largest)):
@@ -41,7 +41,7 @@ def label_row(labels: Iterable[str], largest: int | None = None) -> bytes:
 
 
 def without_zeros(parts: list[str]) -> list[str]:
-    """The numbers without the zeros at their end; the first one stays."""
+    """Return the numbers without trailing zeros; the first number stays."""
     end = len(parts)
     while end > 1 and not parts[end - 1].strip("0"):
         end -= 1
@@ -49,11 +49,11 @@ def without_zeros(parts: list[str]) -> list[str]:
 
 
 def fits(digits: str, largest: int) -> bool:
-    """Whether decimal digits, of any count, are a number up to `largest`."""
+    """Whether the number in these digits, of any count, is at most `largest`."""
     significant = digits.lstrip("0")
     return len(significant) <= len(str(largest)) and int(significant or "0") <= largest
 
 
 def is_digits(text: str) -> bool:
-    """One ASCII digit or more."""
+    """Whether the text consists of ASCII digits, one or more."""
     return text.isascii() and text.isdigit()

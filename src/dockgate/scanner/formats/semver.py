@@ -1,4 +1,4 @@
-"""The order of Semantic Versioning 2.0.0, which npm, Go and crates.io share."""
+"""Semantic Versioning 2.0.0, the version order of npm, Go, crates.io and others."""
 
 from dockgate.scanner.formats.order import is_digits, number
 from dockgate.shared.errors import UncomparableError
@@ -7,10 +7,10 @@ _IDENTIFIER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 
 def key(version: str, kind: str, least: int = 3) -> bytes:
-    """The precedence of section 11: build data does not count, numbers have no limit.
+    """Encode a version by its precedence (section 11): build data is ignored, numbers have no limit.
 
-    Of the three numbers `least` must be there, the others are 0; a version with fewer than three has nothing behind
-    them. `kind` is whose version it is, for the message. Raises UncomparableError.
+    At least `least` of the three numbers must be present, the others are 0; a version with fewer than three has no
+    pre-release or build data. `kind` names the ecosystem in messages. Raises UncomparableError.
     """
     plain, plus, build = version.partition("+")
     core, dash, pre = plain.partition("-")

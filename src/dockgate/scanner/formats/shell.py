@@ -1,29 +1,29 @@
-"""Shell commands made of what a hostile image says: a name that is not a legal one never gets into a command."""
+"""Build shell commands from image content: only legal names get into a command."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 from dockgate.scanner.ports import Raised
 
-# Characters of a name or version; no package has longer ones.
+# Characters of a name or version; no real one is longer.
 LENGTH_LIMIT = 256
-# What versions may hold besides letters and digits, in any ecosystem.
+# Characters in versions besides letters and digits, in any ecosystem.
 VERSION = ".+~:-_^,"
 
 _ALPHANUMERIC = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 
 
 def is_plain(text: str, signs: str) -> bool:
-    """Whether the text begins with an ASCII letter or digit and holds only those and `signs`."""
+    """Whether the text begins with an ASCII letter or digit and contains only those and `signs`."""
     return 0 < len(text) <= LENGTH_LIMIT and text[0] in _ALPHANUMERIC and _ALPHANUMERIC.union(signs).issuperset(text)
 
 
 def upgrade_command(
     raised: Sequence[Raised], signs: str, line: str, *, word: str = "{name}", item: str = "{name} {version}"
 ) -> tuple[str, ...]:
-    """One line for all packages, and a remark when some are left out.
+    """Build one command line for all packages, and a remark if some are left out.
 
-    `{words}` in `line` becomes the shell words that `word` makes of each package, `{list}` the text that `item` makes.
-    Names may hold ASCII letters, digits and `signs`.
+    In `line`, `{words}` becomes the shell words made with `word`, and `{list}` the text made with `item`. Names may
+    contain ASCII letters, digits and `signs`.
     """
     selected, remark = select_upgrades(raised, lambda name: is_plain(name, signs))
     if not selected:
@@ -36,9 +36,9 @@ def upgrade_command(
 def select_upgrades(
     raised: Sequence[Raised], is_name: Callable[[str], bool]
 ) -> tuple[list[tuple[str, Raised]], tuple[str, ...]]:
-    """Each package once, with its name, sorted by name and version; and a remark when some are left out.
+    """Return each package once with its name, sorted, and a remark if some are left out.
 
-    A package is left out when its name, version or path is not a legal one.
+    A package is left out if its name, version or path is not a legal one.
     """
     selected: dict[tuple[str, str], Raised] = {}
     refused = set()
@@ -54,7 +54,7 @@ def select_upgrades(
 
 
 def quote_words(words: Iterable[str]) -> str:
-    """The words as a POSIX shell reads them, with blanks between."""
+    """Quote words for a POSIX shell and join them with blanks."""
     from shlex import quote
 
     return " ".join(map(quote, words))

@@ -1,4 +1,4 @@
-"""SPDX documents in JSON: the packages that they name by package URLs of one type (SPDX 2.3, 7.21)."""
+"""Read packages from SPDX documents in JSON, by package URLs of one type (SPDX 2.3, 7.21)."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,11 +13,11 @@ UnreadPart = tuple[str, str]
 def read_packages(
     content: dict[str, Any], prefix: str, parse: Callable[[str], Package | None], *, ignore_invalid: bool = False
 ) -> tuple[dict[str, Package], tuple[UnreadPart, ...]]:
-    """The packages of a document by their package URLs, and the parts that could not be read.
+    """Return the packages of a document by package URL, and the parts that could not be read.
 
-    `prefix` is how the package URLs of interest begin; `parse` returns None for one without name and version. Entries
-    that are not SPDX packages are unread parts, unless `ignore_invalid`. Raises UnreadableError for what is not an SPDX
-    document.
+    `prefix` is the beginning of the package URLs to read; `parse` returns None for one without name and version.
+    Entries that are not SPDX packages are unread parts, unless `ignore_invalid`. Raises UnreadableError if the content
+    is not an SPDX document.
     """
     entries = content.get("packages")
     if not isinstance(entries, list):

@@ -1,7 +1,7 @@
-"""Tables of SQLite databases, read by the file format itself (sqlite.org/fileformat2.html).
+"""Read tables of SQLite databases by the file format itself (sqlite.org/fileformat2.html).
 
-No SQL engine is asked: a hostile file could answer its query with a view that never ends, and an engine wants the file
-whole in memory or under a name. Here a page is in memory at a time, each is read once, and only rows are.
+No SQL engine runs: a hostile file could answer a query with an endless view, and an engine needs the file in memory or
+under a name. This reader keeps one page in memory and reads each page once.
 """
 
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
 
-# Rows of the schema; rpm's has some thirty, as pkg's of FreeBSD.
+# Rows of the schema; rpm and FreeBSD's pkg have about thirty.
 SCHEMA_LIMIT = 10_000
-# Rows of one table. pkg's of FreeBSD has one for each file of its packages; a page may name the same row any number of
-# times, so that the database's size bounds nothing.
+# Rows of one table. FreeBSD's pkg has one for each file of its packages. A page may name the same row any number of
+# times, so the size of the database is no limit.
 ROWS_LIMIT = 1_000_000
 
 _MAGIC = b"SQLite format 3\0"
@@ -24,9 +24,11 @@ _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
 
 def rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) -> Iterator[tuple[int, list[bytes]]]:
-    """Each row of a table: its number, which is what a column stands for that is an INTEGER PRIMARY KEY, and its first
-    columns, text and blobs as they are, integers big-endian. No row may be longer than `limit` bytes. Raises
-    UnreadableError."""
+    """Yield each row of a table: its number and its first `columns` columns.
+
+    The number is the value of a column that is an INTEGER PRIMARY KEY. Text and blobs are as stored, integers
+    big-endian. Raises UnreadableError, also for a row of more than `limit` bytes.
+    """
     database = _Database(file, size)
     root = 0
     for count, (_, payload) in enumerate(database.rows(1, limit)):
@@ -44,8 +46,10 @@ def rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) ->
 
 
 def check_log(file: BinaryIO, path: str) -> None:
-    """Raises UnreadableError when a write-ahead log or a rollback journal beside the database is in force: what the
-    database holds is then not what its own file says."""
+    """Raise UnreadableError if a write-ahead log or rollback journal is active.
+
+    The database file alone is then not the content of the database.
+    """
     head = file.read(48)
     if path.endswith("-wal"):
         # A frame counts only with the salts of the log's header (section 4.1 of the format).
@@ -74,7 +78,7 @@ class _Database:
         self.seen = bytearray(self.count + 1)
 
     def rows(self, root: int, limit: int) -> Iterator[tuple[int, bytes]]:
-        """The number and payload of each row of the table with that root page, in order."""
+        """Yield number and payload of each row of the table with that root page, in order."""
         waiting = [root]
         while waiting:
             number = waiting.pop()
@@ -129,7 +133,7 @@ class _Database:
 
 
 def _columns(payload: bytes, count: int) -> list[bytes]:
-    """The first columns of a record."""
+    """Return the first columns of a record."""
     end, at = _varint(payload, 0)
     values: list[bytes] = []
     value = end
@@ -144,7 +148,7 @@ def _columns(payload: bytes, count: int) -> list[bytes]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at `at`, and where the next thing stands."""
+    """Read the number at `at`; return it and the position after it."""
     value = 0
     for index in range(at, at + 8):
         if index >= len(data):

@@ -1,4 +1,4 @@
-"""What ecosystems outside a distribution have in common: languages, editors, programs without a package."""
+"""What ecosystems outside distributions have in common: languages, editors, unpackaged programs."""
 
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Triggers
@@ -9,7 +9,7 @@ from dockgate.shared.purl import Purl
 class StandaloneEcosystem:
     """Defaults of an ecosystem whose packages belong to no distribution.
 
-    A subclass sets the fields without a value here, and defines `wants`, `read`, `package`, `upgrade` and `key`.
+    A subclass sets the fields that have no value here, and defines `wants`, `read`, `package`, `upgrade` and `key`.
     """
 
     name: str
@@ -23,14 +23,14 @@ class StandaloneEcosystem:
     triggers: Triggers
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
-        """Return the package unchanged: advisories call it the same on every distribution."""
+        """Return the package unchanged: its name in advisories is the same on every distribution."""
         return package
 
 
 def check_purl(purl: Purl, form: str, *, namespace: str = "") -> None:
-    """Raise UsageError, with `form` as advice, for a package URL without a version or without its namespace.
+    """Raise UsageError, with `form` as advice, if the package URL lacks a version or its namespace.
 
-    `namespace` is what the ecosystem calls a namespace ("group"), "" where it needs none.
+    `namespace` is the ecosystem's word for a namespace ("group"), "" if it needs none.
     """
     if not purl.version or (namespace and not purl.namespace):
         missing = namespace if purl.version else "version"

@@ -1,12 +1,12 @@
-"""TOML of unknown origin."""
+"""Read TOML of unknown origin."""
 
 from typing import Any
 
 from dockgate.shared.errors import UnreadableError
 
-# On one line, strings and comments apart, where lockfiles have hardly any.
+# Dots on one line outside strings and comments; lockfiles have hardly any.
 _DOTS = 32
-# Strings and comments, their ends optional, so that none is looked for twice.
+# Strings and comments. Their ends are optional, so that no end is searched twice.
 _NO_KEY = (
     r'"""(?:[^"\\]|\\.|"(?!""))*+"{0,5}',
     r"'''(?:[^']|'(?!''))*+'{0,5}",
@@ -17,8 +17,10 @@ _NO_KEY = (
 
 
 def document(content: str) -> dict[str, Any]:
-    """The document. Raises UnreadableError, also for a key of so many parts that `tomllib`, whose time is the square of
-    their number, would take minutes."""
+    """Parse a document. Raises UnreadableError.
+
+    A key of too many parts is refused: `tomllib` takes the square of their number in time, minutes for some files.
+    """
     import re
     import tomllib
 

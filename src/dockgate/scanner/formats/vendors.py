@@ -1,15 +1,16 @@
-"""Who made a package that has a distribution's form, where that is not the distribution: its advisories do not speak of
-it, and nobody brings fixes to what it carries.
+"""Who made a package in a distribution's format, if not the distribution itself.
 
-dpkg's and apk's databases name a maintainer. Ubuntu's has an address of Ubuntu's (pkgbinarymangler sees to that);
-Debian's and Alpine's may be anybody's, so there vendors are known by name. The list holds those of the official images
-of Docker Hub (as found in aquasecurity/trivy#9917) and some more; of the 203,391 packages of Debian 11, 12 and 13, with
-their updates, none is taken for one of theirs. rpm's database names the vendor itself.
+The distribution's advisories do not cover such a package, and the distribution does not fix it.
 
-What is nobody's on the list is told by what it lacks: Debian Policy 12.5 demands of every package its copyright, which
-nfpm, CPack and dpkg-deb leave to whoever calls them (fpm writes a Vendor). By the Contents indices of Debian 11, 12 and
-13 (2026-11; amd64 and all; main, contrib, non-free), every one of their 194,032 packages has it. In apk's
-database it is the origin (`apk`).
+The databases of dpkg and apk name a maintainer. Ubuntu's maintainers have an address at Ubuntu (pkgbinarymangler sets
+it). Those of Debian and Alpine may have any address, so vendors are listed here: those of Docker Hub's official images
+(found in aquasecurity/trivy#9917) and some more. None of the 203,391 packages of Debian 11, 12 and 13, with their
+updates, matches the list. rpm's database names the vendor itself.
+
+A vendor that is not on the list is detected by what its packages lack. Debian Policy 12.5 requires a copyright file in
+every package; nfpm, CPack and dpkg-deb leave it to their caller (fpm writes a Vendor). All 194,032 packages in the
+Contents indices of Debian 11, 12 and 13 have it (2026-11; amd64 and all; main, contrib, non-free). In apk's database,
+it is the origin (`apk`).
 """
 
 from collections.abc import Mapping
@@ -17,17 +18,17 @@ from dataclasses import replace
 
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Package
 
-# The vendor's name where there is none, yet no distribution's either.
+# The vendor's name if none is stated, yet the package is not the distribution's.
 UNKNOWN = "unknown"
-# Docker, as the maker of its hardened images' packages, by the repository that they come from. Each of the 561 recipes
-# of Debian packages (docker-hardened-images/catalog, package/deb, August 2026) puts "+dhi" behind Debian's version, or
-# Docker's address in place of the maintainer's; apk's keep the version and the maintainer that Alpine gave them.
+# Docker, as the vendor of packages in its hardened images, named after their repository. Each of the 561 recipes of
+# Debian packages (docker-hardened-images/catalog, package/deb, August 2026) appends "+dhi" to Debian's version, or sets
+# Docker's address as maintainer; apk packages keep Alpine's version and maintainer.
 HARDENED = "dhi.io"
-# Root rebuilds packages under their name, or one with "rootio-" before it (anchore/grype, grype/internal/rootio). Its
-# advisories tell of what it has mended, and of nothing else: who is not in them is not clean.
+# Root rebuilds packages under their name, or with "rootio-" before it (anchore/grype, grype/internal/rootio). Its
+# advisories list only what it fixed: a package that is not in them is not clean.
 ROOT = "root.io"
 _LENGTH_LIMIT = 80
-# Before a vendor that the package itself states, rather than who maintains it.
+# Before a vendor that the package itself states, in contrast to one derived from its maintainer.
 _STATED = "="
 
 # Ends of addresses.
@@ -40,18 +41,18 @@ _MAINTAINERS = (
     *("packages+linux@clickhouse.com", "dev@kubernetes.io", "kubernetes-dev+release@googlegroups.com"),
     *("rocm-dev.support@amd.com", "@zabbix.com", "powershellteam@hotmail.com", "@timescale.com"),
 )
-# Who maintain packages of Debian's by such an address (due, cli11, empy); what the second builds for the vendor ends in
-# the release that it is for ("8.6.0-1~bookworm").
+# Maintainers of Debian's own packages with such an address (due, cli11, empy). Packages that the second one builds for
+# the vendor end in a release ("8.6.0-1~bookworm").
 _DEBIAN_MAINTAINERS = ("adoyle@nvidia.com", "jrivero@osrfoundation.org")
 _RELEASES = ("~bullseye", "~bookworm", "~trixie", "~forky")
 _HARDENED_ADDRESS = "dhi@docker.com"
 # Maintainers without an address.
 _NAMES = {"github": "GitHub", "hashicorp": "HashiCorp", "google cloud cli authors": "Google Cloud"}
 _UBUNTU = ("@ubuntu.com", ".ubuntu.com", "@canonical.com", ".canonical.com")
-# The distributions whose own packages all have what those of others lack.
+# Distributions whose own packages all have what other vendors' packages lack.
 _COMPLETE_DISTRIBUTIONS = ("debian", "alpine", "chainguard", "wolfi")
-# In the versions of those who build for a release what it does not have, under the name of Debian's maintainers; none
-# of Debian 13's has one. Backports (backports.debian.org/Contribute) have advisories of their own, which OSV has not.
+# Marks in versions of vendors who rebuild packages for a release and keep Debian's maintainers; no version of Debian 13
+# has one. Backports (backports.debian.org/Contribute) have advisories of their own, which are not in OSV.
 _VERSION_MARKS = {
     ".pgdg": "apt.postgresql.org",
     "+0~20": "packages.sury.org",
@@ -61,8 +62,8 @@ _VERSION_MARKS = {
     ".root.io": ROOT,
 }
 
-# Os-release ID -> how the vendor of its own rpm packages begins, where that is known; others are not asked. openEuler's
-# is that of its packages of 20.03 to 23.03, Photon's that of its spec files.
+# How the vendor of a distribution's own rpm packages begins, by os-release ID. Other distributions are not checked.
+# openEuler's is that of its packages of 20.03 to 23.03, Photon's that of its spec files.
 _OFFICIAL = {
     "almalinux": ("AlmaLinux", "CloudLinux"),
     "amzn": ("Amazon",),
@@ -81,31 +82,36 @@ _OFFICIAL = {
     "sles": ("SUSE", "openSUSE"),
     "sles_sap": ("SUSE", "openSUSE"),
 }
-# In the versions of a distribution's own packages, which do not always say so: Amazon's (aquasecurity/trivy#5887),
-# openEuler's of 24.03 (in its repository's metadata rpm:vendor is empty for some).
+# Marks in versions of a distribution's own packages, whose vendor is not always set: Amazon's
+# (aquasecurity/trivy#5887), openEuler's of 24.03 (its repository metadata has an empty rpm:vendor for some).
 _VERSION_TAGS = {"amzn": ".amzn", "openeuler": ".oe", "photon": ".ph"}
 
 
 def is_by_tuxcare(version: str) -> bool:
-    """Whether TuxCare built the package of that version, after its distribution's end of life (google/osv-scanner#2916,
-    by TuxCare): "2.31.1-16+tuxcare.els11", "5.5-5.el9_2.1.tuxcare.els1"."""
+    """Whether TuxCare built this version, after the distribution's end of life.
+
+    "2.31.1-16+tuxcare.els11", "5.5-5.el9_2.1.tuxcare.els1" (google/osv-scanner#2916, by TuxCare).
+    """
     return "tuxcare" in version and any(f"{mark}tuxcare" in version for mark in "-.+~")
 
 
 def hardened_distribution(qualifiers: Mapping[str, str]) -> Distribution | None:
-    """The hardened image of Docker's of which a package URL's qualifiers say that it is, as its advisories write them:
-    `os_name=dhi`, `os_version=13`. That os-release says so proves nothing: a package may have been added to the image
-    (docker-hardened-images/advisories, integration/upcoming-id-dhi/docs/advisory-routing.md)."""
+    """Return the Docker hardened image that a package URL's qualifiers name, None if they name none.
+
+    Docker's advisories write `os_name=dhi` and `os_version=13`. The os-release of the image proves nothing, because
+    others may add packages to it (docker-hardened-images/advisories,
+    integration/upcoming-id-dhi/docs/advisory-routing.md).
+    """
     return Distribution("dhi", qualifiers.get("os_version", "")) if qualifiers.get("os_name") == "dhi" else None
 
 
 def mark_stated(vendor: str) -> str:
-    """A vendor whom a package states by itself, as `Package.vendor` has it until it is settled."""
+    """Mark a vendor as stated by the package itself, the form of `Package.vendor` before `settle`."""
     return _STATED + vendor if vendor else ""
 
 
 def vendor_by_maintainer(package: Package, distribution: str) -> str:
-    """The vendor of a dpkg or apk package, told by what its database says of it; "" for the distribution itself."""
+    """Return the vendor of a dpkg or apk package by its maintainer, "" for the distribution itself."""
     maintainer = package.vendor
     if _is_settled(package):
         return maintainer
@@ -129,7 +135,7 @@ def vendor_by_maintainer(package: Package, distribution: str) -> str:
 
 
 def vendor_by_signature(package: Package, distribution: str) -> str:
-    """The vendor of an rpm package whose database calls `Package.vendor` that; "" for the distribution itself."""
+    """Return the vendor of an rpm package by the database's vendor, "" for the distribution itself."""
     vendor, official = package.vendor, _OFFICIAL.get(distribution)
     if _is_settled(package):
         return vendor
@@ -140,7 +146,7 @@ def vendor_by_signature(package: Package, distribution: str) -> str:
 
 
 def apply_vendor(package: Package, vendor: str) -> Package:
-    """The package as its vendor's, if it has one: then no feed speaks of it, whatever its distribution's is called."""
+    """Return the package with its vendor's ecosystem, which no distribution's feed covers."""
     if not vendor:
         return replace(package, vendor="") if package.vendor else package
     return replace(package, vendor=vendor, ecosystem=f"vendor:{vendor}")

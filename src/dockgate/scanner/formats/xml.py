@@ -1,17 +1,17 @@
-"""XML of unknown origin, as a flat row of elements."""
+"""Read XML of unknown origin as a flat list of elements."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dockgate.shared.errors import UnreadableError
 
-# Elements in each other, as deep as they are told of; what is deeper is only checked to be XML.
+# Depth of elements that are returned; deeper ones are only checked for being XML.
 DEPTH_LIMIT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """`path` is the names from the root on ("project/parent/version"), `text` what stands between its own tags."""
+    """An element: names from the root ("project/parent/version"), attributes, its own text."""
 
     path: str
     attributes: Mapping[str, str]
@@ -19,9 +19,9 @@ class Element:
 
 
 def elements(raw: bytes) -> list[Element]:
-    """The elements in the order of their ends, as deep as the limit. Raises UnreadableError.
+    """Return the elements in the order of their ends, down to DEPTH_LIMIT. Raises UnreadableError.
 
-    A document type is refused, and with it all entities but those of XML itself.
+    A document type is refused, and with it all entities except those of XML itself.
     """
     from xml.parsers.expat import ExpatError, ParserCreate
 

@@ -1,11 +1,11 @@
-"""YAML of unknown origin: as much of it as lockfiles use, every scalar a string."""
+"""Read YAML of unknown origin, as far as lockfiles use it; every scalar is a string."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from dockgate.shared.errors import UnreadableError
 
-# Collections in each other; those of the tests' lockfiles have up to five.
+# Nested collections; the tests' lockfiles have up to five.
 DEPTH_LIMIT = 32
 # Scalars and collections in one file.
 NODE_LIMIT = 2_000_000
@@ -13,16 +13,17 @@ NODE_LIMIT = 2_000_000
 
 @dataclass(slots=True)
 class _Open:
-    """A collection that is being filled. `key` is the key whose value comes next, None when a key does."""
+    """A collection that is being filled; `key` waits for its value, None if a key comes next."""
 
     made: "dict[str, Any] | list[Any]"
     key: str | None = None
 
 
 def documents(content: str) -> list[Any]:
-    """Each document as dicts, lists and strings. Raises UnreadableError; an alias is refused, whatever it expands to.
+    """Parse each document into dicts, lists and strings. Raises UnreadableError.
 
-    Built from the parser's events, since the libraries' own builders call themselves for every level of nesting.
+    An alias is refused, because it may expand to any size. Built from the parser's events: the library's own
+    constructors recurse for every level of nesting.
     """
     import yaml
 
@@ -48,7 +49,7 @@ def documents(content: str) -> list[Any]:
 
 
 def document(content: str) -> dict[str, Any]:
-    """The only document, which must be a mapping. Raises UnreadableError."""
+    """Parse a file with exactly one document, a mapping. Raises UnreadableError."""
     parsed = documents(content)
     if len(parsed) != 1 or not isinstance(parsed[0], dict):
         raise UnreadableError("it is not one YAML mapping")

@@ -1,7 +1,7 @@
-"""Zip archives of unknown origin, read by their central directory (APPNOTE.TXT, sections 4.3 to 4.5).
+"""Read zip archives of unknown origin by their central directory (APPNOTE.TXT, 4.3 to 4.5).
 
-Python's zipfile makes an object for each entry, which over the jars of a big application takes three times as long as
-this, its import apart: here only the entries whose names matter are looked at any closer.
+Python's zipfile creates an object for each entry, which takes three times as long for the jars of a big application.
+This reader parses only the entries whose names match.
 """
 
 import struct
@@ -19,7 +19,7 @@ from dockgate.shared.errors import UnreadableError
 ENTRY_LIMIT = 200_000
 # Bytes of one archive's central directory.
 DIRECTORY_LIMIT = 64 * 1024 * 1024
-# Bytes of an entry that are kept in memory; a bigger one goes to an unlinked temporary file.
+# Bytes of an entry that stay in memory; a larger one goes to an unlinked temporary file.
 MEMORY_LIMIT = 8 * 1024 * 1024
 
 _STORED, _DEFLATED = 0, 8
@@ -32,14 +32,14 @@ _CHUNK = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A stretch of a file: the whole of an archive, or one that is stored in another."""
+    """A range of a file: a whole archive, or one that is stored inside another."""
 
     file: BinaryIO
     start: int
     size: int
 
     def read(self, at: int, size: int) -> bytes:
-        """Exactly these bytes. Raises UnreadableError where they are not all there."""
+        """Read exactly these bytes. Raises UnreadableError if they are not all there."""
         if at < 0 or size < 0 or at + size > self.size:
             raise UnreadableError("it points outside itself")
         self.file.seek(self.start + at)
@@ -51,7 +51,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the central directory says of one entry. `at` is where its local header begins."""
+    """An entry of the central directory; `at` is the position of its local header."""
 
     name: str
     flags: int
@@ -63,18 +63,19 @@ class Entry:
 
 
 def is_zip(section: Section) -> bool:
-    """Whether the section ends as a zip archive does: with an end record, and a comment at most."""
+    """Whether the section ends like a zip archive: an end record and at most a comment."""
     size = min(section.size, _END_SIZE + _COMMENT_LIMIT)
     return b"PK\x05\x06" in section.read(section.size - size, size)
 
 
 class Archive:
-    """One archive: the entries whose names end with one of `wanted`, in order; how many it has of all kinds (`count`);
-    whether there is a class among them. If `ignore_case`, `wanted` are in lower case, and names may be in any. Raises
-    UnreadableError for what is no whole zip archive.
+    """An archive: its entries whose names end with one of `endings`, in order.
 
-    `spend` is told of all bytes before they are read or after they are inflated, and raises when it becomes too much:
-    an archive may name the same bytes any number of times, so that its own size bounds nothing.
+    `count` is the number of all entries; `has_classes` tells whether one is a Java class. With `ignore_case`, `endings`
+    are in lower case and names may be in any. Raises UnreadableError if the archive is not complete.
+
+    `spend` is called with all bytes before they are read or after they are inflated, and raises above its limit: an
+    archive may name the same bytes any number of times, so its own size is no limit.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Archive:
         self.entries = tuple(self._scan(directory, endings))
 
     def _scan(self, directory: bytes, endings: tuple[bytes, ...]) -> Iterator[Entry]:
-        """The hot path: about half a microsecond for an entry that is not wanted."""
+        """Parse the directory. Hot path: about half a microsecond for an entry that does not match."""
         header = struct.Struct("<4s4xHH4xIIIHHH8xI").unpack_from
         at, end, fold = 0, len(directory), self._fold
         for _ in range(self.count):
@@ -108,8 +109,10 @@ class Archive:
                 yield Entry(decode_path(name), flags, method, check, packed, size, offset + self._shift)
 
     def _directory(self) -> tuple[bytes, int, int]:
-        """The central directory, its number of entries, and by how much all offsets are shifted by what stands before
-        the archive (a script that starts it)."""
+        """Return the central directory, its number of entries, and the shift of all offsets.
+
+        The shift is the size of what precedes the archive, such as a script that starts it.
+        """
         section = self._section
         tail_size = min(section.size, _END_SIZE + _COMMENT_LIMIT)
         tail = section.read(section.size - tail_size, tail_size)
@@ -132,11 +135,14 @@ class Archive:
         return section.read(end - size, size), count, end - size - offset
 
     def head(self, entry: Entry, limit: int) -> bytes:
-        """The entry's first bytes, at most `limit` of them, unchecked."""
+        """Read the entry's first bytes, at most `limit`, unchecked."""
         return b"".join(self._inflate(entry, limit))
 
     def read_all(self, entry: Entry, limit: int) -> bytes:
-        """The entry's content. Raises UnreadableError when it is bigger than `limit` or not what the directory says."""
+        """Read the entry's content.
+
+        Raises UnreadableError if it is larger than `limit` or contradicts the directory.
+        """
         if entry.size > limit:
             raise UnreadableError(f"it has {entry.size} bytes; no more than {limit} are read")
         content = b"".join(self._inflate(entry, entry.size + 1))
@@ -146,7 +152,7 @@ class Archive:
 
     @contextmanager
     def opened(self, entry: Entry) -> Iterator[Section]:
-        """The entry's own content, to be read as an archive: in place when it is stored, else inflated."""
+        """Open the entry's content as a section: in place if it is stored, else inflated."""
         if entry.method == _STORED:
             yield Section(self._section.file, self._section.start + self._content(entry), entry.packed)
             return
@@ -159,7 +165,7 @@ class Archive:
             yield Section(file, 0, size)
 
     def _content(self, entry: Entry) -> int:
-        """Where the entry's packed bytes begin."""
+        """Position of the entry's packed bytes."""
         if entry.flags & _ENCRYPTED:
             raise UnreadableError("it is encrypted")
         local = self._section.read(entry.at, 30)
@@ -169,7 +175,7 @@ class Archive:
         return int(entry.at + 30 + name_size + extra)
 
     def _inflate(self, entry: Entry, limit: int) -> Iterator[bytes]:
-        """Pieces of the content, at most `limit` bytes altogether."""
+        """Yield the content in pieces, at most `limit` bytes in total."""
         if entry.method not in (_STORED, _DEFLATED):
             raise UnreadableError(f"it is compressed by method {entry.method}")
         at = self._content(entry)
@@ -201,7 +207,7 @@ class Archive:
 
 
 def _scratch(size: int) -> BinaryIO:
-    """A place for that many bytes, gone when it is closed."""
+    """Return a temporary file for that many bytes, deleted when it is closed."""
     if size <= MEMORY_LIMIT:
         return BytesIO()
     from tempfile import TemporaryFile
@@ -210,7 +216,10 @@ def _scratch(size: int) -> BinaryIO:
 
 
 def _zip64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    """The same, as the extra field has them where the directory's own fields are too small (APPNOTE.TXT, 4.5.3)."""
+    """Return the values of the zip64 extra field where the directory's own fields are too small.
+
+    Source: APPNOTE.TXT, 4.5.3.
+    """
     fields = [size, packed, offset]
     at = 0
     while _FULL in fields and at + 4 <= len(extra):
