@@ -1,4 +1,4 @@
-"""apk packages: the database of what is installed, and the release that the repositories serve."""
+"""apk packages: the database of installed packages, and the release that the repositories serve."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +15,11 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import MAINTAINER, Purl
 
-# The second is that of distributions whose /lib is merged into /usr.
+# The second path is used by distributions whose /lib is merged into /usr.
 DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 REPOSITORIES = "etc/apk/repositories"
 
-# Bytes. Alpine with 1,000 packages has some 5 million.
+# Bytes. Alpine with 1,000 packages has 5 million.
 SIZE_LIMIT = 64 * 1024 * 1024
 # Bytes.
 REPOSITORIES_LIMIT = 1024 * 1024
@@ -32,15 +32,15 @@ _OSV_NAMES = {
     "minimos": "MinimOS",
     "wolfi": "Wolfi",
 }
-# Os-release IDs of others: their packages are read, and no feed speaks of them. CleanStart's advisories call a package
-# now by its own name, now by its recipe's, and some by a variable of the recipe (anchore/grype#3281).
+# os-release IDs of distributions that no feed covers; their packages are listed. CleanStart's advisories name a package
+# after itself, after its recipe, or after a variable of the recipe (anchore/grype#3281).
 _UNCOVERED = ("adelie", "cleanstart", "clnstrt", "postmarketos")
 _ROLLING = ("chainguard", "minimos", "wolfi")
-# Those whose advisories in OSV call each package by its own name, though those in secdb call it by its origin
-# (chainguard-dev/vulnerability-scanner-support, docs/scanning_implementation.md): CGA-22hv-wp9q-4779 speaks of
-# langfuse-3-worker, and not of its origin.
+# Distributions whose advisories in OSV name the package itself, although those in secdb name its origin
+# (chainguard-dev/vulnerability-scanner-support, docs/scanning_implementation.md): CGA-22hv-wp9q-4779 names
+# langfuse-3-worker, not its origin.
 _ADVISED_BY_NAME = ("chainguard", "wolfi")
-# In the name of an image whose os-release calls it Alpine.
+# In the image's name in os-release, even if its ID is Alpine's.
 _HARDENED = "Docker Hardened Images"
 _ROOT_PREFIX = "rootio-"
 
@@ -67,12 +67,12 @@ class Apk:
         return read_installed(path, file)
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
-        """Alpine's release is that of its repositories, else of os-release; Wolfi, Chainguard and MinimOS roll, and the
-        first two of them name each package in their advisories, rather than its origin.
+        """Set the package's ecosystem with its release, and the name that advisories use.
 
-        One of which OSV does not speak is called by its own os-release ID, for which no feed speaks. In Docker's
-        hardened images nothing tells Docker's packages, by whatever its os-release calls them, from what others put
-        beside them.
+        Alpine's release is that of its repositories, else of os-release. Wolfi, Chainguard and MinimOS are rolling
+        releases. A distribution that OSV does not cover is named after its os-release ID, which no feed covers. In
+        Docker's hardened images, whatever their os-release says, nothing distinguishes Docker's packages from added
+        ones.
         """
         osv_name = _OSV_NAMES.get(distribution.id)
         if distribution.id == "alpine":
@@ -91,9 +91,13 @@ class Apk:
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl, source_name=source), vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Understands the qualifiers arch, distro ("alpine-3.19.1"; "3.19.1" with Trivy) and upstream (the origin, with
-        or without a version behind an @), vendor (who made it where that is not the distribution), and os_name and
-        os_version of Docker's hardened images, whose advisories call a package by its installed name."""
+        """Build a package from its URL and the URL's qualifiers.
+
+        - `arch`, and `distro` ("alpine-3.19.1"; Trivy writes "3.19.1")
+        - `upstream`: the origin, perhaps with a version after an @
+        - `vendor`: who made it, if not the distribution
+        - `os_name` and `os_version` of Docker's hardened images, whose advisories use installed names.
+        """
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it behind an @: pkg:apk/alpine/musl@1.2.5-r0.")
         qualifiers = purl.qualifiers
@@ -125,7 +129,7 @@ class Apk:
         return self.settle(package, distribution)
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """apk takes the lowest version that will do with the name (apk-world(5))."""
+        """apk installs the lowest suitable version (apk-world(5))."""
         return upgrade_command(raised, "+-._", "apk add --no-cache --upgrade {words}", word="{name}>={version}")
 
     def key(self, version: str) -> bytes:
@@ -136,10 +140,10 @@ ECOSYSTEM: Ecosystem = Apk()
 
 
 def _highest_release(repositories: str) -> str:
-    """ "v3.19" or "edge", the part of a repository's address before "main" or "community"; "" where it has none.
+    """The highest release in the repositories' addresses, "v3.19" or "edge"; "" if there is none.
 
-    Of several the highest counts, edge before all: packages come from the newest that has them. "@tag" repositories
-    serve only what is asked of them by that tag.
+    The release precedes "main" or "community". The highest one counts, edge above all, because packages come from the
+    newest repository that has them. Repositories with "@tag" serve only packages that are requested with the tag.
     """
     releases: list[str] = []
     for line in repositories.splitlines():
@@ -157,9 +161,9 @@ def _release_order(release: str) -> tuple[int, ...]:
 
 
 def _release_line(version: str) -> str:
-    """The release line of an os-release's VERSION_ID: "3.19.1" is of "v3.19", "3.20_alpha20231219" of "edge".
+    """The release line of a VERSION_ID: "v3.19" of "3.19.1", "edge" of "3.20_alpha20231219".
 
-    Alpine calls its edge by the release that it will become, with "_alpha".
+    Alpine names edge after the next release, with "_alpha".
     """
     if "_" in version:
         return "edge"
@@ -172,6 +176,6 @@ def _release_line(version: str) -> str:
 
 
 def _is_by_root(package: Package) -> bool:
-    """Root's packages have a name or a release of five digits that no other of Alpine's has ("3.1.8-r00073")."""
+    """Whether Root built it: by its name, or by five digits in its release ("3.1.8-r00073")."""
     release = package.version.rpartition("-r")[2]
     return package.name.startswith(_ROOT_PREFIX) or (len(release) == 5 and is_digits(release))

@@ -1,4 +1,4 @@
-"""What apk's database of installed packages says."""
+"""Read apk's database of installed packages."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,21 +10,24 @@ from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
-# Bytes, of one line.
+# Bytes of one line.
 LINE_LIMIT = 1024 * 1024
 PACKAGES_LIMIT = 50_000
-# Bytes of memory for all paths that a database lists: a hostile one could make far more of them than it has itself.
+# Bytes of memory for all listed paths: a hostile database can list far more than its own size.
 PATHS_LIMIT = 128 * 1024 * 1024
 # Bytes of memory that a path takes besides its own.
 _PATH_COST = 64
 _FIELDS = b"PVATom"
-# What `apk add --virtual` writes as description.
+# The description that `apk add --virtual` writes.
 _VIRTUAL = "virtual meta package"
 
 
 def read_installed(path: str, file: BinaryIO) -> Extract:
-    """A package without an origin was not made by the distribution: abuild (`prepare_metafiles`) and melange write one
-    into every package, nfpm (apk/apk.go) into none. Where most have none, somebody has taken them out."""
+    """Read the packages and their files; mark packages without an origin as a third party's.
+
+    abuild (`prepare_metafiles`) and melange write an origin into every package, nfpm (apk/apk.go) into none. If most
+    packages have none, the origins were removed, and nothing is marked.
+    """
     packages: list[Package] = []
     owns: dict[str, tuple[str, ...]] = {}
     without_origin: list[int] = []
@@ -35,7 +38,7 @@ def read_installed(path: str, file: BinaryIO) -> Extract:
         if not name or not version:
             raise UnreadableError(f"line {line}: the entry that begins here has no {'V' if name else 'P'}")
         if fields.get("T") == _VIRTUAL and not files:
-            # A name for a list of packages, each of which has an entry of its own; nobody else knows the name.
+            # A virtual package is a name for a list of packages, each of which has an entry of its own.
             continue
         package = Package(
             name=name,
@@ -60,9 +63,10 @@ def read_installed(path: str, file: BinaryIO) -> Extract:
 
 
 def _entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
-    """Each entry's first line number, its wanted fields and its files, after apk-tools' src/database.c.
+    """Yield the first line number, the fields and the files of each entry.
 
-    A line is a letter, a colon and a value; "F:" is a folder, "R:" a file in the last one.
+    A line is a letter, a colon and a value; "F:" is a folder, "R:" a file in the last folder (apk-tools,
+    src/database.c).
     """
     first_line, count, paths_size, folder = 0, 0, 0, ""
     fields: dict[str, str] = {}

@@ -11,18 +11,18 @@ _HEX = frozenset("0123456789abcdef")
 
 
 def key(version: str) -> bytes:
-    """The order of apk-package(5), as apk-tools' src/version.c has it; refuses what `apk version --check` does.
+    """Encode a version; refuses what `apk version --check` refuses (apk-tools, src/version.c).
 
-    With one thing more, which apk-tools 2 takes and 3 refuses: a number behind the letter ("5.1p1-r0").
+    One addition: a number after the letter ("5.1p1-r0"), which apk-tools 2 accepts and 3 refuses.
     """
     return _VersionParser(version).key()
 
 
 class _VersionParser:
-    """A version while its key is made: digit{.digit}...{letter}{_suffix{number}}...{~hash}{-r#}.
+    """A version that is being encoded: digit{.digit}...{letter}{_suffix{number}}...{~hash}{-r#}.
 
-    Where two versions part, an early suffix ("_rc") is below the end, and what may come earlier in a version is above
-    what may come later only: the marks of the key stand in that order.
+    At the first difference, a pre-release suffix ("_rc") sorts before the end, and a part that may come early in a
+    version sorts after one that comes late. The marks in the key have that order.
     """
 
     def __init__(self, version: str) -> None:
@@ -55,7 +55,7 @@ class _VersionParser:
         return bytes(key)
 
     def _components(self, key: bytearray) -> None:
-        """Of digits a part that begins with 0 is compared as text, below those that do not."""
+        """Encode numbers and a letter. A number with a leading 0 compares as text, before all others."""
         while True:
             if self._take("."):
                 digits = self._digits()

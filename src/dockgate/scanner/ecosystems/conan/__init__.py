@@ -1,8 +1,8 @@
-"""Packages of C and C++ that Conan installed: those in its cache, by its database or, of Conan 1, by their folders, and
-those that it deployed into a project's. Where nothing is installed, its lockfile, which alone mostly stays: what is
-built with a package does not tell of it.
+"""C and C++ packages that Conan installed or deployed; else its lockfile.
 
-OSV has an ecosystem of its name, and no record of it yet.
+Conan 2's cache has a database, Conan 1's cache has a folder for each package. Mostly only the lockfile remains in an
+image: programs do not list the packages that they were built with. OSV has an ecosystem for them, and no record in it
+yet.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from dockgate.shared.purl import Purl, write
 LOCK_LIMIT = 4 * 1024 * 1024
 # Bytes of a cache's database; one with 100 packages has 100,000.
 CACHE_LIMIT = 64 * 1024 * 1024
-# Bytes of a row in it; real ones have some hundred.
+# Bytes of a row; real ones have a few hundred.
 ROW_LIMIT = 64 * 1024
 
 _LOCK = "conan.lock"
 _CACHE = "cache.sqlite3"
-# Ends the folder of a cache, unless its configuration names another.
+# End of a cache's folder, unless its configuration names another.
 _STORAGE = "/p/"
 _SQLITE_LOGS = (f"{_CACHE}-wal", f"{_CACHE}-journal")
 _INFO = "conaninfo.txt"
@@ -49,8 +49,10 @@ class Conan(StandaloneEcosystem):
         return name in _NAMES and (name != _INFO or _package_folders(path) is not None)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """Other programs call files as Conan calls its cache: what is wrong with one matters only in a folder as
-        Conan's."""
+        """Read a lockfile, a package's info or a cache.
+
+        Other programs use the cache's file name too, so an invalid one is an error only in a folder like Conan's.
+        """
         folder, slash, name = path.rpartition("/")
         if name == _LOCK:
             return _read_lock(path, json_object(file, LOCK_LIMIT))
@@ -75,7 +77,7 @@ class Conan(StandaloneEcosystem):
         return _package(purl.name, purl.version, qualifiers.get("user", ""), qualifiers.get("channel", ""), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """No command changes what a project requires: its file has to say so."""
+        """No command changes what a project requires: its file must name the version."""
         return upgrade_command(
             raised,
             "_+.-",
@@ -84,7 +86,7 @@ class Conan(StandaloneEcosystem):
         )
 
     def key(self, version: str) -> Any:
-        """The order of Conan 2's Version; refuses what could not stand in a reference (conan/api/model/refs.py)."""
+        """Conan 2's order; refuses what is invalid in a reference (conan/api/model/refs.py)."""
         from dockgate.scanner.ecosystems.conan.version import VERSION_LIMIT, key
 
         if not 0 < len(version) <= VERSION_LIMIT or not _LEGAL.issuperset(version) or version[0] in "+.-":
@@ -96,7 +98,7 @@ ECOSYSTEM: Ecosystem = Conan()
 
 
 def _package(name: str, version: str, user: str, channel: str, path: str) -> Package:
-    """A company's own recipe, which has a user and a channel, mostly builds the same sources."""
+    """Build a package; a company's recipe, with user and channel, mostly builds the same sources."""
     return Package(
         name=name,
         version=version,
@@ -109,7 +111,7 @@ def _package(name: str, version: str, user: str, channel: str, path: str) -> Pac
 
 
 def _parse_reference(reference: str, path: str) -> Package:
-    """NAME/VERSION[@USER[/CHANNEL]][#REVISION][:PACKAGE…][%TIME]"""
+    """Parse NAME/VERSION[@USER[/CHANNEL]][#REVISION][:PACKAGE…][%TIME]."""
     plain = reference.partition("%")[0].partition(":")[0].partition("#")[0]
     package_part, _, owner = plain.partition("@")
     name, _, version = package_part.partition("/")
@@ -120,7 +122,7 @@ def _parse_reference(reference: str, path: str) -> Package:
 
 
 def _package_folders(path: str) -> list[str] | None:
-    """Those below the cache of Conan 1, or below the folder that a deployer writes; None anywhere else."""
+    """The path's folders from Conan 1's cache or a deployer's folder on, None anywhere else."""
     parts = path.split("/")[:-1]
     if len(parts) > 6 and parts[-7] == "data" and parts[-2] == "package":
         return parts[-7:]
@@ -128,8 +130,10 @@ def _package_folders(path: str) -> list[str] | None:
 
 
 def _read_info(path: str) -> Extract:
-    """`data/NAME/VERSION/USER/CHANNEL/package/ID`, or `full_deploy/host/NAME/VERSION/…`. The other deployer, which
-    writes `direct_deploy/NAME`, leaves the version away."""
+    """Read the package from its path: Conan 1's cache, or `full_deploy/host/NAME/VERSION/…`.
+
+    In the cache it is `data/NAME/VERSION/USER/CHANNEL/package/ID`. `direct_deploy/NAME` states no version.
+    """
     match _package_folders(path):
         case ["data", name, version, user, channel, _, _]:
             package = _package(name, version, _without_placeholder(user), _without_placeholder(channel), path)
@@ -141,7 +145,7 @@ def _read_info(path: str) -> Extract:
 
 
 def _read_cache(path: str, file: BinaryIO) -> Extract:
-    """The packages of a Conan 2 cache, and their folders in it (conan/internal/cache)."""
+    """Read the packages of a Conan 2 cache, and their folders (conan/internal/cache)."""
     from dockgate.scanner.formats.sqlite import rows
 
     size = file.seek(0, 2)
@@ -157,7 +161,7 @@ def _read_cache(path: str, file: BinaryIO) -> Extract:
 
 
 def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
-    """Of Conan 2, or of Conan 1, among whose packages the project itself stands: with a path, or without a name."""
+    """Read a lockfile of Conan 2 or 1. Conan 1 lists the project too, with a path or without a name."""
     references: list[Any]
     if "graph_lock" in content:
         graph = content["graph_lock"]
@@ -177,5 +181,5 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
 
 
 def _without_placeholder(text: str) -> str:
-    """Conan writes one "_" for no user and no channel."""
+    """Conan writes "_" for no user and no channel."""
     return "" if text == "_" else text

@@ -1,19 +1,19 @@
-"""Conan's order of versions (conan/internal/model/version.py of Conan 2), as its own Version says in the tests.
+"""How Conan versions compare: Conan 2's Version (conan/internal/model/version.py).
 
-It is no order in the mathematical sense ("10" < "1a" < "2" < "10": a number and a word are compared as texts), so that
-no byte string can stand for a version.
+The tests compare with Conan itself. This is not a mathematical order ("10" < "1a" < "2" < "10", because a number and a
+word compare as text), so no byte string can stand for a version.
 """
 
 from functools import total_ordering
 from typing import Any
 
-# Characters, as of every part of a Conan reference.
+# Characters, the limit for each part of a Conan reference.
 VERSION_LIMIT = 101
 
 
 @total_ordering
 class Item:
-    """What stands between two dots: a number where Python's `int` takes it for one, else a word."""
+    """A part between dots: a number if Python's `int` accepts it, else a word."""
 
     __slots__ = ("value",)
 
@@ -36,7 +36,10 @@ class Item:
 
 
 def key(version: str) -> tuple[Any, ...]:
-    """Numbers and words, then a pre-release before none, then a build after none; zeros at an end do not count."""
+    """Return a comparable value; trailing zeros are ignored.
+
+    Pre-releases sort before the release, builds after it.
+    """
     rest, plus, build = version.rpartition("+") if "+" in version else (version, "", "")
     main, dash, pre = rest.partition("-")
     return _items(main), (0, _items(pre)) if dash else (1, ()), (1, _items(build)) if plus else (0, ())

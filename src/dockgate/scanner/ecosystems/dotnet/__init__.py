@@ -1,8 +1,8 @@
-""".NET packages as installed: the deps.json of applications, also of those in a single file, and of the runtime's
-shared frameworks; the lists by which NuGet restores packages.
+""".NET packages as installed: deps.json of applications and frameworks; NuGet's lockfiles.
 
-Out of reach are applications compiled ahead of time and those of the old .NET Framework without a packages.config.
-NuGet's own packages folder is a cache: what is run from it is in a deps.json.
+A single-file application contains its deps.json. Not found are applications compiled ahead of time, and those of the
+old .NET Framework without a packages.config. NuGet's packages folder is only a cache: programs that run from it have a
+deps.json.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of any of these files; the biggest applications' deps.json have some hundred thousand.
+# Bytes of any of these files; the deps.json of the biggest applications have some hundred thousand.
 FILE_LIMIT = 16 * 1024 * 1024
 
 _DEPS = ".deps.json"
@@ -55,7 +55,7 @@ class Dotnet(StandaloneEcosystem):
         return _package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """The shared frameworks are the runtime's own, and no project's."""
+        """Shared frameworks belong to the runtime, not to a project."""
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
         runtime = [f"{name} {upgrade.version}" for name, upgrade in selected if name.startswith(_FRAMEWORKS)]
         advice = (f"# Build on a newer .NET runtime, with {', '.join(runtime)} or later.",) if runtime else ()
@@ -74,7 +74,7 @@ ECOSYSTEM: Ecosystem = Dotnet()
 
 
 def _package(name: str, version: str, path: str) -> Package:
-    """NuGet's names have no case of their own: advisories are looked up in lower case."""
+    """Build a package; NuGet's names ignore case, and advisories are looked up in lower case."""
     purl = write("nuget", "", name, version)
     return Package(name, version, purl, "NuGet", source_name=name.lower(), source_version=version, path=path)
 
@@ -84,7 +84,7 @@ def _is_list_file(path: str) -> bool:
 
 
 def _read_bundle(path: str, file: BinaryIO) -> Extract:
-    """An application in a single file: its libraries lie in it, and nothing beside it could contradict them."""
+    """Read a single-file application, which contains its libraries; no other file contradicts it."""
     raw = single_file.deps_json(file, FILE_LIMIT)
     if raw is None:
         return Extract()
@@ -92,11 +92,11 @@ def _read_bundle(path: str, file: BinaryIO) -> Extract:
 
 
 def _read_deps(path: str, content: dict[str, Any]) -> Extract:
-    """The libraries that came with the application, and the framework where it is one (the runtime's
-    documentation/design-docs/host-probing.md and the SDK's documentation/specs/runtime-configuration-file.md).
+    """Read an application's libraries, and the framework if the file belongs to one.
 
-    A library of whose files none is listed for the target is only compiled against: the framework brings its
-    assemblies. An application that is self-contained lists its frameworks as runtime packs.
+    A library without files for the target is only compiled against: the framework brings its assemblies. A
+    self-contained application lists its frameworks as runtime packs. Sources: the runtime's
+    documentation/design-docs/host-probing.md and the SDK's documentation/specs/runtime-configuration-file.md.
     """
     runtime = _object(content, "runtimeTarget").get("name", "")
     if not isinstance(runtime, str):
@@ -120,10 +120,10 @@ def _read_deps(path: str, content: dict[str, Any]) -> Extract:
 
 
 def _framework(path: str, platform: str) -> Package | None:
-    """The framework itself, where the file is shared/NAME/VERSION/NAME.deps.json.
+    """The framework itself, if the file is shared/NAME/VERSION/NAME.deps.json.
 
-    The folder has the version that was released; the file may have that of a build. Since .NET Core 3.0 frameworks are
-    published, and advisories given, as NAME.Runtime.PLATFORM.
+    The folder has the released version, the file may have that of a build. Since .NET Core 3.0, frameworks and their
+    advisories are named NAME.Runtime.PLATFORM.
     """
     shared, name, version, file = ["", "", "", *path.split("/")][-4:]
     if shared != "shared" or file != name + _DEPS:
@@ -133,23 +133,28 @@ def _framework(path: str, platform: str) -> Package | None:
 
 
 def _files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
-    """Where the host looks for a library's files: beside the deps.json, those for one culture in a folder of its name,
-    those for one platform of several in the folders that they have in the package."""
+    """Paths at which the host looks for a library's files.
+
+    They are next to the deps.json; files for one culture in a folder of its name, files for one of several platforms in
+    the package's own folders.
+    """
     paths: list[str] = []
     for kind in ("runtime", "native", "resources", "runtimeTargets"):
         for path, about in _object(assets, kind).items():
             last = path.rpartition("/")[2]
             locale = about.get("locale") if isinstance(about, dict) else None
             inner = path if kind == "runtimeTargets" else f"{locale}/{last}" if kind == "resources" else last
-            # "_._" stands for no file where an empty folder would be meant.
+            # "_._" stands for no file, in place of an empty folder.
             if last != "_._" and ".." not in inner and "\0" not in inner:
                 paths.append(f"{folder}/{inner}" if folder else inner)
     return tuple(paths)
 
 
 def _read_lock(path: str, content: dict[str, Any]) -> Extract:
-    """Per target framework, the version that each package resolved to; projects have none. It does not say what serves
-    the build alone, so that nothing is left out."""
+    """Read the resolved version of each package for each target framework; projects have none.
+
+    Development dependencies are not marked, so all packages count.
+    """
     packages: dict[Package, None] = {}
     for target in _object(content, "dependencies").values():
         for name, about in target.items() if isinstance(target, dict) else ():
@@ -160,7 +165,7 @@ def _read_lock(path: str, content: dict[str, Any]) -> Extract:
 
 
 def _read_config(path: str, raw: bytes) -> Extract:
-    """The older list, in XML; those marked as development dependencies are left out."""
+    """Read the older XML list, without packages marked as development dependencies."""
     from dockgate.scanner.formats.xml import elements
 
     packages: dict[Package, None] = {}
@@ -174,5 +179,5 @@ def _read_config(path: str, raw: bytes) -> Extract:
 
 
 def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """What stands there, which may be left out, and must be an object else."""
+    """Return the object under a name, {} if it is missing. Raises UnreadableError for another value."""
     return check_mapping(content.get(name) or {}, f"its {name!r} is no JSON object")

@@ -1,8 +1,8 @@
-"""Applications that .NET publishes as a single file: a host program, and behind it all files of the application.
+"""Single-file .NET applications: a host program, followed by all files of the application.
 
-After the runtime's `src/native/corehost/bundle/header.h` and `bundle_marker.cpp`: in the host's variables a signature
-stands, and before it the place of the bundle's header, zero in a host without a bundle. The header names the place of
-the deps.json, which is never compressed.
+The host's data contains a signature, preceded by the offset of the bundle's header, which is zero in a host without a
+bundle. The header contains the offset of the deps.json, which is never compressed. Sources: the runtime's
+`src/native/corehost/bundle/header.h` and `bundle_marker.cpp`.
 """
 
 from struct import Struct
@@ -14,16 +14,18 @@ from dockgate.shared.errors import UnreadableError
 SIGNATURE = bytes.fromhex("8b1202b96a612038727b930214d7a03213f5b9e6efae3318ee3b2dce24b36aae")
 
 _OFFSET_SIZE = 8
-# Bytes that no bundle is below.
+# Bytes of the smallest bundle.
 _MIN_SIZE = 64
-# Bytes of a bundle's id, which has a dozen.
+# Bytes of a bundle's id; real ones have a dozen.
 _ID_LIMIT = 1024
 _FIXED, _LOCATION = Struct("<IIi"), Struct("<qq")
 
 
 def may_be_bundle(size: int, head: bytes) -> bool:
-    """Whether a file of this size that begins so can hold a bundle: something lies behind all that an ELF file says of
-    itself. Linkers put the table of sections last (Go's puts it first)."""
+    """Whether data follows everything that an ELF file declares, so that it may contain a bundle.
+
+    Linkers put the table of sections last (Go's puts it first).
+    """
     if head[:4] != ELF or len(head) < 64 or not may_be_program(head):
         return False
     order = ">" if head[5] == 2 else "<"
@@ -34,9 +36,9 @@ def may_be_bundle(size: int, head: bytes) -> bool:
 
 
 def deps_json(file: BinaryIO, limit: int) -> bytes | None:
-    """The deps.json of the bundle in a program, at most `limit` bytes; None where there is no bundle.
+    """Return the bundle's deps.json, at most `limit` bytes; None if there is no bundle.
 
-    Raises UnreadableError for a bundle that does not tell of it.
+    Raises UnreadableError for a bundle without a readable deps.json.
     """
     for program in executables(file, (b".data",)):
         variables = program.section(b".data") or program.data()
@@ -76,7 +78,7 @@ def _read_deps_json(file: BinaryIO, header_at: int, limit: int) -> bytes:
 
 
 def _text_length(header: bytes, at: int) -> tuple[int, int]:
-    """The length of a text, seven bits a byte (BinaryReader.Read7BitEncodedInt), and where the text begins."""
+    """Read the length of a text (BinaryReader.Read7BitEncodedInt), and the position after it."""
     length = 0
     for shift, byte in enumerate(header[at : at + 5]):
         length |= (byte & 0x7F) << (7 * shift)
@@ -86,7 +88,7 @@ def _text_length(header: bytes, at: int) -> tuple[int, int]:
 
 
 def _read_bytes(file: BinaryIO, at: int, count: int, size: int) -> bytes:
-    """What there is of these bytes in a file of that size."""
+    """Read these bytes of a file, fewer if it ends before."""
     if not 0 <= at < size:
         return b""
     file.seek(at)

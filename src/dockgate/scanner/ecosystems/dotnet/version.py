@@ -3,14 +3,16 @@
 from dockgate.scanner.formats.order import fits, is_digits, number
 from dockgate.shared.errors import UncomparableError
 
-# The largest number of a version, and the largest label that counts as one (System.Int32).
+# The largest number in a version, and the largest label that compares as a number (System.Int32).
 INT_MAX = 2**31 - 1
 _LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def key(version: str) -> bytes:
-    """NuGet's order (NuGet.Versioning's NuGetVersion and VersionComparer): one to four numbers, labels without
-    regard to case, build data ignored. Refuses what NuGetVersion.TryParse refuses."""
+    """Encode a version by NuGetVersion and VersionComparer; refuses what NuGetVersion.TryParse refuses.
+
+    One to four numbers, labels regardless of case, build data ignored.
+    """
     plain, plus, build = version.strip().partition("+")
     core, dash, pre = plain.partition("-")
     numbers = [part.strip() for part in core.split(".")]
@@ -35,7 +37,7 @@ def _is_label(label: str) -> bool:
 
 
 def _label_key(label: str) -> bytes:
-    """Numbers before text. What .NET reads as a number may have a "-" before it."""
+    """Encode a label: numbers, which may be negative for .NET, sort before text."""
     digits = label.removeprefix("-")
     if is_digits(digits) and len(digits.lstrip("0")) <= 10:
         value = int(label)

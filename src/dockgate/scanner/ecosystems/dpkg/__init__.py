@@ -1,4 +1,4 @@
-"""Debian packages: dpkg's status file, distroless' status.d, and the lists of files that packages own."""
+"""Debian packages: dpkg's status file, distroless images' status.d, and packages' file lists."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,12 +25,12 @@ from dockgate.shared.purl import MAINTAINER, Purl
 STATUS_FOLDER = "var/lib/dpkg/status.d/"
 INFO_FOLDER = "var/lib/dpkg/info/"
 
-# Bytes. About four times what Debian with 5,000 packages has.
+# Bytes; about four times what Debian with 5,000 packages has.
 STATUS_LIMIT = 32 * 1024 * 1024
-# Bytes, of one package's list of files.
+# Bytes of one package's file list.
 LIST_LIMIT = 16 * 1024 * 1024
 
-# Os-release ID -> what TuxCare calls the distribution.
+# os-release ID -> TuxCare's name for the distribution.
 _TUXCARE = {"debian": "Debian", "ubuntu": "Ubuntu"}
 _CODENAMES = {
     "buster": "debian-10",
@@ -82,11 +82,11 @@ class Dpkg:
         return read_status(path, file)
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
-        """A derivative's ecosystem is called by its own os-release ID, for which no feed speaks.
+        """Set the package's ecosystem with its release; a derivative's is its os-release ID.
 
-        TuxCare and Docker, of its hardened images, rebuild packages and publish advisories of their own on them, which
-        call them by their installed names. Into an image of Docker's others may have put Debian's packages: those have
-        Debian's maintainers. Of whom nobody knows the maker, no feed speaks.
+        No feed covers derivatives. TuxCare and Docker (in its hardened images) rebuild packages and publish advisories
+        for them under their installed names. Debian packages that were added to Docker's image have Debian maintainers.
+        A package of an unknown vendor is covered by no feed.
         """
         vendor = vendors.vendor_by_maintainer(package, distribution.id)
         release = distribution.version
@@ -113,8 +113,13 @@ class Dpkg:
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl), vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Qualifiers: `distro` ("debian-12", "bookworm"), `epoch` where the version has none, `upstream` or `source`
-        ("openssl@3.0.11-1") for the source package, `vendor` for who made it where that is not the distribution."""
+        """Build a package from its URL and the URL's qualifiers.
+
+        - `distro` ("debian-12", "bookworm")
+        - `epoch`, if the version has none
+        - `upstream` or `source` ("openssl@3.0.11-1"): the source package
+        - `vendor`: who made it, if not the distribution.
+        """
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
         qualifiers = dict(purl.qualifiers)
@@ -150,8 +155,11 @@ class Dpkg:
         return replace(settled, purl=str(purl._replace(qualifiers=qualifiers | {"vendor": settled.vendor})))
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """`apt-get satisfy` (apt 1.9 and newer) accepts a later version than the one named, and archives of security
-        updates keep the latest alone. Where the binary package has versions of its own, its latest is taken."""
+        """Use `apt-get satisfy` (apt 1.9 or newer), which accepts later versions too.
+
+        Archives of security updates keep only the latest version. A binary package whose version differs from its
+        source's is upgraded to its latest version.
+        """
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "+-."))
         requirements = [
             f"{name} (>= {upgrade.version})"
@@ -189,8 +197,11 @@ def _rebuilt_package(package: Package, distribution: Distribution, ecosystem: st
 
 
 def _ubuntu_ecosystem(release: str, version: str) -> str:
-    """FIPS 140's modules are built from sources of their own, with advisories of their own; to dpkg their versions
-    ("1.1.1f-1ubuntu2.fips.16", "3.0.2-0ubuntu1.2+Fips1.1") are later than the release's fixes, which they may lack."""
+    """OSV's ecosystem of an Ubuntu release.
+
+    FIPS 140 modules are built from sources of their own, with advisories of their own. dpkg sorts their versions
+    ("1.1.1f-1ubuntu2.fips.16", "3.0.2-0ubuntu1.2+Fips1.1") after the release's fixes, which they may lack.
+    """
     if not release:
         return "Ubuntu"
     release = ".".join(release.split(".")[:2])  # without a point release ("22.04.5")
@@ -199,13 +210,13 @@ def _ubuntu_ecosystem(release: str, version: str) -> str:
 
 
 def _is_long_term(release: str) -> bool:
-    """Ubuntu's long term releases are those of April in even years."""
+    """Ubuntu's long-term releases are those of April in even years."""
     year, _, month = release.partition(".")
     return is_digits(year) and int(year[-1]) % 2 == 0 and month[:2] == "04"
 
 
 def _lacks_satisfy(ecosystem: str) -> bool:
-    """Whether the release has an apt older than 1.9: Debian before 11, Ubuntu before 20.04."""
+    """Whether the release's apt is older than 1.9: Debian before 11, Ubuntu before 20.04."""
     base, *rest = ecosystem.removeprefix("TuxCare:").split(":")
     release = next((part.partition(".")[0] for part in rest if is_digits(part.partition(".")[0])), "")
     return bool(release) and int(release) < {"Debian": 11, "Ubuntu": 20}.get(base, 0)

@@ -1,4 +1,4 @@
-"""What dpkg's database says: the status file, and the lists of the files that packages own."""
+"""Read dpkg's database: the status file, and the lists of the files that packages own."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +12,7 @@ from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
 STATUS = "var/lib/dpkg/status"
-# Bytes, of one line.
+# Bytes of one line.
 LINE_LIMIT = 1024 * 1024
 _FIELDS = {b"package", b"version", b"status", b"architecture", b"source", b"maintainer", b"vendor", b"origin"}
 _REMOVED_STATES = {"config-files", "not-installed"}
@@ -60,10 +60,10 @@ def read_status(path: str, file: BinaryIO) -> Extract:
 
 
 def source_of_advisories(source: str, source_version: str, version: str) -> tuple[str, str]:
-    """The source package that advisories speak of, and its version, of a package of that version.
+    """Return the source package that advisories name, and its version.
 
-    A signed kernel has a source package of its own (Debian's linux-signed-amd64, Ubuntu's linux-signed-hwe-6.8), and
-    the version of the kernel that was signed.
+    Signed kernels have sources of their own (Debian's linux-signed-amd64, Ubuntu's linux-signed-hwe-6.8), with the
+    version of the kernel that was signed.
     """
     if source != _SIGNED and not source.startswith(f"{_SIGNED}-"):
         return source, source_version
@@ -74,9 +74,9 @@ def source_of_advisories(source: str, source_version: str, version: str) -> tupl
 
 
 def _stanzas(file: BinaryIO, *, strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:
-    """Each entry's first line number and its wanted fields, after deb822(5) and dpkg's lib/dpkg/parse.c.
+    """Yield the first line number and the relevant fields of each entry (deb822(5); dpkg, lib/dpkg/parse.c).
 
-    `strict`: the last line must be ended, as dpkg ends it.
+    `strict`: the last line must end with a newline, as dpkg writes it.
     """
     start, count, ended = 0, 0, True
     fields: dict[bytes, str] = {}
@@ -110,7 +110,7 @@ def _stanzas(file: BinaryIO, *, strict: bool) -> Iterator[tuple[int, dict[bytes,
 
 
 def list_paths(lines: Iterator[bytes]) -> tuple[str, ...]:
-    """Paths of a list, its folders left out as far as the next line shows them to be folders."""
+    """Read the paths of a list, without folders that the next line shows to be folders."""
     paths: list[str] = []
     for line in lines:
         path = decode_path(line).lstrip("/").removeprefix("./")
@@ -122,14 +122,16 @@ def list_paths(lines: Iterator[bytes]) -> tuple[str, ...]:
 
 
 def has_copyright(name: str, paths: tuple[str, ...]) -> bool:
-    """Whether the list names what Debian Policy 12.5 demands: the copyright, or the link to another package's folder
-    that has it. It names what the system's `path-exclude` kept from being unpacked, too."""
+    """Whether the list has the copyright file of Debian Policy 12.5, or a link to another package's.
+
+    The list also names files that the system's `path-exclude` did not unpack.
+    """
     documents = f"usr/share/doc/{name.partition(':')[0]}"
     return f"{documents}/copyright" in paths or documents in paths
 
 
 def package_url(package: Package, namespace: str, distro: str, vendor: str = "") -> str:
-    """With the source as `upstream` where it is called otherwise: advisories speak of that."""
+    """Write the package URL, with the source as `upstream` if it differs, because advisories name it."""
     source = ""
     if package.source_version != package.version:
         source = f"{package.source_name}@{package.source_version}"

@@ -7,7 +7,7 @@ _INT_MAX = 2**31 - 1
 
 
 def key(version: str) -> bytes:
-    """The order of deb-version(7); refuses what `dpkg --compare-versions` (lib/dpkg/parsehelp.c) calls an error."""
+    """Encode a version; refuses what `dpkg --compare-versions` calls an error (lib/dpkg/parsehelp.c)."""
     stripped = version.strip(" \t")
     if not stripped:
         raise UncomparableError("The dpkg version is empty.")
@@ -27,9 +27,10 @@ def key(version: str) -> bytes:
 
 
 def _part(part: str) -> bytes:
-    """Upstream version or revision: text and number in turn, beginning with text, closed by an empty text.
+    """Encode an upstream version or revision: text and numbers in turn, from text to an empty text.
 
-    The weights are those of dpkg's lib/dpkg/version.c: "~" before a text's end, letters, bytes beyond ASCII, others.
+    Weights of characters as in dpkg's lib/dpkg/version.c: "~" before the end of a text, letters, bytes beyond ASCII,
+    others.
     """
     key = bytearray()
     raw = part.encode("utf-8", "surrogatepass")

@@ -1,10 +1,8 @@
-"""Applications of Erlang and Elixir as installed: the `ebin/NAME.app` of each, wherever it lies, since releases, builds
-and plugins lay them out differently, also in plugins and programs in one file. Where nothing is installed, the
-lockfiles of Mix and rebar3.
+"""Erlang and Elixir applications as installed: `ebin/NAME.app`; else the locks of Mix and rebar3.
 
-An application does not tell its package on hex.pm, which mostly has the same name. Those of Erlang/OTP and of Elixir
-are no packages, their names being reserved there; no feed tells of them, so that one that no distribution's package
-owns is undetermined.
+The files may be anywhere, also in plugins and single-file programs. An application does not state its package on
+hex.pm, which mostly has the same name. hex.pm reserves the names of Erlang/OTP's and Elixir's applications; no feed
+covers these, so one that no distribution's package owns is undetermined.
 """
 
 from collections.abc import Sequence
@@ -39,8 +37,10 @@ class Erlang(StandaloneEcosystem):
     triggers = Triggers(names=(*_LOCKS, "ebin"), suffixes=(".app", zip_packages.SUFFIX), magics=zip_packages.MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Also the folders of applications, so that links in their place are seen. A dependency's own lockfile is what
-        its author develops with."""
+        """Include the folders of applications, so that links in their place are found.
+
+        The lockfile of a dependency is what its author develops with.
+        """
         folder, _, name = path.rpartition("/")
         if name.endswith(".app"):
             return folder.rpartition("/")[2] == "ebin"
@@ -49,7 +49,7 @@ class Erlang(StandaloneEcosystem):
         return name == "ebin" or (name in _LOCKS and "/deps/" not in f"/{path}")
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """Lockfiles do not tell what serves the build or the tests alone, so that it counts, too."""
+        """Lockfiles do not mark packages for the build or the tests, so these count too."""
         if path.endswith(_LOCKS):
             check_size(file, LOCK_LIMIT)
             content = decode(file.read())
@@ -76,7 +76,7 @@ class Erlang(StandaloneEcosystem):
         return upgrade_command(raised, "_", "mix deps.update {words} # {list} or later")
 
     def key(self, version: str) -> bytes:
-        """Semantic Versioning 2.0.0, as Elixir's Version has it."""
+        """Semantic Versioning 2.0.0, as in Elixir's Version."""
         return semver.key(version, "Hex")
 
 

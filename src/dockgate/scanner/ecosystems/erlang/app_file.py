@@ -1,4 +1,4 @@
-"""The `.app` file that describes an application of Erlang."""
+"""Read the `.app` file that describes an Erlang application."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from dockgate.scanner.model import Package
 from dockgate.shared.errors import UnreadableError
 
 _BRACKETS = {"}": "{", "]": "[", ">>": "<<"}
-# Of Erlang: a comment, a string, a quoted atom, a character, a bracket, or what stands between these.
+# A piece of Erlang: a comment, string, quoted atom, character, bracket, or the text between these.
 _PIECE = r"""%[^\n]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\$(?:\\.|.)|<<|>>|[^\s"'%$<>{}\[\],.]++|\S"""
 
 
@@ -18,7 +18,7 @@ def read_application(path: str, name: str, content: bytes) -> Package:
 
 
 def _version(content: str, name: str) -> str:
-    """The `vsn` of `{application, NAME, [{KEY, VALUE}, …]}.` (OTP's app(4)), a string without escapes."""
+    """Return `vsn`, a string without escapes, of `{application, NAME, [{KEY, VALUE}, …]}.` (OTP, app(4))."""
     terms = _terms(content)
     match terms:
         case [["{", "application", atom, ["[", *properties]], "."] if atom in (name, f"'{name}'"):
@@ -36,7 +36,7 @@ def _version(content: str, name: str) -> str:
 
 
 def _terms(content: str) -> list[Any]:
-    """Erlang terms as lists that begin with their bracket; all else is text as it is written, commas left out."""
+    """Parse Erlang terms into lists that begin with their bracket; other terms stay text."""
     top: list[Any] = []
     open_terms: list[list[Any]] = [top]
     for match in re.finditer(_PIECE, content, re.DOTALL):

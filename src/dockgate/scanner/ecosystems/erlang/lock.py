@@ -1,4 +1,4 @@
-"""The lockfiles of Mix and rebar3."""
+"""Read the lockfiles of Mix and rebar3."""
 
 import re
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ _HEXPM = "hexpm"
 
 
 def read_mix_lock(path: str, content: str) -> Iterator[Package]:
-    """A line for each application, as Mix writes it (Elixir's lib/mix/lib/mix/dep/lock.ex): `"APPLICATION": {:hex,
-    :PACKAGE, "VERSION", …, "REPOSITORY", "…"}`, other origins under other names (Hex's lib/hex/utils.ex, `lock`).
+    """Read mix.lock, one line for each application.
 
-    What is from git has no version; it shares its code, and so the advisories, with what it was forked from.
+    Elixir writes `"APPLICATION": {:hex, :PACKAGE, "VERSION", …, "REPOSITORY", "…"}` (lib/mix/lib/mix/dep/lock.ex; Hex,
+    lib/hex/utils.ex, `lock`). An entry from git has no version; it shares code, and so advisories, with the original.
     """
     for number, line in enumerate(content.split("\n"), 1):
         stripped = line.strip().removeprefix("%{").strip()
@@ -35,8 +35,10 @@ def read_mix_lock(path: str, content: str) -> Iterator[Package]:
 
 
 def read_rebar_lock(path: str, content: str) -> Iterator[Package]:
-    """`{<<"APPLICATION">>,{pkg,<<"PACKAGE">>,<<"VERSION">>},LEVEL}`, and `{git,"URL",{ref,"…"}}` for what is not from
-    Hex (rebar3's rebar_config.erl, `write_lock_file`)."""
+    """Read rebar.lock: `{<<"APPLICATION">>,{pkg,<<"PACKAGE">>,<<"VERSION">>},LEVEL}`.
+
+    Entries that are not from Hex are `{git,"URL",{ref,"…"}}` (rebar3, rebar_config.erl, `write_lock_file`).
+    """
     pairs = re.findall(r'\{\s*pkg\s*,\s*<<"(\w+)">>\s*,\s*<<"([^"\\]+)">>', content)
     if not content.lstrip().startswith(("{", "[")) or len(pairs) != len(re.findall(r"\bpkg\b\s*,", content)):
         raise UnreadableError("it is not how rebar3 writes it")

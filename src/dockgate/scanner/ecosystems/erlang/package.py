@@ -1,10 +1,10 @@
-"""The one way to write down an application of Erlang, and which package of hex.pm it is of."""
+"""Build the package of an Erlang application, and find its name on hex.pm."""
 
 from dockgate.scanner.model import Package
 from dockgate.shared.purl import write
 
 _ELIXIR = frozenset(("eex", "elixir", "ex_unit", "iex", "logger", "mix"))
-# Names that hex.pm reserves for Elixir and OTP (hexpm's lib/hexpm/repository/package.ex).
+# Names that hex.pm reserves for Elixir and OTP (hexpm, lib/hexpm/repository/package.ex).
 _OTP = frozenset(
     (
         *(
@@ -29,7 +29,10 @@ _OTP_REPOSITORY = "https://github.com/erlang/otp"
 
 
 def hex_package(organization: str, name: str, version: str, path: str) -> Package:
-    """A package of an organization is none of those that advisories speak of. Names are in lower case (purl-spec)."""
+    """Build a package of hex.pm; names are in lower case (purl-spec).
+
+    No advisory covers an organization's package.
+    """
     organization, lower = organization.lower(), name.lower()
     return Package(
         name=name,
@@ -48,7 +51,7 @@ def otp_package(name: str, version: str, repository: str, path: str) -> Package:
 
 
 def application_package(name: str, version: str, path: str) -> Package:
-    """The application called `name`: part of Elixir or of Erlang/OTP, else the package of that name on hex.pm."""
+    """Build the package of an application: a part of Elixir or OTP, else the one on hex.pm."""
     if name in _ELIXIR:
         return otp_package(name, version, _ELIXIR_REPOSITORY, path)
     if name in _OTP:

@@ -1,5 +1,6 @@
-"""Applications of Erlang in zip archives, from which its code server loads them without unpacking: plugins (`.ez`), and
-programs in one file, which begin with a line that calls `escript` (OTP's escript(3)).
+"""Erlang applications in zip archives: plugins (`.ez`) and single-file programs.
+
+Erlang's code server loads them without unpacking. A program begins with a line that calls `escript` (OTP, escript(3)).
 """
 
 from collections.abc import Callable
@@ -13,21 +14,24 @@ from dockgate.shared.errors import UnreadableError
 SUFFIX = ".ez"
 # Beginnings of lines that name an interpreter; Mix writes "#! /usr/bin/env escript".
 MAGICS = (b"#!/u", b"#!/b", b"#! /")
-# Bytes of an archive that are looked at, packed and unpacked: its directory and its applications' files. It takes
-# seconds to read as many of Erlang's terms.
+# Bytes of an archive that are read, packed and unpacked: its directory and its applications' files. Parsing that many
+# bytes of Erlang terms takes seconds.
 READ_LIMIT = 8 * 1024 * 1024
-# Applications of one archive; RabbitMQ's plugins have one, rebar3 has twelve.
+# Applications in one archive; RabbitMQ's plugins have one, rebar3 has twelve.
 MEMBER_LIMIT = 2000
 
 
 def may_be_archive(path: str, head: bytes) -> bool:
-    """Whether a file that begins so can be such an archive."""
+    """Whether a file with this beginning can be such an archive."""
     return path.endswith(SUFFIX) or (head.startswith(MAGICS) and is_script_of(head, b"escript"))
 
 
 def read(path: str, file: BinaryIO, limit: int, described: Callable[[str, str, bytes], Package]) -> Extract:
-    """The applications of the archive at `path`, each as `described` makes it of its path, its name and its file of at
-    most `limit` bytes. An escript that is no archive holds its own code alone."""
+    """Read the applications of the archive at `path`.
+
+    `described` builds a package from a path, a name and the content of a file of at most `limit` bytes. An escript that
+    is not an archive contains only its own code.
+    """
     from dockgate.scanner.formats.zip_archive import Archive, Section, is_zip
 
     section = Section(file, 0, file.seek(0, 2))

@@ -1,7 +1,7 @@
-"""Packages of FreeBSD: pkg's database (libpkg/pkgdb.c), and the order of its versions.
+"""FreeBSD packages: pkg's database (libpkg/pkgdb.c).
 
-OSV's schema has `FreeBSD:ports` for those made of ports, by their names, and no record of it yet. How advisories will
-call the parts of the system itself, which are packages, too (pkgbase), is not settled: no feed speaks of them.
+OSV's schema has `FreeBSD:ports` for packages of ports, by their names, and no record yet. The names in advisories for
+parts of the system itself, which are packages too (pkgbase), are not settled: no feed covers them.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from dockgate.shared.purl import Purl, write
 
 DATABASE = "var/db/pkg/local.sqlite"
 
-# Bytes. A system with 1,000 packages has some 100 million.
+# Bytes. A system with 1,000 packages has 100 million.
 SIZE_LIMIT = 256 * 1024 * 1024
-# Bytes of a row; a package's description is in it.
+# Bytes of a row, which contains a package's description.
 ROW_LIMIT = 4 * 1024 * 1024
 PACKAGES_LIMIT = 50_000
-# Bytes of memory for all paths that a database lists.
+# Bytes of memory for all listed paths.
 PATHS_LIMIT = 128 * 1024 * 1024
 # Characters.
 VERSION_LIMIT = 1024
@@ -30,7 +30,7 @@ VERSION_LIMIT = 1024
 _SQLITE_LOGS = (f"{DATABASE}-wal", f"{DATABASE}-journal")
 # Bytes of memory that a path takes besides its own.
 _PATH_COST = 64
-# Begins the origin of what is part of the system itself.
+# Beginning of the origin of a part of the system itself.
 _SYSTEM = "base/"
 
 
@@ -62,7 +62,7 @@ class FreeBSD:
         return replace(package, purl=_purl(package.name, package.version, distro))
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """The type `bsd` is a proposal yet (package-url/purl-spec#496)."""
+        """Build a package; the type `bsd` is only a proposal (package-url/purl-spec#496)."""
         system = purl.namespace.lower() or (distribution.id if distribution else "")
         if not purl.version or system != "freebsd":
             missing = "is none of FreeBSD's" if purl.version else "has no version"
@@ -74,7 +74,7 @@ class FreeBSD:
         return replace(package, purl=_purl(purl.name, purl.version, distro))
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """pkg takes no condition, and brings the latest."""
+        """pkg accepts no version, and installs the latest."""
         return upgrade_command(raised, "+-._", "pkg update && pkg upgrade --yes {words} # {list} or later")
 
     def key(self, version: str) -> Any:
@@ -107,7 +107,7 @@ def _purl(name: str, version: str, distro: str) -> str:
 
 
 def _read_database(path: str, file: BinaryIO) -> Extract:
-    """The tables `packages` (id, origin, name, version, …) and `files` (path, …, package_id)."""
+    """Read the tables `packages` (id, origin, name, version, …) and `files` (path, …, package_id)."""
     from dockgate.scanner.formats.sqlite import rows
 
     size = file.seek(0, 2)

@@ -1,15 +1,15 @@
-"""The order of versions of FreeBSD's pkg: VERSION[_REVISION][,EPOCH] (libpkg/pkg_version.c).
+"""How FreeBSD versions compare: VERSION[_REVISION][,EPOCH] (libpkg/pkg_version.c).
 
-A version is components in blocks, which "+" parts; a component is a number, a letter and another number, and what is
-missing is 0. So that is less which goes on with less than 0, and no byte string stands for a version in a simple way.
+A version consists of blocks, separated by "+", of components: a number, a letter and another number, missing ones 0. A
+version sorts before its own prefix if it continues with less than 0, so no simple byte string stands for it.
 """
 
 from functools import total_ordering
 from itertools import zip_longest
 
-# The largest number: pkg takes a greater one for it.
+# The largest number; pkg replaces larger ones by it.
 _MAX = 2**63 - 1
-# Words that stand for a component of their own; other words count by their first letter, "a" being 2.
+# Words that are a component of their own. Other words count by their first letter, with 2 for "a".
 _STAGES = {"pl": 0, "snap": 20, "alpha": 2, "beta": 3, "pre": 17, "rc": 19}
 
 Component = tuple[int, int, int]
@@ -22,7 +22,7 @@ class FreeBSDVersion:
     __slots__ = ("blocks", "epoch", "revision")
 
     def __init__(self, version: str) -> None:
-        """Any text is a version to pkg: what is before a dash does not count."""
+        """Parse any text: pkg ignores what precedes a dash."""
         plain = version.rpartition("-")[2]
         front, mark, behind = plain.rpartition("_")
         main, comma, epoch = (behind if mark else plain).rpartition(",")
@@ -53,7 +53,7 @@ class FreeBSDVersion:
 
 
 def _components(block: str) -> tuple[Component, ...]:
-    """Those of a block in lower case, without zeros at its end."""
+    """The components of a block in lower case, without trailing zeros."""
     components: list[Component] = []
     at, end = 0, len(block)
     while at < end:
@@ -86,7 +86,7 @@ def _components(block: str) -> tuple[Component, ...]:
 
 
 def _end_of_run(text: str, at: int, *, digits: bool) -> int:
-    """Behind the digits, or the letters, that begin at `at`."""
+    """Position after the digits, or the letters, that begin at `at`."""
     while at < len(text) and _is_char(text[at], digits=digits):
         at += 1
     return at
@@ -97,7 +97,7 @@ def _is_char(char: str, *, digits: bool) -> bool:
 
 
 def _leading_number(text: str) -> int:
-    """The number that the text begins with, which may have a sign."""
+    """The number at the beginning of the text, which may have a sign."""
     text = text.removeprefix("+")
     return _number(text[: _end_of_run(text, 0, digits=True)])
 

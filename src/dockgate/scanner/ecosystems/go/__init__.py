@@ -1,16 +1,16 @@
-"""Go modules: programs by the build information that the linker puts into them, and go.mod.
+"""Go modules: the build information that the linker puts into programs; and go.mod.
 
-Of a program are listed its modules with replacements applied, and the standard library it was built with ("stdlib");
-of the `go` command the toolchain too, for that is what advisories call it ("toolchain"). A program without build
-information is unread, and so are the modules of one that was built without modules (GOPATH), which records none.
+A program yields its modules, with replacements applied, and the standard library ("stdlib"); the `go` command also
+yields the toolchain ("toolchain"), the name in advisories. A program without build information is unread, and so are
+the modules of one that was built without modules (GOPATH), which records none.
 
-A module that was built from a folder has the version "(devel)": the program's own module mostly (with the release
-instead, where the build put one into a variable for it), or one that a folder replaces. That version compares with
-none: an advisory that names the module leaves it undetermined, and about a company's own module there is none. No
-version is made of the commit, since only its repository knows which tags come before it.
+A module that was built from a folder has the version "(devel)". This is mostly the program's own module (with its
+release instead, if the build set a variable to it), or one replaced by a folder. The version compares with none: an
+advisory for the module leaves it undetermined. No version is derived from the commit, because only the repository knows
+which tags precede it.
 
-go.mod counts as a lockfile. Its `go` and `toolchain` lines say what is needed to build, not what is there. Those of
-the module cache, of vendored modules and of tests' data are left alone, as the go command does.
+go.mod counts as a lockfile. Its `go` and `toolchain` lines state what the build needs, not what is installed. Like the
+go command, this skips the module cache, vendored modules and testdata.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,9 +31,9 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a go.mod. That of a program with 500 modules has 30,000.
+# Bytes of a go.mod; that of a program with 500 modules has 30,000.
 MOD_LIMIT = 1024 * 1024
-# Characters of the linker's flags that are searched for the program's version.
+# Characters of linker flags that are searched for the program's version.
 LDFLAGS_LIMIT = 16 * 1024
 
 _PACKER = b"UPX!"
@@ -73,16 +73,18 @@ class Go(StandaloneEcosystem):
         return Extract(tuple(packages), unread=unread, alone=True)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Syft writes the end of a module's path as subpath ("github.com/a/b@v2.0.1#v2"), so it is taken for that,
-        but where the purl says that it is a package's (`type=package`, as cyclonedx-gomod does). That calls the
-        standard library by its module's name ("std@go1.20.4"), of which advisories know nothing."""
+        """Build a package; a subpath is the end of the module's path ("github.com/a/b@v2.0.1#v2").
+
+        Syft writes it so. With `type=package` (cyclonedx-gomod), the subpath is a package instead; that tool also names
+        the standard library by its module ("std@go1.20.4"), which advisories do not use.
+        """
         check_purl(purl, "pkg:golang/example.com/mod@v1.2.3")
         subpath = "" if purl.qualifiers.get("type") == "package" else purl.subpath
         path = "/".join(part for part in (purl.namespace, purl.name, subpath) if part)
         return _package(Module("stdlib" if path == "std" else path, purl.version), "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """Modules in the module that the program is built from; the standard library comes with the toolchain."""
+        """Upgrade modules in the program's own module; the standard library comes with the toolchain."""
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "/.-_~"))
         library = [upgrade.version for name, upgrade in selected if name in ("stdlib", "toolchain")]
         advice = (f"# Build with Go {', '.join(dict.fromkeys(library))} or later.",) if library else ()
@@ -129,13 +131,19 @@ def _modules(info: BuildInfo) -> list[Module]:
 
 
 def _records_modules(info: BuildInfo) -> bool:
-    """Whether the modules listed are all: a program of single files has no main module, Go's own none at all."""
+    """Whether all modules are listed.
+
+    A program of single files has no main module; Go's own programs have no modules at all.
+    """
     own = info.package == "command-line-arguments" or info.package.startswith("cmd/")
     return bool(own or info.main or info.modules)
 
 
 def _linked_release(info: BuildInfo) -> str:
-    """What the linker's -X flags set a version variable of the program itself to, if it is one semantic version."""
+    """The release that the linker's -X flags set in a version variable of the program, "" for none.
+
+    It must be one semantic version.
+    """
     import re
 
     flags = info.settings.get("-ldflags", "")[:LDFLAGS_LIMIT].replace('\\"', '"')

@@ -1,4 +1,4 @@
-"""The build information that the Go linker puts into programs: debug/buildinfo's form, of Go 1.13 and later."""
+"""Read the build information that Go's linker puts into programs (debug/buildinfo, Go 1.13 and later)."""
 
 from typing import Literal, NamedTuple
 
@@ -6,13 +6,13 @@ from dockgate.scanner.formats.content import decode
 from dockgate.scanner.formats.executable import Executable
 from dockgate.shared.errors import UnreadableError
 
-# Go's word for the version of a module that was built from a folder.
+# Go's version of a module that was built from a folder.
 DEVEL_VERSION = "(devel)"
-# Bytes of the list of modules. That of a program with 500 modules has 50,000.
+# Bytes of the list of modules; that of a program with 500 modules has 50,000.
 INFO_LIMIT = 1024 * 1024
 
 MARKS = (b"go.buildinfo", b"go_buildinfo", b"gopclntab", b"go.buildid")
-# What tells a Go program: its sections' names, and the note that holds its build id, in either byte order.
+# Signs of a Go program: names of sections, and the note with its build id in either byte order.
 NOTES = (b"\x04\0\0\0Go", b"\0\0\0\x04Go")
 
 _MAGIC = b"\xff Go buildinf:"
@@ -24,19 +24,20 @@ _BUILD_ID = b'\xff Go build ID: "'
 
 
 class Module(NamedTuple):
-    """A module with its version ("v1.2.3", or DEVELOPED)."""
+    """A module with its version ("v1.2.3" or DEVEL_VERSION)."""
 
     path: str
     version: str
 
 
 class BuildInfo:
-    """`go` is the toolchain's own name ("go1.22.3 X:boringcrypto"), `package` the main package's import path.
+    """The build information of a program.
 
-    `main` is the main package's module, None where none is recorded; `modules` are those it needs, replacements
-    applied; `settings` are as `go version -m` shows them ("-ldflags"), quoted where Go quotes them.
+    `go` is the toolchain's own name ("go1.22.3 X:boringcrypto"), `package` the import path of the main package, `main`
+    its module or None. `modules` are the required modules, with replacements applied. `settings` are those of `go
+    version -m` ("-ldflags"), quoted where Go quotes them.
 
-    No dataclass, for the reason that `_executable` gives.
+    Not a dataclass, because creating one at every start takes too long (`formats.executable`).
     """
 
     def __init__(self, go: str) -> None:
@@ -48,7 +49,10 @@ class BuildInfo:
 
 
 def read(executable: Executable) -> BuildInfo | None:
-    """None for what is no Go program. Raises UnreadableError for one whose build information cannot be read."""
+    """Read the build information; None if this is not a Go program.
+
+    Raises UnreadableError if a Go program's build information cannot be read.
+    """
     part = executable.section(b".go.buildinfo", b"__go_buildinfo") or executable.data()
     if part:
         raw = executable.content(part)
@@ -66,7 +70,7 @@ def read(executable: Executable) -> BuildInfo | None:
 
 
 def _is_go(executable: Executable) -> bool:
-    """By its sections, or by its build id: a note in ELF, the first bytes of the code in PE."""
+    """Whether sections or the build id are Go's: a note in ELF, the first bytes of the code in PE."""
     if any(mark in executable.head for mark in NOTES):
         return True
     code = executable.section(b".text")
@@ -76,8 +80,10 @@ def _is_go(executable: Executable) -> bool:
 
 
 def _strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
-    """The toolchain and the list of modules, "" for what is not there: behind the header since Go 1.18, before that
-    by pointers to Go's strings."""
+    """Return the toolchain and the list of modules, "" for missing ones.
+
+    They follow the header since Go 1.18; before, the header has pointers to Go strings.
+    """
     header = raw[at : at + _HEADER]
     if len(header) < _HEADER:
         return "", ""
@@ -96,7 +102,7 @@ def _strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
 
 
 def _counted_string(raw: bytes, at: int) -> tuple[bytes, int]:
-    """A string behind its length (a varint), and where it ends."""
+    """Read a string after its length (a varint); return it and the position after it."""
     length = shift = 0
     for byte in raw[at : at + 10]:
         at += 1
@@ -110,7 +116,7 @@ def _counted_string(raw: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _pointed_string(executable: Executable, address: int, size: int, order: Literal["big", "little"]) -> bytes:
-    """A string by the address of its own address and length."""
+    """Read a string by the address of its own address and length."""
     header = executable.loaded(address, 2 * size)
     length = _check_length(int.from_bytes(header[size:], order))
     return executable.loaded(int.from_bytes(header[:size], order), length)
@@ -123,7 +129,7 @@ def _check_length(length: int) -> int:
 
 
 def _parse_info(go: str, info: str) -> BuildInfo:
-    """After runtime/debug's ParseBuildInfo: lines of a word and what it says, tabs between."""
+    """Parse lines of a word and tab-separated fields (runtime/debug, ParseBuildInfo)."""
     build_info = BuildInfo(go)
     last = ""
     for line in info.split("\n"):
@@ -147,5 +153,5 @@ def _parse_info(go: str, info: str) -> BuildInfo:
 
 
 def replace_module(module: Module, path: str, version: str) -> Module:
-    """What a replacement by another module makes of it; one by a folder leaves the name."""
+    """Apply a replacement: by another module, or by a folder, which keeps the name."""
     return Module(path, version) if version not in ("", DEVEL_VERSION) else Module(module.path, DEVEL_VERSION)

@@ -1,4 +1,4 @@
-"""go.mod: which modules are to be built in, after the Go Modules Reference, "go.mod files"."""
+"""Read go.mod: the modules that a build needs (Go Modules Reference, "go.mod files")."""
 
 from collections.abc import Iterator
 from itertools import takewhile
@@ -6,14 +6,14 @@ from itertools import takewhile
 from dockgate.scanner.ecosystems.go.buildinfo import Module, replace_module
 from dockgate.shared.errors import UnreadableError
 
-# Before go 1.17 the file names the modules that are imported directly, and leaves out what those need.
+# Before Go 1.17, the file lists only modules that are imported directly.
 COMPLETE_SINCE = 17
 
 
 def read(content: str) -> tuple[list[Module], bool]:
-    """The required modules, replacements applied, and whether these are all that are built in.
+    """Return the required modules, with replacements applied, and whether the list is complete.
 
-    Go's own module tree ("std", "cmd") has its modules copied in: of those it requires none are built in.
+    Go's own module tree ("std", "cmd") contains copies of its modules, so the required ones are not used.
     """
     required: list[Module] = []
     replacements: dict[tuple[str, str], tuple[str, str]] = {}
@@ -38,13 +38,13 @@ def read(content: str) -> tuple[list[Module], bool]:
 
 
 def _apply_replacements(module: Module, replacements: dict[tuple[str, str], tuple[str, str]]) -> Module:
-    """A replacement of one version goes before that of all."""
+    """Apply the replacement of the module's version, else that of all its versions."""
     replacement = replacements.get((module.path, module.version)) or replacements.get((module.path, ""))
     return replace_module(module, *replacement) if replacement else module
 
 
 def _directives(content: str) -> Iterator[tuple[int, list[str]]]:
-    """Each directive with its line's number: the words of its line, a block's verb before each of the block's."""
+    """Yield line number and words of each directive; in a block, the block's verb comes first."""
     block = ""
     for number, line in enumerate(content.split("\n"), 1):
         plain = line.partition("//")[0].replace("(", " ( ").replace(")", " ) ")
@@ -63,5 +63,5 @@ def _directives(content: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _minor_version(version: str) -> int:
-    """17 for "1.17" and "1.17.2", 22 for "1.22rc1"."""
+    """Return 17 for "1.17" and "1.17.2", 22 for "1.22rc1"."""
     return int("".join(takewhile("0123456789".__contains__, version[2:6])) or "0")

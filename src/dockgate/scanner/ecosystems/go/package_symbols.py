@@ -1,8 +1,8 @@
-"""Which packages of its modules a Go program holds, by the names of functions that the linker puts into it.
+"""Find the packages in a Go program by the function names that the linker puts into it.
 
-Source: Go's cmd/link/internal/ld/pcln.go and debug/gosym, the table "pclntab" of Go 1.18 and later. It stays in a
-program that is stripped of its symbols. It names inlined functions too, but not those that were computed at compile
-time: a package of nothing else is missing here.
+Source: Go's cmd/link/internal/ld/pcln.go and debug/gosym, the table "pclntab" of Go 1.18 and later, which remains in a
+stripped program. It includes inlined functions, but not those computed at compile time: a package that has no others is
+missing.
 """
 
 from collections.abc import Iterable
@@ -10,19 +10,21 @@ from struct import Struct
 
 from dockgate.scanner.formats.executable import READ_LIMIT, Executable, Part
 
-# Packages of one program. Kubernetes' programs have some 1,500.
+# Packages of one program; those of Kubernetes have 1,500.
 COUNT_LIMIT = 5_000
 
 # Of Go 1.18 and 1.20.
 _MAGICS = (0xFFFFFFF0, 0xFFFFFFF1)
 _SECTIONS = (b".gopclntab", b"__gopclntab", b".data.rel.ro.gopclntab")
-# How names begin that are no functions' of a package.
+# Beginnings of names that are not functions of a package.
 _NO_PACKAGES = (b"go:", b"type:", b"go.", b"type..")
 
 
 def read_packages(executable: Executable, main: str) -> frozenset[str]:
-    """Import paths of the packages, `main` being the main package's; none where the program does not say, or says too
-    much."""
+    """Return the import paths of the program's packages; none if it does not list them, or too many.
+
+    `main` is the import path of the main package.
+    """
     part = executable.section(*_SECTIONS)
     names = _function_names(executable, part) if part else b""
     paths = packages_of(names.split(b"\0"))
@@ -30,11 +32,11 @@ def read_packages(executable: Executable, main: str) -> frozenset[str]:
 
 
 def packages_of(functions: Iterable[bytes]) -> frozenset[str]:
-    """The packages that these functions are of."""
+    """Return the packages of these functions."""
     paths: set[bytes] = set()
     prefix = b"\0"
     for name in functions:
-        # The functions of a package lie side by side. "a.b/c.F" begins as a function of "a" does.
+        # A package's functions are adjacent. "a.b/c.F" begins like a function of "a".
         if name.startswith(prefix) and b"/" not in name[len(prefix) :]:
             continue
         path = _package_path(name)
@@ -45,8 +47,10 @@ def packages_of(functions: Iterable[bytes]) -> frozenset[str]:
 
 
 def group_by_module(modules: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
-    """Each module's packages, sorted; a package is of the module with the longest path that it lies below. Those
-    whose path has no dot in its first element are "stdlib"."""
+    """Group packages by module, sorted: the module with the longest path that contains the package.
+
+    Packages without a dot in the first element of their path belong to "stdlib".
+    """
     module_paths = set(modules)
     packages_by_module: dict[str, list[str]] = {}
     for package in sorted(paths):
@@ -61,8 +65,11 @@ def group_by_module(modules: Iterable[str], paths: Iterable[str]) -> dict[str, l
 
 
 def _function_names(executable: Executable, part: Part) -> bytes:
-    """The table of functions' names, each ended by NUL. Its place stands in the header, behind magic, two zeros, the
-    least instruction's size and the pointer's: counts of functions and files, the text's address, then offsets."""
+    """Read the table of function names, separated by NUL.
+
+    The header has magic, two zeros, the sizes of the smallest instruction and of a pointer, then counts of functions
+    and files, the text's address, and offsets.
+    """
     start = Part(b"", 0, part.offset, min(part.size, 8 + 8 * 8))
     header = executable.content(start)
     for order in "<>":
@@ -81,8 +88,10 @@ def _function_names(executable: Executable, part: Part) -> bytes:
 
 
 def _package_path(name: bytes) -> bytes:
-    """The package in a function's name: "golang.org/x/net/http2.(*Transport).RoundTrip". A dot in its last element is
-    written "%2e" there. b"" for what is no package's."""
+    """Return the package of a function name: "golang.org/x/net/http2.(*Transport).RoundTrip".
+
+    The linker writes a dot in the package's last element as "%2e". Returns b"" for a name without package.
+    """
     if name.startswith(_NO_PACKAGES):
         return b""
     path = name.partition(b"[")[0].partition(b"(")[0]

@@ -1,4 +1,4 @@
-"""RPM packages: rpm's database in its three forms, and the list of packages of Azure Linux' distroless images."""
+"""RPM packages: rpm's database in three formats, and the manifest of Azure Linux' distroless images."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,26 +22,26 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import Purl, quote, write
 
-# The last two are those of Fedora and SUSE, and of images made by rpm-ostree.
+# The last two are used by Fedora and SUSE, and by images made with rpm-ostree.
 FOLDERS = ("var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/")
 FORMS = ("rpmdb.sqlite", "Packages.db", "Packages")
 MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
 
-# Bytes of a database. Fedora with 3,000 packages has some 150 million.
+# Bytes of a database. Fedora with 3,000 packages has 150 million.
 SIZE_LIMIT = 256 * 1024 * 1024
-# Bytes of the list of a distroless image, which has some hundred a package.
+# Bytes of a distroless image's manifest, which has some hundred a package.
 MANIFEST_LIMIT = 16 * 1024 * 1024
 PACKAGES_LIMIT = 50_000
-# Bytes of memory for all paths that a database lists; those of Fedora's 3,000 packages take some 50 million.
+# Bytes of memory for all listed paths; those of Fedora's 3,000 packages take 50 million.
 PATHS_LIMIT = 128 * 1024 * 1024
-# Headers that cannot be read; with more the database is unreadable as a whole.
+# Unreadable headers; with more of them the whole database is unreadable.
 UNREAD_LIMIT = 20
 
 _SQLITE_LOGS = tuple("rpmdb.sqlite" + suffix for suffix in ("-wal", "-journal"))
 _KEY_PACKAGE = "gpg-pubkey"
-# In the release of what was built in a module ("1.module_el8.3.0+2005+45d748af").
+# In the release of a package that was built in a module ("1.module_el8.3.0+2005+45d748af").
 _MODULAR = ".module"
-# What brings a package in some version, what brings the newest, and what stands before the version.
+# Commands that install a version and that install the newest, and the text before the version.
 _MANAGERS = {
     "dnf": ("dnf install -y", "dnf upgrade -y", " >= "),
     "yum": ("yum install -y", "yum update -y", " >= "),
@@ -51,8 +51,10 @@ _MANAGERS = {
 
 
 class _RpmPackage(NamedTuple):
-    """What is told of a package. `version` has the epoch, if there is one; `source` is SOURCERPM,
-    "bash-5.1.8-9.el9.src.rpm"."""
+    """A package as rpm describes it.
+
+    `version` includes the epoch, if there is one. `source` is SOURCERPM, "bash-5.1.8-9.el9.src.rpm".
+    """
 
     name: str
     version: str
@@ -74,7 +76,7 @@ class Rpm:
     triggers = Triggers(prefixes=(*(folder.rstrip("/") for folder in FOLDERS), MANIFEST))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Also the folders, so that links in their place are seen."""
+        """Include the folders, so that links in their place are found."""
         folder, _, name = path.rpartition("/")
         return (
             path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in (*FORMS, *_SQLITE_LOGS))
@@ -95,10 +97,10 @@ class Rpm:
         return Extract()
 
     def settle(self, package: Package, distribution: Distribution) -> Package:
-        """Of which package advisories speak depends on the distribution (`Named.by_source`).
+        """Set the package's ecosystem with its release, and the name that advisories use.
 
-        One of which OSV does not speak is called by its own os-release ID, for which no feed speaks. On what TuxCare
-        built there are advisories of its own.
+        The name depends on the distribution (`Naming.by_source`). A distribution that OSV does not cover is named after
+        its os-release ID, which no feed covers. TuxCare publishes advisories for its own builds.
         """
         is_tuxcare = vendors.is_by_tuxcare(package.version)
         naming = tuxcare_naming(distribution) if is_tuxcare else NAMINGS.get(distribution.id)
@@ -116,8 +118,13 @@ class Rpm:
         return vendors.apply_vendor(settled, vendor)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Understands the qualifiers arch, distro, epoch, upstream (SOURCERPM), rpmmod (a module and its stream;
-        modularitylabel with Trivy) and vendor (who made it where that is not the distribution)."""
+        """Build a package from its URL and the URL's qualifiers.
+
+        - `arch`, `distro` and `epoch`
+        - `upstream`: SOURCERPM
+        - `rpmmod`: a module and its stream (Trivy writes `modularitylabel`)
+        - `vendor`: who made it, if not the distribution.
+        """
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it behind an @: pkg:rpm/rocky/bash@5.1.8-9.el9.")
         qualifiers = purl.qualifiers
@@ -135,7 +142,8 @@ class Rpm:
         package = _package(row, "")
         if distro := qualifiers.get("distro", ""):
             stated = parse_distribution(distro)
-            # Of the same one a document may tell more: openEuler's release, and CentOS Stream, stand in the name alone.
+            # The document's distribution may have more detail: openEuler's release and CentOS Stream are only in its
+            # name.
             is_same = distribution and (distribution.id, distribution.version) == (stated.id, stated.version)
             distribution = distribution if is_same else stated
         elif distribution is None and purl.namespace:
@@ -143,8 +151,11 @@ class Rpm:
         return self.settle(package, distribution) if distribution else replace(package, vendor="")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """By each distribution's manager. tdnf takes no condition, and brings the latest; so does the command for a
-        package with another version than that of what it was built from, of which advisories may speak."""
+        """Use each distribution's package manager.
+
+        tdnf accepts no version, and installs the latest. A package whose version differs from its source's is also
+        upgraded to its latest, because advisories may name the source's version.
+        """
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "+-._"))
         lines = []
         for manager, (install, update, glue) in _MANAGERS.items():
@@ -223,8 +234,11 @@ def _sqlite_blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
 
 
 def _read_manifest(file: BinaryIO) -> Iterator[_RpmPackage]:
-    """A package a line: name, version-release, two times, vendor, epoch, size, arch, epoch as a number, SOURCERPM, with
-    tabs between and "(none)" for what is absent. It is written by `rpm --query` when the image is made."""
+    """Read a distroless manifest, one package a line, written by `rpm --query` with the image.
+
+    Fields, separated by tabs, "(none)" if absent: name, version-release, two times, vendor, epoch, size, arch, epoch as
+    a number, SOURCERPM.
+    """
     for count, line in enumerate(file, 1):
         fields = ["" if field == "(none)" else field for field in decode(line.rstrip(b"\r\n")).split("\t")]
         if fields == [""]:
@@ -240,8 +254,11 @@ def _read_manifest(file: BinaryIO) -> Iterator[_RpmPackage]:
 
 
 def _packages(rows: Sequence[_RpmPackage], path: str) -> tuple[Package, ...]:
-    """SOURCERPM has no epoch, and a package may have another version than its source (perl-Errno-1.30 of perl-5.32.1,
-    whose epoch is 4): the source's epoch is then that of another package made of it, which has its version."""
+    """Build the packages, with the epochs of their sources.
+
+    SOURCERPM has no epoch, and a package may have another version than its source (perl-Errno-1.30 of perl-5.32.1,
+    whose epoch is 4). The source's epoch is that of another package with the source's version.
+    """
     epochs: dict[str, str] = {}
     for row in rows:
         epoch, _, rest = row.version.rpartition(":")
@@ -251,7 +268,7 @@ def _packages(rows: Sequence[_RpmPackage], path: str) -> tuple[Package, ...]:
 
 
 def _with_epoch(row: _RpmPackage, epochs: Mapping[str, str]) -> _RpmPackage:
-    """With the source's epoch in SOURCERPM, "perl-4:5.32.1-481.el9.src.rpm", where it is another than the package's."""
+    """Add the source's epoch to SOURCERPM ("perl-4:5.32.1-481.el9.src.rpm") if the package's differs."""
     epoch = epochs.get(row.source)
     if epoch is None or epoch == row.version.rpartition(":")[0]:
         return row
@@ -260,7 +277,7 @@ def _with_epoch(row: _RpmPackage, epochs: Mapping[str, str]) -> _RpmPackage:
 
 
 def _package(row: _RpmPackage, path: str) -> Package:
-    """As yet of no distribution."""
+    """Build a package that is not yet assigned to a distribution."""
     epoch, colon, rest = row.version.rpartition(":")
     source_name, source_version = _source(row, epoch + colon)
     qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source}
@@ -279,8 +296,11 @@ def _package(row: _RpmPackage, path: str) -> Package:
 
 
 def _source(row: _RpmPackage, epoch: str) -> tuple[str, str]:
-    """Name and version of what the package was built from, "" for what is not given: from a source package's file name
-    ("bash-5.1.8-9.el9.src.rpm"), or from a package URL's upstream, a name with or without "@" and a version."""
+    """Return name and version of the source, "" for missing ones.
+
+    From SOURCERPM ("bash-5.1.8-9.el9.src.rpm"), or from a package URL's upstream, a name perhaps with "@" and a
+    version.
+    """
     stem = row.source.removesuffix(".rpm")
     if stem != row.source:
         stem = stem.removesuffix(".src").removesuffix(".nosrc")
@@ -292,24 +312,27 @@ def _source(row: _RpmPackage, epoch: str) -> tuple[str, str]:
 
 
 def _has_source_version(package: Package) -> bool:
-    """Whether it has the version of what it was built from, as perl's modules have not."""
+    """Whether the package has its source's version; perl's modules do not."""
     version, source = (text.rpartition(":")[2] for text in (package.version, package.source_version))
     return version == source
 
 
 def _fixed_version(upgrade: Raised) -> str:
-    """An advisory may leave it out, and then means that of the package; rpm would take it for 0."""
+    """The fixed version with an epoch.
+
+    An advisory may omit it and mean the package's; rpm would take a missing one for 0.
+    """
     epoch, colon, _ = upgrade.package.version.rpartition(":")
     return upgrade.version if ":" in upgrade.version else f"{epoch}{colon}{upgrade.version}"
 
 
 def _module_stream(label: str) -> str:
-    """ "nodejs:18" of MODULARITYLABEL, "nodejs:18:9030020240301:rhel9"."""
+    """Return "nodejs:18" of MODULARITYLABEL, "nodejs:18:9030020240301:rhel9"."""
     return ":".join(label.split(":")[:2])
 
 
 def _place_purl(purl: str, namespace: str, distro: str, vendor: str) -> str:
-    """The package URL with a namespace, a distribution and a vendor in place of those that it has."""
+    """Return the package URL with another namespace, distribution and vendor."""
     head, _, qualifiers = purl.partition("?")
     kept_pairs = [pair for pair in qualifiers.split("&") if pair and not pair.startswith(("distro=", "vendor="))]
     additions = [f"{key}={quote(value)}" for key, value in (("distro", distro), ("vendor", vendor)) if value]
@@ -317,7 +340,7 @@ def _place_purl(purl: str, namespace: str, distro: str, vendor: str) -> str:
 
 
 def _manager_of(ecosystem: str) -> str:
-    """The program that installs packages on the distribution; where dnf is new, yum is another name for it."""
+    """The distribution's package manager; where dnf is new, yum is an alias of it."""
     base, _, release = ecosystem.partition(":")
     if base in ("openSUSE", "SUSE"):
         return "zypper"

@@ -1,7 +1,7 @@
-"""rpm's Berkeley DB (Packages): a hash database, whose pages are read in the order in which they lie.
+"""Read rpm's Berkeley DB (Packages): a hash database, read page by page in file order.
 
-The layout is that of Berkeley DB 4 and 5 (src/dbinc/db_page.h), in the byte order of the machine that wrote it. Values
-are headers, and the number of the last package under the key 0.
+Layout of Berkeley DB 4 and 5 (src/dbinc/db_page.h), in the byte order of the machine that wrote it. Values are headers;
+under the key 0 is the number of the last package.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _LAST_NUMBER = b"\0\0\0\0"
 
 
 def blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
-    """Each header, none longer than `limit` bytes. Raises UnreadableError."""
+    """Yield each header, at most `limit` bytes long. Raises UnreadableError."""
     database = _Database(file, size)
     for number in range(1, database.count):
         page = database.page(number)
@@ -54,7 +54,7 @@ class _Database:
         return page
 
     def values(self, number: int, page: bytes, limit: int) -> Iterator[bytes]:
-        """Of one hash page. Its items lie from the end of the page to its beginning, keys and values in turn."""
+        """Yield the values of a hash page, whose keys and values alternate from its end backwards."""
         count = self._number(page[20:22])
         if count % 2 or _HEAD + 2 * count > self.page_size:
             raise UnreadableError(f"page {number} has more items than it can hold")

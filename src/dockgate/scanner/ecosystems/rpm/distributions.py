@@ -1,4 +1,4 @@
-"""Distributions made of rpm packages: how OSV calls them, and by which name their advisories call a package."""
+"""Distributions with rpm packages: their names in OSV, and which package names advisories use."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,13 +16,13 @@ def _version(distribution: Distribution) -> str:
 
 
 def _amazon(distribution: Distribution) -> str:
-    """ "2" and "2023", also of "2023.3.20231218" as other tools write it; "2018.03" is the whole of Amazon Linux 1."""
+    """ "2" and "2023"; other tools write "2023.3.20231218". Amazon Linux 1 is "2018.03"."""
     year = distribution.version.partition(".")[0]
     return year if year.startswith("20") and year >= "2022" else distribution.version
 
 
 def _red_hat(distribution: Distribution) -> str:
-    """OSV's releases end in a repository ("enterprise_linux:9::baseos"), which no installed package tells."""
+    """OSV's releases end in a repository ("enterprise_linux:9::baseos"), which packages do not state."""
     return f"enterprise_linux:{_major(distribution)}" if distribution.version else ""
 
 
@@ -35,7 +35,7 @@ def _service_pack(distribution: Distribution) -> str:
 
 
 def _micro(distribution: Distribution) -> str:
-    """Of systems for containers alone: "SUSE Linux Micro 6.0" since 6, "SUSE Linux Enterprise Micro 5.5" before."""
+    """Container systems: "SUSE Linux Micro 6.0" since 6, "SUSE Linux Enterprise Micro 5.5" before."""
     line = "Linux Micro" if distribution.id == "sl-micro" else "Linux Enterprise Micro"
     return f"{line} {distribution.version}" if distribution.version else ""
 
@@ -45,29 +45,34 @@ def _leap(distribution: Distribution) -> str:
 
 
 def _tumbleweed(distribution: Distribution) -> str:
-    """It rolls: its version is a day."""
+    """A rolling release, whose version is a date."""
     return "Tumbleweed"
 
 
 def _open_euler(distribution: Distribution) -> str:
-    """VERSION_ID is "22.03"; that it is "22.03-LTS-SP1" stands in PRETTY_NAME alone, "openEuler 22.03 (LTS-SP1)". A
-    package URL may have it in any case."""
+    """The release with its line: "22.03-LTS-SP1" of VERSION_ID "22.03".
+
+    Only PRETTY_NAME states the line, "openEuler 22.03 (LTS-SP1)". A package URL may have it in any case.
+    """
     line = distribution.name.partition("(")[2].partition(")")[0]
     return f"{distribution.version}-{line}" if line and distribution.version else distribution.version.upper()
 
 
 class Naming(NamedTuple):
-    """`ecosystem` is OSV's name, `release` what follows it. `by_source`: advisories call the source package by name
-    (and its version), not the installed ones made of it. OSV's schema says it of each; Rocky's own exporter leaves all
-    but source packages out (resf/distro-tools, apollo/server/routes/api_osv.py)."""
+    """How OSV names a distribution: `ecosystem`, followed by `release`.
+
+    `by_source`: advisories use the name and version of the source package, not of the installed packages. OSV's schema
+    states it for each distribution; Rocky's exporter includes only source packages (resf/distro-tools,
+    apollo/server/routes/api_osv.py).
+    """
 
     ecosystem: str
     release: Callable[[Distribution], str]
     by_source: bool = False
 
 
-# By os-release ID, but for CentOS Stream, which has that of CentOS: those whose packages TuxCare rebuilds
-# (google/osv-scanner#2916). Of CentOS 8 it knows 8.4 and 8.5, which os-release does not tell: no feed speaks of its 8.
+# Distributions whose packages TuxCare rebuilds (google/osv-scanner#2916), by os-release ID; CentOS Stream shares
+# CentOS' ID. TuxCare distinguishes CentOS 8.4 and 8.5, which os-release does not, so no feed covers its 8.
 TUXCARE = {
     "almalinux": Naming("TuxCare:AlmaLinux", _version),
     "centos": Naming("TuxCare:CentOS", _major),
@@ -76,7 +81,7 @@ TUXCARE = {
     "rhel": Naming("TuxCare:RHEL", _major),
 }
 
-# By os-release ID: those of which OSV, or a feed of ours, speaks.
+# Distributions that OSV or one of Dockgate's feeds covers, by os-release ID.
 NAMINGS = {
     "almalinux": Naming("AlmaLinux", _major),
     "amzn": Naming("Amazon Linux", _amazon),
@@ -97,14 +102,14 @@ NAMINGS = {
     "sles_sap": Naming("SUSE", _service_pack, by_source=True),
 }
 
-# Os-release IDs of others: their packages are read, and no feed speaks of them.
+# os-release IDs of distributions that no feed covers; their packages are listed.
 UNCOVERED = (
     *("anolis", "asahi", "bclinux", "centos", "circle", "clefos", "cloudlinux", "eurolinux", "fedora", "hce", "kylin"),
     *("miraclelinux", "navylinux", "nobara", "ol", "openmandriva", "opencloudos", "opensuse", "opensuse-microos"),
     *("scientific", "suse-microos", "tencentos", "ultramarine", "virtuozzo", "xenenterprise"),
 )
 
-# What package URLs call a distribution -> its os-release ID.
+# A distribution's name in package URLs -> its os-release ID.
 ALIASES = {
     "alma": "almalinux",
     "amazon": "amzn",
@@ -115,20 +120,22 @@ ALIASES = {
     "suse": "sles",
 }
 
-# Os-release ID -> namespace of its package URLs, where its maker writes them otherwise.
+# os-release ID -> namespace in package URLs, where the vendor uses another.
 NAMESPACES = {"rhel": "redhat"}
 
 
 def tuxcare_naming(distribution: Distribution) -> Naming:
-    """What TuxCare calls the distribution; no feed speaks of one that it does not rebuild."""
+    """TuxCare's name for the distribution; no feed covers one that TuxCare does not rebuild."""
     stream = distribution.id == "centos" and "Stream" in distribution.name
     naming = TUXCARE.get("centos-stream" if stream else distribution.id)
     return naming or Naming(f"TuxCare:{distribution.id}", _version)
 
 
 def parse_distribution(distro: str) -> Distribution:
-    """The one that a package URL's qualifier means: "rocky-9.4", "opensuse-leap-15.5", "openEuler-24.03-LTS-SP1",
-    "fedora", and as Trivy writes them "amazon-2 (Karoo)" and "amazon-2023.3.20231218 (Amazon Linux)"."""
+    """Parse a package URL's `distro`: "rocky-9.4", "opensuse-leap-15.5", "fedora".
+
+    Also "openEuler-24.03-LTS-SP1", and Trivy's "amazon-2 (Karoo)" and "amazon-2023.3.20231218 (Amazon Linux)".
+    """
     distro = distro.partition(" (")[0]
     lower = distro.lower()
     if lower in NAMINGS or lower in UNCOVERED:

@@ -1,7 +1,7 @@
-"""An rpm header as databases hold it: the tags of one installed package (rpm's lib/header.c).
+"""Parse an rpm header as stored in databases: the tags of one installed package (rpm, lib/header.c).
 
-It is an index of 16 bytes an entry (tag, type, offset, count), then the data that they point into, all big-endian.
-Entries behind the first region replace those of it, as `headerLoad` has it.
+It is an index of 16 bytes an entry (tag, type, offset, count), followed by the data, all big-endian. Entries after the
+first region replace those in it, as in `headerLoad`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,13 @@ from struct import iter_unpack, unpack_from
 from dockgate.scanner.formats.content import decode
 from dockgate.shared.errors import UnreadableError
 
-# Bytes; the largest real ones (a kernel's debug information) have some million.
+# Bytes; the largest real ones (a kernel's debug information) have a few million.
 SIZE_LIMIT = 32 * 1024 * 1024
-# Of one tag; a package of 100,000 files is a large one.
+# Values of one tag; a package of 100,000 files is a large one.
 VALUES_LIMIT = 1_000_000
 # Bytes of memory that a path takes besides its own.
 PATH_COST = 64
-# Rpm's HEADER_TAGS_MAX.
+# HEADER_TAGS_MAX of rpm.
 TAGS_LIMIT = 0xFFFF
 # Bytes of a folder's path; Linux' PATH_MAX.
 FOLDER_LIMIT = 4096
@@ -35,13 +35,16 @@ _TAGS_READ = frozenset(
     )
 )
 _GHOST = 1 << 6
-# RPMFILE_STATE_REPLACED (another package's now), NOTINSTALLED, WRONGCOLOR.
+# RPMFILE_STATE_REPLACED (now another package's), NOTINSTALLED, WRONGCOLOR.
 _ABSENT = frozenset((1, 2, 4))
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is read of a header. `epoch` is 0 when absent, `module` "name:stream:version:context:arch" or ""."""
+    """The relevant content of a header.
+
+    `epoch` is 0 if absent, `module` is "name:stream:version:context:arch" or "".
+    """
 
     name: str
     epoch: int
@@ -51,12 +54,15 @@ class Header:
     source: str
     module: str
     vendor: str
-    # Paths of what it installed that is no folder, relative; no ghosts, which other programs write.
+    # Relative paths of installed files, without folders and without ghosts, which other programs write.
     files: tuple[str, ...]
 
 
 def parse(blob: bytes, paths_limit: int) -> Header:
-    """The header in `blob`, whose files' paths take at most `paths_limit` bytes of memory. Raises UnreadableError."""
+    """Parse a header. Raises UnreadableError.
+
+    The paths of its files may take at most `paths_limit` bytes of memory.
+    """
     tags = _Tags(blob)
     name, version = tags.string(_NAME), tags.string(_VERSION)
     if not name or not version:
@@ -91,13 +97,15 @@ class _Tags:
         }
 
     def string(self, tag: int) -> str:
-        """Its value, "" when it is absent."""
+        """Return the tag's first value, "" if it is absent."""
         values = self.strings(tag)
         return values[0] if values else ""
 
     def strings(self, tag: int, *, limit: int = 0) -> list[str]:
-        """Its values, [] when it is absent; bytes that are no UTF-8 become lone surrogates with a `limit` of bytes a
-        value."""
+        """Return the tag's values, [] if it is absent.
+
+        With a `limit` of bytes for each value, invalid UTF-8 becomes lone surrogates.
+        """
         kind, at, count = self.entries.get(tag, (_STRINGS[0], 0, 0))
         if kind not in _STRINGS or at + self.start + count > len(self.blob):
             raise _invalid_tag(tag)
@@ -112,7 +120,7 @@ class _Tags:
         return b"\0".join(values).decode("utf-8", "surrogateescape").split("\0") if values else []
 
     def integers(self, tag: int) -> Sequence[int]:
-        """Its values, () when it is absent."""
+        """Return the tag's values, () if it is absent."""
         if tag not in self.entries:
             return ()
         kind, at, count = self.entries[tag]
@@ -124,7 +132,7 @@ class _Tags:
 
 
 def _files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
-    """By folders and names in them, or whole as rpm 3 and before had them."""
+    """Return the files, by folder and name, or by path as in rpm 3 and before."""
     paths: Iterable[str]
     if _OLD_FILES in tags.entries:
         paths = bases = [path.lstrip("/") for path in tags.strings(_OLD_FILES, limit=FOLDER_LIMIT)]

@@ -1,6 +1,6 @@
-"""rpm's own database (Packages.db): slots in pages of 4096 bytes, each of which leads to a header further on.
+"""Read rpm's own database format (Packages.db): pages of slots, each of which points to a header.
 
-The layout is that of rpm's lib/backend/ndb/rpmpkg.c; all numbers are little-endian.
+Pages have 4096 bytes; all numbers are little-endian (rpm, lib/backend/ndb/rpmpkg.c).
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _MAGIC, _SLOT, _BLOB = b"RpmP", b"Slot", b"BlbS"
 
 
 def blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
-    """Each header, none longer than `limit` bytes. Raises UnreadableError."""
+    """Yield each header, at most `limit` bytes long. Raises UnreadableError."""
     head = file.read(32)
     if len(head) < 32 or head[:4] != _MAGIC:
         raise UnreadableError("it is no ndb database")
@@ -26,7 +26,7 @@ def blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     seen: set[int] = set()
     for number in range(pages):
         file.seek(number * _PAGE)
-        # The header has the place of the first two slots.
+        # The database's own header takes the place of the first two slots.
         slots = file.read(_PAGE)[32 if number == 0 else 0 :]
         for magic, index, block, blocks in iter_unpack("<4sIII", slots):
             if magic != _SLOT:

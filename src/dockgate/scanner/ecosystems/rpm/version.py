@@ -5,12 +5,14 @@ from dockgate.shared.errors import UncomparableError
 
 
 def key(version: str) -> bytes:
-    """The order of rpm's rpmVersionCompare (rpmio/rpmver.c, rpmvercmp.c): an absent epoch is 0, an absent release
-    comes first. Only an empty version is none to rpm."""
+    """Encode a version (rpm, rpmio/rpmver.c, rpmvercmp.c).
+
+    A missing epoch is 0, a missing release sorts first. rpm refuses only an empty version.
+    """
     if not version.strip() or "\0" in version:
         raise UncomparableError(f"The rpm version {version!r} is empty or has a NUL in it.")
     before, colon, rest = version.partition(":")
-    # What stands before the colon is an epoch only if it is a number: "a:1" is a version.
+    # The text before a colon is an epoch only if it is a number: "a:1" is a version.
     epoch, rest = (before, rest) if colon and (not before or is_digits(before)) else ("", version)
     upstream, dash, release = rest.rpartition("-")
     if not dash:
@@ -19,10 +21,9 @@ def key(version: str) -> bytes:
 
 
 def _part(part: str) -> bytes:
-    """A version or a release: what stands in turn is told by its mark, and what ends here is below what goes on, but
-    for the tilde.
+    """Encode a version or release: a mark tells the kind of each part; an end sorts before anything but "~".
 
-    Everything but ASCII letters and digits, "~" and "^" only separates.
+    Characters other than ASCII letters, digits, "~" and "^" only separate.
     """
     key = bytearray()
     raw = part.encode("utf-8", "surrogatepass")
