@@ -19,7 +19,7 @@ from dataclasses import replace
 from dockgate.gate import evaluate, rules
 from dockgate.gate.definitions.policy import in_full
 from dockgate.gate.model import Policy, VerdictCase
-from dockgate.gate.policy import of_rules
+from dockgate.gate.policy import make_policy
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range, Rating, Severity
@@ -58,7 +58,7 @@ def advisories(sources: int, severities: list[Severity], unfixed: int) -> Iterat
 def policy(**limits: object) -> Policy:
     all_rules = rules.load()
     settings = {rule.name: limits if rule.name == "max_findings" else rule.always for rule in all_rules}
-    return of_rules(
+    return make_policy(
         "bench", {rule.name: (in_full(rule, use),) for rule in all_rules if (use := settings[rule.name]) is not None}
     )
 

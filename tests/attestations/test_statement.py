@@ -74,11 +74,11 @@ def test_an_approval_by_another_policy_is_not_believed() -> None:
     with pytest.raises(DeniedError, match="by the policy 'strict', and 'default' is demanded"):
         believe(SAID, IMAGE, "default", NOW)
     digest = "sha256:" + "9" * 64
-    stricter = statement(replace(VERDICT, policy=f"strict+{digest}"), DIGEST, "app", IMAGE, 30)
-    assert believe(stricter, IMAGE, "strict", NOW).policy == f"strict+{digest}"
+    merge_rules = statement(replace(VERDICT, policy=f"strict+{digest}"), DIGEST, "app", IMAGE, 30)
+    assert believe(merge_rules, IMAGE, "strict", NOW).policy == f"strict+{digest}"
     for other in ("", "strict+", f"strict+{digest}", digest, "Strict"):
         with pytest.raises(DeniedError, match="is demanded"):
-            believe(stricter, IMAGE, other, NOW)
+            believe(merge_rules, IMAGE, other, NOW)
 
 
 def test_one_that_approves_nothing_is_not_believed() -> None:

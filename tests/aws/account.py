@@ -22,7 +22,7 @@ from dockgate.aws.functions.settings import from_environment
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import builtin
 from dockgate.gate.model import Policy
-from dockgate.gate.policy import policy_bytes
+from dockgate.gate.policy import encode_policy
 
 SCANNED = 1_795_000_000
 """2026-11-18T11:06:40Z"""
@@ -276,7 +276,7 @@ class Account:
 
     def put_policy(self, policy: Policy) -> None:
         """What images are judged by, where the functions look for it."""
-        self.client("s3").put_object(Bucket="verdicts", Key="policy.json", Body=policy_bytes(policy))
+        self.client("s3").put_object(Bucket="verdicts", Key="policy.json", Body=encode_policy(policy))
 
     def kept(self) -> list[str]:
         """The keys of all that is in the bucket of verdicts."""

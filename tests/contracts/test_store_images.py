@@ -23,7 +23,7 @@ from dockgate.gate.model import (
     Waiver,
     Waivers,
 )
-from dockgate.gate.policy import of_rules, policy_bytes
+from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.shared.canonical import digest, encode
 from dockgate.shared.errors import NotFoundError
@@ -46,7 +46,7 @@ PACKAGE = Package("flask", "0.12", "pkg:pypi/flask@0.12", "PyPI", "flask", "0.12
 INVENTORY = Inventory(
     IMAGE, "linux/amd64", Distribution("debian", "13"), ("sha256:1",), (PACKAGE,), (Unread("a/\udce4", "cut off"),)
 )
-POLICY = of_rules("default", {"max_findings": ({"HIGH": 0},)})
+POLICY = make_policy("default", {"max_findings": ({"HIGH": 0},)})
 RATING = Rating("cve", Severity.HIGH, 7.5, "CVSS:3.1/AV:N")
 SNAPSHOT = AdvisorySnapshot(
     (Advisory("GHSA-1", "PyPI", "flask", (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "1.0"))),)),),
@@ -206,7 +206,7 @@ def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) ->
     assert store.images.verdict(name) == VERDICT
     assert store.images.document(name) == encode(VERDICT)
     assert store.images.document(VERDICT.inputs.snapshot) == encode(SNAPSHOT)
-    assert store.images.document(VERDICT.inputs.policy) == policy_bytes(POLICY)
+    assert store.images.document(VERDICT.inputs.policy) == encode_policy(POLICY)
 
 
 def test_digests_are_found_by_their_first_characters(store: Store) -> None:
@@ -246,7 +246,7 @@ def test_a_verdict_that_could_not_be_replayed_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="made from"):
         store.images.add_verdict(VERDICT, replace(CASE, snapshot=AdvisorySnapshot((), ())), "approval/1")
     with pytest.raises(ValueError, match="made from"):
-        store.images.add_verdict(VERDICT, replace(CASE, policy=of_rules("default", {})), "approval/1")
+        store.images.add_verdict(VERDICT, replace(CASE, policy=make_policy("default", {})), "approval/1")
     assert list(store.images.verdicts(IMAGE)) == []
 
 
@@ -272,7 +272,7 @@ def test_a_push_is_taken_with_its_event_its_row_and_the_wish_for_a_scan_once(sto
 
 def test_the_newest_verdict_on_each_image_by_each_policy_comes_part_by_part(store: Store) -> None:
     def judged(image: str, policy: str, cause: str) -> None:
-        case = replace(CASE, image=image, policy=of_rules(policy, POLICY.rules))
+        case = replace(CASE, image=image, policy=make_policy(policy, POLICY.rules))
         verdict = replace(VERDICT, image=image, policy=policy, inputs=evaluate.inputs(case))
         for _ in range(2):
             store.images.add_verdict(verdict, case, cause)

@@ -8,14 +8,14 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, approval, opened
 
 from dockgate.delivery.model import Action, ActionType, Answer, ApprovalState, Pipeline, Stage
-from dockgate.gate.policy import combined_name, of_rules
+from dockgate.gate.policy import PolicyReference, make_policy
 from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment
 from dockgate.identity.model import Role
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store import Store
 
-STRICT = of_rules("strict", {"max_findings": ({"HIGH": 0},)})
-LAX = of_rules("strict", {"max_findings": ({"HIGH": 9},)})
+STRICT = make_policy("strict", {"max_findings": ({"HIGH": 0},)})
+LAX = make_policy("strict", {"max_findings": ({"HIGH": 9},)})
 
 
 @pytest.fixture(params=FACTORIES)
@@ -96,7 +96,7 @@ def test_a_policy_that_a_pipeline_uses_cannot_be_removed(store: Store) -> None:
     assert store.policies.remove("strict", "ada", NOW).removed
 
 
-@pytest.mark.parametrize("name", ["strict", combined_name("strict", LAX)])
+@pytest.mark.parametrize("name", ["strict", str(PolicyReference("strict", LAX.digest))])
 def test_a_policy_that_somebody_waits_on_cannot_be_removed(store: Store, name: str) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
     waiting = store.approvals.add(replace(approval("elsewhere"), policy=name))
@@ -114,7 +114,7 @@ def test_another_policy_is_not_in_the_way(store: Store) -> None:
 
 
 def test_what_a_repository_asks_is_kept_by_its_digest(store: Store) -> None:
-    asked = of_rules("repository", {"max_findings": ({"LOW": 0},)})
+    asked = make_policy("repository", {"max_findings": ({"LOW": 0},)})
     for _ in range(2):
         store.policies.keep(asked)
     assert store.policies.kept(asked.digest) == asked

@@ -6,7 +6,7 @@ from dockgate.gate import evaluate, rules
 from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.definitions.policy import in_full
 from dockgate.gate.model import Policy, Verdict, VerdictCase
-from dockgate.gate.policy import of_rules
+from dockgate.gate.policy import make_policy
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range, Rating, Severity
@@ -41,7 +41,7 @@ def policy(**settings: dict[str, object]) -> Policy:
     """Of these rules' settings, filled in, with the rules that always hold."""
     given = {rule.name: settings.get(rule.name, rule.mandatory_settings) for rule in RULES}
     full = {rule.name: (in_full(rule, chosen),) for rule in RULES if (chosen := given[rule.name]) is not None}
-    return of_rules("strict", full)
+    return make_policy("strict", full)
 
 
 def policy_of(text: str) -> Policy:

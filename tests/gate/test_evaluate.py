@@ -20,7 +20,7 @@ from tests.gate.gating import (
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import ExternalReport, Status, Upgrade, Verdict, VerdictCase, Violation, Waiver, Waivers
-from dockgate.gate.policy import of_rules, policy_bytes
+from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.gate.rule import Facts
 from dockgate.scanner.model import Unread
 from dockgate.shared import canonical
@@ -155,11 +155,11 @@ def test_untriaged_counts_as_the_policy_says_and_the_finding_keeps_its_own_sever
 
 def test_a_policy_that_names_a_rule_which_does_not_exist_judges_nothing() -> None:
     with pytest.raises(DefinitionError, match="no_curl"):
-        judge(inventory(package("a")), under=of_rules("mine", {"no_curl": ({},)}))
+        judge(inventory(package("a")), under=make_policy("mine", {"no_curl": ({},)}))
 
 
 def test_rules_that_always_hold_do_so_under_a_policy_that_does_not_name_them() -> None:
-    bare = of_rules("bare", {})
+    bare = make_policy("bare", {})
     verdict = judge(inventory(package("a")), [advisory("MAL-2024-1", "a", fixed="")], bare, coverage=())
     assert verdict.status is Status.REJECTED
     assert [entry.kind for entry in verdict.platform_verdicts[0].undetermined] == ["uncovered"]
@@ -222,7 +222,7 @@ def test_the_verdict_names_its_inputs_by_digest() -> None:
     inputs = evaluate.judge(case, ECOSYSTEMS, RULES).inputs
     assert inputs.inventories == tuple(canonical.digest(canonical.encode(each)) for each in (first, second))
     assert inputs.snapshot == canonical.digest(canonical.encode(snapshot))
-    assert inputs.policy == under.digest == canonical.digest(policy_bytes(under))
+    assert inputs.policy == under.digest == canonical.digest(encode_policy(under))
     assert (inputs.now, inputs.engine) == (NOW, "0.1.0")
 
 
@@ -327,7 +327,7 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
         def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation]:
             return iter(())
 
-    under = of_rules("fussy", {"fussy": [{}]})
+    under = make_policy("fussy", {"fussy": [{}]})
     case = VerdictCase(IMAGE, under, NOW, "0.1.0", external_reports=(reported(unlisted_counts={"CRITICAL": 2, "": 1}),))
     verdict = evaluate.judge(case, ECOSYSTEMS, (*RULES, Fussy()))
     assert verdict.status is Status.UNDETERMINED

@@ -12,7 +12,7 @@ from tests.gate.test_stricter import CASES, full, servers, wishes
 from dockgate.delivery.approval_request import canonical_registry
 from dockgate.gate import evaluate
 from dockgate.gate.model import Policy, Status, VerdictCase
-from dockgate.gate.policy import VEX_RULE, combined, of_rules
+from dockgate.gate.policy import VEX_RULE, combine_policies, make_policy
 from dockgate.gate.policy_choice import (
     AllowedPolicies,
     PolicyAssignment,
@@ -125,7 +125,7 @@ def test_stricter_is_what_has_every_use_and_no_higher_limit() -> None:
         {"max_findings": [{"CRITICAL": 0, "HIGH": 0, "grace_days": 1}], "exploited": [{"max": 0}]},
     ):
         assert not is_stricter(full("p", uses), own), uses
-    believing = of_rules("p", {**own.rules, VEX_RULE: [{"authors": [{"name": "vendor"}]}]})
+    believing = make_policy("p", {**own.rules, VEX_RULE: [{"authors": [{"name": "vendor"}]}]})
     assert not is_stricter(believing, own)
     assert is_stricter(own, believing)
 
@@ -135,7 +135,7 @@ def test_stricter_is_what_has_every_use_and_no_higher_limit() -> None:
 def test_what_is_provably_stricter_approves_nothing_more(
     judged: Inventory, known: list[Advisory], own: Policy, drawn: Policy, asked: Policy, covered: tuple[Coverage, ...]
 ) -> None:
-    for policy in (drawn, combined(own, asked)):
+    for policy in (drawn, combine_policies(own, asked)):
         if is_stricter(policy, own) and judge(judged, known, policy, covered).status is Status.APPROVED:
             assert judge(judged, known, own, covered).status is Status.APPROVED
 

@@ -14,7 +14,7 @@ from tests.gate.test_evaluate_properties import advisories, coverage, inventorie
 from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import completed, in_full, of_mapping
 from dockgate.gate.model import Policy, Status, VerdictCase
-from dockgate.gate.policy import VEX_RULE, combined, combined_name, label, of_rules, parted, stricter
+from dockgate.gate.policy import VEX_RULE, PolicyReference, combine_policies, make_policy, merge_rules
 from dockgate.scanner.model import Inventory
 from dockgate.shared.yaml import load
 from dockgate.vulnerabilities.model import Advisory, Coverage
@@ -30,7 +30,7 @@ counted = st.builds(lambda chosen, action: {**chosen, **action}, limits, actions
 
 
 def full(name: str, uses: Mapping[str, list[dict[str, object]]]) -> Policy:
-    return of_rules(name, {rule: [in_full(RULE[rule], use) for use in several] for rule, several in uses.items()})
+    return make_policy(name, {rule: [in_full(RULE[rule], use) for use in several] for rule, several in uses.items()})
 
 
 @st.composite
@@ -58,7 +58,7 @@ def test_whatever_the_stricter_policy_approves_the_servers_own_approves(
     judged: Inventory, known: list[Advisory], own: Policy, asked: Policy, covered: tuple[Coverage, ...]
 ) -> None:
     alone = judge(judged, known, own, covered).status
-    together = judge(judged, known, combined(own, asked), covered).status
+    together = judge(judged, known, combine_policies(own, asked), covered).status
     if together is Status.APPROVED:
         assert alone is Status.APPROVED
     if alone is Status.REJECTED:
@@ -78,7 +78,7 @@ def test_so_it_is_under_every_rule(judged: VerdictCase, by: VerdictCase, asked: 
     def status(policy: Policy) -> Status:
         return evaluate.judge(replace(judged, policy=policy), ECOSYSTEMS, RULES, remediations=False).status
 
-    alone, together = status(by.policy), status(combined(by.policy, asked))
+    alone, together = status(by.policy), status(combine_policies(by.policy, asked))
     if together is Status.APPROVED:
         assert alone is Status.APPROVED
     if alone is Status.REJECTED:
@@ -91,28 +91,30 @@ def test_two_wishes_are_as_strict_as_either(
     judged: Inventory, known: list[Advisory], one: Policy, other: Policy, covered: tuple[Coverage, ...]
 ) -> None:
     own = policy()
-    if judge(judged, known, combined(own, stricter(one, other)), covered).status is Status.APPROVED:
+    if judge(judged, known, combine_policies(own, merge_rules(one, other)), covered).status is Status.APPROVED:
         for alone in (one, other):
-            assert judge(judged, known, combined(own, alone), covered).status is Status.APPROVED
+            assert judge(judged, known, combine_policies(own, alone), covered).status is Status.APPROVED
 
 
 def test_whom_to_believe_is_for_the_server_alone_to_say() -> None:
-    own = of_rules("default", {VEX_RULE: [{"authors": ["vendor"]}]})
-    asked = of_rules("repository", {VEX_RULE: [{"authors": ["mallory"]}]})
-    assert stricter(own, asked).rules == own.rules
-    assert VEX_RULE not in stricter(of_rules("default", {}), asked).rules
+    own = make_policy("default", {VEX_RULE: [{"authors": ["vendor"]}]})
+    asked = make_policy("repository", {VEX_RULE: [{"authors": ["mallory"]}]})
+    assert merge_rules(own, asked).rules == own.rules
+    assert VEX_RULE not in merge_rules(make_policy("default", {}), asked).rules
 
 
 def test_a_rule_that_always_holds_is_not_relaxed_in_a_policy_of_before_it_did() -> None:
     """Such a policy is completed before it is combined: else the wish would be the rule's only use."""
-    before = of_rules("default", {"max_findings": [in_full(RULE["max_findings"], {"HIGH": 0})]})
+    before = make_policy("default", {"max_findings": [in_full(RULE["max_findings"], {"HIGH": 0})]})
     asked = full("repository", {"evidence": [RELAXED]})
-    assert len(combined(completed(before, RULES), asked).rules["evidence"]) == 2
+    assert len(combine_policies(completed(before, RULES), asked).rules["evidence"]) == 2
 
 
 def test_a_combined_policy_is_named_by_both_of_its_parts() -> None:
     own, asked = policy(), full("repository", {"evidence": [{}]})
-    both = combined(own, asked)
-    assert both.name == combined_name(own.name, asked)
-    assert parted(both.name) == (own.name, asked.digest)
-    assert (label(both.name), label(own.name)) == ("strict+repository", "strict")
+    both = combine_policies(own, asked)
+    reference = PolicyReference.parse(both.name)
+    assert reference == PolicyReference(own.name, asked.digest)
+    assert (str(reference), reference.label) == (both.name, "strict+repository")
+    alone = PolicyReference.parse(own.name)
+    assert (alone, str(alone), alone.label) == (PolicyReference("strict"), "strict", "strict")

@@ -16,7 +16,7 @@ from tests.gate.gating import IMAGE
 
 from dockgate.gate import vex_formats, vex_statements, waivers
 from dockgate.gate.model import Waiver, Waivers
-from dockgate.gate.policy import of_rules
+from dockgate.gate.policy import make_policy
 from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
@@ -65,7 +65,7 @@ def test_case(path: Path) -> None:
         waivers.select(given, case.get("repository", "team/app"), (IMAGE, INDEX), now),
         vex_statements.select(said, (IMAGE, INDEX), [inventory]),
     )
-    policy = of_rules("strict", {"vex": ({"authors": case.get("authors", [])},)})
+    policy = make_policy("strict", {"vex": ({"authors": case.get("authors", [])},)})
     matches = Matches(tuple(finding(one, packages) for one in case["findings"]), ())
     applied = waivers.apply(matches, chosen, policy, inventory, INDEX, now)
     assert {

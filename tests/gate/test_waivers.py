@@ -10,7 +10,7 @@ from tests.gate.test_evaluate_properties import advisories, coverage, inventorie
 
 from dockgate.gate import evaluate, patterns, waivers
 from dockgate.gate.model import Policy, Status, VerdictCase, VexStatement, VexStatus, Violation, Waiver, Waivers
-from dockgate.gate.policy import baselines, fingerprint, of_rules, vex_authors
+from dockgate.gate.policy import fingerprint, make_policy, required_baselines, vex_authors
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import (
@@ -138,11 +138,11 @@ def test_patterns(pattern: str, text: str, fits: bool) -> None:
 def test_a_policy_says_whose_vex_is_believed_and_what_it_compares_with() -> None:
     body = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
     key = f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
-    policy = of_rules(
+    policy = make_policy(
         "p", {"vex": ({"authors": [{"name": "V", "keys": [key]}, {"name": "W"}]},), "new": ({"x": "running"},)}
     )
     assert [(one.name, len(one.fingerprints)) for one in vex_authors(policy)] == [("V", 1), ("W", 0)]
-    assert baselines(policy) == ("running",)
+    assert required_baselines(policy) == ("running",)
     assert fingerprint("no key") == fingerprint(key.replace("MCow", "M*ow")) == ""
 
 

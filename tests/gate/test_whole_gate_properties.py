@@ -22,7 +22,7 @@ from dockgate.gate.model import (
     Waiver,
     Waivers,
 )
-from dockgate.gate.policy import of_rules
+from dockgate.gate.policy import make_policy
 from dockgate.gate.replay import case_file
 from dockgate.scanner.model import Distribution, Unread
 from dockgate.shared import canonical
@@ -103,7 +103,7 @@ def policies(draw: st.DrawFn) -> Policy:
             full[rule.name] = (
                 in_full(rule, draw(SETTINGS[rule.name]) if rule.name in chosen else rule.mandatory_settings),
             )
-    return of_rules("random", full)
+    return make_policy("random", full)
 
 
 waivers = st.builds(

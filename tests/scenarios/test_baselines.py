@@ -10,7 +10,7 @@ from tests.scenarios.server import ServerSystem
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import builtin
 from dockgate.gate.model import Policy
-from dockgate.gate.policy import of_rules
+from dockgate.gate.policy import make_policy
 from dockgate.shared import canonical
 
 
@@ -18,7 +18,7 @@ def against_what_runs(name: str) -> Policy:
     held = dict(builtin(name, rules.load()).rules)
     (counted,) = held["max_findings"]
     held["max_findings"] = ({**counted, "baseline": "running"},)
-    return of_rules(name, held)
+    return make_policy(name, held)
 
 
 def newer(server: ServerSystem, image: str) -> str:

@@ -12,7 +12,7 @@ from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem, advisory
 
 from dockgate.delivery.sources.memory import MemoryHost
-from dockgate.gate.policy import parted
+from dockgate.gate.policy import PolicyReference
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import BusyError
@@ -189,13 +189,14 @@ def test_a_repository_is_judged_more_strictly_when_it_asks(server: ServerSystem)
     assert server.answer(execution) == "Rejected"
     assert "2 LOW findings, at most 1 allowed" in server.summary(execution)
     approval = server.get(f"/approvals/{execution}/ContainerVulnerabilityAssessment/Approval/1")
-    own, asked = parted(approval["policy"])
-    assert own == "default"
+    reference = PolicyReference.parse(approval["policy"])
+    assert reference.name == "default"
+    assert reference.repository_digest
     (record,) = server.get(f"/images/{image}")["verdicts"]
     assert record["policy"] == approval["policy"]
     held = server.store.images.case(record["digest"]).policy
     assert [use["LOW"] for use in held.rules["max_findings"]] == [15, 1]
-    assert server.store.policies.kept(asked).rules.keys() == {"max_findings"}
+    assert server.store.policies.kept(reference.repository_digest).rules.keys() == {"max_findings"}
 
 
 def test_what_a_repository_asks_holds_at_its_deploy_and_while_it_runs(server: ServerSystem) -> None:

@@ -17,7 +17,7 @@ from dockgate.attestations import dsse
 from dockgate.gate import evaluate, rules
 from dockgate.gate.definitions.policy import builtin
 from dockgate.gate.model import Policy
-from dockgate.gate.policy import of_rules
+from dockgate.gate.policy import make_policy
 from dockgate.scanner import ecosystems
 from dockgate.services.dependencies import text
 from dockgate.shared import canonical
@@ -189,7 +189,7 @@ def openvex(image: str, found: str, author: str = "Vendor", **statement: Any) ->
 def trusting(name: str) -> Policy:
     """The policy `default`, which trusts a vendor and its key."""
     held = builtin(name, rules.load()).rules
-    return of_rules(name, {**held, "vex": ({"authors": [{"name": "Vendor", "keys": [KEY.public.pem]}]},)})
+    return make_policy(name, {**held, "vex": ({"authors": [{"name": "Vendor", "keys": [KEY.public.pem]}]},)})
 
 
 def attested(image: str, document: bytes, signer: dsse.Signer = KEY) -> bytes:

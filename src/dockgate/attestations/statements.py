@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import Status, Verdict
-from dockgate.gate.policy import parted
+from dockgate.gate.policy import PolicyReference
 from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, UnreadableError
@@ -126,7 +126,7 @@ def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, day
 
 def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
     """What a signed statement says of the image `digest`, as of `now`. The server's policy in it has to be `policy`,
-    alone or made stricter by a repository (`core.policy.combined_name`).
+    alone or made stricter by a repository (`PolicyReference`).
 
     Raises UnreadableError for what is no statement of ours, DeniedError for one of another image, one by another
     policy, one that approves nothing and one that has expired. Whether a trusted key signed it has to be known before.
@@ -145,7 +145,7 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
         raise DeniedError("The statement is of another image.", "Was it copied from there?")
     if status != Status.APPROVED:
         raise DeniedError(f"The statement says {status!r}, which is no approval.")
-    if parted(claim.policy)[0] != policy:
+    if PolicyReference.parse(claim.policy).name != policy:
         raise DeniedError(f"The approval is by the policy {claim.policy!r}, and {policy!r} is demanded.")
     if datetime.fromisoformat(now) >= expires:
         raise DeniedError(f"The approval expired at {claim.expires_at}.", "Have the image judged again.")

@@ -14,7 +14,7 @@ from dockgate.cli.options import database, progress
 from dockgate.cli.output import echo
 from dockgate.cli.policy_files import text_of
 from dockgate.config import from_environment
-from dockgate.gate.policy import label
+from dockgate.gate.policy import PolicyReference
 from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison
 from dockgate.shared.canonical import plain
 
@@ -114,7 +114,7 @@ def _tell(judged: int, turned: dict[str, int], changes: Sequence[ImageComparison
             else (state(change.after), (", as before", "dim"))
         )
         subject = f"{brief(change.image)}{f' of {brief(change.for_what)}' if change.for_what else ''}"
-        show(to, [line(f"{subject}, by {label(change.policy)}: ", *turn)])
+        show(to, [line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
         for sign, entries in (("+", change.come), ("-", change.go)):
             for entry in entries:
                 rule = f"{entry.rule}: " if entry.rule else ""

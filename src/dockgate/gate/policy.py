@@ -45,20 +45,45 @@ class PolicyVersion:
         return not self.digest
 
 
-def of_rules(name: str, rules: Mapping[str, Sequence[Mapping[str, object]]]) -> Policy:
+@dataclass(frozen=True, slots=True)
+class PolicyReference:
+    """The policy that judges an image: a server policy, alone or together with rules that a repository adds.
+
+    `name` is the server policy; `repository_digest` is the digest of the repository's rules, None without any. As text:
+    "default", or "default+sha256:…". The name of a server policy has no "+".
+    """
+
+    name: str
+    repository_digest: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "PolicyReference":
+        name, _, digest = text.partition("+")
+        return cls(name, digest or None)
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.repository_digest}" if self.repository_digest else self.name
+
+    @property
+    def label(self) -> str:
+        """The text for people, without the digest: "default" or "default+repository"."""
+        return f"{self.name}+repository" if self.repository_digest else self.name
+
+
+def make_policy(name: str, rules: Mapping[str, Sequence[Mapping[str, object]]]) -> Policy:
     """A policy of settings that are in full already, with its digest."""
     settings = {rule: tuple(dict(one) for one in rules[rule]) for rule in sorted(rules)}
     policy = Policy(name, settings, "")
-    return replace(policy, digest=canonical.digest(policy_bytes(policy)))
+    return replace(policy, digest=canonical.digest(encode_policy(policy)))
 
 
-def policy_bytes(policy: Policy) -> bytes:
+def encode_policy(policy: Policy) -> bytes:
     """The canonical bytes of a policy, those its digest is of: its name and rules."""
     return canonical.encode({"name": policy.name, "rules": policy.rules})
 
 
-def of_bytes(data: bytes) -> Policy:
-    """The policy whose `policy_bytes` these are."""
+def decode_policy(data: bytes) -> Policy:
+    """The policy whose `encode_policy` these are."""
     policy: Policy = canonical.build(Policy, {**json.loads(data), "digest": canonical.digest(data)})
     return policy
 
@@ -88,15 +113,22 @@ def untriaged_severity(settings: Mapping[str, object]) -> Severity:
     return Severity.HIGH if Severity.HIGH in limited or not limited else limited[0]
 
 
-def stricter(policy: Policy, asked: Policy) -> Policy:
-    """The policy with what a repository asks of itself on top: every rule of either is judged, so that nothing is
-    approved that `policy` would not approve. Whom to believe (VEX) is for `policy` alone to say."""
+def merge_rules(policy: Policy, added: Policy) -> Policy:
+    """The policy with the rules that a repository adds: an image has to pass every rule of both.
+
+    The combination approves nothing that `policy` rejects. The repository cannot add VEX authors.
+    """
     merged = dict(policy.rules)
-    for name, uses in asked.rules.items():
+    for name, uses in added.rules.items():
         if name != VEX_RULE:
-            held = merged.get(name, ())
-            merged[name] = (*held, *(use for use in uses if use not in held))
-    return of_rules(f"{policy.name}+{asked.name}", merged)
+            existing = merged.get(name, ())
+            merged[name] = (*existing, *(use for use in uses if use not in existing))
+    return make_policy(f"{policy.name}+{added.name}", merged)
+
+
+def combine_policies(policy: Policy, added: Policy) -> Policy:
+    """`merge_rules`, named by the PolicyReference of both."""
+    return merge_rules(policy, replace(added, name=added.digest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +173,8 @@ def fingerprint(pem: str) -> str:
 BASELINES = ("running", "approved")
 
 
-def baselines(policy: Policy) -> tuple[str, ...]:
-    """Those of BASELINES that any of the policy's settings speak of."""
+def required_baselines(policy: Policy) -> tuple[str, ...]:
+    """Those of BASELINES that any setting of the policy names."""
     words = [text for uses in policy.rules.values() for settings in uses for text in _texts(settings)]
     return tuple(name for name in BASELINES if any(name in text for text in words))
 
@@ -156,26 +188,3 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _texts(inner)
-
-
-def combined(policy: Policy, asked: Policy) -> Policy:
-    """The policy made stricter by what a repository asks, under the name `combined_name`."""
-    return stricter(policy, replace(asked, name=asked.digest))
-
-
-def combined_name(policy: str, asked: Policy) -> str:
-    """How such a policy is called: "default+sha256:…", by which the server finds both of its parts again. No policy of
-    a server has a "+" in its name."""
-    return f"{policy}+{asked.digest}"
-
-
-def parted(name: str) -> tuple[str, str]:
-    """The server's policy in a name, and the digest of what a repository asked on top ("" for nothing)."""
-    own, _, asked = name.partition("+")
-    return own, asked
-
-
-def label(name: str) -> str:
-    """The name for people: "default+repository" for what `combined_name` gives."""
-    own, asked = parted(name)
-    return f"{own}+repository" if asked else own

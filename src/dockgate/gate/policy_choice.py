@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dockgate.gate.model import Policy, Settings
 from dockgate.gate.patterns import matches
-from dockgate.gate.policy import VEX_RULE, parted, vex_authors
+from dockgate.gate.policy import VEX_RULE, PolicyReference, vex_authors
 from dockgate.identity.model import Principal, Role
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 
@@ -92,7 +92,7 @@ def choose_policy(
     assignment = assignment_for(assignments, repository)
     own = assignment.policy if assignment else DEFAULT_POLICY
     name = requested or own
-    if parted(name)[1]:
+    if PolicyReference.parse(name).repository_digest:
         raise UsageError(f"{name!r} is no name of a policy", "`dockgate policy list` names those there are.")
     policy = read(name)
     if name == own:
@@ -119,7 +119,7 @@ def may_judge(
     are the policies that a pipeline's definition names: administrators write it, so they count where no assignment
     says otherwise."""
     assignment = assignment_for(assignments, repository)
-    name, _ = parted(name)
+    name = PolicyReference.parse(name).name
     if name in (assignment.policies if assignment else (DEFAULT_POLICY, *pipeline)):
         return True
     return is_stricter(read(name), read(assignment.policy if assignment else DEFAULT_POLICY))

@@ -18,7 +18,7 @@ from dockgate.aws.stack.redrive import Redriven
 from dockgate.aws.stack.status import Status
 from dockgate.gate import rules
 from dockgate.gate.model import Policy, Waiver, Waivers
-from dockgate.gate.policy import of_bytes, policy_bytes
+from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.services.gate import policy_of
 from dockgate.shared.errors import DefinitionError, DockgateError, UsageError
 
@@ -51,7 +51,7 @@ def policy_document(policy: str) -> bytes:
     """This policy, a name or a YAML file, in the form that the functions read. Raises as `package` does."""
     chosen = policy_of(policy)
     archive.refuse(chosen, rules.load())
-    return policy_bytes(chosen)
+    return encode_policy(chosen)
 
 
 def deployed(
@@ -144,7 +144,7 @@ def _read(body: bytes, place: str) -> Policy:
     """A policy in canonical form, whose settings are in full and taken by their rules. Raises UsageError."""
     known = {rule.name: rule for rule in rules.load()}
     try:
-        policy = of_bytes(body)
+        policy = decode_policy(body)
     except (AttributeError, KeyError, TypeError, ValueError, DockgateError) as error:
         reason = f"no JSON: {error}" if isinstance(error, json.JSONDecodeError) else repr(error)
         raise UsageError(f"{place} holds no policy in canonical form ({reason}).", _ADVICE) from None
@@ -159,7 +159,7 @@ def _read(body: bytes, place: str) -> Policy:
                 raise UsageError(f"{place}: {name}: {error}", error.advice or _ADVICE) from None
             if set(full) != set(own):
                 raise UsageError(f"{place}: {name}: its settings are not there in full.", _ADVICE)
-    if policy_bytes(policy) != body:
+    if encode_policy(policy) != body:
         raise UsageError(f"{place} is not in canonical form: the bytes differ.", _ADVICE)
     return policy
 

@@ -29,7 +29,7 @@ from dockgate.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """`policies` gives a policy by name or `core.policy.combined_name` (NotFoundError lists what there is). `asks`
+    """`policies` gives a policy by name or the text of a `PolicyReference` (NotFoundError lists what there is). `asks`
     reads what a repository's `.dockgate.yaml` asks of itself, None for nothing: out of its bytes, and its name for
     errors. `secret` is known to the server alone; `scratch` is a folder for what is in work, emptied at every start.
     `risk_days` is how long an image that runs may stay at risk, `keep_days` how long settled approvals and handled

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.model import Policy
-from dockgate.gate.policy import PolicyVersion, combined, of_rules, parted
+from dockgate.gate.policy import PolicyReference, PolicyVersion, combine_policies, make_policy
 from dockgate.gate.rule import Rule
 from dockgate.shared.errors import ConflictError, DefinitionError, NotFoundError, UsageError
 from dockgate.store import Store
@@ -26,13 +26,13 @@ class Policies:
         self._builtin = cache(lambda name: definitions.builtin(name, rules))
 
     def __call__(self, name: str) -> Policy:
-        """The present version; for the name of a combined policy (`core.policy.combined_name`) both of its parts.
+        """The present version; with the rules that a repository adds where the name has them (`PolicyReference`).
 
         Raises NotFoundError naming those there are, DefinitionError for one with rules that are not here (any more).
         """
-        own, asked = parted(name)
-        policy = self._own(own)
-        return combined(policy, self._store.kept(asked)) if asked else policy
+        reference = PolicyReference.parse(name)
+        policy, added = self._own(reference.name), reference.repository_digest
+        return combine_policies(policy, self._store.kept(added)) if added else policy
 
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
         """As it was written. One that comes with Dockgate has version 0."""
@@ -95,7 +95,7 @@ class Policies:
                 f"The policy {name!r} names rules that do not exist here: {', '.join(unknown)}.",
                 f"Change it with `dockgate policy set {name} FILE`.",
             )
-        return definitions.completed(of_rules(name, stored.rules), self._rules)
+        return definitions.completed(make_policy(name, stored.rules), self._rules)
 
     def _of_builtin(self, name: str) -> PolicyVersion:
         policy = self._builtin(name)

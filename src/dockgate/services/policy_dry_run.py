@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import Policy, VerdictCase
-from dockgate.gate.policy import combined, parted
+from dockgate.gate.policy import PolicyReference, combine_policies
 from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison, Said, compare, said, said_in, summed
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.verdicts import Place, Verdicts
@@ -63,7 +63,7 @@ class PolicyDryRun:
                 repository = name.removeprefix(f"{self._parts.registry.address}/")
                 place = Place(repository, service.name, execution, kept=True)
                 for judge in self._verdicts.judges(image, execution, repository) if image else ():
-                    if policy in ("", parted(judge)[0]):
+                    if policy in ("", PolicyReference.parse(judge).name):
                         trials += self._on(candidate, judge, image, service.name, place)
         return summed(trials)
 
@@ -80,8 +80,8 @@ class PolicyDryRun:
 
     def _with_asked(self, candidate: Policy, name: str) -> Policy:
         """The candidate with what the image's repository asks on top, where the verdict had that."""
-        asked = parted(name)[1]
-        return combined(candidate, self._parts.store.policies.kept(asked)) if asked else candidate
+        asked = PolicyReference.parse(name).repository_digest
+        return combine_policies(candidate, self._parts.store.policies.kept(asked)) if asked else candidate
 
     def _said(self, case: VerdictCase, policy: Policy) -> Said:
         case = replace(case, policy=policy)

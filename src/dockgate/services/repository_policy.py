@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.model import ActionKey, ActionType, Pipeline
-from dockgate.gate.policy import combined_name, of_rules, stricter
+from dockgate.gate.policy import PolicyReference, make_policy, merge_rules
 from dockgate.services.dependencies import Dependencies
 from dockgate.shared.errors import DefinitionError
 
@@ -25,13 +25,13 @@ def policy_for(parts: Dependencies, pipeline: Pipeline, key: ActionKey, name: st
             file = f"{action.configuration['repository']}/{FILE}"
             found = _read(parts.store.blobs.path(pipeline_logic.find_artifact(pipeline, runs, action.output)), file)
             wish = None if found is None else parts.asks(found, file)
-            asked = stricter(asked, wish) if asked and wish else asked or wish
+            asked = merge_rules(asked, wish) if asked and wish else asked or wish
     policy = parts.policies(name).name
     if asked is None:
         return policy
-    asked = of_rules("repository", asked.rules)
+    asked = make_policy("repository", asked.rules)
     parts.store.policies.keep(asked)
-    return combined_name(policy, asked)
+    return str(PolicyReference(policy, asked.digest))
 
 
 def _read(archive: Path, file: str) -> bytes | None:

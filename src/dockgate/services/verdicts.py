@@ -10,8 +10,7 @@ from dockgate.events.notifications import notice_deliveries
 from dockgate.events.ports import Notice
 from dockgate.gate import baselines, evaluate
 from dockgate.gate.model import BaselineExemptions, Policy, Status, Verdict, VerdictCase, Waiver
-from dockgate.gate.policy import baselines as baselines_of
-from dockgate.gate.policy import label, of_rules, parted
+from dockgate.gate.policy import PolicyReference, make_policy, required_baselines
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, assignment_for, choose_policy, may_judge
 from dockgate.identity.model import Principal
 from dockgate.scanner.model import Inventory
@@ -85,7 +84,7 @@ class Verdicts:
         try:
             return _Read(self._parts.policies(policy_name))
         except (NotFoundError, DefinitionError) as error:
-            return _Read(of_rules(policy_name, {}), error.whole)
+            return _Read(make_policy(policy_name, {}), error.whole)
 
     def _case(self, image: str, read: _Read, place: Place) -> VerdictCase | None:
         case = self.case(image, read.policy, place)
@@ -136,10 +135,10 @@ class Verdicts:
     def _baselines(self, image: str, policy: Policy, place: Place) -> _Against:
         """What the policy's rules compare the image with. It is never its own, or whatever it suffers would be nothing
         new: what runs already is judged against that which it was approved against."""
-        wanted = baselines_of(policy)
+        wanted = required_baselines(policy)
         if not wanted:
             return _Against()
-        own, _ = parted(policy.name)  # whatever is asked on top, by whichever repository
+        own = PolicyReference.parse(policy.name).name  # whatever is asked on top, by whichever repository
         record = self._approving(image, own)
         kept = _Against()
         if record:
@@ -163,7 +162,7 @@ class Verdicts:
 
     def _approving(self, image: str, own: str) -> VerdictRecord | None:
         """The newest verdict by which the server's policy approved the image."""
-        records = (one for one in self._images.verdicts(image) if parted(one.policy)[0] == own)
+        records = (one for one in self._images.verdicts(image) if PolicyReference.parse(one.policy).name == own)
         return next((one for one in records if one.status == Status.APPROVED), None)
 
     def _excused(self, image: str, own: str) -> BaselineExemptions:
@@ -231,7 +230,7 @@ class Verdicts:
             if case and verdict:
                 self._record(verdict, case)
             raise DeployError(
-                f"{image} is not approved by the policy {label(read.policy.name)!r} as of now: "
+                f"{image} is not approved by the policy {PolicyReference.parse(read.policy.name).label!r} as of now: "
                 f"{verdict.summary if verdict else 'it is being scanned'}",
                 "Build it again with the upgrades that the verdict names.",
             )
@@ -248,13 +247,18 @@ class Verdicts:
 
     def _judges(self, image: str, execution: str, repository: str) -> list[_Read]:
         """As `judges`, each read once: one that is removed meanwhile has judged for the last time."""
-        names = {parted(record.policy)[0]: record.policy for record in reversed(self._images.verdicts(image))}
-        names |= {parted(policy)[0]: policy for policy in self._approved_by(image, execution)}
+        names = {
+            PolicyReference.parse(record.policy).name: record.policy
+            for record in reversed(self._images.verdicts(image))
+        }
+        names |= {PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)}
         pipeline = self._named_by_pipeline(execution)
         if repository and names and not any(self._may_judge(repository, name, pipeline) for name in names):
             names.setdefault(own := self.policy_of(repository), own)
         policies = [self._read(name) for name in sorted(names.values())]
-        return [one for one in policies if not one.unusable or self._exists(parted(one.policy.name)[0])]
+        return [
+            one for one in policies if not one.unusable or self._exists(PolicyReference.parse(one.policy.name).name)
+        ]
 
     def policy_of(self, repository: str) -> str:
         """The policy that judges the repository's images when nobody names another."""
@@ -380,7 +384,7 @@ class Verdicts:
                 verdict = evaluate.judge(case, self._parts.ecosystems, self._parts.rules)
                 self._record(verdict, case)
                 if verdict.status is not Status.APPROVED:
-                    found.append(f"{label(read.policy.name)}: {verdict.summary}")
+                    found.append(f"{PolicyReference.parse(read.policy.name).label}: {verdict.summary}")
         return "; ".join(found)
 
     def _record(self, verdict: Verdict, case: VerdictCase) -> None:

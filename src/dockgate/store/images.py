@@ -20,7 +20,7 @@ from dockgate.gate.model import (
     VerdictCase,
     Waivers,
 )
-from dockgate.gate.policy import of_bytes, policy_bytes
+from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.gate.summaries import waived_words
 from dockgate.scanner.model import Inventory
@@ -213,7 +213,7 @@ class Images:
             made = build(InputDigests, verdict["inputs"])
             return VerdictCase(
                 image=verdict["image"],
-                policy=of_bytes(_body(connection, made.policy)),
+                policy=decode_policy(_body(connection, made.policy)),
                 now=made.now,
                 engine=made.engine,
                 inventories=tuple(decode(Inventory, _body(connection, one)) for one in made.inventories),
@@ -310,7 +310,7 @@ class Document:
 
     @classmethod
     def of_policy(cls, policy: Policy) -> "Document":
-        return cls._pack(Policy, policy_bytes(policy))
+        return cls._pack(Policy, encode_policy(policy))
 
     @classmethod
     def of_case(cls, case: VerdictCase) -> "list[Document]":
@@ -376,7 +376,7 @@ def _request(connection: Connection, image: str, repository: str, now: str) -> S
 
 
 def _by(policy: str) -> ColumnElement[bool]:
-    """By this policy of the server, whatever a repository asked on top (`core.policy.combined_name`)."""
+    """By this server policy, alone or with rules that a repository adds (`PolicyReference`)."""
     return or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True))
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, insert, or_, select
 
 from dockgate.delivery.model import ActionType, ApprovalState
 from dockgate.gate.model import Policy
-from dockgate.gate.policy import PolicyVersion, of_bytes
+from dockgate.gate.policy import PolicyVersion, decode_policy
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.images import Document, keep, unpacked
@@ -100,7 +100,7 @@ class Policies:
             body = connection.scalar(query)
         if body is None:
             raise NotFoundError(f"there is no policy {digest!r}", "`dockgate policy list` names those there are.")
-        return of_bytes(unpacked(body))
+        return decode_policy(unpacked(body))
 
 
 def _newest(connection: Connection, name: str) -> PolicyVersion | None:

@@ -17,7 +17,7 @@ from dockgate.aws.scans import Look
 from dockgate.gate import rules
 from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.model import Status, Verdict
-from dockgate.gate.policy import policy_bytes
+from dockgate.gate.policy import encode_policy
 from dockgate.gate.replay import case_file
 from dockgate.scanner import ecosystems
 from dockgate.shared.errors import UsageError
@@ -54,7 +54,7 @@ def _look(*findings: dict[str, Any], details: tuple[dict[str, Any], ...] | None 
 
 
 def _judged(policy: str, look: Look) -> Verdict:
-    canonical = policy_bytes(definitions.policy(policy, "ours", rules.load()))
+    canonical = encode_policy(definitions.policy(policy, "ours", rules.load()))
     verdicts = Verdicts(from_environment(ENVIRONMENT), Bucket(canonical), None, lambda: NOW)
     return verdicts.judge(IMAGE, "dockgate-app", look).verdict
 

@@ -18,7 +18,7 @@ from dockgate.aws.stack import archive
 from dockgate.aws.stack.packing import pack
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import builtin, policy
-from dockgate.gate.policy import of_bytes, of_rules
+from dockgate.gate.policy import decode_policy, make_policy
 from dockgate.services import aws
 from dockgate.shared.errors import UsageError
 
@@ -50,8 +50,8 @@ def test_nothing_goes_in_that_does_not_belong_in(packed: bytes) -> None:
 
 def test_a_large_policy_is_packed_like_any_other() -> None:
     names = [{"name": hashlib.sha256(str(one).encode()).hexdigest(), "versions": ""} for one in range(20_000)]
-    large = of_rules("large", {"forbidden_packages": [{"packages": names, "action": "reject"}]})
-    assert of_bytes(members(archive.build(large, rules.load()))[archive.POLICY]) == large
+    large = make_policy("large", {"forbidden_packages": [{"packages": names, "action": "reject"}]})
+    assert decode_policy(members(archive.build(large, rules.load()))[archive.POLICY]) == large
 
 
 def test_it_holds_the_packages_own_files_and_the_policy_alone(packed: bytes) -> None:
@@ -92,8 +92,8 @@ import hashlib, sys
 sys.path.insert(0, sys.argv[1])
 from dockgate.gate import rules
 from dockgate.aws.stack import archive
-from dockgate.gate.policy import of_bytes
-print(hashlib.sha256(archive.build(of_bytes(sys.stdin.buffer.read()), rules.load())).hexdigest())
+from dockgate.gate.policy import decode_policy
+print(hashlib.sha256(archive.build(decode_policy(sys.stdin.buffer.read()), rules.load())).hexdigest())
 """
 PYTHONS = {shutil.which(f"python3.{minor}", path="/usr/bin:/usr/local/bin") for minor in range(11, 16)}
 
@@ -112,7 +112,7 @@ def test_it_is_for_the_runtime_that_the_template_names() -> None:
 
 
 def test_the_policy_is_in_it_in_canonical_form(packed: bytes) -> None:
-    assert of_bytes(members(packed)[archive.POLICY]) == builtin("default", rules.load())
+    assert decode_policy(members(packed)[archive.POLICY]) == builtin("default", rules.load())
 
 
 def test_a_rule_that_needs_a_library_is_refused_by_its_name() -> None:

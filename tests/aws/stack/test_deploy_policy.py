@@ -8,7 +8,7 @@ from tests.aws.stack.deploying import NETWORK, changes, deploy, document, parame
 
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import builtin
-from dockgate.gate.policy import of_bytes, policy_bytes
+from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.shared.errors import DefinitionError, NotFoundError, UsageError
 
 BAD = """\
@@ -20,7 +20,7 @@ rules:
 def test_the_policy_changes_when_another_is_given(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     assert deploy(cloud, policy="reference-2022")
-    assert of_bytes(document(cloud, parameters(cloud)["PolicyKey"])).name == "reference-2022"
+    assert decode_policy(document(cloud, parameters(cloud)["PolicyKey"])).name == "reference-2022"
 
 
 def test_a_wrong_policy_file_is_refused_before_anything_is_changed(cloud: Cloud, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_wrong_policy_file_is_refused_before_anything_is_changed(cloud: Cloud,
 
 
 def canonical() -> bytes:
-    return policy_bytes(builtin("default", rules.load()))
+    return encode_policy(builtin("default", rules.load()))
 
 
 WRONG = {

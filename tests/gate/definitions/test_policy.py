@@ -2,7 +2,7 @@ import pytest
 
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import BUILTIN, builtin, completed, policy
-from dockgate.gate.policy import of_rules, policy_bytes
+from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.shared import canonical
 from dockgate.shared.errors import DefinitionError, NotFoundError
 
@@ -70,7 +70,7 @@ def test_equal_policies_have_equal_digests_however_they_are_written() -> None:
     other = policy("# ours\nmalicious: {}\nmax_findings:\n  LOW: 0\n  HIGH: 3\n  only_fixable: false\n", "ours", RULES)
     assert one == other
     assert canonical.encode(one) == canonical.encode(other)
-    assert one.digest == canonical.digest(policy_bytes(other))
+    assert one.digest == canonical.digest(encode_policy(other))
 
 
 def test_another_name_or_number_is_another_digest() -> None:
@@ -161,5 +161,5 @@ def test_errors_in_a_whole_document_have_their_line(change: tuple[str, str], sai
 
 def test_rules_that_always_hold_are_added_to_a_policy_of_before_they_did() -> None:
     whole = policy(WHOLE, "strict", RULES)
-    before = of_rules("strict", {"max_findings": whole.rules["max_findings"]})
+    before = make_policy("strict", {"max_findings": whole.rules["max_findings"]})
     assert completed(before, RULES) == whole

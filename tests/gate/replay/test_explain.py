@@ -21,7 +21,7 @@ from tests.gate.remediation.test_search import in_layers
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import BaselineExemptions, ExternalReport, Status, VerdictCase, Waiver, Waivers
-from dockgate.gate.policy import fingerprint, of_rules
+from dockgate.gate.policy import fingerprint, make_policy
 from dockgate.gate.provenance import BUILD_TYPE, BUILDER, ProvenanceFacts, ProvenanceStatement
 from dockgate.gate.replay import case_file
 from dockgate.gate.replay.case_file import RecordedVerdict
@@ -248,7 +248,7 @@ def test_an_input_that_was_changed_is_told() -> None:
 
 
 def test_a_policy_of_a_rule_that_is_not_here_cannot_be_replayed() -> None:
-    given = replace(recorded(A), case=replace(A, policy=of_rules("future", {"no_curl": ({},)})))
+    given = replace(recorded(A), case=replace(A, policy=make_policy("future", {"no_curl": ({},)})))
     with pytest.raises(DefinitionError, match="no_curl"):
         case_file.replay(given, ECOSYSTEMS, RULES)
 

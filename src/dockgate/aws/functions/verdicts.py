@@ -14,7 +14,7 @@ from dockgate.aws.scans import Look
 from dockgate.gate import evaluate, rules, waivers
 from dockgate.gate.external import Asked, inspector
 from dockgate.gate.model import Policy, Verdict, VerdictCase, Waiver, Waivers
-from dockgate.gate.policy import REFERENCE_RULE, of_bytes, of_rules
+from dockgate.gate.policy import REFERENCE_RULE, decode_policy, make_policy
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.shared.errors import UsageError
@@ -101,10 +101,10 @@ class Verdicts:
         if self._settings.thresholds:
             rule = next(rule for rule in self._rules if rule.name == REFERENCE_RULE)
             settings = {**rule.settings(dict(self._settings.thresholds)), "action": "reject"}
-            return of_rules(REFERENCE, {rule.name: (settings,)})
+            return make_policy(REFERENCE, {rule.name: (settings,)})
         if self._settings.policy:
-            return of_bytes(self._document(self._settings.policy))
-        return of_bytes(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
+            return decode_policy(self._document(self._settings.policy))
+        return decode_policy(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
     def keep(self, judged: Judged, earlier: Collection[Evidence] = ()) -> Evidence:
         """Write the verdict as a page and as JSON, with its case, under its digest: again is the same.

@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 
 from dockgate.aws.stack.packing import pack
 from dockgate.gate.model import Policy
-from dockgate.gate.policy import policy_bytes
+from dockgate.gate.policy import encode_policy
 from dockgate.gate.rule import Rule
 from dockgate.shared.errors import UsageError
 
@@ -25,7 +25,7 @@ def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
     refuse(policy, rules)
     package = resources.files("dockgate")
     members = {f"dockgate/{name}": data for name, data in _sources(package)}
-    members[POLICY] = policy_bytes(policy)
+    members[POLICY] = encode_policy(policy)
     return pack(members)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.data_resources import Resource
 from dockgate.gate.model import Policy, Waivers
-from dockgate.gate.policy import policy_bytes
+from dockgate.gate.policy import encode_policy
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
 
@@ -76,7 +76,7 @@ class Documents:
         return f"{self._account.client('s3').meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
 
     def put_policy(self, policy: Policy) -> str:
-        return self._put(f"policies/{policy.digest.removeprefix('sha256:')}.json", policy_bytes(policy))
+        return self._put(f"policies/{policy.digest.removeprefix('sha256:')}.json", encode_policy(policy))
 
     def put_waivers(self, waivers: Waivers) -> str:
         body = canonical.encode(waivers)

@@ -83,12 +83,12 @@ def of_mapping(
         if key not in known:
             raise document.error((*here, key), f"unknown rule; allowed here: {', '.join(known)}")
         settings[key] = tuple(_uses(document, known[key], uses, (*here, key)))
-    return canonical.of_rules(name, _with_those_that_hold(settings, rules) if filled else settings)
+    return canonical.make_policy(name, _with_those_that_hold(settings, rules) if filled else settings)
 
 
 def completed(policy: Policy, rules: Sequence[Rule]) -> Policy:
     """The policy with those rules that always hold and that it does not name: a newer version has more of them."""
-    return canonical.of_rules(policy.name, _with_those_that_hold(policy.rules, rules))
+    return canonical.make_policy(policy.name, _with_those_that_hold(policy.rules, rules))
 
 
 def _with_those_that_hold(

@@ -7,7 +7,7 @@ from typing import Any
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import InputDigests, PlatformVerdict, Verdict, VerdictCase
-from dockgate.gate.policy import policy_bytes
+from dockgate.gate.policy import encode_policy
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
@@ -87,7 +87,7 @@ def replay(recorded: RecordedVerdict, ecosystems: Sequence[Ecosystem], rules: Se
 def _inputs(recorded: RecordedVerdict) -> Iterator[str]:
     """What the case holds has to be what the verdict says that it was made from."""
     policy = recorded.case.policy
-    if canonical.digest(policy_bytes(policy)) != policy.digest:
+    if canonical.digest(encode_policy(policy)) != policy.digest:
         yield f"The policy {policy.name} is not the one of its digest, {policy.digest}."
     told, held = recorded.verdict.inputs, evaluate.inputs(recorded.case)
     for field in fields(InputDigests):
