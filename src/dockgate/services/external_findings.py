@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from dockgate.gate import external
-from dockgate.gate.external._read import digest, moment
+from dockgate.gate.external._fields import digest, timestamp
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems, sboms
 from dockgate.shared.errors import UsageError
@@ -29,15 +29,15 @@ def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[Externa
     """
     if image and not _is_digest(image):
         raise UsageError(f"{image!r} is no digest.", "A digest is sha256: and 64 hex digits in lower case.")
-    if at and not moment(at):
+    if at and not timestamp(at):
         raise UsageError(f"{at!r} is no time.", "Write it as RFC 3339 has it: 2026-11-24T12:00:00Z.")
-    return external.read(data, name, external.load(), asked(image, moment(at)))
+    return external.read(data, name, external.load(), read_context(image, timestamp(at)))
 
 
-def asked(image: str, at: str = "") -> external.Asked:
+def read_context(image: str, at: str = "") -> external.ReadContext:
     """What a reader knows besides the document."""
     kinds = ecosystems.load()
-    return external.Asked(image, at, partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)
+    return external.ReadContext(image, at, partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)
 
 
 def _is_digest(given: str) -> bool:

@@ -15,7 +15,8 @@ from dockgate.aws.scans import CONFIRM_SECONDS, Look, MemoryLists, Scans
 from dockgate.config import Settings
 from dockgate.delivery.ports import Found
 from dockgate.gate.external import inspector
-from dockgate.gate.external._read import Report, moment
+from dockgate.gate.external._fields import timestamp
+from dockgate.gate.external._report import ReportBuilder
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.images.ecr import region_of
 from dockgate.scanner.images.reference import RegistryReference, parse
@@ -84,16 +85,16 @@ class InspectorFindings:
     def _read(self, image: str, look: Look, platform: str) -> Sequence[ExternalReport]:
         if look.fault:
             return (self._unknown(image, look.fault, platform),)
-        reported = inspector.FORMAT.read(look.documents[image], external_findings.asked(image))
+        reported = inspector.FORMAT.read(look.documents[image], external_findings.read_context(image))
         return [
             replace(one, inventory=replace(one.inventory, platform=platform or one.inventory.platform))
             for one in reported
         ]
 
     def _unknown(self, image: str, reason: str, platform: str) -> ExternalReport:
-        report = Report(self.name, image, at=moment(self._clock()), platform=platform)
-        report.doubt(reason)
-        return report.reported()
+        report = ReportBuilder(self.name, image, at=timestamp(self._clock()), platform=platform)
+        report.add_undetermined(reason)
+        return report.build()
 
     def _in_index(self, digest: str, repository: str, region: str) -> Mapping[str, str]:
         """The images in an index, each with what tells it from the others; none for what is no index. It is asked for

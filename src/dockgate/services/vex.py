@@ -53,7 +53,7 @@ def _attached(data: bytes, image: str) -> AttachedVex | None:
     if "predicateType" in document:
         held = _predicate(data, image)
         return AttachedVex(held) if held is not None else None
-    return AttachedVex(data) if any(one.knows(document) for one in vex_formats.load()) else None
+    return AttachedVex(data) if any(candidate.recognises(document) for candidate in vex_formats.load()) else None
 
 
 def _predicate(payload: bytes, image: str) -> bytes | None:
@@ -66,7 +66,7 @@ def _predicate(payload: bytes, image: str) -> bytes | None:
     if not any(isinstance(one, dict) and one.get(algorithm) == digits for one in subjects):
         return None
     predicate = statement.get("predicate")
-    if not isinstance(predicate, dict) or not any(one.knows(predicate) for one in vex_formats.load()):
+    if not isinstance(predicate, dict) or not any(candidate.recognises(predicate) for candidate in vex_formats.load()):
         return None
     return json.dumps(predicate, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 

@@ -21,14 +21,14 @@ _TESTS = Path(__file__).parent.parent.parent
 _CASES = _TESTS / "cases"
 _IMAGE = "sha256:" + "ab" * 32
 _KINDS, _FORMATS = ecosystems.load(), external.load()
-_ASKED = external.Asked(package=partial(sboms.package, ecosystems=_KINDS), compare=Orders(_KINDS).compare)
+_CONTEXT = external.ReadContext(package=partial(sboms.package, ecosystems=_KINDS), compare=Orders(_KINDS).compare)
 
 
 def _findings(data: bytes) -> None:
     """As they are kept, they are read again."""
     for image in (_IMAGE, ""):
         try:
-            reports = external.read(data, "it.json", _FORMATS, replace(_ASKED, image=image))
+            reports = external.read(data, "it.json", _FORMATS, replace(_CONTEXT, image=image))
         except UsageError as error:
             _named(error)
             continue
@@ -74,7 +74,8 @@ TARGETS = (
         (Part("document", _findings, _reports, json_text),),
         (
             "dockgate.gate.external",
-            "dockgate.gate.external._read",
+            "dockgate.gate.external._fields",
+            "dockgate.gate.external._report",
             "dockgate.gate.external._inspector_packages",
             *(f"dockgate.gate.external.{one.name}" for one in external.load()),
         ),

@@ -1,4 +1,4 @@
-"""What holds of documents of findings whatever their format: what is refused, and what is told where it is not said."""
+"""Findings documents of all formats: which are refused, and what stays unknown."""
 
 import copy
 import json
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockgate.gate import external as formats
-from dockgate.gate.external._read import digest, moment, number, severity
+from dockgate.gate.external._fields import digest, number, severity, timestamp
 from dockgate.services import external_findings
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError, UsageError
@@ -21,7 +21,7 @@ from dockgate.vulnerabilities.model import Severity
 CASES = Path(__file__).parent.parent.parent / "cases" / "findings"
 DOCUMENTS = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(CASES.glob("*.json"))}
 IMAGE = "sha256:" + "ab" * 32
-OTHER = "sha256:" + "12" * 32
+OTHER_IMAGE = "sha256:" + "12" * 32
 
 
 def read(document: Any, image: str = "", at: str = "") -> Any:
@@ -41,9 +41,9 @@ def without_digest(name: str) -> Any:
     return document
 
 
-def test_several_matches_of_one_package_and_vulnerability_are_joined() -> None:
+def test_several_matches_of_one_package_and_vulnerability_are_merged() -> None:
     document = copy.deepcopy(DOCUMENTS["grype"])
-    match = next(one for one in document["matches"] if one["artifact"]["name"] == "lodash")
+    match = next(match for match in document["matches"] if match["artifact"]["name"] == "lodash")
     second = copy.deepcopy(match)
     match["vulnerability"]["fix"] = {"versions": [], "state": "unknown"}
     second["relatedVulnerabilities"] = [*second["relatedVulnerabilities"], {"id": "CVE-2021-99999"}]
@@ -57,45 +57,45 @@ def test_several_matches_of_one_package_and_vulnerability_are_joined() -> None:
 
 def test_formats_are_found_by_walking_their_folder() -> None:
     modules = {path.stem for path in Path(formats.__file__).parent.glob("[!_]*.py")}
-    assert {one.name for one in formats.load()} == modules
+    assert {candidate.name for candidate in formats.load()} == modules
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_one_format_at_most_recognises_a_document(name: str) -> None:
-    assert sum(one.recognises(DOCUMENTS[name]) for one in formats.load()) == 1
+    assert sum(candidate.recognises(DOCUMENTS[name]) for candidate in formats.load()) == 1
 
 
 @pytest.mark.parametrize("name", ["sarif", "trivy-findings", "grype", "cyclonedx"])
-def test_a_report_that_names_no_image_by_digest_is_refused_unless_it_is_said(name: str) -> None:
+def test_a_report_without_a_digest_is_refused_unless_the_digest_is_passed(name: str) -> None:
     document = without_digest(name)
-    with pytest.raises(UsageError, match="does not say of which image it is, by digest"):
+    with pytest.raises(UsageError, match="does not contain the image's digest"):
         read(document)
-    (reported,) = read(document, IMAGE)
-    assert reported.inventory.image == IMAGE
+    (report,) = read(document, IMAGE)
+    assert report.inventory.image == IMAGE
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_report_of_another_image_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
-        read(DOCUMENTS[name], OTHER)
+        read(DOCUMENTS[name], OTHER_IMAGE)
 
 
-def test_an_empty_list_of_inspectors_is_of_no_image() -> None:
+def test_an_empty_list_of_inspector_findings_needs_a_digest() -> None:
     with pytest.raises(UsageError, match="names no image"):
         read({"findings": []})
-    (reported,) = read({"findings": []}, IMAGE)
-    assert "whether it scanned the image is not said" in reported.matches.undetermined[0].reason
+    (report,) = read({"findings": []}, IMAGE)
+    assert "may not have scanned the image" in report.matches.undetermined[0].reason
 
 
 def test_a_report_of_a_manifest_does_not_cover_its_index() -> None:
     index = "sha256:" + "99" * 32
-    (reported,) = read(DOCUMENTS["grype-of-an-index"], index)
-    assert [one.kind for one in reported.matches.undetermined] == ["uncovered"]
-    (reported,) = read(DOCUMENTS["grype-of-an-index"], IMAGE)
-    assert reported.matches.undetermined == ()
+    (report,) = read(DOCUMENTS["grype-of-an-index"], index)
+    assert [entry.kind for entry in report.matches.undetermined] == ["uncovered"]
+    (report,) = read(DOCUMENTS["grype-of-an-index"], IMAGE)
+    assert report.matches.undetermined == ()
 
 
-def test_when_a_report_was_made_is_asked_for_only_where_it_does_not_say() -> None:
+def test_the_passed_time_applies_only_to_a_report_without_one() -> None:
     document = copy.deepcopy(DOCUMENTS["sarif"])
     assert read(document, at="2026-11-01T00:00:00Z")[0].at == "2026-11-24T06:00:00.000Z"
     del document["runs"][0]["invocations"]
@@ -104,38 +104,50 @@ def test_when_a_report_was_made_is_asked_for_only_where_it_does_not_say() -> Non
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "error"),
     [
-        (b"", "it.json is no JSON"),
-        (b"\xff\xfe", "it.json is no JSON"),
+        (b"", "it.json is not JSON"),
+        (b"\xff\xfe", "it.json is not JSON"),
         (b"[" * 100_000, "it.json is nested too deeply"),
-        (b"{}", "it.json holds no findings in a known format"),
-        (b"[]", "no findings in a known format"),
-        (b'{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}', "no findings in a known format"),
-        (b'{"bomFormat": "CycloneDX", "specVersion": "1.3", "vulnerabilities": []}', "it.json: It is CycloneDX 1.3"),
-        (b'{"SchemaVersion": 1, "ArtifactType": "container_image"}', "it.json: It is of Trivy's schema 1"),
-        (b'{"SchemaVersion": 2, "ArtifactType": "filesystem"}', "it.json: It is of a filesystem, not of an image"),
-        (b'{"version": "2.0.0", "runs": []}', "it.json: It is SARIF 2.0.0"),
-        (b'{"version": "2.1.0", "runs": []}', "it.json: It has no run"),
-        (b'{"matches": [], "descriptor": {"name": "grype"}, "source": {"type": "directory"}}', "that is no image"),
-        (b'{"detail-type": "Inspector2 Scan", "detail": {"instance-id": "i-1"}}', "it.json: It is of no image"),
+        (b"{}", "it.json is not a supported findings document"),
+        (b"[]", "is not a supported findings document"),
+        (b'{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}', "is not a supported findings document"),
+        (
+            b'{"bomFormat": "CycloneDX", "specVersion": "1.3", "vulnerabilities": []}',
+            "CycloneDX 1.3 is not supported",
+        ),
+        (b'{"SchemaVersion": 1, "ArtifactType": "container_image"}', "it.json: Trivy's schema 1 is not supported"),
+        (
+            b'{"SchemaVersion": 2, "ArtifactType": "filesystem"}',
+            "is about a filesystem, not an image",
+        ),
+        (b'{"version": "2.0.0", "runs": []}', "it.json: SARIF 2.0.0 is not supported"),
+        (b'{"version": "2.1.0", "runs": []}', "it.json: The document has no runs"),
+        (
+            b'{"matches": [], "descriptor": {"name": "grype"}, "source": {"type": "directory"}}',
+            "source of type directory",
+        ),
+        (
+            b'{"detail-type": "Inspector2 Scan", "detail": {"instance-id": "i-1"}}',
+            "it.json: The event has no detail",
+        ),
         (b'{"findings": [{"findingArn": "a", "status": "OPEN"}]}', r"it.json: findings\[0\].status is OPEN"),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_name_and_place(data: bytes, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_an_unreadable_document_is_refused_with_name_and_place(data: bytes, error: str) -> None:
+    with pytest.raises(UsageError, match=error):
         external_findings.read(data, "it.json")
 
 
-def test_a_list_with_something_else_in_it_is_refused() -> None:
+def test_a_list_with_an_unexpected_item_is_refused() -> None:
     document = copy.deepcopy(DOCUMENTS["trivy-findings"])
     document["Results"][0]["Vulnerabilities"][0] = "CVE-2026-1"
-    with pytest.raises(UsageError, match=r"Results\[0\].Vulnerabilities is no list of objects"):
+    with pytest.raises(UsageError, match=r"Results\[0\].Vulnerabilities must be a list of objects"):
         read(document)
 
 
 @pytest.mark.parametrize("tools", [5, {"components": 5}, {"components": {"name": "x"}}, [5]])
-def test_tools_in_no_known_form_leave_the_source_unnamed(tools: Any) -> None:
+def test_tools_in_an_unknown_form_leave_the_default_source(tools: Any) -> None:
     document = copy.deepcopy(DOCUMENTS["cyclonedx"])
     document["metadata"]["tools"] = tools
     assert read(document)[0].source == "cyclonedx"
@@ -149,7 +161,7 @@ def test_a_wrong_digest_or_time_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("value", "expected"),
     [
         ("2026-11-24T06:00:00Z", "2026-11-24T06:00:00.000Z"),
         ("2026-11-24T07:00:00.5+01:00", "2026-11-24T06:00:00.500Z"),
@@ -167,15 +179,15 @@ def test_a_wrong_digest_or_time_is_refused() -> None:
         ("9999-12-31T23:59:59-12:00", ""),
     ],
 )
-def test_times_are_read_in_the_forms_that_scanners_write(written: Any, meant: str) -> None:
-    assert moment(written) == meant
+def test_times_are_read_in_the_forms_that_scanners_write(value: Any, expected: str) -> None:
+    assert timestamp(value) == expected
 
 
-def test_words_and_numbers_that_nobody_knows_are_unknown() -> None:
+def test_unknown_words_and_numbers_have_no_value() -> None:
     assert severity("catastrophic") is Severity.UNTRIAGED
     assert severity(None) is Severity.UNTRIAGED
     assert severity(" Moderate ") is Severity.MEDIUM
-    assert [number(one, 10) for one in (11, -1, True, "x", None, float("nan"), "7.5", 10**400)] == [
+    assert [number(value, 10) for value in (11, -1, True, "x", None, float("nan"), "7.5", 10**400)] == [
         *([-1.0] * 6),
         7.5,
         -1.0,
@@ -192,8 +204,8 @@ ANYTHING = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(name=st.sampled_from(sorted(DOCUMENTS)), data=st.data())
-def test_a_changed_document_is_read_or_refused_and_nothing_else(name: str, data: st.DataObject) -> None:
-    """Whatever stands at any one place: an error that says so, or values that can be kept."""
+def test_a_changed_document_is_read_or_refused(name: str, data: st.DataObject) -> None:
+    """A random value at any place gives an error, or a report that can be stored."""
     document = copy.deepcopy(DOCUMENTS[name])
     at: Any = document
     while True:
@@ -207,12 +219,12 @@ def test_a_changed_document_is_read_or_refused_and_nothing_else(name: str, data:
         reports = read(document)
     except DockgateError:
         return
-    for reported in reports:
-        canonical.encode(reported)
+    for report in reports:
+        canonical.encode(report)
 
 
-def test_inspectors_shapes_are_read_by_the_core_and_the_standard_library_alone() -> None:
-    """They are part of the Lambda archive, which holds nothing else."""
+def test_inspector_formats_import_only_our_model_and_the_standard_library() -> None:
+    """They are part of the Lambda archive, which has nothing else."""
     program = (
         "import sys; before = set(sys.modules)\n"
         "import dockgate.gate.external.inspector, dockgate.gate.external.inspector_scan\n"
@@ -231,13 +243,13 @@ def test_inspectors_shapes_are_read_by_the_core_and_the_standard_library_alone()
 @pytest.mark.parametrize(
     ("epoch", "version"), [(2, "2:1.0-3"), (0, "1.0-3"), (None, "1.0-3"), (True, "1.0-3"), (-1, "1.0-3")]
 )
-def test_a_version_is_put_together_alike_from_every_scanner(epoch: Any, version: str) -> None:
+def test_epoch_version_and_release_are_joined_for_every_scanner(epoch: Any, version: str) -> None:
     trivy = copy.deepcopy(DOCUMENTS["trivy-findings"])
-    told = {"Name": "one", "Epoch": epoch, "Version": "1.0", "Release": "3"}
-    trivy["Results"] = [{"Class": "os-pkgs", "Packages": [told]}]
+    package = {"Name": "a", "Epoch": epoch, "Version": "1.0", "Release": "3"}
+    trivy["Results"] = [{"Class": "os-pkgs", "Packages": [package]}]
     inspector = copy.deepcopy(DOCUMENTS["inspector-event"])
-    told = {"name": "one", "packageManager": "OS", "epoch": epoch, "version": "1.0", "release": "3"}
-    inspector["detail"]["packageVulnerabilityDetails"]["vulnerablePackages"] = [told]
+    package = {"name": "a", "packageManager": "OS", "epoch": epoch, "version": "1.0", "release": "3"}
+    inspector["detail"]["packageVulnerabilityDetails"]["vulnerablePackages"] = [package]
     for document in (trivy, inspector):
-        (reported,) = read(document)
-        assert [one.version for one in reported.inventory.packages] == [version]
+        (report,) = read(document)
+        assert [package.version for package in report.inventory.packages] == [version]

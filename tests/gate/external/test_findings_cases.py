@@ -1,8 +1,8 @@
-"""Every document in tests/cases/findings, read: what comes of it stands in the file of the same name, in YAML.
+"""Every document in tests/cases/findings; the YAML file of the same name has the expected report.
 
-The Metadata and Packages of the Trivy documents are Trivy 0.76's own, of a small image; its findings, and all other
-documents, are written by hand after their schemas and documentations (see docs/how-to/external-findings.md), with a few
-real vulnerabilities in them.
+Metadata and Packages of the Trivy documents are from Trivy 0.76, for a small image. Its findings, and all other
+documents, are written by hand from schemas and documentation (docs/how-to/external-findings.md), with a few real
+vulnerabilities.
 """
 
 from pathlib import Path
@@ -20,11 +20,11 @@ CASES = Path(__file__).parent.parent.parent / "cases" / "findings"
 DOCUMENTS = sorted(CASES.glob("*.json"))
 
 
-def told(reported: ExternalReport) -> dict[str, Any]:
-    inventory = reported.inventory
+def summary(report: ExternalReport) -> dict[str, Any]:
+    inventory = report.inventory
     return {
-        "source": reported.source,
-        "at": reported.at,
+        "source": report.source,
+        "at": report.at,
         "image": inventory.image,
         "platform": inventory.platform,
         "distribution": f"{inventory.distribution.id} {inventory.distribution.version}"
@@ -32,36 +32,39 @@ def told(reported: ExternalReport) -> dict[str, Any]:
         else "",
         "created": inventory.created,
         "user": inventory.user,
-        "packages": [f"{one.ecosystem} {one.purl or one.name} {one.path}".strip() for one in inventory.packages],
-        "findings": [line(one) for one in reported.matches.findings],
-        "undetermined": [f"{one.kind or '-'} {one.reason}" for one in reported.matches.undetermined],
-        "unlisted_counts": dict(reported.unlisted_counts),
-        "missing_fields": list(reported.missing_fields),
+        "packages": [
+            f"{package.ecosystem} {package.purl or package.name} {package.path}".strip()
+            for package in inventory.packages
+        ],
+        "findings": [line(finding) for finding in report.matches.findings],
+        "undetermined": [f"{entry.kind or '-'} {entry.reason}" for entry in report.matches.undetermined],
+        "unlisted_counts": dict(report.unlisted_counts),
+        "missing_fields": list(report.missing_fields),
     }
 
 
-def line(one: Finding) -> str:
+def line(finding: Finding) -> str:
     parts = [
-        one.severity.value,
-        *(one.id, *one.aliases),
-        one.package.purl or one.package.name,
-        f"by {one.rating.source}",
-        f"score {one.rating.score}" if one.rating.score >= 0 else "",
-        f"fixed {one.fixed}" if one.fixed else f"({one.note or 'unfixed'})",
-        f"exploited {one.exploited} due {one.due}" if one.exploited else "",
-        f"epss {one.epss}" if one.epss >= 0 else "",
-        f"published {one.published}" if one.published else "",
+        finding.severity.value,
+        *(finding.id, *finding.aliases),
+        finding.package.purl or finding.package.name,
+        f"by {finding.rating.source}",
+        f"score {finding.rating.score}" if finding.rating.score >= 0 else "",
+        f"fixed {finding.fixed}" if finding.fixed else f"({finding.note or 'unfixed'})",
+        f"exploited {finding.exploited} due {finding.due}" if finding.exploited else "",
+        f"epss {finding.epss}" if finding.epss >= 0 else "",
+        f"published {finding.published}" if finding.published else "",
     ]
     return " ".join(filter(None, parts))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
-def test_a_document_is_read_as_its_case_says(document: Path) -> None:
+def test_a_document_gives_the_report_of_its_case(document: Path) -> None:
     expected = yaml.safe_load(document.with_suffix(".yaml").read_text("utf-8"))
-    assert [told(one) for one in external_findings.read_file(document)] == expected
+    assert [summary(report) for report in external_findings.read_file(document)] == expected
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
-def test_what_is_read_can_be_kept(document: Path) -> None:
-    for reported in external_findings.read_file(document):
-        assert canonical.decode(ExternalReport, canonical.encode(reported)) == reported
+def test_a_report_can_be_stored_and_read_back(document: Path) -> None:
+    for report in external_findings.read_file(document):
+        assert canonical.decode(ExternalReport, canonical.encode(report)) == report

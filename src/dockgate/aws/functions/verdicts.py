@@ -12,7 +12,7 @@ from dockgate import __version__
 from dockgate.aws.functions.settings import Settings
 from dockgate.aws.scans import Look
 from dockgate.gate import evaluate, rules, waivers
-from dockgate.gate.external import Asked, inspector
+from dockgate.gate.external import ReadContext, inspector
 from dockgate.gate.model import Policy, Verdict, VerdictCase, Waiver, Waivers
 from dockgate.gate.policy import REFERENCE_RULE, decode_policy, make_policy
 from dockgate.scanner.ports import Ecosystem
@@ -134,8 +134,8 @@ class Verdicts:
             place = f"s3://{bucket}/{key}.html"
         return Evidence(place, content)
 
-    def _report_request(self, digest: str) -> Asked:
-        return Asked(digest, compare=Orders(self._ecosystems).compare)
+    def _report_request(self, digest: str) -> ReadContext:
+        return ReadContext(digest, compare=Orders(self._ecosystems).compare)
 
     def _waivers(self) -> Sequence[Waiver]:
         if not self._settings.waivers:

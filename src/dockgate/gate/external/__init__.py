@@ -1,10 +1,8 @@
-"""Findings that other scanners made, read as ours. A module of this package is a format: it holds one object named
-`FORMAT` (`Format`).
+"""Findings of other scanners. Each module is a format, with one object named `FORMAT` (`Format`).
 
-Whoever writes such a document decides what it says, so nothing in it is believed to be small, whole or of the right
-type. What it leaves open stays open: a rule that looks at what the document does not tell is undetermined
-(`verdict.ExternalReport.missing_fields`, `model.FIX_NOT_TOLD`). What another scanner was told to ignore is counted all
-the same: whom to excuse is for our policies, waivers and trusted VEX documents alone to say.
+Documents are untrusted: no size, type or completeness is assumed. What a document does not report stays unknown: rules
+that need it are undetermined (`ExternalReport.missing_fields`, `FIX_NOT_TOLD`). Findings that the other scanner was
+configured to ignore count all the same: only our policies, waivers and trusted VEX documents accept findings.
 """
 
 import json
@@ -18,97 +16,99 @@ from dockgate.scanner.model import Distribution, Package
 from dockgate.shared import plugins
 from dockgate.shared.errors import UsageError
 
-SIZE_LIMIT = 64 * 1024 * 1024
-"""bytes of a document"""
+SIZE_LIMIT = 64 * 1024 * 1024  # bytes of a document
 
 
-class Packages(Protocol):
-    """Makes packages of package URLs."""
+class PackageFactory(Protocol):
+    """Makes packages from package URLs."""
 
     def __call__(
         self, purl: str, version: str, distribution: Distribution | None, source: tuple[str, str] = ("", "")
     ) -> Package | None:
-        """The package, with this version where the purl has none, of the distribution where the purl names none, built
-        from this `source` (name, version; "" where it is not told). None for what no ecosystem knows."""
+        """The package of a package URL, None if no ecosystem has its type.
+
+        `version` and `distribution` apply where the URL has none; `source` is (name, version) of the source package,
+        "" if unknown.
+        """
         ...
 
 
-def unsettled(
+def no_package(
     purl: str, version: str, distribution: Distribution | None, source: tuple[str, str] = ("", "")
 ) -> Package | None:
-    """`Asked.package` where no ecosystem is at hand."""
+    """A `PackageFactory` without ecosystems."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the reader knows besides the document.
+class ReadContext:
+    """What a reader knows besides the document.
 
-    `image` is the digest that is asked about ("" when the document is to say), `at` when the document was made, for
-    those that do not say (RFC 3339, ""). `package` makes packages, `compare` orders versions
-    (`PackageMatcher.compare`).
+    `image` is the expected digest, "" to take it from the document. `at` is the time of a document that has none (RFC
+    3339, or ""). `package` makes packages, `compare` orders versions (`Matching.compare`).
     """
 
     image: str = ""
     at: str = ""
-    package: Packages = unsettled
+    package: PackageFactory = no_package
     compare: Callable[[str, str, str], int] = uncomparable
 
 
 class Format(Protocol):
-    """A format of findings: one module in `findings/` with one object named `FORMAT`. Pure."""
+    """A format of findings. Pure.
+
+    `name`: such as "trivy". `title`: for people. `version`: raise it whenever the same document would be read
+    differently.
+    """
 
     name: str
-    """"trivy"""
     title: str
-    """as people know it"""
     version: int
-    """raised whenever the same document would be read otherwise"""
 
     def recognises(self, document: Any) -> bool:
         """Whether this parsed JSON is of the format. At most one format says yes; never raises."""
         ...
 
-    def read(self, document: Any, asked: Asked) -> tuple[ExternalReport, ...]:
-        """What it reports, one for each image and platform, of the image that is asked about alone if there is one.
+    def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
+        """The reports, one for each image and platform; only those of `context.image` if it is set.
 
-        Raises UsageError naming the place for what cannot be understood, and where it is not said of which image the
-        document speaks."""
+        Raises UsageError, which names the place, for a document that cannot be understood or names no image.
+        """
         ...
 
 
 def load(package: str = __name__) -> tuple[Format, ...]:
-    """Every format of `package`, by module name. Raises DockgateError naming the one that is broken."""
+    """All formats of `package`, by module name. Raises DockgateError, which names the module that fails to load."""
     return tuple(plugins.load(package, "FORMAT", "format of findings", "read"))
 
 
-def read(data: bytes, name: str, formats: Sequence[Format], asked: Asked) -> tuple[ExternalReport, ...]:
-    """What the document called `name` reports. Raises UsageError whose message begins with the name."""
-    document = _parsed(data, name)
-    known = ", ".join(one.title for one in formats)
-    found = [one for one in formats if one.recognises(document)]
-    if len(found) != 1:
-        raise UsageError(f"{name} holds no findings in a known format.", f"Known are: {known}.")
+def read(data: bytes, name: str, formats: Sequence[Format], context: ReadContext) -> tuple[ExternalReport, ...]:
+    """The reports of the document `name`. Raises UsageError; its message starts with the name."""
+    document = _parse(data, name)
+    matching = [candidate for candidate in formats if candidate.recognises(document)]
+    if len(matching) != 1:
+        titles = ", ".join(candidate.title for candidate in formats)
+        raise UsageError(f"{name} is not a supported findings document.", f"Supported: {titles}.")
     try:
-        reports = found[0].read(document, asked)
+        reports = matching[0].read(document, context)
     except UsageError as error:
         raise UsageError(f"{name}: {error}", error.advice) from None
-    if asked.image:
-        reports = tuple(one for one in reports if one.inventory.image == asked.image)
-    images = sorted({one.inventory.image for one in reports})
+    if context.image:
+        reports = tuple(report for report in reports if report.inventory.image == context.image)
+    images = sorted({report.inventory.image for report in reports})
     if not images:
-        raise UsageError(f"{name} reports nothing of {asked.image or 'any image'}.", "Is it of another image?")
+        raise UsageError(f"{name} does not report {context.image or 'any image'}.", "Check which image was scanned.")
     if len(images) > 1:
-        raise UsageError(f"{name} reports of several images.", f"Say of which, by its digest: {', '.join(images[:5])}.")
-    return tuple(replace(one, at=one.at or asked.at) for one in reports)
+        raise UsageError(f"{name} reports several images.", f"Select one by its digest: {', '.join(images[:5])}.")
+    return tuple(replace(report, at=report.at or context.at) for report in reports)
 
 
-def _parsed(data: bytes, name: str) -> Any:
+def _parse(data: bytes, name: str) -> Any:
     if len(data) > SIZE_LIMIT:
-        raise UsageError(f"{name} has more than {SIZE_LIMIT} bytes, which is too much for a document of findings.")
+        raise UsageError(f"{name} has more than {SIZE_LIMIT} bytes, the limit for a findings document.")
     try:
         return json.loads(data.decode("utf-8-sig"))
     except RecursionError:
         raise UsageError(f"{name} is nested too deeply.") from None
     except ValueError as error:
-        raise UsageError(f"{name} is no JSON: {error}.", "Have the scanner write JSON.") from None
+        raise UsageError(f"{name} is not JSON: {error}.", "Set the scanner's output format to JSON.") from None

@@ -1,12 +1,14 @@
-"""Packages and platforms in Amazon Inspector's words, in ours: by the core and the standard library alone."""
+"""Packages and platforms of Amazon Inspector. Imports only our model and the standard library: runs in Lambda."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.gate.external._read import digest, text, whole_version
+from dockgate.gate.external._fields import digest, text
+from dockgate.gate.external._report import full_version
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared import purl
 
+# Inspector's packageManager -> purl type, OSV ecosystem.
 _LANGUAGES = {
     "BUNDLER": ("gem", "RubyGems"),
     "GEMSPEC": ("gem", "RubyGems"),
@@ -27,12 +29,11 @@ _LANGUAGES = {
     "JAR": ("maven", "Maven"),
     "POM": ("maven", "Maven"),
 }
-"""Inspector's packageManager -> purl type, OSV ecosystem"""
 
 
 @dataclass(frozen=True, slots=True)
 class _System:
-    """`release` says how many parts of the version OSV's ecosystem has, "" for none: see `_release`."""
+    """A distribution: purl type, os-release ID, OSV ecosystem, and the form of its release (`_release`)."""
 
     kind: str
     id: str
@@ -40,6 +41,7 @@ class _System:
     release: str = ""
 
 
+# How Inspector's `platform` of an image starts ("ALPINE_LINUX_3_17", "DEBIAN_11") -> the distribution.
 _SYSTEMS = {
     "ALMALINUX": _System("rpm", "almalinux", "AlmaLinux", "major"),
     "ALPINE_LINUX": _System("apk", "alpine", "Alpine", "branch"),
@@ -58,66 +60,65 @@ _SYSTEMS = {
     "WOLFI": _System("apk", "wolfi", "Wolfi", ""),
     "CHAINGUARD": _System("apk", "chainguard", "Chainguard", ""),
 }
-"""how Inspector's `platform` of an image begins ("ALPINE_LINUX_3_17", "DEBIAN_11") -> what it is"""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_OF_PURLS = {"deb": {"x86_64": "amd64", "aarch64": "arm64"}, "rpm": {"amd64": "x86_64", "arm64": "aarch64"}}
-_OF_PURLS["apk"] = _OF_PURLS["rpm"]
-"""purl type -> architecture as Inspector has it -> as that kind of package has it"""
+# Purl type -> Inspector's architecture -> that of this kind of package.
+_PURL_ARCHITECTURES = {"deb": {"x86_64": "amd64", "aarch64": "arm64"}, "rpm": {"amd64": "x86_64", "arm64": "aarch64"}}
+_PURL_ARCHITECTURES["apk"] = _PURL_ARCHITECTURES["rpm"]
 
 
 def platform(architecture: Any) -> str:
-    """ "linux/amd64"; "" where it is not said. Inspector scans Linux images alone."""
-    found = text(architecture).lower()
-    return f"linux/{_ARCHITECTURES.get(found, found)}" if found else ""
+    """ "linux/amd64", "" if unknown. Inspector scans only Linux images."""
+    name = text(architecture).lower()
+    return f"linux/{_ARCHITECTURES.get(name, name)}" if name else ""
 
 
-def distribution(named: Any) -> Distribution | None:
-    """The one that Inspector calls "DEBIAN_11"; None for what is unknown here."""
-    name, release = _parted(text(named))
+def distribution(platform_name: Any) -> Distribution | None:
+    """The distribution of an Inspector platform such as "DEBIAN_11", None if unknown."""
+    name, release = _split_platform(text(platform_name))
     system = _SYSTEMS.get(name)
     return Distribution(system.id, release) if system else None
 
 
-def package(told: dict[str, Any], named: Any) -> Package:
-    """One of `vulnerablePackages`, in an image of the platform `named`."""
-    manager, name = text(told.get("packageManager")).upper(), text(told.get("name"))
-    version, path = text(told.get("version")), text(told.get("filePath")).lstrip("/")
-    layer, arch = digest(told.get("sourceLayerHash")), text(told.get("arch")).lower()
+def package(entry: dict[str, Any], platform_name: Any) -> Package:
+    """A package of `vulnerablePackages`, in an image of this Inspector platform."""
+    manager, name = text(entry.get("packageManager")).upper(), text(entry.get("name"))
+    version, path = text(entry.get("version")), text(entry.get("filePath")).lstrip("/")
+    layer, arch = digest(entry.get("sourceLayerHash")), text(entry.get("arch")).lower()
     if language := _LANGUAGES.get(manager):
         kind, ecosystem = language
-        space, base = _spaced(kind, name)
-        written = purl.write(kind, space, base, version)
-        shown = f"{space}:{base}" if kind == "maven" and space else name
-        return Package(shown, version, written, ecosystem, shown, version, path, layer)
-    version = whole_version(told.get("epoch"), told.get("version"), told.get("release"))
-    system_name, release = _parted(text(named))
+        space, base = _split_name(kind, name)
+        package_url = purl.write(kind, space, base, version)
+        full_name = f"{space}:{base}" if kind == "maven" and space else name
+        return Package(full_name, version, package_url, ecosystem, full_name, version, path, layer)
+    version = full_version(entry.get("epoch"), entry.get("version"), entry.get("release"))
+    system_name, release = _split_platform(text(platform_name))
     system = _SYSTEMS.get(system_name)
     if system is None or manager not in ("OS", ""):
         return Package(name, version, "", "", name, version, path, layer, arch)
-    arch = _OF_PURLS[system.kind].get(arch, arch)
+    arch = _PURL_ARCHITECTURES[system.kind].get(arch, arch)
     qualifiers = {"arch": "" if arch == "noarch" and system.kind == "deb" else arch, "distro": f"{system.id}-{release}"}
     ecosystem = ":".join(filter(None, (system.ecosystem, _release(system, release))))
     space = "redhat" if system.id == "rhel" else system.id
-    written = purl.write(system.kind, space, name, version, qualifiers)
-    return Package(name, version, written, ecosystem, name, version, path, layer, arch)
+    package_url = purl.write(system.kind, space, name, version, qualifiers)
+    return Package(name, version, package_url, ecosystem, name, version, path, layer, arch)
 
 
-def fixed_version(told: dict[str, Any]) -> str:
-    """`fixedInVersion`, "" for NotAvailable; Inspector writes the epoch 0 out."""
-    version = text(told.get("fixedInVersion"))
+def fixed_version(entry: dict[str, Any]) -> str:
+    """`fixedInVersion` without an epoch of 0, which Inspector writes; "" for NotAvailable."""
+    version = text(entry.get("fixedInVersion"))
     return "" if version.lower().replace(" ", "") == "notavailable" else version.removeprefix("0:")
 
 
-def _parted(named: str) -> tuple[str, str]:
-    """Name and version: "ALPINE_LINUX_3_17" is ALPINE_LINUX of 3.17."""
-    words = named.upper().split("_")
-    at = next((place for place, word in enumerate(words) if word[:1].isdigit()), len(words))
-    return "_".join(words[:at]), ".".join(words[at:])
+def _split_platform(name: str) -> tuple[str, str]:
+    """Name and version: "ALPINE_LINUX_3_17" is ALPINE_LINUX and 3.17."""
+    words = name.upper().split("_")
+    position = next((index for index, word in enumerate(words) if word[:1].isdigit()), len(words))
+    return "_".join(words[:position]), ".".join(words[position:])
 
 
 def _release(system: _System, version: str) -> str:
-    """The release as OSV's ecosystems have it."""
+    """The release in the form of OSV's ecosystem."""
     if not version or not system.release:
         return ""
     parts = version.split(".")
@@ -133,8 +134,8 @@ def _release(system: _System, version: str) -> str:
     return version
 
 
-def _spaced(kind: str, name: str) -> tuple[str, str]:
-    """Namespace and name, as this type of package URL parts them."""
+def _split_name(kind: str, name: str) -> tuple[str, str]:
+    """Namespace and name, as in this type of package URL."""
     if kind == "maven":
         space, _, base = name.partition(":") if ":" in name else name.rpartition("/")
         return space, base

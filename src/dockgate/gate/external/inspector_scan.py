@@ -1,13 +1,14 @@
 """Amazon Inspector's `Inspector2 Scan` event: the end of an image's first scan, with counts and no findings.
 
-Counts are sparse, and LOW, INFORMATIONAL and UNTRIAGED stand in TOTAL alone. By the core and the standard library
-alone: the same file works inside a Lambda function.
+A missing count is zero. LOW, INFORMATIONAL and UNTRIAGED are only part of TOTAL. Imports only our model and the
+standard library, so that it also runs in a Lambda function.
 """
 
 from typing import Any
 
-from dockgate.gate.external import Asked, Format
-from dockgate.gate.external._read import Report, count, digest, image_of, moment, table, text
+from dockgate.gate.external import Format, ReadContext
+from dockgate.gate.external._fields import count, digest, mapping, text, timestamp
+from dockgate.gate.external._report import ReportBuilder, image_digest
 from dockgate.gate.model import ExternalReport
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import Severity
@@ -25,35 +26,40 @@ class InspectorScan:
     def recognises(self, document: Any) -> bool:
         return isinstance(document, dict) and document.get("detail-type") == _EVENT
 
-    def read(self, document: Any, asked: Asked) -> tuple[ExternalReport, ...]:
-        """Scans of instances and functions have the same type of event, and no image."""
-        detail = table(document.get("detail"))
-        stated = digest(detail.get("image-digest"))
-        if not stated:
-            raise UsageError("It is of no image: there is no detail.image-digest.", "Is it of an instance?")
-        report = Report("inspector", image_of([stated], asked), moment(document.get("time")))
+    def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
+        """Scans of instances and functions have the same event type, and no image."""
+        detail = mapping(document.get("detail"))
+        image = digest(detail.get("image-digest"))
+        if not image:
+            raise UsageError(
+                "The event has no detail.image-digest.", "Scans of instances and functions are not supported."
+            )
+        report = ReportBuilder("inspector", image_digest([image], context), timestamp(document.get("time")))
         status = text(detail.get("scan-status"))
         if status != _COMPLETE:
-            report.doubt(f"Inspector has not scanned the image: {status or 'no status is told'}.")
-        _count(detail.get("finding-severity-counts"), report)
-        return (report.reported(),)
+            report.add_undetermined(f"Inspector has not scanned the image: {status or 'no status'}.")
+        _add_counts(detail.get("finding-severity-counts"), report)
+        return (report.build(),)
 
 
 FORMAT: Format = InspectorScan()
 
 
-def _count(given: Any, report: Report) -> None:
-    """What is absent is none, but for the total: without it the severities that are not itemised are unknown."""
-    if not isinstance(given, dict):
-        report.doubt("The event counts no findings.")
+def _add_counts(severity_counts: Any, report: ReportBuilder) -> None:
+    """A missing count is zero; without TOTAL the severities that have no count of their own are unknown."""
+    if not isinstance(severity_counts, dict):
+        report.add_undetermined("The event has no finding counts.")
         return
-    counts = {one.value: count(given.get(one.value), f"finding-severity-counts.{one}") for one in Severity}
+    counts = {
+        severity.value: count(severity_counts.get(severity.value), f"finding-severity-counts.{severity}")
+        for severity in Severity
+    }
     report.unlisted_counts = {word: number for word, number in counts.items() if number}
-    total = count(given.get(_TOTAL), f"finding-severity-counts.{_TOTAL}")
-    named = sum(counts.values())
-    if _TOTAL not in given:
-        report.doubt("The event counts no total, so that findings of LOW and below are not known.")
-    elif total < named:
-        report.doubt(f"The event counts {named} findings, and {total} in total.")
-    elif total > named:
-        report.unlisted_counts[""] = total - named
+    total = count(severity_counts.get(_TOTAL), f"finding-severity-counts.{_TOTAL}")
+    itemised = sum(counts.values())
+    if _TOTAL not in severity_counts:
+        report.add_undetermined("The event has no TOTAL: findings of LOW and below are not known.")
+    elif total < itemised:
+        report.add_undetermined(f"The event counts {itemised} findings by severity, but {total} in total.")
+    elif total > itemised:
+        report.unlisted_counts[""] = total - itemised

@@ -1,26 +1,30 @@
-"""SARIF 2.1.0 (OASIS), as scanners of images write it. It is a format for places in files: of packages, fixes and the
-image it says only what a tool adds of its own accord."""
+"""SARIF 2.1.0 (OASIS), as image scanners write it.
+
+SARIF describes places in files. Packages, fixes and the image are only in properties that some tools add.
+"""
 
 from typing import Any
 
-from dockgate.gate.external import Asked, Format
-from dockgate.gate.external._read import (
-    EXPLOITED,
-    PREDICTED,
+from dockgate.gate.external import Format, ReadContext
+from dockgate.gate.external._fields import (
     SUMMARY_LIMIT,
-    Report,
     digest,
-    found,
-    image_of,
-    moment,
+    mapping,
+    mappings,
     number,
-    objects,
-    of_score,
-    plain_package,
     severity,
-    table,
+    severity_of_score,
     text,
     texts,
+    timestamp,
+)
+from dockgate.gate.external._report import (
+    EPSS_FIELDS,
+    KEV_FIELDS,
+    ReportBuilder,
+    image_digest,
+    make_finding,
+    plain_package,
 )
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Package
@@ -28,10 +32,10 @@ from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating, Severity
 
 _VERSION = "2.1.0"
-_NO_FAULT = ("pass", "notApplicable")
-"""kinds of results (3.27.9) that say that nothing is wrong; "open" and "review" do not"""
-_OTHER = frozenset({"misconfiguration", "secret", "license"})
-"""tags of Trivy's results that are no vulnerabilities"""
+# Kinds of results (3.27.9) without a problem; "open" and "review" may be one.
+_PASSING_KINDS = ("pass", "notApplicable")
+# Tags of Trivy's results that are not vulnerabilities.
+_OTHER_TAGS = frozenset({"misconfiguration", "secret", "license"})
 
 
 class Sarif:
@@ -42,85 +46,109 @@ class Sarif:
     def recognises(self, document: Any) -> bool:
         return isinstance(document, dict) and isinstance(document.get("runs"), list) and "version" in document
 
-    def read(self, document: Any, asked: Asked) -> tuple[ExternalReport, ...]:
-        """A report for each run. Suppressed results count: whom to excuse is for our own waivers to say."""
+    def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
+        """A report for each run. Suppressed results count: only our own waivers accept findings."""
         if document["version"] != _VERSION:
-            raise UsageError(f"It is SARIF {text(document['version']) or 'of no version'}; read is {_VERSION}.")
-        runs = objects(document["runs"], "runs")
+            raise UsageError(
+                f"SARIF {text(document['version']) or 'without version'} is not supported; supported: {_VERSION}."
+            )
+        runs = mappings(document["runs"], "runs")
         if not runs:
-            raise UsageError("It has no run, so that nothing was looked at.")
-        return tuple(_run(run, f"runs[{index}]", asked) for index, run in enumerate(runs))
+            raise UsageError("The document has no runs.")
+        return tuple(_run(run, f"runs[{index}]", context) for index, run in enumerate(runs))
 
 
 FORMAT: Format = Sarif()
 
 
-def _run(run: dict[str, Any], where: str, asked: Asked) -> ExternalReport:
-    driver, said = table(table(run.get("tool")).get("driver")), table(run.get("properties"))
-    stated = (said.get("manifest"), said.get("digest"), *texts(said.get("repoDigests")), said.get("imageName"))
-    calls = objects(run.get("invocations"), f"{where}.invocations")
-    report = Report(
-        source=text(driver.get("name")).lower() or "sarif",
-        image=image_of(map(digest, stated), asked),
-        at=max((moment(one.get("endTimeUtc")) for one in calls), default=""),
-        platform=text(said.get("platform")),
-        missing_fields={*EXPLOITED, *PREDICTED, "fixed_at", "published"},
+def _run(run: dict[str, Any], where: str, context: ReadContext) -> ExternalReport:
+    driver, properties = mapping(mapping(run.get("tool")).get("driver")), mapping(run.get("properties"))
+    candidates = (
+        properties.get("manifest"),
+        properties.get("digest"),
+        *texts(properties.get("repoDigests")),
+        properties.get("imageName"),
     )
-    if any(one.get("executionSuccessful") is False for one in calls):
-        report.doubt(f"{report.source} says of itself that it did not succeed.")
+    invocations = mappings(run.get("invocations"), f"{where}.invocations")
+    report = ReportBuilder(
+        source=text(driver.get("name")).lower() or "sarif",
+        image=image_digest(map(digest, candidates), context),
+        at=max((timestamp(invocation.get("endTimeUtc")) for invocation in invocations), default=""),
+        platform=text(properties.get("platform")),
+        missing_fields={*KEV_FIELDS, *EPSS_FIELDS, "fixed_at", "published"},
+    )
+    if any(invocation.get("executionSuccessful") is False for invocation in invocations):
+        report.add_undetermined(f"{report.source} reports that its run failed.")
     if "results" not in run:
-        report.doubt(f"{report.source} has no list of results: it may not have looked for any.")
-    rules = objects(driver.get("rules"), f"{where}.rules")
+        report.add_undetermined(f"{report.source} has no list of results: it may not have scanned.")
+    rules = mappings(driver.get("rules"), f"{where}.rules")
     by_id = {text(rule.get("id")): rule for rule in rules}
-    for index, result in enumerate(objects(run.get("results"), f"{where}.results")):
-        identity = text(result.get("ruleId")) or text(table(result.get("rule")).get("id"))
-        place = result.get("ruleIndex")
+    for index, result in enumerate(mappings(run.get("results"), f"{where}.results")):
+        identity = text(result.get("ruleId")) or text(mapping(result.get("rule")).get("id"))
+        rule_index = result.get("ruleIndex")
         rule = by_id.get(identity, {})
-        if not rule and isinstance(place, int) and not isinstance(place, bool) and 0 <= place < len(rules):
-            rule = rules[place]
+        if (
+            not rule
+            and isinstance(rule_index, int)
+            and not isinstance(rule_index, bool)
+            and 0 <= rule_index < len(rules)
+        ):
+            rule = rules[rule_index]
         identity = identity or text(rule.get("id"))
         if not identity:
-            raise UsageError(f"{where}.results[{index}] names no rule.")
-        if result.get("kind") in _NO_FAULT or result.get("baselineState") == "absent":
+            raise UsageError(f"{where}.results[{index}] has no rule.")
+        if result.get("kind") in _PASSING_KINDS or result.get("baselineState") == "absent":
             continue
-        if _OTHER.isdisjoint(_tags(rule)):
+        if _OTHER_TAGS.isdisjoint(_tags(rule)):
             report.findings.append(_finding(identity, rule, result, f"{where}.results[{index}]"))
-    return report.reported()
+    return report.build()
 
 
 def _finding(identity: str, rule: dict[str, Any], result: dict[str, Any], where: str) -> Finding:
-    name, rest = _name(identity)
-    title = text(table(rule.get("shortDescription")).get("text")) or text(table(result.get("message")).get("text"))
-    return found(
-        (name,), _package(result, rest, where), _rating(rule), "", note=FIX_NOT_TOLD, summary=title[:SUMMARY_LIMIT]
+    name, package_name = _split_rule(identity)
+    title = text(mapping(rule.get("shortDescription")).get("text")) or text(mapping(result.get("message")).get("text"))
+    return make_finding(
+        (name,),
+        _package(result, package_name, where),
+        _rating(rule),
+        "",
+        note=FIX_NOT_TOLD,
+        summary=title[:SUMMARY_LIMIT],
     )
 
 
-def _name(identity: str) -> tuple[str, str]:
-    """The vulnerability, and what follows it: Grype's rules are called "CVE-2024-1-openssl"."""
+def _split_rule(identity: str) -> tuple[str, str]:
+    """The vulnerability and the package: Grype's rules have names such as "CVE-2024-1-openssl"."""
     parts = identity.split("-")
-    wanted = {"CVE": 3, "GHSA": 4}.get(parts[0], len(parts))
-    return "-".join(parts[:wanted]), "-".join(parts[wanted:])
+    length = {"CVE": 3, "GHSA": 4}.get(parts[0], len(parts))
+    return "-".join(parts[:length]), "-".join(parts[length:])
 
 
 def _package(result: dict[str, Any], name: str, where: str) -> Package:
-    """What the places say: a package URL as the name of a logical one, the file of a physical one."""
-    places = objects(result.get("locations"), f"{where}.locations")
-    logical = [one for place in places for one in objects(place.get("logicalLocations"), f"{where}.logicalLocations")]
-    purls = [whole for one in logical if (whole := text(one.get("fullyQualifiedName"))).startswith("pkg:")]
-    names = [text(one.get("name")) for one in logical if text(one.get("kind")) in ("package", "module")]
-    files = [table(table(place.get("physicalLocation")).get("artifactLocation")).get("uri") for place in places]
-    path = next((found for one in files if (found := text(one)) and found != "."), "")
+    """The package of the locations: a logical one may have a package URL as its name, a physical one has a file."""
+    places = mappings(result.get("locations"), f"{where}.locations")
+    logical = [
+        location
+        for place in places
+        for location in mappings(place.get("logicalLocations"), f"{where}.logicalLocations")
+    ]
+    qualified = [text(location.get("fullyQualifiedName")) for location in logical]
+    purls = [name for name in qualified if name.startswith("pkg:")]
+    names = [text(location.get("name")) for location in logical if text(location.get("kind")) in ("package", "module")]
+    files = [mapping(mapping(place.get("physicalLocation")).get("artifactLocation")).get("uri") for place in places]
+    path = next((name for name in map(text, files) if name and name != "."), "")
     return plain_package(next(filter(None, names), name), "", next(iter(purls), ""), path.lstrip("/"))
 
 
 def _rating(rule: dict[str, Any]) -> Rating:
-    """By a tag that is a severity, else by GitHub's `security-severity`, a CVSS score. A result's level is no severity:
-    tools map it as they like."""
-    score = number(table(rule.get("properties")).get("security-severity"), 10)
+    """The rating by a tag with a severity, else by GitHub's `security-severity`, a CVSS score.
+
+    A result's level is not used: each tool maps it differently.
+    """
+    score = number(mapping(rule.get("properties")).get("security-severity"), 10)
     words = [word for tag in _tags(rule) if (word := severity(tag)) is not Severity.UNTRIAGED]
-    return Rating("advisory", min(words, key=lambda one: one.rank) if words else of_score(score), score)
+    return Rating("advisory", min(words, key=lambda word: word.rank) if words else severity_of_score(score), score)
 
 
 def _tags(rule: dict[str, Any]) -> tuple[str, ...]:
-    return texts(table(rule.get("properties")).get("tags"))
+    return texts(mapping(rule.get("properties")).get("tags"))

@@ -1,15 +1,15 @@
 """CycloneDX VEX, 1.4 to 1.7: `vulnerabilities[].analysis` of a bill of materials as JSON.
 
-The author is who made the bill: `metadata.manufacturer` (1.6), else the first of `metadata.authors`, else
-`metadata.supplier`. The product is `metadata.component`. Where that says nothing by which an image could be known, or
-a vulnerability affects what is in another bill (a BOM-link), the packages are the products.
+The author is `metadata.manufacturer` (1.6), else the first of `metadata.authors`, else `metadata.supplier`. The product
+is `metadata.component`. If that does not identify an image, or a vulnerability affects a component of another bill (a
+BOM-link), the packages are the products.
 """
 
 from typing import Any
 from urllib.parse import unquote
 
 from dockgate.gate.model import VexStatement, VexStatus
-from dockgate.gate.vex_formats._fields import Node, later, sha256, unique
+from dockgate.gate.vex_formats._fields import Node, latest, sha256, unique
 
 _VERSIONS = ("1.4", "1.5", "1.6", "1.7")
 _STATES = {
@@ -20,6 +20,7 @@ _STATES = {
     "false_positive": VexStatus.NOT_AFFECTED,
     "not_affected": VexStatus.NOT_AFFECTED,
 }
+# CycloneDX's words -> OpenVEX's where that has one.
 _JUSTIFICATIONS = {
     "code_not_present": "vulnerable_code_not_present",
     "code_not_reachable": "vulnerable_code_not_in_execute_path",
@@ -36,59 +37,63 @@ _JUSTIFICATIONS = {
         )
     },
 }
-"""its words, in OpenVEX's where that has one"""
-_NESTING = 64
-_LINK = "urn:cdx:"
+_NESTING_LIMIT = 64
+_BOM_LINK = "urn:cdx:"
 
 
 class CycloneDx:
     name = "cyclonedx"
     title = "CycloneDX 1.4 to 1.7"
 
-    def knows(self, document: dict[str, Any]) -> bool:
+    def recognises(self, document: dict[str, Any]) -> bool:
         return document.get("bomFormat") == "CycloneDX"
 
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         version = root.get("specVersion")
         if version.name() not in _VERSIONS:
-            raise version.refuse(f"{version.name()!r} is not known; known are {', '.join(_VERSIONS)}")
-        bill = _Bill(root, digest)
-        return tuple(statement for one in root.get("vulnerabilities").items() for statement in bill.statements(one))
+            raise version.error(f"{version.name()!r} is not supported; supported: {', '.join(_VERSIONS)}")
+        bom = _Bom(root, digest)
+        vulnerabilities = root.get("vulnerabilities").items()
+        return tuple(statement for vulnerability in vulnerabilities for statement in bom.statements(vulnerability))
 
 
 FORMAT = CycloneDx()
 
 
-class _Bill:
+class _Bom:
     def __init__(self, root: Node, digest: str) -> None:
         self._digest = digest
         metadata = root.get("metadata")
         self._at = metadata.get("timestamp").time()
-        authors = [one.get("name").name() for one in metadata.get("authors").items()]
-        makers = (
+        authors = [author.get("name").name() for author in metadata.get("authors").items()]
+        candidates = (
             metadata.get("manufacturer").get("name").name(),
             *authors,
             metadata.get("supplier").get("name").name(),
         )
-        self._author = next(filter(None, makers), "")
+        self._author = next(filter(None, candidates), "")
         image = metadata.get("component")
         self._root = image.get("bom-ref").name()
         self._products = _identities(image) if image.exists() else ()
         self._components = {**_components(image), **_components(root)}
 
     def statements(self, node: Node) -> list[VexStatement]:
-        """None for a vulnerability without a state: then nothing is said of it."""
+        """The statements about a vulnerability; none without an analysis state."""
         analysis = node.get("analysis")
         if not analysis.get("state").exists():
             return []
-        state, word = analysis.get("state"), analysis.get("justification")
+        state, reason = analysis.get("state"), analysis.get("justification")
         status = state.choice(_STATES)
-        if word.name() and word.name() not in _JUSTIFICATIONS:
-            raise word.refuse(f"{word.name()!r} is not known; known are {', '.join(_JUSTIFICATIONS)}")
-        justification = _JUSTIFICATIONS.get(word.name(), "")
-        own = [one for one, ours in ((state.name(), status.value), (word.name(), justification)) if one != ours]
-        at = later(analysis.get("lastUpdated").time(), analysis.get("firstIssued").time())
-        names = [node.get("id").need(), *(one.get("id").name() for one in node.get("references").items())]
+        if reason.name() and reason.name() not in _JUSTIFICATIONS:
+            raise reason.error(f"{reason.name()!r} is not allowed; allowed: {', '.join(_JUSTIFICATIONS)}")
+        justification = _JUSTIFICATIONS.get(reason.name(), "")
+        words = ((state.name(), status.value), (reason.name(), justification))
+        original_words = [original for original, translation in words if original != translation]
+        at = latest(analysis.get("lastUpdated").time(), analysis.get("firstIssued").time())
+        names = [
+            node.get("id").required_name(),
+            *(reference.get("id").name() for reference in node.get("references").items()),
+        ]
         return [
             VexStatement(
                 document=self._digest,
@@ -100,76 +105,75 @@ class _Bill:
                 products=products,
                 packages=packages,
                 justification=justification,
-                impact=". ".join(filter(None, (", ".join(own), analysis.get("detail").prose()))),
-                at=at or later(node.get("updated").time()) or self._at,
+                impact=". ".join(filter(None, (", ".join(original_words), analysis.get("detail").prose()))),
+                at=at or latest(node.get("updated").time()) or self._at,
             )
             for products, packages in self._subjects(node)
         ]
 
     def _subjects(self, node: Node) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-        """Products, and packages inside of these."""
+        """Products, and the packages inside each."""
         affected = node.get("affects").items()
         if not affected:
             return [(self._products, ())]
-        whole = False
-        inside: list[str] = []
-        alone: list[str] = []
-        for one in affected:
-            ref = one.get("ref").need()
+        affects_product = False
+        packages: list[str] = []
+        standalone: list[str] = []
+        for entry in affected:
+            ref = entry.get("ref").required_name()
             if ref == self._root and self._products:
-                whole = True
+                affects_product = True
             elif ref in self._components and self._products:
-                inside += _versions(one, self._components[ref])
-            elif ref.startswith(_LINK):
-                alone += _versions(one, (unquote(ref.partition("#")[2]) or ref,))
+                packages += _with_versions(entry, self._components[ref])
+            elif ref.startswith(_BOM_LINK):
+                standalone += _with_versions(entry, (unquote(ref.partition("#")[2]) or ref,))
             else:
-                alone += _versions(one, self._components.get(ref, (ref,)))
+                standalone += _with_versions(entry, self._components.get(ref, (ref,)))
         return [
-            *([(self._products, ())] if whole else []),
-            *([(self._products, unique(*inside))] if inside else []),
-            *([(unique(*alone), ())] if alone else []),
+            *([(self._products, ())] if affects_product else []),
+            *([(self._products, unique(*packages))] if packages else []),
+            *([(unique(*standalone), ())] if standalone else []),
         ]
 
 
 def _components(node: Node) -> dict[str, tuple[str, ...]]:
-    """Bom-ref -> identities, of all components below a node, whatever they are nested in."""
-    found: dict[str, tuple[str, ...]] = {}
-    waiting = [(one, 1) for one in node.get("components").items()] if node.exists() else []
-    while waiting:
-        component, depth = waiting.pop()
-        if depth > _NESTING:
-            raise component.refuse(f"components are nested more than {_NESTING} deep")
+    """Bom-ref -> identities, of all components below a node, nested ones included."""
+    identities: dict[str, tuple[str, ...]] = {}
+    pending = [(component, 1) for component in node.get("components").items()] if node.exists() else []
+    while pending:
+        component, depth = pending.pop()
+        if depth > _NESTING_LIMIT:
+            raise component.error(f"components are nested more than {_NESTING_LIMIT} deep")
         ref = component.get("bom-ref").name() or component.get("purl").name()
         if ref:
-            found[ref] = _identities(component) or (ref,)
-        waiting += [(one, depth + 1) for one in component.get("components").items()]
-    return found
+            identities[ref] = _identities(component) or (ref,)
+        pending += [(child, depth + 1) for child in component.get("components").items()]
+    return identities
 
 
 def _identities(component: Node) -> tuple[str, ...]:
-    """The purl; of an image also its digest, which stands among its hashes or as its version."""
+    """The purl; for an image also its digest, from its hashes or its version."""
     names = [component.get("purl").name()]
     if component.get("type").name() == "container":
         names += [
-            sha256(one.get("content").name())
-            for one in component.get("hashes").items()
-            if one.get("alg").name() == "SHA-256"
+            sha256(entry.get("content").name())
+            for entry in component.get("hashes").items()
+            if entry.get("alg").name() == "SHA-256"
         ]
         version = component.get("version").name()
         names.append(version if sha256(version.removeprefix("sha256:")) == version else "")
     return unique(*names)
 
 
-def _versions(affected: Node, names: tuple[str, ...]) -> list[str]:
-    """The names; those without a version with each version that is said to be affected. Ranges fit nothing: they are
-    not compared here."""
-    versions = [one for one in affected.get("versions").items() if one.get("status").name() != "unaffected"]
-    if not versions:
+def _with_versions(affected: Node, names: tuple[str, ...]) -> list[str]:
+    """The names; one without a version gets each affected version. Ranges are not compared, and match nothing."""
+    entries = [entry for entry in affected.get("versions").items() if entry.get("status").name() != "unaffected"]
+    if not entries:
         return list(names)
-    said = [one.get("version").name() or one.get("range").name() for one in versions]
-    found = []
+    versions = [entry.get("version").name() or entry.get("range").name() for entry in entries]
+    full_names = []
     for name in names:
         path, question, rest = name.partition("?")
-        bare = "@" not in path.rpartition("/")[2]
-        found += [f"{path}@{version}{question}{rest}" for version in said] if bare else [name]
-    return found
+        has_version = "@" in path.rpartition("/")[2]
+        full_names += [name] if has_version else [f"{path}@{version}{question}{rest}" for version in versions]
+    return full_names

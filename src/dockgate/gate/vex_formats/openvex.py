@@ -1,14 +1,14 @@
 """OpenVEX 0.2.0 (github.com/openvex/spec, OPENVEX-SPEC.md).
 
-A statement is split by the subcomponents of its products. A product may have several identifiers: one that fits is
-enough. Whatever names a product stays in the statement, also where nothing here can fit it: a statement without
-products is of the image that the document is attached to, which a product that is not understood must not become.
+A statement is split by the subcomponents of its products. One matching identifier of a product is enough. A product
+with unsupported identifiers stays in the statement: without products it would apply to the image that the document is
+attached to.
 """
 
 from typing import Any
 
 from dockgate.gate.model import VexStatement, VexStatus
-from dockgate.gate.vex_formats._fields import Node, later, sha256, unique
+from dockgate.gate.vex_formats._fields import Node, latest, sha256, unique
 
 _CONTEXT = "https://openvex.dev/ns"
 _VERSIONS = ("", "/v0.2.0")
@@ -26,20 +26,20 @@ class OpenVex:
     name = "openvex"
     title = "OpenVEX 0.2.0"
 
-    def knows(self, document: dict[str, Any]) -> bool:
+    def recognises(self, document: dict[str, Any]) -> bool:
         context = document.get("@context")
         return isinstance(context, str) and context.startswith(_CONTEXT)
 
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         context = root.get("@context")
         if context.name().rstrip("/") not in [_CONTEXT + version for version in _VERSIONS]:
-            raise context.refuse("this version is not known; known is https://openvex.dev/ns/v0.2.0")
-        author = root.get("author").need()
-        at = later(root.get("timestamp").time(), root.get("last_updated").time())
+            raise context.error("this version is not supported; supported: https://openvex.dev/ns/v0.2.0")
+        author = root.get("author").required_name()
+        at = latest(root.get("timestamp").time(), root.get("last_updated").time())
         if not root.get("statements").exists():
-            raise root.get("statements").refuse("this is missing")
+            raise root.get("statements").error("this is missing")
         return tuple(
-            statement for one in root.get("statements").items() for statement in _statements(one, digest, author, at)
+            statement for node in root.get("statements").items() for statement in _statements(node, digest, author, at)
         )
 
 
@@ -50,12 +50,14 @@ def _statements(node: Node, digest: str, author: str, at: str) -> list[VexStatem
     status = node.get("status").choice(_STATUSES)
     justification, impact = node.get("justification").name(), node.get("impact_statement").prose()
     if justification and justification not in _JUSTIFICATIONS:
-        raise node.get("justification").refuse(f"{justification!r} is not known; known: {', '.join(_JUSTIFICATIONS)}")
+        raise node.get("justification").error(
+            f"{justification!r} is not allowed; allowed: {', '.join(_JUSTIFICATIONS)}"
+        )
     if status is VexStatus.NOT_AFFECTED and not (justification or impact):
-        raise node.refuse("not_affected needs a justification or an impact_statement")
+        raise node.error("not_affected needs a justification or an impact_statement")
     groups: dict[tuple[str, ...], list[str]] = {}
     for product in node.get("products").items():
-        packages = unique(*(name for one in _components(product) for name in _names(one)))
+        packages = unique(*(name for component in _components(product) for name in _names(component)))
         groups.setdefault(packages, []).extend(_names(product))
     return [
         VexStatement(
@@ -69,7 +71,7 @@ def _statements(node: Node, digest: str, author: str, at: str) -> list[VexStatem
             packages=packages,
             justification=justification,
             impact=impact or node.get("status_notes").prose(),
-            at=later(node.get("timestamp").time(), node.get("last_updated").time()) or at,
+            at=latest(node.get("timestamp").time(), node.get("last_updated").time()) or at,
         )
         for packages, products in (groups or {(): []}).items()
     ]
@@ -80,23 +82,23 @@ def _components(product: Node) -> list[Node]:
 
 
 def _vulnerabilities(node: Node) -> tuple[str, ...]:
-    """The name, as a text alone in documents before 0.2.0, and its aliases."""
+    """The name and its aliases; before 0.2.0 only the name, as a text."""
     if isinstance(node.value, str):
-        return (node.need(),)
-    return unique(node.get("name").need(), *(alias.name() for alias in node.get("aliases").items()))
+        return (node.required_name(),)
+    return unique(node.get("name").required_name(), *(alias.name() for alias in node.get("aliases").items()))
 
 
 def _names(node: Node) -> tuple[str, ...]:
     if isinstance(node.value, str):
-        return (node.need(),)
+        return (node.required_name(),)
     identifiers, hashes = node.get("identifiers"), node.get("hashes")
-    found = unique(
+    names = unique(
         node.get("@id").name(),
         identifiers.get("purl").name(),
         sha256(hashes.get("sha-256").name()),
         identifiers.get("cpe23").name(),
         identifiers.get("cpe22").name(),
     )
-    if not found:
-        raise node.refuse("it has neither an @id nor an identifier")
-    return found
+    if not names:
+        raise node.error("this has neither an @id nor an identifier")
+    return names

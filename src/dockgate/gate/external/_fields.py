@@ -1,0 +1,139 @@
+"""Fields of documents by other tools: no size, type or wording is trusted."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from dockgate.shared.errors import UsageError
+from dockgate.vulnerabilities.model import Severity
+
+TEXT_LIMIT = 2000  # characters of one text; longer texts are cut
+FINDINGS_LIMIT = 100_000  # findings of one document
+ALIAS_LIMIT = 50
+SUMMARY_LIMIT = 200  # characters of a description that a finding keeps as its summary
+
+_SEVERITIES = {
+    "critical": Severity.CRITICAL,
+    "high": Severity.HIGH,
+    "important": Severity.HIGH,
+    "medium": Severity.MEDIUM,
+    "moderate": Severity.MEDIUM,
+    "low": Severity.LOW,
+    "negligible": Severity.INFORMATIONAL,
+    "informational": Severity.INFORMATIONAL,
+    "info": Severity.INFORMATIONAL,
+    "none": Severity.INFORMATIONAL,
+}
+_BANDS = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (0.1, Severity.LOW))
+_TIME_FORMATS = (
+    "%b %d, %Y, %I:%M:%S %p",
+    "%b %d, %Y %I:%M:%S %p",
+    "%a %b %d %H:%M:%S UTC %Y",
+    "%a, %d %b %Y %H:%M:%S GMT",
+)
+_MILLISECONDS = 1e11  # a number above this is milliseconds since 1970, not seconds
+_HEX = frozenset("0123456789abcdef")
+
+
+def text(value: Any) -> str:
+    """The text, stripped and cut at TEXT_LIMIT; "" for any other type."""
+    return value.strip()[:TEXT_LIMIT] if isinstance(value, str) else ""
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """The texts of a list that are not empty."""
+    items = map(text, value[:FINDINGS_LIMIT]) if isinstance(value, list) else ()
+    return tuple(filter(None, items))
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The JSON object; an empty one for any other type."""
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: Any, where: str) -> list[dict[str, Any]]:
+    """The JSON objects of a list; an absent list is empty.
+
+    Raises UsageError for a list of anything else: an entry that is skipped could be a finding.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise UsageError(f"{where} must be a list of objects.", "Check whether the file was cut or changed.")
+    if len(value) > FINDINGS_LIMIT:
+        raise UsageError(f"{where} has more than {FINDINGS_LIMIT} entries.")
+    return value
+
+
+def number(value: Any, maximum: float) -> float:
+    """A number from 0 to `maximum`, also as text; -1 for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return -1.0
+    try:
+        result = float(value)
+    except (ValueError, OverflowError):
+        return -1.0
+    return result if math.isfinite(result) and 0 <= result <= maximum else -1.0
+
+
+def count(value: Any, where: str) -> int:
+    """A whole number, 0 or more; 0 if absent. Raises UsageError for anything else."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1 or not 0 <= value < 10**9:
+        raise UsageError(f"{where} must be a count.", "Check whether the file was cut or changed.")
+    return int(value)
+
+
+def timestamp(value: Any) -> str:
+    """A time as RFC 3339 in UTC, "" if it cannot be read.
+
+    Reads ISO 8601, seconds since 1970, datetime objects (boto3), and Java's medium form ("Jan 19, 2022, 10:46:15 PM"),
+    which EventBridge uses in Inspector events. Without a zone it is UTC.
+    """
+    time: datetime | None = None
+    try:
+        if isinstance(value, datetime):
+            time = value
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            time = datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
+        elif isinstance(value, str):
+            time = _parse_time(" ".join(value[:100].split()))
+        if time is None:
+            return ""
+        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _parse_time(value: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        pass
+    for time_format in _TIME_FORMATS:
+        try:
+            return datetime.strptime(value, time_format).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None
+
+
+def digest(reference: Any) -> str:
+    """The digest of "repository@sha256:…", or of a plain digest; "" without one."""
+    value = text(reference).rpartition("@")[2]
+    algorithm, _, encoded = value.partition(":")
+    return value if algorithm == "sha256" and len(encoded) == 64 and _HEX.issuperset(encoded) else ""
+
+
+def severity(word: Any) -> Severity:
+    """Our severity for another tool's word; UNTRIAGED for an unknown one."""
+    return _SEVERITIES.get(text(word).lower(), Severity.UNTRIAGED)
+
+
+def severity_of_score(score: float) -> Severity:
+    """The severity by CVSS' bands ("Qualitative Severity Rating Scale"); UNTRIAGED for a negative score."""
+    if score < 0:
+        return Severity.UNTRIAGED
+    return next((severity for minimum, severity in _BANDS if score >= minimum), Severity.INFORMATIONAL)

@@ -1,0 +1,181 @@
+"""The parts of an external report: image, packages, findings."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dockgate.gate.external import ReadContext
+from dockgate.gate.external._fields import ALIAS_LIMIT, FINDINGS_LIMIT, text
+from dockgate.gate.model import ExternalReport
+from dockgate.scanner.model import Distribution, Inventory, Package
+from dockgate.shared.errors import UncomparableError, UsageError
+from dockgate.vulnerabilities.aliases import by_renown
+from dockgate.vulnerabilities.model import Finding, Matches, Rating, Undetermined
+
+# Fields of `Finding` from CISA's catalogue (KEV) and from EPSS.
+KEV_FIELDS = ("exploited", "due")
+EPSS_FIELDS = ("epss", "percentile")
+
+
+def image_digest(candidates: Iterable[str], context: ReadContext) -> str:
+    """The digest of the image that the document is about, from the digests in it; "" among them is ignored.
+
+    Raises UsageError when there is none, in the document or the context, or when the two differ.
+    """
+    digests = list(dict.fromkeys(filter(None, candidates)))
+    if context.image and digests and context.image not in digests:
+        raise UsageError(
+            f"The document is about {', '.join(digests)}, not {context.image}.",
+            "Check whether another image was scanned, or this one by a tag that has moved.",
+        )
+    if not digests and not context.image:
+        raise UsageError(
+            "The document does not contain the image's digest.",
+            "Scan the image in its registry, or pass its digest: --digest sha256:…",
+        )
+    return context.image or digests[0]
+
+
+def lowest_fix(context: ReadContext, package: Package, versions: Sequence[str]) -> str:
+    """The lowest of these versions above the package's; the first where they cannot be compared, "" for none."""
+    lowest = ""
+    for version in versions[:ALIAS_LIMIT]:
+        try:
+            if context.compare(package.ecosystem, version, package.source_version) > 0 and (
+                not lowest or context.compare(package.ecosystem, version, lowest) < 0
+            ):
+                lowest = version
+        except UncomparableError:
+            return versions[0]
+    return lowest or (versions[0] if versions else "")
+
+
+def make_finding(
+    names: Sequence[str], package: Package, rating: Rating, fixed: str, *, note: str = "", **fields: Any
+) -> Finding:
+    """A finding under the best known of its names.
+
+    `note` says why there is no fixed version; `fields` are other fields of `Finding`.
+    """
+    ordered = sorted(dict.fromkeys(filter(None, names[:ALIAS_LIMIT])), key=by_renown) or ["unknown"]
+    return Finding(
+        id=ordered[0],
+        aliases=tuple(ordered[1:]),
+        package=package,
+        severity=rating.severity,
+        rating=rating,
+        fixed=fixed,
+        note="" if fixed else note,
+        **fields,
+    )
+
+
+def make_platform(system: Any, architecture: Any, variant: Any) -> str:
+    """ "os/arch" or "os/arch/variant"; "" without os or architecture."""
+    parts = [text(part) for part in (system, architecture, variant)]
+    return "/".join(filter(None, parts)) if all(parts[:2]) else ""
+
+
+def full_version(epoch: Any, version: Any, release: Any) -> str:
+    """ "epoch:version-release" as package managers write it, without an epoch of 0."""
+    prefix = f"{epoch}:" if isinstance(epoch, int) and not isinstance(epoch, bool) and epoch > 0 else ""
+    suffix = f"-{text(release)}" if text(release) else ""
+    return prefix + text(version) + suffix
+
+
+def make_package(
+    context: ReadContext,
+    name: str,
+    version: str,
+    purl: str,
+    distribution: Distribution | None,
+    source: tuple[str, str] = ("", ""),
+) -> Package:
+    """The package of this package URL; one without ecosystem if there is no URL, or no ecosystem has its type."""
+    package = context.package(purl, version, distribution, source) if purl else None
+    return package or plain_package(name, version, purl)
+
+
+def plain_package(name: str, version: str, purl: str = "", path: str = "", layer: str = "") -> Package:
+    """A package without a known ecosystem."""
+    return Package(name, version, purl, "", name, version, path, layer)
+
+
+@dataclass(slots=True)
+class ReportBuilder:
+    """Collects the report of one image and platform; the fields are those of `ExternalReport` and `Inventory`."""
+
+    source: str
+    image: str
+    at: str = ""
+    platform: str = ""
+    distribution: Distribution | None = None
+    layers: tuple[str, ...] = ()
+    created: str = ""
+    user: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    packages: list[Package] = field(default_factory=list)
+    undetermined: list[Undetermined] = field(default_factory=list)
+    unlisted_counts: dict[str, int] = field(default_factory=dict)
+    missing_fields: set[str] = field(default_factory=set)
+
+    def add_undetermined(self, reason: str, kind: str = "") -> None:
+        self.undetermined.append(Undetermined("/", reason, kind))
+
+    def build(self) -> ExternalReport:
+        """The report. Each finding is there once, merged from all its entries; sorted, so that digests are stable."""
+        if len(self.findings) > FINDINGS_LIMIT:
+            raise UsageError(f"The document has more than {FINDINGS_LIMIT} findings.")
+        findings: dict[tuple[str, str, str, str], Finding] = {}
+        for finding in self.findings:
+            key = (finding.id, finding.package.purl, finding.package.name, finding.package.path)
+            findings[key] = _merge(findings[key], finding) if key in findings else finding
+        packages = {*self.packages, *(finding.package for finding in findings.values())}
+        return ExternalReport(
+            source=self.source,
+            at=self.at,
+            inventory=Inventory(
+                image=self.image,
+                platform=self.platform,
+                distribution=self.distribution,
+                layers=self.layers,
+                packages=tuple(sorted(packages, key=_package_order)),
+                unread=(),
+                created=self.created,
+                user=self.user,
+            ),
+            matches=Matches(
+                tuple(sorted(findings.values(), key=_worst_first)),
+                tuple(sorted(set(self.undetermined), key=lambda entry: (entry.kind, entry.subject, entry.reason))),
+            ),
+            unlisted_counts=dict(sorted(self.unlisted_counts.items())),
+            missing_fields=tuple(sorted(self.missing_fields)),
+        )
+
+
+def _merge(first: Finding, second: Finding) -> Finding:
+    """One finding from two entries of a vulnerability in a package, such as Grype's matches by several sources.
+
+    It has the worse rating, all names, and a fix if either entry has one.
+    """
+    worse, better = (second, first) if second.severity.rank < first.severity.rank else (first, second)
+    fixed = worse.fixed or better.fixed
+    return replace(
+        worse,
+        aliases=tuple(dict.fromkeys((*worse.aliases, *better.aliases))),
+        fixed=fixed,
+        note="" if fixed else worse.note or better.note,
+        exploited=min(filter(None, (worse.exploited, better.exploited)), default=""),
+        due=min(filter(None, (worse.due, better.due)), default=""),
+        epss=max(worse.epss, better.epss),
+        percentile=max(worse.percentile, better.percentile),
+    )
+
+
+def _package_order(package: Package) -> tuple[str, str, str, str, str]:
+    return package.purl, package.name, package.version, package.path, package.layer
+
+
+def _worst_first(finding: Finding) -> tuple[int, float, str, str, str, str]:
+    package = finding.package
+    return finding.severity.rank, -finding.rating.score, finding.id, package.purl, package.name, package.path
