@@ -217,3 +217,24 @@ def test_one_no_rejects_and_finishes_the_action_that_waits(asked: Store) -> None
         asked.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
     asked.approvals.passed(approval_id, APPROVED)
     assert asked.approvals.get(approval_id) == settled
+
+
+def test_many_are_settled_at_once_each_once_and_watchers_are_notified(store: Store) -> None:
+    settled: list[str] = []
+    store.approvals.watch(settled.extend)
+    names = [f"{number}" for number in range(1200)]
+    for name in names:
+        store.approvals.add(approval(name))
+    store.approvals.settle("7", APPROVED, NOW)
+    assert store.approvals.settle_all(names, APPROVED, LATER) == 1199
+    assert store.approvals.settle_all(names, APPROVED, NOW) == 0
+    assert sorted(settled) == sorted(names)
+    assert list(store.approvals.waiting(IMAGE)) == []
+
+
+def test_images_whose_scan_was_never_asked_for_are_found_by_their_oldest_approval(store: Store) -> None:
+    for name, image in (("a", "sha256:1"), ("b", "sha256:1"), ("c", "sha256:2"), ("d", "sha256:3")):
+        store.approvals.add(approval(name, image))
+    store.images.request_scan("sha256:2", "web", NOW)
+    store.approvals.settle("d", APPROVED, NOW)
+    assert [one.id for one in store.approvals.unscanned()] == ["a"]

@@ -15,7 +15,7 @@ from dockgate.store import Store
 from dockgate.store.records import BuiltStatement, KeptStatements
 
 OTHER = "sha256:" + "b" * 64
-BUILT = BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW, next_at=NOW)
+BUILT = BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW)
 
 
 @pytest.fixture(params=FACTORIES)
@@ -57,24 +57,6 @@ def test_what_could_not_be_fetched_is_kept_with_what_was_found_before(store: Sto
     assert store.provenance.of(OTHER) == KeptStatements((), LATER, "no registry")
     store.provenance.found(IMAGE, ("one",), LATER)
     assert store.provenance.of(IMAGE).unavailable is None
-
-
-def test_a_statement_is_due_until_it_is_attached(store: Store) -> None:
-    store.provenance.add(BUILT)
-    assert list(store.provenance.due(NOW)) == [BUILT]
-    assert list(store.provenance.due(NOW, IMAGE)) == [BUILT]
-    assert list(store.provenance.due(NOW, OTHER)) == []
-    failed = replace(BUILT, attempts=1, error="no registry", next_at=LATER)
-    for _ in range(2):
-        store.provenance.put(failed)
-        assert list(store.provenance.due(NOW)) == []
-        assert list(store.provenance.due(LATER)) == [failed]
-    done = replace(BUILT, attempts=2, attached_at=LATER, next_at="")
-    for _ in range(2):
-        store.provenance.put(done)
-        assert list(store.provenance.due("9999")) == []
-    store.provenance.put(failed)
-    assert list(store.provenance.due("9999")) == []
 
 
 def test_a_case_is_kept_with_its_provenance(store: Store) -> None:

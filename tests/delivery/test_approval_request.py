@@ -12,9 +12,7 @@ from dockgate.delivery.approval_request import ApprovalRequest, is_qualified, qu
 from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.webhook_delivery import (
     Callback,
-    Delivery,
     delivery,
-    event,
     headers,
     key,
     made_secret,
@@ -72,15 +70,16 @@ def test_a_registry_before_a_repository_is_known_as_in_references(repository: st
 def test_a_signature_is_verified_by_standard_webhooks_own_library() -> None:
     approval = Approval("a", "t", "sha256:a", "app", "default", "", "", "", ApprovalState.REJECTED, "2 über")
     secret = made_secret("known", "a")
-    sent = Delivery("msg_1", "a", "a", "https://a/", secret, event(approval))
+    sent = delivery(approval, Callback("https://a/", secret))
     now = datetime.now(UTC)
     assert Webhook(secret).verify(sent.body.encode(), headers(sent, now))["data"]["summary"] == "2 über"
 
 
 def test_a_delivery_has_the_same_id_each_time() -> None:
     callback = Callback("https://a/", "")
-    assert delivery("a", callback) == delivery("a", callback)
-    assert delivery("a", callback).id != delivery("b", callback).id
+    first, second = (Approval(name, "t", "sha256:a", "app", "default", "", "", "") for name in ("a", "b"))
+    assert delivery(first, callback) == delivery(first, callback)
+    assert delivery(first, callback).id != delivery(second, callback).id
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,13 @@ from tests.scenarios.server import SECRET, ServerSystem
 
 from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import Approval
-from dockgate.delivery.webhook_delivery import Callback, delivery
+from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store, open_store
 from dockgate.store.approvals import Approvals
-from dockgate.store.schema import approvals, deliveries
+from dockgate.store.outbox import add_entries, webhook_entry
+from dockgate.store.schema import approvals
 
 REPOSITORY = "elsewhere.example/app"
 
@@ -70,12 +71,12 @@ class Crowd:
             name = question.id(REPOSITORY, image)
             waits.append(Approval(name, "token", image, REPOSITORY, "default", "", "2026-11-26", "2999-01-01"))
             if callback is not None:
-                to_deliver.append(delivery(name, callback))
+                to_deliver.append(webhook_entry(name, callback))
         store = open_store(self.folder)
         with store.database.write() as connection:
             connection.execute(insert(approvals), [asdict(wait) for wait in waits])
             if to_deliver:
-                connection.execute(insert(deliveries), [asdict(entry) for entry in to_deliver])
+                add_entries(connection, to_deliver)
             connection.exec_driver_sql("CREATE TABLE answers (approval TEXT, state TEXT)")
             connection.exec_driver_sql(
                 "CREATE TRIGGER answered AFTER UPDATE OF state ON approvals "

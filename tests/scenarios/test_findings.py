@@ -146,7 +146,7 @@ def test_an_approval_is_attested(server: ServerSystem) -> None:
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Approved"
-    until(lambda: server.get(f"/images/{image}/attestations"))
+    until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])
     (record,) = server.get(f"/images/{image}/attestations")
     ((verdict, statement),) = server.attestor.attested[f"attested/app@{image}", "default"]
     assert (record["verdict"], record["key"], record["error"]) == (verdict, server.attestor.keys()[0].id, "")
@@ -177,7 +177,7 @@ def test_what_people_let_pass_against_the_verdict_is_not_attested(server: Server
     store.settle(
         "overridden-9/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", verdict, "ana"), "2026-11-24T10:00:00Z"
     )
-    until(lambda: server.get(f"/images/{image}/attestations"))
+    until(lambda: [one for one in server.get(f"/images/{image}/attestations") if one["error"]])
     (record,) = server.get(f"/images/{image}/attestations")
     assert (record["attested_at"], record["next_at"]) == ("", "")
     assert record["error"].startswith("the verdict is Rejected")
@@ -197,9 +197,10 @@ def test_a_registry_that_fails_holds_up_no_approval_and_is_asked_again(tmp_path:
         execution = server.approval(image)
         server.scanned(image)
         assert server.answer(execution) == "Approved"
-        until(lambda: server.get(f"/images/{image}/attestations"))
+        until(lambda: [one for one in server.get(f"/images/{image}/attestations") if one["error"]])
         (record,) = server.get(f"/images/{image}/attestations")
-        assert (record["attested_at"], record["error"], record["attempts"]) == ("", "the registry is gone", 1)
+        assert (record["attested_at"], record["error"]) == ("", "the registry is gone")
+        assert record["attempts"] >= 1
         failing[0] = False
         server.clock.ahead += timedelta(hours=1)
         until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])

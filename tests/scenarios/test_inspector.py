@@ -17,7 +17,7 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import Approval
-from dockgate.delivery.webhook_delivery import Delivery
+from dockgate.delivery.webhook_delivery import Callback
 from dockgate.services.inspector import InspectorFindings
 from dockgate.store import Store
 
@@ -170,8 +170,8 @@ class AskedSlowly:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._approvals, name)
 
-    def add(self, approval: Approval, delivery: Delivery | None = None) -> Approval:
-        added: Approval = self._approvals.add(approval, delivery)
+    def add(self, approval: Approval, callback: Callback | None = None) -> Approval:
+        added: Approval = self._approvals.add(approval, callback)
         sleep(20 * SWEEP_SECONDS)
         return added
 

@@ -20,6 +20,7 @@ from dockgate.delivery.ports import BaseImage
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, statement
 from dockgate.gate.replay import case_file
 from dockgate.shared.errors import UnavailableError
+from dockgate.store.records import OutboxKind
 
 DEBIAN = "sha256:" + "d" * 64
 THEIRS = dsse.Signer(dsse.new_key())
@@ -197,9 +198,9 @@ def test_attaching_is_tried_again_and_keeps_nobody_waiting(tmp_path: Path) -> No
         strict(server, "ours")
         image, execution = built(server, "retried", "ours")
         assert execution["state"] == "Succeeded", execution
-        until(lambda: not server.store.provenance.due(server.parts.now()))
+        until(lambda: server.store.outbox.entries(OutboxKind.PROVENANCE, image=image)[0].attempts)
         assert server.attestor.provenance == {}
         failing[0] = False
         server.clock.ahead += timedelta(hours=1)
         until(lambda: server.attestor.provenance.get(f"retried/app@{image}"))
-        until(lambda: not server.store.provenance.due("9999"))
+        until(lambda: server.store.outbox.entries(OutboxKind.PROVENANCE, image=image)[0].done_at)

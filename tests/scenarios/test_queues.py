@@ -23,6 +23,7 @@ from dockgate.server.polling import Poller
 from dockgate.services import codepipeline as approvals
 from dockgate.services import pushes
 from dockgate.services.codepipeline import SCHEME, CodePipelineAnswers
+from dockgate.store.records import OutboxKind
 
 ACCOUNT = "123456789012"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
@@ -242,7 +243,9 @@ def test_an_answer_that_aws_does_not_take_is_given_again(gate: ServerSystem, aws
     with cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
         there.put(message(token, custom(image)))
         until(lambda: not refusals)
-        due = until(lambda: [delivery for delivery in gate.store.deliveries.due("9999", 1, 1) if delivery.attempts])[0]
+        due = until(
+            lambda: [entry for entry in gate.store.outbox.due(OutboxKind.WEBHOOK, "9999", 1, 1) if entry.attempts]
+        )[0]
         assert (due.attempts, "AccessDenied" in due.last_error, token in due.last_error) == (1, True, False)
         until(lambda: aws.approvals.answered == {token: "Approved"})
 

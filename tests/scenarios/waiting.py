@@ -77,7 +77,11 @@ def play(folder: Path, *, waiting: int, digests: int, repeats: int, kills: int, 
         crowd.kill()
         crowd.start()
         until(lambda: len(receiver.answers) == waiting, seconds, 0.2)
-        until(lambda: crowd.rows("SELECT count(*) FROM deliveries WHERE delivered_at = ''")[0][0] == 0, seconds, 0.2)
+        until(
+            lambda: crowd.rows("SELECT count(*) FROM outbox WHERE kind = 'webhook' AND done_at IS NULL")[0][0] == 0,
+            seconds,
+            0.2,
+        )
         answered = Counter(name for name, _ in crowd.rows("SELECT approval, state FROM answers"))
         states = dict(crowd.rows("SELECT id, state FROM approvals"))
         images = dict(crowd.rows("SELECT id, image FROM approvals"))

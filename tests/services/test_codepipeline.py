@@ -1,7 +1,6 @@
 """Answers to approval actions of CodePipeline: given once, tried again, and never with the token told."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -11,7 +10,7 @@ from tests.aws.codepipeline import ACTION, PIPELINE, STAGE, CodePipeline, codepi
 from tests.aws.fakes.server import Refused
 
 from dockgate.delivery.model import Approval, ApprovalState
-from dockgate.delivery.webhook_delivery import Callback, Delivery, delivery, event
+from dockgate.delivery.webhook_delivery import Callback, Delivery, delivery
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.services.codepipeline import CodePipelineAnswers
 from dockgate.shared.errors import UnavailableError
@@ -36,7 +35,7 @@ def answered(
         verdict=verdict,
     )
     callback = Callback(f"codepipeline://eu-west-1/{PIPELINE}/{STAGE}/{ACTION}", token)
-    return replace(delivery(approval.id, callback), body=event(approval))
+    return delivery(approval, callback)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.ports import Notice, Notifier
-from dockgate.services.notifications import put
+from dockgate.services.notifications import notify
 from dockgate.shared.errors import UnavailableError
+from dockgate.store.records import OutboxEntry, OutboxKind
 
 BODY = "It lapses at noon."
 
@@ -46,6 +47,10 @@ def notice(key: str) -> Notice:
     return Notice(key, "Waiver Lapses", f"{key} lapses", BODY, {"waiver": key})
 
 
+def entries(server: ServerSystem) -> Sequence[OutboxEntry]:
+    return server.store.outbox.due(OutboxKind.NOTIFICATION, "9999", 10, 10)
+
+
 def system(folder: Path, *notifiers: Notifier) -> ServerSystem:
     return ServerSystem(folder, notifiers=notifiers)
 
@@ -61,7 +66,7 @@ def test_what_a_notifier_does_not_take_is_handed_over_again_and_nobody_waits_for
     failing, other = Failing(UnavailableError("no network"), RuntimeError("nobody foresaw this")), MemoryNotifier()
     with system(tmp_path, held, failing, other) as server:
         for key in ("one", "two", "three"):
-            put(server.parts, notice(key))
+            notify(server.parts, notice(key))
         for told in (failing, other):
             until(lambda told=told: len(told.notices) == 3, seconds=20)
         assert [len(one.handed) for one in (failing, other, held)] == [3, 3, 0]
@@ -73,13 +78,13 @@ def test_what_a_notifier_does_not_take_is_handed_over_again_and_nobody_waits_for
 def test_what_was_not_told_when_the_server_ended_is_told_by_the_next_one(tmp_path: Path) -> None:
     failing = Failing(UnavailableError("no network"), for_ever=True)
     with system(tmp_path, failing) as server:
-        put(server.parts, notice("kept"))
-        until(lambda: server.store.notices.due("failing", "9999", 10)[0].attempts)
+        notify(server.parts, notice("kept"))
+        until(lambda: entries(server)[0].attempts)
     again = Failing()
     with system(tmp_path, again) as server:
-        put(server.parts, notice("kept"))
+        notify(server.parts, notice("kept"))
         until(lambda: again.notices)
-        until(lambda: not server.store.notices.due("failing", "9999", 10))
+        until(lambda: not entries(server))
     assert again.handed == [notice("kept")]
 
 
@@ -90,10 +95,10 @@ def test_what_nobody_takes_for_a_day_is_given_up_and_the_log_says_where_to_look(
         UnavailableError("the topic is gone", "docs/how-to/aws-adapters.md lists what it needs."), for_ever=True
     )
     with system(tmp_path, failing) as server:
-        put(server.parts, notice("lost"))
-        until(lambda: server.store.notices.due("failing", "9999", 10)[0].attempts)
+        notify(server.parts, notice("lost"))
+        until(lambda: entries(server)[0].attempts)
         server.clock.ahead += timedelta(days=1)
-        until(lambda: not server.store.notices.due("failing", "9999", 10))
+        until(lambda: not entries(server))
     (said,) = (one.getMessage() for one in caplog.records if one.levelno == logging.ERROR)
-    assert "failing was never told of lost (lost lapses)" in said
+    assert "Gave up the notification lost to failing after" in said
     assert "the topic is gone. docs/how-to/aws-adapters.md lists what it needs." in said

@@ -9,6 +9,7 @@ from tests.services.steps import NOW, Steps
 from dockgate.delivery.deployments import FAILED_CHECKS
 from dockgate.delivery.model import TaskState
 from dockgate.shared.errors import DeployError
+from dockgate.store.records import OutboxKind
 
 
 @pytest.fixture
@@ -20,8 +21,8 @@ def steps(tmp_path: Path) -> Iterator[Steps]:
 
 
 def notices(steps: Steps) -> list[str]:
-    due = steps.store.notices.due(steps.system.notifier.name, steps.system.parts.now(), 100)
-    return [telling.body for telling in due if telling.kind == "Task Restarted"]
+    due = steps.store.outbox.due(OutboxKind.NOTIFICATION, steps.system.parts.now(), 100, 100)
+    return [entry.payload["body"] for entry in due if entry.payload["kind"] == "Task Restarted"]
 
 
 def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -> None:

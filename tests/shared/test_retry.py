@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from dockgate.shared.retry import ATTACHMENT, DELIVERY, RetrySchedule
+from dockgate.shared.retry import DELIVERY, RetrySchedule
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -21,8 +21,9 @@ def test_deliveries_are_retried_with_doubling_pauses_for_a_day() -> None:
     assert timedelta(days=1) - longest * 1.25 < now - NOW < timedelta(days=1)
 
 
-def test_attachments_are_tried_eight_times() -> None:
-    attempts = [ATTACHMENT.next_attempt("build", failures, NOW) for failures in range(1, 10)]
+def test_a_schedule_may_limit_the_number_of_attempts() -> None:
+    schedule = RetrySchedule(first=30, longest=3600, attempts=8)
+    attempts = [schedule.next_attempt("build", failures, NOW) for failures in range(1, 10)]
     assert [attempt is None for attempt in attempts] == [False] * 7 + [True] * 2
 
 

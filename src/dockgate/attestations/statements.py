@@ -23,18 +23,6 @@ _TAG = r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?"
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """An approval to be attested: the verdict `verdict` (a digest) on `image`, which lies in `repository`. `attempts`
-    is how often it was tried in vain."""
-
-    verdict: str
-    image: str
-    repository: str
-    policy: str
-    attempts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Attestation:
     """What became of one. `key` is the signing key's id, `attested_at` "" while it is not done; `error` is why, and
     `next_at` when it is tried again ("" for never)."""

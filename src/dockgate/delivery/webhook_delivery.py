@@ -10,7 +10,6 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from dockgate.delivery.model import Approval
 from dockgate.shared import canonical
@@ -33,29 +32,18 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An answer on its way to a `receiver`, the URL's host and port.
-
-    `id` is the webhook-id, the same at each attempt; `since` is when it was settled, `attempts` how many failed,
-    `next_at` when the next is due ("": none is), all times RFC 3339.
-    """
+    """The answer of a settled approval, to send to a callback. `id` is the webhook-id, the same at each attempt."""
 
     id: str
-    approval: str
-    receiver: str
     url: str
     secret: str
-    body: str = ""
-    since: str = ""
-    attempts: int = 0
-    next_at: str = ""
-    delivered_at: str = ""
-    last_error: str = ""
+    body: str
 
 
-def delivery(approval_id: str, callback: Callback) -> Delivery:
-    """The delivery that an approval will have, with nothing to send yet."""
-    name = hashlib.sha256(approval_id.encode("utf-8", "backslashreplace")).hexdigest()[:32]
-    return Delivery(f"msg_{name}", approval_id, urlsplit(callback.url).netloc, callback.url, callback.secret)
+def delivery(approval: Approval, callback: Callback) -> Delivery:
+    """The delivery of a settled approval. The same approval gives the same delivery."""
+    name = hashlib.sha256(approval.id.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    return Delivery(f"msg_{name}", callback.url, callback.secret, event(approval))
 
 
 def event(approval: Approval) -> str:

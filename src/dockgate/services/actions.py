@@ -14,11 +14,11 @@ from dockgate.delivery.approval_request import ApprovalRequest, qualified
 from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Approvers, Pipeline
 from dockgate.delivery.ports import BuildRequest, BuildResult
 from dockgate.delivery.registry_access import SERVER
-from dockgate.delivery.webhook_delivery import delivery, made_secret
+from dockgate.delivery.webhook_delivery import made_secret
 from dockgate.events.ports import Notice
-from dockgate.services import notifications
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.dependencies import Dependencies
+from dockgate.services.notifications import notify
 from dockgate.services.repository_policy import policy_for
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared import canonical
@@ -152,7 +152,7 @@ class Actions:
             committers=ContributorFinder(self._parts).of(key).listed,
         )
         self._verdicts.provenance.look(repository, image, policy)
-        notifications.put(self._parts, _needed(approval))
+        notify(self._parts, _needed(approval))
         self._store.approvals.add(approval)
         self._store.executions.wait(key)
         return scan
@@ -179,7 +179,7 @@ class Actions:
                 service=question.service,
                 asked_by=who,
             ),
-            delivery(approval_id, callback) if callback else None,
+            callback,
         )
 
     def _repository(self, image: str, known: dict[str, dict[str, str]]) -> str:

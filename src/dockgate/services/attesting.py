@@ -1,55 +1,70 @@
-"""Attestations: what an approval leaves beside its image, so that others can refuse what the gate did not pass."""
+"""Attest approvals: attach a signed statement to each approved image, so that others can refuse unapproved images."""
 
-import logging
-from dataclasses import replace
+from collections.abc import Sequence
 
-from dockgate.attestations.statements import Attestation, Due, covered, statement
-from dockgate.delivery.approval_request import is_qualified
+from dockgate.attestations.statements import Attestation, covered, statement
+from dockgate.delivery.ports import Attestor
 from dockgate.gate.model import Status
-from dockgate.services.dependencies import Dependencies, text
-from dockgate.shared.errors import DockgateError
-from dockgate.shared.retry import ATTACHMENT
+from dockgate.services.effects import Step
+from dockgate.services.outbox import UndeliverableError
+from dockgate.store.images import Images
+from dockgate.store.outbox import Outbox
+from dockgate.store.provenance import ProvenanceStatements
+from dockgate.store.records import OutboxEntry, OutboxKind
 
-_log = logging.getLogger(__name__)
+
+def attestations(outbox: Outbox, image: str) -> Sequence[Attestation]:
+    """The attestations of an image, pending and failed ones too: the last approved first."""
+    return [
+        Attestation(
+            **entry.payload,
+            key=entry.result or "",
+            attested_at=entry.done_at or "",
+            attempts=entry.attempts,
+            error=entry.last_error or "",
+            next_at=entry.next_at or "",
+        )
+        for entry in outbox.entries(OutboxKind.ATTESTATION, image=image)
+    ]
 
 
-class Attesting:
-    """What fails is tried again by the sweep, and keeps nobody waiting: the approval stands without it."""
+class AttestationHandler:
+    """Signs that the policy approved an image, and attaches the statement in the image's registry."""
 
-    def __init__(self, parts: Dependencies) -> None:
-        self._parts = parts
-        self._store = parts.store
+    kind = OutboxKind.ATTESTATION
+    step = Step.ATTEST
+    receiver_limit = 1
 
-    def attest(self, image: str) -> None:
-        """Attests what was approved of this image just now, in our own registry: others may take their time."""
-        for due in self._store.attestations.due(self._parts.now(), image):
-            if not is_qualified(due.repository):
-                self._attest(due)
+    def __init__(self, images: Images, attestor: Attestor, days: float) -> None:
+        """`days` is how long an attestation is valid."""
+        self._images = images
+        self._attestor = attestor
+        self._days = days
 
-    def attest_all(self) -> None:
-        """Attests whatever is due."""
-        for due in self._store.attestations.due(self._parts.now()):
-            self._attest(due)
-
-    def _attest(self, due: Due) -> None:
-        parts = self._parts
-        if parts.attestor is None:
-            return
-        verdict = self._store.images.verdict(due.verdict)
-        done = Attestation(due.verdict, due.image, due.repository, due.policy, attempts=due.attempts + 1)
+    def send(self, entry: OutboxEntry) -> str:
+        """Attest, and return the id of the signing key."""
+        digest, image, repository = (entry.payload[name] for name in ("verdict", "image", "repository"))
+        verdict = self._images.verdict(digest)
         if verdict.status is not Status.APPROVED:
-            said = f"the verdict is {verdict.status}: whoever approved, it was not the policy"
-            self._store.attestations.put(replace(done, error=said))
-            return
+            raise UndeliverableError(f"the verdict is {verdict.status}: a person approved the image, not the policy")
 
-        def write(name: str, digest: str) -> bytes:
-            return statement(verdict, due.verdict, name, digest, parts.attestation_days)
+        def write(name: str, subject: str) -> bytes:
+            return statement(verdict, digest, name, subject, self._days)
 
-        try:
-            key = parts.attestor.attest(due.repository, due.image, due.verdict, due.policy, write, covered(verdict))
-        except DockgateError as error:
-            _log.warning("the approval of %s@%s is not attested: %s", due.repository, due.image, error.whole)
-            again = ATTACHMENT.next_attempt(due.verdict, done.attempts, parts.clock())
-            self._store.attestations.put(replace(done, error=error.whole, next_at=text(again) if again else ""))
-        else:
-            self._store.attestations.put(replace(done, key=key, attested_at=parts.now()))
+        return self._attestor.attest(repository, image, digest, entry.payload["policy"], write, covered(verdict))
+
+
+class ProvenanceHandler:
+    """Attaches the provenance statements of our builds to their images."""
+
+    kind = OutboxKind.PROVENANCE
+    step = Step.ATTEST
+    receiver_limit = 1
+
+    def __init__(self, statements: ProvenanceStatements, attestor: Attestor) -> None:
+        self._statements = statements
+        self._attestor = attestor
+
+    def send(self, entry: OutboxEntry) -> None:
+        built = self._statements.built(entry.key)
+        self._attestor.attach_provenance(built.repository, built.image, built.build, built.envelope.encode())

@@ -10,8 +10,8 @@ from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
 from dockgate.gate.policy import vex_authors
 from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
-from dockgate.services import notifications
 from dockgate.services.dependencies import Dependencies
+from dockgate.services.notifications import notify
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import moment, written
@@ -133,7 +133,7 @@ class Exceptions:
                 (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image),
             )
         )
-        notifications.put(
+        notify(
             self._parts,
             Notice(
                 key=f"waiver-lapses/{waiver.id}",

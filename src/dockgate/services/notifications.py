@@ -1,51 +1,40 @@
-"""Telling people: a notice is written down, then handed to each notifier until that takes it."""
+"""Notify people: a notice is stored for each notifier, and sent to it until it is taken."""
 
-import logging
-from functools import partial
+from collections.abc import Sequence
 
-from dockgate.events.notifications import NoticeDelivery, notice_deliveries
 from dockgate.events.ports import Notice, Notifier
-from dockgate.services.dependencies import Dependencies, text
-from dockgate.services.effects import Effects, Step
-from dockgate.shared.errors import DockgateError
-from dockgate.shared.retry import DELIVERY
-
-AT_ONCE = 100
-"""notices that are read at once"""
-
-_log = logging.getLogger(__name__)
+from dockgate.services.dependencies import Dependencies
+from dockgate.services.effects import Step
+from dockgate.shared.errors import UnavailableError
+from dockgate.store.records import OutboxEntry, OutboxKind
 
 
-def put(parts: Dependencies, notice: Notice) -> None:
-    """Writes down that every notifier is to be told; once for each key."""
-    parts.store.notices.put(notice_deliveries(notice, parts.notifiers, parts.now()))
+def notify(parts: Dependencies, notice: Notice) -> None:
+    """Send a notice to every notifier, once for each key of a notice."""
+    parts.store.outbox.put(notification_entries(notice, parts.notifiers, parts.now()))
 
 
-def tell_due(parts: Dependencies, effects: Effects, notifier: Notifier) -> None:
-    """Hands over what this notifier is to be told by now. What fails, however it fails, keeps nothing else."""
-    for telling in parts.store.notices.due(notifier.name, parts.now(), AT_ONCE):
-        effects.run(Step.TELL, partial(_tell, parts, notifier, telling))
+def notification_entries(notice: Notice, notifiers: Sequence[Notifier], now: str) -> list[OutboxEntry]:
+    """The outbox entries of a notice: one for each notifier, due at once."""
+    payload = {"kind": notice.kind, "title": notice.title, "body": notice.body, "detail": dict(notice.detail)}
+    return [
+        OutboxEntry(OutboxKind.NOTIFICATION, notice.key, notifier.name, payload, due_since=now, next_at=now)
+        for notifier in notifiers
+    ]
 
 
-def _tell(parts: Dependencies, notifier: Notifier, telling: NoticeDelivery) -> None:
-    try:
-        notifier.notify(telling.notice)
-    except DockgateError as error:
-        _failed(parts, telling, error.whole)
-    except Exception as error:
-        _log.warning("the notifier %s failed by a fault of ours", notifier.name, exc_info=error)
-        _failed(parts, telling, f"{type(error).__name__}: {error}")
-    else:
-        parts.store.notices.told(telling.key, telling.notifier, parts.now())
+class NotificationHandler:
+    """Hands notices to their notifiers, one at a time to each."""
 
+    kind = OutboxKind.NOTIFICATION
+    step = Step.TELL
+    receiver_limit = 1
 
-def _failed(parts: Dependencies, telling: NoticeDelivery, error: str) -> None:
-    now = parts.clock()
-    following = DELIVERY.next_attempt(telling.key, telling.attempts + 1, now, telling.since)
-    next_at = text(following) if following else ""
-    parts.store.notices.failed(telling.key, telling.notifier, telling.attempts + 1, error, next_at)
-    if following is None:
-        said = "%s was never told of %s (%s), and is not any more: %s"
-        _log.error(said, telling.notifier, telling.key, telling.title, error)
-    else:
-        _log.warning("%s was not told of %s, and is at %s: %s", telling.notifier, telling.key, next_at, error)
+    def __init__(self, notifiers: Sequence[Notifier]) -> None:
+        self._notifiers = {notifier.name: notifier for notifier in notifiers}
+
+    def send(self, entry: OutboxEntry) -> None:
+        notifier = self._notifiers.get(entry.receiver)
+        if notifier is None:
+            raise UnavailableError(f"no notifier {entry.receiver!r} is configured", "Set DOCKGATE_NOTIFY.")
+        notifier.notify(Notice(key=entry.key, **entry.payload))

@@ -1,8 +1,6 @@
 """Provenance: what our builds record about themselves, and what is known of an image's when it is judged."""
 
-import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Pipeline
 from dockgate.delivery.pipeline import latest_runs
@@ -10,16 +8,13 @@ from dockgate.delivery.ports import BuildResult
 from dockgate.gate import provenance
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PROVENANCE_RULE, provenance_keys
-from dockgate.services.dependencies import Dependencies, text
+from dockgate.services.dependencies import Dependencies
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError
-from dockgate.shared.retry import ATTACHMENT
 from dockgate.store.records import BuiltStatement
 
 _BYTES_LIMIT = 4 * 2**20
 """of all statements that are kept of one image"""
-
-_log = logging.getLogger(__name__)
 
 
 class Provenance:
@@ -57,29 +52,7 @@ class Provenance:
         )
         name = f"{parts.registry.address}/{repository}"
         envelope = parts.attestor.sign(provenance.statement(record, name, built.digest))
-        now = parts.now()
-        self._kept.add(BuiltStatement(str(key), built.digest, repository, envelope.decode(), now, next_at=now))
-
-    def attach(self, image: str = "") -> None:
-        """Attach the statements of our builds to their images, of one or of all. What fails is tried again later."""
-        for statement in self._kept.due(self._parts.now(), image):
-            self._attach(statement)
-
-    def _attach(self, statement: BuiltStatement) -> None:
-        parts = self._parts
-        if parts.attestor is None:
-            return
-        done = replace(statement, attempts=statement.attempts + 1, next_at="", error="")
-        try:
-            parts.attestor.attach_provenance(
-                statement.repository, statement.image, statement.build, statement.envelope.encode()
-            )
-        except DockgateError as error:
-            _log.warning("The provenance of %s@%s is not attached: %s", statement.repository, statement.image, error)
-            again = ATTACHMENT.next_attempt(statement.build, done.attempts, parts.clock())
-            self._kept.put(replace(done, error=error.whole, next_at=text(again) if again else ""))
-        else:
-            self._kept.put(replace(done, attached_at=parts.now()))
+        self._kept.add(BuiltStatement(str(key), built.digest, repository, envelope.decode(), parts.now()))
 
     # --- for a verdict -------------------------------------------------------------------------------------------
 

@@ -8,9 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
-from dockgate.services.attesting import Attesting
 from dockgate.services.effects import Effects, Step
 from dockgate.services.scan_queue import ScanQueue
 from dockgate.services.scan_runner import ScanRunner
@@ -41,7 +39,6 @@ class Scans:
         images: Images,
         reading: ScanRunner,
         verdicts: Verdicts,
-        attesting: Attesting,
         effects: Effects,
         proceed: Callable[[str], None],
         reason: Callable[[Exception], str],
@@ -51,7 +48,6 @@ class Scans:
         self._images = images
         self._reading = reading
         self._verdicts = verdicts
-        self._attesting = attesting
         self._effects = effects
         self._proceed = proceed
         self._reason = reason
@@ -63,7 +59,6 @@ class Scans:
         self._closing = threading.Event()
         self._turns = threading.Semaphore(JUDGED_ABREAST)
         self._queue = ScanQueue(abreast, self._scan)
-        self._attester = ThreadPoolExecutor(1, "attest")
 
     def start(self, scan: Scan) -> None:
         """Starts what is asked for. One that is being read, or over, is not started again, nor one whose other scanner
@@ -81,7 +76,6 @@ class Scans:
         with self._lock:
             self._closing.set()
         self._queue.close()
-        self._attester.shutdown(wait=False, cancel_futures=True)
 
     def _scan(self, scan: Scan) -> None:
         name = scan.image, scan.number
@@ -103,21 +97,11 @@ class Scans:
                 answered = self._effects.run(Step.ANSWER, self._verdicts.answer, scan.image)
             for execution in answered:
                 self._proceed(execution)
-            with self._lock:
-                if not self._closing.is_set():
-                    self._attester.submit(self._attest, scan.image)
         except Exception as error:
             _log.warning("the scan of %s broke off, and is begun again: %s", scan.image, error, exc_info=error)
         finally:
             with self._lock:
                 self._under_way.discard(name)
-
-    def _attest(self, image: str) -> None:
-        """Beside the scans, for which others wait. What does not come to it, the sweep does."""
-        try:
-            self._effects.run(Step.ATTEST, self._attesting.attest, image)
-        except Exception as error:
-            _log.warning("what %s was approved by is attested later: %s", image, error, exc_info=error)
 
     def _put_off(self, name: tuple[str, int]) -> None:
         """The sweep starts it again: after a fifth of the time that it is waited for already, within the bounds."""

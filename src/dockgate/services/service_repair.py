@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from dockgate.delivery.deployments import FAILED_CHECKS, TaskHealth, has_expected_tasks, observe_task
 from dockgate.delivery.model import Service, ServiceEvent, Task, TaskDefinition, TaskState
-from dockgate.events.notifications import notice_deliveries
 from dockgate.events.ports import Notice
 from dockgate.services.dependencies import Dependencies
+from dockgate.services.notifications import notification_entries
 from dockgate.shared.errors import DockgateError
 
 _log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class ServiceRepair:
             body=f"{message}\n`dockgate deploy show {service.name}` shows the tasks.",
             detail={"service": service.name, "task": task.id, "revision": task.revision, "image": task.digest},
         )
-        self._store.services.record_event(event, notice_deliveries(notice, self._parts.notifiers, now))
+        self._store.services.record_event(event, notification_entries(notice, self._parts.notifiers, now))
 
 
 def _reason(definition: TaskDefinition, task: Task) -> str:

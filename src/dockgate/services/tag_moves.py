@@ -1,9 +1,9 @@
 """Tags that were moved to another digest: people are told once."""
 
 from dockgate.events.ports import Notice
-from dockgate.services import notifications
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.effects import Effects, Step
+from dockgate.services.notifications import notify
 from dockgate.store.records import TagMove
 
 
@@ -16,7 +16,7 @@ def announce_moves(parts: Dependencies, effects: Effects) -> None:
 def _announce(parts: Dependencies, move: TagMove) -> None:
     """Puts the notice of the move, and marks it as announced. Called again it adds nothing."""
     name = f"{move.repository}:{move.tag}"
-    notifications.put(
+    notify(
         parts,
         Notice(
             key=f"tag-moved/{move.id}",

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 
 from dockgate.delivery.approvals import answer_waiting
 from dockgate.delivery.model import Approval, Service
-from dockgate.events.notifications import notice_deliveries
 from dockgate.events.ports import Notice
 from dockgate.gate import baselines, evaluate
 from dockgate.gate.model import BaselineExemptions, Policy, Status, Verdict, VerdictCase, Waiver
@@ -16,6 +15,7 @@ from dockgate.identity.model import Principal
 from dockgate.scanner.model import Inventory
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.exceptions import Exceptions
+from dockgate.services.notifications import notification_entries
 from dockgate.services.provenance import Provenance
 from dockgate.services.reported import consult_catalogues
 from dockgate.services.waiver_scope import waivers_apply
@@ -363,8 +363,8 @@ class Verdicts:
             body=f"{objections}\nIt keeps running. Its next deploy is blocked; replace it before {until}.",
             detail={"service": service.name, "image": image, "until": until},
         )
-        told = notice_deliveries(notice, self._parts.notifiers, self._parts.now())
-        self._parts.store.services.at_risk(service.name, objections, until, told)
+        entries = notification_entries(notice, self._parts.notifiers, self._parts.now())
+        self._parts.store.services.at_risk(service.name, objections, until, entries)
 
     def _database(self) -> str:
         """The digest of the advisory database as it stands now, "" when there is none."""

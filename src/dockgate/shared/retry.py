@@ -42,7 +42,5 @@ class RetrySchedule:
         return following
 
 
-# Webhooks and notifications: the receiver may be down for hours.
+# What the outbox sends: the receiver may be down for hours.
 DELIVERY = RetrySchedule(first=2, longest=3600, give_up=86400)
-# Statements attached to images in registries: eight attempts within an hour or so.
-ATTACHMENT = RetrySchedule(first=30, longest=3600, attempts=8)

@@ -14,17 +14,15 @@ from sqlalchemy import insert, select
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.limits import DiskLimits
 from dockgate.store.approvals import Approvals
-from dockgate.store.attestations import Attestations
 from dockgate.store.audit import Audit
 from dockgate.store.blobs import Blobs, FileBlobs
-from dockgate.store.deliveries import Deliveries
 from dockgate.store.engine import Database
 from dockgate.store.events import Events
 from dockgate.store.executions import Executions
 from dockgate.store.images import Images
 from dockgate.store.logs import Logs
 from dockgate.store.migrations import migrate
-from dockgate.store.notices import Notices
+from dockgate.store.outbox import Outbox
 from dockgate.store.people import Principals, Tokens
 from dockgate.store.pipelines import Pipelines, Repositories
 from dockgate.store.policies import Policies
@@ -56,11 +54,9 @@ class Store:
     executions: Executions
     images: Images
     approvals: Approvals
-    deliveries: Deliveries
-    attestations: Attestations
+    outbox: Outbox
     provenance: ProvenanceStatements
     reports: Reports
-    notices: Notices
     services: Services
     rollouts: Rollouts
     waivers: Waivers
@@ -101,6 +97,7 @@ def open_store(
     except BaseException:
         database.close()
         raise
+    outbox = Outbox(database)
     return Store(
         id=_identity(database),
         events=Events(database),
@@ -109,13 +106,11 @@ def open_store(
         pipelines=Pipelines(database),
         executions=Executions(database),
         images=Images(database),
-        approvals=Approvals(database),
-        deliveries=Deliveries(database),
-        attestations=Attestations(database),
-        provenance=ProvenanceStatements(database),
+        approvals=Approvals(database, outbox),
+        outbox=outbox,
+        provenance=ProvenanceStatements(database, outbox),
         reports=Reports(database),
-        notices=Notices(database),
-        services=Services(database),
+        services=Services(database, outbox),
         rollouts=Rollouts(database),
         waivers=Waivers(database),
         vex=Vex(database),

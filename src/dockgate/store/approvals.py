@@ -7,17 +7,17 @@ from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from dockgate.delivery.approval_request import is_external
 from dockgate.delivery.model import Answer, Approval, ApprovalState, State, Vote
-from dockgate.delivery.webhook_delivery import Delivery
+from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.deliveries import release
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.executions import OPEN, finish_runs
+from dockgate.store.outbox import Outbox, add_entries, release, webhook_entry
 from dockgate.store.people import need_principal
 from dockgate.store.queries import row_of, select_as
-from dockgate.store.records import ScanState
-from dockgate.store.schema import action_runs, approvals, deliveries, events, executions, scans
+from dockgate.store.records import OutboxKind, ScanState
+from dockgate.store.schema import action_runs, approvals, events, executions, outbox, scans
 from dockgate.store.schema_people import votes
 
 BATCH = 500
@@ -30,11 +30,12 @@ _VOTE = select_as(Vote, votes)
 class Approvals:
     """Approvals and votes. Also the `ApprovalTable` of `delivery.approvals`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
+        self._outbox = outbox
         self._told: list[Callable[[Sequence[str]], None]] = []
 
-    def add(self, approval: Approval, delivery: Delivery | None = None) -> Approval:
+    def add(self, approval: Approval, callback: Callback | None = None) -> Approval:
         """Does nothing when the id is known; returns what stands there. The delivery waits with it, and is due from
         the moment it is settled on.
 
@@ -48,8 +49,8 @@ class Approvals:
                     summary="the action was over before it asked",
                     settled_at=approval.created_at,
                 )
-            if insert_new(connection, approvals, row_of(approval)) and delivery is not None:
-                insert_new(connection, deliveries, asdict(delivery))
+            if insert_new(connection, approvals, row_of(approval)) and callback is not None:
+                add_entries(connection, [webhook_entry(approval.id, callback)])
             return _get(connection, approval.id)
 
     def watch(self, told: Callable[[Sequence[str]], None]) -> None:
@@ -59,6 +60,11 @@ class Approvals:
     def get(self, approval_id: str) -> Approval:
         with self._database.read() as connection:
             return _get(connection, approval_id)
+
+    def callback(self, approval_id: str) -> Callback | None:
+        """Where the answer of an approval is sent. None for an approval without a callback."""
+        payloads = [entry.payload for entry in self._outbox.entries(OutboxKind.WEBHOOK, key=approval_id)]
+        return Callback(payloads[0]["url"], payloads[0]["secret"]) if payloads else None
 
     def of(self, image: str) -> Sequence[Approval]:
         """Settled or not, oldest first."""
@@ -125,6 +131,7 @@ class Approvals:
 
     def _tell(self, settled: Sequence[str]) -> None:
         if settled:
+            self._outbox.wake(OutboxKind.WEBHOOK, OutboxKind.ATTESTATION)
             for told in self._told:
                 told(settled)
 
@@ -182,13 +189,14 @@ class Approvals:
 
         Executions, verdicts and documents stay: an approval that waits needs nothing of what goes.
         """
-        undelivered = select(deliveries.c.approval).where(deliveries.c.next_at != "")
+        webhook = outbox.c.kind == OutboxKind.WEBHOOK
+        undelivered = select(outbox.c.key).where(webhook, outbox.c.next_at.is_not(None))
         old = (
             approvals.c.state != ApprovalState.WAITING,
             approvals.c.settled_at < before,
             approvals.c.id.not_in(undelivered),
         )
-        old_deliveries = delete(deliveries).where(deliveries.c.approval.in_(select(approvals.c.id).where(*old)))
+        old_deliveries = delete(outbox).where(webhook, outbox.c.key.in_(select(approvals.c.id).where(*old)))
         old_events = delete(events).where(events.c.handled_at != "", events.c.handled_at < before)
         with self._database.write() as connection:
             connection.execute(old_deliveries)

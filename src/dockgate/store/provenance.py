@@ -8,8 +8,9 @@ from dataclasses import asdict
 from sqlalchemy import Connection, select, update
 
 from dockgate.store.engine import Database, insert_new
+from dockgate.store.outbox import Outbox, add_entries, registry_receiver
 from dockgate.store.queries import select_as
-from dockgate.store.records import BuiltStatement, KeptStatements
+from dockgate.store.records import BuiltStatement, KeptStatements, OutboxEntry, OutboxKind
 from dockgate.store.schema import built_statements, found_statements
 
 _BUILT = select_as(BuiltStatement, built_statements)
@@ -18,13 +19,31 @@ _BUILT = select_as(BuiltStatement, built_statements)
 class ProvenanceStatements:
     """Provenance statements of our builds, and those that were fetched from registries."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
+        self._outbox = outbox
 
     def add(self, statement: BuiltStatement) -> None:
-        """Keeps the statement of a build. Does nothing when that build has one."""
+        """Keep the statement of a build, to be attached to its image. Does nothing when that build has one."""
+        entry = OutboxEntry(
+            OutboxKind.PROVENANCE,
+            key=statement.build,
+            receiver=registry_receiver(statement.repository),
+            payload={},
+            image=statement.image,
+            due_since=statement.built_at,
+            next_at=statement.built_at,
+        )
         with self._database.write() as connection:
-            insert_new(connection, built_statements, asdict(statement))
+            if insert_new(connection, built_statements, asdict(statement)):
+                add_entries(connection, [entry])
+        self._outbox.wake(OutboxKind.PROVENANCE)
+
+    def built(self, build: str) -> BuiltStatement:
+        """The statement of a build."""
+        with self._database.read() as connection:
+            row = connection.execute(_BUILT.where(built_statements.c.build == build)).mappings().one()
+        return BuiltStatement(**row)
 
     def found(self, image: str, envelopes: Sequence[str], now: str) -> None:
         """What lies beside the image now, in place of what lay there before."""
@@ -53,21 +72,3 @@ class ProvenanceStatements:
             return KeptStatements(tuple(own))
         others = json.loads(zlib.decompress(row["envelopes"]))
         return KeptStatements(tuple(dict.fromkeys((*own, *others))), row["looked_at"], row["unavailable"])
-
-    def due(self, now: str, image: str = "", limit: int = 100) -> Sequence[BuiltStatement]:
-        """Those that are to be attached now, of one image or of all, oldest first."""
-        table = built_statements.c
-        query = _BUILT.where(table.next_at != "", table.next_at <= now)
-        if image:
-            query = query.where(table.image == image)
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(table.next_at, table.build).limit(limit)).mappings()
-            return [BuiltStatement(**row) for row in rows]
-
-    def put(self, statement: BuiltStatement) -> None:
-        """What became of attaching it. One that is attached stays so."""
-        table = built_statements.c
-        fresh = table.attached_at == "", table.attempts <= statement.attempts
-        change = {name: getattr(statement, name) for name in ("attached_at", "attempts", "error", "next_at")}
-        with self._database.write() as connection:
-            connection.execute(update(built_statements).where(table.build == statement.build, *fresh).values(**change))

@@ -1,7 +1,9 @@
 """What the tables hold that no other package defines: one dataclass per kind of row, times as RFC 3339 text in UTC."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -145,10 +147,9 @@ class VexRecord:
 
 @dataclass(frozen=True, slots=True)
 class BuiltStatement:
-    """The signed provenance statement of one of our builds, and whether it is attached to its image.
+    """The signed provenance statement of one of our builds.
 
-    `build` is the key of the build action, `envelope` the DSSE envelope as JSON. `attached_at` is "" until it is
-    attached; `error` is the last failure, and `next_at` the time of the next attempt ("" for none).
+    `build` is the key of the build action, `envelope` the DSSE envelope as JSON.
     """
 
     build: str
@@ -156,10 +157,6 @@ class BuiltStatement:
     repository: str
     envelope: str
     built_at: str
-    attached_at: str = ""
-    attempts: int = 0
-    error: str = ""
-    next_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +170,34 @@ class KeptStatements:
     envelopes: tuple[str, ...] = ()
     looked_at: str = ""
     unavailable: str | None = None
+
+
+class OutboxKind(StrEnum):
+    """What an entry of the outbox is, and so who sends it."""
+
+    WEBHOOK = "webhook"
+    NOTIFICATION = "notification"
+    ATTESTATION = "attestation"
+    PROVENANCE = "provenance"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """Something to send, until its receiver has taken it. One for each kind, key and receiver.
+
+    `receiver` is the host and port of a webhook, the name of a notifier, or an image's registry. `image` is the digest
+    that the entry is about, if any. `due_since` is when the first attempt was due, `next_at` when the next is: None
+    before that, when it is done (`done_at`, with a `result`), and when it was given up. `attempts` counts failures.
+    """
+
+    kind: OutboxKind
+    key: str
+    receiver: str
+    payload: Mapping[str, Any]
+    image: str | None = None
+    due_since: str | None = None
+    next_at: str | None = None
+    attempts: int = 0
+    done_at: str | None = None
+    result: str | None = None
+    last_error: str | None = None

@@ -23,7 +23,7 @@ from dockgate.delivery.model import ApprovalState, Approvers, Pipeline, State, T
 from dockgate.events.model import EventKind
 from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.store.columns import Choice, Json, Key, Words
-from dockgate.store.records import ScanState
+from dockgate.store.records import OutboxKind, ScanState
 
 metadata = MetaData(
     naming_convention={
@@ -145,58 +145,25 @@ Index(None, approvals.c.image, approvals.c.state, approvals.c.seq)
 Index(None, approvals.c.state, approvals.c.seq)
 Index(None, approvals.c.state, approvals.c.expires_at)
 
-deliveries = Table(
-    "deliveries",
+# What is still to be sent, and what was: see `records.OutboxEntry`.
+outbox = Table(
+    "outbox",
     metadata,
-    words("id", primary_key=True),
-    words("approval", unique=True),
-    words("receiver"),
-    words("url"),
-    words("secret"),
-    words("body"),
-    words("since"),
-    Column("attempts", Integer, nullable=False),
-    words("next_at"),
-    words("delivered_at"),
-    words("last_error"),
-)
-"""Answers by callback: the outbox, written in the transaction that settles. `next_at` is "" when nothing is due."""
-Index(None, deliveries.c.next_at)
-
-notices = Table(
-    "notices",
-    metadata,
+    Column("kind", Choice(OutboxKind), primary_key=True, nullable=False),
     words("key", primary_key=True),
-    words("notifier", primary_key=True),
-    words("kind"),
-    words("title"),
-    words("body"),
-    Column("detail", Json(dict[str, Any]), nullable=False),
-    words("since"),
+    words("receiver", primary_key=True),
+    Column("payload", Json(dict[str, Any]), nullable=False),
+    Column("image", Words),
+    Column("due_since", Words),
+    Column("next_at", Words),
     Column("attempts", Integer, nullable=False),
-    words("next_at"),
-    words("delivered_at"),
-    words("last_error"),
+    Column("done_at", Words),
+    Column("result", Words),
+    Column("last_error", Words),
 )
-"""What each notifier is to be told: the outbox of notices. `next_at` is "" when nothing is due."""
-Index(None, notices.c.notifier, notices.c.next_at)
-Index(None, notices.c.since)
-
-attestations = Table(
-    "attestations",
-    metadata,
-    words("verdict", primary_key=True),
-    words("image", primary_key=True),
-    words("repository", primary_key=True),
-    words("policy"),
-    words("key"),
-    words("attested_at"),
-    Column("attempts", Integer, nullable=False),
-    words("error"),
-    words("next_at"),
-)
-Index(None, attestations.c.image)
-Index(None, attestations.c.next_at)
+Index(None, outbox.c.kind, outbox.c.next_at)
+Index(None, outbox.c.kind, outbox.c.due_since)
+Index(None, outbox.c.image)
 
 built_statements = Table(
     "built_statements",
@@ -206,14 +173,8 @@ built_statements = Table(
     words("repository"),
     words("envelope"),
     words("built_at"),
-    words("attached_at"),
-    Column("attempts", Integer, nullable=False),
-    words("error"),
-    words("next_at"),
 )
-"""The signed provenance statement of each of our builds."""
 Index(None, built_statements.c.image)
-Index(None, built_statements.c.next_at)
 
 found_statements = Table(
     "found_statements",

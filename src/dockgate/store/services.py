@@ -7,11 +7,11 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from dockgate.delivery.deployments import check_service
 from dockgate.delivery.model import Service, ServiceEvent, TaskDefinition
-from dockgate.events.notifications import NoticeDelivery
 from dockgate.shared.errors import NotFoundError
-from dockgate.store import notices
 from dockgate.store.engine import Database, insert_new
+from dockgate.store.outbox import Outbox, add_entries
 from dockgate.store.queries import select_as
+from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import services, task_definitions
 from dockgate.store.schema_rollouts import service_events
 
@@ -24,8 +24,9 @@ _EVENT = select_as(ServiceEvent, service_events)
 class Services:
     """Services and the revisions of their task definitions."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
+        self._outbox = outbox
 
     def put(self, service: Service, definition: TaskDefinition) -> Service:
         """Creates the service with the definition as revision 1, and returns it. One that exists stays as it is: it is
@@ -92,30 +93,33 @@ class Services:
             need_service(connection, service)
             return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
 
-    def at_risk(self, service: str, reason: str, until: str, notice_deliveries: Sequence[NoticeDelivery] = ()) -> None:
-        """ "" and "" clear it. A deadline that stands is kept while the service stays at risk. `tellings` are put when
-        it comes to be at risk, not while it stays so.
+    def at_risk(self, service: str, reason: str, until: str, notifications: Sequence[OutboxEntry] = ()) -> None:
+        """Mark a service as at risk until a deadline; "" and "" clear the mark.
+
+        While it stays at risk, it keeps its first deadline. The notifications are sent only when it becomes at risk.
         """
         with self._database.write() as connection:
             present = need_service(connection, service)
             if reason and present.at_risk:
                 until = present.at_risk_until
             elif reason:
-                notices.write(connection, notice_deliveries)
+                add_entries(connection, notifications)
             change = update(services).where(services.c.name == service)
             connection.execute(change.values(at_risk=reason, at_risk_until=until))
+        self._outbox.wake(OutboxKind.NOTIFICATION)
 
-    def record_event(self, event: ServiceEvent, notice_deliveries: Sequence[NoticeDelivery] = ()) -> None:
-        """Keeps the event and puts the `tellings`, once for each key. The oldest events of a service are deleted."""
+    def record_event(self, event: ServiceEvent, notifications: Sequence[OutboxEntry] = ()) -> None:
+        """Store an event and send its notifications, once for each key. The service's oldest events are deleted."""
         newest = select(service_events.c.seq).where(service_events.c.service == event.service)
         newest = newest.order_by(service_events.c.seq.desc()).limit(EVENTS_KEPT)
         with self._database.write() as connection:
             need_service(connection, event.service)
             if insert_new(connection, service_events, asdict(event)):
-                notices.write(connection, notice_deliveries)
+                add_entries(connection, notifications)
                 oldest = connection.scalars(newest).all()[-1]
                 old = service_events.c.service == event.service, service_events.c.seq < oldest
                 connection.execute(delete(service_events).where(*old))
+        self._outbox.wake(OutboxKind.NOTIFICATION)
 
     def events(self, service: str) -> Sequence[ServiceEvent]:
         """Newest first."""

@@ -31,17 +31,19 @@ from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.identity.model import Principal
 from dockgate.services.approval_decisions import ApprovalDecisions
 from dockgate.services.approval_pubsub import ApprovalPubSub
+from dockgate.services.attesting import AttestationHandler, ProvenanceHandler
 from dockgate.services.contributors import PushHistory
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.effects import Effects, Observer, Step, unobserved
 from dockgate.services.exceptions import Exceptions
-from dockgate.services.notifications import tell_due
+from dockgate.services.notifications import NotificationHandler
+from dockgate.services.outbox import OutboxHandler, OutboxWorker
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.scans import ABREAST
 from dockgate.services.tag_moves import announce_moves
-from dockgate.services.webhook_deliveries import Deliveries
+from dockgate.services.webhook_deliveries import WebhookHandler
 from dockgate.shared.errors import DockgateError, NotFoundError
-from dockgate.store.records import ReportRecord, Scan, VexRecord, WaiverRecord
+from dockgate.store.records import OutboxKind, ReportRecord, Scan, VexRecord, WaiverRecord
 from dockgate.workflows.reconciler import Sweeper
 from dockgate.workflows.steps import run_step
 from dockgate.workflows.workflows import Workflows
@@ -83,9 +85,9 @@ class Engine:
             parts, self._effects, self._workflows.verdicts, self._exceptions, self.retry, self._proceed
         )
         self._push_history = PushHistory(parts)
-        self._deliveries = Deliveries(parts, self._effects, sweep_seconds)
+        self._outbox = OutboxWorker(parts.store.outbox, _handlers(parts), self._effects, parts.clock, sweep_seconds)
         self.approval_pubsub = ApprovalPubSub()
-        self._store.approvals.watch(self._settled)
+        self._store.approvals.watch(self.approval_pubsub.ring)
         # A service that does not become healthy takes its time: nobody else's wait may hang on it.
         self._sweeper = Sweeper(
             sweep_seconds,
@@ -102,11 +104,6 @@ class Engine:
                     ("old rows", PURGE_EVERY, self._sweep_old_rows),
                 ],
                 [("services", CONVERGE_EVERY, self._sweep_services)],
-                [("attestations", UNSTICK_EVERY, self._sweep_attestations)],
-                *(
-                    [(f"notices to {one.name}", 1, partial(tell_due, parts, self._effects, one))]
-                    for one in parts.notifiers
-                ),
             ],
         )
         self._renewed: dict[str, str] = {}
@@ -119,7 +116,7 @@ class Engine:
         DBOS.launch()
         self._unseen = set(self._store.repositories.names())
         self._sweeper.start()
-        self._deliveries.start()
+        self._outbox.start()
 
     def close(self) -> None:
         """Stops taking up work, and gives what runs a moment; what does not end in it goes on at the next launch. Does
@@ -128,15 +125,11 @@ class Engine:
             return
         self._is_closed = True
         self._sweeper.tell_to_end()
-        self._deliveries.close()
+        self._outbox.close()
         self._workflows.scans.close()
         self.approval_pubsub.ring_all()
         self._sweeper.close()
         DBOS.destroy(workflow_completion_timeout_sec=5)
-
-    def _settled(self, approval_ids: Sequence[str]) -> None:
-        self.approval_pubsub.ring(approval_ids)
-        self._deliveries.wake()
 
     # --- what others tell us -------------------------------------------------------------------------------------
 
@@ -206,7 +199,6 @@ class Engine:
                 )
         if approval.state is ApprovalState.WAITING:
             self._effects.run(Step.ANSWER, self._workflows.verdicts.answer, approval.image)
-            self._effects.run(Step.ATTEST, self._workflows.attesting.attest, approval.image)
         return self._store.approvals.get(approval.id)
 
     def _asked_before(self, question: ApprovalRequest) -> Approval | None:
@@ -251,7 +243,6 @@ class Engine:
 
     def _answer(self, image: str) -> None:
         answered = self._effects.run(Step.ANSWER, self._workflows.verdicts.answer, image)
-        self._effects.run(Step.ATTEST, self._workflows.attesting.attest, image)
         for execution in answered:
             self._workflows.proceed(execution)
 
@@ -356,12 +347,6 @@ class Engine:
         for rollout in self._store.rollouts.in_progress():
             self._workflows.start_rollout(rollout)
 
-    def _sweep_attestations(self) -> None:
-        if self._store.attestations.due(self._parts.now(), limit=1):
-            self._effects.run(Step.ATTEST, self._workflows.attesting.attest_all)
-        if self._store.provenance.due(self._parts.now(), limit=1):
-            self._effects.run(Step.ATTEST, self._workflows.verdicts.provenance.attach)
-
     def _sweep_advisories(self) -> None:
         self._renewed = self._effects.run(Step.REJUDGE, self._workflows.verdicts.renew, self._renewed)
 
@@ -379,4 +364,21 @@ class Engine:
     def _sweep_old_rows(self) -> None:
         days = self._parts.keep_days
         self._effects.run(Step.PURGE, self._store.approvals.purge, self._parts.ago(days))
-        self._effects.run(Step.PURGE, self._store.notices.purge, self._parts.ago(max(days, LEAST_NOTICE_DAYS)))
+        self._effects.run(Step.PURGE, self._purge_notifications)
+
+    def _purge_notifications(self) -> None:
+        days = max(self._parts.keep_days, LEAST_NOTICE_DAYS)
+        self._store.outbox.purge(OutboxKind.NOTIFICATION, self._parts.ago(days))
+
+
+def _handlers(parts: Dependencies) -> list[OutboxHandler]:
+    """Who sends which entries of the outbox."""
+    store = parts.store
+    handlers: list[OutboxHandler] = [
+        WebhookHandler(store.approvals, parts.webhooks, parts.answers, parts.clock),
+        NotificationHandler(parts.notifiers),
+    ]
+    if parts.attestor is not None:
+        handlers.append(AttestationHandler(store.images, parts.attestor, parts.attestation_days))
+        handlers.append(ProvenanceHandler(store.provenance, parts.attestor))
+    return handlers

@@ -20,7 +20,6 @@ from dbos import error as dbos_error
 from dockgate.delivery.model import ActionKey, ActionType, Rollout, State
 from dockgate.delivery.pipeline import plan_next
 from dockgate.services.actions import Actions, Done, definition_of
-from dockgate.services.attesting import Attesting
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.deployments import Deploys
 from dockgate.services.effects import Effects, Step
@@ -54,7 +53,6 @@ class Workflows:
         self._store = parts.store
         self._effects = effects
         self.verdicts = Verdicts(parts)
-        self.attesting = Attesting(parts)
         self.actions = Actions(parts, self.verdicts)
         locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self.deploys = Deploys(parts, self.verdicts, locks)
@@ -65,7 +63,6 @@ class Workflows:
             parts.store.images,
             reading,
             self.verdicts,
-            self.attesting,
             effects,
             self.proceed,
             _reason,
@@ -197,7 +194,6 @@ class Workflows:
         scan = run(Step.REQUEST_APPROVAL, actions.request_approval, key)
         self.scans.start(scan)
         run(Step.ANSWER, self.verdicts.answer, scan.image)
-        run(Step.ATTEST, self.attesting.attest, scan.image)
         return None
 
 

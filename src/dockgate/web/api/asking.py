@@ -100,8 +100,8 @@ def _ask(body: Ask, server: Server, who: Caller, idempotency_key: str) -> Asked:
         key=idempotency_key,
     )
     approval = server.engine.ask(question, who.principal)
-    delivery = server.store.deliveries.get(approval.id)
-    return Asked(view(approval), approval.token, delivery.secret if delivery else "")
+    made = server.store.approvals.callback(approval.id)
+    return Asked(view(approval), approval.token, made.secret if made else "")
 
 
 @router.get("/approvals/{approval_id:path}/answer")

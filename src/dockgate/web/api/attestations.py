@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from dockgate.attestations.statements import Attestation, ListedKey
 from dockgate.delivery.ports import Attestor
+from dockgate.services import attesting
 from dockgate.services.server import Server
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Administrator, Digest, GuardedRoute, Reader, TheServer, narrow
@@ -39,7 +40,7 @@ def rotate(who: Administrator, server: TheServer) -> Keys:
 def attestations(digest: Digest, who: Reader, server: TheServer) -> list[Attestation]:
     """What became of the attestations of an image, newest first. What it says lies in the registry beside it."""
     require(who, digest, server)
-    return list(server.store.attestations.of(digest))
+    return list(attesting.attestations(server.store.outbox, digest))
 
 
 def _attestor(server: Server) -> Attestor:

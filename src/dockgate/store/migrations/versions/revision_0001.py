@@ -96,35 +96,25 @@ def _pipelines() -> None:
     _index("approvals", "state", "seq")
     _index("approvals", "state", "expires_at")
     op.create_table(
-        "deliveries",
-        *_text("id", "approval", "receiver", "url", "secret", "body", "since"),
+        "outbox",
+        *_text("kind", "key", "receiver", "payload"),
+        *_optional_text("image", "due_since", "next_at"),
         *_integer("attempts"),
-        *_text("next_at", "delivered_at", "last_error"),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("approval"),
+        *_optional_text("done_at", "result", "last_error"),
+        sa.PrimaryKeyConstraint("kind", "key", "receiver"),
     )
-    _index("deliveries", "next_at")
+    _index("outbox", "kind", "next_at")
+    _index("outbox", "kind", "due_since")
+    _index("outbox", "image")
 
 
 def _images() -> None:
     op.create_table(
-        "attestations",
-        *_text("verdict", "image", "repository", "policy", "key", "attested_at"),
-        *_integer("attempts"),
-        *_text("error", "next_at"),
-        sa.PrimaryKeyConstraint("verdict", "image", "repository"),
-    )
-    _index("attestations", "image")
-    _index("attestations", "next_at")
-    op.create_table(
         "built_statements",
-        *_text("build", "image", "repository", "envelope", "built_at", "attached_at"),
-        *_integer("attempts"),
-        *_text("error", "next_at"),
+        *_text("build", "image", "repository", "envelope", "built_at"),
         sa.PrimaryKeyConstraint("build"),
     )
     _index("built_statements", "image")
-    _index("built_statements", "next_at")
     op.create_table(
         "found_statements",
         *_text("image", "looked_at"),
@@ -318,6 +308,10 @@ def _people() -> None:
 
 def _text(*names: str) -> list[sa.Column[str]]:
     return [sa.Column(name, sa.Text, nullable=False) for name in names]
+
+
+def _optional_text(*names: str) -> list[sa.Column[str]]:
+    return [sa.Column(name, sa.Text) for name in names]
 
 
 def _integer(*names: str) -> list[sa.Column[int]]:

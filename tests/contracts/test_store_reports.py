@@ -1,17 +1,14 @@
-"""What every store promises of attestations and of what other scanners report. Each changing call is made twice."""
+"""Reports of other scanners. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.gate.gating import ECOSYSTEMS, RULES, inventory, limits, package
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
+from tests.gate.gating import inventory, package
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
-from dockgate.attestations.statements import Attestation, Due
-from dockgate.delivery.model import Answer, ApprovalState
-from dockgate.gate import evaluate
-from dockgate.gate.model import ExternalReport, VerdictCase
+from dockgate.gate.model import ExternalReport
 from dockgate.shared import canonical
 from dockgate.store import Store
 from dockgate.vulnerabilities.model import Matches
@@ -24,62 +21,6 @@ REPORTED = ExternalReport("trivy", NOW, replace(inventory(package("a")), image=I
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     with opened(request.param, tmp_path) as store:
         yield store
-
-
-def settled(store: Store, approval_id: str, image: str = IMAGE, says: bool = True) -> str:
-    """An approval that a verdict settled. Returns the verdict's digest."""
-    store.approvals.add(approval(approval_id, image))
-    case = VerdictCase(image, limits(HIGH=0), NOW, "0.1.0", (replace(inventory(package("a")), image=image),))
-    verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
-    _, digest = store.images.add_verdict(verdict, case, approval_id)
-    state = ApprovalState.APPROVED if says else ApprovalState.REJECTED
-    store.approvals.settle(approval_id, Answer(state, "", digest), NOW)
-    return digest
-
-
-def test_what_was_approved_is_due_until_it_is_attested(store: Store) -> None:
-    verdict = settled(store, "web-1/Gate/Approve/1")
-    due = Due(verdict, IMAGE, "components/web", "default")
-    assert list(store.attestations.due(NOW)) == [due]
-    assert list(store.attestations.due(NOW, IMAGE)) == [due]
-    assert list(store.attestations.due(NOW, OTHER)) == []
-    done = Attestation(verdict, IMAGE, "components/web", "default", "key", NOW, 1)
-    for _ in range(2):
-        store.attestations.put(done)
-        assert list(store.attestations.due(LATER)) == []
-        assert list(store.attestations.of(IMAGE)) == [done]
-
-
-def test_only_what_was_approved_by_a_verdict_is_due(store: Store) -> None:
-    store.approvals.add(approval("web-1/Gate/Approve/1"))
-    store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", "", "ana"), NOW)
-    settled(store, "web-3/Gate/Approve/1", OTHER, says=False)
-    assert list(store.attestations.due(NOW)) == []
-
-
-def test_approvals_by_one_verdict_are_attested_once(store: Store) -> None:
-    verdict = settled(store, "web-1/Gate/Approve/1")
-    store.approvals.add(approval("web-2/Gate/Approve/1"))
-    store.approvals.settle("web-2/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", verdict), NOW)
-    assert len(store.attestations.due(NOW)) == 1
-
-
-def test_what_failed_is_due_again_when_it_is_time(store: Store) -> None:
-    verdict = settled(store, "web-1/Gate/Approve/1")
-    failed = Attestation(verdict, IMAGE, "components/web", "default", attempts=1, error="no registry", next_at=LATER)
-    for _ in range(2):
-        store.attestations.put(failed)
-        assert list(store.attestations.due(NOW)) == []
-    assert [one.attempts for one in store.attestations.due(LATER)] == [1]
-    store.attestations.put(replace(failed, attempts=2, next_at=""))
-    assert list(store.attestations.due("2030-01-01T00:00:00.000Z")) == []
-
-
-def test_what_is_done_stands(store: Store) -> None:
-    done = Attestation("sha256:v", IMAGE, "components/web", "default", "key", NOW, 1)
-    store.attestations.put(done)
-    store.attestations.put(replace(done, attested_at="", error="too late", attempts=2))
-    assert list(store.attestations.of(IMAGE)) == [done]
 
 
 def test_a_report_is_kept_with_its_body(store: Store) -> None:

@@ -1,0 +1,224 @@
+"""The outbox: webhook deliveries, notifications, attestations and provenance statements that are still to be sent."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
+
+from dockgate.delivery.model import Answer, ApprovalState, Service, TaskDefinition
+from dockgate.delivery.webhook_delivery import Callback
+from dockgate.events.notifiers.log import LogNotifier
+from dockgate.events.notifiers.memory import MemoryNotifier
+from dockgate.events.ports import Notice
+from dockgate.services.attesting import attestations
+from dockgate.services.notifications import notification_entries
+from dockgate.store import Store
+from dockgate.store.outbox import OWN_REGISTRY
+from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind
+
+LATEST = "2026-11-24T12:00:00.000Z"
+NEVER = "9999"
+OTHER = "sha256:" + "b" * 64
+VERDICT = "sha256:" + "d" * 64
+APPROVED = Answer(ApprovalState.APPROVED, "nothing found", VERDICT)
+CALLBACK = Callback("https://ci.example/", "whsec_c2VjcmV0")
+NOTICE = Notice("waiver-lapses/1", "Waiver Lapses", "it lapses", "so it is", {"until": LATER, "n": 1})
+NOTIFIERS = (LogNotifier(), MemoryNotifier())
+AT_RISK = replace(NOTICE, key="at-risk/web/1", kind="Service At Risk")
+WEBHOOK, NOTIFICATION, ATTESTATION, PROVENANCE = OutboxKind
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def due(store: Store, kind: OutboxKind, now: str = LATEST, receiver: str | None = None) -> list[OutboxEntry]:
+    entries = store.outbox.due(kind, now, 10, 10)
+    return [entry for entry in entries if receiver in (None, entry.receiver)]
+
+
+def notify(store: Store, notice: Notice = NOTICE, now: str = NOW) -> None:
+    store.outbox.put(notification_entries(notice, NOTIFIERS, now))
+
+
+def with_callback(store: Store, name: str, callback: Callback = CALLBACK) -> None:
+    for _ in range(2):
+        store.approvals.add(approval(name), callback)
+
+
+# --- entries ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_entry_is_due_to_each_receiver_once(store: Store) -> None:
+    for now in (NOW, LATER):
+        notify(store, replace(NOTICE, body=f"written {now}"), now)
+    for notifier in NOTIFIERS:
+        (entry,) = due(store, NOTIFICATION, NOW, notifier.name)
+        assert (entry.key, entry.payload["body"], entry.payload["detail"]) == (
+            NOTICE.key,
+            f"written {NOW}",
+            NOTICE.detail,
+        )
+        assert (entry.due_since, entry.attempts) == (NOW, 0)
+    assert due(store, NOTIFICATION, receiver="another") == []
+
+
+def test_a_completed_entry_is_never_due_again_and_stays_due_to_other_receivers(store: Store) -> None:
+    notify(store)
+    (entry,) = due(store, NOTIFICATION, receiver="memory")
+    for now, result in ((LATER, "first"), (LATEST, "second")):
+        store.outbox.complete(entry, now, result)
+    store.outbox.fail(entry, "too late", NOW)
+    notify(store, now=LATEST)
+    assert due(store, NOTIFICATION, receiver="memory") == []
+    assert len(due(store, NOTIFICATION, receiver="log")) == 1
+    (done,) = (known for known in store.outbox.entries(NOTIFICATION) if known.receiver == "memory")
+    assert (done.done_at, done.result, done.attempts, done.last_error) == (LATER, "first", 0, None)
+
+
+def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Store) -> None:
+    notify(store)
+    (entry,) = due(store, NOTIFICATION, receiver="memory")
+    store.outbox.fail(entry, "no network", LATER)
+    store.outbox.fail(entry, "the same attempt, recorded twice", LATEST)
+    assert due(store, NOTIFICATION, NOW, "memory") == []
+    (again,) = due(store, NOTIFICATION, LATER, "memory")
+    assert (again.attempts, again.last_error) == (1, "no network")
+    store.outbox.fail(again, "still no network", None)
+    assert due(store, NOTIFICATION, NEVER, "memory") == []
+    (given_up,) = (known for known in store.outbox.entries(NOTIFICATION) if known.receiver == "memory")
+    assert (given_up.attempts, given_up.last_error, given_up.done_at) == (2, "still no network", None)
+
+
+def test_the_longest_due_come_first_and_at_most_the_limit(store: Store) -> None:
+    for number, now in enumerate((LATER, NOW, LATEST)):
+        store.outbox.put(notification_entries(replace(NOTICE, key=str(number)), NOTIFIERS[:1], now))
+    assert [entry.key for entry in store.outbox.due(NOTIFICATION, LATEST, 10, 2)] == ["1", "0"]
+
+
+def test_old_entries_are_purged_sent_or_not(store: Store) -> None:
+    for key, now in (("old", NOW), ("young", LATEST)):
+        notify(store, replace(NOTICE, key=key), now)
+    store.outbox.complete(due(store, NOTIFICATION, NOW)[0], NOW)
+    assert [store.outbox.purge(NOTIFICATION, LATER) for _ in range(2)] == [2, 0]
+    assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == ["young"]
+
+
+def test_watchers_learn_which_kinds_have_new_entries(store: Store) -> None:
+    kinds: list[OutboxKind] = []
+    store.outbox.watch(kinds.append)
+    with_callback(store, "a")
+    assert kinds == []
+    store.approvals.settle("a", APPROVED, NOW)
+    notify(store)
+    store.provenance.add(BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW))
+    assert kinds == [WEBHOOK, ATTESTATION, NOTIFICATION, PROVENANCE]
+
+
+# --- answers by callback ---------------------------------------------------------------------------------------------
+
+
+def test_no_webhook_is_due_before_the_answer(store: Store) -> None:
+    with_callback(store, "a")
+    assert store.approvals.callback("a") == CALLBACK
+    assert store.approvals.callback("b") is None
+    assert due(store, WEBHOOK, NEVER) == []
+
+
+def test_settling_an_approval_makes_its_webhook_due(store: Store) -> None:
+    with_callback(store, "a")
+    store.approvals.add(approval("without"))
+    for now in (NOW, LATER):
+        store.approvals.settle_all(["a", "without"], APPROVED, now)
+    (entry,) = due(store, WEBHOOK, NOW)
+    assert (entry.key, entry.receiver, entry.due_since, entry.next_at) == ("a", "ci.example", NOW, NOW)
+
+
+def test_each_receiver_gets_a_few_and_the_first_of_every_receiver_comes_first(store: Store) -> None:
+    for name, host, now in (("a", "x", LATER), ("b", "x", NOW), ("c", "x", LATEST), ("d", "y", LATEST)):
+        with_callback(store, name, Callback(f"https://{host}.example/", "whsec_c2VjcmV0"))
+        store.approvals.settle(name, APPROVED, now)
+    assert [entry.key for entry in store.outbox.due(WEBHOOK, LATEST, 2, 10)] == ["b", "d", "a"]
+    assert [entry.key for entry in store.outbox.due(WEBHOOK, LATEST, 3, 2)] == ["b", "d"]
+
+
+def test_an_approval_is_kept_until_its_webhook_is_delivered(store: Store) -> None:
+    with_callback(store, "a")
+    store.approvals.settle("a", APPROVED, NOW)
+    assert store.approvals.purge(LATEST) == 0
+    store.outbox.complete(due(store, WEBHOOK)[0], NOW)
+    assert store.approvals.purge(LATEST) == 1
+    assert store.approvals.callback("a") is None
+
+
+# --- notifications ---------------------------------------------------------------------------------------------------
+
+
+def test_a_service_at_risk_is_announced_in_the_same_transaction_once(store: Store) -> None:
+    store.services.put(Service("web", "podman", 1, 1), TaskDefinition("web", 1, "app", "app@sha256:1"))
+    entries = notification_entries(AT_RISK, NOTIFIERS, NOW)
+    for until in (LATER, LATEST):
+        notice = replace(AT_RISK, key=until)
+        store.services.at_risk("web", "CVE-2026-1", until, notification_entries(notice, NOTIFIERS, NOW))
+    assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == [LATER]
+    store.services.at_risk("web", "", "", entries)
+    assert len(due(store, NOTIFICATION, receiver="memory")) == 1
+    store.services.at_risk("web", "CVE-2026-2", LATEST, entries)
+    assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == [LATER, AT_RISK.key]
+
+
+# --- attestations and provenance -------------------------------------------------------------------------------------
+
+
+def test_an_approval_by_a_verdict_is_attested_once(store: Store) -> None:
+    store.approvals.add(approval("web-1/Gate/Approve/1"))
+    for _ in range(2):
+        store.approvals.settle("web-1/Gate/Approve/1", APPROVED, NOW)
+    (entry,) = due(store, ATTESTATION)
+    assert (entry.receiver, entry.image, entry.next_at) == (OWN_REGISTRY, IMAGE, NOW)
+    assert entry.payload == {"verdict": VERDICT, "image": IMAGE, "repository": "components/web", "policy": "default"}
+    store.outbox.complete(entry, LATER, "key")
+    assert due(store, ATTESTATION, NEVER) == []
+    (attestation,) = attestations(store.outbox, IMAGE)
+    assert (attestation.verdict, attestation.key, attestation.attested_at) == (VERDICT, "key", LATER)
+    assert list(attestations(store.outbox, OTHER)) == []
+
+
+def test_only_approvals_by_a_verdict_are_attested(store: Store) -> None:
+    for name, answer in (
+        ("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", "", "ana")),
+        ("web-2/Gate/Approve/1", Answer(ApprovalState.REJECTED, "", VERDICT)),
+    ):
+        store.approvals.add(approval(name))
+        store.approvals.settle(name, answer, NOW)
+    assert due(store, ATTESTATION, NEVER) == []
+
+
+def test_approvals_by_one_verdict_share_an_attestation(store: Store) -> None:
+    for number in (1, 2, 3):
+        store.approvals.add(approval(f"web-{number}/Gate/Approve/1"))
+    store.approvals.settle_all([f"web-{number}/Gate/Approve/1" for number in (1, 2)], APPROVED, NOW)
+    store.approvals.settle("web-3/Gate/Approve/1", APPROVED, LATER)
+    assert len(due(store, ATTESTATION)) == 1
+
+
+def test_images_in_other_registries_are_attested_there(store: Store) -> None:
+    store.approvals.add(replace(approval("a"), repository="quay.io/team/web"))
+    store.approvals.settle("a", APPROVED, NOW)
+    assert [entry.receiver for entry in due(store, ATTESTATION)] == ["quay.io"]
+
+
+def test_a_provenance_statement_is_due_until_it_is_attached(store: Store) -> None:
+    built = BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW)
+    for envelope in ("{}", "[]"):
+        store.provenance.add(replace(built, envelope=envelope))
+    (entry,) = due(store, PROVENANCE)
+    assert (entry.key, entry.image, entry.receiver) == (built.build, IMAGE, OWN_REGISTRY)
+    assert store.provenance.built(entry.key) == built
+    store.outbox.complete(entry, LATER)
+    store.provenance.add(built)
+    assert due(store, PROVENANCE, NEVER) == []
