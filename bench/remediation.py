@@ -106,7 +106,9 @@ def main(runs: int) -> None:
             took.append(time.perf_counter() - begin)
         (platform_verdict,) = verdict.platform_verdicts
         remediation = platform_verdict.remediation
-        size = "the fewest" if remediation.smallest else "irreducible" if remediation.turns else "does not turn"
+        size = (
+            "the fewest" if remediation.is_minimum else "irreducible" if remediation.is_sufficient else "does not turn"
+        )
         print(
             f"{name:8} {len(platform_verdict.findings)} findings, {len(remediation.upgrades)} upgrades ({size}): "
             f"{statistics.median(took):.3f} s ({min(took):.3f}–{max(took):.3f})"

@@ -10,7 +10,7 @@ from tests.cli.fake_server import FakeServer
 from tests.reports.samples import MANIFEST
 
 from dockgate.gate.model import Status
-from dockgate.gate.replay.policy_diff import Entry, ImageComparison, PolicyComparison
+from dockgate.gate.replay.policy_diff import BlockingReason, ImageComparison, PolicyComparison
 from dockgate.shared.canonical import plain
 
 TEXT = "max_findings:\n  HIGH: 0\n"
@@ -145,17 +145,17 @@ def test_a_whole_document_is_a_policy_for_the_gate_too(dockgate: Dockgate, tmp_p
 # --- tried -----------------------------------------------------------------------------------------------------------
 
 
-def trials(judged: int, next_: str = "", changes: tuple[ImageComparison, ...] = ()) -> Any:
-    turned = {"Approved → Rejected": len(changes)} if changes else {}
-    return plain(PolicyComparison(judged, turned, changes, next_))
+def comparisons(judged: int, next_: str = "", changes: tuple[ImageComparison, ...] = ()) -> Any:
+    status_changes = {"Approved → Rejected": len(changes)} if changes else {}
+    return plain(PolicyComparison(judged, status_changes, changes, next_))
 
 
 def test_a_candidate_is_tried_part_by_part(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(TEXT)
-    come = (Entry("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed"),)
-    go = (Entry("linux/amd64", "", "app/x cannot be read."),)
+    come = (BlockingReason("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed"),)
+    go = (BlockingReason("linux/amd64", "", "app/x cannot be read."),)
     change = ImageComparison(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
-    parts = {"": trials(100, "17", (change,)), "17": trials(30)}
+    parts = {"": comparisons(100, "17", (change,)), "17": comparisons(30)}
     server.answers["POST /policies/try"] = lambda asked: parts[asked.json()["after"]]
     ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
     assert ran.code == 0
@@ -167,7 +167,7 @@ def test_a_candidate_is_tried_part_by_part(dockgate: Dockgate, server: FakeServe
     sent = server.asked[0].json()
     assert (sent["text"], sent["name"], sent["policy"], sent["limit"]) == (TEXT, "p", "default", 100)
     told = json.loads(dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "-o", "json").out)
-    assert (told["judged"], told["turned"]) == (130, {"Approved → Rejected": 1})
+    assert (told["judged"], told["status_changes"]) == (130, {"Approved → Rejected": 1})
     dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--limit", "120")
     assert server.asked[-1].json()["limit"] == 20
 
@@ -181,7 +181,7 @@ def test_a_candidate_is_tried_on_an_image_without_a_server(dockgate: Dockgate, t
     ran = dockgate("policy", "try", str(tmp_path / "strict.yaml"), *arguments, "-o", "json")
     assert ran.code == 0, ran.err
     told = json.loads(ran.out)
-    assert (told["judged"], told["turned"]) == (1, {"Approved → Rejected": 1})
+    assert (told["judged"], told["status_changes"]) == (1, {"Approved → Rejected": 1})
     (change,) = told["changes"]
     assert (change["image"], change["policy"]) == (image, "lax")
-    assert [entry["rule"] for entry in change["come"]] == ["max_findings"]
+    assert [entry["rule"] for entry in change["added"]] == ["max_findings"]

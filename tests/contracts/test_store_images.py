@@ -79,7 +79,7 @@ VERDICT = Verdict(
             (Violation("max_findings", "1 HIGH, 0 allowed", (FINDING,)),),
             (Undetermined("a/\udce4", "cut off"),),
             (FINDING,),
-            Remediation((Upgrade("pkg:pypi/flask@0.12", "flask", "0.12", "1.0", ("CVE-1",)),), turns=True),
+            Remediation((Upgrade("pkg:pypi/flask@0.12", "flask", "0.12", "1.0", ("CVE-1",)),), is_sufficient=True),
         ),
     ),
     evaluate.inputs(CASE),

@@ -280,7 +280,7 @@ def test_what_another_scanner_found_is_judged_by_the_same_rules() -> None:
     )
     assert verdict.status is Status.REJECTED
     assert [(each.name, each.fixed) for each in verdict.platform_verdicts[0].remediation.upgrades] == [("a", "2.0.0")]
-    assert verdict.platform_verdicts[0].remediation.turns
+    assert verdict.platform_verdicts[0].remediation.is_sufficient
 
 
 def reported(*findings: Finding, at: str = NOW, unlisted_counts: dict[str, int] | None = None) -> ExternalReport:

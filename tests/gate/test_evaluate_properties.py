@@ -163,10 +163,10 @@ def test_the_remediation_once_applied_is_approved_and_no_smaller_one_is(
     (platform_verdict,) = judge(judged, known, under).platform_verdicts
     remediation = platform_verdict.remediation
     made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
-    if remediation.turns:
+    if remediation.is_sufficient:
         assert judge(with_versions(judged, made), known, under).status is Status.APPROVED
-        assert remediation.smallest
-    most = len(made) - 1 if remediation.turns else len(judged.packages)
+        assert remediation.is_minimum
+    most = len(made) - 1 if remediation.is_sufficient else len(judged.packages)
     if platform_verdict.status is not Status.APPROVED:
         for way in every_way(judged, known, most):
             assert judge(with_versions(judged, way), known, under).status is not Status.APPROVED, way
@@ -179,7 +179,7 @@ def test_where_nothing_turns_it_the_upgrades_leave_as_little_as_any_and_the_rest
 ) -> None:
     (platform_verdict,) = judge(judged, known, under).platform_verdicts
     remediation = platform_verdict.remediation
-    if platform_verdict.status is Status.APPROVED or remediation.turns:
+    if platform_verdict.status is Status.APPROVED or remediation.is_sufficient:
         assert remediation.obstacles == ()
         return
     made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
@@ -206,7 +206,7 @@ def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
     left = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
     for upgrade in platform_verdict.remediation.upgrades:
         # Where nothing turns it, the same finding may be left under a milder rule.
-        assert upgrade.clears or not platform_verdict.remediation.turns
+        assert upgrade.clears or not platform_verdict.remediation.is_sufficient
         assert not {(upgrade.package, name) for name in upgrade.clears} & (broken | left)
 
 

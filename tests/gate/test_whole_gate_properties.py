@@ -287,12 +287,12 @@ def test_the_remediation_applied_is_approved_and_no_smaller_one_is(case: Verdict
     if platform_verdict.status is Status.APPROVED:
         return
     made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
-    if remediation.turns:
+    if remediation.is_sufficient:
         assert look(_applied(case, made)) is Status.APPROVED
-        assert remediation.smallest
+        assert remediation.is_minimum
     else:
         assert remediation.obstacles
     (held,) = case.inventories
     known = list(case.snapshot.advisories)
-    for way in every_way(held, known, len(made) - 1 if remediation.turns else len(held.packages)):
+    for way in every_way(held, known, len(made) - 1 if remediation.is_sufficient else len(held.packages)):
         assert look(_applied(case, way)) is not Status.APPROVED, way

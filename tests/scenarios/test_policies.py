@@ -274,7 +274,7 @@ def test_an_empty_wish_asks_for_nothing(server: ServerSystem) -> None:
 
 def tried(server: ServerSystem, text: str, against: str, **more: Any) -> dict[str, Any]:
     """Part by part, put together."""
-    whole: dict[str, Any] = {"judged": 0, "turned": {}, "changes": [], "parts": 0}
+    whole: dict[str, Any] = {"judged": 0, "status_changes": {}, "changes": [], "parts": 0}
     after = ""
     while whole["parts"] == 0 or after:
         part = server.post("/policies/try", {"text": text, "against": against, "after": after, **more})
@@ -282,8 +282,8 @@ def tried(server: ServerSystem, text: str, against: str, **more: Any) -> dict[st
         whole["judged"] += part["judged"]
         whole["changes"] += part["changes"]
         whole["parts"] += 1
-        for turn, count in part["turned"].items():
-            whole["turned"][turn] = whole["turned"].get(turn, 0) + count
+        for turn, count in part["status_changes"].items():
+            whole["status_changes"][turn] = whole["status_changes"].get(turn, 0) + count
     return whole
 
 
@@ -295,11 +295,11 @@ def test_a_candidate_is_tried_on_the_history_and_nothing_is_stored(server: Serve
     before = [server.get(f"/images/{image}")["verdicts"] for image in images]
     whole = tried(server, "max_findings:\n  LOW: 1\n", "history", policy="tried", limit=3)
     assert (whole["judged"], whole["parts"]) == (4, 2)
-    assert whole["turned"] == {"Approved → Rejected": 2}
+    assert whole["status_changes"] == {"Approved → Rejected": 2}
     change = next(change for change in whole["changes"] if change["image"] == images[3])
     assert (change["before"], change["after"], change["policy"]) == ("Approved", "Rejected", "tried")
-    assert [entry["text"] for entry in change["come"]] == ["3 LOW findings, at most 1 allowed"]
-    assert change["for_what"] == server.get(f"/images/{images[3]}")["verdicts"][0]["digest"]
+    assert [entry["text"] for entry in change["added"]] == ["3 LOW findings, at most 1 allowed"]
+    assert change["subject"] == server.get(f"/images/{images[3]}")["verdicts"][0]["digest"]
     assert [server.get(f"/images/{image}")["verdicts"] for image in images] == before
     assert tried(server, LAX, "history", policy="tried")["changes"] == []
 
@@ -320,8 +320,8 @@ def test_a_candidate_is_tried_on_what_runs_as_of_now(server: ServerSystem) -> No
     server.advisories.known = [*server.advisories.known, advisory("running-tried", Severity.LOW, "2")]
     whole = tried(server, STRICT, "running", policy="ran", limit=1)
     (change,) = whole["changes"]
-    assert (change["for_what"], change["image"], change["policy"]) == ("running-tried", image, "ran")
-    assert [entry["text"] for entry in change["come"]] == ["2 LOW findings, at most 0 allowed"]
+    assert (change["subject"], change["image"], change["policy"]) == ("running-tried", image, "ran")
+    assert [entry["text"] for entry in change["added"]] == ["2 LOW findings, at most 0 allowed"]
     assert server.get("/services/running-tried")["service"]["at_risk"] == ""
 
 

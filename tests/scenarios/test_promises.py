@@ -57,9 +57,9 @@ def test_two_verdicts_of_the_server_are_compared_and_the_advisory_named_that_is_
     later, *_, first = (record["digest"] for record in server.get(f"/images/{image}")["verdicts"])
     found = server.get(f"/verdicts/{first}/explanation?against={later}")["explanation"]
     assert (found["before"], found["after"]) == ("Approved", "Rejected")
-    assert [change["input"] for change in found["changes"] if change["turned"]] == ["advisories"]
+    assert [change["input"] for change in found["changes"] if change["is_status_changed"]] == ["advisories"]
     assert [change["input"] for change in found["changes"]] == ["advisories", "time"]
-    assert len(found["changes"][0]["effect"]["came"]) == 1
+    assert len(found["changes"][0]["effect"]["added"]) == 1
 
 
 def test_a_pipeline_without_an_approval_deploys_nothing(server: ServerSystem) -> None:

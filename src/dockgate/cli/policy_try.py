@@ -59,15 +59,15 @@ def command(file: Path, against: tuple[str, ...], policy: str, limit: int, datab
             else:
                 parts.append(_on_image(text, file, target, policy or "default", database))
     judged = sum(part.judged for part in parts)
-    turned: dict[str, int] = {}
+    status_changes: dict[str, int] = {}
     for part in parts:
-        for turn, count in part.turned.items():
-            turned[turn] = turned.get(turn, 0) + count
+        for turn, count in part.status_changes.items():
+            status_changes[turn] = status_changes.get(turn, 0) + count
     changes = [change for part in parts for change in part.changes]
     if form == "json":
-        as_json({"judged": judged, "turned": turned, "changes": plain(changes)})
+        as_json({"judged": judged, "status_changes": status_changes, "changes": plain(changes)})
     else:
-        _tell(judged, turned, changes)
+        _tell(judged, status_changes, changes)
 
 
 def _on_server(
@@ -91,7 +91,7 @@ def _on_server(
 
 
 def _on_image(text: str, file: Path, reference: str, policy: str, database: Path | None) -> PolicyComparison:
-    from dockgate.gate.replay.policy_diff import compare, said, summed
+    from dockgate.gate.replay.policy_diff import compare, outcome_of, summarize
     from dockgate.services import gate, scan
 
     candidate, present = gate.read_policy(text, file), gate.policy_of(policy)
@@ -99,26 +99,26 @@ def _on_image(text: str, file: Path, reference: str, policy: str, database: Path
     with scan.advisories(database or settings.advisories) as advisories:
         scanned = Asked(reference, "all", False, None).scan(settings, verified=True)
         before, after = (gate.judge(scanned, advisories, entry).verdict for entry in (present, candidate))
-    trial = compare(said(before.platform_verdicts), said(after.platform_verdicts), present.name, reference)
-    return summed([trial])
+    trial = compare(outcome_of(before.platform_verdicts), outcome_of(after.platform_verdicts), present.name, reference)
+    return summarize([trial])
 
 
-def _tell(judged: int, turned: dict[str, int], changes: Sequence[ImageComparison]) -> None:
+def _tell(judged: int, status_changes: dict[str, int], changes: Sequence[ImageComparison]) -> None:
     from dockgate.services.terminal import console, line, show
 
     to = console(sys.stdout)
     for change in changes:
         turn = (
             (state(change.before), (" → ", ""), state(change.after))
-            if change.turned
+            if change.is_status_changed
             else (state(change.after), (", as before", "dim"))
         )
-        subject = f"{brief(change.image)}{f' of {brief(change.for_what)}' if change.for_what else ''}"
+        subject = f"{brief(change.image)}{f' of {brief(change.subject)}' if change.subject else ''}"
         show(to, [line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
-        for sign, entries in (("+", change.come), ("-", change.go)):
+        for sign, entries in (("+", change.added), ("-", change.removed)):
             for entry in entries:
                 rule = f"{entry.rule}: " if entry.rule else ""
                 show(to, [line(f"  {sign} {rule}{entry.text}")])
-    same = judged - sum(turned.values())
-    counts = [f"{count} {turn}" for turn, count in sorted(turned.items())]
+    same = judged - sum(status_changes.values())
+    counts = [f"{count} {turn}" for turn, count in sorted(status_changes.items())]
     echo(f"{judged} judged: {', '.join([*counts, f'{same} the same status'])}")

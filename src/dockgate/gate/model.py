@@ -193,15 +193,15 @@ class Obstacle:
 class Remediation:
     """The upgrades that would turn the verdict, proven by judging again with them applied.
 
-    `turns`: with all of them the image is Approved; otherwise they clear what can be cleared, and `obstacles` say what
-    stands in the way. `smallest`: no smaller set turns it; otherwise none of its members can be left out. `commands`
-    are for a shell inside the image's build, one a package manager; one that begins with "#" is said to people.
-    `base_commands` upgrade what the base image brought, for when no newer base image has it.
+    `is_sufficient`: with all of them the image is Approved; otherwise they clear what can be cleared, and `obstacles`
+    say what stands in the way. `is_minimum`: no smaller set turns it; otherwise none of its members can be left out.
+    `commands` are for a shell inside the image's build, one a package manager; one that begins with "#" is said to
+    people. `base_commands` upgrade what the base image brought, for when no newer base image has it.
     """
 
     upgrades: tuple[Upgrade, ...] = ()
-    turns: bool = False
-    smallest: bool = False
+    is_sufficient: bool = False
+    is_minimum: bool = False
     obstacles: tuple[Obstacle, ...] = ()
     commands: tuple[str, ...] = ()
     base_commands: tuple[str, ...] = ()

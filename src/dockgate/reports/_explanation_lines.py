@@ -32,15 +32,15 @@ def show_explanation(to: Console, explained: Explanation) -> None:
 
 
 def _why(explained: Explanation) -> str:
-    if explained.turned_by:
-        return f": because of {', then '.join(explained.turned_by)}"
+    if explained.status_changed_by:
+        return f": because of {', then '.join(explained.status_changed_by)}"
     return ": no input differs" if not explained.changes else ": same status"
 
 
 def _change(to: Console, change: Change) -> None:
     effect = list(_effect(change))
-    turned = (f"  now {change.status}", STATUS[change.status][1]) if change.turned else ""
-    nothing = ("  no effect", "dim") if not effect and not change.turned else ""
+    turned = (f"  now {change.status}", STATUS[change.status][1]) if change.is_status_changed else ""
+    nothing = ("  no effect", "dim") if not effect and not change.is_status_changed else ""
     show(to, [line((change.input.value, "bold"), turned, nothing)])
     show(to, [line(("  " + part, "dim")) for part in (f"from {change.before}", f"to   {change.after}")])
     for title, entries in effect:
@@ -52,16 +52,16 @@ def _effect(change: Change) -> Iterator[tuple[str, Sequence[str]]]:
     effect = change.effect
     altered = [
         f"{_finding(finding.after)}{_on_platform(finding.platform)}, was: {_severity_and_fix(finding.before)}"
-        for finding in effect.altered
+        for finding in effect.changed
     ]
     for title, entries in (
-        ("New findings", _finding_lines(effect.came)),
-        ("Findings that are gone", _finding_lines(effect.went)),
+        ("New findings", _finding_lines(effect.added)),
+        ("Findings that are gone", _finding_lines(effect.removed)),
         ("Changed findings", altered),
-        ("Newly waived", _finding_lines(effect.waived)),
-        ("No longer waived", _finding_lines(effect.unwaived)),
-        ("New reasons to block", list(effect.said)),
-        ("Reasons that no longer block", list(effect.unsaid)),
+        ("Newly waived", _finding_lines(effect.newly_waived)),
+        ("No longer waived", _finding_lines(effect.no_longer_waived)),
+        ("New reasons to block", list(effect.added_reasons)),
+        ("Reasons that no longer block", list(effect.removed_reasons)),
     ):
         if entries:
             more = [f"and {len(entries) - MAX_FINDINGS} more"] if len(entries) > MAX_FINDINGS else []

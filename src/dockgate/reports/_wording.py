@@ -76,9 +76,9 @@ def plural(count: int, noun: str) -> str:
 
 def remediation_title(remediation: Remediation) -> tuple[str, str]:
     """The title of the upgrades, and whether their number is minimal."""
-    if not remediation.turns:
+    if not remediation.is_sufficient:
         return "Upgrades that fix some of these findings", ""
-    few = "minimum" if remediation.smallest else "all are needed"
+    few = "minimum" if remediation.is_minimum else "all are needed"
     return f"To pass: upgrade {plural(len(remediation.upgrades), 'package')}", f"  ({few})"
 
 

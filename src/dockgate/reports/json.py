@@ -29,7 +29,7 @@ Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`,
 - `waived`, each with `kind` ("waiver" or "vex"), `by`, `owner`, `reason`, `until`, and `finding` or `violation`,
   with `unread` (a path or package) where `violation` is about unread content;
 - `remediation` {`upgrades`, each with `package` (a purl), `name`, `version`, `fixed`, `clears` (ids) and `base`;
-  `turns`, `smallest`, `obstacles` (each with `reason`, `id`, `package`), `commands` and `base_commands`}: see
+  `is_sufficient`, `is_minimum`, `obstacles` (each with `reason`, `id`, `package`), `commands` and `base_commands`}: see
   docs/reference/verdicts.md.
 Where the inventory is not available, its fields are null.
 """

@@ -13,7 +13,15 @@ from dataclasses import replace
 from dockgate.gate import evaluate
 from dockgate.gate.model import Policy, VerdictCase
 from dockgate.gate.policy import PolicyReference, combine_policies
-from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison, Said, compare, said, said_in, summed
+from dockgate.gate.replay.policy_diff import (
+    ImageComparison,
+    Outcome,
+    PolicyComparison,
+    compare,
+    outcome_of,
+    outcome_of_document,
+    summarize,
+)
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.verdicts import Place, Verdicts
 from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError, UsageError
@@ -34,28 +42,28 @@ class PolicyDryRun:
         """The newest verdict on each image by each policy (`policy`: by that one alone), newest first: the very case
         that it was made from, judged by the candidate. `after` is the `next` of the part before, "" for the first."""
         before = _number(after)
-        trials: list[ImageComparison] = []
+        comparisons: list[ImageComparison] = []
         with self._alone() as over:
             records = self._images.newest(policy, before, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
                 case = self._images.case(record.digest)
-                before_it = said_in(self._images.document(record.digest))
-                after_it = self._said(case, self._with_asked(candidate, record.policy))
-                trials.append(compare(before_it, after_it, record.policy, record.image, record.digest))
+                outcome_before = outcome_of_document(self._images.document(record.digest))
+                outcome_after = self._outcome(case, self._with_asked(candidate, record.policy))
+                comparisons.append(compare(outcome_before, outcome_after, record.policy, record.image, record.digest))
                 before = seq
                 if over():
                     break
-        return summed(trials, str(before) if len(trials) < len(records) else "")
+        return summarize(comparisons, str(before) if len(comparisons) < len(records) else "")
 
     def running(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
         """What runs, as of now, by each policy that it has to pass and by the candidate in its place."""
         services = [one for one in self._parts.store.services.list() if one.name > after]
-        trials: list[ImageComparison] = []
+        comparisons: list[ImageComparison] = []
         last = after
         with self._alone() as over:
             for service in services:
-                if over() or len(trials) >= limit:
-                    return summed(trials, last)
+                if over() or len(comparisons) >= limit:
+                    return summarize(comparisons, last)
                 last = service.name
                 definition = self._parts.store.services.definition(service.name, service.revision)
                 name, _, image = definition.image.partition("@")
@@ -64,8 +72,8 @@ class PolicyDryRun:
                 place = Place(repository, service.name, execution, kept=True)
                 for judge in self._verdicts.judges(image, execution, repository) if image else ():
                     if policy in ("", PolicyReference.parse(judge).name):
-                        trials += self._on(candidate, judge, image, service.name, place)
-        return summed(trials)
+                        comparisons += self._on(candidate, judge, image, service.name, place)
+        return summarize(comparisons)
 
     def _on(self, candidate: Policy, judge: str, image: str, service: str, place: Place) -> Iterator[ImageComparison]:
         try:
@@ -75,17 +83,17 @@ class PolicyDryRun:
         before = self._verdicts.case(image, present, place)
         after = self._verdicts.case(image, self._with_asked(candidate, judge), place)
         if before is not None and after is not None:
-            said_now, said_then = self._said(before, present), self._said(after, after.policy)
-            yield compare(said_now, said_then, judge, image, service)
+            outcome_before, outcome_after = self._outcome(before, present), self._outcome(after, after.policy)
+            yield compare(outcome_before, outcome_after, judge, image, service)
 
     def _with_asked(self, candidate: Policy, name: str) -> Policy:
         """The candidate with what the image's repository asks on top, where the verdict had that."""
         asked = PolicyReference.parse(name).repository_digest
         return combine_policies(candidate, self._parts.store.policies.kept(asked)) if asked else candidate
 
-    def _said(self, case: VerdictCase, policy: Policy) -> Said:
+    def _outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
         case = replace(case, policy=policy)
-        return said(evaluate.judged(case, self._parts.ecosystems, self._parts.rules, remediations=False))
+        return outcome_of(evaluate.judged(case, self._parts.ecosystems, self._parts.rules, remediations=False))
 
     @contextmanager
     def _alone(self) -> Iterator["_Over"]:

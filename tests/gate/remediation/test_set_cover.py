@@ -30,7 +30,7 @@ def accepted(wanted: list[Requirement]) -> Callable[[frozenset[int]], bool]:
 def test_no_smaller_set_meets_the_demands(case: tuple[int, list[Requirement]]) -> None:
     count, wanted = case
     cover = smallest(count, wanted, accepted(wanted), counted=True)
-    assert cover.smallest
+    assert cover.is_minimum
     assert accepted(wanted)(cover.members)
     fewer = len(cover.members) - 1
     assert fewer < 0 or not any(accepted(wanted)(frozenset(one)) for one in combinations(range(count), fewer))
@@ -62,14 +62,14 @@ def test_among_more_than_twenty_no_smallest_set_is_claimed() -> None:
     for count, exact in ((EXACT_UP_TO, True), (EXACT_UP_TO + 1, False)):
         wanted = [Requirement(3, (1,) * count)]
         cover = smallest(count, wanted, accepted(wanted), counted=True)
-        assert (len(cover.members), cover.smallest) == (3, exact)
+        assert (len(cover.members), cover.is_minimum) == (3, exact)
 
 
 def test_what_must_be_raised_is_no_choice() -> None:
     """Only those count among the twenty that could be left out."""
     wanted = [Requirement(40, (1,) * 40 + (0,) * 5), Requirement(1, (0,) * 40 + (1,) * 5)]
     cover = smallest(45, wanted, accepted(wanted), counted=True)
-    assert (cover.members, cover.smallest) == (frozenset(range(41)), True)
+    assert (cover.members, cover.is_minimum) == (frozenset(range(41)), True)
 
 
 def test_judging_is_asked_so_often_and_no_more() -> None:
@@ -80,7 +80,7 @@ def test_judging_is_asked_so_often_and_no_more() -> None:
         return len(members) >= 10
 
     cover = smallest(20, (), accept, counted=False)
-    assert (len(cover.members), cover.smallest) == (10, False)
+    assert (len(cover.members), cover.is_minimum) == (10, False)
     assert len(asked) <= MOST_ASKED + 2 * 20
 
 

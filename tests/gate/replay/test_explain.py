@@ -50,7 +50,7 @@ def told(one: VerdictCase, other: VerdictCase) -> Explanation:
 
 
 def ids(change: Change) -> tuple[list[str], list[str]]:
-    return [one.finding.id for one in change.effect.came], [one.finding.id for one in change.effect.went]
+    return [one.finding.id for one in change.effect.added], [one.finding.id for one in change.effect.removed]
 
 
 def test_the_same_case_differs_in_nothing() -> None:
@@ -61,15 +61,19 @@ def test_a_package_that_is_new_is_the_code_s_doing_and_not_the_advisories() -> N
     """The first snapshot does not speak of it, for its image had none."""
     found = told(case("x"), replace(case("x", "a"), image="sha256:" + "9" * 64))
     (change,) = found.changes
-    assert (change.input, change.turned, ids(change)) == (Input.CODE, True, (["CVE-2024-1"], []))
-    assert found.turned_by == (Input.CODE,)
-    assert change.effect.said == ("1 HIGH finding, at most 0 allowed",)
+    assert (change.input, change.is_status_changed, ids(change)) == (Input.CODE, True, (["CVE-2024-1"], []))
+    assert found.status_changed_by == (Input.CODE,)
+    assert change.effect.added_reasons == ("1 HIGH finding, at most 0 allowed",)
 
 
 def test_a_new_advisory_about_a_package_of_both_is_the_advisories_doing() -> None:
     found = told(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a"))
     assert [(change.input, ids(change)) for change in found.changes] == [(Input.ADVISORIES, (["CVE-2024-1"], []))]
-    assert (found.before, found.after, found.turned_by) == (Status.APPROVED, Status.REJECTED, (Input.ADVISORIES,))
+    assert (found.before, found.after, found.status_changed_by) == (
+        Status.APPROVED,
+        Status.REJECTED,
+        (Input.ADVISORIES,),
+    )
 
 
 def test_provenance_that_was_attached_later_is_told_as_such() -> None:
@@ -83,7 +87,7 @@ def test_provenance_that_was_attached_later_is_told_as_such() -> None:
     assert (found.before, found.after) == (Status.REJECTED, Status.APPROVED)
     other = "sha256:" + "9" * 64
     found = told(after, replace(after, image=other, provenance=ProvenanceFacts(other)))
-    assert found.turned_by == (Input.CODE,)
+    assert found.status_changed_by == (Input.CODE,)
     copied = replace(after, image=other)
     assert recorded(copied).verdict.status is Status.UNDETERMINED  # what is known of another digest is nothing
 
@@ -94,14 +98,14 @@ def test_with_both_changed_each_is_told_what_it_did() -> None:
         (Input.CODE, (["CVE-2024-2"], [])),
         (Input.ADVISORIES, (["CVE-2024-1"], [])),
     ]
-    assert found.turned_by == (Input.CODE,)
+    assert found.status_changed_by == (Input.CODE,)
 
 
 def test_a_finding_of_which_more_is_known_is_altered() -> None:
     later = case("a", snapshot=AdvisorySnapshot(KNOWN[:1], COVERED, (Cve("CVE-2024-1", exploited="2026-11-01"),)))
     (change,) = told(case("a"), later).changes
     assert change.input is Input.ADVISORIES
-    ((altered),) = change.effect.altered
+    ((altered),) = change.effect.changed
     assert (altered.before.exploited, altered.after.exploited) == ("", "2026-11-01")
 
 
@@ -145,15 +149,15 @@ BASELINE = {"running": (inventory(package("a")),)}
 def test_the_input_that_changed_is_the_one_that_turned_it(one: VerdictCase, other: VerdictCase, by: Input) -> None:
     found = told(one, other)
     assert found.before is not found.after
-    assert found.turned_by == (by,)
+    assert found.status_changed_by == (by,)
     assert [change.input for change in found.changes] == [by]
 
 
 def test_what_is_waived_and_no_more_waived_is_named() -> None:
     (waived,) = told(A, replace(A, waivers=WAIVED)).changes
     (lapsed,) = told(replace(A, waivers=WAIVED), A).changes
-    assert [one.finding.id for one in waived.effect.waived] == ["CVE-2024-1"]
-    assert [one.finding.id for one in lapsed.effect.unwaived] == ["CVE-2024-1"]
+    assert [one.finding.id for one in waived.effect.newly_waived] == ["CVE-2024-1"]
+    assert [one.finding.id for one in lapsed.effect.no_longer_waived] == ["CVE-2024-1"]
 
 
 def test_another_scanner_s_findings_are_an_input_of_their_own() -> None:
@@ -178,7 +182,12 @@ def test_where_the_recorded_verdict_is_another_the_engine_did_it() -> None:
     other = replace(old, verdict=replace(old.verdict, status=Status.APPROVED, platform_verdicts=()))
     found = compare(other, recorded(A), ECOSYSTEMS, RULES)
     (change,) = found.changes
-    assert (change.input, change.before, change.after, change.turned) == (Input.ENGINE, "0.0.9", "0.1.0", True)
+    assert (change.input, change.before, change.after, change.is_status_changed) == (
+        Input.ENGINE,
+        "0.0.9",
+        "0.1.0",
+        True,
+    )
     assert ids(change) == (["CVE-2024-1"], [])
 
 

@@ -6,38 +6,45 @@ from tests.gate.gating import advisory, inventory, judge, limits, package
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories
 
 from dockgate.gate.model import Status
-from dockgate.gate.replay.policy_diff import Entry, ImageComparison, compare, said, said_in, summed
+from dockgate.gate.replay.policy_diff import (
+    BlockingReason,
+    ImageComparison,
+    compare,
+    outcome_of,
+    outcome_of_document,
+    summarize,
+)
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.model import Advisory, Coverage
 
-BROKEN = Entry("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed")
+BROKEN = BlockingReason("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed")
 
 
 def trial(before: int, after: int, unread: bool = False) -> ImageComparison:
     held = inventory(package("a"), unread=(Unread("app/x", "It ends too early."),) if unread else ())
     known = [advisory("CVE-2026-1", "a")]
     old, new = (judge(held, known, limits(HIGH=limit)).platform_verdicts for limit in (before, after))
-    return compare(said(old), said(new), "strict", "an image")
+    return compare(outcome_of(old), outcome_of(new), "strict", "an image")
 
 
-def test_what_a_stricter_candidate_would_reject_comes_and_what_it_allows_goes() -> None:
+def test_reasons_of_the_candidate_alone_are_added_and_the_others_removed() -> None:
     assert (trial(1, 0).before, trial(1, 0).after) == (Status.APPROVED, Status.REJECTED)
-    assert (trial(1, 0).come, trial(1, 0).go) == ((BROKEN,), ())
-    assert (trial(0, 1).come, trial(0, 1).go) == ((), (BROKEN,))
-    assert not trial(0, 0).changed
+    assert (trial(1, 0).added, trial(1, 0).removed) == ((BROKEN,), ())
+    assert (trial(0, 1).added, trial(0, 1).removed) == ((), (BROKEN,))
+    assert not trial(0, 0).is_changed
 
 
 def test_what_is_undetermined_comes_and_goes_too() -> None:
     both = trial(0, 1, unread=True)
-    assert (both.before, both.after, both.turned) == (Status.REJECTED, Status.UNDETERMINED, True)
-    assert both.go == (BROKEN,)
+    assert (both.before, both.after, both.is_status_changed) == (Status.REJECTED, Status.UNDETERMINED, True)
+    assert both.removed == (BROKEN,)
 
 
 def test_only_changes_are_listed_and_all_are_counted() -> None:
-    part = summed([trial(1, 0), trial(0, 0), trial(1, 0), trial(0, 1)], "7")
+    part = summarize([trial(1, 0), trial(0, 0), trial(1, 0), trial(0, 1)], "7")
     assert part.judged == 4
-    assert part.turned == {"Approved → Rejected": 2, "Rejected → Approved": 1}
+    assert part.status_changes == {"Approved → Rejected": 2, "Rejected → Approved": 1}
     assert len(part.changes) == 3
     assert part.next == "7"
 
@@ -48,4 +55,4 @@ def test_a_stored_verdict_says_what_it_said(
     judged: Inventory, known: list[Advisory], limit: int, covered: tuple[Coverage, ...]
 ) -> None:
     verdict = judge(judged, known, limits(HIGH=limit), covered)
-    assert said_in(canonical.encode(verdict)) == said(verdict.platform_verdicts)
+    assert outcome_of_document(canonical.encode(verdict)) == outcome_of(verdict.platform_verdicts)

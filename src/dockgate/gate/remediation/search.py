@@ -59,9 +59,13 @@ def find_remediation(
     if before.undetermined or not all(one.findings for one in before.violations):
         # What cannot be said, or names no finding, may hang on findings that break nothing for sure.
         wider = _searched(trials, (*before.violations, Violation("", "", before.findings)), matching)
-    if wider and wider.turns and (not search.turns or len(wider.fewest.chosen) < len(search.fewest.chosen)):
+    if (
+        wider
+        and wider.is_sufficient
+        and (not search.is_sufficient or len(wider.fewest.chosen) < len(search.fewest.chosen))
+    ):
         search = wider
-    elif wider and not search.turns and before.undetermined:
+    elif wider and not search.is_sufficient and before.undetermined:
         search = min(search, wider, key=lambda one: one.least)
     solved, found = search.solved, search.found
     versions = {one.purl: target.version for one, target in solved.chosen.items()}
@@ -69,9 +73,9 @@ def find_remediation(
     upgrades = _upgrades(before, after, solved.chosen)
     return Remediation(
         upgrades=upgrades,
-        turns=solved.turns,
-        smallest=solved.smallest,
-        obstacles=() if solved.turns else _obstacles(inventory, after, versions, found),
+        is_sufficient=solved.is_sufficient,
+        is_minimum=solved.is_minimum,
+        obstacles=() if solved.is_sufficient else _obstacles(inventory, after, versions, found),
         commands=advise([one for one in upgrades if not one.base]),
         base_commands=advise([one for one in upgrades if one.base]),
     )
@@ -83,7 +87,7 @@ def _searched(trials: "_Trials", violations: Sequence[Violation], matching: Pack
     known = list(violations)
     while True:
         search = _Search(trials, candidates(trials.inventory, known, matching))
-        if search.turns:
+        if search.is_sufficient:
             return search
         told = {_fix(finding) for violation in known for finding in violation.findings}
         after = search.best.all_raised
@@ -107,8 +111,8 @@ class _Solved:
     """Which candidates are raised, and to what."""
 
     chosen: Mapping[Candidate, Target]
-    turns: bool
-    smallest: bool
+    is_sufficient: bool
+    is_minimum: bool
 
 
 class _Search:
@@ -123,8 +127,8 @@ class _Search:
         self._starts = [_Start(trials, [*plain, *beyond], start, simple=not beyond) for start in _starts(several)]
 
     @cached_property
-    def turns(self) -> bool:
-        return any(start.turns for start in self._starts)
+    def is_sufficient(self) -> bool:
+        return any(start.is_sufficient for start in self._starts)
 
     @cached_property
     def best(self) -> "_Start":
@@ -139,16 +143,18 @@ class _Search:
     @property
     def solved(self) -> _Solved:
         """The fewest upgrades that turn the verdict; where none do, those that clear what can be cleared."""
-        return self.fewest if self.turns else _Solved(self.best.clearing(), turns=False, smallest=False)
+        return (
+            self.fewest if self.is_sufficient else _Solved(self.best.clearing(), is_sufficient=False, is_minimum=False)
+        )
 
     @cached_property
     def fewest(self) -> _Solved:
         solutions: list[tuple[Mapping[Candidate, Target], bool]] = []
-        for start in (start for start in self._starts if start.turns):
+        for start in (start for start in self._starts if start.is_sufficient):
             if not solutions or len(start.chosen) < min(len(chosen) for chosen, _ in solutions):
                 solutions.append(start.smallest())
         chosen, _ = min(solutions, key=lambda solution: len(solution[0]))
-        return _Solved(chosen, turns=True, smallest=self._whole and all(each for _, each in solutions))
+        return _Solved(chosen, is_sufficient=True, is_minimum=self._whole and all(each for _, each in solutions))
 
 
 class _Trials:
@@ -199,7 +205,7 @@ class _Start:
         return self.trials.say(self._versions(frozenset(range(len(self.plain)))))
 
     @property
-    def turns(self) -> bool:
+    def is_sufficient(self) -> bool:
         return self.all_raised.status is Status.APPROVED
 
     @property
@@ -210,12 +216,12 @@ class _Start:
     def smallest(self) -> tuple[Mapping[Candidate, Target], bool]:
         """The fewest upgrades that turn the verdict, and whether there are no fewer."""
         cover = smallest(len(self.plain), self._demands, self._turned, counted=self._counted)
-        return self._lowered(cover, self._approved), cover.smallest
+        return self._lowered(cover, self._approved), cover.is_minimum
 
     def clearing(self) -> Mapping[Candidate, Target]:
         """Upgrades none of which can be left out, that leave no more than all together do."""
         members = irreducible(len(self.plain), self._demands, self._cleared, counted=self._counted)
-        cover = Cover(members, smallest=False)
+        cover = Cover(members, is_minimum=False)
         return self._lowered(cover, self._no_worse)
 
     def _versions(self, members: frozenset[int]) -> dict[str, str]:

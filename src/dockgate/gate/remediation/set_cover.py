@@ -30,7 +30,7 @@ class Cover:
     """`smallest`: no set with fewer members is enough. Otherwise none of its members can be left out."""
 
     members: frozenset[int]
-    smallest: bool
+    is_minimum: bool
 
 
 def smallest(count: int, demands: Sequence[Requirement], accept: Accept, *, counted: bool) -> Cover:
@@ -51,17 +51,17 @@ def smallest(count: int, demands: Sequence[Requirement], accept: Accept, *, coun
         if index not in needed and (not counted or any(require.weights[index] for require in left))
     ]
     if len(free) > EXACT_UP_TO:
-        return Cover(irreducible(count, demands, accept, counted=counted), smallest=False)
+        return Cover(irreducible(count, demands, accept, counted=counted), is_minimum=False)
     asked = 0
     for size in range(len(free) + 1):
         for chosen in _sets(free, size, left, counted=counted):
             if asked == MOST_ASKED:
-                return Cover(irreducible(count, demands, accept, counted=counted), smallest=False)
+                return Cover(irreducible(count, demands, accept, counted=counted), is_minimum=False)
             asked += 1
             members = frozenset(needed.union(chosen))
             if accept(members):
-                return Cover(members, smallest=True)
-    return Cover(frozenset(every), smallest=False)
+                return Cover(members, is_minimum=True)
+    return Cover(frozenset(every), is_minimum=False)
 
 
 def irreducible(count: int, demands: Sequence[Requirement], accept: Accept, *, counted: bool) -> frozenset[int]:

@@ -62,24 +62,24 @@ class Effect:
     in front where there are several.
     """
 
-    came: tuple[PlatformFinding, ...] = ()
-    went: tuple[PlatformFinding, ...] = ()
-    altered: tuple[ChangedFinding, ...] = ()
-    waived: tuple[PlatformFinding, ...] = ()
-    unwaived: tuple[PlatformFinding, ...] = ()
-    said: tuple[str, ...] = ()
-    unsaid: tuple[str, ...] = ()
+    added: tuple[PlatformFinding, ...] = ()
+    removed: tuple[PlatformFinding, ...] = ()
+    changed: tuple[ChangedFinding, ...] = ()
+    newly_waived: tuple[PlatformFinding, ...] = ()
+    no_longer_waived: tuple[PlatformFinding, ...] = ()
+    added_reasons: tuple[str, ...] = ()
+    removed_reasons: tuple[str, ...] = ()
 
     def then(self, later: "Effect") -> "Effect":
         """Both, one after the other."""
         return Effect(
-            came=self.came + later.came,
-            went=self.went + later.went,
-            altered=self.altered + later.altered,
-            waived=self.waived + later.waived,
-            unwaived=self.unwaived + later.unwaived,
-            said=self.said + later.said,
-            unsaid=self.unsaid + later.unsaid,
+            added=self.added + later.added,
+            removed=self.removed + later.removed,
+            changed=self.changed + later.changed,
+            newly_waived=self.newly_waived + later.newly_waived,
+            no_longer_waived=self.no_longer_waived + later.no_longer_waived,
+            added_reasons=self.added_reasons + later.added_reasons,
+            removed_reasons=self.removed_reasons + later.removed_reasons,
         )
 
 
@@ -90,13 +90,14 @@ NO_EFFECT = Effect()
 class Change:
     """An input that is another, and what that did. `before` and `after` name the input: a digest, a time, a version.
 
-    `status` is the verdict's with this and all earlier inputs replaced; `turned`, whether it was another before."""
+    `status` is the verdict's with this and all earlier inputs replaced; `is_status_changed`, whether it was another
+    before."""
 
     input: Input
     before: str
     after: str
     status: Status
-    turned: bool
+    is_status_changed: bool
     effect: Effect
 
 
@@ -109,9 +110,9 @@ class Explanation:
     changes: tuple[Change, ...]
 
     @property
-    def turned_by(self) -> tuple[Input, ...]:
+    def status_changed_by(self) -> tuple[Input, ...]:
         """The inputs at which the status changed."""
-        return tuple(change.input for change in self.changes if change.turned)
+        return tuple(change.input for change in self.changes if change.is_status_changed)
 
 
 def compare(
@@ -189,17 +190,17 @@ def _effect(was: Verdict, now: Verdict) -> Effect:
     excused, excuses = _findings(was, _waived), _findings(now, _waived)
     said, says = dict.fromkeys(_sentences(was)), dict.fromkeys(_sentences(now))
     return Effect(
-        came=tuple(placed for key, placed in after.items() if key not in before),
-        went=tuple(placed for key, placed in before.items() if key not in after),
-        altered=tuple(
+        added=tuple(placed for key, placed in after.items() if key not in before),
+        removed=tuple(placed for key, placed in before.items() if key not in after),
+        changed=tuple(
             ChangedFinding(placed.platform, before[key].finding, placed.finding)
             for key, placed in after.items()
             if key in before and _told(before[key].finding) != _told(placed.finding)
         ),
-        waived=tuple(placed for key, placed in excuses.items() if key not in excused and key in before),
-        unwaived=tuple(placed for key, placed in excused.items() if key not in excuses and key in after),
-        said=tuple(text for text in says if text not in said),
-        unsaid=tuple(text for text in said if text not in says),
+        newly_waived=tuple(placed for key, placed in excuses.items() if key not in excused and key in before),
+        no_longer_waived=tuple(placed for key, placed in excused.items() if key not in excuses and key in after),
+        added_reasons=tuple(text for text in says if text not in said),
+        removed_reasons=tuple(text for text in said if text not in says),
     )
 
 

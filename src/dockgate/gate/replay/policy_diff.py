@@ -1,4 +1,4 @@
-"""A candidate policy against the one that holds: what would be said otherwise. Pure."""
+"""Compare what a candidate policy says of images with what the enforced policy says. Pure."""
 
 import json
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from dockgate.gate.model import PlatformVerdict, Status, worst
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """Something that blocks: a violation of `rule`, or with `rule` "" what is undetermined. `text` is what is said."""
+class BlockingReason:
+    """A violation of `rule`, or something undetermined (`rule` is ""). `text` is the message."""
 
     platform: str
     rule: str
@@ -18,87 +18,95 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ImageComparison:
-    """One image, as it is judged by `policy`, and as it would be by the candidate: which entries `come` and `go`.
+    """One image under `policy` and under the candidate.
 
-    `image` is a digest or a reference, `for_what` the service that runs it or the digest of the verdict that stands.
+    `image` is a digest or a reference. `subject` is the service that runs the image, or the digest of the newest
+    verdict. `added` are reasons that only the candidate gives, `removed` those that it no longer gives.
     """
 
     image: str
-    for_what: str
+    subject: str
     policy: str
     before: Status
     after: Status
-    come: tuple[Entry, ...]
-    go: tuple[Entry, ...]
+    added: tuple[BlockingReason, ...]
+    removed: tuple[BlockingReason, ...]
 
     @property
-    def turned(self) -> bool:
+    def is_status_changed(self) -> bool:
         return self.before is not self.after
 
     @property
-    def changed(self) -> bool:
-        return self.turned or bool(self.come or self.go)
+    def is_changed(self) -> bool:
+        return self.is_status_changed or bool(self.added or self.removed)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyComparison:
-    """A part of what a candidate was tried on. `judged` counts all that were, `turned` those of another status, as
-    "Approved → Rejected"; `changes` are those of which anything changes. `next` is where to go on, "" at the end."""
+    """One page of a candidate's results.
+
+    `judged` counts all images of the page, `status_changes` those whose status changed, by "Approved → Rejected".
+    `changes` are the images with any change. `next` is where the next page starts, "" at the end.
+    """
 
     judged: int
-    turned: dict[str, int]
+    status_changes: dict[str, int]
     changes: tuple[ImageComparison, ...]
     next: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What blocks an image, and what follows."""
+class Outcome:
+    """The status of an image under a policy, and all reasons that block it."""
 
     status: Status
-    entries: tuple[Entry, ...]
+    reasons: tuple[BlockingReason, ...]
 
 
-def said(platform_verdicts: Sequence[PlatformVerdict]) -> Said:
-    entries = dict.fromkeys(entry for platform_verdict in platform_verdicts for entry in _blocking(platform_verdict))
-    return Said(worst([platform_verdict.status for platform_verdict in platform_verdicts]), tuple(entries))
+def outcome_of(platform_verdicts: Sequence[PlatformVerdict]) -> Outcome:
+    reasons = dict.fromkeys(reason for verdict in platform_verdicts for reason in _blocking_reasons(verdict))
+    return Outcome(worst([platform_verdict.status for platform_verdict in platform_verdicts]), tuple(reasons))
 
 
-def said_in(verdict: bytes) -> Said:
-    """Of a verdict's canonical bytes. Its findings, most of it, are not made into values for that."""
+def outcome_of_document(verdict: bytes) -> Outcome:
+    """The outcome in a verdict's canonical bytes. Leaves out the findings, which are most of the document."""
     document = json.loads(verdict)
-    entries: dict[Entry, None] = {}
-    for one in document["platform_verdicts"]:
-        platform = one["platform"]
-        entries |= {Entry(platform, violation["rule"], violation["message"]): None for violation in one["violations"]}
-        entries |= {Entry(platform, "", entry["reason"]): None for entry in one["undetermined"]}
-    return Said(Status(document["status"]), tuple(entries))
+    reasons: dict[BlockingReason, None] = {}
+    for platform_verdict in document["platform_verdicts"]:
+        platform = platform_verdict["platform"]
+        for violation in platform_verdict["violations"]:
+            reasons[BlockingReason(platform, violation["rule"], violation["message"])] = None
+        for entry in platform_verdict["undetermined"]:
+            reasons[BlockingReason(platform, "", entry["reason"])] = None
+    return Outcome(Status(document["status"]), tuple(reasons))
 
 
-def compare(before: Said, after: Said, policy: str, image: str, for_what: str = "") -> ImageComparison:
-    """What `policy` says of an image, and what the candidate says."""
-    old, new = set(before.entries), set(after.entries)
+def compare(before: Outcome, after: Outcome, policy: str, image: str, subject: str = "") -> ImageComparison:
+    """Compare the outcome under `policy` with the candidate's."""
     return ImageComparison(
         image=image,
-        for_what=for_what,
+        subject=subject,
         policy=policy,
         before=before.status,
         after=after.status,
-        come=tuple(entry for entry in after.entries if entry not in old),
-        go=tuple(entry for entry in before.entries if entry not in new),
+        added=tuple(reason for reason in after.reasons if reason not in before.reasons),
+        removed=tuple(reason for reason in before.reasons if reason not in after.reasons),
     )
 
 
-def summed(trials: list[ImageComparison], next_: str = "") -> PolicyComparison:
-    turned: dict[str, int] = {}
-    for trial in trials:
-        if trial.turned:
-            turn = f"{trial.before} → {trial.after}"
-            turned[turn] = turned.get(turn, 0) + 1
-    return PolicyComparison(len(trials), turned, tuple(trial for trial in trials if trial.changed), next_)
+def summarize(comparisons: Sequence[ImageComparison], next_: str = "") -> PolicyComparison:
+    """Count the status changes of one page, and drop the images without a change."""
+    status_changes: dict[str, int] = {}
+    for comparison in comparisons:
+        if comparison.is_status_changed:
+            change = f"{comparison.before} → {comparison.after}"
+            status_changes[change] = status_changes.get(change, 0) + 1
+    changes = tuple(comparison for comparison in comparisons if comparison.is_changed)
+    return PolicyComparison(len(comparisons), status_changes, changes, next_)
 
 
-def _blocking(platform_verdict: PlatformVerdict) -> list[Entry]:
-    platform = platform_verdict.platform
-    violations = [Entry(platform, violation.rule, violation.message) for violation in platform_verdict.violations]
-    return [*violations, *(Entry(platform, "", one.reason) for one in platform_verdict.undetermined)]
+def _blocking_reasons(verdict: PlatformVerdict) -> list[BlockingReason]:
+    violations = [
+        BlockingReason(verdict.platform, violation.rule, violation.message) for violation in verdict.violations
+    ]
+    return [*violations, *(BlockingReason(verdict.platform, "", entry.reason) for entry in verdict.undetermined)]
