@@ -201,13 +201,13 @@ class OneAtATime:
         self._client, self._turn = client, threading.RLock()
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
-        if name.startswith("_") or not inspect.ismethod(found):
-            return found
+        result = getattr(self._client, name)
+        if name.startswith("_") or not inspect.ismethod(result):
+            return result
 
         def call(*args: Any, **kwargs: Any) -> Any:
             with self._turn:
-                return found(*args, **kwargs)
+                return result(*args, **kwargs)
 
         return call
 
@@ -281,7 +281,7 @@ class Account:
     def kept(self) -> list[str]:
         """The keys of all that is in the bucket of verdicts."""
         listed = self.client("s3").list_objects_v2(Bucket="verdicts")
-        return [one["Key"] for one in listed.get("Contents", []) if one["Key"].startswith("verdicts/")]
+        return [content["Key"] for content in listed.get("Contents", []) if content["Key"].startswith("verdicts/")]
 
     def faults(self) -> list[str]:
         return [fault for service in self.services.values() for fault in service.faults]

@@ -39,8 +39,8 @@ class Ecs:
 
     def describe_services(self, cluster: str, services: list[str]) -> dict[str, Any]:
         answer = self.client.describe_services(cluster=cluster, services=services)
-        for one in answer["services"]:
-            one["deployments"] = [self._scheduled(one)]
+        for service in answer["services"]:
+            service["deployments"] = [self._scheduled(service)]
         return dict(answer)
 
     def describe_tasks(self, cluster: str, tasks: list[str]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Ecs:
         containers = definition["containerDefinitions"]
         for _ in range(count - len(right)):
             self._start(arn, group, containers)
-        well = not any(one["image"] in self.sick for one in containers)
+        well = not any(container["image"] in self.sick for container in containers)
         failed = count and not well and self.gives_up
         return {
             "status": "PRIMARY",
@@ -86,7 +86,7 @@ class Ecs:
         }
 
     def _start(self, arn: str, group: str, containers: list[dict[str, Any]]) -> None:
-        well = not any(one["image"] in self.sick for one in containers)
+        well = not any(container["image"] in self.sick for container in containers)
         state = "RUNNING" if well else "STOPPED"
         name = f"arn:aws:ecs:eu-west-1:123456789012:task/{CLUSTER}/{uuid.uuid4().hex}"
         self.tasks[name] = {
@@ -98,12 +98,12 @@ class Ecs:
             "startedAt": datetime(2026, 11, 24, 10, tzinfo=UTC),
             "containers": [
                 {
-                    "name": one["name"],
-                    "image": one["image"],
+                    "name": container["name"],
+                    "image": container["image"],
                     "networkBindings": [{"containerPort": 8080, "hostPort": 49_153}],
                     **({} if well else {"exitCode": 7, "reason": "cannot find my database"}),
                 }
-                for one in containers
+                for container in containers
             ],
         }
 

@@ -50,10 +50,10 @@ class Aws:
 
     def index(self, *platforms: str) -> str:
         """Pushes an index of these images, one for each architecture, with an attestation beside them."""
-        known = ["amd64", "arm64", "s390x"][: len(platforms)]
+        existing = ["amd64", "arm64", "s390x"][: len(platforms)]
         children: list[dict[str, Any]] = [
             {"digest": digest, "size": 7, "mediaType": MANIFEST_TYPE, "platform": {"os": "linux", "architecture": kind}}
-            for digest, kind in zip(platforms, known, strict=True)
+            for digest, kind in zip(platforms, existing, strict=True)
         ]
         attestation, _ = make.attestation()
         self.registry.manifests[REPOSITORY, make.sha256(attestation)] = attestation.decode()
@@ -68,7 +68,7 @@ class Aws:
 def aws() -> Iterator[Aws]:
     """Every call that was made is one that AWS would take."""
     inspector, registry = Inspector(), Registry({(REPOSITORY, "sha256:" + "0" * 64): "{}"})
-    services = {one.name: one for one in (inspector.service(), registry.service())}
-    with serving(services["inspector2"]) as one, serving(services["ecr"]) as other:
-        yield Aws(inspector, registry, services, {"inspector2": one, "ecr": other})
+    services = {item.name: item for item in (inspector.service(), registry.service())}
+    with serving(services["inspector2"]) as item, serving(services["ecr"]) as second:
+        yield Aws(inspector, registry, services, {"inspector2": item, "ecr": second})
     assert [fault for service in services.values() for fault in service.faults] == []

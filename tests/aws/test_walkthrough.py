@@ -39,8 +39,8 @@ def run(folder: Path, *command: str, **environment: str) -> str:
 
 
 def files(archive: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(archive)) as held:
-        return {name: held.read(name) for name in held.namelist()}
+    with zipfile.ZipFile(io.BytesIO(archive)) as content:
+        return {name: content.read(name) for name in content.namelist()}
 
 
 @pytest.fixture(name="commits")
@@ -70,14 +70,14 @@ def tree(repository: Path, revision: str) -> dict[str, str]:
 
 
 def test_the_first_commit_holds_what_codebuild_builds() -> None:
-    held = files(first_commit(APPLICATION))
-    assert set(held) == {"Dockerfile", "app.py", "requirements.txt", "templates/index.html"}
-    lines = held["Dockerfile"].decode().splitlines()
+    content = files(first_commit(APPLICATION))
+    assert set(content) == {"Dockerfile", "app.py", "requirements.txt", "templates/index.html"}
+    lines = content["Dockerfile"].decode().splitlines()
     assert [line for line in lines if line.startswith("FROM")] == [
         "FROM public.ecr.aws/docker/library/python:3.13-slim"
     ]
     for source in [line.split()[1] for line in lines if line.startswith("COPY")]:
-        assert any(name.split("/")[0] == source for name in held), source
+        assert any(name.split("/")[0] == source for name in content), source
     assert first_commit(APPLICATION) == first_commit(APPLICATION)
 
 
@@ -103,15 +103,15 @@ def test_the_first_commit_is_rejected_by_its_violations_and_the_second_is_approv
 def answer(made: Account, number: int, findings: list[dict[str, Any]]) -> str | None:
     """An execution whose image Inspector finds this in."""
     image, functions = digest_of(number), made.functions()
-    told = [finding(image, severity=one.pop("severity"), number=at, **one) for at, one in enumerate(findings, 1)]
+    messages = [finding(image, severity=item.pop("severity"), number=at, **item) for at, item in enumerate(findings, 1)]
     token = made.ask(image)
     functions.record(approval_event(token, image=image))
-    made.scanned(image, *told)
+    made.scanned(image, *messages)
     counts: dict[str, int] = {}
-    for one in told:
-        counts[one["severity"]] = counts.get(one["severity"], 0) + 1
+    for item in messages:
+        counts[item["severity"]] = counts.get(item["severity"], 0) + 1
     shown = {word: many for word, many in counts.items() if word in ("CRITICAL", "HIGH", "MEDIUM")}
-    functions.judge(scan_event(image, **{**shown, "TOTAL": len(told)}))
+    functions.judge(scan_event(image, **{**shown, "TOTAL": len(messages)}))
     return made.approvals.answered.get(token)
 
 
@@ -133,21 +133,21 @@ def found(requirements: str, tmp_path: Path) -> list[dict[str, Any]]:
     )
     rows = [json.loads(line) for line in checked.stdout.splitlines()]
     assert [row["purl"] for row in rows] == purls, checked.stderr
-    return [dict(_inspected(row, one)) for row in rows for one in row["findings"]]
+    return [dict(_inspected(row, item)) for row in rows for item in row["findings"]]
 
 
-def _inspected(row: dict[str, Any], one: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _inspected(row: dict[str, Any], item: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     package = {
         "name": row["source"]["name"],
         "version": row["source"]["version"],
         "packageManager": "PYTHONPKG",
         "filePath": f"usr/local/lib/python3.13/site-packages/{row['source']['name']}/METADATA",
-        "fixedInVersion": one["fixed"],
+        "fixedInVersion": item["fixed"],
     }
-    yield "severity", one["severity"]
+    yield "severity", item["severity"]
     yield (
         "packageVulnerabilityDetails",
-        {"vulnerabilityId": one["id"], "source": "NVD", "vulnerablePackages": [package]},
+        {"vulnerabilityId": item["id"], "source": "NVD", "vulnerablePackages": [package]},
     )
 
 
@@ -159,7 +159,7 @@ OWN_OPTIONS = {"--query", "--output", "--cli-binary-format"}
 
 def commands() -> list[tuple[str, ...]]:
     code = "\n".join(line for line in PAGE.splitlines() if line.startswith("    "))
-    return [found.groups() for found in COMMAND.finditer(code)]
+    return [result.groups() for result in COMMAND.finditer(code)]
 
 
 @pytest.mark.parametrize(("service", "operation", "rest"), commands(), ids=lambda text: str(text).strip()[:30])
@@ -170,9 +170,9 @@ def test_every_aws_command_of_the_page_is_one(service: str, operation: str, rest
     names = {xform_name(name, "-"): name for name in model.operation_names}
     assert operation in names
     shape = model.operation_model(names[operation]).input_shape
-    known = {f"--{xform_name(name, '-')}" for name in shape.members}
-    given = set(re.findall(r"--[a-z][a-z-]+", rest))
-    assert given <= known | OWN_OPTIONS
-    assert {f"--{xform_name(name, '-')}" for name in shape.required_members} <= given
+    existing = {f"--{xform_name(name, '-')}" for name in shape.members}
+    matches = set(re.findall(r"--[a-z][a-z-]+", rest))
+    assert matches <= existing | OWN_OPTIONS
+    assert {f"--{xform_name(name, '-')}" for name in shape.required_members} <= matches
     for query in re.findall(r"--query (?:'([^']+)'|\"([^\"]+)\"|(\S+))", rest):
         jmespath.compile(next(filter(None, query)))

@@ -67,7 +67,7 @@ class Approvals:
         return run
 
     def run(self, token: str) -> Run:
-        return next(run for one in self.pipelines.values() for run in one.runs if run.token == token)
+        return next(run for pipeline in self.pipelines.values() for run in pipeline.runs if run.token == token)
 
     def put_approval_result(self, request: dict[str, Any]) -> dict[str, Any]:
         pipeline = self.pipelines.get(request["pipelineName"])
@@ -118,11 +118,11 @@ class Approvals:
 
     def list_action_executions(self, request: dict[str, Any]) -> dict[str, Any]:
         pipeline = self._known(request["pipelineName"])
-        wanted = request.get("filter", {}).get("pipelineExecutionId", "")
-        if wanted and wanted not in {run.execution for run in pipeline.runs}:
+        response = request.get("filter", {}).get("pipelineExecutionId", "")
+        if response and response not in {run.execution for run in pipeline.runs}:
             raise Refused("PipelineExecutionNotFoundException")
         start = int(request.get("nextToken") or 0)
-        runs = [run for run in pipeline.runs if wanted in ("", run.execution) and not run.unlisted]
+        runs = [run for run in pipeline.runs if response in ("", run.execution) and not run.unlisted]
         if not start:
             for run in pipeline.runs:
                 run.unlisted = max(0, run.unlisted - 1)
@@ -167,14 +167,14 @@ class Approvals:
 
     def _listed(self, pipeline: Pipeline, run: Run) -> dict[str, Any]:
         is_approval = run.stage != BUILD
-        given: dict[str, Any] = {
+        value: dict[str, Any] = {
             "actionTypeId": _type("Approval", "Manual") if is_approval else _type("Build", "CodeBuild"),
             "configuration": run.configuration,
             "region": "eu-west-1",
             "inputArtifacts": [],
         }
         if run.resolved is not None:
-            given["resolvedConfiguration"] = run.resolved
+            value["resolvedConfiguration"] = run.resolved
         output: dict[str, Any] = {"outputArtifacts": [], "outputVariables": {}}
         if is_approval and pipeline.mode == "PARALLEL":
             output["executionResult"] = {"externalExecutionId": run.token}
@@ -187,7 +187,7 @@ class Approvals:
             "startTime": run.started,
             "lastUpdateTime": run.started,
             "status": run.status,
-            "input": given,
+            "input": value,
             "output": output,
         }
 

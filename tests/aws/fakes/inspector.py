@@ -27,15 +27,15 @@ class Inspector:
 
     def list_findings(self, request: dict[str, Any]) -> dict[str, Any]:
         criteria = request.get("filterCriteria", {})
-        digests = [one["value"] for one in criteria.get("ecrImageHash", [])]
-        states = [one["value"] for one in criteria.get("findingStatus", [])]
+        digests = [item["value"] for item in criteria.get("ecrImageHash", [])]
+        states = [item["value"] for item in criteria.get("findingStatus", [])]
         start = int(request.get("nextToken") or 0)
-        held = [finding for digest in digests for finding in self._shown(digest, is_first_page=not start)]
-        wanted = [finding for finding in held if not states or finding["status"] in states]
-        if repositories := [one["value"] for one in criteria.get("ecrImageRepositoryName", [])]:
-            wanted = [finding for finding in wanted if _repository(finding) in repositories]
-        answer: dict[str, Any] = {"findings": wanted[start : start + PAGE]}
-        if start + PAGE < len(wanted):
+        content = [finding for digest in digests for finding in self._shown(digest, is_first_page=not start)]
+        expected = [finding for finding in content if not states or finding["status"] in states]
+        if repositories := [item["value"] for item in criteria.get("ecrImageRepositoryName", [])]:
+            expected = [finding for finding in expected if _repository(finding) in repositories]
+        answer: dict[str, Any] = {"findings": expected[start : start + PAGE]}
+        if start + PAGE < len(expected):
             answer["nextToken"] = str(start + PAGE)
         return answer
 
@@ -49,8 +49,8 @@ class Inspector:
         return listed[: lag[0]]
 
     def list_coverage(self, request: dict[str, Any]) -> dict[str, Any]:
-        wanted = [one["value"] for one in request.get("filterCriteria", {}).get("resourceId", [])]
-        return {"coveredResources": [self._resource(name) for name in wanted if name in self.covered]}
+        values = [item["value"] for item in request.get("filterCriteria", {}).get("resourceId", [])]
+        return {"coveredResources": [self._resource(name) for name in values if name in self.covered]}
 
     def _resource(self, name: str) -> dict[str, Any]:
         reason = self.covered[name]

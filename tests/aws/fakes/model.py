@@ -31,43 +31,43 @@ def faults(shape: Shape, value: Any, where: str = "") -> list[str]:
 def _structure(shape: Any, value: Any, where: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{where}: not a structure"]
-    found = [f"{where}.{name}: missing" for name in shape.required_members if name not in value]
-    found += [f"{where}.{name}: unknown" for name in value if name not in shape.members]
+    result = [f"{where}.{name}: missing" for name in shape.required_members if name not in value]
+    result += [f"{where}.{name}: unknown" for name in value if name not in shape.members]
     for name, member in shape.members.items():
         if name in value:
-            found += faults(member, value[name], f"{where}.{name}")
-    return found
+            result += faults(member, value[name], f"{where}.{name}")
+    return result
 
 
 def _list(shape: Any, value: Any, where: str) -> list[str]:
     if not isinstance(value, list):
         return [f"{where}: not a list"]
-    found = _size(shape, len(value), where)
+    result = _size(shape, len(value), where)
     for index, item in enumerate(value):
-        found += faults(shape.member, item, f"{where}[{index}]")
-    return found
+        result += faults(shape.member, item, f"{where}[{index}]")
+    return result
 
 
 def _map(shape: Any, value: Any, where: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{where}: not a map"]
-    found = _size(shape, len(value), where)
+    result = _size(shape, len(value), where)
     for key, item in value.items():
-        found += faults(shape.key, key, f"{where} key")
-        found += faults(shape.value, item, f"{where}.{key}")
-    return found
+        result += faults(shape.key, key, f"{where} key")
+        result += faults(shape.value, item, f"{where}.{key}")
+    return result
 
 
 def _string(shape: Any, value: Any, where: str) -> list[str]:
     if not isinstance(value, str):
         return [f"{where}: {value!r} is no string"]
-    found = _size(shape, len(value), where)
+    result = _size(shape, len(value), where)
     if shape.enum and value not in shape.enum:
-        found.append(f"{where}: {value!r} is none of {', '.join(shape.enum)}")
+        result.append(f"{where}: {value!r} is none of {', '.join(shape.enum)}")
     pattern = shape.metadata.get("pattern")
     if pattern and not re.fullmatch(pattern, value, re.DOTALL):
-        found.append(f"{where}: {value!r} does not match {pattern}")
-    return found
+        result.append(f"{where}: {value!r} does not match {pattern}")
+    return result
 
 
 def _number(shape: Any, value: Any, where: str) -> list[str]:
@@ -92,12 +92,12 @@ def _boolean(shape: Any, value: Any, where: str) -> list[str]:
 
 
 def _size(shape: Any, size: float, where: str) -> list[str]:
-    found = []
+    result = []
     if size < shape.metadata.get("min", size):
-        found.append(f"{where}: {size} is below {shape.metadata['min']}")
+        result.append(f"{where}: {size} is below {shape.metadata['min']}")
     if size > shape.metadata.get("max", size):
-        found.append(f"{where}: {size} is above {shape.metadata['max']}")
-    return found
+        result.append(f"{where}: {size} is above {shape.metadata['max']}")
+    return result
 
 
 _CHECKS = {

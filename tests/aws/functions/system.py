@@ -28,10 +28,10 @@ class Functions:
         )
         self.account.client("ecs").create_cluster(clusterName=CLUSTER)
 
-    def image(self, name: str, found: Found) -> str:
+    def image(self, name: str, result: Found) -> str:
         self.images += 1
         image = digest_of(self.images)
-        self.found[image] = found
+        self.found[image] = result
         return image
 
     def approval(self, image: str) -> str:
@@ -53,20 +53,20 @@ class Functions:
 
     def scanned(self, image: str) -> None:
         """Inspector sends an event for images that it can scan, and for others says it in the coverage alone."""
-        found = self.found[image]
-        if found.status == "COMPLETE":
-            findings = list(self._findings(image, found))
+        result = self.found[image]
+        if result.status == "COMPLETE":
+            findings = list(self._findings(image, result))
             self.account.scanned(image, *findings)
             shown = {
-                word: found.counts.get(word, 0) + found.unfixable.get(word, 0)
+                word: result.counts.get(word, 0) + result.unfixable.get(word, 0)
                 for word in ("CRITICAL", "HIGH", "MEDIUM")
             }
             self._functions.judge(scan_event(image, **{word: n for word, n in shown.items() if n}, TOTAL=len(findings)))
-        elif found.status == "UNSUPPORTED":
+        elif result.status == "UNSUPPORTED":
             self.account.covered(image, "UNSUPPORTED_OS")
             self._functions.sweep({"source": "aws.events"})
         else:
-            self._functions.judge(scan_event(image, status=found.status))
+            self._functions.judge(scan_event(image, status=result.status))
 
     def answer(self, execution: str) -> str | None:
         return self.account.approvals.answered.get(execution)
@@ -111,9 +111,9 @@ class Functions:
         """The pipeline's next execution with this digest asks again."""
         return "Deployed" if self.answer(self.approval(image)) == "Approved" else "Refused"
 
-    def _findings(self, image: str, found: Found) -> Any:
+    def _findings(self, image: str, result: Found) -> Any:
         number = 0
-        for counts, fixed in ((found.counts, "1.5.0"), (found.unfixable, "")):
+        for counts, fixed in ((result.counts, "1.5.0"), (result.unfixable, "")):
             for severity, many in counts.items():
                 for _ in range(many):
                     number += 1

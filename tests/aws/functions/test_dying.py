@@ -38,16 +38,16 @@ class Mortal:
         self._client, self._death = client, death
 
     def __getattr__(self, name: str) -> Any:
-        given = getattr(self._client, name)
+        value = getattr(self._client, name)
         if name in ("exceptions", "get_paginator"):
-            return given
+            return value
 
         def call(**arguments: Any) -> Any:
             self._death.calls += 1
             dies = self._death.calls == self._death.at
             if dies and not self._death.after:
                 raise DiedError
-            answer = given(**arguments)
+            answer = value(**arguments)
             if dies:
                 raise DiedError
             return answer
@@ -63,9 +63,9 @@ def survives(at: int, after: bool) -> bool:
             from_environment(ENVIRONMENT), lambda name: death.client(aws.client(name)), lambda: aws.now
         )
         tokens = [aws.ask(IMAGE), aws.ask(IMAGE)]
-        asked = [(handlers.record, approval_event(token, image=IMAGE)) for token in tokens]
+        request = [(handlers.record, approval_event(token, image=IMAGE)) for token in tokens]
         ended = [(handlers.judge, scan_event(IMAGE, CRITICAL=1, TOTAL=1))] * 2
-        for handler, event in asked:
+        for handler, event in request:
             with_a_death(handler, event)
         aws.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
         for handler, event in ended:

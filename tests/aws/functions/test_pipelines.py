@@ -142,12 +142,12 @@ def test_a_message_does_not_choose_the_waivers_of_another_repository(scanned: Ac
 
 
 def test_a_message_does_not_choose_another_execution(scanned: Account) -> None:
-    token, other = scanned.ask(IMAGE), scanned.ask(CLEAN)
+    token, second = scanned.ask(IMAGE), scanned.ask(CLEAN)
     handlers = scanned.functions()
-    for hint in (scanned.approvals.run(other).execution, "00000000-0000-0000-0000-000000000000", "x"):
+    for hint in (scanned.approvals.run(second).execution, "00000000-0000-0000-0000-000000000000", "x"):
         handlers.record(approval_event(token, image=CLEAN, Execution=hint))
     handlers.sweep(CLOCK)
-    assert scanned.answers(token, other) == ["Rejected", "Approved"]
+    assert scanned.answers(token, second) == ["Rejected", "Approved"]
 
 
 def test_a_token_that_nobody_gave_out_is_never_approved(scanned: Account) -> None:

@@ -42,11 +42,11 @@ def _waits(aws: Account) -> Waits:
 
 
 def test_of_a_queue_only_what_failed_comes_again(aws: Account) -> None:
-    one, other = aws.ask(IMAGE), aws.ask(IMAGE)
+    first, second = aws.ask(IMAGE), aws.ask(IMAGE)
     aws.scanned(IMAGE)
-    good = json.dumps({"Type": "Notification", "Message": approval_message(one, IMAGE)})
+    good = json.dumps({"Type": "Notification", "Message": approval_message(first, IMAGE)})
     aws.broken.add("codepipeline.PutApprovalResult")
-    answer = aws.functions().record(_sqs("{", "[]", good, approval_message(other, IMAGE)))
+    answer = aws.functions().record(_sqs("{", "[]", good, approval_message(second, IMAGE)))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "3"}, {"itemIdentifier": "4"}]}
 
 
@@ -62,17 +62,17 @@ def test_what_cannot_be_understood_holds_up_no_other(aws: Account, capsys: pytes
 
 def test_what_was_set_aside_can_be_handed_over_again_as_it_lies_in_the_queue(aws: Account) -> None:
     """The function's own dead letters are its events; the topic's are notifications."""
-    one, other = aws.ask(IMAGE), aws.ask(IMAGE)
+    first, second = aws.ask(IMAGE), aws.ask(IMAGE)
     aws.scanned(IMAGE)
     handlers = aws.functions()
     aws.broken.add("dynamodb.PutItem")
     with pytest.raises(ClientError):
-        handlers.record(approval_event(one, image=IMAGE))
+        handlers.record(approval_event(first, image=IMAGE))
     aws.broken.clear()
     for _ in range(2):
-        handlers.record(approval_event(one, image=IMAGE))
-        handlers.record({"Type": "Notification", "Message": approval_message(other, IMAGE)})
-    assert aws.answers(one, other) == ["Approved", "Approved"]
+        handlers.record(approval_event(first, image=IMAGE))
+        handlers.record({"Type": "Notification", "Message": approval_message(second, IMAGE)})
+    assert aws.answers(first, second) == ["Approved", "Approved"]
     assert aws.approvals.refused == 0
 
 
@@ -130,9 +130,9 @@ def test_tokens_are_in_no_log(aws: Account, capsys: pytest.CaptureFixture[str]) 
             handlers.sweep(CLOCK)
     aws.broken = set()
     handlers.sweep(CLOCK)
-    told = capsys.readouterr()
+    messages = capsys.readouterr()
     assert len(aws.approvals.answered) == 4
-    assert [token for token in aws.approvals.answered if token in told.out + told.err] == []
+    assert [token for token in aws.approvals.answered if token in messages.out + messages.err] == []
 
 
 # --- leases ----------------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
 
 
 @pytest.mark.parametrize(
-    ("environment", "broken", "said"),
+    ("environment", "broken", "output"),
     [
         ({"DOCKGATE_POLICY": "s3://verdicts/none.json"}, "", "NoSuchKey"),
         ({"DOCKGATE_POLICY": "ssm:/none"}, "", "ParameterNotFound"),
@@ -262,7 +262,7 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
     ],
 )
 def test_what_cannot_be_judged_waits_for_us_to_mend_it_and_is_rejected_in_time(
-    aws: Account, environment: dict[str, str], broken: str, said: str
+    aws: Account, environment: dict[str, str], broken: str, output: str
 ) -> None:
     aws.client("s3").put_object(Bucket="verdicts", Key="broken.json", Body=b"{")
     foreign = canonical.encode({"name": "foreign", "rules": {"unheard_of": [{}]}})
@@ -281,7 +281,7 @@ def test_what_cannot_be_judged_waits_for_us_to_mend_it_and_is_rejected_in_time(
     with pytest.raises(FAULTS):
         handlers.sweep(CLOCK)
     assert aws.answers(token) == ["Rejected"]
-    assert said in aws.approvals.summaries[token]
+    assert output in aws.approvals.summaries[token]
     aws.broken = set()
     assert handlers.sweep(CLOCK) == {"waiting": 0}
 
@@ -345,7 +345,7 @@ def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys:
         calls.clear()
         looked = iter(range(100))
         handlers.rendezvous.sweep(lambda: next(looked) >= 2)  # noqa: B023 - it is called at once
-        seen |= {one["value"] for _, request in calls for one in request["filterCriteria"]["resourceId"]}
+        seen |= {item["value"] for _, request in calls for item in request["filterCriteria"]["resourceId"]}
     assert len(seen) == len(patient), "each has its turn, however little time there is"
 
 

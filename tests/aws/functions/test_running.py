@@ -51,13 +51,13 @@ class Running:
 
     def told(self) -> list[dict[str, Any]]:
         """What people were told since they last looked."""
-        found = self.aws.client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
-        return [json.loads(json.loads(one["Body"])["Message"]) for one in found.get("Messages", [])]
+        result = self.aws.client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
+        return [json.loads(json.loads(message["Body"])["Message"]) for message in result.get("Messages", [])]
 
     def deadline(self) -> int | None:
         key = {"digest": IMAGE, "half": "risk#c/web"}
-        found = Table(self.aws.client("dynamodb"), "approvals").get(key)
-        return found["until"] if found else None
+        response = Table(self.aws.client("dynamodb"), "approvals").get(key)
+        return response["until"] if response else None
 
     def count(self) -> int:
         (service,) = self.aws.client("ecs").describe_services(cluster="c", services=["web"])["services"]
@@ -174,8 +174,8 @@ def test_many_findings_of_one_image_judge_it_once(aws: Account) -> None:
     events = [running.finds() for _ in range(3)]
     calls = aws.services["inspector2"].calls
     calls.clear()
-    said = running.handlers.sweep(_queued(*events, {"detail": 7}, *events))
-    assert said == {"batchItemFailures": []}
+    output = running.handlers.sweep(_queued(*events, {"detail": 7}, *events))
+    assert output == {"batchItemFailures": []}
     assert [name for name, _ in calls].count("ListCoverage") == 1
     assert len(running.told()) == 1
 

@@ -23,13 +23,13 @@ class OneByOne:
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
-        given = getattr(self._client, name)
-        if not callable(given):
-            return given
+        value = getattr(self._client, name)
+        if not callable(value):
+            return value
 
         def call(**arguments: Any) -> Any:
             with self._lock:
-                return given(**arguments)
+                return value(**arguments)
 
         return call
 
@@ -51,10 +51,10 @@ def test_each_is_answered_once(aws: Account, executions: int, digests: int, thre
 
     def inspect(image: str) -> None:
         """The scan ends, and its findings roll in, the worst at last; in one case of four no event says so."""
-        found = [finding(image, "LOW", number) for number in range(2, 6)]
-        found += [finding(image, "CRITICAL")] if image in bad else []
-        aws.inspector.lag[image] = [*sorted(chance.choices(range(len(found)), k=3)), len(found)]
-        aws.scanned(image, *found, ended=SCANNED)
+        result = [finding(image, "LOW", number) for number in range(2, 6)]
+        result += [finding(image, "CRITICAL")] if image in bad else []
+        aws.inspector.lag[image] = [*sorted(chance.choices(range(len(result)), k=3)), len(result)]
+        aws.scanned(image, *result, ended=SCANNED)
         if chance.random() < 0.75:
             scanned(image)
 

@@ -35,21 +35,21 @@ REFERENCE = {
 class Bucket:
     """A bucket with one object in it, as far as the functions ask."""
 
-    def __init__(self, held: bytes = b"") -> None:
-        self._held = held
+    def __init__(self, content: bytes = b"") -> None:
+        self._held = content
 
-    def get_object(self, **asked: str) -> dict[str, Any]:
+    def get_object(self, **request: str) -> dict[str, Any]:
         return {"Body": io.BytesIO(self._held)}
 
 
 def _look(*findings: dict[str, Any], details: tuple[dict[str, Any], ...] | None = None) -> Look:
-    told = ({"findingArn": one["findingArn"]} for one in findings) if details is None else details
+    messages = ({"findingArn": item["findingArn"]} for item in findings) if details is None else details
     covered = {
         "resourceId": f"arn:aws:ecr:eu-west-1:123456789012:repository/dockgate-app/{IMAGE}",
         "scanStatus": {"statusCode": "ACTIVE", "reason": "SUCCESSFUL"},
         "lastScannedAt": NOW,
     }
-    document = {"findings": list(findings), "findingDetails": list(told), "coveredResources": [covered]}
+    document = {"findings": list(findings), "findingDetails": list(messages), "coveredResources": [covered]}
     return Look(True, documents={IMAGE: document})
 
 
@@ -76,8 +76,8 @@ def test_the_reference_solutions_thresholds_answer_in_its_words() -> None:
         execution = reference.approval(image)
         reference.scanned(image)
         each = [word for word, count in counts.items() for _ in range(count)]
-        found = [finding(IMAGE, word, n, chance.choice(("", "1.5.0"))) for n, word in enumerate(each)]
-        verdict = verdicts.judge(IMAGE, "dockgate-app", _look(*found, details=())).verdict
+        result = [finding(IMAGE, word, n, chance.choice(("", "1.5.0"))) for n, word in enumerate(each)]
+        verdict = verdicts.judge(IMAGE, "dockgate-app", _look(*result, details=())).verdict
         assert (verdict.status.value, verdict.summary) == (reference.answer(execution), reference.summary(execution))
         answers.add(verdict.summary)
     assert len(answers) == 4
@@ -87,9 +87,9 @@ def test_the_reference_solutions_thresholds_answer_in_its_words() -> None:
 def test_thresholds_that_are_not_set_are_the_reference_solutions(mediums: int, status: str) -> None:
     environment = {**ENVIRONMENT, "High_Finding_Threshold": "3"}
     verdicts = Verdicts(from_environment(environment), None, None, lambda: NOW)
-    found = [finding(IMAGE, "HIGH", 100 + number) for number in range(2)]
-    found += [finding(IMAGE, "MEDIUM", number) for number in range(mediums)]
-    assert verdicts.judge(IMAGE, "", _look(*found)).verdict.status.value == status
+    result = [finding(IMAGE, "HIGH", 100 + number) for number in range(2)]
+    result += [finding(IMAGE, "MEDIUM", number) for number in range(mediums)]
+    assert verdicts.judge(IMAGE, "", _look(*result)).verdict.status.value == status
 
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "many"])
@@ -107,15 +107,15 @@ OLD, NEW = 1_700_000_000, 1_794_900_000
 
 
 def _old(created: int, **more: Any) -> dict[str, Any]:
-    one = finding(IMAGE, "CRITICAL", **more)
-    one["packageVulnerabilityDetails"]["vendorCreatedAt"] = created
-    return one
+    item = finding(IMAGE, "CRITICAL", **more)
+    item["packageVulnerabilityDetails"]["vendorCreatedAt"] = created
+    return item
 
 
 def _layered(layer: str) -> dict[str, Any]:
-    one = finding(IMAGE, "CRITICAL")
-    one["packageVulnerabilityDetails"]["vulnerablePackages"][0]["sourceLayerHash"] = layer
-    return one
+    item = finding(IMAGE, "CRITICAL")
+    item["packageVulnerabilityDetails"]["vulnerablePackages"][0]["sourceLayerHash"] = layer
+    return item
 
 
 @pytest.mark.parametrize(
@@ -204,10 +204,10 @@ def test_the_verdict_is_kept_as_page_and_json_with_a_case_that_can_be_explained(
     aws.scanned(IMAGE, *many, finding(IMAGE, "LOW", 41, description="<script>alert(1)</script>"))
     token = aws.ask(IMAGE)
     aws.functions().record(approval_event(token, image=IMAGE))
-    said = aws.approvals.summaries[token]
-    assert len(said) <= 512
+    output = aws.approvals.summaries[token]
+    assert len(output) <= 512
     page, case, document = sorted(aws.kept(), key=lambda key: key.partition(".")[2] != "html")
-    assert said.endswith(f"&prefix={page}")
+    assert output.endswith(f"&prefix={page}")
     s3 = aws.client("s3")
     bodies = {key.partition(".")[2]: s3.get_object(Bucket="verdicts", Key=key) for key in (page, case, document)}
     assert {kind: body["ContentType"] for kind, body in bodies.items()} == {

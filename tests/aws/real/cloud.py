@@ -71,10 +71,10 @@ class Cloud:
 def until(holds: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """What it gives once it gives something."""
     end = time.monotonic() + seconds
-    while not (found := holds()):
+    while not (result := holds()):
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.1)
-    return found
+    return result
 
 
 @contextmanager

@@ -163,7 +163,7 @@ def test_a_push_comes_over_eventbridge_and_a_queue(aws: Cloud, server: ServerSys
     finally:
         poller.close()
     place = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/app"
-    assert [one["repository"] for one in server.get(f"/images/{image}")["pushes"]] == [place]
+    assert [item["repository"] for item in server.get(f"/images/{image}")["pushes"]] == [place]
 
 
 @pytest.mark.parametrize("raw", ["true", "false"])
@@ -195,7 +195,7 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     finally:
         poller.close()
     assert (answered[tokens[bad]], answered[tokens[good]]) == ("Rejected", "Approved")
-    assert {one["pipeline"] for one in server.get("/approvals")} == {PIPELINE}
+    assert {item["pipeline"] for item in server.get("/approvals")} == {PIPELINE}
     assert aws.fakes.approvals.pipelines.keys() == {PIPELINE}
     assert (aws.fakes.approvals.refused, aws.fakes.faults()) == (0, [])
 

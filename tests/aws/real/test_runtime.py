@@ -70,11 +70,11 @@ class Function:
     def __call__(self, event: dict[str, Any]) -> Any:
         request = urllib.request.Request(self._url, json.dumps(event).encode())
         with until(lambda: self._posted(request), "the emulator answers") as answer:
-            said = answer.read().decode()
+            text = answer.read().decode()
         try:
-            return json.loads(said)
+            return json.loads(text)
         except ValueError:
-            return said
+            return text
 
     def _posted(self, request: urllib.request.Request) -> Any:
         assert self._process.poll() is None, "the emulator ended"
@@ -115,14 +115,14 @@ def test_a_fault_is_raised_as_lambda_takes_it(runtime: Runtime) -> None:
     fakes.scanned(image)
     token = fakes.ask(image)
     with runtime.function("record", DOCKGATE_POLICY="s3://verdicts/none.json") as record:
-        said = record(approval_event(token, image=image, expires=EXPIRES))
-    assert set(said) >= {"errorMessage", "errorType", "stackTrace"}
-    assert said["errorType"] == "NoSuchKey"
-    assert any("dockgate/aws/functions/verdicts.py" in line for line in said["stackTrace"])
-    assert token not in json.dumps(said)
+        output = record(approval_event(token, image=image, expires=EXPIRES))
+    assert set(output) >= {"errorMessage", "errorType", "stackTrace"}
+    assert output["errorType"] == "NoSuchKey"
+    assert any("dockgate/aws/functions/verdicts.py" in line for line in output["stackTrace"])
+    assert token not in json.dumps(output)
     with runtime.function("sweep", DOCKGATE_TABLE="") as sweep:
-        said = sweep(CLOCK)
-    assert (said["errorType"], said["errorMessage"]) == ("UsageError", "DOCKGATE_TABLE is not set.")
+        output = sweep(CLOCK)
+    assert (output["errorType"], output["errorMessage"]) == ("UsageError", "DOCKGATE_TABLE is not set.")
     with runtime.function("sweep") as sweep:
         assert sweep(CLOCK) == {"waiting": 0}
     assert fakes.answers(token) == ["Approved"]

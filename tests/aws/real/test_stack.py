@@ -28,14 +28,14 @@ CLUSTER, SERVICE, RUNNING = "blue", "web", digest_of(5)
 class Gate:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
-        said = cloud.dockgate(
+        text = cloud.dockgate(
             *("deploy", "--stack", "gate", "--parameter", "CreatePipeline=false"),
             *("--parameter", f"ApprovalActions={PIPELINE}/{STAGE}/{STAGE}", "--parameter", f"EventSource={SOURCE}"),
             *("--parameter", f"RunningServices={CLUSTER}/{SERVICE}"),
         )
-        assert said.startswith("gate: deployed")
+        assert text.startswith("gate: deployed")
         (stack,) = cloud.client("cloudformation").describe_stacks(StackName="gate")["Stacks"]
-        self.outputs = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         self._run_service()
 
     def _run_service(self) -> None:
@@ -46,7 +46,7 @@ class Gate:
         arn = ecs.create_cluster(clusterName=CLUSTER)["cluster"]["clusterArn"]
         ecs.register_task_definition(family=SERVICE, containerDefinitions=[{"name": "app", "image": uri, "memory": 64}])
         ecs.create_service(cluster=CLUSTER, serviceName=SERVICE, taskDefinition=SERVICE, desiredCount=0)
-        (role,) = [one["RoleName"] for one in iam.list_roles()["Roles"] if "SweepRole" in one["RoleName"]]
+        (role,) = [item["RoleName"] for item in iam.list_roles()["Roles"] if "SweepRole" in item["RoleName"]]
         statement = {"Effect": "Allow", "Action": "ecs:DescribeServices", "Resource": arn}
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         iam.put_role_policy(RoleName=role, PolicyName="cluster", PolicyDocument=document)
@@ -64,8 +64,8 @@ class Gate:
 
     def half(self, token: str, image: str) -> dict[str, Any] | None:
         key = {"digest": {"S": image}, "half": {"S": f"approval#{token}"}}
-        found = self.cloud.client("dynamodb").get_item(TableName=self.outputs["TableName"], Key=key)
-        item: dict[str, Any] | None = found.get("Item")
+        result = self.cloud.client("dynamodb").get_item(TableName=self.outputs["TableName"], Key=key)
+        item: dict[str, Any] | None = result.get("Item")
         return item
 
     def answer(self, token: str) -> str:
@@ -98,8 +98,8 @@ def test_events_flow_to_an_answer(gate: Gate) -> None:
     gate.cloud.scanned(bad, CRITICAL=1, TOTAL=1)
     assert [gate.answer(token) for token in tokens] == ["Approved", "Rejected", "Approved"]
     page = fakes.approvals.summaries[tokens[1]].partition("prefix=")[2]
-    kept = gate.cloud.client("s3").get_object(Bucket=gate.outputs["VerdictBucketName"], Key=page)["Body"].read()
-    assert b"CVE-2024-0001" in kept
+    stored = gate.cloud.client("s3").get_object(Bucket=gate.outputs["VerdictBucketName"], Key=page)["Body"].read()
+    assert b"CVE-2024-0001" in stored
     until(lambda: (gate.half(tokens[1], bad) or {}).get("status") == {"S": "Rejected"}, "it is settled")
     assert fakes.approvals.refused == 0
 
@@ -117,12 +117,12 @@ def test_an_image_that_cannot_be_scanned_is_rejected_at_once(gate: Gate) -> None
 def test_without_a_permission_a_function_is_denied_and_with_it_goes_on(gate: Gate) -> None:
     """The control: the roles are really asked."""
     iam = gate.cloud.client("iam")
-    (role,) = [one["RoleName"] for one in iam.list_roles()["Roles"] if "RecordRole" in one["RoleName"]]
+    (role,) = [item["RoleName"] for item in iam.list_roles()["Roles"] if "RecordRole" in item["RoleName"]]
     (attached,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
     policy = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]
-    held = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
-    document = held["PolicyVersion"]["Document"]
-    without = [one for one in document["Statement"] if one["Sid"] != "KeepVerdicts"]
+    content = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
+    document = content["PolicyVersion"]["Document"]
+    without = [item for item in document["Statement"] if item["Sid"] != "KeepVerdicts"]
     assert len(without) == len(document["Statement"]) - 1
     image = digest_of(3)
     gate.cloud.fakes.scanned(image)
@@ -131,10 +131,10 @@ def test_without_a_permission_a_function_is_denied_and_with_it_goes_on(gate: Gat
     less = json.dumps({**document, "Statement": without})
     iam.put_role_policy(RoleName=role, PolicyName="less", PolicyDocument=less)
     iam.detach_role_policy(RoleName=role, PolicyArn=policy["Arn"])
-    failed, said = gate.call("record", event)
-    assert failed, said
-    assert "AccessDenied" in json.dumps(said)
-    assert "s3:PutObject" in json.dumps(said)
+    failed, output = gate.call("record", event)
+    assert failed, output
+    assert "AccessDenied" in json.dumps(output)
+    assert "s3:PutObject" in json.dumps(output)
     assert gate.cloud.fakes.answers(token) == [None]
     iam.attach_role_policy(RoleName=role, PolicyArn=policy["Arn"])
     iam.delete_role_policy(RoleName=role, PolicyName="less")
@@ -153,27 +153,27 @@ def test_the_sweep_may_look_for_whoever_waits(gate: Gate) -> None:
 
 def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate) -> None:
     """ministack answers for a changed template; what a condition removes it leaves out."""
-    said = gate.cloud.dockgate("deploy", "--stack", "gate", "--parameter", "RiskDays=3")
-    assert said.startswith("gate: deployed")
+    output = gate.cloud.dockgate("deploy", "--stack", "gate", "--parameter", "RiskDays=3")
+    assert output.startswith("gate: deployed")
     account = Account(client=gate.cloud.client)
     renamed = template().replace("VerdictBucket", "EvidenceBucket").replace("SweepAlarm", "SilenceAlarm")
     (stack,) = gate.cloud.client("cloudformation").describe_stacks(StackName="gate")["Stacks"]
     values = [{"ParameterKey": name, "UsePreviousValue": True} for name in formation.parameters(stack)]
     upgrade = [{"ParameterKey": "ArchiveKey", "ParameterValue": "functions/of-the-next-version.zip"}]
-    upgrade += [one for one in values if one["ParameterKey"] != "ArchiveKey"]
+    upgrade += [value for value in values if value["ParameterKey"] != "ArchiveKey"]
     same = Documents(account, "gate").put_template(template().encode())
-    found = change_set.create(account, "gate", same, upgrade, formation.Patience())
-    assert found is not None
-    assert found.losses == ()  # an upgrade of Dockgate asks nothing
+    result = change_set.create(account, "gate", same, upgrade, formation.Patience())
+    assert result is not None
+    assert result.losses == ()  # an upgrade of Dockgate asks nothing
     url = Documents(account, "gate").put_template(renamed.encode())
-    found = change_set.create(account, "gate", url, values, formation.Patience())
-    assert found is not None
-    removed = {(loss.logical, loss.is_retained) for loss in found.losses if not loss.replacement}
+    result = change_set.create(account, "gate", url, values, formation.Patience())
+    assert result is not None
+    removed = {(loss.logical, loss.is_retained) for loss in result.losses if not loss.replacement}
     assert {("VerdictBucket", True), ("SweepAlarm", False)} <= removed
     with pytest.raises(UsageError, match="VerdictBucket"):
-        change_set.review(account, "gate", found, change_set.refuse)
-    kept = gate.cloud.client("cloudformation").list_change_sets(StackName="gate")["Summaries"]
-    assert found.identifier not in [one["ChangeSetId"] for one in kept]
+        change_set.review(account, "gate", result, change_set.refuse)
+    summaries = gate.cloud.client("cloudformation").list_change_sets(StackName="gate")["Summaries"]
+    assert result.identifier not in [item["ChangeSetId"] for item in summaries]
 
 
 def test_findings_come_by_their_queue_and_mark_what_runs(gate: Gate) -> None:

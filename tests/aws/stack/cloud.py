@@ -88,8 +88,8 @@ class Formation:
                 made = self._known(name)
         values = [{"ParameterKey": key, "ParameterValue": value} for key, value in made.parameters.items()]
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in made.outputs.items()]
-        one = {"StackName": name, "CreationTime": _TIME, "StackStatus": made.state, "Parameters": values}
-        return {"Stacks": [{**one, "Outputs": outputs}]}
+        item = {"StackName": name, "CreationTime": _TIME, "StackStatus": made.state, "Parameters": values}
+        return {"Stacks": [{**item, "Outputs": outputs}]}
 
     def create_stack(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request["StackName"]
@@ -97,13 +97,13 @@ class Formation:
             raise Refusal("AlreadyExistsException", f"Stack [{name}] already exists")
         text, values = (
             self._template(request),
-            {one["ParameterKey"]: one["ParameterValue"] for one in request["Parameters"]},
+            {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in request["Parameters"]},
         )
         stack = self._checked(text, values)
         made = self.stacks[name] = Made("CREATE_IN_PROGRESS", _whole(stack), text)
         if name_and_reason := self.fails:
-            one = stack.resources[name_and_reason[0]]
-            made.failed[name_and_reason[0]] = one["Type"], one["Properties"].get("RepositoryName", "failed")
+            item = stack.resources[name_and_reason[0]]
+            made.failed[name_and_reason[0]] = item["Type"], item["Properties"].get("RepositoryName", "failed")
         if self._failed(made, request["ClientRequestToken"], "CREATE"):
             made.moves = ["CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"]
             return {"StackId": name}
@@ -116,10 +116,10 @@ class Formation:
         if not made.state.endswith("_COMPLETE") or made.state == "ROLLBACK_COMPLETE":
             raise Refusal("ValidationError", f"Stack is in {made.state} state and can not be updated.")
         values = {
-            one["ParameterKey"]: made.parameters[one["ParameterKey"]]
-            if one.get("UsePreviousValue")
-            else one["ParameterValue"]
-            for one in request["Parameters"]
+            parameter["ParameterKey"]: made.parameters[parameter["ParameterKey"]]
+            if parameter.get("UsePreviousValue")
+            else parameter["ParameterValue"]
+            for parameter in request["Parameters"]
         }
         text = self._template(request)
         stack = self._checked(text, values)
@@ -152,11 +152,11 @@ class Formation:
         if self._failed(made, request["ClientRequestToken"], "UPDATE"):
             made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
             return {}
-        losses = [one["ResourceChange"] for one in _changes(made, stack)]
-        for one in losses:
-            if one["Action"] == "Remove" or one.get("Replacement") == "True":
-                kind, physical = made.physical.pop(one["LogicalResourceId"])
-                if not one["PolicyAction"].endswith("Retain"):
+        losses = [change["ResourceChange"] for change in _changes(made, stack)]
+        for item in losses:
+            if item["Action"] == "Remove" or item.get("Replacement") == "True":
+                kind, physical = made.physical.pop(item["LogicalResourceId"])
+                if not item["PolicyAction"].endswith("Retain"):
                     self._unmade(kind, physical)
         made.template, made.parameters = text, _whole(stack)
         self._make(made, stack)
@@ -168,15 +168,15 @@ class Formation:
         if made is None:
             return {}
         token = f"delete-{next(self.numbers)}"
-        kept = [
+        stored = [
             name
             for name, (kind, physical) in made.physical.items()
             if not _retains(made, name, "DeletionPolicy") and not self._unmade(kind, physical)
         ]
-        for name in kept:
+        for name in stored:
             made.events.insert(0, _event(made, name, "DELETE_FAILED", "it is not empty", token))
-        made.physical = {name: made.physical[name] for name in kept}
-        made.moves = ["DELETE_IN_PROGRESS", "DELETE_FAILED" if kept else "DELETE_COMPLETE"]
+        made.physical = {name: made.physical[name] for name in stored}
+        made.moves = ["DELETE_IN_PROGRESS", "DELETE_FAILED" if stored else "DELETE_COMPLETE"]
         return {}
 
     def describe_stack_events(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -193,8 +193,8 @@ class Formation:
                     "LastUpdatedTimestamp": _TIME,
                     "ResourceStatus": state,
                 }
-                for held, state in ((made.physical, "CREATE_COMPLETE"), (made.failed, "CREATE_FAILED"))
-                for name, (kind, physical) in held.items()
+                for content, state in ((made.physical, "CREATE_COMPLETE"), (made.failed, "CREATE_FAILED"))
+                for name, (kind, physical) in content.items()
             ]
         }
 
@@ -212,13 +212,13 @@ class Formation:
         name, payload = request["FunctionName"], request["Payload"]
         self.invoked.append((name, request["InvocationType"], payload))
         if payload in self.refusals:
-            said = json.dumps({"errorType": "ClientError", "errorMessage": self.refusals[payload]})
-            return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": io.BytesIO(said.encode())}
+            output = json.dumps({"errorType": "ClientError", "errorMessage": self.refusals[payload]})
+            return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": io.BytesIO(output.encode())}
         return {"StatusCode": 200, "Payload": io.BytesIO(b"null")}
 
     def get_pipeline_state(self, request: dict[str, Any]) -> dict[str, Any]:
         """CodePipeline's, which moto does not have: the first stage has run, and the third failed."""
-        made = next(one for one in self.stacks.values() if one.outputs.get("PipelineName") == request["name"])
+        made = next(stack for stack in self.stacks.values() if stack.outputs.get("PipelineName") == request["name"])
         (pipeline,) = Stack(made.parameters, parse(made.template)).of("AWS::CodePipeline::Pipeline").values()
         names = [stage["Name"] for stage in pipeline["Stages"]]
         ran = {
@@ -232,10 +232,10 @@ class Formation:
 
     def list_repositories(self, request: dict[str, Any]) -> dict[str, Any]:
         """CodeCommit's, which moto does not have."""
-        return {"repositories": [{"repositoryId": key, "repositoryName": one} for key, one in self.sources.items()]}
+        return {"repositories": [{"repositoryId": key, "repositoryName": item} for key, item in self.sources.items()]}
 
     def delete_repository(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.sources = {key: one for key, one in self.sources.items() if one != request["repositoryName"]}
+        self.sources = {key: item for key, item in self.sources.items() if item != request["repositoryName"]}
         return {}
 
     def _known(self, name: str) -> Made:
@@ -252,11 +252,11 @@ class Formation:
         return str(self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode())
 
     def _checked(self, text: str, values: dict[str, str]) -> Stack:
-        held = parse(text)
-        unknown = sorted(set(values) - set(held["Parameters"]))
+        content = parse(text)
+        unknown = sorted(set(values) - set(content["Parameters"]))
         if unknown:
             raise Refusal("ValidationError", f"Parameters: {unknown} do not exist in the template")
-        stack = Stack(values, held)
+        stack = Stack(values, content)
         if stack.broken_rules():
             raise Refusal("ValidationError", f"Template validation error: {stack.broken_rules()}")
         return stack
@@ -271,10 +271,10 @@ class Formation:
 
     def _make(self, made: Made, stack: Stack) -> None:
         """What the commands look at really is there afterwards."""
-        for name, one in stack.resources.items():
+        for name, item in stack.resources.items():
             if name not in made.physical:
-                made.physical[name] = one["Type"], self._maker(name, one["Type"], one["Properties"])
-            made.properties[name] = one["Properties"]
+                made.physical[name] = item["Type"], self._maker(name, item["Type"], item["Properties"])
+            made.properties[name] = item["Properties"]
         made.outputs = {key: _physical(made, str(value)) for key, value in stack.outputs.items()}
 
     def _maker(self, name: str, kind: str, properties: dict[str, Any]) -> str:
@@ -293,11 +293,11 @@ class Formation:
             self.sources[key] = properties["RepositoryName"]
             return key
         if kind == "AWS::DynamoDB::Table":
-            wanted = {
+            expected = {
                 key: properties[key]
                 for key in ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
             }
-            self.client("dynamodb").create_table(TableName="approvals", **wanted)
+            self.client("dynamodb").create_table(TableName="approvals", **expected)
             return "approvals"
         if kind == "AWS::SQS::Queue":
             return str(self.client("sqs").create_queue(QueueName=name.lower())["QueueUrl"])
@@ -395,16 +395,16 @@ def _hooks(formation: Formation) -> tuple[Callable[..., Any], Callable[..., Any]
         formation.before.pop(model.name, lambda: None)()
         if model.name in formation.denied:
             return _refused("AccessDenied", f"User: arn:aws:iam::{ID}:user/dev is not authorized")
-        asked = context["asked"]
+        request = context["asked"]
         if model.name in ("PutBucketLogging", "PutBucketPolicy"):
-            formation.settings[asked["Bucket"], model.name] = asked
+            formation.settings[request["Bucket"], model.name] = request
             return AWSResponse("", 204, {}, None), {"ResponseMetadata": {"HTTPStatusCode": 204}}
         if service not in ("cloudformation", "codecommit", "codepipeline", "lambda"):
             return None
-        asked = json.loads(json.dumps(asked, default=bytes.decode))
-        formation.faults += faults(operation(service, model.name).input_shape, asked, model.name)
+        request = json.loads(json.dumps(request, default=bytes.decode))
+        formation.faults += faults(operation(service, model.name).input_shape, request, model.name)
         try:
-            answer = formation.answer(model.name, asked)
+            answer = formation.answer(model.name, request)
         except Refusal as refusal:
             return _refused(refusal.code, str(refusal))
         shape = operation(service, model.name).output_shape
@@ -420,7 +420,7 @@ def _refused(code: str, message: str) -> tuple[AWSResponse, dict[str, Any]]:
 
 
 def _event(made: Made, name: str, state: str, reason: str, token: str) -> dict[str, Any]:
-    kinds = {key: one["Type"] for key, one in parse(made.template)["Resources"].items()}
+    kinds = {key: item["Type"] for key, item in parse(made.template)["Resources"].items()}
     return {
         "StackId": "stack",
         "EventId": f"event-{len(made.events)}",
@@ -471,13 +471,13 @@ def _change(change: dict[str, Any]) -> dict[str, Any]:
 
 
 def _retains(made: Made, name: str, policy: str) -> bool:
-    kept = parse(made.template)["Resources"][name].get(policy, "Delete")
-    return str(kept).startswith("Retain")
+    response = parse(made.template)["Resources"][name].get(policy, "Delete")
+    return str(response).startswith("Retain")
 
 
 def _whole(stack: Stack) -> dict[str, str]:
-    held = stack.template["Parameters"]
-    return {name: str(stack.given.get(name, one.get("Default", ""))) for name, one in held.items()}
+    parameters = stack.template["Parameters"]
+    return {name: str(stack.given.get(name, item.get("Default", ""))) for name, item in parameters.items()}
 
 
 def _physical(made: Made, value: str) -> str:

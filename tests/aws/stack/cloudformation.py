@@ -43,8 +43,8 @@ _Loader.add_multi_constructor("!", _short)
 
 @cache
 def parse(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506 - derived from the safe loader
-    return found
+    document: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506 - derived from the safe loader
+    return document
 
 
 def ours() -> dict[str, Any]:
@@ -73,24 +73,24 @@ class Stack:
 
     def __post_init__(self) -> None:
         self.resources = {
-            name: {**one, "Properties": self.resolve(one.get("Properties", {}))}
-            for name, one in self.template["Resources"].items()
-            if self._there(one)
+            name: {**item, "Properties": self.resolve(item.get("Properties", {}))}
+            for name, item in self.template["Resources"].items()
+            if self._there(item)
         }
         self.outputs = {
-            name: self.resolve(one["Value"]) for name, one in self.template["Outputs"].items() if self._there(one)
+            name: self.resolve(item["Value"]) for name, item in self.template["Outputs"].items() if self._there(item)
         }
 
     def of(self, kind: str) -> dict[str, dict[str, Any]]:
         """The properties of all resources of this type, by name."""
-        return {name: one["Properties"] for name, one in self.resources.items() if one["Type"] == kind}
+        return {name: item["Properties"] for name, item in self.resources.items() if item["Type"] == kind}
 
     def parameter(self, name: str) -> Any:
-        one = self.template["Parameters"][name]
-        value = self.given.get(name, one.get("Default"))
+        item = self.template["Parameters"][name]
+        value = self.given.get(name, item.get("Default"))
         if value is None:
             raise KeyError(f"{name} has no default and is not given")
-        return str(value).split(",") if one["Type"] == "CommaDelimitedList" else str(value)
+        return str(value).split(",") if item["Type"] == "CommaDelimitedList" else str(value)
 
     def holds(self, condition: str) -> bool:
         return self._test(self.template["Conditions"][condition])
@@ -107,7 +107,7 @@ class Stack:
 
     def resolve(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [one for one in map(self.resolve, value) if one is not NOTHING]
+            return [item for item in map(self.resolve, value) if item is not NOTHING]
         if not isinstance(value, Mapping):
             return value
         if len(value) == 1:
@@ -130,7 +130,7 @@ class Stack:
             return str(self.resolve(inner[1])).split(str(inner[0]))
         if name == "Fn::Sub":
             text, own = (inner, {}) if isinstance(inner, str) else (inner[0], self.resolve(inner[1]))
-            return re.sub(r"\$\{([A-Za-z0-9:.]+)\}", lambda found: self._named(found[1], own), text)
+            return re.sub(r"\$\{([A-Za-z0-9:.]+)\}", lambda result: self._named(result[1], own), text)
         raise NotImplementedError(name)
 
     def _named(self, name: str, own: Mapping[str, Any]) -> str:
@@ -155,16 +155,16 @@ class Stack:
             raise LookupError(f"{name} is referred to, and its condition does not hold")
         return name
 
-    def _there(self, one: Mapping[str, Any]) -> bool:
-        return "Condition" not in one or self.holds(one["Condition"])
+    def _there(self, item: Mapping[str, Any]) -> bool:
+        return "Condition" not in item or self.holds(item["Condition"])
 
     def _test(self, condition: Any) -> bool:
         ((name, inner),) = condition.items()
         if name == "Condition":
             return self.holds(inner)
         if name == "Fn::Equals":
-            left, right = (self.resolve(one) for one in inner)
-            return bool(left == right)
+            remaining, right = (self.resolve(item) for item in inner)
+            return bool(remaining == right)
         if name == "Fn::Not":
             return not self._test(inner[0])
         if name == "Fn::And":

@@ -17,19 +17,19 @@ CHANGES = ("Create", "Update", "Execute", "Delete", "Put")
 
 def deploy(
     cloud: Cloud,
-    *given: str,
+    *value: str,
     policy: str = "",
     waivers: Path | None = None,
     scanning: bool = False,
-    said: Any = None,
+    output: Any = None,
     confirm: Confirm = refuse,
 ) -> bool:
-    tell = said.append if said is not None else lambda line: None
-    return aws.deployed(cloud.account, "gate", policy, waivers, given, scanning, tell, SOON, confirm)
+    tell = output.append if output is not None else lambda line: None
+    return aws.deployed(cloud.account, "gate", policy, waivers, value, scanning, tell, SOON, confirm)
 
 
-def destroy(cloud: Cloud, said: list[str] | None = None) -> None:
-    aws.destroyed(cloud.account, "gate", said.append if said is not None else lambda line: None, SOON)
+def destroy(cloud: Cloud, output: list[str] | None = None) -> None:
+    aws.destroyed(cloud.account, "gate", output.append if output is not None else lambda line: None, SOON)
 
 
 def parameters(cloud: Cloud) -> dict[str, str]:

@@ -49,7 +49,7 @@ def test_nothing_goes_in_that_does_not_belong_in(packed: bytes) -> None:
 
 
 def test_a_large_policy_is_packed_like_any_other() -> None:
-    names = [{"name": hashlib.sha256(str(one).encode()).hexdigest(), "versions": ""} for one in range(20_000)]
+    names = [{"name": hashlib.sha256(str(item).encode()).hexdigest(), "versions": ""} for item in range(20_000)]
     large = make_policy("large", {"forbidden_packages": [{"packages": names, "action": "reject"}]})
     assert decode_policy(members(archive.build(large, rules.load()))[archive.POLICY]) == large
 
@@ -59,7 +59,7 @@ def test_it_holds_the_packages_own_files_and_the_policy_alone(packed: bytes) -> 
     for name, data in members(packed).items():
         assert name == archive.POLICY or data == (ROOT / "src" / name).read_bytes(), name
     with zipfile.ZipFile(io.BytesIO(packed)) as file:
-        assert {one.compress_type for one in file.infolist()} == {zipfile.ZIP_STORED}
+        assert {item.compress_type for item in file.infolist()} == {zipfile.ZIP_STORED}
 
 
 def test_packing_is_a_function_of_names_and_bytes_alone() -> None:
@@ -107,7 +107,7 @@ def test_the_same_bytes_by_every_python_of_this_machine(packed: bytes, python: s
 
 
 def test_it_is_for_the_runtime_that_the_template_names() -> None:
-    named = {one["Runtime"] for one in Stack(MODES["whole"]).of("AWS::Lambda::Function").values()}
+    named = {item["Runtime"] for item in Stack(MODES["whole"]).of("AWS::Lambda::Function").values()}
     assert named == {"python{}.{}".format(*archive.RUNTIME)}
 
 
@@ -153,9 +153,9 @@ def test_it_runs_alone(packed: bytes, tmp_path: Path) -> None:
     file = tmp_path / "functions.zip"
     file.write_bytes(packed)
     functions = Stack(MODES["whole"]).of("AWS::Lambda::Function").values()
-    handlers = [one["Handler"] for one in functions]
-    assert {one.rpartition(".")[0] for one in handlers} == {"dockgate.aws.functions.handlers"}
-    names = [one.rpartition(".")[2] for one in handlers]
+    handlers = [function["Handler"] for function in functions]
+    assert {handler.rpartition(".")[0] for handler in handlers} == {"dockgate.aws.functions.handlers"}
+    names = [handler.rpartition(".")[2] for handler in handlers]
     ran = subprocess.run(
         [sys.executable, "-I", "-c", ALONE, str(file), *names],
         cwd=tmp_path,
@@ -189,14 +189,14 @@ print("ok")
 
 
 def test_no_command_and_no_order_needs_what_stays_out(packed: bytes, tmp_path: Path) -> None:
-    held = members(packed)
+    content = members(packed)
     for name in ("scanner/layer_reader.py", "delivery/ports.py", "services/scan.py"):
         assert (ROOT / "src/dockgate" / name).exists()
-        assert f"dockgate/{name}" not in held
+        assert f"dockgate/{name}" not in content
     file = tmp_path / "functions.zip"
     file.write_bytes(packed)
     chosen = [raised(text) for case in CASES for text in case["raise"]]
-    asked = [(one.name, one.ecosystem, one.version, fixed, one.path) for one, fixed in chosen]
+    request = [(item.name, item.ecosystem, item.version, fixed, item.path) for item, fixed in chosen]
     command = [sys.executable, "-I", "-S", "-c", JUDGES, str(file)]
-    ran = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "ok\n"), ran.stderr

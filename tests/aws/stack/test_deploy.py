@@ -17,11 +17,11 @@ from dockgate.shared.errors import DeniedError, DeployError
 
 def test_a_stack_is_created_with_all_that_it_needs(cloud: Cloud) -> None:
     assert deploy(cloud, *NETWORK)
-    held = parameters(cloud)
-    assert held["ArchiveBucket"] == DOCUMENTS
-    assert document(cloud, held["ArchiveKey"])[:2] == b"PK"
-    assert decode_policy(document(cloud, held["PolicyKey"])) == builtin("default", rules.load())
-    assert held["WaiversKey"] == ""
+    content = parameters(cloud)
+    assert content["ArchiveBucket"] == DOCUMENTS
+    assert document(cloud, content["ArchiveKey"])[:2] == b"PK"
+    assert decode_policy(document(cloud, content["PolicyKey"])) == builtin("default", rules.load())
+    assert content["WaiversKey"] == ""
     closed = cloud.client("s3").get_public_access_block(Bucket=DOCUMENTS)["PublicAccessBlockConfiguration"]
     assert all(closed.values())
 
@@ -68,8 +68,8 @@ def test_an_update_leaves_running_what_the_pipeline_deployed(cloud: Cloud) -> No
     ecs.register_task_definition(family="gate-service", containerDefinitions=containers)
     ecs.update_service(cluster="gate-cluster", service="gate-service", taskDefinition="gate-service", desiredCount=1)
     assert deploy(cloud, "ContainerPort=9000")
-    held = parameters(cloud)
-    assert (held["DesiredCount"], held["ServiceImage"]) == ("1", image)
+    content = parameters(cloud)
+    assert (content["DesiredCount"], content["ServiceImage"]) == ("1", image)
     assert deploy(cloud, "DesiredCount=2")
     assert parameters(cloud)["DesiredCount"] == "2"
 
@@ -89,9 +89,9 @@ def test_after_a_failed_creation_deploying_again_creates(cloud: Cloud) -> None:
     cloud.formation.fails = ("ImageRepository", "Repository already exists")
     with pytest.raises(DeployError):
         deploy(cloud, *NETWORK)
-    said: list[str] = []
-    assert deploy(cloud, *NETWORK, said=said)
-    assert "deleting what is left of gate, which could not be created" in said
+    output: list[str] = []
+    assert deploy(cloud, *NETWORK, output=output)
+    assert "deleting what is left of gate, which could not be created" in output
     assert cloud.formation.stacks["gate"].state == "CREATE_COMPLETE"
 
 
@@ -109,9 +109,9 @@ def test_what_an_interrupted_deploy_began_is_waited_for(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     stack = cloud.formation.stacks["gate"]
     stack.state, stack.moves = "UPDATE_IN_PROGRESS", ["UPDATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
-    said: list[str] = []
-    assert deploy(cloud, "RiskDays=3", said=said)
-    assert "waiting: gate is UPDATE_IN_PROGRESS" in said
+    output: list[str] = []
+    assert deploy(cloud, "RiskDays=3", output=output)
+    assert "waiting: gate is UPDATE_IN_PROGRESS" in output
 
 
 def test_patience_ends(cloud: Cloud) -> None:

@@ -49,8 +49,8 @@ def test_a_source_that_is_taken_out_of_the_stack_is_shown_and_keeps_its_commits(
     person = Person(agrees=True)
     assert deploy(cloud, *CONNECTION, confirm=person)
     (losses,) = person.asked
-    kept = f"SourceRepository (AWS::CodeCommit::Repository {key}): removed; stays in the account, outside the stack"
-    assert kept in losses
+    stored = f"SourceRepository (AWS::CodeCommit::Repository {key}): removed; stays in the account, outside the stack"
+    assert stored in losses
     assert "CommitRole (AWS::IAM::Role gate-CommitRole): removed; deleted" in losses
     assert cloud.formation.sources == {key: name}
 
@@ -60,9 +60,9 @@ def test_an_image_repository_of_another_name_leaves_the_images_of_the_first(clou
     person = Person(agrees=True)
     assert deploy(cloud, "ImageRepositoryName=other", confirm=person)
     (losses,) = person.asked
-    kept = "ImageRepository (AWS::ECR::Repository dockgate-app): replaced; the old one stays in the account"
-    assert [line for line in losses if "ECR::" in line] == [kept]
-    names = {one["repositoryName"] for one in cloud.client("ecr").describe_repositories()["repositories"]}
+    stored = "ImageRepository (AWS::ECR::Repository dockgate-app): replaced; the old one stays in the account"
+    assert [line for line in losses if "ECR::" in line] == [stored]
+    names = {repository["repositoryName"] for repository in cloud.client("ecr").describe_repositories()["repositories"]}
     assert names == {"dockgate-app", "other"}
 
 
@@ -70,9 +70,9 @@ def test_nothing_is_changed_when_it_is_declined(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     before = dict(parameters(cloud))
     scanning = cloud.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
-    for given in (ALONE, CONNECTION, ("ImageRepositoryName=other",)):
+    for value in (ALONE, CONNECTION, ("ImageRepositoryName=other",)):
         with pytest.raises(Declined):
-            deploy(cloud, *given, scanning=True, confirm=Person(agrees=False))
+            deploy(cloud, *value, scanning=True, confirm=Person(agrees=False))
     assert parameters(cloud) == before
     assert "ExecuteChangeSet" not in cloud.operations()
     assert cloud.formation.stacks["gate"].change_sets == {}
@@ -145,14 +145,19 @@ class Formation:
 
 def losses(formation: Formation) -> tuple[Loss, ...]:
     account = Account(client=lambda name: formation)
-    found = create(account, "gate", "https://s3/template", [], Patience(seconds=0, times=3))
-    assert found is not None
-    return found.losses
+    result = create(account, "gate", "https://s3/template", [], Patience(seconds=0, times=3))
+    assert result is not None
+    return result.losses
 
 
 def changed(**change: str) -> dict[str, Any]:
-    told = {"LogicalResourceId": "Table", "ResourceType": "AWS::DynamoDB::Table", "PhysicalResourceId": "t", **change}
-    return {"Type": "Resource", "ResourceChange": told}
+    messages = {
+        "LogicalResourceId": "Table",
+        "ResourceType": "AWS::DynamoDB::Table",
+        "PhysicalResourceId": "t",
+        **change,
+    }
+    return {"Type": "Resource", "ResourceChange": messages}
 
 
 @pytest.mark.parametrize(

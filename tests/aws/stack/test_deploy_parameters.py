@@ -44,9 +44,9 @@ def test_repositories_may_be_named_with_their_registry(cloud: Cloud, tmp_path: P
 def test_a_repository_of_another_registry_is_refused(cloud: Cloud, registry: str, tmp_path: Path) -> None:
     name, waivers = f"{registry}.amazonaws.com/shop", tmp_path / "waivers.yaml"
     waivers.write_text(WAIVER.format(f"{registry}.amazonaws.com"))
-    for given in (f"ImageRepositoryName={name}", f"ImageRepositories=c,{name}"):
+    for value in (f"ImageRepositoryName={name}", f"ImageRepositories=c,{name}"):
         with pytest.raises(UsageError, match="is in the registry of the account"):
-            deploy(cloud, *NETWORK, given)
+            deploy(cloud, *NETWORK, value)
     with pytest.raises(UsageError, match="The waiver a: The repository"):
         deploy(cloud, *NETWORK, waivers=waivers)
     assert changes(cloud) == []
@@ -58,10 +58,10 @@ def test_concurrency_is_reserved_where_the_account_has_some_to_spare(
 ) -> None:
     """Lambda keeps 100 for functions without a reservation, and new accounts have 10 in all."""
     cloud.formation.concurrency = concurrency
-    said: list[str] = []
-    deploy(cloud, *ALONE, said=said)
+    output: list[str] = []
+    deploy(cloud, *ALONE, output=output)
     assert parameters(cloud)["ReservedConcurrency"] == reserved
-    assert any("no concurrency reserved" in line for line in said) is (reserved == "0")
+    assert any("no concurrency reserved" in line for line in output) is (reserved == "0")
     cloud.formation.concurrency = 10 if reserved == "5" else 1000
     deploy(cloud, "RiskDays=3")
     assert parameters(cloud)["ReservedConcurrency"] == reserved, "it stays as it is"
@@ -70,7 +70,7 @@ def test_concurrency_is_reserved_where_the_account_has_some_to_spare(
 
 
 @pytest.mark.parametrize(
-    "given",
+    "value",
     [
         "ApprovalActions=shop",
         "ApprovalActions=arn:aws:sns:eu-west-1:1:x/y/z",
@@ -79,10 +79,10 @@ def test_concurrency_is_reserved_where_the_account_has_some_to_spare(
     ],
 )
 def test_what_is_no_name_of_an_action_or_a_service_is_refused_before_anything_is_changed(
-    cloud: Cloud, given: str
+    cloud: Cloud, value: str
 ) -> None:
-    with pytest.raises(UsageError, match=given.partition("=")[0]):
-        deploy(cloud, "CreatePipeline=false", given)
+    with pytest.raises(UsageError, match=value.partition("=")[0]):
+        deploy(cloud, "CreatePipeline=false", value)
     assert changes(cloud) == []
 
 
@@ -93,13 +93,13 @@ def test_a_service_that_is_there_is_asked_for_its_family_and_roles(cloud: Cloud)
     ecs.register_task_definition(family="shop", executionRoleArn=role, containerDefinitions=containers)
     ecs.create_service(cluster="blue", serviceName="web", taskDefinition="shop", desiredCount=1)
     deploy(cloud, "ClusterName=blue", "ServiceName=web")
-    held = parameters(cloud)
-    assert (held["TaskFamily"], held["TaskRoleArns"]) == ("shop", role)
+    content = parameters(cloud)
+    assert (content["TaskFamily"], content["TaskRoleArns"]) == ("shop", role)
     ecs.register_task_definition(family="blog", containerDefinitions=containers)
     ecs.create_service(cluster="blue", serviceName="journal", taskDefinition="blog", desiredCount=1)
     deploy(cloud, "ServiceName=journal")
-    held = parameters(cloud)
-    assert (held["TaskFamily"], held["TaskRoleArns"]) == ("blog", "")
+    content = parameters(cloud)
+    assert (content["TaskFamily"], content["TaskRoleArns"]) == ("blog", "")
 
 
 def test_a_service_that_is_not_there_is_told_before_anything_is_changed(cloud: Cloud) -> None:
@@ -111,7 +111,7 @@ def test_a_service_that_is_not_there_is_told_before_anything_is_changed(cloud: C
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("value", "messages"),
     [
         ("RiskDay=3", "RiskDay"),
         ("RiskDays", "RiskDays"),
@@ -120,10 +120,10 @@ def test_a_service_that_is_not_there_is_told_before_anything_is_changed(cloud: C
     ],
 )
 def test_a_parameter_that_cannot_be_given_is_refused_before_anything_is_asked(
-    cloud: Cloud, given: str, told: str
+    cloud: Cloud, value: str, messages: str
 ) -> None:
-    with pytest.raises(UsageError, match=told):
-        deploy(cloud, *NETWORK, given)
+    with pytest.raises(UsageError, match=messages):
+        deploy(cloud, *NETWORK, value)
     assert cloud.formation.called == []
 
 

@@ -70,9 +70,9 @@ def test_a_policy_in_ssm_stays_there_and_one_in_s3_is_copied(cloud: Cloud) -> No
     assert (parameters(cloud)["PolicyParameter"], parameters(cloud)["PolicyKey"]) == ("/dockgate/policy", "")
     assert not deploy(cloud)
     deploy(cloud, policy=put(cloud, "s3", canonical()))
-    held = parameters(cloud)
-    assert held["PolicyParameter"] == ""
-    assert document(cloud, held["PolicyKey"]) == canonical()
+    content = parameters(cloud)
+    assert content["PolicyParameter"] == ""
+    assert document(cloud, content["PolicyKey"]) == canonical()
 
 
 @pytest.mark.parametrize("where", ["ssm:/missing", "s3://missing/key", "ssm:policy", "s3://bucket"])

@@ -26,10 +26,10 @@ def fill(cloud: Cloud) -> str:
 def test_destroy_empties_first_and_leaves_nothing(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
-    held = aws.contents(cloud.account, "gate")
-    assert f"bucket {bucket} with all that is in it" in held
-    assert "image repository dockgate-app with all its images" in held
-    assert "source repository container-components with all its commits" in held
+    content = aws.contents(cloud.account, "gate")
+    assert f"bucket {bucket} with all that is in it" in content
+    assert "image repository dockgate-app with all its images" in content
+    assert "source repository container-components with all its commits" in content
     destroy(cloud)
     assert cloud.formation.stacks == {}
     assert cloud.client("s3").list_buckets()["Buckets"] == []
@@ -67,9 +67,9 @@ def test_an_interrupted_destroy_is_ended_by_the_next(cloud: Cloud) -> None:
     cloud.formation.denied = {"DeleteStack"}
     with pytest.raises(DeniedError, match="DeleteStack"):
         destroy(cloud)
-    held = aws.contents(cloud.account, "gate")
-    assert held[0] == "stack gate"
-    assert held[-1] == f"bucket {DOCUMENTS} with archives, policies and waivers"
+    content = aws.contents(cloud.account, "gate")
+    assert content[0] == "stack gate"
+    assert content[-1] == f"bucket {DOCUMENTS} with archives, policies and waivers"
     cloud.formation.denied = set()
     destroy(cloud)
     assert aws.contents(cloud.account, "gate") == []
@@ -92,11 +92,11 @@ def test_what_an_update_retained_is_shown_and_deleted_with_the_stack(cloud: Clou
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
     deploy(cloud, *ALONE, confirm=lambda losses: None)
-    held = aws.contents(cloud.account, "gate")
+    content = aws.contents(cloud.account, "gate")
     for line in ("image repository dockgate-app with all its images", "source repository container-components with"):
-        assert any(one.startswith(line) for one in held), held
+        assert any(item.startswith(line) for item in content), content
     destroy(cloud)
-    assert bucket not in [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]]
+    assert bucket not in [item["Name"] for item in cloud.client("s3").list_buckets()["Buckets"]]
     assert cloud.client("s3").list_buckets()["Buckets"] == []
     assert cloud.client("ecr").describe_repositories()["repositories"] == []
     assert cloud.formation.sources == {}
@@ -106,9 +106,9 @@ def test_what_outlived_its_stack_is_found_by_destroy(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
     del cloud.formation.stacks["gate"]  # in the console
-    held = aws.contents(cloud.account, "gate")
-    assert f"bucket {bucket} with all that is in it" in held
-    assert "stack gate" not in held
+    content = aws.contents(cloud.account, "gate")
+    assert f"bucket {bucket} with all that is in it" in content
+    assert "stack gate" not in content
     destroy(cloud)
     assert cloud.client("s3").list_buckets()["Buckets"] == []
     assert cloud.client("ecr").describe_repositories()["repositories"] == []
@@ -123,7 +123,9 @@ def test_another_repository_that_has_the_name_since_is_left_alone(cloud: Cloud) 
     ecr.create_repository(repositoryName="dockgate-app")
     assert not any("dockgate-app" in line for line in aws.contents(cloud.account, "gate"))
     destroy(cloud)
-    assert [one["repositoryName"] for one in ecr.describe_repositories()["repositories"]] == ["dockgate-app"]
+    assert [repository["repositoryName"] for repository in ecr.describe_repositories()["repositories"]] == [
+        "dockgate-app"
+    ]
 
 
 def test_a_repository_that_stood_in_the_way_of_the_stack_is_left_alone(cloud: Cloud) -> None:
@@ -135,7 +137,9 @@ def test_a_repository_that_stood_in_the_way_of_the_stack_is_left_alone(cloud: Cl
         deploy(cloud, *NETWORK)
     assert not any("dockgate-app" in line for line in aws.contents(cloud.account, "gate"))
     destroy(cloud)
-    assert [one["repositoryName"] for one in ecr.describe_repositories()["repositories"]] == ["dockgate-app"]
+    assert [repository["repositoryName"] for repository in ecr.describe_repositories()["repositories"]] == [
+        "dockgate-app"
+    ]
 
 
 # --- the registry's scanning --------------------------------------------------------------------------------------
@@ -189,10 +193,10 @@ def test_what_others_made_of_it_since_is_not_undone(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK, scanning=True)
     theirs = BEFORE["enhanced, others"]
     cloud.client("ecr").put_registry_scanning_configuration(**theirs)
-    said: list[str] = []
-    destroy(cloud, said)
+    output: list[str] = []
+    destroy(cloud, output)
     assert scanned(cloud) == theirs
-    assert any("changed by others" in line and "BASIC" in line for line in said)
+    assert any("changed by others" in line and "BASIC" in line for line in output)
 
 
 def test_what_others_made_of_ours_is_what_was_there_before_we_change_it_again(cloud: Cloud) -> None:
@@ -208,8 +212,8 @@ def test_what_others_made_of_ours_is_what_was_there_before_we_change_it_again(cl
 
 def test_that_basic_scanning_rests_is_told(cloud: Cloud) -> None:
     cloud.client("ecr").put_registry_scanning_configuration(**BEFORE["basic, at each push"])
-    said: list[str] = []
-    deploy(cloud, *NETWORK, scanning=True, said=said)
-    deploy(cloud, "RiskDays=3", scanning=True, said=said)
-    assert [line.partition(";")[0] for line in said if "Inspector" in line] == ["Inspector scans dockgate-app"] * 2
-    assert ["basic scanning rests" in line for line in said if "Inspector" in line] == [True, False]
+    output: list[str] = []
+    deploy(cloud, *NETWORK, scanning=True, output=output)
+    deploy(cloud, "RiskDays=3", scanning=True, output=output)
+    assert [line.partition(";")[0] for line in output if "Inspector" in line] == ["Inspector scans dockgate-app"] * 2
+    assert ["basic scanning rests" in line for line in output if "Inspector" in line] == [True, False]

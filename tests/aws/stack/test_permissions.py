@@ -23,15 +23,15 @@ UNUSED = ("elasticfilesystem", "firehose", "kinesis", "s3files", "s3tables")
 
 def policy() -> dict[str, Any]:
     (text,) = re.findall(r"(?ms)^```json\n(.+?)^```$", (ROOT / "docs" / "how-to" / "aws.md").read_text())
-    found: dict[str, Any] = json.loads(text)
-    return found
+    document: dict[str, Any] = json.loads(text)
+    return document
 
 
 def allowed() -> list[str]:
     actions: list[str] = []
     for statement in policy()["Statement"]:
-        given = statement["Action"]
-        actions += given if isinstance(given, list) else [given]
+        action = statement["Action"]
+        actions += action if isinstance(action, list) else [action]
     return actions
 
 
@@ -42,7 +42,7 @@ def missing(needed: set[str]) -> list[str]:
 
 def needed_by_types() -> dict[str, set[str]]:
     """By AWS's schemas of the resource types, as cfn-lint has them."""
-    types = {one["Type"] for one in ours()["Resources"].values()}
+    types = {resource["Type"] for resource in ours()["Resources"].values()}
     schemas = [json.loads(file.read_text()) for file in sorted((SCHEMAS / "resources").glob("*.json"))]
     return {
         schema["typeName"]: {
@@ -92,9 +92,9 @@ def test_the_page_allows_what_the_resource_types_need() -> None:
 
 def test_the_schemas_know_nearly_all_types() -> None:
     """The control of the test above: it would pass if they knew none."""
-    told = {name for name, actions in needed_by_types().items() if actions}
-    types = {one["Type"] for one in ours()["Resources"].values()}
-    assert types - told <= {"AWS::CodeBuild::Project"}
+    messages = {name for name, actions in needed_by_types().items() if actions}
+    types = {resource["Type"] for resource in ours()["Resources"].values()}
+    assert types - messages <= {"AWS::CodeBuild::Project"}
 
 
 def test_the_page_allows_on_all_resources_only_what_it_names_one_by_one() -> None:

@@ -33,8 +33,8 @@ class Queues:
         return text
 
     def left(self) -> list[int]:
-        found = aws.state(self.cloud.account, "gate")
-        return [found.approval_failures, found.failures]
+        result = aws.state(self.cloud.account, "gate")
+        return [result.approval_failures, result.failures]
 
     def redrive(self) -> Redriven:
         return aws.redriven(self.cloud.account, "gate", self.said.append)
@@ -60,7 +60,7 @@ def test_each_message_goes_to_its_function_and_is_deleted(queues: Queues) -> Non
     assert queues.redrive() == Redriven(7, ())
     assert queues.left() == [0, 0]
     invoked = queues.cloud.formation.invoked
-    assert sorted(one for one in invoked if one[0] != "gate-sweep") == sorted(
+    assert sorted(item for item in invoked if item[0] != "gate-sweep") == sorted(
         [("gate-record", "RequestResponse", body) for body in approvals]
         + [("gate-judge", "RequestResponse", body) for body in judged]
     )

@@ -15,19 +15,19 @@ def test_status_tells_what_waits_and_what_failed(cloud: Cloud) -> None:
     cloud.client("dynamodb").put_item(TableName="approvals", Item=item)
     url = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
     cloud.client("sqs").send_message(QueueUrl=url, MessageBody="{}")
-    found = aws.state(cloud.account, "gate")
-    assert (found.state, found.waiting, found.failures, found.scanning) == ("CREATE_COMPLETE", 1, 1, "BASIC")
-    assert found.stages == {}
-    assert found.outputs["TableName"] == "approvals"
+    result = aws.state(cloud.account, "gate")
+    assert (result.state, result.waiting, result.failures, result.scanning) == ("CREATE_COMPLETE", 1, 1, "BASIC")
+    assert result.stages == {}
+    assert result.outputs["TableName"] == "approvals"
 
 
 def test_status_of_a_whole_stack_tells_how_its_pipeline_stands(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
-    found = aws.state(cloud.account, "gate")
-    stages = found.stages
+    result = aws.state(cloud.account, "gate")
+    stages = result.stages
     assert list(stages) == ["Source", "Build", "ContainerVulnerabilityAssessment", "Deploy"]
     assert (stages["Source"], stages["Build"]) == ("Succeeded", "never ran")
-    assert found.summaries == {"ContainerVulnerabilityAssessment": "3 HIGH findings, 0 allowed"}
+    assert result.summaries == {"ContainerVulnerabilityAssessment": "3 HIGH findings, 0 allowed"}
 
 
 def test_status_of_no_stack(cloud: Cloud) -> None:

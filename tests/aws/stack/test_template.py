@@ -65,12 +65,14 @@ def test_rules_use_the_functions_alone_that_rules_may_use() -> None:
     allowed = {"Ref", "Fn::And", "Fn::Contains", "Fn::EachMemberEquals", "Fn::EachMemberIn", "Fn::Equals", "Fn::Not"}
     allowed |= {"Fn::Or", "Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll"}
     functions = re.compile("Ref|Condition|Fn::.+")
-    used = {key for _, one in walk(ours()["Rules"]) if isinstance(one, dict) for key in one if functions.fullmatch(key)}
+    used = {
+        key for _, item in walk(ours()["Rules"]) if isinstance(item, dict) for key in item if functions.fullmatch(key)
+    }
     assert used <= allowed
 
 
 @pytest.mark.parametrize(
-    ("mode", "without", "told"),
+    ("mode", "without", "messages"),
     [
         ("whole", "VpcId", "A new service needs VpcId."),
         ("whole", "SubnetIds", "A new service needs SubnetIds."),
@@ -85,9 +87,9 @@ def test_rules_use_the_functions_alone_that_rules_may_use() -> None:
         ),
     ],
 )
-def test_what_a_mode_needs_is_asked_for(mode: str, without: str, told: str) -> None:
-    given = {name: value for name, value in MODES[mode].items() if name != without}
-    assert told in Stack(given).broken_rules()
+def test_what_a_mode_needs_is_asked_for(mode: str, without: str, messages: str) -> None:
+    values = {name: value for name, value in MODES[mode].items() if name != without}
+    assert messages in Stack(values).broken_rules()
 
 
 def test_the_pipeline_has_the_four_stages_and_real_actions(stack: Stack) -> None:
@@ -96,8 +98,8 @@ def test_the_pipeline_has_the_four_stages_and_real_actions(stack: Stack) -> None
         for action in [action for stage in pipeline["Stages"] for action in stage["Actions"]]:
             kind = action["ActionTypeId"]
             needed, allowed = ACTIONS[kind["Category"], kind["Owner"], kind["Provider"]]
-            given = set(action["Configuration"])
-            assert needed <= given <= needed | allowed
+            configuration = set(action["Configuration"])
+            assert needed <= configuration <= needed | allowed
             assert kind["Version"] == "1"
 
 
@@ -106,8 +108,8 @@ def test_artifacts_that_go_in_came_out_before(stack: Stack) -> None:
         made: set[str] = set()
         for stage in pipeline["Stages"]:
             for action in stage["Actions"]:
-                assert {one["Name"] for one in action.get("InputArtifacts", [])} <= made
-            made |= {one["Name"] for action in stage["Actions"] for one in action.get("OutputArtifacts", [])}
+                assert {artifact["Name"] for artifact in action.get("InputArtifacts", [])} <= made
+            made |= {artifact["Name"] for action in stage["Actions"] for artifact in action.get("OutputArtifacts", [])}
 
 
 def test_the_approval_names_the_digest_that_the_build_exports() -> None:
@@ -170,10 +172,10 @@ def test_what_fails_is_set_aside(stack: Stack) -> None:
         assert function["DeadLetterConfig"] == {"TargetArn": f"{queue}.Arn"}
     for rule in stack.of("AWS::Events::Rule").values():
         assert all(target["DeadLetterConfig"] == {"Arn": "Failures.Arn"} for target in rule["Targets"])
-    for one in stack.of("AWS::SNS::Subscription").values():
-        if one["Protocol"] == "lambda":
-            assert one["RedrivePolicy"] == {"deadLetterTargetArn": "ApprovalFailures.Arn"}
-    watched = {one["Dimensions"][0]["Value"] for one in stack.of("AWS::CloudWatch::Alarm").values()}
+    for item in stack.of("AWS::SNS::Subscription").values():
+        if item["Protocol"] == "lambda":
+            assert item["RedrivePolicy"] == {"deadLetterTargetArn": "ApprovalFailures.Arn"}
+    watched = {item["Dimensions"][0]["Value"] for item in stack.of("AWS::CloudWatch::Alarm").values()}
     assert {"ApprovalFailures.QueueName", "Failures.QueueName"} <= watched
 
 
@@ -193,8 +195,8 @@ def test_findings_are_collected_before_they_are_judged(stack: Stack) -> None:
 
 
 def test_findings_leave_room_for_what_answers_approvals() -> None:
-    def reserved(given: dict[str, str]) -> list[str | None]:
-        functions = Stack({**MODES["whole"], **given}).of("AWS::Lambda::Function")
+    def reserved(value: dict[str, str]) -> list[str | None]:
+        functions = Stack({**MODES["whole"], **value}).of("AWS::Lambda::Function")
         return [
             functions[f"{name}Function"].get("ReservedConcurrentExecutions") for name in ("Record", "Judge", "Sweep")
         ]
@@ -209,7 +211,7 @@ def test_findings_leave_room_for_what_answers_approvals() -> None:
 
 def test_every_log_is_kept_for_a_while_and_is_there_before_it_is_written_to(stack: Stack) -> None:
     groups = stack.of("AWS::Logs::LogGroup")
-    assert all(one["RetentionInDays"] == "90" for one in groups.values())
+    assert all(group["RetentionInDays"] == "90" for group in groups.values())
     for function in stack.of("AWS::Lambda::Function").values():
         assert function["LoggingConfig"]["LogGroup"].removeprefix("ref:") in groups
     for project in stack.of("AWS::CodeBuild::Project").values():
@@ -229,9 +231,9 @@ def test_every_handler_is_there(stack: Stack) -> None:
 def test_the_environment_is_what_the_functions_read(stack: Stack) -> None:
     source = (ROOT / "src" / "dockgate" / "aws" / "functions" / "settings.py").read_text()
     read = set(re.findall(r'"(DOCKGATE_[A-Z_]+|[A-Z][a-z]+_Finding_Threshold)"', source))
-    given = {name: function["Environment"]["Variables"] for name, function in stack.of("AWS::Lambda::Function").items()}
-    assert {key for variables in given.values() for key in variables} == read
-    for variables in given.values():
+    value = {name: function["Environment"]["Variables"] for name, function in stack.of("AWS::Lambda::Function").items()}
+    assert {key for variables in value.values() for key in variables} == read
+    for variables in value.values():
         settings = from_environment({**variables, "AWS_REGION": "eu-west-1"})
         assert settings.account == "123456789012"
 
@@ -239,8 +241,11 @@ def test_the_environment_is_what_the_functions_read(stack: Stack) -> None:
 def test_the_functions_know_the_actions_that_they_may_answer() -> None:
     def actions(mode: str) -> set[Action]:
         functions = Stack(MODES[mode]).of("AWS::Lambda::Function").values()
-        read = [from_environment({**one["Environment"]["Variables"], "AWS_REGION": "eu-west-1"}) for one in functions]
-        assert {one.actions for one in read} == {read[0].actions}
+        read = [
+            from_environment({**function["Environment"]["Variables"], "AWS_REGION": "eu-west-1"})
+            for function in functions
+        ]
+        assert {item.actions for item in read} == {read[0].actions}
         return set(read[0].actions)
 
     stage = "ContainerVulnerabilityAssessment"
@@ -252,7 +257,7 @@ def test_services_are_looked_after_in_every_mode_that_has_some() -> None:
     def looked_after(mode: str) -> list[tuple[str, str]]:
         variables = Stack(MODES[mode]).of("AWS::Lambda::Function")["SweepFunction"]["Environment"]["Variables"]
         settings = from_environment({**variables, "AWS_REGION": "eu-west-1"})
-        return [(one.cluster, one.name) for one in settings.services]
+        return [(service.cluster, service.name) for service in settings.services]
 
     assert looked_after("whole") == [("ref:Cluster", "gate-service")]
     assert looked_after("existing service") == [("blue", "web")]
@@ -268,11 +273,11 @@ def test_thresholds_of_the_reference_solution_reach_the_functions() -> None:
 
 def test_repositories_verdicts_and_artifacts_outlive_updates_and_the_stack() -> None:
     """Except in the roll-back of their creation, after which the next one needs their names."""
-    for name, one in ours()["Resources"].items():
-        policies = one.get("DeletionPolicy"), one.get("UpdateReplacePolicy")
-        if one["Type"] in KINDS:
+    for name, item in ours()["Resources"].items():
+        policies = item.get("DeletionPolicy"), item.get("UpdateReplacePolicy")
+        if item["Type"] in KINDS:
             assert policies == ("RetainExceptOnCreate", "Retain"), name
-        elif one["Type"] in ("AWS::DynamoDB::Table", "AWS::Logs::LogGroup", "AWS::SQS::Queue"):
+        elif item["Type"] in ("AWS::DynamoDB::Table", "AWS::Logs::LogGroup", "AWS::SQS::Queue"):
             assert policies == ("Delete", "Delete"), name
 
 
@@ -286,9 +291,13 @@ def test_the_service_starts_with_nothing_running() -> None:
 def test_people_get_no_message_by_which_an_approval_can_be_given_past_the_gate(stack: Stack) -> None:
     """CodePipeline's messages on the approval topic have the token, and a link to approve by hand."""
     subscriptions = stack.of("AWS::SNS::Subscription").values()
-    told = [(one["Protocol"], one["Endpoint"]) for one in subscriptions if one["TopicArn"] == "ref:ApprovalTopic"]
-    assert told == [("lambda", "RecordFunction.Arn")]
-    people = {one["TopicArn"] for one in subscriptions if one["Protocol"] != "lambda"}
+    messages = [
+        (subscription["Protocol"], subscription["Endpoint"])
+        for subscription in subscriptions
+        if subscription["TopicArn"] == "ref:ApprovalTopic"
+    ]
+    assert messages == [("lambda", "RecordFunction.Arn")]
+    people = {subscription["TopicArn"] for subscription in subscriptions if subscription["Protocol"] != "lambda"}
     assert people <= {"ref:NotificationTopic"}
 
 
@@ -303,27 +312,27 @@ def test_no_arn_names_its_partition() -> None:
 def test_faults_are_told(stack: Stack) -> None:
     alarms = stack.of("AWS::CloudWatch::Alarm")
     assert {"FailuresAlarm", "SweepAlarm", "ClockAlarm"} <= set(alarms)
-    assert all(one["AlarmActions"] == ["ref:NotificationTopic"] for one in alarms.values())
+    assert all(alarm["AlarmActions"] == ["ref:NotificationTopic"] for alarm in alarms.values())
 
 
 def test_every_parameter_is_used_described_and_in_a_group() -> None:
-    held = ours()["Parameters"]
+    content = ours()["Parameters"]
     groups = ours()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(held)
-    assert [name for name, one in held.items() if not one.get("Description")] == []
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(content)
+    assert [name for name, item in content.items() if not item.get("Description")] == []
     used = {value for path, value in walk(ours()) if path and path[-1] == "Ref"}
     texts = " ".join(value for _, value in walk(ours()["Resources"]) if isinstance(value, str))
-    assert [name for name in held if name not in used and f"${{{name}}}" not in texts] == []
-    assert sorted(parameters.names()) == sorted(held)
+    assert [name for name in content if name not in used and f"${{{name}}}" not in texts] == []
+    assert sorted(parameters.names()) == sorted(content)
 
 
 def test_every_resource_carries_the_stacks_name_or_one_that_was_given(stack: Stack) -> None:
     """So that the deployer's rights can be held to names that begin with the stack's."""
     fixed = ("FunctionName", "LogGroupName", "ClusterName", "ServiceName", "Family", "RepositoryName", "Name")
-    given = {"container-components", "dockgate-app"}
-    for name, one in stack.resources.items():
-        if one["Type"] in ("AWS::Lambda::EventSourceMapping", "AWS::Lambda::Permission"):
+    values = {"container-components", "dockgate-app"}
+    for name, item in stack.resources.items():
+        if item["Type"] in ("AWS::Lambda::EventSourceMapping", "AWS::Lambda::Permission"):
             continue
         for key in fixed:
-            value = one["Properties"].get(key)
-            assert value is None or value in given or re.match(r"(/[a-z/]+/)?gate(-|$)", value), (name, key, value)
+            value = item["Properties"].get(key)
+            assert value is None or value in values or re.match(r"(/[a-z/]+/)?gate(-|$)", value), (name, key, value)

@@ -26,7 +26,7 @@ def statements(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every statement that allows something to a role of the stack."""
     for kind in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Role"):
         for name, properties in stack.of(kind).items():
-            documents = [one["PolicyDocument"] for one in properties.get("Policies", [])]
+            documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
             documents += [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
             for document in documents:
                 yield from ((name, statement) for statement in document["Statement"])
@@ -38,24 +38,24 @@ def as_list(value: Any) -> list[Any]:
 
 def test_each_target_of_a_rule_and_of_a_topic_may_be_called(stack: Stack) -> None:
     may = {
-        (one["FunctionName"], one["Principal"], one["SourceArn"])
-        for one in stack.of("AWS::Lambda::Permission").values()
-        if one["Action"] == "lambda:InvokeFunction"
+        (item["FunctionName"], item["Principal"], item["SourceArn"])
+        for item in stack.of("AWS::Lambda::Permission").values()
+        if item["Action"] == "lambda:InvokeFunction"
     }
     functions = {f"{name}.Arn": f"ref:{name}" for name in stack.of("AWS::Lambda::Function")}
-    wanted = {
+    expected = {
         (functions[target["Arn"]], "events.amazonaws.com", f"{name}.Arn")
         for name, rule in stack.of("AWS::Events::Rule").items()
         for target in rule["Targets"]
         if target["Arn"] in functions
     }
-    wanted |= {
-        (functions[one["Endpoint"]], "sns.amazonaws.com", one["TopicArn"])
-        for one in stack.of("AWS::SNS::Subscription").values()
-        if one["Protocol"] == "lambda"
+    expected |= {
+        (functions[item["Endpoint"]], "sns.amazonaws.com", item["TopicArn"])
+        for item in stack.of("AWS::SNS::Subscription").values()
+        if item["Protocol"] == "lambda"
     }
-    assert may == wanted
-    assert len(wanted) == 4
+    assert may == expected
+    assert len(expected) == 4
 
 
 def test_a_target_that_is_no_function_is_reached_by_a_role_or_lets_the_rule_in(stack: Stack) -> None:
@@ -67,20 +67,20 @@ def test_a_target_that_is_no_function_is_reached_by_a_role_or_lets_the_rule_in(s
 
 def test_each_queue_takes_messages_of_what_sends_to_it_alone(stack: Stack) -> None:
     """Of rules and topics; functions and queues send by their role, or need none."""
-    wanted: dict[str, set[str]] = {f"{name}.Arn": set() for name in stack.of("AWS::SQS::Queue")}
+    expected: dict[str, set[str]] = {f"{name}.Arn": set() for name in stack.of("AWS::SQS::Queue")}
     for name, rule in stack.of("AWS::Events::Rule").items():
         for target in rule["Targets"]:
-            for queue in {target["Arn"], target["DeadLetterConfig"]["Arn"]} & wanted.keys():
-                wanted[queue].add(f"{name}.Arn")
-    for one in stack.of("AWS::SNS::Subscription").values():
-        if "RedrivePolicy" in one:
-            wanted[one["RedrivePolicy"]["deadLetterTargetArn"]].add(one["TopicArn"])
-    given: dict[str, set[str]] = {}
+            for queue in {target["Arn"], target["DeadLetterConfig"]["Arn"]} & expected.keys():
+                expected[queue].add(f"{name}.Arn")
+    for item in stack.of("AWS::SNS::Subscription").values():
+        if "RedrivePolicy" in item:
+            expected[item["RedrivePolicy"]["deadLetterTargetArn"]].add(item["TopicArn"])
+    value: dict[str, set[str]] = {}
     for policy in stack.of("AWS::SQS::QueuePolicy").values():
-        (statement,) = (one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Allow")
+        (statement,) = (item for item in policy["PolicyDocument"]["Statement"] if item["Effect"] == "Allow")
         assert [f"{name.removeprefix('ref:')}.Arn" for name in policy["Queues"]] == [statement["Resource"]]
-        given[statement["Resource"]] = set(as_list(statement["Condition"]["ArnEquals"]["aws:SourceArn"]))
-    assert given == wanted
+        value[statement["Resource"]] = set(as_list(statement["Condition"]["ArnEquals"]["aws:SourceArn"]))
+    assert value == expected
 
 
 def test_functions_may_set_aside_what_fails(stack: Stack) -> None:
@@ -92,7 +92,7 @@ def test_functions_may_set_aside_what_fails(stack: Stack) -> None:
         for name, statement in statements(stack)
         if name == "GatePolicy" and statement["Action"] == "sqs:SendMessage"
     )
-    assert allowed == {one["DeadLetterConfig"]["TargetArn"] for one in stack.of("AWS::Lambda::Function").values()}
+    assert allowed == {item["DeadLetterConfig"]["TargetArn"] for item in stack.of("AWS::Lambda::Function").values()}
 
 
 def test_a_function_may_do_with_the_table_what_it_does_and_no_more(stack: Stack) -> None:
@@ -141,13 +141,13 @@ def test_all_resources_are_meant_only_where_there_is_no_type(stack: Stack) -> No
 def test_the_actions_on_all_resources_know_no_type_that_could_be_named() -> None:
     """By the copy of AWS's service authorization reference that cfn-lint has."""
     file = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
-    known = json.loads(file.read_text())
+    document = json.loads(file.read_text())
     types = {}
     for action in WILDCARDS:
         service, _, name = action.partition(":")
-        types[action] = {key.lower(): one for key, one in known[service]["Actions"].items()}[name.lower()]
-    assert {action for action, one in types.items() if one.get("Resources")} == {"ecs:ListTasks"}
-    (statement,) = (one for _, one in statements(Stack(MODES["whole"])) if one["Action"] == "ecs:ListTasks")
+        types[action] = {key.lower(): item for key, item in document[service]["Actions"].items()}[name.lower()]
+    assert {action for action, item in types.items() if item.get("Resources")} == {"ecs:ListTasks"}
+    (statement,) = (item for _, item in statements(Stack(MODES["whole"])) if item["Action"] == "ecs:ListTasks")
     assert "ecs:cluster" in statement["Condition"]["ArnEquals"]
 
 
@@ -168,8 +168,10 @@ def test_a_resource_with_a_star_is_held_to_a_name(stack: Stack) -> None:
 
 def test_approvals_are_answered_of_the_named_actions_alone() -> None:
     def answers(mode: str) -> list[str]:
-        (one,) = (one for _, one in statements(Stack(MODES[mode])) if one["Action"] == "codepipeline:PutApprovalResult")
-        return as_list(one["Resource"])
+        (item,) = (
+            item for _, item in statements(Stack(MODES[mode])) if item["Action"] == "codepipeline:PutApprovalResult"
+        )
+        return as_list(item["Resource"])
 
     stage = "ContainerVulnerabilityAssessment"
     assert answers("whole") == [f"arn:aws:codepipeline:eu-west-1:123456789012:gate/{stage}/{stage}"]
@@ -178,10 +180,10 @@ def test_approvals_are_answered_of_the_named_actions_alone() -> None:
 
 def test_only_the_pipelines_of_these_actions_are_asked_what_waits() -> None:
     def asked(mode: str) -> list[str]:
-        (one,) = (
-            one for _, one in statements(Stack(MODES[mode])) if "codepipeline:ListActionExecutions" in one["Action"]
+        (item,) = (
+            item for _, item in statements(Stack(MODES[mode])) if "codepipeline:ListActionExecutions" in item["Action"]
         )
-        return as_list(one["Resource"])
+        return as_list(item["Resource"])
 
     assert asked("whole") == ["arn:aws:codepipeline:eu-west-1:123456789012:gate"]
     assert asked("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop"]
@@ -189,8 +191,8 @@ def test_only_the_pipelines_of_these_actions_are_asked_what_waits() -> None:
 
 def test_roles_are_passed_only_where_there_are_any() -> None:
     def passed(mode: str) -> list[list[str]]:
-        found = [one for _, one in statements(Stack(MODES[mode])) if one["Action"] == "iam:PassRole"]
-        return [as_list(one["Resource"]) for one in found]
+        result = [item for _, item in statements(Stack(MODES[mode])) if item["Action"] == "iam:PassRole"]
+        return [as_list(item["Resource"]) for item in result]
 
     assert passed("whole") == [["ExecutionRole.Arn"]]
     assert passed("existing service") == [["arn:aws:iam::123456789012:role/run"]]

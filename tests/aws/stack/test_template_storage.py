@@ -58,12 +58,12 @@ def test_buckets_topics_and_queues_are_spoken_to_over_tls_alone(stack: Stack) ->
             name.removeprefix("ref:")
             for policy in stack.of(policy_kind).values()
             for name in as_list(policy[field])
-            for one in policy["PolicyDocument"]["Statement"]
-            if one["Effect"] == "Deny"
-            and one["Principal"] == "*"
-            and one["Action"] == action
-            and one["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-            and any(name.removeprefix("ref:") in resource for resource in as_list(one["Resource"]))
+            for item in policy["PolicyDocument"]["Statement"]
+            if item["Effect"] == "Deny"
+            and item["Principal"] == "*"
+            and item["Action"] == action
+            and item["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+            and any(name.removeprefix("ref:") in resource for resource in as_list(item["Resource"]))
         }
         assert closed == set(stack.of(kind)), kind
 
@@ -72,16 +72,16 @@ def test_buckets_topics_and_queues_are_spoken_to_over_tls_alone(stack: Stack) ->
 def test_a_key_of_the_customers_encrypts_all_that_is_stored(mode: str) -> None:
     """S3 delivers access logs into no bucket with such a key."""
     stack = keyed(mode)
-    for name, one in stack.resources.items():
-        if one["Type"] in KEYS and name != "LogBucket":
-            assert at(one["Properties"], KEYS[one["Type"]]) == KEY, name
-    assert {one["Type"] for one in stack.resources.values()} <= set(KEYS) | WITHOUT_DATA
+    for name, item in stack.resources.items():
+        if item["Type"] in KEYS and name != "LogBucket":
+            assert at(item["Properties"], KEYS[item["Type"]]) == KEY, name
+    assert {resource["Type"] for resource in stack.resources.values()} <= set(KEYS) | WITHOUT_DATA
 
 
 def test_without_a_key_everything_is_encrypted_by_aws(stack: Stack) -> None:
     assert KEY not in str(stack.resources)
-    for name, one in stack.resources.items():
-        assert one["Type"] not in KEYS or at(one["Properties"], KEYS[one["Type"]]) is None, name
+    for name, item in stack.resources.items():
+        assert item["Type"] not in KEYS or at(item["Properties"], KEYS[item["Type"]]) is None, name
     for name, queue in stack.of("AWS::SQS::Queue").items():
         assert queue["SqsManagedSseEnabled"] is True, name
 
@@ -106,8 +106,8 @@ def test_every_bucket_gets_rid_of_what_nobody_needs(stack: Stack) -> None:
 
 
 def test_verdicts_are_kept_for_good_unless_an_end_is_given() -> None:
-    def expiring(**given: str) -> list[dict[str, Any]]:
-        bucket = Stack({**MODES["whole"], **given}).of("AWS::S3::Bucket")["VerdictBucket"]
+    def expiring(**value: str) -> list[dict[str, Any]]:
+        bucket = Stack({**MODES["whole"], **value}).of("AWS::S3::Bucket")["VerdictBucket"]
         return [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if "xpiration" in str(rule)]
 
     assert expiring() == []
@@ -127,16 +127,16 @@ def test_the_newest_images_stay_in_the_repository() -> None:
 
 def test_access_to_every_bucket_is_logged_where_s3_may_write(stack: Stack) -> None:
     buckets = stack.of("AWS::S3::Bucket")
-    prefixes = [one["LoggingConfiguration"]["LogFilePrefix"] for name, one in buckets.items() if name != "LogBucket"]
+    prefixes = [item["LoggingConfiguration"]["LogFilePrefix"] for name, item in buckets.items() if name != "LogBucket"]
     assert len(set(prefixes)) == len(prefixes) == len(buckets) - 1
     for name, bucket in buckets.items():
         if name != "LogBucket":
             assert bucket["LoggingConfiguration"]["DestinationBucketName"] == "ref:LogBucket"
             assert stack.resources[name]["DependsOn"] == "LogBucketPolicy"
     (allowed,) = [
-        one
-        for one in stack.of("AWS::S3::BucketPolicy")["LogBucketPolicy"]["PolicyDocument"]["Statement"]
-        if one["Effect"] == "Allow"
+        item
+        for item in stack.of("AWS::S3::BucketPolicy")["LogBucketPolicy"]["PolicyDocument"]["Statement"]
+        if item["Effect"] == "Allow"
     ]
     assert allowed["Principal"] == {"Service": "logging.s3.amazonaws.com"}
     assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": ID}}
@@ -148,10 +148,10 @@ def test_nobody_gets_rights_by_a_policy_of_a_resource_but_services(stack: Stack)
     """Each of them held to this account or to a resource of the stack."""
     for kind, _, _ in POLICIES.values():
         for name, policy in stack.of(kind).items():
-            for one in policy["PolicyDocument"]["Statement"]:
-                if one["Effect"] == "Allow":
-                    assert set(one["Principal"]) == {"Service"}, name
-                    assert set(one["Condition"]) <= {"StringEquals", "ArnEquals"}, name
+            for item in policy["PolicyDocument"]["Statement"]:
+                if item["Effect"] == "Allow":
+                    assert set(item["Principal"]) == {"Service"}, name
+                    assert set(item["Condition"]) <= {"StringEquals", "ArnEquals"}, name
 
 
 def test_the_bucket_beside_the_stack_is_closed_and_logged_too(cloud: Cloud) -> None:
