@@ -13,7 +13,7 @@ from dockgate.config import FEED_PREFIX, SETTINGS
 from dockgate.delivery.definitions import approval_request, documents
 from dockgate.gate import rules
 from dockgate.gate.definitions import policy
-from dockgate.gate.definitions.examples import Example, Excuse, Expected, Finding, Image
+from dockgate.gate.definitions.examples import Example, Expected, Finding, Image, VexEntry
 from dockgate.services import policy_examples
 
 ROOT = Path(__file__).parent.parent
@@ -47,8 +47,8 @@ def test_every_example_of_a_document_is_one() -> None:
 def test_the_policy_shown_as_the_default_is_the_default() -> None:
     all_rules = rules.load()
     shown, *others = _examples("yaml policy", "reference/policies.md")
-    assert policy.policy(shown, "default", all_rules) == policy.builtin("default", all_rules)
-    assert [policy.policy(text, "ours", all_rules).name for text in others] == ["ours"] * len(others)
+    assert policy.read_named_policy(shown, "default", all_rules) == policy.builtin_policy("default", all_rules)
+    assert [policy.read_named_policy(text, "ours", all_rules).name for text in others] == ["ours"] * len(others)
 
 
 def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:
@@ -65,7 +65,7 @@ def test_the_examples_of_a_policy_that_are_shown_hold() -> None:
     outcomes = policy_examples.test(shown, "how-to/manage-policies.md").outcomes
     assert [(outcome.name, outcome.problems) for outcome in outcomes if outcome.problems] == []
     page = (ROOT / "docs" / "how-to" / "manage-policies.md").read_text()
-    for model in (Example, Expected, Finding, Image, Excuse):
+    for model in (Example, Expected, Finding, Image, VexEntry):
         assert [key for key in model.model_fields if f"`{key}`" not in page] == [], model
 
 

@@ -15,7 +15,7 @@ from tests.cli.conftest import Dockgate
 
 from dockgate.cli.main import root
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.definitions.policy import builtin_policy
 from dockgate.gate.policy import decode_policy
 
 ALONE = ("--parameter", "CreatePipeline=false", "--parameter", "ApprovalActions=shop/Assess/Gate")
@@ -63,7 +63,7 @@ def test_the_archive_is_written_the_same_each_time(dockgate: Dockgate, tmp_path:
 def test_a_policy_is_written_as_s3_and_ssm_hold_it(dockgate: Dockgate, tmp_path: Path) -> None:
     shown = dockgate("aws", "policy", "default")
     assert shown.code == 0
-    assert decode_policy(shown.out.encode()) == builtin("default", rules.load())
+    assert decode_policy(shown.out.encode()) == builtin_policy("default", rules.load())
     dockgate("aws", "policy", "default", "--output", str(tmp_path / "policy.json"))
     assert (tmp_path / "policy.json").read_bytes() == shown.out.encode()
 

@@ -9,7 +9,7 @@ from tests.cli.test_scan import Run, run
 from tests.gate.gating import RULES
 from tests.scanner.images import make
 
-from dockgate.gate.definitions.policy import policy
+from dockgate.gate.definitions.policy import read_named_policy
 
 __all__ = ["run"]
 
@@ -30,7 +30,7 @@ def test_it_prints_a_rule_with_the_diff_ids_of_every_platform(
     make.write_layout(tmp_path / "layout", {"13": make.index(images)})
     ran = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--name", "debian: 13", "--until", "2026-12-31")
     assert ran.code == 0, ran.err
-    rule = policy(ran.out, "ours", RULES).rules["base_image"][0]
+    rule = read_named_policy(ran.out, "ours", RULES).rules["base_image"][0]
     layers = [[make.sha256(make.tar(entry)) for entry in (BASE, {"a": b"1"})], [make.sha256(make.tar(ARM))]]
     assert rule["images"] == [
         {"name": "debian: 13", "until": "2026-12-31", "platform": "linux/amd64", "layers": layers[0]},

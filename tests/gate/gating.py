@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dockgate.gate import evaluate, rules
 from dockgate.gate.definitions import policy as definitions
-from dockgate.gate.definitions.policy import in_full
+from dockgate.gate.definitions.policy import complete_settings
 from dockgate.gate.model import Policy, Verdict, VerdictCase
 from dockgate.gate.policy import make_policy
 from dockgate.scanner import ecosystems
@@ -40,13 +40,13 @@ def advisory(
 def policy(**settings: dict[str, object]) -> Policy:
     """Of these rules' settings, filled in, with the rules that always hold."""
     given = {rule.name: settings.get(rule.name, rule.mandatory_settings) for rule in RULES}
-    full = {rule.name: (in_full(rule, chosen),) for rule in RULES if (chosen := given[rule.name]) is not None}
+    full = {rule.name: (complete_settings(rule, chosen),) for rule in RULES if (chosen := given[rule.name]) is not None}
     return make_policy("strict", full)
 
 
 def policy_of(text: str) -> Policy:
     """A policy as it is written, in YAML."""
-    return definitions.policy(text, "strict", RULES)
+    return definitions.read_named_policy(text, "strict", RULES)
 
 
 def limits(**settings: object) -> Policy:

@@ -7,7 +7,7 @@ from tests.gate.gating import ECOSYSTEMS, IMAGE, NOW, inventory, package
 
 from dockgate.gate import evaluate, rules
 from dockgate.gate.cve_enrichment import joined
-from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.definitions.policy import builtin_policy
 from dockgate.gate.model import ExternalReport, Status, VerdictCase
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Finding, Matches, Rating, Severity
 
@@ -60,5 +60,5 @@ def test_the_default_policy_asks_the_catalogue_where_a_report_does_not_say(
     report = ExternalReport(
         "trivy", NOW, inventory(package("a")), Matches((finding("CVE-2024-2"),), ()), missing_fields=UNTOLD
     )
-    case = VerdictCase(IMAGE, builtin("default", RULES), NOW, "1", snapshot=snapshot, external_reports=(report,))
+    case = VerdictCase(IMAGE, builtin_policy("default", RULES), NOW, "1", snapshot=snapshot, external_reports=(report,))
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is status

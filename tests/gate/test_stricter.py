@@ -8,11 +8,11 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.gating import ECOSYSTEMS, RULES, judge, policy
-from tests.gate.rules.policy_cases import cases, made
+from tests.gate.rules.policy_cases import cases, verdict_case
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories, limits
 
 from dockgate.gate import evaluate
-from dockgate.gate.definitions.policy import completed, in_full, of_mapping
+from dockgate.gate.definitions.policy import complete_settings, parse_rules, with_mandatory_rules
 from dockgate.gate.model import Policy, Status, VerdictCase
 from dockgate.gate.policy import VEX_RULE, PolicyReference, combine_policies, make_policy, merge_rules
 from dockgate.scanner.model import Inventory
@@ -30,7 +30,9 @@ counted = st.builds(lambda chosen, action: {**chosen, **action}, limits, actions
 
 
 def full(name: str, uses: Mapping[str, list[dict[str, object]]]) -> Policy:
-    return make_policy(name, {rule: [in_full(RULE[rule], use) for use in several] for rule, several in uses.items()})
+    return make_policy(
+        name, {rule: [complete_settings(RULE[rule], use) for use in several] for rule, several in uses.items()}
+    )
 
 
 @st.composite
@@ -49,7 +51,7 @@ def servers(draw: st.DrawFn) -> Policy:
     uses: dict[str, list[dict[str, object]]] = {"max_findings": draw(st.lists(counted, min_size=1, max_size=2))}
     if draw(st.booleans()):
         uses["evidence"] = [draw(evidence)]
-    return completed(full("default", uses), RULES)
+    return with_mandatory_rules(full("default", uses), RULES)
 
 
 @given(inventories(), advisories(), servers(), wishes(), coverage)
@@ -66,9 +68,10 @@ def test_whatever_the_stricter_policy_approves_the_servers_own_approves(
 
 
 # Of every rule: images, and policies that approve, reject or relax.
-CASES = [made(case) for _, case in cases()]
+CASES = [verdict_case(case) for _, case in cases()]
 ASKED = [
-    of_mapping(load(json.dumps(case["policy"]), "p"), (), "repository", RULES, filled=False) for _, case in cases()
+    parse_rules(load(json.dumps(case["policy"]), "p"), (), "repository", RULES, add_mandatory=False)
+    for _, case in cases()
 ]
 
 
@@ -105,9 +108,9 @@ def test_whom_to_believe_is_for_the_server_alone_to_say() -> None:
 
 def test_a_rule_that_always_holds_is_not_relaxed_in_a_policy_of_before_it_did() -> None:
     """Such a policy is completed before it is combined: else the wish would be the rule's only use."""
-    before = make_policy("default", {"max_findings": [in_full(RULE["max_findings"], {"HIGH": 0})]})
+    before = make_policy("default", {"max_findings": [complete_settings(RULE["max_findings"], {"HIGH": 0})]})
     asked = full("repository", {"evidence": [RELAXED]})
-    assert len(combine_policies(completed(before, RULES), asked).rules["evidence"]) == 2
+    assert len(combine_policies(with_mandatory_rules(before, RULES), asked).rules["evidence"]) == 2
 
 
 def test_a_combined_policy_is_named_by_both_of_its_parts() -> None:

@@ -10,7 +10,7 @@ from tests.gate.gating import CHECKED, COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, p
 from tests.gate.test_evaluate_properties import NAMES, advisories, coverage, every_way, inventories
 
 from dockgate.gate import evaluate
-from dockgate.gate.definitions.policy import in_full
+from dockgate.gate.definitions.policy import complete_settings
 from dockgate.gate.model import (
     BaselineExemptions,
     Policy,
@@ -98,10 +98,12 @@ def policies(draw: st.DrawFn) -> Policy:
     full = {}
     for rule in RULES:
         if rule.name in chosen and rule.mandatory_settings is None:
-            full[rule.name] = tuple(in_full(rule, draw(SETTINGS[rule.name])) for _ in range(draw(st.integers(1, 2))))
+            full[rule.name] = tuple(
+                complete_settings(rule, draw(SETTINGS[rule.name])) for _ in range(draw(st.integers(1, 2)))
+            )
         elif rule.mandatory_settings is not None:
             full[rule.name] = (
-                in_full(rule, draw(SETTINGS[rule.name]) if rule.name in chosen else rule.mandatory_settings),
+                complete_settings(rule, draw(SETTINGS[rule.name]) if rule.name in chosen else rule.mandatory_settings),
             )
     return make_policy("random", full)
 

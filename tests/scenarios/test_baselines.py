@@ -8,14 +8,14 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.definitions.policy import builtin_policy
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import make_policy
 from dockgate.shared import canonical
 
 
 def against_what_runs(name: str) -> Policy:
-    held = dict(builtin(name, rules.load()).rules)
+    held = dict(builtin_policy(name, rules.load()).rules)
     (counted,) = held["max_findings"]
     held["max_findings"] = ({**counted, "baseline": "running"},)
     return make_policy(name, held)

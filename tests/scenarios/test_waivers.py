@@ -15,7 +15,7 @@ from tests.scenarios.server import UNREAD, ServerSystem, advisory
 
 from dockgate.attestations import dsse
 from dockgate.gate import evaluate, rules
-from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.definitions.policy import builtin_policy
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import make_policy
 from dockgate.scanner import ecosystems
@@ -188,7 +188,7 @@ def openvex(image: str, found: str, author: str = "Vendor", **statement: Any) ->
 
 def trusting(name: str) -> Policy:
     """The policy `default`, which trusts a vendor and its key."""
-    held = builtin(name, rules.load()).rules
+    held = builtin_policy(name, rules.load()).rules
     return make_policy(name, {**held, "vex": ({"authors": [{"name": "Vendor", "keys": [KEY.public.pem]}]},)})
 
 

@@ -135,7 +135,7 @@ def test_a_policy_may_lie_in_a_file_beside(tmp_path: Path) -> None:
             "p.yaml:10: examples.0.waivers.0",
         ),
         (("HIGH: 0", "HIHG: 0"), "p.yaml:5: rules.max_findings.HIHG"),
-        (("examples:", "exmaples:"), "p.yaml:1: it has no examples"),
+        (("examples:", "exmaples:"), "p.yaml:1: the document has no examples"),
     ],
 )
 def test_every_error_has_its_line(change: tuple[str, str], said: str) -> None:

@@ -41,7 +41,7 @@ CONFIG = canonical.encode({"architecture": "", "os": "", "config": {}, "rootfs":
 
 def policy(builder: str = BUILDER, signer: dsse.Signer = OURS) -> Policy:
     rule = {"builders": [{"id": builder, "keys": [signer.public.pem]}]}
-    return definitions.policy(json.dumps({"provenance": rule}), "strict", RULES)
+    return definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
 
 
 def passes(found: ProvenanceFacts | None, under: Policy) -> bool:
@@ -135,7 +135,7 @@ def test_a_forged_statement_neither_counts_nor_harms_a_good_one(envelope: bytes)
 def test_the_right_builder_s_name_with_another_builder_s_key_does_not_count() -> None:
     """Both keys are in the policy, each for its own builder."""
     rule = {"builders": [{"id": BUILDER, "keys": [OURS.public.pem]}, {"id": "x", "keys": [THEIRS.public.pem]}]}
-    both = definitions.policy(json.dumps({"provenance": rule}), "strict", RULES)
+    both = definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
     forged = dsse.sign(statement(RECORD, NAME, IMAGE.digest), THEIRS)
     assert not passes(collected(forged, under=both), both)
     assert passes(collected(GOOD, under=both), both)
@@ -293,7 +293,7 @@ def test_provenance_that_cosign_attached_counts(running: Running, tmp_path: Path
     done = cosign("attest", *made, "--tlog-upload=false", "--allow-http-registry", "-y", name, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     rule = {"builders": [{"id": BUILDER, "keys": [(tmp_path / "cosign.pub").read_text()]}]}
-    theirs = definitions.policy(json.dumps({"provenance": rule}), "strict", RULES)
+    theirs = definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
     assert passes(look_up(name, digest, theirs), theirs)
     assert not passes(look_up(name, digest, policy()), policy())
 

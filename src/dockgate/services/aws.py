@@ -169,7 +169,7 @@ def _waivers(account: Account, file: Path) -> Waivers:
     one in another registry, which would never count."""
     from dockgate.gate.definitions import waivers
 
-    found = waivers.read(file.read_text("utf-8"), str(file))
+    found = waivers.read_waivers(file.read_text("utf-8"), str(file))
     return Waivers(tuple(replace(one, repository=_repository(account, one)) for one in found))
 
 

@@ -88,10 +88,10 @@ def policy_of(given: str) -> Policy:
     """
     held = rules.load()
     if given in policies.BUILTIN:
-        return policies.builtin(given, held)
+        return policies.builtin_policy(given, held)
     file = Path(given)
     try:
-        return policies.read(file.read_text("utf-8"), file.stem, held, given)
+        return policies.read_policy(file.read_text("utf-8"), file.stem, held, given)
     except FileNotFoundError:
         names = ", ".join(policies.BUILTIN)
         raise NotFoundError(f"There is no policy {given!r}.", f"Name a YAML file, or one of: {names}.") from None
@@ -101,9 +101,9 @@ def policy_of(given: str) -> Policy:
 
 def read_policy(text: str, file: Path) -> Policy:
     """The policy in a file's text, called as the file is without its suffix, or as it calls itself. DefinitionError."""
-    return policies.read(text, file.stem, rules.load(), str(file))
+    return policies.read_policy(text, file.stem, rules.load(), str(file))
 
 
 def policy_schema() -> dict[str, Any]:
     """The JSON Schema of policies."""
-    return policies.schema(rules.load())
+    return policies.policy_schema(rules.load())

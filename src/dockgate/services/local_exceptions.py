@@ -15,7 +15,7 @@ def read(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Waivers:
     """What these files accept: waivers as YAML, and VEX documents, vouched for by whoever names them here.
 
     Raises DefinitionError and UsageError naming file and place."""
-    given = tuple(one for file in waiver_files for one in documents.read(_text(file), str(file)))
+    given = tuple(one for file in waiver_files for one in documents.read_waivers(_text(file), str(file)))
     if not vex_files:
         return Waivers(given)
     from getpass import getuser

@@ -23,7 +23,7 @@ class Policies:
     def __init__(self, store: Store, rules: Sequence[Rule]) -> None:
         self._store = store.policies
         self._rules = rules
-        self._builtin = cache(lambda name: definitions.builtin(name, rules))
+        self._builtin = cache(lambda name: definitions.builtin_policy(name, rules))
 
     def __call__(self, name: str) -> Policy:
         """The present version; with the rules that a repository adds where the name has them (`PolicyReference`).
@@ -58,13 +58,13 @@ class Policies:
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of what may be put."""
-        return definitions.schema(self._rules)
+        return definitions.policy_schema(self._rules)
 
     def read(self, text: str, name: str, file: str = "") -> Policy:
         """The policy that may be put under this name. Raises DefinitionError, ConflictError and UsageError as
         `may_be_changed`."""
         self.may_be_changed(name)
-        return definitions.policy(text, name, self._rules, file)
+        return definitions.read_named_policy(text, name, self._rules, file)
 
     @staticmethod
     def may_be_changed(name: str) -> None:
@@ -74,7 +74,7 @@ class Policies:
                 f"the policy {name!r} comes with Dockgate and stays as it is",
                 f"Copy it under another name: `dockgate policy show {name}`.",
             )
-        if name in RESERVED or not definitions.is_name(name):
+        if name in RESERVED or not definitions.is_policy_name(name):
             raise UsageError(
                 f"{name!r} is no name for a policy",
                 f"Letters, digits, '.', '_' and '-', at most 48; not {' or '.join(RESERVED)}.",
@@ -95,7 +95,7 @@ class Policies:
                 f"The policy {name!r} names rules that do not exist here: {', '.join(unknown)}.",
                 f"Change it with `dockgate policy set {name} FILE`.",
             )
-        return definitions.completed(make_policy(name, stored.rules), self._rules)
+        return definitions.with_mandatory_rules(make_policy(name, stored.rules), self._rules)
 
     def _of_builtin(self, name: str) -> PolicyVersion:
         policy = self._builtin(name)

@@ -9,7 +9,7 @@ from dockgate.gate import evaluate, rules
 from dockgate.gate.definitions import examples as definitions
 from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions import waivers
-from dockgate.gate.definitions.examples import Expected, Written
+from dockgate.gate.definitions.examples import Expected, LocatedExample
 from dockgate.gate.model import (
     ExternalReport,
     PlatformVerdict,
@@ -63,7 +63,7 @@ class TestedPolicy:
 def test(text: str, file: str) -> TestedPolicy:
     """Judges every example in a policy's file, or in a file that names a policy. Raises DefinitionError with the line
     of what cannot be understood."""
-    document, written = definitions.read(text, file)
+    document, written = definitions.read_examples(text, file)
     policy = _policy(document)
     bench = _Bench(policy)
     return TestedPolicy(policy.name, file, tuple(bench.outcome(one) for one in written))
@@ -72,19 +72,19 @@ def test(text: str, file: str) -> TestedPolicy:
 def _policy(document: Document) -> Policy:
     """The file's own, or the one that its key `policy` names or holds."""
     known = rules.load()
-    if policies.is_whole(document):
-        return policies.of_document(document, known)[1]
+    if policies.is_document(document):
+        return policies.parse_document(document, known)[1]
     for key in document.value:
         if key not in definitions.KEYS:
             raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(definitions.KEYS)}.")
     given = document.value.get("policy")
     if not isinstance(given, str):
-        return policies.of_mapping(document, ("policy",) if "policy" in document.value else (), "policy", known)
+        return policies.parse_rules(document, ("policy",) if "policy" in document.value else (), "policy", known)
     if given in policies.BUILTIN:
-        return policies.builtin(given, known)
+        return policies.builtin_policy(given, known)
     path = Path(document.name).parent / given
     try:
-        return policies.read(path.read_text("utf-8"), path.stem, known, str(path))
+        return policies.read_policy(path.read_text("utf-8"), path.stem, known, str(path))
     except (OSError, UnicodeDecodeError) as error:
         names = ", ".join(policies.BUILTIN)
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
@@ -100,7 +100,7 @@ class _Bench:
         self._ecosystems = ecosystems.load()
         self._purls = Purls(self._ecosystems)
 
-    def outcome(self, written: Written) -> Outcome:
+    def outcome(self, written: LocatedExample) -> Outcome:
         example = written.example
         case = self._case(written)
         (platform_verdict,) = evaluate.judge(case, self._ecosystems, self._rules, remediations=False).platform_verdicts
@@ -108,7 +108,7 @@ class _Bench:
         problems = [problem for problem in absent if problem] or list(_differences(example.expect, platform_verdict))
         return Outcome(example.name, written.line, platform_verdict.status, tuple(problems))
 
-    def _case(self, written: Written) -> VerdictCase:
+    def _case(self, written: LocatedExample) -> VerdictCase:
         example = written.example
         inventory = self._inventory(
             written, [*_keyed("findings", example.findings), *_keyed("packages", example.packages)]
@@ -137,7 +137,9 @@ class _Bench:
         reported = ExternalReport(OTHERS, example.now, inventory, matches, missing_fields=tuple(example.missing_fields))
         return replace(case, external_reports=(reported,), baselines=baselines)
 
-    def _inventory(self, written: Written, packages: Sequence[tuple[Location, definitions.Package]]) -> Inventory:
+    def _inventory(
+        self, written: LocatedExample, packages: Sequence[tuple[Location, definitions.Package]]
+    ) -> Inventory:
         image = written.example.image
         implied = int(bool(image.base) or any(told.layer == "base" for _, told in packages))
         known: dict[str, Package] = {}
@@ -158,7 +160,7 @@ class _Bench:
             diff_ids=tuple(image.diff_ids or ()),
         )
 
-    def _package(self, written: Written, location: Location, told: definitions.Package) -> Package:
+    def _package(self, written: LocatedExample, location: Location, told: definitions.Package) -> Package:
         try:
             package = self._purls.package(self._purls.parse(told.package), _distribution(written.example.image))
         except UsageError as error:
@@ -172,7 +174,7 @@ class _Bench:
         path = f"{package.name}/{package.version}"
         return replace(package, path=path, layer=BASE if told.layer == "base" else OWN)
 
-    def _advisory(self, written: Written, index: int) -> Advisory:
+    def _advisory(self, written: LocatedExample, index: int) -> Advisory:
         finding = written.example.findings[index]
         package = self._package(written, ("findings", index), finding)
         events = (("introduced", "0"), ("fixed", finding.fixed))[: 2 if finding.fixed else 1]
@@ -189,13 +191,13 @@ class _Bench:
             note=finding.note,
         )
 
-    def _waivers(self, written: Written) -> Waivers:
+    def _waivers(self, written: LocatedExample) -> Waivers:
         example = written.example
         accepted: list[Waiver] = []
         for index, given in enumerate(example.waivers):
             location = (*written.here, "waivers", index)
             named = {"id": f"waiver {index + 1}", "owner": "example", "reason": "example"}
-            accepted.append(waivers.of(written.document, location, {**named, **given}))
+            accepted.append(waivers.parse_waiver(written.document, location, {**named, **given}))
         statements = tuple(
             VexStatement(
                 document=canonical.digest(canonical.encode([one.author, index])),
@@ -243,7 +245,7 @@ def _provenance(found: definitions.Provenance | None) -> ProvenanceFacts | None:
     return ProvenanceFacts(IMAGE, tuple(statements), tuple(found.refused), found.unavailable)
 
 
-def _cves(written: Written) -> Iterator[Cve]:
+def _cves(written: LocatedExample) -> Iterator[Cve]:
     known: dict[str, Cve] = {}
     for index, finding in enumerate(written.example.findings):
         told = Cve(
@@ -260,7 +262,7 @@ def _cves(written: Written) -> Iterator[Cve]:
     yield from known.values()
 
 
-def _absent(written: Written, index: int, platform_verdict: PlatformVerdict) -> str:
+def _absent(written: LocatedExample, index: int, platform_verdict: PlatformVerdict) -> str:
     """Why a finding that the example has is none, "" when it is one."""
     finding = written.example.findings[index]
     purl = finding.package.partition("?")[0]

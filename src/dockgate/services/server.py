@@ -9,7 +9,7 @@ from dockgate.delivery.definitions import documents
 from dockgate.delivery.definitions.service import ServiceDefinition
 from dockgate.delivery.model import ActionType, Pipeline, ServiceChange
 from dockgate.delivery.ports import RepositoryHost
-from dockgate.gate.definitions.policy import of_document, read
+from dockgate.gate.definitions.policy import parse_document, read_policy
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.gate.replay.policy_diff import PolicyComparison
@@ -177,7 +177,7 @@ class Server:
         return AppliedDocument("PolicyAssignment", given.name, change, "dockgate policy assignments")
 
     def _apply_policy(self, given: documents.PolicyDocument, text: str, who: str) -> AppliedDocument:
-        name, policy = of_document(given.document, self.parts.rules)
+        name, policy = parse_document(given.document, self.parts.rules)
         self.policies.may_be_changed(name)
         before = self.store.policies.history(name)
         after = self.engine.put_policy(policy, text, who, "", None)
@@ -196,7 +196,7 @@ class Server:
         self, text: str, name: str, against: Literal["history", "running"], policy: str, limit: int, after: str
     ) -> PolicyComparison:
         """A candidate on what was judged, or on what runs: see `pipeline.trying`. Nothing is stored."""
-        candidate = read(text, name, self.parts.rules)
+        candidate = read_policy(text, name, self.parts.rules)
         trying = self.engine.trying
         return (trying.history if against == "history" else trying.running)(candidate, policy, limit, after)
 

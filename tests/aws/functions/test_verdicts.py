@@ -54,7 +54,7 @@ def _look(*findings: dict[str, Any], details: tuple[dict[str, Any], ...] | None 
 
 
 def _judged(policy: str, look: Look) -> Verdict:
-    canonical = encode_policy(definitions.policy(policy, "ours", rules.load()))
+    canonical = encode_policy(definitions.read_named_policy(policy, "ours", rules.load()))
     verdicts = Verdicts(from_environment(ENVIRONMENT), Bucket(canonical), None, lambda: NOW)
     return verdicts.judge(IMAGE, "dockgate-app", look).verdict
 

@@ -17,7 +17,7 @@ from tests.scanner.ecosystems.test_upgrades import CASES, raised
 from dockgate.aws.stack import archive
 from dockgate.aws.stack.packing import pack
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import builtin, policy
+from dockgate.gate.definitions.policy import builtin_policy, read_named_policy
 from dockgate.gate.policy import decode_policy, make_policy
 from dockgate.services import aws
 from dockgate.shared.errors import UsageError
@@ -112,11 +112,11 @@ def test_it_is_for_the_runtime_that_the_template_names() -> None:
 
 
 def test_the_policy_is_in_it_in_canonical_form(packed: bytes) -> None:
-    assert decode_policy(members(packed)[archive.POLICY]) == builtin("default", rules.load())
+    assert decode_policy(members(packed)[archive.POLICY]) == builtin_policy("default", rules.load())
 
 
 def test_a_rule_that_needs_a_library_is_refused_by_its_name() -> None:
-    needs = policy(NEEDS_CEL, "ours", rules.load())
+    needs = read_named_policy(NEEDS_CEL, "ours", rules.load())
     with pytest.raises(UsageError, match=r"expression \(needs ") as refused:
         archive.build(needs, rules.load())
     assert "ours" in str(refused.value)
@@ -124,7 +124,7 @@ def test_a_rule_that_needs_a_library_is_refused_by_its_name() -> None:
 
 def test_every_builtin_policy_can_run() -> None:
     for name in ("default", "reference-2022"):
-        archive.refuse(builtin(name, rules.load()), rules.load())
+        archive.refuse(builtin_policy(name, rules.load()), rules.load())
 
 
 ALONE = """

@@ -7,7 +7,7 @@ from tests.aws.stack.cloud import REGION, Cloud
 from tests.aws.stack.deploying import NETWORK, changes, deploy, document, parameters
 
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import builtin
+from dockgate.gate.definitions.policy import builtin_policy
 from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.shared.errors import DefinitionError, NotFoundError, UsageError
 
@@ -32,7 +32,7 @@ def test_a_wrong_policy_file_is_refused_before_anything_is_changed(cloud: Cloud,
 
 
 def canonical() -> bytes:
-    return encode_policy(builtin("default", rules.load()))
+    return encode_policy(builtin_policy("default", rules.load()))
 
 
 WRONG = {

@@ -11,12 +11,12 @@ from jsonschema import Draft202012Validator
 from tests.gate.gating import RULES
 from tests.gate.rules.policy_cases import cases
 
-from dockgate.gate.definitions.policy import BUILTIN, in_full, policy, schema
+from dockgate.gate.definitions.policy import BUILTIN, complete_settings, policy_schema, read_named_policy
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.yaml import load
 
 ROOT = Path(__file__).parent.parent.parent.parent
-SCHEMA = schema(RULES)
+SCHEMA = policy_schema(RULES)
 VALID = Draft202012Validator(SCHEMA)
 BY_NAME = {rule.name: rule for rule in RULES}
 KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
@@ -68,9 +68,9 @@ def test_a_whole_document_validates() -> None:
         {"kind": "Policy", "name": "ours", "rules": {"malicious": {}}, "max_findings": {"HIGH": 0}},
     ],
 )
-def test_what_the_reader_refuses_as_a_whole_it_refuses_too(document: Any) -> None:
+def test_the_schema_refuses_documents_that_the_reader_refuses(document: Any) -> None:
     with pytest.raises(DefinitionError):
-        policy(json.dumps(document), "ours", RULES)
+        read_named_policy(json.dumps(document), "ours", RULES)
     assert not VALID.is_valid(document)
 
 
@@ -166,7 +166,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("expression", {"when": "true", "message": ""}),
     ("expression", {"when": "true", "message": "x" * 501}),
 ]
-BEYOND: list[tuple[str, dict[str, Any], str]] = [
+ONLY_REFUSED_BY_RULES: list[tuple[str, dict[str, Any], str]] = [
     ("max_findings", {"UNTRIAGED": 5, "untriaged_counts_as": "HIGH"}, "UNTRIAGED: the limit has no effect"),
     ("max_findings", {"HIGH": 0, "grace_days": {"SEVERE": 3}}, "grace_days.SEVERE: unknown key; allowed here: CRIT"),
     (
@@ -189,27 +189,27 @@ BEYOND: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "settings"), WRONG)
-def test_settings_that_a_rule_refuses_it_refuses_too(name: str, settings: dict[str, Any]) -> None:
+def test_the_schema_refuses_settings_that_a_rule_refuses(name: str, settings: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError) as refusal:
-        in_full(BY_NAME[name], settings)
+        complete_settings(BY_NAME[name], settings)
     key = str(refusal.value).partition(": ")[0].partition(".")[0]
     assert key in {name, "action", *BY_NAME[name].schema["properties"], *settings}
     assert "allowed" in str(refusal.value) or " set " in str(refusal.value) or "at most" in str(refusal.value)
     assert not VALID.is_valid({name: settings})
 
 
-def test_every_rule_with_settings_is_among_those_refused() -> None:
+def test_every_rule_has_refused_settings() -> None:
     assert {name for name, _ in WRONG} == set(BY_NAME)
 
 
-@pytest.mark.parametrize(("name", "settings", "told"), BEYOND)
-def test_what_only_the_rule_can_tell(name: str, settings: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(("name", "settings", "error"), ONLY_REFUSED_BY_RULES)
+def test_rules_refuse_more_than_the_schema(name: str, settings: dict[str, Any], error: str) -> None:
     with pytest.raises(DefinitionError) as refusal:
-        in_full(BY_NAME[name], settings)
-    assert str(refusal.value).startswith(told)
+        complete_settings(BY_NAME[name], settings)
+    assert str(refusal.value).startswith(error)
 
 
-def test_a_key_inside_of_another_is_told_with_its_line() -> None:
+def test_a_nested_key_is_refused_with_its_line() -> None:
     text = "forbidden_packages:\n  packages:\n    - pkg:npm/a\n    - purl: pkg:npm/b\n      versions: <1\n"
     with pytest.raises(DefinitionError, match=r"^ours\.yaml:5: forbidden_packages\.packages\.1\.versions: "):
-        policy(text, "ours", RULES)
+        read_named_policy(text, "ours", RULES)

@@ -1,11 +1,11 @@
-"""Waivers in a file: what is read, and what is refused with its line."""
+"""Waivers in a file, and errors with their line."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from dockgate.gate.definitions.waivers import read
+from dockgate.gate.definitions.waivers import read_waivers
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import DefinitionError
 
@@ -24,35 +24,35 @@ FINE = """
 """
 
 
-def test_a_waiver_is_called_by_its_id_or_its_line() -> None:
-    first, second = read(FINE, "w.yaml")
+def test_a_waiver_without_id_gets_its_line_as_id() -> None:
+    first, second = read_waivers(FINE, "w.yaml")
     assert first == Waiver(
         "w.yaml:2", "ana", "It is never called.", "CVE-2024-1", "pkg:npm/lodash@4.*", until="2026-12-31"
     )
     assert (second.id, second.rule) == ("mine", "image_age")
-    assert read("", "w.yaml") == ()
+    assert read_waivers("", "w.yaml") == ()
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "error"),
     [
-        ("vulnerability: CVE-2024-1\n", "w.yaml:1: this is no list"),
-        ("- CVE-2024-1\n", "w.yaml:1: 0: a waiver is a mapping"),
+        ("vulnerability: CVE-2024-1\n", "w.yaml:1: this must be a list"),
+        ("- CVE-2024-1\n", "w.yaml:1: 0: a waiver must be a mapping"),
         ("- vulnerability: CVE-1\n  util: 2026-01-01\n", "w.yaml:2: 0.util: unknown key 'util'"),
-        ("- vulnerability: 7\n", "w.yaml:1: 0.vulnerability: this is no text"),
-        ("- vulnerability: CVE-1\n  until_fixed: soon\n", "w.yaml:2: 0.until_fixed: this is neither"),
+        ("- vulnerability: 7\n", "w.yaml:1: 0.vulnerability: this must be a text"),
+        ("- vulnerability: CVE-1\n  until_fixed: soon\n", "w.yaml:2: 0.until_fixed: this must be true or false"),
         ("- vulnerability: CVE-1\n  owner: a\n  reason: b\n", "w.yaml:1: 0.until: it is missing"),
         ("- vulnerability: CVE-1\n  owner: a\n  reason: b\n  until: soon\n", "w.yaml:4: 0.until: 'soon' is no time"),
-        (FINE.replace("- vulnerability", "- id: mine\n  vulnerability"), "w.yaml:8: 1.id: a second waiver 'mine'"),
+        (FINE.replace("- vulnerability", "- id: mine\n  vulnerability"), "w.yaml:8: 1.id: the id 'mine' is used twice"),
     ],
 )
-def test_what_is_wrong_is_refused_with_its_line(text: str, complaint: str) -> None:
+def test_an_invalid_waiver_is_refused_with_its_line(text: str, error: str) -> None:
     with pytest.raises(DefinitionError) as caught:
-        read(text, "w.yaml")
-    assert str(caught.value).startswith(complaint)
+        read_waivers(text, "w.yaml")
+    assert str(caught.value).startswith(error)
 
 
-def test_the_example_in_the_documentation_is_one() -> None:
+def test_the_example_in_the_documentation_is_valid() -> None:
     page = (Path(__file__).parents[3] / "docs" / "how-to" / "waivers.md").read_text()
     (example,) = re.findall(r"(?ms)^```yaml waivers\n(.*?)^```$", page)
-    assert len(read(example, "waivers.md")) == 2
+    assert len(read_waivers(example, "waivers.md")) == 2

@@ -1,30 +1,30 @@
-"""Reads tests/cases/policies/*.yaml: one file a rule, each case an image, a policy, and what the gate says.
+"""Reads tests/cases/policies/*.yaml: one file per rule; each case has an image, a policy and the expected verdict.
 
 What a file may hold:
 
-    policy: {…}                  # of all its cases, unless they have their own
+    policy: {…}                  # for all cases without their own
     cases:
       - name: what it shows
-        policy: {…}              # rules, as people write them
+        policy: {…}              # rules as in a policy file
         now: 2026-11-24T12:00:00Z
         image: {user: "1000", created: …, base: debian:13, base_layers: 1, distribution: {id: debian, version: "13"},
                 diff_ids: [of the base's layer, of the image's own]}
-        packages: [pkg:npm/b@1.0.0]       # besides those of the findings
+        packages: [pkg:npm/b@1.0.0]       # in addition to those of the findings
         findings:                         # one advisory each, matched with the package that it names
           - {id: CVE-2026-1, package: pkg:npm/a@1.0.0, severity: HIGH, fixed: 2.0.0, layer: base, published: 2026-01-01,
              score: 7.5, epss: 0.1, percentile: 0.9, exploited: 2026-01-01, due: 2026-02-01}
         unread: [path]
         running: [pkg:npm/a@0.9.0]        # the packages of a baseline; so `approved`
-        checked: 2026-11-24T06:00:00Z     # when every feed was
-        feeds: [npm, kev, epss]           # that there are; these when not said
+        checked: 2026-11-24T06:00:00Z     # when every feed was checked
+        feeds: [npm, kev, epss]           # of the database; these by default
         provenance: {statements: [{builder: B, keys: [PEM], source: S, bases: [D], finished_at: T}], refused: [why],
-                     unavailable: why}    # what lies beside the image; nobody looked when not said
+                     unavailable: why}    # attached to the image; not looked up by default
         external: true                    # the findings are another scanner's, which does not tell the fields
         `missing_fields` expect:
           status: Rejected
-          violations: [the whole messages]  # so `warnings` and `notes`; none when not said
+          violations: [the whole messages]  # also `warnings` and `notes`; none by default
           undetermined: [a part of each reason]
-          summary: the verdict's      # need not be said
+          summary: text               # optional
 """
 
 import json
@@ -35,7 +35,7 @@ from typing import Any
 from tests.gate.gating import CHECKED, ECOSYSTEMS, IMAGE, NOW, RULES
 
 from dockgate.gate import evaluate
-from dockgate.gate.definitions.policy import policy
+from dockgate.gate.definitions.policy import read_named_policy
 from dockgate.gate.model import ExternalReport, Verdict, VerdictCase
 from dockgate.gate.policy import fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
@@ -51,7 +51,7 @@ _LAYERS = {"base": "sha256:" + "a" * 64, "own": "sha256:" + "b" * 64}
 
 
 def cases() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each case of each file, and what it is called: "exploited: one is enough"."""
+    """The cases of all files by name, such as "exploited: one is enough"."""
     for file in sorted(FOLDER.glob("*.yaml")):
         document = load(file.read_text("utf-8"), file.name).value
         for case in document["cases"]:
@@ -59,12 +59,12 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def judged(case: Mapping[str, Any]) -> Verdict:
-    """What the gate says of a case, which has one platform."""
-    return evaluate.judge(made(case), ECOSYSTEMS, RULES)
+    """The verdict on a case, which has one platform."""
+    return evaluate.judge(verdict_case(case), ECOSYSTEMS, RULES)
 
 
-def made(case: Mapping[str, Any]) -> VerdictCase:
-    """What a verdict on it is made from."""
+def verdict_case(case: Mapping[str, Any]) -> VerdictCase:
+    """The input of the verdict on a case."""
     findings = case.get("findings", [])
     inventory = _inventory(case, [*findings, *case.get("packages", [])])
     checked = case.get("checked", CHECKED)
@@ -75,7 +75,7 @@ def made(case: Mapping[str, Any]) -> VerdictCase:
     )
     scanned = VerdictCase(
         image=IMAGE,
-        policy=policy(json.dumps(case["policy"]), "case", RULES, case["file"]),
+        policy=read_named_policy(json.dumps(case["policy"]), "case", RULES, case["file"]),
         now=case.get("now", NOW),
         engine="0.1.0",
         inventories=(inventory,),
@@ -88,39 +88,41 @@ def made(case: Mapping[str, Any]) -> VerdictCase:
         reported = ExternalReport(
             "another", NOW, inventory, matches, missing_fields=tuple(case.get("missing_fields", []))
         )
-        found = scanned.provenance
+        provenance = scanned.provenance
         scanned = VerdictCase(
-            IMAGE, scanned.policy, scanned.now, "0.1.0", external_reports=(reported,), provenance=found
+            IMAGE, scanned.policy, scanned.now, "0.1.0", external_reports=(reported,), provenance=provenance
         )
     return scanned
 
 
-def _provenance(found: Mapping[str, Any]) -> ProvenanceFacts:
+def _provenance(provenance: Mapping[str, Any]) -> ProvenanceFacts:
     statements = [
         ProvenanceStatement(
-            digest=f"sha256:{at:064x}",
-            keys=tuple(map(fingerprint, one["keys"])),
-            builder=one["builder"],
+            digest=f"sha256:{number:064x}",
+            keys=tuple(map(fingerprint, statement["keys"])),
+            builder=statement["builder"],
             build_type=BUILD_TYPE,
-            source=one.get("source", ""),
-            bases=tuple(one.get("bases", ())),
-            finished_at=one.get("finished_at", ""),
+            source=statement.get("source", ""),
+            bases=tuple(statement.get("bases", ())),
+            finished_at=statement.get("finished_at", ""),
         )
-        for at, one in enumerate(found.get("statements", []))
+        for number, statement in enumerate(provenance.get("statements", []))
     ]
-    return ProvenanceFacts(IMAGE, tuple(statements), tuple(found.get("refused", ())), found.get("unavailable"))
+    return ProvenanceFacts(
+        IMAGE, tuple(statements), tuple(provenance.get("refused", ())), provenance.get("unavailable")
+    )
 
 
 def _inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:
     image = case.get("image", {})
-    known = {package.purl: package for package in map(_package, packages)}
+    by_purl = {package.purl: package for package in map(_package, packages)}
     distribution = image.get("distribution")
     return Inventory(
         image=IMAGE,
         platform="linux/amd64",
         distribution=Distribution(**distribution) if distribution else None,
         layers=tuple(_LAYERS.values()),
-        packages=tuple(known.values()),
+        packages=tuple(by_purl.values()),
         unread=tuple(Unread(path, f"{path} cannot be read.") for path in case.get("unread", [])),
         base_layers=int(image.get("base_layers", 0)),
         base=image.get("base", ""),
@@ -130,11 +132,11 @@ def _inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:
     )
 
 
-def _package(told: Any) -> Package:
-    """Of a purl, or of a mapping that says in which layer it lies."""
-    if isinstance(told, str):
-        told = {"package": told}
-    package = _PURLS.package(_PURLS.parse(told["package"]))
+def _package(entry: Any) -> Package:
+    """The package of a purl, or of a mapping with purl and layer."""
+    if isinstance(entry, str):
+        entry = {"package": entry}
+    package = _PURLS.package(_PURLS.parse(entry["package"]))
     place = f"app/{package.name}/{package.version}"
     return Package(
         package.name,
@@ -144,7 +146,7 @@ def _package(told: Any) -> Package:
         package.source_name,
         package.source_version,
         place,
-        _LAYERS[told.get("layer", "own")],
+        _LAYERS[entry.get("layer", "own")],
     )
 
 

@@ -1,4 +1,4 @@
-"""Base images by their layers: what only the rule itself can show."""
+"""Base images by their layers: properties and cases that the YAML cases cannot express."""
 
 from dataclasses import replace
 
@@ -30,12 +30,10 @@ def image(layers: tuple[str, ...], diff_ids: tuple[str, ...] = ()) -> Inventory:
     layers=st.lists(DIGESTS, min_size=1, max_size=4),
     allowed=st.lists(st.lists(DIGESTS, min_size=1, max_size=4), min_size=1, max_size=3),
 )
-def test_an_image_passes_exactly_when_its_lowest_layers_are_an_allowed_list(
-    layers: list[str], allowed: list[list[str]]
-) -> None:
-    found = judged(image(("sha256:" + "0" * 64,) * len(layers), tuple(layers)), *_named(allowed))
-    assert (found == []) == any(layers[: len(one)] == one for one in allowed)
-    assert all(isinstance(one, Violation) for one in found)
+def test_an_image_passes_exactly_if_its_lowest_layers_are_allowed(layers: list[str], allowed: list[list[str]]) -> None:
+    results = judged(image(("sha256:" + "0" * 64,) * len(layers), tuple(layers)), *_named(allowed))
+    assert (results == []) == any(layers[: len(base)] == base for base in allowed)
+    assert all(isinstance(entry, Violation) for entry in results)
 
 
 @given(
@@ -43,21 +41,21 @@ def test_an_image_passes_exactly_when_its_lowest_layers_are_an_allowed_list(
     verified=st.lists(st.booleans(), min_size=4, max_size=4),
     allowed=st.lists(st.lists(DIGESTS, min_size=1, max_size=4), min_size=1, max_size=3),
 )
-def test_a_digest_that_was_not_verified_never_turns_a_refusal_into_a_pass(
+def test_an_unverified_digest_never_turns_a_rejection_into_a_pass(
     layers: list[str], verified: list[bool], allowed: list[list[str]]
 ) -> None:
     blobs = ("sha256:" + "0" * 64,) * len(layers)
-    some = tuple(digest if known else "" for digest, known in zip(layers, verified, strict=False))
-    partial, whole = (judged(image(blobs, ids), *_named(allowed)) for ids in (some, tuple(layers)))
-    assert partial == whole or [type(one) for one in partial] == [Undetermined]
+    known_ids = tuple(digest if is_known else "" for digest, is_known in zip(layers, verified, strict=False))
+    partial, complete = (judged(image(blobs, ids), *_named(allowed)) for ids in (known_ids, tuple(layers)))
+    assert partial == complete or [type(entry) for entry in partial] == [Undetermined]
 
 
-def test_a_layer_may_be_named_by_its_compressed_digest() -> None:
+def test_a_layer_matches_by_its_compressed_digest() -> None:
     assert judged(image((A, B)), {"name": "base", "layers": [A]}) == []
     assert judged(image((A, B), (C, C)), {"name": "base", "layers": [A, C]}) == []
 
 
-def test_an_expired_entry_does_not_exclude_another_of_the_same_layers() -> None:
+def test_an_expired_entry_does_not_exclude_another_with_the_same_layers() -> None:
     expired = {"name": "old", "layers": [A], "until": "2026-01-01"}
     (violation,) = judged(image((B,), (A,)), expired)
     assert isinstance(violation, Violation)
@@ -66,8 +64,8 @@ def test_an_expired_entry_does_not_exclude_another_of_the_same_layers() -> None:
 
 
 @pytest.mark.parametrize("ids", [(), ("", "")])
-def test_a_layer_without_a_digest_is_not_known(ids: tuple[str, ...]) -> None:
-    """A root folder is such an image."""
+def test_a_layer_without_a_digest_is_undetermined(ids: tuple[str, ...]) -> None:
+    """As in a root folder."""
     (entry,) = judged(image(("", ""), ids), {"name": "base", "layers": [A]})
     assert isinstance(entry, Undetermined)
 

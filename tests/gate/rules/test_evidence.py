@@ -24,7 +24,7 @@ def checked(at: str) -> tuple[Coverage, ...]:
     return (Coverage("npm", True, (), at),)
 
 
-def test_what_could_not_be_read_is_undetermined() -> None:
+def test_an_unread_file_is_undetermined_unless_the_policy_relaxes_it() -> None:
     torn = inventory(package("a"), unread=(Unread("app/x", "The file ends too early."),))
     assert judge(torn) == [Undetermined("app/x", "The file ends too early.", "unread")]
     assert judge(torn, unread="allow") == []
@@ -34,46 +34,46 @@ def test_what_could_not_be_read_is_undetermined() -> None:
     ]
 
 
-def test_an_image_in_which_nothing_was_found_is_undetermined() -> None:
-    (said,) = judge(inventory())
-    assert isinstance(said, Undetermined)
-    assert (said.subject, said.kind) == ("/", "unread")
+def test_an_image_without_packages_is_undetermined() -> None:
+    (result,) = judge(inventory())
+    assert isinstance(result, Undetermined)
+    assert (result.subject, result.kind) == ("/", "unread")
     assert judge(inventory(), unread="allow") == []
 
 
 @pytest.mark.parametrize("kind", ["uncomparable", "uncovered"])
-def test_what_matching_could_not_say_is_undetermined_and_relaxed_kind_by_kind(kind: str) -> None:
-    doubt = Undetermined("pkg:npm/a@1.0.0", "It cannot be said.", kind)
-    other = {"uncomparable": "uncovered", "uncovered": "uncomparable"}[kind]
+def test_matching_problems_are_undetermined_and_relaxed_by_kind(kind: str) -> None:
+    doubt = Undetermined("pkg:npm/a@1.0.0", "It cannot be result.", kind)
+    other_kind = {"uncomparable": "uncovered", "uncovered": "uncomparable"}[kind]
     assert judge(inventory(package("a")), doubt) == [doubt]
-    assert judge(inventory(package("a")), doubt, **{other: "allow", "unread": "allow"}) == [doubt]
+    assert judge(inventory(package("a")), doubt, **{other_kind: "allow", "unread": "allow"}) == [doubt]
     assert judge(inventory(package("a")), doubt, **{kind: "allow"}) == []
 
 
-def test_an_ecosystem_may_be_without_a_feed_by_name() -> None:
+def test_a_named_ecosystem_may_lack_a_feed() -> None:
     of_docker = Undetermined("vendor:docker.com", "There is no feed for vendor:docker.com.", "uncovered")
     of_java = Undetermined("Java runtime", "There is no feed for Java runtime.", "uncovered")
-    found = judge(inventory(package("a")), of_docker, of_java, no_feed_for=["vendor:docker.com", "npm"])
-    assert found == [NonBlockingViolation(RuleAction.NOTE, Violation("evidence", of_docker.reason)), of_java]
-    partial = Undetermined("npm", "The feed for npm is partial and does not speak of many.", "uncovered")
+    results = judge(inventory(package("a")), of_docker, of_java, no_feed_for=["vendor:docker.com", "npm"])
+    assert results == [NonBlockingViolation(RuleAction.NOTE, Violation("evidence", of_docker.reason)), of_java]
+    partial = Undetermined("npm", "The feed for npm is partial and omits many.", "uncovered")
     assert judge(inventory(package("a")), partial, no_feed_for=["npm"]) == [partial]
-    other = Undetermined("vendor:docker.com", "It cannot be read.", "unread")
-    assert judge(inventory(package("a")), other, no_feed_for=["vendor:docker.com"]) == [other]
+    unread = Undetermined("vendor:docker.com", "It cannot be read.", "unread")
+    assert judge(inventory(package("a")), unread, no_feed_for=["vendor:docker.com"]) == [unread]
 
 
-def test_a_doubt_of_no_known_kind_cannot_be_relaxed() -> None:
-    doubt = Undetermined("database", "It cannot be said.")
+def test_an_entry_without_a_known_kind_cannot_be_relaxed() -> None:
+    doubt = Undetermined("database", "It cannot be result.")
     everything = dict.fromkeys(("unread", "uncomparable", "uncovered", "stale"), "allow")
     assert judge(inventory(package("a")), doubt, **everything) == [doubt]
 
 
 @pytest.mark.parametrize("at", ["2026-11-17T12:00:01Z", "2026-11-24T12:00:00Z", "2026-11-25T11:00:00Z", "2026-11-20"])
-def test_a_feed_checked_within_the_days_allowed_is_believed(at: str) -> None:
+def test_a_feed_checked_within_the_allowed_days_is_fresh(at: str) -> None:
     assert judge(inventory(package("a")), coverage=checked(at)) == []
 
 
 @pytest.mark.parametrize(
-    ("at", "told"),
+    ("at", "reason"),
     [
         ("2026-11-17T12:00:00Z", "last checked 7 days ago, at 2026-11-17T12:00:00Z; it is stale after 7 days"),
         ("2026-01-01T00:00:00Z", "last checked 327 days ago"),
@@ -82,28 +82,28 @@ def test_a_feed_checked_within_the_days_allowed_is_believed(at: str) -> None:
         ("yesterday", "does not say when it was last checked"),
     ],
 )
-def test_a_stale_feed_is_undetermined_and_the_command_that_mends_it_is_named(at: str, told: str) -> None:
-    (said,) = judge(inventory(package("a")), coverage=checked(at))
-    assert isinstance(said, Undetermined)
-    assert (said.subject, said.kind) == ("npm", "stale")
-    assert told in said.reason
-    assert "`dockgate db update`" in said.reason
+def test_a_stale_feed_is_undetermined_with_the_command_that_updates_it(at: str, reason: str) -> None:
+    (result,) = judge(inventory(package("a")), coverage=checked(at))
+    assert isinstance(result, Undetermined)
+    assert (result.subject, result.kind) == ("npm", "stale")
+    assert reason in result.reason
+    assert "`dockgate db update`" in result.reason
 
 
-def test_the_days_are_the_policys_to_set() -> None:
+def test_the_policy_sets_the_allowed_days() -> None:
     month_old = checked("2026-10-25T12:00:00Z")
     assert judge(inventory(package("a")), coverage=month_old, stale_after_days=31) == []
     assert judge(inventory(package("a")), coverage=month_old, stale_after_days=30) != []
 
 
-def test_only_feeds_that_the_image_needs_can_be_stale() -> None:
+def test_only_feeds_of_the_images_packages_can_be_stale() -> None:
     stale = (*FRESH, Coverage("Debian:13", True, (), ""), Coverage("PyPI", True, (), ""))
     owned = replace(package("b"), ecosystem="PyPI", owner="python3-b")
     assert judge(inventory(package("a"), owned), coverage=stale) == []
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "reason"),
     [
         ({"unread": False}, "unread: false is not allowed; allowed: undetermined, reject, warn, allow"),
         ({"uncovered": "ignore"}, 'uncovered: "ignore" is not allowed; allowed: undetermined, reject, warn, allow'),
@@ -117,26 +117,26 @@ def test_only_feeds_that_the_image_needs_can_be_stale() -> None:
         ({"stale_after_days": 7.5}, "stale_after_days: 7.5 is not allowed"),
     ],
 )
-def test_a_wrong_setting_is_refused_with_what_is_allowed(settings: dict[str, object], told: str) -> None:
+def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, object], reason: str) -> None:
     with pytest.raises(DefinitionError) as refusal:
         RULE.settings(settings)
-    assert str(refusal.value).startswith(told)
+    assert str(refusal.value).startswith(reason)
 
 
 @pytest.mark.parametrize(
-    ("at", "told"),
+    ("at", "reason"),
     [
         ("2026-11-17T12:00:00Z", "was made 7 days ago, at 2026-11-17T12:00:00Z; it is stale after 7 days"),
         ("", "does not say when it was made"),
         ("2027-01-01T00:00:00Z", "in the future"),
     ],
 )
-def test_another_scanners_findings_grow_old(at: str, told: str) -> None:
+def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None:
     facts = Facts(inventory(package("a")), Matches((), ()), (), NOW, is_external=True, source="trivy", at=at)
-    (said,) = RULE.judge(facts, RULE.settings({}))
-    assert isinstance(said, Undetermined)
-    assert (said.subject, said.kind) == ("trivy", "stale")
-    assert told in said.reason
+    (result,) = RULE.judge(facts, RULE.settings({}))
+    assert isinstance(result, Undetermined)
+    assert (result.subject, result.kind) == ("trivy", "stale")
+    assert reason in result.reason
 
 
 def test_another_scanners_fresh_report_may_name_no_package() -> None:

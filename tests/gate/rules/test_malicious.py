@@ -19,10 +19,10 @@ def test_a_known_malicious_package_is_a_violation_whatever_its_severity_or_fix()
     assert judge(bad, finding("CVE-2024-1")) == [Violation("malicious", "1 known malicious package", (bad,), allowed=0)]
 
 
-def test_it_is_known_by_any_of_its_names_and_counted_once_per_package() -> None:
+def test_any_of_its_names_is_enough_and_packages_are_counted_once() -> None:
     bad = finding("GHSA-x", "MAL-2024-1"), finding("MAL-2024-2"), finding("MAL-2024-2", name="b")
     assert judge(*bad) == [Violation("malicious", "2 known malicious packages", bad, allowed=0)]
 
 
-def test_it_holds_under_every_policy() -> None:
+def test_the_rule_holds_under_every_policy() -> None:
     assert RULE.mandatory_settings == {}

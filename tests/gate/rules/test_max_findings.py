@@ -19,11 +19,11 @@ def finding(severity: Severity, fixed: str = "2.0.0", identity: str = "CVE-2024-
 
 def violations(*findings: Finding, **settings: object) -> list[Violation]:
     facts = Facts(inventory(package("a")), Matches(findings, ()), (), NOW)
-    return [said for said in RULE.judge(facts, RULE.settings(settings)) if isinstance(said, Violation)]
+    return [result for result in RULE.judge(facts, RULE.settings(settings)) if isinstance(result, Violation)]
 
 
 @pytest.mark.parametrize("severity", list(Severity))
-def test_each_severity_has_a_limit_of_its_own(severity: Severity) -> None:
+def test_each_severity_has_its_own_limit(severity: Severity) -> None:
     findings = [finding(severity, identity=f"CVE-2024-{number}") for number in range(3)]
     assert violations(*findings, **{severity.value: 3}) == []
     (violation,) = violations(*findings, **{severity.value: 2})
@@ -32,20 +32,20 @@ def test_each_severity_has_a_limit_of_its_own(severity: Severity) -> None:
     )
 
 
-def test_violations_come_worst_first() -> None:
-    told = violations(finding(Severity.LOW), finding(Severity.CRITICAL), LOW=0, CRITICAL=0)
-    assert [violation.message for violation in told] == [
+def test_violations_are_ordered_worst_first() -> None:
+    results = violations(finding(Severity.LOW), finding(Severity.CRITICAL), LOW=0, CRITICAL=0)
+    assert [violation.message for violation in results] == [
         "1 CRITICAL finding, at most 0 allowed",
         "1 LOW finding, at most 0 allowed",
     ]
 
 
-def test_only_findings_with_a_fix_count_where_that_is_set() -> None:
+def test_with_only_fixable_only_findings_with_a_fix_count() -> None:
     assert violations(finding(Severity.HIGH, fixed=""), HIGH=0, only_fixable=True) == []
     assert violations(finding(Severity.HIGH, fixed=""), HIGH=0)
 
 
-def test_untriaged_findings_count_as_high_unless_told_otherwise() -> None:
+def test_untriaged_findings_count_as_high_by_default() -> None:
     untriaged = finding(Severity.UNTRIAGED)
     assert violations(untriaged, HIGH=0)
     assert not violations(untriaged, HIGH=0, untriaged_counts_as="LOW")
@@ -54,7 +54,7 @@ def test_untriaged_findings_count_as_high_unless_told_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "error"),
     [
         ({}, "max_findings: no limit is set"),
         ({"only_fixable": True}, "max_findings: no limit is set"),
@@ -68,60 +68,60 @@ def test_untriaged_findings_count_as_high_unless_told_otherwise() -> None:
         ({"UNTRIAGED": 5, "untriaged_counts_as": "HIGH"}, "UNTRIAGED: the limit has no effect"),
     ],
 )
-def test_a_wrong_setting_is_refused_with_what_is_allowed(settings: dict[str, object], told: str) -> None:
+def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, object], error: str) -> None:
     with pytest.raises(DefinitionError) as refusal:
         RULE.settings(settings)
-    assert str(refusal.value).startswith(told)
+    assert str(refusal.value).startswith(error)
 
 
 def counted(unlisted_counts: dict[str, int], **settings: object) -> list[str]:
-    """What is said where another scanner only counted: "!" before a violation, "?" before what is undetermined."""
+    """The results for counts without findings: "!" before a violation, "?" before an undetermined entry."""
     facts = Facts(
         inventory(), Matches((), ()), (), NOW, is_external=True, source="inspector", unlisted_counts=unlisted_counts
     )
-    said = RULE.judge(facts, RULE.settings(settings))
-    return [f"! {one.message}" if isinstance(one, Violation) else f"? {one.reason}" for one in said]
+    results = RULE.judge(facts, RULE.settings(settings))
+    return [f"! {entry.message}" if isinstance(entry, Violation) else f"? {entry.reason}" for entry in results]
 
 
-def test_counts_are_judged_like_findings() -> None:
+def test_counts_without_findings_have_the_same_limits() -> None:
     assert counted({"CRITICAL": 3, "HIGH": 1}, CRITICAL=0, HIGH=1) == ["! 3 CRITICAL findings, at most 0 allowed"]
     assert counted({"CRITICAL": 0}, CRITICAL=0) == []
 
 
-def test_counts_that_do_not_say_whether_there_is_a_fix_are_undetermined_where_that_matters() -> None:
-    (said,) = counted({"CRITICAL": 3}, CRITICAL=0, only_fixable=True)
-    assert said.startswith("? inspector does not report the severity of every finding")
-    assert "up to 3 may count as CRITICAL, at most 0 allowed" in said
+def test_counts_are_undetermined_with_only_fixable() -> None:
+    (result,) = counted({"CRITICAL": 3}, CRITICAL=0, only_fixable=True)
+    assert result.startswith("? inspector does not report the severity of every finding")
+    assert "up to 3 may count as CRITICAL, at most 0 allowed" in result
     assert counted({"CRITICAL": 3}, CRITICAL=3, only_fixable=True) == []
 
 
-def test_counts_of_an_unknown_severity_may_be_any_of_those_not_told() -> None:
+def test_counts_of_an_unknown_severity_may_be_any_uncounted_severity() -> None:
     assert counted({"": 2}, LOW=2, HIGH=2) == []
-    said = counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1, untriaged_counts_as="HIGH")
-    assert [one[:2] for one in said] == ["? ", "? "]
-    assert "may count as HIGH" in said[0]
-    assert "may count as LOW" in said[1]
+    results = counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1, untriaged_counts_as="HIGH")
+    assert [entry[:2] for entry in results] == ["? ", "? "]
+    assert "may count as HIGH" in results[0]
+    assert "may count as LOW" in results[1]
     assert len(counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1)) == 4
     assert counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, untriaged_counts_as="UNTRIAGED") == []
 
 
-def test_counts_of_untriaged_count_as_the_policy_says() -> None:
+def test_counts_of_untriaged_count_as_the_policy_sets() -> None:
     assert counted({"UNTRIAGED": 2}, HIGH=1) == ["! 2 HIGH findings, at most 1 allowed"]
     assert counted({"UNTRIAGED": 2}, UNTRIAGED=1) == ["! 2 UNTRIAGED findings, at most 1 allowed"]
 
 
-def test_findings_of_which_no_fix_is_told_may_have_one() -> None:
-    held = (replace(finding(Severity.HIGH, fixed=""), note=FIX_NOT_TOLD),)
-    facts = Facts(inventory(), Matches(held, ()), (), NOW, is_external=True, source="sarif")
-    (said,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
-    assert isinstance(said, Undetermined)
+def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
+    findings = (replace(finding(Severity.HIGH, fixed=""), note=FIX_NOT_TOLD),)
+    facts = Facts(inventory(), Matches(findings, ()), (), NOW, is_external=True, source="sarif")
+    (result,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
+    assert isinstance(result, Undetermined)
     assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []
-    (said,) = RULE.judge(facts, RULE.settings({"HIGH": 0}))
-    assert isinstance(said, Violation)
+    (result,) = RULE.judge(facts, RULE.settings({"HIGH": 0}))
+    assert isinstance(result, Violation)
 
 
 @pytest.mark.parametrize("note", [VERSIONS_ONLY, FIX_NOT_TOLD])
-def test_an_unknown_fix_in_our_own_advisories_is_doubt(note: str) -> None:
+def test_an_unknown_fix_in_our_own_advisories_is_undetermined(note: str) -> None:
     unknown = (replace(finding(Severity.HIGH, fixed=""), note=note), replace(finding(Severity.HIGH, fixed="")))
     facts = Facts(inventory(), Matches(unknown, ()), (), NOW)
     (doubt,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
@@ -143,7 +143,7 @@ def test_an_unknown_fix_in_our_own_advisories_is_doubt(note: str) -> None:
         ({"CRITICAL": 0, "untriaged_counts_as": "LOW"}, "LOW", "LOW"),
     ],
 )
-def test_a_finding_whose_rating_is_lost_falls_out_of_no_limit(
+def test_a_finding_that_loses_its_rating_still_has_a_limit(
     limits: dict[str, object], counts_as: str, sure: str
 ) -> None:
     settings = RULE.settings(limits)
@@ -160,21 +160,21 @@ ratings = st.lists(st.sampled_from(Severity), max_size=6)
     st.dictionaries(st.sampled_from([*Severity, "total"]), st.integers(0, 3), min_size=1),
     st.sampled_from((0, 30, {"HIGH": 30, "LOW": 3}, {"CRITICAL": 3, "HIGH": 3, "UNTRIAGED": 99})),
 )
-def test_a_rating_that_is_lost_never_approves(
+def test_a_lost_rating_never_approves(
     rated: list[Severity], lost: set[int], limits: dict[str, int], grace: object
 ) -> None:
-    """Under limits that do not say what UNTRIAGED is."""
+    """Under limits that do not set what UNTRIAGED counts as."""
     limits.pop(Severity.UNTRIAGED, None)
     settings = RULE.settings({**(limits or {"CRITICAL": 0}), "grace_days": grace})
 
-    def said(severities: list[Severity]) -> int:
-        found = [
+    def result_count(severities: list[Severity]) -> int:
+        findings = [
             replace(finding(severity, identity=f"CVE-2024-{number}"), published="2026-11-20T00:00:00Z")
             for number, severity in enumerate(severities)
         ]
-        facts = Facts(inventory(package("a")), Matches(tuple(found), ()), (), NOW)
+        facts = Facts(inventory(package("a")), Matches(tuple(findings), ()), (), NOW)
         return len(list(RULE.judge(facts, settings)))
 
     fewer = [Severity.UNTRIAGED if at in lost else severity for at, severity in enumerate(rated)]
-    if said(rated):
-        assert said(fewer)
+    if result_count(rated):
+        assert result_count(fewer)

@@ -1,4 +1,4 @@
-"""Every case of tests/cases/policies; policy_cases.py says how they are written."""
+"""The cases of tests/cases/policies; policy_cases.py describes their format."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ CASES = dict(cases())
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_the_gate_says_what_the_case_expects(case: dict[str, Any]) -> None:
+def test_the_verdict_is_as_expected(case: dict[str, Any]) -> None:
     verdict, expect = judged(case), case["expect"]
-    (said,) = verdict.platform_verdicts
+    (platform,) = verdict.platform_verdicts
     assert verdict.summary == expect.get("summary", verdict.summary)
-    assert [violation.message for violation in said.violations] == expect.get("violations", [])
-    assert [violation.message for violation in said.warnings] == expect.get("warnings", [])
-    assert [violation.message for violation in said.notes] == expect.get("notes", [])
-    reasons = [entry.reason for entry in said.undetermined]
+    assert [violation.message for violation in platform.violations] == expect.get("violations", [])
+    assert [violation.message for violation in platform.warnings] == expect.get("warnings", [])
+    assert [violation.message for violation in platform.notes] == expect.get("notes", [])
+    reasons = [entry.reason for entry in platform.undetermined]
     parts = expect.get("undetermined", [])
     assert len(reasons) == len(parts), reasons
     assert [part for part, reason in zip(parts, reasons, strict=True) if part not in reason] == [], reasons
-    assert said.status == expect["status"]
+    assert platform.status == expect["status"]
 
 
 def test_every_rule_has_its_cases() -> None:

@@ -1,4 +1,4 @@
-"""Every rule that is found: what each promises as a plugin, whatever it judges."""
+"""The contract of all rules as plugins."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,28 +22,28 @@ NEEDED |= {"image_age": {"days": 30}, "database_age": {"hours": 24}, "base_image
 NEEDED |= {"provenance": {"builders": [{"id": BUILDER, "keys": [KEY]}]}}
 NEEDED |= {"expression": {"when": "findings.size() > 5", "message": "Too many"}}
 NEEDED |= {"forbidden_packages": {"packages": ["pkg:npm/x"]}, "vex": {"authors": [{"name": "Acme"}]}}
-"""the settings without which a rule cannot be used; {} for all others"""
+# The required settings by rule.
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 class TestEveryRule:
-    def test_settings_in_full_stay_as_they_are(self, rule: Rule) -> None:
+    def test_complete_settings_are_unchanged(self, rule: Rule) -> None:
         full = rule.settings(NEEDED.get(rule.name, {}))
         assert rule.settings(full) == full
 
-    def test_settings_given_are_not_changed(self, rule: Rule) -> None:
-        given = dict(NEEDED.get(rule.name, {}))
-        rule.settings(given)
-        assert given == NEEDED.get(rule.name, {})
+    def test_raw_settings_are_not_modified(self, rule: Rule) -> None:
+        raw = dict(NEEDED.get(rule.name, {}))
+        rule.settings(raw)
+        assert raw == NEEDED.get(rule.name, {})
 
     def test_an_unknown_key_is_refused_by_name(self, rule: Rule) -> None:
         with pytest.raises(DefinitionError, match=r"^colour: unknown key; allowed here: "):
             rule.settings({**NEEDED.get(rule.name, {}), "colour": "red"})
 
-    def test_settings_with_which_it_always_holds_are_allowed_ones(self, rule: Rule) -> None:
+    def test_mandatory_settings_are_valid(self, rule: Rule) -> None:
         assert rule.mandatory_settings is None or isinstance(rule.settings(rule.mandatory_settings), dict)
 
-    def test_a_clean_image_breaks_nothing(self, rule: Rule) -> None:
+    def test_a_clean_image_has_no_violation(self, rule: Rule) -> None:
         clean = replace(
             inventory(package("a")),
             distribution=Distribution("debian", "13"),
@@ -57,20 +57,20 @@ class TestEveryRule:
         assert list(rule.judge(facts, rule.settings(NEEDED.get(rule.name, {})))) == []
 
 
-def test_the_rules_are_found_by_walking_their_folder() -> None:
+def test_rules_are_loaded_from_their_folder() -> None:
     modules = {path.stem for path in Path(rules.__file__).parent.glob("[!_]*.py")}
     assert {rule.name for rule in RULES} == modules
 
 
 @pytest.mark.parametrize(
-    ("module", "content", "told"),
+    ("module", "content", "error"),
     [
         ("torn", "import nowhere_to_be_found", "does not import: .*nowhere_to_be_found"),
         ("empty", "RULES = 1", "declares no object RULE"),
     ],
 )
-def test_a_rule_that_cannot_be_loaded_stops_everything(
-    module: str, content: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_rule_that_fails_to_load_is_an_error(
+    module: str, content: str, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package_name = f"rules_with_{module}"
     folder = tmp_path / package_name
@@ -78,5 +78,5 @@ def test_a_rule_that_cannot_be_loaded_stops_everything(
     (folder / "__init__.py").write_text("")
     (folder / f"{module}.py").write_text(content)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DockgateError, match=f"{package_name}.{module} {told}"):
+    with pytest.raises(DockgateError, match=f"{package_name}.{module} {error}"):
         rules.load(package_name)

@@ -1,4 +1,4 @@
-"""Properties of the selection that all rules about findings share: what is not known never makes less count."""
+"""Properties of the selection that all rules about findings share: unknown values never exclude a finding."""
 
 from dataclasses import replace
 
@@ -19,16 +19,18 @@ _TIMES = ("", "2026-11-20T00:00:00Z", "2026-01-01T00:00:00Z", "2027-06-01T00:00:
 
 @st.composite
 def findings(draw: st.DrawFn) -> tuple[Finding, ...]:
-    found = []
+    result = []
     for number in range(draw(st.integers(0, 6))):
         severity = draw(st.sampled_from(list(Severity)))
         where = replace(package(f"p{number}"), layer=draw(st.sampled_from(("", *_LAYERS))))
         fixed = draw(st.sampled_from(("", "2.0.0")))
         published, fixed_at = draw(st.sampled_from(_TIMES)), draw(st.sampled_from(_TIMES))
         rating = Rating("", severity)
-        one = Finding(f"CVE-2026-{number}", (), where, severity, rating, fixed, published=published, fixed_at=fixed_at)
-        found.append(one)
-    return tuple(found)
+        finding = Finding(
+            f"CVE-2026-{number}", (), where, severity, rating, fixed, published=published, fixed_at=fixed_at
+        )
+        result.append(finding)
+    return tuple(result)
 
 
 SETTINGS = st.fixed_dictionaries(
@@ -48,38 +50,43 @@ def image(base_layers: int) -> Inventory:
     return replace(inventory(), layers=_LAYERS, base_layers=base_layers)
 
 
-def counted(facts: Facts, given: dict[str, object]) -> set[str]:
-    return {finding.id for _, finding in _selection.select(facts, _selection.settings(given)).findings}
+def counted(facts: Facts, raw: dict[str, object]) -> set[str]:
+    return {finding.id for _, finding in _selection.select(facts, _selection.settings(raw)).findings}
 
 
 @given(findings(), SETTINGS)
-def test_what_is_not_known_counts_at_least_as_much(found: tuple[Finding, ...], chosen: dict[str, object]) -> None:
-    known = {"running": {finding_key(finding): Exemption() for finding in found[::2]}}
-    full = Facts(image(1), Matches(found, ()), (), NOW, baseline_findings=known)
-    some = counted(full, chosen)
-    undated = tuple(replace(finding, published="", fixed_at="") for finding in found)
-    assert some <= counted(replace(full, matches=Matches(undated, ())), chosen)
-    assert some <= counted(replace(full, baseline_findings={}), chosen)
-    assert some <= counted(replace(full, inventory=image(0)), chosen)
+def test_unknown_values_never_exclude_a_finding(selected: tuple[Finding, ...], chosen: dict[str, object]) -> None:
+    baselines = {"running": {finding_key(finding): Exemption() for finding in selected[::2]}}
+    full = Facts(image(1), Matches(selected, ()), (), NOW, baseline_findings=baselines)
+    counted_ids = counted(full, chosen)
+    undated = tuple(replace(finding, published="", fixed_at="") for finding in selected)
+    assert counted_ids <= counted(replace(full, matches=Matches(undated, ())), chosen)
+    assert counted_ids <= counted(replace(full, baseline_findings={}), chosen)
+    assert counted_ids <= counted(replace(full, inventory=image(0)), chosen)
 
 
 @given(findings(), SETTINGS)
-def test_base_and_own_together_are_the_image(found: tuple[Finding, ...], chosen: dict[str, object]) -> None:
+def test_base_and_own_findings_together_are_those_of_the_image(
+    selected: tuple[Finding, ...], chosen: dict[str, object]
+) -> None:
     for base_layers in (0, 1, 2):
-        facts = Facts(image(base_layers), Matches(found, ()), (), NOW)
-        base, own, whole = (counted(facts, {**chosen, "scope": scope}) for scope in ("base", "own", "image"))
-        assert base | own == whole
+        facts = Facts(image(base_layers), Matches(selected, ()), (), NOW)
+        base, own, image_findings = (counted(facts, {**chosen, "scope": scope}) for scope in ("base", "own", "image"))
+        assert base | own == image_findings
 
 
 @given(findings(), SETTINGS, st.integers(0, 3), st.integers(0, 2))
-def test_one_finding_less_never_breaks_more(
-    found: tuple[Finding, ...], chosen: dict[str, object], limit: int, base_layers: int
+def test_removing_a_finding_never_adds_a_violation(
+    selected: tuple[Finding, ...], chosen: dict[str, object], limit: int, base_layers: int
 ) -> None:
     settings = RULE.settings({**chosen, "total": limit})
 
-    def said(some: tuple[Finding, ...]) -> int:
+    def severity_of_result(some: tuple[Finding, ...]) -> int:
         """0 for nothing, 1 for undetermined, 2 for a violation."""
         facts = Facts(image(base_layers), Matches(some, ()), (), NOW)
-        return max((2 if isinstance(one, Violation) else 1 for one in RULE.judge(facts, settings)), default=0)
+        return max((2 if isinstance(entry, Violation) else 1 for entry in RULE.judge(facts, settings)), default=0)
 
-    assert all(said(found[:at] + found[at + 1 :]) <= said(found) for at in range(len(found)))
+    assert all(
+        severity_of_result(selected[:at] + selected[at + 1 :]) <= severity_of_result(selected)
+        for at in range(len(selected))
+    )

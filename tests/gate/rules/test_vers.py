@@ -1,4 +1,4 @@
-"""Version ranges as VERS, in the order of whole numbers apart from dots; examples are the specification's own."""
+"""VERS version ranges, with versions of numbers and dots; examples are from the specification."""
 
 import pytest
 
@@ -6,9 +6,9 @@ from dockgate.gate.rules._vers import parse_range
 from dockgate.shared.errors import UncomparableError
 
 
-def compare(one: str, other: str) -> int:
+def compare(a: str, b: str) -> int:
     try:
-        first, second = ([int(part) for part in version.split(".")] for version in (one, other))
+        first, second = ([int(part) for part in version.split(".")] for version in (a, b))
     except ValueError as error:
         raise UncomparableError(str(error)) from error
     return (first > second) - (first < second)
@@ -28,17 +28,17 @@ def compare(one: str, other: str) -> int:
         ("vers:npm/ >=1.0.0 | <2.0.0", "1.5.0", "2.0.0"),
     ],
 )
-def test_a_range_holds_what_its_intervals_do(text: str, inside: str, outside: str) -> None:
-    span = parse_range(text)
-    assert [version for version in inside.split() if not span.contains(version, compare)] == []
-    assert [version for version in outside.split() if span.contains(version, compare)] == []
+def test_a_range_contains_the_versions_of_its_intervals(text: str, inside: str, outside: str) -> None:
+    versions = parse_range(text)
+    assert [version for version in inside.split() if not versions.contains(version, compare)] == []
+    assert [version for version in outside.split() if versions.contains(version, compare)] == []
 
 
 def test_versions_are_percent_decoded() -> None:
     assert parse_range("vers:deb/>=1%3A2.0").constraints == ((">=", "1:2.0"),)
 
 
-def test_what_cannot_be_compared_is_not_in_or_out() -> None:
+def test_a_version_that_cannot_be_compared_is_an_error() -> None:
     with pytest.raises(UncomparableError):
         parse_range("vers:npm/>=1.0.0").contains("one", compare)
     with pytest.raises(UncomparableError):
@@ -48,6 +48,6 @@ def test_what_cannot_be_compared_is_not_in_or_out() -> None:
 @pytest.mark.parametrize(
     "text", ["", "npm/1.0", "vers:npm", "vers:/1.0", "vers:NPM/1.0", "vers:npm/", "vers:npm/>=", "vers:npm/1.0||2.0"]
 )
-def test_what_is_no_range_is_refused(text: str) -> None:
+def test_an_invalid_range_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^a range has the form|is not a constraint"):
         parse_range(text)

@@ -33,4 +33,4 @@ def asked(data: bytes, file: str, rules: Sequence[Rule]) -> Policy | None:
             raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
     if "policy" not in document.value:
         return None
-    return policies.of_mapping(document, ("policy",), NAME, rules, filled=False)
+    return policies.parse_rules(document, ("policy",), NAME, rules, add_mandatory=False)

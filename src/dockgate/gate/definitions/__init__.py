@@ -1,1 +1,1 @@
-"""Policies, their examples, assignments and waivers: YAML that people write, as values of the gate."""
+"""Readers of the gate's YAML: policies, their examples, policy assignments and waivers."""

@@ -1,33 +1,29 @@
-"""`kind: PolicyAssignment`: which policy judges the images of which repositories, as people write it."""
+"""`kind: PolicyAssignment`: which policy applies to which repositories."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from dockgate.gate.definitions.fields import Name, Strict
 from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment
 from dockgate.identity.model import PRINCIPAL, Role
 
 KIND = "PolicyAssignment"
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")]
+# Repositories are in lower case (OCI distribution specification), and here registries are too.
 _Pattern = Annotated[str, Field(pattern=r"^[a-z0-9*][a-z0-9*._:/-]{0,254}$")]
-"""image repositories are in lower case (OCI distribution specification), and so are the registries before them here"""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Allowed(_Strict):
-    policies: list[_Name] = Field(min_length=1)
+class Allowed(Strict):
+    policies: list[Name] = Field(min_length=1)
     principals: list[Annotated[str, Field(pattern=f"^{PRINCIPAL}$")]] = Field(default_factory=list)
     roles: list[Annotated[Role, Field(strict=False)]] = Field(default_factory=list)
 
 
-class Assignment(_Strict):
+class Assignment(Strict):
     kind: Literal["PolicyAssignment"]
-    name: _Name
+    name: Name
     repositories: list[_Pattern] = Field(min_length=1)
-    policy: _Name
+    policy: Name
     allowed: list[Allowed] = Field(default_factory=list)
 
     def noun(self) -> PolicyAssignment:
@@ -36,6 +32,7 @@ class Assignment(_Strict):
             repositories=tuple(self.repositories),
             policy=self.policy,
             allowed=tuple(
-                AllowedPolicies(tuple(one.policies), tuple(one.principals), tuple(one.roles)) for one in self.allowed
+                AllowedPolicies(tuple(entry.policies), tuple(entry.principals), tuple(entry.roles))
+                for entry in self.allowed
             ),
         )

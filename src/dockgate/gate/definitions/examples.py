@@ -1,4 +1,4 @@
-"""A policy's own examples: an image and what is found in it, and what the gate is to say. Read, not yet judged."""
+"""Examples of a policy: images with findings, and the expected verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,29 +12,29 @@ from dockgate.shared.timestamps import moment, written
 from dockgate.shared.yaml import Document, Location, load
 from dockgate.vulnerabilities.model import Severity
 
+# The time of an example that sets none.
 NOW = "2026-01-01T00:00:00.000Z"
-"""the time asked where an example does not say"""
+# Keys of a file whose policy is elsewhere.
 KEYS = ("policy", "examples")
-"""of a file whose policy is elsewhere"""
 
 
-def _moment(value: object) -> object:
+def _check_time(value: object) -> object:
     if not isinstance(value, str) or moment(value) is None:
         raise ValueError("write a date, 2026-12-31, or a time in RFC 3339")
     return value
 
 
-def _known_or_not(value: object) -> object:
-    return "" if value == "" else _moment(value)
+def _read_optional_time(value: object) -> object:
+    return "" if value == "" else _check_time(value)
 
 
-def _in_full(value: object) -> object:
-    found = moment(str(_moment(value)))
-    return written(found) if found else value
+def _read_time(value: object) -> object:
+    time = moment(str(_check_time(value)))
+    return written(time) if time else value
 
 
-def _list(value: object) -> object:
-    """One for a list of one."""
+def _as_list(value: object) -> object:
+    """A single value as a list."""
     return value if isinstance(value, list) else [value]
 
 
@@ -42,17 +42,17 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Time = Annotated[str, BeforeValidator(_known_or_not)]
-"""as it was written, "" for one that nothing tells"""
-Now = Annotated[str, BeforeValidator(_in_full)]
-Texts = Annotated[list[Annotated[str, Field(strict=True)]], BeforeValidator(_list)]
+# As it was written, "" for an unknown time.
+Time = Annotated[str, BeforeValidator(_read_optional_time)]
+Now = Annotated[str, BeforeValidator(_read_time)]
+Texts = Annotated[list[Annotated[str, Field(strict=True)]], BeforeValidator(_as_list)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Layer = Literal["base", "own"]
 
 
 class Distribution(_Strict):
-    """See `core.model.Distribution`."""
+    """The distribution: see `scanner.model.Distribution`."""
 
     id: Text
     version: Annotated[str, Field(strict=True)] = ""
@@ -63,8 +63,11 @@ class Distribution(_Strict):
 
 
 class Image(_Strict):
-    """What is known of the image itself. `base_layers` 0: which layers are the base image's is not known; as it follows
-    from the rest when not said. `diff_ids` are of the two layers, base first, "" for one that was not verified."""
+    """Facts about the image.
+
+    `base_layers` 0: the base image's layers are unknown; by default it follows from the other fields. `diff_ids` are
+    those of the two layers, base first, "" for one that was not verified.
+    """
 
     user: Annotated[str, Field(strict=True)] = ""
     created: Time = ""
@@ -75,14 +78,14 @@ class Image(_Strict):
 
 
 class Package(_Strict):
-    """A package that is installed, and the layer that it lies in."""
+    """An installed package and its layer."""
 
     package: Text
     layer: Layer = "own"
 
 
 class Finding(Package):
-    """A vulnerability in a package. `exploited` is since when, `epss` and `percentile` are shares of 1."""
+    """A vulnerability in a package. `exploited` is the date since when; `epss` and `percentile` are 0 to 1."""
 
     id: Text
     severity: Severity = Severity.UNTRIAGED
@@ -97,8 +100,8 @@ class Finding(Package):
     note: str = ""
 
 
-class Excuse(_Strict):
-    """A statement of a VEX document, by somebody who uploaded it."""
+class VexEntry(_Strict):
+    """A statement of an uploaded VEX document."""
 
     author: Text
     vulnerability: Text
@@ -108,7 +111,7 @@ class Excuse(_Strict):
 
 
 class ProvenanceStatement(_Strict):
-    """A provenance statement about the image. `keys` signed it: public keys as PEM, or their fingerprints."""
+    """A provenance statement about the image, signed by `keys`: PEM public keys, or their fingerprints."""
 
     builder: Text
     keys: Texts
@@ -119,8 +122,7 @@ class ProvenanceStatement(_Strict):
 
 
 class Provenance(_Strict):
-    """What was found beside the image. `refused` says of other statements why they do not count, `unavailable` why the
-    statements could not be fetched."""
+    """The attached provenance. `refused`: why other statements do not count; `unavailable`: why fetching failed."""
 
     statements: list[ProvenanceStatement] = Field(default_factory=list)
     refused: Texts = Field(default_factory=list)
@@ -128,8 +130,7 @@ class Provenance(_Strict):
 
 
 class Expected(_Strict):
-    """What the gate is to say. Of lists, each entry is a rule's name or a part of what is said; where there is a list,
-    nothing beyond it may be said."""
+    """The expected verdict. Each entry of a list is a rule's name or a part of a message; a list is complete."""
 
     status: Status
     violations: Texts | None = None
@@ -139,22 +140,22 @@ class Expected(_Strict):
     waived: Texts | None = None
 
 
-def _expected(value: object) -> object:
+def _expand_expected(value: object) -> object:
     return {"status": value} if isinstance(value, str) else value
 
 
-def _package(value: object) -> object:
+def _expand_package(value: object) -> object:
     return {"package": value} if isinstance(value, str) else value
 
 
-Packages = list[Annotated[Package, BeforeValidator(_package)]]
+Packages = list[Annotated[Package, BeforeValidator(_expand_package)]]
 
 
 class Example(_Strict):
-    """One example. `feeds` are those that the advisory database has; every package's when not said."""
+    """One example. `feeds` are those of the advisory database, by default all that the packages need."""
 
     name: Text
-    expect: Annotated[Expected, BeforeValidator(_expected)]
+    expect: Annotated[Expected, BeforeValidator(_expand_expected)]
     now: Now = NOW
     image: Image = Image()
     packages: Packages = Field(default_factory=list)
@@ -163,7 +164,7 @@ class Example(_Strict):
     running: Packages | None = None
     approved: Packages | None = None
     waivers: list[dict[str, Any]] = Field(default_factory=list)
-    vex: list[Excuse] = Field(default_factory=list)
+    vex: list[VexEntry] = Field(default_factory=list)
     checked: Time | None = None
     feeds: list[Text] | None = None
     provenance: Provenance | None = None
@@ -172,7 +173,7 @@ class Example(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class LocatedExample:
     """An example with its place, for errors."""
 
     example: Example
@@ -187,51 +188,50 @@ class Written:
         return self.document.error((*self.here, *location), message, advice)
 
 
-def read(text: str, name: str) -> tuple[Document, list[Written]]:
-    """The examples of a file called `name`, and the file itself, whose policy is for others to read. DefinitionError
-    for one that has none."""
+def read_examples(text: str, name: str) -> tuple[Document, list[LocatedExample]]:
+    """The examples of the file `name`, and its document, for its policy. Raises DefinitionError if it has none."""
     document = load(text, name)
     value = document.value
     if not isinstance(value, dict) or "examples" not in value:
         raise document.error(
             (),
-            "it has no examples",
-            "They are in `kind: Policy` under `examples`, or in a file with `policy` and those.",
+            "the document has no examples",
+            "Add `examples` to a document `kind: Policy`, or to a file with `policy`.",
         )
-    given = value["examples"]
-    if not isinstance(given, list) or not given:
-        raise document.error(("examples",), "this is no list of examples", "Begin each with a dash.")
-    return document, [_example(document, ("examples", index), one) for index, one in enumerate(given)]
+    entries = value["examples"]
+    if not isinstance(entries, list) or not entries:
+        raise document.error(("examples",), "this must be a list of examples", "Begin each with a dash.")
+    return document, [_example(document, ("examples", index), entry) for index, entry in enumerate(entries)]
 
 
-def _example(document: Document, here: Location, given: object) -> Written:
-    if not isinstance(given, dict):
-        raise document.error(here, "an example is a mapping", f"Allowed here: {', '.join(Example.model_fields)}.")
+def _example(document: Document, here: Location, entry: object) -> LocatedExample:
+    if not isinstance(entry, dict):
+        raise document.error(here, "an example must be a mapping", f"Allowed here: {', '.join(Example.model_fields)}.")
     try:
-        return Written(Example.model_validate(given), document, here)
+        return LocatedExample(Example.model_validate(entry), document, here)
     except ValidationError as error:
-        raise _told(document, here, given, error) from None
+        raise _error(document, here, entry, error) from None
 
 
-def _told(document: Document, here: Location, given: Mapping[str, Any], error: ValidationError) -> DefinitionError:
-    """pydantic's first complaint, in our words; of an unknown key first, for often it is a missing one, misspelt."""
+def _error(document: Document, here: Location, entry: Mapping[str, Any], error: ValidationError) -> DefinitionError:
+    """pydantic's first problem as our error. An unknown key comes first: often it is a required one, misspelt."""
     problems = error.errors(include_url=False)
-    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    problem = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     present: list[str | int] = []
-    value: Any = given
+    value: Any = entry
     for part in problem["loc"]:
         try:
             value = value[part]
         except (KeyError, IndexError, TypeError):
             continue
         present.append(part)
-    where, key = (*here, *present), problem["loc"][-1]
+    place, key = (*here, *present), problem["loc"][-1]
     if problem["type"] == "extra_forbidden":
-        return document.error(where, f"unknown key {key!r}", f"Allowed here: {', '.join(_allowed(problem['loc']))}.")
+        return document.error(place, f"unknown key {key!r}", f"Allowed here: {', '.join(_allowed(problem['loc']))}.")
     if problem["type"] == "missing":
-        return document.error(where, f"the key {key!r} is missing", "Add it.")
-    found = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
-    return document.error(where, f"{problem['msg'].removeprefix('Value error, ')}{found}")
+        return document.error(place, f"the key {key!r} is missing", "Add it.")
+    actual = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
+    return document.error(place, f"{problem['msg'].removeprefix('Value error, ')}{actual}")
 
 
 def _allowed(location: tuple[int | str, ...]) -> list[str]:
@@ -246,7 +246,7 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
         "running": Package,
         "approved": Package,
         "findings": Finding,
-        "vex": Excuse,
+        "vex": VexEntry,
     }
     for part in location[:-1]:
         model = inner.get(str(part), model)

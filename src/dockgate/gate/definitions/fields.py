@@ -1,4 +1,4 @@
-"""What the models of several documents have in common: strictness, names, durations."""
+"""Fields that several documents share: names and durations."""
 
 import re
 from typing import Annotated
@@ -11,14 +11,16 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def read_seconds(value: object) -> object:
     """ "90s", "15m", "12h", "7d" as seconds."""
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d+)([smhd])", value)):
-        return int(found[1]) * _UNITS[found[2]]
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)([smhd])", value)):
+        return int(match[1]) * _UNITS[match[2]]
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise ValueError("write a duration such as 90s, 15m, 12h or 7d")
 
 
 class Strict(BaseModel):
+    """A model without type coercion or unknown keys."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 

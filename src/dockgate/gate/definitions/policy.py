@@ -1,4 +1,4 @@
-"""Policies: YAML that people write, to the canonical form that is hashed and judged by."""
+"""Policies: from YAML to the canonical form that is hashed and evaluated."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,46 +13,48 @@ from dockgate.shared.errors import DefinitionError, NotFoundError
 if TYPE_CHECKING:
     from dockgate.shared.yaml import Document, Location
 
+# Names of the built-in policies, each a YAML file in this folder.
 BUILTIN = ("default", "reference-2022")
-"""names of the policies that come with Dockgate, each a YAML file in this folder"""
 
 KIND = "Policy"
 KEYS = ("kind", "name", "rules", "examples")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}"
 
 
-def policy(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Policy:
-    """The policy called `name`: a mapping of rule names to their settings, filled in with the rules' defaults and with
-    the rules that always hold; or a document `kind: Policy` of that name, whose `rules` are such a mapping. `file` is
-    said in errors (`<name>.yaml`). Raises DefinitionError."""
+def read_named_policy(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Policy:
+    """The policy `name`, with the defaults of its rules and with the mandatory rules.
+
+    The text is a mapping from rules to their settings, or a document `kind: Policy` of that name, which has it under
+    `rules`. Errors name `file` (by default `<name>.yaml`). Raises DefinitionError.
+    """
     from dockgate.shared.yaml import load  # the parser takes longest to import of all that the gate needs
 
     document = load(text, file or f"{name}.yaml")
-    if not is_whole(document):
-        return of_mapping(document, (), name, rules)
-    called, found = of_document(document, rules)
-    if called != name:
-        raise document.error(("name",), f"this is the policy {called!r}, and not {name!r}", "Use one name for both.")
-    return found
+    if not is_document(document):
+        return parse_rules(document, (), name, rules)
+    document_name, result = parse_document(document, rules)
+    if document_name != name:
+        raise document.error(("name",), f"this is the policy {document_name!r}, not {name!r}", "Use one name for both.")
+    return result
 
 
-def read(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Policy:
-    """Likewise, but a whole document is called as it calls itself: `name` is for a bare mapping."""
+def read_policy(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Policy:
+    """Like `read_named_policy`, but a document keeps its own name; `name` is for a bare mapping."""
     from dockgate.shared.yaml import load
 
     document = load(text, file or f"{name}.yaml")
-    if is_whole(document):
-        return of_document(document, rules)[1]
-    return of_mapping(document, (), name, rules)
+    if is_document(document):
+        return parse_document(document, rules)[1]
+    return parse_rules(document, (), name, rules)
 
 
-def is_whole(document: "Document") -> bool:
-    """Whether it is a document `kind: Policy`, and no bare mapping of rules."""
+def is_document(document: "Document") -> bool:
+    """Whether it is a document `kind: Policy`, not a bare mapping of rules."""
     return isinstance(document.value, dict) and "kind" in document.value
 
 
-def of_document(document: "Document", rules: Sequence[Rule]) -> tuple[str, Policy]:
-    """The name and the policy of a document `kind: Policy`. Its examples are for `definitions.examples` to read."""
+def parse_document(document: "Document", rules: Sequence[Rule]) -> tuple[str, Policy]:
+    """The name and the policy of a document `kind: Policy`. `definitions.examples` reads its examples."""
     value = document.value
     if value.get("kind") != KIND:
         raise document.error(("kind",), f"unknown kind {value.get('kind')!r}", f"Allowed here: {KIND}.")
@@ -60,38 +62,41 @@ def of_document(document: "Document", rules: Sequence[Rule]) -> tuple[str, Polic
         if key not in KEYS:
             raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
     name = value.get("name")
-    if not isinstance(name, str) or not is_name(name):
-        raise document.error(("name",), f"{name!r} is no name", "Letters, digits, '.', '_' and '-', at most 48.")
+    if not isinstance(name, str) or not is_policy_name(name):
+        raise document.error(
+            ("name",), f"{name!r} is not a policy name", "Use letters, digits, '.', '_' and '-', at most 48."
+        )
     if "rules" not in value:
-        raise document.error((), "the key 'rules' is missing", "It holds the rules and their settings.")
-    return name, of_mapping(document, ("rules",), name, rules)
+        raise document.error((), "the key 'rules' is missing", "Add it, with the rules and their settings.")
+    return name, parse_rules(document, ("rules",), name, rules)
 
 
-def of_mapping(
-    document: "Document", here: "Location", name: str, rules: Sequence[Rule], *, filled: bool = True
+def parse_rules(
+    document: "Document", here: "Location", name: str, rules: Sequence[Rule], *, add_mandatory: bool = True
 ) -> Policy:
-    """The policy that the mapping at `here` is. Unless `filled`, rules that always hold are left out where it does not
-    name them."""
-    known = {rule.name: rule for rule in rules}
-    given = document.value
+    """The policy of the mapping at `here`. With `add_mandatory`, it gets the mandatory rules that it does not name."""
+    rules_by_name = {rule.name: rule for rule in rules}
+    mapping = document.value
     for key in here:
-        given = given[key]
-    if not isinstance(given, dict) or not given:
-        raise document.error(here, f"a policy is a mapping from rules to their settings; rules: {', '.join(known)}")
+        mapping = mapping[key]
+    if not isinstance(mapping, dict) or not mapping:
+        raise document.error(
+            here, f"a policy is a mapping from rules to their settings; rules: {', '.join(rules_by_name)}"
+        )
     settings: dict[str, tuple[dict[str, object], ...]] = {}
-    for key, uses in given.items():
-        if key not in known:
-            raise document.error((*here, key), f"unknown rule; allowed here: {', '.join(known)}")
-        settings[key] = tuple(_uses(document, known[key], uses, (*here, key)))
-    return canonical.make_policy(name, _with_those_that_hold(settings, rules) if filled else settings)
+    for key, uses in mapping.items():
+        if key not in rules_by_name:
+            raise document.error((*here, key), f"unknown rule; allowed here: {', '.join(rules_by_name)}")
+        settings[key] = tuple(_uses(document, rules_by_name[key], uses, (*here, key)))
+    return canonical.make_policy(name, _add_mandatory_rules(settings, rules) if add_mandatory else settings)
 
 
-def completed(policy: Policy, rules: Sequence[Rule]) -> Policy:
-    """The policy with those rules that always hold and that it does not name: a newer version has more of them."""
-    return canonical.make_policy(policy.name, _with_those_that_hold(policy.rules, rules))
+def with_mandatory_rules(policy: Policy, rules: Sequence[Rule]) -> Policy:
+    """The policy with the mandatory rules that it does not name; newer versions have more of them."""
+    return canonical.make_policy(policy.name, _add_mandatory_rules(policy.rules, rules))
 
 
-def _with_those_that_hold(
+def _add_mandatory_rules(
     settings: Mapping[str, tuple[dict[str, object], ...]], rules: Sequence[Rule]
 ) -> dict[str, tuple[dict[str, object], ...]]:
     missing = {
@@ -102,35 +107,39 @@ def _with_those_that_hold(
     by_name = {rule.name: rule for rule in rules}
     return {
         **settings,
-        **{name: (in_full(by_name[name], mandatory_settings),) for name, mandatory_settings in missing.items()},
+        **{
+            name: (complete_settings(by_name[name], mandatory_settings),)
+            for name, mandatory_settings in missing.items()
+        },
     }
 
 
-def in_full(rule: Rule, given: Mapping[str, object]) -> dict[str, object]:
-    """The settings with the rule's defaults and its action. Raises DefinitionError naming the key."""
-    chosen = dict(given)
+def complete_settings(rule: Rule, raw: Mapping[str, object]) -> dict[str, object]:
+    """The settings with the rule's defaults and its action. Raises DefinitionError, which names the key."""
+    settings = dict(raw)
     if rule.mandatory_settings is not None:
-        return rule.settings(chosen)  # refuses `action`: what always holds always rejects
+        return rule.settings(settings)  # refuses `action`: mandatory rules always reject
     allowed = (*rule.schema["properties"], "action")
-    if unknown := next((key for key in chosen if key not in allowed), None):
+    if unknown := next((key for key in settings if key not in allowed), None):
         raise DefinitionError(f"{unknown}: unknown key; allowed here: {', '.join(allowed)}")
-    action = chosen.pop("action", RuleAction.REJECT.value)
-    if action not in [one.value for one in RuleAction]:
+    action = settings.pop("action", RuleAction.REJECT.value)
+    if action not in list(RuleAction):
         raise DefinitionError(f"action: {action!r} is not allowed; allowed: {', '.join(RuleAction)}")
-    return {**rule.settings(chosen), "action": str(action)}
+    return {**rule.settings(settings), "action": str(action)}
 
 
-def schema(rules: Sequence[Rule]) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a policy, for editors: of the mapping of rules, and of the document around it.
+def policy_schema(rules: Sequence[Rule]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a policy, for editors: of a mapping of rules, and of a document.
 
-    What it refuses the reader refuses too, which knows more (expressions, ranges of versions, keys)."""
+    The reader refuses all that the schema refuses, and more (expressions, version ranges, keys).
+    """
     mapping = {
         "type": "object",
         "minProperties": 1,
         "properties": {rule.name: _use_schema(rule) for rule in rules},
         "additionalProperties": False,
     }
-    whole = {
+    document = {
         "type": "object",
         "properties": {
             "kind": {"const": KIND},
@@ -147,63 +156,63 @@ def schema(rules: Sequence[Rule]) -> dict[str, Any]:
         "if": {"type": "object", "required": ["kind"]},
         "then": {"$ref": "#/$defs/document"},
         "else": {"$ref": "#/$defs/rules"},
-        "$defs": {"rules": mapping, "document": whole},
+        "$defs": {"rules": mapping, "document": document},
     }
 
 
 def _use_schema(rule: Rule) -> dict[str, Any]:
-    """Settings, or a list of them; nothing at all where none is needed."""
-    chosen = (
+    """The schema of a rule's settings, of a list of them, and of null where no setting is required."""
+    action = (
         {} if rule.mandatory_settings is not None else {"action": {"enum": [action.value for action in RuleAction]}}
     )
     settings = {
         **rule.schema,
         "type": "object",
-        "properties": {**rule.schema["properties"], **chosen},
+        "properties": {**rule.schema["properties"], **action},
         "additionalProperties": False,
     }
-    needed = "required" in rule.schema or "anyOf" in rule.schema
-    one = settings if needed else {"oneOf": [settings, {"type": "null"}]}
-    about = (rule.__doc__ or "").strip().partition("\n\n")[0]
-    described = {"description": " ".join(about.split())} if about else {}
-    return {**described, "oneOf": [one, {"type": "array", "minItems": 1, "items": one}]}
+    has_required = "required" in rule.schema or "anyOf" in rule.schema
+    use = settings if has_required else {"oneOf": [settings, {"type": "null"}]}
+    summary = (rule.__doc__ or "").strip().partition("\n\n")[0]
+    description = {"description": " ".join(summary.split())} if summary else {}
+    return {**description, "oneOf": [use, {"type": "array", "minItems": 1, "items": use}]}
 
 
-def builtin(name: str, rules: Sequence[Rule]) -> Policy:
-    """A policy that comes with Dockgate. Raises NotFoundError naming those that exist."""
+def builtin_policy(name: str, rules: Sequence[Rule]) -> Policy:
+    """A built-in policy. Raises NotFoundError, which lists those that exist."""
     if name not in BUILTIN:
         raise NotFoundError(f"There is no policy {name!r}.", f"Policies that exist: {', '.join(BUILTIN)}.")
-    return policy(builtin_text(name), name, rules)
+    return read_named_policy(builtin_text(name), name, rules)
 
 
 def builtin_text(name: str) -> str:
-    """The YAML of a policy that comes with Dockgate."""
+    """The YAML of a built-in policy."""
     return (Path(__file__).parent / f"{name}.yaml").read_text("utf-8")
 
 
-def is_name(text: str) -> bool:
-    """Whether a policy may be called so."""
+def is_policy_name(text: str) -> bool:
+    """Whether the text is a valid policy name."""
     return re.fullmatch(NAME, text) is not None
 
 
-def _uses(document: "Document", rule: Rule, given: Any, here: "Location") -> Iterator[dict[str, object]]:
-    """A rule's settings: a mapping, or a list of them for a rule that holds several times."""
-    if isinstance(given, list):
-        if not given:
-            raise document.error(here, "the list of settings is empty; leave the rule out, or give {}")
-        for index, one in enumerate(given):
-            yield _settings(document, rule, one, (*here, index))
+def _uses(document: "Document", rule: Rule, value: Any, here: "Location") -> Iterator[dict[str, object]]:
+    """A rule's settings: a mapping, or a list of them if the policy uses the rule several times."""
+    if isinstance(value, list):
+        if not value:
+            raise document.error(here, "the list of settings is empty; remove the rule, or write {}")
+        for index, item in enumerate(value):
+            yield _settings(document, rule, item, (*here, index))
     else:
-        yield _settings(document, rule, given, here)
+        yield _settings(document, rule, value, here)
 
 
-def _settings(document: "Document", rule: Rule, given: Any, here: "Location") -> dict[str, object]:
-    if given is not None and not isinstance(given, dict):
-        raise document.error(here, "the settings of a rule are a mapping; {} for none")
+def _settings(document: "Document", rule: Rule, value: Any, here: "Location") -> dict[str, object]:
+    if value is not None and not isinstance(value, dict):
+        raise document.error(here, "the settings of a rule must be a mapping; write {} for none")
     try:
-        return in_full(rule, given or {})
+        return complete_settings(rule, value or {})
     except DefinitionError as error:
         key, _, reason = str(error).partition(": ")
-        inside = (int(part) if part.isdecimal() else part for part in key.split("."))
-        location = here if key == rule.name else (*here, *inside)
+        parts = (int(part) if part.isdecimal() else part for part in key.split("."))
+        location = here if key == rule.name else (*here, *parts)
         raise document.error(location, reason, error.advice) from None

@@ -1,4 +1,4 @@
-"""Waivers in a YAML file: a list, each item with the keys of a waiver. For a terminal, without a server."""
+"""Waivers in a YAML file, for use without a server: a list, each item with the keys of a waiver."""
 
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -10,40 +10,40 @@ from dockgate.shared.errors import UsageError
 if TYPE_CHECKING:
     from dockgate.shared.yaml import Document, Location
 
-_NOT_GIVEN = ("created_at", "created_by")
-KEYS = tuple(field.name for field in fields(Waiver) if field.name not in _NOT_GIVEN)
+_SERVER_KEYS = ("created_at", "created_by")
+KEYS = tuple(field.name for field in fields(Waiver) if field.name not in _SERVER_KEYS)
 
 
-def read(text: str, name: str) -> tuple[Waiver, ...]:
-    """The waivers of a file called `name`. One without an `id` is called after its line. DefinitionError."""
+def read_waivers(text: str, name: str) -> tuple[Waiver, ...]:
+    """The waivers of the file `name`. A waiver without `id` gets its line as id. Raises DefinitionError."""
     from dockgate.shared.yaml import load
 
     document = load(text, name)
     if document.value is None:
         return ()
     if not isinstance(document.value, list):
-        raise document.error((), "this is no list of waivers", "Begin each with a dash.")
-    found: dict[str, Waiver] = {}
-    for number, given in enumerate(document.value):
-        waiver = of(document, (number,), given)
-        if waiver.id in found:
-            raise document.error((number, "id"), f"a second waiver {waiver.id!r}", "Give each its own id.")
-        found[waiver.id] = waiver
-    return tuple(found.values())
+        raise document.error((), "this must be a list of waivers", "Begin each with a dash.")
+    by_id: dict[str, Waiver] = {}
+    for index, entry in enumerate(document.value):
+        waiver = parse_waiver(document, (index,), entry)
+        if waiver.id in by_id:
+            raise document.error((index, "id"), f"the id {waiver.id!r} is used twice", "Give each waiver its own id.")
+        by_id[waiver.id] = waiver
+    return tuple(by_id.values())
 
 
-def of(document: "Document", here: "Location", given: Any) -> Waiver:
-    """The waiver that stands at `here`. DefinitionError."""
-    if not isinstance(given, dict):
-        raise document.error(here, "a waiver is a mapping", f"Its keys: {', '.join(KEYS)}.")
-    for key, value in given.items():
+def parse_waiver(document: "Document", here: "Location", entry: Any) -> Waiver:
+    """The waiver at `here`. Raises DefinitionError."""
+    if not isinstance(entry, dict):
+        raise document.error(here, "a waiver must be a mapping", f"Its keys: {', '.join(KEYS)}.")
+    for key, value in entry.items():
         if key not in KEYS:
             raise document.error((*here, key), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
         if key == "until_fixed" and not isinstance(value, bool):
-            raise document.error((*here, key), "this is neither true nor false")
+            raise document.error((*here, key), "this must be true or false")
         if key != "until_fixed" and not isinstance(value, str):
-            raise document.error((*here, key), "this is no text")
-    waiver = Waiver(**{"id": f"{document.name}:{document.line(here)}", "owner": "", "reason": "", **given})
+            raise document.error((*here, key), "this must be a text")
+    waiver = Waiver(**{"id": f"{document.name}:{document.line(here)}", "owner": "", "reason": "", **entry})
     try:
         waivers.check(waiver)
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""How YAML documents are read, whatever they are of."""
+"""Reading of YAML documents: values, lines, errors, limits."""
 
 import contextlib
 import time
@@ -20,7 +20,7 @@ stages:
 """
 
 
-def test_values_are_plain_and_every_key_and_item_knows_its_line() -> None:
+def test_values_are_plain_and_every_key_and_item_has_its_line() -> None:
     document = load(TEXT, "pipeline.yaml")
     assert document.value == {
         "name": "demo",
@@ -32,13 +32,13 @@ def test_values_are_plain_and_every_key_and_item_knows_its_line() -> None:
     assert document.line(("stages", 1, "timeout")) == 8
 
 
-def test_a_location_that_is_not_there_has_the_line_of_what_is_above_it() -> None:
+def test_a_missing_location_has_the_line_of_its_parent() -> None:
     document = load(TEXT, "pipeline.yaml")
     assert document.line(("stages", 0, "actions", "source", "branch")) == 6
     assert document.line(("nothing",)) == 1
 
 
-def test_an_error_names_file_line_and_key_and_carries_advice() -> None:
+def test_an_error_names_file_line_and_key_and_has_advice() -> None:
     error = load(TEXT, "pipeline.yaml").error(("stages", 1, "timeout"), "too short", "Use 60 or more.")
     assert str(error) == "pipeline.yaml:8: stages.1.timeout: too short"
     assert error.advice == "Use 60 or more."
@@ -79,7 +79,7 @@ def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "error"),
     [
         ("a: &x 1\nb: *x", "x.yaml:2: the alias *x is not allowed"),
         ("a: 1\nb: 2\na: 3", "x.yaml:3: the key a stands here a second time; first in line 1"),
@@ -96,10 +96,10 @@ def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
         ("a: \udcff", "x.yaml: the document is not Unicode text"),
     ],
 )
-def test_what_is_refused_is_refused_with_its_line(text: str, told: str) -> None:
+def test_unsupported_yaml_is_refused_with_its_line(text: str, error: str) -> None:
     with pytest.raises(DefinitionError) as refusal:
         load(text, "x.yaml")
-    assert str(refusal.value).startswith(told)
+    assert str(refusal.value).startswith(error)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_hostile_document_costs_little(text: str) -> None:
     assert time.process_time() - started < 5
 
 
-def test_the_limits_are_where_they_are_said_to_be() -> None:
+def test_documents_up_to_the_limits_are_read() -> None:
     load("[" * DEPTH_LIMIT + "]" * DEPTH_LIMIT, "x.yaml")
     load("[" + "1," * (COUNT_LIMIT - 1) + "]", "x.yaml")
     with pytest.raises(DefinitionError, match=f"nested more than {DEPTH_LIMIT} deep"):
