@@ -20,37 +20,26 @@ from botocore.handlers import BUILTIN_HANDLERS, REGISTER_FIRST
 from moto import mock_aws
 from tests.aws.fakes.model import faults, operation
 from tests.aws.stack.cloudformation import Stack, parse
+from tests.aws.stack.stack_state import (
+    ID,
+    REGION,
+    TIME,
+    Made,
+    Refusal,
+    event,
+    parameter_values,
+    physical_name,
+    refused,
+    resource_changes,
+    retains,
+    snake_case,
+)
 
 from dockgate.aws.stack.account import Account
 from dockgate.aws.stack.formation import Patience
 
-REGION, ID = "eu-west-1", "123456789012"
 KEYS = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 SOON = Patience(seconds=0, times=20)
-_TIME = 1_795_000_000
-
-
-@dataclass
-class Made:
-    """A stack. `moves` are the states that the next looks at it see; `change_sets` have the template's text and what it
-    resolves to, None where that changes nothing. `failed` are resources that could not be created."""
-
-    state: str
-    parameters: dict[str, str]
-    template: str
-    physical: dict[str, tuple[str, str]] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    failed: dict[str, tuple[str, str]] = field(default_factory=dict)
-    properties: dict[str, Any] = field(default_factory=dict)
-    change_sets: dict[str, tuple[str, "Stack | None"]] = field(default_factory=dict)
-    moves: list[str] = field(default_factory=list)
-
-
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass
@@ -76,7 +65,7 @@ class Formation:
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def answer(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
-        return dict(getattr(self, _snake(name))(request))
+        return dict(getattr(self, snake_case(name))(request))
 
     def describe_stacks(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request["StackName"]
@@ -88,7 +77,7 @@ class Formation:
                 made = self._known(name)
         values = [{"ParameterKey": key, "ParameterValue": value} for key, value in made.parameters.items()]
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in made.outputs.items()]
-        item = {"StackName": name, "CreationTime": _TIME, "StackStatus": made.state, "Parameters": values}
+        item = {"StackName": name, "CreationTime": TIME, "StackStatus": made.state, "Parameters": values}
         return {"Stacks": [{**item, "Outputs": outputs}]}
 
     def create_stack(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +89,7 @@ class Formation:
             {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in request["Parameters"]},
         )
         stack = self._checked(text, values)
-        made = self.stacks[name] = Made("CREATE_IN_PROGRESS", _whole(stack), text)
+        made = self.stacks[name] = Made("CREATE_IN_PROGRESS", parameter_values(stack), text)
         if name_and_reason := self.fails:
             item = stack.resources[name_and_reason[0]]
             made.failed[name_and_reason[0]] = item["Type"], item["Properties"].get("RepositoryName", "failed")
@@ -123,7 +112,7 @@ class Formation:
         }
         text = self._template(request)
         stack = self._checked(text, values)
-        is_same = (text, _whole(stack)) == (made.template, made.parameters)
+        is_same = (text, parameter_values(stack)) == (made.template, made.parameters)
         arn = f"arn:aws:cloudformation:{REGION}:{ID}:changeSet/{request['ChangeSetName']}/1"
         made.change_sets[arn] = text, None if is_same else stack
         return {"Id": arn, "StackId": request["StackName"]}
@@ -135,7 +124,7 @@ class Formation:
         if stack is None:
             reason = "The submitted information didn't contain changes. Submit different information."
             return {"Status": "FAILED", "StatusReason": reason, "Changes": []}
-        changes = list(_changes(made, stack))
+        changes = list(resource_changes(made, stack))
         at = int(request.get("NextToken", "0"))
         more = {"NextToken": str(at + 1)} if at + 1 < len(changes) else {}
         return {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "Changes": changes[at : at + 1], **more}
@@ -152,13 +141,13 @@ class Formation:
         if self._failed(made, request["ClientRequestToken"], "UPDATE"):
             made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
             return {}
-        losses = [change["ResourceChange"] for change in _changes(made, stack)]
+        losses = [change["ResourceChange"] for change in resource_changes(made, stack)]
         for item in losses:
             if item["Action"] == "Remove" or item.get("Replacement") == "True":
                 kind, physical = made.physical.pop(item["LogicalResourceId"])
                 if not item["PolicyAction"].endswith("Retain"):
                     self._unmade(kind, physical)
-        made.template, made.parameters = text, _whole(stack)
+        made.template, made.parameters = text, parameter_values(stack)
         self._make(made, stack)
         made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
         return {}
@@ -171,10 +160,10 @@ class Formation:
         stored = [
             name
             for name, (kind, physical) in made.physical.items()
-            if not _retains(made, name, "DeletionPolicy") and not self._unmade(kind, physical)
+            if not retains(made, name, "DeletionPolicy") and not self._unmade(kind, physical)
         ]
         for name in stored:
-            made.events.insert(0, _event(made, name, "DELETE_FAILED", "it is not empty", token))
+            made.events.insert(0, event(made, name, "DELETE_FAILED", "it is not empty", token))
         made.physical = {name: made.physical[name] for name in stored}
         made.moves = ["DELETE_IN_PROGRESS", "DELETE_FAILED" if stored else "DELETE_COMPLETE"]
         return {}
@@ -190,7 +179,7 @@ class Formation:
                     "LogicalResourceId": name,
                     "PhysicalResourceId": physical,
                     "ResourceType": kind,
-                    "LastUpdatedTimestamp": _TIME,
+                    "LastUpdatedTimestamp": TIME,
                     "ResourceStatus": state,
                 }
                 for content, state in ((made.physical, "CREATE_COMPLETE"), (made.failed, "CREATE_FAILED"))
@@ -265,8 +254,8 @@ class Formation:
         if self.fails is None:
             return False
         (name, reason), self.fails = self.fails, None
-        made.events.insert(0, _event(made, name, f"{doing}_FAILED", reason, token))
-        made.events.insert(0, _event(made, "Table", f"{doing}_FAILED", "Resource creation cancelled", token))
+        made.events.insert(0, event(made, name, f"{doing}_FAILED", reason, token))
+        made.events.insert(0, event(made, "Table", f"{doing}_FAILED", "Resource creation cancelled", token))
         return True
 
     def _make(self, made: Made, stack: Stack) -> None:
@@ -275,7 +264,7 @@ class Formation:
             if name not in made.physical:
                 made.physical[name] = item["Type"], self._maker(name, item["Type"], item["Properties"])
             made.properties[name] = item["Properties"]
-        made.outputs = {key: _physical(made, str(value)) for key, value in stack.outputs.items()}
+        made.outputs = {key: physical_name(made, str(value)) for key, value in stack.outputs.items()}
 
     def _maker(self, name: str, kind: str, properties: dict[str, Any]) -> str:
         if kind == "AWS::S3::Bucket":
@@ -394,7 +383,7 @@ def _hooks(formation: Formation) -> tuple[Callable[..., Any], Callable[..., Any]
         service = model.service_model.service_name
         formation.before.pop(model.name, lambda: None)()
         if model.name in formation.denied:
-            return _refused("AccessDenied", f"User: arn:aws:iam::{ID}:user/dev is not authorized")
+            return refused("AccessDenied", f"User: arn:aws:iam::{ID}:user/dev is not authorized")
         request = context["asked"]
         if model.name in ("PutBucketLogging", "PutBucketPolicy"):
             formation.settings[request["Bucket"], model.name] = request
@@ -406,86 +395,10 @@ def _hooks(formation: Formation) -> tuple[Callable[..., Any], Callable[..., Any]
         try:
             answer = formation.answer(model.name, request)
         except Refusal as refusal:
-            return _refused(refusal.code, str(refusal))
+            return refused(refusal.code, str(refusal))
         shape = operation(service, model.name).output_shape
         if shape is not None:
             formation.faults += faults(shape, answer, f"answer of {model.name}")
         return AWSResponse("", 200, {}, None), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
 
     return keep, call
-
-
-def _refused(code: str, message: str) -> tuple[AWSResponse, dict[str, Any]]:
-    return AWSResponse("", 400, {}, None), {"Error": {"Code": code, "Message": message}}
-
-
-def _event(made: Made, name: str, state: str, reason: str, token: str) -> dict[str, Any]:
-    kinds = {key: item["Type"] for key, item in parse(made.template)["Resources"].items()}
-    return {
-        "StackId": "stack",
-        "EventId": f"event-{len(made.events)}",
-        "StackName": "stack",
-        "LogicalResourceId": name,
-        "ResourceType": kinds[name],
-        "Timestamp": _TIME,
-        "ResourceStatus": state,
-        "ResourceStatusReason": reason,
-        "ClientRequestToken": token,
-    }
-
-
-_CREATE_ONLY = {
-    "AWS::ECR::Repository": {"RepositoryName", "EncryptionConfiguration"},
-    "AWS::ECS::Service": {"ServiceName", "LaunchType"},
-    "AWS::ECS::TaskDefinition": {"ContainerDefinitions"},
-    "AWS::Logs::LogGroup": {"LogGroupName"},
-    "AWS::SNS::Subscription": {"Endpoint"},
-}
-"""properties whose change replaces the resource, of the types that the tests change"""
-
-
-def _changes(made: Made, stack: Stack) -> Iterator[dict[str, Any]]:
-    """What an update to this would do to the resources, as DescribeChangeSet tells it."""
-    for name in sorted({*made.physical, *stack.resources}):
-        kind, physical = made.physical.get(name, ("", ""))
-        change = {"LogicalResourceId": name, "ResourceType": kind or stack.resources[name]["Type"]}
-        if not physical:
-            yield _change({**change, "Action": "Add"})
-            continue
-        change |= {"PhysicalResourceId": physical}
-        if name not in stack.resources:
-            policy = "Retain" if _retains(made, name, "DeletionPolicy") else "Delete"
-            yield _change({**change, "Action": "Remove", "PolicyAction": policy})
-            continue
-        new, old = stack.resources[name]["Properties"], made.properties[name]
-        changed = {key for key in {*new, *old} if new.get(key) != old.get(key)}
-        if changed & _CREATE_ONLY.get(kind, set()):
-            policy = "ReplaceAndRetain" if _retains(made, name, "UpdateReplacePolicy") else "ReplaceAndDelete"
-            yield _change({**change, "Action": "Modify", "Replacement": "True", "PolicyAction": policy})
-        elif changed:
-            yield _change({**change, "Action": "Modify", "Replacement": "False"})
-
-
-def _change(change: dict[str, Any]) -> dict[str, Any]:
-    return {"Type": "Resource", "ResourceChange": change}
-
-
-def _retains(made: Made, name: str, policy: str) -> bool:
-    response = parse(made.template)["Resources"][name].get(policy, "Delete")
-    return str(response).startswith("Retain")
-
-
-def _whole(stack: Stack) -> dict[str, str]:
-    parameters = stack.template["Parameters"]
-    return {name: str(stack.given.get(name, item.get("Default", ""))) for name, item in parameters.items()}
-
-
-def _physical(made: Made, value: str) -> str:
-    """A Ref is the physical name; of attributes only the repository's URI is looked at."""
-    name = value.removeprefix("ref:").partition(".")[0]
-    physical = made.physical.get(name, ("", value))[1]
-    return f"{ID}.dkr.ecr.{REGION}.amazonaws.com/{physical}" if value.endswith(".RepositoryUri") else physical
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]

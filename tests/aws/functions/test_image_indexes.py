@@ -1,0 +1,161 @@
+"""Indexes in Amazon ECR: judged by the images that they list, or refused."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tests.aws.account import (
+    REPOSITORY,
+    Account,
+    approval_event,
+    digest_of,
+    finding,
+    scan_event,
+)
+from tests.scanner.images import make
+
+IMAGE = digest_of(1)
+CLOCK = {"source": "aws.events"}
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+
+
+def _request_approval(aws: Account, image: str, **named: str) -> str:
+    token = aws.ask(image, **named)
+    aws.functions().record(approval_event(token, image=image, **named))
+    return token
+
+
+def _index(aws: Account, *platforms: str, kind: str = MANIFEST_TYPE) -> str:
+    """An index with these manifests, and an attestation as BuildKit writes it."""
+    attestation, _ = make.attestation()
+    return _listing(
+        aws,
+        _children(platforms, kind),
+        attestation,
+        make.attestation_entry(attestation, platforms[0] if platforms else IMAGE),
+    )
+
+
+def _children(platforms: Sequence[str], kind: str = MANIFEST_TYPE) -> list[dict[str, Any]]:
+    return [
+        {"digest": digest, "size": 7, "mediaType": kind, "platform": {"os": "linux", "architecture": f"a{number}"}}
+        for number, digest in enumerate(platforms)
+    ]
+
+
+def _listing(aws: Account, children: list[dict[str, Any]], attestation: bytes, entry: dict[str, Any]) -> str:
+    """An index of children and one entry more, whose manifest is there."""
+    aws.registry.manifests[REPOSITORY, make.sha256(attestation)] = attestation.decode()
+    text = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*children, entry]})
+    digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    aws.registry.manifests[REPOSITORY, digest] = text
+    return digest
+
+
+@pytest.mark.parametrize("case", ["an image", "a chart", "of no image", "without marks", "not there"])
+def test_what_hides_behind_no_platform_makes_an_index_undetermined(aws: Account, case: str) -> None:
+    good = digest_of(1)
+    aws.scanned(good)
+    attestation, _ = make.attestation()
+    hidden = make.image([{"a": b"b"}], platform="unknown/unknown")
+    chart = make.attestation(kind="application/vnd.cncf.helm.chart.content.v1.tar+gzip")[0]
+    manifest = {"an image": hidden.blobs[hidden.digest], "a chart": chart}.get(case, attestation)
+    entry = make.attestation_entry(manifest, digest_of(2) if case == "of no image" else good)
+    if case == "without marks":
+        del entry["annotations"]
+    if case == "not there":
+        entry["digest"] = digest_of(99)
+    token = _request_approval(aws, _listing(aws, _children([good]), manifest, entry))
+    assert aws.answers(token) == ["Rejected"]
+    assert "for no platform and no attestation" in aws.approvals.summaries[token]
+
+
+def test_an_index_waits_for_all_its_platforms_and_is_as_the_worst(aws: Account) -> None:
+    handlers = aws.functions()
+    good, bad, alone = digest_of(1), digest_of(2), digest_of(3)
+    worst, fine = _index(aws, good, bad), _index(aws, good, alone)
+    tokens = [_request_approval(aws, worst), _request_approval(aws, fine), _request_approval(aws, worst)]
+    aws.scanned(good)
+    handlers.judge(scan_event(good))
+    assert aws.answers(*tokens) == [None, None, None]
+    aws.scanned(bad, finding(bad, "CRITICAL"))
+    handlers.judge(scan_event(bad, CRITICAL=1, TOTAL=1))
+    assert aws.answers(*tokens) == ["Rejected", None, "Rejected"]
+    aws.scanned(alone)
+    handlers.judge(scan_event(alone))
+    assert aws.answers(*tokens) == ["Rejected", "Approved", "Rejected"]
+    assert aws.answers(_request_approval(aws, worst), _request_approval(aws, fine)) == ["Rejected", "Approved"]
+
+
+def test_a_platform_that_cannot_be_scanned_hides_no_violation_of_another(aws: Account) -> None:
+    bad, odd = digest_of(1), digest_of(2)
+    aws.scanned(bad, finding(bad, "CRITICAL"))
+    aws.covered(odd, "UNSUPPORTED_OS")
+    token = _request_approval(aws, _index(aws, bad, odd))
+    assert aws.answers(token) == ["Rejected"]
+    assert "1 CRITICAL finding" in aws.approvals.summaries[token]
+    fine = digest_of(3)
+    aws.scanned(fine)
+    token = _request_approval(aws, _index(aws, fine, odd))
+    assert aws.answers(token) == ["Rejected"]
+    assert "UNSUPPORTED_OS" in aws.approvals.summaries[token]
+
+
+def test_an_index_is_looked_for_again_where_it_was_not_there(aws: Account) -> None:
+    """Asked for first in a repository that does not have it."""
+    good = digest_of(1)
+    aws.scanned(good)
+    index = _index(aws, good)
+    aws.registry.manifests["other", digest_of(9)] = "{}"
+    assert aws.answers(_request_approval(aws, index, Image_Repository="other")) == [None]
+    assert aws.answers(_request_approval(aws, index)) == ["Approved"]
+
+
+def test_an_approved_platform_is_not_its_index(aws: Account) -> None:
+    good, bad = digest_of(1), digest_of(2)
+    index = _index(aws, good, bad)
+    aws.scanned(good)
+    assert aws.answers(_request_approval(aws, good)) == ["Approved"]
+    assert aws.answers(_request_approval(aws, index)) == [None]
+
+
+@pytest.mark.parametrize("fault", ["nested", "empty", "other bytes", "doubtful"])
+def test_an_index_that_cannot_be_judged_by_its_images_is_refused_at_once(aws: Account, fault: str) -> None:
+    if fault == "nested":
+        index = _index(aws, digest_of(1), kind=INDEX_TYPE)
+    elif fault == "empty":
+        index = _index(aws)
+    else:
+        text = '{"schemaVersion": 2, "manifests": [], "Manifests": []}'
+        index = digest_of(4) if fault == "other bytes" else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        aws.registry.manifests[REPOSITORY, index] = text
+    token = _request_approval(aws, index)
+    assert aws.answers(token) == ["Rejected"]
+
+
+def test_where_ecr_may_not_be_asked_it_is_said_and_nobody_waits_for_ever(
+    aws: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.broken = {"ecr.BatchGetImage"}
+    token = _request_approval(aws, IMAGE)
+    assert '"IndexUnknown"' in capsys.readouterr().out
+    aws.now += 3600
+    aws.functions().sweep(CLOCK)
+    assert aws.answers(token) == ["Rejected"]
+
+
+def test_ecr_is_asked_once_of_what_it_has(aws: Account) -> None:
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest_of(7), "size": 2}
+    text = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": []})
+    image = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    aws.registry.manifests[REPOSITORY, image] = text
+    _request_approval(aws, image)
+    _request_approval(aws, image)
+    aws.functions().sweep(CLOCK)
+    assert len(aws.services["ecr"].calls) == 1
+
+
+# --- events of coverage ----------------------------------------------------------------------------------------------
