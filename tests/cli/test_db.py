@@ -175,7 +175,7 @@ def test_an_import_demands_the_exporters_key_or_the_digest(dockgate: Dockgate, t
     wrong = {
         "does not hold": (file, ["--key", str(stranger)]),
         "is expected": (file, ["--digest", "sha256:" + "0" * 64]),
-        "is no digest": (file, ["--digest", exported["content"].upper()]),
+        "is not a digest": (file, ["--digest", exported["content"].upper()]),
         "cannot be read": (file, ["--key", str(tmp_path / "none.pub")]),
         "no public key": (file, ["--key", file]),
         "is not signed": (signed(b""), ["--key", key]),

@@ -25,7 +25,8 @@ from dockgate.gate.model import (
 )
 from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
-from dockgate.shared.canonical import digest, encode
+from dockgate.shared.canonical import encode
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
@@ -165,7 +166,7 @@ def test_a_scan_that_is_done_stands_with_its_inventories(store: Store) -> None:
     assert store.images.scan(IMAGE) == done
     assert store.images.request_scan(IMAGE, "web", LATER) == done
     assert list(store.images.inventories(IMAGE)) == [INVENTORY, arm]
-    assert store.images.document(digest(encode(arm))) == encode(arm)
+    assert store.images.document(digest_of(encode(arm))) == encode(arm)
     assert list(store.images.requested()) == []
 
 
@@ -202,7 +203,7 @@ def test_a_scan_nobody_asked_for_is_not_finished(store: Store) -> None:
 
 def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) -> None:
     stored, name = store.images.add_verdict(VERDICT, CASE, "approval/1")
-    assert (stored, name) == (VERDICT, digest(encode(VERDICT)))
+    assert (stored, name) == (VERDICT, digest_of(encode(VERDICT)))
     assert store.images.verdict(name) == VERDICT
     assert store.images.document(name) == encode(VERDICT)
     assert store.images.document(VERDICT.inputs.snapshot) == encode(SNAPSHOT)

@@ -12,6 +12,7 @@ from dockgate.gate.definitions.policy import builtin_policy
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import make_policy
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 
 
 def against_what_runs(name: str) -> Policy:
@@ -39,7 +40,7 @@ def test_what_runs_already_is_nothing_new_and_stays_so_once_deployed(tmp_path: P
         server.deployed(again)
         inputs = server.get(f"/verdicts/{server.get(f'/images/{again}')['verdicts'][0]['digest']}")["inputs"]
         (ran,) = server.store.images.inventories(image)
-        assert inputs["baselines"] == {"running": [canonical.digest(canonical.encode(ran))]}
+        assert inputs["baselines"] == {"running": [digest_of(canonical.encode(ran))]}
         server.clock.ahead += timedelta(hours=3)
         assert server.redeploy(again) == "Deployed"
         assert not server.get("/services/web")["service"]["at_risk"]

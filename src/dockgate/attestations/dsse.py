@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dockgate.shared.canonical import digest
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class PublicKey:
             ) from None
         _check_kind(self._key)
         self.pem = self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-        self.id = digest(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+        self.id = digest_of(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
         from cryptography.exceptions import InvalidSignature

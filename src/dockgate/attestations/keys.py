@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dockgate.attestations.dsse import PublicKey, Signer, new_key
 from dockgate.attestations.statements import ListedKey
+from dockgate.shared.digest import hex_of
 from dockgate.shared.errors import UnavailableError
 
 _PRIVATE = "attestation.pem"
@@ -54,7 +55,7 @@ class Keys:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pem = new_key()
         public = Signer(pem).public
-        self._write(public.id.removeprefix("sha256:")[:16] + _PUBLIC, public.pem.encode(), 0o644)
+        self._write(hex_of(public.id)[:16] + _PUBLIC, public.pem.encode(), 0o644)
         self._write(_PRIVATE, pem, 0o600)
 
     def _write(self, name: str, data: bytes, mode: int) -> None:

@@ -13,6 +13,7 @@ from dockgate.gate.model import Status, Verdict
 from dockgate.gate.policy import PolicyReference
 from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared import canonical
+from dockgate.shared.digest import from_hex, hex_of
 from dockgate.shared.errors import DeniedError, UnreadableError
 from dockgate.shared.timestamps import moment
 
@@ -65,7 +66,7 @@ def attached_to(tag: str) -> str:
     """The digest of the image to which is attached what lies under this tag: by cosign or us, or as OCI stands in for
     referrers (distribution spec 1.1, "Referrers Tag Schema"); "" for any other tag."""
     found = re.fullmatch(_TAG, tag)
-    return f"sha256:{found[1]}" if found else ""
+    return from_hex(found[1]) if found else ""
 
 
 def covered(verdict: Verdict) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, day
     return canonical.encode(
         {
             "_type": STATEMENT_TYPE,
-            "subject": [{"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}],
+            "subject": [{"name": name, "digest": {"sha256": hex_of(digest)}}],
             "predicateType": PREDICATE_TYPE,
             "predicate": {
                 "status": verdict.status,
@@ -129,7 +130,7 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
         raise UnreadableError(f"The statement cannot be read: {type(error).__name__}: {error}.") from None
     if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None:
         raise UnreadableError("It is no statement of a verdict.")
-    if digest.removeprefix("sha256:") not in [found for _, found in subjects]:
+    if hex_of(digest) not in [found for _, found in subjects]:
         raise DeniedError("The statement is of another image.", "Was it copied from there?")
     if status != Status.APPROVED:
         raise DeniedError(f"The statement says {status!r}, which is no approval.")

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ImageError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Indexes:
         manifests = {}
         for image in answer.get("images", []):
             digest, data = str(image["imageId"]["imageDigest"]), str(image["imageManifest"]).encode()
-            if canonical.digest(data) != digest or digest not in digests:
+            if digest_of(data) != digest or digest not in digests:
                 raise ImageError(f"ECR's manifest of {digest} has another digest.", "Push the image again.")
             manifests[digest] = data
         return manifests

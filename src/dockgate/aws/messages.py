@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
 
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ENTRY = re.compile(r"(\w+)=(\S+)")
 _NAME = re.compile(r"[A-Za-z0-9.@_-]{1,100}")
 _TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -123,7 +123,7 @@ def custom_data(comment: str) -> CustomData:
     entries = dict(_ENTRY.findall(comment))
     digest = entries.get("Image_Digest", "")
     return CustomData(
-        digest=digest if DIGEST.fullmatch(digest) else "",
+        digest=digest if is_digest(digest) else "",
         repository=_repository(entries.get("Image_Repository", "")),
         execution=entries.get("Execution", ""),
     )
@@ -137,7 +137,7 @@ def is_token(text: str) -> bool:
 def scan(event: Mapping[str, Any]) -> Scan | None:
     """An `Inspector2 Scan` event of an image; None for one of something else (EC2 and Lambda scans share its type)."""
     detail = event.get("detail")
-    if not isinstance(detail, dict) or not DIGEST.fullmatch(str(detail.get("image-digest", ""))):
+    if not isinstance(detail, dict) or not is_digest(str(detail.get("image-digest", ""))):
         return None
     severity_counts = detail.get("finding-severity-counts")
     counts = severity_counts if isinstance(severity_counts, dict) else {}
@@ -163,7 +163,7 @@ def coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
     for name in named if isinstance(named, list) else ():
         place, _, digest = str(name).rpartition("/")
         repository = _repository(place.rpartition(":repository/")[2])
-        if ":ecr:" in place and repository and DIGEST.fullmatch(digest):
+        if ":ecr:" in place and repository and is_digest(digest):
             yield Scan(digest, repository, reason, at=moment(event.get("time")))
 
 
@@ -176,7 +176,7 @@ def images(event: Mapping[str, Any]) -> set[str]:
         image: Any = resource
         for key in ("details", "awsEcrContainerImage", "imageHash"):
             image = image.get(key) if isinstance(image, dict) else None
-        if DIGEST.fullmatch(str(image)):
+        if is_digest(str(image)):
             digests.add(str(image))
     return digests
 

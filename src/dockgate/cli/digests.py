@@ -3,9 +3,9 @@
 import re
 
 from dockgate.cli.client import Client
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import NotFoundError, UsageError
 
-WHOLE = re.compile(r"sha256:[0-9a-f]{64}")
 # Of a digest: at least six hexadecimal digits, with or without the ellipsis of a table.
 START = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")
 
@@ -13,7 +13,7 @@ START = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")
 def image_digest(client: Client, text: str) -> str:
     """The image's digest by its first characters, or by REPOSITORY:TAG. UsageError where that is not one image."""
     repository, colon, tag = text.rpartition(":")
-    if not colon or WHOLE.fullmatch(text) or START.fullmatch(text):
+    if not colon or is_digest(text) or START.fullmatch(text):
         return _digest(client, "image", text)
     pushed = client.get("images", repository=repository)
     found = dict.fromkeys(entry["digest"] for entry in pushed if entry["tag"] == tag)
@@ -28,7 +28,7 @@ def verdict_digest(client: Client, text: str) -> str:
 def _digest(client: Client, kind: str, text: str) -> str:
     """What cannot be the start of a digest is returned as it is: the server refuses it in its own words."""
     start = START.fullmatch(text)
-    if WHOLE.fullmatch(text) or start is None:
+    if is_digest(text) or start is None:
         return text
     try:
         found = client.get("digests", kind, start[1])

@@ -16,6 +16,7 @@ from dockgate.delivery.model import Execution, State
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import waived_words
 from dockgate.services.terminal import align, bullets, console, line, shell_command, show, show_reasons
+from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import NotFoundError
 
 _WORDS = {State.IN_PROGRESS: "in progress", State.PENDING: "not started"}
@@ -128,7 +129,7 @@ def _advice(to: Console, client: Client, execution: Execution, answer: Mapping[s
     approvals = [action["approval"] for stage in answer["stages"] for action in stage["actions"] if action["approval"]]
     for command, effect in found.commands:
         if approval and to.is_terminal:  # as short as the commands take them, to fit
-            command = command.replace(approval["image"], f"sha256:{short_digest(approval['image'])}")
+            command = command.replace(approval["image"], from_hex(short_digest(approval["image"])))
             command = command.replace(approval["id"], execution.id if len(approvals) == 1 else approval["id"])
         show(to, [line("  ", (f"{effect}:", "dim"))])
         show(to, shell_command(command, 4, max(20, to.width)))

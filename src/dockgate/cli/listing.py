@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from dockgate.delivery.model import Execution
+from dockgate.shared.digest import hex_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 # text, or (text, style).
@@ -82,7 +83,7 @@ def shown_digest(digest: str) -> str:
 
 def short_digest(digest: str) -> str:
     """On a terminal the part of a digest that commands take for the whole; elsewhere the whole of it."""
-    return digest.removeprefix("sha256:")[:12] if sys.stdout.isatty() else digest
+    return hex_of(digest)[:12] if sys.stdout.isatty() else digest
 
 
 def brief(reference: str) -> str:

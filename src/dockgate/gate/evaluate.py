@@ -32,6 +32,7 @@ from dockgate.gate.summaries import shorten, waived_words
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Coverage, Finding, Severity, Undetermined
@@ -323,7 +324,7 @@ def _ordered(inventories: Sequence[Inventory]) -> list[Inventory]:
 
 
 def _digest(value: object) -> str:
-    return canonical.digest(canonical.encode(value))
+    return digest_of(canonical.encode(value))
 
 
 def _counts(

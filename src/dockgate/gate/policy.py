@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from dockgate.gate.model import Policy, RuleAction, Settings
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.vulnerabilities.model import Finding, Severity
 
 # The rule whose settings say how findings are counted.
@@ -74,7 +75,7 @@ def make_policy(name: str, rules: Mapping[str, Sequence[Mapping[str, object]]]) 
     """A policy of settings that are in full already, with its digest."""
     settings = {rule: tuple(dict(one) for one in rules[rule]) for rule in sorted(rules)}
     policy = Policy(name, settings, "")
-    return replace(policy, digest=canonical.digest(encode_policy(policy)))
+    return replace(policy, digest=digest_of(encode_policy(policy)))
 
 
 def encode_policy(policy: Policy) -> bytes:
@@ -84,7 +85,7 @@ def encode_policy(policy: Policy) -> bytes:
 
 def decode_policy(data: bytes) -> Policy:
     """The policy whose `encode_policy` these are."""
-    policy: Policy = canonical.build(Policy, {**json.loads(data), "digest": canonical.digest(data)})
+    policy: Policy = canonical.build(Policy, {**json.loads(data), "digest": digest_of(data)})
     return policy
 
 
@@ -164,7 +165,7 @@ def fingerprint(pem: str) -> str:
     """ "sha256:…" of the DER inside a PEM public key; "" for what is none, which nothing is signed by."""
     body = re.search("-----BEGIN PUBLIC KEY-----(.+?)-----END PUBLIC KEY-----", pem, re.DOTALL)
     try:
-        return canonical.digest(base64.b64decode("".join(body[1].split()), validate=True)) if body else ""
+        return digest_of(base64.b64decode("".join(body[1].split()), validate=True)) if body else ""
     except ValueError:
         return ""
 

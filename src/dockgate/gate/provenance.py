@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of, from_hex, hex_of, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnreadableError
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -32,7 +33,6 @@ UNSANDBOXED_BUILDER = "https://dockgate.dev/builder/unsandboxed/v1"
 # Statements of one image that are looked at.
 STATEMENT_LIMIT = 64
 _IMAGE_PURLS = ("pkg:docker/", "pkg:oci/")
-_DIGEST = "sha256:[0-9a-f]{64}"
 # Characters of any text that is taken over from a statement.
 _TEXT_LIMIT = 500
 
@@ -191,7 +191,7 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
         subjects = {one["digest"].get("sha256") for one in document["subject"]}
         definition, details = document["predicate"]["buildDefinition"], document["predicate"]["runDetails"]
         found = ProvenanceStatement(
-            digest=canonical.digest(payload),
+            digest=digest_of(payload),
             keys=tuple(keys),
             builder=_text(details["builder"]["id"]),
             build_type=_text(definition["buildType"]),
@@ -201,7 +201,7 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"A signed statement cannot be read: {type(error).__name__}.") from None
-    if not image.startswith("sha256:") or image.removeprefix("sha256:") not in subjects:
+    if not image.startswith("sha256:") or hex_of(image) not in subjects:
         raise DeniedError("A signed statement is about another image.")
     if not found.builder:
         raise UnreadableError("A signed statement names no builder.")
@@ -231,8 +231,8 @@ def _bases(dependencies: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     found = set()
     for one in dependencies:
         if str(one.get("uri", "")).startswith(_IMAGE_PURLS):
-            digest = f"sha256:{one['digest']['sha256']}"
-            if not re.fullmatch(_DIGEST, digest):
+            digest = from_hex(one["digest"]["sha256"])
+            if not is_digest(digest):
                 raise ValueError("a base image without a digest")
             found.add(digest)
     return tuple(sorted(found))

@@ -7,6 +7,7 @@ from datetime import datetime
 from dockgate.gate import patterns, vex_statements
 from dockgate.gate.model import AppliedWaiver, Policy, VexStatement, Violation, Waiver, Waivers
 from dockgate.scanner.model import Inventory
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import moment, within
 from dockgate.vulnerabilities.model import Finding, Matches
@@ -55,9 +56,9 @@ def check(waiver: Waiver) -> None:
         raise UsageError(
             f"package: {waiver.package!r} is no package URL", "Write it as pkg:npm/lodash or pkg:deb/debian/*."
         )
-    if waiver.image and not _is_digest(waiver.image):
+    if waiver.image and not is_digest(waiver.image):
         raise UsageError(
-            f"image: {waiver.image!r} is no digest", "A digest is sha256: and 64 hex digits in lower case."
+            f"image: {waiver.image!r} is not a digest", "A digest is sha256: and 64 hex digits in lower case."
         )
     if waiver.unread:
         check_unread(waiver)
@@ -112,11 +113,6 @@ def _check_rule(waiver: Waiver) -> None:
             f"violation: it is missing, and {waiver.rule!r} may be broken by something else tomorrow",
             "Give the violation in the words that the verdict has for it: it is accepted, and no other.",
         )
-
-
-def _is_digest(text: str) -> bool:
-    algorithm, _, digits = text.partition(":")
-    return algorithm == "sha256" and len(digits) == 64 and set(digits) <= set("0123456789abcdef")
 
 
 def select(waivers: Iterable[Waiver], repository: str, images: Collection[str], now: str) -> tuple[Waiver, ...]:

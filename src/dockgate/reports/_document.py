@@ -6,6 +6,7 @@ import uuid
 from typing import Any, TextIO
 
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 
 Document = dict[str, Any]
 
@@ -32,7 +33,7 @@ def _ascii(match: re.Match[str]) -> str:
 
 def urn(document: Document) -> str:
     """A URN that depends on the content of the document alone."""
-    return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, canonical.digest(canonical.encode(document)))}"
+    return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest_of(canonical.encode(document)))}"
 
 
 def drop_empty(**values: Any) -> Document:

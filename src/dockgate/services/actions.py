@@ -131,7 +131,7 @@ class Actions:
         image = pipeline_logic.resolve_variables(str(action.configuration["image"]), known)
         if not image.startswith("sha256:"):
             raise UsageError(
-                f"{image!r} is no digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
+                f"{image!r} is not a digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
             )
         timeout = action.configuration["timeout"]
         repository = qualified(self._repository(image, known), self._parts.registry.address)

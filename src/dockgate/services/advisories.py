@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dockgate.config import Settings
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
+from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import NotFoundError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage
@@ -100,7 +101,7 @@ def export(
     if reference == target:
         report(f"writing {target}")
         header = pack(path, Path(target), sign)
-        return Transfer(target, header.digest, content=f"sha256:{header.content}", key=key)
+        return Transfer(target, header.digest, content=from_hex(header.content), key=key)
     from dockgate.scanner.images.artifact import push
 
     with TemporaryDirectory(dir=path.parent if path.parent.is_dir() else None) as folder:
@@ -112,7 +113,7 @@ def export(
         manifest = push(
             reference, ARTIFACT, file, annotations, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure
         )
-    return Transfer(reference, header.digest, manifest, f"sha256:{header.content}", key)
+    return Transfer(reference, header.digest, manifest, from_hex(header.content), key)
 
 
 def bring(
@@ -141,7 +142,7 @@ def bring(
         trust = trusting(key, digest, pinned=False)
         report(f"reading {source}")
         header = unpack(Path(source), path, trust, allow_older=allow_older)
-        return Transfer(source, header.digest, content=f"sha256:{header.content}")
+        return Transfer(source, header.digest, content=from_hex(header.content))
     if reference == source and "/" not in source:
         raise NotFoundError(
             f"There is no file {source}.", f"One in a registry is named with it: oci:registry.example/{source}."
@@ -157,7 +158,7 @@ def bring(
             reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure
         )
         header = unpack(file, path, trust, allow_older=allow_older)
-        return Transfer(reference, header.digest, manifest, f"sha256:{header.content}")
+        return Transfer(reference, header.digest, manifest, from_hex(header.content))
 
 
 class Current:

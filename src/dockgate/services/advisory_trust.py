@@ -1,12 +1,12 @@
 """Signing advisory exports, and which of them to import: by the server's keys, which sign attestations too."""
 
 import hmac
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockgate.config import Settings
 from dockgate.services.attestations import KEYS
+from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UsageError
 
 if TYPE_CHECKING:
@@ -37,19 +37,19 @@ def trusting(key: Path | None, digest: str, *, pinned: bool) -> "Trust":
     """Trusts exports that the public key in the file `key` signed, and those whose database has the digest `digest`;
     both where both are given. `pinned`: the reference names a manifest's digest, which is enough.
 
-    Raises UsageError where nothing says whom to trust, for a file that is no key and for what is no digest."""
+    Raises UsageError where nothing says whom to trust, for a file that is no key and for what is not a digest."""
     if key is None and not digest and not pinned:
         raise UsageError(
             "An import demands the exporter's key, or the digest that is expected: anybody who can write the file or "
             "the registry could hide vulnerabilities.",
             f"Give --key FILE or --digest sha256:…. {_ADVICE}",
         )
-    if digest and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise UsageError(f"{digest!r} is no digest.", "Give --digest sha256: and 64 hex digits in lower case.")
+    if digest and not is_digest(digest):
+        raise UsageError(f"{digest!r} is not a digest.", "Give --digest sha256: and 64 hex digits in lower case.")
     public = _read(key) if key else b""
 
     def trust(stated: bytes, header: "Header", envelope: bytes) -> None:
-        found = f"sha256:{header.content}"
+        found = from_hex(header.content)
         if digest and not hmac.compare_digest(found.encode(errors="replace"), digest.encode()):
             raise DeniedError(f"The export holds a database of the digest {found}, and {digest} is expected.", _ADVICE)
         if public:

@@ -24,8 +24,8 @@ from dockgate.scanner.images.oci_image import host_platform
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference, host_of, parse_remote
 from dockgate.scanner.images.registry import registry_source
-from dockgate.shared import canonical
 from dockgate.shared.addresses import is_private
+from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import BuildError, DeniedError, ImageError, NotFoundError, UnavailableError, UsageError
 
 _CHUNK = 2**20
@@ -173,7 +173,7 @@ class RegistryBuildImages:
             if size > limit:
                 raise ImageError(f"its layers hold more than the {limit} bytes that are left of a build's disk.")
         fresh = note.with_name(f"new-{note.name}-{threading.get_ident()}")
-        fresh.write_text(f"sha256:{content.hexdigest()}")
+        fresh.write_text(from_hex(content.hexdigest()))
         fresh.replace(note)
         return note.read_text(), size
 
@@ -198,7 +198,7 @@ class RegistryPublication:
     def __init__(self, pusher: Pusher, data: bytes, layers: Mapping[str, Layer], diff_ids: Sequence[str]) -> None:
         self._pusher = pusher
         self._data = data
-        self.digest = canonical.digest(data)
+        self.digest = digest_of(data)
         self.layers = layers
         self.diff_ids = diff_ids
 
@@ -263,7 +263,7 @@ def _pushed(
         "mediaType": _MANIFEST,
         "config": {
             "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": canonical.digest(config),
+            "digest": digest_of(config),
             "size": len(config),
         },
         "layers": [

@@ -12,7 +12,7 @@ from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
 from dockgate.services.dependencies import Dependencies
 from dockgate.services.notifications import notify
-from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import moment, written
 from dockgate.store.records import VexRecord, WaiverRecord
@@ -78,7 +78,7 @@ class Exceptions:
         self, data: bytes, said: Sequence[VexStatement], image: str, signer: str, envelopes: tuple[str, ...]
     ) -> VexRecord:
         record = VexRecord(
-            document=canonical.digest(data),
+            document=digest_of(data),
             image=image,
             format=said[0].format,
             author=said[0].author,

@@ -4,9 +4,10 @@ from functools import partial
 from pathlib import Path
 
 from dockgate.gate import external
-from dockgate.gate.external._fields import digest, timestamp
+from dockgate.gate.external._fields import timestamp
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems, sboms
+from dockgate.shared.digest import require_digest
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.versions import Orders
 
@@ -27,8 +28,8 @@ def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[Externa
     `at` is when it was made, for a document that does not say. Raises UsageError naming what is wrong, and what can be
     read.
     """
-    if image and not _is_digest(image):
-        raise UsageError(f"{image!r} is no digest.", "A digest is sha256: and 64 hex digits in lower case.")
+    if image:
+        require_digest(image)
     if at and not timestamp(at):
         raise UsageError(f"{at!r} is no time.", "Write it as RFC 3339 has it: 2026-11-24T12:00:00Z.")
     return external.read(data, name, external.load(), read_context(image, timestamp(at)))
@@ -38,7 +39,3 @@ def read_context(image: str, at: str = "") -> external.ReadContext:
     """What a reader knows besides the document."""
     kinds = ecosystems.load()
     return external.ReadContext(image, at, partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)
-
-
-def _is_digest(given: str) -> bool:
-    return digest(given) == given

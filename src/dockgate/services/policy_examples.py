@@ -26,6 +26,7 @@ from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.purls import Purls
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UsageError
 from dockgate.shared.yaml import Document, Location
 from dockgate.vulnerabilities.matching import Matcher
@@ -200,7 +201,7 @@ class _Bench:
             accepted.append(waivers.parse_waiver(written.document, location, {**named, **given}))
         statements = tuple(
             VexStatement(
-                document=canonical.digest(canonical.encode([one.author, index])),
+                document=digest_of(canonical.encode([one.author, index])),
                 format="openvex",
                 author=one.author,
                 signer=UPLOADED,

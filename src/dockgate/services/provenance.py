@@ -10,6 +10,7 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import PROVENANCE_RULE, provenance_keys
 from dockgate.services.dependencies import Dependencies
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError
 from dockgate.store.records import BuiltStatement
 
@@ -93,7 +94,7 @@ class Provenance:
 
     def state(self, image: str) -> str:
         """Other text whenever `facts` could give something else under the same policy."""
-        return canonical.digest(canonical.encode(self._kept.of(image)))
+        return digest_of(canonical.encode(self._kept.of(image)))
 
 
 def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str) -> ActionRun | None:

@@ -17,10 +17,10 @@ from dockgate.events import pushes
 from dockgate.events.ports import Pushed, Pushes
 from dockgate.scanner.images.ecr import region_of
 from dockgate.services.server import Server
+from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 
 OUR_OWN, ECR = "distribution", "ecr"
-_DIGEST = "sha256:[0-9a-f]{64}"
 _TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
 
@@ -118,7 +118,7 @@ def _check(pushed: Pushed, registry: str) -> None:
     for what, text, pattern in (
         ("repository", pushed.repository, REPOSITORY),
         ("tag", pushed.tag, f"(?:{_TAG})?"),
-        ("digest", pushed.digest, f"(?:{_DIGEST})?"),
+        ("digest", pushed.digest, f"(?:{PATTERN})?"),
     ):
         if not re.fullmatch(pattern, text):
             raise ValueError(f"{text[:100]!r} is no {what}")

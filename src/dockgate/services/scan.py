@@ -12,6 +12,7 @@ from dockgate.scanner.images import open_images
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Image
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.matching import Matcher
@@ -126,7 +127,7 @@ def _read(
         inventory = combine(image, held, kinds, verified=verified)
         if made:
             made.keep(image, inventory, held)
-        yield inventory if inventory.image else replace(inventory, image=canonical.digest(canonical.encode(inventory)))
+        yield inventory if inventory.image else replace(inventory, image=digest_of(canonical.encode(inventory)))
 
 
 def advisories(path: Path) -> Database:

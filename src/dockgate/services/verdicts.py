@@ -20,6 +20,7 @@ from dockgate.services.provenance import Provenance
 from dockgate.services.reported import consult_catalogues
 from dockgate.services.waiver_scope import waivers_apply
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError, DefinitionError, DeniedError, DeployError, NotFoundError
 from dockgate.store.records import ScanState, VerdictRecord
 from dockgate.vulnerabilities.model import AdvisorySnapshot
@@ -347,7 +348,7 @@ class Verdicts:
         policies = [one.unusable or one.policy.digest for one in self._judges(image, place.execution, place.repository)]
         now, built = self._parts.now(), self.provenance.state(image)
         accepted = self.exceptions.state(place.repository, now)
-        return canonical.digest(canonical.encode([database, image, *policies, accepted, built, now[:13]]))
+        return digest_of(canonical.encode([database, image, *policies, accepted, built, now[:13]]))
 
     def _deployed_by(self, service: Service) -> str:
         """The execution that brought what the service runs."""

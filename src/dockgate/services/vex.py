@@ -8,7 +8,7 @@ from dockgate.attestations import dsse
 from dockgate.delivery.ports import AttachedVex
 from dockgate.gate import vex_formats
 from dockgate.gate.model import VexStatement
-from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
 Fetch = Callable[[str, str], Sequence[bytes]]
@@ -34,7 +34,7 @@ class Vex:
         except (DeniedError, UnreadableError, UsageError):
             return ""
         held = _predicate(signed.payload, image) if signed.payload_type == dsse.IN_TOTO else None
-        return signed.key if held is not None and canonical.digest(held) == document else ""
+        return signed.key if held is not None and digest_of(held) == document else ""
 
 
 def _attached(data: bytes, image: str) -> AttachedVex | None:

@@ -5,7 +5,6 @@ form).
 """
 
 import dataclasses
-import hashlib
 import json
 import types
 import typing
@@ -20,11 +19,6 @@ T = TypeVar("T")
 def encode(value: object) -> bytes:
     """Canonical bytes of a dataclass, or of plain JSON values."""
     return _JSON.encode(value).encode("utf-8", "backslashreplace")
-
-
-def digest(data: bytes) -> str:
-    """ "sha256:…" of the bytes, in OCI's form."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def plain(value: object) -> Any:

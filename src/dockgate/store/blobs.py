@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from dockgate.shared.digest import from_hex, hex_of, is_digest
 from dockgate.shared.errors import DiskFullError, NotFoundError
 from dockgate.shared.limits import DiskLimits
 
@@ -51,7 +51,7 @@ class FileBlobs:
                 os.fsync(file.fileno())
             new.replace(self._blobs / name)
         _sync(self._blobs)
-        return f"sha256:{name}"
+        return from_hex(name)
 
     def room(self) -> int:
         used = self._used()
@@ -120,9 +120,9 @@ def content(path: Path) -> str:
 
 def name_of(digest: str) -> str:
     """A blob's name by its digest. Raises NotFoundError for what is no digest, and could be a path to elsewhere."""
-    if not re.fullmatch("sha256:[0-9a-f]{64}", digest):
+    if not is_digest(digest):
         raise missing(digest)
-    return digest.removeprefix("sha256:")
+    return hex_of(digest)
 
 
 def missing(digest: str) -> NotFoundError:

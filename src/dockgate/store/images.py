@@ -24,7 +24,8 @@ from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.gate.summaries import waived_words
 from dockgate.scanner.model import Inventory
-from dockgate.shared.canonical import build, decode, digest, encode
+from dockgate.shared.canonical import build, decode, encode
+from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_missing, insert_new
 from dockgate.store.queries import select_as
@@ -253,7 +254,7 @@ class Images:
         found: dict[str, str] = {}
         with self._database.read() as connection:
             for digest, image in columns:
-                begins = digest.startswith(f"sha256:{start}", autoescape=True)
+                begins = digest.startswith(from_hex(start), autoescape=True)
                 query = select(digest, image.label("of_image")).where(begins).distinct().order_by(digest).limit(limit)
                 found |= {row[0]: row[1] for row in connection.execute(query)}
         return sorted(found.items())[:limit]
@@ -327,7 +328,7 @@ class Document:
 
     @classmethod
     def _pack(cls, kind: type, data: bytes) -> "Document":
-        return cls(kind.__name__, digest(data), zlib.compress(data))
+        return cls(kind.__name__, digest_of(data), zlib.compress(data))
 
 
 def keep(connection: Connection, *some: Document) -> None:

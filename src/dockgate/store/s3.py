@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.shared.aws import AwsFailure, LazyClient, aws_errors
+from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import DiskFullError, DockgateError, UnavailableError
 from dockgate.store.blobs import bytes_below, content, folders, missing, name_of, written
 
@@ -53,7 +54,7 @@ class S3Blobs:
             with self._errors("writing", name), new.open("rb") as file:
                 self._client().put_object(Bucket=self._bucket, Key=self._key(name), Body=file, ChecksumSHA256=checksum)
             self._keep(new, name)
-        return f"sha256:{name}"
+        return from_hex(name)
 
     def room(self) -> int:
         """What one call of S3 takes, for everything that is being written on this machine together."""
@@ -115,7 +116,7 @@ class S3Blobs:
         """Raise NotFoundError for an object that does not exist, UnavailableError for other failures."""
 
         def classify(failure: AwsFailure) -> DockgateError | None:
-            return missing(f"sha256:{name}") if failure.code in _MISSING else None
+            return missing(from_hex(name)) if failure.code in _MISSING else None
 
         return aws_errors(f"{action} {self._place(name)}", classify)
 

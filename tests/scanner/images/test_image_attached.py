@@ -11,7 +11,7 @@ from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
 from dockgate.scanner.images.attached_documents import SIZE_LIMIT, read
-from dockgate.shared.canonical import digest
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError
 
 IMAGE = make.image([{"one": b"1"}])
@@ -29,13 +29,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def manifest(*documents: bytes, kind: str = OPENVEX, subject: str = IMAGE.digest) -> tuple[bytes, dict[str, bytes]]:
     """A manifest that refers to the image, and its blobs by digest."""
-    blobs = {digest(data): data for data in (b"{}", *documents)}
-    layers = [{"mediaType": kind, "digest": digest(data), "size": len(data)} for data in documents]
+    blobs = {digest_of(data): data for data in (b"{}", *documents)}
+    layers = [{"mediaType": kind, "digest": digest_of(data), "size": len(data)} for data in documents]
     body = {
         "schemaVersion": 2,
         "mediaType": make.MANIFEST,
         "artifactType": kind,
-        "config": {"mediaType": EMPTY, "digest": digest(b"{}"), "size": 2},
+        "config": {"mediaType": EMPTY, "digest": digest_of(b"{}"), "size": 2},
         "layers": layers,
         "subject": {"mediaType": make.MANIFEST, "digest": subject, "size": 1},
     }
@@ -44,7 +44,8 @@ def manifest(*documents: bytes, kind: str = OPENVEX, subject: str = IMAGE.digest
 
 def index(*manifests: bytes, kind: str = OPENVEX) -> bytes:
     entries = [
-        {"mediaType": make.MANIFEST, "artifactType": kind, "digest": digest(one), "size": len(one)} for one in manifests
+        {"mediaType": make.MANIFEST, "artifactType": kind, "digest": digest_of(one), "size": len(one)}
+        for one in manifests
     ]
     return json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": entries}).encode()
 
@@ -54,7 +55,7 @@ def put(running: Running, repository: str, tag: str, body: bytes, blobs: dict[st
         for name, data in blobs.items():
             place = client.post("/blobs/uploads/").raise_for_status().headers["Location"]
             client.put(httpx.URL(place).copy_add_param("digest", name), content=data).raise_for_status()
-        for name in (digest(body), tag):
+        for name in (digest_of(body), tag):
             client.put(f"/manifests/{name}", content=body, headers={"Content-Type": kind}).raise_for_status()
 
 
@@ -87,7 +88,7 @@ def answering(found: dict[str, Any], status: int = 200) -> Callable[[Request], A
 
 
 def paths(body: bytes, blobs: dict[str, bytes]) -> dict[str, bytes]:
-    return {f"manifests/{digest(body)}": body, **{f"blobs/{name}": data for name, data in blobs.items()}}
+    return {f"manifests/{digest_of(body)}": body, **{f"blobs/{name}": data for name, data in blobs.items()}}
 
 
 def test_the_api_is_asked_first() -> None:
@@ -103,7 +104,7 @@ def test_what_is_broken_or_refers_to_another_image_is_left_out() -> None:
     listed = json.loads(index(other, fine, b"missing"))
     listed["manifests"] += [{"artifactType": OPENVEX, "digest": "../../etc", "size": 1}, 7, {"digest": None}]
     found = {f"referrers/{IMAGE.digest}": json.dumps(listed).encode(), **paths(other, more), **paths(fine, blobs)}
-    found["blobs/" + digest(b'{"changed": 1}')] = b'{"CHANGED": 1}'
+    found["blobs/" + digest_of(b'{"changed": 1}')] = b'{"CHANGED": 1}'
     with serve(answering(found)) as server:
         assert read(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}', b'{"picture": 1}']
 

@@ -12,8 +12,8 @@ from dockgate.aws.functions.looking import Looking, Tell
 from dockgate.aws.functions.settings import Service
 from dockgate.aws.functions.verdicts import Evidence, Judged, Verdicts
 from dockgate.aws.functions.waits import Waits
-from dockgate.aws.messages import DIGEST
 from dockgate.gate.model import Status
+from dockgate.shared.digest import is_digest
 
 # How the host names of ECR's private registries begin, over IPv6 ("dkr-ecr") as over IPv4 alone.
 _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
@@ -107,7 +107,7 @@ class Running:
                 for container in definition["containerDefinitions"]:
                     image, _, digest = container["image"].partition("@")
                     registry, _, repository = image.partition("/")
-                    if not DIGEST.fullmatch(digest):
+                    if not is_digest(digest):
                         self.tell("ServiceUnread", service=service.name, image=container["image"])
                     elif _ECR.search(registry):
                         definitions[repository.partition(":")[0], digest] = None

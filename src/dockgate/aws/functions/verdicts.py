@@ -17,6 +17,7 @@ from dockgate.gate.model import Policy, Verdict, VerdictCase, Waiver, Waivers
 from dockgate.gate.policy import REFERENCE_RULE, decode_policy, make_policy
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of, hex_of
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.versions import Orders
 
@@ -117,8 +118,8 @@ class Verdicts:
         from dockgate.reports import GateReport, load
 
         verdict, case = judged.verdict, judged.case
-        name = canonical.digest(canonical.encode(verdict)).removeprefix("sha256:")
-        key = f"verdicts/{verdict.image.removeprefix('sha256:')}/{name}"
+        name = hex_of(digest_of(canonical.encode(verdict)))
+        key = f"verdicts/{hex_of(verdict.image)}/{name}"
         reference = f"{judged.repository}@{verdict.image}" if judged.repository else verdict.image
         report = GateReport(reference, verdict, tuple(report.inventory for report in case.external_reports), case)
         bucket = self._settings.bucket
@@ -158,4 +159,4 @@ def _content(judged: Judged) -> str:
     verdict, inputs = judged.verdict, judged.verdict.inputs
     made_from = [judged.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.no_scan_reason]
     parts = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.platform_verdicts]
-    return canonical.digest(canonical.encode([*made_from, *parts]))
+    return digest_of(canonical.encode([*made_from, *parts]))

@@ -12,6 +12,7 @@ from dockgate.aws.stack.data_resources import Resource
 from dockgate.gate.model import Policy, Waivers
 from dockgate.gate.policy import encode_policy
 from dockgate.shared import canonical
+from dockgate.shared.digest import hex_of
 from dockgate.shared.errors import NotFoundError
 
 # The registry's scanning configuration before we changed it, and as we left it.
@@ -76,7 +77,7 @@ class Documents:
         return f"{self._account.client('s3').meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
 
     def put_policy(self, policy: Policy) -> str:
-        return self._put(f"policies/{policy.digest.removeprefix('sha256:')}.json", encode_policy(policy))
+        return self._put(f"policies/{hex_of(policy.digest)}.json", encode_policy(policy))
 
     def put_waivers(self, waivers: Waivers) -> str:
         body = canonical.encode(waivers)

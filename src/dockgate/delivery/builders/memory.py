@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dockgate.delivery.ports import BaseImage, BuildRequest, BuildResult, Registry
-from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import BuildError, DockgateError
 
 Push = Callable[[str, str, str], None]
@@ -54,7 +54,7 @@ class MemoryBuilder:
             if name in self.failures:
                 raise self.failures[name]
         digest = self.digests.get(request.key) or self.digests.get(request.repository) or _digest(request.context)
-        result = BuildResult(digest, canonical.digest(dockerfile.read_bytes()), self.bases, is_sandboxed=True)
+        result = BuildResult(digest, digest_of(dockerfile.read_bytes()), self.bases, is_sandboxed=True)
         self._results[request.key] = result
         self._fault("before push")
         self._push(request.repository, request.key, digest)
@@ -67,4 +67,4 @@ def _digest(context: Path) -> str:
     for file in sorted(path for path in context.rglob("*") if path.is_file()):
         content.update(f"{file.relative_to(context)}\0{file.stat().st_size}\0".encode())
         content.update(file.read_bytes())
-    return f"sha256:{content.hexdigest()}"
+    return from_hex(content.hexdigest())

@@ -17,6 +17,7 @@ from dockgate.delivery.builders.sandbox.sandbox import Job, Limits, Outcome, Pat
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.ports import BuildRequest, BuildResult, Registry
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of, hex_of
 from dockgate.shared.errors import BuildError, UnavailableError
 
 _DOCKERFILE_LIMIT = 2**20
@@ -110,7 +111,7 @@ class PodmanBuilder:
                 publication.diff_ids, next((base for base in bases if base.image.reference == named.last), None)
             )
             found = tuple(sorted({base.image for base in bases}))
-            result = BuildResult(publication.digest, canonical.digest(content), found, self._runner.is_sandboxed)
+            result = BuildResult(publication.digest, digest_of(content), found, self._runner.is_sandboxed)
             records.write(request.key, result)
             publication.push()
             state.layers = dict(publication.layers)
@@ -212,7 +213,7 @@ def _save_commands(paths: Paths, known: Iterable[str]) -> list[list[str]]:
     """Save the image as a tar file of an OCI layout. Layers that are `known` by their diff_ids come as empty files:
     podman takes a blob that is there for the one that it would write."""
     blobs = f"{paths.layout}/blobs/sha256"
-    empty = [f"{blobs}/{diff_id.removeprefix('sha256:')}" for diff_id in dict.fromkeys(known)]
+    empty = [f"{blobs}/{hex_of(diff_id)}" for diff_id in dict.fromkeys(known)]
     return [
         ["mkdir", "-p", blobs],
         ["touch", f"{paths.layout}/oci-layout", *empty],

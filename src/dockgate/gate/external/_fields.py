@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import Severity
 
@@ -32,7 +33,6 @@ _TIME_FORMATS = (
     "%a, %d %b %Y %H:%M:%S GMT",
 )
 _MILLISECONDS = 1e11  # a number above this is milliseconds since 1970, not seconds
-_HEX = frozenset("0123456789abcdef")
 
 
 def text(value: Any) -> str:
@@ -123,8 +123,7 @@ def _parse_time(value: str) -> datetime | None:
 def digest(reference: Any) -> str:
     """The digest of "repository@sha256:…", or of a plain digest; "" without one."""
     value = text(reference).rpartition("@")[2]
-    algorithm, _, encoded = value.partition(":")
-    return value if algorithm == "sha256" and len(encoded) == 64 and _HEX.issuperset(encoded) else ""
+    return value if is_digest(value) else ""
 
 
 def severity(word: Any) -> Severity:

@@ -11,6 +11,7 @@ from dockgate.gate.policy import encode_policy
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UsageError
 
 KIND = "case"
@@ -27,7 +28,7 @@ class RecordedVerdict:
     @property
     def digest(self) -> str:
         """The verdict's, as the server lists it."""
-        return canonical.digest(canonical.encode(self.verdict))
+        return digest_of(canonical.encode(self.verdict))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def replay(recorded: RecordedVerdict, ecosystems: Sequence[Ecosystem], rules: Se
 def _inputs(recorded: RecordedVerdict) -> Iterator[str]:
     """What the case holds has to be what the verdict says that it was made from."""
     policy = recorded.case.policy
-    if canonical.digest(encode_policy(policy)) != policy.digest:
+    if digest_of(encode_policy(policy)) != policy.digest:
         yield f"The policy {policy.name} is not the one of its digest, {policy.digest}."
     told, held = recorded.verdict.inputs, evaluate.inputs(recorded.case)
     for field in fields(InputDigests):

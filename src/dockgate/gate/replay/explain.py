@@ -15,6 +15,7 @@ from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.gate.rule import Rule, finding_key
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.vulnerabilities.model import Finding
 
 
@@ -261,4 +262,4 @@ def _provenance(case: VerdictCase) -> str:
 
 
 def _digests(values: Sequence[object]) -> str:
-    return ", ".join(canonical.digest(canonical.encode(value)) for value in values) or "none"
+    return ", ".join(digest_of(canonical.encode(value)) for value in values) or "none"

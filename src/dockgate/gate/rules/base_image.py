@@ -1,6 +1,5 @@
 """Only allowed base images."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,13 +8,13 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import refused, require_known_keys, text_list
 from dockgate.scanner.model import Inventory
+from dockgate.shared.digest import PATTERN, is_digest
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Undetermined
 
 _NAMES = "patterns of names"
 _IMAGE_KEYS = ("name", "layers", "platform", "until")
-_DIGEST = "sha256:[0-9a-f]{64}"
 _MAX_LAYERS = 500  # of one base image
 _MAX_NAMES = 8  # in a message
 
@@ -52,7 +51,7 @@ class BaseImage:
                         "name": {"type": "string", "minLength": 1},
                         "layers": {
                             "type": "array",
-                            "items": {"type": "string", "pattern": f"^{_DIGEST}$"},
+                            "items": {"type": "string", "pattern": f"^{PATTERN}$"},
                             "minItems": 1,
                             "maxItems": _MAX_LAYERS,
                         },
@@ -168,7 +167,7 @@ def _image(key: str, raw: object) -> dict[str, object]:
     if not isinstance(layers, (list, tuple)) or not 0 < len(layers) <= _MAX_LAYERS:
         raise refused(f"{key}.layers", layers, f"a list of 1 to {_MAX_LAYERS} sha256 digests, base first")
     for index, layer in enumerate(layers):
-        if not isinstance(layer, str) or not re.fullmatch(_DIGEST, layer):
+        if not isinstance(layer, str) or not is_digest(layer):
             raise refused(f"{key}.layers.{index}", layer, "a digest, sha256: and 64 hexadecimal digits")
     until = raw.get("until")
     if until is not None and (not isinstance(until, str) or moment(until) is None):

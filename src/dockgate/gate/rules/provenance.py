@@ -1,6 +1,5 @@
 """Only images with signed provenance from an allowed builder."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,11 +10,11 @@ from dockgate.gate.policy import PROVENANCE_RULE, fingerprint
 from dockgate.gate.provenance import ProvenanceStatement
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import KEY_BEGIN, number, public_key, refused, require_known_keys, text_list
+from dockgate.shared.digest import PATTERN, is_digest
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Undetermined
 
-_DIGEST = "sha256:[0-9a-f]{64}"
 _CLOCK_SKEW = timedelta(days=1)
 _MAX_DAYS = 36_500
 _MAX_REASONS = 4  # in a message
@@ -48,7 +47,7 @@ class Provenance:
                 },
             },
             "sources": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
-            "bases": {"type": "array", "items": {"type": "string", "pattern": f"^{_DIGEST}$"}, "minItems": 1},
+            "bases": {"type": "array", "items": {"type": "string", "pattern": f"^{PATTERN}$"}, "minItems": 1},
             "max_age_days": {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_DAYS},
         },
         "required": ["builders"],
@@ -67,7 +66,7 @@ class Provenance:
         if "bases" in raw:
             full["bases"] = text_list("bases", raw["bases"], "digests of base images")
             for index, base in enumerate(text_list("bases", raw["bases"], "digests")):
-                if not re.fullmatch(_DIGEST, base):
+                if not is_digest(base):
                     raise refused(f"bases.{index}", base, "a digest, sha256: and 64 hexadecimal digits")
         if "max_age_days" in raw:
             full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=_MAX_DAYS, above=0)

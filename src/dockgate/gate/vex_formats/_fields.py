@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from dockgate.gate.model import VexStatus
+from dockgate.shared.digest import from_hex, is_digest
 
 TEXT_LIMIT = 4000  # characters of a text for people; longer texts are cut
 NAME_LIMIT = 1000  # characters of an identifier
@@ -102,8 +103,8 @@ def unique(*names: str) -> tuple[str, ...]:
 
 def sha256(value: str) -> str:
     """The digest of a SHA-256 hash in hex; "" for anything else."""
-    text = value.lower()
-    return f"sha256:{text}" if len(text) == 64 and set(text) <= set("0123456789abcdef") else ""
+    digest = from_hex(value.lower())
+    return digest if is_digest(digest) else ""
 
 
 def _cut_to_microseconds(text: str) -> str:

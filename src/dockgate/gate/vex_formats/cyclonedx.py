@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from dockgate.gate.model import VexStatement, VexStatus
 from dockgate.gate.vex_formats._fields import Node, latest, sha256, unique
+from dockgate.shared.digest import hex_of
 
 _VERSIONS = ("1.4", "1.5", "1.6", "1.7")
 _STATES = {
@@ -161,7 +162,7 @@ def _identities(component: Node) -> tuple[str, ...]:
             if entry.get("alg").name() == "SHA-256"
         ]
         version = component.get("version").name()
-        names.append(version if sha256(version.removeprefix("sha256:")) == version else "")
+        names.append(version if sha256(hex_of(version)) == version else "")
     return unique(*names)
 
 

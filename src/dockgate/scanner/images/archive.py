@@ -19,6 +19,7 @@ from dockgate.scanner.images.spool import Stream, spool
 from dockgate.scanner.images.stream_reader import StreamReader
 from dockgate.scanner.images.tar import Member, members
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import ImageError, NotFoundError, UsageError
 
 _MEMBER_LIMIT = 100_000
@@ -92,7 +93,7 @@ class DockerArchiveSource:
         described = [
             self._describe(path, str(inflated)) for path, inflated in zip(image["Layers"], diff_ids, strict=True)
         ]
-        digest = canonical.digest(config)
+        digest = digest_of(config)
         self._paths[digest] = image["Config"]
         self._manifest = canonical.encode(
             {
@@ -102,7 +103,7 @@ class DockerArchiveSource:
                 "layers": described,
             }
         )
-        return canonical.digest(self._manifest), self._manifest
+        return digest_of(self._manifest), self._manifest
 
     def manifest(self, digest: str) -> bytes:
         return check_document(self._manifest, digest)
@@ -121,7 +122,7 @@ class DockerArchiveSource:
 
     def configs(self) -> list[str]:
         """The digests of its images' configs."""
-        return [f"sha256:{hashlib.sha256(self._read(entry['Config'])).hexdigest()}" for entry in self._entries()]
+        return [from_hex(hashlib.sha256(self._read(entry["Config"])).hexdigest()) for entry in self._entries()]
 
     def _choose_entry(self) -> dict[str, Any]:
         entries = self._entries()
@@ -160,7 +161,7 @@ class DockerArchiveSource:
                 hasher = hashlib.sha256(start)
                 while chunk := file.read(2**18):
                     hasher.update(chunk)
-                digest = f"sha256:{hasher.hexdigest()}"
+                digest = from_hex(hasher.hexdigest())
         self._paths[digest] = path
         return {"mediaType": media_type, "digest": digest, "size": member.size}
 

@@ -5,7 +5,6 @@ OCI distribution spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; cosig
 `sha256-<hex>.att`, under which a manifest has an attestation a layer.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from io import RawIOBase
@@ -19,6 +18,7 @@ from dockgate.scanner.images.layout import Folder, LayoutSource
 from dockgate.scanner.images.manifest import load
 from dockgate.scanner.images.reference import FileReference, check_digest, parse_remote
 from dockgate.scanner.images.registry import RegistrySource, registry_source
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import (
     DockgateError,
     ImageError,
@@ -151,7 +151,7 @@ def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
         kind = f"{layer.get('mediaType', '')} {artifact_type}".lower()
         if (
             isinstance(digest, str)
-            and re.fullmatch("sha256:[0-9a-f]{64}", digest)
+            and is_digest(digest)
             and isinstance(size, int)
             and 0 < size <= SIZE_LIMIT
             and any(name in kind for name in _KINDS)

@@ -9,7 +9,7 @@ from typing import Protocol
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, open_file, read_document
 from dockgate.scanner.images.manifest import Descriptor, Index, parse
 from dockgate.scanner.images.reference import check_digest
-from dockgate.shared.canonical import digest as digest_of
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ImageError, NotFoundError
 
 # Manifests below one index.json.

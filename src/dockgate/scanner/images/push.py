@@ -13,7 +13,7 @@ from dockgate.scanner.images.destinations import require_destination
 from dockgate.scanner.images.manifest import MANIFESTS
 from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.transport import Transport
-from dockgate.shared.canonical import digest as digest_of
+from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import DockgateError, UnavailableError
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _digest_and_size(content: bytes | Path) -> tuple[str, int]:
         return digest_of(content), len(content)
     with content.open("rb") as file:
         hexdigest = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"sha256:{hexdigest}", os.fstat(file.fileno()).st_size
+        return from_hex(hexdigest), os.fstat(file.fileno()).st_size
 
 
 def _stream(content: bytes | Path) -> bytes | Iterator[bytes]:

@@ -140,7 +140,7 @@ def check_digest(digest: str) -> None:
     """Raises UsageError unless it is "sha256:" or "sha512:" and as many lower-case hex digits as that has."""
     algorithm, _, encoded = digest.partition(":")
     if len(encoded) != _HEX.get(algorithm) or not re.fullmatch("[0-9a-f]+", encoded):
-        raise UsageError(f"{digest!r} is no digest.", "A digest is sha256: and 64 hex digits in lower case.")
+        raise UsageError(f"{digest!r} is not a digest.", "A digest is sha256: and 64 hex digits in lower case.")
 
 
 def is_loopback(registry: str) -> bool:

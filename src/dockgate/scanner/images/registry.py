@@ -16,7 +16,7 @@ from dockgate.scanner.images.reference import RegistryReference, check_digest, p
 from dockgate.scanner.images.resumable_blob import ResumableBlob
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
-from dockgate.shared.canonical import digest as digest_of
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.sboms import _cyclonedx, _intoto, _spdx, _spdx_tags
 from dockgate.scanner.sboms._contents import Contents, Item, Traits
 from dockgate.scanner.sboms._packages import Packages, distribution
-from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UsageError
 
 # Bytes. Syft's SPDX document of an image of 500 MB has about 10 million.
@@ -48,7 +48,7 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> Bill:
         whole, contents = _contents(document)
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
-    own = subject or canonical.digest(raw)
+    own = subject or digest_of(raw)
     inventories = tuple(_inventory(one, own, ecosystems) for one in contents)
     return Bill(whole or (inventories[0].image if len(inventories) == 1 else own), inventories)
 

@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import UsageError
 
 _PAYLOAD = "application/vnd.in-toto+json"
@@ -62,4 +63,4 @@ def _subject(subjects: Any) -> str:
         if isinstance(one, dict) and isinstance(one.get("digest"), dict)
     }
     digest = digests.pop() if len(digests) == 1 else ""
-    return f"sha256:{digest}" if _DIGEST.fullmatch(digest) else ""
+    return from_hex(digest) if _DIGEST.fullmatch(digest) else ""

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities.aliases import Groups
 from dockgate.vulnerabilities.database.coverage import Declared, belongs, derived
@@ -314,7 +315,7 @@ class Writer:
             "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"
             " ORDER BY c.ecosystem"
         ).fetchall()
-        return canonical.digest(canonical.encode([FORMAT, parts, coverage]))
+        return digest_of(canonical.encode([FORMAT, parts, coverage]))
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Query, Request
 
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.server import Server
+from dockgate.shared.digest import PATTERN
 from dockgate.web.caller import GuardedRoute, May, narrow
 from dockgate.web.threads import TheThreads
 
@@ -37,7 +38,7 @@ async def _server(request: Request) -> Server:
 
 # JSON's largest exact integer.
 Count = Annotated[int, Query(ge=0, le=1 << 53)]
-Digest = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$")]
+Digest = Annotated[str, Path(pattern=f"^{PATTERN}$")]
 
 TheServer = Annotated[Server, Depends(_server)]
 

@@ -15,6 +15,7 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.services import external_findings as reading
 from dockgate.services.explain import Replay, compare, replay
 from dockgate.services.server import Server
+from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 from dockgate.store.records import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
 from dockgate.web.api import Digest, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of, narrow
@@ -75,7 +76,7 @@ class ExplanationView:
 MOST_DIGESTS = 10
 Kind = Literal["image", "verdict"]
 Start = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$")]
-OtherDigest = Annotated[str | None, Query(pattern=r"^sha256:[0-9a-f]{64}$")]
+OtherDigest = Annotated[str | None, Query(pattern=f"^{PATTERN}$")]
 
 
 @router.get("/images")

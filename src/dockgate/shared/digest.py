@@ -1,0 +1,40 @@
+"""SHA-256 digests in OCI's form, "sha256:" and 64 lower-case hexadecimal digits.
+
+Source: OCI image specification 1.1, "Content Descriptors", "Digests".
+"""
+
+import hashlib
+import re
+
+from dockgate.shared.errors import UsageError
+
+PREFIX = "sha256:"
+# Matches a whole digest; for `re.fullmatch`, or between "^" and "$".
+PATTERN = "sha256:[0-9a-f]{64}"
+
+
+def digest_of(data: bytes) -> str:
+    """The digest of the bytes."""
+    return PREFIX + hashlib.sha256(data).hexdigest()
+
+
+def is_digest(text: str) -> bool:
+    """Whether the text is a digest."""
+    return re.fullmatch(PATTERN, text) is not None
+
+
+def require_digest(text: str) -> str:
+    """Return the text. Raises UsageError unless it is a digest."""
+    if not is_digest(text):
+        raise UsageError(f"{text!r} is not a digest", "A digest is sha256: and 64 hex digits in lower case.")
+    return text
+
+
+def hex_of(digest: str) -> str:
+    """The hexadecimal digits of a digest."""
+    return digest.removeprefix(PREFIX)
+
+
+def from_hex(digits: str) -> str:
+    """The digest with these hexadecimal digits."""
+    return PREFIX + digits
