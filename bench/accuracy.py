@@ -39,13 +39,13 @@ HEAD = """# Accuracy
 
 <!-- Made by `python bench/accuracy.py --write`; the explanations stand in bench/accuracy.yaml. -->
 
-What Dockgate, {peers} find in the same three images, compared package by package: by type,
-name and version, and for packages of a distribution also by architecture, source package and source version, since by
-those advisories know them. Each difference is explained below; one without an explanation fails the comparison. Repeat
-it by `sh scripts/bench bench/accuracy.py`.
+What Dockgate, {peers} find in the same three images, compared package by package: by type, name
+and version, and for packages of a distribution also by architecture, source package and source version, because advisories
+use those. Each difference is explained below; an unexplained difference fails the comparison. Repeat it with
+`sh scripts/bench bench/accuracy.py`.
 
-All run without a network. Trivy is given an empty Java database, since it would have to fetch the full one: it opens
-every jar and tells what lies in it, but cannot look up those that do not tell it themselves.
+All run without a network. Trivy gets an empty Java database, because it would have to download the full one: it opens every
+jar and reports its content, but cannot look up jars without metadata.
 """
 
 Patterns = Sequence[str]
