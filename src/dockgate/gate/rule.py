@@ -1,6 +1,6 @@
-"""What a gate rule is asked, and what it may look at. The contract suite of rules holds every one of them to it.
+"""The interface of gate rules, and the facts that they evaluate.
 
-Apart from `ports`, for a scan has no use for it, and has to start at once.
+Separate from `ports`, because a scan does not need it and must start fast.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,55 +15,58 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Undetermi
 if TYPE_CHECKING:
     from dockgate.gate.model import NonBlockingViolation, Violation
 
-# A finding as (its id, ecosystem without release, source name): in whatever version.
+# A finding in any version: its id, the ecosystem without release, the source name.
 FindingKey = tuple[str, str, str]
 
 
 class Exemption(NamedTuple):
-    """By what leave a baseline has a finding; none for one that it just has. `unfixed`: it had no fix when the baseline
-    was approved; `in_grace_at`: it was young then, at that time (RFC 3339, "" for none)."""
+    """Why a baseline was approved despite a finding, if the policy did not count it then.
+
+    `unfixed`: it had no fix. `in_grace_at`: the time (RFC 3339, or "") at which it was in its grace period.
+    """
 
     unfixed: bool = False
     in_grace_at: str = ""
 
 
-# Findings that something has already, without those that were waived or excused when it was approved.
+# Findings of a baseline, without those that were waived or excused when it was approved.
 BaselineFindings = Mapping[FindingKey, Exemption]
 
 
 def finding_key(finding: Finding) -> FindingKey:
-    """How a finding is known again in another image."""
+    """The key by which a finding is found again in another image."""
     package = finding.package
     return finding.id, package.ecosystem.partition(":")[0], package.source_name
 
 
-def uncomparable(ecosystem: str, one: str, other: str) -> int:
-    """`Facts.compare` where no version can be ordered."""
+def uncomparable(ecosystem: str, first: str, second: str) -> int:
+    """A `Facts.compare` that orders no versions."""
     raise UncomparableError(f"No ecosystem here orders versions of {ecosystem or 'unknown packages'}.")
 
 
 class PackageMatcher(Protocol):
-    """What is asked of package lists: `match.Matcher`, or what another scanner found
-    (`reported.ExternalReportMatcher`)."""
+    """Matches packages to advisories (`Matcher`), or to another scanner's findings (`ExternalReportMatcher`)."""
 
     def match(self, packages: Sequence[Package]) -> Matches: ...
 
-    def compare(self, ecosystem: str, one: str, other: str) -> int:
-        """-1, 0 or 1, as the first version is before, the same as, or after the other. Raises UncomparableError."""
+    def compare(self, ecosystem: str, first: str, second: str) -> int:
+        """-1, 0 or 1: the first version is lower, equal or higher. Raises UncomparableError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a rule may look at, for one platform. Times are RFC 3339 in UTC.
+    """The facts about one platform. Times are RFC 3339 in UTC.
 
-    `matches` are without what is waived. `compare` orders versions: see `PackageMatcher.compare`. `baseline_findings`
-    are the findings that each baseline ("running", "approved") has; one that there is not has no entry, and then
-    everything is new. `is_external`: another scanner's findings are judged, which say nothing of the image's config,
-    distribution or feeds; then `source`, `at`, `unlisted_counts` and `missing_fields` are as in
-    `verdict.ExternalReport`. `catalogues` are those ("epss", "kev") that the policy's rules look at; one that is too
-    old is not `complete` in the coverage. `provenance` is of the digest that the verdict is on, None where nobody
-    looked for it. `has_accepted_unread`: a waiver accepts something unread, which the inventory does not name any more.
+    `matches` has no waived findings. `compare` orders versions (`PackageMatcher.compare`). `baseline_findings` has the
+    findings of each baseline ("running", "approved"); without an entry every finding is new.
+
+    `is_external`: the findings are another scanner's, and image config, distribution and feeds are unknown; `source`,
+    `at`, `unlisted_counts` and `missing_fields` are those of its `ExternalReport`.
+
+    `catalogues` ("epss", "kev") are those that the policy's rules need; a stale one is not `complete` in `coverage`.
+    `provenance` is that of the evaluated digest, None if it was not looked up. `has_accepted_unread`: a waiver accepts
+    unread files, which `inventory` no longer lists.
     """
 
     inventory: Inventory
@@ -83,37 +86,39 @@ class Facts:
 
 
 class Rule(Protocol):
-    """A gate rule: one module in `rules/` with one object named `RULE`. Pure.
+    """A gate rule: a module in `rules/` with one object named `RULE`, whose class derives from this one. Pure.
 
-    A policy may name it several times, with other settings each. What follows from a violation (`action`: reject, warn
-    or note) is not the rule's to know.
+    A policy may use it several times, with different settings. The rule does not know the `action` (reject, warn or
+    note) that follows a violation.
     """
 
     # Its key in a policy.
     name: str
-    # Settings with which it holds when a policy does not name it; None: only when named. What always holds always
-    # rejects: its `action` cannot be chosen.
-    mandatory_settings: Mapping[str, object] | None
-    # The fields of `Finding` that it cannot judge without ("exploited", "epss"): it is undetermined where another
-    # scanner does not tell one of them (`Facts.missing_fields`), or only counted findings (`Facts.unlisted_counts`). ()
-    # for what looks at no findings, or knows what to make of that itself.
-    required_fields: tuple[str, ...]
-    # JSON Schema (2020-12) of the settings as a person may write them, for editors; `settings` decides.
+    # JSON Schema (2020-12) of the settings in a policy file, for editors; `settings` decides.
     schema: Mapping[str, Any]
+    # Settings that hold in policies that do not name the rule; None if it holds only when named. A mandatory rule
+    # always rejects: a policy cannot choose its `action`.
+    mandatory_settings: Mapping[str, object] | None = None
+    # Fields of `Finding` that it needs ("exploited", "epss"). It is undetermined if another scanner does not report one
+    # of them (`Facts.missing_fields`), or only counted findings (`Facts.unlisted_counts`).
+    required_fields: tuple[str, ...] = ()
 
-    def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-        """The settings in full, defaults filled in, without `action`. Raises DefinitionError naming the key and what is
-        allowed."""
+    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+        """The complete settings, with defaults and without `action`.
+
+        Raises DefinitionError, which names the key and the allowed values.
+        """
         ...
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        """What it cannot do without under these settings, which are in full, beyond the standard library: names of
-        third-party packages, or "ecosystems" for the order of versions; () for most. Where a need is not met the policy
-        cannot be judged by."""
-        ...
+        """What it needs, under these complete settings, beyond the standard library; nothing by default.
+
+        Names of third-party packages, or "ecosystems" for the order of versions. Without it, no verdict is possible.
+        """
+        return ()
 
     def judge(
         self, facts: Facts, settings: Mapping[str, object]
     ) -> "Iterable[Violation | Undetermined | NonBlockingViolation]":
-        """Every violation and every undetermined entry, in a stable order."""
+        """All violations and undetermined entries, in a stable order."""
         ...

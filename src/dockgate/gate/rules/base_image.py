@@ -23,7 +23,7 @@ _NAME_ADVICE = (
 )
 
 
-class BaseImage:
+class BaseImage(Rule):
     """Settings: `allowed`, `images`, or both; then both must hold.
 
     `allowed`: patterns (`gate.patterns`), one of which must match the whole name of the base image. The name comes from
@@ -37,8 +37,6 @@ class BaseImage:
     """
 
     name = "base_image"
-    mandatory_settings: Mapping[str, object] | None = None
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             "allowed": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
@@ -82,9 +80,6 @@ class BaseImage:
                 raise refused("images", images, "a list of base images, each with name and layers")
             full["images"] = [_image(f"images.{index}", image) for index, image in enumerate(images)]
         return full
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         if "allowed" in settings:

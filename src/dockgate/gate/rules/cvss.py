@@ -11,7 +11,7 @@ from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 
-class Cvss:
+class Cvss(Rule):
     """Settings: findings with `score` (0 to 10) or more count; `max` (0) of them are allowed; and the selection.
 
     `unscored` findings are "undetermined" (the default), or to "count" or "ignore". The score is that of the rating
@@ -19,7 +19,6 @@ class Cvss:
     """
 
     name = "cvss"
-    mandatory_settings: Mapping[str, object] | None = None
     required_fields: tuple[str, ...] = ("rating",)
     schema: Mapping[str, Any] = {
         "properties": {
@@ -39,9 +38,6 @@ class Cvss:
             "unscored": one_of("unscored", raw.get("unscored", UNSCORED[0]), UNSCORED),
             **_limit.settings(raw),
         }
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         minimum = float(str(settings["score"]))

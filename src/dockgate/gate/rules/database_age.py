@@ -14,7 +14,7 @@ _CLOCK_SKEW = timedelta(days=1)
 _MAX_HOURS = 876_000
 
 
-class DatabaseAge:
+class DatabaseAge(Rule):
     """Settings: `hours` since the last successful check of each feed that the verdict uses.
 
     Those are the feeds of the image's packages, and the catalogues that other rules use. An older feed is undetermined.
@@ -22,8 +22,6 @@ class DatabaseAge:
     """
 
     name = "database_age"
-    mandatory_settings: Mapping[str, object] | None = None
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {"hours": {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_HOURS}},
         "required": ["hours"],
@@ -34,9 +32,6 @@ class DatabaseAge:
         if "hours" not in raw:
             raise DefinitionError("hours: missing; set a number above 0")
         return {"hours": number("hours", raw["hours"], above=0, maximum=_MAX_HOURS)}
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Undetermined]:
         hours = float(str(settings["hours"]))

@@ -14,7 +14,7 @@ from dockgate.vulnerabilities.model import Undetermined
 _UNKNOWN = ("undetermined", "allow")
 
 
-class EndOfLife:
+class EndOfLife(Rule):
     """Settings: `within_days` (0) before the end of life count too; `unknown` is "undetermined" (default) or "allow".
 
     The end of life is the last day with support: the earlier of os-release's SUPPORT_END and the date in
@@ -22,8 +22,6 @@ class EndOfLife:
     """
 
     name = "end_of_life"
-    mandatory_settings: Mapping[str, object] | None = None
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             "within_days": {"type": "integer", "minimum": 0, "maximum": 3650},
@@ -37,9 +35,6 @@ class EndOfLife:
             "within_days": whole_number("within_days", raw.get("within_days", 0), minimum=0, maximum=3650),
             "unknown": one_of("unknown", raw.get("unknown", _UNKNOWN[0]), _UNKNOWN),
         }
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         distribution = facts.inventory.distribution

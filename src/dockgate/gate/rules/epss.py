@@ -15,7 +15,7 @@ _FEED = "epss"
 _BOUNDS = {"score": "EPSS {:g}", "percentile": "EPSS percentile {:g}"}
 
 
-class Epss:
+class Epss(Rule):
     """Settings: `score` (the probability) or `percentile` (the rank), each 0 to 1; findings that reach either count.
 
     `max` (0) of them are allowed; `unscored` findings are "undetermined" (the default), or to "count" or "ignore"; and
@@ -24,7 +24,6 @@ class Epss:
     """
 
     name = "epss"
-    mandatory_settings: Mapping[str, object] | None = None
     required_fields: tuple[str, ...] = ("epss",)
     schema: Mapping[str, Any] = {
         "properties": {
@@ -42,9 +41,6 @@ class Epss:
             raise DefinitionError("epss: no bound is set; set score, percentile, or both")
         unscored = one_of("unscored", raw.get("unscored", UNSCORED[0]), UNSCORED)
         return {**bounds, "unscored": unscored, **_limit.settings(raw)}
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         bounds = {key: float(str(settings[key])) for key in _BOUNDS if key in settings}

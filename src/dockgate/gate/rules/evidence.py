@@ -16,7 +16,7 @@ _ACTIONS = (_BLOCK, _REJECT, _WARN, _ALLOW)
 _CLOCK_SKEW = timedelta(days=1)
 
 
-class Evidence:
+class Evidence(Rule):
     """Settings for each kind of missing evidence: "undetermined" (the default), "reject", "warn" or "allow".
 
     `unread` (files of the image), `uncomparable` (versions), `uncovered` (ecosystems and packages without a feed) and
@@ -27,7 +27,6 @@ class Evidence:
 
     name = "evidence"
     mandatory_settings: Mapping[str, object] | None = {}
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             **{kind: {"enum": list(_ACTIONS)} for kind in _KINDS},
@@ -46,9 +45,6 @@ class Evidence:
         if "no_feed_for" in raw:
             settings["no_feed_for"] = sorted(set(text_list("no_feed_for", raw["no_feed_for"], "ecosystems")))
         return settings
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(
         self, facts: Facts, settings: Mapping[str, object]

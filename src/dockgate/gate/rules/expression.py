@@ -18,7 +18,7 @@ _MAX_MESSAGE_LENGTH = 500
 _SCAN_ADVICE = "Scan the image with Dockgate, which lists every package."
 
 
-class Expression:
+class Expression(Rule):
     """Settings: `when`, the expression, and `message`, the text of its violation.
 
     A `when` that is a bool is violated when true. One that is a list of findings or packages is violated when the list
@@ -29,7 +29,6 @@ class Expression:
     """
 
     name = "expression"
-    mandatory_settings: Mapping[str, object] | None = None
     required_fields: tuple[str, ...] = ("severity",)
     schema: Mapping[str, Any] = {
         "properties": {

@@ -15,7 +15,7 @@ from dockgate.vulnerabilities.model import Undetermined
 _KEYS = ("purl", "versions", "reason")
 
 
-class ForbiddenPackages:
+class ForbiddenPackages(Rule):
     """Settings: `packages`, each a package URL pattern, or a mapping of `purl` (the pattern), `versions` and `reason`.
 
     `versions` is a VERS range ("vers:npm/<4.17.21"); messages show `reason`; both are optional. Patterns are those of
@@ -23,8 +23,6 @@ class ForbiddenPackages:
     """
 
     name = "forbidden_packages"
-    mandatory_settings: Mapping[str, object] | None = None
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             "packages": {

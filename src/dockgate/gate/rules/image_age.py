@@ -16,15 +16,13 @@ _CLOCK_SKEW = timedelta(days=1)
 _MAX_DAYS = 36_500
 
 
-class ImageAge:
+class ImageAge(Rule):
     """Settings: `days`, the maximum age, from the creation time in the image's config.
 
     A missing creation time, or one in the future, is undetermined.
     """
 
     name = "image_age"
-    mandatory_settings: Mapping[str, object] | None = None
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {"days": {"type": "number", "minimum": 0, "maximum": _MAX_DAYS}},
         "required": ["days"],
@@ -35,9 +33,6 @@ class ImageAge:
         if "days" not in raw:
             raise DefinitionError("days: missing; set a number, 0 or more")
         return {"days": number("days", raw["days"], maximum=_MAX_DAYS)}
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         text, days = facts.inventory.created, float(str(settings["days"]))

@@ -8,20 +8,16 @@ from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import require_known_keys
 
 
-class Malicious:
+class Malicious(Rule):
     """Holds under every policy, without settings."""
 
     name = "malicious"
     mandatory_settings: Mapping[str, object] | None = {}
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {"properties": {}}
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ())
         return {}
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation]:
         findings = tuple(finding for finding in facts.matches.findings if finding.malicious)

@@ -17,7 +17,7 @@ _TOTAL = "total"
 _LIMITS = (*SEVERITIES, _TOTAL)
 
 
-class MaxFindings:
+class MaxFindings(Rule):
     """Settings: a limit per severity and `total`, and the selection.
 
     Without `untriaged_counts_as`, UNTRIAGED counts as itself where it has a limit; else as HIGH, or as the worst
@@ -25,8 +25,6 @@ class MaxFindings:
     """
 
     name = COUNTING_RULE
-    mandatory_settings: Mapping[str, object] | None = None
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {**{limit: {"type": "integer", "minimum": 0} for limit in _LIMITS}, **_selection.SCHEMA},
         "anyOf": [{"required": [limit]} for limit in _LIMITS],
@@ -43,9 +41,6 @@ class MaxFindings:
         if Severity.UNTRIAGED in limits and untriaged != Severity.UNTRIAGED:
             raise DefinitionError(f"UNTRIAGED: the limit has no effect, because untriaged_counts_as is {untriaged}")
         return {**limits, **selection}
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         selected = _selection.select(facts, settings)

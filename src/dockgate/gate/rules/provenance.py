@@ -20,7 +20,7 @@ _MAX_DAYS = 36_500
 _MAX_REASONS = 4  # in a message
 
 
-class Provenance:
+class Provenance(Rule):
     """Settings: `builders`, and optionally `sources`, `bases` and `max_age_days`.
 
     A builder has the `id` in its statements and `keys`: PEM public keys, one of which must have signed. `sources` are
@@ -29,8 +29,6 @@ class Provenance:
     """
 
     name = PROVENANCE_RULE
-    mandatory_settings: Mapping[str, object] | None = None
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             "builders": {
@@ -71,9 +69,6 @@ class Provenance:
         if "max_age_days" in raw:
             full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=_MAX_DAYS, above=0)
         return full
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         provenance = facts.provenance

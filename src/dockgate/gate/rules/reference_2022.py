@@ -18,12 +18,10 @@ _DECIDING = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
 _THRESHOLDS = {Severity.CRITICAL: 0, Severity.HIGH: 0, Severity.MEDIUM: 10, Severity.LOW: 15}
 
 
-class Reference2022:
+class Reference2022(Rule):
     """Settings: a threshold for CRITICAL (0), HIGH (0), MEDIUM (10) and LOW (15)."""
 
     name = REFERENCE_RULE
-    mandatory_settings: Mapping[str, object] | None = None
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {severity.value: {"type": "integer", "minimum": 0} for severity in _THRESHOLDS}
     }
@@ -34,9 +32,6 @@ class Reference2022:
             severity.value: whole_number(severity.value, raw.get(severity.value, default), minimum=0)
             for severity, default in _THRESHOLDS.items()
         }
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(
         self, facts: Facts, settings: Mapping[str, object]

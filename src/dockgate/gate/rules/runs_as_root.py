@@ -11,7 +11,7 @@ from dockgate.vulnerabilities.model import Undetermined
 _NAMED = ("undetermined", "allow")
 
 
-class RunsAsRoot:
+class RunsAsRoot(Rule):
     """Settings: `named`, for a user that the config names by a name other than "root".
 
     Only the image's own /etc/passwd knows its number: "undetermined" (the default, as in Kubernetes' `runAsNonRoot`) or
@@ -21,16 +21,11 @@ class RunsAsRoot:
     """
 
     name = "runs_as_root"
-    mandatory_settings: Mapping[str, object] | None = None
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {"properties": {"named": {"enum": list(_NAMED)}}}
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("named",))
         return {"named": one_of("named", raw.get("named", _NAMED[0]), _NAMED)}
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         if facts.is_external or not facts.inventory.layers:

@@ -10,7 +10,7 @@ from dockgate.gate.rules._settings import KEY_BEGIN, public_key, refused, requir
 from dockgate.shared.errors import DefinitionError
 
 
-class Vex:
+class Vex(Rule):
     """Settings: `authors`, each with the `name` in its documents, and optionally `keys`.
 
     `keys` are PEM public keys, one of which must have signed a document that is attached to an image. Statements of
@@ -18,8 +18,6 @@ class Vex:
     """
 
     name = VEX_RULE
-    mandatory_settings: Mapping[str, object] | None = None
-    required_fields: tuple[str, ...] = ()
     schema: Mapping[str, Any] = {
         "properties": {
             "authors": {
@@ -45,9 +43,6 @@ class Vex:
         if not isinstance(authors, (list, tuple)) or not authors:
             raise DefinitionError("authors: missing; set a list of authors, each with a name")
         return {"authors": [_author(f"authors.{index}", author) for index, author in enumerate(authors)]}
-
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ()
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation]:
         yield from ()
