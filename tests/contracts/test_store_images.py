@@ -83,7 +83,7 @@ VERDICT = Verdict(
             Remediation((Upgrade("pkg:pypi/flask@0.12", "flask", "0.12", "1.0", ("CVE-1",)),), is_sufficient=True),
         ),
     ),
-    evaluate.inputs(CASE),
+    evaluate.input_digests(CASE),
 )
 
 
@@ -274,7 +274,7 @@ def test_a_push_is_taken_with_its_event_its_row_and_the_wish_for_a_scan_once(sto
 def test_the_newest_verdict_on_each_image_by_each_policy_comes_part_by_part(store: Store) -> None:
     def judged(image: str, policy: str, cause: str) -> None:
         case = replace(CASE, image=image, policy=make_policy(policy, POLICY.rules))
-        verdict = replace(VERDICT, image=image, policy=policy, inputs=evaluate.inputs(case))
+        verdict = replace(VERDICT, image=image, policy=policy, inputs=evaluate.input_digests(case))
         for _ in range(2):
             store.images.add_verdict(verdict, case, cause)
 

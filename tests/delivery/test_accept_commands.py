@@ -9,7 +9,7 @@ from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, 
 from dockgate.delivery.accept_commands import override_command, waiver_commands
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver, Waivers
-from dockgate.gate.waivers import check
+from dockgate.gate.waivers import check_waiver
 from dockgate.scanner.model import Unread
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
@@ -34,7 +34,7 @@ def test_one_finding_is_named_in_the_command_and_the_waiver_turns_the_verdict() 
     given = dict(zip(words[3::2], words[4::2], strict=True))
     assert given["--vulnerability"] == "CVE-2024-1"
     waiver = Waiver("w1", "ana", "why", vulnerability="CVE-2024-1", image=given["--image"], until="2027-01-01")
-    check(waiver)
+    check_waiver(waiver)
     assert judge("CVE-2024-1", waivers=(waiver,)).status is Status.APPROVED
 
 

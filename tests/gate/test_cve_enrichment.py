@@ -6,7 +6,7 @@ import pytest
 from tests.gate.gating import ECOSYSTEMS, IMAGE, NOW, inventory, package
 
 from dockgate.gate import evaluate, rules
-from dockgate.gate.cve_enrichment import joined
+from dockgate.gate.cve_enrichment import enrich
 from dockgate.gate.definitions.policy import builtin_policy
 from dockgate.gate.model import ExternalReport, Status, VerdictCase
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Finding, Matches, Rating, Severity
@@ -28,19 +28,19 @@ def coverage(*names: str, at: str = NOW, complete: bool = True) -> tuple[Coverag
 
 def test_a_catalogue_answers_its_own_fields_and_no_others() -> None:
     matches = Matches((finding("GHSA-1", "CVE-2024-2"), finding("CVE-2024-9")), ())
-    found, missing_fields = joined(matches, UNTOLD, coverage("kev"), [KEV])
+    found, missing_fields = enrich(matches, UNTOLD, coverage("kev"), [KEV])
     assert [one.exploited for one in found.findings] == ["2024-01-05", ""]
     assert [one.due for one in found.findings] == ["2024-01-26", ""]
     assert [one.epss for one in found.findings] == [-1.0, -1.0]
     assert missing_fields == ("epss", "fixed_at", "percentile")
-    found, missing_fields = joined(matches, UNTOLD, coverage("epss", "kev"), [KEV])
+    found, missing_fields = enrich(matches, UNTOLD, coverage("epss", "kev"), [KEV])
     assert [one.epss for one in found.findings] == [0.5, -1.0]
     assert missing_fields == ("fixed_at",)
 
 
 def test_what_the_report_says_itself_stays() -> None:
     own = replace(finding("CVE-2024-2"), exploited="2023-01-01")
-    found, missing_fields = joined(Matches((own,), ()), ("epss",), coverage("kev"), [KEV])
+    found, missing_fields = enrich(Matches((own,), ()), ("epss",), coverage("kev"), [KEV])
     assert (found.findings, missing_fields) == ((own,), ("epss",))
 
 

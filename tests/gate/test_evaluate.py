@@ -332,7 +332,7 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
     case = VerdictCase(IMAGE, under, NOW, "0.1.0", external_reports=(reported(unlisted_counts={"CRITICAL": 2, "": 1}),))
     verdict = evaluate.judge(case, ECOSYSTEMS, (*RULES, Fussy()))
     assert verdict.status is Status.UNDETERMINED
-    assert "trivy counted 3 findings without naming any: fussy cannot be judged by that." in verdict.summary
+    assert "trivy counted 3 findings without listing them: fussy cannot be judged." in verdict.summary
     none = replace(case, external_reports=(reported(unlisted_counts={"CRITICAL": 0}),))
     assert evaluate.judge(none, ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
@@ -343,7 +343,7 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
     silent = replace(reported(bad), missing_fields=("epss", "exploited"))
     verdict = evaluate.judge(replace(case, external_reports=(silent,)), ECOSYSTEMS, (*RULES, Fussy()))
     assert verdict.status is Status.UNDETERMINED
-    assert "trivy does not tell of findings: exploited. fussy cannot be judged." in verdict.summary
+    assert "trivy does not report exploited: fussy cannot be judged." in verdict.summary
 
 
 def test_an_approval_counts_what_is_waived_in_its_summary() -> None:

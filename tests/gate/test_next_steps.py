@@ -14,7 +14,7 @@ from tests.gate.test_whole_gate_properties import gated
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, VerdictCase, Waiver, Waivers
 from dockgate.gate.next_steps import NextStep, advice_of, next_steps
-from dockgate.gate.unread_waivers import apply
+from dockgate.gate.unread_waivers import apply_to_unread
 from dockgate.scanner.model import Unread
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Matches, Undetermined
 
@@ -79,7 +79,7 @@ def test_the_command_of_a_hostile_path_accepts_that_path_alone(path: str) -> Non
     waiver = Waiver("w1", "ana", "why", unread=named, image=IMAGE, until="2026-12-31")
     others = (Unread("other", "no"), Unread("a/b/c/d", "no"), Unread("/", "no"))
     held = replace(inventory(package("a")), unread=others)
-    left = apply(held, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, ()).inventory.unread
+    left = apply_to_unread(held, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, ()).inventory.unread
     assert {entry.path for entry in others} - {entry.path for entry in left} <= {path.strip("/")}
 
 

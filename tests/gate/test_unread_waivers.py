@@ -7,7 +7,7 @@ from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, 
 
 from dockgate.gate import evaluate, waivers
 from dockgate.gate.model import Policy, Status, Verdict, VerdictCase, Waiver, Waivers
-from dockgate.gate.unread_waivers import apply, check_protected
+from dockgate.gate.unread_waivers import apply_to_unread, check_protected
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Matches, Undetermined
@@ -52,7 +52,7 @@ def judge(held: Inventory, *given: Waiver, policy: Policy = POLICY, known: Advis
 )
 def test_what_can_be_no_waiver_is_refused_by_its_key(waiver: Waiver, key: str) -> None:
     with pytest.raises(UsageError, match=f"^{key}: "):
-        waivers.check(waiver)
+        waivers.check_waiver(waiver)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_can_be_no_waiver_is_refused_by_its_key(waiver: Waiver, key: str) -
     ],
 )
 def test_a_path_or_package_of_an_image_or_repository_can_be_accepted(waiver: Waiver) -> None:
-    waivers.check(waiver)
+    waivers.check_waiver(waiver)
 
 
 def test_an_accepted_path_is_shown_and_does_not_block() -> None:
@@ -128,12 +128,14 @@ def test_evidence_of_what_is_installed_is_accepted_for_one_image_only(path: str)
         check_protected(of_repository, DATABASES)
     evidence = held(path.rstrip("/"))
     for waiver, left in ((of_image, 0), (of_repository, 1)):
-        accepted = apply(evidence, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, DATABASES)
+        accepted = apply_to_unread(evidence, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, DATABASES)
         assert len(accepted.inventory.unread) == left
 
 
 def doubted(*doubts: Undetermined, waiver: Waiver, inventory: Inventory) -> tuple[Undetermined, ...]:
-    return apply(inventory, Matches((), doubts), Waivers((waiver,)), IMAGE, NOW, DATABASES).matches.undetermined
+    return apply_to_unread(
+        inventory, Matches((), doubts), Waivers((waiver,)), IMAGE, NOW, DATABASES
+    ).matches.undetermined
 
 
 def test_a_package_that_cannot_be_judged_is_accepted_by_its_purl() -> None:

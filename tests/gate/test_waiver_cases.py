@@ -54,7 +54,7 @@ def test_case(path: Path) -> None:
     for number, one in enumerate(case.get("waivers", ()), 1):
         fields = {**one, "until_fixed": one.get("until_fixed") == "true"}
         waiver = Waiver(**{"id": f"w{number}", "owner": "ana", "reason": "It is never called.", **fields})
-        waivers.check(waiver)
+        waivers.check_waiver(waiver)
         given.append(waiver)
     said = []
     for one in case.get("vex", ()):
@@ -62,12 +62,12 @@ def test_case(path: Path) -> None:
         said += [replace(statement, signer=one["signer"]) for statement in vex_formats.read(document, path.name)]
     inventory = Inventory(IMAGE, "linux/amd64", None, (), tuple(packages.values()), ())
     chosen = Waivers(
-        waivers.select(given, case.get("repository", "team/app"), (IMAGE, INDEX), now),
-        vex_statements.select(said, (IMAGE, INDEX), [inventory]),
+        waivers.select_waivers(given, case.get("repository", "team/app"), (IMAGE, INDEX), now),
+        vex_statements.select_statements(said, (IMAGE, INDEX), [inventory]),
     )
     policy = make_policy("strict", {"vex": ({"authors": case.get("authors", [])},)})
     matches = Matches(tuple(finding(one, packages) for one in case["findings"]), ())
-    applied = waivers.apply(matches, chosen, policy, inventory, INDEX, now)
+    applied = waivers.apply_to_findings(matches, chosen, policy, inventory, INDEX, now)
     assert {
         f"{one.finding.id} {one.finding.package.name}": f"{one.by if one.kind == 'waiver' else one.owner}: {one.reason}"
         for one in applied.waived

@@ -52,51 +52,54 @@ RULE = Waiver("w2", "ana", "Signed off.", image=IMAGE, rule="image_age", until="
 )
 def test_what_can_be_no_waiver_is_refused_by_its_key(waiver: Waiver, key: str) -> None:
     with pytest.raises(UsageError, match=f"^{key}: "):
-        waivers.check(waiver)
+        waivers.check_waiver(waiver)
 
 
 def test_a_waiver_needs_an_end_of_either_kind() -> None:
-    waivers.check(FINE)
-    waivers.check(replace(FINE, until="", until_fixed=True))
-    waivers.check(RULE)
-    waivers.check(replace(RULE, rule="expression", violation="No curl."))
-    waivers.check(replace(FINE, vulnerability="", image=IMAGE))
+    waivers.check_waiver(FINE)
+    waivers.check_waiver(replace(FINE, until="", until_fixed=True))
+    waivers.check_waiver(RULE)
+    waivers.check_waiver(replace(RULE, rule="expression", violation="No curl."))
+    waivers.check_waiver(replace(FINE, vulnerability="", image=IMAGE))
 
 
 def test_those_that_lapse_within_the_days_are_named_the_soonest_first() -> None:
     ends = {"a": "2026-12-01T12:00:00Z", "b": "2026-12-01T12:00:01Z", "c": "2026-11-25", "d": "2026-11-24", "e": ""}
     given_ = [replace(FINE, id=name, until=until, until_fixed=not until) for name, until in ends.items()]
-    assert [one.id for one in waivers.lapsing(given_, "2026-11-24T12:00:00Z", 7)] == ["c", "a"]
+    assert [one.id for one in waivers.expiring_waivers(given_, "2026-11-24T12:00:00Z", 7)] == ["c", "a"]
 
 
 def test_a_time_that_cannot_be_read_has_come() -> None:
-    assert not waivers.stands(replace(FINE, until="some day"), NOW)
-    assert not waivers.stands(FINE, "")
+    assert not waivers.is_active(replace(FINE, until="some day"), NOW)
+    assert not waivers.is_active(FINE, "")
 
 
 def test_a_rule_is_waived_for_one_image_and_only_where_it_has_no_findings() -> None:
     bare, counted = Violation("image_age", "Too old."), Violation("image_age", "1 HIGH", (object(),))  # type: ignore[arg-type]
-    left, waived = waivers.accepted((bare, counted), Waivers((RULE,)), {IMAGE}, NOW)
+    left, waived = waivers.apply_to_violations((bare, counted), Waivers((RULE,)), {IMAGE}, NOW)
     assert left == (counted,)
     assert [(one.by, one.violation, one.finding) for one in waived] == [("w2", "Too old.", None)]
     for other in ({"sha256:other"}, set[str]()):
-        assert waivers.accepted((bare,), Waivers((RULE,)), other, NOW) == ((bare,), ())
-    assert waivers.accepted((bare,), Waivers((RULE,)), {IMAGE}, "2026-12-02T00:00:00Z") == ((bare,), ())
+        assert waivers.apply_to_violations((bare,), Waivers((RULE,)), other, NOW) == ((bare,), ())
+    assert waivers.apply_to_violations((bare,), Waivers((RULE,)), {IMAGE}, "2026-12-02T00:00:00Z") == ((bare,), ())
     unread = Violation("evidence", "usr/lib was not read.")
-    assert waivers.accepted((unread,), Waivers((replace(RULE, rule="evidence"),)), {IMAGE}, NOW) == ((unread,), ())
+    assert waivers.apply_to_violations((unread,), Waivers((replace(RULE, rule="evidence"),)), {IMAGE}, NOW) == (
+        (unread,),
+        (),
+    )
     anywhere = replace(RULE, image="")
-    assert waivers.accepted((bare,), Waivers((anywhere,)), {IMAGE}, NOW) == ((bare,), ())
+    assert waivers.apply_to_violations((bare,), Waivers((anywhere,)), {IMAGE}, NOW) == ((bare,), ())
 
 
 @pytest.mark.parametrize("rule", ["expression", "forbidden_packages", "max_findings"])
 def test_of_a_rule_that_other_things_may_break_only_the_violation_that_was_accepted_is(rule: str) -> None:
     known, other = Violation(rule, "telnet 1 is forbidden"), Violation(rule, "telnet 1, rsh 2 are forbidden")
     named = Waivers((replace(RULE, rule=rule, violation=known.message),))
-    left, waived = waivers.accepted((known, other), named, {IMAGE}, NOW)
+    left, waived = waivers.apply_to_violations((known, other), named, {IMAGE}, NOW)
     assert (left, [one.violation for one in waived]) == ((other,), [known.message])
-    assert waivers.accepted((known,), named, {IMAGE}, NOW, growing=[known]) == ((known,), ())
+    assert waivers.apply_to_violations((known,), named, {IMAGE}, NOW, growing=[known]) == ((known,), ())
     from_before = Waivers((replace(RULE, rule=rule),))
-    assert waivers.accepted((known, other), from_before, {IMAGE}, NOW) == ((known, other), ())
+    assert waivers.apply_to_violations((known, other), from_before, {IMAGE}, NOW) == ((known, other), ())
 
 
 @pytest.mark.parametrize(
@@ -224,5 +227,5 @@ def test_where_no_fix_is_told_one_may_exist() -> None:
     held = inventory(package("a"))
     for one, accepted in ((found, False), (replace(found, note=""), True)):
         given_ = Waivers((replace(FINE, until="", until_fixed=True),))
-        applied = waivers.apply(Matches((one,), ()), given_, limits(HIGH=0), held, IMAGE, NOW)
+        applied = waivers.apply_to_findings(Matches((one,), ()), given_, limits(HIGH=0), held, IMAGE, NOW)
         assert bool(applied.waived) is accepted

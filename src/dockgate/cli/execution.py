@@ -14,7 +14,7 @@ from dockgate.cli.execution_advice import advice
 from dockgate.cli.listing import STATES, cause, now, short_digest, shown_digest
 from dockgate.delivery.model import Execution, State
 from dockgate.gate.model import Status, Verdict
-from dockgate.gate.summaries import waived_words
+from dockgate.gate.summaries import count_waived
 from dockgate.services.terminal import align, bullets, console, line, shell_command, show, show_reasons
 from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import NotFoundError
@@ -95,7 +95,7 @@ def _approval(
     decided = f" by {approval['decided_by']}" if approval["decided_by"] else ""
     policy = f" {approval['policy']}" if approval["decided_by"] == "policy" else ""
     verdict = _verdict(client, approval)
-    waived = waived_words(verdict.platform_verdicts) if verdict and approval["state"] == "Approved" else ""
+    waived = count_waived(verdict.platform_verdicts) if verdict and approval["state"] == "Approved" else ""
     style = "yellow" if waived else style
     word = f"{approval['state']} with {waived}" if waived else approval["state"]
     unsure = ", for the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""

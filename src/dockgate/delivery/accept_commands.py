@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from dockgate.delivery.override import require_overridable
 from dockgate.gate.model import Status, Verdict, Violation
-from dockgate.gate.waivers import NEVER, OF_THE_IMAGE
+from dockgate.gate.waivers import IMAGE_RULES, UNWAIVABLE_RULE
 from dockgate.shared.errors import ConflictError
 
 _END = "--until DATE --owner NAME --reason TEXT"
@@ -34,7 +34,11 @@ def waiver_commands(verdict: Verdict) -> tuple[str, ...]:
 
 def _of_findings(violations: list[Violation], image: str) -> Iterator[str]:
     findings = [
-        one for violation in violations if violation.rule != NEVER for one in violation.findings if not one.malicious
+        one
+        for violation in violations
+        if violation.rule != UNWAIVABLE_RULE
+        for one in violation.findings
+        if not one.malicious
     ]
     ids = list(dict.fromkeys(one.id for one in findings))
     if ids:
@@ -44,5 +48,5 @@ def _of_findings(violations: list[Violation], image: str) -> Iterator[str]:
 
 def _of_rules(violations: list[Violation], image: str) -> Iterator[str]:
     for violation in violations:
-        if not violation.findings and violation.rule in OF_THE_IMAGE:
+        if not violation.findings and violation.rule in IMAGE_RULES:
             yield f"dockgate waiver add --rule {violation.rule} --image {image} {_END}"

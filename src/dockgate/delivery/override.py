@@ -7,7 +7,7 @@ import hashlib
 
 from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.gate.model import Verdict, Violation, Waiver
-from dockgate.gate.waivers import NEVER, OF_THE_IMAGE, UNKNOWN, check
+from dockgate.gate.waivers import EVIDENCE_RULE, IMAGE_RULES, UNWAIVABLE_RULE, check_waiver
 from dockgate.shared.errors import ConflictError
 
 
@@ -29,7 +29,7 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
         for violation in platform_verdict.violations:
             # What tells two builds of a package apart is left out: a waiver names packages by name and version.
             findings = [("", one.id, one.package.purl.partition("?")[0], "") for one in violation.findings]
-            words = "" if violation.rule in OF_THE_IMAGE else violation.message
+            words = "" if violation.rule in IMAGE_RULES else violation.message
             found |= dict.fromkeys(findings or [(violation.rule, "", "", words)])
     waivers = tuple(
         Waiver(
@@ -48,7 +48,7 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
         for key in found
     )
     for waiver in waivers:
-        check(waiver)
+        check_waiver(waiver)
     return waivers
 
 
@@ -68,9 +68,9 @@ def require_overridable(verdict: Verdict) -> None:
 
 
 def _require_acceptable(violation: Violation) -> None:
-    if violation.rule == NEVER or any(finding.malicious for finding in violation.findings):
+    if violation.rule == UNWAIVABLE_RULE or any(finding.malicious for finding in violation.findings):
         raise ConflictError(f"nobody can accept this: {violation.message}", "Remove the package.")
-    if violation.rule == UNKNOWN:
+    if violation.rule == EVIDENCE_RULE:
         raise ConflictError(
             f"an override does not accept what is not known: {violation.message}",
             "Accept it with `dockgate waiver add --unread`, make it readable, or relax the policy.",

@@ -1,7 +1,8 @@
-"""What a baseline has already: the findings of the digest that runs, or was approved last, that are nothing new. Pure.
+"""Findings that an image's baseline has too: the digest that runs now, or the one approved last. Pure.
 
-What it had only by leave is none of them: a finding that was waived or excused when it was approved, that had no fix
-where only those with one count, or that was in its grace. When the leave ends the finding counts.
+A finding counts in spite of the baseline if the baseline was approved only because of an exemption: the finding was
+waived or excused by VEX, it had no fix and the policy counts fixable findings only, or it was in its grace period. Once
+the exemption ends, the finding counts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,64 +15,80 @@ from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Finding
 
-_NOTHING = BaselineExemptions()
+_NO_EXEMPTIONS = BaselineExemptions()
 
 
-def known(case: VerdictCase, platform: str, matching: PackageMatcher) -> dict[str, BaselineFindings]:
-    """What each baseline suffers on this platform, by the same advisories. A baseline that lacks the platform is
-    none."""
-    found: dict[str, BaselineFindings] = {}
+def baseline_findings(case: VerdictCase, platform: str, matcher: PackageMatcher) -> dict[str, BaselineFindings]:
+    """The findings of each baseline on this platform, by the case's own advisories.
+
+    A baseline without this platform has no entry.
+    """
+    findings_by_baseline: dict[str, BaselineFindings] = {}
     for name, inventories in case.baselines.items():
-        same = [inventory for inventory in inventories if inventory.platform == platform]
-        if same:
-            keys = {finding_key(one) for inventory in same for one in matching.match(inventory.packages).findings}
-            found[name] = _by_leave(keys, case.baseline_exemptions.get(name, _NOTHING))
-    return found
+        same_platform = [inventory for inventory in inventories if inventory.platform == platform]
+        if same_platform:
+            keys = {
+                finding_key(finding)
+                for inventory in same_platform
+                for finding in matcher.match(inventory.packages).findings
+            }
+            exemptions = case.baseline_exemptions.get(name, _NO_EXEMPTIONS)
+            findings_by_baseline[name] = _with_exemptions(keys, exemptions)
+    return findings_by_baseline
 
 
-def _by_leave(keys: set[FindingKey], excused: BaselineExemptions) -> BaselineFindings:
-    unfixed, in_grace = set(excused.unfixed), set(excused.in_grace)
+def _with_exemptions(keys: set[FindingKey], exemptions: BaselineExemptions) -> BaselineFindings:
+    unfixed, in_grace = set(exemptions.unfixed), set(exemptions.in_grace)
     return {
-        key: Exemption(unfixed=key in unfixed, in_grace_at=excused.at if key in in_grace else "")
-        for key in sorted(keys.difference(excused.waived))
+        key: Exemption(unfixed=key in unfixed, in_grace_at=exemptions.at if key in in_grace else "")
+        for key in sorted(keys.difference(exemptions.waived))
     }
 
 
 def find_exemptions(
     case: VerdictCase, platform_verdicts: Sequence[PlatformVerdict], ecosystems: Sequence[Ecosystem]
 ) -> BaselineExemptions:
-    """What an image was approved with by leave, of the case and the judgements that approved it. What was known of it
-    from a baseline of its own was nothing new then, and needed no leave."""
-    matching = Matcher(case.snapshot, ecosystems)
+    """The exemptions that an approval depends on, from its case and its platform verdicts.
+
+    Findings that the image's own baseline had needed no exemption.
+    """
+    matcher = Matcher(case.snapshot, ecosystems)
     waived: set[FindingKey] = set()
     unfixed: set[FindingKey] = set()
     in_grace: set[FindingKey] = set()
-    only_fixable, longest = _spared(case.policy)
-    for platform_verdict in platform_verdicts:
-        before = {key for keys in known(case, platform_verdict.platform, matching).values() for key in keys}
-        exemption = {finding_key(one.finding) for one in platform_verdict.waived if one.finding}
-        waived |= exemption - before
-        rest = [one for one in platform_verdict.findings if finding_key(one) not in exemption | before]
-        unfixed |= {finding_key(one) for one in rest if only_fixable and not one.fixed}
-        in_grace |= {finding_key(one) for one in rest if _since(one, case.now, longest)}
+    only_fixable, grace_days = _policy_exemptions(case.policy)
+    for verdict in platform_verdicts:
+        in_baseline = {key for keys in baseline_findings(case, verdict.platform, matcher).values() for key in keys}
+        waived_here = {finding_key(applied.finding) for applied in verdict.waived if applied.finding}
+        waived |= waived_here - in_baseline
+        for finding in verdict.findings:
+            key = finding_key(finding)
+            if key in waived_here or key in in_baseline:
+                continue
+            if only_fixable and not finding.fixed:
+                unfixed.add(key)
+            if _is_newer_than(finding, case.now, grace_days):
+                in_grace.add(key)
     return BaselineExemptions(case.now, tuple(sorted(waived)), tuple(sorted(unfixed)), tuple(sorted(in_grace)))
 
 
-def _spared(policy: Policy) -> tuple[bool, float]:
-    """Whether any of its rules leaves out what has no fix, and the days of the longest grace that any gives."""
-    uses = [use for each in policy.rules.values() for use in each]
-    return any(use.get("only_fixable") for use in uses), max((days for use in uses for days in _graces(use)), default=0)
+def _policy_exemptions(policy: Policy) -> tuple[bool, float]:
+    """Whether any rule counts fixable findings only, and the longest grace period in days."""
+    uses = [use for rule_uses in policy.rules.values() for use in rule_uses]
+    grace_days = max((days for use in uses for days in _grace_days(use)), default=0)
+    return any(use.get("only_fixable") for use in uses), grace_days
 
 
-def _graces(use: Settings) -> Iterator[float]:
-    given = use.get("grace_days")
-    for days in given.values() if isinstance(given, Mapping) else (given,):
+def _grace_days(use: Settings) -> Iterator[float]:
+    """The numbers of a `grace_days` setting: one for all findings, or one per severity."""
+    setting = use.get("grace_days")
+    for days in setting.values() if isinstance(setting, Mapping) else (setting,):
         if isinstance(days, (int, float)):
             yield days
 
 
-def _since(finding: Finding, now: str, days: float) -> bool:
-    """Whether the finding, or its fix, was known for less than so many days."""
+def _is_newer_than(finding: Finding, now: str, days: float) -> bool:
+    """Whether the finding, or its fix, was published less than this many days ago."""
     here = datetime.fromisoformat(now)
     dates = (moment(text) for text in (finding.published, finding.fixed_at))
     return any(date is not None and here - date < timedelta(days=days) for date in dates)

@@ -1,5 +1,4 @@
-"""The feeds that speak of CVEs in whatever package, CISA's KEV and FIRST's EPSS: which a policy looks at, and whether
-what they say is believed. Pure."""
+"""Data about CVEs from CISA's KEV and FIRST's EPSS catalogues: which a policy needs, and whether it is usable. Pure."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -9,66 +8,76 @@ from dockgate.gate.model import Settings
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Cve, Finding, Matches
 
-# The rule whose settings say how long a feed is believed.
+# The rule whose settings say after how many days a feed is stale.
 EVIDENCE_RULE = "evidence"
-_LETS_PASS = ("allow", "warn")
+_LENIENT = ("allow", "warn")
 _CLOCK_SKEW = timedelta(days=1)
-# Fields of findings, and the catalogue that tells them.
-_FIELDS = {"exploited": "kev", "due": "kev", "epss": "epss", "percentile": "epss"}
+# Fields of `Finding`, and the catalogue that they come from.
+_CATALOGUE_OF_FIELD = {"exploited": "kev", "due": "kev", "epss": "epss", "percentile": "epss"}
 
 
-def looked_at(fields: Iterable[str], expressions: Iterable[str]) -> tuple[str, ...]:
-    """The catalogues that tell one of these fields, or one that an expression speaks of."""
+def required_catalogues(fields: Iterable[str], expressions: Iterable[str]) -> tuple[str, ...]:
+    """The catalogues that have one of these fields, or a field that an expression mentions."""
     names, texts = set(fields), list(expressions)
-    told = {catalogue for field, catalogue in _FIELDS.items() if field in names or any(field in text for text in texts)}
-    return tuple(sorted(told))
+    catalogues = {
+        catalogue
+        for field, catalogue in _CATALOGUE_OF_FIELD.items()
+        if field in names or any(field in text for text in texts)
+    }
+    return tuple(sorted(catalogues))
 
 
-def believed(coverage: Sequence[Coverage], evidence: Sequence[Settings], now: str) -> tuple[Coverage, ...]:
-    """The coverage, in which a catalogue that was checked too long ago is not whole any more: it says nothing of what
-    has become known since. `evidence` are the uses of the rule of that name; where one lets pass what is stale, the
-    others decide."""
-    days = [int(str(use["stale_after_days"])) for use in evidence if use.get("stale") not in _LETS_PASS]
+def expire_catalogues(coverage: Sequence[Coverage], uses: Sequence[Settings], now: str) -> tuple[Coverage, ...]:
+    """Mark stale catalogues as incomplete: they lack what became known since their last check.
+
+    `uses` are the settings of the rule `evidence`. The strictest use decides; uses that allow stale feeds do not count.
+    """
+    days = [int(str(use["stale_after_days"])) for use in uses if use.get("stale") not in _LENIENT]
     if not days:
         return tuple(coverage)
     return tuple(
-        replace(one, complete=False) if one.ecosystem in CATALOGUES and _stale(one, now, min(days)) else one
-        for one in coverage
+        replace(entry, complete=False) if entry.ecosystem in CATALOGUES and _is_stale(entry, now, min(days)) else entry
+        for entry in coverage
     )
 
 
-def whole(coverage: Iterable[Coverage], name: str) -> bool:
-    """Whether the catalogue was consulted, whole and not too long ago."""
-    return any(one.ecosystem == name and one.complete for one in coverage)
+def is_catalogue_complete(coverage: Iterable[Coverage], name: str) -> bool:
+    """Whether the catalogue was consulted, is complete, and is not stale."""
+    return any(entry.ecosystem == name and entry.complete for entry in coverage)
 
 
-def joined(
+def enrich(
     matches: Matches, missing_fields: Collection[str], coverage: Sequence[Coverage], cves: Iterable[Cve]
 ) -> tuple[Matches, tuple[str, ...]]:
-    """Another scanner's findings with what the catalogues say of their CVEs, and the fields that are still missing.
+    """Add what the complete catalogues know to another scanner's findings; return the fields that are still missing.
 
-    A catalogue that was not consulted whole answers nothing. `cves` are those that a catalogue knows."""
-    known = {cve.id: cve for cve in cves}
-    answered = {field for field, name in _FIELDS.items() if field in missing_fields and whole(coverage, name)}
-    if not answered:
+    `cves` are the entries of the catalogues.
+    """
+    fields = {
+        field
+        for field, name in _CATALOGUE_OF_FIELD.items()
+        if field in missing_fields and is_catalogue_complete(coverage, name)
+    }
+    if not fields:
         return matches, tuple(missing_fields)
-    findings = tuple(_with_catalogues(finding, known, answered) for finding in matches.findings)
-    return replace(matches, findings=findings), tuple(field for field in missing_fields if field not in answered)
+    cve_by_id = {cve.id: cve for cve in cves}
+    findings = tuple(_enrich_finding(finding, cve_by_id, fields) for finding in matches.findings)
+    return replace(matches, findings=findings), tuple(field for field in missing_fields if field not in fields)
 
 
-def _with_catalogues(finding: Finding, known: dict[str, Cve], fields: Collection[str]) -> Finding:
-    cves = [known[name] for name in (finding.id, *finding.aliases) if name in known]
-    found: dict[str, str | float] = {}
+def _enrich_finding(finding: Finding, cve_by_id: dict[str, Cve], fields: Collection[str]) -> Finding:
+    cves = [cve_by_id[name] for name in (finding.id, *finding.aliases) if name in cve_by_id]
+    values: dict[str, str | float] = {}
     if "exploited" in fields and not finding.exploited:
-        found["exploited"] = min((cve.exploited for cve in cves if cve.exploited), default="")
+        values["exploited"] = min((cve.exploited for cve in cves if cve.exploited), default="")
     if "due" in fields and not finding.due:
-        found["due"] = min((cve.due for cve in cves if cve.due), default="")
+        values["due"] = min((cve.due for cve in cves if cve.due), default="")
     for name in ("epss", "percentile"):
         if name in fields:
-            found[name] = max((getattr(finding, name), *(getattr(cve, name) for cve in cves)))
-    return replace(finding, **found)  # type: ignore[arg-type]
+            values[name] = max((getattr(finding, name), *(getattr(cve, name) for cve in cves)))
+    return replace(finding, **values)  # type: ignore[arg-type]
 
 
-def _stale(coverage: Coverage, now: str, days: int) -> bool:
+def _is_stale(coverage: Coverage, now: str, days: int) -> bool:
     then = moment(coverage.checked_at)
     return then is None or not -_CLOCK_SKEW <= datetime.fromisoformat(now) - then < timedelta(days=days)

@@ -1,7 +1,12 @@
-"""The gate: a case in, a verdict out. Pure: the same case gives the same bytes."""
+"""Judge an image: a case in, a verdict out. Pure: equal cases give equal bytes.
+
+Read it from the top: `judge` makes the verdict, `judge_platforms` judges each platform, `_Platform.evaluate` runs the
+rules, `Evaluation.status` decides, `_Platform.find_remediation` looks for upgrades. How findings are counted per
+severity is `policy.counted_severity`; the limits are checked by the rule `rules/max_findings.py`.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from dockgate.gate import baselines, cve_enrichment, unread_waivers, waivers
@@ -23,114 +28,102 @@ from dockgate.gate.model import (
     Violation,
     worst,
 )
-from dockgate.gate.policy import COUNTING_RULE, REFERENCE_APPROVED, REFERENCE_RULE, action_of, counted_severity
-from dockgate.gate.provenance import ProvenanceFacts
+from dockgate.gate.policy import COUNTING_RULE, action_of, counted_severity
 from dockgate.gate.remediation.commands import commands
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.rule import BaselineFindings, Facts, PackageMatcher, Rule
-from dockgate.gate.summaries import shorten, waived_words
+from dockgate.gate.summaries import shorten, summarize
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.matching import Matcher
-from dockgate.vulnerabilities.model import Coverage, Finding, Severity, Undetermined
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
 
-# For an image of which there is no scan: the reason says why.
-UNSCANNED_ADVICE = "See what the reason names, then scan the image again."
+UNSCANNED_ADVICE = "Fix what the reason names, then scan the image again."
 
 
 def judge(
     case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remediations: bool = True
 ) -> Verdict:
-    """The verdict on an image or index by its platforms. Without `remediations`, which take the longest, it is for
-    looking at and not for keeping.
+    """Judge an image or index: the verdict is the worst of its platforms.
 
-    Raises DefinitionError when the policy names a rule that is not among `rules`."""
-    case = _told(case)
-    platform_verdicts = judged(case, ecosystems, rules, remediations=remediations)
+    Without `remediations`, which take most of the time, the verdict is a preview and must not be stored.
+
+    Raises DefinitionError if the policy names a rule that is not in `rules`.
+    """
+    case = _with_no_scan_reason(case)
+    platform_verdicts = judge_platforms(case, ecosystems, rules, remediations=remediations)
+    why_unscanned = "" if case.external_reports else shorten(case.no_scan_reason)
     return Verdict(
         image=case.image,
         policy=case.policy.name,
         status=worst([platform_verdict.status for platform_verdict in platform_verdicts]),
-        summary=("" if case.external_reports else shorten(case.no_scan_reason))
-        or _summary(platform_verdicts, case.policy),
+        summary=why_unscanned or summarize(platform_verdicts, case.policy),
         platform_verdicts=platform_verdicts,
-        inputs=inputs(case),
+        inputs=input_digests(case),
     )
 
 
-def judged(
+def judge_platforms(
     case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, remediations: bool = True
 ) -> tuple[PlatformVerdict, ...]:
-    """What a verdict says of each platform, without the rest of it."""
-    case = _told(case)
-    held = _held(case.policy, rules)
-    platform_verdicts = tuple(part.platform_verdict(held, remediations) for part in _parts(case, ecosystems))
-    return (*platform_verdicts, _unscanned(case)) if case.no_scan_reason else platform_verdicts
-
-
-def _told(case: VerdictCase) -> VerdictCase:
-    """The case, which says so when it holds nothing to judge."""
-    if case.inventories or case.external_reports or case.no_scan_reason:
-        return case
-    return replace(case, no_scan_reason="No scan: the image's packages are not known.")
-
-
-def inputs(case: VerdictCase) -> InputDigests:
-    """The case by the digests of its parts."""
-    return InputDigests(
-        inventories=tuple(_digest(inventory) for inventory in _ordered(case.inventories)),
-        snapshot=_digest(case.snapshot),
-        policy=case.policy.digest,
-        now=case.now,
-        engine=case.engine,
-        waivers=_digest(case.waivers),
-        baselines={
-            name: tuple(_digest(inventory) for inventory in _ordered(case.baselines[name]))
-            for name in sorted(case.baselines)
-        },
-        external_reports=tuple(_digest(report) for report in case.external_reports),
-        no_scan_reason=case.no_scan_reason,
-        baseline_exemptions={
-            name: _digest(case.baseline_exemptions[name]) for name in sorted(case.baseline_exemptions)
-        },
-        provenance=_digest(case.provenance) if case.provenance else "",
-    )
+    """Judge each platform of a case, as `judge` does, without the summary and the digests of the inputs."""
+    case = _with_no_scan_reason(case)
+    active_rules = _active_rules(case.policy, rules)
+    platforms = _platforms(case, ecosystems)
+    verdicts = [platform.judge(active_rules, with_remediation=remediations) for platform in platforms]
+    if case.no_scan_reason:
+        verdicts.append(_unscanned_verdict(case))
+    return tuple(verdicts)
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveRule:
-    """A rule as it holds: under these settings, with what follows from a violation."""
+    """A rule with the settings that the policy gives it, and what a violation leads to."""
 
     rule: Rule
     settings: Settings
     action: RuleAction
 
 
-def _held(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]:
-    """The rules that hold, with their settings: those that the policy names, and those that always do."""
+def _active_rules(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]:
+    """The rules that the policy names, once for each use, and the mandatory ones. Sorted by name."""
     unknown = sorted(policy.rules.keys() - {rule.name for rule in rules})
     if unknown:
         raise DefinitionError(
             f"The policy {policy.name} names rules that do not exist here: {', '.join(unknown)}.",
             f"Rules that exist: {', '.join(sorted(rule.name for rule in rules))}.",
         )
-    held: list[ActiveRule] = []
+    active_rules: list[ActiveRule] = []
     for rule in sorted(rules, key=lambda rule: rule.name):
         uses = policy.rules.get(rule.name, ())
         if not uses and rule.mandatory_settings is not None:
             uses = (rule.settings(rule.mandatory_settings),)
         for settings in uses:
             action = RuleAction.REJECT if rule.mandatory_settings is not None else action_of(settings)
-            held.append(ActiveRule(rule, settings, action))
-    return held
+            active_rules.append(ActiveRule(rule, settings, action))
+    return active_rules
+
+
+def _platforms(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list["_Platform"]:
+    """Everything to judge: each scanned platform, and each report of another scanner."""
+    platforms: list[_Platform] = []
+    if not case.no_scan_reason:
+        matcher = Matcher(case.snapshot, ecosystems)
+        for inventory in _sorted(case.inventories):
+            findings = baselines.baseline_findings(case, inventory.platform, matcher)
+            platforms.append(_Platform(case, ecosystems, inventory, matcher, case.snapshot.coverage, findings))
+    for report in case.external_reports:
+        report_matcher = ExternalReportMatcher(report, ecosystems)
+        platforms.append(_Platform(case, ecosystems, report.inventory, report_matcher, (), {}, report))
+    return platforms
 
 
 @dataclass
-class _Part:
-    """One platform of a case."""
+class _Platform:
+    """One platform of a case, as scanned here or as another scanner reports it."""
 
     case: VerdictCase
     ecosystems: Sequence[Ecosystem]
@@ -140,103 +133,125 @@ class _Part:
     baseline_findings: Mapping[str, BaselineFindings]
     external_report: ExternalReport | None = None
 
-    def platform_verdict(self, held: Sequence[ActiveRule], remediations: bool) -> PlatformVerdict:
-        said = self.say(self.inventory, held)
-        counting = next(iter(self.case.policy.rules.get(COUNTING_RULE, ())), {})
+    def judge(self, active_rules: Sequence[ActiveRule], *, with_remediation: bool) -> PlatformVerdict:
+        evaluation = self.evaluate(self.inventory, active_rules)
+        counting_settings = next(iter(self.case.policy.rules.get(COUNTING_RULE, ())), {})
+        facts = evaluation.facts
         return PlatformVerdict(
             image=self.inventory.image,
             platform=self.inventory.platform,
-            status=said.status,
-            counts=_counts(said.facts.matches.findings, counting, said.facts.unlisted_counts),
-            violations=said.violations,
-            undetermined=said.undetermined,
-            findings=said.findings,
-            remediation=self.remediation(said, held) if remediations else NO_REMEDIATION,
-            warnings=said.warnings,
-            notes=said.notes,
-            waived=said.waived,
+            status=evaluation.status,
+            counts=_counts(facts.matches.findings, counting_settings, facts.unlisted_counts),
+            violations=evaluation.violations,
+            undetermined=evaluation.undetermined,
+            findings=evaluation.findings,
+            remediation=self.find_remediation(evaluation, active_rules) if with_remediation else NO_REMEDIATION,
+            warnings=evaluation.warnings,
+            notes=evaluation.notes,
+            waived=evaluation.waived,
             source=self.external_report.source if self.external_report else "",
         )
 
-    @property
-    def databases(self) -> tuple[str, ...]:
-        """The paths of package databases of distributions."""
-        return tuple(path for one in self.ecosystems for path in one.databases)
+    def evaluate(self, inventory: Inventory, active_rules: Sequence[ActiveRule]) -> "Evaluation":
+        """Run the rules on a package list: the platform's own, or the one after some upgrades.
 
-    @property
-    def answered(self) -> bool:
-        """Whether what another scanner leaves open is answered by a scan of the same platform, in whatever variant."""
-        if self.external_report is None or self.case.no_scan_reason:
-            return False
-        scanned = [one.platform.split("/")[:2] for one in self.case.inventories]
-        return bool(scanned) and (not self.inventory.platform or self.inventory.platform.split("/")[:2] in scanned)
-
-    def remediation(self, said: "Evaluation", held: Sequence[ActiveRule]) -> Remediation:
-        return find_remediation(
-            self.inventory,
-            said,
-            lambda raised: self.say(raised, held),
-            self.matcher,
-            lambda upgrades: commands(upgrades, self.inventory, self.ecosystems),
-        )
-
-    def say(self, inventory: Inventory, held: Sequence[ActiveRule]) -> "Evaluation":
-        """What the rules say of these packages."""
+        In this order: match packages with advisories, apply waivers and VEX to findings, apply waivers to unread
+        content, ask each rule, apply waivers to violations without findings.
+        """
         case = self.case
-        matches = self.matcher.match(inventory.packages)
-        evidence = [one.settings for one in held if one.rule.name == cve_enrichment.EVIDENCE_RULE]
-        missing_fields = self.external_report.missing_fields if self.external_report else ()
-        if (
-            missing_fields and not case.inventories
-        ):  # otherwise the catalogues were asked about the scan's findings alone
-            snapshot = cve_enrichment.believed(case.snapshot.coverage, evidence, case.now)
-            matches, missing_fields = cve_enrichment.joined(matches, missing_fields, snapshot, case.snapshot.cves)
-        applied = waivers.apply(matches, case.waivers, case.policy, inventory, case.image, case.now)
-        coverage = cve_enrichment.believed(self.coverage, evidence, case.now)
-        accepted = unread_waivers.apply(inventory, applied.matches, case.waivers, case.image, case.now, self.databases)
-        facts = Facts(
-            accepted.inventory, accepted.matches, coverage, case.now, self.matcher.compare, self.baseline_findings
+        feed_settings = [active.settings for active in active_rules if active.rule.name == cve_enrichment.EVIDENCE_RULE]
+        matches, missing_fields = self._match(inventory, feed_settings)
+        unwaived = waivers.apply_to_findings(matches, case.waivers, case.policy, inventory, case.image, case.now)
+        database_paths = tuple(path for ecosystem in self.ecosystems for path in ecosystem.databases)
+        readable = unread_waivers.apply_to_unread(
+            inventory, unwaived.matches, case.waivers, case.image, case.now, database_paths
         )
-        facts = replace(facts, catalogues=_catalogues(held), provenance=_provenance(case))
-        facts = replace(facts, has_accepted_unread=len(accepted.inventory.unread) < len(inventory.unread))
-        if self.external_report is not None:
-            other = self.external_report
-            facts = replace(facts, is_external=True, source=other.source, at=other.at)
-            facts = replace(facts, unlisted_counts=other.unlisted_counts, missing_fields=missing_fields)
-        told: dict[RuleAction, list[Violation]] = {action: [] for action in RuleAction}
-        undetermined: dict[Undetermined, None] = {}
-        growing: list[Violation] = []
-        for one in held:
-            for entry in _asked(one, facts):
-                if isinstance(entry, NonBlockingViolation):
-                    told[entry.action].append(entry.violation)
-                elif isinstance(entry, Violation):
-                    told[one.action].append(entry)
-                    if not entry.findings and "findings" in str(one.settings.get("when", "")):
-                        growing.append(entry)
-                elif self.answered:
-                    told[RuleAction.NOTE].append(Violation(one.rule.name, entry.reason))
-                elif one.action is RuleAction.REJECT:
-                    undetermined[_advised(entry, one.rule, facts)] = None
-                else:
-                    told[one.action].append(Violation(one.rule.name, entry.reason))
+        report = self.external_report
+        facts = Facts(
+            readable.inventory,
+            readable.matches,
+            cve_enrichment.expire_catalogues(self.coverage, feed_settings, case.now),
+            case.now,
+            self.matcher.compare,
+            self.baseline_findings,
+            is_external=report is not None,
+            source=report.source if report else "",
+            at=report.at if report else "",
+            unlisted_counts=report.unlisted_counts if report else {},
+            missing_fields=missing_fields,
+            catalogues=_required_catalogues(active_rules),
+            # Provenance of another digest says nothing about this image.
+            provenance=case.provenance if case.provenance and case.provenance.image == case.image else None,
+            has_accepted_unread=len(readable.inventory.unread) < len(inventory.unread),
+        )
+        answers = self._ask_rules(facts, active_rules)
         images = {inventory.image, case.image} - {""}
-        rejecting = told[RuleAction.REJECT]
-        violations, excused = waivers.accepted(rejecting, case.waivers, images, case.now, growing=growing)
+        violations, waived_violations = waivers.apply_to_violations(
+            answers.violations[RuleAction.REJECT], case.waivers, images, case.now, growing=answers.growing
+        )
         return Evaluation(
             facts=facts,
             findings=matches.findings,
             violations=violations,
-            undetermined=tuple(undetermined),
-            warnings=tuple(told[RuleAction.WARN]),
-            notes=(*told[RuleAction.NOTE], *applied.notes),
-            waived=(*applied.waived, *accepted.waived, *excused),
+            undetermined=tuple(answers.undetermined),
+            warnings=tuple(answers.violations[RuleAction.WARN]),
+            notes=(*answers.violations[RuleAction.NOTE], *unwaived.notes),
+            waived=(*unwaived.waived, *readable.waived, *waived_violations),
         )
+
+    def find_remediation(self, evaluation: "Evaluation", active_rules: Sequence[ActiveRule]) -> Remediation:
+        return find_remediation(
+            self.inventory,
+            evaluation,
+            lambda upgraded: self.evaluate(upgraded, active_rules),
+            self.matcher,
+            lambda upgrades: commands(upgrades, self.inventory, self.ecosystems),
+        )
+
+    def _match(self, inventory: Inventory, feed_settings: Sequence[Settings]) -> tuple[Matches, tuple[str, ...]]:
+        """The findings, and the fields of `Finding` that they lack because the other scanner does not report them."""
+        case = self.case
+        matches = self.matcher.match(inventory.packages)
+        missing_fields = self.external_report.missing_fields if self.external_report else ()
+        # With inventories, the snapshot has KEV and EPSS for the findings of the scan only.
+        if missing_fields and not case.inventories:
+            coverage = cve_enrichment.expire_catalogues(case.snapshot.coverage, feed_settings, case.now)
+            matches, missing_fields = cve_enrichment.enrich(matches, missing_fields, coverage, case.snapshot.cves)
+        return matches, missing_fields
+
+    def _ask_rules(self, facts: Facts, active_rules: Sequence[ActiveRule]) -> "_Answers":
+        answers = _Answers()
+        for active in active_rules:
+            for entry in _judge_by_rule(active, facts):
+                if isinstance(entry, NonBlockingViolation):
+                    answers.violations[entry.action].append(entry.violation)
+                elif isinstance(entry, Violation):
+                    answers.violations[active.action].append(entry)
+                    if not entry.findings and "findings" in str(active.settings.get("when", "")):
+                        answers.growing.append(entry)
+                elif self._is_scanned_too:
+                    answers.violations[RuleAction.NOTE].append(Violation(active.rule.name, entry.reason))
+                elif active.action is RuleAction.REJECT:
+                    answers.undetermined[_with_advice(entry, active.rule, facts)] = None
+                else:
+                    answers.violations[active.action].append(Violation(active.rule.name, entry.reason))
+        return answers
+
+    @cached_property
+    def _is_scanned_too(self) -> bool:
+        """Whether this is another scanner's report on a platform that was scanned here, in any variant.
+
+        The scan then decides what the report leaves undetermined.
+        """
+        if self.external_report is None or self.case.no_scan_reason:
+            return False
+        scanned = [inventory.platform.split("/")[:2] for inventory in self.case.inventories]
+        return bool(scanned) and (not self.inventory.platform or self.inventory.platform.split("/")[:2] in scanned)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What all rules say of one platform. `findings` are all, `facts.matches` those that are not waived."""
+    """The result of all rules for one platform. `findings` include the waived ones, `facts.matches` does not."""
 
     facts: Facts
     findings: tuple[Finding, ...]
@@ -248,66 +263,78 @@ class Evaluation:
 
     @cached_property
     def status(self) -> Status:
+        """A violation rejects, whatever else is undetermined."""
         if self.violations:
             return Status.REJECTED
         return Status.UNDETERMINED if self.undetermined else Status.APPROVED
 
 
-def _provenance(case: VerdictCase) -> ProvenanceFacts | None:
-    """What is known of the provenance of the digest that the verdict is on; what is about another digest is nothing."""
-    return case.provenance if case.provenance and case.provenance.image == case.image else None
+@dataclass
+class _Answers:
+    """What the rules say, by the action of each rule.
+
+    `growing` are violations of expressions over findings: a new finding breaks them without changing the message, so
+    no waiver may accept them by that message.
+    """
+
+    violations: dict[RuleAction, list[Violation]] = field(default_factory=lambda: {action: [] for action in RuleAction})
+    undetermined: dict[Undetermined, None] = field(default_factory=dict)
+    growing: list[Violation] = field(default_factory=list)
 
 
-def _catalogues(held: Sequence[ActiveRule]) -> tuple[str, ...]:
-    """Those that the rules look at, of which a violation rejects."""
-    rejecting = [one for one in held if one.action is RuleAction.REJECT]
-    fields = (field for one in rejecting for field in one.rule.required_fields)
-    return cve_enrichment.looked_at(fields, (str(one.settings.get("when", "")) for one in rejecting))
-
-
-def _asked(held: ActiveRule, facts: Facts) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
-    """What the rule says, and that it cannot say more where another scanner does not tell what it looks at."""
-    yield from held.rule.judge(facts, held.settings)
-    if missing_fields := [
-        name for name in held.rule.required_fields if name in facts.missing_fields and facts.matches.findings
-    ]:
+def _judge_by_rule(active: ActiveRule, facts: Facts) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
+    """The rule's own answers, and whether another scanner's report lacks what the rule needs."""
+    rule = active.rule
+    yield from rule.judge(facts, active.settings)
+    missing = [name for name in rule.required_fields if name in facts.missing_fields and facts.matches.findings]
+    if missing:
+        reason = f"{facts.source} does not report {', '.join(missing)}: {rule.name} cannot be judged."
+        yield Undetermined("/", reason)
+    unlisted = sum(facts.unlisted_counts.values())
+    if unlisted and rule.required_fields:
+        plural = "s" if unlisted != 1 else ""
         reason = (
-            f"{facts.source} does not tell of findings: {', '.join(missing_fields)}. {held.rule.name} cannot be judged."
+            f"{facts.source} counted {unlisted} finding{plural} without listing them: {rule.name} cannot be judged."
         )
         yield Undetermined("/", reason)
-    unlisted_counts = sum(facts.unlisted_counts.values())
-    if unlisted_counts and held.rule.required_fields:
-        them = f"{unlisted_counts} finding{'s' if unlisted_counts != 1 else ''}"
-        reason = f"{facts.source} counted {them} without naming any: {held.rule.name} cannot be judged by that."
-        yield Undetermined("/", reason)
 
 
-def _advised(entry: Undetermined, rule: Rule, facts: Facts) -> Undetermined:
-    """The entry with a next step, where neither the rule nor the kind of the entry has one."""
+def _required_catalogues(active_rules: Sequence[ActiveRule]) -> tuple[str, ...]:
+    """The catalogues (KEV, EPSS) that a rejecting rule needs."""
+    rejecting = [active for active in active_rules if active.action is RuleAction.REJECT]
+    fields = (name for active in rejecting for name in active.rule.required_fields)
+    return cve_enrichment.required_catalogues(fields, (str(active.settings.get("when", "")) for active in rejecting))
+
+
+def _with_advice(entry: Undetermined, rule: Rule, facts: Facts) -> Undetermined:
+    """The entry with a next step, unless the rule or the kind of the entry has one."""
     if entry.kind or entry.advice:
         return entry
     if facts.is_external:
-        return replace(entry, advice=f"Scan the image again with {facts.source}, and hand in its whole report.")
-    return replace(entry, advice=f"See what the reason names, or change the rule `{rule.name}` of the policy.")
+        return replace(entry, advice=f"Scan the image again with {facts.source}, and upload the complete report.")
+    return replace(entry, advice=f"Fix what the reason names, or change the rule `{rule.name}` of the policy.")
 
 
-def _parts(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list[_Part]:
-    """What was scanned, and what others report: all of it is judged, and the worst of it is the verdict.
-
-    Beside a scan of its platform, what a report leaves open is no doubt, for the scan answers it.
-    """
-    parts: list[_Part] = []
-    if not case.no_scan_reason:
-        scanned = Matcher(case.snapshot, ecosystems)
-        for inventory in _ordered(case.inventories):
-            known = baselines.known(case, inventory.platform, scanned)
-            parts.append(_Part(case, ecosystems, inventory, scanned, case.snapshot.coverage, known))
-    others = ((report, ExternalReportMatcher(report, ecosystems)) for report in case.external_reports)
-    parts.extend(_Part(case, ecosystems, report.inventory, matcher, (), {}, report) for report, matcher in others)
-    return parts
+def _counts(
+    findings: Sequence[Finding], settings: Mapping[str, object], unlisted_counts: Mapping[str, int]
+) -> dict[str, int]:
+    """The number of findings by the severity that they count as."""
+    counts = {severity.value: unlisted_counts.get(severity, 0) for severity in Severity}
+    for finding in findings:
+        severity = counted_severity(finding, settings)
+        if severity is not None:
+            counts[severity.value] += 1
+    return counts
 
 
-def _unscanned(case: VerdictCase) -> PlatformVerdict:
+def _with_no_scan_reason(case: VerdictCase) -> VerdictCase:
+    """The case, with a reason if there is nothing to judge."""
+    if case.inventories or case.external_reports or case.no_scan_reason:
+        return case
+    return replace(case, no_scan_reason="No scan: the image's packages are not known.")
+
+
+def _unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
     return PlatformVerdict(
         image=case.image,
         platform="",
@@ -319,50 +346,31 @@ def _unscanned(case: VerdictCase) -> PlatformVerdict:
     )
 
 
-def _ordered(inventories: Sequence[Inventory]) -> list[Inventory]:
+def input_digests(case: VerdictCase) -> InputDigests:
+    """The case with each part replaced by its digest, as a verdict records it."""
+    return InputDigests(
+        inventories=tuple(_digest(inventory) for inventory in _sorted(case.inventories)),
+        snapshot=_digest(case.snapshot),
+        policy=case.policy.digest,
+        now=case.now,
+        engine=case.engine,
+        waivers=_digest(case.waivers),
+        baselines={
+            name: tuple(_digest(inventory) for inventory in _sorted(case.baselines[name]))
+            for name in sorted(case.baselines)
+        },
+        external_reports=tuple(_digest(report) for report in case.external_reports),
+        no_scan_reason=case.no_scan_reason,
+        baseline_exemptions={
+            name: _digest(case.baseline_exemptions[name]) for name in sorted(case.baseline_exemptions)
+        },
+        provenance=_digest(case.provenance) if case.provenance else "",
+    )
+
+
+def _sorted(inventories: Sequence[Inventory]) -> list[Inventory]:
     return sorted(inventories, key=lambda inventory: (inventory.platform, inventory.image))
 
 
 def _digest(value: object) -> str:
     return digest_of(canonical.encode(value))
-
-
-def _counts(
-    findings: Sequence[Finding], settings: Mapping[str, object], unlisted_counts: Mapping[str, int]
-) -> dict[str, int]:
-    counts = {severity.value: unlisted_counts.get(severity, 0) for severity in Severity}
-    for finding in findings:
-        severity = counted_severity(finding, settings)
-        if severity is not None:
-            counts[severity.value] += 1
-    return counts
-
-
-def _summary(platform_verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
-    """One line for people: why the worst platforms are where they are."""
-    status = worst([platform_verdict.status for platform_verdict in platform_verdicts])
-    if status is Status.APPROVED:
-        approved = REFERENCE_APPROVED if REFERENCE_RULE in policy.rules else "All findings within the policy's limits"
-        return "; ".join(filter(None, (approved, waived_words(platform_verdicts))))
-    platforms: dict[str, list[str]] = {}
-    for platform_verdict in platform_verdicts:
-        if platform_verdict.status is status:
-            platforms.setdefault(_reasons(platform_verdict), []).append(platform_verdict.label)
-    if len(platform_verdicts) == 1:
-        return shorten("; ".join(platforms))
-    return shorten("; ".join(": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items()))
-
-
-def _reasons(platform_verdict: PlatformVerdict) -> str:
-    if platform_verdict.status is Status.UNDETERMINED:
-        first, *others = platform_verdict.undetermined
-        more = f" (and {len(others)} more {'reason' if len(others) == 1 else 'reasons'})" if others else ""
-        return f"Undetermined: {first.reason}{more}"
-    messages = "; ".join(violation.message for violation in platform_verdict.violations)
-    told = [violation for violation in platform_verdict.violations if violation.rule != REFERENCE_RULE]
-    packages = [finding.package for violation in told for finding in violation.findings]
-    named = list(dict.fromkeys(f"{package.name} {package.version}" for package in packages))
-    if not named:
-        return messages
-    more = f" and {len(named) - 8} more" if len(named) > 8 else ""
-    return f"{messages}: {', '.join(named[:8])}{more}"

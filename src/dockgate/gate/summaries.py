@@ -1,34 +1,72 @@
-"""A verdict, or any other answer, in one line for people."""
+"""Sum up a verdict in one line for people. Pure."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dockgate.gate.model import PlatformVerdict
+from dockgate.gate.model import PlatformVerdict, Policy, Status, worst
+from dockgate.gate.policy import REFERENCE_APPROVED, REFERENCE_RULE
 
-# Characters; PutApprovalResult's limit for `summary`, kept so that one answer fits everywhere.
+# In characters: the limit of `summary` in CodePipeline's PutApprovalResult, kept so that one answer fits everywhere.
 SUMMARY_LIMIT = 512
+_PACKAGE_LIMIT = 8
 
 
 def shorten(text: str) -> str:
-    """At most SUMMARY_LIMIT characters, with an ellipsis where it was cut."""
+    """Cut a text to SUMMARY_LIMIT characters, with an ellipsis."""
     return text if len(text) <= SUMMARY_LIMIT else text[: SUMMARY_LIMIT - 1] + "…"
 
 
-def waived_words(platform_verdicts: "Sequence[PlatformVerdict]") -> str:
-    """What does not count, by number: "5 waived findings, 1 finding excused by VEX"; "" where everything counts.
+def summarize(platform_verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
+    """Say in one line why the worst platforms have their status."""
+    status = worst([platform_verdict.status for platform_verdict in platform_verdicts])
+    if status is Status.APPROVED:
+        approved = REFERENCE_APPROVED if REFERENCE_RULE in policy.rules else "All findings within the policy's limits"
+        return "; ".join(filter(None, (approved, count_waived(platform_verdicts))))
+    platforms: dict[str, list[str]] = {}
+    for platform_verdict in platform_verdicts:
+        if platform_verdict.status is status:
+            platforms.setdefault(_reasons(platform_verdict), []).append(platform_verdict.label)
+    if len(platform_verdicts) == 1:
+        return shorten("; ".join(platforms))
+    return shorten("; ".join(": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items()))
+
+
+def count_waived(platform_verdicts: Sequence[PlatformVerdict]) -> str:
+    """Count what is waived: "5 waived findings, 1 finding excused by VEX"; "" if nothing is.
 
     A finding that several platforms share is counted once.
     """
-    waived = [one for platform_verdict in platform_verdicts for one in platform_verdict.waived]
-    findings = [(one.kind == "vex", one.finding.id, one.finding.package.purl) for one in waived if one.finding]
+    waived = [applied for platform_verdict in platform_verdicts for applied in platform_verdict.waived]
+    findings = [
+        (applied.kind == "vex", applied.finding.id, applied.finding.package.purl)
+        for applied in waived
+        if applied.finding
+    ]
     by_waiver, by_vex = (len({key for key in findings if key[0] is vex}) for vex in (False, True))
-    unread = len({one.unread for one in waived if one.unread})
-    other = len({one.violation for one in waived if not (one.finding or one.unread)})
+    unread = len({applied.unread for applied in waived if applied.unread})
+    violations = len({applied.violation for applied in waived if not (applied.finding or applied.unread)})
     parts = [
         f"{by_waiver} waived finding{'s' * (by_waiver != 1)}" if by_waiver else "",
         f"{by_vex} finding{'s' * (by_vex != 1)} excused by VEX" if by_vex else "",
-        f"{other} waived violation{'s' * (other != 1)}" if other else "",
+        f"{violations} waived violation{'s' * (violations != 1)}" if violations else "",
         f"{unread} accepted unread path{'s' * (unread != 1)}" if unread else "",
     ]
     return ", ".join(filter(None, parts))
+
+
+def _reasons(platform_verdict: PlatformVerdict) -> str:
+    if platform_verdict.status is Status.UNDETERMINED:
+        first, *rest = platform_verdict.undetermined
+        more = f" (and {len(rest)} more {'reason' if len(rest) == 1 else 'reasons'})" if rest else ""
+        return f"Undetermined: {first.reason}{more}"
+    messages = "; ".join(violation.message for violation in platform_verdict.violations)
+    packages = [
+        finding.package
+        for violation in platform_verdict.violations
+        if violation.rule != REFERENCE_RULE
+        for finding in violation.findings
+    ]
+    names = list(dict.fromkeys(f"{package.name} {package.version}" for package in packages))
+    if not names:
+        return messages
+    more = f" and {len(names) - _PACKAGE_LIMIT} more" if len(names) > _PACKAGE_LIMIT else ""
+    return f"{messages}: {', '.join(names[:_PACKAGE_LIMIT])}{more}"

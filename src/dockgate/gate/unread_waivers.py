@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from dockgate.gate import patterns
 from dockgate.gate.model import AppliedWaiver, Waiver, Waivers
-from dockgate.gate.waivers import check_unread, longest_first, stands
+from dockgate.gate.waivers import check_unread, is_active, longest_first
 from dockgate.scanner import osrelease
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared.errors import UsageError
@@ -31,7 +31,7 @@ def check_protected(waiver: Waiver, databases: Collection[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class UnreadWaivers:
     """The inventory and the matches without what is accepted, and what that is."""
 
     inventory: Inventory
@@ -39,19 +39,19 @@ class Accepted:
     waived: tuple[AppliedWaiver, ...] = ()
 
 
-def apply(
+def apply_to_unread(
     inventory: Inventory, matches: Matches, given: Waivers, index: str, now: str, databases: Collection[str]
-) -> Accepted:
+) -> UnreadWaivers:
     """Take out what waivers accept. `index` is the digest of what is judged, of which `inventory` is a platform;
     `databases` are paths of package databases, folders with a slash at the end."""
     images = {inventory.image, index} - {""}
     standing = [
         one
         for one in longest_first(given.waivers)
-        if one.unread and (not one.image or one.image in images) and _is_usable(one) and stands(one, now)
+        if one.unread and (not one.image or one.image in images) and _is_usable(one) and is_active(one, now)
     ]
     if not standing:
-        return Accepted(inventory, matches)
+        return UnreadWaivers(inventory, matches)
     protected = {*databases, *osrelease.PATHS}
     waived: list[AppliedWaiver] = []
     unread: list[Unread] = []
@@ -66,7 +66,7 @@ def apply(
             waived.append(_waived(waiver, doubt.subject, doubt.reason))
         else:
             doubts.append(doubt)
-    return Accepted(
+    return UnreadWaivers(
         replace(inventory, unread=tuple(unread)), Matches(matches.findings, tuple(doubts)), tuple(dict.fromkeys(waived))
     )
 

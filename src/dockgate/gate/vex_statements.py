@@ -99,7 +99,7 @@ class Applicable:
         return signer.startswith(PRINCIPAL) or (signer.startswith(KEY) and signer.removeprefix(KEY) in keys)
 
 
-def select(
+def select_statements(
     given: Iterable[VexStatement], images: Collection[str], inventories: Iterable[Inventory]
 ) -> tuple[VexStatement, ...]:
     """Those that may speak of this image, in a stable order: the rest is not for its verdict to keep."""

@@ -29,15 +29,15 @@ _TEXTS = (
     "unread",
     "until",
 )
-NEVER = "malicious"
+UNWAIVABLE_RULE = "malicious"
 # Rules whose violations nothing accepts: to accept what could not be read or said would be to call the unknown safe.
-UNKNOWN = "evidence"
+EVIDENCE_RULE = "evidence"
 # Rules that are broken in one way by an image, whatever the words (its age has others each day): their waivers need not
 # say which violation is accepted.
-OF_THE_IMAGE = ("base_image", "end_of_life", "image_age", "provenance", "runs_as_root")
+IMAGE_RULES = ("base_image", "end_of_life", "image_age", "provenance", "runs_as_root")
 
 
-def check(waiver: Waiver) -> None:
+def check_waiver(waiver: Waiver) -> None:
     """Raises UsageError, whose message begins with the key at fault and a colon, for a waiver that cannot be."""
     for key in ("owner", "reason"):
         if not getattr(waiver, key).strip():
@@ -95,11 +95,11 @@ def check_unread(waiver: Waiver) -> None:
 
 
 def _check_rule(waiver: Waiver) -> None:
-    if waiver.rule == NEVER:
-        raise UsageError(f"rule: nothing accepts what breaks {NEVER!r}", "Remove the package.")
-    if waiver.rule == UNKNOWN:
+    if waiver.rule == UNWAIVABLE_RULE:
+        raise UsageError(f"rule: nothing accepts what breaks {UNWAIVABLE_RULE!r}", "Remove the package.")
+    if waiver.rule == EVIDENCE_RULE:
         raise UsageError(
-            f"rule: nothing accepts what breaks {UNKNOWN!r}, for it is not known",
+            f"rule: nothing accepts what breaks {EVIDENCE_RULE!r}, for it is not known",
             "Accept what could not be read by its path or package (unread), or relax the policy's rule.",
         )
     if waiver.vulnerability or waiver.package:
@@ -108,14 +108,14 @@ def _check_rule(waiver: Waiver) -> None:
         raise UsageError("image: it is missing", "A rule is waived for one image: name its digest.")
     if not waiver.until:
         raise UsageError("until: it is missing", "A rule is waived until a date; no fix ends it.")
-    if not waiver.violation and waiver.rule not in OF_THE_IMAGE:
+    if not waiver.violation and waiver.rule not in IMAGE_RULES:
         raise UsageError(
             f"violation: it is missing, and {waiver.rule!r} may be broken by something else tomorrow",
             "Give the violation in the words that the verdict has for it: it is accepted, and no other.",
         )
 
 
-def select(waivers: Iterable[Waiver], repository: str, images: Collection[str], now: str) -> tuple[Waiver, ...]:
+def select_waivers(waivers: Iterable[Waiver], repository: str, images: Collection[str], now: str) -> tuple[Waiver, ...]:
     """Those that stand and may speak of this image, by id: the rest is not for its verdict to keep. `images` are the
     digests of its manifest and of the index that it is in."""
     chosen = (
@@ -123,18 +123,18 @@ def select(waivers: Iterable[Waiver], repository: str, images: Collection[str], 
         for waiver in waivers
         if (not waiver.image or waiver.image in images)
         and (not waiver.repository or patterns.matches(repository, waiver.repository))
-        and stands(waiver, now)
+        and is_active(waiver, now)
     )
     return tuple(sorted(chosen, key=lambda waiver: waiver.id))
 
 
-def lapsing(waivers: Iterable[Waiver], now: str, days: float) -> tuple[Waiver, ...]:
+def expiring_waivers(waivers: Iterable[Waiver], now: str, days: float) -> tuple[Waiver, ...]:
     """Those that lapse by date within so many days, the soonest first."""
     soon = (waiver for waiver in waivers if waiver.until and within(waiver.until, now, days))
     return tuple(sorted(soon, key=lambda waiver: (moment(waiver.until), waiver.id)))
 
 
-def stands(waiver: Waiver, now: str) -> bool:
+def is_active(waiver: Waiver, now: str) -> bool:
     """Whether its date has not come. A time that cannot be read has come."""
     if not waiver.until:
         return waiver.until_fixed
@@ -143,7 +143,7 @@ def stands(waiver: Waiver, now: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class AppliedDocument:
+class FindingWaivers:
     """The matches without what does not count, what that is, and notes on VEX statements that were not believed."""
 
     matches: Matches
@@ -151,9 +151,9 @@ class AppliedDocument:
     notes: tuple[Violation, ...] = ()
 
 
-def apply(
+def apply_to_findings(
     matches: Matches, given: Waivers, policy: Policy, inventory: Inventory, index: str, now: str
-) -> AppliedDocument:
+) -> FindingWaivers:
     """What is accepted or excused of these findings. `index` is the digest of what is judged, of which `inventory` is a
     platform. Nothing waives a known malicious package, and no VEX statement excuses one.
 
@@ -176,10 +176,10 @@ def apply(
             waived.append(AppliedWaiver("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding))
         else:
             left.append(finding)
-    return AppliedDocument(Matches(tuple(left), matches.undetermined), tuple(waived), tuple(notes))
+    return FindingWaivers(Matches(tuple(left), matches.undetermined), tuple(waived), tuple(notes))
 
 
-def accepted(
+def apply_to_violations(
     violations: Sequence[Violation],
     given: Waivers,
     images: Collection[str],
@@ -196,7 +196,7 @@ def accepted(
     left: list[Violation] = []
     waived: list[AppliedWaiver] = []
     for violation in violations:
-        waiver = next((one for one in ordered if _is_of(one, violation) and stands(one, now)), None)
+        waiver = next((one for one in ordered if _is_of(one, violation) and is_active(one, now)), None)
         if waiver is None or violation.findings or violation in growing:
             left.append(violation)
         else:
@@ -209,9 +209,9 @@ def accepted(
 
 
 def _is_of(waiver: Waiver, violation: Violation) -> bool:
-    if waiver.rule != violation.rule or violation.rule in (NEVER, UNKNOWN):
+    if waiver.rule != violation.rule or violation.rule in (UNWAIVABLE_RULE, EVIDENCE_RULE):
         return False
-    return waiver.violation == violation.message if waiver.violation else waiver.rule in OF_THE_IMAGE
+    return waiver.violation == violation.message if waiver.violation else waiver.rule in IMAGE_RULES
 
 
 def _accepts(waiver: Waiver, finding: Finding, now: str) -> bool:
@@ -224,7 +224,7 @@ def _accepts(waiver: Waiver, finding: Finding, now: str) -> bool:
         and (not waiver.vulnerability or waiver.vulnerability in (finding.id, *finding.aliases))
         and (not waiver.package or patterns.names_package(waiver.package, finding.package))
         and not (waiver.until_fixed and (finding.fixed or finding.has_unknown_fix))
-        and stands(waiver, now)
+        and is_active(waiver, now)
     )
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from dockgate.delivery.accept_commands import waiver_commands
 from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Status, Upgrade, Verdict, Violation
 from dockgate.gate.next_steps import NextStep, next_steps
-from dockgate.gate.summaries import waived_words
+from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import waiver_sentence
 from dockgate.reports._lines import (
@@ -33,7 +33,7 @@ from dockgate.vulnerabilities.model import Finding, Undetermined
 def headline(verdict: Verdict) -> Text:
     """The status and the policy. An approval with waived findings says so, in yellow instead of green."""
     glyph, style = STATUS[verdict.status]
-    waived = waived_words(verdict.platform_verdicts)
+    waived = count_waived(verdict.platform_verdicts)
     if verdict.status is Status.APPROVED and waived:
         return line((f"{glyph} {verdict.status} with {waived}", "bold yellow"), f" by policy {verdict.policy}")
     return line((f"{glyph} {verdict.status}", style), f" by policy {verdict.policy}")

@@ -29,12 +29,12 @@ class Exceptions:
 
     def add(self, waiver: Waiver) -> WaiverRecord:
         """UsageError for one that cannot be, or has lapsed already."""
-        waivers.check(waiver)
+        waivers.check_waiver(waiver)
         check_protected(waiver, [path for one in self._parts.ecosystems for path in one.databases])
         now = self._parts.now()
         until = moment(waiver.until)
         waiver = replace(waiver, until=written(until) if until else "", created_at=now)
-        if not waivers.stands(waiver, now):
+        if not waivers.is_active(waiver, now):
             raise UsageError(f"until: {waiver.until} is over", "Name a date to come.")
         return self._store.waivers.add(waiver)
 
@@ -100,7 +100,10 @@ class Exceptions:
             for signer in (record.signer or self._vouched(record, policy),)
             for one in listed
         ]
-        return Waivers(waivers.select(given, repository, images, now), vex_statements.select(said, images, inventories))
+        return Waivers(
+            waivers.select_waivers(given, repository, images, now),
+            vex_statements.select_statements(said, images, inventories),
+        )
 
     def _vouched(self, record: VexRecord, policy: Policy) -> str:
         """By one of the keys that the policy lists for the document's author."""
@@ -122,7 +125,7 @@ class Exceptions:
         """Those that lapse soon, and of which nobody was told."""
         now = self._parts.now()
         untold = {one.waiver.id: one for one in self._store.waivers.standing(now) if not one.announced_at}
-        soon = waivers.lapsing((one.waiver for one in untold.values()), now, self._parts.notice_days)
+        soon = waivers.expiring_waivers((one.waiver for one in untold.values()), now, self._parts.notice_days)
         return [untold[waiver.id] for waiver in soon]
 
     def announce(self, record: WaiverRecord) -> None:

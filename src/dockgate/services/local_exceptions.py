@@ -32,8 +32,8 @@ def narrow(accepted: Waivers, reference: str, digest: str, inventories: Iterable
     held = tuple(inventories)
     images = list(dict.fromkeys((digest, *(one.image for one in held))))
     return Waivers(
-        waivers.select(accepted.waivers, _repository(reference), images, now),
-        vex_statements.select(accepted.statements, images, held),
+        waivers.select_waivers(accepted.waivers, _repository(reference), images, now),
+        vex_statements.select_statements(accepted.statements, images, held),
     )
 
 

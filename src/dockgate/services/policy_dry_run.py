@@ -93,7 +93,7 @@ class PolicyDryRun:
 
     def _outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
         case = replace(case, policy=policy)
-        return outcome_of(evaluate.judged(case, self._parts.ecosystems, self._parts.rules, remediations=False))
+        return outcome_of(evaluate.judge_platforms(case, self._parts.ecosystems, self._parts.rules, remediations=False))
 
     @contextmanager
     def _alone(self) -> Iterator["_Over"]:

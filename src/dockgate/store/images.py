@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, 
 
 from dockgate.delivery.registry_access import SERVER
 from dockgate.events.model import Event
-from dockgate.gate.evaluate import inputs
+from dockgate.gate.evaluate import input_digests
 from dockgate.gate.model import (
     BaselineExemptions,
     ExternalReport,
@@ -22,7 +22,7 @@ from dockgate.gate.model import (
 )
 from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.gate.provenance import ProvenanceFacts
-from dockgate.gate.summaries import waived_words
+from dockgate.gate.summaries import count_waived
 from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import build, decode, encode
 from dockgate.shared.digest import digest_of, from_hex
@@ -182,8 +182,10 @@ class Images:
         """Stores the verdict and all that it was made from, by digest. The first verdict of a cause stands and is
         returned with its digest. ValueError when it was not made from this case: it could not be replayed.
         """
-        if verdict.inputs != inputs(case):
-            raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs(case)}")
+        if verdict.inputs != input_digests(case):
+            raise ValueError(
+                f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {input_digests(case)}"
+            )
         body = Document.of(verdict)
         parts = Document.of_case(case)
         row = {
@@ -193,7 +195,7 @@ class Images:
             "policy": verdict.policy,
             "status": verdict.status,
             "summary": verdict.summary,
-            "waived": waived_words(verdict.platform_verdicts),
+            "waived": count_waived(verdict.platform_verdicts),
             "judged_at": verdict.inputs.now,
         }
 

@@ -75,7 +75,7 @@ class TagMove:
 class VerdictRecord:
     """A stored verdict without its body.
 
-    `cause` names what requested it, `waived` the findings that do not count in it (`summaries.waived_words`).
+    `cause` names what requested it, `waived` the findings that do not count in it (`summaries.count_waived`).
     """
 
     digest: str

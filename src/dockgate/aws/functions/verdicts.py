@@ -91,7 +91,7 @@ class Verdicts:
             policy=self.policy(),
             now=now,
             engine=__version__,
-            waivers=Waivers(waivers.select(self._waivers(), repository, (digest, *look.documents), now)),
+            waivers=Waivers(waivers.select_waivers(self._waivers(), repository, (digest, *look.documents), now)),
             external_reports=tuple(part for parts in reported for part in parts),
             no_scan_reason=look.fault,
         )

@@ -45,7 +45,7 @@ def parse_waiver(document: "Document", here: "Location", entry: Any) -> Waiver:
             raise document.error((*here, key), "this must be a text")
     waiver = Waiver(**{"id": f"{document.name}:{document.line(here)}", "owner": "", "reason": "", **entry})
     try:
-        waivers.check(waiver)
+        waivers.check_waiver(waiver)
     except UsageError as error:
         key, _, reason = str(error).partition(": ")
         raise document.error((*here, key), reason, error.advice) from None

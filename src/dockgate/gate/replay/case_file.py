@@ -90,7 +90,7 @@ def _inputs(recorded: RecordedVerdict) -> Iterator[str]:
     policy = recorded.case.policy
     if digest_of(encode_policy(policy)) != policy.digest:
         yield f"The policy {policy.name} is not the one of its digest, {policy.digest}."
-    told, held = recorded.verdict.inputs, evaluate.inputs(recorded.case)
+    told, held = recorded.verdict.inputs, evaluate.input_digests(recorded.case)
     for field in fields(InputDigests):
         if getattr(told, field.name) != getattr(held, field.name):
             yield f"The verdict was made from other {field.name} than the case holds."

@@ -45,7 +45,7 @@ class Epss(Rule):
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         bounds = {key: float(str(settings[key])) for key in _BOUNDS if key in settings}
         unscored = {"undetermined": None, "count": True, "ignore": False}[str(settings["unscored"])]
-        has_scores = facts.is_external or cve_enrichment.whole(facts.coverage, _FEED)
+        has_scores = facts.is_external or cve_enrichment.is_catalogue_complete(facts.coverage, _FEED)
 
         def has_score(finding: Finding) -> bool | None:
             values = {"score": finding.epss, "percentile": finding.percentile}

@@ -115,7 +115,8 @@ def _finding(finding: Finding, facts: Facts, text: str) -> Any:
     """
     is_rated = finding.severity is not Severity.UNTRIAGED or Severity.UNTRIAGED.value in text
     has_kev, has_epss = (
-        facts.is_external or cve_enrichment.whole(facts.coverage, catalogue) for catalogue in ("kev", "epss")
+        facts.is_external or cve_enrichment.is_catalogue_complete(facts.coverage, catalogue)
+        for catalogue in ("kev", "epss")
     )
     optional = {
         "score": finding.rating.score if finding.rating.score >= 0 else None,

@@ -138,7 +138,7 @@ def _look(server: Server, repository: str, digest: str) -> list[VexView]:
 def _view(record: WaiverRecord, now: str) -> WaiverView:
     state = WaiverState.REVOKED
     if not record.revoked_at:
-        state = WaiverState.STANDING if core.stands(record.waiver, now) else WaiverState.LAPSED
+        state = WaiverState.STANDING if core.is_active(record.waiver, now) else WaiverState.LAPSED
     return WaiverView(record.waiver, state, record.revoked_at, record.revoked_by, record.announced_at)
 
 
