@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockgate.scanner import ecosystems
-from dockgate.scanner.layer_reader import worth
+from dockgate.scanner.layer_reader import trigger_lookup
 from dockgate.scanner.model import Distribution
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.purls import Purls
@@ -45,7 +45,7 @@ def zip_attributes(*names: str) -> list[list[str]]:
 @given(path=paths, mode=st.sampled_from([0o644, 0o755]), head=st.sampled_from(MAGICS))
 def test_what_is_wanted_triggers(kind: Ecosystem, path: str, mode: int, head: bytes) -> None:
     if kind.wants(path, 4096, mode, head):
-        assert worth([kind])(path, head), f"{kind.name} wants {path}, and none of its triggers holds"
+        assert trigger_lookup([kind])(path, head), f"{kind.name} wants {path}, and none of its triggers holds"
 
 
 @every

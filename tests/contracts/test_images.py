@@ -204,7 +204,7 @@ def test_an_image_without_layers_is_one(store: Store) -> None:
 
 
 def test_a_platform_that_is_not_there_is_told(store: Store) -> None:
-    with pytest.raises(NotFoundError, match="no image for linux/arm64. It has: linux/amd64"):
+    with pytest.raises(NotFoundError, match=r"no image for linux/arm64\. It has: linux/amd64"):
         store(make.image(LAYERS))(["linux/arm64"])
 
 

@@ -56,8 +56,8 @@ class Kind:
             tuple(packages),
             owns,
             unread=tuple(unread),
-            alone=["alone"] in words,
-            lock=["lock"] in words,
+            is_self_contained=["alone"] in words,
+            is_lockfile=["lock"] in words,
             release=next((line[1] for line in words if line[0] == "release"), ""),
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dockgate.scanner.layer_index import Read, View, unpack
+from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Ecosystem
 
@@ -15,19 +15,24 @@ class Duplicates:
     a duplicate if another one of the same ecosystem, source name and version owns the file that names it.
     """
 
-    def __init__(self, view: View, kinds: Sequence[Ecosystem]) -> None:
+    def __init__(self, stack: LayerStack, kinds: Sequence[Ecosystem]) -> None:
         self._orders = {name: kind.name for kind in kinds for name in kind.orders}
-        self._owners: dict[tuple[str, str], list[tuple[str, Read]]] = {}
+        self._owners: dict[tuple[str, str], list[tuple[str, PackageFile]]] = {}
         shared = {
-            name for _, read in view.live for one in read.packages if self._is_shared(name := one.ecosystem, read)
+            name
+            for _, read in stack.live
+            for package in read.packages
+            if self._is_shared(name := package.ecosystem, read)
         }
-        for _, read in view.live if shared else ():
-            if read.owns and not read.lock:
-                for one in read.packages:
-                    if one.ecosystem in shared and one.purl in read.owns:
-                        self._owners.setdefault((one.ecosystem, one.source_name), []).append((one.source_version, read))
+        for _, read in stack.live if shared else ():
+            if read.owns and not read.is_lockfile:
+                for package in read.packages:
+                    if package.ecosystem in shared and package.purl in read.owns:
+                        self._owners.setdefault((package.ecosystem, package.source_name), []).append(
+                            (package.source_version, read)
+                        )
 
-    def has(self, package: Package, read: Read) -> bool:
+    def is_duplicate(self, package: Package, read: PackageFile) -> bool:
         """Whether the package that `read` names is one that another file names already."""
         if not self._owners or not self._is_shared(package.ecosystem, read):
             return False
@@ -36,7 +41,7 @@ class Duplicates:
             for version, owner in self._owners.get((package.ecosystem, package.source_name), ())
         )
 
-    def _is_shared(self, ecosystem: str, read: Read) -> bool:
+    def _is_shared(self, ecosystem: str, read: PackageFile) -> bool:
         """Whether the versions of that ecosystem are another plugin's to order than the one that read the file."""
         return self._orders.get(ecosystem, read.ecosystem) != read.ecosystem
 
@@ -46,7 +51,7 @@ def _is_same(version: str, other: str) -> bool:
     return version == other or version.startswith(f"{other}-")
 
 
-def _owns(owner: Read, path: str) -> bool:
+def _owns(owner: PackageFile, path: str) -> bool:
     return any(
         path.startswith(owned) if owned.endswith("/") else path == owned
         for packed in owner.owns.values()

@@ -9,8 +9,8 @@ from dockgate.scanner.image_metadata import add_image_metadata
 from dockgate.scanner.integrity import checks, language_packages, layer_verification
 from dockgate.scanner.integrity.package_databases import evidence_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
-from dockgate.scanner.layer_index import LayerFacts, Read, View
-from dockgate.scanner.layer_reader import FACTS_LIMIT, cost, read_layer, sentence
+from dockgate.scanner.layer_index import LayerFacts, LayerStack, PackageFile
+from dockgate.scanner.layer_reader import FACTS_LIMIT, memory_cost, read_layer, unread_reason
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem, Image
 
@@ -33,52 +33,54 @@ def combine(
     `verified`: a layer whose uncompressed content was not hashed is such a reason.
     """
     facts = list(_bounded(facts))
-    view = View(facts)
-    distribution = _distribution(view)
+    stack = LayerStack(facts)
+    distribution = _distribution(stack)
     system = {kind.name: kind for kind in ecosystems if kind.distributions}
-    packages = set(_system(view, distribution, system))
-    owners = {one.name for one in packages} - {one.name for one in packages if one.vendor}
-    unread = {*checks.doubts(view, ecosystems), *(entry for one in facts for entry in one.unread)}
-    unread.update(layer_verification.doubts(image.layers, facts, image.diff_ids, verified=verified))
-    locks = language_packages.Locks(view)
-    duplicates = Duplicates(view, ecosystems)
-    folders = PackageFolders(view)
-    for at, read in view.live:
-        if read.lock and not read.alone and locks.idle(read):
+    packages = set(_system(stack, distribution, system))
+    owners = {package.name for package in packages} - {package.name for package in packages if package.vendor}
+    unread = {*checks.find_problems(stack, ecosystems), *(entry for package in facts for entry in package.unread)}
+    unread.update(layer_verification.find_problems(image.layers, facts, image.diff_ids, verified=verified))
+    locks = language_packages.Locks(stack)
+    duplicates = Duplicates(stack, ecosystems)
+    folders = PackageFolders(stack)
+    for at, read in stack.live:
+        if read.is_lockfile and not read.is_self_contained and locks.is_idle(read):
             continue
-        owner = read.owner if read.owner in owners and view.introduced(read.owner, at, system) else ""
+        owner = read.owner if read.owner in owners and stack.is_introduced(read.owner, at, system) else ""
         if read.ecosystem not in system:
             for package in read.packages:
-                if not (read.lock and locks.installed(package)) and not duplicates.has(package, read):
+                if not (read.is_lockfile and locks.is_installed(package)) and not duplicates.is_duplicate(
+                    package, read
+                ):
                     packages.add(_placed(package, facts[at].layer, owner))
         if not owner:  # else it is the distribution's to judge, whatever is in it
             unread.update(_unread(read, facts[at].layer))
             if folders.without_list(read):
                 reason = f"{read.path} has no RECORD beside it, so nothing tells which files are the package's."
                 unread.add(Unread(read.path, reason, facts[at].layer))
-    for at, release in view.releases.values():
+    for at, release in stack.releases.values():
         if release.unread:
-            unread.add(Unread(release.path, sentence(release.path, release.unread), facts[at].layer))
-    held = Inventory(
+            unread.add(Unread(release.path, unread_reason(release.path, release.unread), facts[at].layer))
+    inventory = Inventory(
         image="",
         platform="",
         distribution=distribution,
-        layers=tuple(one.layer for one in facts),
+        layers=tuple(package.layer for package in facts),
         packages=tuple(sorted(packages, key=by_package)),
         unread=tuple(sorted(unread, key=by_unread)),
-        diff_ids=tuple(one.diff_id for one in facts) if any(one.diff_id for one in facts) else (),
+        diff_ids=tuple(package.diff_id for package in facts) if any(package.diff_id for package in facts) else (),
     )
-    return add_image_metadata(held, image)
+    return add_image_metadata(inventory, image)
 
 
-def _system(view: View, distribution: Distribution | None, system: Mapping[str, Ecosystem]) -> Iterator[Package]:
+def _system(stack: LayerStack, distribution: Distribution | None, system: Mapping[str, Ecosystem]) -> Iterator[Package]:
     """The packages of the package databases, as the distribution makes them."""
-    third_party = {name: view.third_party(name) for name in system}
-    for at, read in view.live:
+    third_party = {name: stack.third_party(name) for name in system}
+    for at, read in stack.live:
         if read.ecosystem in system:
             strange = third_party[read.ecosystem]
             for package in read.packages:
-                placed = _placed(package, view.facts[view.brought(read, package, at)].layer, "")
+                placed = _placed(package, stack.facts[stack.introducing_layer(read, package, at)].layer, "")
                 if strange and not strange.isdisjoint(evidence_names(package.name, package.arch)):
                     placed = replace(placed, vendor=THIRD_PARTY + placed.vendor)
                 settled = system[read.ecosystem].settle(placed, distribution) if distribution else None
@@ -89,14 +91,14 @@ def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
     """The layers as far as there is room for what they hold: an image may have hundreds that are full, or one of them
     hundreds of times."""
     spent = 0
-    for one in facts:
-        spent += 2 * len(one.files) + sum(map(len, (*one.symlinks, *one.symlinks.values(), *one.implied)))
-        spent += sum(map(cost, one.reads))
+    for layer in facts:
+        spent += 2 * len(layer.files) + sum(map(len, (*layer.symlinks, *layer.symlinks.values(), *layer.implied)))
+        spent += sum(map(memory_cost, layer.reads))
         if spent > FACTS_LIMIT:
             reason = "The layer cannot be read: with those below it, it holds too many files and packages."
-            yield LayerFacts(one.layer, unread=(Unread("/", reason, one.layer),))
+            yield LayerFacts(layer.layer, unread=(Unread("/", reason, layer.layer),))
         else:
-            yield one
+            yield layer
 
 
 def _placed(package: Package, layer: str, owner: str) -> Package:
@@ -117,16 +119,16 @@ def _placed(package: Package, layer: str, owner: str) -> Package:
     )
 
 
-def _unread(read: Read, layer: str) -> Iterator[Unread]:
+def _unread(read: PackageFile, layer: str) -> Iterator[Unread]:
     if read.unread:
-        yield Unread(read.path, sentence(read.path, read.unread), layer)
-    for inner, reason in read.within:
+        yield Unread(read.path, unread_reason(read.path, read.unread), layer)
+    for inner, reason in read.unread_parts:
         path = f"{read.path}!/{inner}"
-        yield Unread(path, sentence(path, reason), layer)
+        yield Unread(path, unread_reason(path, reason), layer)
 
 
-def _distribution(view: View) -> Distribution | None:
+def _distribution(stack: LayerStack) -> Distribution | None:
     """With the release that its package repositories serve, where one of its files says so."""
-    found = view.distribution
-    release = next((read.release for _, read in reversed(view.live) if read.release), "")
-    return replace(found, repository=release) if found and release else found
+    distribution = stack.distribution
+    release = next((read.release for _, read in reversed(stack.live) if read.release), "")
+    return replace(distribution, repository=release) if distribution and release else distribution

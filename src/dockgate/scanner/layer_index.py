@@ -16,28 +16,30 @@ _MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """What an ecosystem read from one file: an `Extract`, its paths packed, or why it could not (`unread`). `within`
-    is `Extract.unread`. A language's file has as `owner` the distribution package whose list, in this same layer, names
-    it ("" for none)."""
+class PackageFile:
+    """What an ecosystem read from one file: its `Extract` with packed paths, or the reason why it is `unread`.
+
+    `unread_parts` is `Extract.unread`. For a language's file, `owner` is the distribution package whose list in the
+    same layer names the file, "" for none.
+    """
 
     path: str
     ecosystem: str
     packages: tuple[Package, ...] = ()
     owns: dict[str, str] = field(default_factory=dict)
-    gone: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     unread: str = ""
-    within: tuple[tuple[str, str], ...] = ()
-    alone: bool = False
-    lock: bool = False
-    linked: bool = False
+    unread_parts: tuple[tuple[str, str], ...] = ()
+    is_self_contained: bool = False
+    is_lockfile: bool = False
+    is_linked_only: bool = False
     release: str = ""
     owner: str = ""
-    third_party: bool = False
+    is_third_party: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class OsRelease:
     """What an os-release file says, or why it could not be read."""
 
     path: str
@@ -58,8 +60,8 @@ class LayerFacts:
     """
 
     layer: str
-    reads: tuple[Read, ...] = ()
-    releases: tuple[Release, ...] = ()
+    reads: tuple[PackageFile, ...] = ()
+    releases: tuple[OsRelease, ...] = ()
     links: dict[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
     whiteouts: tuple[str, ...] = ()
@@ -81,7 +83,7 @@ def unpack(packed: str) -> list[str]:
     return packed.split("\0") if packed else []
 
 
-class View:
+class LayerStack:
     """The layers on each other, base first; a layer is called by its index.
 
     Whiteouts and opaque folders act on the layers below theirs only. A path is gone too when something other than a
@@ -91,38 +93,38 @@ class View:
     def __init__(self, facts: Sequence[LayerFacts]) -> None:
         self.facts = facts
         self._walked = 0
-        self._swept_above: dict[str, int] = {}
+        self._emptied_above: dict[str, int] = {}
 
-    def alive(self, path: str, layer: int) -> bool:
+    def is_present(self, path: str, layer: int) -> bool:
         """Whether what `layer` has at `path` is still there."""
         if layer == len(self.facts) - 1:
             return True
         last = max(self._top.get(path, -1), self._whiteouts.get(path, -1), self._folders.get(path, -1))
-        return last <= layer and self._above(path.rpartition("/")[0]) <= layer
+        return last <= layer and self._last_removal(path.rpartition("/")[0]) <= layer
 
-    def origins(self, path: str) -> Iterator[int]:
+    def source_layers(self, path: str) -> Iterator[int]:
         """The layer from which the file at `path` comes; none when it is gone, two when /usr is half merged.
 
         dpkg's lists may say lib/x for usr/lib/x and the other way round, so both are looked at.
         """
-        for name in (path, _alias(path)):
+        for name in (path, _merged_usr_alias(path)):
             layer = self._top.get(name) if name else None
-            if layer is not None and self.alive(name, layer):
+            if layer is not None and self.is_present(name, layer):
                 yield layer
 
-    def introduced(self, name: str, layer: int, systems: Iterable[str]) -> bool:
+    def is_introduced(self, name: str, layer: int, systems: Iterable[str]) -> bool:
         """Whether `layer`'s database tells of that package in a version in which none below does. `systems` are the
         ecosystems that have a database."""
-        told = [one for system in systems for one in self._told.get((system, name), ())]
-        below = {version for at, version in told if at < layer}
-        return any(at == layer and version not in below for at, version in told)
+        versions = [entry for system in systems for entry in self._versions_by_package.get((system, name), ())]
+        below = {version for at, version in versions if at < layer}
+        return any(at == layer and version not in below for at, version in versions)
 
-    def brought(self, read: Read, package: Package, layer: int) -> int:
+    def introducing_layer(self, read: PackageFile, package: Package, layer: int) -> int:
         """The layer that brought a package of a package database, which `layer` wrote: every layer that installs
         something writes all of it anew, so it is the lowest one since which the database has always told of it."""
-        for at, told in reversed(self._databases[read.ecosystem, read.path]):
+        for at, packages in reversed(self._databases[read.ecosystem, read.path]):
             if at <= layer:
-                if (package.name, package.version, package.arch) not in told:
+                if (package.name, package.version, package.arch) not in packages:
                     break
                 layer = at
         return layer
@@ -133,24 +135,24 @@ class View:
         None where most lists of the base do: those packages are the distribution's, and their lists have been cut. Nor
         one whose list was cut above the layer that brought it in that version.
         """
-        lists = [(at, read) for at, read in self.told_by(ecosystem) if read.owns]
-        base = [read.third_party for at, read in lists if at == lists[0][0]]
+        lists = [(at, read) for at, read in self.files_of(ecosystem) if read.owns]
+        base = [read.is_third_party for at, read in lists if at == lists[0][0]]
         if 2 * sum(base) > len(base):
             return frozenset()
-        whole: set[str] = set()
-        strange: set[str] = set()
+        complete: set[str] = set()
+        third_party: set[str] = set()
         for at, read in lists:
-            if not read.third_party:
-                whole.update(read.owns)
-            elif self.alive(read.path, at):
-                strange.update(
+            if not read.is_third_party:
+                complete.update(read.owns)
+            elif self.is_present(read.path, at):
+                third_party.update(
                     name
                     for name in read.owns
-                    if name not in whole or self.introduced(name.partition(":")[0], at, (ecosystem,))
+                    if name not in complete or self.is_introduced(name.partition(":")[0], at, (ecosystem,))
                 )
-        return frozenset(strange)
+        return frozenset(third_party)
 
-    def under(self, folder: str) -> Iterator[str]:
+    def paths_below(self, folder: str) -> Iterator[str]:
         """Every path that any layer has below `folder`, which ends with "/". Raises UnreadableError once so many have
         been asked for as none but an image made for that can need."""
         paths = self._sorted
@@ -168,34 +170,35 @@ class View:
         at = bisect_left(paths, folder)
         return at < len(paths) and paths[at].startswith(folder)
 
-    def files(self) -> Collection[str]:
+    def file_paths(self) -> Collection[str]:
         """Every path at which any layer has a file."""
         return self._top
 
-    def told_by(self, ecosystem: str) -> Sequence[tuple[int, Read]]:
+    def files_of(self, ecosystem: str) -> Sequence[tuple[int, PackageFile]]:
         """All that an ecosystem has read, in every layer, gone or not: each with its layer, base first."""
-        return self._told_by.get(ecosystem, ())
+        return self._files_by_ecosystem.get(ecosystem, ())
 
     @cached_property
-    def _told_by(self) -> dict[str, list[tuple[int, Read]]]:
-        told: dict[str, list[tuple[int, Read]]] = {}
+    def _files_by_ecosystem(self) -> dict[str, list[tuple[int, PackageFile]]]:
+        files: dict[str, list[tuple[int, PackageFile]]] = {}
         for at, facts in enumerate(self.facts):
             for read in facts.reads:
-                told.setdefault(read.ecosystem, []).append((at, read))
-        return told
+                files.setdefault(read.ecosystem, []).append((at, read))
+        return files
 
     @cached_property
-    def live(self) -> tuple[tuple[int, Read], ...]:
+    def live(self) -> tuple[tuple[int, PackageFile], ...]:
         """What was read from files that are still there, each with its layer; of what counts only where a link leads
-        to its folder (`Extract.linked`), what does."""
+        to its folder (`Extract.is_linked_only`), what does."""
         return tuple(
             (at, read)
             for at, facts in enumerate(self.facts)
             for read in facts.reads
-            if self.alive(read.path, at) and (not read.linked or self.leads(read.path.rpartition("/")[0]))
+            if self.is_present(read.path, at)
+            and (not read.is_linked_only or self.is_link_target(read.path.rpartition("/")[0]))
         )
 
-    def leads(self, folder: str) -> bool:
+    def is_link_target(self, folder: str) -> bool:
         """Whether a symbolic link that is still there, at a path of evidence, leads to the folder."""
         return folder in self._targets
 
@@ -205,17 +208,17 @@ class View:
             target
             for at, facts in enumerate(self.facts)
             for path, target in facts.links.items()
-            if self.alive(path, at)
+            if self.is_present(path, at)
         }
 
     @cached_property
-    def releases(self) -> dict[str, tuple[int, Release]]:
+    def releases(self) -> dict[str, tuple[int, OsRelease]]:
         """The os-release files that are still there, with their layers."""
         return {
             release.path: (at, release)
             for at, facts in enumerate(self.facts)
             for release in facts.releases
-            if self.alive(release.path, at)
+            if self.is_present(release.path, at)
         }
 
     @property
@@ -231,19 +234,19 @@ class View:
         databases: dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str]]]]] = {}
         for at, facts in enumerate(self.facts):
             for read in facts.reads:
-                told = frozenset((package.name, package.version, package.arch) for package in read.packages)
-                databases.setdefault((read.ecosystem, read.path), []).append((at, told))
+                packages = frozenset((package.name, package.version, package.arch) for package in read.packages)
+                databases.setdefault((read.ecosystem, read.path), []).append((at, packages))
         return databases
 
     @cached_property
-    def _told(self) -> dict[tuple[str, str], set[tuple[int, str]]]:
+    def _versions_by_package(self) -> dict[tuple[str, str], set[tuple[int, str]]]:
         """Ecosystem and name of a package -> the layers that tell of it, and in which versions."""
-        told: dict[tuple[str, str], set[tuple[int, str]]] = {}
+        versions: dict[tuple[str, str], set[tuple[int, str]]] = {}
         for at, facts in enumerate(self.facts):
             for read in facts.reads:
                 for package in read.packages:
-                    told.setdefault((read.ecosystem, package.name), set()).add((at, package.version))
-        return told
+                    versions.setdefault((read.ecosystem, package.name), set()).add((at, package.version))
+        return versions
 
     @cached_property
     def _top(self) -> dict[str, int]:
@@ -259,7 +262,7 @@ class View:
             path: target
             for at, facts in enumerate(self.facts)
             for path, target in facts.symlinks.items()
-            if self.alive(path, at)
+            if self.is_present(path, at)
         }
 
     @cached_property
@@ -267,7 +270,7 @@ class View:
         return {path: at for at, facts in enumerate(self.facts) for path in facts.whiteouts}
 
     @cached_property
-    def _swept(self) -> dict[str, int]:
+    def _emptied_folders(self) -> dict[str, int]:
         """Folders below which nothing is left of the layers below that one."""
         return {path: at for at, facts in enumerate(self.facts) for path in (*facts.whiteouts, *facts.opaques)}
 
@@ -279,20 +282,20 @@ class View:
     def _sorted(self) -> list[str]:
         return sorted(self._top)
 
-    def _above(self, folder: str) -> int:
+    def _last_removal(self, folder: str) -> int:
         """The last layer that removed what lower ones have in `folder`."""
         walked: list[str] = []
-        while folder and folder not in self._swept_above:
+        while folder and folder not in self._emptied_above:
             walked.append(folder)
             folder = folder.rpartition("/")[0]
-        last = self._swept_above.get(folder, self._swept.get("", -1))
+        last = self._emptied_above.get(folder, self._emptied_folders.get("", -1))
         for name in reversed(walked):
-            last = max(last, self._top.get(name, -1), self._swept.get(name, -1))
-            self._swept_above[name] = last
+            last = max(last, self._top.get(name, -1), self._emptied_folders.get(name, -1))
+            self._emptied_above[name] = last
         return last
 
 
-def _alias(path: str) -> str:
+def _merged_usr_alias(path: str) -> str:
     """The other name of a path where /bin, /sbin and /lib are merged into /usr, "" when it has none."""
     if path.startswith(_MERGED):
         return "usr/" + path

@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from dockgate.scanner import osrelease
-from dockgate.scanner.layer_index import LayerFacts, Read, Release, pack
+from dockgate.scanner.layer_index import LayerFacts, OsRelease, PackageFile, pack
 from dockgate.scanner.layer_tree import PATH_LIMIT, LayerTree, resolved
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem, Entry, Extract, Layer, Triggers
 from dockgate.shared.errors import ImageError, UnreadableError
 
 # Raised whenever the same layer would give other facts, plugins apart.
-FACTS_VERSION = 12
+FACTS_VERSION = 13
 
 # Bytes of memory, about, that all layers' facts may take, their paths packed and unpacked; those of the largest images
 # in use take some 100 million.
@@ -59,16 +59,16 @@ def read_layer(
     return replace(draft.facts(layer.digest), compression=layer.compression, diff_id=layer.content_digest)
 
 
-def cost(read: Read) -> int:
+def memory_cost(read: PackageFile) -> int:
     """Bytes of memory that it takes, about."""
-    parts = 1 + len(read.packages) + len(read.owns) + len(read.within)
+    parts = 1 + len(read.packages) + len(read.owns) + len(read.unread_parts)
     texts = sum(len(package.purl) + len(package.imports) for package in read.packages) + sum(
         map(len, read.owns.values())
     )
     return READ_COST * parts + texts
 
 
-def sentence(path: str, reason: str) -> str:
+def unread_reason(path: str, reason: str) -> str:
     return f"{path} cannot be read: {reason}"
 
 
@@ -81,11 +81,11 @@ class _Draft:
 
     def __init__(self, ecosystems: Sequence[Ecosystem], clock: Callable[[], float]) -> None:
         self.clock = clock
-        self.took = 0.0
+        self.seconds_used = 0.0
         self.languages = frozenset(kind.name for kind in ecosystems if not kind.distributions)
-        self.worth = worth(ecosystems)
-        self.reads: dict[tuple[str, str], Read] = {}
-        self.releases: dict[str, Release] = {}
+        self.trigger_lookup = trigger_lookup(ecosystems)
+        self.reads: dict[tuple[str, str], PackageFile] = {}
+        self.releases: dict[str, OsRelease] = {}
         self.lists: dict[str, Mapping[str, tuple[str, ...]]] = {}
         self.links: dict[str, str] = {}
         self.by_content = tuple(kind for kind in ecosystems if kind.triggers.magics)
@@ -99,7 +99,7 @@ class _Draft:
 
     def take(self, entries: Iterable[Entry]) -> None:
         """Every entry, once. The hot path: 30,000 of them in 0.05 s."""
-        worth, tree, folders, files = self.worth, self.tree, self.tree.folders, self.tree.files
+        trigger_lookup, tree, folders, files = self.trigger_lookup, self.tree, self.tree.folders, self.tree.files
         contents: dict[str, tuple[int, bytes]] = {}
         for entry in entries:
             path, kind = entry.path, entry.kind
@@ -121,7 +121,7 @@ class _Draft:
                     self._list(entry.open, path)
             else:
                 if kind == "hardlink":
-                    entry = self._linked(entry)
+                    entry = self._resolve_hard_link(entry)
                     kind = entry.kind
                 if kind == "symlink":
                     tree.symlink(path, entry.target)
@@ -134,15 +134,15 @@ class _Draft:
                     contents[path] = size, head
             elif kind == "hardlink" and entry.target in contents:
                 size, head = contents[path] = contents[entry.target]
-            asked = worth(path, head)
-            if kind != "hardlink" and not asked and path not in _RELEASES:
+            candidates = trigger_lookup(path, head)
+            if kind != "hardlink" and not candidates and path not in _RELEASES:
                 continue
             mode = entry.mode
-            kinds = [ecosystem for ecosystem in asked if ecosystem.wants(path, size, mode, head)]
+            kinds = [ecosystem for ecosystem in candidates if ecosystem.wants(path, size, mode, head)]
             if kind == "hardlink":
                 kinds = self._kinds_of_link(entry, kinds, size, head)
             if kinds or path in _RELEASES:
-                self._evidence(entry, kinds)
+                self._take_evidence(entry, kinds)
                 if len(self.reads) > READS_LIMIT:
                     raise ImageError(f"It holds more than {READS_LIMIT} files that may tell of packages.")
 
@@ -165,17 +165,17 @@ class _Draft:
 
     def facts(self, layer: str) -> LayerFacts:
         for path, (target, kinds) in self.hardlinks.items():
-            self._give_up(path, _outside(target), kinds)
+            self._mark_unread(path, _outside(target), kinds)
         for path, target in self.targetless.items():
             if path not in self.hardlinks:
-                self.unlisted.append(Unread(path, sentence(path, _outside(target))))
+                self.unlisted.append(Unread(path, unread_reason(path, _outside(target))))
         tree = self.tree
         files = tree.files
         if tree.devices:  # rootless podman makes none, and what is below stays
             files = [path for path in files if path not in tree.devices]
         return LayerFacts(
             layer,
-            reads=self._owned(),
+            reads=self._with_owners(),
             releases=tuple(self.releases.values()),
             links=self.links,
             folders=tuple(sorted(self.folders)),
@@ -189,13 +189,13 @@ class _Draft:
             unread=(*(Unread("/", reason, layer) for reason in self.unread[:1]), *self.unlisted),
         )
 
-    def _linked(self, entry: Entry) -> Entry:
+    def _resolve_hard_link(self, entry: Entry) -> Entry:
         """A hard link as what it makes of its path.
 
         No builder links to a file of a layer below. A runtime would: what is in that file would be at two places, of
         which a whiteout could leave the one where nothing was read.
         """
-        linked = self.tree.linked(entry)
+        linked = self.tree.resolve_hard_link(entry)
         if linked is None:
             self.targetless[entry.path] = entry.target
         return linked or entry
@@ -224,9 +224,9 @@ class _Draft:
         try:
             open_folder().close()
         except UnreadableError as error:
-            self.unlisted.append(Unread(path, sentence(path, str(error))))
+            self.unlisted.append(Unread(path, unread_reason(path, str(error))))
 
-    def _evidence(self, entry: Entry, kinds: list[Ecosystem]) -> None:
+    def _take_evidence(self, entry: Entry, kinds: list[Ecosystem]) -> None:
         path = entry.path
         for kind in kinds:
             self.reads.pop((path, kind.name), None)
@@ -245,69 +245,69 @@ class _Draft:
             case "directory":
                 self.folders.add(path)
             case _:
-                self._give_up(path, "it is neither a file nor a link nor a folder", kinds)
+                self._mark_unread(path, "it is neither a file nor a link nor a folder", kinds)
 
     def _read(self, path: str, entry: Entry, kinds: list[Ecosystem]) -> None:
         if entry.open is None:
-            self._give_up(path, "its content is not there", kinds)
+            self._mark_unread(path, "its content is not there", kinds)
             return
         if path in osrelease.PATHS:
             try:
-                self.releases[path] = Release(path, osrelease.read(entry.open()))
+                self.releases[path] = OsRelease(path, osrelease.read(entry.open()))
             except UnreadableError as error:
-                self.releases[path] = Release(path, None, str(error))
+                self.releases[path] = OsRelease(path, None, str(error))
         for kind in kinds:
             try:
-                extract = self._extract(kind, path, entry.open)
+                extract = self._read_timed(kind, path, entry.open)
             except UnreadableError as error:
-                self.reads[path, kind.name] = Read(path, kind.name, unread=str(error))
+                self.reads[path, kind.name] = PackageFile(path, kind.name, unread=str(error))
                 continue
             if extract == _NOTHING:
                 continue
-            read = Read(
+            read = PackageFile(
                 path,
                 kind.name,
                 extract.packages,
                 {name: pack(paths) for name, paths in extract.owns.items()},
-                extract.gone,
-                within=extract.unread,
-                alone=extract.alone,
-                lock=extract.lock,
-                linked=extract.linked,
+                extract.removed,
+                unread_parts=extract.unread,
+                is_self_contained=extract.is_self_contained,
+                is_lockfile=extract.is_lockfile,
+                is_linked_only=extract.is_linked_only,
                 release=extract.release,
-                third_party=extract.third_party,
+                is_third_party=extract.is_third_party,
             )
-            self.spent += cost(read)
+            self.spent += memory_cost(read)
             if self.spent > FACTS_LIMIT:
                 raise ImageError("Its files tell of too many packages.")
             self.reads[path, kind.name] = read
             if kind.distributions and extract.owns:
                 self.lists[path] = extract.owns
 
-    def _extract(self, kind: Ecosystem, path: str, content: Callable[[], BinaryIO]) -> Extract:
-        if self.took > TIME_LIMIT:
+    def _read_timed(self, kind: Ecosystem, path: str, content: Callable[[], BinaryIO]) -> Extract:
+        if self.seconds_used > TIME_LIMIT:
             raise ImageError(f"Its files take more than {TIME_LIMIT:.0f} seconds to read.")
         begun = self.clock()
         try:
             return kind.read(path, content())
         finally:
-            self.took += self.clock() - begun
+            self.seconds_used += self.clock() - begun
 
-    def _give_up(self, path: str, reason: str, kinds: list[Ecosystem]) -> None:
+    def _mark_unread(self, path: str, reason: str, kinds: list[Ecosystem]) -> None:
         if path in osrelease.PATHS:
-            self.releases[path] = Release(path, None, reason)
+            self.releases[path] = OsRelease(path, None, reason)
         for kind in kinds:
-            self.reads[path, kind.name] = Read(path, kind.name, unread=reason)
+            self.reads[path, kind.name] = PackageFile(path, kind.name, unread=reason)
 
-    def _owned(self) -> tuple[Read, ...]:
+    def _with_owners(self) -> tuple[PackageFile, ...]:
         """The reads, those of languages each with the distribution package whose list of this layer names its file.
 
         Only a package of which a database of this same layer tells owns anything: a list alone is soon written. What
         lies where no distribution puts files is not its to judge.
         """
         languages = self.languages
-        told = {read.path for read in self.reads.values() if read.ecosystem in languages}
-        told = {path for path in told if not path.startswith(_ADDED)}
+        language_paths = {read.path for read in self.reads.values() if read.ecosystem in languages}
+        language_paths = {path for path in language_paths if not path.startswith(_ADDED)}
         installed = {
             package.name for read in self.reads.values() if read.ecosystem not in languages for package in read.packages
         }
@@ -316,31 +316,33 @@ class _Draft:
             for name, paths in owns.items():
                 owner = name.partition(":")[0]
                 if owner in installed:
-                    owners.update(dict.fromkeys(told.intersection(paths), owner))
+                    owners.update(dict.fromkeys(language_paths.intersection(paths), owner))
         return tuple(
             replace(read, owner=owners[read.path]) if read.path in owners and read.ecosystem in languages else read
             for read in self.reads.values()
         )
 
 
-def worth(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Collection[Ecosystem]]:
+def trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Collection[Ecosystem]]:
     """Which ecosystems' triggers hold for a path and the beginning of its content."""
     names, suffixes, prefixes, parts, magics = (_triggered(ecosystems, field) for field in Triggers._fields)
     beginnings = tuple(prefixes)
 
-    def asked(path: str, head: bytes) -> Collection[Ecosystem]:
+    def find_candidates(path: str, head: bytes) -> Collection[Ecosystem]:
         name = path[path.rfind("/") + 1 :]
-        found = names.get(name, ()) + suffixes.get(name[name.rfind(".") :].lower(), ()) + magics.get(head[:4], ())
+        ecosystems_found = (
+            names.get(name, ()) + suffixes.get(name[name.rfind(".") :].lower(), ()) + magics.get(head[:4], ())
+        )
         if path.startswith(beginnings):
             for prefix, kinds in prefixes.items():
                 if path.startswith(prefix):
-                    found += kinds
+                    ecosystems_found += kinds
         for part, kinds in parts.items():
             if part in path:
-                found += kinds
-        return dict.fromkeys(found) if len(found) > 1 else found
+                ecosystems_found += kinds
+        return dict.fromkeys(ecosystems_found) if len(ecosystems_found) > 1 else ecosystems_found
 
-    return asked
+    return find_candidates
 
 
 def _triggered(ecosystems: Sequence[Ecosystem], field: str) -> dict[Any, tuple[Ecosystem, ...]]:

@@ -52,7 +52,7 @@ class LayerTree:
             raise ImageError(f"It holds more than {LINKS_LIMIT} symbolic links.")
         self.symlinks[path] = target
 
-    def linked(self, entry: Entry) -> Entry | None:
+    def resolve_hard_link(self, entry: Entry) -> Entry | None:
         """What a hard link makes of its path: a hard link to a file, a symbolic link, a device; None when its target is
         no earlier entry of the layer. To be called before the path is added to `files`."""
         self._hardlinks.add(entry.path)

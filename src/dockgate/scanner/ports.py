@@ -168,24 +168,24 @@ class Extract:
     """What one file says: its packages, and which paths a package owns.
 
     `owns` maps a package's evidence name to normalised paths (a trailing "/" means all below). For distributions the
-    evidence name is the installed name (and ":arch" if the file says so); for languages the purl. `gone` are names
+    evidence name is the installed name (and ":arch" if the file says so); for languages the purl. `removed` are names
     which the database knows as removed (dpkg's "deinstall ok config-files"): their left-over files are no tampering.
 
-    `unread` are parts of the file that could not be read, each with its reason: (path inside the file, reason).
-    `alone`: the packages lie in this very file (a jar, a binary), so that no other file could contradict it.
-    `lock`: a lockfile, which says what is to be installed; it counts only where nothing is installed from it. With
-    `alone`: an archive that holds packages itself, each of which counts unless it is installed in that version.
-    `linked`: it counts only where a link that the ecosystem wants leads to the file's folder.
-    `release`: what the file says of `Distribution.repository`.
-    `third_party`: the files that it lists are not those of a package that the distribution made.
+    `unread` are parts of the file that could not be read: (path inside the file, reason).
+    `is_self_contained`: the packages are inside this file (a jar, a binary), so no other file can contradict it.
+    `is_lockfile`: the file says what should be installed, and counts only if nothing is installed from it. Together
+    with `is_self_contained`: an archive of packages; each counts unless it is installed in that version.
+    `is_linked_only`: it counts only if a symbolic link that the ecosystem wants leads to the file's folder.
+    `release`: the value for `Distribution.repository`.
+    `is_third_party`: the listed files show that the distribution did not build the package.
     """
 
     packages: tuple[Package, ...] = ()
     owns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    gone: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
-    alone: bool = False
-    lock: bool = False
-    linked: bool = False
+    is_self_contained: bool = False
+    is_lockfile: bool = False
+    is_linked_only: bool = False
     release: str = ""
-    third_party: bool = False
+    is_third_party: bool = False

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dockgate.scanner import osrelease
 from dockgate.scanner.integrity.package_databases import Database
-from dockgate.scanner.layer_index import View, unpack
-from dockgate.scanner.layer_reader import worth
+from dockgate.scanner.layer_index import LayerStack, unpack
+from dockgate.scanner.layer_reader import trigger_lookup
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UnreadableError
@@ -24,24 +24,24 @@ _DEPTH = 4
 _MERGED = frozenset({"bin", "lib", "lib32", "lib64", "libx32", "sbin"})
 
 
-def doubts(
-    view: View, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
+def find_problems(
+    stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
 ) -> Iterator[Unread]:
     """An unread entry for each layer that writes through a link, and for each link that hides evidence and is not among
     the `unread` ones. A link that a distribution's package brings may lead to any evidence but a distribution's."""
-    yield from _crossings(view)
+    yield from _writes_through_links(stack)
     try:
-        yield from _aliases(view, ecosystems, databases, unread)
+        yield from _aliases(stack, ecosystems, databases, unread)
     except UnreadableError as error:
         yield Unread("/", str(error))
 
 
-def _crossings(view: View) -> Iterator[Unread]:
-    last = max((at for at, facts in enumerate(view.facts) if at and facts.implied), default=0)
+def _writes_through_links(stack: LayerStack) -> Iterator[Unread]:
+    last = max((at for at, facts in enumerate(stack.facts) if at and facts.implied), default=0)
     files: dict[str, int] = {}
     whiteouts: dict[str, int] = {}
     opaques: dict[str, int] = {}
-    for at, facts in enumerate(view.facts[: last + 1] if last else ()):
+    for at, facts in enumerate(stack.facts[: last + 1] if last else ()):
         for folder in facts.implied:
             if folder in files and not _is_removed(folder, files, whiteouts, opaques):
                 reason = f"{folder} is no folder in a lower layer, and this layer writes below it as if it were one."
@@ -63,27 +63,27 @@ def _is_removed(path: str, files: Mapping[str, int], whiteouts: Mapping[str, int
 
 
 def _aliases(
-    view: View, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
+    stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
 ) -> Iterator[Unread]:
     """Links below which evidence would be looked for that was not read at its own path: one entry for each."""
-    links, files = view.symlinks, view.files()
+    links, files = stack.symlinks, stack.file_paths()
     names, suffixes, prefixes = _triggers(ecosystems)
-    read = {(one.path, one.ecosystem) for _, one in view.live}
-    worth_asking = worth(ecosystems)
+    read = {(package_file.path, package_file.ecosystem) for _, package_file in stack.live}
+    candidates = trigger_lookup(ecosystems)
     waiting = [
         (path, target, 0)
         for path, target in links.items()
-        if (target not in files or target in links or view.is_folder(target)) and path not in unread
+        if (target not in files or target in links or stack.is_folder(target)) and path not in unread
     ]
     while waiting:
         link, target, depth = waiting.pop()
-        place = _followed(target, links)
-        if place is None or not view.is_folder(place) or f"{place}/".startswith(f"{link}/"):
+        place = _follow(target, links)
+        if place is None or not stack.is_folder(place) or f"{place}/".startswith(f"{link}/"):
             continue
-        if (link in _MERGED and place == f"usr/{link}") or _is_packaged(view, link, databases):
-            paths = _evidence_below(view, prefixes, link, place)
+        if (link in _MERGED and place == f"usr/{link}") or _is_packaged(stack, link, databases):
+            paths = _evidence_below(stack, prefixes, link, place)
         else:
-            paths = view.under(f"{place}/" if place else "")
+            paths = stack.paths_below(f"{place}/" if place else "")
             if not any(f"{prefix}/".startswith(f"{link}/") or link.startswith(prefix) for prefix in prefixes):
                 # Such a folder may have tens of thousands of files: nothing else is asked of most of them.
                 paths = (
@@ -97,16 +97,18 @@ def _aliases(
             alias = f"{link}/{path[len(place) :].lstrip('/')}"
             if path in links and links[path] != target and depth < _DEPTH:
                 waiting.append((alias, links[path], depth + 1))
-            wanted = [kind for kind in worth_asking(alias, b"") if kind.wants(alias, 0, 0, b"")]
+            wanted = [kind for kind in candidates(alias, b"") if kind.wants(alias, 0, 0, b"")]
             missed = any((path, kind.name) not in read and not kind.wants(path, 0, 0, b"") for kind in wanted)
-            if (missed or (alias in osrelease.PATHS and path not in osrelease.PATHS)) and list(view.origins(path)):
+            if (missed or (alias in osrelease.PATHS and path not in osrelease.PATHS)) and list(
+                stack.source_layers(path)
+            ):
                 yield Unread(alias, f"{alias} leads through the link {link} to {path}, which was not read as such.")
                 break
 
 
-def _is_packaged(view: View, link: str, databases: Sequence[Database]) -> bool:
+def _is_packaged(stack: LayerStack, link: str, databases: Sequence[Database]) -> bool:
     """Whether a distribution's package brings the link."""
-    return any(database.brings(link, at) for at in view.origins(link) for database in databases)
+    return any(database.is_brought_by(link, at) for at in stack.source_layers(link) for database in databases)
 
 
 def _triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
@@ -114,20 +116,20 @@ def _triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozense
     suffix, too."""
     triggers = [kind.triggers for kind in ecosystems]
     return (
-        frozenset(name for one in triggers for name in one.names),
-        frozenset(suffix for one in triggers for suffix in one.suffixes),
-        frozenset(osrelease.PATHS).union(prefix for one in triggers for prefix in one.prefixes),
+        frozenset(name for trigger in triggers for name in trigger.names),
+        frozenset(suffix for trigger in triggers for suffix in trigger.suffixes),
+        frozenset(osrelease.PATHS).union(prefix for trigger in triggers for prefix in trigger.prefixes),
     )
 
 
-def _evidence_below(view: View, prefixes: Collection[str], link: str, place: str) -> Iterator[str]:
+def _evidence_below(stack: LayerStack, prefixes: Collection[str], link: str, place: str) -> Iterator[str]:
     """Files that a link gives a path at which evidence always lies."""
     for prefix in sorted(prefixes):
         if prefix.startswith(f"{link}/"):
-            yield from view.under(place + prefix[len(link) :])
+            yield from stack.paths_below(place + prefix[len(link) :])
 
 
-def _followed(path: str, links: Mapping[str, str]) -> str | None:
+def _follow(path: str, links: Mapping[str, str]) -> str | None:
     """The end of the links at `path` and above it; None for links in a circle."""
     done, rest, hops = "", path, 0
     while rest:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from dockgate.scanner.layer_index import View
+from dockgate.scanner.layer_index import LayerStack
 from dockgate.scanner.model import Unread
 
 
@@ -92,12 +92,12 @@ def store_of(path: str) -> str | None:
     return store.what if store else None
 
 
-def stores(view: View) -> Iterator[Unread]:
+def stores(stack: LayerStack) -> Iterator[Unread]:
     """An unread entry for each such folder with files in it. Raises UnreadableError when there are too many files to
     look through."""
     names = _by_name()
     seen: set[str] = set()
-    for facts in view.facts:
+    for facts in stack.facts:
         for folder in (*facts.folders, *facts.implied):
             if folder[folder.rfind("/") + 1 :] not in names or folder in seen:
                 continue
@@ -105,13 +105,13 @@ def stores(view: View) -> Iterator[Unread]:
             store = _store(folder)
             if store is None:
                 continue
-            for path in view.under(f"{folder}/"):
+            for path in stack.paths_below(f"{folder}/"):
                 if store.marks and not any(mark in f"{path[len(folder) :]}/" for mark in store.marks):
                     continue
-                at = next(iter(view.origins(path)), None)
+                at = next(iter(stack.source_layers(path)), None)
                 if at is not None:
                     reason = f"{folder} holds {store.what}, which are not read."
-                    yield Unread(folder, reason.replace("store, which are", "store, which is"), view.facts[at].layer)
+                    yield Unread(folder, reason.replace("store, which are", "store, which is"), stack.facts[at].layer)
                     break
 
 

@@ -12,7 +12,7 @@ from dockgate.scanner.ecosystems import load
 from dockgate.scanner.images.oci_image import read_images
 from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.inventory import combine
-from dockgate.scanner.layer_index import LayerFacts, View, unpack
+from dockgate.scanner.layer_index import LayerFacts, LayerStack, unpack
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Entry, Image, ImageMetadata, Layer
@@ -121,12 +121,12 @@ def combined(layers: Sequence[LayerReading], image: Image | None = None) -> Imag
     """The image of these layers, base first; with an `image`, held to what that says of them, as for a verdict."""
     facts = [layer.facts for layer in layers]
     inventory = combine(image or _Picture(), facts, ECOSYSTEMS, verified=image is not None)
-    view = View(facts)
+    stack = LayerStack(facts)
     files: dict[str, bytes | None] = {}
     links: dict[str, str] = {}
     for at, layer in enumerate(layers):
         for path in unpack(layer.facts.files):
-            if view.alive(path, at):
+            if stack.is_present(path, at):
                 files[path] = layer.contents.get(path)
                 links.pop(path, None)
                 if path in layer.links:

@@ -8,7 +8,7 @@ import pytest
 from tests.scanner.layers import file, inventory
 
 from dockgate.scanner.ecosystems import java, load, python
-from dockgate.scanner.layer_reader import worth
+from dockgate.scanner.layer_reader import trigger_lookup
 from dockgate.scanner.model import Inventory
 
 CLASS = {"com/acme/Main.class": b"\xca\xfe\xba\xbe"}
@@ -54,7 +54,7 @@ def test_an_archive_is_known_by_its_suffix_in_any_case(path: str, content: Mappi
 def test_suffixes_trigger_in_any_case() -> None:
     for kind in (java.ECOSYSTEM, python.ECOSYSTEM):
         for suffix in kind.triggers.suffixes:
-            assert worth(load())(f"a/b{suffix.upper()}", b"PK\x03\x04")
+            assert trigger_lookup(load())(f"a/b{suffix.upper()}", b"PK\x03\x04")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])

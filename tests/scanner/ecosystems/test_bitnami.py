@@ -63,7 +63,7 @@ def test_a_document_tells_of_what_bitnami_packages() -> None:
     ]
     assert {(package.ecosystem, package.arch) for package in found.packages} == {("Bitnami", "amd64")}
     assert found.owns == {found.packages[1].purl: (FOLDER,)}
-    assert not found.lock
+    assert not found.is_lockfile
     assert not found.unread
 
 
@@ -77,7 +77,7 @@ def test_the_older_list_counts_only_where_no_document_tells_more() -> None:
         "pkg:bitnami/gosu-fixture@1.14.0-1?arch=amd64&distro=debian-10",
         "pkg:bitnami/mongodb-fixture@4.4.11-2?arch=amd64&distro=debian-10",
     ]
-    assert found.lock
+    assert found.is_lockfile
 
 
 def test_package_urls_are_decoded() -> None:

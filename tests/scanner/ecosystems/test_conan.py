@@ -67,7 +67,7 @@ def test_a_cache_names_its_packages_and_their_folders() -> None:
     package = found.packages[0]
     assert (package.name, package.version, package.ecosystem) == ("zlib", "1.2.13", "ConanCenter")
     assert found.owns[package.purl] == (ZLIB,)
-    assert not found.lock
+    assert not found.is_lockfile
 
 
 def test_a_folder_beside_the_cache_is_nobody_s(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_lockfile_names_what_is_to_be_installed() -> None:
     for content in LOCKS:
         found = read(content, "app/conan.lock")
         assert purls(found) == BOTH
-        assert (found.lock, found.owns) == (True, {})
+        assert (found.is_lockfile, found.owns) == (True, {})
 
 
 def test_a_project_s_own_entry_in_a_lockfile_is_no_package() -> None:
@@ -144,7 +144,7 @@ def test_a_project_s_own_entry_in_a_lockfile_is_no_package() -> None:
     assert purls(read(lock(graph_lock={"nodes": nodes}), "conan.lock")) == ["pkg:conan/a@1.0?user=b"]
     told = lock(version="0.5", requires=["1.2.3#ffa7%16"], build_requires=["cmake/3.30.0#1"])
     assert purls(read(told, "conan.lock")) == ["pkg:conan/cmake@3.30.0"]
-    assert read(b"{}", "conan.lock") == Extract(lock=True)
+    assert read(b"{}", "conan.lock") == Extract(is_lockfile=True)
 
 
 @pytest.mark.parametrize(

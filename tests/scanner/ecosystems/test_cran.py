@@ -59,7 +59,7 @@ def test_an_installed_package_owns_its_folder() -> None:
     assert (package.source_name, package.source_version) == ("commonmark", "1.9.5")
     assert package.purl == "pkg:cran/commonmark@1.9.5"
     assert found.owns == {package.purl: (f"{LIBRARY}/commonmark/",)}
-    assert not found.lock
+    assert not found.is_lockfile
 
 
 @pytest.mark.parametrize("lacks", [b"", b"\nRepository: Bioconductor", b"\ngit_url: https://git.bioconductor.org"])
@@ -121,7 +121,7 @@ def test_a_description_that_names_no_package_is_unreadable(content: str | bytes,
 
 def test_a_lockfile_names_what_renv_would_install() -> None:
     found = read(LOCK, "app/renv.lock")
-    assert (purls(found), found.lock, found.owns) == (["pkg:cran/commonmark@1.9.5"], True, {})
+    assert (purls(found), found.is_lockfile, found.owns) == (["pkg:cran/commonmark@1.9.5"], True, {})
     listed = {"limma": {"Version": "3.62.2", "Source": "Bioconductor"}, "a": {"Package": "a"}, "b": 1}
     found = read(json.dumps({"Packages": listed}), "renv.lock")
     assert purls(found) == [f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}"]

@@ -58,8 +58,8 @@ def test_a_library_as_it_was_built() -> None:
     package = next(package for package in found.packages if package.name == "System.IO.Hashing")
     assert (package.source_name, package.ecosystem, package.version) == ("system.io.hashing", "NuGet", "10.0.12")
     assert found.owns[package.purl] == ("opt/lib/System.IO.Hashing.dll",)
-    assert not found.lock
-    assert not found.alone
+    assert not found.is_lockfile
+    assert not found.is_self_contained
 
 
 def test_a_self_contained_application_has_its_runtime() -> None:
@@ -114,10 +114,10 @@ def test_a_file_outside_the_folder_is_not_owned() -> None:
 def test_lockfiles() -> None:
     found = fixture("packages.lock.json", "src/packages.lock.json")
     assert purls(found) == ["Newtonsoft.Json@12.0.1", "System.Text.Encodings.Web@4.5.0"]
-    assert found.lock
+    assert found.is_lockfile
     old = fixture("packages.config", "src/packages.config")
     assert purls(old) == ["Newtonsoft.Json@6.0.4", "EntityFramework@6.1.3"]
-    assert old.lock
+    assert old.is_lockfile
 
 
 def test_a_packages_config_of_something_else_is_nothing() -> None:

@@ -30,7 +30,7 @@ def test_a_bundle_tells_the_packages_of_its_deps_json() -> None:
     expected = ECOSYSTEM.read("app/shop.deps.json", io.BytesIO(DEPS)).packages
     assert [one.purl for one in found.packages] == [one.purl for one in expected] != []
     assert {one.path for one in found.packages} == {PATH}
-    assert found.alone
+    assert found.is_self_contained
     assert found.owns == {}
 
 

@@ -106,7 +106,7 @@ def test_other_sources_are_taken_as_they_are(source: str) -> None:
 )
 def test_packages_count_while_files_of_theirs_can_be_there(status: str, *, there: bool) -> None:
     found = read(BASH.replace("install ok installed", status))
-    assert (len(found.packages), found.gone) == ((1, ()) if there else (0, ("bash",)))
+    assert (len(found.packages), found.removed) == ((1, ()) if there else (0, ("bash",)))
 
 
 def test_a_distroless_entry_needs_no_status() -> None:
@@ -183,7 +183,7 @@ def test_lists_say_which_files_a_package_owns() -> None:
 def test_a_list_without_a_copyright_is_not_of_a_package_of_debian_s(
     name: str, paths: str, *, third_party: bool
 ) -> None:
-    assert read(f"/.\n{paths}", f"var/lib/dpkg/info/{name}.list").third_party is third_party
+    assert read(f"/.\n{paths}", f"var/lib/dpkg/info/{name}.list").is_third_party is third_party
 
 
 def test_distroless_sums_say_which_files_a_package_owns() -> None:

@@ -86,7 +86,7 @@ def test_which_archives_are_wanted(path: str, head: bytes, *, wanted: bool) -> N
 def test_an_archive_holds_applications(path: str, inner: str) -> None:
     found = read((DATA / path.rpartition("/")[2]).read_bytes(), path)
     assert [(one.purl, one.path) for one in found.packages] == [("pkg:hex/cowlib@1.3.0", f"{path}!/{inner}")]
-    assert found.alone
+    assert found.is_self_contained
     assert not found.owns
 
 
@@ -114,7 +114,7 @@ def test_an_application_owns_its_folder(name: str, version: str) -> None:
     assert (package.source_name, package.source_version) == (name, version)
     assert package.purl == f"pkg:hex/{name}@{version}"
     assert found.owns == {package.purl: (f"app/lib/{name}/ebin/",)}
-    assert not found.lock
+    assert not found.is_lockfile
 
 
 def test_applications_of_otp_and_elixir_are_no_packages_of_hex() -> None:
@@ -185,21 +185,21 @@ def test_mix_locks_packages_under_other_names_and_of_organizations() -> None:
         "pkg:hex/telemetry@1.3.0",
         "pkg:hex/uuid_erl@2.0.7",
     ]
-    assert (found.lock, found.owns) == (True, {})
+    assert (found.is_lockfile, found.owns) == (True, {})
     assert [package.source_name for package in found.packages if "/" in package.source_name] == ["acme/secrets"]
 
 
 def test_an_older_mix_lock_is_read() -> None:
     content = '%{"cowboy": {:hex, :cowboy, "1.0.0"},\n  plug: {:hex, :plug, "1.0.1"},\n  "x": {:path, "x"}}\n'
     assert purls(read(content, "mix.lock")) == ["pkg:hex/cowboy@1.0.0", "pkg:hex/plug@1.0.1"]
-    assert read("%{\n}\n# a\n", "mix.lock") == Extract(lock=True)
+    assert read("%{\n}\n# a\n", "mix.lock") == Extract(is_lockfile=True)
 
 
 def test_rebar_locks_packages_under_other_names() -> None:
     found = read(REBAR, "app/rebar.lock")
     assert purls(found) == ["pkg:hex/cowlib@2.13.0", "pkg:hex/uuid_erl@2.0.7", "pkg:hex/forked"]
-    assert found.lock
-    assert read("[].\n", "rebar.lock") == Extract(lock=True)
+    assert found.is_lockfile
+    assert read("[].\n", "rebar.lock") == Extract(is_lockfile=True)
 
 
 @pytest.mark.parametrize(
@@ -266,4 +266,4 @@ def test_an_application_removed_or_edited_while_its_code_stays_is_noticed() -> N
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
     with suppress(UnreadableError):
         found = read(content[:cut] + splice + content[cut + len(splice) :], path)
-        assert all(package.name and (package.version or found.lock) for package in found.packages)
+        assert all(package.name and (package.version or found.is_lockfile) for package in found.packages)

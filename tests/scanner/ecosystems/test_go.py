@@ -107,7 +107,7 @@ def test_programs_tell_what_go_says_of_them(name: str) -> None:
 def test_modules_are_named_as_advisories_name_them() -> None:
     extract = read(program())
     stdlib, app, dep, folded, fork, old, _ = extract.packages
-    assert extract.alone
+    assert extract.is_self_contained
     assert stdlib == Package("stdlib", "1.24.4", "pkg:golang/stdlib@1.24.4", "Go", "stdlib", "1.24.4", "app/server")
     assert dep.purl == "pkg:golang/example.com/dep@v1.2.3"
     assert (dep.source_name, dep.source_version) == ("example.com/dep", "1.2.3")

@@ -57,7 +57,7 @@ def test_requirements_are_read_with_replacements_applied() -> None:
         ("example.org/one", "v1.0.1"),
         ("example.com/folded", "(devel)"),
     ]
-    assert (extract.lock, extract.alone, extract.unread) == (True, False, ())
+    assert (extract.is_lockfile, extract.is_self_contained, extract.unread) == (True, False, ())
 
 
 @pytest.mark.parametrize("go", ["", "go 1.16\n", "go 1\n", "go 1.9.2\n"])

@@ -106,11 +106,11 @@ def test_an_entry_that_names_no_package_is_unreadable(content: str | bytes, reas
 def test_lockfiles_name_what_comes_from_hackage() -> None:
     found = read(FREEZE, "app/cabal.project.freeze")
     assert purls(found) == ["pkg:hackage/aeson@2.0.0.0", "pkg:hackage/base@4.18.2.1", "pkg:hackage/random@1.2.1.2"]
-    assert (found.lock, found.owns) == (True, {})
+    assert (found.is_lockfile, found.owns) == (True, {})
     found = read(STACK, "app/stack.yaml.lock")
-    assert (purls(found), found.lock) == (["pkg:hackage/jose-jwt@0.10.0"], True)
+    assert (purls(found), found.is_lockfile) == (["pkg:hackage/jose-jwt@0.10.0"], True)
     assert purls(read("constraints: aeson ==1.0", "cabal.project.freeze")) == ["pkg:hackage/aeson@1.0"]
-    assert read("packages: []\n", "stack.yaml.lock") == Extract(lock=True)
+    assert read("packages: []\n", "stack.yaml.lock") == Extract(is_lockfile=True)
 
 
 @pytest.mark.parametrize(

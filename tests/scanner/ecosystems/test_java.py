@@ -88,7 +88,7 @@ def test_published_jars(jar: str, expected: list[str]) -> None:
     found = read(f"opt/{jar}", (DATA / jar).read_bytes())
     assert purls(found) == expected
     assert found.unread == ()
-    assert found.alone
+    assert found.is_self_contained
     assert all(package.path == f"opt/{jar}" for package in found.packages)
 
 
@@ -233,7 +233,7 @@ def test_an_application_counts_for_nothing_beside_its_libraries() -> None:
     found = read("shop-1.0.jar", archive(manifest(Start_Class="com.acme.Shop") | CLASS | library))
     assert len(found.packages) == 2
     assert found.unread == ()
-    assert read("shop-1.0.war", archive({"WEB-INF/classes/A.class": b""})) == Extract(alone=True)
+    assert read("shop-1.0.war", archive({"WEB-INF/classes/A.class": b""})) == Extract(is_self_contained=True)
 
 
 def test_a_java_runtime_is_one_program() -> None:
@@ -249,7 +249,7 @@ def test_a_java_runtime_is_one_program() -> None:
             ("pkg:generic/java@25.0.3", "Bitnami", path)
         ]
         assert found.unread == ()
-    assert read("opt/java/jre/lib/charsets.jar", jar) == Extract(alone=True)
+    assert read("opt/java/jre/lib/charsets.jar", jar) == Extract(is_self_contained=True)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_a_manifests_long_lines_are_continued() -> None:
 def test_a_lockfile_without_tests_and_annotation_processors() -> None:
     found = read("srv/gradle.lockfile", LOCK.encode())
     assert purls(found) == ["com.google.guava/guava@31.1-jre", "com.h2database/h2@2.1.214"]
-    assert found.lock
+    assert found.is_lockfile
 
 
 @pytest.mark.parametrize("content", ["a:b=c", "a:b:c", "a::c=d", "\x00"])

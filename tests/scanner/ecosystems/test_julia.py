@@ -59,7 +59,7 @@ def test_an_installed_package_owns_its_folder() -> None:
     assert (package.source_name, package.source_version) == ("HTTP", "1.10.8")
     assert package.purl == f"pkg:julia/HTTP@1.10.8?{HTTP}"
     assert found.owns == {package.purl: (f"{FOLDER}/",)}
-    assert not found.lock
+    assert not found.is_lockfile
 
 
 def test_what_comes_with_julia_is_a_package_when_it_has_a_version() -> None:
@@ -100,9 +100,9 @@ def test_a_manifest_names_what_is_not_julia_s_and_not_the_project_s_own() -> Non
         f"pkg:julia/HTTP@1.10.8?{HTTP}",
         "pkg:julia/OpenSSL_jll@3.0.15%2B1?uuid=458c3c95-2e84-50aa-8efc-19380b2a3a95",
     ]
-    assert (found.lock, found.owns) == (True, {})
+    assert (found.is_lockfile, found.owns) == (True, {})
     assert purls(read(FIRST, "app/Manifest.toml")) == [f"pkg:julia/HTTP@0.9.17?{HTTP}"]
-    assert read('manifest_format = "2.0"\n', "app/Manifest.toml") == Extract(lock=True)
+    assert read('manifest_format = "2.0"\n', "app/Manifest.toml") == Extract(is_lockfile=True)
 
 
 def test_a_purl_becomes_a_package() -> None:

@@ -63,7 +63,7 @@ def test_packages_are_those_in_node_modules_that_are_packed() -> None:
         ("pkg:npm/a@1.2.3", f"{PATH}!/node_modules/a/package.json"),
         ("pkg:npm/c@0.1.0", f"{PATH}!/node_modules/a/node_modules/c/package.json"),
     ]
-    assert found.alone
+    assert found.is_self_contained
     assert not found.unread
     beside = file(f"{PATH}.unpacked/node_modules/n/package.json", '{"name": "n", "version": "3.0.0"}')
     whole = read_image(image([file(PATH, OWN), beside, symlink("opt/Own/resources/b.asar", "app.asar")]), [ECOSYSTEM])

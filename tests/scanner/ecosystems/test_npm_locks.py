@@ -43,7 +43,7 @@ def named(found: Extract) -> list[str]:
 def test_what_each_tool_locks(made: str) -> None:
     """An alias is what it stands for, the project's own folder is not there; Yarn's files do not tell development."""
     found = read(MADE[made], (DATA / made).read_bytes())
-    assert found.lock
+    assert found.is_lockfile
     assert not found.owns
     assert len(found.packages) == len(named(found))
     assert set(named(found)) == (NEEDED | DEVELOPMENT if made.startswith("yarn") else NEEDED)

@@ -157,7 +157,7 @@ def test_an_archive_of_yarn_holds_its_package() -> None:
         "pkg:npm/is-odd@3.0.1",
         f"{ARCHIVE}!/node_modules/is-odd/package.json",
     )
-    assert found.alone
+    assert found.is_self_contained
 
 
 def test_an_unreadable_member_leaves_the_others() -> None:

@@ -61,7 +61,7 @@ def test_an_installed_package_owns_its_library() -> None:
     assert (package.name, package.version, package.ecosystem) == ("hello", "1.0~rc1", "opam")
     assert package.purl == "pkg:opam/hello@1.0~rc1"
     assert found.owns == {package.purl: (f"{SWITCH}/lib/hello/",)}
-    assert not found.lock
+    assert not found.is_lockfile
     assert read(b"", ".opam-switch/packages/a.1/opam").owns == {"pkg:opam/a@1": ("lib/a/",)}
 
 
@@ -75,8 +75,8 @@ def test_a_state_and_a_lockfile_name_what_is_to_be_installed() -> None:
     for content, path in ((STATE, f"{KEPT}/switch-state"), (LOCKED, LOCK)):
         found = read(content, path)
         assert purls(found) == ["pkg:opam/conf-a@2", "pkg:opam/hello@1.0~rc1"]
-        assert (found.lock, found.owns) == (True, {})
-    assert read(b'roots: ["a.1"]\n', f"{KEPT}/switch-state") == Extract(lock=True)
+        assert (found.is_lockfile, found.owns) == (True, {})
+    assert read(b'roots: ["a.1"]\n', f"{KEPT}/switch-state") == Extract(is_lockfile=True)
 
 
 def test_comments_texts_and_filters_are_told_apart() -> None:

@@ -68,7 +68,7 @@ def test_installed_packages_own_their_folders() -> None:
         "pkg:composer/acme/branch-fixture@1.x-dev": ("srv/app/libraries/acme/branch-fixture/",),
         "pkg:composer/acme/dev-fixture@0.4.0": ("srv/app/libraries/acme/dev-fixture/",),
     }
-    assert not found.lock
+    assert not found.is_lockfile
     assert not found.unread
 
 
@@ -79,7 +79,7 @@ def test_a_lockfile_leaves_out_what_is_for_development() -> None:
         "acme/branch-fixture",
         "acme/meta-fixture",
     ]
-    assert found.lock
+    assert found.is_lockfile
     assert not found.owns
 
 

@@ -63,7 +63,7 @@ def test_packages_are_those_of_the_installed_json_in_it(name: str) -> None:
     installed = ECOSYSTEM.read(f"{PATH}!/{INSTALLED}", io.BytesIO((DATA / "installed.json").read_bytes()))
     assert found.packages == installed.packages
     assert found.packages[0].path == f"{PATH}!/{INSTALLED}"
-    assert found.alone
+    assert found.is_self_contained
     assert not found.owns
 
 

@@ -65,7 +65,7 @@ def found(image: Inventory) -> list[tuple[str, str, str]]:
 def test_a_version_is_found_in_the_program(path: str, data: bytes, expected: str) -> None:
     extract = read(path, elf(data))
     assert [(one.purl, one.path) for one in extract.packages] == [(f"pkg:generic/{expected}", path)]
-    assert extract.alone
+    assert extract.is_self_contained
 
 
 @pytest.mark.parametrize(

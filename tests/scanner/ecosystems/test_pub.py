@@ -44,7 +44,7 @@ def test_all_but_what_is_the_project_s_and_the_sdk_s_own_is_locked() -> None:
         "pkg:pub/tray_manager@0.1.8",
     ]
     assert {package.ecosystem for package in found.packages} == {"Pub"}
-    assert (found.lock, found.owns, found.unread) == (True, {}, ())
+    assert (found.is_lockfile, found.owns, found.unread) == (True, {}, ())
 
 
 def test_a_package_that_is_not_told_whole_is_unread() -> None:

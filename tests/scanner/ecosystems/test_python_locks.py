@@ -41,7 +41,7 @@ def named(found: Extract) -> list[str]:
 def test_what_each_tool_locks(made: str) -> None:
     """The project itself, its own folder and its development group (iniconfig) are not there."""
     found = read(made, (DATA / made).read_bytes())
-    assert found.lock
+    assert found.is_lockfile
     assert not found.owns
     assert sorted(named(found)) == sorted(MADE[made])
     assert found.packages[0].path == f"app/{made}"
@@ -177,8 +177,10 @@ def test_no_string_hides_a_key(quotes: str) -> None:
 
 def test_dots_in_strings_are_no_key() -> None:
     for quotes in ("'''", '"""'):
-        assert read("uv.lock", f"a = {quotes}\n'" + "." * 100 + f'"\n{quotes} # ' + "." * 100) == Extract(lock=True)
-    assert read("uv.lock", 'a = "' + "." * 100 + '\\""\nb = \'' + "." * 100 + "'\n") == Extract(lock=True)
+        assert read("uv.lock", f"a = {quotes}\n'" + "." * 100 + f'"\n{quotes} # ' + "." * 100) == Extract(
+            is_lockfile=True
+        )
+    assert read("uv.lock", 'a = "' + "." * 100 + '\\""\nb = \'' + "." * 100 + "'\n") == Extract(is_lockfile=True)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_an_egg_names_its_distribution() -> None:
     found = read("own-1.0-py3.13.egg", (DATA / "own.egg").read_bytes())
     (package,) = found.packages
     assert (package.purl, package.path) == ("pkg:pypi/own@1.0", "app/own-1.0-py3.13.egg!/EGG-INFO/PKG-INFO")
-    assert found.alone
+    assert found.is_self_contained
 
 
 def test_what_is_called_an_egg_and_is_no_archive_is_nothing() -> None:

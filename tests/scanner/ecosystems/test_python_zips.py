@@ -68,7 +68,7 @@ def test_an_application_in_one_file_tells_of_its_packages(path: str, member: str
     found = read(archive(member, f"{member}.txt"), path)
     (package,) = found.packages
     assert (package.purl, package.path) == ("pkg:pypi/foo@1.0", f"{path}!/{member}")
-    assert found.alone
+    assert found.is_self_contained
     assert found.unread == ()
 
 

@@ -66,7 +66,7 @@ def test_an_installed_gem_owns_its_folder() -> None:
     assert (package.source_name, package.source_version) == ("net-http-fixture", "1.2.0.rc1")
     assert package.purl == "pkg:gem/net-http-fixture@1.2.0.rc1"
     assert found.owns == {package.purl: ("usr/local/bundle/gems/net-http-fixture-1.2.0.rc1/",)}
-    assert not found.lock
+    assert not found.is_lockfile
 
 
 def test_a_gem_for_one_platform_says_so() -> None:
@@ -147,7 +147,7 @@ def test_a_specification_that_names_no_gem_is_unreadable(content: str | bytes, r
 def test_a_lockfile_does_not_count_the_project_s_own_gems() -> None:
     found = read(LOCK, "srv/Gemfile.lock")
     assert [package.purl for package in found.packages] == ["pkg:gem/rake@13.2.1", "pkg:gem/webrick@1.9.1"]
-    assert found.lock
+    assert found.is_lockfile
     assert not found.owns
 
 

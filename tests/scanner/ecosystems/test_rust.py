@@ -95,7 +95,7 @@ def test_the_crates_of_a_published_program_are_read(name: str) -> None:
         (crate["name"], crate["version"]) for crate in said if crate.get("kind") != "build"
     }
     assert len(extract.packages) > 500
-    assert extract.alone
+    assert extract.is_self_contained
 
 
 def test_a_crate_is_named_as_advisories_name_it() -> None:
@@ -170,7 +170,7 @@ def test_a_program_without_a_list_is_nothing() -> None:
 
 def test_a_lockfile_tells_where_each_crate_is_from() -> None:
     extract = lock(LOCK)
-    assert extract.lock
+    assert extract.is_lockfile
     assert [(package.name, package.source_name, package.source_version) for package in extract.packages] == [
         ("app", "local:app", "0.1.0"),
         ("hyper", "hyper", "0.14.10"),

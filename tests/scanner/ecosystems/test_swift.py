@@ -49,13 +49,13 @@ def test_a_package_is_its_repository_in_every_form() -> None:
         [crypto, (f"pkg:swift/{nio}@revision%20{REVISION}", nio)],
         [crypto, (f"pkg:swift/{nio}@revision%20{REVISION}", nio)],
     ]
-    assert all(read(lock).lock for lock in LOCKS)
+    assert all(read(lock).is_lockfile for lock in LOCKS)
 
 
 def test_one_from_a_registry_is_unread_and_one_of_this_machine_is_nothing() -> None:
     assert [name for name, _ in read(LOCKS[2]).unread] == ["mona.linkedlist"]
     pins = [{"repositoryURL": place, "state": {"version": "1.0.0"}} for place in ("/src/a", "file:///src/b")]
-    assert read({"object": {"pins": pins}}) == Extract(lock=True)
+    assert read({"object": {"pins": pins}}) == Extract(is_lockfile=True)
 
 
 @pytest.mark.parametrize("version", ["branch 1.0.0", f"revision {REVISION}", "1.0", "v1.0.0", ""])

@@ -126,7 +126,7 @@ def test_an_extension_in_its_archive() -> None:
     (package,) = found.packages
     assert (package.source_name, package.version) == ("ms-vscode.vscode-js-profile-table", "1.0.10")
     assert package.path == "srv/a.vsix!/extension/package.json"
-    assert (found.alone, found.owns) == (True, {})
+    assert (found.is_self_contained, found.owns) == (True, {})
     assert read(packed(("extension.vsixmanifest", b"")), "srv/a.vsix") == Extract()
 
 

@@ -41,13 +41,13 @@ class InventoryCache:
         if self._kept is None or not all(layers):
             return None
         names = [_name(image, verified=True), *([] if verified else [_name(image, verified=False)])]
-        found = next((one for name in names if (one := self._kept.find(name))), None)
-        return add_image_metadata(found, image) if found and found.layers == layers else None
+        inventory = next((cached for name in names if (cached := self._kept.find(name))), None)
+        return add_image_metadata(inventory, image) if inventory and inventory.layers == layers else None
 
     def keep(self, image: Image, inventory: Inventory, facts: "Sequence[LayerFacts]") -> None:
         """Remembers the inventory that was made of these."""
-        if self._kept and all(one.layer and not one.unread for one in facts):
-            self._kept.keep(_name(image, verified=all(one.diff_id for one in facts)), inventory)
+        if self._kept and all(layer.layer and not layer.unread for layer in facts):
+            self._kept.keep(_name(image, verified=all(layer.diff_id for layer in facts)), inventory)
 
 
 def _name(image: Image, *, verified: bool) -> str:

@@ -128,4 +128,4 @@ def _read_list(path: str, content: dict[str, Any]) -> Extract:
             packages.append(_package(name, version, entry, path))
         else:
             unread.append((name, "it has no version"))
-    return Extract(tuple(packages), unread=tuple(unread), lock=True)
+    return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)

@@ -164,7 +164,7 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
             packages.append(_package(name, version, entry.get("Source") == "Bioconductor", path))
         else:
             unread.append((name, "it has no version"))
-    return Extract(tuple(packages), unread=tuple(unread), lock=True)
+    return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)
 
 
 def _library(path: str) -> str:

@@ -48,7 +48,7 @@ class Haskell(StandaloneEcosystem):
         if path.endswith((_FREEZE, _STACK)):
             check_size(file, LOCK_LIMIT)
             locked = _read_freeze_file if path.endswith(_FREEZE) else _read_stack_lock
-            return Extract(tuple(dict.fromkeys(locked(path, decode(file.read())))), lock=True)
+            return Extract(tuple(dict.fromkeys(locked(path, decode(file.read())))), is_lockfile=True)
         if not path.endswith(".conf"):
             return Extract()
         check_size(file, ENTRY_LIMIT)

@@ -57,7 +57,7 @@ class Julia(StandaloneEcosystem):
         check_size(file, MANIFEST_LIMIT if lock else PROJECT_LIMIT)
         content = document(decode(file.read()))
         if lock:
-            return Extract(tuple(_read_manifest(path, content)), lock=True)
+            return Extract(tuple(_read_manifest(path, content)), is_lockfile=True)
         name, version, uuid = (content.get(field, "") for field in ("name", "version", "uuid"))
         if not isinstance(name, str) or not isinstance(version, str) or not name:
             raise UnreadableError("its name or version is no text")

@@ -48,7 +48,7 @@ class Opam(StandaloneEcosystem):
         if not path.endswith("/opam"):
             check_size(file, FILE_LIMIT)
             named = _locked if path.endswith(".locked") else _installed
-            return Extract(tuple(dict.fromkeys(named(decode(file.read()), path))), lock=True)
+            return Extract(tuple(dict.fromkeys(named(decode(file.read()), path))), is_lockfile=True)
         switch, _, rest = path.rpartition(_INSTALLED)
         package = _split(rest.removesuffix("/opam"), path)
         return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})

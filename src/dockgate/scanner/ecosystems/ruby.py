@@ -58,7 +58,7 @@ class Ruby(StandaloneEcosystem):
         """A lockfile does not separate groups, so development gems count too."""
         if path.endswith(_LOCKS):
             check_size(file, LOCK_LIMIT)
-            return Extract(tuple(_read_lock(path, file)), lock=True)
+            return Extract(tuple(_read_lock(path, file)), is_lockfile=True)
         if not path.endswith(".gemspec"):
             return Extract()
         package, folder = _read_specification(path, file)

@@ -53,13 +53,13 @@ class Rust(StandaloneEcosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.rpartition("/")[2] == "Cargo.lock":
             crates = _read_lock(path, file)
-            return Extract(crates, lock=True) if crates else Extract()
+            return Extract(crates, is_lockfile=True) if crates else Extract()
         packages: dict[Package, None] = {}
         for executable in executables(file, (_SECTION,)):
             section = executable.section(_SECTION)
             if section:
                 packages.update(dict.fromkeys(_read_list(path, executable.content(section))))
-        return Extract(tuple(packages), alone=True) if packages else Extract()
+        return Extract(tuple(packages), is_self_contained=True) if packages else Extract()
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """A package URL that names a repository, checkout or source is not from crates.io."""

@@ -54,7 +54,7 @@ class Swift(StandaloneEcosystem):
                 unread.append((where, "it has no repository and version, branch or revision"))
             elif package.name:
                 packages.append(package)
-        return Extract(tuple(packages), unread=tuple(unread), lock=True)
+        return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:swift/HOST/OWNER/NAME@VERSION", namespace="host")

@@ -143,7 +143,7 @@ def _read_packed(path: str, file: BinaryIO) -> Extract:
         _extension(json_object(BytesIO(archive.read_all(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT), f"{path}!/{_MEMBER}")
         for entry in members
     ]
-    return Extract(tuple(filter(None, extensions)), alone=True) if any(extensions) else Extract()
+    return Extract(tuple(filter(None, extensions)), is_self_contained=True) if any(extensions) else Extract()
 
 
 def _extension(content: Mapping[str, Any], path: str) -> Package | None:

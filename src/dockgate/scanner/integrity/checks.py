@@ -1,6 +1,6 @@
 """Promise 7: an image may not edit its own evidence. Here is every reason to doubt what an image says of itself.
 
-The central question is always from which layer a file comes that is still there (`View.origins`): real tools that
+The central question is always from which layer a file comes that is still there (`View.source_layers`): real tools that
 remove or replace a package do so with its files in the same layer; who only edits the database leaves them behind.
 """
 
@@ -11,7 +11,7 @@ from dockgate.scanner import osrelease, symlinks
 from dockgate.scanner.integrity import language_packages
 from dockgate.scanner.integrity.package_databases import Database, evidence_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
-from dockgate.scanner.layer_index import View
+from dockgate.scanner.layer_index import LayerStack
 from dockgate.scanner.model import Distribution, Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.unsupported_stores import stores
@@ -23,52 +23,56 @@ _TRIES = 64
 _LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so", "ntdll.dll")
 
 
-def doubts(view: View, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
+def find_problems(stack: LayerStack, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
     """An unread entry for each thing in the image's evidence that cannot be believed."""
-    databases = [Database(view, kind) for kind in ecosystems if kind.distributions]
-    linked = list(_links(view, ecosystems, databases))
+    databases = [Database(stack, kind) for kind in ecosystems if kind.distributions]
+    linked = list(_links(stack, ecosystems, databases))
     yield from linked
-    yield from symlinks.doubts(view, ecosystems, databases, {entry.path for entry in linked})
-    yield from _system(view, databases)
-    yield from _releases(view)
-    yield from _repository(view)
+    yield from symlinks.find_problems(stack, ecosystems, databases, {entry.path for entry in linked})
+    yield from _system(stack, databases)
+    yield from _releases(stack)
+    yield from _repository(stack)
     for database in databases:
-        yield from database.doubts()
-        yield from _identity(view, database)
+        yield from database.find_problems()
+        yield from _identity(stack, database)
     try:
-        yield from stores(view)
-        for at, file, nameless in PackageFolders(view).nameless():
-            if not any(database.brings(file, at) for database in databases):
+        yield from stores(stack)
+        for at, file, nameless in PackageFolders(stack).nameless():
+            if not any(database.is_brought_by(file, at) for database in databases):
                 yield nameless
         for kind in ecosystems:
             if not kind.distributions:
-                yield from language_packages.doubts(view, kind)
+                yield from language_packages.find_problems(stack, kind)
     except UnreadableError as error:
         yield Unread("/", str(error))
 
 
-def _links(view: View, ecosystems: Sequence[Ecosystem], databases: Sequence[Database]) -> Iterator[Unread]:
+def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database]) -> Iterator[Unread]:
     """Symbolic links at paths of evidence which lead to what is not read as evidence.
 
     A link that a distribution package brings along is that package's affair, unless it leads to evidence of a
     distribution.
     """
-    linked = [(at, facts, *link) for at, facts in enumerate(view.facts) for link in facts.links.items()]
+    linked = [(at, facts, *link) for at, facts in enumerate(stack.facts) for link in facts.links.items()]
     if not linked:
         return
-    read = sorted({entry.path for _, entry in view.live})
-    known = {*read, *(entry.path.rpartition("/")[0] for _, entry in view.live if entry.linked)}
+    read = sorted({entry.path for _, entry in stack.live})
+    readable = {*read, *(entry.path.rpartition("/")[0] for _, entry in stack.live if entry.is_linked_only)}
     for at, facts, path, target in linked:
-        if not view.alive(path, at):
+        if not stack.is_present(path, at):
             continue
         kinds = [kind for kind in ecosystems if kind.wants(path, 0, 0, b"")]
         if path in osrelease.PATHS:
-            fine = target in view.releases or (target == osrelease.FREEBSD_LINK and osrelease.FREEBSD in view.releases)
-        elif target in known or any(_reads_through(kind, path, target, read) for kind in kinds):
-            fine = True
+            is_readable = target in stack.releases or (
+                target == osrelease.FREEBSD_LINK and osrelease.FREEBSD in stack.releases
+            )
+        elif target in readable or any(_reads_through(kind, path, target, read) for kind in kinds):
+            is_readable = True
         else:
-            fine = not any(kind.distributions for kind in kinds) and any(one.brings(path, at) for one in databases)
-        if not fine:
+            is_readable = not any(kind.distributions for kind in kinds) and any(
+                database.is_brought_by(path, at) for database in databases
+            )
+        if not is_readable:
             yield Unread(path, f"{path} is a link to {target or '/'}, which was not read.", facts.layer)
 
 
@@ -87,21 +91,21 @@ def _reads_through(kind: Ecosystem, path: str, target: str, read: list[str]) -> 
     return False
 
 
-def _system(view: View, databases: Sequence[Database]) -> Iterator[Unread]:
+def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread]:
     """The distribution that the image names, and the package database which that one has."""
-    distribution = view.distribution
+    distribution = stack.distribution
     living = [database for database in databases if database.live]
     if distribution is None:
-        if living and not view.releases:
+        if living and not stack.releases:
             name = living[0].kind.name
             reason = f"There is a {name} database, yet no os-release names the distribution that it is of."
             yield Unread(osrelease.PATHS[0], reason)
-        elif not living and not any(read.packages for _, read in view.live):
+        elif not living and not any(read.packages for _, read in stack.live):
             yield Unread("/", "The image names no operating system, and holds no package and no package database.")
-        elif not living and any(_is_loader(path) and list(view.origins(path)) for path in view.files()):
+        elif not living and any(_is_loader(path) and list(stack.source_layers(path)) for path in stack.file_paths()):
             yield Unread("/", "The image holds a C library, yet neither an os-release nor a package database.")
         return
-    path = next(path for path in osrelease.PATHS if path in view.releases)
+    path = next(path for path in osrelease.PATHS if path in stack.releases)
     name = distribution.name or distribution.id
     theirs = [database for database in databases if _serves(database.kind, distribution)]
     if not theirs:
@@ -114,32 +118,32 @@ def _system(view: View, databases: Sequence[Database]) -> Iterator[Unread]:
         if database not in theirs and database.packages:
             at, read = database.live[-1]
             reason = f"The image is {name}, yet {read.path} tells of packages of another distribution."
-            yield Unread(read.path, reason, view.facts[at].layer)
+            yield Unread(read.path, reason, stack.facts[at].layer)
 
 
-def _releases(view: View) -> Iterator[Unread]:
+def _releases(stack: LayerStack) -> Iterator[Unread]:
     """Two files that name two distributions: most tools believe the one, and some the other."""
     named = {
-        (one.distribution.id, one.distribution.version): (path, at)
+        (release.distribution.id, release.distribution.version): (path, at)
         for path in reversed(osrelease.PATHS)
-        if path in view.releases
-        for at, one in [view.releases[path]]
-        if one.distribution
+        if path in stack.releases
+        for at, release in [stack.releases[path]]
+        if release.distribution
     }
     if len(named) > 1:
         path, at = list(named.values())[-1]
         said = " and ".join(f"{place} {' '.join(name).strip()}" for name, (place, _) in named.items())
-        yield Unread(path, f"The image names two distributions: {said}.", view.facts[at].layer)
+        yield Unread(path, f"The image names two distributions: {said}.", stack.facts[at].layer)
 
 
-def _repository(view: View) -> Iterator[Unread]:
+def _repository(stack: LayerStack) -> Iterator[Unread]:
     """Package repositories of another release than the distribution's: packages would be judged by that one's word."""
-    distribution = view.distribution
-    for at, read in view.live:
+    distribution = stack.distribution
+    for at, read in stack.live:
         release = read.release.removeprefix("v")
         if distribution and release[:1].isdigit() and not f"{distribution.version}.".startswith(f"{release}."):
             reason = f"{read.path} serves {read.release}, where os-release says {distribution.version}."
-            yield Unread(read.path, reason, view.facts[at].layer)
+            yield Unread(read.path, reason, stack.facts[at].layer)
 
 
 def _is_loader(path: str) -> bool:
@@ -150,32 +154,32 @@ def _serves(kind: Ecosystem, distribution: Distribution) -> bool:
     return any(name in kind.distributions for name in (distribution.id, *distribution.like))
 
 
-def _identity(view: View, database: Database) -> Iterator[Unread]:
+def _identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
     """The distribution renamed, though its packages are those of the one before."""
-    now = view.distribution
+    now = stack.distribution
     places = {*osrelease.PATHS, "etc", "usr", "usr/lib"}
     touching = [
         at
-        for at, facts in enumerate(view.facts)
+        for at, facts in enumerate(stack.facts)
         if facts.releases or facts.opaques or places.intersection(facts.links) or places.intersection(facts.whiteouts)
     ]
     if now is None or not database.live or len(touching) < 2:
         return
     since = touching[-1]
     for at in reversed(touching[:-1]):
-        was = View(view.facts[: at + 1]).distribution
+        was = LayerStack(stack.facts[: at + 1]).distribution
         if was and (was.id, was.version) != (now.id, now.version):
             break
         since = at
     else:
         return
-    if not database.rewritten(since) or _owner_kept(database, since):
-        path = next(path for path in osrelease.PATHS if path in view.releases)
+    if not database.is_rewritten_since(since) or _owner_kept(database, since):
+        path = next(path for path in osrelease.PATHS if path in stack.releases)
         reason = (
             f"{path} says {now.id} {now.version} where a layer below says {was.id} {was.version}, "
             "yet the packages were not changed with it."
         )
-        yield Unread(path, reason, view.facts[since].layer)
+        yield Unread(path, reason, stack.facts[since].layer)
 
 
 def _owner_kept(database: Database, since: int) -> bool:

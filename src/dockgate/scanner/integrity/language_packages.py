@@ -3,42 +3,46 @@
 from collections.abc import Iterator
 from functools import cached_property
 
-from dockgate.scanner.layer_index import Read, View, unpack
+from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack
 from dockgate.scanner.model import Package, Unread
 from dockgate.scanner.ports import Ecosystem
 
 _INFO = (".dist-info", ".egg-info", "egg-info")
 
 
-def doubts(view: View, kind: Ecosystem) -> Iterator[Unread]:
+def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
     """Language packages whose own file went, or changed its version, while their other files stayed as they were.
     Raises UnreadableError, after those found so far, when that would take too long to tell."""
-    history: dict[str, list[tuple[int, Read]]] = {}
-    for at, read in view.told_by(kind.name):
-        if not read.linked or view.leads(read.path.rpartition("/")[0]):
+    history: dict[str, list[tuple[int, PackageFile]]] = {}
+    for at, read in stack.files_of(kind.name):
+        if not read.is_linked_only or stack.is_link_target(read.path.rpartition("/")[0]):
             history.setdefault(read.path, []).append((at, read))
     records = _Records(history)
     for path, reads in history.items():
-        told = [(at, read) for at, read in reads if read.packages and not (read.alone or read.lock)]
+        readings = [
+            (at, read) for at, read in reads if read.packages and not (read.is_self_contained or read.is_lockfile)
+        ]
         last, newest = reads[-1]
-        alive = view.alive(path, last)
-        if not told or (alive and newest.unread) or (alive and len(reads) == 1):
+        is_present = stack.is_present(path, last)
+        if not readings or (is_present and newest.unread) or (is_present and len(reads) == 1):
             continue
-        now = {one.name: one.version for one in newest.packages} if alive else {}
-        single = all(len(read.packages) == 1 for _, read in told)
-        for package, at in _gone(told, now).items():
-            files = _belonging(view, path, package, records, alone=single and not any(read.owner for _, read in told))
-            if not any(origin <= at for file in files for origin in view.origins(file)):
+        now = {package.name: package.version for package in newest.packages} if is_present else {}
+        single = all(len(read.packages) == 1 for _, read in readings)
+        for package, at in _removed_packages(readings, now).items():
+            files = _other_files(
+                stack, path, package, records, is_only_package=single and not any(read.owner for _, read in readings)
+            )
+            if not any(origin <= at for file in files for origin in stack.source_layers(file)):
                 continue
             name = package.name if package.name in now else next(iter(now), "") if single else ""
             if name:
                 reason = f"{path} became {name} {now[name]}, yet there are files of {package.name} {package.version}."
-                yield Unread(path, reason, view.facts[last].layer)
+                yield Unread(path, reason, stack.facts[last].layer)
             else:
                 reason = f"{path} no longer tells of {package.name} {package.version}, yet files of it are there."
-                yield Unread(path, reason, view.facts[at].layer)
+                yield Unread(path, reason, stack.facts[at].layer)
 
-    yield from _nameless(view, kind)
+    yield from _nameless(stack, kind)
 
 
 class Locks:
@@ -47,29 +51,29 @@ class Locks:
     An entry is installed when the image holds the package in that version, or, for one that names no version, in any.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, stack: LayerStack) -> None:
         self._versions: set[tuple[str, str, str]] = set()
         self._owned: set[str] = set()
-        if not any(read.lock for _, read in view.live):
+        if not any(read.is_lockfile for _, read in stack.live):
             return
-        for _, read in view.live:
-            if not read.lock:
-                for one in read.packages:
-                    self._versions.add((one.ecosystem, one.source_name, one.source_version))
-                    self._versions.add((one.ecosystem, one.source_name, ""))
+        for _, read in stack.live:
+            if not read.is_lockfile:
+                for package in read.packages:
+                    self._versions.add((package.ecosystem, package.source_name, package.source_version))
+                    self._versions.add((package.ecosystem, package.source_name, ""))
                 for packed in read.owns.values():
                     if packed.endswith("/") or "/\0" in packed:
                         self._owned.update(path for path in unpack(packed) if path.endswith("/"))
 
-    def installed(self, package: Package) -> bool:
+    def is_installed(self, package: Package) -> bool:
         return (package.ecosystem, package.source_name, package.source_version) in self._versions
 
-    def idle(self, read: Read) -> bool:
+    def is_idle(self, read: PackageFile) -> bool:
         """Whether it does not count at all: most of it is installed (what is for other platforms, or optional, is then
         left out on purpose), or it lies in an installed package."""
         if any(folder in self._owned for folder in _folders(read.path)):
             return True
-        return bool(read.packages) and 2 * sum(map(self.installed, read.packages)) >= len(read.packages)
+        return bool(read.packages) and 2 * sum(map(self.is_installed, read.packages)) >= len(read.packages)
 
 
 def _folders(path: str) -> Iterator[str]:
@@ -80,21 +84,21 @@ def _folders(path: str) -> Iterator[str]:
         at = path.find("/", at + 1)
 
 
-def _gone(told: list[tuple[int, Read]], now: dict[str, str]) -> dict[Package, int]:
+def _removed_packages(readings: list[tuple[int, PackageFile]], now: dict[str, str]) -> dict[Package, int]:
     """The packages of which a file told before and which it no longer names so, each with the last layer that did: of
     several versions the newest."""
-    gone: dict[str, tuple[Package, int]] = {}
-    for at, read in told:
+    removed: dict[str, tuple[Package, int]] = {}
+    for at, read in readings:
         for package in read.packages:
             if now.get(package.name) != package.version:
-                gone[package.name] = package, at
-    return dict(gone.values())
+                removed[package.name] = package, at
+    return dict(removed.values())
 
 
 class _Records:
     """What packages own, by the file that says so: one that tells of the package itself, or one beside that."""
 
-    def __init__(self, history: dict[str, list[tuple[int, Read]]]) -> None:
+    def __init__(self, history: dict[str, list[tuple[int, PackageFile]]]) -> None:
         self._own: dict[tuple[str, str], list[str]] = {}
         self._beside: dict[str, list[str]] = {}
         for path, reads in history.items():
@@ -114,45 +118,52 @@ class _Records:
         return frozenset(path for owned in self._own.values() for packed in owned for path in unpack(packed))
 
 
-def _belonging(view: View, path: str, package: Package, records: _Records, *, alone: bool) -> Iterator[str]:
-    """The package's other files: those recorded as its own, or, without a record and when the file at `path` tells of
-    it `alone`, what lies beside that and is nobody else's. Distributions leave the records away, and have lists."""
+def _other_files(
+    stack: LayerStack, path: str, package: Package, records: _Records, *, is_only_package: bool
+) -> Iterator[str]:
+    """The package's other files: those that its record lists, else those beside the file at `path`.
+
+    Without a record, files beside it count only if the file names a single package, and if no other package records
+    them. Distributions remove the records and have their own lists.
+    """
     recorded = records.of(path, package.purl)
     if recorded:
-        return _files(view, path, recorded)
-    return _beside(view, path, records) if alone else iter(())
+        return _files(stack, path, recorded)
+    return _beside(stack, path, records) if is_only_package else iter(())
 
 
-def _nameless(view: View, kind: Ecosystem) -> Iterator[Unread]:
+def _nameless(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
     """Records of files without the file beside them that names their package, in any layer."""
-    named = {read.path.rpartition("/")[0] for _, read in view.told_by(kind.name) if read.packages or read.unread}
-    for at, read in view.told_by(kind.name):
+    named = {read.path.rpartition("/")[0] for _, read in stack.files_of(kind.name) if read.packages or read.unread}
+    for at, read in stack.files_of(kind.name):
         folder = read.path.rpartition("/")[0]
-        if read.owns and folder not in named and view.alive(read.path, at):
-            listed = (file for file in _files(view, read.path, list(read.owns.values())) if not file.startswith(folder))
-            there = next((file for file in listed if any(True for _ in view.origins(file))), "")
+        if read.owns and folder not in named and stack.is_present(read.path, at):
+            listed = (
+                file for file in _files(stack, read.path, list(read.owns.values())) if not file.startswith(folder)
+            )
+            there = next((file for file in listed if any(True for _ in stack.source_layers(file))), "")
             if there:
                 reason = f"{read.path} lists {there}, which is there, yet nothing names the package that it is of."
-                yield Unread(read.path, reason, view.facts[at].layer)
+                yield Unread(read.path, reason, stack.facts[at].layer)
 
 
-def _files(view: View, evidence: str, packed: list[str]) -> Iterator[str]:
+def _files(stack: LayerStack, evidence: str, packed: list[str]) -> Iterator[str]:
     """What a language package owns besides its own evidence, the packages nested in its folder apart."""
     for owned in packed:
         for path in unpack(owned):
             if not path.endswith("/"):
                 yield path
                 continue
-            for file in view.under(path):
+            for file in stack.paths_below(path):
                 if file != evidence and "/node_modules/" not in file[len(path) - 1 :]:
                     yield file
 
 
-def _beside(view: View, evidence: str, records: _Records) -> Iterator[str]:
+def _beside(stack: LayerStack, evidence: str, records: _Records) -> Iterator[str]:
     """What may belong to a language package without any record: all in its folder that no other package records."""
     own, _, _ = evidence.rpartition("/")
     folder = own.rpartition("/")[0] + "/" if own.lower().endswith(_INFO) else own + "/"
-    for file in view.under(folder):
+    for file in stack.paths_below(folder):
         inner = file[len(folder) :].partition("/")[0]
         if file not in records.all and not inner.lower().endswith(_INFO) and not file.endswith(".pyc"):
             yield file

@@ -34,7 +34,7 @@ COMPRESSIONS = {
 }
 
 
-def doubts(
+def find_problems(
     layers: Sequence[Layer], facts: Sequence[LayerFacts], diff_ids: Sequence[str] | None, *, verified: bool
 ) -> Iterator[Unread]:
     """An unread entry for each layer that is not what the image says of it, base first.
@@ -47,22 +47,22 @@ def doubts(
         yield Unread(
             "/", f"The image has {len(layers)} layers, and its config names {len(diff_ids)} of them by diff_id."
         )
-    for at, (layer, found) in enumerate(zip(layers, facts, strict=True)):
-        if found.unread and not found.compression:
+    for at, (layer, facts_of_layer) in enumerate(zip(layers, facts, strict=True)):
+        if facts_of_layer.unread and not facts_of_layer.compression:
             continue  # nothing of it was read, and its reason is among the image's
         diff_id = diff_ids[at] if at < len(diff_ids) else ""
-        for reason in _reasons(layer, found, diff_id, verified=verified):
-            yield Unread("/", reason, found.layer)
+        for reason in _reasons(layer, facts_of_layer, diff_id, verified=verified):
+            yield Unread("/", reason, facts_of_layer.layer)
 
 
-def _reasons(layer: Layer, found: LayerFacts, diff_id: str, *, verified: bool) -> Iterator[str]:
+def _reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, verified: bool) -> Iterator[str]:
     expected = COMPRESSIONS.get(layer.media_type)
     if expected is None:
         yield f"The layer has the media type {layer.media_type[:120]!r}, which not all runtimes unpack."
-    elif found.compression != expected:
-        yield f"The layer has the media type {layer.media_type!r}, and the compression {found.compression!r}."
-    if found.diff_id and found.diff_id != diff_id:
+    elif facts_of_layer.compression != expected:
+        yield f"The layer has the media type {layer.media_type!r}, and the compression {facts_of_layer.compression!r}."
+    if facts_of_layer.diff_id and facts_of_layer.diff_id != diff_id:
         said = diff_id or "nothing"
-        yield f"The layer's uncompressed content has the digest {found.diff_id}; the config says {said[:120]}."
-    if verified and not found.diff_id:
+        yield f"The layer's uncompressed content has the digest {facts_of_layer.diff_id}; the config says {said[:120]}."
+    if verified and not facts_of_layer.diff_id:
         yield "The digest of the layer's uncompressed content was not verified."

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 
-from dockgate.scanner.layer_index import Read, View, unpack
+from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack
 from dockgate.scanner.model import Package, Unread
 from dockgate.scanner.ports import Ecosystem
 
@@ -20,23 +20,23 @@ class Database:
     Of some (rpm's kernels) several versions are there at once, which come and go each by itself.
     """
 
-    def __init__(self, view: View, kind: Ecosystem) -> None:
-        self.view = view
+    def __init__(self, stack: LayerStack, kind: Ecosystem) -> None:
+        self.stack = stack
         self.kind = kind
         # Every database file of every layer, base first.
-        self.told = [
+        self.readings = [
             (at, read)
-            for at, read in view.told_by(kind.name)
+            for at, read in stack.files_of(kind.name)
             if (read.packages or not read.owns) and self._is_database(read.path)
         ]
-        self.live = [(at, read) for at, read in self.told if view.alive(read.path, at)]
+        self.live = [(at, read) for at, read in self.readings if stack.is_present(read.path, at)]
         # What is installed.
         self.packages: dict[tuple[str, str], list[Package]] = {}
         for _, read in self.live:
-            for one in read.packages:
-                self.packages.setdefault((one.name, one.arch), []).append(one)
+            for package in read.packages:
+                self.packages.setdefault((package.name, package.arch), []).append(package)
 
-    def doubts(self) -> Iterator[Unread]:
+    def find_problems(self) -> Iterator[Unread]:
         removed = list(self._removed())
         yield from removed
         yield from self._contradictions()
@@ -44,13 +44,13 @@ class Database:
             return
         if self.live and not self.packages:
             yield self._unread(*self.live[-1], "holds no package")
-        elif self.told:
+        elif self.readings:
             yield from self._changed()
-            yield from self._strays()
+            yield from self._unlisted_packages()
         elif self.lists:
             at, path, *_ = next(iter(self.lists.values()))[0]
             reason = f"{path} lists files of a package, yet there is no package database."
-            yield Unread(path, reason, self.view.facts[at].layer)
+            yield Unread(path, reason, self.stack.facts[at].layer)
 
     def history(self, name: str, arch: str) -> list[tuple[int, Package]]:
         """What each layer's database said of a package, base first."""
@@ -60,12 +60,12 @@ class Database:
         """Whose list names the path, and in which layer."""
         return iter(self._owners.get(path, ()))
 
-    def brings(self, path: str, layer: int) -> bool:
+    def is_brought_by(self, path: str, layer: int) -> bool:
         """Whether a package that came with `layer` owns the path."""
         return any(at == layer and self._introduced(name, at) for at, name in self._owners.get(path, ()))
 
-    def rewritten(self, since: int) -> bool:
-        return any(at >= since for at, _ in self.told)
+    def is_rewritten_since(self, since: int) -> bool:
+        return any(at >= since for at, _ in self.readings)
 
     @cached_property
     def lists(self) -> dict[str, list[tuple[int, str, str]]]:
@@ -75,17 +75,17 @@ class Database:
         package that did not change is left out.
         """
         lists: dict[str, list[tuple[int, str, str]]] = {}
-        for at, read in self.view.told_by(self.kind.name):
+        for at, read in self.stack.files_of(self.kind.name):
             for name, owned in read.owns.items():
-                known = lists.setdefault(name, [])
-                if not known or known[-1][2] != owned or self._introduced(name, at):
-                    known.append((at, read.path, owned))
+                earlier = lists.setdefault(name, [])
+                if not earlier or earlier[-1][2] != owned or self._introduced(name, at):
+                    earlier.append((at, read.path, owned))
         return lists
 
     @cached_property
     def _history(self) -> dict[tuple[str, str], list[tuple[int, Package]]]:
         history: dict[tuple[str, str], list[tuple[int, Package]]] = {}
-        for at, read in self.told:
+        for at, read in self.readings:
             for package in read.packages:
                 history.setdefault((package.name, package.arch), []).append((at, package))
         return history
@@ -96,8 +96,8 @@ class Database:
         owners: dict[str, tuple[tuple[int, str], ...]] = {}
         for name, lists in self.lists.items():
             for at, _, owned in lists:
-                one: tuple[tuple[int, str], ...] = ((at, name),)
-                listed = dict.fromkeys(unpack(owned), one)
+                owner: tuple[tuple[int, str], ...] = ((at, name),)
+                listed = dict.fromkeys(unpack(owned), owner)
                 for path in owners.keys() & listed.keys():
                     listed[path] = owners[path] + listed[path]
                 owners.update(listed)
@@ -109,12 +109,12 @@ class Database:
         since: dict[str, int] = {}
         for key, packages in self.packages.items():
             now = {_identity_of(package) for package in packages}
-            told: dict[int, set[_Identity]] = {}
+            readings: dict[int, set[_Identity]] = {}
             for at, package in self._history[key]:
-                told.setdefault(at, set()).add(_identity_of(package))
-            first = max(told)
-            for at in sorted(told, reverse=True):
-                if not now <= told[at]:
+                readings.setdefault(at, set()).add(_identity_of(package))
+            first = max(readings)
+            for at in sorted(readings, reverse=True):
+                if not now <= readings[at]:
                     break
                 first = at
             for name in evidence_names(*key):
@@ -126,24 +126,24 @@ class Database:
         return {name for key in self.packages for name in evidence_names(*key)}
 
     def _introduced(self, name: str, layer: int) -> bool:
-        return self.view.introduced(name.partition(":")[0], layer, (self.kind.name,))
+        return self.stack.is_introduced(name.partition(":")[0], layer, (self.kind.name,))
 
     def _is_database(self, path: str) -> bool:
         return any(path == place or (place.endswith("/") and path.startswith(place)) for place in self.kind.databases)
 
-    def _unread(self, at: int, read: Read, what: str) -> Unread:
-        return Unread(read.path, f"{read.path} {what}.", self.view.facts[at].layer)
+    def _unread(self, at: int, read: PackageFile, what: str) -> Unread:
+        return Unread(read.path, f"{read.path} {what}.", self.stack.facts[at].layer)
 
     def _removed(self) -> Iterator[Unread]:
         """Databases removed above the layer that wrote them, unless another holds all that theirs did: rpm changes its
         form, distributions its place. Then entries are compared as if it were the same."""
-        alive = {read.path for _, read in self.live}
-        whole = alive.intersection(self.kind.databases)
-        for path, (at, read) in {read.path: (at, read) for at, read in self.told}.items():
-            if path in alive:
+        is_present = {read.path for _, read in self.live}
+        complete = is_present.intersection(self.kind.databases)
+        for path, (at, read) in {read.path: (at, read) for at, read in self.readings}.items():
+            if path in is_present:
                 continue
             if path in self.kind.databases:
-                if not whole:
+                if not complete:
                     yield self._unread(at, read, "was removed by a layer above the one that wrote it")
             elif not any(self._owned(package) for package in read.packages):
                 yield self._unread(
@@ -153,51 +153,55 @@ class Database:
     def _contradictions(self) -> Iterator[Unread]:
         """Databases each of which is to hold all packages, and which do not hold the same. rpm itself would look into
         one of them alone."""
-        whole = [
+        complete = [
             (at, read)
             for at, read in self.live
-            if read.path in self.kind.databases and not (read.unread or read.within)
+            if read.path in self.kind.databases and not (read.unread or read.unread_parts)
         ]
-        for (_, first), (at, read) in pairwise(whole):
-            one, other = ({(p.name, p.arch, p.version): p for p in database.packages} for database in (first, read))
-            if different := sorted(one.keys() ^ other.keys()):
-                package = (one | other)[different[0]]
+        for (_, first), (at, read) in pairwise(complete):
+            first_packages, second_packages = (
+                {(p.name, p.arch, p.version): p for p in database.packages} for database in (first, read)
+            )
+            if different := sorted(first_packages.keys() ^ second_packages.keys()):
+                package = (first_packages | second_packages)[different[0]]
                 reason = f"and {first.path} contradict each other: only {package.path} tells of"
                 yield self._unread(at, read, f"{reason} {package.name} {package.version}")
 
     def _changed(self) -> Iterator[Unread]:
         """Entries that went, or changed their version, while their files stayed as they were."""
-        if len(self.told) == len(self.live):
+        if len(self.readings) == len(self.live):
             return
         for (name, arch), history in self._history.items():
             last, package = history[-1]
             installed = self.packages.get((name, arch), [])
-            if _several(history):
-                yield from self._gone_of_several(history, installed)
+            if _has_parallel_versions(history):
+                yield from self._removed_versions(history, installed)
                 continue
             if not installed:
-                left = next(self._left(package, last), "")
+                remaining = next(self._remaining_files(package, last), "")
                 what = f"{name} {package.version} is no longer in the package database"
-                if left:
-                    yield Unread(package.path, f"{what}, yet its file {left} is there.", self.view.facts[last].layer)
+                if remaining:
+                    yield Unread(
+                        package.path, f"{what}, yet its file {remaining} is there.", self.stack.facts[last].layer
+                    )
                 elif package.path in self.kind.databases and not self._listed(package):
                     reason = f"{what}, and no list tells whether its files are there."
-                    yield Unread(package.path, reason, self.view.facts[last].layer)
+                    yield Unread(package.path, reason, self.stack.facts[last].layer)
                 continue
             now = installed[-1]
             current = {at for at, old in history if _identity_of(old) == _identity_of(now)}
             before = next(((at, old) for at, old in reversed(history) if at not in current), None)
             if before is None:
                 continue
-            what = f"{name} became {_told(now, before[1])} in the package database"
+            what = f"{name} became {_difference(now, before[1])} in the package database"
             if not self._listed(now):
                 reason = f"{what}, and no list tells whether its files changed with it."
-                yield Unread(now.path, reason, self.view.facts[last].layer)
-            elif self._kept(now, before[0]):
-                reason = f"{what}, yet its files are those of {_told(before[1], now)}."
-                yield Unread(now.path, reason, self.view.facts[last].layer)
+                yield Unread(now.path, reason, self.stack.facts[last].layer)
+            elif self._has_old_files(now, before[0]):
+                reason = f"{what}, yet its files are those of {_difference(before[1], now)}."
+                yield Unread(now.path, reason, self.stack.facts[last].layer)
 
-    def _gone_of_several(self, history: list[tuple[int, Package]], installed: list[Package]) -> Iterator[Unread]:
+    def _removed_versions(self, history: list[tuple[int, Package]], installed: list[Package]) -> Iterator[Unread]:
         """Of several versions those that went. No list tells one's files from another's, but those that are no longer
         listed once it is gone were its own."""
         there = {package.version for package in installed}
@@ -206,15 +210,15 @@ class Database:
             what = f"{package.name} {package.version} is no longer in the package database"
             own = self._listed_by(package, at)
             if installed:
-                own -= self._listed_by(package, len(self.view.facts))
-            left = next((file for file in sorted(own) if min(self._live_origins(file), default=at + 1) <= at), "")
-            if left:
-                yield Unread(package.path, f"{what}, yet its file {left} is there.", self.view.facts[at].layer)
+                own -= self._listed_by(package, len(self.stack.facts))
+            remaining = next((file for file in sorted(own) if min(self._live_origins(file), default=at + 1) <= at), "")
+            if remaining:
+                yield Unread(package.path, f"{what}, yet its file {remaining} is there.", self.stack.facts[at].layer)
             elif not own:
                 reason = f"{what}, and no list tells whether its files are there."
-                yield Unread(package.path, reason, self.view.facts[at].layer)
+                yield Unread(package.path, reason, self.stack.facts[at].layer)
 
-    def _strays(self) -> Iterator[Unread]:
+    def _unlisted_packages(self) -> Iterator[Unread]:
         """Lists of packages of which no database says anything, while their files are there."""
         known = {name for key in self._history for name in evidence_names(*key)}
         for name, lists in self.lists.items():
@@ -222,23 +226,27 @@ class Database:
                 continue
             for at, path, owned in lists:
                 for file in unpack(owned):
-                    if at in self._live_origins(file) and not self._taken(file, at, {name}):
+                    if at in self._live_origins(file) and not self._is_owned_by_another(file, at, {name}):
                         reason = f"{name} is in no package database, yet {path} lists its file {file}, which is there."
-                        yield Unread(path, reason, self.view.facts[at].layer)
+                        yield Unread(path, reason, self.stack.facts[at].layer)
                         break
 
-    def _left(self, package: Package, last: int) -> Iterator[str]:
+    def _remaining_files(self, package: Package, last: int) -> Iterator[str]:
         """Files of a removed package that are those of its time, and that no other package had then; or that were
         written anew by the time it was gone, and are no other package's."""
         names = evidence_names(package.name, package.arch)
-        whole = package.path in self.kind.databases
-        gone = next((at for at, _ in self.told if at > last), last) if whole else len(self.view.facts)
+        is_complete_list = package.path in self.kind.databases
+        gone = next((at for at, _ in self.readings if at > last), last) if is_complete_list else len(self.stack.facts)
         for file in self._owned(package):
             for at in self._live_origins(file):
-                if not self._taken(file, at, names) if at <= last else at <= gone and not self._overtaken(file, last):
+                if (
+                    not self._is_owned_by_another(file, at, names)
+                    if at <= last
+                    else at <= gone and not self._is_reclaimed(file, last)
+                ):
                     yield file
 
-    def _kept(self, package: Package, before: int) -> bool:
+    def _has_old_files(self, package: Package, before: int) -> bool:
         """Whether the files are those of before.
 
         An upgrade writes every file of the package. Yet a builder leaves out of the layer what has the content and the
@@ -250,10 +258,10 @@ class Database:
         names = evidence_names(package.name, package.arch)
         kept: list[list[bool]] = [[], [], []]
         for file in self._owned(package):
-            origins = self._live_origins(file)
-            if origins and all(name in names for at, name in self._owners.get(file, ()) if at <= before):
+            source_layers = self._live_origins(file)
+            if source_layers and all(name in names for at, name in self._owners.get(file, ()) if at <= before):
                 rank = 2 if file.startswith(_PROSE) else 1 if file.startswith("usr/share/") else 0
-                kept[rank].append(max(origins) <= before)
+                kept[rank].append(max(source_layers) <= before)
         code, data, prose = kept
         decisive = code or data
         return 2 * sum(decisive) >= len(decisive) if decisive else bool(prose) and all(prose)
@@ -277,15 +285,15 @@ class Database:
 
     def _live_origins(self, file: str) -> list[int]:
         """Configuration is the administrator's: it stays when a package goes, and is kept when one is upgraded."""
-        return [] if file.startswith("etc/") else list(self.view.origins(file))
+        return [] if file.startswith("etc/") else list(self.stack.source_layers(file))
 
-    def _taken(self, file: str, at: int, names: set[str]) -> bool:
+    def _is_owned_by_another(self, file: str, at: int, names: set[str]) -> bool:
         """Whether another installed package had the file when layer `at` brought it: a later owner brings its own."""
         return any(
             layer <= at and name not in names and name in self._installed for layer, name in self._owners.get(file, ())
         )
 
-    def _overtaken(self, file: str, last: int) -> bool:
+    def _is_reclaimed(self, file: str, last: int) -> bool:
         """Whether the file is an installed package's that had it by `last`, or that is new since: a list alone, written
         later for a package that is as it was, gives it nothing."""
         return any(
@@ -294,7 +302,7 @@ class Database:
         )
 
 
-def _several(history: list[tuple[int, Package]]) -> bool:
+def _has_parallel_versions(history: list[tuple[int, Package]]) -> bool:
     """Whether any layer told of several versions at once."""
     versions: dict[int, str] = {}
     return any(versions.setdefault(at, package.version) != package.version for at, package in history)
@@ -304,11 +312,11 @@ def _identity_of(package: Package) -> _Identity:
     return package.version, package.source_name, package.source_version, package.vendor
 
 
-def _told(package: Package, other: Package) -> str:
+def _difference(package: Package, other: Package) -> str:
     """The version, and the source or the maker where it is that which tells the two apart."""
     if package.version != other.version:
         return package.version
-    source, other_source = (f"{one.source_name} {one.source_version}" for one in (package, other))
+    source, other_source = (f"{candidate.source_name} {candidate.source_version}" for candidate in (package, other))
     if source != other_source:
         return f"{package.version} of the source {source}"
     return f"{package.version} by {package.vendor.lstrip('=?') or 'nobody'}"

@@ -8,7 +8,7 @@ installer writes RECORD (pip, uv, Poetry, PDM, conda); distributions remove it, 
 from collections.abc import Iterator
 from functools import cached_property
 
-from dockgate.scanner.layer_index import Read, View, unpack
+from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack
 from dockgate.scanner.model import Unread
 
 # In lower case: importlib.metadata and pip find them in any.
@@ -20,8 +20,8 @@ _RECORD = "RECORD"
 class PackageFolders:
     """Those folders of an image."""
 
-    def __init__(self, view: View) -> None:
-        self._view = view
+    def __init__(self, stack: LayerStack) -> None:
+        self._view = stack
 
     def nameless(self) -> Iterator[tuple[int, str, Unread]]:
         """Folders with files and without the one that names the package; each with one of its files and that one's
@@ -33,14 +33,14 @@ class PackageFolders:
         for folder in self._folders:
             if any(f"{folder}/{name}" in named for name in _NAMES) or folder in self._listing:
                 continue
-            for path in self._view.under(f"{folder}/"):
-                at = next(iter(self._view.origins(path)), None)
+            for path in self._view.paths_below(f"{folder}/"):
+                at = next(iter(self._view.source_layers(path)), None)
                 if at is not None:
                     reason = f"{folder} holds no {_naming(folder)}, so nothing names the package that it is of."
                     yield at, path, Unread(folder, reason, self._view.facts[at].layer)
                     break
 
-    def without_list(self, read: Read) -> bool:
+    def without_list(self, read: PackageFile) -> bool:
         """Whether `read` names a package of whose files there is no list: neither its RECORD nor another package's
         list that names its metadata."""
         folder, _, name = read.path.rpartition("/")
@@ -62,7 +62,7 @@ class PackageFolders:
     def _live(self) -> frozenset[str]:
         """The paths of what was read, and of links to such files, which are looked at elsewhere."""
         links = (
-            path for at, facts in enumerate(self._view.facts) for path in facts.links if self._view.alive(path, at)
+            path for at, facts in enumerate(self._view.facts) for path in facts.links if self._view.is_present(path, at)
         )
         return frozenset((*(read.path for _, read in self._view.live), *links))
 

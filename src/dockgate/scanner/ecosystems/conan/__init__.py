@@ -177,7 +177,7 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
     if not all(isinstance(reference, str) for reference in references):
         raise UnreadableError("a reference in it is no text")
     named = (reference for reference in references if "/" in reference.partition("@")[0])
-    return Extract(tuple(dict.fromkeys(_parse_reference(reference, path) for reference in named)), lock=True)
+    return Extract(tuple(dict.fromkeys(_parse_reference(reference, path) for reference in named)), is_lockfile=True)
 
 
 def _without_placeholder(text: str) -> str:

@@ -88,7 +88,7 @@ def _read_bundle(path: str, file: BinaryIO) -> Extract:
     raw = single_file.deps_json(file, FILE_LIMIT)
     if raw is None:
         return Extract()
-    return Extract(_read_deps(path, json_object(BytesIO(raw), FILE_LIMIT)).packages, alone=True)
+    return Extract(_read_deps(path, json_object(BytesIO(raw), FILE_LIMIT)).packages, is_self_contained=True)
 
 
 def _read_deps(path: str, content: dict[str, Any]) -> Extract:
@@ -161,7 +161,7 @@ def _read_lock(path: str, content: dict[str, Any]) -> Extract:
             version = about.get("resolved") if isinstance(about, dict) else None
             if name and isinstance(version, str) and version and about.get("type") != "Project":
                 packages[_package(name, version, path)] = None
-    return Extract(tuple(packages), lock=True)
+    return Extract(tuple(packages), is_lockfile=True)
 
 
 def _read_config(path: str, raw: bytes) -> Extract:
@@ -175,7 +175,7 @@ def _read_config(path: str, raw: bytes) -> Extract:
             if not attributes.get("id") or not attributes.get("version"):
                 raise UnreadableError("it has a package without its id or version")
             packages[_package(attributes["id"], attributes["version"], path)] = None
-    return Extract(tuple(packages), lock=True) if packages else Extract()
+    return Extract(tuple(packages), is_lockfile=True) if packages else Extract()
 
 
 def _object(content: dict[str, Any], name: str) -> dict[str, Any]:

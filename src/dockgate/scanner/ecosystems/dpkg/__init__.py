@@ -74,7 +74,7 @@ class Dpkg:
             check_size(file, LIST_LIMIT)
             name = name.removesuffix(".list")
             paths = list_paths(line.strip(b"\r\n") for line in file)
-            return Extract(owns={name: paths}, third_party=not has_copyright(name, paths))
+            return Extract(owns={name: paths}, is_third_party=not has_copyright(name, paths))
         if name.endswith(".md5sums"):
             check_size(file, LIST_LIMIT)
             return Extract(owns={name.removesuffix(".md5sums"): list_paths(line.rstrip(b"\r\n")[34:] for line in file)})

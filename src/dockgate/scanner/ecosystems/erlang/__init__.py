@@ -54,7 +54,7 @@ class Erlang(StandaloneEcosystem):
             check_size(file, LOCK_LIMIT)
             content = decode(file.read())
             locked = read_mix_lock if path.endswith("mix.lock") else read_rebar_lock
-            return Extract(tuple(dict.fromkeys(locked(path, content))), lock=True)
+            return Extract(tuple(dict.fromkeys(locked(path, content))), is_lockfile=True)
         folder, _, name = path.rpartition("/")
         if name == "ebin":
             return Extract()

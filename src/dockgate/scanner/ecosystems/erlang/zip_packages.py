@@ -49,4 +49,4 @@ def read(path: str, file: BinaryIO, limit: int, described: Callable[[str, str, b
             packages.append(described(f"{path}!/{entry.name}", name, archive.read_all(entry, limit)))
         except UnreadableError as error:
             unread.append((entry.name, str(error)))
-    return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()
+    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True) if packages or unread else Extract()

@@ -70,7 +70,7 @@ class Go(StandaloneEcosystem):
         if not packages:
             return Extract()
         unread = () if is_complete else (("modules", "it was built without modules, so those in it are not recorded"),)
-        return Extract(tuple(packages), unread=unread, alone=True)
+        return Extract(tuple(packages), unread=unread, is_self_contained=True)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package; a subpath is the end of the module's path ("github.com/a/b@v2.0.1#v2").
@@ -108,7 +108,7 @@ def _read_mod(path: str, file: BinaryIO) -> Extract:
     packages = tuple(dict.fromkeys(_package(module, path) for module in modules))
     reason = "it is of a Go before 1.17, which leaves out what the required modules require themselves"
     unread = () if is_complete or not packages else (("requirements", reason),)
-    return Extract(packages, unread=unread, lock=True) if packages else Extract()
+    return Extract(packages, unread=unread, is_lockfile=True) if packages else Extract()
 
 
 def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Package]:

@@ -82,7 +82,7 @@ def _read_lock(path: str, file: BinaryIO) -> Extract:
         if not all(map(_serves_the_build, configurations.split(","))):
             group, artifact, version = parts
             packages.append(_package(group, artifact, version, path))
-    return Extract(tuple(packages), lock=True)
+    return Extract(tuple(packages), is_lockfile=True)
 
 
 def _serves_the_build(configuration: str) -> bool:

@@ -52,7 +52,9 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
         reading.archive(section, path, "", 1)
     except _LimitError as error:
         reading.unread.append((reading.where, str(error)))
-    return Extract(tuple(dict.fromkeys(reading.packages)), unread=tuple(dict.fromkeys(reading.unread)), alone=True)
+    return Extract(
+        tuple(dict.fromkeys(reading.packages)), unread=tuple(dict.fromkeys(reading.unread)), is_self_contained=True
+    )
 
 
 def package(library: Coordinates, path: str) -> Package:

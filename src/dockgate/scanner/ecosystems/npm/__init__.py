@@ -103,7 +103,7 @@ ECOSYSTEM: Ecosystem = Npm()
 
 
 def _extract_package(package: Package, *, linked: bool = False) -> Extract:
-    return Extract((package,), {package.purl: (package.path.removesuffix("package.json"),)}, linked=linked)
+    return Extract((package,), {package.purl: (package.path.removesuffix("package.json"),)}, is_linked_only=linked)
 
 
 def _read_linked(path: str, file: BinaryIO) -> Extract:
@@ -111,10 +111,10 @@ def _read_linked(path: str, file: BinaryIO) -> Extract:
     try:
         content = json_object(file, PACKAGE_LIMIT)
         if content.get("private") is True:
-            return Extract(linked=True)
+            return Extract(is_linked_only=True)
         return _extract_package(read_declaration(content, path), linked=True)
     except UnreadableError as error:
-        return Extract(unread=(("package", str(error)),), linked=True)
+        return Extract(unread=(("package", str(error)),), is_linked_only=True)
 
 
 def _is_in_node_modules(path: str) -> bool:

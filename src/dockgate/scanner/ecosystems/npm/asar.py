@@ -53,7 +53,7 @@ def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
             packages.append(read_declaration(content, f"{path}!/{inner}"))
         except UnreadableError as error:
             unread.append((inner, str(error)))
-    return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()
+    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True) if packages or unread else Extract()
 
 
 def _opened(file: BinaryIO) -> tuple[dict[str, Any], Section]:

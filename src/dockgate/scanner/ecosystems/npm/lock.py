@@ -54,7 +54,7 @@ def read(path: str, file: BinaryIO) -> Extract:
         raise UnreadableError(f"it has {len(distinct)} packages; no more than {COUNT_LIMIT} are read")
     stated = [named for named in distinct if all(named) and _SOURCE_CHARACTERS.isdisjoint(named[1])]
     made = [package(*named, path) for named in stated]
-    return Extract(tuple(made), lock=True)
+    return Extract(tuple(made), is_lockfile=True)
 
 
 def _npm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:

@@ -34,4 +34,4 @@ def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
             packages.append(read_declaration(content, f"{path}!/{entry.name}"))
         except UnreadableError as error:
             unread.append((entry.name, str(error)))
-    return Extract(tuple(packages), unread=tuple(unread), alone=True)
+    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True)

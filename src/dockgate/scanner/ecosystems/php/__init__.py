@@ -87,7 +87,7 @@ def _read_list(path: str, content: Any, *, lock: bool) -> Extract:
         packages.append(package)
         if not lock and (owned := _own_folder(folder, name, entry)):
             owns[package.purl] = (owned,)
-    return Extract(tuple(packages), owns, unread=tuple(unread), lock=lock)
+    return Extract(tuple(packages), owns, unread=tuple(unread), is_lockfile=lock)
 
 
 def _read_archive(path: str, file: BinaryIO) -> Extract:
@@ -112,7 +112,7 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
             unread += [(f"{member.name}/{where}", why) for where, why in extract.unread]
     if has_loader and not has_list:
         raise UnreadableError(f"it has packages of Composer in it, and no {_INSTALLED} that names them")
-    return Extract(tuple(packages), unread=tuple(unread), alone=True) if packages or unread else Extract()
+    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True) if packages or unread else Extract()
 
 
 def _ends_with(path: str, name: str) -> bool:

@@ -52,7 +52,7 @@ class Programs(StandaloneEcosystem):
         version = find_version(program, name, file)
         if version is None:
             return Extract()
-        return Extract((program_package(program.name, version, path),), alone=True)
+        return Extract((program_package(program.name, version, path),), is_self_contained=True)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Any other program is known by its name alone, and no feed tells of it."""

@@ -52,7 +52,7 @@ def read(path: str, file: BinaryIO) -> Extract:
         raise UnreadableError(f"it has {len(distinct)} distributions; no more than {COUNT_LIMIT} are read")
     complete = (named for named in distinct if named[0] and (named[1] or name == "requirements.txt"))
     packages = {(normalize(name), version): package(name, version, path) for name, version in complete}
-    return Extract(tuple(packages.values()), lock=True)
+    return Extract(tuple(packages.values()), is_lockfile=True)
 
 
 def _requirements(raw: bytes) -> Iterator[NameAndVersion]:

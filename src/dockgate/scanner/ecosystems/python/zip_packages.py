@@ -68,7 +68,7 @@ def read(path: str, file: BinaryIO) -> Extract:
     is_lock = suffix in (".whl", ".zip") and "/.deps/" not in f"/{path}"
     if not packages and not unread:
         return Extract()
-    return Extract(tuple(packages), unread=tuple(unread), alone=True, lock=is_lock)
+    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True, is_lockfile=is_lock)
 
 
 def read_packages(
