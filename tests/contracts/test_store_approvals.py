@@ -41,7 +41,7 @@ def test_any_number_wait_on_one_image_oldest_first(store: Store) -> None:
     store.approvals.add(approval("elsewhere", image="sha256:other"))
     store.approvals.settle("a", APPROVED, LATER)
     assert [there.id for there in store.approvals.waiting(IMAGE)] == ["c", "b"]
-    assert [there.id for there in store.approvals.of(IMAGE)] == ["c", "a", "b"]
+    assert [there.id for there in store.approvals.for_image(IMAGE)] == ["c", "a", "b"]
     assert list(store.approvals.waiting("sha256:unknown")) == []
 
 
@@ -122,7 +122,7 @@ def test_due_are_those_that_wait_beyond_their_time(store: Store) -> None:
     store.approvals.add(approval("now", expires_at=LATER))
     store.approvals.add(approval("answered", expires_at=NOW))
     store.approvals.settle("answered", APPROVED, NOW)
-    assert [there.id for there in store.approvals.due(LATER)] == ["late", "now"]
+    assert [there.id for there in store.approvals.expired(LATER)] == ["late", "now"]
 
 
 def test_executions_that_an_answer_may_move_are_found_by_image(store: Store) -> None:
@@ -133,20 +133,20 @@ def test_executions_that_an_answer_may_move_are_found_by_image(store: Store) -> 
     store.approvals.settle(f"{answered}/Gate/Approve/1", APPROVED, LATER)
     store.executions.stop(stopped, "", LATER)
     store.approvals.add(approval("of no execution"))
-    assert list(store.approvals.executions(IMAGE)) == [waits, answered]
-    assert list(store.approvals.executions("sha256:other")) == []
+    assert list(store.approvals.open_executions(IMAGE)) == [waits, answered]
+    assert list(store.approvals.open_executions("sha256:other")) == []
 
 
 def test_purge_deletes_what_is_settled_and_handled_only(store: Store) -> None:
     for name in ("old", "young", "waiting"):
         store.approvals.add(approval(name))
     old, waiting, young = (
-        one.id for one in store.events.observe("web", dict.fromkeys(("old", "waiting", "young"), "a"), NOW)
+        one.id for one in store.events.record_heads("web", dict.fromkeys(("old", "waiting", "young"), "a"), NOW)
     )
     store.approvals.settle("old", APPROVED, NOW)
-    store.events.handled(old, NOW)
+    store.events.mark_handled(old, NOW)
     store.approvals.settle("young", APPROVED, LATER)
-    store.events.handled(young, LATER)
+    store.events.mark_handled(young, LATER)
     assert store.approvals.purge(LATER) == 2
     assert store.approvals.purge(LATER) == 0
     assert [there.id for there in store.approvals.list()] == ["waiting", "young"]
@@ -158,19 +158,19 @@ def test_purge_deletes_what_is_settled_and_handled_only(store: Store) -> None:
 
 def test_an_image_is_answerable_when_its_scan_is_over_and_somebody_waits(store: Store) -> None:
     store.approvals.add(approval("a"))
-    assert list(store.approvals.answerable()) == []
+    assert list(store.approvals.answerable_images()) == []
     scan = store.images.request_scan(IMAGE, "components/web", NOW)
-    assert list(store.approvals.answerable()) == []
+    assert list(store.approvals.answerable_images()) == []
     store.images.finish_scan(IMAGE, scan.number, (), "no such image", LATER)
-    assert list(store.approvals.answerable()) == [IMAGE]
+    assert list(store.approvals.answerable_images()) == [IMAGE]
     store.approvals.settle("a", REJECTED, LATER)
-    assert list(store.approvals.answerable()) == []
+    assert list(store.approvals.answerable_images()) == []
 
 
 @pytest.fixture
 def asked(store: Store) -> Store:
     """One approval that waits for people, and its action."""
-    store.principals.begin(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
+    store.principals.add_first(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
     store.principals.add(Principal("ben", (Role.APPROVER,)))
     at_gate(store)
     approvers = Approvers(("ann",), (Role.APPROVER,), 2)
@@ -184,7 +184,7 @@ def test_whom_it_waits_for_is_kept(asked: Store) -> None:
     assert kept.approvers == Approvers(("ann",), (Role.APPROVER,), 2)
     assert kept.committers == ("cid@example.org",)
     for _ in range(2):
-        asked.approvals.passed(kept.id, APPROVED)
+        asked.approvals.record_verdict(kept.id, APPROVED)
     waits = asked.approvals.get(kept.id)
     assert (waits.state, waits.verdict, waits.summary) == (ApprovalState.WAITING, "sha256:verdict", "nothing found")
 
@@ -215,7 +215,7 @@ def test_one_no_rejects_and_finishes_the_action_that_waits(asked: Store) -> None
     assert told == [approval_id]
     with pytest.raises(ConflictError, match="settled"):
         asked.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
-    asked.approvals.passed(approval_id, APPROVED)
+    asked.approvals.record_verdict(approval_id, APPROVED)
     assert asked.approvals.get(approval_id) == settled
 
 

@@ -22,14 +22,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def seen(store: Store, **heads: str) -> list[str]:
-    return [event.id for event in store.events.observe("web", heads, NOW)]
+    return [event.id for event in store.events.record_heads("web", heads, NOW)]
 
 
 def test_the_first_sight_of_a_branch_is_a_push(store: Store) -> None:
-    (event,) = store.events.observe("web", {"team/main": A}, NOW)
+    (event,) = store.events.record_heads("web", {"team/main": A}, NOW)
     detail = {"repository": "web", "branch": "team/main", "commit": A}
     assert event == Event("push/web/team/main/1-aaaaaaaaaaaa", EventKind.REPOSITORY_PUSH, detail, NOW)
-    assert list(store.events.observe("web", {"team/main": A}, LATER)) == []
+    assert list(store.events.record_heads("web", {"team/main": A}, LATER)) == []
     assert list(store.events.unhandled()) == [event]
 
 
@@ -42,7 +42,9 @@ def test_every_move_of_a_branch_is_an_event_of_its_own(store: Store) -> None:
 def test_branches_and_repositories_move_apart(store: Store) -> None:
     assert seen(store, main=A, other=A) == ["push/web/main/1-aaaaaaaaaaaa", "push/web/other/1-aaaaaaaaaaaa"]
     assert seen(store, main=A, other=B) == ["push/web/other/2-bbbbbbbbbbbb"]
-    assert [event.id for event in store.events.observe("api", {"main": A}, NOW)] == ["push/api/main/1-aaaaaaaaaaaa"]
+    assert [event.id for event in store.events.record_heads("api", {"main": A}, NOW)] == [
+        "push/api/main/1-aaaaaaaaaaaa"
+    ]
 
 
 def test_a_deleted_branch_is_remembered_and_comes_back_as_a_move(store: Store) -> None:
@@ -54,12 +56,12 @@ def test_a_deleted_branch_is_remembered_and_comes_back_as_a_move(store: Store) -
 
 def test_the_events_of_branches_are_found_while_they_are_the_newest(store: Store) -> None:
     first = seen(store, main=A, other=A)
-    assert [event.id for event in store.events.of_heads("web", {"other": A, "main": A})] == [first[1], first[0]]
+    assert [event.id for event in store.events.for_heads("web", {"other": A, "main": A})] == [first[1], first[0]]
     seen(store, main=B, other=A)
-    assert [event.id for event in store.events.of_heads("web", {"main": A, "other": A, "none": A})] == [first[1]]
-    assert list(store.events.of_heads("api", {"main": A})) == []
+    assert [event.id for event in store.events.for_heads("web", {"main": A, "other": A, "none": A})] == [first[1]]
+    assert list(store.events.for_heads("api", {"main": A})) == []
     seen(store, main=B)
-    assert list(store.events.of_heads("web", {"other": A, "main": ""})) == []
+    assert list(store.events.for_heads("web", {"other": A, "main": ""})) == []
 
 
 def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store) -> None:
@@ -67,13 +69,13 @@ def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store)
         one for branches in ({"c": A}, {"c": A, "a": A}, {"c": A, "a": A, "b": A}) for one in seen(store, **branches)
     )
     for now in (NOW, LATER):
-        store.events.handled(a, now)
+        store.events.mark_handled(a, now)
     assert [event.id for event in store.events.unhandled()] == [c, b]
     assert store.events.get(a).handled_at == NOW
 
 
 def test_an_unknown_event_is_not_found(store: Store) -> None:
-    store.events.handled("gone", NOW)
+    store.events.mark_handled("gone", NOW)
     with pytest.raises(NotFoundError, match="'gone'"):
         store.events.get("gone")
 

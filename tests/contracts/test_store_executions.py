@@ -29,9 +29,9 @@ def test_executions_are_numbered_and_hold_their_trigger(store: Store) -> None:
     assert (first.trigger, first.started_at, first.finished_at) == ({"commit": "c0ffee"}, NOW, "")
     assert store.executions.start("web", "push/2", {}, NOW).id == "web-2"
     assert store.executions.get("web-1") == first
-    assert [execution.number for execution in store.executions.of("web")] == [2, 1]
-    assert [execution.number for execution in store.executions.of("web", limit=1)] == [2]
-    assert list(store.executions.moving()) == ["web-1", "web-2"]
+    assert [execution.number for execution in store.executions.for_pipeline("web")] == [2, 1]
+    assert [execution.number for execution in store.executions.for_pipeline("web", limit=1)] == [2]
+    assert list(store.executions.runnable()) == ["web-1", "web-2"]
 
 
 def test_a_cause_starts_one_execution_of_each_pipeline(store: Store) -> None:
@@ -144,7 +144,7 @@ def test_a_failed_action_fails_the_execution_with_its_reason(store: Store) -> No
         assert list(store.executions.advance(execution, plan_next, now)) == []
     ended = store.executions.get(execution)
     assert (ended.state, ended.reason, ended.finished_at) == (State.FAILED, "Source/Source: no such commit", LATER)
-    assert list(store.executions.moving()) == []
+    assert list(store.executions.runnable()) == []
 
 
 def test_retry_starts_the_next_tries_once(store: Store) -> None:
@@ -209,14 +209,14 @@ def test_runs_come_in_the_order_they_started(store: Store) -> None:
 
 def test_an_execution_moves_unless_it_is_over_or_something_of_it_waits(store: Store) -> None:
     execution = at_gate(store)
-    assert list(store.executions.moving()) == [execution]
+    assert list(store.executions.runnable()) == [execution]
     store.executions.wait(key("Approve"))
-    assert list(store.executions.moving()) == []
+    assert list(store.executions.runnable()) == []
     for action in ("Approve", "Second"):
         store.executions.finish(key(action), State.SUCCEEDED, LATER)
-    assert list(store.executions.moving()) == [execution]
+    assert list(store.executions.runnable()) == [execution]
     store.executions.advance(execution, plan_next, LATER)
-    assert list(store.executions.moving()) == []
+    assert list(store.executions.runnable()) == []
 
 
 def test_who_had_it_tried_again_is_on_record(store: Store) -> None:

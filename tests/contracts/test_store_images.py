@@ -97,28 +97,31 @@ def test_pushes_are_listed_newest_first_and_by_repository(store: Store) -> None:
     old = PushedImage("web", "1", IMAGE, NOW)
     new, other = PushedImage("web", "2", IMAGE, LATER), PushedImage("api", "1", "sha256:b", NOW)
     for image in (old, old, new, other):
-        store.images.pushed(image)
-    assert list(store.images.images()) == [new, other, old]
-    assert list(store.images.images("web")) == [new, old]
-    assert list(store.images.images("nothing")) == []
+        store.images.add_push(image)
+    assert list(store.images.pushed_images()) == [new, other, old]
+    assert list(store.images.pushed_images("web")) == [new, old]
+    assert list(store.images.pushed_images("nothing")) == []
 
 
 def test_a_tag_keeps_the_time_of_the_latest_push_of_each_digest(store: Store) -> None:
     for now in (NOW, LATER, NOW):
-        store.images.pushed(PushedImage("web", "latest", IMAGE, now))
-    store.images.pushed(PushedImage("web", "latest", "sha256:b", NOW))
-    assert [(image.digest, image.pushed_at) for image in store.images.images()] == [(IMAGE, LATER), ("sha256:b", NOW)]
+        store.images.add_push(PushedImage("web", "latest", IMAGE, now))
+    store.images.add_push(PushedImage("web", "latest", "sha256:b", NOW))
+    assert [(image.digest, image.pushed_at) for image in store.images.pushed_images()] == [
+        (IMAGE, LATER),
+        ("sha256:b", NOW),
+    ]
 
 
 def push(store: Store, event: str, digest: str, by: str = "", tag: str = "1", at: str = NOW) -> None:
     detail = {"repository": "web", "tag": tag, "digest": digest, "by": by}
-    store.images.arrived(Event(event, EventKind.IMAGE_PUSH, detail, at))
+    store.images.accept_push(Event(event, EventKind.IMAGE_PUSH, detail, at))
 
 
 def test_who_pushed_a_digest_is_kept_and_the_server_goes_before_people(store: Store) -> None:
     for number, by in enumerate(("", "ada", "ben", "")):
         push(store, f"a{number}", IMAGE, by)
-    assert [image.pushed_by for image in store.images.images()] == ["ada"]
+    assert [image.pushed_by for image in store.images.pushed_images()] == ["ada"]
     push(store, "b", IMAGE, SERVER)
     push(store, "c", IMAGE, "ada")
     push(store, "d", IMAGE, "ben", tag="2")
@@ -132,18 +135,18 @@ def test_a_tag_that_moves_is_kept_once_and_announced_once(store: Store) -> None:
     push(store, "other tag", "sha256:b", tag="2")
     push(store, "without a tag", "sha256:b", tag="")
     push(store, "without a tag, too", "sha256:c", tag="")
-    assert list(store.images.moves(IMAGE)) == []
+    assert list(store.images.tag_moves(IMAGE)) == []
     for _ in range(2):
         push(store, "b", "sha256:b", "ada", at=LATEST)
     move = TagMove("b", "web", "1", IMAGE, "sha256:b", LATEST, "ada")
-    assert list(store.images.moves(IMAGE)) == list(store.images.moves("sha256:b")) == [move]
-    assert list(store.images.unannounced()) == [move]
+    assert list(store.images.tag_moves(IMAGE)) == list(store.images.tag_moves("sha256:b")) == [move]
+    assert list(store.images.unannounced_moves()) == [move]
     for now in (LATEST, "2999-01-01T00:00:00.000Z"):
-        store.images.announced("b", now)
-    assert list(store.images.unannounced()) == []
-    assert list(store.images.moves(IMAGE)) == [replace(move, announced_at=LATEST)]
+        store.images.mark_move_announced("b", now)
+    assert list(store.images.unannounced_moves()) == []
+    assert list(store.images.tag_moves(IMAGE)) == [replace(move, announced_at=LATEST)]
     push(store, "back", IMAGE, at="2999-01-01T00:00:00.000Z")
-    assert [one.digest for one in store.images.moves(IMAGE)] == [IMAGE, "sha256:b"]
+    assert [one.digest for one in store.images.tag_moves(IMAGE)] == [IMAGE, "sha256:b"]
 
 
 def test_a_scan_is_asked_for_once(store: Store) -> None:
@@ -152,7 +155,7 @@ def test_a_scan_is_asked_for_once(store: Store) -> None:
     assert first == Scan(IMAGE, "web", ScanState.REQUESTED, 1, requested_at=NOW)
     assert store.images.request_scan(IMAGE, "other", LATER) == first
     store.images.request_scan("sha256:b", "web", LATER)
-    assert [scan.image for scan in store.images.requested()] == [IMAGE, "sha256:b"]
+    assert [scan.image for scan in store.images.requested_scans()] == [IMAGE, "sha256:b"]
 
 
 def test_a_scan_that_is_done_stands_with_its_inventories(store: Store) -> None:
@@ -167,7 +170,7 @@ def test_a_scan_that_is_done_stands_with_its_inventories(store: Store) -> None:
     assert store.images.request_scan(IMAGE, "web", LATER) == done
     assert list(store.images.inventories(IMAGE)) == [INVENTORY, arm]
     assert store.images.document(digest_of(encode(arm))) == encode(arm)
-    assert list(store.images.requested()) == []
+    assert list(store.images.requested_scans()) == []
 
 
 def test_a_failed_scan_is_asked_for_anew_under_the_next_number(store: Store) -> None:
@@ -213,15 +216,15 @@ def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) ->
 def test_digests_are_found_by_their_first_characters(store: Store) -> None:
     _, name = store.images.add_verdict(VERDICT, CASE, "approval/1")
     start = name.removeprefix("sha256:")[:8]
-    assert list(store.images.digests("verdict", start, 10)) == [(name, VERDICT.image)]
-    assert list(store.images.digests("image", start, 10)) == []
-    store.images.pushed(PushedImage("web", "1", "sha256:abcdef11", NOW))
-    store.images.pushed(PushedImage("web", "2", "sha256:abcdef11", NOW))
+    assert list(store.images.find_digests("verdict", start, 10)) == [(name, VERDICT.image)]
+    assert list(store.images.find_digests("image", start, 10)) == []
+    store.images.add_push(PushedImage("web", "1", "sha256:abcdef11", NOW))
+    store.images.add_push(PushedImage("web", "2", "sha256:abcdef11", NOW))
     store.images.request_scan("sha256:abcdef22", "web", NOW)
     both = [("sha256:abcdef11", "sha256:abcdef11"), ("sha256:abcdef22", "sha256:abcdef22")]
-    assert list(store.images.digests("image", "abcdef", 10)) == both
-    assert list(store.images.digests("image", "abcdef", 1)) == both[:1]
-    assert list(store.images.digests("image", "abcdef%", 10)) == []
+    assert list(store.images.find_digests("image", "abcdef", 10)) == both
+    assert list(store.images.find_digests("image", "abcdef", 1)) == both[:1]
+    assert list(store.images.find_digests("image", "abcdef%", 10)) == []
 
 
 def test_the_case_of_a_verdict_is_given_back_whole(store: Store) -> None:
@@ -261,13 +264,13 @@ def test_unknown_digests_are_not_found(store: Store) -> None:
 
 def test_a_push_is_taken_with_its_event_its_row_and_the_wish_for_a_scan_once(store: Store) -> None:
     event = Event("registry/1", EventKind.IMAGE_PUSH, {"repository": "web", "digest": IMAGE, "tag": "1"}, NOW)
-    taken = store.images.arrived(event)
+    taken = store.images.accept_push(event)
     assert taken is not None
     assert (taken.state, taken.number, taken.repository) == (ScanState.REQUESTED, 1, "web")
-    assert store.images.arrived(event) is None
+    assert store.images.accept_push(event) is None
     assert list(store.events.unhandled()) == []
-    assert [(one.repository, one.tag, one.pushed_at) for one in store.images.images()] == [("web", "1", NOW)]
-    again = store.images.arrived(replace(event, id="registry/2", at=LATER))
+    assert [(one.repository, one.tag, one.pushed_at) for one in store.images.pushed_images()] == [("web", "1", NOW)]
+    again = store.images.accept_push(replace(event, id="registry/2", at=LATER))
     assert again == taken
 
 
@@ -286,12 +289,12 @@ def test_the_newest_verdict_on_each_image_by_each_policy_comes_part_by_part(stor
     judged("sha256:2", asked, "5")
 
     def causes(policy: str, before: int = 0, limit: int = 9) -> list[str]:
-        return [record.cause for _, record in store.images.newest(policy, before, limit)]
+        return [record.cause for _, record in store.images.newest_verdicts(policy, before, limit)]
 
     assert causes("") == ["5", "4", "3", "2"]
     assert causes("default") == ["5", "4", "2"]
     assert causes("strict") == ["3"]
     assert causes("def") == causes(IMAGE) == []
-    first = store.images.newest("default", 0, 2)
+    first = store.images.newest_verdicts("default", 0, 2)
     assert [record.cause for _, record in first] == ["5", "4"]
     assert causes("default", before=first[-1][0]) == ["2"]

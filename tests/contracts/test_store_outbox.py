@@ -163,11 +163,11 @@ def test_a_service_at_risk_is_announced_in_the_same_transaction_once(store: Stor
     entries = notification_entries(AT_RISK, NOTIFIERS, NOW)
     for until in (LATER, LATEST):
         notice = replace(AT_RISK, key=until)
-        store.services.at_risk("web", "CVE-2026-1", until, notification_entries(notice, NOTIFIERS, NOW))
+        store.services.set_risk("web", "CVE-2026-1", until, notification_entries(notice, NOTIFIERS, NOW))
     assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == [LATER]
-    store.services.at_risk("web", "", "", entries)
+    store.services.set_risk("web", "", "", entries)
     assert len(due(store, NOTIFICATION, receiver="memory")) == 1
-    store.services.at_risk("web", "CVE-2026-2", LATEST, entries)
+    store.services.set_risk("web", "CVE-2026-2", LATEST, entries)
     assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == [LATER, AT_RISK.key]
 
 

@@ -25,18 +25,18 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def peopled(store: Store) -> Store:
-    store.principals.begin(ADA, TOKEN)
+    store.principals.add_first(ADA, TOKEN)
     store.principals.add(BEN)
     return store
 
 
 def test_the_first_principal_comes_with_a_token_and_only_once(store: Store) -> None:
-    assert not store.principals.exist()
-    store.principals.begin(ADA, TOKEN)
-    assert store.principals.exist()
+    assert not store.principals.has_any()
+    store.principals.add_first(ADA, TOKEN)
+    assert store.principals.has_any()
     assert store.tokens.find(TOKEN.id) == (TOKEN, ADA)
     with pytest.raises(ConflictError, match="already"):
-        store.principals.begin(replace(ADA, name="eve"), replace(TOKEN, id="ba9876543210", principal="eve"))
+        store.principals.add_first(replace(ADA, name="eve"), replace(TOKEN, id="ba9876543210", principal="eve"))
     assert [one.name for one in store.principals.list()] == ["ada"]
     assert store.tokens.find("ba9876543210") is None
 
@@ -76,7 +76,7 @@ def test_somebody_may_always_administer(peopled: Store) -> None:
     assert peopled.principals.disable("ada", NOW).disabled_at == NOW
     with pytest.raises(ConflictError, match="last"):
         peopled.principals.disable("ben", NOW)
-    assert peopled.principals.exist()
+    assert peopled.principals.has_any()
 
 
 def test_tokens_are_found_and_listed(peopled: Store) -> None:
@@ -95,7 +95,7 @@ def test_tokens_are_found_and_listed(peopled: Store) -> None:
 
 def test_a_token_is_used_and_revoked(peopled: Store) -> None:
     for _ in range(2):
-        peopled.tokens.used(TOKEN.id, LATER)
+        peopled.tokens.mark_used(TOKEN.id, LATER)
     assert peopled.tokens.revoke(TOKEN.id, LATER) == replace(TOKEN, last_used_at=LATER, revoked_at=LATER)
     assert peopled.tokens.revoke(TOKEN.id, EVEN_LATER).revoked_at == LATER
     with pytest.raises(NotFoundError, match="'none'"):

@@ -116,10 +116,10 @@ def test_another_policy_is_not_in_the_way(store: Store) -> None:
 def test_what_a_repository_asks_is_kept_by_its_digest(store: Store) -> None:
     asked = make_policy("repository", {"max_findings": ({"LOW": 0},)})
     for _ in range(2):
-        store.policies.keep(asked)
-    assert store.policies.kept(asked.digest) == asked
+        store.policies.keep_requested(asked)
+    assert store.policies.by_digest(asked.digest) == asked
     with pytest.raises(NotFoundError):
-        store.policies.kept(LAX.digest)
+        store.policies.by_digest(LAX.digest)
 
 
 ASSIGNMENT = PolicyAssignment(

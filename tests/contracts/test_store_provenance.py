@@ -27,36 +27,36 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def test_the_first_statement_of_a_build_stands(store: Store) -> None:
     for envelope in ("{}", "[]"):
         store.provenance.add(replace(BUILT, envelope=envelope))
-    assert store.provenance.of(IMAGE) == KeptStatements(("{}",))
-    assert store.provenance.of(OTHER) == KeptStatements()
+    assert store.provenance.statements(IMAGE) == KeptStatements(("{}",))
+    assert store.provenance.statements(OTHER) == KeptStatements()
 
 
 def test_one_digest_may_come_out_of_several_builds(store: Store) -> None:
     store.provenance.add(BUILT)
     store.provenance.add(replace(BUILT, build="web-2/Build/Build/1", envelope="[]", built_at=LATER))
-    assert store.provenance.of(IMAGE).envelopes == ("{}", "[]")
+    assert store.provenance.statements(IMAGE).envelopes == ("{}", "[]")
 
 
 def test_what_was_found_takes_the_place_of_what_was_found_before(store: Store) -> None:
     for found in (("one", "two"), ("two", "three")):
         for _ in range(2):
-            store.provenance.found(IMAGE, found, NOW)
-        assert store.provenance.of(IMAGE) == KeptStatements(found, NOW)
+            store.provenance.replace_fetched(IMAGE, found, NOW)
+        assert store.provenance.statements(IMAGE) == KeptStatements(found, NOW)
     store.provenance.add(replace(BUILT, envelope="two"))
-    assert store.provenance.of(IMAGE).envelopes == ("two", "three")
-    store.provenance.found(IMAGE, (), LATER)
-    assert store.provenance.of(IMAGE) == KeptStatements(("two",), LATER)
+    assert store.provenance.statements(IMAGE).envelopes == ("two", "three")
+    store.provenance.replace_fetched(IMAGE, (), LATER)
+    assert store.provenance.statements(IMAGE) == KeptStatements(("two",), LATER)
 
 
 def test_what_could_not_be_fetched_is_kept_with_what_was_found_before(store: Store) -> None:
-    store.provenance.found(IMAGE, ("one",), NOW)
+    store.provenance.replace_fetched(IMAGE, ("one",), NOW)
     for _ in range(2):
-        store.provenance.not_found(IMAGE, "no registry", LATER)
-        store.provenance.not_found(OTHER, "no registry", LATER)
-    assert store.provenance.of(IMAGE) == KeptStatements(("one",), LATER, "no registry")
-    assert store.provenance.of(OTHER) == KeptStatements((), LATER, "no registry")
-    store.provenance.found(IMAGE, ("one",), LATER)
-    assert store.provenance.of(IMAGE).unavailable is None
+        store.provenance.record_fetch_error(IMAGE, "no registry", LATER)
+        store.provenance.record_fetch_error(OTHER, "no registry", LATER)
+    assert store.provenance.statements(IMAGE) == KeptStatements(("one",), LATER, "no registry")
+    assert store.provenance.statements(OTHER) == KeptStatements((), LATER, "no registry")
+    store.provenance.replace_fetched(IMAGE, ("one",), LATER)
+    assert store.provenance.statements(IMAGE).unavailable is None
 
 
 def test_a_case_is_kept_with_its_provenance(store: Store) -> None:

@@ -34,27 +34,27 @@ def accept(store: Store, *records: PushRecord, commits: tuple[str, ...] = ()) ->
 def test_a_push_is_unfinished_until_it_is_known_what_it_moved(store: Store) -> None:
     asked = [record("one"), record("one", SIDE)]
     for _ in range(2):
-        store.pushes.request(asked)
+        store.pushes.add_requested(asked)
     assert list(store.pushes.unfinished("web")) == asked
     assert list(store.pushes.unfinished("other")) == []
     moved = accept(store, asked[0])
     assert list(store.pushes.unfinished("web")) == []
-    assert list(store.pushes.of_ref("web", MAIN)) == moved
-    assert list(store.pushes.of_ref("web", SIDE)) == []  # git refused it
+    assert list(store.pushes.for_ref("web", MAIN)) == moved
+    assert list(store.pushes.for_ref("web", SIDE)) == []  # git refused it
 
 
 def test_a_push_that_moved_nothing_leaves_nothing(store: Store) -> None:
-    store.pushes.request([record("one")])
+    store.pushes.add_requested([record("one")])
     for _ in range(2):
         store.pushes.accept("one", [], [])
-    assert list(store.pushes.unfinished("web")) == list(store.pushes.of_ref("web", MAIN)) == []
+    assert list(store.pushes.unfinished("web")) == list(store.pushes.for_ref("web", MAIN)) == []
 
 
 def test_what_moved_is_kept_as_it_moved_in_the_order_of_the_pushes(store: Store) -> None:
-    store.pushes.request([record("one", new=C)])
+    store.pushes.add_requested([record("one", new=C)])
     first = accept(store, record("one"))
     second = accept(store, replace(record("two", old=A, new=B, who="ben"), at=LATER))
-    assert list(store.pushes.of_ref("web", MAIN)) == [*first, *second]
+    assert list(store.pushes.for_ref("web", MAIN)) == [*first, *second]
 
 
 def test_a_commit_has_everybody_who_brought_it(store: Store) -> None:

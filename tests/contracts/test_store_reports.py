@@ -29,20 +29,20 @@ def test_a_report_is_kept_with_its_body(store: Store) -> None:
     assert (record.image, record.source, record.platform, record.by) == (IMAGE, "trivy", "linux/amd64", "ana")
     assert (record.made_at, record.vouched, record.added_at) == (NOW, True, NOW)
     assert store.images.document(record.digest) == canonical.encode(REPORTED)
-    assert list(store.reports.of(IMAGE)) == [record]
-    assert list(store.reports.reported(IMAGE)) == [REPORTED]
-    assert list(store.reports.of(OTHER)) == list(store.reports.reported(OTHER)) == []
+    assert list(store.reports.for_image(IMAGE)) == [record]
+    assert list(store.reports.external_reports(IMAGE)) == [REPORTED]
+    assert list(store.reports.for_image(OTHER)) == list(store.reports.external_reports(OTHER)) == []
 
 
 def test_the_newest_report_of_each_who_hands_one_in_counts(store: Store) -> None:
     older, newer = replace(REPORTED, at="2026-11-01T00:00:00.000Z"), replace(REPORTED, at=LATER)
     store.reports.put(REPORTED, "ana", vouched=True, now=NOW)
     store.reports.put(older, "ana", vouched=True, now=LATER)
-    assert list(store.reports.reported(IMAGE)) == [REPORTED]
+    assert list(store.reports.external_reports(IMAGE)) == [REPORTED]
     store.reports.put(newer, "bob", vouched=False, now=LATER)
-    assert [(one.by, one.made_at) for one in store.reports.of(IMAGE)] == [("ana", NOW), ("bob", LATER)]
+    assert [(one.by, one.made_at) for one in store.reports.for_image(IMAGE)] == [("ana", NOW), ("bob", LATER)]
     store.reports.put(newer, "ana", vouched=True, now=LATER)
-    assert list(store.reports.reported(IMAGE)) == [newer, newer]
+    assert list(store.reports.external_reports(IMAGE)) == [newer, newer]
 
 
 def test_what_a_source_says_now_takes_the_place_of_all_it_said(store: Store) -> None:
@@ -53,20 +53,20 @@ def test_what_a_source_says_now_takes_the_place_of_all_it_said(store: Store) -> 
         first, second = store.reports.replace(IMAGE, [REPORTED, arm], "inspector", NOW)
         assert (first.platform, second.platform, first.vouched) == ("linux/amd64", "linux/arm64", True)
         assert {one.image for one in (first, second)} == {IMAGE}
-    assert list(store.reports.reported(IMAGE)) == [REPORTED, REPORTED, arm]
+    assert list(store.reports.external_reports(IMAGE)) == [REPORTED, REPORTED, arm]
     older = replace(REPORTED, at="2026-11-01T00:00:00.000Z")
     (record,) = store.reports.replace(IMAGE, [older], "inspector", LATER)
-    assert list(store.reports.of(IMAGE)) == [others, record]
+    assert list(store.reports.for_image(IMAGE)) == [others, record]
     assert (record.made_at, record.added_at) == (older.at, LATER)
     assert not store.reports.replace(IMAGE, [], "inspector", LATER)
-    assert list(store.reports.of(IMAGE)) == [others]
+    assert list(store.reports.for_image(IMAGE)) == [others]
 
 
 def test_reports_of_scanners_and_platforms_stand_beside_each_other(store: Store) -> None:
     other = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64"))
     for one in (REPORTED, other, replace(REPORTED, source="grype")):
         store.reports.put(one, "ana", vouched=False, now=NOW)
-    assert [(one.source, one.platform) for one in store.reports.of(IMAGE)] == [
+    assert [(one.source, one.platform) for one in store.reports.for_image(IMAGE)] == [
         ("grype", "linux/amd64"),
         ("trivy", "linux/amd64"),
         ("trivy", "linux/arm64"),

@@ -27,7 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def deployed(store: Store) -> None:
     """An execution has deployed an image as revision 2."""
     definition = replace(DEFINITION, image=IMAGE)
-    store.services.point("web", store.services.register("web", definition, "deploy/1").revision, "web-1")
+    store.services.set_revision("web", store.services.register("web", definition, "deploy/1").revision, "web-1")
 
 
 def begun(store: Store, change: ServiceChange) -> Rollout:
@@ -56,7 +56,7 @@ def test_what_changes_nothing_begins_nothing(store: Store, change: ServiceChange
 
 def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
     deployed(store)
-    store.services.at_risk("web", "CVE-1", LATER)
+    store.services.set_risk("web", "CVE-1", LATER)
     rollout = begun(store, replace(UPDATE, desired_count=3))
     revision = store.services.register("web", replace(rollout.definition, image=IMAGE), "rollout").revision
     assert store.rollouts.end(rollout, State.SUCCEEDED, revision, "", LATER)
@@ -70,7 +70,7 @@ def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
 
 def test_another_count_alone_does_not_clear_the_risk(store: Store) -> None:
     deployed(store)
-    store.services.at_risk("web", "CVE-1", LATER)
+    store.services.set_risk("web", "CVE-1", LATER)
     store.rollouts.end(begun(store, ServiceChange(desired_count=2)), State.SUCCEEDED, 2, "", NOW)
     assert store.services.get("web").at_risk == "CVE-1"
 

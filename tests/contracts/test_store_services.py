@@ -84,28 +84,28 @@ def test_causes_and_revisions_are_each_services_own(store: Store) -> None:
 def test_point_deploys_a_revision_and_clears_the_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     store.services.register("web", BUILT, "deploy/1")
-    store.services.at_risk("web", "CVE-1", LATER)
-    store.services.point("web", 2, "web-1")
+    store.services.set_risk("web", "CVE-1", LATER)
+    store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web") == replace(SERVICE, revision=2)
     assert store.services.deployed_by("web") == "web-1"
 
-    store.services.at_risk("web", "found since", LATER)
-    store.services.point("web", 2, "web-1")
+    store.services.set_risk("web", "found since", LATER)
+    store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web").at_risk == "found since"
-    store.services.point("web", 1, "")
+    store.services.set_revision("web", 1, "")
     assert (store.services.get("web").revision, store.services.deployed_by("web")) == (1, "")
 
 
 def test_a_deadline_stands_while_the_service_stays_at_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     for reason, until in (("CVE-1", NOW), ("CVE-1", LATER), ("CVE-1, CVE-2", LATER)):
-        store.services.at_risk("web", reason, until)
+        store.services.set_risk("web", reason, until)
         service = store.services.get("web")
         assert (service.at_risk, service.at_risk_until) == (reason, NOW)
     for _ in range(2):
-        store.services.at_risk("web", "", "")
+        store.services.set_risk("web", "", "")
         assert store.services.get("web") == replace(SERVICE, revision=1)
-    store.services.at_risk("web", "CVE-3", LATER)
+    store.services.set_risk("web", "CVE-3", LATER)
     assert store.services.get("web").at_risk_until == LATER
 
 
@@ -113,10 +113,10 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
     for ask in (
         lambda: store.services.get("web"),
         lambda: store.services.register("web", BUILT, "deploy/1"),
-        lambda: store.services.point("web", 1, ""),
+        lambda: store.services.set_revision("web", 1, ""),
         lambda: store.services.deployed_by("web"),
         lambda: store.services.record_event(ServiceEvent("one", "web", NOW, "restarted")),
-        lambda: store.services.at_risk("web", "", ""),
+        lambda: store.services.set_risk("web", "", ""),
         lambda: store.services.definition("web", 1),
     ):
         with pytest.raises(NotFoundError, match="'web'") as caught:
@@ -124,7 +124,7 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
         assert "dockgate deploy list" in caught.value.advice
     store.services.put(SERVICE, DEFINITION)
     with pytest.raises(NotFoundError, match="revision 9"):
-        store.services.point("web", 9, "")
+        store.services.set_revision("web", 9, "")
     assert list(store.services.definitions("nothing")) == []
 
 

@@ -37,11 +37,11 @@ def test_a_waiver_is_added_once(store: Store) -> None:
 def test_a_revoked_waiver_stays_on_the_record_and_does_not_stand(store: Store) -> None:
     for waiver in (WAIVER, replace(WAIVER, id="w2", until="", until_fixed=True)):
         store.waivers.add(waiver)
-    assert [one.waiver.id for one in store.waivers.standing(NOW)] == ["w1", "w2"]
+    assert [one.waiver.id for one in store.waivers.active(NOW)] == ["w1", "w2"]
     revoked = store.waivers.revoke("w1", "bob", NOW)
     assert (revoked.revoked_by, revoked.revoked_at) == ("bob", NOW)
     assert store.waivers.revoke("w1", "eve", LATER) == revoked
-    assert [one.waiver.id for one in store.waivers.standing(NOW)] == ["w2"]
+    assert [one.waiver.id for one in store.waivers.active(NOW)] == ["w2"]
     assert [one.waiver.id for one in store.waivers.list()] == ["w2", "w1"]
     with pytest.raises(NotFoundError):
         store.waivers.revoke("w3", "bob", NOW)
@@ -49,13 +49,13 @@ def test_a_revoked_waiver_stays_on_the_record_and_does_not_stand(store: Store) -
 
 def test_a_waiver_stands_until_its_date(store: Store) -> None:
     store.waivers.add(WAIVER)
-    assert list(store.waivers.standing(LATER)) == []
+    assert list(store.waivers.active(LATER)) == []
 
 
 def test_a_waiver_is_announced_once(store: Store) -> None:
     store.waivers.add(WAIVER)
     for now in (NOW, LATER):
-        store.waivers.announced("w1", now)
+        store.waivers.mark_announced("w1", now)
     assert store.waivers.get("w1").announced_at == NOW
 
 
@@ -63,15 +63,15 @@ def test_a_document_is_kept_with_its_statements(store: Store) -> None:
     for _ in range(2):
         assert store.vex.add(UPLOADED, b"{}", [SAID]) == UPLOADED
     assert store.images.document("sha256:d1") == b"{}"
-    assert [(record, list(said)) for record, said in store.vex.standing([])] == [(UPLOADED, [SAID])]
+    assert [(record, list(said)) for record, said in store.vex.active([])] == [(UPLOADED, [SAID])]
     assert list(store.vex.list()) == [UPLOADED]
 
 
 def test_what_is_attached_stands_for_its_image_alone(store: Store) -> None:
     store.vex.add(UPLOADED, b"{}", [SAID])
     store.vex.add(ATTACHED, b"[]", [])
-    assert [record.document for record, _ in store.vex.standing([IMAGE])] == ["sha256:d1", "sha256:d2"]
-    assert [record.document for record, _ in store.vex.standing(["sha256:other"])] == ["sha256:d1"]
+    assert [record.document for record, _ in store.vex.active([IMAGE])] == ["sha256:d1", "sha256:d2"]
+    assert [record.document for record, _ in store.vex.active(["sha256:other"])] == ["sha256:d1"]
     more = store.vex.add(replace(ATTACHED, envelopes=("two", "one")), b"[]", [])
     assert more.envelopes == ("one", "two")
     assert store.vex.add(ATTACHED, b"[]", []) == more
@@ -82,7 +82,7 @@ def test_what_was_removed_stands_again_when_it_is_added_again(store: Store) -> N
     removed = store.vex.remove("sha256:d1", "bob", LATER)
     assert (removed.removed_by, removed.removed_at) == ("bob", LATER)
     assert store.vex.remove("sha256:d1", "eve", NOW) == removed
-    assert list(store.vex.standing([])) == []
+    assert list(store.vex.active([])) == []
     assert list(store.vex.list()) == [removed]
     again = replace(UPLOADED, signer="principal:bob")
     assert store.vex.add(again, b"{}", [SAID]) == again

@@ -52,7 +52,7 @@ class Table:
     def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
         return sum([self.settle(one, answer, now) for one in approval_ids])
 
-    def passed(self, approval_id: str, answer: Answer) -> None:
+    def record_verdict(self, approval_id: str, answer: Answer) -> None:
         if self.rows[approval_id].state is ApprovalState.WAITING:
             self.rows[approval_id] = replace(self.rows[approval_id], verdict=answer.verdict)
 

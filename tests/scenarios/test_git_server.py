@@ -119,7 +119,7 @@ class Host:
     @property
     def started(self) -> list[str]:
         """The commits that executions were started for."""
-        return [execution.trigger["commit"] for execution in self.server.store.executions.of("web", 100)]
+        return [execution.trigger["commit"] for execution in self.server.store.executions.for_pipeline("web", 100)]
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_who_pushed_each_reference_and_each_commit_is_kept(host: Host) -> None:
     third = host.commit("third")
     git(host.clone, "push", "--quiet", host.url(host.tokens["admin"]), "HEAD:main", code=1)
     pushes = host.server.store.pushes
-    moves = [(push.principal, push.token, push.old, push.new) for push in pushes.of_ref("web", "refs/heads/main")]
+    moves = [(push.principal, push.token, push.old, push.new) for push in pushes.for_ref("web", "refs/heads/main")]
     token = host.tokens["developer"].split("_")[1]
     assert moves == [("developer", token, NONE, first), ("developer", token, first, second)]
     pushers = {

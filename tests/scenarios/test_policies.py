@@ -196,7 +196,7 @@ def test_a_repository_is_judged_more_strictly_when_it_asks(server: ServerSystem)
     assert record["policy"] == approval["policy"]
     held = server.store.images.case(record["digest"]).policy
     assert [use["LOW"] for use in held.rules["max_findings"]] == [15, 1]
-    assert server.store.policies.kept(reference.repository_digest).rules.keys() == {"max_findings"}
+    assert server.store.policies.by_digest(reference.repository_digest).rules.keys() == {"max_findings"}
 
 
 def test_what_a_repository_asks_holds_at_its_deploy_and_while_it_runs(server: ServerSystem) -> None:

@@ -23,6 +23,7 @@ from dockgate.server.polling import Poller
 from dockgate.services import codepipeline as approvals
 from dockgate.services import pushes
 from dockgate.services.codepipeline import SCHEME, CodePipelineAnswers
+from dockgate.shared.retry import RetrySchedule
 from dockgate.store.records import OutboxKind
 
 ACCOUNT = "123456789012"
@@ -72,7 +73,7 @@ def cloud(server: ServerSystem, take: Callable[..., None], *more: Any, hidden: s
     with mock_aws():
         made = Cloud(hidden)
         queue = SqsQueue(lambda: made.sqs, "events", ACCOUNT, wait_seconds=0)
-        poller = Poller(queue, partial(take, server.server, *more), pauses=(0.05,))
+        poller = Poller(queue, partial(take, server.server, *more), RetrySchedule(first=0.05, longest=0.05))
         poller.start()
         try:
             yield made

@@ -153,7 +153,7 @@ def test_behind_a_proxy_only_that_proxys_word_counts(tmp_path: Path) -> None:
         assert not live.alive()
         assert "no principals" in (live.folder / "server.log").read_text()
         with closing(open_store(live.data)) as store:
-            store.principals.begin(Principal("ada", (Role.ADMIN,), "", NOW), token)
+            store.principals.add_first(Principal("ada", (Role.ADMIN,), "", NOW), token)
         live.start()
 
         def ask(at: str = "127.0.0.1", **headers: str) -> int:

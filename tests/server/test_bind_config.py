@@ -94,5 +94,5 @@ def test_beyond_loopback_there_must_be_principals(tmp_path: Path) -> None:
         require_principals(beyond, settings)
     assert "dockgate principal add" in error.value.advice
     with closing(open_store(tmp_path)) as store:
-        store.principals.begin(Principal("ada", (Role.ADMIN,)), Token("a", "ada", "", "", ""))
+        store.principals.add_first(Principal("ada", (Role.ADMIN,)), Token("a", "ada", "", "", ""))
     require_principals(beyond, settings)

@@ -129,8 +129,8 @@ def test_neither_waiting_nor_settling_reads_a_whole_table(store: Store) -> None:
     store.approvals.waiting(IMAGE)
     store.approvals.add(approval("web-1/Gate/Approve/1"))
     store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, ""), NOW)
-    store.approvals.executions(IMAGE)
-    store.approvals.due(NOW)
+    store.approvals.open_executions(IMAGE)
+    store.approvals.expired(NOW)
     store.events.unhandled()
     queries = [(text, values) for text, values in statements if text.startswith(("SELECT", "UPDATE"))]
     assert len(queries) >= 7

@@ -104,7 +104,7 @@ def test_stopping_and_asking_at_once_leaves_nobody_waiting(stores: tuple[Store, 
 
 
 def test_a_head_is_seen_and_an_event_added_once(stores: tuple[Store, Store]) -> None:
-    seen = at_once(stores, lambda store, _: list(store.events.observe("web", {"main": "a" * 40}, NOW)))
+    seen = at_once(stores, lambda store, _: list(store.events.record_heads("web", {"main": "a" * 40}, NOW)))
     assert sorted(map(len, seen)) == [*[0] * (THREADS - 1), 1]
     versions = at_once(stores, lambda store, _: store.pipelines.put(PIPELINE, NOW).version)
     assert versions == [1] * THREADS

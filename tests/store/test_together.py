@@ -64,7 +64,7 @@ def at_once(database: Database, jobs: list[Callable[[Connection], Any]]) -> list
 
     def outcome(job: Callable[[Connection], Any]) -> Any:
         try:
-            return database.together(job)
+            return database.group_commit(job)
         except Exception as error:
             return error
 
@@ -105,13 +105,13 @@ def test_a_database_that_fails_fails_all_and_nothing_happened(database: Database
     outcomes = at_once(database, [adding(1), failing, adding(2)])
     assert [type(outcome) for outcome in outcomes] == [StoreError] * 3
     assert written(database) == []
-    assert database.together(adding(1)) == 1
+    assert database.group_commit(adding(1)) == 1
 
 
 def test_one_alone_tells_what_it_found_and_what_went_wrong(database: Database) -> None:
-    assert database.together(adding(1)) == 1
+    assert database.group_commit(adding(1)) == 1
     with pytest.raises(IntegrityError):
-        database.together(adding(1))
+        database.group_commit(adding(1))
     with pytest.raises(StoreError, match="failed"):
-        database.together(lambda connection: connection.execute(text("SELECT nothing FROM nowhere")))
+        database.group_commit(lambda connection: connection.execute(text("SELECT nothing FROM nowhere")))
     assert written(database) == [1]

@@ -31,7 +31,7 @@ class ApprovalTable(Protocol):
         """Settle many approvals in one transaction. Returns how many of them waited."""
         ...
 
-    def passed(self, approval_id: str, answer: Answer) -> None:
+    def record_verdict(self, approval_id: str, answer: Answer) -> None:
         """Record that the policy approves while people still have to vote. Does nothing once it is settled."""
         ...
 
@@ -77,7 +77,7 @@ def _answer_after_votes(
         if answer.state is not ApprovalState.APPROVED:
             table.settle(approval.id, answer, now)
             return
-        table.passed(approval.id, replace(answer, summary=shorten(f"waiting for approvers; {answer.summary}")))
+        table.record_verdict(approval.id, replace(answer, summary=shorten(f"waiting for approvers; {answer.summary}")))
     voters = [
         vote.who
         for vote, principal in table.votes(approval.id)

@@ -110,7 +110,7 @@ def require_principals(place: Listening, settings: Settings) -> None:
     if not place.beyond:
         return
     with closing(open_store(settings.data, settings.database_url or None)) as store:
-        known = store.principals.exist()
+        known = store.principals.has_any()
     if not known:
         raise ConflictError(
             f"this server has no principals, and is not let listen for {place.url}",

@@ -116,7 +116,7 @@ class Actions:
         artifact = self._store.blobs.put(write)
         name = str(action.configuration["image"])
         tag = key.tag(self._parts.secret)
-        self._store.images.pushed(PushedImage(name, tag, digest, self._parts.now(), SERVER))
+        self._store.images.add_push(PushedImage(name, tag, digest, self._parts.now(), SERVER))
         self._verdicts.provenance.record(key, pipeline, action, built)
         return Done({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
 
@@ -187,7 +187,7 @@ class Actions:
         for variables in known.values():
             if variables.get("IMAGE_DIGEST") == image:
                 return variables["IMAGE_REPOSITORY"]
-        for pushed in self._store.images.images():
+        for pushed in self._store.images.pushed_images():
             if pushed.digest == image:
                 return pushed.repository
         raise UsageError(

@@ -146,7 +146,7 @@ def _place(server: Server, wanted: Request, account: str, region: str) -> str:
         china = ".cn" if region.startswith("cn-") else ""
         registry = f"{account}.dkr.ecr.{region}.amazonaws.com{china}"
         return wanted.repository if is_qualified(wanted.repository) else f"{registry}/{wanted.repository}"
-    pushed = (one.repository for one in server.store.images.images() if one.digest == wanted.digest)
+    pushed = (one.repository for one in server.store.images.pushed_images() if one.digest == wanted.digest)
     known = sorted({name for name in pushed if is_qualified(name)})
     if not known:
         raise UsageError(

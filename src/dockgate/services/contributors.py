@@ -27,7 +27,7 @@ class PushHistory:
 
     def requested(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
         """Before git runs: `by` is a principal, "" before there are any; `push` names the push."""
-        self._pushes.request(self._records(push, repository, by, token, updates, accepted=False))
+        self._pushes.add_requested(self._records(push, repository, by, token, updates, accepted=False))
 
     def accepted(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
         """When git has ended: `updates` are the references that moved."""
@@ -155,7 +155,7 @@ class ContributorFinder:
 
     def _movers(self, repository: str, ref: str, base: str, built: str) -> Iterator[tuple[str, str]]:
         """Whoever moved the branch after it stood at `base`, up to where it stood at `built`."""
-        moves = [one for one in self._store.pushes.of_ref(repository, ref) if one.accepted or one.new == built]
+        moves = [one for one in self._store.pushes.for_ref(repository, ref) if one.accepted or one.new == built]
         last = max((place for place, one in enumerate(moves) if one.new == built), default=len(moves) - 1)
         first = max((place for place, one in enumerate(moves[:last]) if one.new == base), default=-1) if base else -1
         yield from ((one.principal, one.email) for one in moves[first + 1 : last + 1])

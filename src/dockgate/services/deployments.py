@@ -52,7 +52,7 @@ class Deploys:
             deployment = self._parts.targets[service.target].deploy(service, definition, previous)
             for task in deployment.tasks:
                 self._store.logs.append(key, f"{name}: task {task.id} is {task.state}, {task.digest}")
-            self._store.services.point(name, definition.revision, key.execution)
+            self._store.services.set_revision(name, definition.revision, key.execution)
         return Done({"SERVICE": name, "REVISION": str(definition.revision)})
 
     def _on_top_of(self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey) -> TaskDefinition:

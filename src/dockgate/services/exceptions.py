@@ -93,10 +93,10 @@ class Exceptions:
     def of(self, image: str, inventories: Sequence[Inventory], policy: Policy, repository: str, now: str) -> Waivers:
         """What may speak of this image: waivers that stand, and statements with who vouches for them."""
         images = list(dict.fromkeys((image, *(one.image for one in inventories))))
-        given = (record.waiver for record in self._store.waivers.standing(now))
+        given = (record.waiver for record in self._store.waivers.active(now))
         said = [
             replace(one, signer=signer, products=one.products or (record.image,))
-            for record, listed in self._store.vex.standing(images)
+            for record, listed in self._store.vex.active(images)
             for signer in (record.signer or self._vouched(record, policy),)
             for one in listed
         ]
@@ -115,7 +115,7 @@ class Exceptions:
 
     def state(self, repository: str, now: str) -> str:
         """Other text whenever `of` could give something else for an image of this repository."""
-        given = (record.waiver for record in self._store.waivers.standing(now))
+        given = (record.waiver for record in self._store.waivers.active(now))
         ids = [one.id for one in given if not one.repository or patterns.matches(repository, one.repository)]
         return f"{self._store.vex.revision()} {' '.join(ids)}"
 
@@ -124,7 +124,7 @@ class Exceptions:
     def lapsing(self) -> list[WaiverRecord]:
         """Those that lapse soon, and of which nobody was told."""
         now = self._parts.now()
-        untold = {one.waiver.id: one for one in self._store.waivers.standing(now) if not one.announced_at}
+        untold = {one.waiver.id: one for one in self._store.waivers.active(now) if not one.announced_at}
         soon = waivers.expiring_waivers((one.waiver for one in untold.values()), now, self._parts.notice_days)
         return [untold[waiver.id] for waiver in soon]
 
@@ -146,4 +146,4 @@ class Exceptions:
                 detail={"waiver": waiver.id, "owner": waiver.owner, "until": waiver.until},
             ),
         )
-        self._store.waivers.announced(waiver.id, self._parts.now())
+        self._store.waivers.mark_announced(waiver.id, self._parts.now())

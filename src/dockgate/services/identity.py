@@ -52,12 +52,12 @@ class People:
                 "Set DOCKGATE_TOKEN to one that is: an admin makes it by `dockgate token create`.",
             )
         if token.last_used_at < self._at(-USED_SECONDS):
-            self.store.tokens.used(token.id, now)
+            self.store.tokens.mark_used(token.id, now)
         return Caller(principal, token)
 
     def unnamed(self, here: bool) -> Caller:
         """Whoever shows no token: LOCAL on this machine (`here`) while there are no principals, else nobody."""
-        if not here or self.store.principals.exist():
+        if not here or self.store.principals.has_any():
             raise UnknownCallerError(
                 "who asks must show a token", "Set DOCKGATE_TOKEN: an admin makes one by `dockgate token create`."
             )
@@ -76,7 +76,7 @@ class People:
         if not roles:
             raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
         principal = Principal(name, tuple(dict.fromkeys(roles)), email, self._at(0))
-        if self.store.principals.exist():
+        if self.store.principals.has_any():
             self.store.principals.add(principal)
             return principal, ""
         if not principal.may(Permission.ADMINISTER):
@@ -85,7 +85,7 @@ class People:
                 f"dockgate principal add {name} --role admin",
             )
         token, text = self._issued(name, TOKEN_DAYS)
-        self.store.principals.begin(principal, token)
+        self.store.principals.add_first(principal, token)
         return principal, text
 
     def set_roles(self, name: str, roles: Sequence[Role]) -> Principal:

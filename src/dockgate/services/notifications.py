@@ -36,5 +36,7 @@ class NotificationHandler:
     def send(self, entry: OutboxEntry) -> None:
         notifier = self._notifiers.get(entry.receiver)
         if notifier is None:
-            raise UnavailableError(f"no notifier {entry.receiver!r} is configured", "Set DOCKGATE_EVENT_BUS or DOCKGATE_SNS_TOPIC.")
+            raise UnavailableError(
+                f"no notifier {entry.receiver!r} is configured", "Set DOCKGATE_EVENT_BUS or DOCKGATE_SNS_TOPIC."
+            )
         notifier.notify(Notice(key=entry.key, **entry.payload))

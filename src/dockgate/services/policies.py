@@ -32,7 +32,7 @@ class Policies:
         """
         reference = PolicyReference.parse(name)
         policy, added = self._own(reference.name), reference.repository_digest
-        return combine_policies(policy, self._store.kept(added)) if added else policy
+        return combine_policies(policy, self._store.by_digest(added)) if added else policy
 
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
         """As it was written. One that comes with Dockgate has version 0."""

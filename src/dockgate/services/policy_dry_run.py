@@ -44,7 +44,7 @@ class PolicyDryRun:
         before = _number(after)
         comparisons: list[ImageComparison] = []
         with self._alone() as over:
-            records = self._images.newest(policy, before, min(limit, PART_LIMIT) + 1)
+            records = self._images.newest_verdicts(policy, before, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
                 case = self._images.case(record.digest)
                 outcome_before = outcome_of_document(self._images.document(record.digest))
@@ -89,7 +89,7 @@ class PolicyDryRun:
     def _with_asked(self, candidate: Policy, name: str) -> Policy:
         """The candidate with what the image's repository asks on top, where the verdict had that."""
         asked = PolicyReference.parse(name).repository_digest
-        return combine_policies(candidate, self._parts.store.policies.kept(asked)) if asked else candidate
+        return combine_policies(candidate, self._parts.store.policies.by_digest(asked)) if asked else candidate
 
     def _outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
         case = replace(case, policy=policy)

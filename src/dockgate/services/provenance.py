@@ -59,7 +59,7 @@ class Provenance:
 
     def look_once(self, repository: str, image: str, policy_name: str) -> None:
         """As `look`, for an image that nobody has looked at: the rule may be newer than its last approval."""
-        if not self._kept.of(image).looked_at:
+        if not self._kept.statements(image).looked_at:
             self.look(repository, image, policy_name)
 
     def look(self, repository: str, image: str, policy_name: str) -> None:
@@ -75,26 +75,26 @@ class Provenance:
         try:
             found = parts.provenance.attached(repository, image)
         except DockgateError as error:
-            self._kept.not_found(image, str(error), parts.now())
+            self._kept.record_fetch_error(image, str(error), parts.now())
             return
         kept, size = [], 0
         for envelope in found[: provenance.STATEMENT_LIMIT]:
             size += len(envelope)
             if size <= _BYTES_LIMIT:
                 kept.append(envelope)
-        self._kept.found(image, kept, parts.now())
+        self._kept.replace_fetched(image, kept, parts.now())
 
     def facts(self, image: str, policy: Policy) -> provenance.ProvenanceFacts | None:
         """What is known of the image's provenance; None where the policy does not ask, or nobody looked."""
         keys = provenance_keys(policy)
-        kept = self._kept.of(image) if keys else None
+        kept = self._kept.statements(image) if keys else None
         if kept is None or not (kept.envelopes or kept.looked_at):
             return None
         return provenance.collect(image, kept.envelopes, keys, self._parts.provenance.verify, kept.unavailable)
 
     def state(self, image: str) -> str:
         """Other text whenever `facts` could give something else under the same policy."""
-        return digest_of(canonical.encode(self._kept.of(image)))
+        return digest_of(canonical.encode(self._kept.statements(image)))
 
 
 def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str) -> ActionRun | None:

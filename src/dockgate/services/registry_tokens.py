@@ -60,7 +60,7 @@ class RegistryAccess:
                 f"this server issues tokens for the service {SERVICE}, not for {service[:100]!r}",
                 "Ask the token server that the registry names in its challenge.",
             )
-        access = granted(caller, parse_scopes(scopes), PushRules(self._patterns, store.pipelines.builds))
+        access = granted(caller, parse_scopes(scopes), PushRules(self._patterns, store.pipelines.is_built))
         subject = caller.subject if isinstance(caller, Login) else caller.name
         token = self.tokens.token(subject, access)
         return GrantedToken(token, token, TOKEN_SECONDS), access

@@ -30,7 +30,7 @@ def policy_for(parts: Dependencies, pipeline: Pipeline, key: ActionKey, name: st
     if asked is None:
         return policy
     asked = make_policy("repository", asked.rules)
-    parts.store.policies.keep(asked)
+    parts.store.policies.keep_requested(asked)
     return str(PolicyReference(policy, asked.digest))
 
 

@@ -9,7 +9,7 @@ from dockgate.store.records import TagMove
 
 def announce_moves(parts: Dependencies, effects: Effects) -> None:
     """Puts a notice for each move that was not announced yet."""
-    for move in parts.store.images.unannounced():
+    for move in parts.store.images.unannounced_moves():
         effects.run(Step.ANNOUNCE, _announce, parts, move)
 
 
@@ -33,4 +33,4 @@ def _announce(parts: Dependencies, move: TagMove) -> None:
             },
         ),
     )
-    parts.store.images.announced(move.id, parts.now())
+    parts.store.images.mark_move_announced(move.id, parts.now())

@@ -99,14 +99,14 @@ class Verdicts:
         risks. A scan that was asked for is waited for.
         """
         scan = self._images.scan(image)
-        vouched = any(record.vouched for record in self._parts.store.reports.of(image))
+        vouched = any(record.vouched for record in self._parts.store.reports.for_image(image))
         if scan is None and not vouched:
             return None
         if scan is not None and scan.state is ScanState.REQUESTED:
             return None
         place = replace(place, repository=place.repository or (scan.repository if scan else ""))
         inventories = tuple(self._images.inventories(image))
-        reported = tuple(self._parts.store.reports.reported(image))
+        reported = tuple(self._parts.store.reports.external_reports(image))
         named, now = (*inventories, *(one.inventory for one in reported)), self._parts.now()
         found = self.provenance.facts(image, policy)
         case = VerdictCase(image, policy, now, self._parts.engine_version, external_reports=reported, provenance=found)
@@ -149,7 +149,7 @@ class Verdicts:
             return kept.narrowed(wanted)
         digests = {
             "running": self._running(place.service, place.repository),
-            "approved": self._images.last_approved(place.repository, own, image),
+            "approved": self._images.last_approved_image(place.repository, own, image),
         }
         found, baseline_exemptions = {}, {}
         for name in wanted:
@@ -204,7 +204,7 @@ class Verdicts:
     def answer(self, image: str) -> list[str]:
         """Answers whoever waits on this image, if it can be judged. Returns the executions that may go on."""
         answer_waiting(self._parts.store.approvals, image, self._judge_for, self._parts.now())
-        return list(self._parts.store.approvals.executions(image))
+        return list(self._parts.store.approvals.open_executions(image))
 
     def require_approval(self, image: str, cause: str, place: Place = ANYWHERE) -> None:
         """Judges the image anew by every policy in `judges`. DeployError unless all approve: what passed once may be
@@ -365,7 +365,7 @@ class Verdicts:
             detail={"service": service.name, "image": image, "until": until},
         )
         entries = notification_entries(notice, self._parts.notifiers, self._parts.now())
-        self._parts.store.services.at_risk(service.name, objections, until, entries)
+        self._parts.store.services.set_risk(service.name, objections, until, entries)
 
     def _database(self) -> str:
         """The digest of the advisory database as it stands now, "" when there is none."""

@@ -12,7 +12,7 @@ def waivers_apply(parts: Dependencies, repository: str, image: str, scan: Scan |
     registry told of a push. In a repository that a pipeline builds only what the server pushed counts: its waivers were
     accepted for images that were built from commits on record.
     """
-    if parts.store.pipelines.builds(repository):
+    if parts.store.pipelines.is_built(repository):
         return any(pusher in (SERVER, OPERATOR) for pusher in parts.store.images.pushers(repository, image))
     other = parts.findings
     if scan is not None and (scan.state is ScanState.DONE or (other is not None and other.knows(scan.repository))):

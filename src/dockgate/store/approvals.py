@@ -66,7 +66,7 @@ class Approvals:
         payloads = [entry.payload for entry in self._outbox.entries(OutboxKind.WEBHOOK, key=approval_id)]
         return Callback(payloads[0]["url"], payloads[0]["secret"]) if payloads else None
 
-    def of(self, image: str) -> Sequence[Approval]:
+    def for_image(self, image: str) -> Sequence[Approval]:
         """Settled or not, oldest first."""
         return self._those(approvals.c.image == image)
 
@@ -94,11 +94,11 @@ class Approvals:
         def write(connection: Connection) -> list[str]:
             return [one for some in _batches(approval_ids) for one in _settle(connection, some, answer, now)]
 
-        settled = self._database.together(write)
+        settled = self._database.group_commit(write)
         self._tell(settled)
         return len(settled)
 
-    def passed(self, approval_id: str, answer: Answer) -> None:
+    def record_verdict(self, approval_id: str, answer: Answer) -> None:
         change = update(approvals).where(approvals.c.id == approval_id, approvals.c.state == ApprovalState.WAITING)
         with self._database.write() as connection:
             connection.execute(change.values(verdict=answer.verdict, summary=answer.summary))
@@ -135,7 +135,7 @@ class Approvals:
             for told in self._told:
                 told(settled)
 
-    def executions(self, image: str) -> Sequence[str]:
+    def open_executions(self, image: str) -> Sequence[str]:
         """The executions not yet over that have an approval on this image, settled or not.
 
         Oldest first.
@@ -151,7 +151,7 @@ class Approvals:
         with self._database.read() as connection:
             return connection.scalars(query).all()
 
-    def answerable(self) -> Sequence[str]:
+    def answerable_images(self) -> Sequence[str]:
         """The images on which approvals wait though their scan is over."""
         query = (
             select(approvals.c.image)
@@ -174,7 +174,7 @@ class Approvals:
             oldest = _APPROVAL.where(approvals.c.seq.in_(query)).order_by(approvals.c.seq)
             return [Approval(**row) for row in connection.execute(oldest).mappings()]
 
-    def due(self, now: str) -> Sequence[Approval]:
+    def expired(self, now: str) -> Sequence[Approval]:
         """Those that wait though their time is over.
 
         The longest overdue first.

@@ -94,7 +94,7 @@ class Database:
                 connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             yield connection
 
-    def together(self, run: Callable[[Connection], T]) -> T:
+    def group_commit(self, run: Callable[[Connection], T]) -> T:
         """What `run` returns, called in a write transaction that it may share with others that come while somebody
         writes: the disk's time goes into commits, and so many need but one.
 

@@ -20,7 +20,7 @@ class Events:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def observe(self, repository: str, heads: Mapping[str, str], now: str, by: str = "") -> Sequence[Event]:
+    def record_heads(self, repository: str, heads: Mapping[str, str], now: str, by: str = "") -> Sequence[Event]:
         """Compares a repository's branches with what was last seen, remembers them, and adds a push event per move.
         `by` is who pushed.
 
@@ -44,7 +44,7 @@ class Events:
                     made.append(event)
             return made
 
-    def of_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
+    def for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
         """The push events of these branches (branch -> commit), as far as they are at these commits now and the event
         is still kept.
         """
@@ -73,7 +73,7 @@ class Events:
         with self._database.read() as connection:
             return [Event(**row) for row in connection.execute(query).mappings()]
 
-    def handled(self, event_id: str, now: str) -> None:
+    def mark_handled(self, event_id: str, now: str) -> None:
         """The first time stands. An event that is gone has been handled."""
         change = update(events).where(events.c.id == event_id, events.c.handled_at == "").values(handled_at=now)
         with self._database.write() as connection:

@@ -52,7 +52,7 @@ class Executions:
         with self._database.read() as connection:
             return _get(connection, execution_id)
 
-    def of(self, pipeline: str, limit: int = 20) -> Sequence[Execution]:
+    def for_pipeline(self, pipeline: str, limit: int = 20) -> Sequence[Execution]:
         """Newest first."""
         query = _EXECUTION.where(executions.c.pipeline == pipeline).order_by(executions.c.number.desc()).limit(limit)
         with self._database.read() as connection:
@@ -73,7 +73,7 @@ class Executions:
         with self._database.read() as connection:
             return _run(connection, key)
 
-    def moving(self) -> Sequence[str]:
+    def runnable(self) -> Sequence[str]:
         """Those not over in which no action waits: something should be going on in each.
 
         Oldest first.

@@ -56,7 +56,7 @@ class Images:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def arrived(self, event: Event) -> Scan | None:
+    def accept_push(self, event: Event) -> Scan | None:
         """Takes an IMAGE_PUSH event: the event, handled, the push, the tag's move if it had another digest, and the
         request for a scan, all or nothing. Returns the scan as `request_scan` does; None when the event is known
         already.
@@ -73,9 +73,9 @@ class Images:
             _push(connection, image)
             return _request(connection, image.digest, image.repository, event.at)
 
-        return self._database.together(write)
+        return self._database.group_commit(write)
 
-    def pushed(self, image: PushedImage) -> None:
+    def add_push(self, image: PushedImage) -> None:
         """The same digest pushed again under the tag has the latest time. Once the server has pushed it, it stays the
         server's; otherwise the first known pusher stays.
 
@@ -92,25 +92,25 @@ class Images:
         with self._database.read() as connection:
             return list(connection.scalars(query.order_by(table.pushed_by)))
 
-    def moves(self, digest: str) -> Sequence[TagMove]:
+    def tag_moves(self, digest: str) -> Sequence[TagMove]:
         """The moves of tags to this digest and away from it, newest first."""
         query = _MOVE.where(or_(tag_moves.c.digest == digest, tag_moves.c.previous == digest))
         with self._database.read() as connection:
             return [TagMove(**row) for row in connection.execute(query.order_by(tag_moves.c.seq.desc())).mappings()]
 
-    def unannounced(self) -> Sequence[TagMove]:
+    def unannounced_moves(self) -> Sequence[TagMove]:
         """The moves that were not announced yet, oldest first."""
         query = _MOVE.where(tag_moves.c.announced_at == "").order_by(tag_moves.c.seq)
         with self._database.read() as connection:
             return [TagMove(**row) for row in connection.execute(query).mappings()]
 
-    def announced(self, move: str, now: str) -> None:
+    def mark_move_announced(self, move: str, now: str) -> None:
         """The move with this id was announced. The first time stays."""
         change = update(tag_moves).where(tag_moves.c.id == move, tag_moves.c.announced_at == "")
         with self._database.write() as connection:
             connection.execute(change.values(announced_at=now))
 
-    def images(self, repository: str | None = None) -> Sequence[PushedImage]:
+    def pushed_images(self, repository: str | None = None) -> Sequence[PushedImage]:
         """Newest first."""
         table = pushed_images.c
         query = _PUSHED.order_by(table.pushed_at.desc(), table.repository, table.tag, table.digest)
@@ -129,7 +129,7 @@ class Images:
         with self._database.read() as connection:
             return _scan(connection, image)
 
-    def requested(self) -> Sequence[Scan]:
+    def requested_scans(self) -> Sequence[Scan]:
         """Oldest first."""
         query = _SCAN.where(scans.c.state == ScanState.REQUESTED).order_by(scans.c.requested_at, scans.c.image)
         with self._database.read() as connection:
@@ -164,7 +164,7 @@ class Images:
             if rows:
                 connection.execute(insert(scan_inventories), rows)
 
-        self._database.together(write)
+        self._database.group_commit(write)
 
     def inventories(self, image: str) -> Sequence[Inventory]:
         """In the order of the scan; none while there is no scan that is done."""
@@ -207,7 +207,7 @@ class Images:
             connection.execute(insert(verdicts).values(**row))
             return verdict, body.digest
 
-        return self._database.together(write)
+        return self._database.group_commit(write)
 
     def case(self, digest: str) -> VerdictCase:
         """All that this verdict was made from."""
@@ -245,7 +245,7 @@ class Images:
         with self._database.read() as connection:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
 
-    def digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
+    def find_digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
         """The digests of images ("image") or verdicts ("verdict") that begin with `start` (hexadecimal digits), in
         order, each with the image that it is of.
         """
@@ -261,7 +261,7 @@ class Images:
                 found |= {row[0]: row[1] for row in connection.execute(query)}
         return sorted(found.items())[:limit]
 
-    def newest(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
+    def newest_verdicts(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
         """The newest verdict on each image by each policy, newest first, each with its place in the order of all; by
         this policy alone, whatever repositories asked on top ("": by any), and placed before `before` (0: all).
         """
@@ -278,7 +278,7 @@ class Images:
                 found.append((columns.pop("seq"), VerdictRecord(**columns)))
         return found
 
-    def last_approved(self, repository: str, policy: str, image: str) -> str:
+    def last_approved_image(self, repository: str, policy: str, image: str) -> str:
         """The image of this repository that this policy approved last, other than `image`; "" for none."""
         pushed = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
         scanned = select(scans.c.image).where(scans.c.repository == repository)

@@ -95,7 +95,7 @@ class Outbox:
 
     def _change(self, entry: OutboxEntry, condition: ColumnElement[bool], values: dict[str, Any]) -> None:
         identity = outbox.c.kind == entry.kind, outbox.c.key == entry.key, outbox.c.receiver == entry.receiver
-        self._database.together(
+        self._database.group_commit(
             lambda connection: connection.execute(update(outbox).where(*identity, condition).values(**values))
         )
 

@@ -23,12 +23,12 @@ class Principals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def exist(self) -> bool:
+    def has_any(self) -> bool:
         """Whether there is, or ever was, one."""
         with self._database.read() as connection:
             return _exist(connection)
 
-    def begin(self, principal: Principal, token: Token) -> None:
+    def add_first(self, principal: Principal, token: Token) -> None:
         """The first one, with its token, both or neither. ConflictError when there is one already."""
         with self._database.write() as connection:
             if _exist(connection):
@@ -101,7 +101,7 @@ class Tokens:
         with self._database.read() as connection:
             return [Token(**row) for row in connection.execute(query).mappings()]
 
-    def used(self, token_id: str, now: str) -> None:
+    def mark_used(self, token_id: str, now: str) -> None:
         with self._database.write() as connection:
             connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_at=now))
 

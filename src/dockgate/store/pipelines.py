@@ -46,7 +46,7 @@ class Pipelines:
         with self._database.read() as connection:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
 
-    def builds(self, repository: str) -> bool:
+    def is_built(self, repository: str) -> bool:
         """Whether any version of any pipeline pushes its builds to this image repository."""
         query = select(built_repositories.c.name).where(built_repositories.c.name == repository)
         with self._database.read() as connection:

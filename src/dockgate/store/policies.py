@@ -87,13 +87,13 @@ class Policies:
                 )
             return _add(connection, PolicyVersion(name, present.version + 1, "", {}, "", now, by, comment))
 
-    def keep(self, asked: Policy) -> None:
+    def keep_requested(self, asked: Policy) -> None:
         """Keeps what a repository asks of itself, by its digest, for ever."""
         document = Document.of_policy(asked)
         with self._database.write() as connection:
             keep(connection, document)
 
-    def kept(self, digest: str) -> Policy:
+    def by_digest(self, digest: str) -> Policy:
         """A policy that was kept, or that any verdict was made by."""
         query = select(documents.c.body).where(documents.c.digest == digest, documents.c.kind == Policy.__name__)
         with self._database.read() as connection:

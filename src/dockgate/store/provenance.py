@@ -45,12 +45,12 @@ class ProvenanceStatements:
             row = connection.execute(_BUILT.where(built_statements.c.build == build)).mappings().one()
         return BuiltStatement(**row)
 
-    def found(self, image: str, envelopes: Sequence[str], now: str) -> None:
+    def replace_fetched(self, image: str, envelopes: Sequence[str], now: str) -> None:
         """What lies beside the image now, in place of what lay there before."""
         body = zlib.compress(json.dumps(list(envelopes)).encode())
         self._look(image, {"looked_at": now, "unavailable": None, "envelopes": body})
 
-    def not_found(self, image: str, reason: str, now: str) -> None:
+    def record_fetch_error(self, image: str, reason: str, now: str) -> None:
         """What lies beside the image could not be fetched."""
         self._look(image, {"looked_at": now, "unavailable": reason})
 
@@ -60,9 +60,9 @@ class ProvenanceStatements:
             if not insert_new(connection, found_statements, row):
                 connection.execute(update(found_statements).where(found_statements.c.image == image).values(**values))
 
-        self._database.together(write)
+        self._database.group_commit(write)
 
-    def of(self, image: str) -> KeptStatements:
+    def statements(self, image: str) -> KeptStatements:
         built = select(built_statements.c.envelope).where(built_statements.c.image == image)
         found = select(found_statements).where(found_statements.c.image == image)
         with self._database.read() as connection:

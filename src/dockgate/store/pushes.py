@@ -23,7 +23,7 @@ class Pushes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def request(self, records: Sequence[PushRecord]) -> None:
+    def add_requested(self, records: Sequence[PushRecord]) -> None:
         """Keeps what a push asks for, before git knows of it. Does nothing for what is known of the same push."""
         with self._database.write() as connection:
             for record in records:
@@ -64,7 +64,7 @@ class Pushes:
             if rows:
                 connection.execute(insert(pushed_commits), rows)
 
-    def of_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
+    def for_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
         """Oldest first."""
         return self._those(pushes.c.repository == repository, pushes.c.ref == ref)
 

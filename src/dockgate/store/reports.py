@@ -56,16 +56,16 @@ class Reports:
                 keep(connection, document)
                 record = ReportRecord(image, one.source, one.inventory.platform, by, document.digest, one.at, True, now)
                 connection.execute(insert(reports).values(**asdict(record)))
-        return [record for record in self.of(image) if record.by == by]
+        return [record for record in self.for_image(image) if record.by == by]
 
-    def of(self, image: str) -> Sequence[ReportRecord]:
+    def for_image(self, image: str) -> Sequence[ReportRecord]:
         """In a stable order."""
         table = reports.c
         query = _RECORD.where(table.image == image).order_by(table.source, table.platform, table.by)
         with self._database.read() as connection:
             return [ReportRecord(**row) for row in connection.execute(query).mappings()]
 
-    def reported(self, image: str) -> Sequence[ExternalReport]:
+    def external_reports(self, image: str) -> Sequence[ExternalReport]:
         """The bodies of `of`, in its order."""
         table = reports.c
         query = (

@@ -72,7 +72,7 @@ class Services:
             need_service(connection, service)
             return _add(connection, replace(definition, family=service), cause)
 
-    def point(self, service: str, revision: int, by: str) -> None:
+    def set_revision(self, service: str, revision: int, by: str) -> None:
         """The service's revision from now on, deployed by the execution `by` ("" for a person). Clears its risk.
 
         A second call changes nothing, a risk included that was found in between.
@@ -93,7 +93,7 @@ class Services:
             need_service(connection, service)
             return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
 
-    def at_risk(self, service: str, reason: str, until: str, notifications: Sequence[OutboxEntry] = ()) -> None:
+    def set_risk(self, service: str, reason: str, until: str, notifications: Sequence[OutboxEntry] = ()) -> None:
         """Mark a service as at risk until a deadline; "" and "" clear the mark.
 
         While it stays at risk, it keeps its first deadline. The notifications are sent only when it becomes at risk.

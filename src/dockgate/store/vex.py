@@ -53,7 +53,7 @@ class Vex:
             rows = connection.execute(_RECORD.order_by(vex_documents.c.seq.desc())).mappings()
             return [VexRecord(**row) for row in rows]
 
-    def standing(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+    def active(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """What was uploaded, and what is attached to these images, in a stable order; without what was removed.
 
         Oldest first.

@@ -36,7 +36,7 @@ class Waivers:
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(_RECORD.order_by(waivers.c.seq.desc())).mappings()]
 
-    def standing(self, now: str) -> Sequence[WaiverRecord]:
+    def active(self, now: str) -> Sequence[WaiverRecord]:
         """Those that are not revoked and whose date has not come.
 
         Oldest first.
@@ -50,7 +50,7 @@ class Waivers:
         """One that was revoked before keeps who and when."""
         return self._write(waiver_id, waivers.c.revoked_at, revoked_at=now, revoked_by=who)
 
-    def announced(self, waiver_id: str, now: str) -> None:
+    def mark_announced(self, waiver_id: str, now: str) -> None:
         """The first time stands."""
         self._write(waiver_id, waivers.c.announced_at, announced_at=now)
 

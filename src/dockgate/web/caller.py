@@ -77,7 +77,7 @@ def caller(request: Request) -> Caller:
     given = request.headers.get("authorization", "")
     try:
         # While there are no principals, any token is as good as none.
-        if not given or not server.store.principals.exist():
+        if not given or not server.store.principals.has_any():
             return server.people.unnamed(is_loopback(address) and not _FORWARDED & set(request.headers))
         return server.people.known_by(_token(given))
     except UnknownCallerError:

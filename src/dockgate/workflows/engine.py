@@ -153,13 +153,13 @@ class Engine:
             self._effects.run(Step.RECORD_PUSH, self._push_history.accepted, name, repository, by, token, updates)
         heads = self._parts.source.heads(repository)
         events = self._effects.run(
-            Step.OBSERVE_PUSH, self._store.events.observe, repository, heads, self._parts.now(), by
+            Step.OBSERVE_PUSH, self._store.events.record_heads, repository, heads, self._parts.now(), by
         )
         self._unseen.discard(repository)
         for event in events:
             self._workflows.start_event(event.id)
         moved = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
-        return self._store.events.of_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
+        return self._store.events.for_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
 
     def image_pushed(self, event_id: str, repository: str, digest: str, tag: str, by: str = "") -> None:
         """A registry tells of a push, at least once. `repository` begins with the registry, if that is not ours. What
@@ -169,7 +169,7 @@ class Engine:
         if subject := attached_to(tag):
             self._effects.run(Step.RECORD_IMAGE, self._exceptions.look, repository, subject)
             return
-        scan = self._effects.run(Step.RECORD_EVENT, self._store.images.arrived, event)
+        scan = self._effects.run(Step.RECORD_EVENT, self._store.images.accept_push, event)
         if scan is not None:
             self._workflows.scans.start(scan)
 
@@ -313,7 +313,7 @@ class Engine:
         """What was written and not started, because the server died in between."""
         for event in self._store.events.unhandled():
             self._workflows.start_event(event.id)
-        for scan in self._store.images.requested():
+        for scan in self._store.images.requested_scans():
             self._workflows.scans.start(scan)
 
     def _sweep_missed_images(self) -> None:
@@ -321,7 +321,7 @@ class Engine:
         tells."""
         if self._registry_asked:
             return
-        known = {(image.repository, image.tag, image.digest) for image in self._store.images.images()}
+        known = {(image.repository, image.tag, image.digest) for image in self._store.images.pushed_images()}
         for repository, tag in self._parts.registry.tags():
             digest = self._parts.registry.resolve(repository, tag)
             place = qualified(repository, self._parts.registry.address)
@@ -330,7 +330,7 @@ class Engine:
         self._registry_asked = True
 
     def _sweep_approvals(self) -> None:
-        for approval in self._store.approvals.due(self._parts.now()):
+        for approval in self._store.approvals.expired(self._parts.now()):
             answer = Answer(ApprovalState.EXPIRED, "nobody answered in time", "", "timeout")
             self._effects.run(Step.EXPIRE, self._store.approvals.settle, approval.id, answer, self._parts.now())
             self._proceed(approval.id)
@@ -340,9 +340,9 @@ class Engine:
         asking again."""
         for approval in self._store.approvals.unscanned():
             self.scan(approval.repository, approval.image)
-        for image in self._store.approvals.answerable():
+        for image in self._store.approvals.answerable_images():
             self._answer(image)
-        for execution in self._store.executions.moving():
+        for execution in self._store.executions.runnable():
             self._workflows.proceed(execution)
         for rollout in self._store.rollouts.in_progress():
             self._workflows.start_rollout(rollout)

@@ -131,7 +131,7 @@ class Workflows:
     def _event_body(self, event_id: str) -> None:
         event = self._store.events.get(event_id)
         self._pushed(event.id, event.detail)
-        self._effects.run(Step.HANDLED, self._store.events.handled, event.id, self._parts.now())
+        self._effects.run(Step.HANDLED, self._store.events.mark_handled, event.id, self._parts.now())
 
     def _pushed(self, event_id: str, detail: dict[str, str]) -> None:
         """Starts every pipeline that has this repository and branch as a source."""

@@ -83,7 +83,7 @@ OtherDigest = Annotated[str | None, Query(pattern=f"^{PATTERN}$")]
 def images(who: Reader, server: TheServer, repository: str | None = None) -> list[ImageSummary]:
     """What was pushed to our registry, newest first."""
     found = []
-    for pushed in server.store.images.images(repository):
+    for pushed in server.store.images.pushed_images(repository):
         scan = server.store.images.scan(pushed.digest)
         verdicts = server.store.images.verdicts(pushed.digest)
         found.append(
@@ -106,7 +106,7 @@ def images(who: Reader, server: TheServer, repository: str | None = None) -> lis
 def digests(kind: Kind, start: Start, who: Reader, server: TheServer) -> list[str]:
     """The digests of images or verdicts that begin with these hexadecimal digits: at most ten, those that the caller
     may see."""
-    found = server.store.images.digests(kind, start, MOST_DIGESTS)
+    found = server.store.images.find_digests(kind, start, MOST_DIGESTS)
     return [digest for digest, image in found if _may_see(who, image, server)]
 
 
@@ -116,7 +116,7 @@ def image(digest: Digest, who: Reader, server: TheServer) -> ImageView:
     """One digest: its scan, its inventories in short, its verdicts newest first."""
     require(who, digest, server)
     scan = server.store.images.scan(digest)
-    pushes = [pushed for pushed in server.store.images.images() if pushed.digest == digest]
+    pushes = [pushed for pushed in server.store.images.pushed_images() if pushed.digest == digest]
     if scan is None and not pushes:
         raise NotFoundError(
             f"nothing is known of an image {digest}", "`dockgate image list` names those that were pushed."
@@ -126,7 +126,7 @@ def image(digest: Digest, who: Reader, server: TheServer) -> ImageView:
         digest=digest,
         scan=scan,
         pushes=pushes,
-        moves=list(server.store.images.moves(digest)),
+        moves=list(server.store.images.tag_moves(digest)),
         inventories=[
             InventoryView(
                 item.platform,
@@ -178,7 +178,7 @@ def _report(server: Server, who: Caller, digest: str, body: bytes, name: str, fo
 def reports(digest: Digest, who: Reader, server: TheServer) -> list[ReportRecord]:
     """What other scanners reported of an image. `/documents/{digest}` gives the body of one."""
     require(who, digest, server)
-    return list(server.store.reports.of(digest))
+    return list(server.store.reports.for_image(digest))
 
 
 @router.get("/verdicts/{digest}")
@@ -223,7 +223,7 @@ def require(who: Caller, image: str, server: Server) -> None:
     """A token that is for some repositories or pipelines only shows the images that lie there, and those that these
     have asked about: whoever waits is to hear why."""
     if who.limited:
-        asked = server.store.approvals.of(image)
+        asked = server.store.approvals.for_image(image)
         if not any(who.reaches(pipeline=pipeline_of(request), repository=request.repository) for request in asked):
             _require_place(who, image, server)
 

@@ -74,7 +74,7 @@ def pipelines(who: Reader, server: TheServer) -> list[PipelineSummary]:
     """All pipelines, each with its newest execution."""
     found = []
     for name in server.store.pipelines.names():
-        newest = server.store.executions.of(name, 1)
+        newest = server.store.executions.for_pipeline(name, 1)
         found.append(PipelineSummary(name, server.store.pipelines.get(name).version, newest[0] if newest else None))
     return found
 
@@ -89,7 +89,7 @@ def pipeline(name: str, who: Reader, server: TheServer) -> Pipeline:
 def executions(name: str, who: Reader, server: TheServer, limit: int = 20) -> list[Execution]:
     """Newest first."""
     server.store.pipelines.get(name)
-    return list(server.store.executions.of(name, max(1, min(limit, 1000))))
+    return list(server.store.executions.for_pipeline(name, max(1, min(limit, 1000))))
 
 
 @router.post("/pipelines/{name}/executions", status_code=201)
