@@ -15,7 +15,7 @@ import _measure
 NOTHING = "pass"
 SCAN = """
 import dockgate.cli.main
-dockgate.cli.main.collect_seldom()  # as the command does first of all
+dockgate.cli.main.reduce_garbage_collection()  # as the command does first of all
 import dockgate.cli.scan, dockgate.services.scan, dockgate.scanner.cache.parallel
 from dockgate.scanner import ecosystems
 ecosystems.load()

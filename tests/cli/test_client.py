@@ -6,7 +6,7 @@ import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
-from dockgate.cli.client import AwayError, Client, understand
+from dockgate.cli.client import Client, ServerUnreachableError, parse_answer
 from dockgate.delivery.model import Execution
 from dockgate.shared.errors import (
     ConflictError,
@@ -38,7 +38,7 @@ def test_without_a_server_the_command_that_starts_one_is_named(
         (409, ConflictError),
         (422, UsageError),
         (500, DockgateError),
-        (503, AwayError),
+        (503, ServerUnreachableError),
     ],
 )
 def test_the_servers_error_is_told_as_ours(server: FakeServer, status: int, kind: type[DockgateError]) -> None:
@@ -50,7 +50,7 @@ def test_the_servers_error_is_told_as_ours(server: FakeServer, status: int, kind
 
 def test_an_answer_that_is_not_the_servers_says_what_came(server: FakeServer) -> None:
     server.answers["GET /status"] = (502, b"<html>Bad Gateway</html>")
-    with pytest.raises(AwayError, match="/api/v1/status answered 502 Bad Gateway"):
+    with pytest.raises(ServerUnreachableError, match="/api/v1/status answered 502 Bad Gateway"):
         Client().get("status")
 
 
@@ -58,7 +58,7 @@ def test_what_the_server_cannot_reach_is_told_apart_from_a_server_that_is_away(s
     server.answers["GET /status"] = (502, {"error": "quay.io does not answer", "advice": "Try again."})
     with pytest.raises(UnavailableError, match=f"{server.url} says: quay.io does not answer") as error:
         Client().get("status")
-    assert not isinstance(error.value, AwayError)
+    assert not isinstance(error.value, ServerUnreachableError)
 
 
 def test_the_token_goes_with_every_request(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_slashes_of_an_approvals_id_stay_and_all_else_is_quoted(server: FakeServ
 
 def test_an_answer_of_another_version_is_refused_in_words() -> None:
     with pytest.raises(DockgateError, match="not understood as Execution") as error:
-        understand(Execution, {"id": "x", "colour": "blue"})
+        parse_answer(Execution, {"id": "x", "colour": "blue"})
     assert "same version" in error.value.advice
 
 

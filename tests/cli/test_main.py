@@ -15,7 +15,7 @@ from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
 from dockgate import __version__
-from dockgate.cli.main import COMPLETION, furnish, root
+from dockgate.cli.main import COMPLETION, root, set_missing_home
 from dockgate.shared.canonical import plain
 
 
@@ -200,9 +200,9 @@ def test_closed_streams_change_no_exit(closed: str) -> None:
 def test_a_user_without_a_home_is_given_one() -> None:
     """Such as a number without an entry, whom a cluster runs a container as."""
     environment: dict[str, str] = {}
-    furnish(environment, "/home/ada")
+    set_missing_home(environment, "/home/ada")
     assert environment == {}
-    furnish(environment, "~")
+    set_missing_home(environment, "~")
     assert environment == {"HOME": "/"}
 
 

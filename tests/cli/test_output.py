@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dockgate import cli
-from dockgate.cli.output import say, visible
+from dockgate.cli.output import echo_wrapped, escaped
 
 HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\u202ed\rover"
 # The modules that write what they have cleaned.
@@ -17,7 +17,7 @@ JSON = {"listing.py": 1, "versions.py": 2, "aws.py": 2}
 
 
 def test_every_line_stays_a_line_and_nothing_in_it_is_a_control_character() -> None:
-    text = visible(f"first\n{HOSTILE}\n")
+    text = escaped(f"first\n{HOSTILE}\n")
     assert text.count("\n") == 2
     assert text.startswith("first\na\\x1b]0;title\\x07b")
     assert all(character.isprintable() or character == "\n" for character in text)
@@ -36,7 +36,7 @@ def test_prose_is_broken_between_words_on_a_terminal_and_left_alone_elsewhere(
 ) -> None:
     digest = "sha256:" + "a" * 64
     text = f"  {'word ' * 20}{digest} {'word ' * 3}".rstrip()
-    say(text)
+    echo_wrapped(text)
     assert capsys.readouterr().out == text + "\n"
 
     class Terminal(io.StringIO):
@@ -45,7 +45,7 @@ def test_prose_is_broken_between_words_on_a_terminal_and_left_alone_elsewhere(
 
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr("sys.stdout", terminal := Terminal())
-    say(text)
+    echo_wrapped(text)
     lines = terminal.getvalue().splitlines()
     assert " ".join(terminal.getvalue().split()) == " ".join(text.split())
     assert [line for line in lines if len(line) > 60] == [f"      {digest}"]

@@ -9,7 +9,7 @@ from tests.cli import answers
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
-from dockgate.cli.client import AwayError, Client
+from dockgate.cli.client import Client, ServerUnreachableError
 from dockgate.cli.rollout import wait_for_rollout
 from dockgate.config import from_environment
 from dockgate.delivery.model import State
@@ -80,5 +80,5 @@ def test_a_server_that_restarts_meanwhile_is_asked_again(server: FakeServer) -> 
     client = Client(from_environment())
     assert wait_for_rollout(client, "web", 4, lambda _: None).revision == 3
     server.answers["GET /services/web/rollouts/4"] = (503, {"error": "starting"})
-    with pytest.raises(AwayError):
+    with pytest.raises(ServerUnreachableError):
         wait_for_rollout(client, "web", 4, lambda _: None)

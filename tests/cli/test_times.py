@@ -48,4 +48,4 @@ def test_no_time_is_a_dash(text: str) -> None:
     ],
 )
 def test_took(start: str, end: str, said: str) -> None:
-    assert times.took(start, end, NOW) == said
+    assert times.duration(start, end, NOW) == said

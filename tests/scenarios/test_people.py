@@ -15,7 +15,7 @@ from tests.scenarios.defects import Found
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import IMAGE, approval
 
-from dockgate.cli.waiting import Asking, ask
+from dockgate.cli.server_gate import GateRequest, request_verdict
 from dockgate.gate.model import Status
 from dockgate.identity.model import PERMISSIONS, Permission, Role
 from dockgate.web.caller import FAILURES
@@ -61,7 +61,7 @@ class People:
                 assert self.post("admin", "/principals", body)["token"] == ""
                 self.tokens[role.value] = self.token(role.value)
 
-    def ask(self, who: str, method: str, path: str, body: Any = None) -> httpx.Response:
+    def request_verdict(self, who: str, method: str, path: str, body: Any = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
         return patient.request(method, f"{self.server.url}{path}", json=body, headers=headers)
 
@@ -285,10 +285,12 @@ def test_a_token_for_one_pipeline_or_repository_asks_the_gate_and_hears_why(
     people.server.scan_may_end[image].set()
     monkeypatch.setenv("DOCKGATE_TOKEN", people.token("developer", **limits))
     reference = f"elsewhere.example/app:{name}"
-    heard = ask(Asking(people.server.url, reference, "default", "shop", "gate", "", "", 20, True), True, lambda _: None)
-    assert heard.report is not None
-    assert heard.report.verdict.status is Status.REJECTED
-    assert heard.report.case is not None
+    answer = request_verdict(
+        GateRequest(people.server.url, reference, "default", "shop", "gate", "", "", 20, True), True, lambda _: None
+    )
+    assert answer.report is not None
+    assert answer.report.verdict.status is Status.REJECTED
+    assert answer.report.case is not None
     people.tokens["limited"] = people.token("developer", **limits)
     reported = people.ask("limited", "POST", f"/api/v1/images/{image}/findings", {})
     assert (reported.status_code == 403) == ("pipelines" in limits)  # it asks about images, and says nothing of them

@@ -1,27 +1,27 @@
-"""`dockgate apply`: makes the server agree with documents."""
+"""`dockgate apply`: create or change what YAML documents describe."""
 
 from typing import BinaryIO
 
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.listing import as_json, form
+from dockgate.cli.listing_output import format_option, print_json
 from dockgate.cli.output import echo
 from dockgate.cli.rollout import describe, wait_for_rollout
 
 
 @click.command()
 @click.argument("files", metavar="FILE...", type=click.File("rb"), nargs=-1, required=True)
-@click.option("--no-wait", is_flag=True, help="Do not wait until a changed service runs.")
-@form
-def command(files: tuple[BinaryIO, ...], no_wait: bool, form: str) -> None:
+@click.option("--no-wait", is_flag=True, help="Return before the tasks of changed services are healthy.")
+@format_option
+def command(files: tuple[BinaryIO, ...], no_wait: bool, output_format: str) -> None:
     """Create or change repositories, pipelines, services and policies.
 
-    FILE is a YAML document, - standard input. They are applied in the order given; the first that is refused ends it,
-    and those before it stay applied.
+    FILE is a YAML document; - is standard input. Documents are applied in the given order. The command stops at the
+    first error; documents before it stay applied.
 
-    A changed service is deployed: the command waits until its tasks are healthy. If they are not, the tasks from before
-    run again, the service does not change, and the command exits with 2.
+    A changed service is deployed, and the command waits until its tasks are healthy. If they are not, Dockgate rolls
+    back to the previous tasks, and the command exits with 2.
     """
     client = Client()
     results = []
@@ -29,13 +29,13 @@ def command(files: tuple[BinaryIO, ...], no_wait: bool, form: str) -> None:
         result = client.post("apply", text=file.read(), query={"name": file.name})
         number = result.get("rollout")
         results.append(result)
-        if form == "table":
+        if output_format == "table":
             echo(f"{result['kind']} {result['name']}: {result['change'] if number is None else 'rolling out'}")
         if number is not None and not no_wait:
             rollout = wait_for_rollout(client, result["name"], number)
-            if form == "table":
+            if output_format == "table":
                 echo(f"  {describe(rollout)}")
-        if form == "table" and result["advice"]:
+        if output_format == "table" and result["advice"]:
             echo(f"  {result['advice']}")
-    if form == "json":
-        as_json(results)
+    if output_format == "json":
+        print_json(results)

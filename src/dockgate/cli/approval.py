@@ -1,4 +1,4 @@
-"""`dockgate approval`: who waits for a verdict, and what people say."""
+"""`dockgate approval`: list, approve, reject and override approvals."""
 
 import getpass
 from collections.abc import Iterator
@@ -6,9 +6,17 @@ from collections.abc import Iterator
 import click
 
 from dockgate.cli import times
-from dockgate.cli.approval_wait import approval_of, commands, reasons
-from dockgate.cli.client import Client, understand
-from dockgate.cli.listing import as_json, brief, form, now, pairs, state, table
+from dockgate.cli.approval_wait import answer_commands, resolve_approval, waiting_reasons
+from dockgate.cli.client import Client, parse_answer
+from dockgate.cli.listing_output import (
+    current_time,
+    format_option,
+    print_fields,
+    print_json,
+    print_table,
+    short_reference,
+    styled_state,
+)
 from dockgate.cli.output import echo
 from dockgate.delivery.accept_commands import override_command, waiver_commands
 from dockgate.delivery.model import Approval, ApprovalState
@@ -19,28 +27,31 @@ from dockgate.shared.errors import NotFoundError
 
 @click.group()
 def command() -> None:
-    """Approvals: what waits for a verdict, and for people where they are asked. Without a verdict nothing is
-    approved."""
+    """Show and decide approvals.
+
+    An approval waits for a verdict, and for people if the pipeline requires them. Without a verdict nothing is
+    approved.
+    """
 
 
 @command.command("list")
 @click.option(
     "--state",
-    "wanted",
+    "state_filter",
     type=click.Choice([entry.value for entry in ApprovalState], case_sensitive=False),
-    help="Only these.",
+    help="Show only approvals in this state.",
 )
-@form
-def list_approvals(wanted: str | None, form: str) -> None:
-    """Every approval, the newest first."""
-    approvals = Client().get("approvals", **({"state": wanted} if wanted else {}))
-    if form == "json":
-        as_json(approvals)
+@format_option
+def list_approvals(state_filter: str | None, output_format: str) -> None:
+    """List approvals, newest first."""
+    approvals = Client().get("approvals", **({"state": state_filter} if state_filter else {}))
+    if output_format == "json":
+        print_json(approvals)
         return
-    moment = now()
+    moment = current_time()
     rows = [
         (
-            state(approval["state"]),
+            styled_state(approval["state"]),
             approval["id"],
             times.short(approval["created_at"], moment),
             approval["repository"],
@@ -48,43 +59,43 @@ def list_approvals(wanted: str | None, form: str) -> None:
         )
         for approval in approvals
     ]
-    table(("STATE", "APPROVAL", "ASKED", "IMAGE", "SUMMARY"), rows, "No approvals.")
+    print_table(("STATE", "APPROVAL", "REQUESTED", "IMAGE", "SUMMARY"), rows, "No approvals.")
 
 
 @command.command()
 @click.argument("approval_id", metavar="ID|EXECUTION")
-@form
-def show(approval_id: str, form: str) -> None:
-    """One approval: what it waits for, how it was settled, and the token that a rejection must show."""
+@format_option
+def show(approval_id: str, output_format: str) -> None:
+    """Show an approval: what it waits for, the decision, and the token that is needed to reject it."""
     client = Client()
-    answer = client.get("approvals", approval_of(client, approval_id, is_waiting=False))
-    if form == "json":
-        as_json(answer)
+    answer = client.get("approvals", resolve_approval(client, approval_id, is_waiting=False))
+    if output_format == "json":
+        print_json(answer)
         return
-    approval = understand(Approval, answer)
-    moment = now()
+    approval = parse_answer(Approval, answer)
+    moment = current_time()
     waits = approval.state is ApprovalState.WAITING
-    pairs(
+    print_fields(
         approval.id,
         [
-            ("state", state(approval.state)),
+            ("state", styled_state(approval.state)),
             ("summary", approval.summary),
             ("image", f"{approval.repository}@{approval.image}"),
-            ("policy", brief(approval.policy)),
-            ("needs", _people(approval)),
-            ("asked", times.at(approval.created_at, moment)),
+            ("policy", short_reference(approval.policy)),
+            ("approvers", _people(approval)),
+            ("requested", times.at(approval.created_at, moment)),
             ("expires", times.at(approval.expires_at, moment) if waits else ""),
             ("token", approval.token if waits else ""),
-            ("settled", "" if waits else times.at(approval.settled_at, moment)),
+            ("decided", "" if waits else times.at(approval.settled_at, moment)),
             ("decided by", approval.decided_by),
             ("verdict", approval.verdict),
         ],
     )
     if waits:
         echo()
-        for reason in reasons(client, answer, moment):
+        for reason in waiting_reasons(client, answer, moment):
             echo(f"  {reason}")
-        for text, effect in commands(answer, approval.id):
+        for text, effect in answer_commands(answer, approval.id):
             echo(f"  {text}   {effect}")
     elif approval.state is ApprovalState.REJECTED and approval.decided_by == "policy" and approval.verdict:
         for step in _after_verdict(client, approval):
@@ -93,69 +104,72 @@ def show(approval_id: str, form: str) -> None:
 
 @command.command()
 @click.argument("approval_id", metavar="ID|EXECUTION")
-@click.option("--reason", default="", help="Why, for those who read it later.")
-@form
-def approve(approval_id: str, reason: str, form: str) -> None:
-    """Say yes to what waits for people. It is approved when enough have, and the verdict approves too."""
+@click.option("--reason", default="", help="The reason, for the record.")
+@format_option
+def approve(approval_id: str, reason: str, output_format: str) -> None:
+    """Approve as one of the required people.
+
+    The approval is granted when enough people approve, and the verdict is Approved.
+    """
     client = Client()
-    approval_id = approval_of(client, approval_id, is_waiting=True)
+    approval_id = resolve_approval(client, approval_id, is_waiting=True)
     answer = client.post("approvals", approval_id, "vote", body={"yes": True, "reason": reason})
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
         return
     approval = answer["approval"]
     yes = [vote["who"] for vote in answer["votes"] if vote["yes"]]
-    echo(f"{approval_id}: {approval['state']}, {len(yes)} of {approval['approvers']['count']} said yes")
+    echo(f"{approval_id}: {approval['state']}, {len(yes)} of {approval['approvers']['count']} approvals")
 
 
 @command.command()
 @click.argument("approval_id", metavar="ID|EXECUTION")
-@click.option("--reason", required=True, help="Why, for those who read it later.")
-@click.option("--token", help="The approval's token.  [default: asked of the server]")
-@form
-def reject(approval_id: str, reason: str, token: str | None, form: str) -> None:
-    """Reject what waits, whatever its verdict would be."""
+@click.option("--reason", required=True, help="The reason, for the record.")
+@click.option("--token", help="The approval's token.  [default: fetched from the server]")
+@format_option
+def reject(approval_id: str, reason: str, token: str | None, output_format: str) -> None:
+    """Reject a waiting approval, whatever its verdict."""
     client = Client()
-    approval_id = approval_of(client, approval_id, is_waiting=True)
+    approval_id = resolve_approval(client, approval_id, is_waiting=True)
     if token is None:
         token = client.get("approvals", approval_id)["token"]
     body = {"token": token, "reason": reason, "who": getpass.getuser()}
     answer = client.post("approvals", approval_id, "reject", body=body)
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
     else:
         echo(f"{approval_id}: rejected")
 
 
 @command.command()
 @click.argument("approval_id", metavar="ID|EXECUTION")
-@click.option("--reason", required=True, help="Why what was rejected is accepted.")
-@click.option("--until", required=True, metavar="DATE", help="The end: 2026-12-31 (its first instant, UTC), or a time.")
-@form
-def override(approval_id: str, reason: str, until: str, form: str) -> None:
-    """Accept what a verdict rejected, until a date.
+@click.option("--reason", required=True, help="Why the findings are accepted.")
+@click.option("--until", required=True, metavar="DATE", help="Accept until this date (00:00 UTC) or time: 2026-12-31.")
+@format_option
+def override(approval_id: str, reason: str, until: str, output_format: str) -> None:
+    """Accept the findings of a rejected image until a date, and retry.
 
-    Each finding that breaks a rule becomes a waiver for this image, and the execution is tried again. A known malicious
-    package and what is undetermined are never accepted.
+    Each blocking finding becomes a waiver for this image, and the execution is retried. Known malicious packages and
+    undetermined results cannot be accepted.
     """
     client = Client()
-    approval_id = approval_of(client, approval_id, is_waiting=False)
+    approval_id = resolve_approval(client, approval_id, is_waiting=False)
     answer = client.post("approvals", approval_id, "override", body={"reason": reason, "until": until})
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
         return
     for waiver in answer["waivers"]:
         what = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or waiver.get("violation")
         what = what or f"rule {waiver['rule']}"
         echo(f"{waiver['id']}: {what}, until {waiver['until']}")
-    echo(f"{answer['again']} is tried again" if answer["again"] else "Ask for its approval again.")
+    echo(f"Retrying {answer['again']}." if answer["again"] else "Request the approval again.")
 
 
 def _after_verdict(client: Client, approval: Approval) -> Iterator[str]:
-    """What follows from a rejection by a verdict: the next steps, or the commands that accept it."""
+    """Next steps after a rejection by a verdict, or the commands that accept its findings."""
     try:
-        verdict = understand(Verdict, client.get("verdicts", approval.verdict))
-    except NotFoundError:  # kept no more
+        verdict = parse_answer(Verdict, client.get("verdicts", approval.verdict))
+    except NotFoundError:  # deleted by retention
         return
     undetermined = [entry for platform_verdict in verdict.platform_verdicts for entry in platform_verdict.undetermined]
     yield from (step.text for step in next_steps(undetermined, verdict.image))
@@ -166,8 +180,8 @@ def _after_verdict(client: Client, approval: Approval) -> Iterator[str]:
 
 def _people(approval: Approval) -> str:
     """ "2 of ann, security; not the committer"."""
-    asked = approval.approvers
-    if asked is None:
+    approvers = approval.approvers
+    if approvers is None:
         return ""
-    whom = ", ".join([*asked.principals, *asked.roles]) or "whoever may decide"
-    return f"{asked.count} of {whom}" + ("; not the committer" if asked.exclude_committer else "")
+    names = ", ".join([*approvers.principals, *approvers.roles]) or "anyone with the permission decide"
+    return f"{approvers.count} of {names}" + ("; not the committer" if approvers.exclude_committer else "")

@@ -1,4 +1,4 @@
-"""What a waiting approval waits for, and the commands by which a person answers it."""
+"""What a waiting approval waits for, and the commands that answer it."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -9,27 +9,27 @@ from dockgate.cli.client import Client
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 
 
-def reasons(client: Client, approval: Mapping[str, Any], moment: datetime) -> Iterator[str]:
-    """What is missing for an answer, a line each: the scan, the verdict, people."""
+def waiting_reasons(client: Client, approval: Mapping[str, Any], moment: datetime) -> Iterator[str]:
+    """What is missing for a decision, one line each: the scan, the verdict, people."""
     if not approval["verdict"]:
-        yield f"waits for {_scan(client, approval['image'], moment)}, to be judged by policy {approval['policy']}"
+        yield f"waits for {_scan(client, approval['image'], moment)} (policy {approval['policy']})"
     if approval["approvers"]:
         yield _people(client, approval)
     yield f"expires {times.at(approval['expires_at'], moment)}"
 
 
-def commands(approval: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
-    """The commands that answer it, each with its effect; `name` is the approval's id, or a short form of it."""
+def answer_commands(approval: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
+    """Each command that decides the approval, with its effect. `name` is the approval's id or its execution."""
     if approval["approvers"]:
-        yield f"dockgate approval approve {name}", "says yes"
+        yield f"dockgate approval approve {name}", "approves it"
     yield f"dockgate approval reject {name} --reason TEXT", "rejects it"
 
 
-def approval_of(client: Client, name: str, *, is_waiting: bool) -> str:
-    """The id of the approval `name`, which may also be an execution: then its only approval.
+def resolve_approval(client: Client, name: str, *, is_waiting: bool) -> str:
+    """The approval's id. `name` is that id, or the id of an execution with one approval.
 
-    With `is_waiting` only those count that wait for an answer; otherwise the execution's last one is taken. Raises
-    UsageError when the execution has none, or several that wait.
+    With `is_waiting` only waiting approvals count; otherwise the execution's last approval is taken. Raises UsageError
+    without an approval, or with several that wait.
     """
     if "/" in name:
         return name
@@ -37,41 +37,46 @@ def approval_of(client: Client, name: str, *, is_waiting: bool) -> str:
         execution = client.get("executions", name)
     except NotFoundError:
         return name
-    known = [action["approval"] for stage in execution["stages"] for action in stage["actions"] if action["approval"]]
-    found = [approval["id"] for approval in known if not is_waiting or approval["state"] == "Waiting"]
-    if not found:
-        what = "approval that waits" if is_waiting else "approval"
-        raise UsageError(f"{name} has no {what}", f"See `dockgate pipeline show {name}`.")
-    if is_waiting and len(found) > 1:
-        raise UsageError(f"{len(found)} approvals of {name} wait", "Name one of them: " + ", ".join(found))
-    return str(found[-1])
+    approvals = [
+        action["approval"] for stage in execution["stages"] for action in stage["actions"] if action["approval"]
+    ]
+    ids = [approval["id"] for approval in approvals if not is_waiting or approval["state"] == "Waiting"]
+    if not ids:
+        kind = "waiting approval" if is_waiting else "approval"
+        raise UsageError(f"Execution {name} has no {kind}.", f"See `dockgate pipeline show {name}`.")
+    if is_waiting and len(ids) > 1:
+        raise UsageError(f"Execution {name} has {len(ids)} waiting approvals.", "Name one: " + ", ".join(ids))
+    return str(ids[-1])
 
 
 def _scan(client: Client, image: str, moment: datetime) -> str:
-    """What the verdict is waiting for: a scan that runs, or nothing more. Not every caller may see the image."""
+    """The scan or the verdict that the approval waits for. Not every caller may see the image."""
     try:
         scan = client.get("images", image)["scan"]
     except (DeniedError, NotFoundError):
         return "a verdict"
     if scan is None:
-        return "a scan, which was not requested yet"
+        return "a scan that is not requested yet"
     if scan["state"] == "Requested":
         return f"the scan of the image, requested {times.short(scan['requested_at'], moment)}"
     if scan["state"] == "Failed":
         return f"a verdict; the scan failed: {scan['reason']}"
-    return "a verdict; the image is scanned"
+    return "a verdict; the scan is finished"
 
 
 def _people(client: Client, approval: Mapping[str, Any]) -> str:
-    """ "waits for 1 of 2 approvals from security (yes: ann); not from who contributed"."""
-    asked = approval["approvers"]
+    """ "waits for 1 of 2 approvals from security (approved so far: ann); contributors … cannot approve"."""
+    approvers = approval["approvers"]
     try:
         yes = [vote["who"] for vote in client.get("approvals", approval["id"], "votes") if vote["yes"]]
     except (DeniedError, NotFoundError):
         yes = []
-    missing = max(asked["count"] - len(yes), 0)
-    wanted = ", ".join([*asked["principals"], *(f"role {role}" for role in asked["roles"])]) or "anyone who may decide"
-    said = f" (yes so far: {', '.join(yes)})" if yes else ""
-    others = ", but not from who contributed to it" if asked["exclude_committer"] else ""
-    count = f"{missing} of {asked['count']} approvals" if asked["count"] > 1 else "an approval"
-    return f"waits for {count} from {wanted}{said}{others}"
+    missing = max(approvers["count"] - len(yes), 0)
+    names = (
+        ", ".join([*approvers["principals"], *(f"role {role}" for role in approvers["roles"])])
+        or "anyone who may decide"
+    )
+    votes_text = f" (approved so far: {', '.join(yes)})" if yes else ""
+    exclusion = "; contributors to the image cannot approve" if approvers["exclude_committer"] else ""
+    count = f"{missing} of {approvers['count']} approvals" if approvers["count"] > 1 else "an approval"
+    return f"waits for {count} from {names}{votes_text}{exclusion}"

@@ -1,4 +1,4 @@
-"""`dockgate attestation`: what approvals left beside their images, and the keys that signed it."""
+"""`dockgate attestation`: signed approval statements, and the keys that sign them."""
 
 from pathlib import Path
 
@@ -6,26 +6,26 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.digests import image_digest
-from dockgate.cli.listing import as_json, form, now, table
+from dockgate.cli.digest_lookup import image_digest
+from dockgate.cli.listing_output import current_time, format_option, print_json, print_table
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 
 
 @click.group()
 def command() -> None:
-    """Signed statements of approvals, beside the images in their registries."""
+    """Show and verify signed approvals, and manage their signing keys."""
 
 
 @command.command()
-@click.option("--all", "every", is_flag=True, help="The keys before the present one, too.")
-@form
-def key(every: bool, form: str) -> None:
-    """Print the server's public key, in PEM: what `cosign verify-attestation --key` wants."""
+@click.option("--all", "with_former", is_flag=True, help="Print former keys, too.")
+@format_option
+def key(with_former: bool, output_format: str) -> None:
+    """Print the server's public key (PEM), for `cosign verify-attestation --key`."""
     keys = Client().get("attestation-keys")["keys"]
-    shown = keys if every else keys[:1]
-    if form == "json":
-        as_json(shown)
+    shown = keys if with_former else keys[:1]
+    if output_format == "json":
+        print_json(shown)
         return
     for entry in shown:
         echo(entry["pem"], nl=False)
@@ -33,24 +33,24 @@ def key(every: bool, form: str) -> None:
 
 @command.command()
 def rotate() -> None:
-    """Sign with a new key from now on, and print its public half.
+    """Replace the signing key, and print the new public key.
 
-    The old key can sign no more. What it signed stands, for whoever goes on trusting its public half.
+    The old key is deleted. Its signatures stay valid for everyone who still trusts the old public key.
     """
     echo(Client().post("attestation-keys")["keys"][0]["pem"], nl=False)
 
 
 @command.command()
 @click.argument("digest")
-@form
-def show(digest: str, form: str) -> None:
-    """Say what became of the attestations of the image DIGEST."""
+@format_option
+def show(digest: str, output_format: str) -> None:
+    """List the attestations of the image DIGEST."""
     client = Client()
     documents = client.get("images", image_digest(client, digest), "attestations")
-    if form == "json":
-        as_json(documents)
+    if output_format == "json":
+        print_json(documents)
         return
-    moment = now()
+    moment = current_time()
     rows = [
         (
             times.short(document["attested_at"], moment) if document["attested_at"] else f"failed: {document['error']}",
@@ -59,7 +59,7 @@ def show(digest: str, form: str) -> None:
         )
         for document in documents
     ]
-    table(("ATTESTED", "REPOSITORY", "VERDICT"), rows, "Nothing was attested of it.")
+    print_table(("ATTESTED", "REPOSITORY", "VERDICT"), rows, "The image has no attestations.")
 
 
 @command.command()
@@ -75,37 +75,37 @@ def show(digest: str, form: str) -> None:
     "--policy",
     required=True,
     metavar="NAME",
-    help="The policy that must have approved it, alone or with what the repository asks on top.",
+    help="The policy that must have approved the image, alone or with the repository's own rules added.",
 )
-@click.option("--insecure", is_flag=True, help="Let a registry on another machine speak plain HTTP.")
+@click.option("--insecure", is_flag=True, help="Allow plain HTTP to a registry on another machine.")
 @click.option(
     "--ca-bundle",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="PEM file of the authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
+    help="PEM file of certificate authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
 )
 @click.pass_context
 def verify(context: click.Context, image: str, key: Path, policy: str, insecure: bool, ca_bundle: Path | None) -> None:
-    """Say whether IMAGE bears an approval by the policy that is signed, of this very digest, and has not expired.
+    """Verify that IMAGE has a signed, unexpired approval by a policy.
 
-    No server is asked. Exits 0 when it does, 1 when it bears none or none that it bears holds, 2 on a fault.
+    No server is needed. Exits 0 when such an approval of this digest exists, 1 when not, 2 on an error.
     """
     from dockgate.services import attestations
     from dockgate.services.reports import clean
 
     bundle = ca_bundle or from_environment().ca_bundle
-    digest, found = attestations.verify(image, key, policy, ca_bundle=bundle, insecure=insecure)
-    claims = [entry.claim for entry in found if entry.claim]
+    digest, signed_approvals = attestations.verify(image, key, policy, ca_bundle=bundle, insecure=insecure)
+    claims = [entry.claim for entry in signed_approvals if entry.claim]
     echo(digest)
     for claim in claims:
         echo(
             clean(
-                f"  approved by policy {claim.policy}, judged at {claim.judged_at}, until {claim.expires_at}; "
-                f"evidence: {claim.evidence}; {claim.waived} waived; verdict {claim.verdict}"
+                f"  approved by policy {claim.policy}, verdict of {claim.judged_at}, valid until {claim.expires_at}; "
+                f"evidence: {claim.evidence}; {claim.waived} waived; verdict digest {claim.verdict}"
             )
         )
     if not claims:
-        for entry in found:
+        for entry in signed_approvals:
             echo(clean(f"  refused: {entry.refused}"))
-        if not found:
-            echo("  refused: nothing is attested of it; only what the gate approved is")
+        if not signed_approvals:
+            echo("  refused: the image has no attestation; only images that the gate approved have one")
         context.exit(1)

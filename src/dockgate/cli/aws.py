@@ -1,4 +1,4 @@
-"""`dockgate aws`: the same gate in an AWS account, beside CodePipeline and Inspector."""
+"""`dockgate aws`: run the gate in an AWS account, with CodePipeline and Inspector."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dockgate.cli.listing import as_json, form, pairs
+from dockgate.cli.listing_output import format_option, print_fields, print_json
 from dockgate.cli.output import echo
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,13 +21,15 @@ def _stack(function: F) -> F:
 
 @click.group()
 def command() -> None:
-    """The same gate in an AWS account, beside CodePipeline and Inspector."""
+    """Run the gate in an AWS account, with CodePipeline and Inspector."""
 
 
 @command.command()
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to.  [default: standard output]")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.  [default: standard output]"
+)
 def template(output: Path | None) -> None:
-    """Write the CloudFormation template."""
+    """Print the CloudFormation template."""
     from dockgate.services import aws
 
     if output is None:
@@ -37,12 +39,14 @@ def template(output: Path | None) -> None:
 
 
 @command.command()
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The archive's file.")
-@click.option("--policy", default="default", show_default=True, metavar="FILE|NAME", help="The policy that goes in.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The archive file to write."
+)
+@click.option("--policy", default="default", show_default=True, metavar="FILE|NAME", help="The policy to include.")
 def package(output: Path, policy: str) -> None:
-    """Pack the functions' archive, the same bytes each time.
+    """Build the archive of the Lambda functions, reproducibly.
 
-    A policy with a rule that needs more than the archive can hold is refused by the rule's name.
+    A policy is refused if a rule of it needs code that the archive cannot hold; the error names the rule.
     """
     from dockgate.services import aws
 
@@ -53,18 +57,20 @@ def package(output: Path, policy: str) -> None:
 
 @command.command()
 @click.argument("policy", metavar="FILE|NAME")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to.  [default: standard output]")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.  [default: standard output]"
+)
 def policy(policy: str, output: Path | None) -> None:
-    """Write a policy in the form that S3 and SSM hold it in.
+    """Print a policy in the form that S3 and SSM store.
 
-    It is one line of JSON, whose bytes the policy's digest is of: nothing may be added to it, not even a line's end.
-    A policy with a rule that needs more than the functions have is refused by the rule's name.
+    The output is one line of JSON without a newline. The policy's digest covers exactly these bytes: do not change
+    them. A policy is refused if a rule of it needs code that the functions do not have; the error names the rule.
     """
     from dockgate.services import aws
 
     body = aws.policy_document(policy)
     if output is None:
-        click.echo(body, nl=False)  # bytes that a digest is of
+        click.echo(body, nl=False)  # without a newline, because the digest covers these bytes
     else:
         output.write_bytes(body)
 
@@ -75,28 +81,28 @@ def policy(policy: str, output: Path | None) -> None:
     "--policy",
     default="",
     metavar="FILE|NAME|s3://BUCKET/KEY|ssm:/NAME",
-    help="What images are judged by; in S3 and SSM it lies as `dockgate aws policy` writes it.  [default: what the "
-    "stack has; the policy `default` for a new one]",
+    help="The policy for all images; in S3 and SSM store the output of `dockgate aws policy`.  [default: the "
+    "stack's; the policy `default` for a new stack]",
 )
 @click.option(
     "--waivers",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A YAML file of waivers.  [default: what the stack has]",
+    help="A YAML file of waivers.  [default: the stack's]",
 )
 @click.option(
     "--parameter",
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A parameter of the template, several times; an update keeps those that are not given.",
+    help="A parameter of the template. May be repeated; an update keeps the others.",
 )
 @click.option(
     "--manage-registry-scanning",
     "manage_scanning",
     is_flag=True,
-    help="Have Inspector scan the repository. That is a setting of the whole registry; `destroy` puts it back.",
+    help="Enable Inspector scans of the repository. This is a setting of the whole registry; `destroy` restores it.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before an update that removes or replaces something.")
+@click.option("--yes", is_flag=True, help="Do not ask before an update that removes or replaces resources.")
 def deploy(
     stack: str,
     region: str,
@@ -106,13 +112,12 @@ def deploy(
     manage_scanning: bool,
     yes: bool,
 ) -> None:
-    """Create the stack, or bring it up to date.
+    """Create or update the stack.
 
-    An update that removes or replaces something shows it and asks first. Repositories, images and verdicts stay in the
-    account in any case.
+    Before an update that removes or replaces resources, the command lists them and asks. Repositories, images and
+    verdicts are always kept.
 
-    Policy, waivers and parameters are looked at before anything is changed. After a failure, deploy again: it goes on
-    where it ended.
+    Policy, waivers and parameters are checked before anything changes. After a failure, deploy again to continue.
     """
     from dockgate.services import aws
 
@@ -131,33 +136,36 @@ def deploy(
 
 @command.command()
 @_stack
-@form
-def status(stack: str, region: str, form: str) -> None:
-    """What the stack is, and how it is doing."""
+@format_option
+def status(stack: str, region: str, output_format: str) -> None:
+    """Show the stack's resources and its state."""
     from dockgate.services import aws
 
-    found = aws.state(aws.Account(region), stack)
-    if form == "json":
-        as_json({name: getattr(found, name) for name in found.__dataclass_fields__})
+    stack_status = aws.state(aws.Account(region), stack)
+    if output_format == "json":
+        print_json({name: getattr(stack_status, name) for name in stack_status.__dataclass_fields__})
         return
     rows = [
-        ("state", found.state),
-        ("scanning", found.scanning),
-        ("approvals waiting", str(found.waiting)),
-        ("approvals set aside", str(found.approval_failures)),
-        ("events set aside", str(found.failures)),
-        *((f"stage {name}", _stage(state, found.summaries.get(name, ""))) for name, state in found.stages.items()),
-        *sorted(found.outputs.items()),
+        ("state", stack_status.state),
+        ("scanning", stack_status.scanning),
+        ("approvals waiting", str(stack_status.waiting)),
+        ("failed approvals", str(stack_status.approval_failures)),
+        ("failed events", str(stack_status.failures)),
+        *(
+            (f"stage {name}", _stage(state, stack_status.summaries.get(name, "")))
+            for name, state in stack_status.stages.items()
+        ),
+        *sorted(stack_status.outputs.items()),
     ]
-    pairs(stack, rows)
+    print_fields(stack, rows)
 
 
 @command.command()
 @_stack
 def redrive(stack: str, region: str) -> None:
-    """Hand over again the messages and events that the functions could not handle.
+    """Resend the messages and events that the functions could not handle.
 
-    Those that are taken are deleted from their dead-letter queues, the others stay there.
+    Resent messages are deleted from their dead-letter queues, the others stay there.
     """
     from dockgate.services import aws
     from dockgate.shared.errors import UnavailableError
@@ -165,11 +173,11 @@ def redrive(stack: str, region: str) -> None:
     done = aws.redriven(aws.Account(region), stack, _say)
     for fault in done.faults:
         _say(fault)
-    echo(f"{stack}: {done.handed} handed over, {len(done.faults)} left")
+    echo(f"{stack}: {done.handed} resent, {len(done.faults)} failed")
     if done.faults:
         raise UnavailableError(
-            f"{len(done.faults)} of {done.handed + len(done.faults)} messages could not be handed over.",
-            "Correct what the lines above name, and run `dockgate aws redrive` again.",
+            f"{len(done.faults)} of {done.handed + len(done.faults)} messages could not be resent.",
+            "Fix the errors above, then run `dockgate aws redrive` again.",
         )
 
 
@@ -177,23 +185,23 @@ def redrive(stack: str, region: str) -> None:
 @_stack
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def destroy(stack: str, region: str, yes: bool) -> None:
-    """Take the stack away, with its buckets' objects and its images.
+    """Delete the stack, with the objects in its buckets and its images.
 
-    Asks first. The registry's scanning configuration is put back as it was.
+    The command asks first. It restores the registry's previous scanning configuration.
     """
     from dockgate.services import aws
 
     account = aws.Account(region)
-    held = aws.contents(account, stack)
-    if not held:
-        echo(f"{stack}: there is nothing of it in {account.region}")
+    contents = aws.contents(account, stack)
+    if not contents:
+        echo(f"{stack}: not found in {account.region}")
         return
-    for line in held:
+    for line in contents:
         echo(line)
     if not yes:
         click.confirm("Delete all of this?", abort=True)
     aws.destroyed(account, stack, _say)
-    echo(f"{stack}: gone")
+    echo(f"{stack}: deleted")
 
 
 def _stage(state: str, summary: str) -> str:

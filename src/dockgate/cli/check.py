@@ -1,4 +1,4 @@
-"""`dockgate check`: what packages suffer, asked by their package URLs."""
+"""`dockgate check`: look up vulnerabilities for package URLs."""
 
 import json
 import sys
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from dockgate.cli.options import database, database_path
-from dockgate.cli.output import visible
+from dockgate.cli.options import database_option, database_path
+from dockgate.cli.output import escaped
 from dockgate.shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 WRONG_USE = 2
 UNDETERMINED = 3
-# Bytes of standard input that are taken at once, some five thousand package URLs.
+# Bytes read from standard input at a time: about five thousand package URLs.
 CHUNK = 1 << 18
 _BY_SOURCE = ("pkg:deb/", "pkg:apk/")
-# Answers whose text is kept, for lists often name a package many times.
-REMEMBERED = 2000
+# Cached answers: lists often name a package many times.
+MAX_CACHED_ANSWERS = 2000
 
 
 @click.command()
 @click.argument("purls", nargs=-1, metavar="[PURL]...")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", help="Format.  [default: table]")
-@database
+@database_option
 @click.pass_context
 def command(context: click.Context, purls: tuple[str, ...], output: str, database: Path | None) -> None:
-    """Say what packages suffer, without an image.
+    """Look up vulnerabilities for package URLs.
 
     \b
     PURL is a package URL: pkg:pypi/idna@3.6, pkg:npm/lodash@4.17.20, or, of a
     distribution, 'pkg:deb/debian/openssl@3.0.11-1?distro=debian-12'.
-    Without arguments they are read from standard input, one a line.
+    Without arguments the command reads them from standard input, one per line.
 
-    With -o json each package URL gives one line, an object.
+    With -o json the output has one line, an object, per package URL.
 
-    Exits 0 when all could be said, 3 when something could not, 2 when a PURL is none.
+    Exits 0 when every package could be checked, 3 when one is undetermined, 2 when a PURL is malformed.
     """
     from dockgate.services import scan
     from dockgate.services.check import check
@@ -50,12 +50,12 @@ def command(context: click.Context, purls: tuple[str, ...], output: str, databas
     code = 0
     written: dict[str, str] = {}
     with scan.advisories(database_path(database)) as advisories:
-        for answer in check(_batches(purls), advisories):
+        for answer in check(_purl_batches(purls), advisories):
             if answer.purl not in written:
-                if len(written) == REMEMBERED:
+                if len(written) == MAX_CACHED_ANSWERS:
                     written.clear()
                 written[answer.purl] = json.dumps(_document(answer)) + "\n" if output == "json" else _text(answer)
-            sys.stdout.write(visible(written[answer.purl]))
+            sys.stdout.write(escaped(written[answer.purl]))
             if answer.error:
                 code = WRONG_USE
             elif answer.undetermined and code == 0:
@@ -63,28 +63,28 @@ def command(context: click.Context, purls: tuple[str, ...], output: str, databas
     context.exit(code)
 
 
-def _batches(purls: tuple[str, ...]) -> Iterator[Sequence[str]]:
-    """The arguments, or the lines of standard input as they come: who writes one and waits is answered."""
+def _purl_batches(purls: tuple[str, ...]) -> Iterator[Sequence[str]]:
+    """The arguments, or the lines of standard input as they arrive, so that each gets its answer at once."""
     if purls:
         yield purls
         return
     if sys.stdin.isatty():
-        raise UsageError("No package URL is given.", "Name them as arguments, or on standard input, one a line.")
-    begun, source = b"", cast("BufferedReader", sys.stdin.buffer)
+        raise UsageError("No package URL is given.", "Pass them as arguments, or on standard input, one per line.")
+    partial_line, source = b"", cast("BufferedReader", sys.stdin.buffer)
     while chunk := source.read1(CHUNK):
-        *lines, begun = (begun + chunk).split(b"\n")
-        if batch := _texts(lines):
+        *lines, partial_line = (partial_line + chunk).split(b"\n")
+        if batch := _decoded_lines(lines):
             yield batch
             sys.stdout.flush()
-    yield _texts([begun])
+    yield _decoded_lines([partial_line])
 
 
-def _texts(lines: Iterable[bytes]) -> list[str]:
+def _decoded_lines(lines: Iterable[bytes]) -> list[str]:
     return [text for line in lines if (text := line.decode("utf-8", "replace").strip())]
 
 
 def _text(answer: "Answer") -> str:
-    """The package URL, then a line for each finding: severity, id, fixed version, what makes it urgent."""
+    """The package URL, then a line per finding: severity, id, fixed version, urgency."""
     from dockgate.services.reports import clean
 
     lines = [f"! {answer.error}"] if answer.error else [f"? {reason}" for reason in answer.undetermined]
@@ -94,17 +94,21 @@ def _text(answer: "Answer") -> str:
         f"{', disputed' if finding.disputed else ''}"
         for finding in answer.findings
     ]
-    lines = lines or ["no findings" if answer.known else f"no findings: no advisory speaks of {_asked(answer)}"]
+    lines = lines or ["no findings" if answer.known else f"no findings: no advisory names {_lookup_name(answer)}"]
     return "".join(clean(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines)])
 
 
-def _asked(answer: "Answer") -> str:
-    """By which name advisories were asked: those of some distributions speak of sources."""
+def _lookup_name(answer: "Answer") -> str:
+    """The name that was looked up. Advisories of some distributions name source packages."""
     package = answer.package
     if package is None:
         return "it"
     by_source = package.purl.startswith(_BY_SOURCE)
-    named = "" if not by_source or "upstream=" in answer.purl else "; name its source, if it is another, by &upstream="
+    named = (
+        ""
+        if not by_source or "upstream=" in answer.purl
+        else "; if the source package has another name, add &upstream=NAME"
+    )
     return f"{package.source_name} in {package.ecosystem}{named}"
 
 

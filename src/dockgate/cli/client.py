@@ -1,4 +1,4 @@
-"""The server's API, as the commands use it. httpx is imported with the first request."""
+"""A client of the server's API. httpx is imported with the first request."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# For an answer: scaling a service answers when its tasks run.
+# For one response: scaling a service responds when its tasks run.
 WAIT_SECONDS = 300
-# What the server answers, in its own words, when something that it needs does not answer it (a registry, an
-# engine); without its words a proxy says that it does not reach the server.
-BEHIND = 502
+# With an error body: the server cannot reach something that it needs (a registry, an engine). Without one: a proxy
+# cannot reach the server.
+BAD_GATEWAY = 502
 
 
-class AwayError(UnavailableError):
-    """The server does not answer, or only who stands before it does: it may be back in a while."""
+class ServerUnreachableError(UnavailableError):
+    """The server, or the server behind a proxy, does not answer. It may come back."""
 
 
 _ERRORS: Mapping[int, type[DockgateError]] = {
@@ -44,22 +44,25 @@ _ERRORS: Mapping[int, type[DockgateError]] = {
     415: UsageError,
     429: BusyError,
     422: UsageError,
-    502: AwayError,
-    503: AwayError,
-    504: AwayError,
+    502: ServerUnreachableError,
+    503: ServerUnreachableError,
+    504: ServerUnreachableError,
 }
 
 
 class Client:
-    """Raises the error that the server tells of, UnavailableError when something that it needs does not answer it or
-    when its certificate is not trusted, and AwayError when it does not answer."""
+    """Calls of the server's API.
+
+    Raises the error class of the response's status; UnavailableError when the server cannot reach what it needs, or its
+    certificate is not trusted; ServerUnreachableError when the server does not answer.
+    """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or from_environment()
         self._http: httpx.Client | None = None
 
     def get(self, *path: str, **query: str | int) -> Any:
-        return self._ask("GET", path, params=query)
+        return self._request("GET", path, params=query)
 
     def post(
         self,
@@ -69,70 +72,76 @@ class Client:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """`body` is sent as JSON, `text` as it is."""
+        """Send `body` as JSON, or `text` unchanged."""
         sent = dict(headers or {})
         if text is not None:
             sent = {"Content-Type": "application/yaml", **sent}
-            return self._ask("POST", path, params=query, content=text, headers=sent)
-        return self._ask("POST", path, params=query, json=body, headers=sent)
+            return self._request("POST", path, params=query, content=text, headers=sent)
+        return self._request("POST", path, params=query, json=body, headers=sent)
 
     def put(self, *path: str, text: bytes, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:
-        """`text` is sent as it is."""
-        return self._ask(
+        """Send `text` unchanged."""
+        return self._request(
             "PUT", path, params=query, content=text, headers={"Content-Type": "application/yaml", **headers}
         )
 
     def delete(self, *path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:
-        return self._ask("DELETE", path, params=query, headers=headers)
+        return self._request("DELETE", path, params=query, headers=headers)
 
     def close(self) -> None:
-        """It may ask again afterwards."""
+        """Close the connection. The next call opens a new one."""
         if self._http is not None:
             self._http.close()
             self._http = None
 
-    def _ask(self, method: str, path: tuple[str, ...], **request: Any) -> Any:
+    def _request(self, method: str, path: tuple[str, ...], **request: Any) -> Any:
         import httpx
 
         url = "/api/v1/" + "/".join(quote(part, safe="/:@") for part in path)
         server = self._settings.server
         try:
-            answer = self._connected().request(method, url, **request)
+            response = self._http_client().request(method, url, **request)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if fault := _tls_fault(server, error):
                 raise fault from error
-            raise AwayError(f"no server answers at {server}", "Start it with `dockgate up`.") from error
+            raise ServerUnreachableError(
+                f"No server answers at {server}.", "Start it with `dockgate up`, or set DOCKGATE_SERVER."
+            ) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise UsageError(f"DOCKGATE_SERVER is {server!r}: {error}", "Set it to http://HOST:PORT.") from error
+            raise UsageError(
+                f"DOCKGATE_SERVER is not a URL: {server!r} ({error}).", "Set it to http://HOST:PORT."
+            ) from error
         except httpx.TransportError as error:
             if self._needs_tls():
                 raise _tls_needed(server) from error
-            raise AwayError(f"{server} did not answer: {error or type(error).__name__}", "Try again.") from error
+            raise ServerUnreachableError(
+                f"{server} did not answer: {error or type(error).__name__}", "Try again."
+            ) from error
         try:
-            value = answer.json() if answer.content else None
+            value = response.json() if response.content else None
         except ValueError:
             value = None
-        if answer.is_success:
+        if response.is_success:
             return value
-        said = value if isinstance(value, dict) else {}
-        message, advice = str(said.get("error") or ""), str(said.get("advice") or "")
-        if answer.status_code == BEHIND and message:
-            raise UnavailableError(f"{server} says: {message}", advice)
-        if answer.status_code == 400 and not message and self._needs_tls():
+        error_body = value if isinstance(value, dict) else {}
+        message, advice = str(error_body.get("error") or ""), str(error_body.get("advice") or "")
+        if response.status_code == BAD_GATEWAY and message:
+            raise UnavailableError(f"{server}: {message}", advice)
+        if response.status_code == 400 and not message and self._needs_tls():
             raise _tls_needed(server)
         if not message:
-            message = f"{server}{url} answered {answer.status_code} {answer.reason_phrase}"
-        raise _ERRORS.get(answer.status_code, DockgateError)(message, advice)
+            message = f"{server}{url} answered {response.status_code} {response.reason_phrase}."
+        raise _ERRORS.get(response.status_code, DockgateError)(message, advice)
 
     def _needs_tls(self) -> bool:
-        """Whether the server was asked without TLS and speaks nothing else."""
+        """Whether the server was called without TLS and accepts only TLS."""
         from dockgate.shared.tls import speaks_tls
 
         url = urlsplit(self._settings.server)
         return url.scheme == "http" and speaks_tls(url.hostname or "", url.port or 80)
 
-    def _connected(self) -> "httpx.Client":
-        """Proxies of the environment are for servers elsewhere: nothing on loopback is reached through one."""
+    def _http_client(self) -> "httpx.Client":
+        """The HTTP client. Proxies of the environment are not used for servers on loopback."""
         import httpx
 
         from dockgate.shared.addresses import is_loopback
@@ -140,10 +149,10 @@ class Client:
         if self._http is None:
             settings = self._settings
             server = urlsplit(settings.server)
-            here = is_loopback(server.hostname or "")
-            if settings.token and server.scheme == "http" and not here:
+            is_local = is_loopback(server.hostname or "")
+            if settings.token and server.scheme == "http" and not is_local:
                 raise UsageError(
-                    f"DOCKGATE_TOKEN is not sent to {settings.server} in the clear",
+                    f"DOCKGATE_TOKEN is not sent over plain HTTP to {settings.server}.",
                     "Set DOCKGATE_SERVER to a URL that begins with https://.",
                 )
             verify: Any = True
@@ -155,14 +164,14 @@ class Client:
                 base_url=settings.server,
                 headers={"Authorization": f"Bearer {settings.token}"} if settings.token else {},
                 timeout=httpx.Timeout(WAIT_SECONDS, connect=10),
-                trust_env=not here,
+                trust_env=not is_local,
                 verify=verify,
             )
         return self._http
 
 
 def _tls_fault(server: str, error: Exception) -> DockgateError | None:
-    """What is wrong where a connection failed while TLS was set up, None where it failed otherwise."""
+    """The error of a failed TLS handshake; None for other failures."""
     import ssl
 
     from dockgate.shared.tls import tls_fault
@@ -172,26 +181,26 @@ def _tls_fault(server: str, error: Exception) -> DockgateError | None:
         return None
     if isinstance(fault, ssl.SSLCertVerificationError):
         return UnavailableError(
-            f"the certificate of {server} is not trusted: {fault.verify_message}",
-            "Set DOCKGATE_CA_BUNDLE to the authorities' PEM file.",
+            f"The certificate of {server} is not trusted: {fault.verify_message}.",
+            "Set DOCKGATE_CA_BUNDLE to a PEM file of the certificate authority.",
         )
     plain = f"http://{urlsplit(server).netloc}"
     return UsageError(
-        f"{server} does not answer with TLS: {fault.reason}",
+        f"{server} does not use TLS: {fault.reason}.",
         f"If the server has no certificate, set DOCKGATE_SERVER to {plain}.",
     )
 
 
 def _tls_needed(server: str) -> UsageError:
-    return UsageError(f"{server} answers with TLS only", f"Set DOCKGATE_SERVER to https://{urlsplit(server).netloc}.")
+    return UsageError(f"{server} accepts only TLS.", f"Set DOCKGATE_SERVER to https://{urlsplit(server).netloc}.")
 
 
-def understand(kind: type[T], value: Any) -> T:
-    """Plain JSON as a value of the core. Raises DockgateError when the server speaks otherwise than this command."""
+def parse_answer(kind: type[T], value: Any) -> T:
+    """Parse plain JSON as a dataclass. Raises DockgateError when the server's version does not fit this command."""
     try:
         return cast(T, canonical.build(kind, value))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DockgateError(
-            f"the server's answer is not understood as {kind.__name__}: {error}",
-            "Use the same version of Dockgate on both sides.",
+            f"The server's answer cannot be read as {kind.__name__}: {error}.",
+            "Use the same version of Dockgate for the command and the server.",
         ) from error

@@ -1,4 +1,4 @@
-"""`dockgate completion`: the shell's script that completes commands and options."""
+"""`dockgate completion`: shell completion of commands and options."""
 
 import click
 
@@ -9,7 +9,7 @@ from dockgate.cli.output import echo
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print the script by which SHELL completes commands and options.
+    """Print the completion script for SHELL.
 
     \b
     bash:  dockgate completion bash > ~/.local/share/bash-completion/completions/dockgate

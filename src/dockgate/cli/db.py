@@ -1,4 +1,4 @@
-"""`dockgate db`: the advisory database."""
+"""`dockgate db`: manage the advisory database."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dockgate.cli import times
-from dockgate.cli.listing import Cell, as_json, form, now, pairs, shown_digest, table
-from dockgate.cli.options import database, database_path, progress
+from dockgate.cli.listing_output import (
+    Cell,
+    current_time,
+    display_digest,
+    format_option,
+    print_fields,
+    print_json,
+    print_table,
+)
+from dockgate.cli.options import database_option, database_path, show_progress
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.services import advisories
@@ -28,7 +36,7 @@ FAULTS_SHOWN = 5
 
 @click.group()
 def command() -> None:
-    """The advisory database, by which images are judged."""
+    """Manage the advisory database."""
 
 
 @command.command()
@@ -37,68 +45,68 @@ def command() -> None:
     "folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     required=True,
-    help="A folder of feeds: osv/ECOSYSTEM/all.zip, and beside osv/ what there is of amazon/RELEASE/updateinfo.xml.gz, "
-    "kev.json, epss.csv.gz and cvss.csv.gz.",
+    help="A folder of feeds: osv/ECOSYSTEM/all.zip; optional amazon/RELEASE/updateinfo.xml.gz, kev.json, "
+    "epss.csv.gz and cvss.csv.gz.",
 )
-@database
-@form
-def build(folder: Path, database: Path | None, form: str) -> None:
+@database_option
+@format_option
+def build(folder: Path, database: Path | None, output_format: str) -> None:
     """Build the database from a folder of feeds.
 
-    It takes the place of the one there is. The feeds count as checked now.
+    It replaces the present database. The feeds count as checked now.
     """
     path = database_path(database)
-    with progress() as report:
+    with show_progress() as report:
         result = advisories.build(path, folder, report)
-    _tell(result, path, form)
+    _print_result(result, path, output_format)
 
 
 @command.command()
-@database
-@form
-def update(database: Path | None, form: str) -> None:
-    """Fetch what has changed of each feed.
+@database_option
+@format_option
+def update(database: Path | None, output_format: str) -> None:
+    """Download the changes of each feed.
 
-    Feeds that fail stay as they were, and the command then exits with 2.
+    When a feed fails, its present data is kept, and the command exits with 2.
     """
     path = database_path(database)
-    with progress() as report:
+    with show_progress() as report:
         result = advisories.update(from_environment(), path, report)
-    _tell(result, path, form)
+    _print_result(result, path, output_format)
     if result.failures:
         first, *others = result.failures
         if not others:
             raise UnavailableError(first.reason, first.advice)
         has_cause = all(failure.cause for failure in result.failures)
         raise UnavailableError(
-            f"{len(result.failures)} feeds failed, see above", _advice(result.failures) if has_cause else first.advice
+            f"{len(result.failures)} feeds failed: see above.", _advice(result.failures) if has_cause else first.advice
         )
     if not result.digest:
-        raise DatabaseError("No feed covers an ecosystem: there is no database.", "Set DOCKGATE_FEED_OSV.")
+        raise DatabaseError("No database was built: no feed covers an ecosystem.", "Set DOCKGATE_FEED_OSV.")
 
 
 @command.command()
-@database
-@form
-def status(database: Path | None, form: str) -> None:
-    """The database's age, its feeds, and what it speaks for."""
-    found = advisories.status(database_path(database))
-    if form == "json":
-        as_json(plain(found) | {"path": str(found.path)})
+@database_option
+@format_option
+def status(database: Path | None, output_format: str) -> None:
+    """Show the database's age, its feeds and the ecosystems that it covers."""
+    database_status = advisories.status(database_path(database))
+    if output_format == "json":
+        print_json(plain(database_status) | {"path": str(database_status.path)})
     else:
-        _describe(found)
+        _print_status(database_status)
 
 
-def _registry(function: F) -> F:
+def _registry_options(function: F) -> F:
     for option in (
         click.option(
             "--ca-bundle",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="PEM file of the authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
+            help="PEM file of certificate authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
         ),
-        click.option("--insecure", is_flag=True, help="Let a registry on another machine speak plain HTTP."),
-        database,
-        form,
+        click.option("--insecure", is_flag=True, help="Allow plain HTTP to a registry on another machine."),
+        database_option,
+        format_option,
     ):
         function = option(function)
     return function
@@ -106,17 +114,17 @@ def _registry(function: F) -> F:
 
 @command.command("export")
 @click.argument("target", metavar="FILE|oci:REFERENCE")
-@_registry
-def export(target: str, database: Path | None, form: str, ca_bundle: Path | None, insecure: bool) -> None:
-    """Write the database to one signed file, or into a registry as an OCI artifact.
+@_registry_options
+def export(target: str, database: Path | None, output_format: str, ca_bundle: Path | None, insecure: bool) -> None:
+    """Export the database as one signed file, or to a registry as an OCI artifact.
 
-    The times at which its feeds were checked go with it. It is signed by the key of the data folder, which signs
-    attestations too: `dockgate db key` prints its public half.
+    The export keeps the times at which the feeds were checked. It is signed with the key of the data folder, which also
+    signs attestations: `dockgate db key` prints the public key.
     """
     path = database_path(database)
-    with progress() as report:
+    with show_progress() as report:
         done = advisories.export(from_environment(), path, target, report, ca_bundle=ca_bundle, insecure=insecure)
-    _moved("exported to", done, form)
+    _print_transfer("exported to", done, output_format)
 
 
 @command.command("import")
@@ -125,30 +133,28 @@ def export(target: str, database: Path | None, form: str, ca_bundle: Path | None
     "--key",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The public key that must have signed it: what `dockgate db key` prints where it is exported.",
+    help="Require a signature by this public key: the output of `dockgate db key` on the exporting machine.",
 )
-@click.option(
-    "--digest", default="", metavar="sha256:...", help="The digest that it must have: what the export printed."
-)
-@click.option("--allow-older", is_flag=True, help="Take it though the present database is newer.")
-@_registry
+@click.option("--digest", default="", metavar="sha256:...", help="Require this digest: the export prints it.")
+@click.option("--allow-older", is_flag=True, help="Import even if the present database is newer.")
+@_registry_options
 def bring(
     source: str,
     key: Path | None,
     digest: str,
     allow_older: bool,
     database: Path | None,
-    form: str,
+    output_format: str,
     ca_bundle: Path | None,
     insecure: bool,
 ) -> None:
-    """Take a database that was exported, from a file or a registry.
+    """Import an exported database from a file or a registry.
 
-    Who must have signed it, or which digest it must have, has to be said: by --key, --digest, or a REFERENCE with its
-    manifest's digest. It takes the place of the one there is, and is as old as its exporter's checks of the feeds.
+    State what to trust: --key, --digest, or a REFERENCE with the digest of its manifest. The import replaces the
+    present database, and keeps the times at which the exporter checked the feeds.
     """
     path = database_path(database)
-    with progress() as report:
+    with show_progress() as report:
         done = advisories.bring(
             from_environment(),
             path,
@@ -160,33 +166,33 @@ def bring(
             ca_bundle=ca_bundle,
             insecure=insecure,
         )
-    _moved("imported from", done, form)
+    _print_transfer("imported from", done, output_format)
 
 
 @command.command()
 def key() -> None:
-    """Print the public key, in PEM, by which `dockgate db import --key` knows this machine's exports."""
+    """Print the public key (PEM) of this machine's exports, for `dockgate db import --key`."""
     from dockgate.services import advisory_trust
 
     echo(advisory_trust.public_key(from_environment()), nl=False)
 
 
-def _moved(how: str, done: "Transfer", form: str) -> None:
-    if form == "json":
-        as_json(plain(done))
+def _print_transfer(how: str, done: "Transfer", output_format: str) -> None:
+    if output_format == "json":
+        print_json(plain(done))
         return
     manifest = f"@{done.manifest}" if done.manifest else ""
     echo(f"{done.digest} {how} {clean(done.place)}{manifest}")
     if done.key:
-        echo(f"  signed by the key {done.key}; to import it by its digest: --digest {done.content}")
+        echo(f"  signed by the key {done.key}; to import by digest: --digest {done.content}")
 
 
-def _describe(found: "Status") -> None:
-    moment = now()
-    pairs(str(found.path), [("digest", found.digest)])
+def _print_status(status: "Status") -> None:
+    moment = current_time()
+    print_fields(str(status.path), [("digest", status.digest)])
     echo()
-    table(
-        ("FEED", "CHECKED", "CHANGED", "STATEMENTS", "UNREADABLE", "FROM"),
+    print_table(
+        ("FEED", "CHECKED", "CHANGED", "STATEMENTS", "UNREADABLE", "SOURCE"),
         [
             (
                 part.title,
@@ -196,56 +202,56 @@ def _describe(found: "Status") -> None:
                 (str(len(part.faults)), "yellow") if part.faults else "-",
                 part.source,
             )
-            for part in found.parts
+            for part in status.parts
         ],
-        "It is made of no feed.",
+        "The database has no feeds.",
     )
     echo()
     rows: list[tuple[Cell, ...]] = [
         (entry.ecosystem, "all packages" if entry.complete else (f"{len(entry.names)} packages only", "yellow"),
          times.at(entry.checked_at, moment))
-        for entry in found.coverage
+        for entry in status.coverage
     ]  # fmt: skip
-    table(("SPEAKS FOR", "HOLDS", "CHECKED"), rows, "It speaks for no ecosystem.")
+    print_table(("ECOSYSTEM", "COVERS", "CHECKED"), rows, "The database covers no ecosystem.")
 
 
-def _tell(result: "Result", path: Path, form: str) -> None:
-    if form == "json":
-        as_json(plain(result))
+def _print_result(result: "Result", path: Path, output_format: str) -> None:
+    if output_format == "json":
+        print_json(plain(result))
         return
     failed = {(failure.feed, failure.name) for failure in result.failures}
     for part in result.parts:
         if (part.feed, part.name) in failed:
             continue
-        said = (
+        change = (
             "unchanged"
             if part.title in result.unchanged
             else f"{part.statements:,} statement{'' if part.statements == 1 else 's'}"
         )
-        echo(f"{part.title}: {said}{_faults(part)}")
-    for line in _failures(result.failures):
+        echo(f"{part.title}: {change}{_fault_lines(part)}")
+    for line in _failure_lines(result.failures):
         echo(line)
     for sentence in result.missing:
         echo(clean(sentence))
     if result.digest:
-        echo(f"Advisory database {shown_digest(result.digest)} is in place:")
+        echo(f"Advisory database {display_digest(result.digest)} is in place:")
         echo(f"  {path}")
 
 
-def _failures(failures: "Sequence[Failure]") -> Iterator[str]:
-    """A line for each failure, but downloads that failed alike together: a network that is down is said once."""
+def _failure_lines(failures: "Sequence[Failure]") -> Iterator[str]:
+    """A line per failure; downloads that failed for the same cause, such as a dead network, share one."""
     groups: dict[tuple[object, ...], list[Failure]] = {}
     for failure in failures:
         alone = () if failure.cause else (failure.feed, failure.name)
         groups.setdefault((failure.cause, failure.kept, *alone), []).append(failure)
-    for (cause, kept, *_), group in groups.items():
-        state = "the cached copy is kept" if kept else "no cached copy"
+    for (trigger_text, has_cached_copy, *_), group in groups.items():
+        state = "using the cached copy" if has_cached_copy else "no cached copy"
         names = [f"{entry.feed} {entry.name}".rstrip() for entry in group]
         if len(group) == 1:
             yield f"{names[0]}: failed, {state}: {clean(group[0].reason)}"
             continue
         hosts = ", ".join(dict.fromkeys(clean(entry.host) for entry in group))
-        yield f"{len(group)} feeds failed, {state}: {clean(str(cause))} ({hosts})"
+        yield f"{len(group)} feeds failed, {state}: {clean(str(trigger_text))} ({hosts})"
         yield from textwrap.wrap(
             ", ".join(names), 78, initial_indent="  ", subsequent_indent="  ",
             break_long_words=False, break_on_hyphens=False,
@@ -257,8 +263,8 @@ def _advice(failures: "Sequence[Failure]") -> str:
     return f"Check the network and {variables}, then run `dockgate db update` again."
 
 
-def _faults(part: "Part") -> str:
-    """The first few that could not be read; `db status -o json` has them all."""
+def _fault_lines(part: "Part") -> str:
+    """The first unreadable entries; `dockgate db status -o json` has all."""
     lines = [f"\n  {clean(fault.name)}: {clean(fault.reason)}" for fault in part.faults[:FAULTS_SHOWN]]
     more = len(part.faults) - len(lines)
     return (

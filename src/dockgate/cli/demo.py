@@ -1,4 +1,4 @@
-"""`dockgate demo`: the story, from a push to what runs."""
+"""`dockgate demo`: play the demo, from a push to a running service."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ import click
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".demo"),
     show_default=True,
-    help="The folder that holds all of it.",
+    help="The folder for the demo's data.",
 )
 def command(data: Path) -> None:
-    """Play the story: a vulnerable application is pushed and rejected, its repair is approved and runs.
+    """Play a demo: a vulnerable application is rejected, the fixed one is approved and runs.
 
-    Starts a server of its own, with its data and ports in one folder, and leaves it up.
+    The demo starts its own server, with its data and ports in one folder, and leaves it running.
     """
     from dockgate.demo import place
     from dockgate.demo.story import Story

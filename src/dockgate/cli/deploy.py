@@ -1,12 +1,22 @@
-"""`dockgate deploy`: services, their task definitions and their tasks."""
+"""`dockgate deploy`: show and scale services."""
 
 from datetime import datetime
 
 import click
 
 from dockgate.cli import times
-from dockgate.cli.client import Client, understand
-from dockgate.cli.listing import Cell, as_json, brief, form, now, pairs, shown_digest, state, table
+from dockgate.cli.client import Client, parse_answer
+from dockgate.cli.listing_output import (
+    Cell,
+    current_time,
+    display_digest,
+    format_option,
+    print_fields,
+    print_json,
+    print_table,
+    short_reference,
+    styled_state,
+)
 from dockgate.cli.output import echo
 from dockgate.cli.rollout import count, describe, wait_for_rollout
 from dockgate.delivery.model import Rollout, Service, ServiceEvent, Task, TaskDefinition
@@ -16,109 +26,120 @@ EVENTS_SHOWN = 10
 
 @click.group()
 def command() -> None:
-    """Services: what runs, and how many of it."""
+    """Show and scale services."""
 
 
 @command.command("list")
-@form
-def list_services(form: str) -> None:
-    """Every service, its image and how many tasks of it run."""
+@format_option
+def list_services(output_format: str) -> None:
+    """List services with their images and running tasks."""
     services = Client().get("services")
-    if form == "json":
-        as_json(services)
+    if output_format == "json":
+        print_json(services)
         return
     rows = []
     for summary in services:
-        service = understand(Service, summary["service"])
+        service = parse_answer(Service, summary["service"])
         running = f"{summary['running']} of {service.desired_count}"
         risk = (f"at risk until {service.at_risk_until}", "yellow") if service.at_risk else ""
-        rows.append((service.name, running, f"revision {service.revision}", brief(summary["image"]) or "-", risk))
-    table(("SERVICE", "RUNNING", "DEFINITION", "IMAGE", ""), rows, "No services. `dockgate apply FILE` creates one.")
+        rows.append(
+            (service.name, running, f"revision {service.revision}", short_reference(summary["image"]) or "-", risk)
+        )
+    print_table(
+        ("SERVICE", "RUNNING", "DEFINITION", "IMAGE", ""), rows, "No services. `dockgate apply FILE` creates one."
+    )
 
 
 @command.command()
 @click.argument("service")
-@form
-def show(service: str, form: str) -> None:
-    """One service: its task definitions and the tasks that exist."""
+@format_option
+def show(service: str, output_format: str) -> None:
+    """Show a service: its task definitions, tasks, rollouts and events."""
     answer = Client().get("services", service)
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
         return
-    found = understand(Service, answer["service"])
-    moment = now()
-    pairs(
-        found.name,
+    details = parse_answer(Service, answer["service"])
+    moment = current_time()
+    print_fields(
+        details.name,
         [
-            ("target", found.target),
-            ("desired count", str(found.desired_count)),
-            ("definition", f"revision {found.revision}"),
-            ("at risk", (f"{found.at_risk}, until {found.at_risk_until}", "yellow") if found.at_risk else ""),
+            ("target", details.target),
+            ("desired count", str(details.desired_count)),
+            ("definition", f"revision {details.revision}"),
+            ("at risk", (f"{details.at_risk}, until {details.at_risk_until}", "yellow") if details.at_risk else ""),
         ],
     )
     echo()
-    tasks = [_task(understand(Task, task), moment) for task in answer["tasks"]]
-    table(("TASK", "STATE", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
+    tasks = [_task(parse_answer(Task, task), moment) for task in answer["tasks"]]
+    print_table(("TASK", "STATE", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
     echo()
-    definitions = [understand(TaskDefinition, definition) for definition in answer["definitions"]]
+    definitions = [parse_answer(TaskDefinition, definition) for definition in answer["definitions"]]
     rows = [
         (
             f"revision {definition.revision}",
             definition.container,
-            shown_digest(definition.image) or "no image yet, the first deploy brings it",
+            display_digest(definition.image) or "no image before the first deploy",
         )
         for definition in definitions
     ]
-    table(("DEFINITION", "CONTAINER", "IMAGE"), rows, "No task definitions.")
+    print_table(("DEFINITION", "CONTAINER", "IMAGE"), rows, "No task definitions.")
     _changes(answer["rollouts"], answer["events"], moment)
 
 
 @command.command()
 @click.argument("service")
 @click.argument("desired", metavar="COUNT", type=click.IntRange(min=0))
-@click.option("--no-wait", is_flag=True, help="Do not wait until so many tasks are healthy.")
-@form
-def scale(service: str, desired: int, no_wait: bool, form: str) -> None:
-    """Set how many tasks of SERVICE run, and wait until they do.
+@click.option("--no-wait", is_flag=True, help="Return before the tasks are healthy.")
+@format_option
+def scale(service: str, desired: int, no_wait: bool, output_format: str) -> None:
+    """Set the number of tasks of SERVICE, and wait until they are healthy.
 
     If they do not become healthy, the desired count does not change, and the command exits with 2.
     """
     client = Client()
     answer = client.post("services", service, "scale", body={"desired_count": desired})
-    rollout = understand(Rollout, answer["rollout"]) if answer["rollout"] else None
+    rollout = parse_answer(Rollout, answer["rollout"]) if answer["rollout"] else None
     ended = wait_for_rollout(client, service, rollout.number) if rollout and not no_wait else None
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
     elif ended is not None:
         echo(describe(ended))
     elif rollout is not None:
-        echo(f"{service}: scaling to {desired}; `dockgate deploy show {service}` shows when it is done")
+        echo(f"{service}: scaling to {desired}. `dockgate deploy show {service}` shows the progress.")
     else:
-        echo(f"{service}: the desired count is {desired} already")
+        echo(f"{service}: the desired count is already {desired}.")
 
 
 def _changes(rollouts: list[object], events: list[object], moment: datetime) -> None:
-    """What was asked of the service, and what happened to it; newest first."""
-    changes = [understand(Rollout, rollout) for rollout in rollouts]
+    """Print the rollouts and events of the service, newest first."""
+    changes = [parse_answer(Rollout, rollout) for rollout in rollouts]
     if changes:
         echo()
         rows = [
             (
                 times.short(change.started_at, moment),
                 count(change.desired_count),
-                state(change.state, change.reason.partition("\n")[0]),
+                styled_state(change.state, change.reason.partition("\n")[0]),
                 change.started_by,
             )
             for change in changes
         ]
-        table(("CHANGED", "DESIRED", "STATE", "BY"), rows, "")
+        print_table(("CHANGED", "DESIRED", "STATE", "BY"), rows, "")
     if events:
         echo()
-        happened = [understand(ServiceEvent, event) for event in events[:EVENTS_SHOWN]]
-        table(("AT", "EVENT"), [(times.short(entry.at, moment), entry.message) for entry in happened], "")
+        happened = [parse_answer(ServiceEvent, event) for event in events[:EVENTS_SHOWN]]
+        print_table(("AT", "EVENT"), [(times.short(entry.at, moment), entry.message) for entry in happened], "")
 
 
 def _task(task: Task, moment: datetime) -> tuple[Cell, ...]:
     ports = ", ".join(f"{host}->{container}" for container, host in task.ports)
     started = times.short(task.started_at, moment)
-    return task.id, state(task.state, task.reason), f"revision {task.revision}", started, ports, brief(task.digest)
+    return (
+        task.id,
+        styled_state(task.state, task.reason),
+        f"revision {task.revision}",
+        started,
+        ports,
+        short_reference(task.digest),
+    )

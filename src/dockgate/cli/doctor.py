@@ -1,4 +1,4 @@
-"""`dockgate doctor`: what this host lacks."""
+"""`dockgate doctor`: check the host."""
 
 import json
 from dataclasses import asdict
@@ -17,8 +17,8 @@ _INCOMPLETE = 2
 def command(context: click.Context, output: str) -> None:
     """Check this host for everything that the server, its builds and its deploys need.
 
-    One line for each check, with the command that adds what is missing. Exits 0 when nothing is
-    missing, 2 otherwise. With -o json each line is an object: name, is_ok, detail, needed_for, advice.
+    Prints one line per check, with the command that installs what is missing. Exits 0 when nothing is missing, 2
+    otherwise. With -o json each line is an object: name, is_ok, detail, needed_for, advice.
     """
     from dockgate.server.doctor import examine
 

@@ -1,4 +1,4 @@
-"""`dockgate down`: the end of `dockgate up`."""
+"""`dockgate down`: stop the server."""
 
 import click
 
@@ -7,15 +7,18 @@ from dockgate.config import from_environment
 
 
 @click.command()
-@click.option("--purge", is_flag=True, help="Also stop what it deployed, and delete all its data.")
+@click.option("--purge", is_flag=True, help="Also stop all deployed tasks, and delete all data.")
 def command(purge: bool) -> None:
-    """Stop the server of DOCKGATE_DATA. What it deployed runs on, unless --purge."""
+    """Stop the server of DOCKGATE_DATA.
+
+    Deployed tasks keep running, unless --purge is given.
+    """
     from dockgate.server import background
 
     settings = from_environment()
     has_run = background.stop(settings, purge)
-    echo("Stopped." if has_run else f"No server ran on {settings.data}.")
+    echo("Stopped." if has_run else f"No server was running in {settings.data}.")
     if purge:
-        echo("What it deployed and its data are removed.")
+        echo("Deployed tasks and all data are deleted.")
     elif has_run:
-        echo("What it deployed runs on: `dockgate up` takes care of it again.")
+        echo("Deployed tasks keep running. `dockgate up` manages them again.")

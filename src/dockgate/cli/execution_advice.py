@@ -1,4 +1,4 @@
-"""What a person does next about an execution that did not succeed."""
+"""Next steps for an execution that did not succeed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,38 +23,39 @@ class Advice:
 def advice(
     execution: Execution, failed: Mapping[str, Any] | None, verdict: Verdict | None, newer: str | None
 ) -> Advice:
-    """`failed` is the API's view of the action that failed, None for an execution that was stopped; `verdict` is of its
-    approval, None without one. `newer` is the execution that was deployed since, by which this one is superseded."""
+    """The next steps for a failed or stopped execution.
+
+    `failed` is the API's JSON of the failed action, None for a stopped execution. `verdict` is that of its approval, if
+    any. `newer` is the execution that was deployed since and supersedes this one.
+    """
     retry, logs = f"dockgate pipeline retry {execution.id}", f"dockgate pipeline logs {execution.id}"
     if newer is not None:
         pipeline, _, number = newer.rpartition("-")
         sentences = (
-            f"{newer} was deployed since: this execution cannot be deployed any more.",
+            f"{newer} was deployed since. This execution can no longer be deployed.",
             "To go back to its commit, push a commit that reverts the later ones.",
         )
         return Advice(sentences, ((f"dockgate pipeline show {pipeline} --execution {number}", "To see what runs"),))
     approval = failed["approval"] if failed else None
     if approval is None:
-        sentence = (
-            "Push a commit that fixes it, or try again." if execution.state is State.FAILED else "It was stopped."
-        )
-        return Advice((sentence,), ((retry, "To try again what failed"), (logs, "To see what the actions printed")))
+        sentence = "Push a commit that fixes it, or retry." if execution.state is State.FAILED else "It was stopped."
+        return Advice((sentence,), ((retry, "To retry the failed actions"), (logs, "To see the logs")))
     if approval["state"] != "Rejected":
-        return Advice(("Nobody answered in time.",), ((retry, "To ask for the approval again"),))
+        return Advice(("The approval expired without a decision.",), ((retry, "To request the approval again"),))
     if verdict is None or approval["decided_by"] != "policy":
-        sentence = f"{approval['decided_by']} rejected it. Push a commit that fixes it, or ask again."
-        return Advice((sentence,), ((retry, "To ask for the approval again"),))
+        sentence = f"{approval['decided_by']} rejected it. Push a commit that fixes it, or request the approval again."
+        return Advice((sentence,), ((retry, "To request the approval again"),))
     return _after_verdict(verdict, approval["id"], retry)
 
 
 def _after_verdict(verdict: Verdict, approval: str, retry: str) -> Advice:
-    again = (retry, "To try again when something has changed")
+    again = (retry, "To retry after a change")
     if verdict.status is Status.UNDETERMINED:
-        return Advice(("Take the next steps above, and try again.",), (again,))
+        return Advice(("Follow the next steps above, then retry.",), (again,))
     override = override_command(verdict, approval)
-    accept = [(override, "To accept all of it for this image, and try again")] if override else []
+    accept = [(override, "To accept all findings of this image, and retry")] if override else []
     accept += [(command, "To accept one finding or rule") for command in waiver_commands(verdict)]
     has_remediation = any(platform_verdict.remediation.upgrades for platform_verdict in verdict.platform_verdicts)
     fix = "Push a commit with the upgrades above" if has_remediation else "Push a commit that fixes it"
-    sentence = f"{fix}, or accept it (role security)." if accept else f"{fix}."
+    sentence = f"{fix}, or accept the findings (needs the role security)." if accept else f"{fix}."
     return Advice((sentence,), (*accept, again))

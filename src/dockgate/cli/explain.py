@@ -1,4 +1,4 @@
-"""`dockgate explain`: a verdict judged again, and why two differ."""
+"""`dockgate explain`: replay a verdict, and compare two."""
 
 import sys
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.digests import START, verdict_digest
-from dockgate.cli.listing import as_json, form
+from dockgate.cli.digest_lookup import DIGEST_PREFIX, verdict_digest
+from dockgate.cli.listing_output import format_option, print_json
 from dockgate.shared.canonical import plain
 
 if TYPE_CHECKING:
@@ -21,52 +21,52 @@ FAULT = 2
 @click.command()
 @click.argument("verdict", metavar="VERDICT|FILE")
 @click.argument("against", metavar="[VERDICT|FILE]", required=False)
-@form
+@format_option
 @click.pass_context
-def command(context: click.Context, verdict: str, against: str | None, form: str) -> None:
-    """Judge a verdict again from all that it was made from, and say why it is as it is.
+def command(context: click.Context, verdict: str, against: str | None, output_format: str) -> None:
+    """Replay a verdict from its recorded inputs, and explain it.
 
     \b
-    VERDICT is a verdict's digest, or its first characters, as `dockgate image show` lists it;
-    FILE is a case that `dockgate gate IMAGE -o case=FILE` wrote.
+    VERDICT is the digest of a verdict, or its first characters, see `dockgate image show`.
+    FILE is a case file, written by `dockgate gate IMAGE -o case=FILE`.
 
-    The same inputs give the same bytes, also after the advisory database has moved on. With a second one it says which
-    inputs changed from the first to it, and what each of them did.
+    The same inputs give the same bytes, even after database updates. With a second verdict the command lists the inputs
+    that differ, and the effect of each.
 
-    Exits 0 when the bytes are the same, 2 when they are not.
+    Exits 0 when the replay is identical, 2 when it differs.
     """
     from dockgate.services import explain
 
-    given = [_recorded(name) for name in (verdict, against) if name]
-    replays = [explain.replay(recorded) for recorded in given]
-    told = explain.compare(*given) if len(given) > 1 else None
-    if form == "json":
-        found = {"explanation": plain(told)} if told else {"verdict": plain(given[0].verdict)}
-        as_json({"replays": plain(replays), **found})
+    recorded_verdicts = [_recorded(name) for name in (verdict, against) if name]
+    replays = [explain.replay(recorded) for recorded in recorded_verdicts]
+    explained = explain.compare(*recorded_verdicts) if len(recorded_verdicts) > 1 else None
+    if output_format == "json":
+        content = {"explanation": plain(explained)} if explained else {"verdict": plain(recorded_verdicts[0].verdict)}
+        print_json({"replays": plain(replays), **content})
     else:
-        _show(given, replays)
-        if told:
+        _show(recorded_verdicts, replays)
+        if explained:
             from dockgate.services.terminal import console, show_explanation
 
-            show_explanation(console(sys.stdout), told)
+            show_explanation(console(sys.stdout), explained)
     context.exit(0 if all(replay.same for replay in replays) else FAULT)
 
 
 def _recorded(name: str) -> "RecordedVerdict":
-    """A digest is asked of the server, and judged here: by whoever asks, and not by whoever answered."""
+    """The recorded verdict of a file, or of the server; the replay runs on this machine in both cases."""
     import json
 
     from dockgate.gate.replay import case_file
     from dockgate.services import explain
 
-    if not name.startswith("sha256:") and (Path(name).exists() or not START.fullmatch(name)):
+    if not name.startswith("sha256:") and (Path(name).exists() or not DIGEST_PREFIX.fullmatch(name)):
         return explain.of_file(Path(name))
     client = Client()
     name = verdict_digest(client, name)
     return case_file.read(json.dumps(client.get("verdicts", name, "case")).encode(), f"the case of {name}")
 
 
-def _show(given: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
+def _show(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
     from dockgate.services.terminal import (
         bullets,
         console,
@@ -79,17 +79,21 @@ def _show(given: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
     )
 
     to = console(sys.stdout)
-    for recorded, replay in zip(given, replays, strict=True):
+    for recorded, replay in zip(recorded_verdicts, replays, strict=True):
         show(to, [line((replay.digest, "bold"))])
-        show(to, [line((recorded.verdict.image, "dim"), ("  judged ", "dim"), recorded.case.now)])
-        engine = "" if replay.engine == replay.present else f", by version {replay.engine}; this is {replay.present}"
+        show(to, [line((recorded.verdict.image, "dim"), ("  evaluated at ", "dim"), recorded.case.now)])
+        engine = (
+            ""
+            if replay.engine == replay.present
+            else f"; recorded by version {replay.engine}, replayed by {replay.present}"
+        )
         if replay.same:
-            show(to, [line(("✓ judged again: the same bytes", "green"), engine)])
+            show(to, [line(("✓ replay is identical", "green"), engine)])
         else:
-            show(to, [line(("✗ judged again: not the same", "bold red"), engine)])
+            show(to, [line(("✗ replay differs", "bold red"), engine)])
             bullets(to, replay.differs)
         to.print()
-        if len(given) == 1:
+        if len(recorded_verdicts) == 1:
             show(to, [headline(recorded.verdict)])
             show_reasons(to, recorded.verdict)
             show_waived(to, recorded.verdict)

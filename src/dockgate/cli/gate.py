@@ -1,4 +1,4 @@
-"""`dockgate gate`: the verdict on an image, judged here or by a server."""
+"""`dockgate gate`: evaluate an image against a policy, here or on a server."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockgate.cli.images import Asked, image
-from dockgate.cli.options import Output, Shown, database, progress, shown, verdict_outputs, write
+from dockgate.cli.image_argument import ImageArgument, image_argument
+from dockgate.cli.options import (
+    Display,
+    Output,
+    database_option,
+    display_options,
+    show_progress,
+    verdict_output_options,
+    write_report,
+)
 from dockgate.cli.output import echo
 from dockgate.config import Settings, from_environment
 from dockgate.delivery.model import ApprovalState
@@ -20,74 +28,80 @@ if TYPE_CHECKING:
     from dockgate.gate.provenance import ProvenanceFacts
 
 EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
-# The exits of approvals that a person settled; nobody knows about the rest: 3.
+# Exit codes of approvals that a person decided; all others are 3.
 WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    from dockgate.cli.waiting import seconds
+    from dockgate.cli.server_gate import parse_duration
 
     try:
-        return seconds(value)
+        return parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
 
 
 @click.command()
-@image(
+@image_argument(
     platform="all",
-    help="Judge one platform of an index alone; the verdict is then on that image, not on the index.",
+    help="Evaluate only this platform of an index; the verdict is then about that image, not about the index.",
     required=False,
 )
-@database
+@database_option
 @click.option(
     "--policy",
     metavar="FILE|NAME",
-    help="What IMAGE is judged by.  [default: default; with --server the policy of the image's repository]",
+    help="The policy.  [default: default; with --server the policy of the image's repository]",
 )
-@click.option("--server", metavar="URL", help="Ask this server's gate; IMAGE is then in a registry that it can read.")
+@click.option("--server", metavar="URL", help="Use this server's gate. The server must be able to pull IMAGE.")
 @click.option("--wait", is_flag=True, help="Wait for the server's answer.")
 @click.option(
     "--timeout",
     default="1h",
     show_default=True,
     callback=_seconds,
-    help="How long to wait, such as 90s, 15m or 1h; the approval expires then.",
+    help="Time until the approval expires: 90s, 15m, 1h.",
 )
-@click.option("--pipeline", default="gate", show_default=True, help="Which pipeline asks the server.")
-@click.option("--stage", default="gate", show_default=True, help="Which of its stages.")
-@click.option("--execution", default="", help="Which of its executions: asked again, the same answer.  [default: new]")
-@click.option("--service", default="", help="Which of the server's services IMAGE is to run as.")
+@click.option(
+    "--pipeline", default="gate", show_default=True, help="The name of the requesting pipeline, with --server."
+)
+@click.option("--stage", default="gate", show_default=True, help="The pipeline's stage.")
+@click.option(
+    "--execution", default="", help="The pipeline's execution; the same execution gets the same answer.  [default: new]"
+)
+@click.option("--service", default="", help="The server's service that IMAGE is for.")
 @click.option(
     "--findings",
     multiple=True,
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="What another scanner found: Trivy's or Grype's JSON, SARIF, CycloneDX with vulnerabilities, Inspector's "
-    "findings or Inspector2 Scan event. Without IMAGE nothing is scanned; with it both are judged, and the worst "
-    "counts. May be given several times.",
+    help="A report of another scanner: Trivy or Grype JSON, SARIF, CycloneDX with vulnerabilities, Inspector "
+    "findings or an Inspector2 Scan event. Without IMAGE nothing is scanned; with IMAGE the worst result counts. "
+    "May be repeated.",
 )
 @click.option(
     "--inspector",
     is_flag=True,
-    help="Ask Amazon Inspector what it found in IMAGE, which is in Amazon ECR, instead of scanning it. What Inspector "
-    "cannot scan, or has not scanned yet, is undetermined.",
+    help="Use the findings of Amazon Inspector instead of a scan. IMAGE must be in Amazon ECR. What Inspector cannot "
+    "scan, or has not scanned yet, is undetermined.",
 )
-@click.option("--digest", default="", metavar="sha256:...", help="The image's digest, for FILEs that do not say it.")
-@click.option("--found-at", default="", metavar="TIME", help="When FILE was made (RFC 3339), if it does not say.")
+@click.option("--digest", default="", metavar="sha256:...", help="The image's digest, for reports without one.")
+@click.option(
+    "--found-at", default="", metavar="TIME", help="The time of the report (RFC 3339), for reports without one."
+)
 @click.option(
     "--waivers",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Waivers to apply, as YAML. May be given several times.",
+    help="A YAML file of waivers to apply. May be repeated.",
 )
 @click.option(
     "--vex",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A VEX document that you vouch for; the policy has to trust its author. May be given several times.",
+    help="A VEX document to apply; the policy must trust its author. May be repeated.",
 )
 @click.option(
     "--provenance",
@@ -95,15 +109,15 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A signed provenance statement (DSSE), besides those that are attached to IMAGE; the policy's rule provenance "
-    "says whose count. May be given several times.",
+    help="A signed provenance statement (DSSE), in addition to those attached to IMAGE. The policy's rule provenance "
+    "defines which are trusted. May be repeated.",
 )
-@shown
-@verdict_outputs
+@display_options
+@verdict_output_options
 @click.pass_context
 def command(
     context: click.Context,
-    asked: Asked,
+    argument: ImageArgument,
     database: Path | None,
     policy: str | None,
     server: str | None,
@@ -121,108 +135,122 @@ def command(
     vex: tuple[Path, ...],
     statements: tuple[Path, ...],
     outputs: tuple[Output, ...],
-    shown: Shown,
+    display: Display,
 ) -> None:
-    """Judge IMAGE by a policy. Exits 0 when it is approved, 1 rejected, 3 undetermined, 2 on a fault.
+    """Evaluate IMAGE against a policy.
 
-    The verdict on an index is the worst of its platforms.
+    Exits 0 when the image is approved, 1 when rejected, 3 when undetermined, 2 on an error. The verdict on an index is
+    the worst of its platforms.
 
-    With --server a server judges, and keeps the verdict. Without --wait, one that has no answer yet gives 3. A server
-    that is started again meanwhile is asked again.
+    With --server the server evaluates the image and keeps the verdict. Without --wait the command exits 3 if there is
+    no verdict yet. Calls are retried while the server restarts.
     """
     if server is not None:
-        if findings or not asked.reference:
+        if findings or not argument.reference:
             raise UsageError(
-                "--server asks about an image in a registry.",
-                "Hand findings in by `dockgate image report DIGEST FILE`.",
+                "--server needs an image in a registry, and takes no --findings.",
+                "Upload reports of other scanners with `dockgate image report DIGEST FILE`.",
             )
 
-        from dockgate.cli.verdict import whole
-        from dockgate.cli.waiting import Asking, ask, require_its_policy, require_remote
+        from dockgate.cli.server_gate import GateRequest, request_verdict, require_remote_image, require_server_policy
+        from dockgate.cli.verdict import needs_case
 
-        local = {"--database": database is not None, "--insecure": asked.insecure}
+        local = {"--database": database is not None, "--insecure": argument.insecure}
         local |= {"--waivers": bool(waivers), "--vex": bool(vex), "--inspector": inspector}
         local |= {"--provenance": bool(statements)}
-        require_remote(asked.reference, asked.platform, {**local, "--ca-bundle": asked.ca_bundle is not None})
-        require_its_policy(policy or "")
-        asking = Asking(
-            server, asked.reference, policy or "", pipeline, stage, execution, service, timeout, whole(outputs)
+        require_remote_image(
+            argument.reference, argument.platform, {**local, "--ca-bundle": argument.ca_bundle is not None}
         )
-        with progress(is_quiet=shown.is_quiet) as show:
-            heard = ask(asking, wait, show)
-        if heard.report is not None:
-            write(heard.report, outputs, shown)
-            status = heard.report.verdict.status
-            if heard.state is ApprovalState.APPROVED or status is not Status.APPROVED:
-                context.exit(EXITS[status])  # a verdict alone lets nothing pass that was settled otherwise
-        echo(f"{heard.approval}: {heard.state}{f', {heard.summary}' if heard.summary else ''}", err=True)
-        context.exit(WITHOUT_VERDICT.get(heard.state, EXITS[Status.UNDETERMINED]))
+        require_server_policy(policy or "")
+        gate_request = GateRequest(
+            server, argument.reference, policy or "", pipeline, stage, execution, service, timeout, needs_case(outputs)
+        )
+        with show_progress(is_quiet=display.is_quiet) as show:
+            answer = request_verdict(gate_request, wait, show)
+        if answer.report is not None:
+            write_report(answer.report, outputs, display)
+            status = answer.report.verdict.status
+            if answer.state is ApprovalState.APPROVED or status is not Status.APPROVED:
+                context.exit(EXITS[status])  # an approving verdict alone does not pass an image that people rejected
+        echo(f"{answer.approval}: {answer.state}{f', {answer.summary}' if answer.summary else ''}", err=True)
+        context.exit(WITHOUT_VERDICT.get(answer.state, EXITS[Status.UNDETERMINED]))
     if wait:
-        raise click.UsageError("--wait goes with --server URL")
+        raise click.UsageError("--wait needs --server URL.")
 
     from dockgate.services import gate, local_exceptions, scan
 
-    if not (asked.reference or findings or inspector):
-        raise UsageError("Neither an image nor findings are given.", "Name an image, or --findings FILE.")
+    if not (argument.reference or findings or inspector):
+        raise UsageError("No image and no findings are given.", "Pass an IMAGE, or --findings FILE.")
     chosen = gate.policy_of(policy or "default")
-    held = local_exceptions.read(waivers, vex)
+    exceptions = local_exceptions.read(waivers, vex)
     settings = from_environment()
     reported = _reported(findings, digest, found_at)
     if inspector:
-        report = _inspected(asked, settings, chosen, reported, held)
-        write(report, outputs, shown)
+        report = _inspected(argument, settings, chosen, reported, exceptions)
+        write_report(report, outputs, display)
         context.exit(EXITS[report.verdict.status])
-    if not asked.reference:
+    if not argument.reference:
         path = database or settings.advisories
-        with scan.advisories(path) if path.exists() else nullcontext() as known:
-            report = gate.judge_reported(reported, chosen, accepted=held, advisories=known)
-        write(report, outputs, shown)
+        with scan.advisories(path) if path.exists() else nullcontext() as advisories:
+            report = gate.judge_reported(reported, chosen, accepted=exceptions, advisories=advisories)
+        write_report(report, outputs, display)
         context.exit(EXITS[report.verdict.status])
     with scan.advisories(database or settings.advisories) as advisories:
-        scanned = asked.scan(settings, verified=True, is_quiet=shown.is_quiet)
-        found = _provenance(asked, scanned.digest, chosen, statements, settings)
-        report = gate.judge(scanned, advisories, chosen, external_reports=reported, accepted=held, provenance=found)
-    write(report, outputs, shown)
+        scanned = argument.scan(settings, verified=True, is_quiet=display.is_quiet)
+        facts = _provenance(argument, scanned.digest, chosen, statements, settings)
+        report = gate.judge(
+            scanned, advisories, chosen, external_reports=reported, accepted=exceptions, provenance=facts
+        )
+    write_report(report, outputs, display)
     context.exit(EXITS[report.verdict.status])
 
 
 def _provenance(
-    asked: Asked, digest: str, policy: Policy, statements: tuple[Path, ...], settings: Settings
+    argument: ImageArgument, digest: str, policy: Policy, statements: tuple[Path, ...], settings: Settings
 ) -> "ProvenanceFacts | None":
-    """What is known of the image's provenance, None where the policy does not ask for it."""
+    """The image's provenance, None if the policy does not require it."""
     if PROVENANCE_RULE not in policy.rules:
         if statements:
-            raise UsageError("The policy does not ask for provenance.", "Name the rule provenance in it.")
+            raise UsageError(
+                "The policy does not check provenance, so --provenance has no effect.",
+                "Add the rule provenance to the policy.",
+            )
         return None
     from dockgate.services import provenance_reader
 
-    bundle = asked.ca_bundle or settings.ca_bundle
+    bundle = argument.ca_bundle or settings.ca_bundle
     return provenance_reader.look_up(
-        asked.reference, digest, policy, statements, ca_bundle=bundle, insecure=asked.insecure
+        argument.reference, digest, policy, statements, ca_bundle=bundle, insecure=argument.insecure
     )
 
 
 def _inspected(
-    asked: Asked, settings: Settings, policy: Policy, reported: tuple[ExternalReport, ...], held: Waivers
+    argument: ImageArgument,
+    settings: Settings,
+    policy: Policy,
+    reported: tuple[ExternalReport, ...],
+    exceptions: Waivers,
 ) -> GateReport:
     from dockgate.services import gate, inspector
 
-    if not asked.reference or asked.platform != "all":
-        raise UsageError("--inspector asks about a whole image, by its name.", "Name IMAGE, without --platform.")
-    digest, found = inspector.look_up(asked.reference, asked.ca_bundle or settings.ca_bundle)
-    known = {digest, *(entry.inventory.image for entry in found)}
+    if not argument.reference or argument.platform != "all":
+        raise UsageError("--inspector needs an image name, and takes no --platform.", "Pass IMAGE without --platform.")
+    digest, reports = inspector.look_up(argument.reference, argument.ca_bundle or settings.ca_bundle)
+    digests = {digest, *(entry.inventory.image for entry in reports)}
     for entry in reported:
-        if entry.inventory.image not in known:
+        if entry.inventory.image not in digests:
             raise UsageError(
-                f"{entry.source} reports of {entry.inventory.image}, which is not {asked.reference}.",
-                f"The image is {digest}: was another scanned?",
+                f"The {entry.source} report is about {entry.inventory.image}, not about {argument.reference}.",
+                f"The image's digest is {digest}. Scan that image again.",
             )
-    return gate.judge_reported((*found, *reported), policy, accepted=held, reference=asked.reference, image=digest)
+    return gate.judge_reported(
+        (*reports, *reported), policy, accepted=exceptions, reference=argument.reference, image=digest
+    )
 
 
 def _reported(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[ExternalReport, ...]:
     if not files and (digest or found_at):
-        raise UsageError("--digest and --found-at belong to --findings.", "Give --findings FILE, too.")
+        raise UsageError("--digest and --found-at need --findings.", "Add --findings FILE.")
     from dockgate.services import external_findings
 
-    return tuple(finding for file in files for finding in external_findings.read_file(file, digest, found_at))
+    return tuple(report for file in files for report in external_findings.read_file(file, digest, found_at))

@@ -1,4 +1,4 @@
-"""`dockgate image`: what was pushed, what it holds, and how it was judged."""
+"""`dockgate image`: pushed images, their scans and verdicts."""
 
 from collections.abc import Mapping
 from typing import BinaryIO
@@ -7,33 +7,42 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.digests import image_digest
-from dockgate.cli.listing import as_json, brief, form, now, pairs, shown_digest, table, verdict_state
+from dockgate.cli.digest_lookup import image_digest
+from dockgate.cli.listing_output import (
+    current_time,
+    display_digest,
+    format_option,
+    print_fields,
+    print_json,
+    print_table,
+    short_reference,
+    styled_verdict,
+)
 from dockgate.cli.output import echo
 
-# States of scans, in words.
+# Words for scan states.
 _SCANS = {"NotAnImage": "not an image"}
 
 
 @click.group()
 def command() -> None:
-    """Images in the registry: their scans and verdicts."""
+    """Show pushed images, their scans and verdicts."""
 
 
 @command.command("list")
 @click.argument("repository", required=False)
-@form
-def list_images(repository: str | None, form: str) -> None:
-    """Every image pushed, or those of REPOSITORY, the newest first."""
+@format_option
+def list_images(repository: str | None, output_format: str) -> None:
+    """List pushed images, or those of REPOSITORY, newest first."""
     images = Client().get("images", **({"repository": repository} if repository else {}))
-    if form == "json":
-        as_json(images)
+    if output_format == "json":
+        print_json(images)
         return
-    moment = now()
+    moment = current_time()
     rows = [
         (
-            verdict_state(image["status"], image.get("waived", "")),
-            shown_digest(image["digest"]),
+            styled_verdict(image["status"], image.get("waived", "")),
+            display_digest(image["digest"]),
             times.short(image["pushed_at"], moment),
             _SCANS.get(image["scan"], image["scan"]) or "-",
             image["repository"],
@@ -41,44 +50,44 @@ def list_images(repository: str | None, form: str) -> None:
         )
         for image in images
     ]
-    table(("VERDICT", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG"), rows, "No images have been pushed.")
+    print_table(("VERDICT", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG"), rows, "No images have been pushed.")
 
 
 @command.command()
 @click.argument("digest")
-@form
-def show(digest: str, form: str) -> None:
-    """One image: its pushes, what was read of it, its verdicts.
+@format_option
+def show(digest: str, output_format: str) -> None:
+    """Show an image: its pushes, inventories and verdicts.
 
-    DIGEST is the image's, its first characters, or REPOSITORY:TAG.
+    DIGEST is the image's digest, its first characters, or REPOSITORY:TAG.
     """
     client = Client()
     digest = image_digest(client, digest)
     image = client.get("images", digest)
-    if form == "json":
-        as_json(image)
+    if output_format == "json":
+        print_json(image)
         return
-    moment = now()
+    moment = current_time()
     newest = image["verdicts"][0]["summary"] if image["verdicts"] else ""
-    pairs(image["digest"], [("scan", _scan(image["scan"])), ("verdict", newest)])
+    print_fields(image["digest"], [("scan", _scan(image["scan"])), ("verdict", newest)])
     echo()
     pushes = [
         (f"{push['repository']}:{push['tag']}", times.at(push["pushed_at"], moment), push["pushed_by"] or "unknown")
         for push in image["pushes"]
     ]
-    table(("PUSHED AS", "WHEN", "BY"), pushes, "It was not pushed here.")
+    print_table(("PUSHED AS", "WHEN", "BY"), pushes, "The image was not pushed to this registry.")
     echo()
     if image["moves"]:
         moves = [
             (
                 f"{move['repository']}:{move['tag']}",
                 times.short(move["moved_at"], moment),
-                f"to {move['digest']}" if move["previous"] == digest else f"here from {move['previous']}",
+                f"to {move['digest']}" if move["previous"] == digest else f"from {move['previous']}",
                 move["pushed_by"] or "unknown",
             )
             for move in image["moves"]
         ]
-        table(("TAG MOVED", "WHEN", "WHERE", "BY"), moves, "")
+        print_table(("MOVED TAG", "WHEN", "CHANGE", "BY"), moves, "")
         echo()
     inventories = [
         (
@@ -89,31 +98,33 @@ def show(digest: str, form: str) -> None:
         )
         for inventory in image["inventories"]
     ]
-    table(("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "Nothing was read of it yet.")
+    print_table(("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "The image is not scanned yet.")
     echo()
     verdicts = [
         (
-            verdict_state(verdict["status"], verdict.get("waived", "")),
-            brief(verdict["policy"]),
+            styled_verdict(verdict["status"], verdict.get("waived", "")),
+            short_reference(verdict["policy"]),
             times.short(verdict["judged_at"], moment),
-            shown_digest(verdict["digest"]),
+            display_digest(verdict["digest"]),
         )
         for verdict in image["verdicts"]
     ]
-    table(("VERDICT", "POLICY", "JUDGED", "DIGEST"), verdicts, "It was not judged yet.")
+    print_table(("VERDICT", "POLICY", "EVALUATED", "DIGEST"), verdicts, "The image has no verdict yet.")
 
 
 @command.command()
 @click.argument("digest")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.File("rb"))
-@click.option("--found-at", default="", metavar="TIME", help="When FILE was made (RFC 3339), if it does not say.")
-@form
-def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, form: str) -> None:
-    """Hand in what another scanner found in the image DIGEST.
+@click.option(
+    "--found-at", default="", metavar="TIME", help="The time of the report (RFC 3339), for reports without one."
+)
+@format_option
+def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, output_format: str) -> None:
+    """Upload reports of other scanners on the image DIGEST.
 
-    FILE is Trivy's or Grype's JSON, SARIF, CycloneDX with vulnerabilities, Inspector's findings or an Inspector2 Scan
-    event. It is judged beside the server's own scan, and the worst counts; in place of one that there is not, if you
-    may accept risks. Whoever waits on the image is answered.
+    FILE is Trivy or Grype JSON, SARIF, CycloneDX with vulnerabilities, Inspector findings or an Inspector2 Scan event.
+    The server evaluates it in addition to its own scan, and the worst result counts. Without a scan it counts alone if
+    you have the permission accept. Waiting approvals of the image are answered.
     """
     client = Client()
     digest = image_digest(client, digest)
@@ -123,17 +134,17 @@ def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, form: str) -
         for file in files
         for record in client.post("images", digest, "findings", text=file.read(), query={"name": file.name, **query})
     ]
-    if form == "json":
-        as_json(records)
+    if output_format == "json":
+        print_json(records)
         return
     rows = [
         (record["source"], record["platform"] or "-", record["made_at"] or "-", record["digest"]) for record in records
     ]
-    table(("SCANNER", "PLATFORM", "FOUND AT", "DOCUMENT"), rows, "Nothing was handed in.")
+    print_table(("SCANNER", "PLATFORM", "FOUND AT", "DOCUMENT"), rows, "No reports were uploaded.")
 
 
 def _scan(scan: Mapping[str, str] | None) -> str:
     if scan is None:
-        return "not asked for"
+        return "not requested"
     word = _SCANS.get(scan["state"], scan["state"])
     return f"{word}: {scan['reason']}" if scan["reason"] else word

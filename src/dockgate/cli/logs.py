@@ -1,4 +1,4 @@
-"""What actions print, and following it while they do."""
+"""Print and follow the logs of actions."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.cli.client import Client
-from dockgate.cli.execution_end import WaitNotices
+from dockgate.cli.execution_wait import WaitNotices
 from dockgate.cli.output import echo
 from dockgate.delivery.model import State
 from dockgate.shared.errors import NotFoundError
@@ -15,8 +15,8 @@ POLL_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class _Try:
-    """One try of an action that prints; `attempt` is 0 before the first. `over`: it, or its execution, ended."""
+class _ActionAttempt:
+    """One attempt of an action with a log; `attempt` is 0 before the first. `over`: it or its execution has ended."""
 
     stage: str
     action: str
@@ -26,51 +26,53 @@ class _Try:
 
 
 def show(client: Client, execution: str, stage: str | None, action: str | None, *, follow: bool) -> None:
-    """Print the logs of these actions, one after the other.
+    """Print the logs of the matching actions, one after the other.
 
-    With `follow`, each until it is over; one that has not begun is waited for, and standard error says what people
-    have to answer meanwhile. Raises NotFoundError when there is no such action.
+    With `follow`, wait for each action to start and to end; standard error lists approvals that need people meanwhile.
+    Raises NotFoundError without a matching action.
     """
     names = [
         (attempt_view.stage, attempt_view.action)
-        for attempt_view in _tries(client.get("executions", execution), stage, action)
+        for attempt_view in _action_attempts(client.get("executions", execution), stage, action)
     ]
     if not names:
-        wanted = "/".join(filter(None, (stage, action))) or "action that prints anything"
-        raise NotFoundError(
-            f"{execution} has no {wanted}", f"`dockgate pipeline show` tells the actions of {execution}."
-        )
+        missing = "/".join(filter(None, (stage, action))) or "action with a log"
+        advice = f"`dockgate pipeline show {execution}` lists its actions."
+        raise NotFoundError(f"Execution {execution} has no {missing}.", advice)
     notices = WaitNotices(client)
     for name in names:
-        begun = _begun(client, execution, *name, notices if follow else None)
-        if begun is not None:
+        attempt = _wait_for_start(client, execution, *name, notices if follow else None)
+        if attempt is not None:
             if len(names) > 1:
-                echo(f"── {begun.stage} / {begun.action} ──")
-            _print_log(client, execution, begun, follow=follow)
+                echo(f"── {attempt.stage} / {attempt.action} ──")
+            _print_log(client, execution, attempt, follow=follow)
 
 
 def has_failed(client: Client, execution: str, stage: str | None, action: str | None) -> bool:
-    """Whether one of these actions did not succeed: it failed, was stopped, or never began."""
+    """Whether a matching action did not succeed: it failed, was stopped, or never started."""
     return any(
-        not attempt_view.has_succeeded for attempt_view in _tries(client.get("executions", execution), stage, action)
+        not attempt_view.has_succeeded
+        for attempt_view in _action_attempts(client.get("executions", execution), stage, action)
     )
 
 
-def _tries(view: Mapping[str, Any], stage: str | None, action: str | None) -> Iterator[_Try]:
+def _action_attempts(view: Mapping[str, Any], stage: str | None, action: str | None) -> Iterator[_ActionAttempt]:
     ended = State(view["execution"]["state"]).is_final
     for stage_view in view["stages"]:
         for part in stage_view["actions"]:
             if part["log"] and stage in (None, stage_view["name"]) and action in (None, part["name"]):
                 state = State(part["state"])
                 is_over, has_succeeded = ended or state.is_final, state is State.SUCCEEDED
-                yield _Try(stage_view["name"], part["name"], part["attempt"], is_over, has_succeeded)
+                yield _ActionAttempt(stage_view["name"], part["name"], part["attempt"], is_over, has_succeeded)
 
 
-def _begun(client: Client, execution: str, stage: str, action: str, notices: WaitNotices | None) -> _Try | None:
-    """The newest try; None for an action that did not begin, and will not when followed (with `notices`)."""
+def _wait_for_start(
+    client: Client, execution: str, stage: str, action: str, notices: WaitNotices | None
+) -> _ActionAttempt | None:
+    """The newest attempt; None if the action has not started and, with `notices`, never will."""
     while True:
         view = client.get("executions", execution)
-        (newest,) = _tries(view, stage, action)
+        (newest,) = _action_attempts(view, stage, action)
         if newest.attempt:
             return newest
         if newest.over or notices is None:
@@ -79,7 +81,7 @@ def _begun(client: Client, execution: str, stage: str, action: str, notices: Wai
         time.sleep(POLL_SECONDS)
 
 
-def _print_log(client: Client, execution: str, of: _Try, *, follow: bool) -> None:
+def _print_log(client: Client, execution: str, of: _ActionAttempt, *, follow: bool) -> None:
     offset = 0
     while True:
         part = client.get(

@@ -1,6 +1,6 @@
 """The command `dockgate`, and the one place where errors become text and exit codes.
 
-0 approved or done, 1 rejected, 2 wrong use or a fault, 3 undetermined, 130 interrupted, 141 the reader went away.
+Exit codes: 0 approved or done, 1 rejected, 2 wrong usage or an error, 3 undetermined, 130 interrupted, 141 broken pipe.
 """
 
 import gc
@@ -15,14 +15,14 @@ from typing import NoReturn
 import click
 
 from dockgate import __version__
-from dockgate.cli.lazy import LazyGroup
+from dockgate.cli.lazy_group import LazyGroup
 from dockgate.shared.errors import DockgateError
 
 INTERRUPTED = 130
 # 128 and the number of SIGINT or SIGPIPE, as shells report them.
-READER_GONE = 141
+BROKEN_PIPE = 141
 
-# The variable by which a shell asks for completions; click's own name for it.
+# The variable with which a shell requests completions; the name is click's.
 COMPLETION = "_DOCKGATE_COMPLETE"
 
 root = LazyGroup(
@@ -58,9 +58,9 @@ root = LazyGroup(
         "aws": "dockgate.cli.aws",
         "completion": "dockgate.cli.completion",
     },
-    help="Takes a container image from git push to a running service, and blocks images that violate your "
+    help="Take container images from git push to a running service, and block images that violate your "
     "vulnerability policy.",
-    elsewhere={
+    suggestions={
         "approve": "approval approve",
         "logs": "pipeline logs",
         "override": "approval override",
@@ -77,34 +77,36 @@ click.version_option(__version__, message="%(prog)s %(version)s")(root)
 
 
 def main() -> NoReturn:
-    collect_seldom()
+    reduce_garbage_collection()
     _open_streams()
-    furnish(os.environ, os.path.expanduser("~"))
+    set_missing_home(os.environ, os.path.expanduser("~"))
     if instruction := os.environ.get(COMPLETION):
         from click.shell_completion import shell_complete
 
         sys.exit(shell_complete(root, {}, "dockgate", COMPLETION, instruction))
     code = run(sys.argv[1:])
-    gc.freeze()  # the system takes all of it back anyway
-    _leave(code)
+    gc.freeze()  # the operating system frees the memory
+    _exit(code)
 
 
 def _open_streams() -> None:
-    """A caller may have closed some (`2>&-`): what is opened next would take their place, and be written to."""
+    """Open closed standard streams (`2>&-`): otherwise the next opened file would take their descriptor."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as it runs
 
 
-def furnish(environment: MutableMapping[str, str], home: str) -> None:
-    """Gives a user of whom the system knows no home, as `~` that stays one says, the one that container engines do."""
+def set_missing_home(environment: MutableMapping[str, str], home: str) -> None:
+    """Set HOME to / for a user without a home folder, as container engines do. `home` is the expanded "~"."""
     if home == "~":
         environment["HOME"] = "/"
 
 
-def _leave(code: int) -> NoReturn:
-    """Python would wait for the threads of pools that are still at work, such as a server's that read an image whose
-    registry does not answer. What they do is begun again at the next start."""
+def _exit(code: int) -> NoReturn:
+    """Exit without waiting for pool threads, such as scans of a registry that does not answer.
+
+    The next start repeats their work.
+    """
     if threading.active_count() > 1:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
@@ -113,13 +115,13 @@ def _leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def collect_seldom() -> None:
-    """Nearly all that a command makes lives as long as it: looking for garbage so often takes a tenth of a scan."""
+def reduce_garbage_collection() -> None:
+    """Collect garbage less often: most objects live as long as the command, and the default costs a tenth of a scan."""
     gc.set_threshold(100_000, 50, 50)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs a command and returns its exit code. No traceback reaches a user who did not ask for one."""
+    """Run a command and return its exit code. Tracebacks are printed only with DOCKGATE_DEBUG=1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -127,12 +129,12 @@ def run(arguments: Sequence[str]) -> int:
         code = _run(list(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget_output()
-        return READER_GONE
+        _discard_output()
+        return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        return _failed(error)
+        return _report_unexpected(error)
     return code
 
 
@@ -147,45 +149,45 @@ def _run(arguments: list[str]) -> int:
         return DockgateError.exit_code
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "dockgate"
-        return _say(error.format_message(), f"`{where} --help` tells how it is used.")
+        return _print_error(error.format_message(), f"See `{where} --help`.")
     except click.ClickException as error:
-        return _say(error.format_message(), "")
+        return _print_error(error.format_message(), "")
     except click.Abort:
         return INTERRUPTED
     except DockgateError as error:
-        _say(str(error), error.advice)
+        _print_error(str(error), error.advice)
         return error.exit_code
     return 0
 
 
-def _failed(error: Exception) -> int:
-    """What nobody foresaw. The machine's own refusals (a full disk, no permission) are not defects of ours."""
+def _report_unexpected(error: Exception) -> int:
+    """Print an unexpected error. Errors of the operating system (disk full, no permission) are not our defects."""
     if os.environ.get("DOCKGATE_DEBUG") == "1":
         import traceback
 
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return _say(f"{where}{error.strerror}", "")
-    return _say(
-        f"internal fault: {type(error).__name__}: {error}",
-        "This is a defect of Dockgate: please report it, with what DOCKGATE_DEBUG=1 prints.",
+        return _print_error(f"{where}{error.strerror}", "")
+    return _print_error(
+        f"internal error: {type(error).__name__}: {error}",
+        "This is a defect of Dockgate. Please report it with the output of DOCKGATE_DEBUG=1.",
     )
 
 
-def _say(message: str, advice: str) -> int:
-    """Messages may quote what an image or a server said."""
-    from dockgate.cli.output import say
+def _print_error(message: str, advice: str) -> int:
+    """Print an error with its advice. Messages may quote text from an image or a server, so they are escaped."""
+    from dockgate.cli.output import echo_wrapped
     from dockgate.services.reports import clean
 
     first, *more = f"error: {message}".splitlines()
     for text in (first, *(f"       {line}" for line in (*more, *advice.splitlines()))):
-        say(clean(text), err=True)
+        echo_wrapped(clean(text), err=True)
     return DockgateError.exit_code
 
 
-def _forget_output() -> None:
-    """Python flushes standard output once more at its end, which would complain."""
+def _discard_output() -> None:
+    """Redirect standard output to /dev/null: Python flushes it at exit, which would fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they become."""
+"""Options that several commands share."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A format and where it goes; None is standard output."""
+    """An output format and its file; None is standard output."""
 
     form: str
     file: Path | None
@@ -36,32 +36,32 @@ class _OutputType(click.ParamType[Output]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Output:
         form, equals, file = str(value).partition("=")
         if form not in self._forms:
-            self.fail(f"no format {form!r}; formats: {', '.join(self._forms)}", param, ctx)
+            self.fail(f"Unknown format {form!r}. Formats: {', '.join(self._forms)}.", param, ctx)
         if equals and not file:
-            self.fail("the file's name is missing after '='", param, ctx)
+            self.fail("The file name is missing after '='.", param, ctx)
         return Output(form, Path(file) if file else None)
 
 
-def outputs(function: F) -> F:
-    """`-o FORMAT[=FILE]`, several times, as `outputs`."""
+def scan_output_options(function: F) -> F:
+    """Add the repeatable option `-o FORMAT[=FILE]` with the formats for scans, passed as `outputs`."""
     return _outputs(function, reports.scan_formats(), "table")
 
 
-def verdict_outputs(function: F) -> F:
-    """The same, with the formats for verdicts alone."""
+def verdict_output_options(function: F) -> F:
+    """Add the same option with all formats, for verdicts."""
     return _outputs(function, reports.formats(), "table")
 
 
-def bills(function: F) -> F:
-    """The same, of the formats that can hold an inventory alone."""
+def inventory_output_options(function: F) -> F:
+    """Add the same option with the formats that can hold an inventory without findings."""
     return _outputs(function, reports.inventory_formats(), "cyclonedx")
 
 
 def _outputs(function: F, forms: Sequence[str], default: str) -> F:
-    def one_on_screen(ctx: click.Context, param: click.Parameter, value: Sequence[Output]) -> Sequence[Output]:
+    def require_one_on_stdout(ctx: click.Context, param: click.Parameter, value: Sequence[Output]) -> Sequence[Output]:
         outputs = value or (Output(default, None, is_default=True),)
         if sum(output.file is None for output in outputs) > 1:
-            message = "only one format can go to standard output; give the others a file"
+            message = "Only one format can be written to standard output. Write the others to files: FORMAT=FILE."
             raise click.BadParameter(message, ctx, param)
         return outputs
 
@@ -71,49 +71,49 @@ def _outputs(function: F, forms: Sequence[str], default: str) -> F:
         "outputs",
         type=_OutputType(forms),
         multiple=True,
-        callback=one_on_screen,
-        help=f"What to write, and where: {', '.join(forms)}. Without FILE to standard output. "
-        f"May be given several times.  [default: {default}]",
+        callback=require_one_on_stdout,
+        help=f"The output format: {', '.join(forms)}; without FILE to standard output. "
+        f"May be repeated.  [default: {default}]",
     )(function)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What of a report is shown: the findings that the table lists, and with `is_quiet` nothing unless asked for."""
+class Display:
+    """How a report is displayed: the findings in the table; with `is_quiet` only explicit outputs."""
 
     view: reports.View = reports.SHOW_ALL
     is_quiet: bool = False
 
 
-SHOW_ALL = Shown()
+DEFAULT_DISPLAY = Display()
 
 
 def _severities(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[Severity]:
     names = [name.strip().upper() for name in (value or "").split(",") if name.strip()]
     unknown = sorted(set(names) - set(Severity))
     if unknown:
-        raise click.BadParameter(f"{', '.join(unknown)}: not among {', '.join(Severity)}", ctx, param)
+        raise click.BadParameter(f"Unknown: {', '.join(unknown)}. Severities: {', '.join(Severity)}.", ctx, param)
     return frozenset(map(Severity, names))
 
 
-def shown(function: Callable[..., None]) -> Callable[..., None]:
-    """`--severity`, `--only-fixable`, `--summary` and `--quiet`, handed to the command as `shown`."""
+def display_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add `--severity`, `--only-fixable`, `--summary` and `--quiet`, passed to the command as `display`."""
 
     @wraps(function)
     def command(
         *args: Any, severity: frozenset[Severity], only_fixable: bool, summary: bool, quiet: bool, **others: Any
     ) -> None:
-        function(*args, shown=Shown(reports.View(severity, only_fixable, summary), quiet), **others)
+        function(*args, display=Display(reports.View(severity, only_fixable, summary), quiet), **others)
 
     options = (
-        click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and what -o asks for."),
-        click.option("--summary", is_flag=True, help="List no findings in the table, only their number."),
+        click.option("-q", "--quiet", is_flag=True, help="Print only errors and explicit -o outputs."),
+        click.option("--summary", is_flag=True, help="Show only the number of findings in the table."),
         click.option("--only-fixable", is_flag=True, help="List only findings with a fix in the table."),
         click.option(
             "--severity",
             metavar="CRITICAL,HIGH,...",
             callback=_severities,
-            help="List only findings of these severities in the table. No verdict and no other format changes.",
+            help="List only findings of these severities in the table. Verdict and other formats do not change.",
         ),
     )
     decorated: Callable[..., None] = command
@@ -122,35 +122,38 @@ def shown(function: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
-def write(
+def write_report(
     report: reports.ScanReport | reports.GateReport | reports.InventoryReport,
     outputs: Sequence[Output],
-    shown: Shown = SHOW_ALL,
+    display: Display = DEFAULT_DISPLAY,
 ) -> None:
-    """Files first, so that whoever sees the report on the screen finds them written. Raises OSError, with the file's
-    name.
+    """Write a report to files, then to standard output. Raises OSError with the name of the file.
 
-    Where all of it goes to files, standard error has the result in a line."""
+    If all outputs are files, standard error gets one line with the result.
+    """
     if not isinstance(report, reports.InventoryReport):
-        report = report._replace(view=shown.view)
+        report = report._replace(view=display.view)
     for output in sorted(outputs, key=lambda output: output.file is None):
         if output.file is None:
-            if not (shown.is_quiet and output.is_default):
+            if not (display.is_quiet and output.is_default):
                 reports.write(report, output.form, sys.stdout)
             continue
         try:
             with output.file.open("w", encoding="utf-8", errors="backslashreplace") as file:
                 reports.write(report, output.form, file)
         except OSError as error:
-            error.filename = error.filename or str(output.file)  # a full disk does not say whose
+            error.filename = error.filename or str(output.file)  # the error of a full disk has no file name
             raise
     if not (
-        shown.is_quiet or isinstance(report, reports.InventoryReport) or any(output.file is None for output in outputs)
+        display.is_quiet
+        or isinstance(report, reports.InventoryReport)
+        or any(output.file is None for output in outputs)
     ):
         echo(reports.result(report), err=True)
 
 
-def database(function: F) -> F:
+def database_option(function: F) -> F:
+    """Add the option `--database`."""
     return click.option(
         "--database",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -158,14 +161,14 @@ def database(function: F) -> F:
     )(function)
 
 
-def database_path(given: Path | None) -> Path:
-    return given or from_environment().advisories
+def database_path(option: Path | None) -> Path:
+    """The path of the advisory database: the option's, or the default."""
+    return option or from_environment().advisories
 
 
 @contextmanager
-def progress(*, is_quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """One line on standard error that says what goes on, and is gone afterwards; nothing where that is no terminal, or
-    with `is_quiet`."""
+def show_progress(*, is_quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show a line of progress on standard error, erased at the end; nothing without a terminal or with `is_quiet`."""
     if is_quiet or not sys.stderr.isatty():
         yield lambda text: None
         return

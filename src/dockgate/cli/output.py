@@ -1,17 +1,17 @@
-"""Text on standard output and standard error. Nothing in it can steer a terminal, also not one that reads it later."""
+"""Print text to standard output and standard error, with escaped control characters."""
 
 import sys
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print lines. Control characters and direction overrides show as their escapes, to a pipe and a file too."""
+    """Print text. Control characters and direction overrides are escaped, in pipes and files too."""
     stream = sys.stderr if err else sys.stdout
-    stream.write(visible(text) + ("\n" if nl else ""))
+    stream.write(escaped(text) + ("\n" if nl else ""))
     stream.flush()
 
 
-def say(*lines: str, err: bool = False) -> None:
-    """Print lines of prose. On a terminal, one that is wider goes on below, broken between words."""
+def echo_wrapped(*lines: str, err: bool = False) -> None:
+    """Print prose. On a terminal, long lines are wrapped between words."""
     stream = sys.stderr if err else sys.stdout
     for line in lines:
         text = line
@@ -27,8 +27,8 @@ def say(*lines: str, err: bool = False) -> None:
         echo(text, err=err)
 
 
-def visible(text: str) -> str:
-    """The same lines, each without what could steer a terminal."""
+def escaped(text: str) -> str:
+    """The text with its control characters escaped, line by line."""
     if text.isprintable():
         return text
     from dockgate.services.reports import clean

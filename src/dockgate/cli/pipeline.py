@@ -1,78 +1,78 @@
-"""`dockgate pipeline`: pipelines, their executions and logs."""
+"""`dockgate pipeline`: show, start, stop and retry executions."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from dockgate.cli import execution_end, logs, times
-from dockgate.cli.client import Client, understand
-from dockgate.cli.listing import as_json, cause, form, now, state, table
-from dockgate.cli.output import echo, say
+from dockgate.cli import execution_wait, logs, times
+from dockgate.cli.client import Client, parse_answer
+from dockgate.cli.listing_output import current_time, format_option, print_json, print_table, styled_state, trigger_text
+from dockgate.cli.output import echo, echo_wrapped
 from dockgate.delivery.model import Execution, Pipeline
 from dockgate.shared.errors import NotFoundError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _duration(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    from dockgate.cli.waiting import seconds
+def _timeout(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    from dockgate.cli.server_gate import parse_duration
 
     try:
-        return None if value is None else seconds(value)
+        return None if value is None else parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
 
 
 timeout_option = click.option(
-    "--timeout", callback=_duration, help="Wait no longer than this: 90s, 15m, 1h.  [default: as long as it takes]"
+    "--timeout", callback=_timeout, help="The longest time to wait: 90s, 15m, 1h.  [default: no limit]"
 )
 
 
 def wait_options(function: F) -> F:
-    """`--wait` and `--timeout`."""
-    return click.option("--wait", is_flag=True, help="Wait until the execution is over.")(timeout_option(function))
+    """Add the options `--wait` and `--timeout`."""
+    return click.option("--wait", is_flag=True, help="Wait until the execution ends.")(timeout_option(function))
 
 
 @click.group()
 def command() -> None:
-    """Pipelines: their executions, what each stage did and why."""
+    """Show pipelines; start, stop and retry executions."""
 
 
 @command.command("list")
-@form
-def list_pipelines(form: str) -> None:
-    """Every pipeline, with its newest execution."""
+@format_option
+def list_pipelines(output_format: str) -> None:
+    """List pipelines with their newest execution."""
     pipelines = Client().get("pipelines")
-    if form == "json":
-        as_json(pipelines)
+    if output_format == "json":
+        print_json(pipelines)
         return
-    moment = now()
+    moment = current_time()
     rows = []
     for pipeline in pipelines:
-        newest = understand(Execution, pipeline["latest"]) if pipeline["latest"] else None
+        newest = parse_answer(Execution, pipeline["latest"]) if pipeline["latest"] else None
         rows.append(
             (
                 pipeline["name"],
                 str(pipeline["version"]),
                 newest.id if newest else "-",
-                state(newest.state) if newest else "never ran",
+                styled_state(newest.state) if newest else "never ran",
                 times.short(newest.started_at, moment) if newest else "-",
             )
         )
-    table(
+    print_table(
         ("PIPELINE", "VERSION", "NEWEST", "STATE", "STARTED"), rows, "No pipelines. `dockgate apply FILE` creates one."
     )
 
 
 @command.command()
 @click.argument("name", metavar="NAME|EXECUTION")
-@click.option("--execution", metavar="N|ID", help="Which execution.  [default: the newest]")
-@form
-def show(name: str, execution: str | None, form: str) -> None:
-    """One execution: its stages, actions, states and reasons.
+@click.option("--execution", metavar="N|ID", help="The execution's number or id.  [default: the newest]")
+@format_option
+def show(name: str, execution: str | None, output_format: str) -> None:
+    """Show an execution: its stages, actions, states and reasons.
 
-    A rejection is told with every violation, and the upgrades that turn it.
+    For a rejected image, the command lists every violation and the upgrades that would pass.
     """
     client = Client()
     answer = None
@@ -86,119 +86,124 @@ def show(name: str, execution: str | None, form: str) -> None:
             execution, name = name, answer["execution"]["pipeline"]
         else:
             if not executions:
-                _never_ran(client, name, form)
+                _never_ran(client, name, output_format)
                 return
             execution = str(executions[0]["id"])
     elif execution.isdecimal():
         execution = f"{name}-{execution}"
     answer = answer or client.get("executions", execution)
     if answer["execution"]["pipeline"] != name:
-        raise UsageError(f"{execution} is an execution of {answer['execution']['pipeline']}, not of {name}")
-    if form == "json":
-        as_json(answer)
+        raise UsageError(
+            f"{execution} is an execution of the pipeline {answer['execution']['pipeline']}, not of {name}.",
+            f"`dockgate pipeline executions {name}` lists its executions.",
+        )
+    if output_format == "json":
+        print_json(answer)
         return
-    from dockgate.cli.execution import show_execution
+    from dockgate.cli.execution_view import show_execution
 
     show_execution(client, answer)
 
 
 @command.command()
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
-@form
-def executions(name: str, limit: int, form: str) -> None:
-    """The executions of a pipeline, the newest first."""
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The maximum number of executions."
+)
+@format_option
+def executions(name: str, limit: int, output_format: str) -> None:
+    """List the executions of a pipeline, newest first."""
     answer = Client().get("pipelines", name, "executions", limit=limit)
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
         return
-    moment = now()
+    moment = current_time()
     rows = [
         (
             entry.id,
-            state(entry.state),
+            styled_state(entry.state),
             times.short(entry.started_at, moment),
-            times.took(entry.started_at, entry.finished_at, moment),
-            cause(entry),
+            times.duration(entry.started_at, entry.finished_at, moment),
+            trigger_text(entry),
             entry.reason,
         )
-        for entry in (understand(Execution, value) for value in answer)
+        for entry in (parse_answer(Execution, value) for value in answer)
     ]
-    table(("EXECUTION", "STATE", "STARTED", "TOOK", "CAUSE", "REASON"), rows, f"{name} has not run yet.")
+    print_table(("EXECUTION", "STATE", "STARTED", "TOOK", "CAUSE", "REASON"), rows, f"{name} has no executions yet.")
 
 
 @command.command()
 @click.argument("name")
 @wait_options
-@form
+@format_option
 @click.pass_context
-def start(context: click.Context, name: str, wait: bool, timeout: int | None, form: str) -> None:
-    """Start a pipeline by hand, at its sources' newest commits.
+def start(context: click.Context, name: str, wait: bool, timeout: int | None, output_format: str) -> None:
+    """Start a pipeline with the newest commit of its source.
 
-    With --wait the command ends with the execution, and exits as `dockgate pipeline wait` does.
+    With --wait the command waits for the end of the execution. Exit codes are those of `dockgate pipeline wait`.
     """
     client = Client()
     answer = client.post("pipelines", name, "executions")
     if wait:
-        _wait(context, client, str(answer["id"]), timeout, form)
-    _tell(answer, "started", form)
+        _wait(context, client, str(answer["id"]), timeout, output_format)
+    _print_execution(answer, "started", output_format)
 
 
 @command.command()
 @click.argument("execution")
-@click.option("--reason", default="stopped by hand", show_default=True, help="Why, for those who read it later.")
-@form
-def stop(execution: str, reason: str, form: str) -> None:
-    """Stop an execution; its waiting approvals are cancelled."""
+@click.option("--reason", default="stopped by hand", show_default=True, help="The reason, for the record.")
+@format_option
+def stop(execution: str, reason: str, output_format: str) -> None:
+    """Stop an execution, and cancel its waiting approvals."""
     answer = Client().post("executions", execution, "stop", body={"reason": reason})
-    _tell(answer, "stopped", form)
+    _print_execution(answer, "stopped", output_format)
 
 
 @command.command()
 @click.argument("execution")
 @wait_options
-@form
+@format_option
 @click.pass_context
-def retry(context: click.Context, execution: str, wait: bool, timeout: int | None, form: str) -> None:
-    """Try the failed actions of an execution once more.
+def retry(context: click.Context, execution: str, wait: bool, timeout: int | None, output_format: str) -> None:
+    """Retry the failed actions of an execution.
 
-    With --wait the command ends with the execution, and exits as `dockgate pipeline wait` does.
+    With --wait the command waits for the end of the execution. Exit codes are those of `dockgate pipeline wait`.
     """
     client = Client()
     answer = client.post("executions", execution, "retry")
     if wait:
-        _wait(context, client, execution, timeout, form)
-    _tell(answer, "goes on", form)
+        _wait(context, client, execution, timeout, output_format)
+    _print_execution(answer, "retrying", output_format)
 
 
 @command.command("wait")
 @click.argument("name", metavar="EXECUTION|NAME")
 @timeout_option
-@form
+@format_option
 @click.pass_context
-def wait_for(context: click.Context, name: str, timeout: int | None, form: str) -> None:
-    """Wait until an execution is over.
+def wait_for(context: click.Context, name: str, timeout: int | None, output_format: str) -> None:
+    """Wait until an execution ends.
 
-    NAME is a pipeline's, and means its newest execution. Exits 0 when it succeeded, 1 when its image was rejected, 2
-    when it failed otherwise or was stopped, 3 when the verdict is undetermined, an approval was not answered in time,
-    or --timeout is over.
+    NAME is a pipeline, and means its newest execution. Exits 0 when the execution succeeded, 1 when its image was
+    rejected, 2 when it failed or was stopped, 3 when the verdict is undetermined, an approval expired, or after
+    --timeout.
     """
     client = Client()
-    _wait(context, client, _execution(client, name), timeout, form)
+    _wait(context, client, _execution(client, name), timeout, output_format)
 
 
 @command.command("logs")
 @click.argument("name", metavar="EXECUTION|NAME")
-@click.option("--stage", help="Only the actions of this stage.")
-@click.option("--action", help="Only this action.")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the execution is over.")
+@click.option("--stage", help="Show only this stage.")
+@click.option("--action", help="Show only this action.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the logs until the execution ends.")
 @click.pass_context
 def show_logs(context: click.Context, name: str, stage: str | None, action: str | None, follow: bool) -> None:
-    """What the actions of an execution print.
+    """Print the logs of an execution.
 
-    NAME is a pipeline's, and means its newest execution. With -f each action is followed until it is over, one after
-    the other, and those that have not begun are waited for. The command then ends with the execution, and exits as
-    `dockgate pipeline wait` does; with --stage or --action it ends with these actions, and exits 2 when one failed.
+    NAME is a pipeline, and means its newest execution. With -f the command follows each action, one after the other,
+    until the execution ends. Exit codes are then those of `dockgate pipeline wait`. With -f and --stage or --action it
+    follows these actions only, and exits 2 when one fails.
     """
     client = Client()
     execution = _execution(client, name)
@@ -208,61 +213,66 @@ def show_logs(context: click.Context, name: str, stage: str | None, action: str 
 
 
 def _execution(client: Client, name: str) -> str:
-    """An execution's id is taken as it is; of a pipeline's name the newest execution."""
+    """The id of an execution, given by its id or by its pipeline (the newest one)."""
     try:
         return str(client.get("executions", name)["execution"]["id"])
     except NotFoundError:
         executions = client.get("pipelines", name, "executions", limit=1)
     if not executions:
-        raise NotFoundError(f"{name} has not run yet", f"Push to its source, or `dockgate pipeline start {name}`.")
+        raise NotFoundError(
+            f"The pipeline {name} has no executions yet.",
+            f"Push to its source, or run `dockgate pipeline start {name}`.",
+        )
     return str(executions[0]["id"])
 
 
-def _wait(context: click.Context, client: Client, execution: str, timeout: int | None, form: str) -> NoReturn:
-    """Wait for the end of the execution, print it, and exit by its outcome."""
-    if form != "json":
-        echo(f"{execution}: waiting for its end", err=True)
-    view = execution_end.wait(client, execution, timeout)
-    if form == "json":
-        as_json(view)
+def _wait(context: click.Context, client: Client, execution: str, timeout: int | None, output_format: str) -> NoReturn:
+    """Wait for the end of the execution, print the result, and exit with its code."""
+    if output_format != "json":
+        echo(f"{execution}: waiting for the end", err=True)
+    view = execution_wait.wait(client, execution, timeout)
+    if output_format == "json":
+        print_json(view)
     else:
-        say(*execution_end.result(view))
-    context.exit(execution_end.exit_code(client, view))
+        echo_wrapped(*execution_wait.result(view))
+    context.exit(execution_wait.exit_code(client, view))
 
 
 def _end_of_logs(client: Client, execution: str, stage: str | None, action: str | None) -> int:
-    """The exit code after following: of the execution, or of the actions that were asked for. Standard output holds
-    the logs alone, so the result goes to standard error."""
+    """The exit code after following: of the execution, or of the selected actions.
+
+    The result goes to standard error, because standard output holds only the logs.
+    """
     if stage is None and action is None:
-        view = execution_end.wait(client, execution, None)
-        say(*execution_end.result(view), err=True)
-        return execution_end.exit_code(client, view)
-    return execution_end.FAILED if logs.has_failed(client, execution, stage, action) else execution_end.SUCCEEDED
+        view = execution_wait.wait(client, execution, None)
+        echo_wrapped(*execution_wait.result(view), err=True)
+        return execution_wait.exit_code(client, view)
+    return execution_wait.FAILED if logs.has_failed(client, execution, stage, action) else execution_wait.SUCCEEDED
 
 
 def _execution_view(client: Client, execution: str) -> Any:
-    """The API's view of an execution, None where there is none of this id."""
+    """The API's JSON of an execution, None if it does not exist."""
     try:
         return client.get("executions", execution)
     except NotFoundError:
         return None
 
 
-def _never_ran(client: Client, name: str, form: str) -> None:
+def _never_ran(client: Client, name: str, output_format: str) -> None:
     definition = client.get("pipelines", name)
-    if form == "json":
-        as_json({"execution": None, "pipeline": definition})
+    if output_format == "json":
+        print_json({"execution": None, "pipeline": definition})
         return
-    pipeline = understand(Pipeline, definition)
+    pipeline = parse_answer(Pipeline, definition)
     stages = " → ".join(stage.name for stage in pipeline.stages)
-    echo(f"{name} has not run yet: {stages}")
-    echo(f"  Push to its source, or `dockgate pipeline start {name}`.")
+    echo(f"{name} has no executions yet: {stages}")
+    echo(f"  Push to its source, or run `dockgate pipeline start {name}`.")
 
 
-def _tell(answer: object, word: str, form: str) -> None:
-    if form == "json":
-        as_json(answer)
+def _print_execution(answer: object, word: str, output_format: str) -> None:
+    if output_format == "json":
+        print_json(answer)
         return
-    execution = understand(Execution, answer)
+    execution = parse_answer(Execution, answer)
     echo(f"{execution.id}: {word}")
     echo(f"  dockgate pipeline show {execution.id}")

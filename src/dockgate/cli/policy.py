@@ -1,4 +1,4 @@
-"""`dockgate policy`: the policies of a server, in all their versions."""
+"""`dockgate policy`: policies on the server and in files."""
 
 import difflib
 from typing import Any, BinaryIO
@@ -7,53 +7,55 @@ import click
 
 from dockgate.cli import policy_files, policy_try, times
 from dockgate.cli.client import Client
-from dockgate.cli.listing import as_json, brief, form, now, table
+from dockgate.cli.listing_output import current_time, format_option, print_json, print_table, short_reference
 from dockgate.cli.output import echo
 
 
 @click.group()
 def command() -> None:
-    """Policies: what images are judged by, kept on the server in versions."""
+    """Manage, test and try policies."""
 
 
 @command.command("list")
-@form
-def list_policies(form: str) -> None:
-    """Every policy that there is."""
+@format_option
+def list_policies(output_format: str) -> None:
+    """List policies."""
     policies = Client().get("policies")
-    if form == "json":
-        as_json(policies)
+    if output_format == "json":
+        print_json(policies)
         return
-    table(("POLICY", "VERSION", "CHANGED", "BY", "COMMENT"), [_row(policy["name"], policy) for policy in policies], "")
+    print_table(
+        ("POLICY", "VERSION", "CHANGED", "BY", "COMMENT"), [_row(policy["name"], policy) for policy in policies], ""
+    )
 
 
 @command.command()
 @click.argument("name")
-@click.option("--version", type=click.IntRange(1), help="Which version.  [default: the present one]")
-@form
-def show(name: str, version: int | None, form: str) -> None:
-    """One policy, as it was written."""
+@click.option("--version", type=click.IntRange(1), help="The version number.  [default: the present version]")
+@format_option
+def show(name: str, version: int | None, output_format: str) -> None:
+    """Print the YAML of a policy."""
     policy = _version(Client(), name, version)
-    if form == "json":
-        as_json(policy)
+    if output_format == "json":
+        print_json(policy)
     else:
         echo(policy["text"], nl=not policy["text"].endswith("\n"))
 
 
 @command.command()
 @click.argument("name")
-@form
-def history(name: str, form: str) -> None:
-    """Every version of a policy, the newest first: who changed it, when and why."""
+@format_option
+def history(name: str, output_format: str) -> None:
+    """List the versions of a policy, newest first, with author, time and comment."""
     versions = Client().get("policies", name, "history")
-    if form == "json":
-        as_json(versions)
+    if output_format == "json":
+        print_json(versions)
         return
     rows = [
-        (*_row(name, version)[1:], "removed" if version["removed"] else brief(version["digest"]))
+        (*_row(name, version)[1:], "removed" if version["removed"] else short_reference(version["digest"]))
         for version in versions
     ]
-    table(("VERSION", "CHANGED", "BY", "COMMENT", "DIGEST"), rows, "")
+    print_table(("VERSION", "CHANGED", "BY", "COMMENT", "DIGEST"), rows, "")
 
 
 @command.command()
@@ -61,7 +63,10 @@ def history(name: str, form: str) -> None:
 @click.argument("old", type=click.IntRange(1))
 @click.argument("new", type=click.IntRange(1), required=False)
 def diff(name: str, old: int, new: int | None) -> None:
-    """What changed in a policy's text from version OLD to NEW, or to the present one."""
+    """Print the differences between versions OLD and NEW of a policy.
+
+    Without NEW the command compares with the present version.
+    """
     client = Client()
     before, after = _version(client, name, old), _version(client, name, new)
     old_title, new_title = (f"{name} version {entry['version']}" for entry in (before, after))
@@ -75,55 +80,65 @@ def diff(name: str, old: int, new: int | None) -> None:
 @command.command("set")
 @click.argument("name")
 @click.argument("file", type=click.File("rb"))
-@click.option("--comment", default="", help="Why, for those who read the history.")
+@click.option("--comment", default="", help="The reason, for the history.")
 @click.option(
-    "--if-version", type=click.IntRange(0), metavar="N", help="Only above this version; 0: only a new policy."
+    "--if-version",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Fail unless this is the present version; 0: unless the policy is new.",
 )
-@form
-def set_policy(name: str, file: BinaryIO, comment: str, if_version: int | None, form: str) -> None:
-    """Put FILE on the server as the policy NAME; - is standard input.
+@format_option
+def set_policy(name: str, file: BinaryIO, comment: str, if_version: int | None, output_format: str) -> None:
+    """Upload FILE as the policy NAME; - is standard input.
 
-    Unchanged text makes no new version. What runs is judged by the new version at once, and goes on running.
+    Unchanged text creates no new version. Running images are evaluated again at once, and keep running.
     """
     query = {"comment": comment} if comment else {}
-    answer = Client().put("policies", name, text=file.read(), query=query, headers=_seen(if_version))
-    if form == "json":
-        as_json(answer)
+    answer = Client().put("policies", name, text=file.read(), query=query, headers=_condition(if_version))
+    if output_format == "json":
+        print_json(answer)
     else:
         echo(f"{name}: version {answer['version']}")
 
 
 @command.command()
 @click.argument("name")
-@click.option("--comment", default="", help="Why, for those who read the history.")
-@click.option("--if-version", type=click.IntRange(1), metavar="N", help="Only this version.")
-@form
-def remove(name: str, comment: str, if_version: int | None, form: str) -> None:
-    """Remove a policy that no pipeline uses. Its history, and the verdicts by it, stay."""
+@click.option("--comment", default="", help="The reason, for the history.")
+@click.option("--if-version", type=click.IntRange(1), metavar="N", help="Fail unless this is the present version.")
+@format_option
+def remove(name: str, comment: str, if_version: int | None, output_format: str) -> None:
+    """Remove a policy that no pipeline uses.
+
+    Its history and its verdicts are kept.
+    """
     query = {"comment": comment} if comment else {}
-    answer = Client().delete("policies", name, query=query, headers=_seen(if_version))
-    if form == "json":
-        as_json(answer)
+    answer = Client().delete("policies", name, query=query, headers=_condition(if_version))
+    if output_format == "json":
+        print_json(answer)
     else:
         echo(f"{name}: removed, version {answer['version']}")
 
 
 @command.command()
-@form
-def assignments(form: str) -> None:
-    """Which policies judge the images of which repositories.
+@format_option
+def assignments(output_format: str) -> None:
+    """List which policies apply to which repositories.
 
-    Images of other repositories are judged by the policy default.
+    The policy `default` applies to all other repositories.
     """
-    found = Client().get("policy-assignments")
-    if form == "json":
-        as_json(found)
+    listed = Client().get("policy-assignments")
+    if output_format == "json":
+        print_json(listed)
         return
     rows = [
-        (entry["name"], ", ".join(entry["repositories"]), entry["policy"], _allowed(entry["allowed"]))
-        for entry in found
+        (entry["name"], ", ".join(entry["repositories"]), entry["policy"], _allowed_text(entry["allowed"]))
+        for entry in listed
     ]
-    table(("ASSIGNMENT", "REPOSITORIES", "POLICY", "A REQUEST MAY NAME"), rows, "None: `default` judges every image.")
+    print_table(
+        ("ASSIGNMENT", "REPOSITORIES", "POLICY", "ALLOWED IN REQUESTS"),
+        rows,
+        "No assignments: the policy `default` applies to every image.",
+    )
 
 
 @command.command()
@@ -134,8 +149,8 @@ def unassign(name: str) -> None:
     echo(f"{name}: removed")
 
 
-def _allowed(entries: Any) -> str:
-    """ "legacy (ci, security)", one after the other."""
+def _allowed_text(entries: Any) -> str:
+    """ "legacy (ci, security)", separated by semicolons."""
     texts = []
     for entry in entries:
         requesters = ", ".join([*entry["principals"], *entry["roles"]])
@@ -143,8 +158,8 @@ def _allowed(entries: Any) -> str:
     return "; ".join(texts) or "-"
 
 
-def _seen(version: int | None) -> dict[str, str]:
-    """The condition under which a change is made (RFC 9110, section 13.1)."""
+def _condition(version: int | None) -> dict[str, str]:
+    """The headers of a conditional change (RFC 9110, section 13.1)."""
     if version is None:
         return {}
     return {"If-Match": f'"{version}"'} if version else {"If-None-Match": "*"}
@@ -154,10 +169,16 @@ def _version(client: Client, name: str, version: int | None) -> Any:
     return client.get("policies", name, **({} if version is None else {"version": version}))
 
 
-def _row(name: str, one: Any) -> tuple[str, str, str, str, str]:
-    if not one["version"]:
-        return name, "-", "-", one["changed_by"], "comes with Dockgate"
-    return name, str(one["version"]), times.short(one["changed_at"], now()), one["changed_by"], one["comment"]
+def _row(name: str, version: Any) -> tuple[str, str, str, str, str]:
+    if not version["version"]:
+        return name, "-", "-", version["changed_by"], "built in"
+    return (
+        name,
+        str(version["version"]),
+        times.short(version["changed_at"], current_time()),
+        version["changed_by"],
+        version["comment"],
+    )
 
 
 for subcommand in (

@@ -1,12 +1,12 @@
-"""`dockgate policy schema`, `check`, `test` and `base`: policies in files, without a server."""
+"""`dockgate policy schema`, `check`, `test` and `base`: policy files, without a server."""
 
 import json
 from pathlib import Path
 
 import click
 
-from dockgate.cli.images import Asked, image
-from dockgate.cli.listing import as_json, form
+from dockgate.cli.image_argument import ImageArgument, image_argument
+from dockgate.cli.listing_output import format_option, print_json
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.shared.errors import UsageError
@@ -14,7 +14,7 @@ from dockgate.shared.errors import UsageError
 
 @click.command()
 def schema() -> None:
-    """The JSON Schema of policies, for editors."""
+    """Print the JSON Schema of policies, for editors."""
     from dockgate.services import gate
 
     echo(json.dumps(gate.policy_schema(), indent=2))
@@ -23,29 +23,33 @@ def schema() -> None:
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 def check(files: tuple[Path, ...]) -> None:
-    """Check policies without a server: exits 2 at the first that cannot be understood."""
+    """Validate policy files.
+
+    The command needs no server. It exits 2 at the first invalid file.
+    """
     from dockgate.services import gate
 
     for file in files:
-        found = gate.read_policy(text_of(file), file)
-        echo(f"{file}: {found.name}, {len(found.rules)} rules")
+        policy = gate.read_policy(text_of(file), file)
+        echo(f"{file}: {policy.name}, {len(policy.rules)} rules")
 
 
 @click.command("test")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
-@form
+@format_option
 @click.pass_context
-def run_examples(context: click.Context, files: tuple[Path, ...], form: str) -> None:
-    """Judge a policy's own examples. Exits 0 when all hold, 1 when one does not, 2 when a file cannot be understood.
+def run_examples(context: click.Context, files: tuple[Path, ...], output_format: str) -> None:
+    """Test the examples of policies.
 
-    FILE is a policy with `examples`, or a file that names a policy beside its examples.
+    FILE is a policy with `examples`, or a file that names a policy and has examples. Exits 0 when all examples pass, 1
+    when one fails, 2 when a file is invalid.
     """
     from dockgate.services import policy_examples
     from dockgate.shared.canonical import plain
 
     tested = [policy_examples.test(text_of(file), str(file)) for file in files]
-    if form == "json":
-        as_json([{**plain(entry), "passed": entry.passed} for entry in tested])
+    if output_format == "json":
+        print_json([{**plain(entry), "passed": entry.passed} for entry in tested])
     else:
         for entry in tested:
             _show(entry.policy, entry.file, [(each.name, each.line, each.problems) for each in entry.outcomes])
@@ -53,20 +57,21 @@ def run_examples(context: click.Context, files: tuple[Path, ...], form: str) -> 
 
 
 @click.command("base")
-@image(platform="all", help="Which platform of an index.")
-@click.option("--name", help="What to call it in messages.  [default: IMAGE]")
-@click.option("--until", metavar="DATE", help="From when on it is no longer allowed.")
-def print_base(asked: Asked, name: str | None, until: str | None) -> None:
-    """Print IMAGE as an allowed base image of the rule base_image, by the digests of its layers.
+@image_argument(platform="all", help="The platform of an index.")
+@click.option("--name", help="The name in messages.  [default: IMAGE]")
+@click.option("--until", metavar="DATE", help="The date from which the image is no longer allowed.")
+def print_base(argument: ImageArgument, name: str | None, until: str | None) -> None:
+    """Print IMAGE as an entry of the rule base_image.
 
-    Every layer is read, and its diff_id computed: nothing that the image says of itself is taken over.
+    The entry has the digests of the uncompressed layers. The command computes them: it does not trust the image's own
+    metadata.
     """
     from dockgate.services.base_layers import base_layers
 
-    bundle = asked.ca_bundle or from_environment().ca_bundle
-    entry = {"name": name or asked.reference, **({"until": until} if until else {})}
+    bundle = argument.ca_bundle or from_environment().ca_bundle
+    entry = {"name": name or argument.reference, **({"until": until} if until else {})}
     echo("base_image:\n  images:")
-    for base in base_layers(asked.reference, asked.platform, ca_bundle=bundle, insecure=asked.insecure):
+    for base in base_layers(argument.reference, argument.platform, ca_bundle=bundle, insecure=argument.insecure):
         first, *others = {**entry, "platform": base.platform}.items()
         echo(f"    - {first[0]}: {json.dumps(first[1])}")
         for key, value in others:
@@ -79,18 +84,18 @@ def print_base(asked: Asked, name: str | None, until: str | None) -> None:
 def _show(policy: str, file: str, outcomes: list[tuple[str, int, tuple[str, ...]]]) -> None:
     from dockgate.services.reports import clean
 
-    echo(f"{file}: the policy {policy}")
+    echo(f"{file}: policy {policy}")
     for name, line, problems in outcomes:
         echo(clean(f"  {'✗' if problems else '✓'} {name}{f' (line {line})' if problems else ''}"))
         for problem in problems:
             echo(clean(f"      {problem}"))
     failed = sum(bool(problems) for _, _, problems in outcomes)
     count = f"{len(outcomes)} example{'s' if len(outcomes) != 1 else ''}"
-    echo(f"{count}, {failed} failed" if failed else f"{count}, all hold")
+    echo(f"{count}, {failed} failed" if failed else f"{count}, all passed")
 
 
 def text_of(file: Path) -> str:
-    """What stands in a policy's file."""
+    """The text of a policy file. Raises UsageError if it is not UTF-8."""
     try:
         return file.read_text("utf-8")
     except UnicodeDecodeError as error:

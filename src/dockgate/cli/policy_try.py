@@ -1,4 +1,4 @@
-"""`dockgate policy try`: what a policy would change, before anyone enforces it."""
+"""`dockgate policy try`: what a policy would change, before it is enforced."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from dockgate.cli.client import Client, understand
-from dockgate.cli.images import Asked
-from dockgate.cli.listing import as_json, brief, form, state
-from dockgate.cli.options import database, progress
+from dockgate.cli.client import Client, parse_answer
+from dockgate.cli.image_argument import ImageArgument
+from dockgate.cli.listing_output import format_option, print_json, short_reference, styled_state
+from dockgate.cli.options import database_option, show_progress
 from dockgate.cli.output import echo
 from dockgate.cli.policy_files import text_of
 from dockgate.config import from_environment
@@ -19,7 +19,7 @@ from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison
 from dockgate.shared.canonical import plain
 
 ON_SERVER = ("history", "running")
-# Images that are asked for at a time.
+# Images per request.
 PART = 100
 
 
@@ -30,29 +30,37 @@ PART = 100
     multiple=True,
     required=True,
     metavar="history|running|IMAGE",
-    help="The server's newest verdicts; what its services run; or an image, read here. May be given several times.",
+    help="history: the server's newest verdicts; running: its running services; or an image, scanned here. May be "
+    "repeated.",
 )
 @click.option(
     "--policy",
     default="",
     metavar="NAME",
-    help="Only what this policy of the server judges; for an IMAGE, the policy or file to compare with.  "
+    help="Try only on images of this policy; for an IMAGE, the policy or file to compare with.  "
     "[default: all; for an IMAGE: default]",
 )
 @click.option(
-    "--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most so many of the history."
+    "--limit",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="The maximum number of verdicts of the history.",
 )
-@database
-@form
-def command(file: Path, against: tuple[str, ...], policy: str, limit: int, database: Path | None, form: str) -> None:
-    """Try FILE, a policy, on what was judged, on what runs, or on images, and show what would change.
+@database_option
+@format_option
+def command(
+    file: Path, against: tuple[str, ...], policy: str, limit: int, database: Path | None, output_format: str
+) -> None:
+    """Show what the policy FILE would change.
 
-    Nothing is stored or enforced; it exits 0 whatever would change. Each verdict of the history is made again from what
-    it was made from, by FILE; what runs is judged as of now by both.
+    The command evaluates FILE and the present policy on recorded verdicts, on running services, or on images. Verdicts
+    of the history are replayed with their recorded inputs; running services are evaluated now. Nothing is stored or
+    enforced, and the exit code is 0 in all cases.
     """
     text = text_of(file)
     parts: list[PolicyComparison] = []
-    with progress() as show:
+    with show_progress() as show:
         for target in dict.fromkeys(against):
             if target in ON_SERVER:
                 parts += _on_server(text, file.stem, target, policy, limit, show)
@@ -64,25 +72,25 @@ def command(file: Path, against: tuple[str, ...], policy: str, limit: int, datab
         for turn, count in part.status_changes.items():
             status_changes[turn] = status_changes.get(turn, 0) + count
     changes = [change for part in parts for change in part.changes]
-    if form == "json":
-        as_json({"judged": judged, "status_changes": status_changes, "changes": plain(changes)})
+    if output_format == "json":
+        print_json({"judged": judged, "status_changes": status_changes, "changes": plain(changes)})
     else:
-        _tell(judged, status_changes, changes)
+        _show_changes(judged, status_changes, changes)
 
 
 def _on_server(
     text: str, name: str, against: str, policy: str, limit: int, show: Callable[[str], None]
 ) -> list[PolicyComparison]:
-    """Part by part, so that there is progress to tell of, and nothing goes on once we are interrupted."""
+    """Compare in parts, to show progress, and to stop the server's work on an interrupt."""
     client = Client()
     parts: list[PolicyComparison] = []
     after, judged = "", 0
     while True:
-        show(f"{judged} judged")
-        left = min(PART, limit - judged) if against == "history" else PART
+        show(f"{judged} evaluated")
+        limit_left = min(PART, limit - judged) if against == "history" else PART
         body: dict[str, Any] = {"text": text, "name": name, "against": against, "policy": policy}
-        part = understand(
-            PolicyComparison, client.post("policies", "try", body={**body, "limit": left, "after": after})
+        part = parse_answer(
+            PolicyComparison, client.post("policies", "try", body={**body, "limit": limit_left, "after": after})
         )
         parts.append(part)
         after, judged = part.next, judged + part.judged
@@ -97,23 +105,23 @@ def _on_image(text: str, file: Path, reference: str, policy: str, database: Path
     candidate, present = gate.read_policy(text, file), gate.policy_of(policy)
     settings = from_environment()
     with scan.advisories(database or settings.advisories) as advisories:
-        scanned = Asked(reference, "all", False, None).scan(settings, verified=True)
+        scanned = ImageArgument(reference, "all", False, None).scan(settings, verified=True)
         before, after = (gate.judge(scanned, advisories, entry).verdict for entry in (present, candidate))
     trial = compare(outcome_of(before.platform_verdicts), outcome_of(after.platform_verdicts), present.name, reference)
     return summarize([trial])
 
 
-def _tell(judged: int, status_changes: dict[str, int], changes: Sequence[ImageComparison]) -> None:
+def _show_changes(judged: int, status_changes: dict[str, int], changes: Sequence[ImageComparison]) -> None:
     from dockgate.services.terminal import console, line, show
 
     to = console(sys.stdout)
     for change in changes:
         turn = (
-            (state(change.before), (" → ", ""), state(change.after))
+            (styled_state(change.before), (" → ", ""), styled_state(change.after))
             if change.is_status_changed
-            else (state(change.after), (", as before", "dim"))
+            else (styled_state(change.after), (", unchanged", "dim"))
         )
-        subject = f"{brief(change.image)}{f' of {brief(change.subject)}' if change.subject else ''}"
+        subject = f"{short_reference(change.image)}{f' of {short_reference(change.subject)}' if change.subject else ''}"
         show(to, [line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
         for sign, entries in (("+", change.added), ("-", change.removed)):
             for entry in entries:
@@ -121,4 +129,4 @@ def _tell(judged: int, status_changes: dict[str, int], changes: Sequence[ImageCo
                 show(to, [line(f"  {sign} {rule}{entry.text}")])
     same = judged - sum(status_changes.values())
     counts = [f"{count} {turn}" for turn, count in sorted(status_changes.items())]
-    echo(f"{judged} judged: {', '.join([*counts, f'{same} the same status'])}")
+    echo(f"{judged} evaluated: {', '.join([*counts, f'{same} unchanged'])}")

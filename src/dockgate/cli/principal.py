@@ -1,10 +1,10 @@
-"""`dockgate principal`: who may do what on the server."""
+"""`dockgate principal`: manage users and their roles."""
 
 import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing import as_json, form, now, table
+from dockgate.cli.listing_output import current_time, format_option, print_json, print_table
 from dockgate.cli.output import echo
 from dockgate.identity.model import Role
 
@@ -13,40 +13,40 @@ ROLES = click.Choice([role.value for role in Role])
 
 @click.group()
 def command() -> None:
-    """Principals: people and programs with a name, and what they may do."""
+    """Manage users and service accounts (principals) and their roles."""
 
 
 @command.command()
 @click.argument("name")
-@click.option("--role", "roles", type=ROLES, multiple=True, required=True, help="What they may do. May be repeated.")
-@click.option("--email", default="", help="The address in their commits.")
-@form
-def add(name: str, roles: tuple[str, ...], email: str, form: str) -> None:
+@click.option("--role", "roles", type=ROLES, multiple=True, required=True, help="A role. May be repeated.")
+@click.option("--email", default="", help="The e-mail address in their commits.")
+@format_option
+def add(name: str, roles: tuple[str, ...], email: str, output_format: str) -> None:
     """Add a principal.
 
-    The first one must be an admin, and is added on the server's machine. Its token is printed, this once; from then on
-    every command needs a token in DOCKGATE_TOKEN.
+    The first principal must be an admin and must be added on the server's machine. The command prints its token, only
+    once. From then on every call needs a token: set DOCKGATE_TOKEN.
     """
     answer = Client().post("principals", body={"name": name, "roles": list(roles), "email": email})
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
         return
     echo(f"{name}: {', '.join(roles)}")
     if answer["token"]:
-        show_once(answer["token"])
+        show_token_once(answer["token"])
     else:
-        echo(f"  dockgate token create {name}   gives them a token")
+        echo(f"  dockgate token create {name}   creates a token for them")
 
 
 @command.command("list")
-@form
-def list_principals(form: str) -> None:
-    """Everybody, by name."""
+@format_option
+def list_principals(output_format: str) -> None:
+    """List principals by name."""
     answer = Client().get("principals")
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
         return
-    moment = now()
+    moment = current_time()
     rows = [
         (
             entry["name"],
@@ -57,47 +57,52 @@ def list_principals(form: str) -> None:
         )
         for entry in answer
     ]
-    table(("NAME", "ROLES", "E-MAIL", "ADDED", ""), rows, "No principals: whoever asks on this machine may do all.")
+    print_table(
+        ("NAME", "ROLES", "E-MAIL", "ADDED", ""), rows, "No principals: every user of this machine has all permissions."
+    )
 
 
 @command.command()
 @click.argument("name")
-@click.option("--role", "roles", type=ROLES, multiple=True, required=True, help="May be repeated.")
-@form
-def roles(name: str, roles: tuple[str, ...], form: str) -> None:
-    """Give a principal these roles, in place of those there are."""
+@click.option("--role", "roles", type=ROLES, multiple=True, required=True, help="A role. May be repeated.")
+@format_option
+def roles(name: str, roles: tuple[str, ...], output_format: str) -> None:
+    """Replace the roles of a principal."""
     answer = Client().post("principals", name, "roles", body={"roles": list(roles)})
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
     else:
         echo(f"{name}: {', '.join(answer['roles'])}")
 
 
 @command.command()
 @click.argument("name")
-@form
-def disable(name: str, form: str) -> None:
-    """Let a principal do nothing from now on. What they did stays on record under their name."""
+@format_option
+def disable(name: str, output_format: str) -> None:
+    """Disable a principal and revoke all their tokens.
+
+    Their entries in the audit log are kept.
+    """
     answer = Client().post("principals", name, "disable")
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
     else:
         echo(f"{name}: disabled")
 
 
 @command.command()
 @click.argument("name")
-@form
-def enable(name: str, form: str) -> None:
-    """Take a disabling back."""
+@format_option
+def enable(name: str, output_format: str) -> None:
+    """Enable a disabled principal."""
     answer = Client().post("principals", name, "enable")
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
     else:
         echo(f"{name}: enabled")
 
 
-def show_once(text: str) -> None:
-    """The token alone on standard output's last line, so that it can be cut off; the rest is for people."""
-    echo("Its token, which nobody can be told again; keep it in DOCKGATE_TOKEN:", err=True)
+def show_token_once(text: str) -> None:
+    """Print a token as the last line of standard output, for scripts; the explanation goes to standard error."""
+    echo("Token (shown only once; set DOCKGATE_TOKEN to it):", err=True)
     echo(text)

@@ -1,4 +1,4 @@
-"""`dockgate registry`: the server's own registry, and registries elsewhere that tell the server of pushes."""
+"""`dockgate registry`: logins for the server's registry, and webhooks of other registries."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.listing import as_json, form, pairs
+from dockgate.cli.listing_output import format_option, print_fields, print_json
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.shared.errors import UsageError
@@ -14,7 +14,7 @@ from dockgate.shared.errors import UsageError
 
 @click.group()
 def command() -> None:
-    """The server's own registry, and others that tell it of pushes."""
+    """Manage logins for the server's registry, and webhooks of other registries."""
 
 
 FORMAT = click.Choice(["distribution", "ecr", "harbor", "quay"])
@@ -23,53 +23,56 @@ FORMAT = click.Choice(["distribution", "ecr", "harbor", "quay"])
 @command.command()
 @click.argument("kind", metavar="FORMAT", type=FORMAT)
 @click.argument("registry")
-@form
-def hook(kind: str, registry: str, form: str) -> None:
-    """Show where REGISTRY has to send its notifications, and by which secret.
+@format_option
+def hook(kind: str, registry: str, output_format: str) -> None:
+    """Show the webhook URL and secret for push notifications of REGISTRY.
 
     \b
     FORMAT is one of distribution, ecr, harbor, quay.
-    REGISTRY is its host, with its port, as it stands in references.
+    REGISTRY is its host, with its port, as in image references.
     """
-    _tell(registry, kind, Client().get("registries", registry, "hook", kind), form)
+    _show_hook(registry, kind, Client().get("registries", registry, "hook", kind), output_format)
 
 
 @command.command()
 @click.argument("kind", metavar="[FORMAT]", type=FORMAT, required=False)
 @click.argument("registry", metavar="[REGISTRY]", required=False)
-@form
-def rotate(kind: str | None, registry: str | None, form: str) -> None:
-    """Replace the key that signs the tokens of the server's own registry, or the secret of another registry.
+@format_option
+def rotate(kind: str | None, registry: str | None, output_format: str) -> None:
+    """Replace the signing key of the server's registry, or a webhook secret.
 
-    Without arguments every token and login of the own registry ends at once: try again what was pulling or pushing.
-    With both, REGISTRY gets another secret for its notifications, and the old one is refused from now on.
+    Without arguments, all tokens and logins of the server's registry become invalid at once: retry interrupted pulls
+    and pushes. With both arguments, REGISTRY gets a new webhook secret, and the old one is refused.
 
     \b
     FORMAT is one of distribution, ecr, harbor, quay.
-    REGISTRY is its host, with its port, as it stands in references.
+    REGISTRY is its host, with its port, as in image references.
     """
     if kind is None:
         Client().post("registry-key")
-        echo("The registry's tokens are signed with a new key.")
+        echo("The registry has a new signing key. Log in again.")
         return
     if registry is None:
-        raise UsageError(f"Whose secret? {kind} is the format alone.", f"dockgate registry rotate {kind} REGISTRY")
-    _tell(registry, kind, Client().post("registries", registry, "hook", kind), form)
+        raise UsageError(
+            f"The argument REGISTRY is missing: {kind} is the format.",
+            f"Run `dockgate registry rotate {kind} REGISTRY`.",
+        )
+    _show_hook(registry, kind, Client().post("registries", registry, "hook", kind), output_format)
 
 
 @command.command()
 @click.argument("repository")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--push", is_flag=True, help="Allow pushing, too: also to a repository that a pipeline builds.")
+@click.option("--push", is_flag=True, help="Allow pushes too, even to a repository that a pipeline builds.")
 def authfile(repository: str, file: Path, push: bool) -> None:
-    """Write FILE, by which podman can pull from one REPOSITORY of the server's own registry for an hour.
+    """Write an auth file for podman to pull from REPOSITORY for one hour.
 
     \b
     dockgate registry authfile --push base/python auth.json
     podman push --authfile auth.json 127.0.0.1:7421/base/python:3
 
-    No server is asked: this is for whoever may read the server's folder (DOCKGATE_DATA). Others log in with their
-    token: `podman login 127.0.0.1:7421`.
+    This needs no server, but access to the server's folder (DOCKGATE_DATA). Other users log in with their token:
+    `podman login 127.0.0.1:7421`.
     """
     from dockgate.services import registry_tokens
 
@@ -77,14 +80,14 @@ def authfile(repository: str, file: Path, push: bool) -> None:
     address = f"127.0.0.1:{settings.registry_port}"
     login = registry_tokens.operator_login(settings.data, repository, push=push)
     registry_tokens.write_authfile(file, address, login)
-    echo(f"{file} {'pushes to' if push else 'pulls from'} {address}/{repository} for an hour.")
+    echo(f"{file}: can {'push to' if push else 'pull from'} {address}/{repository} for one hour.")
 
 
-def _tell(registry: str, kind: str, answer: Any, form: str) -> None:
-    if form == "json":
-        as_json(answer)
+def _show_hook(registry: str, kind: str, answer: Any, output_format: str) -> None:
+    if output_format == "json":
+        print_json(answer)
         return
-    pairs(
+    print_fields(
         f"{registry} ({kind})",
         [
             ("url", answer["url"]),

@@ -1,23 +1,23 @@
-"""`dockgate repository`: the git repositories that the server hosts."""
+"""`dockgate repository`: git repositories of the server."""
 
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.listing import as_json, form, table
+from dockgate.cli.listing_output import format_option, print_json, print_table
 
 
 @click.group()
 def command() -> None:
-    """The git repositories that the server hosts."""
+    """Show the server's git repositories."""
 
 
 @command.command("list")
-@form
-def list_repositories(form: str) -> None:
-    """Every repository, where to clone it, and its branches."""
+@format_option
+def list_repositories(output_format: str) -> None:
+    """List git repositories with clone URL and branches."""
     repositories = Client().get("repositories")
-    if form == "json":
-        as_json(repositories)
+    if output_format == "json":
+        print_json(repositories)
         return
     rows = [
         (
@@ -27,4 +27,4 @@ def list_repositories(form: str) -> None:
         )
         for repository in repositories
     ]
-    table(("NAME", "CLONE URL", "BRANCHES"), rows, "No repositories. `dockgate apply FILE` creates one.")
+    print_table(("NAME", "CLONE URL", "BRANCHES"), rows, "No repositories. `dockgate apply FILE` creates one.")

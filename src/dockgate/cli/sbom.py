@@ -1,26 +1,27 @@
-"""`dockgate sbom`: what an image holds, and nothing else."""
+"""`dockgate sbom`: write a software bill of materials."""
 
 import click
 
-from dockgate.cli.images import Asked, image
-from dockgate.cli.options import Output, bills, write
+from dockgate.cli.image_argument import ImageArgument, image_argument
+from dockgate.cli.options import Output, inventory_output_options, write_report
 from dockgate.cli.scan import UNDETERMINED
 from dockgate.config import from_environment
 
 
 @click.command()
-@image()
-@click.option("--allow-unread", is_flag=True, help="Exit 0 even where part of the image could not be read.")
-@bills
+@image_argument()
+@click.option("--allow-unread", is_flag=True, help="Exit 0 even if part of the image could not be read.")
+@inventory_output_options
 @click.pass_context
-def command(context: click.Context, asked: Asked, allow_unread: bool, outputs: tuple[Output, ...]) -> None:
-    """Write a bill of materials: what IMAGE holds, and what of it is unread.
+def command(context: click.Context, argument: ImageArgument, allow_unread: bool, outputs: tuple[Output, ...]) -> None:
+    """Write a bill of materials (SBOM) of IMAGE.
 
-    No advisory database is needed. Exits 0 when all of the image was read, 3 when part of it could not be.
+    It includes what could not be read. The command needs no advisory database. Exits 0 when the whole image was read, 3
+    when part of it could not be read.
     """
     from dockgate.services import scan
 
-    scanned = asked.scan(from_environment())
-    write(scan.bill(scanned), outputs)
+    scanned = argument.scan(from_environment())
+    write_report(scan.bill(scanned), outputs)
     if any(inventory.unread for inventory in scanned.inventories) and not allow_unread:
         context.exit(UNDETERMINED)

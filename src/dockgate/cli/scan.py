@@ -1,41 +1,41 @@
-"""`dockgate scan`: what an image holds and suffers, unjudged."""
+"""`dockgate scan`: list packages and vulnerabilities of an image."""
 
 from pathlib import Path
 
 import click
 
-from dockgate.cli.images import Asked, image
-from dockgate.cli.options import Output, Shown, database, outputs, shown, write
+from dockgate.cli.image_argument import ImageArgument, image_argument
+from dockgate.cli.options import Display, Output, database_option, display_options, scan_output_options, write_report
 from dockgate.config import from_environment
 
 UNDETERMINED = 3
 
 
 @click.command()
-@image()
-@database
-@click.option("--allow-unread", is_flag=True, help="Exit 0 even where part of the image could not be read.")
-@shown
-@outputs
+@image_argument()
+@database_option
+@click.option("--allow-unread", is_flag=True, help="Exit 0 even if part of the image could not be read.")
+@display_options
+@scan_output_options
 @click.pass_context
 def command(
     context: click.Context,
-    asked: Asked,
+    argument: ImageArgument,
     database: Path | None,
     allow_unread: bool,
     outputs: tuple[Output, ...],
-    shown: Shown,
+    display: Display,
 ) -> None:
-    """List what IMAGE holds, what is wrong with it, what is unread.
+    """List the packages and vulnerabilities of IMAGE.
 
-    Nothing is judged: exits 0 when all of the image was read, 3 when part of it could not be.
+    A scan applies no policy. Exits 0 when the whole image was read, 3 when part of it could not be read.
     """
     from dockgate.services import scan
 
     settings = from_environment()
     with scan.advisories(database or settings.advisories) as advisories:
-        scanned = asked.scan(settings, is_quiet=shown.is_quiet)
+        scanned = argument.scan(settings, is_quiet=display.is_quiet)
         report = scan.look_up(scanned, advisories)
-    write(report, outputs, shown)
+    write_report(report, outputs, display)
     if any(inventory.unread for inventory in scanned.inventories) and not allow_unread:
         context.exit(UNDETERMINED)

@@ -1,4 +1,4 @@
-"""`dockgate status`: the server at a glance, and what needs somebody."""
+"""`dockgate status`: an overview of the server."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,19 +7,28 @@ from typing import Any
 import click
 
 from dockgate.cli import times
-from dockgate.cli.client import Client, understand
-from dockgate.cli.listing import Cell, as_json, brief, form, now, pairs, state, table
+from dockgate.cli.client import Client, parse_answer
+from dockgate.cli.listing_output import (
+    Cell,
+    current_time,
+    format_option,
+    print_fields,
+    print_json,
+    print_table,
+    short_reference,
+    styled_state,
+)
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.delivery.model import Execution
 
-MOST_WAITING = 5
+MAX_WAITING = 5
 
 
 @click.command()
-@form
-def command(form: str) -> None:
-    """The server at a glance: its advisories, pipelines, waiting approvals and services.
+@format_option
+def command(output_format: str) -> None:
+    """Show an overview: advisories, pipelines, services and waiting approvals.
 
     Exits 0 when the server answers, 2 otherwise.
     """
@@ -27,29 +36,29 @@ def command(form: str) -> None:
     status = client.get("status")
     pipelines, services = client.get("pipelines"), client.get("services")
     waiting = client.get("approvals", state="Waiting")
-    if form == "json":
-        as_json({"server": status, "pipelines": pipelines, "services": services, "waiting": waiting})
+    if output_format == "json":
+        print_json({"server": status, "pipelines": pipelines, "services": services, "waiting": waiting})
         return
-    moment = now()
-    pairs(
+    moment = current_time()
+    print_fields(
         f"Dockgate {status['version']} at {from_environment().server}",
         [("registry", status["registry"]), ("git", status["git"]), ("advisories", _advisories(status, moment))],
     )
     echo()
-    table(
+    print_table(
         ("PIPELINE", "NEWEST", "STATE", "STARTED"),
         [_pipeline(pipeline, moment) for pipeline in pipelines],
         "No pipelines.",
     )
     echo()
-    table(("SERVICE", "RUNNING", "IMAGE", ""), [_service(service) for service in services], "No services.")
+    print_table(("SERVICE", "RUNNING", "IMAGE", ""), [_service(service) for service in services], "No services.")
     echo()
-    for approval in waiting[:MOST_WAITING]:
-        echo(f"{approval['id']} waits since {times.short(approval['created_at'], moment)}")
+    for approval in waiting[:MAX_WAITING]:
+        echo(f"{approval['id']} waiting since {times.short(approval['created_at'], moment)}")
     if waiting:
-        echo(f"{len(waiting)} waiting: `dockgate approval show ID` says for what.")
+        echo(f"{len(waiting)} waiting. Details: `dockgate approval show ID`.")
     else:
-        echo("No approval waits.")
+        echo("No waiting approvals.")
 
 
 def _advisories(status: Mapping[str, Any], moment: datetime) -> Cell:
@@ -62,16 +71,16 @@ def _advisories(status: Mapping[str, Any], moment: datetime) -> Cell:
     return f"{count} ecosystem{'s' if count != 1 else ''}{oldest}"
 
 
-def _pipeline(one: Mapping[str, Any], moment: datetime) -> tuple[Cell, ...]:
-    if not one["latest"]:
-        return one["name"], "-", "never ran", "-"
-    newest = understand(Execution, one["latest"])
-    return one["name"], f"#{newest.number}", state(newest.state), times.short(newest.started_at, moment)
+def _pipeline(summary: Mapping[str, Any], moment: datetime) -> tuple[Cell, ...]:
+    if not summary["latest"]:
+        return summary["name"], "-", "never ran", "-"
+    newest = parse_answer(Execution, summary["latest"])
+    return summary["name"], f"#{newest.number}", styled_state(newest.state), times.short(newest.started_at, moment)
 
 
-def _service(one: Mapping[str, Any]) -> tuple[Cell, ...]:
-    service = one["service"]
-    wanted = service["desired_count"]
-    running: Cell = f"{one['running']} of {wanted}", "" if one["running"] == wanted else "red"
+def _service(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
+    service = summary["service"]
+    desired = service["desired_count"]
+    running: Cell = f"{summary['running']} of {desired}", "" if summary["running"] == desired else "red"
     risk: Cell = (f"at risk until {service['at_risk_until'][:10]}", "yellow") if service["at_risk"] else ""
-    return service["name"], running, brief(one["image"].rpartition("/")[2]) or "-", risk
+    return service["name"], running, short_reference(summary["image"].rpartition("/")[2]) or "-", risk

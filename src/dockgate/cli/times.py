@@ -1,10 +1,10 @@
-"""Times as people say them."""
+"""Format times for people."""
 
 from datetime import UTC, datetime
 
 
 def parse(text: str) -> datetime | None:
-    """RFC 3339; None for "" and for what is no time."""
+    """Parse a time (RFC 3339); None if the text is empty or not a time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -33,16 +33,16 @@ def relative(moment: datetime, now: datetime) -> str:
     return f"{_rough(seconds)} ago" if seconds > 0 else f"in {_rough(-seconds)}"
 
 
-def took(start: str, end: str, now: datetime) -> str:
-    """How long it took, or has taken so far; "" when it did not begin."""
-    begun = parse(start)
-    if begun is None:
+def duration(start: str, end: str, now: datetime) -> str:
+    """The time from start to end, or so far; "" if it has not started."""
+    started = parse(start)
+    if started is None:
         return ""
-    seconds = ((parse(end) or now) - begun).total_seconds()
+    seconds = ((parse(end) or now) - started).total_seconds()
     if seconds < 60:
         return f"{max(seconds, 0):.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    minutes, remainder = divmod(int(seconds), 60)
+    return f"{minutes} min {remainder} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _rough(seconds: float) -> str:

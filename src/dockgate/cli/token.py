@@ -1,4 +1,4 @@
-"""`dockgate token`: what principals show to be known by."""
+"""`dockgate token`: manage API tokens."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing import Cell, as_json, form, now, table
+from dockgate.cli.listing_output import Cell, current_time, format_option, print_json, print_table
 from dockgate.cli.output import echo
-from dockgate.cli.principal import show_once
+from dockgate.cli.principal import show_token_once
 from dockgate.config import from_environment
 from dockgate.identity.model import Permission
 from dockgate.shared.canonical import plain
@@ -16,23 +16,37 @@ from dockgate.shared.canonical import plain
 
 @click.group()
 def command() -> None:
-    """Tokens: what principals show to be known by. Each expires."""
+    """Manage API tokens. Every token expires."""
 
 
 @command.command()
 @click.argument("principal")
-@click.option("--days", type=click.FloatRange(0, 366, min_open=True), default=90, show_default=True, help="Its life.")
+@click.option(
+    "--days", type=click.FloatRange(0, 366, min_open=True), default=90, show_default=True, help="The lifetime in days."
+)
 @click.option(
     "--scope",
     "scopes",
     type=click.Choice([permission.value for permission in Permission]),
     multiple=True,
-    help="Lends this permission only. May be repeated.  [default: all that the principal may]",
+    help="Limit the token to this permission. May be repeated.  [default: all permissions of the principal]",
 )
-@click.option("--repository", "repositories", multiple=True, metavar="PATTERN", help="For these only. May be repeated.")
-@click.option("--pipeline", "pipelines", multiple=True, metavar="PATTERN", help="For these only. May be repeated.")
-@click.option("--local", is_flag=True, help="Ask no server: write into the tables in DOCKGATE_DATA.")
-@form
+@click.option(
+    "--repository",
+    "repositories",
+    multiple=True,
+    metavar="PATTERN",
+    help="Limit the token to these repositories. May be repeated.",
+)
+@click.option(
+    "--pipeline",
+    "pipelines",
+    multiple=True,
+    metavar="PATTERN",
+    help="Limit the token to these pipelines. May be repeated.",
+)
+@click.option("--local", is_flag=True, help="Write to the database in DOCKGATE_DATA directly, without the server.")
+@format_option
 def create(
     principal: str,
     days: float,
@@ -40,14 +54,15 @@ def create(
     repositories: tuple[str, ...],
     pipelines: tuple[str, ...],
     local: bool,
-    form: str,
+    output_format: str,
 ) -> None:
-    """Make a token for a principal, and print it, this once.
+    """Create a token for a principal, and print it once.
 
-    With --repository or --pipeline it reaches what these name, and nothing else. A repository is one of git's, or one
-    of the registry's; a pattern is a name, or one with * in it.
+    With --repository or --pipeline the token has access only to what these name. A repository is a git repository or a
+    registry repository; a pattern is a name, which may contain *.
 
-    With --local, on the server's machine and as whoever it runs as, no token is needed: for when every admin's is lost.
+    Use --local if all admin tokens are lost: it needs no token, but must run on the server's machine as the server's
+    user.
     """
     if local:
         from dockgate.services import break_glass
@@ -55,7 +70,7 @@ def create(
         lent = [Permission(scope) for scope in scopes]
         made, text = break_glass.token(from_environment(), principal, days, lent, repositories, pipelines)
         answer = {"token": {name: value for name, value in plain(made).items() if name != "digest"}, "text": text}
-        _tell(answer, form)
+        _show_token(answer, output_format)
         return
     body = {
         "principal": principal,
@@ -64,56 +79,59 @@ def create(
         "repositories": list(repositories),
         "pipelines": list(pipelines),
     }
-    _tell(Client().post("tokens", body=body), form)
+    _show_token(Client().post("tokens", body=body), output_format)
 
 
-def _tell(answer: dict[str, Any], form: str) -> None:
-    if form == "json":
-        as_json(answer)
+def _show_token(answer: dict[str, Any], output_format: str) -> None:
+    if output_format == "json":
+        print_json(answer)
     else:
-        show_once(answer["text"])
+        show_token_once(answer["text"])
 
 
 @command.command("list")
-@click.option("--principal", default="", help="Theirs only.")
-@form
-def list_tokens(principal: str, form: str) -> None:
-    """Every token, the newest first."""
+@click.option("--principal", default="", help="List only tokens of this principal.")
+@format_option
+def list_tokens(principal: str, output_format: str) -> None:
+    """List tokens, newest first."""
     answer = Client().get("tokens", **({"principal": principal} if principal else {}))
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
         return
-    moment = now()
+    moment = current_time()
     rows = [
         (
             entry["id"],
             entry["principal"],
             ", ".join(entry["scopes"]) or "all",
-            ", ".join([*entry["repositories"], *entry["pipelines"]]) or "everything",
-            _life(entry, times.at(entry["expires_at"], moment)),
+            ", ".join([*entry["repositories"], *entry["pipelines"]]) or "-",
+            _expiry(entry, times.at(entry["expires_at"], moment)),
             times.short(entry["last_used_at"], moment) if entry["last_used_at"] else "never",
         )
         for entry in answer
     ]
-    table(("TOKEN", "PRINCIPAL", "MAY", "FOR", "EXPIRES", "USED"), rows, "No tokens.")
+    print_table(("TOKEN", "PRINCIPAL", "SCOPES", "LIMITED TO", "EXPIRES", "LAST USED"), rows, "No tokens.")
 
 
-def _life(token: dict[str, str], expires: str) -> Cell:
+def _expiry(token: dict[str, str], expires: str) -> Cell:
     return ("revoked", "red") if token["revoked_at"] else expires
 
 
 @command.command()
 @click.argument("token_id", metavar="TOKEN")
-@form
-def revoke(token_id: str, form: str) -> None:
-    """End a token before its time. TOKEN is its id, as `token list` shows it."""
+@format_option
+def revoke(token_id: str, output_format: str) -> None:
+    """Revoke a token.
+
+    TOKEN is the id that `dockgate token list` shows.
+    """
     answer = Client().post("tokens", _id(token_id), "revoke")
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
     else:
         echo(f"{answer['id']}: revoked")
 
 
-def _id(given: str) -> str:
-    """Whoever pastes a whole token sends its id alone: a secret is in no URL."""
-    return given.split("_")[1] if given.startswith("dgt_") else given
+def _id(token: str) -> str:
+    """The id of a token. The secret of a pasted token is cut off, so that it is never in a URL."""
+    return token.split("_")[1] if token.startswith("dgt_") else token

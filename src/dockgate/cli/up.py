@@ -1,4 +1,4 @@
-"""`dockgate up`: the server, its registry and its git host, on this machine."""
+"""`dockgate up`: start the server on this machine."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from dockgate.config import Settings, from_environment
 
 
 @click.command()
-@click.option("--detach", is_flag=True, help="Start it in the background, and return when it answers.")
+@click.option("--detach", is_flag=True, help="Start in the background, and return when the server is ready.")
 @click.option("--host", help="The address to listen on.  [default: DOCKGATE_HOST]")
 @click.option("--port", type=click.IntRange(1, 65535), help="The server's port.  [default: DOCKGATE_PORT]")
 @click.option(
@@ -18,8 +18,8 @@ from dockgate.config import Settings, from_environment
 def command(detach: bool, host: str | None, port: int | None, registry_port: int | None) -> None:
     """Start the server, its registry and its git host.
 
-    It listens on loopback, or on the address that is given: then it needs a principal, and TLS. All data is in
-    DOCKGATE_DATA. Without --detach it runs until it is interrupted.
+    The server listens on loopback. Another address needs a principal and TLS. All data is in DOCKGATE_DATA. Without
+    --detach the server runs until it is interrupted.
     """
     settings = from_environment()
     settings = replace(
@@ -41,9 +41,9 @@ def _start_in_background(settings: Settings) -> None:
     from dockgate.server.bind_config import listening
 
     background.start(settings)
-    echo(f"Dockgate answers at {listening(settings).url}")
+    echo(f"Dockgate runs at {listening(settings).url}")
     if not settings.advisories.exists():
-        echo("  dockgate db update       fetches the advisories that the gate needs")
+        echo("  dockgate db update       downloads the advisory database")
     echo("  dockgate apply FILE...   creates repositories, pipelines and services")
-    echo("  dockgate status          shows the server at a glance")
+    echo("  dockgate status          shows an overview of the server")
     echo("  dockgate down            stops it")

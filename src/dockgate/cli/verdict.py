@@ -1,12 +1,12 @@
-"""`dockgate verdict`: what the gate said, looked up."""
+"""`dockgate verdict`: show recorded verdicts."""
 
 from collections.abc import Iterator, Sequence
 
 import click
 
-from dockgate.cli.client import Client, understand
-from dockgate.cli.digests import verdict_digest
-from dockgate.cli.options import Output, Shown, shown, verdict_outputs, write
+from dockgate.cli.client import Client, parse_answer
+from dockgate.cli.digest_lookup import verdict_digest
+from dockgate.cli.options import Display, Output, display_options, verdict_output_options, write_report
 from dockgate.gate.model import Verdict, VerdictCase
 from dockgate.scanner.model import Inventory
 from dockgate.services import reports
@@ -15,47 +15,46 @@ from dockgate.shared.errors import DeniedError, NotFoundError
 
 @click.group()
 def command() -> None:
-    """Verdicts that the server keeps."""
+    """Show recorded verdicts."""
 
 
 @command.command()
 @click.argument("digest")
-@shown
-@verdict_outputs
-def show(digest: str, outputs: tuple[Output, ...], shown: Shown) -> None:
-    """One verdict, as `dockgate gate` shows it.
+@display_options
+@verdict_output_options
+def show(digest: str, outputs: tuple[Output, ...], display: Display) -> None:
+    """Show a verdict in the form of `dockgate gate`.
 
-    DIGEST is the verdict's, or its first characters, as `dockgate image show` lists it.
+    DIGEST is the verdict's digest or its first characters, see `dockgate image show`.
     """
     client = Client()
     digest = verdict_digest(client, digest)
-    write(fetch(client, digest, whole=whole(outputs)), outputs, shown)
+    write_report(fetch_report(client, digest, with_case=needs_case(outputs)), outputs, display)
 
 
-def whole(outputs: Sequence[Output]) -> bool:
-    """Whether the verdict's case is to be written, too."""
+def needs_case(outputs: Sequence[Output]) -> bool:
+    """Whether an output needs the verdict's case."""
     return any(output.form == "case" for output in outputs)
 
 
-def fetch(client: Client, digest: str, reference: str = "", *, whole: bool = False) -> reports.GateReport:
-    """The verdict of this digest, with the inventories that the server still has, as a report on `reference`; if
-    `whole`, with its case."""
-    verdict = understand(Verdict, client.get("verdicts", digest))
-    case = _case(client, digest) if whole else None
+def fetch_report(client: Client, digest: str, reference: str = "", *, with_case: bool = False) -> reports.GateReport:
+    """A report on a verdict, with the inventories that the server still has and, optionally, its case."""
+    verdict = parse_answer(Verdict, client.get("verdicts", digest))
+    case = _case(client, digest) if with_case else None
     try:
         inventories = case.inventories if case else tuple(_inventories(client, verdict))
-    except DeniedError:  # a token that is for some images only is shown their documents within the case alone
+    except DeniedError:  # a limited token may read these documents only as part of the case
         inventories = _case(client, digest).inventories
     return reports.GateReport(reference or verdict.image, verdict, inventories, case)
 
 
 def _case(client: Client, digest: str) -> VerdictCase:
-    return understand(VerdictCase, client.get("verdicts", digest, "case")["case"])
+    return parse_answer(VerdictCase, client.get("verdicts", digest, "case")["case"])
 
 
 def _inventories(client: Client, verdict: Verdict) -> Iterator[Inventory]:
     for inventory in verdict.inputs.inventories:
         try:
-            yield understand(Inventory, client.get("documents", inventory))
+            yield parse_answer(Inventory, client.get("documents", inventory))
         except NotFoundError:
             continue

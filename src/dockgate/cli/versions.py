@@ -1,4 +1,4 @@
-"""`dockgate versions`: the order of versions, as matching sees it."""
+"""`dockgate versions`: compare versions as the matcher does."""
 
 import json
 import sys
@@ -14,23 +14,29 @@ from dockgate.shared.errors import UsageError
 @click.argument("ecosystem", metavar="ECOSYSTEM")
 @click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", help="Format.  [default: text]")
 def command(ecosystem: str, output: str) -> None:
-    """Compare versions by the rules of ECOSYSTEM, a pair a line.
+    """Compare pairs of versions by the rules of ECOSYSTEM.
 
     \b
-    Standard input has lines "A B", parted by a tab or a space. For each, one line comes out:
-      <  A is before B       =  they are the same
-      >  A is after B        ?  the ecosystem calls one of them no version
+    Standard input has lines "A B", separated by a tab or a space.
+    Each gives one line of output:
+      <  A is before B       =  A and B are equal
+      >  A is after B        ?  A or B is not a version of the ecosystem
 
-    ECOSYSTEM is OSV's name (Debian, PyPI, crates.io, ...) or a package kind (dpkg, python, rust, ...).
-    With -o json each line is an object: first, second, order, reason.
+    ECOSYSTEM is OSV's name (Debian, PyPI, crates.io, ...) or a package type (dpkg, python, rust, ...). With -o json
+    each line is an object: first, second, order, reason.
     """
     from dockgate.services.versions import compare
 
-    for found in compare(ecosystem, _pairs(sys.stdin)):
+    for comparison in compare(ecosystem, _pairs(sys.stdin)):
         if output == "text":
-            sys.stdout.write(found.order + "\n")
+            sys.stdout.write(comparison.order + "\n")
         else:
-            answer = {"first": found.first, "second": found.second, "order": found.order, "reason": found.reason}
+            answer = {
+                "first": comparison.first,
+                "second": comparison.second,
+                "order": comparison.order,
+                "reason": comparison.reason,
+            }
             sys.stdout.write(json.dumps(answer) + "\n")
 
 
@@ -39,5 +45,8 @@ def _pairs(lines: TextIO) -> Iterator[tuple[str, str]]:
         text = line.rstrip("\r\n")
         parts = text.split("\t") if "\t" in text else text.split()
         if len(parts) != 2:
-            raise UsageError(f"Line {number} has {len(parts)} versions: {text[:80]!r}.", "Write two a line: A B.")
+            raise UsageError(
+                f"Line {number} has {len(parts)} versions instead of 2: {text[:80]!r}.",
+                "Write two versions per line: A B.",
+            )
         yield parts[0], parts[1]

@@ -1,4 +1,4 @@
-"""`dockgate vex`: documents that say which vulnerabilities do not matter where."""
+"""`dockgate vex`: manage VEX documents."""
 
 from typing import Any, BinaryIO
 
@@ -6,79 +6,82 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.digests import image_digest
-from dockgate.cli.listing import as_json, brief, form, now, table
+from dockgate.cli.digest_lookup import image_digest
+from dockgate.cli.listing_output import current_time, format_option, print_json, print_table, short_reference
 
 
 @click.group()
 def command() -> None:
-    """VEX documents: OpenVEX 0.2.0, CycloneDX 1.4 to 1.7, CSAF 2.0; all as JSON."""
+    """Manage VEX documents.
+
+    Formats, all as JSON: OpenVEX 0.2.0, CycloneDX 1.4 to 1.7, CSAF 2.0.
+    """
 
 
 @command.command()
 @click.argument("files", metavar="FILE...", type=click.File("rb"), nargs=-1, required=True)
-@form
-def add(files: tuple[BinaryIO, ...], form: str) -> None:
-    """Upload documents, and vouch for them.
+@format_option
+def add(files: tuple[BinaryIO, ...], output_format: str) -> None:
+    """Upload VEX documents and vouch for them.
 
-    What they say counts under the policies that trust their author.
+    Their statements apply under policies that trust their author.
     """
     client = Client()
-    _show([client.post("vex", text=file.read(), query={"name": file.name}) for file in files], form)
+    _show([client.post("vex", text=file.read(), query={"name": file.name}) for file in files], output_format)
 
 
 @command.command("list")
-@form
-def list_documents(form: str) -> None:
-    """Every document, uploaded or attached to an image, the newest first."""
-    _show(Client().get("vex"), form)
+@format_option
+def list_documents(output_format: str) -> None:
+    """List VEX documents, uploaded or attached to images, newest first."""
+    _show(Client().get("vex"), output_format)
 
 
 @command.command()
 @click.argument("digest", metavar="DIGEST")
-@form
-def remove(digest: str, form: str) -> None:
-    """Take back a document that was uploaded."""
-    _show([Client().post("vex", digest, "remove")], form)
+@format_option
+def remove(digest: str, output_format: str) -> None:
+    """Remove an uploaded document."""
+    _show([Client().post("vex", digest, "remove")], output_format)
 
 
 @command.command()
 @click.argument("digest", metavar="DIGEST")
 @click.argument("repository", metavar="REPOSITORY")
-@form
-def look(digest: str, repository: str, form: str) -> None:
-    """Look again what is attached to an image.
+@format_option
+def refresh(digest: str, repository: str, output_format: str) -> None:
+    """Read the documents attached to an image again.
 
-    A scan does so by itself; this is for what was attached later.
+    Every scan reads them; use this for documents attached later.
     """
     client = Client()
-    _show(client.post("images", image_digest(client, digest), "vex", body={"repository": repository}), form)
+    _show(client.post("images", image_digest(client, digest), "vex", body={"repository": repository}), output_format)
 
 
-def _show(answer: list[Any], form: str) -> None:
-    if form == "json":
-        as_json(answer)
+def _show(answer: list[Any], output_format: str) -> None:
+    if output_format == "json":
+        print_json(answer)
         return
-    moment = now()
+    moment = current_time()
     rows = [
         (
             entry["document"],
             entry["format"],
             entry["author"],
-            _whose(entry),
+            _vouched_by(entry),
             times.short(entry["added_at"], moment),
-            _removed(entry),
+            _removal(entry),
         )
         for entry in answer
     ]
-    table(("DOCUMENT", "FORMAT", "AUTHOR", "VOUCHED FOR BY", "ADDED", ""), rows, "No VEX documents.")
+    print_table(("DOCUMENT", "FORMAT", "AUTHOR", "VOUCHED FOR BY", "ADDED", ""), rows, "No VEX documents.")
 
 
-def _whose(one: Any) -> str:
-    if not one["image"]:
-        return str(one["signer"].partition(":")[2])
-    return f"{'its signature' if one['signed'] else 'nobody'}, on {brief(one['image'])}"
+def _vouched_by(record: Any) -> str:
+    if not record["image"]:
+        return str(record["signer"].partition(":")[2])
+    return f"{'its signature' if record['signed'] else 'no one'}, on {short_reference(record['image'])}"
 
 
-def _removed(one: Any) -> str:
-    return f"removed by {one['removed_by']}" if one["removed_at"] else ""
+def _removal(record: Any) -> str:
+    return f"removed by {record['removed_by']}" if record["removed_at"] else ""

@@ -1,13 +1,13 @@
-"""`dockgate waiver`: findings accepted until a date or until a fix exists."""
+"""`dockgate waiver`: accept findings until a date or until a fix exists."""
 
 from typing import Any
 
 import click
 
 from dockgate.cli import times
-from dockgate.cli.client import Client, understand
-from dockgate.cli.digests import image_digest
-from dockgate.cli.listing import as_json, form, now, pairs, state, table
+from dockgate.cli.client import Client, parse_answer
+from dockgate.cli.digest_lookup import image_digest
+from dockgate.cli.listing_output import current_time, format_option, print_fields, print_json, print_table, styled_state
 from dockgate.cli.output import echo
 from dockgate.gate.model import Waiver
 
@@ -16,97 +16,111 @@ STATES = ("Standing", "Lapsed", "Revoked")
 
 @click.group()
 def command() -> None:
-    """Waivers: findings that are accepted until a date or until a fix exists. They hide nothing."""
+    """Manage waivers: findings accepted until a date or until a fix exists.
+
+    Waived findings stay visible in every report.
+    """
 
 
 @command.command()
-@click.option("--vulnerability", default="", metavar="ID", help="By any of its names: CVE-2024-1, GHSA-….")
-@click.option("--package", default="", metavar="PURL", help="A pattern of packages: pkg:npm/lodash, 'pkg:npm/*@1.*'.")
-@click.option("--repository", default="", metavar="PATTERN", help="Of images in these repositories: 'team-*/app'.")
-@click.option("--image", default="", metavar="DIGEST", help="Of this image, or of an index and all its platforms.")
-@click.option("--rule", default="", metavar="NAME", help="What breaks this rule without findings, of one --image.")
 @click.option(
-    "--violation", default="", metavar="TEXT", help="Of that rule this violation alone, in the verdict's words."
+    "--vulnerability", default="", metavar="ID", help="A vulnerability, by any of its ids: CVE-2024-1, GHSA-…."
+)
+@click.option(
+    "--package", default="", metavar="PURL", help="A pattern of package URLs: pkg:npm/lodash, 'pkg:npm/*@1.*'."
+)
+@click.option("--repository", default="", metavar="PATTERN", help="Only in these repositories: 'team-*/app'.")
+@click.option("--image", default="", metavar="DIGEST", help="Only in this image, or in all platforms of this index.")
+@click.option(
+    "--rule", default="", metavar="NAME", help="Accept violations of this rule without findings; needs --image."
+)
+@click.option(
+    "--violation", default="", metavar="TEXT", help="Accept only this violation of --rule, as the verdict words it."
 )
 @click.option(
     "--unread",
     default="",
     metavar="PATH|PURL",
-    help="What could not be read: a path in the image, or a package that cannot be judged. A pattern needs --image.",
+    help="Accept what could not be read: a path in the image, or a package. A pattern needs --image.",
 )
 @click.option(
-    "--until", default="", metavar="DATE", help="It lapses then: 2026-12-31 (its first instant, UTC), or a time."
+    "--until", default="", metavar="DATE", help="The waiver expires on this date (00:00 UTC) or time: 2026-12-31."
 )
-@click.option("--until-fixed", is_flag=True, help="It lapses as soon as a fixed version exists.")
-@click.option("--owner", required=True, help="Who answers for it.")
-@click.option("--reason", required=True, help="Why, for those who read it later.")
-@click.option("--key", default="", help="Makes the call once, however often it is sent.")
-@form
-def add(form: str, key: str, **fields: Any) -> None:
+@click.option("--until-fixed", is_flag=True, help="The waiver expires as soon as a fixed version exists.")
+@click.option("--owner", required=True, help="The responsible person.")
+@click.option("--reason", required=True, help="The reason, for the record.")
+@click.option("--key", default="", help="An idempotency key: repeated calls create one waiver.")
+@format_option
+def add(output_format: str, key: str, **fields: Any) -> None:
     """Accept findings, or what could not be read.
 
-    Name a vulnerability, a package or an image; or with --unread a path or package of which nothing is known; and an
-    end. A known malicious package is never accepted, nor is an image of which nothing could be read.
+    Name a vulnerability, a package or an image, or use --unread; and add --until or --until-fixed. Known malicious
+    packages, and images that could not be read at all, cannot be accepted.
     """
     headers = {"Idempotency-Key": key} if key else None
     client = Client()
     if fields["image"]:
         fields["image"] = image_digest(client, fields["image"])
     answer = client.post("waivers", body=fields, headers=headers)
-    if form == "json":
-        as_json(answer)
+    if output_format == "json":
+        print_json(answer)
     else:
-        echo(f"{answer['waiver']['id']}: {_what(understand(Waiver, answer['waiver']))}, {_end(answer['waiver'])}")
+        echo(f"{answer['waiver']['id']}: {_what(parse_answer(Waiver, answer['waiver']))}, {_end(answer['waiver'])}")
 
 
 @command.command("list")
-@click.option("--state", "wanted", type=click.Choice(STATES, case_sensitive=False), help="Only these.")
-@form
-def list_waivers(wanted: str | None, form: str) -> None:
-    """Every waiver, the newest first, those too that lapsed or were revoked."""
-    answer = Client().get("waivers", **({"state": wanted} if wanted else {}))
-    if form == "json":
-        as_json(answer)
+@click.option(
+    "--state", "state_filter", type=click.Choice(STATES, case_sensitive=False), help="List only waivers in this state."
+)
+@format_option
+def list_waivers(state_filter: str | None, output_format: str) -> None:
+    """List waivers, newest first, with expired and revoked ones."""
+    answer = Client().get("waivers", **({"state": state_filter} if state_filter else {}))
+    if output_format == "json":
+        print_json(answer)
         return
     rows = [
         (
-            state(entry["state"]),
+            styled_state(entry["state"]),
             entry["waiver"]["id"],
-            _what(understand(Waiver, entry["waiver"])),
+            _what(parse_answer(Waiver, entry["waiver"])),
             _end(entry["waiver"]),
             entry["waiver"]["owner"],
         )
         for entry in answer
     ]
-    table(("STATE", "WAIVER", "ACCEPTS", "END", "OWNER"), rows, "No waivers.")
+    print_table(("STATE", "WAIVER", "ACCEPTS", "EXPIRES", "OWNER"), rows, "No waivers.")
 
 
 @command.command()
 @click.argument("waiver_id", metavar="ID")
-@form
-def show(waiver_id: str, form: str) -> None:
-    """One waiver, and what became of it."""
-    _show(Client().get("waivers", waiver_id), form)
+@format_option
+def show(waiver_id: str, output_format: str) -> None:
+    """Show a waiver and its state."""
+    _show(Client().get("waivers", waiver_id), output_format)
 
 
 @command.command()
 @click.argument("waiver_id", metavar="ID")
-@form
-def revoke(waiver_id: str, form: str) -> None:
-    """End a waiver now. It stays on record."""
-    _show(Client().post("waivers", waiver_id, "revoke"), form)
+@format_option
+def revoke(waiver_id: str, output_format: str) -> None:
+    """Revoke a waiver.
+
+    It stays on record.
+    """
+    _show(Client().post("waivers", waiver_id, "revoke"), output_format)
 
 
-def _show(answer: Any, form: str) -> None:
-    if form == "json":
-        as_json(answer)
+def _show(answer: Any, output_format: str) -> None:
+    if output_format == "json":
+        print_json(answer)
         return
-    waiver = understand(Waiver, answer["waiver"])
-    moment = now()
-    pairs(
+    waiver = parse_answer(Waiver, answer["waiver"])
+    moment = current_time()
+    print_fields(
         waiver.id,
         [
-            ("state", state(answer["state"])),
+            ("state", styled_state(answer["state"])),
             ("vulnerability", waiver.vulnerability),
             ("package", waiver.package),
             ("repository", waiver.repository),
@@ -118,8 +132,8 @@ def _show(answer: Any, form: str) -> None:
             ("until fixed", "yes" if waiver.until_fixed else ""),
             ("owner", waiver.owner),
             ("reason", waiver.reason),
-            ("made", f"{times.at(waiver.created_at, moment)} by {waiver.created_by}"),
-            ("announced", times.at(answer["announced_at"], moment) if answer["announced_at"] else ""),
+            ("created", f"{times.at(waiver.created_at, moment)} by {waiver.created_by}"),
+            ("expiry announced", times.at(answer["announced_at"], moment) if answer["announced_at"] else ""),
             (
                 "revoked",
                 f"{times.at(answer['revoked_at'], moment)} by {answer['revoked_by']}" if answer["revoked_at"] else "",

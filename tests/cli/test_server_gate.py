@@ -9,8 +9,8 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import Asked, FakeServer
 from tests.reports import samples
 
-from dockgate.cli.client import AwayError
-from dockgate.cli.waiting import Asking, ask, seconds
+from dockgate.cli.client import ServerUnreachableError
+from dockgate.cli.server_gate import GateRequest, parse_duration, request_verdict
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.model import Status, Verdict
 from dockgate.shared.canonical import plain
@@ -24,8 +24,8 @@ def approval(state: str, verdict: str = "") -> dict[str, Any]:
     return {"id": ID, "state": state, "image": "sha256:a", "summary": "because", "verdict": verdict}
 
 
-def asking(server: FakeServer, timeout: int = 60) -> Asking:
-    return Asking(server.url, "quay.io/team/app:1", "default", "shop", "gate", "", "web", timeout)
+def gate_request(server: FakeServer, timeout: int = 60) -> GateRequest:
+    return GateRequest(server.url, "quay.io/team/app:1", "default", "shop", "gate", "", "web", timeout)
 
 
 def in_turn(*answers: Any) -> Callable[[Asked], Any]:
@@ -37,8 +37,8 @@ def test_a_server_that_comes_and_goes_is_asked_the_same_again(server: FakeServer
     server.answers["POST /approvals"] = in_turn(NO, NO, (201, {"approval": approval("Waiting")}))
     server.answers[f"GET /approvals/{ID}/answer"] = in_turn(approval("Waiting"), NO, approval("Rejected"))
     slept: list[float] = []
-    heard = ask(asking(server), True, lambda _: None, slept.append)
-    assert (heard.state, heard.summary, heard.report) == (ApprovalState.REJECTED, "because", None)
+    answer = request_verdict(gate_request(server), True, lambda _: None, slept.append)
+    assert (answer.state, answer.summary, answer.report) == (ApprovalState.REJECTED, "because", None)
     assert slept == [1, 2, 1]
     bodies = [request.json() for request in server.asked if request.method == "POST"]
     assert len(bodies) == 3
@@ -48,14 +48,14 @@ def test_a_server_that_comes_and_goes_is_asked_the_same_again(server: FakeServer
 
 def test_what_the_server_refuses_is_not_asked_again(server: FakeServer) -> None:
     with pytest.raises(NotFoundError):
-        ask(asking(server), True, lambda _: None, lambda _: None)
+        request_verdict(gate_request(server), True, lambda _: None, lambda _: None)
     assert len(server.asked) == 1
 
 
 def test_a_server_that_stays_away_ends_the_wait_in_time(server: FakeServer) -> None:
     server.answers["POST /approvals"] = NO
-    with pytest.raises(AwayError):
-        ask(asking(server, timeout=1), True, lambda _: None, lambda _: None)
+    with pytest.raises(ServerUnreachableError):
+        request_verdict(gate_request(server, timeout=1), True, lambda _: None, lambda _: None)
 
 
 def test_a_registry_that_the_server_cannot_reach_ends_the_wait_at_once(server: FakeServer, dockgate: Dockgate) -> None:
@@ -133,4 +133,4 @@ def test_an_archive_of_this_machine_is_refused(
 def test_waiting_needs_a_server_and_a_duration(dockgate: Dockgate) -> None:
     assert dockgate("gate", "app:1", "--wait").code == 2
     assert dockgate("gate", "app:1", "--server", "http://127.0.0.1:1", "--timeout", "soon").code == 2
-    assert [seconds(text) for text in ("90s", "15m", "12h", "7d")] == [90, 900, 43200, 604800]
+    assert [parse_duration(text) for text in ("90s", "15m", "12h", "7d")] == [90, 900, 43200, 604800]

@@ -1,4 +1,4 @@
-"""A command group whose commands are imported when they are called, so that each starts as light as it can be."""
+"""A command group that imports a command when it is called, for a short start-up time."""
 
 import importlib
 from collections.abc import Mapping
@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 class LazyGroup(click.Group):
-    """`modules` maps a command's name to its module, which holds it as `command`; listed in this order.
+    """A group of commands in modules.
 
-    `elsewhere` maps names that people try first to the commands that they mean.
+    `modules` maps a command's name to the module that defines `command`, in the order of the help. `suggestions` maps
+    other names that users try to the right commands.
     """
 
     def __init__(
@@ -21,11 +22,11 @@ class LazyGroup(click.Group):
         name: str,
         modules: Mapping[str, str],
         help: str,  # noqa: A002 - click's name for it
-        elsewhere: Mapping[str, str],
+        suggestions: Mapping[str, str],
     ) -> None:
         super().__init__(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})
         self._modules = modules
-        self.elsewhere = elsewhere
+        self.suggestions = suggestions
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._modules)
@@ -39,21 +40,21 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """An unknown name is refused with the one that was probably meant."""
+        """Refuse an unknown name with a suggestion."""
         name = args[0]
-        if name not in self._modules and not name.startswith("-") and (meant := self._meant(name)):
-            raise click.UsageError(f"No such command {name!r}. Did you mean {meant!r}?", ctx)
+        if name not in self._modules and not name.startswith("-") and (suggestion := self._suggestion(name)):
+            raise click.UsageError(f"No such command {name!r}. Did you mean {suggestion!r}?", ctx)
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
-        """Names alone: their help would import every command."""
+        """Complete names without their help, which would import every command."""
         from click.shell_completion import CompletionItem
 
         if incomplete.startswith("-"):
             return click.Command.shell_complete(self, ctx, incomplete)
         return [CompletionItem(name) for name in self._modules if name.startswith(incomplete)]
 
-    def _meant(self, name: str) -> str:
+    def _suggestion(self, name: str) -> str:
         from difflib import get_close_matches
 
-        return self.elsewhere.get(name) or next(iter(get_close_matches(name, self._modules, 1)), "")
+        return self.suggestions.get(name) or next(iter(get_close_matches(name, self._modules, 1)), "")

@@ -1,18 +1,18 @@
-"""Waiting for the end of an execution, and the exit code that its outcome gives."""
+"""Wait for the end of an execution, and map its outcome to an exit code."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dockgate.cli import approval_wait
-from dockgate.cli.client import AwayError, Client
-from dockgate.cli.listing import now
+from dockgate.cli.client import Client, ServerUnreachableError
+from dockgate.cli.listing_output import current_time
 from dockgate.cli.output import echo
 from dockgate.delivery.model import State
 from dockgate.shared.errors import NotFoundError
 
 POLL_SECONDS = 0.5
-# Seconds for which a server that does not answer is asked again.
+# Seconds to retry while the server does not answer.
 PATIENCE = 300.0
 
 SUCCEEDED, REJECTED, FAILED, UNDETERMINED = 0, 1, 2, 3
@@ -21,9 +21,9 @@ SUCCEEDED, REJECTED, FAILED, UNDETERMINED = 0, 1, 2, 3
 def wait(
     client: Client, execution: str, timeout: float | None, sleep: Callable[[float], None] = time.sleep
 ) -> Mapping[str, Any]:
-    """The API's view of the execution when it is over, or when `timeout` seconds have passed.
+    """The API's JSON of the execution when it has ended, or after `timeout` seconds.
 
-    On standard error it says once for each approval what that waits for. Raises AwayError when the server does not
+    Standard error lists once, for each approval, what it waits for. Raises ServerUnreachableError when the server does not
     answer for PATIENCE seconds.
     """
     end = None if timeout is None else time.monotonic() + timeout
@@ -34,7 +34,7 @@ def wait(
             view: Mapping[str, Any] = client.get("executions", execution)
             notices.show(view)
             lost = None
-        except AwayError:
+        except ServerUnreachableError:
             lost = lost or time.monotonic()
             if time.monotonic() - lost > PATIENCE:
                 raise
@@ -45,22 +45,22 @@ def wait(
 
 
 class WaitNotices:
-    """Says on standard error what each waiting approval of an execution needs, once."""
+    """Prints to standard error, once per approval, what a waiting approval needs."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._shown: set[tuple[str, bool]] = set()
 
     def show(self, view: Mapping[str, Any]) -> None:
-        """Only approvals that wait for people: a scan ends by itself."""
+        """Print the approvals that wait for people, not those that wait for a scan."""
         for approval in waiting_approvals(view):
             key = approval["id"], bool(approval["verdict"])
             if not approval["approvers"] or key in self._shown:
                 continue
             self._shown.add(key)
             echo(f"{approval['id']}:", err=True)
-            lines = approval_wait.reasons(self._client, approval, now())
-            answers = (f"{text}   {effect}" for text, effect in approval_wait.commands(approval, approval["id"]))
+            lines = approval_wait.waiting_reasons(self._client, approval, current_time())
+            answers = (f"{text}   {effect}" for text, effect in approval_wait.answer_commands(approval, approval["id"]))
             for line in (*lines, *answers):
                 echo(f"  {line}", err=True)
 
@@ -73,7 +73,7 @@ def waiting_approvals(view: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def exit_code(client: Client, view: Mapping[str, Any]) -> int:
-    """0 succeeded, 1 rejected, 3 undetermined, not answered in time or not over yet, 2 failed otherwise or stopped."""
+    """0 succeeded, 1 rejected, 2 failed or stopped, 3 undetermined, expired or still running."""
     state = State(view["execution"]["state"])
     if state is State.SUCCEEDED:
         return SUCCEEDED
@@ -87,10 +87,10 @@ def exit_code(client: Client, view: Mapping[str, Any]) -> int:
 
 
 def result(view: Mapping[str, Any]) -> Iterator[str]:
-    """One line on how the execution ended, and the command that shows more where it did not succeed."""
+    """One line with the outcome, and for a failure the command that shows details."""
     execution = view["execution"]
     state = State(execution["state"])
-    word = state.value.lower() if state.is_final else "not over yet"
+    word = state.value.lower() if state.is_final else "still running"
     reason = next(iter(str(execution["reason"]).splitlines()), "")
     yield f"{execution['id']}: {word}" + (f": {reason}" if reason else "")
     if state is not State.SUCCEEDED:

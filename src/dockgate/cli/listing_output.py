@@ -1,4 +1,4 @@
-"""What the client commands print: JSON as the server gave it, or lines for people."""
+"""Output of the client commands: the server's JSON, or tables for people."""
 
 import json
 import sys
@@ -12,38 +12,37 @@ from dockgate.delivery.model import Execution
 from dockgate.shared.digest import hex_of
 
 F = TypeVar("F", bound=Callable[..., Any])
-# text, or (text, style).
+# A text, or (text, style).
 Cell = str | tuple[str, str]
 
 
-def form(function: F) -> F:
-    """`-o table|json`, as `form`."""
+def format_option(function: F) -> F:
+    """Add the option `-o table|json`, passed as `output_format`."""
     return click.option(
         "-o",
         "--output",
-        "form",
+        "output_format",
         type=click.Choice(["table", "json"]),
         default="table",
         show_default=True,
-        help="For people, or what the server said for programs.",
+        help="A table for people, or the server's JSON for programs.",
     )(function)
 
 
-def now() -> datetime:
+def current_time() -> datetime:
     return datetime.now(UTC)
 
 
-def as_json(value: Any) -> None:
-    """ASCII alone, so that nothing in it can steer a terminal."""
+def print_json(value: Any) -> None:
+    """Print JSON in ASCII, which cannot steer a terminal."""
     json.dump(value, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
-    """Columns under each other; `empty` is said instead when there are no rows.
+def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
+    """Print aligned columns, or the sentence `empty` without rows.
 
-    On a terminal, columns for which a row has no room go to lines of their own below it (`fitted`); elsewhere a row is
-    always one line.
+    On a terminal, columns that do not fit move to lines below their row (`fit`); elsewhere a row is always one line.
     """
     from dockgate.services.terminal import align, console, fit, line, show
 
@@ -55,8 +54,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> No
     show(to, fit(cells, to.width) if to.is_terminal else align(cells, indent=0))
 
 
-def pairs(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
-    """A title, and names with their values below it; a row without a value is left out."""
+def print_fields(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
+    """Print a title and, below it, names with values; rows without a value are omitted."""
     from dockgate.services.terminal import align, console, line, show
 
     to = console(sys.stdout)
@@ -64,29 +63,29 @@ def pairs(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
     show(to, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
 
 
-def state(word: str, reason: str = "") -> Cell:
-    """A state in its colour, with its reason."""
+def styled_state(word: str, reason: str = "") -> Cell:
+    """A state in its colour, with the reason."""
     return f"{word}: {reason}" if reason else word, STATES.get(word, ("", ""))[1]
 
 
-def verdict_state(status: str, waived: str) -> Cell:
+def styled_verdict(status: str, waived: str) -> Cell:
     """A verdict's status with what is waived: "Approved, 5 waived findings" must not look like "Approved"."""
     if status == "Approved" and waived:
         return f"{status}, {waived}", "yellow"
-    return state(status or "-")
+    return styled_state(status or "-")
 
 
-def shown_digest(digest: str) -> str:
-    """A digest in a list: its first characters on a terminal, which commands take, and the whole of it elsewhere."""
-    return brief(digest) if sys.stdout.isatty() else digest
+def display_digest(digest: str) -> str:
+    """A digest in a list: shortened on a terminal (commands accept it), complete elsewhere."""
+    return short_reference(digest) if sys.stdout.isatty() else digest
 
 
 def short_digest(digest: str) -> str:
-    """On a terminal the part of a digest that commands take for the whole; elsewhere the whole of it."""
+    """The first characters of a digest, which commands accept, on a terminal; the complete digest elsewhere."""
     return hex_of(digest)[:12] if sys.stdout.isatty() else digest
 
 
-def brief(reference: str) -> str:
+def short_reference(reference: str) -> str:
     """A reference or digest with as much of its digest as people compare."""
     name, algorithm, digest = reference.partition("sha256:")
     return f"{name}{algorithm}{digest[:12]}…" if len(digest) == 64 else reference
@@ -115,7 +114,7 @@ STATES = {
 }
 
 
-def cause(execution: Execution) -> str:
+def trigger_text(execution: Execution) -> str:
     """ "push of 3f2a9c1b04 to components main", or what the trigger says."""
     trigger = execution.trigger
     if "commit" in trigger:

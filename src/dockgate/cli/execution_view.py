@@ -1,4 +1,4 @@
-"""One execution as a person reads it: what happened, in which order, how long it took, and why it ended as it did."""
+"""Show an execution to a person: its stages and actions, durations, reasons and next steps."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from dockgate.cli import approval_wait, times
-from dockgate.cli.client import Client, understand
+from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.execution_advice import advice
-from dockgate.cli.listing import STATES, cause, now, short_digest, shown_digest
+from dockgate.cli.listing_output import STATES, current_time, display_digest, short_digest, trigger_text
 from dockgate.delivery.model import Execution, State
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import count_waived
@@ -23,9 +23,9 @@ _WORDS = {State.IN_PROGRESS: "in progress", State.PENDING: "not started"}
 
 
 def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
-    """`answer` is the API's view of an execution. Verdicts that rejected are fetched, to tell each violation."""
-    to, moment = console(sys.stdout), now()
-    execution = understand(Execution, answer["execution"])
+    """Print an execution, given as the API's JSON. Rejecting verdicts are fetched, to list each violation."""
+    to, moment = console(sys.stdout), current_time()
+    execution = parse_answer(Execution, answer["execution"])
     show(to, _head(execution, moment))
     waiting = [action for stage in answer["stages"] for action in stage["actions"] if action["state"] == State.WAITING]
     for stage in answer["stages"]:
@@ -39,10 +39,10 @@ def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
 
 
 def _head(execution: Execution, moment: datetime) -> Iterator[Text]:
-    duration = times.took(execution.started_at, execution.finished_at, moment)
+    duration = times.duration(execution.started_at, execution.finished_at, moment)
     name = f"{execution.pipeline}  #{execution.number}"
     yield _titled(name, execution.state, duration, indent=0)
-    yield line(("  started ", "dim"), times.at(execution.started_at, moment), ("  by ", "dim"), cause(execution))
+    yield line(("  started ", "dim"), times.at(execution.started_at, moment), ("  by ", "dim"), trigger_text(execution))
     if execution.finished_at:
         yield line(("  ended   ", "dim"), times.at(execution.finished_at, moment))
     yield line(("  id      ", "dim"), execution.id, (f"  definition version {execution.pipeline_version}", "dim"))
@@ -58,22 +58,22 @@ def _titled(name: str, state: str, duration: str, indent: int) -> Text:
 
 
 def _stage_time(stage: Mapping[str, Any], moment: datetime) -> str:
-    """From the first start of an action to the last end."""
+    """The time from the first start of an action to the last end."""
     starts = [action["started_at"] for action in stage["actions"] if action["started_at"]]
     ends = [action["finished_at"] for action in stage["actions"] if action["started_at"]]
-    return times.took(min(starts), "" if "" in ends else max(ends), moment) if starts else ""
+    return times.duration(min(starts), "" if "" in ends else max(ends), moment) if starts else ""
 
 
 def _action(
     to: Console, client: Client, action: Mapping[str, Any], moment: datetime, *, is_one_of_several: bool
 ) -> None:
-    attempt = f" (try {action['attempt']})" if action["attempt"] > 1 else ""
-    duration = times.took(action["started_at"], action["finished_at"], moment)
+    attempt = f" (attempt {action['attempt']})" if action["attempt"] > 1 else ""
+    duration = times.duration(action["started_at"], action["finished_at"], moment)
     show(to, [_titled(action["name"] + attempt, action["state"], duration, indent=2)])
     if action["started_at"]:
         show(to, [line("      ", (f"{action['type']}, started {times.at(action['started_at'], moment)}", "dim"))])
     for name, value in sorted(action["variables"].items()):
-        show(to, [line("      ", (f"{name} ", "dim"), shown_digest(str(value)))])
+        show(to, [line("      ", (f"{name} ", "dim"), display_digest(str(value)))])
     approval = action["approval"]
     if approval:
         _approval(to, client, approval, moment, is_one_of_several=is_one_of_several)
@@ -84,11 +84,11 @@ def _action(
 def _approval(
     to: Console, client: Client, approval: Mapping[str, Any], moment: datetime, *, is_one_of_several: bool
 ) -> None:
-    show(to, [line("      ", ("image ", "dim"), shown_digest(f"{approval['repository']}@{approval['image']}"))])
+    show(to, [line("      ", ("image ", "dim"), display_digest(f"{approval['repository']}@{approval['image']}"))])
     if approval["state"] == "Waiting":
-        bullets(to, approval_wait.reasons(client, approval, moment), indent=6)
+        bullets(to, approval_wait.waiting_reasons(client, approval, moment), indent=6)
         name = approval["id"] if is_one_of_several else approval["id"].partition("/")[0]
-        answers = approval_wait.commands(approval, name)
+        answers = approval_wait.answer_commands(approval, name)
         show(to, align([[line(command), line((effect, "dim"))] for command, effect in answers], indent=6))
         return
     glyph, style = STATES[approval["state"]]
@@ -98,7 +98,7 @@ def _approval(
     waived = count_waived(verdict.platform_verdicts) if verdict and approval["state"] == "Approved" else ""
     style = "yellow" if waived else style
     word = f"{approval['state']} with {waived}" if waived else approval["state"]
-    unsure = ", for the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""
+    unsure = ", because the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""
     show(to, [line("      ", (f"{glyph} {word}", style), f"{decided}{policy}{unsure}")])
     if verdict is None or approval["state"] == "Approved":
         bullets(to, [approval["summary"]] if approval["summary"] else [], indent=8)
@@ -109,26 +109,26 @@ def _approval(
 
 
 def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
-    """None for an answer that no verdict gave, and for a verdict that is kept no more."""
+    """The verdict of an approval; None if people decided, or retention deleted it."""
     if not approval["verdict"]:
         return None
     try:
-        return understand(Verdict, client.get("verdicts", approval["verdict"]))
+        return parse_answer(Verdict, client.get("verdicts", approval["verdict"]))
     except NotFoundError:
         return None
 
 
 def _advice(to: Console, client: Client, execution: Execution, answer: Mapping[str, Any]) -> None:
-    """What to do next."""
+    """Print what to do next."""
     failed = [action for stage in answer["stages"] for action in stage["actions"] if action["state"] == State.FAILED]
     first = next(iter(failed), None)
     approval = first["approval"] if first else None
     verdict = _verdict(client, approval) if approval else None
-    found = advice(execution, first, verdict, answer.get("superseded_by"))
-    show(to, [line((sentence, "dim")) for sentence in found.sentences])
+    next_steps = advice(execution, first, verdict, answer.get("superseded_by"))
+    show(to, [line((sentence, "dim")) for sentence in next_steps.sentences])
     approvals = [action["approval"] for stage in answer["stages"] for action in stage["actions"] if action["approval"]]
-    for command, effect in found.commands:
-        if approval and to.is_terminal:  # as short as the commands take them, to fit
+    for command, effect in next_steps.commands:
+        if approval and to.is_terminal:  # shortened, to fit the terminal
             command = command.replace(approval["image"], from_hex(short_digest(approval["image"])))
             command = command.replace(approval["id"], execution.id if len(approvals) == 1 else approval["id"])
         show(to, [line("  ", (f"{effect}:", "dim"))])

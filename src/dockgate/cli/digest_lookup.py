@@ -1,0 +1,43 @@
+"""Digests as people type them: the first characters are enough."""
+
+import re
+
+from dockgate.cli.client import Client
+from dockgate.shared.digest import is_digest
+from dockgate.shared.errors import NotFoundError, UsageError
+
+# The start of a digest: at least six hexadecimal digits, with or without the ellipsis of a table.
+DIGEST_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")
+
+
+def image_digest(client: Client, text: str) -> str:
+    """The digest of an image, by its first characters or REPOSITORY:TAG. Raises UsageError if ambiguous."""
+    repository, colon, tag = text.rpartition(":")
+    if not colon or is_digest(text) or DIGEST_PREFIX.fullmatch(text):
+        return _digest(client, "image", text)
+    pushed = client.get("images", repository=repository)
+    digests = dict.fromkeys(entry["digest"] for entry in pushed if entry["tag"] == tag)
+    return next(iter(digests)) if digests else text
+
+
+def verdict_digest(client: Client, text: str) -> str:
+    """The digest of a verdict, by its first characters. Raises UsageError if ambiguous."""
+    return _digest(client, "verdict", text)
+
+
+def _digest(client: Client, kind: str, text: str) -> str:
+    """Complete a digest. Text that cannot be a digest is returned unchanged, for the server to refuse."""
+    prefix = DIGEST_PREFIX.fullmatch(text)
+    if is_digest(text) or prefix is None:
+        return text
+    try:
+        digests = client.get("digests", kind, prefix[1])
+    except NotFoundError:
+        return text
+    if not digests:
+        raise NotFoundError(f"No {kind} digest begins with {prefix[1]}.", "`dockgate image list` lists the images.")
+    if len(digests) > 1:
+        raise UsageError(
+            f"Several {kind} digests begin with {prefix[1]}.", "Use more characters: " + ", ".join(digests)
+        )
+    return str(digests[0])

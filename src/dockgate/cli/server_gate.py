@@ -1,0 +1,151 @@
+"""Request a verdict from a server's gate, and wait for it, also while the server restarts."""
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dockgate.cli.client import Client, ServerUnreachableError
+from dockgate.cli.verdict import fetch_report
+from dockgate.config import from_environment
+from dockgate.delivery.model import ApprovalState
+from dockgate.services import reports
+from dockgate.shared.errors import UsageError
+from dockgate.shared.retry import RetrySchedule
+
+POLL_SECONDS = 60
+# For a server that does not answer.
+RETRY_SCHEDULE = RetrySchedule(first=1, longest=15)
+# Seconds to retry without --wait while the server does not answer.
+NO_WAIT_SECONDS = 300.0
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class GateRequest:
+    """A request to the server's gate. `execution` "" means a new one. `timeout` is in seconds."""
+
+    server: str
+    image: str
+    policy: str
+    pipeline: str
+    stage: str
+    execution: str
+    service: str
+    timeout: int
+    with_case: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GateAnswer:
+    """The approval's state, and the report of its verdict if one decided it."""
+
+    approval: str
+    state: ApprovalState
+    summary: str
+    report: reports.GateReport | None
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of a duration such as "90s", "15m", "12h" or "7d". Raises ValueError."""
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if match is None:
+        raise ValueError("not a duration. Examples: 90s, 15m, 12h, 7d.")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def request_verdict(
+    gate_request: GateRequest, wait: bool, show: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+) -> GateAnswer:
+    """Request an approval, and with `wait` wait for its decision or until the timeout.
+
+    Raises the server's errors at once, UnavailableError when the server cannot reach the image's registry, and
+    ServerUnreachableError when the server did not answer in all that time.
+    """
+    with closing(Client(replace(from_environment(), server=gate_request.server.rstrip("/")))) as client:
+        return _request_verdict(client, gate_request, wait, show, sleep)
+
+
+def _request_verdict(
+    client: Client, gate_request: GateRequest, wait: bool, show: Callable[[str], None], sleep: Callable[[float], None]
+) -> GateAnswer:
+    caller = _RetryingCaller(
+        time.monotonic() + (gate_request.timeout if wait else min(NO_WAIT_SECONDS, gate_request.timeout)), show, sleep
+    )
+    body = {
+        "pipeline": gate_request.pipeline,
+        "stage": gate_request.stage,
+        "execution": gate_request.execution or uuid.uuid4().hex,
+        "image": gate_request.image,
+        "policy": gate_request.policy,
+        "service": gate_request.service,
+        "timeout": gate_request.timeout,
+    }
+    approval = caller.call(client.post, "approvals", body=body)["approval"]
+    while wait and approval["state"] == ApprovalState.WAITING and caller.seconds_left > 0:
+        show(f"{approval['image']} waits for its verdict")
+        poll = max(1, min(POLL_SECONDS, int(caller.seconds_left)))
+        approval = caller.call(client.get, "approvals", approval["id"], "answer", wait=poll)
+    report = None
+    if approval["verdict"]:
+        report = caller.call(
+            fetch_report, client, approval["verdict"], gate_request.image, with_case=gate_request.with_case
+        )
+    return GateAnswer(approval["id"], ApprovalState(approval["state"]), approval["summary"], report)
+
+
+class _RetryingCaller:
+    """Retries calls until a deadline while the server does not answer."""
+
+    def __init__(self, end: float, show: Callable[[str], None], sleep: Callable[[float], None]) -> None:
+        self._end, self._show, self._sleep = end, show, sleep
+
+    @property
+    def seconds_left(self) -> float:
+        return self._end - time.monotonic()
+
+    def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        failures = 0
+        while True:
+            try:
+                return function(*arguments, **named)
+            except ServerUnreachableError as error:
+                failures += 1
+                pause = RETRY_SCHEDULE.pause(failures)
+                if self.seconds_left < pause:
+                    raise
+                self._show(f"{error} Retrying.")
+                self._sleep(pause)
+
+
+def require_server_policy(policy: str) -> None:
+    """Raise UsageError if the policy is a local file: the server uses its own policies."""
+    file = Path(policy)
+    if file.suffix in (".yaml", ".yml") or "/" in policy:
+        raise UsageError(
+            f"--policy {policy} is a local file, but --server uses the server's policies.",
+            "Name one (`dockgate policy list`), or upload the file: "
+            f"`dockgate policy set {file.stem} {policy}` (needs the role security).",
+        )
+
+
+_LOCAL = ("dir:", "docker:", "docker-archive:", "oci:", "oci-archive:", "podman:", "sbom:")
+
+
+def require_remote_image(reference: str, platform: str, local: dict[str, bool]) -> None:
+    """Raise UsageError for a local image, and for options about reading it here: the server reads it."""
+    if reference == "-" or reference.startswith((*_LOCAL, ".", "/")) or Path(reference).is_file():
+        raise UsageError(
+            f"{reference} is on this machine, but the server pulls images from registries.",
+            "Push it to a registry and use that reference, or run the gate here without --server.",
+        )
+    options = [name for name, is_set in {**local, "--platform": platform != "all"}.items() if is_set]
+    if options:
+        raise UsageError(
+            f"{', '.join(options)} cannot be combined with --server: the server reads the image.",
+            "Omit it, or run the gate here without --server.",
+        )
