@@ -13,7 +13,7 @@ from dockgate.shared.errors import NotFoundError
 
 POLL_SECONDS = 0.5
 # Seconds to retry while the server does not answer.
-PATIENCE = 300.0
+RETRY_SECONDS = 300.0
 
 SUCCEEDED, REJECTED, FAILED, UNDETERMINED = 0, 1, 2, 3
 
@@ -23,8 +23,8 @@ def wait(
 ) -> Mapping[str, Any]:
     """The API's JSON of the execution when it has ended, or after `timeout` seconds.
 
-    Standard error lists once, for each approval, what it waits for. Raises ServerUnreachableError when the server does not
-    answer for PATIENCE seconds.
+    Standard error lists once, for each approval, what it waits for. Raises ServerUnreachableError when the server
+    does not answer for RETRY_SECONDS.
     """
     end = None if timeout is None else time.monotonic() + timeout
     notices = WaitNotices(client)
@@ -36,7 +36,7 @@ def wait(
             lost = None
         except ServerUnreachableError:
             lost = lost or time.monotonic()
-            if time.monotonic() - lost > PATIENCE:
+            if time.monotonic() - lost > RETRY_SECONDS:
                 raise
         else:
             if State(view["execution"]["state"]).is_final or (end is not None and time.monotonic() >= end):
