@@ -124,20 +124,20 @@ def test_a_stack_from_nothing_to_nothing(dockgate: Dockgate, cloud: Cloud) -> No
     gone = dockgate("aws", "destroy", "--stack", "gate", "--yes")
     assert gone.code == 0
     assert gone.out.startswith("stack gate\nbucket ")
-    assert gone.out.endswith("gate: gone\n")
+    assert gone.out.endswith("gate: deleted\n")
     again = dockgate("aws", "destroy", "--stack", "gate", "--yes")
-    assert (again.code, again.out) == (0, f"gate: there is nothing of it in {REGION}\n")
+    assert (again.code, again.out) == (0, f"gate: not found in {REGION}\n")
 
 
 def test_redrive_names_what_is_left_and_fails_then(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE)
     nothing = dockgate("aws", "redrive", "--stack", "gate")
-    assert (nothing.code, nothing.out) == (0, "gate: 0 handed over, 0 left\n")
+    assert (nothing.code, nothing.out) == (0, "gate: 0 resent, 0 failed\n")
     sqs = cloud.client("sqs")
     for name, body in (("approvalfailures", '{"token": "secret"}'), ("failures", "none of ours")):
         sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody=body)
     said = dockgate("aws", "redrive", "--stack", "gate")
-    assert (said.code, said.out) == (2, "gate: 1 handed over, 1 left\n")
+    assert (said.code, said.out) == (2, "gate: 1 resent, 1 failed\n")
     assert "no event of this stack" in said.err
     assert "run `dockgate aws redrive` again" in said.err
     assert "secret" not in said.out + said.err

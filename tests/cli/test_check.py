@@ -43,12 +43,12 @@ def test_a_package_without_findings_is_told(dockgate: Dockgate) -> None:
 @pytest.mark.parametrize(
     ("purl", "told"),
     [
-        ("pkg:pypi/jinja3@3.1", "no advisory speaks of jinja3 in PyPI"),
+        ("pkg:pypi/jinja3@3.1", "no advisory names jinja3 in PyPI"),
         (
             "pkg:deb/debian/libssl3@3.5.1-1?distro=debian-13",
-            "no advisory speaks of libssl3 in Debian:13; name its source, if it is another, by &upstream=",
+            "no advisory names libssl3 in Debian:13; if the source package has another name, add &upstream=NAME",
         ),
-        ("pkg:deb/debian/a@1?distro=debian-13&upstream=b", "no advisory speaks of b in Debian:13"),
+        ("pkg:deb/debian/a@1?distro=debian-13&upstream=b", "no advisory names b in Debian:13"),
     ],
 )
 def test_a_name_of_which_nobody_speaks_is_told(dockgate: Dockgate, purl: str, told: str) -> None:

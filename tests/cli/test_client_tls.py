@@ -74,7 +74,7 @@ def test_plain_http_to_a_tls_port_names_the_https_url(
     monkeypatch.setenv("DOCKGATE_SERVER", f"http://127.0.0.1:{tls_port}")
     ran = dockgate("pipeline", "list")
     assert ran.code == 2
-    assert f"http://127.0.0.1:{tls_port} answers with TLS only" in ran.err
+    assert f"http://127.0.0.1:{tls_port} accepts only TLS" in ran.err
     assert f"Set DOCKGATE_SERVER to https://127.0.0.1:{tls_port}." in ran.err
 
 
@@ -95,7 +95,7 @@ def test_tls_to_a_plain_http_port_names_the_http_url(
     monkeypatch.setenv("DOCKGATE_SERVER", server.url.replace("http:", "https:"))
     ran = dockgate("pipeline", "list")
     assert ran.code == 2
-    assert "does not answer with TLS" in ran.err
+    assert "does not use TLS" in ran.err
     assert f"set DOCKGATE_SERVER to {server.url}" in ran.err
 
 

@@ -100,7 +100,7 @@ def test_a_feed_that_fails_is_not_told_as_if_it_had_been_read(
     del server.answers[export]
     told = [line for line in dockgate("db", "update").out.splitlines() if "osv PyPI" in line]
     assert len(told) == 1
-    assert told[0].startswith("osv PyPI: failed, the cached copy is kept")
+    assert told[0].startswith("osv PyPI: failed, using the cached copy")
 
 
 def test_a_network_that_is_down_is_said_once(
@@ -111,7 +111,7 @@ def test_a_network_that_is_down_is_said_once(
     ran = dockgate("db", "update")
     assert ran.code == 2
     assert ran.out.count("Connection refused") == 1
-    assert "feeds failed, see above" in ran.err
+    assert "feeds failed: see above" in ran.err
     assert ran.err.count("Connection refused") == 0
 
 

@@ -36,7 +36,7 @@ def settled(**changes: Any) -> Any:
 def test_after_a_rejection_override_and_waiver_are_offered(dockgate: Dockgate, server: FakeServer) -> None:
     certain = samples.verdict(samples.platform_verdict(undetermined=()))
     text = shown(dockgate, server, answers.rejected(), certain)
-    assert "Push a commit with the upgrades above, or accept it (role security)." in text
+    assert "Push a commit with the upgrades above, or accept the findings (needs the role security)." in text
     assert f"dockgate approval override {NAME}-1/Assess/Gate/1 --until DATE --reason TEXT" in text
     assert "dockgate waiver add --vulnerability ID" in text
     assert RETRY in text
@@ -54,13 +54,13 @@ def test_after_an_undetermined_verdict_no_override_is_offered(dockgate: Dockgate
     unsure = samples.platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
     verdict = replace(samples.verdict(unsure), status=Status.UNDETERMINED)
     text = shown(dockgate, server, answers.rejected(), verdict)
-    assert "Take the next steps above" in text
+    assert "Follow the next steps above" in text
     assert "override" not in text
 
 
 def test_a_superseded_execution_is_not_offered_to_be_tried_again(dockgate: Dockgate, server: FakeServer) -> None:
     text = shown(dockgate, server, answers.rejected() | {"superseded_by": f"{NAME}-2"})
-    assert f"{NAME}-2 was deployed since: this execution cannot be deployed any more." in text
+    assert f"{NAME}-2 was deployed since. This execution can no longer be deployed." in text
     assert "push a commit that reverts the later ones" in text
     assert f"dockgate pipeline show {NAME} --execution 2" in text
     assert "retry" not in text
@@ -70,7 +70,10 @@ def test_a_superseded_execution_is_not_offered_to_be_tried_again(dockgate: Dockg
     ("view", "said"),
     [
         (settled(decided_by="ann", verdict="", summary="no"), "ann rejected it."),
-        (settled(state=ApprovalState.EXPIRED.value, decided_by="timeout", verdict=""), "Nobody answered in time."),
+        (
+            settled(state=ApprovalState.EXPIRED.value, decided_by="timeout", verdict=""),
+            "The approval expired without a decision.",
+        ),
     ],
 )
 def test_after_a_persons_no_and_after_the_time_only_another_try_is_offered(
@@ -88,7 +91,7 @@ def test_a_build_that_failed_is_tried_again_or_read(dockgate: Dockgate, server: 
     view["stages"][1]["actions"] = [answers.action("Image", "build", State.FAILED, reason="RUN failed")]
     view["stages"][2]["actions"] = [answers.action("Gate", "approval", State.PENDING)]
     text = shown(dockgate, server, view)
-    assert "Push a commit that fixes it, or try again." in text
+    assert "Push a commit that fixes it, or retry." in text
     assert f"dockgate pipeline logs {NAME}-1" in text
 
 

@@ -33,7 +33,7 @@ def test_a_verdict_is_replayed_from_its_file_also_after_the_database_is_gone(run
     (tmp_path / "data" / "advisories.db").unlink()
     ran = run("explain", str(file))
     assert (ran.code, ran.err) == (0, "")
-    assert "judged again: the same bytes" in ran.out
+    assert "replay is identical" in ran.out
     assert "1 CRITICAL finding, at most 0 allowed" in ran.out
     assert "To pass: upgrade" in ran.out
     for name in ("inventory", "advisories", "policy", "waivers", "time", "engine"):
@@ -69,7 +69,7 @@ def test_a_verdict_that_is_not_its_case_s_is_a_fault_and_is_told(dockgate: Dockg
     file.write_text(case_file.text(replace(given, verdict=replace(given.verdict, status=Status.APPROVED))))
     ran = dockgate("explain", str(file))
     assert ran.code == 2
-    assert "judged again: not the same, by version 0.0.9; this is " in ran.out
+    assert "replay differs; recorded by version 0.0.9, replayed by " in ran.out
     assert "The verdict's status was Approved, and is Rejected." in ran.out
 
 
@@ -109,4 +109,4 @@ def test_a_file_that_is_no_case_is_refused_with_the_command_that_writes_one(
 def test_a_scan_has_no_case(dockgate: Dockgate, tmp_path: Path) -> None:
     ran = dockgate("scan", "app:1", "-o", "case")
     assert ran.code == 2
-    assert "no format 'case'" in ran.err
+    assert "Unknown format 'case'" in ran.err

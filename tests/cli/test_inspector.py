@@ -71,14 +71,14 @@ def test_other_scanners_are_judged_beside_it(there: Aws, dockgate: Dockgate, tmp
     document["Metadata"]["RepoDigests"] = [f"registry.test/app@{digest_of(7)}"]
     file.write_text(json.dumps(document))
     ran = dockgate(*both)
-    assert (ran.code, "which is not" in ran.err) == (2, True)
+    assert (ran.code, "not about" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "--inspector asks about a whole image"),
-        ((f"{PLACE}@{IMAGE}", "--platform", "linux/amd64"), "--inspector asks about a whole image"),
+        ((), "--inspector needs an image name"),
+        ((f"{PLACE}@{IMAGE}", "--platform", "linux/amd64"), "--inspector needs an image name"),
         ((f"quay.io/team/app@{IMAGE}",), "no image in Amazon ECR"),
         ((f"{PLACE}@{IMAGE}", "--server", "http://127.0.0.1:9"), "--inspector"),
     ],

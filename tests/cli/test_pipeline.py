@@ -63,7 +63,7 @@ def test_show_tells_that_it_was_rejected_for_want_of_evidence(dockgate: Dockgate
     verdict = samples.verdict(unsure, status=Status.UNDETERMINED)
     server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)
     out = dockgate("pipeline", "show", NAME).out
-    assert "✗ Rejected by policy default, for the verdict is Undetermined" in out
+    assert "✗ Rejected by policy default, because the verdict is Undetermined" in out
     assert "no feed for npm" in out
 
 
@@ -80,7 +80,7 @@ def test_show_tells_what_is_waited_for(dockgate: Dockgate, server: FakeServer) -
     out = dockgate("pipeline", "show", NAME).out
     assert out.startswith(f"▸ {NAME}  #1  in progress")
     assert "◦ Assess  waiting" in out
-    assert "waits for a verdict, to be judged by policy default" in out
+    assert "waits for a verdict (policy default)" in out
     assert "retry" not in out
 
 
@@ -90,7 +90,7 @@ def test_show_tells_a_failed_actions_reason_and_its_try(dockgate: Dockgate, serv
     view["stages"][1] = {"name": "Build", "state": "Failed", "actions": [failed]}
     serve(server, view)
     out = dockgate("pipeline", "show", NAME).out
-    assert "Image (try 2)  failed" in out
+    assert "Image (attempt 2)  failed" in out
     assert "• RUN false: exit 1" in out
     assert "• Look at line 3." in out
 
@@ -104,7 +104,10 @@ def test_an_execution_is_chosen_by_number_or_id(dockgate: Dockgate, server: Fake
     other["execution"]["pipeline"] = "Other"
     server.answers["GET /executions/Other-1"] = other
     ran = dockgate("pipeline", "show", NAME, "--execution", "Other-1")
-    assert (ran.code, ran.err) == (2, f"error: Other-1 is an execution of Other, not of {NAME}\n")
+    assert (ran.code, ran.err.splitlines()[0]) == (
+        2,
+        f"error: Other-1 is an execution of the pipeline Other, not of {NAME}.",
+    )
 
 
 def test_a_pipeline_that_never_ran_says_how_it_is_started(dockgate: Dockgate, server: FakeServer) -> None:
@@ -113,7 +116,7 @@ def test_a_pipeline_that_never_ran_says_how_it_is_started(dockgate: Dockgate, se
     server.answers[f"GET /pipelines/{NAME}"] = {"name": NAME, "version": 1, "stages": stages}
     ran = dockgate("pipeline", "show", NAME)
     assert ran.code == 0
-    assert f"{NAME} has not run yet: Source → Build" in ran.out
+    assert f"{NAME} has no executions yet: Source → Build" in ran.out
     assert f"dockgate pipeline start {NAME}" in ran.out
 
 
@@ -215,7 +218,7 @@ def test_logs_of_a_pipeline_that_never_ran(dockgate: Dockgate, server: FakeServe
     server.answers[f"GET /pipelines/{NAME}/executions"] = []
     ran = dockgate("pipeline", "logs", NAME)
     assert ran.code == 2
-    assert f"{NAME} has not run yet" in ran.err
+    assert f"{NAME} has no executions yet" in ran.err
 
 
 def waiting_for_people(**changes: Any) -> Any:
@@ -233,7 +236,7 @@ def test_show_names_the_scan_that_is_waited_for_and_the_command_that_rejects(
     scan = {"state": "Requested", "reason": "", "requested_at": answers.ago(4)}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {"scan": scan}
     out = dockgate("pipeline", "show", NAME).out
-    assert "waits for the scan of the image, requested 4 s ago, to be judged by policy default" in out
+    assert "waits for the scan of the image, requested 4 s ago (policy default)" in out
     assert f"dockgate approval reject {NAME}-1 --reason TEXT" in out
     assert "approval approve" not in out
 
@@ -244,7 +247,7 @@ def test_show_names_the_people_that_are_waited_for_and_how_they_answer(dockgate:
     approval = view["stages"][2]["actions"][0]["approval"]
     server.answers[f"GET /approvals/{approval['id']}/votes"] = [{"who": "bob", "yes": True}]
     out = dockgate("pipeline", "show", NAME).out
-    assert "waits for 1 of 2 approvals from ann, role security (yes so far: bob)" in out
+    assert "waits for 1 of 2 approvals from ann, role security (approved so far: bob)" in out
     assert "waits for a verdict" not in out, "the policy has approved already"
     assert f"dockgate approval approve {NAME}-1" in out
 
@@ -257,7 +260,7 @@ def test_an_approval_is_answered_by_the_name_of_its_execution(dockgate: Dockgate
     assert dockgate("approval", "approve", f"{NAME}-1").code == 0
     serve(server, answers.rejected())
     ran = dockgate("approval", "approve", f"{NAME}-1")
-    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: {NAME}-1 has no approval that waits")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: Execution {NAME}-1 has no waiting approval.")
 
 
 def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dockgate, server: FakeServer) -> None:

@@ -57,7 +57,7 @@ def test_policies_are_listed_shown_and_told_apart(dockgate: Dockgate, server: Fa
     builtin = version(0, name="default", changed_by="dockgate", changed_at="", comment="")
     server.answers["GET /policies"] = [builtin, version()]
     listed = dockgate("policy", "list").out
-    assert "comes with Dockgate" in listed
+    assert "built in" in listed
     assert "no more HIGH" in listed
     server.answers["GET /policies/strict"] = version()
     assert dockgate("policy", "show", "strict").out == TEXT
@@ -119,7 +119,7 @@ def test_examples_are_run_like_tests(dockgate: Dockgate, tmp_path: Path) -> None
     file = tmp_path / "strict.yaml"
     file.write_text(EXAMPLES)
     ran = dockgate("policy", "test", str(file))
-    assert (ran.code, ran.out.splitlines()[1:]) == (0, ["  ✓ a HIGH rejects", "1 example, all hold"])
+    assert (ran.code, ran.out.splitlines()[1:]) == (0, ["  ✓ a HIGH rejects", "1 example, all passed"])
     file.write_text(EXAMPLES.replace("Rejected", "Approved"))
     ran = dockgate("policy", "test", str(file))
     assert ran.code == 1
@@ -159,7 +159,7 @@ def test_a_candidate_is_tried_part_by_part(dockgate: Dockgate, server: FakeServe
     server.answers["POST /policies/try"] = lambda asked: parts[asked.json()["after"]]
     ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
     assert ran.code == 0
-    assert ran.out.splitlines()[-1] == "130 judged: 1 Approved → Rejected, 129 the same status"
+    assert ran.out.splitlines()[-1] == "130 evaluated: 1 Approved → Rejected, 129 unchanged"
     assert "Approved → Rejected" in ran.out.splitlines()[0]
     assert "of web, by default+repository" in ran.out
     assert "  + max_findings: 1 HIGH finding, at most 0 allowed" in ran.out

@@ -50,7 +50,7 @@ def test_apply_exits_with_2_and_the_reason_when_the_rollout_failed(
     server.answers["GET /services/web/rollouts/4"] = in_turn(State.FAILED, reason="not healthy\nRevision 2 runs again.")
     ran = dockgate("apply", document)
     assert ran.code == 2
-    assert "web was not changed: not healthy" in ran.err
+    assert "web failed and was rolled back: not healthy" in ran.err
     assert "Revision 2 runs again." in ran.err
     assert "dockgate deploy show web" in ran.err
 
@@ -70,7 +70,7 @@ def test_scale_waits_until_so_many_tasks_run(dockgate: Dockgate, server: FakeSer
     assert dockgate("deploy", "scale", "web", "3").code == 2
     assert "scaling to 3" in dockgate("deploy", "scale", "web", "3", "--no-wait").out
     server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": None}
-    assert dockgate("deploy", "scale", "web", "1").out == "web: the desired count is 1 already\n"
+    assert dockgate("deploy", "scale", "web", "1").out == "web: the desired count is already 1.\n"
 
 
 def test_a_server_that_restarts_meanwhile_is_asked_again(server: FakeServer) -> None:

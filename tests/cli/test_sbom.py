@@ -47,7 +47,7 @@ def test_what_could_not_be_read_is_in_it_and_exits_3_unless_that_is_allowed(dock
 def test_a_format_that_holds_no_inventory_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
     ran = dockgate("sbom", image(tmp_path / "image", CONTENT), "-o", "sarif")
     assert (ran.code, ran.out) == (2, "")
-    assert "no format 'sarif'; formats: cyclonedx, json, spdx" in ran.err
+    assert "Unknown format 'sarif'. Formats: cyclonedx, json, spdx" in ran.err
 
 
 def test_all_platforms_of_an_index_stand_in_one_document(dockgate: Dockgate, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         VERDICT,
         "2 HIGH findings",
         "dora",
-        "here from sha256:before",
+        "from sha256:before",
     ):
         assert text in shown
 

@@ -62,7 +62,7 @@ def test_a_registry_that_the_server_cannot_reach_ends_the_wait_at_once(server: F
     server.answers["POST /approvals"] = (502, {"error": "quay.io does not answer", "advice": "Is it up?"})
     ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
     assert ran.code == 2
-    assert ran.err == f"error: {server.url} says: quay.io does not answer\n       Is it up?\n"
+    assert ran.err == f"error: {server.url}: quay.io does not answer\n       Is it up?\n"
     assert len(server.asked) == 1
 
 
@@ -115,7 +115,7 @@ def test_a_policy_of_this_machine_is_refused_with_the_way_to_the_server(
 ) -> None:
     ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--policy", policy)
     assert ran.code == 2
-    assert f"--policy {policy} is a file" in ran.err
+    assert f"--policy {policy} is a local file" in ran.err
     assert f"dockgate policy set {Path(policy).stem} {policy}" in ran.err
     assert server.asked == []
 

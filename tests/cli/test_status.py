@@ -27,7 +27,13 @@ def test_status_shows_what_runs_and_what_waits(dockgate: Dockgate, server: FakeS
     serve(server, digest="sha256:1", coverage=coverage)
     ran = dockgate("status")
     assert ran.code == 0
-    for text in ("1 ecosystem, checked 1 h ago", NAME, "Failed", "0 of 1", f"{NAME}-1/Assess/Gate/1 waits since 2 min"):
+    for text in (
+        "1 ecosystem, checked 1 h ago",
+        NAME,
+        "Failed",
+        "0 of 1",
+        f"{NAME}-1/Assess/Gate/1 waiting since 2 min",
+    ):
         assert text in ran.out
 
 
@@ -51,9 +57,9 @@ def test_the_first_characters_of_a_digest_are_enough(dockgate: Dockgate, server:
     for text in ("ffffff", "sha256:ffffff", "sha256:ffffff…", VERDICT):
         assert dockgate("verdict", "show", text).code == 0
     ran = dockgate("verdict", "show", "aaaaaaaa")
-    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: several verdicts begin with aaaaaaaa")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: Several verdict digests begin with aaaaaaaa.")
     assert VERDICT in ran.err
-    assert dockgate("verdict", "show", "bbbbbb").err.startswith("error: no verdict begins with bbbbbb")
+    assert dockgate("verdict", "show", "bbbbbb").err.startswith("error: No verdict digest begins with bbbbbb")
 
 
 def test_an_image_is_named_by_repository_and_tag(dockgate: Dockgate, server: FakeServer) -> None:

@@ -23,7 +23,7 @@ OLD = layouts.debian(openssl="3.5.0-1")
 DOCUMENT = "sha256:" + "d" * 64
 
 
-def view(state: str = "Standing", **changes: Any) -> Any:
+def view(state: str = "Active", **changes: Any) -> Any:
     return {"waiver": plain(MADE), "state": state, "revoked_at": "", "revoked_by": "", "announced_at": "", **changes}
 
 
@@ -59,7 +59,7 @@ def test_a_waiver_of_a_rule_shows_which_violation_it_accepts(dockgate: Dockgate,
 def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /waivers"] = [view(), view("Revoked")]
     ran = dockgate("waiver", "list", "--state", "revoked")
-    assert "Standing" in ran.out
+    assert "Active" in ran.out
     assert server.asked[-1].query == {"state": "Revoked"}
     server.answers["GET /waivers/w-1"] = view()
     shown = dockgate("waiver", "show", "w-1").out
@@ -81,7 +81,7 @@ def test_vex_documents_are_added_listed_and_removed(dockgate: Dockgate, server: 
     server.answers[f"POST /vex/{DOCUMENT}/remove"] = document(removed_at=answers.ago(1), removed_by="eve")
     assert "removed by eve" in dockgate("vex", "remove", DOCUMENT).out
     server.answers[f"POST /images/{DOCUMENT}/vex"] = []
-    assert "No VEX documents." in dockgate("vex", "look", DOCUMENT, "app").out
+    assert "No VEX documents." in dockgate("vex", "refresh", DOCUMENT, "app").out
 
 
 def rejected(run: Run, reference: str) -> str:

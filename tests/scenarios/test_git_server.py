@@ -252,7 +252,7 @@ OTHERS = [
     ("POST", "/git/web.git//git-receive-pack"),
     ("POST", "/git/web.git/../web.git/git-receive-pack"),
     ("POST", "/git/web.git%2fgit-receive-pack%2f"),
-    ("POST", "/git/x%2fweb.git/git-receive-pack"),
+    ("POST", "/git/x%2fweb.git_endpoints/git-receive-pack"),
     ("PUT", RECEIVE),
     ("GET", RECEIVE),
     ("GET", "/git/web.git/HEAD"),

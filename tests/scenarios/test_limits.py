@@ -8,7 +8,7 @@ import pytest
 from tests.scenarios import patient
 from tests.scenarios.server import SECRET, ServerSystem
 
-from dockgate.web.limit import MAX_BODY, MAX_UPLOAD
+from dockgate.web.request_limits import MAX_BODY, MAX_UPLOAD
 
 NOTHING = "sha256:" + "0" * 64
 

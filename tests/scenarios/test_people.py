@@ -18,7 +18,7 @@ from tests.store.factories import IMAGE, approval
 from dockgate.cli.server_gate import GateRequest, request_verdict
 from dockgate.gate.model import Status
 from dockgate.identity.model import PERMISSIONS, Permission, Role
-from dockgate.web.caller import FAILURES
+from dockgate.web.authorization import FAILURES
 
 NOTHING = "sha256:" + "0" * 64
 
@@ -146,7 +146,10 @@ def test_a_token_for_one_pipeline_reaches_no_other_call(people: People) -> None:
 
 def test_git_is_asked_for_a_password_which_is_the_token(people: People) -> None:
     people.server.store.repositories.put("web", people.server.parts.now())
-    pull, push = "/git/web.git/info/refs?service=git-upload-pack", "/git/web.git/info/refs?service=git-receive-pack"
+    pull, push = (
+        "/git/web.git/info/refs?service=git-upload-pack",
+        "/git/web.git/info/refs?service=git-receive-pack",
+    )
     asked = people.ask("", "GET", pull)
     assert (asked.status_code, asked.headers["WWW-Authenticate"]) == (401, 'Basic realm="dockgate"')
     people.tokens["pusher"] = people.token("developer", repositories=["web"])

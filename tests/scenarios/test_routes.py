@@ -21,7 +21,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate import web
 from dockgate.identity.model import PERMISSIONS, Permission, Role
-from dockgate.web.caller import Failures, GuardedRoute, guards_of
+from dockgate.web.authorization import Failures, GuardedRoute, guards_of
 
 READ, RUN, DECIDE, ACCEPT, ADMINISTER = Permission
 V = "/api/v1"

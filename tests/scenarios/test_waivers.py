@@ -93,7 +93,7 @@ def test_a_waiver_turns_the_verdict_and_is_in_its_record(server: ServerSystem) -
     assert server.answer(execution) == "Rejected"
     (found,) = ids(server, image)
     made = waiver(server, vulnerability=found, repository="other/*")
-    assert (made["state"], made["waiver"]["created_by"]) == ("Standing", "local")
+    assert (made["state"], made["waiver"]["created_by"]) == ("Active", "local")
     assert retried(server, execution) == "Failed"
     made = waiver(server, vulnerability=found, repository="waived/*")
     assert retried(server, execution) == "Succeeded"
@@ -124,7 +124,7 @@ def test_a_lapsed_waiver_puts_what_runs_at_risk_and_blocks_its_next_deploy(serve
     until(lambda: server.get("/services/lapsing")["service"]["at_risk"])
     until(lambda: key in server.notifier.notices)
     assert server.notifier.notices[key].kind == "Waiver Lapses"
-    assert server.get(f"/waivers/{made['waiver']['id']}")["state"] == "Lapsed"
+    assert server.get(f"/waivers/{made['waiver']['id']}")["state"] == "Expired"
     assert server.runs(image)
     assert server.redeploy(image) == "Refused"
     waiver(server, vulnerability=found, repository="lapsing/*")
@@ -143,7 +143,7 @@ def test_a_revoked_waiver_stays_on_record_and_holds_no_more(server: ServerSystem
     assert server.post(f"/waivers/{made['id']}/revoke") == revoked
     until(lambda: server.get("/services/revoked")["service"]["at_risk"])
     assert made["id"] in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Revoked")]
-    assert made["id"] not in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Standing")]
+    assert made["id"] not in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Active")]
 
 
 @pytest.mark.parametrize(

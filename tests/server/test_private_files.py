@@ -33,7 +33,13 @@ def test_a_new_folder_and_all_that_is_made_in_it_is_private(tmp_path: Path) -> N
 def test_an_open_folder_is_closed_with_all_that_is_ours_in_it(tmp_path: Path) -> None:
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     elsewhere.touch()
-    files = ("dockgate.db", "dockgate.db-wal", "keys/signing.pem", "git/web.git/objects/ab/cd", "registry/docker/data")
+    files = (
+        "dockgate.db",
+        "dockgate.db-wal",
+        "keys/signing.pem",
+        "git/web.git/objects/ab/cd",
+        "registry/docker/data",
+    )
     for name in files:
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).touch()

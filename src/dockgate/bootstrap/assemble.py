@@ -59,8 +59,8 @@ class Services:
     with this process however it ends; what podman was told to run goes on.
 
     `secret` is what the registry shows with its notifications. `inside` is the URL of the server's listener for its own
-    programs (`web.app.create_inside`): it gives them tokens and takes notifications. Entering raises UnavailableError
-    when a program is missing, cannot work on this host, or does not answer.
+    programs (`web.app.create_internal_app`): it gives them tokens and takes notifications. Entering raises
+    UnavailableError when a program is missing, cannot work on this host, or does not answer.
     """
 
     podman: podman_service.Podman

@@ -23,7 +23,7 @@ from dockgate.services.dependencies import Dependencies
 from dockgate.services.effects import Observer, unobserved
 from dockgate.services.server import Server
 from dockgate.shared.errors import UnavailableError, UsageError
-from dockgate.web.app import create_app, create_inside
+from dockgate.web.app import create_app, create_internal_app
 
 
 def run(
@@ -93,7 +93,7 @@ def _polled(queues: Sequence[Poller]) -> Iterator[None]:
 def _inside(listener: socket.socket, server: Server) -> Iterator[None]:
     """Listens on loopback for the registry and podman, over plain HTTP, from before the engine starts work until it has
     ended: what is deployed meanwhile still needs its token to be pulled."""
-    web = uvicorn.Server(uvicorn.Config(create_inside(server), proxy_headers=False, **connections.settings()))
+    web = uvicorn.Server(uvicorn.Config(create_internal_app(server), proxy_headers=False, **connections.settings()))
     thread = threading.Thread(target=web.run, kwargs={"sockets": [listener]}, name="inside")
     thread.start()
     try:

@@ -162,7 +162,7 @@ def override(approval_id: str, reason: str, until: str, output_format: str) -> N
         what = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or waiver.get("violation")
         what = what or f"rule {waiver['rule']}"
         echo(f"{waiver['id']}: {what}, until {waiver['until']}")
-    echo(f"Retrying {answer['again']}." if answer["again"] else "Request the approval again.")
+    echo(f"Retrying {answer['retried_execution']}." if answer["retried_execution"] else "Request the approval again.")
 
 
 def _after_verdict(client: Client, approval: Approval) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dockgate.cli.listing_output import current_time, format_option, print_field
 from dockgate.cli.output import echo
 from dockgate.gate.model import Waiver
 
-STATES = ("Standing", "Lapsed", "Revoked")
+STATES = ("Active", "Expired", "Revoked")
 
 
 @click.group()

@@ -1,1 +1,1 @@
-"""The server's HTTP face: the REST API, the git host and the registry's notifications."""
+"""The server's HTTP endpoints: the REST API, the git host, registry tokens and notifications."""

@@ -1,4 +1,4 @@
-"""The ASGI application. Errors of the core become JSON with their advice; nothing else leaves a trace to a caller."""
+"""The ASGI application. Errors become JSON with their advice; other details never reach a client."""
 
 import errno
 import logging
@@ -23,28 +23,28 @@ from dockgate import __version__
 from dockgate.services.server import Server
 from dockgate.shared import errors
 from dockgate.shared.addresses import LOOPBACK_NAMES, is_loopback
-from dockgate.web import git, registry
+from dockgate.web import git_endpoints, registry_endpoints
 from dockgate.web.api import (
+    approval_requests,
     approvals,
-    asking,
     attestations,
     deploys,
-    document,
     executions,
     health,
     images,
-    people,
+    openapi,
     pipelines,
     policies,
+    principals,
     registries,
     waivers,
 )
-from dockgate.web.caller import Audited, Failures
+from dockgate.web.authorization import AuditMiddleware, FailedAuthentications
 from dockgate.web.git_process import GitProcesses
-from dockgate.web.limit import BodyLimit, refuse_ambiguous
+from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
 from dockgate.web.threads import Threads
 
-CLIENT_LEFT = 499
+CLIENT_CLOSED_REQUEST = 499
 ADVICE = "The API's reference lists calls and parameters: docs/reference/api.md."
 
 _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
@@ -67,29 +67,29 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """What every refusal says: what happened, and the next step to take ("" if there is none)."""
+    """Every error response: what happened, and the next step ("" if there is none)."""
 
     error: str
     advice: str
 
 
-# What any call may answer besides its own.
+# Responses that any call may give.
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": description}
     for status, description in {
-        400: "The request makes no sense, or names something that cannot be.",
-        401: "There is no valid token.",
-        403: "The caller lacks the permission, or the token is not for this.",
-        404: "There is no such thing.",
+        400: "The request is invalid.",
+        401: "Authentication required: no valid token.",
+        403: "Permission denied: the caller lacks the permission, or the token is limited.",
+        404: "Not found.",
         409: "The present state does not allow it.",
-        412: "It has changed since it was read.",
+        412: "It has changed since the client read it.",
         413: "The body is too large.",
         415: "The body is compressed.",
-        422: "A parameter or the body has the wrong form.",
-        429: "Asked too often.",
+        422: "A parameter or the body is malformed.",
+        429: "Too many requests.",
         500: "A defect of the server.",
-        502: "Something that the server needs does not answer.",
-        503: "The tables or the advisory database cannot be used.",
+        502: "A registry or another dependency does not answer.",
+        503: "The database or the advisory database is not available.",
         507: "A disk is full.",
     }.items()
 }
@@ -97,30 +97,33 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 _log = logging.getLogger(__name__)
 
 
-def create_app(server: Server, beyond: bool = False) -> FastAPI:
-    """Answers to loopback names and to the public URL's, and to no other page's script. `beyond`: others than this
-    machine may reach it, over TLS only."""
+def create_app(server: Server, is_remote: bool = False) -> FastAPI:
+    """The public application.
+
+    It accepts requests for loopback names and the public URL, and from scripts of no other origin. With `is_remote`
+    other machines can reach it, over TLS only.
+    """
     app = FastAPI(
         title="Dockgate",
         version=__version__,
-        description="From git push to a running container, past the gate. Each command is one of these calls.",
-        openapi_url=None,  # api/document.py serves it, to callers who may read
+        description="From git push to a running container, through the gate. The commands use this API.",
+        openapi_url=None,  # api/openapi.py serves it to callers with the permission read
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # one path per call
+        redirect_slashes=False,  # one path for each call
     )
     app.add_middleware(
         TrustedHostMiddleware,
         allowed_hosts=sorted({*LOOPBACK_NAMES, urlsplit(server.url).hostname or LOOPBACK_NAMES[0]}),
     )
-    app.add_middleware(_Refusing, refused=_other_origins)
-    app.add_middleware(_Refusing, refused=refuse_ambiguous)
-    if beyond:
-        app.add_middleware(_Refusing, refused=_plain_http)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(Audited)
+    app.add_middleware(RefusalMiddleware, refused=_refuse_other_origins)
+    app.add_middleware(RefusalMiddleware, refused=refuse_ambiguous)
+    if is_remote:
+        app.add_middleware(RefusalMiddleware, refused=_refuse_plain_http)
+    app.add_middleware(BodySizeLimit)
+    app.add_middleware(AuditMiddleware)
     app.state.server = server
-    app.state.failures = Failures()
+    app.state.failed_authentications = FailedAuthentications()
     app.state.threads = Threads()
     app.state.git_processes = GitProcesses()
     app.router.routes += _routes()
@@ -130,21 +133,21 @@ def create_app(server: Server, beyond: bool = False) -> FastAPI:
 
 @cache
 def _routes() -> Sequence[BaseRoute]:
-    """The same for every app of a process: to read all signatures takes half a second."""
+    """All routes, cached for the process: reading all signatures takes half a second."""
     router = APIRouter()
-    # Paths are tried in this order, and an approval's id is a path of any length: what goes on behind it comes first.
-    first = (health, document, pipelines, executions, asking, approvals)
-    for part in (*first, images, waivers, attestations, deploys, people, policies, registries):
-        router.include_router(part.router, prefix="/api/v1", responses=ERRORS)
-    router.include_router(registry.router)
-    router.include_router(git.router)
+    # Paths are matched in this order. An approval's id may contain slashes, so longer paths come first.
+    first = (health, openapi, pipelines, executions, approval_requests, approvals)
+    for module in (*first, images, waivers, attestations, deploys, principals, policies, registries):
+        router.include_router(module.router, prefix="/api/v1", responses=ERRORS)
+    router.include_router(registry_endpoints.router)
+    router.include_router(git_endpoints.router)
     return router.routes
 
 
 def _documented_calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]]]:
-    """How many fixed segments the path of each documented call has, its method, and its path.
+    """For each documented call: the number of fixed segments of its path, its method, its path.
 
-    The document takes a second of the processor, so it is made for the first request that needs it.
+    The OpenAPI document takes a second to build, so it is built on first use.
     """
     if not hasattr(app.state, "documented_calls"):
         app.state.documented_calls = _read_calls(app.openapi())
@@ -164,30 +167,30 @@ def _read_calls(document: Mapping[str, Any]) -> list[tuple[int, str, re.Pattern[
     ]
 
 
-def create_inside(server: Server) -> FastAPI:
-    """What the local registry and the programs that use it need of the server: its notifications and its tokens."""
+def create_internal_app(server: Server) -> FastAPI:
+    """The internal application, for the local registry and its clients: tokens and notifications."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK_NAMES))
-    app.add_middleware(BodyLimit)
-    app.add_middleware(Audited)
+    app.add_middleware(BodySizeLimit)
+    app.add_middleware(AuditMiddleware)
     app.state.server = server
-    app.state.failures = Failures()
+    app.state.failed_authentications = FailedAuthentications()
     app.state.threads = Threads()
-    app.include_router(registry.router)
+    app.include_router(registry_endpoints.router)
     _handle_errors(app)
     return app
 
 
 def _handle_errors(app: FastAPI) -> None:
-    app.add_exception_handler(errors.DockgateError, _explain)
-    app.add_exception_handler(HTTPException, _plain)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(ClientDisconnect, _client_left)
-    app.add_exception_handler(Exception, _fault)
+    app.add_exception_handler(errors.DockgateError, _error_response)
+    app.add_exception_handler(HTTPException, _http_exception_response)
+    app.add_exception_handler(RequestValidationError, _validation_response)
+    app.add_exception_handler(ClientDisconnect, _client_closed_response)
+    app.add_exception_handler(Exception, _unexpected_response)
 
 
-class _Refusing:
-    """Gives a request the answer of `refused`, if there is one, and else lets it through."""
+class RefusalMiddleware:
+    """Answers a request with the response of `refused`, if any; otherwise passes it on."""
 
     def __init__(self, app: ASGIApp, refused: Callable[[Request], Response | None]) -> None:
         self._app = app
@@ -198,29 +201,33 @@ class _Refusing:
         await (answer or self._app)(scope, receive, send)
 
 
-def _other_origins(request: Request) -> Response | None:
-    """A browser names the page that sends a request: none but our own may change anything."""
+def _refuse_other_origins(request: Request) -> Response | None:
+    """Refuse requests from scripts of other origins."""
     origin = request.headers.get("origin")
     ours = (request.app.state.server.url, f"{request.url.scheme}://{request.headers.get('host')}")
     if origin is None or origin in ours:
         return None
-    return JSONResponse({"error": f"requests from {origin} are refused", "advice": "Use `dockgate`."}, 403)
+    return JSONResponse(
+        {"error": f"Requests from the origin {origin} are refused.", "advice": "Use the command `dockgate`."}, 403
+    )
 
 
-def _plain_http(request: Request) -> Response | None:
-    """Whoever comes from elsewhere has come over TLS, to us or to a proxy that we trust."""
+def _refuse_plain_http(request: Request) -> Response | None:
+    """Refuse plain HTTP from other machines."""
     if request.url.scheme == "https" or is_loopback(request.client.host if request.client else ""):
         return None
-    return JSONResponse({"error": "this server is asked over TLS only", "advice": "Use https://."}, 403)
+    return JSONResponse(
+        {"error": "This server accepts only TLS.", "advice": "Use a URL that begins with https://."}, 403
+    )
 
 
-async def _explain(request: Request, error: Exception) -> Response:
+async def _error_response(request: Request, error: Exception) -> Response:
     if not isinstance(error, errors.DockgateError):
         raise error
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     is_git = request.url.path.startswith("/git/")
     answer: Response = JSONResponse({"error": str(error), "advice": error.advice}, status)
-    if is_git:  # git shows its user plain text alone
+    if is_git:  # git shows only plain text
         answer = PlainTextResponse(f"{error.whole}\n", status)
     if status == 401:
         takes_basic = is_git or request.url.path == "/registry/token"
@@ -228,23 +235,23 @@ async def _explain(request: Request, error: Exception) -> Response:
     return answer
 
 
-async def _client_left(_: Request, error: Exception) -> Response:
-    """Nobody receives this answer; its status is for the audit trail (nginx's "client closed request")."""
-    return Response(status_code=CLIENT_LEFT)
+async def _client_closed_response(_: Request, error: Exception) -> Response:
+    """A response for the audit log only: the client is gone (nginx's status "client closed request")."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _plain(request: Request, error: Exception) -> Response:
+async def _http_exception_response(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    if error.status_code == 405:  # the router names the methods of the first route of this path alone
+    if error.status_code == 405:  # the router lists only the methods of the first matching route
         calls = await run_in_threadpool(_documented_calls, request.app)
-        found = [(fixed, method) for fixed, method, path in calls if path.fullmatch(request.url.path)]
-        allowed = sorted({method for fixed, method in found if fixed == max(found)[0]})
+        matching = [(fixed, method) for fixed, method, path in calls if path.fullmatch(request.url.path)]
+        allowed = sorted({method for fixed, method in matching if fixed == max(matching)[0]})
         error.headers = {"Allow": ", ".join(allowed)} if allowed else error.headers
     return JSONResponse({"error": error.detail, "advice": ADVICE}, error.status_code, error.headers)
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
+async def _validation_response(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     problem = error.errors()[0]
@@ -252,9 +259,9 @@ async def _invalid(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": f"{where}: {problem['msg']}", "advice": ADVICE}, 422)
 
 
-async def _fault(request: Request, error: Exception) -> Response:
+async def _unexpected_response(request: Request, error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         _log.error("%s %s: %s", request.method, request.url.path, error)
-        return JSONResponse({"error": "the server's disk is full", "advice": "Make room in DOCKGATE_DATA."}, 507)
-    _log.error("%s %s failed by a fault of ours", request.method, request.url.path, exc_info=error)
-    return JSONResponse({"error": f"internal fault: {type(error).__name__}", "advice": "See the server's log."}, 500)
+        return JSONResponse({"error": "The server's disk is full.", "advice": "Free space in DOCKGATE_DATA."}, 507)
+    _log.error("%s %s: internal error", request.method, request.url.path, exc_info=error)
+    return JSONResponse({"error": f"Internal error: {type(error).__name__}.", "advice": "See the server's log."}, 500)

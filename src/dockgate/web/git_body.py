@@ -1,4 +1,4 @@
-"""Bodies of git's requests: kept in a file without a name, bounded in size before and after inflating."""
+"""Bodies of git requests: spooled to an unnamed file, with limits before and after decompression."""
 
 import tempfile
 import zlib
@@ -12,21 +12,21 @@ from dockgate.shared.errors import TooLargeError, UsageError
 
 # Bytes of a fetch request: about 300,000 object ids.
 MAX_NEGOTIATION = 16 << 20
-# Bytes that are inflated at a time.
+# Bytes decompressed at a time.
 _STEP = 256 << 10
 
 
 async def spool(chunks: AsyncIterator[bytes], folder: Path, limit: int, advice: str) -> IO[bytes]:
-    """Write a body to a file that vanishes when it is closed, and return it, positioned at its start.
+    """Write a body to a temporary file, and return it at position 0.
 
-    Raises TooLargeError with the advice beyond `limit` bytes, and what `chunks` raises; nothing is left behind then.
+    Raises TooLargeError with the advice beyond `limit` bytes, and errors of `chunks`. The file vanishes when closed.
     """
-    # Without a buffer: git reads from the same descriptor, at the position that the file object shows.
+    # Unbuffered, because git reads from the same descriptor.
     file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - handed on to the caller
     try:
         async for chunk in chunks:
             if file.tell() + len(chunk) > limit:
-                raise TooLargeError(f"the body has more than {limit} bytes", advice)
+                raise TooLargeError(f"The request body exceeds {limit} bytes.", advice)
             file.write(chunk)
         file.seek(0)
     except BaseException:
@@ -36,16 +36,16 @@ async def spool(chunks: AsyncIterator[bytes], folder: Path, limit: int, advice: 
 
 
 def require_plain(request: Request) -> None:
-    """Raise UsageError for a compressed body: git compresses its fetch requests alone."""
+    """Raise UsageError for a compressed body: git compresses only fetch requests."""
     if encoding := _encoding(request):
-        raise UsageError(f"a body with Content-Encoding {encoding!r} is not accepted here", "Send it as it is.")
+        raise UsageError(f"Content-Encoding {encoding!r} is not accepted for pushes.", "Send the body uncompressed.")
 
 
 async def inflated(request: Request) -> AsyncIterator[bytes]:
-    """The chunks of a body, inflated if it is sent in gzip. The reader decides how many it takes."""
+    """The chunks of a body, decompressed if it is gzip."""
     encoding = _encoding(request)
     if encoding not in ("", "gzip", "x-gzip"):
-        raise UsageError(f"a body with Content-Encoding {encoding!r} is not accepted", "Send gzip, or no encoding.")
+        raise UsageError(f"Content-Encoding {encoding!r} is not accepted.", "Use gzip, or no encoding.")
     if not encoding:
         async for chunk in request.stream():
             yield chunk
@@ -57,12 +57,12 @@ async def inflated(request: Request) -> AsyncIterator[bytes]:
                 yield stream.decompress(chunk, _STEP)
                 chunk = stream.unconsumed_tail
     except zlib.error as error:
-        raise UsageError(f"the body is not gzip: {error}", "Send gzip, or no encoding.") from None
+        raise UsageError(f"The request body is not gzip: {error}.", "Use gzip, or no encoding.") from None
     if not stream.eof:
-        raise UsageError("the gzip body ends too early", "Send it again.")
+        raise UsageError("The gzip body is truncated.", "Send it again.")
 
 
 def _encoding(request: Request) -> str:
-    """The content encoding, "" for none. Several headers are one list (RFC 9110, section 5.3)."""
+    """The content encoding, "" for none. Repeated headers form one list (RFC 9110, section 5.3)."""
     listed = ",".join(request.headers.getlist("content-encoding")).lower().replace(" ", "")
     return "" if listed in ("", "identity") else listed

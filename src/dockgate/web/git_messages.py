@@ -1,4 +1,4 @@
-"""What a push prints on the client as `remote:` lines: the executions that it started, and how to follow them."""
+"""The `remote:` lines that a push prints on the client: started executions, and how to follow them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,19 +8,19 @@ from dockgate.delivery.model import Execution
 from dockgate.events.model import Event
 from dockgate.services.reports import clean
 
-# Lines that one push may print.
+# Maximum lines per push.
 MAX_LINES = 20
-# Bytes of a line; a packet of the side band holds at most 65,515 (gitprotocol-pack(5)).
+# Maximum bytes of a line; a packet of the side band holds at most 65,515 (gitprotocol-pack(5)).
 MAX_LINE = 900
-# The flush packet, by which git's answer ends.
+# The flush packet, which ends git's response.
 END = b"0000"
 
 
 def accepts_messages(body: IO[bytes]) -> bool:
-    """Whether the client of this push shows messages: it named the capability side-band-64k.
+    """Whether the client shows messages: it has the capability side-band-64k.
 
-    Reads the first packet of the push (gitprotocol-pack(5)) and leaves the file at its start. The capability `quiet` is
-    about git's own progress: git also names it when its output is no terminal, such as in CI.
+    Reads the first packet of the push (gitprotocol-pack(5)), and rewinds the file. The capability `quiet` is ignored:
+    it concerns git's own progress, and git also sends it without a terminal, such as in CI.
     """
     head = body.read(4)
     size = int(head, 16) if re.fullmatch(b"[0-9a-fA-F]{4}", head) else 0
@@ -30,21 +30,21 @@ def accepts_messages(body: IO[bytes]) -> bool:
 
 
 def packets(lines: Sequence[str]) -> bytes:
-    """The lines as packets of the side band's progress channel, which git shows as `remote: LINE`."""
+    """Encode lines for the side band's progress channel, which git shows as `remote: LINE`."""
     texts = [clean(line).encode("utf-8", "backslashreplace")[:MAX_LINE] for line in lines[:MAX_LINES]]
     return b"".join(b"%04x\x02%s\n" % (len(text) + 6, text) for text in texts)
 
 
 def lines(events: Sequence[tuple[Event, Sequence[Execution] | None]], url: str) -> Iterator[str]:
-    """What to say of the push events and the executions of each (None: not started yet); `url` is the server's."""
+    """The lines for push events and their executions (None: not started yet). `url` is the server's."""
     for event, executions in events:
         repository, branch = event.detail["repository"], event.detail["branch"]
         if executions is None:
-            yield f"Dockgate starts the pipelines of {repository} {branch} in a moment: dockgate pipeline list"
+            yield f"The pipelines of {repository} {branch} start soon. See: dockgate pipeline list"
         elif not executions:
-            yield f"No pipeline has {repository} {branch} as its source: nothing was started."
+            yield f"No pipeline started: none has {repository} {branch} as its source."
         for execution in executions or ():
             yield f"Started {execution.id}"
-            yield f"  follow it  dockgate pipeline logs -f {execution.id}"
-            yield f"  see it     dockgate pipeline show {execution.id}"
+            yield f"  follow   dockgate pipeline logs -f {execution.id}"
+            yield f"  details  dockgate pipeline show {execution.id}"
             yield f"  {url}/api/v1/executions/{execution.id}"

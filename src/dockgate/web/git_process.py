@@ -1,4 +1,4 @@
-"""Git's processes as the server runs them: how many at a time, for how long, and answers to fetches."""
+"""Git processes of the server: limits of concurrency and time, and responses to fetches."""
 
 import asyncio
 import logging
@@ -13,16 +13,16 @@ from starlette.types import Receive, Scope, Send
 from dockgate.services.server import Server
 from dockgate.web.threads import Turns, turn
 
-# Processes that answer fetches at a time: of everybody, of one principal.
+# Concurrent fetches: in total, per principal.
 MAX_FETCHES, MAX_FETCHES_EACH = 16, 8
-# Pushes whose bodies are received at a time: of everybody, of one principal.
+# Pushes whose bodies are received at the same time: in total, per principal.
 MAX_RECEIVING, MAX_RECEIVING_EACH = 8, 2
-# Pushes that git works on at a time, each with limits of memory (`sources.git_run`): of everybody, of one
+# Pushes that git processes at the same time, each with memory limits (`sources.git_run`): in total, per
 # principal.
 MAX_PUSHES, MAX_PUSHES_EACH = 8, 4
-# How long a request waits for its turn.
+# Seconds that a request waits for a slot.
 WAIT_SECONDS = 60.0
-# How long one git process may run.
+# Seconds that a git process may run.
 GIT_SECONDS = 1800.0
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class GitCall:
-    """A call of `git http-backend`, made by a route; nothing in it is taken from a request without a check."""
+    """A call of `git http-backend`, built by a route from checked values only."""
 
     repository: str
     path: str
@@ -44,9 +44,9 @@ class GitCall:
 
 
 class GitProcesses:
-    """Turns of an application's git requests. Used in one event loop.
+    """Slots for an application's git requests. Use in one event loop only.
 
-    Work on a push is a task of its own: it ends whatever becomes of the connection that it came by.
+    A push runs in its own task, which finishes even if the client disconnects.
     """
 
     def __init__(self, wait_seconds: float = WAIT_SECONDS, git_seconds: float = GIT_SECONDS) -> None:
@@ -59,31 +59,33 @@ class GitProcesses:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def fetching(self, principal: str) -> AbstractAsyncContextManager[None]:
-        """A turn to answer a fetch of this principal, who cannot take all turns. Raises BusyError."""
+        """Take a slot for a fetch of this principal. Raises BusyError."""
         return self._fetches.of(principal)
 
     def receiving(self, principal: str) -> AbstractAsyncContextManager[None]:
-        """A turn to receive the body of a push of this principal, who cannot take all turns. Raises BusyError."""
+        """Take a slot to receive the body of a push of this principal. Raises BusyError."""
         return self._receiving.of(principal)
 
     @asynccontextmanager
     async def pushing(self, repository: str, principal: str) -> AsyncIterator[None]:
-        """The turn to push into a repository: one push at a time, so that each has its own reference updates. No
-        principal can take the turns of all repositories. Raises BusyError."""
+        """Take the slot to push to a repository. Raises BusyError.
+
+        One push per repository at a time, so that the reference updates of each are known.
+        """
         lock = self._repositories.setdefault(repository, asyncio.Lock())
-        busy = f"another push into {repository} is under way"
+        busy = f"Another push to {repository} is in progress."
         async with self._pushes.of(principal), turn(lock, self._wait_seconds, busy):
             yield
 
     def keep_running(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run it as a task that no request can cancel."""
+        """Run work as a task that no request can cancel."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
 class FetchResponse(Response):
-    """Runs git when the answer is sent, and ends it when the answer ends, also by a client that goes away."""
+    """Runs git while the response is sent, and ends it with the response, even if the client disconnects."""
 
     def __init__(
         self, server: Server, processes: GitProcesses, principal: str, call: GitCall, body: IO[bytes] | None
@@ -105,7 +107,7 @@ class FetchResponse(Response):
                 async with aclosing(chunks):
                     await StreamingResponse(chunks, status, headers)(scope, receive, send)
         except TimeoutError:
-            _log.warning("%s %s: git was ended after %g s", call.repository, call.path, self._processes.git_seconds)
+            _log.warning("%s %s: git stopped after %g s", call.repository, call.path, self._processes.git_seconds)
             raise
         finally:
             if self._body is not None:

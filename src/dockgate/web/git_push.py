@@ -1,4 +1,4 @@
-"""A push: a task of its own, which runs git, records what changed, and tells the pipeline."""
+"""A push: a task that runs git, records the changed references and emits events."""
 
 import asyncio
 import logging
@@ -24,14 +24,14 @@ from dockgate.web.git_process import GitCall, GitProcesses
 
 # References that one push may change.
 MAX_UPDATES = 5000
-# How long the answer to a push waits for the executions that it starts, to name them.
+# Seconds that the response to a push waits for the executions that it starts, to list them.
 START_SECONDS = 3.0
 POLL_SECONDS = 0.05
-# Branches of one push of which the client is told what they started.
+# Branches of one push whose executions are listed.
 MAX_EVENTS = 5
-# Bytes of git's answer to a push: progress, and one line per reference.
+# Bytes of git's response to a push: progress, and one line per reference.
 MAX_ANSWER = 8 << 20
-# What stands for a reference that does not exist (gitprotocol-pack(5)).
+# The id of a reference that does not exist (gitprotocol-pack(5)).
 NO_COMMIT = "0" * 40
 
 _COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\x00-\x20\x7f]{1,1000})(?:\x00[^\n]*)?\n?")
@@ -40,21 +40,20 @@ _log = logging.getLogger(__name__)
 
 
 def requested_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
-    """The reference updates that a push asks for (gitprotocol-pack(5), "Reference Update Request").
+    """The reference updates that a push requests (gitprotocol-pack(5), "Reference Update Request").
 
-    Leaves the file at its start. Raises UsageError for what git sends to no server like this one, signed pushes among
-    it.
+    Rewinds the file. Raises UsageError for unknown commands, such as signed pushes.
     """
     updates = []
     try:
         while (line := _packet(body)) is not None:
-            if found := _COMMAND.fullmatch(line):
-                old, new, ref = (part.decode("utf-8", "backslashreplace") for part in found.groups())
+            if match := _COMMAND.fullmatch(line):
+                old, new, ref = (part.decode("utf-8", "backslashreplace") for part in match.groups())
                 updates.append(RefUpdate(ref, old, new))
             elif not _SHALLOW.fullmatch(line):
-                raise UsageError("the push holds a command that is not understood", "Push with `git push`.")
+                raise UsageError("The push contains an unknown command.", "Push with `git push`.")
             if len(updates) > MAX_UPDATES:
-                raise UsageError(f"a push of more than {MAX_UPDATES} references", "Push them in parts.")
+                raise UsageError(f"The push changes more than {MAX_UPDATES} references.", "Push in parts.")
     finally:
         body.seek(0)
     return tuple(updates)
@@ -62,20 +61,20 @@ def requested_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
 
 def _packet(body: IO[bytes]) -> bytes | None:
     """The next pkt-line (gitprotocol-common(5)), None for a flush packet."""
-    head = body.read(4)
-    if not re.fullmatch(b"[0-9a-fA-F]{4}", head):
-        raise UsageError("the body is no push", "Push with `git push`.")
-    size = int(head, 16)
+    length = body.read(4)
+    if not re.fullmatch(b"[0-9a-fA-F]{4}", length):
+        raise UsageError("The request body is not a git push.", "Push with `git push`.")
+    size = int(length, 16)
     if size == 0:
         return None
     line = body.read(size - 4) if size > 4 else b""
     if len(line) != size - 4:
-        raise UsageError("the push ends within its commands", "Push again.")
+        raise UsageError("The push is truncated.", "Push again.")
     return line
 
 
 class Push:
-    """One push. `run` is to be a task of its own; `head` and `chunks` are git's answer, for whoever still listens."""
+    """One push. Run `run` as a task; `head` and `chunks` are git's response, for a client that is still connected."""
 
     def __init__(
         self,
@@ -88,8 +87,7 @@ class Push:
         token: str,
         entry: str,
     ) -> None:
-        """`by` is who pushes by the token of this id, "" for nobody known; `entry` is the id of the push's audit
-        entry."""
+        """`by` is the pusher ("" if unknown), `token` the id of their token, `entry` the id of the audit entry."""
         self._server = server
         self._processes = processes
         self._call = call
@@ -104,14 +102,14 @@ class Push:
         self._answer: asyncio.Queue[tuple[int, Mapping[str, str]] | bytes | BaseException | None] = asyncio.Queue()
 
     async def head(self) -> tuple[int, Mapping[str, str]]:
-        """Status and headers. Raises what kept git from answering."""
+        """Status and headers. Raises the error that kept git from answering."""
         first = await self._answer.get()
         if isinstance(first, tuple):
             return first
-        raise first if isinstance(first, BaseException) else UnavailableError("git gave no answer", "Push again.")
+        raise first if isinstance(first, BaseException) else UnavailableError("Git gave no response.", "Push again.")
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The answer's body. It ends when all that follows from the push is stored."""
+        """The body of the response. It ends after all effects of the push are stored."""
         while (item := await self._answer.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
@@ -119,7 +117,7 @@ class Push:
                 yield item
 
     async def run(self) -> None:
-        """Run git with the body, then record the updates. Never raises: errors are part of the answer."""
+        """Run git with the body, then record the updates. Never raises: errors are part of the response."""
         repository = self._call.repository
         try:
             with self._body:
@@ -129,16 +127,16 @@ class Push:
                 self._answer.put_nowait(await self._messages())
             self._answer.put_nowait(end)
         except Exception as error:
-            _log.warning("a push into %s failed: %s: %s", repository, type(error).__name__, error)
+            _log.warning("push to %s failed: %s: %s", repository, type(error).__name__, error)
             self._answer.put_nowait(error)
         except BaseException:
-            self._answer.put_nowait(UnavailableError("the server is being stopped", "Push again."))
+            self._answer.put_nowait(UnavailableError("The server is stopping.", "Push again when it is up."))
             raise
         finally:
             self._answer.put_nowait(None)
 
     async def _receive(self) -> bytes:
-        """Run the push, record it, and return the end of git's answer, which says that the push is done."""
+        """Run the push, record it, and return the end of git's response, which reports success."""
         await self._describe("requested:", self._requested)
         pusher = self._call.repository, self._by, self._token
         await run_in_threadpool(self._server.engine.push_requested, self._id, *pusher, self._requested)
@@ -147,13 +145,15 @@ class Push:
             async with asyncio.timeout(self._processes.git_seconds):
                 return await self._run_git()
         except TimeoutError:
-            raise UnavailableError(f"git did not end within {self._processes.git_seconds:g} s", "Push less.") from None
+            raise UnavailableError(
+                f"Git did not finish within {self._processes.git_seconds:g} s.", "Push in smaller parts."
+            ) from None
         finally:
-            # Whatever became of git and of the client: references that moved are recorded, and events stored.
+            # Even after an error or a disconnect, changed references are recorded and events stored.
             await self._record(before)
 
     async def _record(self, before: Mapping[str, str]) -> None:
-        updates = tuple(self._requested)  # what may have changed, where git cannot say what did
+        updates = tuple(self._requested)  # possible changes, in case git cannot list the actual ones
         try:
             updates = _differences(before, await self._references())
             await self._describe("", updates)
@@ -163,15 +163,15 @@ class Push:
             self._events = await run_in_threadpool(pushed, self._call.repository, *pusher)
 
     async def _messages(self) -> bytes:
-        """What the push started, as packets of git's answer. The push is done already: no fault of this fails it."""
+        """The messages of the push, as packets. Errors are ignored, because the push is already done."""
         try:
             return packets(list(lines(await self._started(), self._server.url)))
         except Exception as error:
-            _log.warning("no messages for a push into %s: %s", self._call.repository, error)
+            _log.warning("no messages for a push to %s: %s", self._call.repository, error)
             return b""
 
     async def _started(self) -> list[tuple[Event, Sequence[Execution] | None]]:
-        """The executions that each event started; None for an event that is not handled within START_SECONDS."""
+        """The executions of each event; None for an event that is not handled within START_SECONDS."""
         store, end = self._server.store, time.monotonic() + START_SECONDS
         started: list[tuple[Event, Sequence[Execution] | None]] = []
         for event in self._events[:MAX_EVENTS]:
@@ -182,8 +182,7 @@ class Push:
         return started
 
     async def _run_git(self) -> bytes:
-        """Pass git's answer on, but for its last bytes, which are returned: they say that the push is done, which is
-        yet to be so."""
+        """Pass on git's response, except its last bytes, which report success and are returned for later."""
         call = self._call
         status, headers, chunks = await self._server.git_backend(
             call.repository, call.path, call.method, call.query, call.headers(), self._body
@@ -195,7 +194,7 @@ class Push:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > MAX_ANSWER:
-                    raise UnavailableError(f"git answered the push with more than {MAX_ANSWER} bytes")
+                    raise UnavailableError(f"Git's response to the push exceeds {MAX_ANSWER} bytes.")
                 last += chunk
                 self._answer.put_nowait(last[: -len(END)])
                 last = last[-len(END) :]
@@ -212,7 +211,7 @@ class Push:
 
 
 def _is_handled(store: Store, event_id: str) -> bool:
-    """Whether everything that follows from the event was started. Handled events are deleted after a while."""
+    """Whether the event is handled. Handled events are deleted after a while."""
     try:
         return bool(store.events.get(event_id).handled_at)
     except NotFoundError:
@@ -228,7 +227,7 @@ def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[R
 
 
 class PushResponse(Response):
-    """Sends a push's answer. A client that goes away ends the answer, never the push."""
+    """Sends the response to a push. A disconnect ends the response, never the push."""
 
     def __init__(self, push: Push) -> None:
         super().__init__()

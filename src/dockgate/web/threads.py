@@ -1,6 +1,6 @@
-"""Threads and turns of calls: no principal, and no slow registry, takes what others need.
+"""Thread limits of calls, so that one principal or a slow registry cannot block the others.
 
-Calls wait for a turn in the event loop, for a short time, and hold no thread while they wait.
+Calls wait for a slot in the event loop for a short time, without holding a thread.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from fastapi import Depends, Request
 
 from dockgate.shared.errors import BusyError
 
-# Threads for what takes no time and no call can do without: authentication, registry tokens, the audit record.
+# Threads for quick work that every call needs: authentication, registry tokens, the audit log.
 MAX_PROMPT = 40
-# Other calls in threads at a time: of everybody, of one principal.
+# Concurrent calls in threads: in total, per principal.
 MAX_CALLS, MAX_CALLS_EACH = 40, 20
-# Calls that may ask a registry at a time: of everybody, of one principal.
+# Concurrent calls that may wait for a registry: in total, per principal.
 MAX_REMOTE, MAX_REMOTE_EACH = 32, 8
-# Policies that are tried at a time.
+# Concurrent policy trials.
 MAX_TRIALS = 1
-# How long a call waits for its turn.
+# Seconds that a call waits for a slot.
 WAIT_SECONDS = 10.0
 
 P = ParamSpec("P")
@@ -32,12 +32,12 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def turn(lock: asyncio.Lock | asyncio.Semaphore, wait_seconds: float, busy: str) -> AsyncIterator[None]:
-    """Hold the lock. Raises BusyError with the text `busy` when it is not free in time."""
+    """Hold the lock. Raises BusyError with the message `busy` after `wait_seconds`."""
     try:
         async with asyncio.timeout(wait_seconds):
             await lock.acquire()
     except TimeoutError:
-        raise BusyError(busy, "Try again in a minute.") from None
+        raise BusyError(busy, "Retry in a minute.") from None
     try:
         yield
     finally:
@@ -45,7 +45,7 @@ async def turn(lock: asyncio.Lock | asyncio.Semaphore, wait_seconds: float, busy
 
 
 class Turns:
-    """Turns of everybody, of which one principal can take a part. `work` is such as "answers {} fetches"."""
+    """Slots for concurrent work, limited in total and per principal. `work` is a phrase like "answers {} fetches"."""
 
     def __init__(self, most: int, most_each: int, work: str, wait_seconds: float) -> None:
         self._all = asyncio.Semaphore(most)
@@ -56,17 +56,17 @@ class Turns:
 
     @asynccontextmanager
     async def of(self, principal: str) -> AsyncIterator[None]:
-        """A turn of this principal. Raises BusyError."""
-        own = f"this server {self._work.format(self._most_each)} of yours already"
+        """Take a slot for this principal. Raises BusyError."""
+        own = f"The server already {self._work.format(self._most_each)} of yours."
         async with (
             turn(self._each[principal], self._wait_seconds, own),
-            turn(self._all, self._wait_seconds, f"this server {self._work.format('too many')} at once"),
+            turn(self._all, self._wait_seconds, f"The server {self._work.format('too many')} at once."),
         ):
             yield
 
 
 class Threads:
-    """Where an application's calls run. Used in one event loop."""
+    """The threads of an application's calls. Use in one event loop only."""
 
     def __init__(self, wait_seconds: float = WAIT_SECONDS) -> None:
         self._prompt = CapacityLimiter(MAX_PROMPT)
@@ -76,20 +76,20 @@ class Threads:
         self._trials = Turns(MAX_TRIALS, MAX_TRIALS, "tries {} policies", wait_seconds)
 
     async def run_prompt(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what is always quick, whoever asks."""
+        """Run quick work, without a limit per principal."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._prompt)
 
     def calling(self, principal: str) -> AbstractAsyncContextManager[None]:
-        """A turn for work in the threads that most calls share. Raises BusyError."""
+        """Take a slot of the shared threads. Raises BusyError."""
         return self._calls.of(principal)
 
     async def run(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what needs the processor or the store alone. Raises BusyError."""
+        """Run work that needs only the processor or the store. Raises BusyError."""
         async with self._calls.of(principal):
             return await to_thread.run_sync(partial(work, *args, **kwargs))
 
     async def run_remote(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what may wait for a registry. Raises BusyError."""
+        """Run work that may wait for a registry. Raises BusyError."""
         async with self._remote_calls.of(principal):
             return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._remote)
 
@@ -100,9 +100,9 @@ class Threads:
 
 
 async def threads_of(request: Request) -> Threads:
-    """The threads of the application that a request came to."""
+    """The threads of the request's application."""
     threads: Threads = request.app.state.threads
     return threads
 
 
-TheThreads = Annotated[Threads, Depends(threads_of)]
+ThreadsDependency = Annotated[Threads, Depends(threads_of)]

@@ -1,7 +1,7 @@
-"""One router per noun. Bodies and answers are dataclasses, so that the OpenAPI document says what they hold.
+"""The REST API, one router per noun. Bodies and responses are dataclasses, documented by the OpenAPI document.
 
-Every call has a parameter `who` of one of the types below, though it may not look at it: that is its permission.
-Routers are made with `route_class=GuardedRoute`, so that the permission is asked for before the body is read.
+Every call has a parameter `who` of one of the types below, even if unused: it is the required permission. Routers use
+`route_class=GuardedRoute`, which checks the permission before it reads the body.
 """
 
 from typing import Annotated, Any
@@ -11,8 +11,8 @@ from fastapi import Depends, Path, Query, Request
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.server import Server
 from dockgate.shared.digest import PATTERN
-from dockgate.web.caller import GuardedRoute, May, narrow
-from dockgate.web.threads import TheThreads
+from dockgate.web.authorization import GuardedRoute, RequirePermission, checks_token_limits
+from dockgate.web.threads import ThreadsDependency
 
 __all__ = [
     "Accepter",
@@ -24,10 +24,10 @@ __all__ = [
     "GuardedRoute",
     "Reader",
     "Runner",
-    "TheServer",
-    "TheThreads",
+    "ServerDependency",
+    "ThreadsDependency",
     "body_of",
-    "narrow",
+    "checks_token_limits",
 ]
 
 
@@ -36,22 +36,22 @@ async def _server(request: Request) -> Server:
     return server
 
 
-# JSON's largest exact integer.
+# At most JSON's largest exact integer.
 Count = Annotated[int, Query(ge=0, le=1 << 53)]
 Digest = Annotated[str, Path(pattern=f"^{PATTERN}$")]
 
-TheServer = Annotated[Server, Depends(_server)]
+ServerDependency = Annotated[Server, Depends(_server)]
 
-Reader = Annotated[Caller, Depends(May(Permission.READ))]
-Runner = Annotated[Caller, Depends(May(Permission.RUN))]
-Decider = Annotated[Caller, Depends(May(Permission.DECIDE))]
-Accepter = Annotated[Caller, Depends(May(Permission.ACCEPT))]
-Administrator = Annotated[Caller, Depends(May(Permission.ADMINISTER))]
-# Whoever asks, with the right to: a call's parameter `who` has one of these types.
-Definer = Annotated[Caller, Depends(May(Permission.ACCEPT, Permission.ADMINISTER))]
+Reader = Annotated[Caller, Depends(RequirePermission(Permission.READ))]
+Runner = Annotated[Caller, Depends(RequirePermission(Permission.RUN))]
+Decider = Annotated[Caller, Depends(RequirePermission(Permission.DECIDE))]
+Accepter = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT))]
+Administrator = Annotated[Caller, Depends(RequirePermission(Permission.ADMINISTER))]
+# Callers with a permission: the type of the parameter `who` of every call.
+Definer = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT, Permission.ADMINISTER))]
 
 
 def body_of(media_type: str, kind: str) -> dict[str, Any]:
-    """What the OpenAPI document says of a body that a call reads itself: an OpenAPI operation to merge in."""
+    """OpenAPI for a body that the call reads itself."""
     content = {media_type: {"schema": {"type": kind}}}
     return {"requestBody": {"required": True, "content": content}}

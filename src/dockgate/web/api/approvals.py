@@ -1,4 +1,4 @@
-"""Approvals: who waits for what, since when, and how it was settled."""
+"""Approvals: list, show, vote, reject and override."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
 from dockgate.shared.errors import DeniedError, UsageError
-from dockgate.web.api import Accepter, Decider, GuardedRoute, Reader, TheServer, narrow
+from dockgate.web.api import Accepter, Decider, GuardedRoute, Reader, ServerDependency, checks_token_limits
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -39,8 +39,8 @@ class ApprovalView:
 
 
 @dataclass(frozen=True, slots=True)
-class Reject:
-    """`who` is a name for the record while the server has no principals; later it is the principal's."""
+class Rejection:
+    """`who` is a name for the record; it is ignored when the server has principals."""
 
     token: str
     reason: str
@@ -49,33 +49,35 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class CastVote:
-    """`yes` is False for a no, which needs a reason."""
+    """`yes` is False for a rejection, which needs a reason."""
 
     yes: bool
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Override:
-    """`until` is a date or a time."""
+class OverrideRequest:
+    """`until` is a date or a time (RFC 3339)."""
 
     reason: str
     until: str
 
 
 @dataclass(frozen=True, slots=True)
-class Overridden:
-    """The approval, which stays as it was answered, and the waivers that were made. `again` is the execution that is
-    tried again, "" where somebody elsewhere has to ask again."""
+class OverrideResult:
+    """The unchanged approval and the new waivers.
+
+    `retried_execution` is "" for an approval of an external pipeline, which must request it again.
+    """
 
     approval: ApprovalView
     waivers: list[Waiver]
-    again: str
+    retried_execution: str
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalWithVotes:
-    """An approval without its token, and what people said of it."""
+    """An approval without its token, and its votes."""
 
     approval: ApprovalView
     votes: list[Vote]
@@ -87,66 +89,66 @@ def view(approval: Approval) -> ApprovalView:
 
 @router.get("/approvals")
 def approvals(
-    who: Reader, server: TheServer, state: ApprovalState | None = None, limit: int = 100
+    who: Reader, server: ServerDependency, state: ApprovalState | None = None, limit: int = 100
 ) -> list[ApprovalView]:
-    """Newest first."""
+    """List approvals, newest first."""
     return [view(approval) for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))]
 
 
 @router.post("/approvals/{approval_id:path}/reject")
-@narrow
-def reject(approval_id: str, body: Reject, who: Decider, server: TheServer) -> ApprovalView:
-    """A person's no. There is no person's yes: only a verdict approves."""
-    _demand(who, approval_id, server)
+@checks_token_limits
+def reject(approval_id: str, body: Rejection, who: Decider, server: ServerDependency) -> ApprovalView:
+    """Reject a waiting approval."""
+    _require_approval(who, approval_id, server)
     name = who.name if who.token else body.who or who.name
     return view(server.engine.decisions.reject(approval_id, body.token, body.reason, name))
 
 
 @router.get("/approvals/{approval_id:path}/votes")
-@narrow
-def votes(approval_id: str, who: Reader, server: TheServer) -> list[Vote]:
-    """What people said of it, in their order."""
-    _demand(who, approval_id, server)
+@checks_token_limits
+def votes(approval_id: str, who: Reader, server: ServerDependency) -> list[Vote]:
+    """List the votes of an approval, oldest first."""
+    _require_approval(who, approval_id, server)
     return [vote for vote, _ in server.store.approvals.votes(approval_id)]
 
 
 @router.get("/approvals/{approval_id:path}")
-@narrow
-def show(approval_id: str, who: Reader, server: TheServer) -> Approval:
-    """One approval, with its token for those who may decide."""
-    approval = _demand(who, approval_id, server)
+@checks_token_limits
+def show(approval_id: str, who: Reader, server: ServerDependency) -> Approval:
+    """Get an approval. Its token is included for callers with the permission decide."""
+    approval = _require_approval(who, approval_id, server)
     return approval if who.may(Permission.DECIDE) else replace(approval, token="")
 
 
 @router.post("/approvals/{approval_id:path}/vote")
-@narrow
-def vote(approval_id: str, body: CastVote, who: Decider, server: TheServer) -> ApprovalWithVotes:
-    """A person's yes or no to an approval that needs people. The first word of each stands; one no rejects."""
+@checks_token_limits
+def vote(approval_id: str, body: CastVote, who: Decider, server: ServerDependency) -> ApprovalWithVotes:
+    """Vote on an approval that needs people. Only the first vote of each counts; one rejection rejects."""
     if who.token is None:
         raise DeniedError(
-            "whoever approves has a name, and this server has no principals", "dockgate principal add NAME --role admin"
+            "Manual approval needs named users; none exist yet.", "Run `dockgate principal add NAME --role admin`."
         )
     if not body.yes and not body.reason.strip():
-        raise UsageError("a no without a reason", "Say why: whoever wrote it has to mend it.")
-    _demand(who, approval_id, server)
+        raise UsageError("A rejection needs a reason.", "Add `reason`, for the author of the change.")
+    _require_approval(who, approval_id, server)
     approval = server.engine.decisions.vote(approval_id, who.principal, body.yes, body.reason)
     return ApprovalWithVotes(view(approval), [vote for vote, _ in server.store.approvals.votes(approval_id)])
 
 
 @router.post("/approvals/{approval_id:path}/override")
-@narrow
-def override(approval_id: str, body: Override, who: Accepter, server: TheServer) -> Overridden:
-    """Accepts what a verdict rejected, until a date: its findings become waivers, and the execution is tried again."""
-    approval = _demand(who, approval_id, server)
-    if who.limited:  # the name of a pipeline elsewhere is the asker's own word: it reaches no other repository
+@checks_token_limits
+def override(approval_id: str, body: OverrideRequest, who: Accepter, server: ServerDependency) -> OverrideResult:
+    """Accept the findings of a rejected image until a date: they become waivers, and the execution is retried."""
+    approval = _require_approval(who, approval_id, server)
+    if who.limited:  # an external pipeline chooses its own name, so check the repository too
         who.require(repository=approval.repository)
     records = server.engine.decisions.override(approval_id, who.principal, body.reason, body.until)
-    again = "" if is_external(approval_id) else approval_id.partition("/")[0]
-    return Overridden(view(approval), [record.waiver for record in records], again)
+    retried = "" if is_external(approval_id) else approval_id.partition("/")[0]
+    return OverrideResult(view(approval), [record.waiver for record in records], retried)
 
 
-def _demand(who: Caller, approval_id: str, server: TheServer) -> Approval:
-    """The approval, if the token is for its pipeline or its repository."""
+def _require_approval(who: Caller, approval_id: str, server: ServerDependency) -> Approval:
+    """The approval. Raises DeniedError if the token is limited to other pipelines and repositories."""
     approval = server.store.approvals.get(approval_id)
     who.require(pipeline=pipeline_of(approval), repository=approval.repository)
     return approval

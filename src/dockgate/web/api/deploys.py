@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 from dockgate.delivery.model import Rollout, Service, ServiceChange, ServiceEvent, Task, TaskDefinition, TaskState
-from dockgate.web.api import Administrator, GuardedRoute, Reader, TheServer
+from dockgate.web.api import Administrator, GuardedRoute, Reader, ServerDependency
 
-MOST_TASKS = 100
+MAX_TASKS = 100
 
 Number = Annotated[int, Path(ge=1, le=1 << 53)]
 
@@ -25,7 +25,7 @@ class ServiceSummary:
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """`definitions`, `rollouts` and `events` newest first."""
+    """A service with its details; `definitions`, `rollouts` and `events` are newest first."""
 
     service: Service
     definitions: list[TaskDefinition]
@@ -36,49 +36,49 @@ class ServiceView:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    desired_count: Annotated[int, Field(strict=True, ge=0, le=MOST_TASKS)]
+    desired_count: Annotated[int, Field(strict=True, ge=0, le=MAX_TASKS)]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`service` as it is now; `rollout` is the change on its way, null where there is nothing to change."""
+    """`service` is the present state; `rollout` the started change, null if nothing changes."""
 
     service: Service
     rollout: Rollout | None
 
 
 @router.get("/services")
-def services(who: Reader, server: TheServer) -> list[ServiceSummary]:
-    """All services: what each should run, and how many tasks do."""
-    found = []
+def services(who: Reader, server: ServerDependency) -> list[ServiceSummary]:
+    """List services with their image and running tasks."""
+    summaries = []
     for service in server.store.services.list():
         image = server.store.services.definition(service.name, service.revision).image
         tasks = server.parts.targets[service.target].tasks(service.name)
-        found.append(ServiceSummary(service, image, sum(task.state is TaskState.RUNNING for task in tasks)))
-    return found
+        summaries.append(ServiceSummary(service, image, sum(task.state is TaskState.RUNNING for task in tasks)))
+    return summaries
 
 
 @router.get("/services/{name}")
-def service(name: str, who: Reader, server: TheServer) -> ServiceView:
-    """One service with its revisions, its newest rollouts, and the tasks that there are now."""
-    found = server.store.services.get(name)
+def service(name: str, who: Reader, server: ServerDependency) -> ServiceView:
+    """Get a service with its task definitions, tasks, rollouts and events."""
+    stored = server.store.services.get(name)
     return ServiceView(
-        service=found,
+        service=stored,
         definitions=list(server.store.services.definitions(name)),
-        tasks=list(server.parts.targets[found.target].tasks(name)),
+        tasks=list(server.parts.targets[stored.target].tasks(name)),
         rollouts=list(server.store.rollouts.list(name)),
         events=list(server.store.services.events(name)),
     )
 
 
 @router.get("/services/{name}/rollouts/{number}")
-def rollout(name: str, number: Number, who: Reader, server: TheServer) -> Rollout:
-    """One change of a service, on its way or over."""
+def rollout(name: str, number: Number, who: Reader, server: ServerDependency) -> Rollout:
+    """Get a rollout of a service."""
     return server.store.rollouts.get(name, number)
 
 
 @router.post("/services/{name}/scale")
-def scale(name: str, body: Scale, who: Administrator, server: TheServer) -> Change:
-    """Begins a rollout to another desired count. The service keeps its count until so many tasks are healthy."""
+def scale(name: str, body: Scale, who: Administrator, server: ServerDependency) -> Change:
+    """Start a rollout to another desired count. The count changes when the tasks are healthy."""
     begun = server.engine.change_service(name, ServiceChange(desired_count=body.desired_count), who.name)
     return Change(server.store.services.get(name), begun)

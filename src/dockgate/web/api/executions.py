@@ -1,4 +1,4 @@
-"""Executions: what each stage and action did, its log, and stopping and retrying."""
+"""Executions: stages, actions and logs; stop and retry."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, State
 from dockgate.delivery.pipeline import latest_runs, stage_state
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import Count, GuardedRoute, Reader, Runner, TheServer
+from dockgate.web.api import Count, GuardedRoute, Reader, Runner, ServerDependency
 from dockgate.web.api.approvals import ApprovalView, view
 
 router = APIRouter(route_class=GuardedRoute)
@@ -15,7 +15,7 @@ router = APIRouter(route_class=GuardedRoute)
 
 @dataclass(frozen=True, slots=True)
 class ActionView:
-    """The last try of an action. `log` says whether it prints anything; `approval` is there for approval actions."""
+    """The last attempt of an action. `log`: it has a log; `approval` is null except for approval actions."""
 
     name: str
     type: ActionType
@@ -39,8 +39,11 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionView:
-    """`superseded_by` is a newer execution of the pipeline that was deployed to the same service: this one cannot be
-    deployed any more. Null where there is none, and for one that succeeded."""
+    """An execution with its stages.
+
+    `superseded_by` is a newer execution that was deployed to the same service, so that this one can no longer be
+    deployed; null if there is none, and for an execution that succeeded.
+    """
 
     execution: Execution
     stages: list[StageView]
@@ -49,7 +52,7 @@ class ExecutionView:
 
 @dataclass(frozen=True, slots=True)
 class LogPart:
-    """`offset` is where to go on from; `over` says that the action ended and nothing more will come."""
+    """A part of a log. `offset` is the start of the next part; `over`: the action has ended, and this is all."""
 
     text: str
     offset: int
@@ -62,8 +65,8 @@ class Stop:
 
 
 @router.get("/executions/{execution_id}")
-def show(execution_id: str, who: Reader, server: TheServer) -> ExecutionView:
-    """An execution with its stages and actions."""
+def show(execution_id: str, who: Reader, server: ServerDependency) -> ExecutionView:
+    """Get an execution with its stages and actions."""
     execution = server.store.executions.get(execution_id)
     pipeline = server.store.pipelines.get(execution.pipeline, execution.pipeline_version)
     runs = server.store.executions.runs(execution_id)
@@ -97,7 +100,7 @@ def show(execution_id: str, who: Reader, server: TheServer) -> ExecutionView:
     return ExecutionView(execution, stages, _superseded_by(server, execution, pipeline))
 
 
-def _superseded_by(server: TheServer, execution: Execution, pipeline: Pipeline) -> str | None:
+def _superseded_by(server: ServerDependency, execution: Execution, pipeline: Pipeline) -> str | None:
     if execution.state is State.SUCCEEDED:
         return None
     actions = [action for stage in pipeline.stages for action in stage.actions if action.type is ActionType.DEPLOY]
@@ -109,23 +112,23 @@ def _superseded_by(server: TheServer, execution: Execution, pipeline: Pipeline) 
     return None
 
 
-def _approval(server: TheServer, key: ActionKey) -> ApprovalView | None:
+def _approval(server: ServerDependency, key: ActionKey) -> ApprovalView | None:
     try:
         return view(server.store.approvals.get(str(key)))
-    except NotFoundError:  # not asked for yet, or purged long after
+    except NotFoundError:  # not requested yet, or deleted by retention
         return None
 
 
 @router.post("/executions/{execution_id}/stop")
-def stop(execution_id: str, body: Stop, who: Runner, server: TheServer) -> Execution:
-    """Stops it. What runs at this moment ends by itself; its result is thrown away."""
+def stop(execution_id: str, body: Stop, who: Runner, server: ServerDependency) -> Execution:
+    """Stop an execution. Running actions finish, but their results are discarded."""
     server.engine.stop(execution_id, body.reason)
     return server.store.executions.get(execution_id)
 
 
 @router.post("/executions/{execution_id}/retry")
-def retry(execution_id: str, who: Runner, server: TheServer) -> Execution:
-    """Tries the failed actions of the stage that failed once more."""
+def retry(execution_id: str, who: Runner, server: ServerDependency) -> Execution:
+    """Retry the failed actions of the failed stage."""
     server.engine.retry(execution_id, who.name if who.token else "")
     return server.store.executions.get(execution_id)
 
@@ -136,11 +139,11 @@ def log(
     stage: str,
     action: str,
     who: Reader,
-    server: TheServer,
+    server: ServerDependency,
     attempt: Count = 1,
     offset: Count = 0,
 ) -> LogPart:
-    """What an action prints, from a byte offset on; ask again from the offset in the answer until it is over."""
+    """Get an action's log from a byte offset. Call again with the returned offset until `over`."""
     run = server.store.executions.run(ActionKey(execution_id, stage, action, attempt))
     data, following = server.store.logs.read(run.key, offset)
     return LogPart(data.decode("utf-8", "replace"), following, run.state.is_final and not data)

@@ -1,4 +1,4 @@
-"""Whether the server answers: for whoever watches over it, with no token."""
+"""The health check, which needs no token."""
 
 from dataclasses import dataclass
 
@@ -14,6 +14,6 @@ class Health:
 
 @router.get("/health")
 async def health() -> Health:
-    """That the server answers; nothing more, since anybody may ask."""
-    # A coroutine, which needs no thread: it answers however many calls there are.
+    """Check that the server answers. Needs no token."""
+    # A coroutine needs no thread, so it answers under any load.
     return Health("ok")

@@ -18,15 +18,23 @@ from dockgate.services.server import Server
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 from dockgate.store.records import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
-from dockgate.web.api import Digest, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of, narrow
+from dockgate.web.api import (
+    Digest,
+    GuardedRoute,
+    Reader,
+    Runner,
+    ServerDependency,
+    ThreadsDependency,
+    body_of,
+    checks_token_limits,
+)
 
 router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """`scan` is the scan's state; `status`, `summary` and `waived` (what does not count, in words) are of the newest
-    verdict ("" without one)."""
+    """A pushed image. `scan` is the scan's state; `status`, `summary` and `waived` are of the newest verdict, or ""."""
 
     repository: str
     tag: str
@@ -48,7 +56,7 @@ class InventoryView:
 
 @dataclass(frozen=True, slots=True)
 class ImageView:
-    """`moves` are the moves of tags to this digest and away from it, newest first."""
+    """An image with its history. `moves` are tag moves to and from this digest, newest first."""
 
     digest: str
     scan: Scan | None
@@ -60,33 +68,33 @@ class ImageView:
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """`repository` is where in our registry the digest lies."""
+    """`repository` is the image's repository in the server's registry."""
 
     repository: str
 
 
 @dataclass(frozen=True, slots=True)
 class ExplanationView:
-    """`replay`: whether the verdict's case gives the same bytes again."""
+    """`replay`: whether the recorded inputs give the same verdict again."""
 
     replay: Replay
     explanation: Explanation | None
 
 
-MOST_DIGESTS = 10
+MAX_DIGESTS = 10
 Kind = Literal["image", "verdict"]
 Start = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$")]
 OtherDigest = Annotated[str | None, Query(pattern=f"^{PATTERN}$")]
 
 
 @router.get("/images")
-def images(who: Reader, server: TheServer, repository: str | None = None) -> list[ImageSummary]:
-    """What was pushed to our registry, newest first."""
-    found = []
+def images(who: Reader, server: ServerDependency, repository: str | None = None) -> list[ImageSummary]:
+    """List the images that were pushed to the server's registry, newest first."""
+    summaries = []
     for pushed in server.store.images.pushed_images(repository):
         scan = server.store.images.scan(pushed.digest)
         verdicts = server.store.images.verdicts(pushed.digest)
-        found.append(
+        summaries.append(
             ImageSummary(
                 repository=pushed.repository,
                 tag=pushed.tag,
@@ -98,29 +106,26 @@ def images(who: Reader, server: TheServer, repository: str | None = None) -> lis
                 waived=verdicts[0].waived if verdicts else "",
             )
         )
-    return found
+    return summaries
 
 
 @router.get("/digests/{kind}/{start}")
-@narrow
-def digests(kind: Kind, start: Start, who: Reader, server: TheServer) -> list[str]:
-    """The digests of images or verdicts that begin with these hexadecimal digits: at most ten, those that the caller
-    may see."""
-    found = server.store.images.find_digests(kind, start, MOST_DIGESTS)
-    return [digest for digest, image in found if _may_see(who, image, server)]
+@checks_token_limits
+def digests(kind: Kind, start: Start, who: Reader, server: ServerDependency) -> list[str]:
+    """List at most ten visible digests of images or verdicts that begin with these hexadecimal digits."""
+    matches = server.store.images.find_digests(kind, start, MAX_DIGESTS)
+    return [digest for digest, image in matches if _may_see(who, image, server)]
 
 
 @router.get("/images/{digest}")
-@narrow
-def image(digest: Digest, who: Reader, server: TheServer) -> ImageView:
-    """One digest: its scan, its inventories in short, its verdicts newest first."""
-    require(who, digest, server)
+@checks_token_limits
+def image(digest: Digest, who: Reader, server: ServerDependency) -> ImageView:
+    """Get an image: its scan, summaries of its inventories, and its verdicts, newest first."""
+    require_image_access(who, digest, server)
     scan = server.store.images.scan(digest)
     pushes = [pushed for pushed in server.store.images.pushed_images() if pushed.digest == digest]
     if scan is None and not pushes:
-        raise NotFoundError(
-            f"nothing is known of an image {digest}", "`dockgate image list` names those that were pushed."
-        )
+        raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
     inventories = server.store.images.inventories(digest) if scan and scan.finished_at and not scan.reason else ()
     return ImageView(
         digest=digest,
@@ -141,103 +146,107 @@ def image(digest: Digest, who: Reader, server: TheServer) -> ImageView:
 
 
 @router.post("/images/{digest}/scan", status_code=202)
-@narrow
-def scan(digest: Digest, body: ScanRequest, who: Runner, server: TheServer) -> Scan:
-    """Asks for a scan. One that is requested or done stands."""
+@checks_token_limits
+def scan(digest: Digest, body: ScanRequest, who: Runner, server: ServerDependency) -> Scan:
+    """Request a scan, unless one is requested or finished."""
     if not re.fullmatch(REPOSITORY, body.repository):
-        raise UsageError(f"{body.repository!r} is no repository", "Name one of our registry: `dockgate image list`.")
+        raise UsageError(f"{body.repository!r} is not a repository name.", "See `dockgate image list`.")
     who.require(repository=body.repository)
     return server.engine.scan(body.repository, digest)
 
 
 @router.post("/images/{digest}/findings", status_code=201, openapi_extra=body_of("application/json", "object"))
-@narrow
+@checks_token_limits
 async def findings(
     digest: Digest,
     request: Request,
     who: Runner,
-    server: TheServer,
-    threads: TheThreads,
+    server: ServerDependency,
+    threads: ThreadsDependency,
     name: str = "findings.json",
     found_at: str = "",
 ) -> list[ReportRecord]:
-    """Takes what another scanner found, given as the body, and answers whoever waits on the image."""
-    await threads.run_prompt(_require_place, who, digest, server)
+    """Upload another scanner's report on an image. Waiting approvals of the image are answered."""
+    await threads.run_prompt(_require_repository_access, who, digest, server)
     body = await request.body()
     return await threads.run_remote(who.name, _report, server, who, digest, body, name, found_at)
 
 
 def _report(server: Server, who: Caller, digest: str, body: bytes, name: str, found_at: str) -> list[ReportRecord]:
-    """Whoever may accept risks may have a report stand in for a scan."""
+    """Record a report. With the permission accept it can replace a missing scan."""
     reported = reading.read(body, name[:200], digest, found_at)
     return list(server.engine.report(reported, who.name, who.may(Permission.ACCEPT)))
 
 
 @router.get("/images/{digest}/findings")
-@narrow
-def reports(digest: Digest, who: Reader, server: TheServer) -> list[ReportRecord]:
-    """What other scanners reported of an image. `/documents/{digest}` gives the body of one."""
-    require(who, digest, server)
+@checks_token_limits
+def reports(digest: Digest, who: Reader, server: ServerDependency) -> list[ReportRecord]:
+    """List reports of other scanners on an image. `/documents/{digest}` returns a report."""
+    require_image_access(who, digest, server)
     return list(server.store.reports.for_image(digest))
 
 
 @router.get("/verdicts/{digest}")
-@narrow
-def verdict(digest: Digest, who: Reader, server: TheServer) -> Verdict:
-    """A verdict, whole."""
-    found = server.store.images.verdict(digest)
-    require(who, found.image, server)
-    return found
+@checks_token_limits
+def verdict(digest: Digest, who: Reader, server: ServerDependency) -> Verdict:
+    """Get a verdict."""
+    stored = server.store.images.verdict(digest)
+    require_image_access(who, stored.image, server)
+    return stored
 
 
 @router.get("/verdicts/{digest}/case")
-@narrow
-def case(digest: Digest, who: Reader, server: TheServer) -> Response:
-    """A verdict with all that it was made from: what `dockgate gate -o case` writes, and `dockgate explain` reads."""
+@checks_token_limits
+def case(digest: Digest, who: Reader, server: ServerDependency) -> Response:
+    """Get a verdict with all its inputs: the case file of `dockgate gate -o case` and `dockgate explain`."""
     return Response(case_file.text(_recorded(digest, who, server)), media_type="application/json")
 
 
 @router.get("/verdicts/{digest}/explanation")
-@narrow
-def explanation(digest: Digest, who: Reader, server: TheServer, against: OtherDigest = None) -> ExplanationView:
-    """A verdict judged again, and with `against` (another verdict's digest) what changed from it to that one."""
+@checks_token_limits
+def explanation(digest: Digest, who: Reader, server: ServerDependency, against: OtherDigest = None) -> ExplanationView:
+    """Replay a verdict; with `against` (another verdict's digest) compare the two."""
     recorded = _recorded(digest, who, server)
-    told = compare(recorded, _recorded(against, who, server)) if against else None
-    return ExplanationView(replay(recorded), told)
+    differences = compare(recorded, _recorded(against, who, server)) if against else None
+    return ExplanationView(replay(recorded), differences)
 
 
 @router.get("/documents/{digest}")
-def document(digest: Digest, who: Reader, server: TheServer) -> Response:
-    """The canonical bytes of what a verdict was made from: an inventory, a snapshot, a policy."""
+def document(digest: Digest, who: Reader, server: ServerDependency) -> Response:
+    """Get an input of a verdict in canonical form: an inventory, an advisory snapshot, a policy."""
     return Response(server.store.images.document(digest), media_type="application/json")
 
 
 def _recorded(digest: str, who: Caller, server: Server) -> case_file.RecordedVerdict:
     images = server.store.images
-    found = images.verdict(digest)
-    require(who, found.image, server)
-    return case_file.RecordedVerdict(found, images.case(digest))
+    stored = images.verdict(digest)
+    require_image_access(who, stored.image, server)
+    return case_file.RecordedVerdict(stored, images.case(digest))
 
 
-def require(who: Caller, image: str, server: Server) -> None:
-    """A token that is for some repositories or pipelines only shows the images that lie there, and those that these
-    have asked about: whoever waits is to hear why."""
+def require_image_access(who: Caller, image: str, server: Server) -> None:
+    """Raise DeniedError if a limited token may not see an image.
+
+    It may see images of its repositories, and images for which its pipelines requested approvals.
+    """
     if who.limited:
-        asked = server.store.approvals.for_image(image)
-        if not any(who.reaches(pipeline=pipeline_of(request), repository=request.repository) for request in asked):
-            _require_place(who, image, server)
+        approvals = server.store.approvals.for_image(image)
+        if not any(
+            who.reaches(pipeline=pipeline_of(approval), repository=approval.repository) for approval in approvals
+        ):
+            _require_repository_access(who, image, server)
 
 
 def _may_see(who: Caller, image: str, server: Server) -> bool:
     try:
-        require(who, image, server)
+        require_image_access(who, image, server)
     except DeniedError:
         return False
     return True
 
 
-def _require_place(who: Caller, image: str, server: Server) -> None:
-    """A token that is for some repositories only changes what is known of their images alone."""
+def _require_repository_access(who: Caller, image: str, server: Server) -> None:
+    """Raise DeniedError if a limited token may not change data of an image: it must be in its repositories."""
     if who.limited:
         scan = server.store.images.scan(image)
         who.require(repository=scan.repository if scan else "")

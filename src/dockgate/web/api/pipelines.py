@@ -1,4 +1,4 @@
-"""The server itself, repositories, and pipelines with the starting of executions."""
+"""The server's status, documents, repositories and pipelines."""
 
 import uuid
 from dataclasses import dataclass
@@ -8,7 +8,16 @@ from fastapi import APIRouter, Header, Request
 from dockgate.delivery.model import Execution, Pipeline
 from dockgate.services.server import AppliedDocument, ServerStatus
 from dockgate.shared.errors import UsageError
-from dockgate.web.api import Definer, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of, narrow
+from dockgate.web.api import (
+    Definer,
+    GuardedRoute,
+    Reader,
+    Runner,
+    ServerDependency,
+    ThreadsDependency,
+    body_of,
+    checks_token_limits,
+)
 
 # Bytes.
 DOCUMENT_LIMIT = 1 << 20
@@ -33,36 +42,36 @@ class PipelineSummary:
 
 
 @router.get("/status")
-@narrow
-def status(who: Reader, server: TheServer) -> ServerStatus:
-    """What this server is, and the state of its advisory database."""
+@checks_token_limits
+def status(who: Reader, server: ServerDependency) -> ServerStatus:
+    """Get the server's status and the state of its advisory database."""
     return server.status()
 
 
 @router.post("/apply", openapi_extra=body_of("application/yaml", "string"))
 async def apply(
-    request: Request, who: Definer, server: TheServer, threads: TheThreads, name: str = "document.yaml"
+    request: Request, who: Definer, server: ServerDependency, threads: ThreadsDependency, name: str = "document.yaml"
 ) -> AppliedDocument:
-    """Makes the server agree with a YAML document (Repository, Pipeline, Service, Policy) given as the body."""
-    return await threads.run(who.name, server.apply, await document(request, name), name, who)
+    """Create or change what a YAML document describes (Repository, Pipeline, Service, Policy, …)."""
+    return await threads.run(who.name, server.apply, await read_document(request, name), name, who)
 
 
-async def document(request: Request, name: str) -> str:
-    """The YAML in the body. UsageError where it is too large, or not UTF-8."""
+async def read_document(request: Request, name: str) -> str:
+    """Read the YAML of the body. Raises UsageError if it is too large or not UTF-8."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > DOCUMENT_LIMIT:
-            raise UsageError(f"{name}: larger than {DOCUMENT_LIMIT} bytes", "A document is one small YAML file.")
+            raise UsageError(f"{name} is larger than {DOCUMENT_LIMIT} bytes.", "Split the document.")
     try:
         return body.decode()
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name}: not UTF-8: {error}", "Save the file as UTF-8.") from None
+        raise UsageError(f"{name} is not UTF-8: {error}.", "Save the file as UTF-8.") from None
 
 
 @router.get("/repositories")
-def repositories(who: Reader, server: TheServer) -> list[RepositoryView]:
-    """The git repositories that this server hosts."""
+def repositories(who: Reader, server: ServerDependency) -> list[RepositoryView]:
+    """List the server's git repositories."""
     return [
         RepositoryView(name, server.clone_url(name), dict(server.source.heads(name)))
         for name in server.store.repositories.names()
@@ -70,30 +79,30 @@ def repositories(who: Reader, server: TheServer) -> list[RepositoryView]:
 
 
 @router.get("/pipelines")
-def pipelines(who: Reader, server: TheServer) -> list[PipelineSummary]:
-    """All pipelines, each with its newest execution."""
-    found = []
+def pipelines(who: Reader, server: ServerDependency) -> list[PipelineSummary]:
+    """List pipelines with their newest execution."""
+    summaries = []
     for name in server.store.pipelines.names():
         newest = server.store.executions.for_pipeline(name, 1)
-        found.append(PipelineSummary(name, server.store.pipelines.get(name).version, newest[0] if newest else None))
-    return found
+        summaries.append(PipelineSummary(name, server.store.pipelines.get(name).version, newest[0] if newest else None))
+    return summaries
 
 
 @router.get("/pipelines/{name}")
-def pipeline(name: str, who: Reader, server: TheServer) -> Pipeline:
-    """The newest version of a pipeline's definition."""
+def pipeline(name: str, who: Reader, server: ServerDependency) -> Pipeline:
+    """Get the newest definition of a pipeline."""
     return server.store.pipelines.get(name)
 
 
 @router.get("/pipelines/{name}/executions")
-def executions(name: str, who: Reader, server: TheServer, limit: int = 20) -> list[Execution]:
-    """Newest first."""
+def executions(name: str, who: Reader, server: ServerDependency, limit: int = 20) -> list[Execution]:
+    """List executions, newest first."""
     server.store.pipelines.get(name)
     return list(server.store.executions.for_pipeline(name, max(1, min(limit, 1000))))
 
 
 @router.post("/pipelines/{name}/executions", status_code=201)
-def start(name: str, who: Runner, server: TheServer, idempotency_key: str = Header("")) -> Execution:
-    """Starts a pipeline by hand. The same Idempotency-Key starts it once."""
+def start(name: str, who: Runner, server: ServerDependency, idempotency_key: str = Header("")) -> Execution:
+    """Start a pipeline. The same Idempotency-Key starts it once."""
     server.store.pipelines.get(name)
     return server.engine.start(name, f"hand/{idempotency_key or uuid.uuid4()}", who.name if who.token else "")

@@ -1,4 +1,4 @@
-"""Policies: what images are judged by, in all versions."""
+"""Policies in all versions, trials, and policy assignments."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -13,15 +13,15 @@ from dockgate.gate.policy_choice import AllowedPolicies
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.records import AssignmentRecord
-from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, TheServer, TheThreads, body_of
-from dockgate.web.api.pipelines import document
+from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, ServerDependency, ThreadsDependency, body_of
+from dockgate.web.api.pipelines import read_document
 
 router = APIRouter(route_class=GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySummary:
-    """`version` is 0 for a policy that comes with Dockgate."""
+    """`version` is 0 for a built-in policy."""
 
     name: str
     version: int
@@ -34,21 +34,21 @@ class PolicySummary:
 
 @dataclass(frozen=True, slots=True)
 class PolicyView(PolicySummary):
-    """One version. `text` is the YAML as it was written, `rules` the canonical form by which images are judged."""
+    """One version. `text` is the original YAML, `rules` its canonical form."""
 
     rules: dict[str, tuple[Settings, ...]]
     text: str
 
 
 @router.get("/policies")
-def policies(who: Reader, server: TheServer) -> list[PolicySummary]:
-    """The policies that there are, those that come with Dockgate first."""
+def policies(who: Reader, server: ServerDependency) -> list[PolicySummary]:
+    """List policies, built-in policies first."""
     return [_summary(version) for version in server.policies.present()]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`text` is the candidate's YAML. `policy`: only what was judged, or is to be approved, by that one."""
+    """`text` is the candidate's YAML. With `policy` only images of that policy are compared."""
 
     text: str
     against: Literal["history", "running"]
@@ -59,28 +59,34 @@ class Candidate:
 
 
 @router.post("/policies/try")
-async def try_candidate(body: Candidate, who: Reader, server: TheServer, threads: TheThreads) -> PolicyComparison:
-    """What a policy would change, of the newest verdicts or of what runs. Nothing is stored. An answer is a part of at
-    most so many images, and takes about two seconds; its `next` is `after` in the call for the part that follows."""
-    given = body.text, body.name, body.against, body.policy, body.limit, body.after
-    return await threads.run_trial(who.name, server.try_policy, *given)
+async def try_candidate(
+    body: Candidate, who: Reader, server: ServerDependency, threads: ThreadsDependency
+) -> PolicyComparison:
+    """Show what a policy would change for recorded verdicts or running services. Nothing is stored.
+
+    A response covers at most `limit` images and takes about two seconds; pass its `next` as `after` for the next part.
+    """
+    arguments = body.text, body.name, body.against, body.policy, body.limit, body.after
+    return await threads.run_trial(who.name, server.try_policy, *arguments)
 
 
 @router.get("/policies/schema")
-def schema(who: Reader, server: TheServer) -> dict[str, Any]:
-    """The JSON Schema of policies, for editors."""
+def schema(who: Reader, server: ServerDependency) -> dict[str, Any]:
+    """Get the JSON Schema of policies."""
     return server.policies.schema()
 
 
 @router.get("/policies/{name}")
-def policy(name: str, who: Reader, server: TheServer, response: Response, version: Count | None = None) -> PolicyView:
-    """The present version of a policy, or the one asked for. Its number is the ETag."""
+def policy(
+    name: str, who: Reader, server: ServerDependency, response: Response, version: Count | None = None
+) -> PolicyView:
+    """Get a policy, in the present or the given version. The ETag is the version."""
     return _view(server.policies.get(name, version), response)
 
 
 @router.get("/policies/{name}/history")
-def history(name: str, who: Reader, server: TheServer) -> list[PolicySummary]:
-    """Every version, newest first, removals among them."""
+def history(name: str, who: Reader, server: ServerDependency) -> list[PolicySummary]:
+    """List the versions of a policy, newest first, with removals."""
     return [_summary(version) for version in server.policies.history(name)]
 
 
@@ -89,30 +95,34 @@ async def put(
     name: str,
     request: Request,
     who: Accepter,
-    server: TheServer,
-    threads: TheThreads,
+    server: ServerDependency,
+    threads: ThreadsDependency,
     response: Response,
     comment: str = "",
     if_match: str = Header(""),
     if_none_match: str = Header(""),
 ) -> PolicyView:
-    """Puts the YAML in the body as the policy's next version; unchanged text makes none. With `If-Match`, only above
-    that version; with `If-None-Match: *`, only where there is none."""
-    text = await document(request, f"{name}.yaml")
+    """Store the YAML of the body as the policy's next version; unchanged text creates none.
+
+    `If-Match` requires a present version; `If-None-Match: *` requires a new policy.
+    """
+    text = await read_document(request, f"{name}.yaml")
     expected = 0 if if_none_match.strip() == "*" else _version(if_match)
     version = await threads.run(who.name, server.put_policy, name, text, who.name, comment, expected)
     return _view(version, response)
 
 
 @router.delete("/policies/{name}")
-def remove(name: str, who: Accepter, server: TheServer, comment: str = "", if_match: str = Header("")) -> PolicySummary:
-    """Removes a policy that nothing uses. Its versions, and the verdicts by it, stay to be looked at."""
+def remove(
+    name: str, who: Accepter, server: ServerDependency, comment: str = "", if_match: str = Header("")
+) -> PolicySummary:
+    """Remove an unused policy. Its versions and verdicts are kept."""
     return _summary(server.remove_policy(name, who.name, comment, _version(if_match)))
 
 
 @dataclass(frozen=True, slots=True)
 class AssignmentView:
-    """Which policy judges the images of `repositories` (patterns), and which others a request may name."""
+    """The policy of `repositories` (patterns), and the other policies that requests may name."""
 
     name: str
     repositories: tuple[str, ...]
@@ -123,42 +133,56 @@ class AssignmentView:
 
 
 @router.get("/policy-assignments")
-def assignments(who: Reader, server: TheServer) -> list[AssignmentView]:
-    """Which policies judge the images of which repositories. Others are judged by `default`."""
+def assignments(who: Reader, server: ServerDependency) -> list[AssignmentView]:
+    """List policy assignments. The policy `default` applies to all other repositories."""
     return [_assignment(record) for record in server.store.policy_assignments.list()]
 
 
 @router.delete("/policy-assignments/{name}")
-def unassign(name: str, who: Accepter, server: TheServer) -> AssignmentView:
-    """Removes a policy assignment, and returns it: its repositories are judged by what else matches them, or by
-    `default`."""
+def unassign(name: str, who: Accepter, server: ServerDependency) -> AssignmentView:
+    """Remove a policy assignment, and return it."""
     present = {record.assignment.name: record for record in server.store.policy_assignments.list()}
     if name not in present:
-        raise NotFoundError(f"no policy assignment {name!r}", "`dockgate policy assignments` lists them.")
+        raise NotFoundError(
+            f"The policy assignment {name!r} does not exist.", "`dockgate policy assignments` lists them."
+        )
     server.store.policy_assignments.remove(name)
     return _assignment(present[name])
 
 
 def _assignment(record: AssignmentRecord) -> AssignmentView:
-    given = record.assignment
+    assignment = record.assignment
     return AssignmentView(
-        given.name, given.repositories, given.policy, given.allowed, record.changed_at, record.changed_by
+        assignment.name,
+        assignment.repositories,
+        assignment.policy,
+        assignment.allowed,
+        record.changed_at,
+        record.changed_by,
     )
 
 
 def _version(if_match: str) -> int | None:
     if not if_match or if_match.strip() == "*":
         return None
-    found = re.fullmatch(r'\s*"?(\d{1,9})"?\s*', if_match)
-    if found is None:
-        raise UsageError(f"If-Match: {if_match!r} is no version", "It is the ETag of the policy as you have seen it.")
-    return int(found[1])
+    match = re.fullmatch(r'\s*"?(\d{1,9})"?\s*', if_match)
+    if match is None:
+        raise UsageError(f"If-Match is not a version: {if_match!r}.", "Use the policy's ETag.")
+    return int(match[1])
 
 
-def _summary(one: PolicyVersion) -> PolicySummary:
-    return PolicySummary(one.name, one.version, one.digest, one.changed_at, one.changed_by, one.comment, one.removed)
+def _summary(version: PolicyVersion) -> PolicySummary:
+    return PolicySummary(
+        version.name,
+        version.version,
+        version.digest,
+        version.changed_at,
+        version.changed_by,
+        version.comment,
+        version.removed,
+    )
 
 
-def _view(one: PolicyVersion, response: Response) -> PolicyView:
-    response.headers["ETag"] = f'"{one.version}"'
-    return PolicyView(**asdict(_summary(one)), rules=one.rules, text=one.text)
+def _view(version: PolicyVersion, response: Response) -> PolicyView:
+    response.headers["ETag"] = f'"{version.version}"'
+    return PolicyView(**asdict(_summary(version)), rules=version.rules, text=version.text)

@@ -1,26 +1,26 @@
-"""Our own registry's key, and registries elsewhere: where they send their notifications, and by which secret."""
+"""Webhooks of other registries, and the signing key of the server's registry."""
 
 from fastapi import APIRouter
 
 from dockgate.services import pushes
-from dockgate.web.api import Administrator, GuardedRoute, TheServer
+from dockgate.web.api import Administrator, GuardedRoute, ServerDependency
 
 router = APIRouter(route_class=GuardedRoute)
 
 
 @router.get("/registries/{registry}/hook/{form}")
-def hook(registry: str, form: str, server: TheServer, who: Administrator) -> pushes.Hook:
-    """Where this registry has to send its notifications of pushes, in the format that it has, and its secret."""
+def hook(registry: str, form: str, server: ServerDependency, who: Administrator) -> pushes.Hook:
+    """Get the webhook URL and secret for a registry's push notifications."""
     return pushes.hook(server, form, registry)
 
 
 @router.post("/registries/{registry}/hook/{form}")
-def change(registry: str, form: str, server: TheServer, who: Administrator) -> pushes.Hook:
-    """Gives this registry another secret, and tells it. The one that it had is refused from now on."""
+def change(registry: str, form: str, server: ServerDependency, who: Administrator) -> pushes.Hook:
+    """Replace a registry's webhook secret, and return it. The old secret is refused."""
     return pushes.changed(server, form, registry)
 
 
 @router.post("/registry-key", status_code=204)
-def rotate(server: TheServer, who: Administrator) -> None:
-    """Signs the tokens of our own registry with a new key. Tokens and logins that were issued before end at once."""
+def rotate(server: ServerDependency, who: Administrator) -> None:
+    """Replace the signing key of the server's registry. Existing tokens and logins become invalid."""
     server.access.rotate()

@@ -1,4 +1,4 @@
-"""What is accepted: waivers, and VEX documents."""
+"""Waivers and VEX documents."""
 
 import uuid
 from dataclasses import dataclass
@@ -13,20 +13,29 @@ from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
 from dockgate.services.server import Server
 from dockgate.store.records import VexRecord, WaiverRecord
-from dockgate.web.api import Accepter, Digest, GuardedRoute, Reader, Runner, TheServer, TheThreads, body_of
+from dockgate.web.api import (
+    Accepter,
+    Digest,
+    GuardedRoute,
+    Reader,
+    Runner,
+    ServerDependency,
+    ThreadsDependency,
+    body_of,
+)
 
 router = APIRouter(route_class=GuardedRoute)
 
 
 class WaiverState(StrEnum):
-    STANDING = "Standing"
-    LAPSED = "Lapsed"
+    ACTIVE = "Active"
+    EXPIRED = "Expired"
     REVOKED = "Revoked"
 
 
 @dataclass(frozen=True, slots=True)
 class NewWaiver:
-    """Each field as in the waiver. `until` is a date or a time; it or `until_fixed` is needed."""
+    """The fields of a waiver. `until` is a date or a time; it or `until_fixed` is required."""
 
     owner: Annotated[str, Field(min_length=1)]
     reason: Annotated[str, Field(min_length=1)]
@@ -43,7 +52,7 @@ class NewWaiver:
 
 @dataclass(frozen=True, slots=True)
 class WaiverView:
-    """A waiver, and what became of it."""
+    """A waiver and its state."""
 
     waiver: Waiver
     state: WaiverState
@@ -54,8 +63,7 @@ class WaiverView:
 
 @dataclass(frozen=True, slots=True)
 class VexView:
-    """A VEX document. `signed` says that it is attached in an envelope: whose key signed it is for each policy to
-    ask."""
+    """A VEX document. `signed` means attached in a signed envelope; each policy lists the keys that it trusts."""
 
     document: str
     image: str
@@ -69,28 +77,28 @@ class VexView:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """`repository` is where the image lies."""
+class ImageLocation:
+    """`repository` is the image's repository."""
 
     repository: str
 
 
 @router.get("/waivers")
-def waivers(who: Reader, server: TheServer, state: WaiverState | None = None) -> list[WaiverView]:
-    """Every waiver on record, newest first, or those in one state."""
-    found = [_view(record, server.parts.now()) for record in server.store.waivers.list()]
-    return [entry for entry in found if state in (None, entry.state)]
+def waivers(who: Reader, server: ServerDependency, state: WaiverState | None = None) -> list[WaiverView]:
+    """List waivers, newest first, optionally in one state."""
+    views = [_view(record, server.parts.now()) for record in server.store.waivers.list()]
+    return [view for view in views if state in (None, view.state)]
 
 
 @router.get("/waivers/{waiver_id}")
-def waiver(waiver_id: str, who: Reader, server: TheServer) -> WaiverView:
-    """One waiver, with what became of it."""
+def waiver(waiver_id: str, who: Reader, server: ServerDependency) -> WaiverView:
+    """Get a waiver and its state."""
     return _view(server.store.waivers.get(waiver_id), server.parts.now())
 
 
 @router.post("/waivers", status_code=201)
-def add(body: NewWaiver, who: Accepter, server: TheServer, idempotency_key: str = Header("")) -> WaiverView:
-    """Accepts findings, or unread content, until an end. The same Idempotency-Key makes one waiver."""
+def add(body: NewWaiver, who: Accepter, server: ServerDependency, idempotency_key: str = Header("")) -> WaiverView:
+    """Accept findings or unread content. The same Idempotency-Key creates one waiver."""
     key = sha256(f"{who.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
     fields = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
     record = server.engine.accept(Waiver(id=f"w-{key[:12]}", created_by=who.name, **fields))
@@ -98,39 +106,41 @@ def add(body: NewWaiver, who: Accepter, server: TheServer, idempotency_key: str 
 
 
 @router.post("/waivers/{waiver_id}/revoke")
-def revoke(waiver_id: str, who: Accepter, server: TheServer) -> WaiverView:
-    """Ends a waiver now. It stays on record, with who and when."""
+def revoke(waiver_id: str, who: Accepter, server: ServerDependency) -> WaiverView:
+    """Revoke a waiver. It stays on record."""
     return _view(server.engine.revoke(waiver_id, who.name), server.parts.now())
 
 
 @router.get("/vex")
-def documents(who: Reader, server: TheServer) -> list[VexView]:
-    """VEX documents, uploaded and attached, newest first. `/documents/{digest}` gives one as it is."""
+def documents(who: Reader, server: ServerDependency) -> list[VexView]:
+    """List VEX documents, uploaded and attached, newest first. `/documents/{digest}` returns a document."""
     return [_document(record) for record in server.store.vex.list()]
 
 
 @router.post("/vex", status_code=201, openapi_extra=body_of("application/json", "object"))
 async def upload(
-    request: Request, who: Accepter, server: TheServer, threads: TheThreads, name: str = "document.json"
+    request: Request, who: Accepter, server: ServerDependency, threads: ThreadsDependency, name: str = "document.json"
 ) -> VexView:
-    """Keeps the VEX document (OpenVEX, CycloneDX or CSAF, as JSON) that is the body; you vouch for it."""
+    """Upload a VEX document (OpenVEX, CycloneDX or CSAF, as JSON), for which the caller vouches."""
     data = await request.body()
     return _document(await threads.run(who.name, server.engine.upload_vex, data, name[:200], who.name))
 
 
 @router.post("/vex/{digest}/remove")
-def remove(digest: Digest, who: Accepter, server: TheServer) -> VexView:
-    """Takes back a document that was uploaded. It stays on record, with who and when."""
+def remove(digest: Digest, who: Accepter, server: ServerDependency) -> VexView:
+    """Remove an uploaded document. It stays on record."""
     return _document(server.engine.remove_vex(digest, who.name))
 
 
 @router.post("/images/{digest}/vex")
-async def look(digest: Digest, body: Look, who: Runner, server: TheServer, threads: TheThreads) -> list[VexView]:
-    """Looks again which VEX documents are attached to an image; a scan does so by itself. Answers all that it has."""
-    return await threads.run_remote(who.name, _look, server, body.repository, digest)
+async def refresh_attached_vex(
+    digest: Digest, body: ImageLocation, who: Runner, server: ServerDependency, threads: ThreadsDependency
+) -> list[VexView]:
+    """Read an image's attached VEX documents again, as every scan does. Returns all of them."""
+    return await threads.run_remote(who.name, _refresh_vex, server, body.repository, digest)
 
 
-def _look(server: Server, repository: str, digest: str) -> list[VexView]:
+def _refresh_vex(server: Server, repository: str, digest: str) -> list[VexView]:
     server.engine.look_for_vex(repository, digest)
     return [_document(record) for record in server.store.vex.list() if record.image == digest]
 
@@ -138,7 +148,7 @@ def _look(server: Server, repository: str, digest: str) -> list[VexView]:
 def _view(record: WaiverRecord, now: str) -> WaiverView:
     state = WaiverState.REVOKED
     if not record.revoked_at:
-        state = WaiverState.STANDING if core.is_active(record.waiver, now) else WaiverState.LAPSED
+        state = WaiverState.ACTIVE if core.is_active(record.waiver, now) else WaiverState.EXPIRED
     return WaiverView(record.waiver, state, record.revoked_at, record.revoked_by, record.announced_at)
 
 

@@ -1,7 +1,7 @@
 """Git over smart HTTP (gitprotocol-http(5)).
 
-What a request may do follows from its path and its method alone. No query string and no header of the request reaches
-git as it came: the call is made anew from the route.
+The required permission depends only on path and method. Git never gets the request's query string or headers unchecked:
+the call is rebuilt from the route.
 """
 
 from typing import Annotated
@@ -13,20 +13,20 @@ from starlette.concurrency import run_in_threadpool
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.server import Server
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.web.api import Reader, Runner, TheServer
-from dockgate.web.caller import GuardedRoute, May, audit_entry
+from dockgate.web.api import Reader, Runner, ServerDependency
+from dockgate.web.authorization import GuardedRoute, RequirePermission, audit_entry
 from dockgate.web.git_body import MAX_NEGOTIATION, inflated, require_plain, spool
 from dockgate.web.git_process import FetchResponse, GitCall, GitProcesses
 from dockgate.web.git_push import Push, PushResponse, requested_updates
 
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
-# The two services: clients fetch by the first and push by the second.
+# The two services: fetch and push.
 UPLOAD, RECEIVE = "git-upload-pack", "git-receive-pack"
 
 
-class MayAdvertise(May):
-    """The references are listed for one service: to fetch is to read, to push is to run."""
+class RequireAdvertise(RequirePermission):
+    """Listing references needs the permission read for fetches, run for pushes."""
 
     def needed(self, request: Request) -> Permission:
         return Permission.RUN if _service(request) == RECEIVE else Permission.READ
@@ -36,21 +36,21 @@ class MayAdvertise(May):
 async def advertise(
     repository: str,
     request: Request,
-    who: Annotated[Caller, Depends(MayAdvertise(Permission.READ))],
-    server: TheServer,
+    who: Annotated[Caller, Depends(RequireAdvertise(Permission.READ))],
+    server: ServerDependency,
 ) -> Response:
-    """List the references of a repository for one service."""
+    """List the references of a repository, for fetch or push."""
     await _require_repository(repository, server)
     service = _service(request)
     if not service:
-        raise UsageError("only git's smart HTTP protocol is served", "Use git 1.6.6 or newer.")
+        raise UsageError("Only git's smart HTTP protocol is supported.", "Use git 1.6.6 or newer.")
     call = GitCall(repository, "/info/refs", "GET", f"service={service}", "", _protocol(request))
     return FetchResponse(server, _processes(request), who.name, call, None)
 
 
 @router.post("/git/{repository}.git/git-upload-pack")
-async def upload_pack(repository: str, request: Request, who: Reader, server: TheServer) -> Response:
-    """Send what a client asks for in a fetch or a clone."""
+async def upload_pack(repository: str, request: Request, who: Reader, server: ServerDependency) -> Response:
+    """Answer a fetch or clone."""
     await _require_repository(repository, server)
     call = GitCall(repository, f"/{UPLOAD}", "POST", "", _content_type(UPLOAD), _protocol(request))
     body = await spool(inflated(request), server.parts.scratch, MAX_NEGOTIATION, "Fetch fewer references at a time.")
@@ -58,13 +58,13 @@ async def upload_pack(repository: str, request: Request, who: Reader, server: Th
 
 
 @router.post("/git/{repository}.git/git-receive-pack")
-async def receive_pack(repository: str, request: Request, who: Runner, server: TheServer) -> Response:
-    """Take a push. It is on record, and its events are stored, before the answer ends."""
+async def receive_pack(repository: str, request: Request, who: Runner, server: ServerDependency) -> Response:
+    """Accept a push. Its audit entry and events are stored before the response ends."""
     await _require_repository(repository, server)
     require_plain(request)
     processes = _processes(request)
     async with processes.receiving(who.name):
-        advice = "Push in parts, or raise DOCKGATE_PUSH_LIMIT on the server."
+        advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
         body = await spool(request.stream(), server.parts.scratch, server.push_limit, advice)
     call = GitCall(repository, f"/{RECEIVE}", "POST", "", _content_type(RECEIVE), _protocol(request))
     by, token = (who.name, who.token.id) if who.token else ("", "")
@@ -80,12 +80,13 @@ async def receive_pack(repository: str, request: Request, who: Runner, server: T
 async def _require_repository(repository: str, server: Server) -> None:
     if repository not in await run_in_threadpool(server.store.repositories.names):
         raise NotFoundError(
-            f"no repository {repository!r} here", "Create it with a Repository document: dockgate apply FILE"
+            f"The repository {repository!r} does not exist.",
+            "Create it with a Repository document: `dockgate apply FILE`.",
         )
 
 
 def _service(request: Request) -> str:
-    """The service that references are listed for; "" unless the query names exactly one of the two, once."""
+    """The requested service, "" unless the query names exactly one."""
     names = request.query_params.getlist("service")
     return names[0] if names in ([UPLOAD], [RECEIVE]) else ""
 
@@ -95,9 +96,9 @@ def _content_type(service: str) -> str:
 
 
 def _protocol(request: Request) -> str:
-    """The protocol version that the client asks for; "" for anything else."""
-    asked = request.headers.get("git-protocol", "")
-    return asked if asked in ("version=0", "version=1", "version=2") else ""
+    """The requested protocol version, "" if unknown."""
+    version = request.headers.get("git-protocol", "")
+    return version if version in ("version=0", "version=1", "version=2") else ""
 
 
 def _processes(request: Request) -> GitProcesses:

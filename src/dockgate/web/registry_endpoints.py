@@ -1,4 +1,4 @@
-"""The registry's side of the server: tokens for its clients, and its notifications of pushes."""
+"""Registry tokens for clients, and push notifications of registries."""
 
 import uuid
 from typing import Annotated
@@ -11,43 +11,45 @@ from dockgate.identity.model import AuditEntry, Caller, Permission
 from dockgate.services import pushes
 from dockgate.services.server import Server
 from dockgate.shared.canonical import plain
-from dockgate.web.api import TheServer
-from dockgate.web.caller import GuardedRoute, May, narrow, shown_token
-from dockgate.web.threads import TheThreads, Threads
+from dockgate.web.api import ServerDependency
+from dockgate.web.authorization import GuardedRoute, RequirePermission, checks_token_limits, request_token
+from dockgate.web.threads import Threads, ThreadsDependency
 
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
-# The key, in a request's scope, of the login that it shows.
+# The key, in a request's scope, of its registry login.
 _LOGIN = "dockgate.registry-login"
 
 
-class MayPull(May):
-    """Gives the caller, or the login of a program that the server started. What it may do is decided by scope."""
+class RequirePull(RequirePermission):
+    """Returns the caller, or the login of a program that the server started. Access is decided per scope."""
 
     async def __call__(self, request: Request) -> Caller | Login:  # type: ignore[override]
         login: Login | None = request.scope.get(_LOGIN)
         return login or await super().__call__(request)
 
-    def admit(self, request: Request) -> Caller | Login:  # type: ignore[override]
+    def authorize(self, request: Request) -> Caller | Login:  # type: ignore[override]
         server: Server = request.app.state.server
-        shown = shown_token(request)
-        login = server.access.tokens.read_login(shown) if shown else None
+        shown_token = request_token(request)
+        login = server.access.tokens.read_login(shown_token) if shown_token else None
         if login is None:
-            return super().admit(request)
+            return super().authorize(request)
         request.scope[_LOGIN] = login
         return login
 
 
-@narrow
+@checks_token_limits
 async def token(
-    who: Annotated[Caller | Login, Depends(MayPull(Permission.READ))],
-    server: TheServer,
-    threads: TheThreads,
+    who: Annotated[Caller | Login, Depends(RequirePull(Permission.READ))],
+    server: ServerDependency,
+    threads: ThreadsDependency,
     service: str = "",
     scope: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
-    """A registry token (CNCF Distribution, "Token Authentication Specification"), for what the caller may do of what it
-    asks for. A grant to push is on record before it is given."""
+    """Issue a registry token (CNCF Distribution, "Token Authentication Specification").
+
+    It grants the requested scopes that the caller may have. Push grants are audited before they are issued.
+    """
     return await threads.run_prompt(_grant, server, who, service, scope or [])
 
 
@@ -64,25 +66,25 @@ router.add_api_route("/registry/token", token, methods=["GET"], route_class_over
 
 
 @router.post("/registry/events", status_code=202)
-async def notified(request: Request, server: TheServer, threads: TheThreads) -> Response:
-    """Our own registry."""
-    return await _taken(request, server, threads, pushes.OUR_OWN, "")
+async def own_registry_event(request: Request, server: ServerDependency, threads: ThreadsDependency) -> Response:
+    """Notifications of the server's own registry."""
+    return await _accept_event(request, server, threads, pushes.OUR_OWN, "")
 
 
 @router.post("/registry/{form}/{registry}", status_code=202)
-async def notified_from_elsewhere(
-    form: str, registry: str, request: Request, server: TheServer, threads: TheThreads
+async def remote_registry_event(
+    form: str, registry: str, request: Request, server: ServerDependency, threads: ThreadsDependency
 ) -> Response:
-    return await _taken(request, server, threads, form, registry)
+    return await _accept_event(request, server, threads, form, registry)
 
 
-async def _taken(request: Request, server: Server, threads: Threads, form: str, registry: str) -> Response:
-    given = request.headers.get("authorization", "")
-    await threads.run_prompt(pushes.require_secret, server, form, registry, given)  # before the body is read
+async def _accept_event(request: Request, server: Server, threads: Threads, form: str, registry: str) -> Response:
+    header = request.headers.get("authorization", "")
+    await threads.run_prompt(pushes.require_secret, server, form, registry, header)  # before reading the body
     body = await request.body()
-    # Another registry is asked which digest a tag has. No principal's name has a "/".
+    # May call another registry to resolve a tag. The name cannot clash: no principal's name has a "/".
     run = threads.run_remote if registry else threads.run
-    await run(f"{form}/{registry}", pushes.arrived, server, form, registry, given, body)
+    await run(f"{form}/{registry}", pushes.arrived, server, form, registry, header, body)
     return Response(status_code=202)
 
 

@@ -1,4 +1,4 @@
-"""What a request may send: bodies of bounded size, and nothing that can be read in two ways."""
+"""Limits of requests: the size of bodies, and nothing ambiguous."""
 
 import json
 import re
@@ -13,19 +13,19 @@ from dockgate.shared.errors import TooLargeError, UsageError
 
 # Bytes of a call's JSON or YAML.
 MAX_BODY = 1 << 20
-# Bytes of a VEX document, of another scanner's findings, or of a registry's notification of many pushes.
+# Bytes of a VEX document, a report of another scanner, or a registry notification.
 MAX_UPLOAD = 8 << 20
 _UPLOADS = re.compile(r"/registry/.*|/api/v1/vex|/api/v1/images/[^/]+/findings")
 _ESCAPED = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
-# Headers that decide something: a proxy before us may look at the first and we at the last, or the other way round.
+# Headers that must not be repeated: a proxy might use the first and this server the last.
 _SINGLE = (
     *("authorization", "content-encoding", "content-length", "content-type", "git-protocol", "host"),
     *("idempotency-key", "if-match", "if-none-match", "origin", "transfer-encoding", "x-forwarded-proto"),
 )
 
 
-class BodyLimit:
-    """Raises TooLargeError while a body is read that is larger than its path may have; git has limits of its own."""
+class BodySizeLimit:
+    """Raises TooLargeError while a body that exceeds its path's limit is read. Git has its own limits."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,23 +40,23 @@ class BodyLimit:
 
         async def limited() -> Message:
             nonlocal received
-            if received > limit:  # announced: nothing of it is read
-                raise TooLargeError(f"a body of more than {limit} bytes", "Send less.")
+            if received > limit:  # by Content-Length: read nothing
+                raise TooLargeError(f"The request body exceeds {limit} bytes.", "Send a smaller body.")
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                raise TooLargeError(f"a body of more than {limit} bytes", "Send less.")
+                raise TooLargeError(f"The request body exceeds {limit} bytes.", "Send a smaller body.")
             return message
 
         await self._app(scope, limited, send)
 
 
-# The one parameter that clients send several times: a registry's scopes ("Token Authentication Specification").
+# The only repeatable parameter: the scopes of a registry token ("Token Authentication Specification").
 _REPEATED = ("/registry/token", "scope")
 
 
 def require_storable(body: bytes) -> None:
-    """Raise UsageError for JSON with characters that no database stores: NUL, and halves of surrogate pairs."""
+    """Raise UsageError for JSON with characters that databases cannot store: NUL and lone surrogates."""
     if not _ESCAPED.search(body):
         return
     try:
@@ -64,28 +64,28 @@ def require_storable(body: bytes) -> None:
         text.encode()
     except (ValueError, RecursionError) as error:
         if not isinstance(error, UnicodeEncodeError):
-            return  # it is no JSON, which FastAPI will say
+            return  # not JSON: FastAPI reports that
         text = "\\u0000"
     if "\\u0000" in text:
-        raise UsageError("the body has characters that are not accepted: NUL or half a pair", "Send valid Unicode.")
+        raise UsageError("The request body contains NUL or a lone surrogate.", "Send valid Unicode.")
 
 
 def refuse_ambiguous(request: Request) -> Response | None:
-    """The answer to a request that says something twice, or sends a compressed body to a call that takes none."""
+    """The refusal of a request with repeated headers or parameters, or with a compressed body; None for others."""
     headers = Counter(name.decode("latin-1") for name, _ in request.scope["headers"])
-    twice = [f"the header {name}" for name in _SINGLE if headers[name] > 1]
+    repeated = [f"the header {name}" for name in _SINGLE if headers[name] > 1]
     names = Counter(name for name, _ in parse_qsl(request.url.query, keep_blank_values=True))
-    twice += [
+    repeated += [
         f"the parameter {name[:100]!r}"
         for name, count in names.items()
         if count > 1 and (request.url.path, name) != _REPEATED
     ]
     if headers["content-length"] and headers["transfer-encoding"]:
-        twice.append("the length of the body")
-    if twice:
-        return JSONResponse({"error": f"the request has {twice[0]} twice", "advice": "Send it once."}, 400)
+        repeated.append("the body's length")
+    if repeated:
+        return JSONResponse({"error": f"The request repeats {repeated[0]}.", "advice": "Send it once."}, 400)
     if "\0" in request.url.path or "\0" in "".join(names) or "%00" in request.url.query:
-        return JSONResponse({"error": "the URL has a NUL character", "advice": "Send it without."}, 400)
+        return JSONResponse({"error": "The URL contains a NUL character.", "advice": "Remove it."}, 400)
     if headers["content-encoding"] and not request.url.path.startswith("/git/"):
-        return JSONResponse({"error": "compressed bodies are not accepted", "advice": "Send it uncompressed."}, 415)
+        return JSONResponse({"error": "Compressed bodies are not accepted.", "advice": "Send it uncompressed."}, 415)
     return None

@@ -4,14 +4,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from dockgate.web.api import GuardedRoute, Reader, narrow
+from dockgate.web.api import GuardedRoute, Reader, checks_token_limits
 
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
 
 @router.get("/openapi.json")
-@narrow
+@checks_token_limits
 def openapi(request: Request, who: Reader) -> dict[str, Any]:
-    """The document, for callers who may read: it needs a token once there are principals."""
+    """Get the OpenAPI document. It needs the permission read."""
     document: dict[str, Any] = request.app.openapi()
     return document

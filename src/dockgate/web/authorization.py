@@ -1,7 +1,7 @@
 """Authentication, authorization and the audit trail of calls.
 
-Every call has a parameter whose dependency is a `May`. `GuardedRoute` runs it before it reads anything of the request's
-body: it finds out who calls, refuses callers without the permission, and records a changing call before it is done.
+Every call has a parameter whose dependency is a `RequirePermission`. `GuardedRoute` runs it before it reads the body:
+it authenticates the caller, refuses callers without the permission, and records a changing call before its execution.
 """
 
 import base64
@@ -24,76 +24,76 @@ from dockgate.identity.model import PERMISSIONS, AuditEntry, Caller, Permission
 from dockgate.services.server import Server
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, DeniedError, UnknownCallerError
-from dockgate.web.limit import require_storable
+from dockgate.web.request_limits import require_storable
 from dockgate.web.threads import Threads, threads_of
 
 API = "/api/v1"
-FAILURES = 20
+MAX_FAILURES = 20
 FAILURE_SECONDS = 60.0
-MOST_ADDRESSES = 10_000
+MAX_ADDRESSES = 10_000
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_narrow: set[Callable[..., Any]] = set()
-# The key, in a request's scope, of the audit entry that was begun for it.
+_self_checking_calls: set[Callable[..., Any]] = set()
+# The key, in a request's scope, of its audit entry.
 _AUDITED = "dockgate.audited"
-# The key, in a request's scope, of the caller that a guard has let in.
+# The key, in a request's scope, of its authorized caller.
 _CALLER = "dockgate.caller"
-# Headers of a request that comes through a proxy: it did not begin on this machine, though the proxy runs here.
+# Headers of a request through a proxy: it does not originate on this machine, even if the proxy runs here.
 _FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
 
 _log = logging.getLogger(__name__)
 
 
-class Failures:
-    """How often an address showed a token that is none. Beyond FAILURES in FAILURE_SECONDS it hears 429.
+class FailedAuthentications:
+    """Counts invalid tokens by address. More than MAX_FAILURES in FAILURE_SECONDS are answered with 429.
 
-    A token that stands always passes: on one machine, or behind one address, nobody locks others out by guessing. There
-    is nothing to guess in 256 random bits either; this keeps a broken client from filling the log.
+    Valid tokens always pass, so that guesses from a shared address lock out no one. The limit keeps broken clients from
+    filling the log; 256 random bits cannot be guessed.
     """
 
     def __init__(self) -> None:
         self._of: dict[str, deque[float]] = {}
 
     def count(self, address: str) -> None:
-        """Counts one more. BusyError when they are too many."""
+        """Count a failure. Raises BusyError when there are too many."""
         now = time.monotonic()
-        while len(self._of) >= MOST_ADDRESSES and address not in self._of:
-            del self._of[next(iter(self._of))]  # the one that began first
-        times = self._of.setdefault(address, deque(maxlen=FAILURES + 1))
+        while len(self._of) >= MAX_ADDRESSES and address not in self._of:
+            del self._of[next(iter(self._of))]  # the oldest
+        times = self._of.setdefault(address, deque(maxlen=MAX_FAILURES + 1))
         times.append(now)
-        if len(times) > FAILURES and times[0] > now - FAILURE_SECONDS:
+        if len(times) > MAX_FAILURES and times[0] > now - FAILURE_SECONDS:
             raise BusyError(
-                f"more than {FAILURES} tokens from {address} were not valid",
-                f"Mend DOCKGATE_TOKEN, and try again in {FAILURE_SECONDS:g} seconds.",
+                f"Too many invalid tokens from {address}: more than {MAX_FAILURES} in {FAILURE_SECONDS:g} seconds.",
+                f"Set DOCKGATE_TOKEN to a valid token, and retry in {FAILURE_SECONDS:g} seconds.",
             )
-        _log.warning("a request from %s showed no token that is valid", address)
+        _log.warning("invalid token from %s", address)
 
 
 def caller(request: Request) -> Caller:
-    """Authenticate: by `Authorization: Bearer TOKEN`, and git by a password (RFC 6750, RFC 7617)."""
+    """Authenticate the caller by `Authorization: Bearer TOKEN`, or the password of git (RFC 6750, RFC 7617)."""
     server: Server = request.app.state.server
     address = request.client.host if request.client else ""
-    given = request.headers.get("authorization", "")
+    header = request.headers.get("authorization", "")
     try:
-        # While there are no principals, any token is as good as none.
-        if not given or not server.store.principals.has_any():
+        # Without principals, tokens are ignored.
+        if not header or not server.store.principals.has_any():
             return server.people.unnamed(is_loopback(address) and not _FORWARDED & set(request.headers))
-        return server.people.known_by(_token(given))
+        return server.people.known_by(_token(header))
     except UnknownCallerError:
-        if given:
-            failures: Failures = request.app.state.failures
-            failures.count(address)
+        if header:
+            failed: FailedAuthentications = request.app.state.failed_authentications
+            failed.count(address)
         raise
 
 
-def shown_token(request: Request) -> str:
-    """The token, or the password, that a request shows; "" for none."""
+def request_token(request: Request) -> str:
+    """The token or password of a request, "" for none."""
     return _token(request.headers.get("authorization", ""))
 
 
-def _token(given: str) -> str:
-    kind, _, value = given.partition(" ")
+def _token(header: str) -> str:
+    kind, _, value = header.partition(" ")
     if kind.lower() == "bearer":
         return value.strip()
     if kind.lower() == "basic":
@@ -104,36 +104,37 @@ def _token(given: str) -> str:
     return ""
 
 
-class May:
-    """A dependency that gives whoever asks, and refuses those who may not. DeniedError names the roles that may.
+class RequirePermission:
+    """A dependency that returns the caller, and refuses callers without a permission.
 
-    `subject` is what the call is on, for tokens that are for some pipelines or repositories only. A call that the path
-    says nothing of is closed to these, unless it is marked by `narrow` and looks itself.
+    Tokens that are limited to pipelines or repositories are checked against the path. Calls whose path names neither
+    refuse such tokens, unless the call is marked with `checks_token_limits`.
     """
 
-    def __init__(self, permission: Permission, otherwise: Permission | None = None) -> None:
-        """With `otherwise` either of the two will do, and the call looks which one it takes."""
+    def __init__(self, permission: Permission, alternative: Permission | None = None) -> None:
+        """With `alternative`, either permission is sufficient, and the call checks which one it needs."""
         self.permission = permission
-        self.otherwise = otherwise
+        self.alternative = alternative
 
     async def __call__(self, request: Request) -> Caller:
-        """The caller, whom `GuardedRoute` has admitted already. In the event loop, so that it takes no thread."""
-        admitted: Caller = request.scope[_CALLER]
-        return admitted
+        """The caller, whom `GuardedRoute` has authorized. A coroutine, so that it needs no thread."""
+        authorized: Caller = request.scope[_CALLER]
+        return authorized
 
-    def admit(self, request: Request) -> Caller:
-        """Authenticate and authorize, and begin the audit entry of a changing call. Reads nothing of the body."""
+    def authorize(self, request: Request) -> Caller:
+        """Authenticate and authorize, and begin the audit entry of a changing call. Does not read the body."""
         who = caller(request)
         permission = self.needed(request)
-        # A call that only reads changes nothing, though it is a POST, as a fetch of git is.
+        # A call with the permission read changes nothing, even if it is a POST (git fetch).
         if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
-            _begin(request, who)
-        if not who.may(permission) and not (self.otherwise and who.may(self.otherwise)):
-            roles = ", ".join(role for role, held in PERMISSIONS.items() if permission in held)
+            _begin_audit_entry(request, who)
+        if not who.may(permission) and not (self.alternative and who.may(self.alternative)):
+            roles = " or ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
             raise DeniedError(
-                f"{who.name} may not {permission} by this token", f"That takes one of the roles: {roles}."
+                f"Permission denied: {who.name} needs the permission {permission}.",
+                f"It comes with the role {roles}. The token's scopes must include it.",
             )
-        if who.limited and request.scope["endpoint"] not in _narrow:
+        if who.limited and request.scope["endpoint"] not in _self_checking_calls:
             who.require(**_subject(request))
         request.scope[_CALLER] = who
         return who
@@ -143,20 +144,20 @@ class May:
 
 
 class GuardedRoute(APIRoute):
-    """A call whose `May` is asked before the body is read, so that nobody else's body is parsed or kept."""
+    """A route that checks permissions before it reads the body, so that unauthorized bodies are never parsed."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        guards = guards_of(self.dependant)
+        guards = permissions_of(self.dependant)
         is_json = self.body_field is not None
         takes_thread = not inspect.iscoroutinefunction(self.endpoint)
 
         async def guarded(request: Request) -> Response:
             threads = await threads_of(request)
             for guard in guards:
-                await threads.run_prompt(guard.admit, request)
+                await threads.run_prompt(guard.authorize, request)
             if is_json:
-                # FastAPI would answer 400 to whatever the body's limits raise.
+                # Read here, because FastAPI turns errors of the body's limits into 400.
                 require_storable(await request.body())
             if not takes_thread:
                 return await handle(request)
@@ -167,20 +168,20 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
-def guards_of(dependant: Dependant) -> list[May]:
-    """The guards of a call, and of all that it depends on."""
-    own = [dependant.call] if isinstance(dependant.call, May) else []
-    return own + [guard for inner in dependant.dependencies for guard in guards_of(inner)]
+def permissions_of(dependant: Dependant) -> list[RequirePermission]:
+    """The permission checks of a call and of its dependencies."""
+    own = [dependant.call] if isinstance(dependant.call, RequirePermission) else []
+    return own + [guard for inner in dependant.dependencies for guard in permissions_of(inner)]
 
 
-def narrow(call: F) -> F:
-    """Marks a call that asks `who.demand` itself, or tells nothing that a limited token should not know."""
-    _narrow.add(call)
+def checks_token_limits(call: F) -> F:
+    """Mark a call that checks limited tokens itself (`who.require`), or returns nothing confidential."""
+    _self_checking_calls.add(call)
     return call
 
 
 def _subject(request: Request) -> dict[str, str]:
-    """The pipeline or repository that the path names; nothing for paths that name none."""
+    """The pipeline or repository that the path names; empty if it names neither."""
     template = _template(request).removeprefix(API)
     names = request.path_params
     if template.startswith("/git/"):
@@ -193,13 +194,13 @@ def _subject(request: Request) -> dict[str, str]:
 
 
 def _template(request: Request) -> str:
-    """The path with the names of its parts: FastAPI's route knows its router's prefix, or does not."""
+    """The path template, with the prefix that FastAPI's route may lack."""
     path: str = request.scope["route"].path.replace(":path", "")
     return path if path.startswith(API) or not request.url.path.startswith(API) else f"{API}{path}"
 
 
-def _begin(request: Request, who: Caller) -> None:
-    """Before the call: what is not on record is not done."""
+def _begin_audit_entry(request: Request, who: Caller) -> None:
+    """Write the audit entry before the call is executed."""
     server: Server = request.app.state.server
     entry = AuditEntry(
         id=uuid.uuid4().hex,
@@ -214,13 +215,13 @@ def _begin(request: Request, who: Caller) -> None:
 
 
 def audit_entry(request: Request) -> str:
-    """The id of the audit entry that was begun for a request, "" if there is none."""
+    """The id of a request's audit entry, "" for none."""
     entry: str = request.scope.get(_AUDITED, "")
     return entry
 
 
-class Audited:
-    """Writes down how the calls ended that were begun on the record, before whoever asked hears it."""
+class AuditMiddleware:
+    """Completes audit entries with the response's status, before the client gets the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -231,7 +232,7 @@ class Audited:
                 state = scope["app"].state
                 server: Server = state.server
                 threads: Threads = state.threads
-                with CancelScope(shield=True):  # also when the client has gone, which cancels the answer
+                with CancelScope(shield=True):  # even if the client has gone, which cancels the response
                     await threads.run_prompt(server.store.audit.finish, entry, status)
 
         async def watched(message: Message) -> None:

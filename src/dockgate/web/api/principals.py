@@ -1,4 +1,4 @@
-"""Principals, their tokens, and the record of who did what."""
+"""Principals, their tokens, and the audit log."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from dockgate.identity.model import AuditEntry, Permission, Principal, Role, Token
 from dockgate.services.identity import TOKEN_DAYS
-from dockgate.web.api import Accepter, Administrator, GuardedRoute, Reader, TheServer, narrow
+from dockgate.web.api import Accepter, Administrator, GuardedRoute, Reader, ServerDependency, checks_token_limits
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -20,7 +20,7 @@ class NewPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class AddedPrincipal:
-    """`token` is the first principal's, said this once; "" for all others."""
+    """`token` is the token of the first principal, shown once; "" for others."""
 
     principal: Principal
     token: str
@@ -33,7 +33,7 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """`scopes` are some of the principal's permissions (none: all), `repositories` and `pipelines` patterns."""
+    """`scopes` limit the permissions (empty: all); `repositories` and `pipelines` are patterns."""
 
     principal: str
     days: float = TOKEN_DAYS
@@ -59,7 +59,7 @@ class TokenView:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """`text` is what to show; nobody can be told it again."""
+    """`text` is the token itself, shown only once."""
 
     token: TokenView
     text: str
@@ -67,7 +67,7 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class CallerView:
-    """`permissions` are those of this token."""
+    """The caller. `permissions` are those of the token."""
 
     name: str
     roles: tuple[Role, ...]
@@ -80,9 +80,9 @@ def view(token: Token) -> TokenView:
 
 
 @router.get("/caller")
-@narrow
-def caller(who: Reader, server: TheServer) -> CallerView:
-    """Who asks, and what they may by this token."""
+@checks_token_limits
+def caller(who: Reader, server: ServerDependency) -> CallerView:
+    """Get the caller and the permissions of its token."""
     return CallerView(
         who.name,
         who.principal.roles,
@@ -92,56 +92,58 @@ def caller(who: Reader, server: TheServer) -> CallerView:
 
 
 @router.get("/principals")
-def principals(who: Administrator, server: TheServer) -> list[Principal]:
-    """Everybody, by name."""
+def principals(who: Administrator, server: ServerDependency) -> list[Principal]:
+    """List principals by name."""
     return list(server.store.principals.list())
 
 
 @router.post("/principals", status_code=201)
-def add_principal(body: NewPrincipal, who: Administrator, server: TheServer) -> AddedPrincipal:
-    """A new one. The first must be an admin and gets a token; from then on every call needs one."""
+def add_principal(body: NewPrincipal, who: Administrator, server: ServerDependency) -> AddedPrincipal:
+    """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
     principal, token = server.people.add(body.name, body.roles, body.email)
     return AddedPrincipal(principal, token)
 
 
 @router.post("/principals/{name}/roles")
-def set_roles(name: str, body: Roles, who: Administrator, server: TheServer) -> Principal:
-    """Other roles, in place of those there are."""
+def set_roles(name: str, body: Roles, who: Administrator, server: ServerDependency) -> Principal:
+    """Replace the roles of a principal."""
     return server.people.set_roles(name, body.roles)
 
 
 @router.post("/principals/{name}/disable")
-def disable(name: str, who: Administrator, server: TheServer) -> Principal:
-    """From now on they may nothing, and none of their tokens stands."""
+def disable(name: str, who: Administrator, server: ServerDependency) -> Principal:
+    """Disable the principal and revoke all its tokens."""
     return server.store.principals.disable(name, server.parts.now())
 
 
 @router.post("/principals/{name}/enable")
-def enable(name: str, who: Administrator, server: TheServer) -> Principal:
-    """Takes a disabling back."""
+def enable(name: str, who: Administrator, server: ServerDependency) -> Principal:
+    """Enable a disabled principal."""
     return server.store.principals.disable(name, "")
 
 
 @router.get("/tokens")
-def tokens(who: Administrator, server: TheServer, principal: str = "") -> list[TokenView]:
-    """Newest first, all or one principal's."""
+def tokens(who: Administrator, server: ServerDependency, principal: str = "") -> list[TokenView]:
+    """List tokens, newest first, optionally of one principal."""
     return [view(token) for token in server.store.tokens.list(principal)]
 
 
 @router.post("/tokens", status_code=201)
-def create_token(body: NewToken, who: Administrator, server: TheServer) -> IssuedToken:
-    """A new token. Its text is in this answer and nowhere else."""
+def create_token(body: NewToken, who: Administrator, server: ServerDependency) -> IssuedToken:
+    """Create a token. Only this response contains its text."""
     token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines)
     return IssuedToken(view(token), text)
 
 
 @router.post("/tokens/{token_id}/revoke")
-def revoke_token(token_id: str, who: Administrator, server: TheServer) -> TokenView:
-    """Ends a token before its time."""
+def revoke_token(token_id: str, who: Administrator, server: ServerDependency) -> TokenView:
+    """Revoke a token."""
     return view(server.store.tokens.revoke(token_id, server.parts.now()))
 
 
 @router.get("/audit")
-def audit(who: Accepter, server: TheServer, by: str = "", limit: int = 100, before: str = "") -> list[AuditEntry]:
-    """Who made which changing call, newest first; `before` is the id of an entry to go on from."""
+def audit(
+    who: Accepter, server: ServerDependency, by: str = "", limit: int = 100, before: str = ""
+) -> list[AuditEntry]:
+    """List changing calls, newest first; `before` is the id of the last entry of the previous page."""
     return list(server.store.audit.list(by, max(1, min(limit, 1000)), before))

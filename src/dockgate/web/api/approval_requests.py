@@ -1,0 +1,160 @@
+"""Approval requests of external pipelines, answered by a webhook or by long polling."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from pydantic import Field
+
+from dockgate.delivery.approval_request import (
+    NAME_LIMIT,
+    TIMEOUT_LIMIT,
+    ApprovalRequest,
+    is_qualified,
+    pipeline_of,
+    place_of,
+)
+from dockgate.delivery.model import ApprovalState
+from dockgate.delivery.webhook_delivery import Callback, key
+from dockgate.identity.model import Caller
+from dockgate.services.server import Server
+from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.web.api import GuardedRoute, Reader, Runner, ServerDependency, ThreadsDependency, checks_token_limits
+from dockgate.web.api.approvals import ApprovalView, view
+
+# Seconds: proxies close a connection not long after.
+MAX_WAIT_SECONDS = 120
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
+
+router = APIRouter(route_class=GuardedRoute)
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackTarget:
+    """`secret` is a Standard Webhooks secret ("whsec_" and base64); without it the server creates one."""
+
+    url: str
+    secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequestBody:
+    """A request for an approval.
+
+    The image is given by `image` (a reference), or by `digest` and `repository`. `execution` identifies the run. Include
+    the number of the attempt, because the same execution gets the same approval. `policy` "" is the repository's policy;
+    others must be allowed by a policy assignment. `service` is one of this server's, or "". `timeout` is in seconds.
+    """
+
+    pipeline: Name
+    stage: Name
+    execution: Name
+    image: str = ""
+    digest: str = ""
+    repository: str = ""
+    policy: str = ""
+    service: str = ""
+    callback: CallbackTarget | None = None
+    timeout: Annotated[int, Field(strict=True, ge=1, le=TIMEOUT_LIMIT)] = 7 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedApproval:
+    """A new or repeated approval.
+
+    `token` lets a person reject it. `callback_secret` signs the webhook, "" without one.
+    """
+
+    approval: ApprovalView
+    token: str
+    callback_secret: str
+
+
+@router.post("/approvals", status_code=201)
+@checks_token_limits
+async def request_approval(
+    body: ApprovalRequestBody,
+    server: ServerDependency,
+    threads: ThreadsDependency,
+    who: Runner,
+    idempotency_key: str = Header(""),
+) -> CreatedApproval:
+    """Request an approval. Repeated requests return the same approval; a tag is resolved once, to its digest."""
+    return await threads.run_remote(who.name, _request_approval, body, server, who, idempotency_key)
+
+
+def _request_approval(body: ApprovalRequestBody, server: Server, who: Caller, idempotency_key: str) -> CreatedApproval:
+    address = server.parts.registry.address
+    reference = _reference(body, address)
+    who.require(pipeline=body.pipeline, repository=_qualified_repository(reference).removeprefix(f"{address}/"))
+    _require_service(body.service, server, who)
+    callback = None
+    if body.callback is not None:
+        server.parts.webhooks.check(body.callback.url)
+        if body.callback.secret:
+            key(body.callback.secret)
+        callback = Callback(body.callback.url, body.callback.secret)
+    approval_request = ApprovalRequest(
+        pipeline=body.pipeline,
+        stage=body.stage,
+        execution=body.execution,
+        reference=reference,
+        policy=body.policy,
+        service=body.service,
+        callback=callback,
+        timeout=body.timeout,
+        key=idempotency_key,
+    )
+    approval = server.engine.ask(approval_request, who.principal)
+    callback_record = server.store.approvals.callback(approval.id)
+    return CreatedApproval(view(approval), approval.token, callback_record.secret if callback_record else "")
+
+
+@router.get("/approvals/{approval_id:path}/answer")
+@checks_token_limits
+async def wait_for_decision(
+    approval_id: str,
+    server: ServerDependency,
+    threads: ThreadsDependency,
+    who: Reader,
+    wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
+) -> ApprovalView:
+    """Get the approval when it is decided, or after `wait` seconds: then call again while it is Waiting."""
+    with server.engine.approval_pubsub.listening(approval_id) as settled:
+        approval = await threads.run_prompt(server.store.approvals.get, approval_id)
+        who.require(pipeline=pipeline_of(approval), repository=approval.repository)
+        if approval.state is ApprovalState.WAITING and wait:
+            try:
+                async with asyncio.timeout(wait):
+                    await settled.wait()
+            except TimeoutError:
+                pass
+            approval = await threads.run_prompt(server.store.approvals.get, approval_id)
+    return view(approval)
+
+
+def _qualified_repository(reference: str) -> str:
+    """The repository with its registry; a short name is of Docker Hub."""
+    place = place_of(reference)
+    return place if is_qualified(place) else f"docker.io/{place if '/' in place else f'library/{place}'}"
+
+
+def _require_service(name: str, server: ServerDependency, who: Caller) -> None:
+    """Raise NotFoundError for an unknown service. Unlimited callers get the list of services."""
+    services = [service.name for service in server.store.services.list()]
+    if name and name not in services:
+        advice = "`dockgate deploy list` lists the services" if who.limited else f"Services: {', '.join(services)}"
+        hint = advice if services else "The server has no services"
+        raise NotFoundError(f"The service {name!r} does not exist.", f"{hint}. Or omit `service`.")
+
+
+def _reference(body: ApprovalRequestBody, registry: str) -> str:
+    """The image as one reference; a `repository` without a registry is in the server's registry."""
+    if body.image and not (body.digest or body.repository):
+        return body.image
+    if body.image or not (body.digest and body.repository):
+        raise UsageError("The image is missing or given twice.", "Set `image`, or both `digest` and `repository`.")
+    place = body.repository if is_qualified(body.repository) else f"{registry}/{body.repository}"
+    return f"{place}@{body.digest}"
