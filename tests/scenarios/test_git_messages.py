@@ -37,5 +37,5 @@ def test_an_event_that_is_not_handled_yet_is_not_called_idle() -> None:
         "Dockgate starts the pipelines of web main in a moment: dockgate pipeline list"
     ]
     assert list(lines([(event, ())], "http://server")) == [
-        "No pipeline has web main as its source: nothing was started."
+        "No pipeline started: none has web main as its source."
     ]

@@ -209,12 +209,12 @@ def test_a_push_names_the_executions_that_it_started_and_how_to_follow_them(host
     shown = remote_lines(host, "HEAD:main")
     assert shown == [
         "Started web-1",
-        "  follow it  dockgate pipeline logs -f web-1",
-        "  see it     dockgate pipeline show web-1",
+        "  follow   dockgate pipeline logs -f web-1",
+        "  details  dockgate pipeline show web-1",
         f"  {host.server.url}/api/v1/executions/web-1",
     ]
     assert remote_lines(host, "HEAD:main") == [], "nothing moved"
-    assert remote_lines(host, "HEAD:side") == ["No pipeline has web side as its source: nothing was started."]
+    assert remote_lines(host, "HEAD:side") == ["No pipeline started: none has web side as its source."]
 
 
 def test_the_messages_of_a_push_with_many_branches_are_bounded(host: Host) -> None:

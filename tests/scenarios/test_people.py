@@ -18,7 +18,7 @@ from tests.store.factories import IMAGE, approval
 from dockgate.cli.server_gate import GateRequest, request_verdict
 from dockgate.gate.model import Status
 from dockgate.identity.model import PERMISSIONS, Permission, Role
-from dockgate.web.authorization import FAILURES
+from dockgate.web.authorization import MAX_FAILURES
 
 NOTHING = "sha256:" + "0" * 64
 
@@ -121,7 +121,7 @@ def test_roles_and_scopes_take_effect_at_once(people: People) -> None:
     people.post("admin", "/principals/moved/roles", {"roles": ["viewer"]})
     assert people.ask("moved", "POST", "/api/v1/pipelines/none/executions").status_code == 403
     refused = people.ask("admin", "POST", "/api/v1/tokens", {"principal": "moved", "scopes": ["run"]})
-    assert (refused.status_code, "may not run" in refused.json()["error"]) == (400, True)
+    assert (refused.status_code, "needs the permission run" in refused.json()["error"]) == (400, True)
 
 
 def test_a_token_for_one_pipeline_reaches_no_other_call(people: People) -> None:
@@ -273,8 +273,8 @@ def test_too_many_wrong_tokens_hear_so_and_right_ones_pass(tmp_path: Path) -> No
     with ServerSystem(tmp_path) as server:
         people = People(server)
         people.tokens["wrong"] = "dgt_000000000000_" + "0" * 64
-        answers = [people.ask("wrong", "GET", "/api/v1/status").status_code for _ in range(FAILURES + 2)]
-        assert answers == [401] * FAILURES + [429] * 2
+        answers = [people.ask("wrong", "GET", "/api/v1/status").status_code for _ in range(MAX_FAILURES + 2)]
+        assert answers == [401] * MAX_FAILURES + [429] * 2
         assert people.ask("viewer", "GET", "/api/v1/status").status_code == 200
         assert people.ask("", "GET", "/api/v1/status").status_code == 401
 

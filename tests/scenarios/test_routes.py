@@ -21,7 +21,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate import web
 from dockgate.identity.model import PERMISSIONS, Permission, Role
-from dockgate.web.authorization import Failures, GuardedRoute, guards_of
+from dockgate.web.authorization import FailedAuthentications, GuardedRoute, permissions_of
 
 READ, RUN, DECIDE, ACCEPT, ADMINISTER = Permission
 V = "/api/v1"
@@ -199,7 +199,7 @@ class Callers:
 
     def ask(self, route: str, who: str, query: str = "", **more: str) -> int:
         """The status of a call, complete where that decides about the caller, and else wrong: nothing comes of it."""
-        self.server.app.state.failures = Failures()  # each refusal by its own reason, not for their number
+        self.server.app.state.failed_authentications = FailedAuthentications()  # each refusal by its own reason, not for their number
         method, _, template = route.partition(" ")
         values = {**self.values, "digest": self.values["verdict" if "verdicts" in template else "digest"]}
         path = re.sub(r"\{(\w+)(:path)?\}", lambda found: values.get(found[1], "none"), template)
@@ -207,7 +207,7 @@ class Callers:
         headers = {**headers, "Idempotency-Key": "table", **{key.replace("_", "-"): more[key] for key in more}}
         answer = self.client.request(method, path + query, json=self.bodies.get(route), headers=headers)
         # Whoever may call may still be refused by who pushed or started what the call is about.
-        is_by_permission = answer.status_code != 403 or re.search(r"may not \w+ by this token|is not for", answer.text)
+        is_by_permission = answer.status_code != 403 or re.search(r"needs the permission \w+|is not for", answer.text)
         return answer.status_code if is_by_permission else ALLOWED_AND_REFUSED
 
 
@@ -223,7 +223,7 @@ def test_every_route_has_a_row_and_asks_for_its_permission_before_it_reads_a_bod
     found = dict(served(callers.server.app.routes))
     assert set(found) == set(ROUTES), f"rows missing or too many: {set(found) ^ set(ROUTES)}"
     for route, row in ROUTES.items():
-        guards = guards_of(found[route].dependant)
+        guards = permissions_of(found[route].dependant)
         asked = [(guard.permission, guard.otherwise) for guard in guards]
         assert asked == ([] if row.permission is None else [(row.permission, row.otherwise)]), route
         assert isinstance(found[route], GuardedRoute) or row is OPEN, route

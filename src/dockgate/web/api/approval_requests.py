@@ -43,9 +43,9 @@ class CallbackTarget:
 class ApprovalRequestBody:
     """A request for an approval.
 
-    The image is given by `image` (a reference), or by `digest` and `repository`. `execution` identifies the run. Include
-    the number of the attempt, because the same execution gets the same approval. `policy` "" is the repository's policy;
-    others must be allowed by a policy assignment. `service` is one of this server's, or "". `timeout` is in seconds.
+    `image` is a reference; or `digest` and `repository` name the image. `execution` identifies the run. Include the
+    number of the attempt, because the same execution gets the same approval. `policy` "" is the repository's; others need a
+    policy assignment that allows them. `service` is one of this server's, or "". `timeout` is in seconds.
     """
 
     pipeline: Name
