@@ -1,4 +1,4 @@
-"""The whole story, as `make demo` and `make clean-demo` play it."""
+"""The complete demo, as `make demo` and `make clean-demo` run it."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ SECONDS = 300
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Short, for a socket in it; without what the demo leaves, also when it fails."""
+    """A short path, for sockets, which is purged even if the demo fails."""
     with TemporaryDirectory(prefix="demo-") as name:
         folder = Path(name)
         try:
@@ -26,16 +26,16 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.long
-def test_the_story_is_played_twice_in_a_row_and_then_taken_away(folder: Path) -> None:
+def test_the_demo_can_be_repeated_and_purged(folder: Path) -> None:
     first = _dockgate(folder, "demo", "--data", str(folder))
-    assert "the digest that was approved" in first
+    assert "the approved digest" in first
     again = _dockgate(folder, "demo", "--data", str(folder))
-    assert "The server of an earlier run answers" in again
+    assert "The server of an earlier run is up" in again
     assert "mmdebstrap" not in again
     _dockgate(folder, "down", "--purge")
     assert not (folder / "data").exists()
     assert [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line] == []
-    assert _processes_that_name(folder) == []
+    assert _processes_of(folder) == []
 
 
 def _dockgate(folder: Path, *words: str) -> str:
@@ -52,13 +52,13 @@ def _dockgate(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def _processes_that_name(folder: Path) -> list[str]:
-    found = []
+def _processes_of(folder: Path) -> list[str]:
+    commands = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:  # it has just ended
             continue
         if str(folder) in command:
-            found.append(command)
-    return found
+            commands.append(command)
+    return commands

@@ -34,8 +34,6 @@ def test_packets_are_bounded_and_cannot_steer_a_terminal() -> None:
 def test_an_event_that_is_not_handled_yet_is_not_called_idle() -> None:
     event = Event("push/1", EventKind.REPOSITORY_PUSH, {"repository": "web", "branch": "main"}, "")
     assert list(lines([(event, None)], "http://server")) == [
-        "Dockgate starts the pipelines of web main in a moment: dockgate pipeline list"
+        "The pipelines of web main start soon. See: dockgate pipeline list"
     ]
-    assert list(lines([(event, ())], "http://server")) == [
-        "No pipeline started: none has web main as its source."
-    ]
+    assert list(lines([(event, ())], "http://server")) == ["No pipeline started: none has web main as its source."]

@@ -199,7 +199,9 @@ class Callers:
 
     def ask(self, route: str, who: str, query: str = "", **more: str) -> int:
         """The status of a call, complete where that decides about the caller, and else wrong: nothing comes of it."""
-        self.server.app.state.failed_authentications = FailedAuthentications()  # each refusal by its own reason, not for their number
+        self.server.app.state.failed_authentications = (
+            FailedAuthentications()
+        )  # each refusal by its own reason, not for their number
         method, _, template = route.partition(" ")
         values = {**self.values, "digest": self.values["verdict" if "verdicts" in template else "digest"]}
         path = re.sub(r"\{(\w+)(:path)?\}", lambda found: values.get(found[1], "none"), template)

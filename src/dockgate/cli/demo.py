@@ -18,9 +18,9 @@ def command(data: Path) -> None:
 
     The demo starts its own server, with its data and ports in one folder, and leaves it running.
     """
-    from dockgate.demo import place
+    from dockgate.demo import demo_folder
     from dockgate.demo.story import Story
     from dockgate.demo.terminal import Terminal
 
-    here = place.find(data.absolute())
-    Story(here, Terminal(here.environment())).play()
+    folder = demo_folder.open_folder(data.absolute())
+    Story(folder, Terminal(folder.environment())).play()

@@ -1,1 +1,1 @@
-"""The demo: a story played by `dockgate demo` through the public commands, and the files that a user would write."""
+"""The demo of `dockgate demo`: it runs public commands with example files."""

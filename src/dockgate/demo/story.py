@@ -1,7 +1,7 @@
-"""The story: two commits go in; the first image is rejected, the second is approved and runs.
+"""The demo: of two pushed commits, the first image is rejected, the second is approved and runs.
 
-Everything is done by the commands and files that a user has. It may be played again in the same place, also after it
-was interrupted: the pushes then start new executions.
+The demo uses only public commands and user files. It can be repeated in the same folder, also after an interruption:
+the pushes then start new executions.
 """
 
 import json
@@ -18,151 +18,151 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 from dockgate.delivery.registry_access import SERVICE as REGISTRY_SERVICE
-from dockgate.demo import base
-from dockgate.demo.place import USUAL_PORTS, Place
+from dockgate.demo import base_image
+from dockgate.demo.demo_folder import DEFAULT_PORTS, DemoFolder
 from dockgate.demo.terminal import DemoError, Terminal
 
-HERE = Path(__file__).parent
+FILES = Path(__file__).parent
 PIPELINE = "ContainerBuildDeployPipeline"
 REPOSITORY = "container-components"
 IMAGE = "container-components/container-app"
 SERVICE = "web"
-BASE = f"debian:{base.SUITE}"
+BASE = f"debian:{base_image.SUITE}"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-SEE = f"`dockgate pipeline show {PIPELINE}` tells more."
+SEE_PIPELINE = f"See `dockgate pipeline show {PIPELINE}`."
 START_SECONDS = 30
 RUN_SECONDS = 900
-# Exit codes of a command that tells how an execution ended.
+# Exit codes of a command that reports the outcome of an execution.
 OUTCOMES = range(4)
 
 T = TypeVar("T")
 
 
 class Story:
-    def __init__(self, place: Place, terminal: Terminal) -> None:
-        self._place = place
+    def __init__(self, demo: DemoFolder, terminal: Terminal) -> None:
+        self._demo = demo
         self._terminal = terminal
 
     def play(self) -> None:
-        """Raises DemoError as soon as something is not as the story has it."""
+        """Play the demo. Raises DemoError at the first unexpected result."""
         began = time.monotonic()
         self._start()
         rejected = self._push_vulnerable()
-        upgrades = self._hear_the_verdict(rejected)
+        upgrades = self._show_verdict(rejected)
         self._push_upgraded(upgrades)
-        self._look()
-        self._terminal.say(f"\nThe story took {time.monotonic() - began:.0f} seconds.")
-        self._say_goodbye()
+        self._show_pipeline()
+        self._terminal.say(f"\nThe demo took {time.monotonic() - began:.0f} seconds.")
+        self._show_next_commands()
 
     # --- the five steps ------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        place, terminal = self._place, self._terminal
-        terminal.step(1, "A server, its advisories, a repository and a pipeline")
-        if place.running:
+        demo, terminal = self._demo, self._terminal
+        terminal.step(1, "Start a server with advisories, a repository and a pipeline")
+        if demo.is_running:
             self._await_server()
-            terminal.say(f"   The server of an earlier run answers at {place.server}.")
+            terminal.say(f"   The server of an earlier run is up at {demo.server}.")
         else:
             terminal.run("dockgate", "up", "--detach")
-        terminal.run("dockgate", "db", "build", "--from", str(HERE / "advisories"))
+        terminal.run("dockgate", "db", "build", "--from", str(FILES / "advisories"))
         self._publish_base()
         for name in ("repository", "service", "pipeline"):
-            document = place.folder / f"{name}.yaml"
-            usual = f"127.0.0.1:{USUAL_PORTS[1]}/"
-            document.write_text((HERE / document.name).read_text("utf-8").replace(usual, f"{place.registry}/"), "utf-8")
-            terminal.run("dockgate", "apply", document.name, folder=place.folder)
+            document = demo.folder / f"{name}.yaml"
+            usual = f"127.0.0.1:{DEFAULT_PORTS[1]}/"
+            document.write_text((FILES / document.name).read_text("utf-8").replace(usual, f"{demo.registry}/"), "utf-8")
+            terminal.run("dockgate", "apply", document.name, folder=demo.folder)
 
     def _push_vulnerable(self) -> Mapping[str, Any]:
-        terminal, work = self._terminal, self._place.work
-        terminal.step(2, "A push of an application with old requirements: built and pushed")
+        terminal, work = self._terminal, self._demo.working_copy
+        terminal.step(2, "Push an application with old requirements")
         shutil.rmtree(work, ignore_errors=True)
-        terminal.run("git", "clone", "--quiet", f"{self._place.server}/git/{REPOSITORY}.git", str(work))
-        shutil.copytree(HERE / "app", work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        terminal.run("git", "clone", "--quiet", f"{self._demo.server}/git/{REPOSITORY}.git", str(work))
+        shutil.copytree(FILES / "app", work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         terminal.say(_indented((work / "requirements.txt").read_text("utf-8")))
-        execution = self._push("A page that says what it is made of")
+        execution = self._push("Add a page that lists its dependencies")
         build = _action(execution, "Build")
         _expect("the build", build["state"], "Succeeded", build["reason"])
         terminal.fact(f"BuildVariables.IMAGE_DIGEST is {build['variables']['IMAGE_DIGEST']}")
         return execution
 
-    def _hear_the_verdict(self, execution: Mapping[str, Any]) -> dict[str, str]:
+    def _show_verdict(self, execution: Mapping[str, Any]) -> dict[str, str]:
         terminal = self._terminal
-        terminal.step(3, "The gate: its vulnerabilities forbid it")
+        terminal.step(3, "The gate rejects it because of its vulnerabilities")
         approval = _action(execution, "ContainerVulnerabilityAssessment")["approval"]
         _expect("the first image's approval", approval["state"], "Rejected")
         _expect("the first execution", execution["execution"]["state"], "Failed")
         _expect("its Deploy stage", _stage(execution, "Deploy")["state"], "Pending")
-        report = self._place.folder / "verdict.json"
+        report = self._demo.folder / "verdict.json"
         terminal.run("dockgate", "verdict", "show", approval["verdict"], "-o", "table", "-o", f"json={report}")
-        terminal.fact("Rejected, and nothing was deployed.")
+        terminal.fact("Rejected. Nothing was deployed.")
         return _upgrades(report)
 
     def _push_upgraded(self, upgrades: Mapping[str, str]) -> None:
-        terminal, work = self._terminal, self._place.work
-        terminal.step(4, "A push with the verdict's own remediation: approved, deployed, asked")
+        terminal, work = self._terminal, self._demo.working_copy
+        terminal.step(4, "Push the upgrades that the verdict recommends: approved and deployed")
         requirements = work / "requirements.txt"
-        requirements.write_text(raised(requirements.read_text("utf-8"), upgrades), "utf-8")
+        requirements.write_text(upgraded_requirements(requirements.read_text("utf-8"), upgrades), "utf-8")
         terminal.run("git", "--no-pager", "diff", "--unified=0", folder=work)
-        execution = self._push("Raise the requirements as the verdict advised")
+        execution = self._push("Upgrade the requirements as the verdict recommends")
         _expect("the second execution", execution["execution"]["state"], "Succeeded")
         approval = _action(execution, "ContainerVulnerabilityAssessment")["approval"]
         _expect("the second image's approval", approval["state"], "Approved")
         terminal.fact(f"Approved: {approval['summary']}; {approval['image']}")
         terminal.run("dockgate", "deploy", "scale", SERVICE, "1")
         task = self._running_task(approval["image"])
-        self._ask_the_application(task)
-        self._ask_podman(task, approval["image"])
+        self._check_application(task)
+        self._check_podman(task, approval["image"])
 
-    def _look(self) -> None:
-        self._terminal.step(5, "What the pipeline says of it")
+    def _show_pipeline(self) -> None:
+        self._terminal.step(5, "Show the pipeline")
         self._terminal.run("dockgate", "pipeline", "executions", PIPELINE)
         self._terminal.run("dockgate", "pipeline", "show", PIPELINE)
         self._terminal.run("dockgate", "deploy", "show", SERVICE)
 
-    # --- what they are made of -----------------------------------------------------------------------------------
+    # --- helpers -----------------------------------------------------------------------------------
 
     def _await_server(self) -> None:
-        """An interrupted run may have left it starting."""
-        if not any(_until(START_SECONDS, lambda: _answers(f"{self._place.server}/api/v1/status"))):
+        """Wait for a server that an interrupted run started."""
+        if not any(_until(START_SECONDS, lambda: _answers(f"{self._demo.server}/api/v1/status"))):
             raise DemoError(
-                f"a server works on {self._place.data} and does not answer at {self._place.server}",
-                "Stop it with `dockgate down`, see logs/server.log there, and start the demo again.",
+                f"a server works on {self._demo.data} and does not answer at {self._demo.server}",
+                "Stop it with `dockgate down`, see logs/server.log there, and run the demo again.",
             )
 
     def _publish_base(self) -> None:
-        terminal, tar = self._terminal, self._place.base
+        terminal, tar = self._terminal, self._demo.base_image
         repository, _, tag = BASE.partition(":")
         if self._manifest(repository, tag):
-            terminal.say(f"   {BASE}, the base image, is in the registry since an earlier run.")
+            terminal.say(f"   {BASE}, the base image, is already in the registry.")
             return
         if not tar.exists():
-            terminal.say("   The base image, from the Debian archive (kept for the next time):")
+            terminal.say("   Building the base image from the Debian archive (cached for later runs):")
             fresh = tar.with_name("unfinished.tar")
             fresh.unlink(missing_ok=True)
-            terminal.run(*base.command(fresh))
+            terminal.run(*base_image.command(fresh))
             fresh.replace(tar)
-        reference = f"{self._place.registry}/{BASE}"
+        reference = f"{self._demo.registry}/{BASE}"
         terminal.run("podman", "import", "--quiet", str(tar), reference)
-        login = str(self._place.folder / "registry-login.json")
+        login = str(self._demo.folder / "registry-login.json")
         terminal.run("dockgate", "registry", "authfile", "--push", repository, login)
         terminal.run("podman", "push", "--quiet", "--tls-verify=false", f"--authfile={login}", reference)
         Path(login).unlink()
 
     def _manifest(self, repository: str, reference: str) -> str:
-        """A manifest in the registry; "" where there is none."""
-        place = self._place
+        """A manifest in the registry, "" if it does not exist."""
+        demo = self._demo
         query = urlencode({"service": REGISTRY_SERVICE, "scope": f"repository:{repository}:pull"})
-        token = json.loads(_get(f"{place.server}/registry/token?{query}"))["token"]
+        token = json.loads(_get(f"{demo.server}/registry/token?{query}"))["token"]
         try:
-            return _get(f"http://{place.registry}/v2/{repository}/manifests/{reference}", token)
+            return _get(f"http://{demo.registry}/v2/{repository}/manifests/{reference}", token)
         except HTTPError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return ""
             raise
 
     def _push(self, message: str) -> Mapping[str, Any]:
-        """Commits everything, pushes it, follows the build, and returns the execution when it is over."""
-        terminal, work = self._terminal, self._place.work
+        """Commit and push everything, follow the build, and return the execution when it has ended."""
+        terminal, work = self._terminal, self._demo.working_copy
         author = ("-c", "user.name=Dana Demo", "-c", "user.email=dana@example.org")
         terminal.ask("git", "add", "--all", folder=work)
         terminal.run("git", *author, "commit", "--quiet", "--allow-empty", "-m", message, folder=work)
@@ -179,10 +179,10 @@ class Story:
         raise DemoError(f"the push of {commit} started no execution within {START_SECONDS} seconds")
 
     def _executions(self) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = self._terminal.ask_json(
+        executions: list[Mapping[str, Any]] = self._terminal.ask_json(
             "dockgate", "pipeline", "executions", PIPELINE, "-o", "json"
         )
-        return found
+        return executions
 
     def _end_of(self, execution: str) -> Mapping[str, Any]:
         ask = ("dockgate", "pipeline", "show", PIPELINE, "--execution", execution, "-o", "json")
@@ -198,34 +198,34 @@ class Story:
         self._terminal.fact(f"Task {task['id']} of revision {task['revision']} is RUNNING")
         return dict(task)
 
-    def _ask_the_application(self, task: Mapping[str, Any]) -> None:
+    def _check_application(self, task: Mapping[str, Any]) -> None:
         url = f"http://127.0.0.1:{task['ports'][0][1]}/"
         self._terminal.say(f"   GET {url}")
         self._terminal.say(_indented(_get(url)))
         self._terminal.fact("The application answers")
 
-    def _ask_podman(self, task: Mapping[str, Any], digest: str) -> None:
-        """podman names a running image by the digest of its configuration, which the approved manifest names too."""
-        approved = f"{self._place.registry}/{IMAGE}@{digest}"
+    def _check_podman(self, task: Mapping[str, Any], digest: str) -> None:
+        """Check that podman runs the approved digest, by the config digest in the approved manifest."""
+        approved = f"{self._demo.registry}/{IMAGE}@{digest}"
         manifest = json.loads(self._manifest(IMAGE, digest))
-        said = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
-        _expect("what podman runs", said.split(), [approved, manifest["config"]["digest"].partition(":")[2]])
-        self._terminal.fact(f"podman says that it runs {digest}, the digest that was approved")
+        reported = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
+        _expect("what podman runs", reported.split(), [approved, manifest["config"]["digest"].partition(":")[2]])
+        self._terminal.fact(f"podman runs {digest}, the approved digest")
 
-    def _say_goodbye(self) -> None:
+    def _show_next_commands(self) -> None:
         path = {"PATH": f"{Path(sys.executable).parent}:$PATH"}
-        exports = "".join(f"  export {name}={value}\n" for name, value in (path | self._place.exports).items())
+        exports = "".join(f"  export {name}={value}\n" for name, value in (path | self._demo.user_environment).items())
         self._terminal.say(
             f"""
-The server is still up. To look around:
+The server is still running. Try:
 {exports}
   dockgate pipeline show {PIPELINE}
   dockgate image list
   podman ps
-  git clone {self._place.server}/git/{REPOSITORY}.git
-  {self._place.server}/api/v1/openapi.json describes the API
+  git clone {self._demo.server}/git/{REPOSITORY}.git
+  curl {self._demo.server}/api/v1/openapi.json
 
-  dockgate down --purge   stops it and takes all of it away"""
+  dockgate down --purge   stops the server and deletes all data"""
         )
 
 
@@ -234,7 +234,7 @@ def _stage(execution: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _action(execution: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
-    """The stage's only action. Raises DemoError when it was not reached: what is wrong is told by its reason."""
+    """The stage's only action. Raises DemoError with the reason if it did not start."""
     action: Mapping[str, Any] = _stage(execution, stage)["actions"][0]
     if not action["attempt"]:
         raise DemoError(f"{stage} was not reached: {execution['execution']['reason']}")
@@ -242,7 +242,7 @@ def _action(execution: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
 
 
 def _upgrades(report: Path) -> dict[str, str]:
-    """Project name, as PyPI normalises it -> the version that the verdict advises."""
+    """The recommended version of each Python project, by normalized name."""
     platforms = json.loads(report.read_text("utf-8"))["platforms"]
     advised = {
         _normalised(upgrade["name"]): str(upgrade["fixed"])
@@ -251,15 +251,15 @@ def _upgrades(report: Path) -> dict[str, str]:
         if upgrade["package"].startswith("pkg:pypi/")
     }
     if not advised:
-        raise DemoError("the verdict advises no upgrade of a Python package")
+        raise DemoError("the verdict recommends no upgrade of a Python package")
     return advised
 
 
-def raised(requirements: str, upgrades: Mapping[str, str]) -> str:
-    """The requirements with each pinned version brought to the one advised."""
+def upgraded_requirements(requirements: str, upgrades: Mapping[str, str]) -> str:
+    """The requirements with pinned versions replaced by the recommended ones."""
 
-    def line(found: re.Match[str]) -> str:
-        return f"{found[1]}=={upgrades.get(_normalised(found[1]), found[2])}"
+    def line(match: re.Match[str]) -> str:
+        return f"{match[1]}=={upgrades.get(_normalised(match[1]), match[2])}"
 
     return re.sub(r"(?m)^([A-Za-z0-9._-]+)==(\S+)$", line, requirements)
 
@@ -269,7 +269,7 @@ def _normalised(name: str) -> str:
 
 
 def _get(url: str, token: str = "") -> str:
-    """From this machine, past any proxy."""
+    """Get a URL of this machine, without a proxy."""
     headers = {"Accept": f"text/html, {MANIFEST}"} | ({"Authorization": f"Bearer {token}"} if token else {})
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own address
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
@@ -284,13 +284,13 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _expect(what: str, found: object, wanted: object, reason: str = "") -> None:
-    if found != wanted:
-        raise DemoError(f"{what} is {found!r}, not {wanted!r}{reason and f': {reason}'}", SEE)
+def _expect(what: str, actual: object, expected: object, reason: str = "") -> None:
+    if actual != expected:
+        raise DemoError(f"{what} is {actual!r}, not {expected!r}{reason and f': {reason}'}", SEE_PIPELINE)
 
 
 def _until(seconds: float, ask: Callable[[], T]) -> Iterator[T]:
-    """What `ask` says, again and again for so many seconds."""
+    """The results of repeated calls of `ask`, for at most `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         yield ask()

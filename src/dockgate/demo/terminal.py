@@ -1,4 +1,4 @@
-"""What the demo shows: numbered steps, every command before it runs, and what was found out."""
+"""Output of the demo: numbered steps, every command before it runs, and results."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from dockgate.shared.errors import DockgateError
 
 
 class DemoError(DockgateError):
-    """The story went another way than it is told."""
+    """The demo got an unexpected result."""
 
 
 class Terminal:
-    """Runs commands as a person would, with `environment`. Colours only where a terminal is."""
+    """Runs commands with `environment`, and prints them. Colours only on a terminal."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
@@ -33,19 +33,19 @@ class Terminal:
         self.say(f"   {self._in('32', '✓')} {text}")
 
     def run(self, *words: str, folder: Path | None = None, codes: Collection[int] = (0,)) -> None:
-        """Show the command, run it and let it print. Raises DemoError when its exit code is not among `codes`."""
+        """Print and run a command. Raises DemoError if its exit code is not in `codes`."""
         self.say(self._in("36", f"$ {' '.join(shlex.quote(word) for word in words)}"))
         code = subprocess.run(_program(words), env=self._environment, cwd=folder, check=False).returncode
         if code not in codes:
-            raise DemoError(f"`{shlex.join(words)}` ended with code {code}", "What it said stands above.")
+            raise DemoError(f"`{shlex.join(words)}` exited with code {code}.", "See its output above.")
 
     def ask(self, *words: str, folder: Path | None = None) -> str:
-        """What the command prints, not shown. Raises DemoError when it fails."""
+        """The output of a command that is not printed. Raises DemoError when it fails."""
         done = subprocess.run(
             _program(words), env=self._environment, cwd=folder, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise DemoError(f"`{shlex.join(words)}` ended with code {done.returncode}", done.stderr.strip())
+            raise DemoError(f"`{shlex.join(words)}` exited with code {done.returncode}.", done.stderr.strip())
         return done.stdout
 
     def ask_json(self, *words: str) -> Any:
@@ -56,5 +56,5 @@ class Terminal:
 
 
 def _program(words: Sequence[str]) -> list[str]:
-    """`dockgate` is this very installation, wherever the shell would find another."""
+    """The command; `dockgate` is this installation, not another on PATH."""
     return [sys.executable, "-m", "dockgate", *words[1:]] if words[0] == "dockgate" else list(words)

@@ -44,8 +44,8 @@ class ApprovalRequestBody:
     """A request for an approval.
 
     `image` is a reference; or `digest` and `repository` name the image. `execution` identifies the run. Include the
-    number of the attempt, because the same execution gets the same approval. `policy` "" is the repository's; others need a
-    policy assignment that allows them. `service` is one of this server's, or "". `timeout` is in seconds.
+    number of the attempt, because the same execution gets the same approval. `policy` "" is the repository's; others
+    need a policy assignment that allows them. `service` is one of this server's, or "". `timeout` is in seconds.
     """
 
     pipeline: Name

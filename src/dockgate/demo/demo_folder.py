@@ -1,4 +1,4 @@
-"""Where the demo lives: one folder, with the ports that it chose remembered in it."""
+"""The demo's folder, which also stores the chosen ports."""
 
 import fcntl
 import json
@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# Of the server and of the registry, when nobody else has them.
-USUAL_PORTS = (7420, 7421)
+# The ports of the server and the registry, if they are free.
+DEFAULT_PORTS = (7420, 7421)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """`data` is the server's folder (DOCKGATE_DATA), `work` the working copy that commits are made in, `base` the base
-    image as a tar file."""
+class DemoFolder:
+    """The demo's files and ports.
+
+    `data` is the server's folder (DOCKGATE_DATA), `working_copy` the git clone, `base_image` a tar file.
+    """
 
     folder: Path
     port: int
@@ -26,11 +28,11 @@ class Place:
         return self.folder / "data"
 
     @property
-    def work(self) -> Path:
+    def working_copy(self) -> Path:
         return self.folder / "container-components"
 
     @property
-    def base(self) -> Path:
+    def base_image(self) -> Path:
         return self.folder / "base.tar"
 
     @property
@@ -42,8 +44,8 @@ class Place:
         return f"127.0.0.1:{self.registry_port}"
 
     @property
-    def running(self) -> bool:
-        """Whether a server works on this folder, or is about to: `dockgate up` holds a lock there for as long."""
+    def is_running(self) -> bool:
+        """Whether a server uses this folder or is starting: `dockgate up` holds a lock there."""
         try:
             with (self.data / "run" / "lock").open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -54,8 +56,8 @@ class Place:
         return False
 
     @property
-    def exports(self) -> dict[str, str]:
-        """What a person sets for `dockgate` and `podman` to speak to this server and to its podman."""
+    def user_environment(self) -> dict[str, str]:
+        """The variables for `dockgate` and `podman` to use this server and its podman."""
         return {
             "DOCKGATE_DATA": str(self.data),
             "DOCKGATE_CACHE": str(self.folder / "cache"),
@@ -64,13 +66,13 @@ class Place:
         }
 
     def environment(self) -> Mapping[str, str]:
-        """For the demo's commands. Nothing on loopback goes through a proxy, and no setting of the caller's counts."""
+        """The environment of the demo's commands: no proxy for loopback, no settings of the caller."""
         ours = {key: value for key, value in os.environ.items() if not key.startswith(("DOCKGATE_", "GIT_"))}
         past_proxies = ",".join(filter(None, (ours.get("no_proxy", ""), "127.0.0.1,localhost")))
         return {
             **ours,
-            **self.exports,
-            # What an interrupted program leaves there is cleaned up with all the rest.
+            **self.user_environment,
+            # Files of interrupted programs are deleted with the folder.
             "TMPDIR": str(self.folder / "tmp"),
             "DOCKGATE_PORT": str(self.port),
             "DOCKGATE_REGISTRY_PORT": str(self.registry_port),
@@ -79,29 +81,29 @@ class Place:
         }
 
 
-def find(folder: Path) -> Place:
-    """The place as an earlier run left it, or a new one. Ports that others have taken since are chosen anew."""
+def open_folder(folder: Path) -> DemoFolder:
+    """Open the folder of an earlier run, or a new one. Ports that are no longer free are replaced."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / "tmp").mkdir(exist_ok=True)
-    remembered = folder / "ports.json"
-    place = Place(folder, *_remembered(remembered))
-    if not place.running and not (_free(place.port) and _free(place.registry_port)):
-        place = Place(folder, *_two_free())
-    fresh = remembered.with_suffix(".new")
-    fresh.write_text(json.dumps([place.port, place.registry_port]))
-    fresh.replace(remembered)
-    return place
+    ports_file = folder / "ports.json"
+    demo = DemoFolder(folder, *_saved_ports(ports_file))
+    if not demo.is_running and not (_is_free(demo.port) and _is_free(demo.registry_port)):
+        demo = DemoFolder(folder, *_two_free_ports())
+    fresh = ports_file.with_suffix(".new")
+    fresh.write_text(json.dumps([demo.port, demo.registry_port]))
+    fresh.replace(ports_file)
+    return demo
 
 
-def _remembered(file: Path) -> tuple[int, int]:
+def _saved_ports(file: Path) -> tuple[int, int]:
     try:
         server, registry = json.loads(file.read_text())
         return int(server), int(registry)
     except (OSError, TypeError, ValueError):
-        return USUAL_PORTS
+        return DEFAULT_PORTS
 
 
-def _free(port: int) -> bool:
+def _is_free(port: int) -> bool:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -111,7 +113,7 @@ def _free(port: int) -> bool:
     return True
 
 
-def _two_free() -> tuple[int, int]:
+def _two_free_ports() -> tuple[int, int]:
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))

@@ -1,11 +1,11 @@
-"""The base image, made out of the Debian archive by mmdebstrap: no public registry is needed."""
+"""The base image, built from the Debian archive by mmdebstrap, without a public registry."""
 
 import platform
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-# The release that the demo's advisories speak of.
+# The release that the demo's advisories cover.
 SUITE = "trixie"
 
 PACKAGES = ("ca-certificates", "python3", "python3-pip")
@@ -18,10 +18,10 @@ def command(into: Path) -> list[str]:
 
 
 def sources() -> list[str]:
-    """Lines for apt, with the mirrors that this machine itself uses.
+    """Lines for apt, with the mirrors of this machine.
 
-    None on a machine that is not Debian, or whose sources name no suite of its release: mmdebstrap then takes Debian's
-    own archive.
+    Empty if the machine is not Debian, or its sources have no suite of its release: mmdebstrap then uses Debian's
+    archive.
     """
     release = platform.freedesktop_os_release()
     here = release.get("VERSION_CODENAME", "")
