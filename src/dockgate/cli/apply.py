@@ -15,7 +15,9 @@ from dockgate.cli.rollout import describe, wait_for_rollout
 @click.option("--no-wait", is_flag=True, help="Return before the tasks of changed services are healthy.")
 @format_option
 def command(files: tuple[BinaryIO, ...], no_wait: bool, output_format: str) -> None:
-    """Create or change repositories, pipelines, services and policies.
+    """Create or change what YAML documents describe.
+
+    Documents are repositories, pipelines, services and policies.
 
     FILE is a YAML document; - is standard input. Documents are applied in the given order. The command stops at the
     first error; documents before it stay applied.

@@ -66,7 +66,7 @@ def list_approvals(state_filter: str | None, output_format: str) -> None:
 @click.argument("approval_id", metavar="ID|EXECUTION")
 @format_option
 def show(approval_id: str, output_format: str) -> None:
-    """Show an approval: what it waits for, the decision, and the token that is needed to reject it."""
+    """Show an approval, and what it waits for."""
     client = Client()
     answer = client.get("approvals", resolve_approval(client, approval_id, is_waiting=False))
     if output_format == "json":

@@ -14,14 +14,17 @@ from dockgate.config import from_environment
 
 @click.group()
 def command() -> None:
-    """Show and verify signed approvals, and manage their signing keys."""
+    """Show and verify signed approvals."""
 
 
 @command.command()
 @click.option("--all", "with_former", is_flag=True, help="Print former keys, too.")
 @format_option
 def key(with_former: bool, output_format: str) -> None:
-    """Print the server's public key (PEM), for `cosign verify-attestation --key`."""
+    """Print the server's public key (PEM).
+
+    `cosign verify-attestation --key` needs it.
+    """
     keys = Client().get("attestation-keys")["keys"]
     shown = keys if with_former else keys[:1]
     if output_format == "json":
@@ -35,7 +38,7 @@ def key(with_former: bool, output_format: str) -> None:
 def rotate() -> None:
     """Replace the signing key, and print the new public key.
 
-    The old key is deleted. Its signatures stay valid for everyone who still trusts the old public key.
+    The old key can no longer sign. Its signatures stay valid for everyone who still trusts the old public key.
     """
     echo(Client().post("attestation-keys")["keys"][0]["pem"], nl=False)
 

@@ -21,7 +21,10 @@ def _stack(function: F) -> F:
 
 @click.group()
 def command() -> None:
-    """Run the gate in an AWS account, with CodePipeline and Inspector."""
+    """Run the gate in an AWS account.
+
+    It works with CodePipeline and Inspector.
+    """
 
 
 @command.command()
@@ -163,9 +166,9 @@ def status(stack: str, region: str, output_format: str) -> None:
 @command.command()
 @_stack
 def redrive(stack: str, region: str) -> None:
-    """Resend the messages and events that the functions could not handle.
+    """Resend messages that the functions could not handle.
 
-    Resent messages are deleted from their dead-letter queues, the others stay there.
+    Resent messages and events are deleted from their dead-letter queues, the others stay there.
     """
     from dockgate.services import aws
     from dockgate.shared.errors import UnavailableError

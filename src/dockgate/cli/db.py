@@ -89,7 +89,7 @@ def update(database: Path | None, output_format: str) -> None:
 @database_option
 @format_option
 def status(database: Path | None, output_format: str) -> None:
-    """Show the database's age, its feeds and the ecosystems that it covers."""
+    """Show the database's age, feeds and ecosystems."""
     database_status = advisories.status(database_path(database))
     if output_format == "json":
         print_json(plain(database_status) | {"path": str(database_status.path)})
@@ -116,10 +116,10 @@ def _registry_options(function: F) -> F:
 @click.argument("target", metavar="FILE|oci:REFERENCE")
 @_registry_options
 def export(target: str, database: Path | None, output_format: str, ca_bundle: Path | None, insecure: bool) -> None:
-    """Export the database as one signed file, or to a registry as an OCI artifact.
+    """Export the database to a file or a registry.
 
-    The export keeps the times at which the feeds were checked. It is signed with the key of the data folder, which also
-    signs attestations: `dockgate db key` prints the public key.
+    A registry stores it as an OCI artifact. The export keeps the times at which the feeds were checked. It is signed
+    with the key of the data folder, which also signs attestations: `dockgate db key` prints the public key.
     """
     path = database_path(database)
     with show_progress() as report:
@@ -171,7 +171,10 @@ def bring(
 
 @command.command()
 def key() -> None:
-    """Print the public key (PEM) of this machine's exports, for `dockgate db import --key`."""
+    """Print the public key of this machine's exports.
+
+    It is PEM, for `dockgate db import --key`.
+    """
     from dockgate.services import advisory_trust
 
     echo(advisory_trust.public_key(from_environment()), nl=False)

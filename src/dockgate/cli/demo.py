@@ -14,9 +14,10 @@ import click
     help="The folder for the demo's data.",
 )
 def command(data: Path) -> None:
-    """Play a demo: a vulnerable application is rejected, the fixed one is approved and runs.
+    """Play a demo, from a push to a running service.
 
-    The demo starts its own server, with its data and ports in one folder, and leaves it running.
+    A vulnerable application is rejected; the fixed one is approved and runs. The demo starts its own server, with its
+    data and ports in one folder, and leaves it running.
     """
     from dockgate.demo import demo_folder
     from dockgate.demo.story import Story

@@ -15,7 +15,7 @@ _INCOMPLETE = 2
 @click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", help="Format.  [default: text]")
 @click.pass_context
 def command(context: click.Context, output: str) -> None:
-    """Check this host for everything that the server, its builds and its deploys need.
+    """Check the host for missing requirements.
 
     Prints one line per check, with the command that installs what is missing. Exits 0 when nothing is missing, 2
     otherwise. With -o json each line is an object: name, is_ok, detail, needed_for, advice.

@@ -27,7 +27,8 @@ def command(context: click.Context, verdict: str, against: str | None, output_fo
     """Replay a verdict from its recorded inputs, and explain it.
 
     \b
-    VERDICT is the digest of a verdict, or its first characters, see `dockgate image show`.
+    VERDICT is the digest of a verdict, or its first characters;
+    `dockgate image show` lists verdicts.
     FILE is a case file, written by `dockgate gate IMAGE -o case=FILE`.
 
     The same inputs give the same bytes, even after database updates. With a second verdict the command lists the inputs

@@ -120,7 +120,7 @@ def show(digest: str, output_format: str) -> None:
 )
 @format_option
 def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, output_format: str) -> None:
-    """Upload reports of other scanners on the image DIGEST.
+    """Upload reports of other scanners on an image.
 
     FILE is Trivy or Grype JSON, SARIF, CycloneDX with vulnerabilities, Inspector findings or an Inspector2 Scan event.
     The server evaluates it in addition to its own scan, and the worst result counts. Without a scan it counts alone if

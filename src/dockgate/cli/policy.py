@@ -46,7 +46,7 @@ def show(name: str, version: int | None, output_format: str) -> None:
 @click.argument("name")
 @format_option
 def history(name: str, output_format: str) -> None:
-    """List the versions of a policy, newest first, with author, time and comment."""
+    """List the versions of a policy, newest first."""
     versions = Client().get("policies", name, "history")
     if output_format == "json":
         print_json(versions)

@@ -79,9 +79,9 @@ def roles(name: str, roles: tuple[str, ...], output_format: str) -> None:
 @click.argument("name")
 @format_option
 def disable(name: str, output_format: str) -> None:
-    """Disable a principal and revoke all their tokens.
+    """Disable a principal.
 
-    Their entries in the audit log are kept.
+    Their tokens stop working. Their entries in the audit log are kept.
     """
     answer = Client().post("principals", name, "disable")
     if output_format == "json":

@@ -14,7 +14,7 @@ from dockgate.shared.errors import UsageError
 
 @click.group()
 def command() -> None:
-    """Manage logins for the server's registry, and webhooks of other registries."""
+    """Manage registry logins and webhooks."""
 
 
 FORMAT = click.Choice(["distribution", "ecr", "harbor", "quay"])
@@ -25,7 +25,7 @@ FORMAT = click.Choice(["distribution", "ecr", "harbor", "quay"])
 @click.argument("registry")
 @format_option
 def hook(kind: str, registry: str, output_format: str) -> None:
-    """Show the webhook URL and secret for push notifications of REGISTRY.
+    """Show the webhook URL and secret of another registry.
 
     \b
     FORMAT is one of distribution, ecr, harbor, quay.
@@ -39,10 +39,11 @@ def hook(kind: str, registry: str, output_format: str) -> None:
 @click.argument("registry", metavar="[REGISTRY]", required=False)
 @format_option
 def rotate(kind: str | None, registry: str | None, output_format: str) -> None:
-    """Replace the signing key of the server's registry, or a webhook secret.
+    """Replace a signing key or webhook secret.
 
-    Without arguments, all tokens and logins of the server's registry become invalid at once: retry interrupted pulls
-    and pushes. With both arguments, REGISTRY gets a new webhook secret, and the old one is refused.
+    Without arguments, the server's registry gets a new signing key. All its tokens and logins become invalid at once:
+    retry interrupted pulls and pushes. With both arguments, REGISTRY gets a new webhook secret, and the old one is
+    refused.
 
     \b
     FORMAT is one of distribution, ecr, harbor, quay.
@@ -65,7 +66,9 @@ def rotate(kind: str | None, registry: str | None, output_format: str) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--push", is_flag=True, help="Allow pushes too, even to a repository that a pipeline builds.")
 def authfile(repository: str, file: Path, push: bool) -> None:
-    """Write an auth file for podman to pull from REPOSITORY for one hour.
+    """Write an auth file for podman, valid for one hour.
+
+    With it podman can pull from REPOSITORY of the server's registry, and with --push also push.
 
     \b
     dockgate registry authfile --push base/python auth.json

@@ -28,7 +28,9 @@ MAX_WAITING = 5
 @click.command()
 @format_option
 def command(output_format: str) -> None:
-    """Show an overview: advisories, pipelines, services and waiting approvals.
+    """Show an overview of the server.
+
+    It lists the age of the advisories, pipelines, services and waiting approvals.
 
     Exits 0 when the server answers, 2 otherwise.
     """

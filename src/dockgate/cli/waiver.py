@@ -16,9 +16,9 @@ STATES = ("Active", "Expired", "Revoked")
 
 @click.group()
 def command() -> None:
-    """Manage waivers: findings accepted until a date or until a fix exists.
+    """Manage waivers, which accept findings.
 
-    Waived findings stay visible in every report.
+    A waiver expires on a date or when a fix exists. Waived findings stay visible in every report.
     """
 
 

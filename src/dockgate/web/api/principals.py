@@ -112,7 +112,7 @@ def set_roles(name: str, body: Roles, who: Administrator, server: ServerDependen
 
 @router.post("/principals/{name}/disable")
 def disable(name: str, who: Administrator, server: ServerDependency) -> Principal:
-    """Disable the principal and revoke all its tokens."""
+    """Disable a principal. Its tokens stop working."""
     return server.store.principals.disable(name, server.parts.now())
 
 
