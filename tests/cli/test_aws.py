@@ -141,7 +141,7 @@ def test_redrive_names_what_is_left_and_fails_then(dockgate: Dockgate, cloud: Cl
     assert "no event of this stack" in said.err
     assert "run `dockgate aws redrive` again" in said.err
     assert "secret" not in said.out + said.err
-    assert "approvals set aside" in dockgate("aws", "status", "--stack", "gate").out
+    assert "failed approvals" in dockgate("aws", "status", "--stack", "gate").out
 
 
 def test_destroy_asks_first(dockgate: Dockgate, cloud: Cloud) -> None:

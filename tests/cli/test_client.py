@@ -25,7 +25,7 @@ def test_without_a_server_the_command_that_starts_one_is_named(
     ran = dockgate("pipeline", "list")
     assert (ran.code, ran.out) == (2, "")
     assert f"error: No server answers at http://127.0.0.1:{unused_port}" in ran.err
-    assert "Start it with `dockgate up`." in ran.err
+    assert "Start it with `dockgate up`" in ran.err
 
 
 @pytest.mark.parametrize(

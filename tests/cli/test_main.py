@@ -130,7 +130,7 @@ def test_a_defect_is_one_line_and_a_request_to_report_it(
     assert ran.code == 2
     first, second = ran.err.splitlines()
     assert first == "error: internal error: KeyError: 'name'"
-    assert "please report it" in second
+    assert "Please report it" in second
     monkeypatch.setenv("DOCKGATE_DEBUG", "1")
     assert "Traceback (most recent call last)" in dockgate("repository", "list").err
 

@@ -127,4 +127,4 @@ def test_the_gate_takes_vex_of_an_author_that_the_policy_trusts(run: Run, tmp_pa
     assert "VEX statement of Vendor: not_affected. Not built in (document" in ran.out
     assert run("gate", reference, "--vex", str(vex)).code == 1
     vex.write_text("{}")
-    assert "is no VEX document" in run("gate", reference, "--vex", str(vex)).err
+    assert "is not a VEX document" in run("gate", reference, "--vex", str(vex)).err
