@@ -265,7 +265,7 @@ def test_a_waived_finding_does_not_count_and_stays_in_sight() -> None:
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert platform_verdict.status is Status.APPROVED
     assert [finding.id for finding in platform_verdict.findings] == ["CVE-2024-1"]
-    assert [(one.by, one.owner, one.reason, one.until) for one in platform_verdict.waived] == [
+    assert [(applied.by, applied.owner, applied.reason, applied.until) for applied in platform_verdict.waived] == [
         ("w1", "ana", "No such code is run.", "2026-12-01")
     ]
     lapsed = evaluate.judge(replace(case, now="2026-12-01T00:00:00Z"), ECOSYSTEMS, RULES)
@@ -296,7 +296,9 @@ def test_what_others_report_is_judged_with_what_was_scanned_and_the_worst_wins()
     scanned = replace(case, inventories=(inventory(package("b")),), snapshot=AdvisorySnapshot((), COVERED))
     assert evaluate.judge(scanned, ECOSYSTEMS, RULES).status is Status.APPROVED
     both = replace(scanned, external_reports=(reported(bad),))
-    assert [one.status for one in evaluate.judge(both, ECOSYSTEMS, RULES).platform_verdicts] == [
+    assert [
+        platform_verdict.status for platform_verdict in evaluate.judge(both, ECOSYSTEMS, RULES).platform_verdicts
+    ] == [
         Status.APPROVED,
         Status.REJECTED,
     ]

@@ -128,7 +128,9 @@ def test_what_could_not_be_read_never_approves_what_was_not_and_always_blocks(
 def by_rule(platform_verdict: PlatformVerdict) -> set[tuple[str, str, str]]:
     """What breaks which rule: a finding that is worse at another version may break another."""
     return {
-        (one.rule, finding.package.purl, finding.id) for one in platform_verdict.violations for finding in one.findings
+        (violation.rule, finding.package.purl, finding.id)
+        for violation in platform_verdict.violations
+        for finding in violation.findings
     }
 
 
@@ -136,7 +138,7 @@ def every_way(judged: Inventory, known: list[Advisory], most: int) -> Iterator[d
     """All ways to bring at most so many packages to versions that their findings name as fixed, at the version that is
     installed or at one of these."""
     matcher = Matcher(AdvisorySnapshot(tuple(known), COVERED), ECOSYSTEMS)
-    fixed = {one.purl: sorted(_fixes(one, matcher)) for one in judged.packages}
+    fixed = {package.purl: sorted(_fixes(package, matcher)) for package in judged.packages}
     for count in range(most + 1):
         for chosen in combinations(fixed, count):
             for versions in product(*(fixed[purl] for purl in chosen)):
@@ -186,8 +188,8 @@ def test_where_nothing_turns_it_the_upgrades_leave_as_little_as_any_and_the_rest
     (after,) = judge(with_versions(judged, made), known, under).platform_verdicts
     assert after.status is not Status.APPROVED
     left = {(finding.package.purl, finding.id) for finding in breaking(after)}
-    assert left == {(one.package, one.id) for one in remediation.obstacles if one.id}
-    assert {entry.reason for entry in after.undetermined} <= {one.reason for one in remediation.obstacles}
+    assert left == {(obstacle.package, obstacle.id) for obstacle in remediation.obstacles if obstacle.id}
+    assert {entry.reason for entry in after.undetermined} <= {obstacle.reason for obstacle in remediation.obstacles}
     for purl in made:
         fewer = {other: version for other, version in made.items() if other != purl}
         (without,) = judge(with_versions(judged, fewer), known, under).platform_verdicts

@@ -28,7 +28,7 @@ def reported(draw: st.DrawFn) -> VerdictCase:
     """Findings, a few of which may only be counted, in place of a scan."""
     case = draw(gated())
     (scanned,) = case.inventories
-    packages = tuple(one for one in scanned.packages if one.version != "odd") or (package("a"),)
+    packages = tuple(package for package in scanned.packages if package.version != "odd") or (package("a"),)
     held = replace(scanned, packages=packages, unread=(), base_layers=0)
     unlisted_counts = draw(st.sampled_from(({}, {"HIGH": 1}, {"": 2}, {"CRITICAL": 1, "UNTRIAGED": 1})))
     told = ExternalReport(
@@ -43,13 +43,13 @@ def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
     """The case, of whose findings the scanner does not tell these fields."""
     (told,) = case.external_reports
     findings = []
-    for one in told.matches.findings:
+    for finding in told.matches.findings:
         bare = {name: "" for name in lost if name not in ("epss", "percentile", "rating", "severity")}
         bare |= {name: -1.0 for name in lost if name in ("epss", "percentile")}
         if "severity" in lost or "rating" in lost:
-            severity = Severity.UNTRIAGED if "severity" in lost else one.severity
+            severity = Severity.UNTRIAGED if "severity" in lost else finding.severity
             bare |= {"severity": severity, "rating": Rating("", severity)}
-        findings.append(replace(one, **bare))
+        findings.append(replace(finding, **bare))
     matches = Matches(tuple(findings), ())
     return replace(case, external_reports=(replace(told, matches=matches, missing_fields=tuple(sorted(lost))),))
 
@@ -58,7 +58,7 @@ def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
 @settings(max_examples=50, deadline=None)
 def test_what_is_not_told_approves_nothing(case: VerdictCase, lost: set[str]) -> None:
     """Unless the policy lets it pass knowingly."""
-    unscored = any(one.get("unscored") == "ignore" for uses in case.policy.rules.values() for one in uses)
+    unscored = any(use.get("unscored") == "ignore" for uses in case.policy.rules.values() for use in uses)
     unrated = "severity" in lost and "reference_2022" in case.policy.rules
     endless = any(waiver.until_fixed for waiver in case.waivers.waivers)
     if not (unscored or unrated or endless) and look(case) is not Status.APPROVED:

@@ -194,7 +194,7 @@ def test_a_statement_that_no_listed_key_signed_does_not_count() -> None:
 def test_forged_and_broken_statements_do_not_harm_a_good_one() -> None:
     copied = signed(statement(RECORD, "shop", CHILD), "key-1")
     found = facts("{}", signed(OURS, "key-9"), copied, signed(OURS, "key-1"))
-    assert [one.keys for one in found.statements] == [("key-1",)]
+    assert [statement.keys for statement in found.statements] == [("key-1",)]
     assert len(found.refused) == 3
 
 

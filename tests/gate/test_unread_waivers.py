@@ -110,7 +110,7 @@ def test_it_accepts_no_finding_of_its_image() -> None:
     known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
     verdict = judge(held(JAR), PATH, known=known)
     assert verdict.status is Status.REJECTED
-    assert [one.finding for one in verdict.platform_verdicts[0].waived] == [None]
+    assert [applied.finding for applied in verdict.platform_verdicts[0].waived] == [None]
 
 
 def test_an_image_whose_only_file_is_accepted_is_not_without_a_package() -> None:

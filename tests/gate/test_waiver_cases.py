@@ -73,7 +73,7 @@ def test_case(path: Path) -> None:
         for one in applied.waived
         if one.finding
     } == case.get("waived", {})
-    assert [f"{one.id} {one.package.name}" for one in applied.matches.findings] == case.get("left", [])
+    assert [f"{finding.id} {finding.package.name}" for finding in applied.matches.findings] == case.get("left", [])
     assert [note.message for note in applied.notes] == case.get("notes", [])
 
 

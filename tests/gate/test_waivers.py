@@ -66,7 +66,10 @@ def test_a_waiver_needs_an_end_of_either_kind() -> None:
 def test_those_that_lapse_within_the_days_are_named_the_soonest_first() -> None:
     ends = {"a": "2026-12-01T12:00:00Z", "b": "2026-12-01T12:00:01Z", "c": "2026-11-25", "d": "2026-11-24", "e": ""}
     given_ = [replace(FINE, id=name, until=until, until_fixed=not until) for name, until in ends.items()]
-    assert [one.id for one in waivers.expiring_waivers(given_, "2026-11-24T12:00:00Z", 7)] == ["c", "a"]
+    assert [waiver.id for waiver in waivers.expiring_waivers(given_, "2026-11-24T12:00:00Z", 7)] == [
+        "c",
+        "a",
+    ]
 
 
 def test_a_time_that_cannot_be_read_has_come() -> None:
@@ -78,7 +81,7 @@ def test_a_rule_is_waived_for_one_image_and_only_where_it_has_no_findings() -> N
     bare, counted = Violation("image_age", "Too old."), Violation("image_age", "1 HIGH", (object(),))  # type: ignore[arg-type]
     left, waived = waivers.apply_to_violations((bare, counted), Waivers((RULE,)), {IMAGE}, NOW)
     assert left == (counted,)
-    assert [(one.by, one.violation, one.finding) for one in waived] == [("w2", "Too old.", None)]
+    assert [(applied.by, applied.violation, applied.finding) for applied in waived] == [("w2", "Too old.", None)]
     for other in ({"sha256:other"}, set[str]()):
         assert waivers.apply_to_violations((bare,), Waivers((RULE,)), other, NOW) == ((bare,), ())
     assert waivers.apply_to_violations((bare,), Waivers((RULE,)), {IMAGE}, "2026-12-02T00:00:00Z") == ((bare,), ())
@@ -96,7 +99,7 @@ def test_of_a_rule_that_other_things_may_break_only_the_violation_that_was_accep
     known, other = Violation(rule, "telnet 1 is forbidden"), Violation(rule, "telnet 1, rsh 2 are forbidden")
     named = Waivers((replace(RULE, rule=rule, violation=known.message),))
     left, waived = waivers.apply_to_violations((known, other), named, {IMAGE}, NOW)
-    assert (left, [one.violation for one in waived]) == ((other,), [known.message])
+    assert (left, [applied.violation for applied in waived]) == ((other,), [known.message])
     assert waivers.apply_to_violations((known,), named, {IMAGE}, NOW, growing=[known]) == ((known,), ())
     from_before = Waivers((replace(RULE, rule=rule),))
     assert waivers.apply_to_violations((known, other), from_before, {IMAGE}, NOW) == ((known, other), ())
@@ -144,7 +147,10 @@ def test_a_policy_says_whose_vex_is_believed_and_what_it_compares_with() -> None
     policy = make_policy(
         "p", {"vex": ({"authors": [{"name": "V", "keys": [key]}, {"name": "W"}]},), "new": ({"x": "running"},)}
     )
-    assert [(one.name, len(one.fingerprints)) for one in vex_authors(policy)] == [("V", 1), ("W", 0)]
+    assert [(vex_author.name, len(vex_author.fingerprints)) for vex_author in vex_authors(policy)] == [
+        ("V", 1),
+        ("W", 0),
+    ]
     assert required_baselines(policy) == ("running",)
     assert fingerprint("no key") == fingerprint(key.replace("MCow", "M*ow")) == ""
 
@@ -199,8 +205,10 @@ def test_a_waiver_never_rejects_what_was_approved_and_hides_nothing(
     assert order.index(verdict.status) <= order.index(without.status)
     (before,), (after,) = without.platform_verdicts, verdict.platform_verdicts
     assert after.findings == before.findings
-    assert [one for one in after.undetermined if one.kind] == [one for one in before.undetermined if one.kind]
-    assert not any(one.finding and one.finding.malicious for one in after.waived)
+    assert [entry for entry in after.undetermined if entry.kind] == [
+        entry for entry in before.undetermined if entry.kind
+    ]
+    assert not any(applied.finding and applied.finding.malicious for applied in after.waived)
     if any(finding.malicious for finding in before.findings):
         assert verdict.status is Status.REJECTED
 
@@ -218,7 +226,7 @@ def test_a_waiver_of_the_index_holds_for_each_of_its_platforms() -> None:
     ):
         waiver = replace(FINE, image=image)
         verdict = evaluate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES)
-        assert [one.status for one in verdict.platform_verdicts] == expected
+        assert [platform_verdict.status for platform_verdict in verdict.platform_verdicts] == expected
 
 
 def test_where_no_fix_is_told_one_may_exist() -> None:

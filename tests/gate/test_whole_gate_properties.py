@@ -154,7 +154,7 @@ cves = st.lists(
         epss=st.sampled_from((-1.0, 0.1, 0.9)),
     ),
     max_size=2,
-    unique_by=lambda one: one.id,
+    unique_by=lambda build: build.id,
 ).map(lambda found: tuple(sorted(found, key=lambda one: one.id)))
 
 
@@ -172,7 +172,7 @@ def gated(draw: st.DrawFn) -> VerdictCase:
     is in doubt but by the rules."""
     held, covered = draw(inventories()), draw(coverage)
     if draw(st.booleans()):
-        certain = tuple(one for one in held.packages if one.version != "odd")
+        certain = tuple(package for package in held.packages if package.version != "odd")
         held, covered = replace(held, packages=certain or (package("a"),), unread=()), COVERED
     base, own = "sha256:" + "b" * 64, "sha256:" + "c" * 64
     held = replace(
@@ -183,7 +183,7 @@ def gated(draw: st.DrawFn) -> VerdictCase:
         user=draw(st.sampled_from(("", "app", "1000"))),
         created=draw(st.sampled_from(("", "2026-11-01T00:00:00Z"))),
         distribution=draw(st.sampled_from((None, Distribution("debian", "13", support_end="2030-06-30")))),
-        packages=tuple(replace(one, layer=draw(st.sampled_from((base, own)))) for one in held.packages),
+        packages=tuple(replace(package, layer=draw(st.sampled_from((base, own)))) for package in held.packages),
     )
     dated = tuple(
         replace(row, published=draw(st.sampled_from(("", "2026-11-23T00:00:00Z", "2026-01-01T00:00:00Z"))))
@@ -235,7 +235,7 @@ def test_a_waiver_never_rejects_what_was_approved(case: VerdictCase, more: Waive
 
 def _scored(policy: Policy) -> bool:
     """Whether it lets nothing pass for want of a score."""
-    return all(one.get("unscored") != "ignore" for uses in policy.rules.values() for one in uses)
+    return all(use.get("unscored") != "ignore" for uses in policy.rules.values() for use in uses)
 
 
 def _less(case: VerdictCase) -> list[VerdictCase]:
@@ -247,17 +247,20 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
     lost = [
         replace(snapshot, coverage=()),
         replace(snapshot, coverage=(), advisories=()),
-        replace(snapshot, coverage=tuple(replace(one, complete=False, names=()) for one in snapshot.coverage)),
+        replace(snapshot, coverage=tuple(replace(entry, complete=False, names=()) for entry in snapshot.coverage)),
     ]
     reference = "reference_2022" in case.policy.rules  # counts what is rated, as the reference solution does
     unrated = tuple(replace(row, ratings=()) for row in snapshot.advisories)
     unlisted = tuple(replace(cve, rating=None) for cve in snapshot.cves)
     rated = [replace(snapshot, cves=unlisted), replace(snapshot, advisories=unrated, cves=unlisted)]
-    few = tuple(one for one in snapshot.coverage if one.ecosystem not in CATALOGUES)
+    few = tuple(entry for entry in snapshot.coverage if entry.ecosystem not in CATALOGUES)
     bare = tuple(replace(cve, exploited="", due="", epss=-1.0) for cve in snapshot.cves)
     lost.append(replace(snapshot, coverage=few, cves=bare))
-    old = replace(snapshot, coverage=tuple(replace(one, checked_at="") for one in snapshot.coverage))
-    torn = tuple(replace(one, unread=(*one.unread, Unread("var/lib/x", "It is gone."))) for one in case.inventories)
+    old = replace(snapshot, coverage=tuple(replace(entry, checked_at="") for entry in snapshot.coverage))
+    torn = tuple(
+        replace(inventory, unread=(*inventory.unread, Unread("var/lib/x", "It is gone.")))
+        for inventory in case.inventories
+    )
     return [
         *(replace(case, snapshot=one) for one in lost if "uncovered" not in passes),
         *(replace(case, snapshot=one) for one in rated if not reference and _scored(case.policy)),
@@ -277,7 +280,7 @@ def test_nothing_that_is_lost_approves_what_was_not(case: VerdictCase) -> None:
 
 
 def _applied(case: VerdictCase, versions: Mapping[str, str]) -> VerdictCase:
-    return replace(case, inventories=tuple(with_versions(one, versions) for one in case.inventories))
+    return replace(case, inventories=tuple(with_versions(inventory, versions) for inventory in case.inventories))
 
 
 @given(gated())

@@ -149,15 +149,15 @@ class VexAuthor:
 def vex_authors(policy: Policy) -> tuple[VexAuthor, ...]:
     """Whom the policy believes: the rule `vex`'s setting `authors`, each with `name` and, perhaps, `keys`."""
     given = [settings.get("authors") for settings in policy.rules.get(VEX_RULE, ())]
-    authors = [one for listed in given if isinstance(listed, (list, tuple)) for one in listed]
-    return tuple(VexAuthor(str(one["name"]), tuple(map(str, one.get("keys") or ()))) for one in authors)
+    authors = [entry for listed in given if isinstance(listed, (list, tuple)) for entry in listed]
+    return tuple(VexAuthor(str(author["name"]), tuple(map(str, author.get("keys") or ()))) for author in authors)
 
 
 def provenance_keys(policy: Policy) -> dict[str, str]:
     """The public keys (PEM) of all builders that the policy names, by their fingerprints."""
     given = [settings.get("builders") for settings in policy.rules.get(PROVENANCE_RULE, ())]
-    builders = [one for listed in given if isinstance(listed, (list, tuple)) for one in listed]
-    keys = {fingerprint(str(pem)): str(pem) for one in builders for pem in one["keys"]}
+    builders = [entry for listed in given if isinstance(listed, (list, tuple)) for entry in listed]
+    keys = {fingerprint(str(pem)): str(pem) for builder in builders for pem in builder["keys"]}
     return {identity: keys[identity] for identity in sorted(keys) if identity}
 
 

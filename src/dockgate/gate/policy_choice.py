@@ -59,7 +59,7 @@ def assignment_for(assignments: Iterable[PolicyAssignment], repository: str) -> 
     best: list[PolicyAssignment] = []
     rank: tuple[bool, int, int] | None = None
     for assignment in assignments:
-        ranks = [_specificity(one) for one in assignment.repositories if matches(repository, one)]
+        ranks = [_specificity(pattern) for pattern in assignment.repositories if matches(repository, pattern)]
         if not ranks:
             continue
         own = max(ranks)
@@ -98,7 +98,7 @@ def choose_policy(
     if name == own:
         return name
     entries = assignment.allowed if assignment else ()
-    allowed = [one for entry in entries if entry.includes(requester) for one in entry.policies]
+    allowed = [policy for entry in entries if entry.includes(requester) for policy in entry.policies]
     if name in allowed or is_stricter(policy, read(own)):
         return name
     names = ", ".join(dict.fromkeys([own, *allowed]))

@@ -160,7 +160,7 @@ def collect(
             refused.add(str(error))
     return ProvenanceFacts(
         image,
-        tuple(sorted(statements, key=lambda one: (one.digest, one.keys))),
+        tuple(sorted(statements, key=lambda statement: (statement.digest, statement.keys))),
         tuple(sorted(refused)),
         unavailable,
     )
@@ -229,9 +229,9 @@ def _bases(dependencies: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The digests of the images among the dependencies. ValueError for an image without one: a list that leaves some
     out must not look complete."""
     found = set()
-    for one in dependencies:
-        if str(one.get("uri", "")).startswith(_IMAGE_PURLS):
-            digest = from_hex(one["digest"]["sha256"])
+    for dependency in dependencies:
+        if str(dependency.get("uri", "")).startswith(_IMAGE_PURLS):
+            digest = from_hex(dependency["digest"]["sha256"])
             if not is_digest(digest):
                 raise ValueError("a base image without a digest")
             found.add(digest)

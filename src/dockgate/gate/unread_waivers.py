@@ -82,12 +82,14 @@ def _is_usable(waiver: Waiver) -> bool:
 
 def _of_path(waivers: Sequence[Waiver], path: str, protected: Collection[str]) -> Waiver | None:
     if path.startswith("pkg:"):
-        return next((one for one in waivers if _names_purl(one.unread, path)), None)
+        return next((waiver for waiver in waivers if _names_purl(waiver.unread, path)), None)
     if not path.strip("/"):
         return None
     needs_image = _is_protected(_path(path), protected)
-    candidates = (one for one in waivers if (one.image or not needs_image) and not one.unread.startswith("pkg:"))
-    return next((one for one in candidates if patterns.matches(_path(path), _path(one.unread))), None)
+    candidates = (
+        waiver for waiver in waivers if (waiver.image or not needs_image) and not waiver.unread.startswith("pkg:")
+    )
+    return next((candidate for candidate in candidates if patterns.matches(_path(path), _path(candidate.unread))), None)
 
 
 def _of_doubt(
@@ -99,17 +101,26 @@ def _of_doubt(
         return _of_path(waivers, doubt.subject, protected)
     if doubt.kind not in _ACCEPTABLE:
         return None
-    of_packages = [one for one in waivers if one.unread.startswith("pkg:")]
+    of_packages = [waiver for waiver in waivers if waiver.unread.startswith("pkg:")]
     if doubt.subject.startswith("pkg:"):
         named = [package for package in packages if package.purl == doubt.subject]
-        found = (one for one in of_packages if any(patterns.names_package(one.unread, package) for package in named))
-        return next(found, None) or next((one for one in of_packages if _names_purl(one.unread, doubt.subject)), None)
+        found = (
+            of_package
+            for of_package in of_packages
+            if any(patterns.names_package(of_package.unread, package) for package in named)
+        )
+        return next(found, None) or next(
+            (of_package for of_package in of_packages if _names_purl(of_package.unread, doubt.subject)), None
+        )
     theirs = [package for package in packages if package.ecosystem == doubt.subject and not package.owner]
     exceptions = [
-        next((one for one in of_packages if patterns.names_package(one.unread, package)), None) for package in theirs
+        next((of_package for of_package in of_packages if patterns.names_package(of_package.unread, package)), None)
+        for package in theirs
     ]
     # The first to lapse: then the doubt is there again.
-    return min(filter(None, exceptions), key=lambda one: one.until) if exceptions and all(exceptions) else None
+    return (
+        min(filter(None, exceptions), key=lambda exception: exception.until) if exceptions and all(exceptions) else None
+    )
 
 
 def _names_purl(pattern: str, purl: str) -> bool:
@@ -122,7 +133,7 @@ def _names_purl(pattern: str, purl: str) -> bool:
 
 def _is_protected(path: str, databases: Collection[str]) -> bool:
     """Whether the path is such evidence, in it, or a folder above it: that may be a link which hides it."""
-    evidence = [one.rstrip("/") for one in (*databases, *osrelease.PATHS)]
+    evidence = [path.rstrip("/") for path in (*databases, *osrelease.PATHS)]
     return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in evidence)
 
 

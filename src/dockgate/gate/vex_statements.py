@@ -35,7 +35,7 @@ class Applicable:
         present = _present(inventory.packages) if given else {}
         self._named: dict[str, list[VexStatement]] = {}
         for statement in given:
-            if not statement.products or any(_is_there(one, images, present) for one in statement.products):
+            if not statement.products or any(_is_there(product, images, present) for product in statement.products):
                 for name in dict.fromkeys(statement.vulnerabilities):
                     self._named.setdefault(name, []).append(statement)
         self._images = images
@@ -49,7 +49,7 @@ class Applicable:
                 if before is None or _age(statement) > _age(before):
                     newest[statement.author] = statement
         excuses = [statement for statement in newest.values() if statement.status in EXCUSES]
-        return min(excuses, key=lambda one: (one.author, one.document), default=None)
+        return min(excuses, key=lambda excuse: (excuse.author, excuse.document), default=None)
 
     def unbelieved(self, finding: Finding) -> list[VexStatement]:
         """What would excuse the finding, were it believed; once for each author and who vouches."""
@@ -73,7 +73,7 @@ class Applicable:
         if statement.packages:
             return any(_is_package(one, package) for one in statement.packages)
         return not statement.products or any(
-            is_image(one, self._images) or _is_package(one, package) for one in statement.products
+            is_image(product, self._images) or _is_package(product, package) for product in statement.products
         )
 
     def doubt(self, statement: VexStatement) -> str:
@@ -107,7 +107,7 @@ def select_statements(
     chosen = dict.fromkeys(
         statement
         for statement in given
-        if not statement.products or any(_is_there(one, images, present) for one in statement.products)
+        if not statement.products or any(_is_there(product, images, present) for product in statement.products)
     )
     return tuple(sorted(chosen, key=_order))
 

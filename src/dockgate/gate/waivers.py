@@ -172,7 +172,7 @@ def apply_to_findings(
         notes += (_unbelieved(statement, finding, vex.doubt(statement)) for statement in vex.unbelieved(finding))
         if statement := vex.excuse(finding):
             waived.append(_excused(statement, finding))
-        elif waiver := next((one for one in ordered if _accepts(one, finding, now)), None):
+        elif waiver := next((waiver for waiver in ordered if _accepts(waiver, finding, now)), None):
             waived.append(AppliedWaiver("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding))
         else:
             left.append(finding)
@@ -196,7 +196,7 @@ def apply_to_violations(
     left: list[Violation] = []
     waived: list[AppliedWaiver] = []
     for violation in violations:
-        waiver = next((one for one in ordered if _is_of(one, violation) and is_active(one, now)), None)
+        waiver = next((waiver for waiver in ordered if _is_of(waiver, violation) and is_active(waiver, now)), None)
         if waiver is None or violation.findings or violation in growing:
             left.append(violation)
         else:

@@ -126,7 +126,7 @@ def test_what_cannot_be_cleared_is_named_with_its_reason_and_the_rest_is_cleared
     ]
     found = remediation(inventory(*map(package, "abcdef")), known, limits(HIGH=0))
     assert (raised(found), found.is_sufficient, found.is_minimum) == ({"a": "2.0.0"}, False, False)
-    assert [(one.id, one.package, one.reason) for one in found.obstacles] == [
+    assert [(obstacle.id, obstacle.package, obstacle.reason) for obstacle in found.obstacles] == [
         ("MAL-2024-6", "pkg:npm/f@1.0.0", "f 1.0.0 is malicious, by MAL-2024-6: remove it."),
         ("CVE-2024-2", "pkg:npm/b@1.0.0", "b 1.0.0: CVE-2024-2 has no fix yet."),
         (
@@ -166,7 +166,7 @@ def test_a_fix_whose_version_cannot_be_compared_is_named_as_such(fixes: tuple[st
     case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert platform_verdict.remediation.upgrades == ()
-    assert [one.reason for one in platform_verdict.remediation.obstacles] == [
+    assert [obstacle.reason for obstacle in platform_verdict.remediation.obstacles] == [
         "a odd: CVE-2024-1 is fixed in 1.x, and these versions cannot be compared.",
         "a odd: CVE-2024-2 is fixed in 2.y, and these versions cannot be compared.",
     ]

@@ -33,7 +33,9 @@ def test_no_smaller_set_meets_the_demands(case: tuple[int, list[Requirement]]) -
     assert cover.is_minimum
     assert accepted(wanted)(cover.members)
     fewer = len(cover.members) - 1
-    assert fewer < 0 or not any(accepted(wanted)(frozenset(one)) for one in combinations(range(count), fewer))
+    assert fewer < 0 or not any(
+        accepted(wanted)(frozenset(combination)) for combination in combinations(range(count), fewer)
+    )
 
 
 @given(demands)
@@ -55,7 +57,7 @@ def test_no_member_of_an_irreducible_set_can_be_left_out(case: tuple[int, list[R
         irreducible(count, (), accepted(wanted), counted=False),
     ):
         assert accepted(wanted)(members)
-        assert not any(accepted(wanted)(members - {one}) for one in members)
+        assert not any(accepted(wanted)(members - {member}) for member in members)
 
 
 def test_among_more_than_twenty_no_smallest_set_is_claimed() -> None:

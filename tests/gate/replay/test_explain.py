@@ -116,7 +116,9 @@ def test_another_base_image_is_told_apart_from_own_layers() -> None:
     newer = replace(
         newer,
         layers=(below, newer.layers[1]),
-        packages=tuple(replace(one, layer=below) if newer.in_base(one) else one for one in newer.packages),
+        packages=tuple(
+            replace(package, layer=below) if newer.in_base(package) else package for package in newer.packages
+        ),
         base="debian:13",
     )
     one = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(KNOWN, COVERED))

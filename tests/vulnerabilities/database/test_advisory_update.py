@@ -224,7 +224,7 @@ def test_a_host_that_takes_no_connection_is_not_asked_for_every_part(path: Path,
     feeds = (Unreachable(),)
     result = update(path, feeds, {"osv": "http://other.example/osv"}, many, LATER, lambda line: None)
     assert Unreachable.asked == MOST_REFUSED
-    assert {(one.host, one.cause) for one in result.failures} == {("other.example", "refused")}
+    assert {(failure.host, failure.cause) for failure in result.failures} == {("other.example", "refused")}
     assert len(result.failures) == 20
     with Database.open(path) as database:
         assert database.digest == digest

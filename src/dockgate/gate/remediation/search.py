@@ -56,7 +56,7 @@ def find_remediation(
     trials = _Trials(inventory, say, before)
     search = _searched(trials, before.violations, matching)
     wider = None
-    if before.undetermined or not all(one.findings for one in before.violations):
+    if before.undetermined or not all(violation.findings for violation in before.violations):
         # What cannot be said, or names no finding, may hang on findings that break nothing for sure.
         wider = _searched(trials, (*before.violations, Violation("", "", before.findings)), matching)
     if (
@@ -68,7 +68,7 @@ def find_remediation(
     elif wider and not search.is_sufficient and before.undetermined:
         search = min(search, wider, key=lambda one: one.least)
     solved, found = search.solved, search.found
-    versions = {one.purl: target.version for one, target in solved.chosen.items()}
+    versions = {candidate.purl: target.version for candidate, target in solved.chosen.items()}
     after = trials.say(versions)
     upgrades = _upgrades(before, after, solved.chosen)
     return Remediation(
@@ -76,8 +76,8 @@ def find_remediation(
         is_sufficient=solved.is_sufficient,
         is_minimum=solved.is_minimum,
         obstacles=() if solved.is_sufficient else _obstacles(inventory, after, versions, found),
-        commands=advise([one for one in upgrades if not one.base]),
-        base_commands=advise([one for one in upgrades if one.base]),
+        commands=advise([upgrade for upgrade in upgrades if not upgrade.base]),
+        base_commands=advise([upgrade for upgrade in upgrades if upgrade.base]),
     )
 
 
@@ -93,8 +93,8 @@ def _searched(trials: "_Trials", violations: Sequence[Violation], matching: Pack
         after = search.best.all_raised
         # A new one that names no finding may hang on any.
         come = [
-            one if one.findings or one in violations else replace(one, findings=after.findings)
-            for one in after.violations
+            violation if violation.findings or violation in violations else replace(violation, findings=after.findings)
+            for violation in after.violations
         ]
         come = [one for one in come if not told.issuperset(map(_fix, one.findings))]
         if not come:
@@ -226,7 +226,7 @@ class _Start:
 
     def _versions(self, members: frozenset[int]) -> dict[str, str]:
         raised = {self.plain[index].purl: self.plain[index].choices[0].version for index in members}
-        return {**{one.purl: target.version for one, target in self.chosen.items()}, **raised}
+        return {**{candidate.purl: target.version for candidate, target in self.chosen.items()}, **raised}
 
     def _approved(self, versions: Versions) -> bool:
         return self.trials.say(versions).status is Status.APPROVED
@@ -246,7 +246,7 @@ class _Start:
         return (
             self.simple
             and not self.here.undetermined
-            and all(one.findings and one.allowed >= 0 for one in self.here.violations)
+            and all(violation.findings and violation.allowed >= 0 for violation in self.here.violations)
         )
 
     @cached_property
@@ -274,7 +274,7 @@ class _Start:
         """Every member at the lowest version that is enough beside the others."""
         picked: dict[int, Target] = {}
         versions = self._versions(cover.members)
-        spare = [sum(one.weights[index] for index in cover.members) - one.need for one in self._demands]
+        spare = [sum(demand.weights[index] for index in cover.members) - demand.need for demand in self._demands]
         for index in sorted(cover.members):
             one = self.plain[index]
             for target in one.below(one.choices[0].version):
@@ -314,7 +314,7 @@ def _residue(said: Evaluation) -> frozenset[tuple[str, ...]]:
 def _upgrades(before: Evaluation, after: Evaluation, chosen: Mapping[Candidate, Target]) -> tuple[Upgrade, ...]:
     left = {(finding.package.purl, finding.id): finding for finding in after.findings}
     breaking = {(finding.package.purl, finding.id) for violation in after.violations for finding in violation.findings}
-    cleared: dict[str, dict[str, None]] = {one.purl: {} for one in chosen}
+    cleared: dict[str, dict[str, None]] = {candidate.purl: {} for candidate in chosen}
     for finding in before.findings:
         purl, key = finding.package.purl, (finding.package.purl, finding.id)
         # Beyond the fix a record without an end may still say "affected": then it is open, and may not count any more.
@@ -323,14 +323,14 @@ def _upgrades(before: Evaluation, after: Evaluation, chosen: Mapping[Candidate, 
             cleared[purl][finding.id] = None
     made = [
         Upgrade(
-            package=one.purl,
-            name=one.places[0].name,
-            version=one.places[0].version,
+            package=candidate.purl,
+            name=candidate.places[0].name,
+            version=candidate.places[0].version,
             fixed=target.version,
-            clears=tuple(cleared[one.purl]),
-            base=one.base,
+            clears=tuple(cleared[candidate.purl]),
+            base=candidate.base,
         )
-        for one, target in chosen.items()
+        for candidate, target in chosen.items()
     ]
     return tuple(sorted(made, key=lambda one: (one.base, one.name, one.package)))
 

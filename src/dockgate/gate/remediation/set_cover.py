@@ -43,7 +43,9 @@ def smallest(count: int, demands: Sequence[Requirement], accept: Accept, *, coun
     needed = {index for index in every if not all(require.met(set(every) - {index}) for require in demands)}
     if not counted:
         needed |= {index for index in set(every) - needed if not accept(frozenset(every) - {index})}
-    left = [Requirement(one.need - sum(one.weights[index] for index in needed), one.weights) for one in demands]
+    left = [
+        Requirement(demand.need - sum(demand.weights[index] for index in needed), demand.weights) for demand in demands
+    ]
     left = [require for require in left if require.need > 0]
     free = [
         index

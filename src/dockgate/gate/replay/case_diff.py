@@ -79,10 +79,10 @@ def say_the_same(known: AdvisorySnapshot, other: VerdictCase) -> bool:
     def words(snapshot: AdvisorySnapshot) -> tuple[object, ...]:
         rows = {row for row in snapshot.advisories if (row.ecosystem.partition(":")[0], row.name) in names}
         named = {name for row in rows for name in (row.id, *row.aliases, *row.upstream)}
-        coverage = {(one.ecosystem, one.complete, one.checked_at) for one in snapshot.coverage}
+        coverage = {(entry.ecosystem, entry.complete, entry.checked_at) for entry in snapshot.coverage}
         return (
             rows,
-            {one for one in coverage if one[0] in ecosystems},
+            {entry for entry in coverage if entry[0] in ecosystems},
             {cve for cve in snapshot.cves if cve.id in named},
         )
 

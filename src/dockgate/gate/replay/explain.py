@@ -224,7 +224,7 @@ def _all(platform_verdict: PlatformVerdict) -> Sequence[Finding]:
 
 
 def _waived(platform_verdict: PlatformVerdict) -> Sequence[Finding]:
-    return [one.finding for one in platform_verdict.waived if one.finding]
+    return [applied.finding for applied in platform_verdict.waived if applied.finding]
 
 
 def _told(finding: Finding) -> tuple[object, ...]:
@@ -244,7 +244,11 @@ def _sentences(verdict: Verdict) -> Iterator[str]:
 
 def _bases(case: VerdictCase) -> str:
     """The base images' names, or their layers' digest where they have none."""
-    named = {one.base or _digests([one.layers[: one.base_layers]]) for one in case.inventories if one.base_layers}
+    named = {
+        inventory.base or _digests([inventory.layers[: inventory.base_layers]])
+        for inventory in case.inventories
+        if inventory.base_layers
+    }
     return ", ".join(sorted(named)) or "not known"
 
 
