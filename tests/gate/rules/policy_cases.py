@@ -22,7 +22,7 @@ What a file may hold:
         external: true                    # the findings are another scanner's, which does not tell the fields
         `missing_fields` expect:
           status: Rejected
-          violations: [the whole messages]  # also `warnings` and `notes`; none by default
+          violations: [complete messages]  # also `warnings` and `notes`; none by default
           undetermined: [a part of each reason]
           summary: text               # optional
 """

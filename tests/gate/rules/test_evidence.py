@@ -43,11 +43,11 @@ def test_an_image_without_packages_is_undetermined() -> None:
 
 @pytest.mark.parametrize("kind", ["uncomparable", "uncovered"])
 def test_matching_problems_are_undetermined_and_relaxed_by_kind(kind: str) -> None:
-    doubt = Undetermined("pkg:npm/a@1.0.0", "It cannot be result.", kind)
+    entry = Undetermined("pkg:npm/a@1.0.0", "The version cannot be compared.", kind)
     other_kind = {"uncomparable": "uncovered", "uncovered": "uncomparable"}[kind]
-    assert judge(inventory(package("a")), doubt) == [doubt]
-    assert judge(inventory(package("a")), doubt, **{other_kind: "allow", "unread": "allow"}) == [doubt]
-    assert judge(inventory(package("a")), doubt, **{kind: "allow"}) == []
+    assert judge(inventory(package("a")), entry) == [entry]
+    assert judge(inventory(package("a")), entry, **{other_kind: "allow", "unread": "allow"}) == [entry]
+    assert judge(inventory(package("a")), entry, **{kind: "allow"}) == []
 
 
 def test_a_named_ecosystem_may_lack_a_feed() -> None:
@@ -62,9 +62,9 @@ def test_a_named_ecosystem_may_lack_a_feed() -> None:
 
 
 def test_an_entry_without_a_known_kind_cannot_be_relaxed() -> None:
-    doubt = Undetermined("database", "It cannot be result.")
+    entry = Undetermined("database", "The version cannot be compared.")
     everything = dict.fromkeys(("unread", "uncomparable", "uncovered", "stale"), "allow")
-    assert judge(inventory(package("a")), doubt, **everything) == [doubt]
+    assert judge(inventory(package("a")), entry, **everything) == [entry]
 
 
 @pytest.mark.parametrize("at", ["2026-11-17T12:00:01Z", "2026-11-24T12:00:00Z", "2026-11-25T11:00:00Z", "2026-11-20"])

@@ -124,11 +124,11 @@ def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
 def test_an_unknown_fix_in_our_own_advisories_is_undetermined(note: str) -> None:
     unknown = (replace(finding(Severity.HIGH, fixed=""), note=note), replace(finding(Severity.HIGH, fixed="")))
     facts = Facts(inventory(), Matches(unknown, ()), (), NOW)
-    (doubt,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
-    assert isinstance(doubt, Undetermined)
-    assert "has a fix, and only findings with a fix count: up to 1 may count as HIGH" in doubt.reason
-    (doubt,) = RULE.judge(facts, RULE.settings({"total": 0, "only_fixable": True}))
-    assert isinstance(doubt, Undetermined)
+    (entry,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
+    assert isinstance(entry, Undetermined)
+    assert "has a fix, and only findings with a fix count: up to 1 may count as HIGH" in entry.reason
+    (entry,) = RULE.judge(facts, RULE.settings({"total": 0, "only_fixable": True}))
+    assert isinstance(entry, Undetermined)
     assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []
 
 

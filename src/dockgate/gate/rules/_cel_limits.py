@@ -43,7 +43,7 @@ def check_cost(serialized: bytes) -> None:
 def is_monotonic(expression: Message) -> bool:
     """Whether one more finding never turns it from true to false, nor removes anything from its list.
 
-    Decided by form alone. `findings` may be used by `exists`, `filter`, `map`, `size() > N` and `in`, which `&&`, `||`,
+    Decided by form only. `findings` may be used by `exists`, `filter`, `map`, `size() > N` and `in`, which `&&`, `||`,
     `?:` and loops may combine; every other use, `!` and `all` among them, is refused.
     """
     if not _uses_findings(expression):
@@ -100,7 +100,7 @@ def _check_literal(expression: Message) -> None:
     items = (expression.message(ast.LIST) or ast.EMPTY).messages(1)
     items += [item for entry in struct.messages(2) for number in ast.STRUCT_ENTRY for item in entry.messages(number)]
     if any(ast.CONSTANT not in item.fields for item in items):
-        raise UnboundedError("a list or map that is written out holds constants alone")
+        raise UnboundedError("a literal list or map may contain only constants")
 
 
 def _is_scalar(kind: Message) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import ANY, counted_severity, untriaged_severity
 from dockgate.gate.rule import BaselineFindings, Facts, finding_key
-from dockgate.gate.rules._settings import boolean, number, one_of, require_known_keys
+from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, boolean, number, one_of, require_known_keys
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
@@ -27,9 +27,7 @@ _DATES = ("advisory", "fix")
 _COUNTS_AS = (*SEVERITIES, ANY)
 _NO_BASELINE = "none"
 _BASELINES = (_NO_BASELINE, "running", "approved")
-_CLOCK_SKEW = timedelta(days=1)
-_MAX_DAYS = 36_500
-_DAYS: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": _MAX_DAYS}
+_DAYS: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": MAX_DAYS}
 
 ADVICE = (
     "Upgrade or waive these findings; or have the policy say how they count (`untriaged_counts_as`, `only_fixable`, "
@@ -68,14 +66,14 @@ class Selected:
     """The findings that count, worst first, each with the severity that it counts as.
 
     `uncertain` would count as that severity if they had a fix, or were so severe, which no source says. `scope` words
-    the scope for messages: " in own layers". `doubt` says why the findings may be of another scope, "" if they are not.
+    the scope for messages: " in own layers". `doubt` is why the findings may be of another scope, None if it is known.
     """
 
     findings: tuple[tuple[Severity, Finding], ...]
     uncertain: tuple[tuple[Severity, Finding], ...]
     scope: str
     has_baseline: bool
-    doubt: str
+    doubt: str | None
 
     @property
     def only_uncertain(self) -> tuple[Finding, ...]:
@@ -104,7 +102,7 @@ def select(facts: Facts, settings: Mapping[str, object]) -> Selected:
     scope = str(settings["scope"])
     has_known_base = facts.inventory.base_layers > 0
     words = {"base": " in the base image", "own": " in own layers"}.get(scope, "")
-    doubt = ""
+    doubt = None
     if scope == "base" and not has_known_base:
         words, doubt = "", "The base image's layers are not known, and the whole image exceeds the limit"
     applied = scope if has_known_base else "image"
@@ -177,12 +175,12 @@ def _is_in_grace(finding: Finding, severity: Severity, settings: Mapping[str, ob
     if not isinstance(days, (int, float)) or not days:
         return False
     since = moment(finding.fixed_at if settings["grace_from"] == "fix" else finding.published)
-    return since is not None and -_CLOCK_SKEW <= now - since < timedelta(days=days)
+    return since is not None and -CLOCK_SKEW <= now - since < timedelta(days=days)
 
 
 def _grace(raw: object) -> object:
     """A number of days, or a mapping from severities to such numbers."""
     if not isinstance(raw, Mapping):
-        return number("grace_days", raw, maximum=_MAX_DAYS)
+        return number("grace_days", raw, maximum=MAX_DAYS)
     require_known_keys(raw, SEVERITIES, "grace_days.")
-    return {key: number(f"grace_days.{key}", raw[key], maximum=_MAX_DAYS) for key in SEVERITIES if key in raw}
+    return {key: number(f"grace_days.{key}", raw[key], maximum=MAX_DAYS) for key in SEVERITIES if key in raw}

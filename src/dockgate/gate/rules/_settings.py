@@ -4,10 +4,13 @@ import base64
 import json
 import math
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 from dockgate.shared.errors import DefinitionError
 
 KEY_BEGIN, _KEY_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
+CLOCK_SKEW = timedelta(days=1)  # a time this far in the future is still valid
+MAX_DAYS = 36_500
 # What a rule does with a finding that has no score.
 UNSCORED = ("undetermined", "count", "ignore")
 

@@ -5,12 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.rule import Facts, Rule
-from dockgate.gate.rules._settings import number, require_known_keys
+from dockgate.gate.rules._settings import CLOCK_SKEW, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import CATALOGUES, Undetermined
 
-_CLOCK_SKEW = timedelta(days=1)
 _MAX_HOURS = 876_000
 
 
@@ -47,7 +46,7 @@ class DatabaseAge(Rule):
         for feed, text in sorted(checked.items()):
             then = moment(text)
             age = datetime.fromisoformat(facts.now) - then if then else None
-            if age is None or not -_CLOCK_SKEW <= age <= timedelta(hours=hours):
+            if age is None or not -CLOCK_SKEW <= age <= timedelta(hours=hours):
                 when = "at an unknown time" if age is None else f"at {text}"
                 advice = "scan the image again" if facts.is_external else "run `dockgate db update`"
                 reason = f"{feed} was checked {when}, and at most {hours:g} hours are allowed: {advice}."

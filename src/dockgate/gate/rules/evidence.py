@@ -1,4 +1,4 @@
-"""What happens with incomplete evidence. It blocks; here alone an operator relaxes that, kind by kind."""
+"""Missing evidence blocks. Only this rule lets an operator relax that, by kind."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -6,14 +6,13 @@ from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.rule import Facts, Rule
-from dockgate.gate.rules._settings import one_of, require_known_keys, text_list, whole_number
+from dockgate.gate.rules._settings import CLOCK_SKEW, one_of, require_known_keys, text_list, whole_number
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Undetermined
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
 _BLOCK, _REJECT, _WARN, _ALLOW = "undetermined", "reject", "warn", "allow"
 _ACTIONS = (_BLOCK, _REJECT, _WARN, _ALLOW)
-_CLOCK_SKEW = timedelta(days=1)
 
 
 class Evidence(Rule):
@@ -100,7 +99,7 @@ def _stale_reason(subject: str, event: str, advice: str, at: str, now: str, days
     if then is None:
         return f"{subject} does not say when it {event}: {advice}."
     age = datetime.fromisoformat(now) - then
-    if age < -_CLOCK_SKEW:
+    if age < -CLOCK_SKEW:
         return f"{subject} {event} in the future, at {at}: correct the clocks and {advice}."
     if age >= timedelta(days=days):
         limit = f"{days} day{'s' if days != 1 else ''}"

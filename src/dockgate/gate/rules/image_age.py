@@ -6,14 +6,12 @@ from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
-from dockgate.gate.rules._settings import number, require_known_keys
+from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Undetermined
 
 _ADVICE = "Build the image with the time of the build, without --timestamp or SOURCE_DATE_EPOCH."
-_CLOCK_SKEW = timedelta(days=1)
-_MAX_DAYS = 36_500
 
 
 class ImageAge(Rule):
@@ -24,7 +22,7 @@ class ImageAge(Rule):
 
     name = "image_age"
     schema: Mapping[str, Any] = {
-        "properties": {"days": {"type": "number", "minimum": 0, "maximum": _MAX_DAYS}},
+        "properties": {"days": {"type": "number", "minimum": 0, "maximum": MAX_DAYS}},
         "required": ["days"],
     }
 
@@ -32,7 +30,7 @@ class ImageAge(Rule):
         require_known_keys(raw, ("days",))
         if "days" not in raw:
             raise DefinitionError("days: missing; set a number, 0 or more")
-        return {"days": number("days", raw["days"], maximum=_MAX_DAYS)}
+        return {"days": number("days", raw["days"], maximum=MAX_DAYS)}
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         text, days = facts.inventory.created, float(str(settings["days"]))
@@ -42,7 +40,7 @@ class ImageAge(Rule):
             yield Undetermined("/", reason, advice=_ADVICE)
             return
         age = datetime.fromisoformat(facts.now) - created
-        if age < -_CLOCK_SKEW:
+        if age < -CLOCK_SKEW:
             yield Undetermined("/", f"The image's creation time is in the future: {text}.", advice=_ADVICE)
         elif age > timedelta(days=days):
             yield Violation(self.name, f"The image is {age.days} days old, created at {text}; at most {days:g} allowed")

@@ -9,14 +9,21 @@ from dockgate.gate.model import Violation
 from dockgate.gate.policy import PROVENANCE_RULE, fingerprint
 from dockgate.gate.provenance import ProvenanceStatement
 from dockgate.gate.rule import Facts, Rule
-from dockgate.gate.rules._settings import KEY_BEGIN, number, public_key, refused, require_known_keys, text_list
+from dockgate.gate.rules._settings import (
+    CLOCK_SKEW,
+    KEY_BEGIN,
+    MAX_DAYS,
+    number,
+    public_key,
+    refused,
+    require_known_keys,
+    text_list,
+)
 from dockgate.shared.digest import PATTERN, is_digest
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Undetermined
 
-_CLOCK_SKEW = timedelta(days=1)
-_MAX_DAYS = 36_500
 _MAX_REASONS = 4  # in a message
 
 
@@ -46,7 +53,7 @@ class Provenance(Rule):
             },
             "sources": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
             "bases": {"type": "array", "items": {"type": "string", "pattern": f"^{PATTERN}$"}, "minItems": 1},
-            "max_age_days": {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_DAYS},
+            "max_age_days": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DAYS},
         },
         "required": ["builders"],
     }
@@ -67,7 +74,7 @@ class Provenance(Rule):
                 if not is_digest(base):
                     raise refused(f"bases.{index}", base, "a digest, sha256: and 64 hexadecimal digits")
         if "max_age_days" in raw:
-            full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=_MAX_DAYS, above=0)
+            full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=MAX_DAYS, above=0)
         return full
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
@@ -112,7 +119,7 @@ def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], 
     if isinstance(days, (int, float)):
         built = moment(statement.finished_at)
         age = None if built is None else datetime.fromisoformat(now) - built
-        if age is None or age < -_CLOCK_SKEW:
+        if age is None or age < -CLOCK_SKEW:
             yield "Its provenance does not say when it was built, or names a time in the future."
         elif age > timedelta(days=days):
             yield f"It was built on {statement.finished_at[:10]}, more than {days:g} days ago."

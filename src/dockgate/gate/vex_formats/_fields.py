@@ -10,6 +10,15 @@ from dockgate.shared.digest import from_hex, is_digest
 TEXT_LIMIT = 4000  # characters of a text for people; longer texts are cut
 NAME_LIMIT = 1000  # characters of an identifier
 
+# OpenVEX's justifications, which are also CSAF's flags.
+JUSTIFICATIONS = (
+    "component_not_present",
+    "vulnerable_code_not_present",
+    "vulnerable_code_not_in_execute_path",
+    "vulnerable_code_cannot_be_controlled_by_adversary",
+    "inline_mitigations_already_exist",
+)
+
 
 class InvalidDocumentError(Exception):
     """The document cannot be read. The text starts with the place: "statements[3].status: …"."""

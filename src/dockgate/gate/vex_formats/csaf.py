@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockgate.gate.model import VexStatement, VexStatus
-from dockgate.gate.vex_formats._fields import InvalidDocumentError, Node, sha256, unique
+from dockgate.gate.vex_formats._fields import JUSTIFICATIONS, InvalidDocumentError, Node, sha256, unique
 
 _VEX, _ADVISORY = "csaf_vex", "csaf_security_advisory"
 _STATUSES = {
@@ -25,13 +25,6 @@ _STATUSES = {
     "last_affected": VexStatus.AFFECTED,
     "under_investigation": VexStatus.UNDER_INVESTIGATION,
 }
-_FLAG_LABELS = (
-    "component_not_present",
-    "inline_mitigations_already_exist",
-    "vulnerable_code_cannot_be_controlled_by_adversary",
-    "vulnerable_code_not_in_execute_path",
-    "vulnerable_code_not_present",
-)
 _NESTING_LIMIT = 64
 
 
@@ -88,8 +81,8 @@ def _assessments(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iterator[
     groups: dict[tuple[VexStatus, str, str], list[str]] = {}
     for product, status in statuses.items():
         label, impact = flags.get(product, ""), threats.get(product, "")
-        if label and label not in _FLAG_LABELS:
-            raise node.get("flags").error(f"{label!r} is not allowed; allowed: {', '.join(_FLAG_LABELS)}")
+        if label and label not in JUSTIFICATIONS:
+            raise node.get("flags").error(f"{label!r} is not allowed; allowed: {', '.join(JUSTIFICATIONS)}")
         if status is VexStatus.NOT_AFFECTED and not (label or impact):
             if not needs_reasons:
                 continue

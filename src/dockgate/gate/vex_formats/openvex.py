@@ -8,18 +8,11 @@ attached to.
 from typing import Any
 
 from dockgate.gate.model import VexStatement, VexStatus
-from dockgate.gate.vex_formats._fields import Node, latest, sha256, unique
+from dockgate.gate.vex_formats._fields import JUSTIFICATIONS, Node, latest, sha256, unique
 
 _CONTEXT = "https://openvex.dev/ns"
 _VERSIONS = ("", "/v0.2.0")
 _STATUSES = {status.value: status for status in VexStatus}
-_JUSTIFICATIONS = (
-    "component_not_present",
-    "vulnerable_code_not_present",
-    "vulnerable_code_not_in_execute_path",
-    "vulnerable_code_cannot_be_controlled_by_adversary",
-    "inline_mitigations_already_exist",
-)
 
 
 class OpenVex:
@@ -49,10 +42,8 @@ FORMAT = OpenVex()
 def _statements(node: Node, digest: str, author: str, at: str) -> list[VexStatement]:
     status = node.get("status").choice(_STATUSES)
     justification, impact = node.get("justification").name(), node.get("impact_statement").prose()
-    if justification and justification not in _JUSTIFICATIONS:
-        raise node.get("justification").error(
-            f"{justification!r} is not allowed; allowed: {', '.join(_JUSTIFICATIONS)}"
-        )
+    if justification and justification not in JUSTIFICATIONS:
+        raise node.get("justification").error(f"{justification!r} is not allowed; allowed: {', '.join(JUSTIFICATIONS)}")
     if status is VexStatus.NOT_AFFECTED and not (justification or impact):
         raise node.error("not_affected needs a justification or an impact_statement")
     groups: dict[tuple[str, ...], list[str]] = {}
