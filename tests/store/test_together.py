@@ -71,7 +71,7 @@ def at_once(database: Database, jobs: list[Callable[[Connection], Any]]) -> list
     with ThreadPoolExecutor(len(jobs)) as pool:
         with while_somebody_writes(database):
             found = [pool.submit(outcome, job) for job in jobs]
-            while database.waiting < len(jobs):
+            while database.queue_length < len(jobs):
                 pass
         return [one.result() for one in found]
 

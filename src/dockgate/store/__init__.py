@@ -127,11 +127,11 @@ def open_store(
 
 def _database(folder: Path, url: str | None) -> Database:
     if url is not None:
-        return Database.at(url)
+        return Database.from_url(url)
     path = folder / "dockgate.db"
     # Tokens are in it, and the folder may be an older one that others can look into.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    return Database.file(path)
+    return Database.from_file(path)
 
 
 def _identity(database: Database) -> str:

@@ -1,4 +1,4 @@
-"""Approvals: waits as rows. Settling one and finishing the action that waits are one transaction."""
+"""Approvals, which wait as rows. Settling an approval and finishing its action are one transaction."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -20,8 +20,8 @@ from dockgate.store.records import OutboxKind, ScanState
 from dockgate.store.schema import action_runs, approvals, events, executions, outbox, scans
 from dockgate.store.schema_people import votes
 
+# Ids in one statement.
 BATCH = 500
-"""ids in one statement"""
 
 _APPROVAL = select_as(Approval, approvals)
 _VOTE = select_as(Vote, votes)
@@ -36,10 +36,10 @@ class Approvals:
         self._told: list[Callable[[Sequence[str]], None]] = []
 
     def add(self, approval: Approval, callback: Callback | None = None) -> Approval:
-        """Does nothing when the id is known; returns what stands there. The delivery waits with it, and is due from
-        the moment it is settled on.
+        """Store an approval and return it; if the id exists, return the stored one unchanged.
 
-        An approval whose action is over already, stopped in between, is stored as cancelled: nobody waits on it.
+        With a callback, the answer is sent there once the approval is settled. An approval whose action has ended
+        meanwhile, because it was stopped, is stored as cancelled.
         """
         with self._database.write() as connection:
             if _action_over(connection, approval.id):
@@ -54,7 +54,7 @@ class Approvals:
             return _get(connection, approval.id)
 
     def watch(self, told: Callable[[Sequence[str]], None]) -> None:
-        """`told` is called with the ids of what this process settles from now on, right after it has been written."""
+        """Call `watcher` with the ids of approvals that this process has settled, right after the commit."""
         self._told.append(told)
 
     def get(self, approval_id: str) -> Approval:
@@ -67,10 +67,11 @@ class Approvals:
         return Callback(payloads[0]["url"], payloads[0]["secret"]) if payloads else None
 
     def for_image(self, image: str) -> Sequence[Approval]:
-        """Settled or not, oldest first."""
+        """All approvals on an image, settled or not, oldest first."""
         return self._those(approvals.c.image == image)
 
     def waiting(self, image: str) -> Sequence[Approval]:
+        """The approvals that wait on an image, oldest first."""
         return self._those(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
 
     def _those(self, *which: ColumnElement[bool]) -> Sequence[Approval]:
@@ -79,7 +80,7 @@ class Approvals:
             return [Approval(**row) for row in connection.execute(query).mappings()]
 
     def list(self, state: ApprovalState | None = None, limit: int = 100) -> Sequence[Approval]:
-        """Newest first."""
+        """The newest approvals first, in one state if given."""
         query = _APPROVAL.order_by(approvals.c.seq.desc()).limit(limit)
         if state is not None:
             query = query.where(approvals.c.state == state)
@@ -87,10 +88,15 @@ class Approvals:
             return [Approval(**row) for row in connection.execute(query).mappings()]
 
     def settle(self, approval_id: str, answer: Answer, now: str) -> bool:
-        """Approved lets the action of this key succeed, every other answer fails it. The summary is its reason."""
+        """Settle a waiting approval, and finish its action. False when it does not wait any more.
+
+        Its action succeeds when the answer is APPROVED, and fails otherwise; the summary becomes its reason.
+        """
         return self.settle_all([approval_id], answer, now) == 1
 
     def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
+        """Settle those of the approvals that wait, as `settle` does. Returns how many."""
+
         def write(connection: Connection) -> list[str]:
             return [one for some in _batches(approval_ids) for one in _settle(connection, some, answer, now)]
 
@@ -99,14 +105,16 @@ class Approvals:
         return len(settled)
 
     def record_verdict(self, approval_id: str, answer: Answer) -> None:
+        """Record the verdict and summary of an approval that goes on waiting for people."""
         change = update(approvals).where(approvals.c.id == approval_id, approvals.c.state == ApprovalState.WAITING)
         with self._database.write() as connection:
             connection.execute(change.values(verdict=answer.verdict, summary=answer.summary))
 
     def vote(self, vote: Vote) -> Vote:
-        """A person's first vote stands, and is returned. A no settles the approval as rejected, and finishes the
-        action that waits on it, in the same transaction. ConflictError when it does not wait any more and there was no
-        such vote.
+        """Store a person's vote and return it; a second vote returns the first.
+
+        A no settles the approval as rejected, and finishes its action, in the same transaction. ConflictError when the
+        approval does not wait any more and there is no vote of this person.
         """
         settled: Sequence[str] = ()
         with self._database.write() as connection:
@@ -124,6 +132,7 @@ class Approvals:
         return vote
 
     def votes(self, approval_id: str) -> Sequence[tuple[Vote, Principal]]:
+        """The votes on an approval with the people who cast them, oldest first."""
         query = _VOTE.where(votes.c.approval == approval_id).order_by(votes.c.seq)
         with self._database.read() as connection:
             cast = [Vote(**row) for row in connection.execute(query).mappings()]
@@ -136,10 +145,7 @@ class Approvals:
                 told(settled)
 
     def open_executions(self, image: str) -> Sequence[str]:
-        """The executions not yet over that have an approval on this image, settled or not.
-
-        Oldest first.
-        """
+        """The unfinished executions that have an approval on this image, settled or not, oldest first."""
         query = (
             select(executions.c.id)
             .join(action_runs, action_runs.c.execution == executions.c.id)
@@ -152,7 +158,7 @@ class Approvals:
             return connection.scalars(query).all()
 
     def answerable_images(self) -> Sequence[str]:
-        """The images on which approvals wait though their scan is over."""
+        """The images whose scan is over while approvals still wait on them."""
         query = (
             select(approvals.c.image)
             .join(scans, scans.c.image == approvals.c.image)
@@ -163,7 +169,7 @@ class Approvals:
             return connection.scalars(query.order_by(approvals.c.image)).all()
 
     def unscanned(self) -> Sequence[Approval]:
-        """Of each image on which approvals wait though no scan was ever asked for, the oldest."""
+        """The oldest waiting approval of each image for which no scan was requested."""
         query = (
             select(func.min(approvals.c.seq))
             .select_from(approvals.outerjoin(scans, scans.c.image == approvals.c.image))
@@ -175,19 +181,16 @@ class Approvals:
             return [Approval(**row) for row in connection.execute(oldest).mappings()]
 
     def expired(self, now: str) -> Sequence[Approval]:
-        """Those that wait though their time is over.
-
-        The longest overdue first.
-        """
+        """The approvals that still wait after their time limit, the longest overdue first."""
         query = _APPROVAL.where(approvals.c.state == ApprovalState.WAITING, approvals.c.expires_at <= now)
         with self._database.read() as connection:
             return [Approval(**row) for row in connection.execute(query.order_by(approvals.c.expires_at)).mappings()]
 
     def purge(self, before: str) -> int:
-        """Deletes approvals settled, and events handled, before then. An approval whose answer is still to be
-        delivered stays. Returns how many rows went, deliveries not counted.
+        """Delete approvals settled, and events handled, before that time. Returns how many rows.
 
-        Executions, verdicts and documents stay: an approval that waits needs nothing of what goes.
+        An approval whose answer is still to be sent is kept. Executions, verdicts and documents are kept: waiting
+        approvals need nothing of what is deleted.
         """
         webhook = outbox.c.kind == OutboxKind.WEBHOOK
         undelivered = select(outbox.c.key).where(webhook, outbox.c.next_at.is_not(None))
@@ -205,7 +208,7 @@ class Approvals:
 
 
 def _settle(connection: Connection, some: Sequence[str], answer: Answer, now: str) -> Sequence[str]:
-    """Settles those of them that wait, with all that follows; returns their ids."""
+    """Settle those of the approvals that wait, finish their actions, and fill the outbox. Returns their ids."""
     state = State.SUCCEEDED if answer.state is ApprovalState.APPROVED else State.FAILED
     here = approvals.c.id.in_(some), approvals.c.state == ApprovalState.WAITING
     ids = connection.scalars(select(approvals.c.id).where(*here)).all()
@@ -217,7 +220,7 @@ def _settle(connection: Connection, some: Sequence[str], answer: Answer, now: st
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Databases bound how many values one statement may hold."""
+    """The ids in batches, because databases limit the number of values in a statement."""
     for start in range(0, len(ids), BATCH):
         yield ids[start : start + BATCH]
 

@@ -1,4 +1,4 @@
-"""The record of who did what."""
+"""The audit log: who did what."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ _ENTRY = select_as(AuditEntry, audit)
 
 
 class Audit:
-    """The record of who did what. Rows are never deleted; only their status (once) and their detail change."""
+    """The audit log. Rows are never deleted; only their status (once) and their detail change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -24,17 +24,17 @@ class Audit:
             insert_new(connection, audit, asdict(entry))
 
     def describe(self, entry_id: str, detail: str) -> None:
-        """Replace the detail: first what is requested, then what was done."""
+        """Replace the detail of an entry: first the request, later the result."""
         with self._database.write() as connection:
             connection.execute(update(audit).where(audit.c.id == entry_id).values(detail=detail))
 
     def finish(self, entry_id: str, status: int) -> None:
-        """The first status stands."""
+        """Set the status of an entry. The first status stays."""
         with self._database.write() as connection:
             connection.execute(update(audit).where(audit.c.id == entry_id, audit.c.status == 0).values(status=status))
 
     def list(self, who: str = "", limit: int = 100, before: str = "") -> Sequence[AuditEntry]:
-        """Newest first; `before` is the id of an entry to go on from."""
+        """The newest entries first; `before` is the id of the entry to continue from."""
         query = _ENTRY.order_by(audit.c.seq.desc()).limit(limit)
         if who:
             query = query.where(audit.c.who == who)

@@ -75,7 +75,7 @@ class FileBlobs:
         )
 
     def path(self, digest: str) -> Path:
-        """The file is the store's: it is not to be written to."""
+        """A file of the store, which must not be written to."""
         path = self._blobs / name_of(digest)
         if not path.is_file():
             raise missing(digest)
@@ -83,8 +83,10 @@ class FileBlobs:
 
 
 def folders(folder: Path) -> tuple[Path, Path]:
-    """Where blobs are, and where they are written; made when missing, without what a killed process had begun to write.
-    A day spares what another one is writing now."""
+    """The folder of blobs and the folder in which they are written, created if missing.
+
+    Files that a killed process left behind are deleted after a day: another process may write one now.
+    """
     blobs, incoming = folder / "sha256", folder / "incoming"
     for made in (folder, blobs, incoming):
         made.mkdir(mode=0o700, exist_ok=True)
@@ -96,7 +98,10 @@ def folders(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def written(incoming: Path, write: Callable[[Path], None]) -> Iterator[tuple[Path, str]]:
-    """A new file that `write` has filled, and the hex digits of its SHA-256. Gone at the end, unless it was moved."""
+    """A new file filled by `write`, and the hex digits of its SHA-256.
+
+    The file is deleted at the end, unless it was moved.
+    """
     with tempfile.TemporaryDirectory(dir=incoming) as folder:
         new = Path(folder, "blob")
         write(new)
@@ -104,7 +109,7 @@ def written(incoming: Path, write: Callable[[Path], None]) -> Iterator[tuple[Pat
 
 
 def bytes_below(folder: Path) -> int:
-    """What all files in a folder hold; files may vanish meanwhile."""
+    """The size of all files below a folder. Files may disappear meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):
@@ -119,7 +124,7 @@ def content(path: Path) -> str:
 
 
 def name_of(digest: str) -> str:
-    """A blob's name by its digest. Raises NotFoundError for what is no digest, and could be a path to elsewhere."""
+    """A blob's name by its digest. NotFoundError for anything but a digest, which could be a path elsewhere."""
     if not is_digest(digest):
         raise missing(digest)
     return hex_of(digest)
@@ -130,7 +135,7 @@ def missing(digest: str) -> NotFoundError:
 
 
 def _sync(folder: Path) -> None:
-    """A rename lasts through a power cut only when its folder has been written too."""
+    """Sync a folder: a rename survives a power cut only after its folder was written."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

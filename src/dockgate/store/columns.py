@@ -1,4 +1,4 @@
-"""Column types: values of `core` as text, the same on every database."""
+"""Column types: values of the model as text, the same on every database."""
 
 import json
 from enum import StrEnum
@@ -12,7 +12,7 @@ from dockgate.shared.canonical import build, encode
 
 
 class Words(TypeDecorator[str]):
-    """Text, whatever a container printed: what UTF-8 or Postgres cannot hold is written out as an escape."""
+    """Text from any source, such as a container's output. What UTF-8 or Postgres cannot hold is escaped."""
 
     impl = Text
     cache_ok = True
@@ -24,7 +24,7 @@ class Words(TypeDecorator[str]):
 
 
 class Choice(TypeDecorator[StrEnum]):
-    """One of an enum's values, as text."""
+    """A value of an enum, as text."""
 
     impl = Text
     cache_ok = True
@@ -41,7 +41,7 @@ class Choice(TypeDecorator[StrEnum]):
 
 
 class Json(TypeDecorator[Any]):
-    """A dataclass, or a dict of text, as canonical JSON."""
+    """A dataclass or a dict, as canonical JSON."""
 
     impl = Text
     cache_ok = True
@@ -58,7 +58,7 @@ class Json(TypeDecorator[Any]):
 
 
 class Key(TypeDecorator[ActionKey]):
-    """An action's key as its text. Compared with any text, since an approval's id may be a key or not."""
+    """An action's key as text. It compares with any text, because an approval's id may be a key or not."""
 
     impl = Text
     cache_ok = True

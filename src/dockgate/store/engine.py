@@ -1,7 +1,7 @@
-"""The database behind the tables, and the only place that knows which one it is.
+"""The database behind the tables: SQLite or Postgres, and the only module that knows which.
 
-One promise carries the rest: a `write` transaction is alone. What it has read stays true until it commits, so every
-read-then-write below is plain code, and the same plain code on SQLite and Postgres.
+Write transactions run one at a time. What one has read stays true until it commits, so a read followed by a write needs
+no further care, on either database.
 """
 
 from collections import deque
@@ -26,11 +26,11 @@ from sqlalchemy.exc import (
 
 from dockgate.shared.errors import StoreError, UsageError
 
+# How long a transaction waits for another process's write.
 BUSY_SECONDS = 30
-"""how long a transaction waits for another process's write"""
 
+# The number Postgres's writers agree on; any will do that nobody else in the database uses.
 _ADVISORY_LOCK = 0x646F636B
-"""the number Postgres's writers agree on; any will do that nobody else in the database uses"""
 
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -39,12 +39,12 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Job(Generic[T]):
-    """What somebody waits to have written. `value` is there, or `error` is, once `over`."""
+    """A write that a thread waits for. It has a value or an error once `is_over`."""
 
     run: Callable[[Connection], T]
     value: T | None = None
     error: BaseException | None = None
-    over: bool = False
+    is_over: bool = False
 
 
 class Database:
@@ -52,20 +52,20 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.name = url.render_as_string(hide_password=True)
-        self._lite = url.get_backend_name() == "sqlite"
-        # SQLite's own waiting is a sleep and a retry: threads of one process would overtake each other for seconds.
-        self._turn = RLock()
+        self._is_sqlite = url.get_backend_name() == "sqlite"
+        # SQLite waits by sleeping and retrying: without this lock, threads of one process would starve for seconds.
+        self._write_lock = RLock()
         self._jobs: deque[_Job[Any]] = deque()
-        arguments = {"timeout": BUSY_SECONDS} if self._lite else {}
-        self.engine = create_engine(url, connect_args=arguments, max_overflow=-1, pool_pre_ping=not self._lite)
+        arguments = {"timeout": BUSY_SECONDS} if self._is_sqlite else {}
+        self.engine = create_engine(url, connect_args=arguments, max_overflow=-1, pool_pre_ping=not self._is_sqlite)
         self._writer = self.engine.execution_options(write=True)
-        if self._lite:
+        if self._is_sqlite:
             event.listen(self.engine, "connect", _prepare)
             event.listen(self.engine, "begin", _begin)
 
     @classmethod
-    def at(cls, url: str) -> "Database":
-        """UsageError for a URL that names no database we can use."""
+    def from_url(cls, url: str) -> "Database":
+        """Connect to the database of a URL. UsageError for a URL that is neither SQLite nor Postgres."""
         try:
             parsed = make_url(url)
             if parsed.get_backend_name() not in _INSERT:
@@ -78,45 +78,45 @@ class Database:
             ) from error
 
     @classmethod
-    def file(cls, path: Path) -> "Database":
+    def from_file(cls, path: Path) -> "Database":
+        """Open a SQLite file."""
         return cls(URL.create("sqlite", database=str(path)))
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with self._told(), self.engine.connect() as connection:
+        with self._translate_errors(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that is alone among its kind. Commits at the end, or nothing of it happened."""
-        with self._told(), self._turn, self._writer.begin() as connection:
-            if not self._lite:
+        """A transaction that no other write transaction overlaps. Commits at the end, or changes nothing."""
+        with self._translate_errors(), self._write_lock, self._writer.begin() as connection:
+            if not self._is_sqlite:
                 connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             yield connection
 
     def group_commit(self, run: Callable[[Connection], T]) -> T:
-        """What `run` returns, called in a write transaction that it may share with others that come while somebody
-        writes: the disk's time goes into commits, and so many need but one.
+        """Call `run` in a write transaction shared with other waiting callers, and return its result.
 
-        They run one after another, each as if alone: when one raises, nothing of it happened and the others stand.
-        `run` opens no transaction of its own.
+        The disk's time goes into commits, and many callers need only one. The functions run one after another, each as
+        if alone: when one raises, only its own changes are undone. `run` opens no transaction itself.
         """
         job = _Job(run)
         self._jobs.append(job)
-        with self._turn:
-            if not job.over:
+        with self._write_lock:
+            if not job.is_over:
                 self._run_jobs()
         if job.error is not None:
             raise job.error
         return cast(T, job.value)
 
     @property
-    def waiting(self) -> int:
-        """How many wait to be written together."""
+    def queue_length(self) -> int:
+        """How many callers wait for a group commit."""
         return len(self._jobs)
 
     def _run_jobs(self) -> None:
-        """All that wait; only who has the turn takes them."""
+        """Run all waiting jobs. Only the holder of the write lock calls this."""
         jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
         try:
             with self.write() as connection:
@@ -129,13 +129,13 @@ class Database:
             for job in jobs:
                 job.error = job.error or error
         for job in jobs:
-            job.over = True
+            job.is_over = True
 
     def close(self) -> None:
         self.engine.dispose()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (IntegrityError, ProgrammingError):
@@ -148,7 +148,7 @@ class Database:
 
 
 def _run(job: _Job[Any], connection: Connection) -> None:
-    """Among others: what it raises is undone alone."""
+    """Run a job among others. If it raises, only its own changes are undone."""
     try:
         with connection.begin_nested():
             job.value = job.run(connection)
@@ -159,19 +159,19 @@ def _run(job: _Job[Any], connection: Connection) -> None:
 
 
 def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
-    """Inserts the row unless one with such a unique key stands there already; says whether it did."""
+    """Insert a row unless its primary or unique key exists. Returns whether it did."""
     return connection.execute(_insert_new(connection.dialect.name, table), values).first() is not None
 
 
 @cache
 def _insert_new(dialect: str, table: Table) -> Executable:
-    """Made once: a statement costs more to make than to run."""
+    """The insert statement, cached because making a statement costs more than running it."""
     insert: Executable = _INSERT[dialect](table).on_conflict_do_nothing().returning(*table.primary_key.columns)
     return insert
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts those rows for which none with such a unique key stands there already."""
+    """Insert those rows whose primary or unique key does not exist."""
     if rows:
         connection.execute(_INSERT[connection.dialect.name](table).on_conflict_do_nothing(), rows)
 

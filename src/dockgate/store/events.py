@@ -21,12 +21,11 @@ class Events:
         self._database = database
 
     def record_heads(self, repository: str, heads: Mapping[str, str], now: str, by: str = "") -> Sequence[Event]:
-        """Compares a repository's branches with what was last seen, remembers them, and adds a push event per move.
-        `by` is who pushed.
+        """Compare a repository's branches with those last recorded, record them, and add an event for each push.
 
-        A push event's id is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n counts the branch's
-        moves from 1: a branch that goes back to an earlier commit has moved once more. A deleted branch is remembered
-        with its count and gives no event; when it comes back, that is a move.
+        `by` is who pushed. The id of a push event is `push/<repository>/<branch>/<n>-<first 12 of the commit>`, where n
+        counts the branch's moves from 1: a branch that returns to an earlier commit has moved once more. A deleted
+        branch keeps its count and has no event; its return is a move.
         """
         with self._database.read() as connection:
             if not _moved(_known(connection, repository), heads):
@@ -45,9 +44,7 @@ class Events:
             return made
 
     def for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
-        """The push events of these branches (branch -> commit), as far as they are at these commits now and the event
-        is still kept.
-        """
+        """The push events of these branches (branch -> commit) that are at these commits now and have events."""
         with self._database.read() as connection:
             known = _known(connection, repository)
             ids = [
@@ -68,26 +65,26 @@ class Events:
         return Event(**row)
 
     def unhandled(self) -> Sequence[Event]:
-        """Oldest first."""
+        """The events that are not handled yet, oldest first."""
         query = _EVENT.where(events.c.handled_at == "").order_by(events.c.seq)
         with self._database.read() as connection:
             return [Event(**row) for row in connection.execute(query).mappings()]
 
     def mark_handled(self, event_id: str, now: str) -> None:
-        """The first time stands. An event that is gone has been handled."""
+        """Mark an event as handled. The first time stays. Does nothing for an event that was deleted."""
         change = update(events).where(events.c.id == event_id, events.c.handled_at == "").values(handled_at=now)
         with self._database.write() as connection:
             connection.execute(change)
 
 
 def _known(connection: Connection, repository: str) -> dict[str, tuple[str, int]]:
-    """Branch -> (commit, moves)."""
+    """The recorded branches: branch -> (commit, number of moves)."""
     query = select(heads.c.branch, heads.c.head, heads.c.moves).where(heads.c.repository == repository)
     return {row.branch: (row.head, row.moves) for row in connection.execute(query)}
 
 
 def _moved(known: Mapping[str, tuple[str, int]], seen: Mapping[str, str]) -> dict[str, str]:
-    """Branch -> new commit, "" when it is gone, in the branches' order."""
+    """The branches that moved: branch -> new commit, "" for a deleted one. Sorted by branch."""
     return {
         branch: seen.get(branch, "")
         for branch in sorted({*known, *seen})

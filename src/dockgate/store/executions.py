@@ -1,4 +1,4 @@
-"""Executions and the tries of their actions."""
+"""Executions of pipelines and the runs of their actions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -24,7 +24,7 @@ class Executions:
         self._database = database
 
     def start(self, pipeline: str, cause: str, trigger: Mapping[str, str], now: str) -> Execution:
-        """A new execution of the newest version, one for each cause."""
+        """Start an execution of the newest version of a pipeline, once for each cause."""
         with self._database.write() as connection:
             mine = executions.c.pipeline == pipeline
             known = connection.execute(_EXECUTION.where(mine, executions.c.cause == cause)).mappings().first()
@@ -53,7 +53,7 @@ class Executions:
             return _get(connection, execution_id)
 
     def for_pipeline(self, pipeline: str, limit: int = 20) -> Sequence[Execution]:
-        """Newest first."""
+        """The executions of a pipeline, newest first."""
         query = _EXECUTION.where(executions.c.pipeline == pipeline).order_by(executions.c.number.desc()).limit(limit)
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
@@ -65,19 +65,17 @@ class Executions:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
     def runs(self, execution_id: str) -> Sequence[ActionRun]:
-        """Every try of every action, in the order they started."""
+        """Every run of every action, in the order they started."""
         with self._database.read() as connection:
             return _runs(connection, execution_id)
 
     def run(self, key: ActionKey) -> ActionRun:
+        """The run of an action."""
         with self._database.read() as connection:
             return _run(connection, key)
 
     def runnable(self) -> Sequence[str]:
-        """Those not over in which no action waits: something should be going on in each.
-
-        Oldest first.
-        """
+        """The unfinished executions in which no action waits, oldest first: each should be making progress."""
         waits = exists().where(action_runs.c.execution == executions.c.id, action_runs.c.state == State.WAITING)
         query = select(executions.c.id).where(executions.c.state.in_(OPEN), ~waits)
         with self._database.read() as connection:
@@ -86,11 +84,10 @@ class Executions:
     def advance(
         self, execution_id: str, plan: Callable[[Pipeline, Execution, Sequence[ActionRun]], Plan], now: str
     ) -> Sequence[ActionKey]:
-        """Reads the execution, asks `plan`, and writes what it says, in one transaction.
+        """Apply what `plan` returns for an execution, in one transaction. Returns its actions in progress.
 
-        Returns every action that is in progress, whoever started it: to start one again under its key does nothing.
-
-        `plan` is called while nobody else can write: it must be quick, and must not use the store.
+        Starting an action again under its key does nothing. `plan` is called while all other writers wait: it must be
+        quick, and must not use the store.
         """
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
@@ -103,7 +100,7 @@ class Executions:
             return connection.scalars(select(action_runs.c.key).where(*started).order_by(action_runs.c.seq)).all()
 
     def wait(self, key: ActionKey) -> None:
-        """Marks an action in progress as waiting. Does nothing when it is over."""
+        """Mark an action in progress as waiting. Does nothing when it is over."""
         change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state == State.IN_PROGRESS)
         with self._database.write() as connection:
             if connection.execute(change.values(state=State.WAITING)).rowcount == 0:
@@ -119,7 +116,7 @@ class Executions:
         variables: Mapping[str, str] | None = None,
         artifact: str = "",
     ) -> bool:
-        """Ends an action. False when it was over already."""
+        """End an action. False when it was over already."""
         with self._database.write() as connection:
             if finish_run(connection, key, state, now, reason=reason, variables=variables, artifact=artifact):
                 return True
@@ -127,7 +124,7 @@ class Executions:
             return False
 
     def last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str:
-        """The execution of the pipeline in which this action succeeded last, but for one; "" for none."""
+        """The execution, except `other_than`, in which this action succeeded last; "" for none."""
         query = (
             select(action_runs.c.key)
             .join(executions, executions.c.id == action_runs.c.execution)
@@ -139,10 +136,9 @@ class Executions:
             return next((key.execution for key in keys if (key.stage, key.action) == (stage, action)), "")
 
     def retry(self, execution_id: str, now: str, by: str = "") -> Sequence[ActionKey]:
-        """Starts the failed actions' next tries and the execution again, on record as retried by a principal
-        (`core.pipeline.Execution`). ConflictError when nothing of it failed.
+        """Start the failed actions of an execution again, and record who retried. Returns the new runs' keys.
 
-        A second call in a row raises ConflictError: the next tries have begun, so nothing stands failed any more.
+        ConflictError when nothing failed. So a second call raises it: the new runs are in progress.
         """
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
@@ -159,7 +155,10 @@ class Executions:
             return keys
 
     def stop(self, execution_id: str, reason: str, now: str) -> None:
-        """Stops the execution, its open actions, and cancels its waiting approvals. ConflictError when it is over."""
+        """Stop an execution and its open actions, and cancel its waiting approvals.
+
+        ConflictError when the execution is over.
+        """
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
             if execution.state.is_final:
@@ -191,14 +190,14 @@ def finish_run(
     variables: Mapping[str, str] | None = None,
     artifact: str = "",
 ) -> bool:
-    """Ends the action with this key, if there is one that is not over; says whether there was."""
+    """End the action with this key unless it is over. Returns whether it did."""
     change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state.in_(OPEN))
     values = {"reason": reason, "variables": dict(variables or {}), "artifact": artifact, "finished_at": now}
     return connection.execute(change.values(state=state, **values)).rowcount == 1
 
 
 def finish_runs(connection: Connection, keys: Sequence[str], state: State, now: str, *, reason: str) -> None:
-    """Ends those of these actions that are there and not over."""
+    """End those of these actions that exist and are not over."""
     change = update(action_runs).where(action_runs.c.key.in_(keys), action_runs.c.state.in_(OPEN))
     connection.execute(change.values(state=state, reason=reason, variables={}, artifact="", finished_at=now))
 

@@ -1,4 +1,4 @@
-"""What is known of images: where they were pushed, their scans, and every document of a verdict by its digest."""
+"""Images: where they were pushed, their scans, their verdicts, and every document of a verdict by its digest."""
 
 import json
 import zlib
@@ -33,8 +33,8 @@ from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, Verdic
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
+# What a case is made of, each of them a document.
 Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | AdvisorySnapshot | Waivers
-"""what a case is made of, each of them a document"""
 
 _SCAN = select_as(Scan, scans)
 _SCAN_OF = _SCAN.where(scans.c.image == bindparam("image"))
@@ -57,9 +57,9 @@ class Images:
         self._database = database
 
     def accept_push(self, event: Event) -> Scan | None:
-        """Takes an IMAGE_PUSH event: the event, handled, the push, the tag's move if it had another digest, and the
-        request for a scan, all or nothing. Returns the scan as `request_scan` does; None when the event is known
-        already.
+        """Store an IMAGE_PUSH event, the push, the tag's move and a scan request, in one transaction.
+
+        Returns the scan as `request_scan` does; None when the event is known already.
         """
         detail = event.detail
         image = PushedImage(
@@ -76,17 +76,15 @@ class Images:
         return self._database.group_commit(write)
 
     def add_push(self, image: PushedImage) -> None:
-        """The same digest pushed again under the tag has the latest time. Once the server has pushed it, it stays the
-        server's; otherwise the first known pusher stays.
+        """Store a push: one row for each digest under a tag, with its latest time.
 
-        One row for each digest under a tag, with its latest push: a late notice of an earlier one is no news.
+        A push by the server itself keeps the server as pusher; otherwise the first known pusher stays.
         """
         with self._database.write() as connection:
             _push(connection, image)
 
     def pushers(self, repository: str, digest: str) -> Sequence[str]:
-        """Who pushed the digest to this repository, under whatever tag ("" for somebody unknown); empty when nobody
-        did."""
+        """Who pushed the digest to this repository, under any tag; "" stands for an unknown pusher."""
         table = pushed_images.c
         query = select(table.pushed_by).where(table.digest == digest, table.repository == repository).distinct()
         with self._database.read() as connection:
@@ -99,19 +97,19 @@ class Images:
             return [TagMove(**row) for row in connection.execute(query.order_by(tag_moves.c.seq.desc())).mappings()]
 
     def unannounced_moves(self) -> Sequence[TagMove]:
-        """The moves that were not announced yet, oldest first."""
+        """The tag moves that were not announced yet, oldest first."""
         query = _MOVE.where(tag_moves.c.announced_at == "").order_by(tag_moves.c.seq)
         with self._database.read() as connection:
             return [TagMove(**row) for row in connection.execute(query).mappings()]
 
     def mark_move_announced(self, move: str, now: str) -> None:
-        """The move with this id was announced. The first time stays."""
+        """Record that a tag move was announced. The first time stays."""
         change = update(tag_moves).where(tag_moves.c.id == move, tag_moves.c.announced_at == "")
         with self._database.write() as connection:
             connection.execute(change.values(announced_at=now))
 
     def pushed_images(self, repository: str | None = None) -> Sequence[PushedImage]:
-        """Newest first."""
+        """All pushed images, of one repository if given, newest first."""
         table = pushed_images.c
         query = _PUSHED.order_by(table.pushed_at.desc(), table.repository, table.tag, table.digest)
         if repository is not None:
@@ -120,17 +118,20 @@ class Images:
             return [PushedImage(**row) for row in connection.execute(query).mappings()]
 
     def request_scan(self, image: str, repository: str, now: str) -> Scan:
-        """Asks for a scan. One that is requested or done stands; a failed one is asked for anew, under the next
-        number."""
+        """Request a scan and return it. A requested or completed scan is returned unchanged.
+
+        After a failed scan, a new one is requested under the next number.
+        """
         with self._database.write() as connection:
             return _request(connection, image, repository, now)
 
     def scan(self, image: str) -> Scan | None:
+        """The newest scan of an image, None without one."""
         with self._database.read() as connection:
             return _scan(connection, image)
 
     def requested_scans(self) -> Sequence[Scan]:
-        """Oldest first."""
+        """The scans that are not done yet, oldest first."""
         query = _SCAN.where(scans.c.state == ScanState.REQUESTED).order_by(scans.c.requested_at, scans.c.image)
         with self._database.read() as connection:
             return [Scan(**row) for row in connection.execute(query).mappings()]
@@ -145,10 +146,9 @@ class Images:
         *,
         is_image: bool = True,
     ) -> None:
-        """DONE with its inventories, or FAILED when there is a reason (NOT_AN_IMAGE where it is none). Does nothing
-        unless this number is requested.
+        """End a scan: DONE with its inventories; FAILED if there is a reason, or NOT_AN_IMAGE.
 
-        A failed scan keeps no inventories.
+        Does nothing unless the scan of this number is requested. A failed scan has no inventories.
         """
         failed = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
         state = failed if reason else ScanState.DONE
@@ -167,7 +167,7 @@ class Images:
         self._database.group_commit(write)
 
     def inventories(self, image: str) -> Sequence[Inventory]:
-        """In the order of the scan; none while there is no scan that is done."""
+        """The inventories of an image, in the order of its scan; empty without a completed scan."""
         query = (
             select(documents.c.body)
             .join(scan_inventories, scan_inventories.c.digest == documents.c.digest)
@@ -179,8 +179,10 @@ class Images:
         return [decode(Inventory, unpacked(body)) for body in bodies]
 
     def add_verdict(self, verdict: Verdict, case: VerdictCase, cause: str) -> tuple[Verdict, str]:
-        """Stores the verdict and all that it was made from, by digest. The first verdict of a cause stands and is
-        returned with its digest. ValueError when it was not made from this case: it could not be replayed.
+        """Store a verdict and everything that it was made from, by digest. Returns it with its digest.
+
+        The first verdict of a cause stays, and is returned. ValueError when the verdict was not made from this case,
+        because it could not be replayed.
         """
         if verdict.inputs != input_digests(case):
             raise ValueError(
@@ -210,7 +212,7 @@ class Images:
         return self._database.group_commit(write)
 
     def case(self, digest: str) -> VerdictCase:
-        """All that this verdict was made from."""
+        """Everything that a verdict was made from."""
         with self._database.read() as connection:
             verdict = json.loads(_verdict_body(connection, digest))
             made = build(InputDigests, verdict["inputs"])
@@ -236,18 +238,20 @@ class Images:
             )
 
     def verdict(self, digest: str) -> Verdict:
+        """A verdict by its digest."""
         with self._database.read() as connection:
             return _verdict(connection, digest)
 
     def verdicts(self, image: str) -> Sequence[VerdictRecord]:
-        """Newest first."""
+        """The verdicts on an image, newest first."""
         query = _RECORD.where(verdicts.c.image == image).order_by(verdicts.c.seq.desc())
         with self._database.read() as connection:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
 
     def find_digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
-        """The digests of images ("image") or verdicts ("verdict") that begin with `start` (hexadecimal digits), in
-        order, each with the image that it is of.
+        """The digests of images ("image") or verdicts ("verdict") that begin with `start`, each with its image.
+
+        `start` is hexadecimal digits. Sorted by digest.
         """
         if kind == "verdict":
             columns = [(verdicts.c.digest, verdicts.c.image)]
@@ -262,8 +266,10 @@ class Images:
         return sorted(found.items())[:limit]
 
     def newest_verdicts(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
-        """The newest verdict on each image by each policy, newest first, each with its place in the order of all; by
-        this policy alone, whatever repositories asked on top ("": by any), and placed before `before` (0: all).
+        """The newest verdict on each image by each policy, newest first, each with its position.
+
+        With `policy`, only verdicts by that policy, alone or with rules that repositories add ("": all). With `before`,
+        only verdicts at smaller positions (0: all).
         """
         last = select(func.max(verdicts.c.seq)).group_by(verdicts.c.image, verdicts.c.policy)
         query = _RECORD.add_columns(verdicts.c.seq).where(verdicts.c.seq.in_(last))
@@ -294,14 +300,17 @@ class Images:
             return connection.scalar(query) or ""
 
     def document(self, digest: str) -> bytes:
-        """The canonical bytes of an inventory, snapshot, policy or verdict."""
+        """The canonical bytes of an inventory, advisory snapshot, policy or verdict."""
         with self._database.read() as connection:
             return _body(connection, digest)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Made before the transaction: hashing and deflating a large inventory must not keep other writers waiting."""
+    """A document to store. Made before the transaction, which would block other writers.
+
+    Hashing and compressing a large inventory takes time.
+    """
 
     kind: str
     digest: str
@@ -334,7 +343,7 @@ class Document:
 
 
 def keep(connection: Connection, *some: Document) -> None:
-    """Those that are not there yet."""
+    """Store the documents that are not stored yet."""
     insert_missing(connection, documents, [{"kind": one.kind, "digest": one.digest, "body": one.body} for one in some])
 
 

@@ -11,17 +11,17 @@ from urllib.parse import quote
 from dockgate.delivery.model import ActionKey
 from dockgate.shared.limits import DiskLimits
 
+# How long a log is kept at least: its execution may be under way.
 SPARED_SECONDS = 86_400
-"""how long a log is kept at least: its execution may be under way"""
+# Bytes per read.
 _LIMIT = 1 << 20
-"""bytes per read"""
 CUT_OFF = "── the rest of this log is left out: it is larger than DOCKGATE_LOG_LIMIT ──"
 
 
 class Logs:
-    """What an action prints, as it prints it.
+    """The output of actions, appended as they print it.
 
-    in a folder. Beyond the limit of all logs, those of the oldest executions are deleted.
+    Beyond the limit of all logs, those of the oldest executions are deleted.
     """
 
     def __init__(self, folder: Path, limits: DiskLimits = DiskLimits()) -> None:  # noqa: B008 - frozen
@@ -34,9 +34,9 @@ class Logs:
         self._make_room()
 
     def append(self, key: ActionKey, line: str) -> None:
-        """Lines beyond the limit of a log are left out, and the log says so, once.
+        """Append a line. Lines beyond the limit of one log are dropped, and the log says so once.
 
-        One write call to a file in append mode: lines of several threads or processes never mix.
+        Each line is one write call to a file in append mode: lines of several threads or processes never mix.
         """
         data = (line + "\n").encode("utf-8", "backslashreplace")
         path = self._path(key)
@@ -51,9 +51,9 @@ class Logs:
         self._count(len(data))
 
     def read(self, key: ActionKey, offset: int) -> tuple[bytes, int]:
-        """What stands from this byte on (at most 1 MiB, whole lines), and the offset to go on from.
+        """The complete lines from this byte on, at most 1 MiB, and the offset to continue from.
 
-        b"" and the same offset while nothing new stands there. A line longer than 1 MiB comes in parts.
+        b"" and the same offset when there is nothing new. A line longer than 1 MiB comes in parts.
         """
         try:
             with self._path(key).open("rb") as file:
@@ -91,12 +91,12 @@ class Logs:
 
 
 def _safe(name: str) -> str:
-    """A file name of its own for every name, and never a path."""
+    """A unique file name for every name, which is never a path."""
     return quote(name, safe="").replace(".", "%2E")
 
 
 def _sizes(folder: Path) -> list[tuple[float, str, int]]:
-    """When each execution's folder was last changed, its path, and the bytes in it; the oldest first."""
+    """Each execution's folder: when it last changed, its path and its bytes, oldest first."""
     found = []
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):  # deleted by another thread

@@ -16,20 +16,21 @@ _TOKEN = select_as(Token, tokens)
 
 
 class Principals:
-    """Never deleted: what they did is on record under their names. The last one that may administer is never disabled
-    and keeps its role (ConflictError): nobody could give it back.
+    """Principals. Rows are never deleted, because the audit log names them.
+
+    The last principal who may administer the server cannot be disabled and keeps that role (ConflictError).
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def has_any(self) -> bool:
-        """Whether there is, or ever was, one."""
+        """Whether any principal was ever added."""
         with self._database.read() as connection:
             return _exist(connection)
 
     def add_first(self, principal: Principal, token: Token) -> None:
-        """The first one, with its token, both or neither. ConflictError when there is one already."""
+        """Add the first principal and its token, both or neither. ConflictError if a principal exists."""
         with self._database.write() as connection:
             if _exist(connection):
                 raise ConflictError("there are principals already", "An admin adds further ones, with their token.")
@@ -37,7 +38,7 @@ class Principals:
             connection.execute(insert(tokens).values(**row_of(token)))
 
     def add(self, principal: Principal) -> None:
-        """ConflictError when the name stands for somebody already, also in other capitals."""
+        """Add a principal. ConflictError if the name is taken, ignoring case."""
         with self._database.write() as connection:
             if not _add(connection, principal) and _find(connection, principal.name) != principal:
                 raise ConflictError(
@@ -49,15 +50,16 @@ class Principals:
             return need_principal(connection, name)
 
     def list(self) -> Sequence[Principal]:
-        """By name."""
+        """All principals, sorted by name."""
         with self._database.read() as connection:
             return [Principal(**row) for row in connection.execute(_PRINCIPAL.order_by(principals.c.folded)).mappings()]
 
     def set_roles(self, name: str, roles: Sequence[Role]) -> Principal:
+        """Replace the roles of a principal."""
         return self._change(name, {"roles": tuple(roles)})
 
     def disable(self, name: str, now: str) -> Principal:
-        """ "" for `now` enables it again. Its tokens stand again too, then."""
+        """Disable a principal; "" for `now` enables it, and its tokens, again."""
         return self._change(name, {"disabled_at": now})
 
     def _change(self, name: str, values: Mapping[str, Any]) -> Principal:
@@ -85,7 +87,7 @@ class Tokens:
             insert_new(connection, tokens, row_of(token))
 
     def find(self, token_id: str) -> tuple[Token, Principal] | None:
-        """The token and whose it is; None for one that is unknown."""
+        """A token and its principal, None for an unknown token."""
         with self._database.read() as connection:
             row = connection.execute(_TOKEN.where(tokens.c.id == token_id)).mappings().first()
             if row is None:
@@ -94,7 +96,7 @@ class Tokens:
             return token, need_principal(connection, token.principal)
 
     def list(self, principal: str = "") -> Sequence[Token]:
-        """Newest first, all or one principal's."""
+        """All tokens, or those of one principal, newest first."""
         query = _TOKEN.order_by(tokens.c.seq.desc())
         if principal:
             query = query.where(tokens.c.principal == principal)
@@ -102,11 +104,12 @@ class Tokens:
             return [Token(**row) for row in connection.execute(query).mappings()]
 
     def mark_used(self, token_id: str, now: str) -> None:
+        """Record when a token was last used."""
         with self._database.write() as connection:
             connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_at=now))
 
     def revoke(self, token_id: str, now: str) -> Token:
-        """One that was revoked before keeps its time."""
+        """Revoke a token. An earlier revocation keeps its time."""
         change = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at == "").values(revoked_at=now)
         with self._database.write() as connection:
             connection.execute(change)

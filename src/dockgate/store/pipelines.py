@@ -1,4 +1,4 @@
-"""Pipelines with their versions, and the repositories we host."""
+"""Pipelines, and the repositories that we host."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ class Pipelines:
         self._database = database
 
     def put(self, pipeline: Pipeline, now: str) -> Pipeline:
-        """Stores it as the next version; when it equals the present one, returns that."""
+        """Store a pipeline as the next version. If it equals the present version, return that."""
         with self._database.write() as connection:
             present = find_pipeline(connection, pipeline.name)
             if present is not None and encode(replace(pipeline, version=present.version)) == encode(present):
@@ -37,12 +37,12 @@ class Pipelines:
             return stored
 
     def get(self, name: str, version: int | None = None) -> Pipeline:
-        """The newest version, or the one asked for."""
+        """The newest version, or the given one."""
         with self._database.read() as connection:
             return need_pipeline(connection, name, version)
 
     def names(self) -> Sequence[str]:
-        """Sorted."""
+        """The names of all pipelines, sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
 
@@ -60,10 +60,11 @@ class Repositories:
         self._database = database
 
     def put(self, name: str, now: str) -> None:
+        """Add a repository. Does nothing if it exists."""
         with self._database.write() as connection:
             insert_new(connection, repositories, {"name": name, "created_at": now})
 
     def names(self) -> Sequence[str]:
-        """Sorted."""
+        """The names of all repositories, sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(repositories.c.name)))

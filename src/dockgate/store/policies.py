@@ -1,4 +1,4 @@
-"""The policies that were put on the server, in all their versions."""
+"""Policies in all their versions."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +19,7 @@ _VERSION = select_as(PolicyVersion, policies)
 
 
 class Policies:
-    """The policies that were put on the server. Versions are never changed or deleted."""
+    """The policies of the server. Versions are never changed or deleted."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -27,9 +27,9 @@ class Policies:
     def put(
         self, policy: Policy, text: str, by: str, now: str, comment: str = "", expected: int | None = None
     ) -> PolicyVersion:
-        """Stores it as the next version; when text and digest equal the present one's, returns that.
+        """Store a policy as the next version. If text and digest equal the present version, return that.
 
-        ConflictError when `expected` is given and is not the present version (0: there is none).
+        ConflictError when `expected` is given and is not the present version (0: the policy does not exist).
         """
         with self._database.write() as connection:
             present = _newest(connection, policy.name)
@@ -43,7 +43,7 @@ class Policies:
             )
 
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
-        """The present version, or the one asked for. One that was removed is not found, but by its number."""
+        """The present version, or the given one. A removed policy is found only by its version number."""
         with self._database.read() as connection:
             if version is None:
                 return _present(connection, name)
@@ -64,16 +64,16 @@ class Policies:
         return [version for version in found if not version.removed]
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
-        """Every version, newest first, removals among them."""
+        """Every version, newest first, removals too."""
         query = _VERSION.where(policies.c.name == name).order_by(policies.c.version.desc())
         with self._database.read() as connection:
             return [PolicyVersion(**row) for row in connection.execute(query).mappings()]
 
     def remove(self, name: str, by: str, now: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
-        """Stores its removal as the next version; returns the one that stands when it was removed already.
+        """Store the removal of a policy as its next version. If it is removed already, return that version.
 
-        ConflictError as in `put`, and while a pipeline's newest version, an assignment or a waiting approval names the
-        policy.
+        ConflictError as in `put`, and while the newest version of a pipeline, a policy assignment or a waiting approval
+        uses the policy.
         """
         with self._database.write() as connection:
             newest = _newest(connection, name)
@@ -88,13 +88,13 @@ class Policies:
             return _add(connection, PolicyVersion(name, present.version + 1, "", {}, "", now, by, comment))
 
     def keep_requested(self, asked: Policy) -> None:
-        """Keeps what a repository asks of itself, by its digest, for ever."""
+        """Keep the policy that a repository requests for itself, by its digest, for ever."""
         document = Document.of_policy(asked)
         with self._database.write() as connection:
             keep(connection, document)
 
     def by_digest(self, digest: str) -> Policy:
-        """A policy that was kept, or that any verdict was made by."""
+        """A policy by its digest: one that a repository requested, or one that any verdict used."""
         query = select(documents.c.body).where(documents.c.digest == digest, documents.c.kind == Policy.__name__)
         with self._database.read() as connection:
             body = connection.scalar(query)
@@ -104,7 +104,7 @@ class Policies:
 
 
 def _newest(connection: Connection, name: str) -> PolicyVersion | None:
-    """The newest version, a removal too."""
+    """The newest version, which may be a removal. None for an unknown policy."""
     query = _VERSION.where(policies.c.name == name).order_by(policies.c.version.desc()).limit(1)
     row = connection.execute(query).mappings().first()
     return None if row is None else PolicyVersion(**row)
@@ -134,7 +134,7 @@ def _expect(name: str, newest: PolicyVersion | None, expected: int | None) -> No
 
 
 def _users(connection: Connection, name: str) -> list[str]:
-    """What would be left without the policy."""
+    """What uses the policy, in words."""
     found = []
     for pipeline in sorted(connection.scalars(select(pipelines.c.name).distinct())):
         newest = find_pipeline(connection, pipeline)

@@ -17,7 +17,7 @@ class PolicyAssignments:
         self._database = database
 
     def put(self, assignment: PolicyAssignment, by: str, now: str) -> AssignmentRecord:
-        """Replaces the assignment of this name; one that says the same keeps who changed it and when."""
+        """Store or replace the assignment of this name. An equal assignment keeps its author and time."""
         with self._database.write() as connection:
             row = connection.execute(select(table).where(table.c.name == assignment.name)).first()
             if row is not None and row.body == assignment:
@@ -28,12 +28,12 @@ class PolicyAssignments:
             return AssignmentRecord(assignment, now, by)
 
     def list(self) -> Sequence[AssignmentRecord]:
-        """Sorted by name."""
+        """All assignments, sorted by name."""
         with self._database.read() as connection:
             rows = connection.execute(select(table).order_by(table.c.name)).all()
         return [AssignmentRecord(row.body, row.changed_at, row.changed_by) for row in rows]
 
     def remove(self, name: str) -> None:
-        """Does nothing when there is none of this name."""
+        """Remove an assignment. Does nothing if it does not exist."""
         with self._database.write() as connection:
             connection.execute(delete(table).where(table.c.name == name))

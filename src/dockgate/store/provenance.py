@@ -1,4 +1,4 @@
-"""Provenance statements: those of our own builds, and those that were found beside images."""
+"""Provenance statements: those of our own builds, and those fetched from registries."""
 
 import json
 import zlib
@@ -46,12 +46,12 @@ class ProvenanceStatements:
         return BuiltStatement(**row)
 
     def replace_fetched(self, image: str, envelopes: Sequence[str], now: str) -> None:
-        """What lies beside the image now, in place of what lay there before."""
+        """Store the statements that are attached to the image now, instead of those fetched before."""
         body = zlib.compress(json.dumps(list(envelopes)).encode())
         self._look(image, {"looked_at": now, "unavailable": None, "envelopes": body})
 
     def record_fetch_error(self, image: str, reason: str, now: str) -> None:
-        """What lies beside the image could not be fetched."""
+        """Record why the attached statements could not be fetched. Those fetched before are kept."""
         self._look(image, {"looked_at": now, "unavailable": reason})
 
     def _look(self, image: str, values: dict[str, object]) -> None:
@@ -63,6 +63,7 @@ class ProvenanceStatements:
         self._database.group_commit(write)
 
     def statements(self, image: str) -> KeptStatements:
+        """All stored statements of an image."""
         built = select(built_statements.c.envelope).where(built_statements.c.image == image)
         found = select(found_statements).where(found_statements.c.image == image)
         with self._database.read() as connection:

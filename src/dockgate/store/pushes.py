@@ -9,29 +9,30 @@ from dockgate.store.engine import Database, insert_new
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema_governance import pushed_commits, pushes
 
+# Ids in one statement.
 BATCH = 500
-"""ids in one statement"""
+# Rows in one transaction: a large push may not keep others from writing.
 ROWS_AT_ONCE = 5000
-"""rows in one transaction: a large push may not keep others from writing"""
 
 _PUSH = select_as(PushRecord, pushes)
 
 
 class Pushes:
-    """Who pushed what into our repositories. Rows are kept for good: approvals long after ask for them."""
+    """Who pushed what into our repositories. Rows are never deleted: later approvals need them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add_requested(self, records: Sequence[PushRecord]) -> None:
-        """Keeps what a push asks for, before git knows of it. Does nothing for what is known of the same push."""
+        """Store the reference updates that a push requests, before git runs. Updates of the same push stay."""
         with self._database.write() as connection:
             for record in records:
                 insert_new(connection, pushes, row_of(record))
 
     def accept(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
-        """Keeps which references the push moved, and the commits that it brought. What it asked for beyond these was
-        refused, and is forgotten.
+        """Store which references a push moved, and the commits that it brought.
+
+        The other updates that it requested were refused by git, and are deleted.
         """
         for start in range(0, len(commits), ROWS_AT_ONCE):
             self._introduce(records[0], commits[start : start + ROWS_AT_ONCE])
@@ -65,11 +66,11 @@ class Pushes:
                 connection.execute(insert(pushed_commits), rows)
 
     def for_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
-        """Oldest first."""
+        """The updates of a reference, oldest first."""
         return self._those(pushes.c.repository == repository, pushes.c.ref == ref)
 
     def unfinished(self, repository: str) -> Sequence[PushRecord]:
-        """What was asked for and is neither known as done nor as refused: the server ended in between."""
+        """The requested updates of which neither success nor refusal is recorded: the server crashed in between."""
         return self._those(pushes.c.repository == repository, pushes.c.accepted.is_(False))
 
     def _those(self, *which: ColumnElement[bool]) -> Sequence[PushRecord]:
@@ -78,7 +79,7 @@ class Pushes:
             return [PushRecord(**row) for row in connection.execute(query).mappings()]
 
     def pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
-        """Who brought each of these commits; a commit of which nobody is known has no entry."""
+        """Who brought each of these commits. A commit without a known pusher has no entry."""
         found: dict[str, list[Pusher]] = {}
         with self._database.read() as connection:
             for some in _batches(commits):

@@ -1,4 +1,4 @@
-"""What the modules of this package ask in common."""
+"""Queries that several tables share."""
 
 from dataclasses import fields
 from typing import Any
@@ -11,17 +11,20 @@ from dockgate.store.schema import pipelines
 
 
 def select_as(kind: type, table: Table) -> Select[Any]:
-    """Selects the columns named like the dataclass's fields, so that a row's mapping makes one."""
+    """Select the columns named like the dataclass's fields, so that a row's mapping makes an instance."""
     return select(*(table.c[field.name] for field in fields(kind)))
 
 
 def row_of(value: Any) -> dict[str, Any]:
-    """A dataclass's fields as they are, for the columns write what is inside: `asdict` would make a list of a tuple."""
+    """A dataclass's fields for an insert.
+
+    Unlike `asdict`, it leaves tuples and nested dataclasses to the column types.
+    """
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def find_pipeline(connection: Connection, name: str, version: int | None = None) -> Pipeline | None:
-    """The newest version, or the one asked for; None when there is none."""
+    """The newest version of a pipeline, or the given one; None if it does not exist."""
     query = select(pipelines.c.body).where(pipelines.c.name == name).order_by(pipelines.c.version.desc()).limit(1)
     if version is not None:
         query = query.where(pipelines.c.version == version)
@@ -30,6 +33,7 @@ def find_pipeline(connection: Connection, name: str, version: int | None = None)
 
 
 def need_pipeline(connection: Connection, name: str, version: int | None = None) -> Pipeline:
+    """As `find_pipeline`; NotFoundError if it does not exist."""
     found = find_pipeline(connection, name, version)
     if found is None:
         wanted = f"pipeline {name!r}" if version is None else f"version {version} of pipeline {name!r}"

@@ -1,4 +1,4 @@
-"""What other scanners report of images: one document for each image, scanner, platform and whoever handed it in."""
+"""Reports of other scanners: one document for each image, scanner, platform and submitter."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,13 +17,13 @@ _RECORD = select_as(ReportRecord, reports)
 
 
 class Reports:
-    """What other scanners report. The newest of each scanner, platform and whoever handed it in counts."""
+    """Reports of other scanners. The newest of each scanner, platform and submitter counts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def put(self, reported: ExternalReport, by: str, vouched: bool, now: str) -> ReportRecord:
-        """Keeps it, and its body by digest, unless what stands there was made later. Returns what stands there."""
+        """Store a report and its document, unless a newer one is stored. Returns the stored record."""
         document = Document.of(reported)
         inventory = reported.inventory
         record = ReportRecord(
@@ -45,8 +45,9 @@ class Reports:
             return ReportRecord(**row)
 
     def replace(self, image: str, reported: Sequence[ExternalReport], by: str, now: str) -> Sequence[ReportRecord]:
-        """What `by` says of an image or index by now, in place of all that it said of it before: a report for each
-        platform, vouched for.
+        """Replace everything that `by` reported of an image or index by these reports, one for each platform.
+
+        The reports count as vouched for.
         """
         table = reports.c
         with self._database.write() as connection:
@@ -59,14 +60,14 @@ class Reports:
         return [record for record in self.for_image(image) if record.by == by]
 
     def for_image(self, image: str) -> Sequence[ReportRecord]:
-        """In a stable order."""
+        """The records of an image, sorted by scanner, platform and submitter."""
         table = reports.c
         query = _RECORD.where(table.image == image).order_by(table.source, table.platform, table.by)
         with self._database.read() as connection:
             return [ReportRecord(**row) for row in connection.execute(query).mappings()]
 
     def external_reports(self, image: str) -> Sequence[ExternalReport]:
-        """The bodies of `of`, in its order."""
+        """The documents of `for_image`, in its order."""
         table = reports.c
         query = (
             select(documents.c.body)

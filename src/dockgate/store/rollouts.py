@@ -1,4 +1,4 @@
-"""Rollouts: changes of services on their way."""
+"""Rollouts: changes of services in progress."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,24 +14,24 @@ from dockgate.store.schema import services
 from dockgate.store.schema_rollouts import rollouts
 from dockgate.store.services import need_service, present_definition
 
+# Of each service.
 KEPT = 100
-"""of each service"""
 _ROLLOUT = select_as(Rollout, rollouts)
 
 
 class Rollouts:
-    """Changes of services on their way. At most one of each service is in progress."""
+    """Changes of services. At most one rollout of each service is in progress."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def begin(self, service: str, change: ServiceChange, by: str, now: str) -> Rollout | None:
-        """Begins a rollout of what the change asks for on top of the rollout in progress, or else of the service.
+        """Begin the rollout of a change on top of the rollout in progress, or else of the service.
 
-        The rollout in progress ends as FAILED: it is superseded. When it has the same goal already, returns it
-        instead. Returns None when nothing is in progress and the service is as asked. UsageError for what can never
-        run (`core.deploy.check_service`), ConflictError for a new target while tasks run on the old one: then nothing
-        changes.
+        The rollout in progress ends as FAILED, because it is superseded; if it has the same goal, it is returned
+        instead. Returns None when nothing is in progress and the service needs no change. UsageError for a service that
+        can never run (`deployments.check_service`), ConflictError for a new target while tasks run on the old one: then
+        nothing changes.
         """
         with self._database.write() as connection:
             present = need_service(connection, service)
@@ -65,19 +65,20 @@ class Rollouts:
             return _get(connection, service, number)
 
     def list(self, service: str, limit: int = 10) -> Sequence[Rollout]:
-        """Newest first."""
+        """The rollouts of a service, newest first."""
         query = _of(service).order_by(rollouts.c.number.desc()).limit(limit)
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
     def in_progress(self) -> Sequence[Rollout]:
-        """Of all services."""
+        """The rollouts in progress of all services."""
         query = _ROLLOUT.where(rollouts.c.state == State.IN_PROGRESS).order_by(rollouts.c.service)
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
     def end(self, rollout: Rollout, state: State, revision: int | None, reason: str, now: str) -> bool:
-        """Ends the rollout. When it succeeded, the service has its target, desired count and `revision` from now on.
+        """End a rollout. After success, the service has its target, desired count and `revision`.
+
         False when it was over already: then nothing changes.
         """
         with self._database.write() as connection:

@@ -1,5 +1,4 @@
-"""Artifacts in Amazon S3, as objects named by their content: `<prefix>sha256/<64 hex digits>`; and on this machine
-those that were needed last, for programs that read files."""
+"""Artifacts in Amazon S3, as `<prefix>sha256/<64 hex digits>`, with a cache of files on this machine."""
 
 import base64
 import os
@@ -15,20 +14,23 @@ from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import DiskFullError, DockgateError, UnavailableError
 from dockgate.store.blobs import bytes_below, content, folders, missing, name_of, written
 
+# Of files that are kept here.
 CACHE_BYTES = 2 << 30
-"""of files that are kept here"""
+# Bytes that S3 takes in one PutObject.
 MAX_OBJECT = 5 << 30
-"""bytes that S3 takes in one PutObject"""
+# A file that was asked for so recently may be in use, and stays whatever the cache holds.
 SPARED_SECONDS = 600
-"""a file that was asked for so recently may be in use, and stays whatever the cache holds"""
+# Bytes.
 _PIECE = 1 << 20
-"""bytes"""
 _MISSING = ("404", "NoSuchKey", "NotFound")
 
 
 class S3Blobs:
-    """Artifacts in a bucket. `prefix` is "" or ends in a slash; `cache` is a folder of our own. `client`
-    makes a boto3 client, at first use. May be used from several threads."""
+    """Artifacts in a bucket, cached as files. Thread-safe.
+
+    `prefix` is "" or ends in a slash; `cache` is a folder for this store alone. `client` makes a boto3 client, at first
+    use.
+    """
 
     def __init__(
         self,
@@ -48,7 +50,7 @@ class S3Blobs:
         self._lock = threading.Lock()
 
     def put(self, write: Callable[[Path], None]) -> str:
-        """S3 holds what it takes against the digest, and keeps all of it or nothing."""
+        """Store the file in S3, which verifies the digest and keeps all of it or nothing."""
         with written(self._incoming, write) as (new, name):
             checksum = base64.b64encode(bytes.fromhex(name)).decode()
             with self._errors("writing", name), new.open("rb") as file:
@@ -57,7 +59,7 @@ class S3Blobs:
         return from_hex(name)
 
     def room(self) -> int:
-        """What one call of S3 takes, for everything that is being written on this machine together."""
+        """The bytes that one S3 call takes, minus all files that are being written on this machine."""
         free = MAX_OBJECT - bytes_below(self._incoming)
         if free <= 0:
             raise DiskFullError(
@@ -66,8 +68,10 @@ class S3Blobs:
         return free
 
     def path(self, digest: str) -> Path:
-        """A file of the cache, which is not to be written to, and stays for ten minutes at least. Its content has been
-        held against the digest."""
+        """A file of the cache, which must not be written to and is kept for at least ten minutes.
+
+        Its content is verified against the digest.
+        """
         name = name_of(digest)
         path = self._cache / name
         try:
@@ -92,7 +96,7 @@ class S3Blobs:
                 file.write(piece)
 
     def _keep(self, new: Path, name: str) -> None:
-        """Moves a file into the cache, and makes room: those that were not asked for the longest go."""
+        """Move a file into the cache, and delete the least recently used files beyond its size."""
         os.utime(new, (self._clock(),) * 2)
         new.replace(self._cache / name)
         with self._lock:

@@ -43,11 +43,12 @@ def words(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool 
     return Column(name, Words, *more, primary_key=primary_key, unique=unique, nullable=False)
 
 
+# One row: what these tables are called among all that there ever were.
 identity = Table("identity", metadata, words("id", primary_key=True))
-"""One row: what these tables are called among all that there ever were."""
 
 repositories = Table("repositories", metadata, words("name", primary_key=True), words("created_at"))
 
+# What branches were last seen at, "" for a deleted one, and how often each has moved.
 heads = Table(
     "heads",
     metadata,
@@ -56,7 +57,6 @@ heads = Table(
     words("head"),
     Column("moves", Integer, nullable=False),
 )
-"""What branches were last seen at, "" for a deleted one, and how often each has moved."""
 
 events = Table(
     "events",
@@ -79,8 +79,8 @@ pipelines = Table(
     words("created_at"),
 )
 
+# The image repositories that any version of any pipeline pushes its builds to.
 built_repositories = Table("built_repositories", metadata, words("name", primary_key=True))
-"""The image repositories that any version of any pipeline pushes its builds to."""
 
 executions = Table(
     "executions",
@@ -176,6 +176,8 @@ built_statements = Table(
 )
 Index(None, built_statements.c.image)
 
+# Provenance statements found beside images: a JSON list of DSSE envelopes, deflated. Signatures are checked when a
+# verdict is made, for the policy names the keys.
 found_statements = Table(
     "found_statements",
     metadata,
@@ -184,8 +186,6 @@ found_statements = Table(
     Column("unavailable", Words, nullable=True),
     Column("envelopes", LargeBinary, nullable=False),
 )
-"""Provenance statements found beside images: a JSON list of DSSE envelopes, deflated. Signatures are checked when a
-verdict is made, for the policy names the keys."""
 
 pushed_images = Table(
     "pushed_images",
@@ -228,6 +228,7 @@ scans = Table(
 )
 Index(None, scans.c.state, scans.c.requested_at)
 
+# Canonical bytes by their digest, deflated (RFC 1950). `kind` is the name of the dataclass that they encode.
 documents = Table(
     "documents",
     metadata,
@@ -235,8 +236,8 @@ documents = Table(
     words("kind"),
     Column("body", LargeBinary, nullable=False),
 )
-"""Canonical bytes by their digest, deflated (RFC 1950). `kind` is the name of the dataclass that they encode."""
 
+# The documents of a scan, one per platform, in the order they were handed in.
 scan_inventories = Table(
     "scan_inventories",
     metadata,
@@ -244,7 +245,6 @@ scan_inventories = Table(
     Column("position", Integer, primary_key=True),
     words("digest", ForeignKey(documents.c.digest)),
 )
-"""The documents of a scan, one per platform, in the order they were handed in."""
 
 reports = Table(
     "reports",
@@ -289,6 +289,7 @@ policies = Table(
     UniqueConstraint("name", "version"),
 )
 
+# `family` is a service's name. `cause` is null for what was put: only registered revisions are one for each cause.
 task_definitions = Table(
     "task_definitions",
     metadata,
@@ -298,7 +299,6 @@ task_definitions = Table(
     Column("body", Json(TaskDefinition), nullable=False),
     UniqueConstraint("family", "cause"),
 )
-"""`family` is a service's name. `cause` is null for what was put: only registered revisions are one for each cause."""
 
 services = Table(
     "services",
@@ -342,13 +342,13 @@ vex_documents = Table(
     Column("changes", Integer, nullable=False),
     UniqueConstraint("document", "image"),
 )
+# `changes` counts how often the row was written.
 Index(None, vex_documents.c.image, vex_documents.c.removed_at)
-"""`changes` counts how often the row was written."""
 
+# All statements of a document as canonical JSON, deflated: they are read together or not at all.
 vex_statements = Table(
     "vex_statements",
     metadata,
     words("document", ForeignKey(documents.c.digest), primary_key=True),
     Column("body", LargeBinary, nullable=False),
 )
-"""All statements of a document as canonical JSON, deflated: they are read together or not at all."""

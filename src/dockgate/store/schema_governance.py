@@ -6,6 +6,7 @@ from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.columns import Json
 from dockgate.store.schema import metadata, seq, words
 
+# Reference updates, asked for and done, by whom.
 pushes = Table(
     "pushes",
     metadata,
@@ -22,10 +23,10 @@ pushes = Table(
     Column("accepted", Boolean, nullable=False),
     UniqueConstraint("push", "ref"),
 )
-"""Reference updates, asked for and done, by whom."""
 Index(None, pushes.c.repository, pushes.c.ref)
 Index(None, pushes.c.repository, pushes.c.accepted)
 
+# Who brought which commit into a repository.
 pushed_commits = Table(
     "pushed_commits",
     metadata,
@@ -34,7 +35,6 @@ pushed_commits = Table(
     words("principal", primary_key=True),
     words("email"),
 )
-"""Who brought which commit into a repository."""
 
 policy_assignments = Table(
     "policy_assignments",

@@ -6,6 +6,7 @@ from dockgate.identity.model import Permission, Role
 from dockgate.store.columns import Json
 from dockgate.store.schema import metadata, seq, words
 
+# `folded` is the name in small letters: nobody passes for somebody else by a capital.
 principals = Table(
     "principals",
     metadata,
@@ -16,7 +17,6 @@ principals = Table(
     words("created_at"),
     words("disabled_at"),
 )
-"""`folded` is the name in small letters: nobody passes for somebody else by a capital."""
 
 tokens = Table(
     "tokens",
@@ -50,6 +50,7 @@ audit = Table(
 )
 Index(None, audit.c.who, audit.c.seq)
 
+# Kept when the approval is deleted: who approved what is on record.
 votes = Table(
     "votes",
     metadata,
@@ -61,4 +62,3 @@ votes = Table(
     words("at"),
     UniqueConstraint("approval", "who"),
 )
-"""Kept when the approval is deleted: who approved what is on record."""

@@ -15,8 +15,8 @@ from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import services, task_definitions
 from dockgate.store.schema_rollouts import service_events
 
+# Of each service.
 EVENTS_KEPT = 100
-"""of each service"""
 _SERVICE = select_as(Service, services)
 _EVENT = select_as(ServiceEvent, service_events)
 
@@ -29,10 +29,10 @@ class Services:
         self._outbox = outbox
 
     def put(self, service: Service, definition: TaskDefinition) -> Service:
-        """Creates the service with the definition as revision 1, and returns it. One that exists stays as it is: it is
-        changed by a rollout. UsageError for what can never run (`core.deploy.check_service`).
+        """Create a service with the definition as revision 1, and return it. An existing service is not changed.
 
-        The definition's family is the service's name.
+        The definition's family becomes the service's name. Rollouts change services. UsageError for a service that can
+        never run (`deployments.check_service`).
         """
         check_service(service, definition)
         with self._database.write() as connection:
@@ -47,7 +47,7 @@ class Services:
             return need_service(connection, name)
 
     def list(self) -> Sequence[Service]:
-        """Sorted by name."""
+        """All services, sorted by name."""
         with self._database.read() as connection:
             found = [Service(**row) for row in connection.execute(_SERVICE).mappings()]
         return sorted(found, key=lambda service: service.name)
@@ -57,13 +57,13 @@ class Services:
             return _definition(connection, family, revision)
 
     def definitions(self, family: str) -> Sequence[TaskDefinition]:
-        """Newest first."""
+        """The task definitions of a service, newest first."""
         query = select(task_definitions.c.body).where(task_definitions.c.family == family)
         with self._database.read() as connection:
             return connection.scalars(query.order_by(task_definitions.c.revision.desc())).all()
 
     def register(self, service: str, definition: TaskDefinition, cause: str) -> TaskDefinition:
-        """Stores the definition as the service's next revision, one for each cause. The service does not change."""
+        """Store a definition as the service's next revision, once for each cause. The service is not changed."""
         mine = task_definitions.c.family == service, task_definitions.c.cause == cause
         with self._database.write() as connection:
             known: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*mine))
@@ -73,9 +73,9 @@ class Services:
             return _add(connection, replace(definition, family=service), cause)
 
     def set_revision(self, service: str, revision: int, by: str) -> None:
-        """The service's revision from now on, deployed by the execution `by` ("" for a person). Clears its risk.
+        """Set the service's revision, deployed by the execution `by` ("" for a person), and clear its risk.
 
-        A second call changes nothing, a risk included that was found in between.
+        A second call changes nothing, not even a risk that was found in between.
         """
         with self._database.write() as connection:
             need_service(connection, service)
@@ -88,7 +88,7 @@ class Services:
             )
 
     def deployed_by(self, service: str) -> str:
-        """The execution whose revision the service has, "" for none."""
+        """The execution that deployed the service's revision, "" for none."""
         with self._database.read() as connection:
             need_service(connection, service)
             return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
@@ -122,7 +122,7 @@ class Services:
         self._outbox.wake(OutboxKind.NOTIFICATION)
 
     def events(self, service: str) -> Sequence[ServiceEvent]:
-        """Newest first."""
+        """The events of a service, newest first."""
         query = _EVENT.where(service_events.c.service == service).order_by(service_events.c.seq.desc())
         with self._database.read() as connection:
             return [ServiceEvent(**row) for row in connection.execute(query).mappings()]
@@ -134,7 +134,7 @@ def _find(connection: Connection, name: str) -> Service | None:
 
 
 def need_service(connection: Connection, name: str) -> Service:
-    """NotFoundError when there is none of this name."""
+    """The service of this name. NotFoundError if it does not exist."""
     service = _find(connection, name)
     if service is None:
         raise NotFoundError(f"there is no service {name!r}", "`dockgate deploy list` names those there are.")
@@ -142,7 +142,7 @@ def need_service(connection: Connection, name: str) -> Service:
 
 
 def present_definition(connection: Connection, name: str) -> TaskDefinition:
-    """The definition of the revision that the service has."""
+    """The task definition of the service's revision."""
     return _definition(connection, name, need_service(connection, name).revision)
 
 
@@ -158,7 +158,7 @@ def _definition(connection: Connection, family: str, revision: int) -> TaskDefin
 
 
 def _add(connection: Connection, definition: TaskDefinition, cause: str | None = None) -> TaskDefinition:
-    """Stores it as its family's next revision."""
+    """Store a definition as the next revision of its family."""
     newest = select(func.coalesce(func.max(task_definitions.c.revision), 0))
     newest = newest.where(task_definitions.c.family == definition.family)
     added = replace(definition, revision=(connection.scalar(newest) or 0) + 1)

@@ -1,4 +1,4 @@
-"""VEX documents: whose they are, what they are attached to, and what they state."""
+"""VEX documents: who uploaded them, which image they are attached to, and their statements."""
 
 import json
 import zlib
@@ -16,10 +16,10 @@ from dockgate.store.queries import select_as
 from dockgate.store.records import VexRecord
 from dockgate.store.schema import documents, vex_documents, vex_statements
 
+# Of its bytes among the documents.
 KIND = "Vex"
-"""of its bytes among the documents"""
+# Documents whose statements are kept at hand; they never change.
 CACHED = 64
-"""documents whose statements are kept at hand; they never change"""
 
 _RECORD = select_as(VexRecord, vex_documents)
 
@@ -32,8 +32,9 @@ class Vex:
         self._statements = lru_cache(CACHED)(self._read)
 
     def add(self, record: VexRecord, data: bytes, statements: Sequence[VexStatement]) -> VexRecord:
-        """Keeps the document's bytes, to be read by `Images.document`. One for each document and image: one that was
-        removed stands again, and envelopes that are new are added.
+        """Store a VEX document, once for each document and image.
+
+        A removed document becomes active again, and new envelopes are added. `Images.document` returns the bytes.
         """
         body = zlib.compress(canonical.encode(list(statements)))
         kept = {"digest": record.document, "kind": KIND, "body": zlib.compress(data)}
@@ -48,16 +49,13 @@ class Vex:
             return _get(connection, record.document, record.image)
 
     def list(self) -> Sequence[VexRecord]:
-        """Newest first, those too that were removed."""
+        """All VEX documents, newest first, removed ones too."""
         with self._database.read() as connection:
             rows = connection.execute(_RECORD.order_by(vex_documents.c.seq.desc())).mappings()
             return [VexRecord(**row) for row in rows]
 
     def active(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
-        """What was uploaded, and what is attached to these images, in a stable order; without what was removed.
-
-        Oldest first.
-        """
+        """The uploaded documents and those attached to these images, without removed ones, oldest first."""
         lives = vex_documents.c.removed_at == "", vex_documents.c.image.in_(["", *images])
         with self._database.read() as connection:
             rows = connection.execute(_RECORD.where(*lives).order_by(vex_documents.c.seq)).mappings().all()
@@ -65,7 +63,7 @@ class Vex:
         return [(record, self._statements(record.document)) for record in records]
 
     def remove(self, document: str, who: str, now: str) -> VexRecord:
-        """Takes back what was uploaded. One that was removed before keeps who and when."""
+        """Remove an uploaded document. An earlier removal keeps its author and time."""
         with self._database.write() as connection:
             present = _get(connection, document, "")
             if not present.removed_at:
@@ -73,7 +71,7 @@ class Vex:
             return _get(connection, document, "")
 
     def revision(self) -> str:
-        """Another text whenever `standing` could be another."""
+        """A text that changes whenever the result of `active` may change."""
         query = select(func.count(), func.coalesce(func.sum(vex_documents.c.changes), 0))
         with self._database.read() as connection:
             return "/".join(map(str, connection.execute(query).one()))

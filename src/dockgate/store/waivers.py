@@ -1,4 +1,4 @@
-"""Waivers, and what became of them."""
+"""Waivers, their revocation and the announcement of their expiry."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,13 +15,13 @@ _RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, wai
 
 
 class Waivers:
-    """Never deleted. A waiver's `until` is RFC 3339 in UTC with milliseconds."""
+    """Waivers. Rows are never deleted. `until` is RFC 3339 in UTC with milliseconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, waiver: Waiver) -> WaiverRecord:
-        """Does nothing when the id is known; returns what stands there."""
+        """Store a waiver. If the id exists, return the stored one unchanged."""
         row = {"id": waiver.id, "body": waiver, "until": waiver.until}
         with self._database.write() as connection:
             insert_new(connection, waivers, {**row, "revoked_at": "", "revoked_by": "", "announced_at": ""})
@@ -32,30 +32,27 @@ class Waivers:
             return _get(connection, waiver_id)
 
     def list(self) -> Sequence[WaiverRecord]:
-        """Newest first."""
+        """All waivers, newest first."""
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(_RECORD.order_by(waivers.c.seq.desc())).mappings()]
 
     def active(self, now: str) -> Sequence[WaiverRecord]:
-        """Those that are not revoked and whose date has not come.
-
-        Oldest first.
-        """
+        """The waivers that are neither revoked nor expired, oldest first."""
         lives = waivers.c.revoked_at == "", or_(waivers.c.until == "", waivers.c.until > now)
         with self._database.read() as connection:
             rows = connection.execute(_RECORD.where(*lives).order_by(waivers.c.seq)).mappings()
             return [_record(row) for row in rows]
 
     def revoke(self, waiver_id: str, who: str, now: str) -> WaiverRecord:
-        """One that was revoked before keeps who and when."""
+        """Revoke a waiver. An earlier revocation keeps its author and time."""
         return self._write(waiver_id, waivers.c.revoked_at, revoked_at=now, revoked_by=who)
 
     def mark_announced(self, waiver_id: str, now: str) -> None:
-        """The first time stands."""
+        """Record that the expiry of a waiver was announced. The first time stays."""
         self._write(waiver_id, waivers.c.announced_at, announced_at=now)
 
     def _write(self, waiver_id: str, unless: Any, **values: str) -> WaiverRecord:
-        """Once: while the column `unless` is empty."""
+        """Write the values unless the column `unless` is set."""
         with self._database.write() as connection:
             connection.execute(update(waivers).where(waivers.c.id == waiver_id, unless == "").values(**values))
             return _get(connection, waiver_id)
