@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockgate.bootstrap.notifiers import notifiers
+from dockgate.bootstrap.adapters import notifiers
 from dockgate.config import Settings, from_environment
 from dockgate.events.ports import Notice
 from dockgate.shared.errors import UsageError

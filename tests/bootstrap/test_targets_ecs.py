@@ -10,7 +10,7 @@ from tests.aws.ecs import CLUSTER, Ecs
 from tests.registryd import registry
 from tests.scanner.images.make import image
 
-from dockgate.bootstrap.targets import Targets
+from dockgate.bootstrap.adapters import Targets
 from dockgate.delivery.model import Service, TaskDefinition, TaskState
 from dockgate.delivery.targets.memory import MemoryTarget
 from dockgate.scanner.images.manifest import MANIFESTS

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
-from dockgate.bootstrap.blobs import blobs as chosen
+from dockgate.bootstrap.adapters import blobs as chosen
 from dockgate.config import from_environment
 from dockgate.shared.errors import DiskFullError, NotFoundError, UnavailableError, UsageError
 from dockgate.store.blobs import Blobs, FileBlobs

@@ -1,14 +1,11 @@
-"""The rendezvous, driven through every order in which approvals, scans and their repeats can come."""
+"""What the answer to an approval is, and whose vote counts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from dockgate.delivery.approvals import answer_from_verdict, answer_waiting, vote_objection
-from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
+from dockgate.delivery.approvals import decide, vote_objection
+from dockgate.delivery.model import Approval, ApprovalState, Approvers
 from dockgate.gate.model import InputDigests, Status, Verdict
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal, Role
@@ -21,74 +18,16 @@ PEOPLE = {
     "eve": Principal("eve", (Role.APPROVER,)),
     "gone": Principal("gone", (Role.ADMIN,), "gone@example.org", disabled_at="2026-01-01"),
 }
-DIGESTS = ("sha256:a", "sha256:b")
+WAITING = Approval("a", "token", "sha256:a", "web", "default", "", "2026-01-01", "2026-01-08")
 
 
 def verdict(image: str, status: Status, summary: str = "why") -> Verdict:
     return Verdict(image, "default", status, summary, (), InputDigests((), "", "", "", ""))
 
 
-@dataclass
-class Table:
-    rows: dict[str, Approval] = field(default_factory=dict)
-    answers: list[tuple[str, Answer]] = field(default_factory=list)
-    cast: list[Vote] = field(default_factory=list)
-
-    def add(self, name: str, image: str) -> None:
-        row = Approval(name, "token", image, "web", "default", "", "2026-01-01", "2026-01-08")
-        self.rows.setdefault(name, row)
-
-    def waiting(self, image: str) -> list[Approval]:
-        return [row for row in self.rows.values() if row.image == image and row.state is ApprovalState.WAITING]
-
-    def settle(self, approval_id: str, answer: Answer, now: str) -> bool:
-        row = self.rows[approval_id]
-        if row.state is not ApprovalState.WAITING:
-            return False
-        self.rows[approval_id] = replace(row, state=answer.state, settled_at=now)
-        self.answers.append((approval_id, answer))
-        return True
-
-    def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
-        return sum([self.settle(one, answer, now) for one in approval_ids])
-
-    def record_verdict(self, approval_id: str, answer: Answer) -> None:
-        if self.rows[approval_id].state is ApprovalState.WAITING:
-            self.rows[approval_id] = replace(self.rows[approval_id], verdict=answer.verdict)
-
-    def votes(self, approval_id: str) -> list[tuple[Vote, Principal]]:
-        return [(vote, PEOPLE[vote.who]) for vote in self.cast if vote.approval == approval_id]
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["approval", "scan", "answer"]), st.integers(0, 5), st.sampled_from(DIGESTS)),
-        max_size=30,
-    )
-)
-def test_each_waiter_is_answered_exactly_once_whatever_comes_when(moves: list[tuple[str, int, str]]) -> None:
-    table, scanned = Table(), set()
-
-    def judge(approval: Approval, cause: str) -> tuple[Verdict, str] | None:
-        return (verdict(approval.image, Status.APPROVED), "sha256:v") if approval.image in scanned else None
-
-    asked = set()
-    for move, number, image in moves:
-        if move == "approval":
-            table.add(f"{image}/{number}", image)
-            asked.add((f"{image}/{number}", image))
-        elif move == "scan":
-            scanned.add(image)
-        answer_waiting(table, image, judge, "now")
-    answered = [name for name, _ in table.answers]
-    assert sorted(answered) == sorted({name for name, image in asked if image in scanned})
-    assert {row.id for row in table.rows.values() if row.state is ApprovalState.WAITING} == {
-        name for name, image in asked if image not in scanned
-    }
-
-
 def test_undetermined_blocks_like_a_rejection_and_says_why() -> None:
-    answer = answer_from_verdict(verdict("sha256:a", Status.UNDETERMINED, "no feed for Debian:14"), "sha256:v")
+    judged = verdict("sha256:a", Status.UNDETERMINED, "no feed for Debian:14"), "sha256:v"
+    answer = decide(WAITING, judged, "2026-01-02")
     assert (answer.state, answer.summary, answer.verdict) == (
         ApprovalState.REJECTED,
         "no feed for Debian:14",
@@ -119,51 +58,19 @@ def test_only_those_asked_count_and_never_a_committer(approvers: Approvers, coun
     assert objection == "pusher contributed to this image (commit, push or start)"
 
 
-MOVES = st.one_of(st.sampled_from(["ask", "scan", "answer"]), st.sampled_from(sorted(PEOPLE)))
+def test_an_approval_without_a_verdict_waits_until_it_expires() -> None:
+    assert decide(WAITING, None, "2026-01-07").state is ApprovalState.WAITING
+    expired = decide(WAITING, None, "2026-01-08")
+    assert (expired.state, expired.decided_by) == (ApprovalState.EXPIRED, "timeout")
 
 
-@given(st.lists(MOVES, max_size=20), st.sampled_from([Status.APPROVED, Status.REJECTED]), st.integers(1, 3))
-def test_people_and_verdict_are_both_needed_in_whatever_order_they_come(
-    moves: list[str], status: Status, count: int
-) -> None:
-    table, seen = Table(), set()
-    causes: list[str] = []
-
-    def judge(approval: Approval, cause: str) -> tuple[Verdict, str] | None:
-        causes.append(cause)
-        return (verdict(approval.image, status), f"sha256:{cause}") if "scan" in seen else None
-
-    for move in moves:
-        seen.add(move)
-        if move == "ask":
-            table.add("a", "sha256:a")
-            row = table.rows["a"]
-            table.rows["a"] = replace(row, approvers=Approvers(count=count), committers=("cid@example.org",))
-        elif move in PEOPLE and "a" in table.rows and move not in [vote.who for vote in table.cast]:
-            table.cast.append(Vote("a", move, True, "", "now"))
-        answer_waiting(table, "sha256:a", judge, "now")
-    yes = len({vote.who for vote in table.cast} & {"ann", "ben"})
-    settled = {"ask", "scan"} <= seen and (status is Status.REJECTED or yes >= count)
-    assert len(table.answers) == settled
-    if settled:
-        _, answer = table.answers[0]
-        assert (answer.state is ApprovalState.APPROVED) == (status is Status.APPROVED)
-    assert causes.count("a/people") <= 1
-
-
-def test_a_verdict_that_turned_while_people_took_their_time_rejects() -> None:
-    table = Table()
-    table.add("a", "sha256:a")
-    table.rows["a"] = replace(table.rows["a"], approvers=Approvers())
-
-    def judge(approval: Approval, cause: str) -> tuple[Verdict, str]:
-        status = Status.REJECTED if cause.endswith("/people") else Status.APPROVED
-        return verdict(approval.image, status, "a new advisory"), f"sha256:{cause}"
-
-    answer_waiting(table, "sha256:a", judge, "now")
-    assert table.answers == []
-    table.cast.append(Vote("a", "ann", True, "", "now"))
-    answer_waiting(table, "sha256:a", judge, "now")
-    assert [(answer.state, answer.summary) for _, answer in table.answers] == [
-        (ApprovalState.REJECTED, "a new advisory")
-    ]
+def test_an_approving_verdict_waits_for_people_and_names_them() -> None:
+    approval, judged = (
+        replace(WAITING, approvers=Approvers(count=2)),
+        (verdict("sha256:a", Status.APPROVED), "sha256:v"),
+    )
+    waits = decide(approval, judged, "2026-01-02", ["ann"])
+    assert (waits.state, waits.summary) == (ApprovalState.WAITING, "waiting for approvers; why")
+    approved = decide(approval, judged, "2026-01-02", ["ann", "ben"])
+    assert (approved.state, approved.decided_by) == (ApprovalState.APPROVED, "ann, ben")
+    assert approved.summary == "why; approved by ann, ben"

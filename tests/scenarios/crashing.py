@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dockgate.bootstrap import serve
+from dockgate.bootstrap.assemble import Adapters
 from dockgate.config import from_environment
 from dockgate.scanner.model import Inventory
-from dockgate.services.dependencies import Dependencies
 
 SLOW_SECONDS = 6
 
@@ -27,13 +27,13 @@ def crash(moment: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def with_slow_scans(parts: Dependencies) -> Dependencies:
+def with_slow_scans(adapters: Adapters) -> Adapters:
     def read(repository: str, digest: str) -> Sequence[Inventory]:
         if repository.startswith("slow/"):
             time.sleep(SLOW_SECONDS)
-        return parts.read_image(repository, digest)
+        return adapters.read_image(repository, digest)
 
-    return replace(parts, read_image=read)
+    return replace(adapters, read_image=read)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +16,10 @@ from tests.scenarios import patient
 from tests.scenarios.defects import Found
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
-from dockgate import __version__
 from dockgate.attestations.memory import MemoryAttestor
+from dockgate.bootstrap.assemble import Adapters, Options, assemble
 from dockgate.delivery.builders.memory import MemoryBuilder
 from dockgate.delivery.contributors import NO_OBJECT
-from dockgate.delivery.definitions.approval_request import asked
 from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryHost
 from dockgate.delivery.registries.memory import MemoryRegistry
 from dockgate.delivery.registries.tokens import RegistryTokens
@@ -30,23 +28,19 @@ from dockgate.delivery.targets.memory import MemoryTarget
 from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.ports import Notifier, Webhooks
 from dockgate.events.webhooks.memory import MemoryWebhooks
-from dockgate.gate import rules
 from dockgate.gate.model import ExternalReport, Policy
-from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
-from dockgate.services.contributors import PushHistory
-from dockgate.services.dependencies import Dependencies, text
-from dockgate.services.policies import Policies
+from dockgate.services.git_pushes import PushHistory
 from dockgate.services.provenance_reader import Provenance
 from dockgate.services.registry_tokens import RegistryAccess
-from dockgate.services.server import GitBackend, Server
+from dockgate.services.server import GitBackend
 from dockgate.services.vex import Vex
 from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import NotAnImageError, NotFoundError, UnavailableError
+from dockgate.shared.timestamps import written
 from dockgate.store import Store, open_store
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range, Rating, Severity
 from dockgate.web.app import create_app
-from dockgate.workflows.engine import Engine
 
 SECRET = "only-for-tests"
 UNREAD = "opt/vendor/app.jar"
@@ -91,7 +85,7 @@ class Advisories:
         return AdvisorySnapshot((), tuple(self.coverage())[1:])
 
     def coverage(self) -> Sequence[Coverage]:
-        now = text(self.clock())
+        now = written(self.clock())
         return (Coverage("Debian:13", True, (), now), Coverage("kev", True, (), now))
 
 
@@ -144,40 +138,39 @@ class ServerSystem:
         self.store = open_store(folder)
         self.events = 0
         self.pushes = 0
-        every_rule = rules.load()
         scratch = folder / "scratch"
         scratch.mkdir(exist_ok=True)
-        self.parts = Dependencies(
+        self.adapters = Adapters(
             store=alter(self.store),
             source=source or MemoryHost(),
+            git_backend=git_backend or _no_git,
             builder=self.builder,
             registry=self.registry,
+            registry_access=access or RegistryAccess(RegistryTokens(folder / "keys", self.clock)),
             read_image=self._read,
+            resolve_image=self._resolve,
             vex=Vex(lambda repository, digest: self.attached.get(digest, [])),
             provenance=Provenance(self._attached),
-            resolve_image=self._resolve,
             webhooks=webhooks or self.webhooks,
+            webhook_secrets=WebhookSecrets(SECRET, folder / "hooks.json"),
             targets={"podman": MemoryTarget()},
             notifiers=notifiers or [self.notifier],
             advisories=lambda: self.advisories,
-            policies=policy or Policies(self.store, every_rule),
-            asks=partial(asked, rules=every_rule),
-            ecosystems=ecosystems.load(),
-            rules=every_rule,
-            engine_version=__version__,
-            secret=SECRET,
-            scratch=scratch,
             clock=self.clock,
             answers=answers or {},
             findings=findings,
             attestor=self.attestor,
-            url=self.url,
         )
-        self.engine = Engine(self.parts, folder, sweep_seconds=sweep_seconds, scans_abreast=64)
-        tokens = RegistryTokens(folder / "keys", self.clock)
-        access = access or RegistryAccess(tokens)
-        hooks = WebhookSecrets(SECRET, folder / "hooks.json")
-        self.server = Server(self.parts, self.engine, self.url, git_backend or _no_git, hooks, access)
+        self.options = Options(
+            url=self.url,
+            public_url=self.url,
+            secret=SECRET,
+            scratch=scratch,
+            pause_seconds=sweep_seconds,
+            parallel_scans=64,
+        )
+        app = assemble(self.adapters, self.options, folder, read_policy=policy)
+        self.server, self.use_cases, self.background = app.server, app.use_cases, app.background
         self.app = create_app(self.server)
         self.web = uvicorn.Server(
             uvicorn.Config(
@@ -191,8 +184,12 @@ class ServerSystem:
         self.thread = threading.Thread(target=self.web.run, name="web")
         self.client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=30)
 
+    @property
+    def push_history(self) -> PushHistory:
+        return PushHistory(self.store, self.server.source, self.server.clock)
+
     def __enter__(self) -> Self:
-        self.engine.launch()
+        self.background.launch()
         self.thread.start()
         until(lambda: self.web.started)
         return self
@@ -203,7 +200,7 @@ class ServerSystem:
         self.client.close()
         self.web.should_exit = True
         self.thread.join()
-        self.engine.close()
+        self.background.close()
         self.store.close()
 
     def _attached(self, repository: str, digest: str) -> Sequence[bytes]:
@@ -236,7 +233,7 @@ class ServerSystem:
     ) -> str:
         """A push of one commit by a principal, as git's host notes it; no pipeline is started by it. `commit`: see
         `MemoryHost.push`. Returns the commit's id."""
-        host = self.parts.source
+        host = self.server.source
         assert isinstance(host, MemoryHost)
         old = host.heads(repository).get(branch, NO_OBJECT)
         new = host.push(repository, files or {"Dockerfile": "FROM scratch\n"}, branch=branch, **commit)
@@ -246,7 +243,7 @@ class ServerSystem:
     def moved(self, repository: str, by: str, *updates: RefUpdate) -> None:
         """Notes that a principal has moved references."""
         self.pushes += 1
-        PushHistory(self.parts).accepted(f"push-{self.pushes}", repository, by, "", updates)
+        self.push_history.accept(f"push-{self.pushes}", repository, by, "", updates)
 
     def foreign(self, name: str, found: Found) -> str:
         """An image in another registry, that no pipeline of ours builds. Returns its digest."""
@@ -267,7 +264,7 @@ class ServerSystem:
 
     def accept(self, image: str) -> None:
         vulnerability = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
-        until = text(self.clock() + timedelta(days=30))
+        until = written(self.clock() + timedelta(days=30))
         said = {"owner": "ana", "reason": "It is never called.", "until": until}
         self.post("/waivers", {**said, "vulnerability": vulnerability, "image": image})
 
@@ -310,7 +307,7 @@ class ServerSystem:
         name, _ = self.found[image]
         until(lambda: self.get(f"/services/{name}")["service"]["at_risk"], seconds=10)
         service = self.get(f"/services/{name}")["service"]
-        return bool(service["at_risk"]) and service["at_risk_until"] > text(self.clock())
+        return bool(service["at_risk"]) and service["at_risk_until"] > written(self.clock())
 
     def runs(self, image: str) -> bool:
         tasks = self.get(f"/services/{self.found[image][0]}")["tasks"]

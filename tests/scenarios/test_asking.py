@@ -18,7 +18,7 @@ from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.identity.model import Principal
-from dockgate.services.dependencies import text
+from dockgate.shared.timestamps import written as text
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 URL = "https://ci.example/answers"
@@ -97,7 +97,9 @@ def test_nobody_gets_the_approval_of_somebody_elses_question(server: ServerSyste
     may_end(server, image)
     callback = Callback(URL, "")
     question = ApprovalRequest("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback=callback, key=key)
-    first, again, second = (server.engine.ask(question, Principal(name, ())) for name in ("ana", "ana", "mallory"))
+    first, again, second = (
+        server.server.approval_requests.ask(question, Principal(name, ())) for name in ("ana", "ana", "mallory")
+    )
     assert first.id == again.id
     assert first.id != second.id
     assert first.token != second.token

@@ -47,7 +47,7 @@ def test_a_full_disk_delays_and_loses_nothing(part: str, method: str, tmp_path: 
 
     with ServerSystem(tmp_path, alter) as system:
         image = system.image("unlucky", Found())
-        host = system.parts.source
+        host = system.server.source
         host.push("unlucky", {"Dockerfile": "FROM scratch\n# again\n"})  # type: ignore[attr-defined]
         system.scanned(image)
         until(lambda: _pushed(system), seconds=20)
@@ -78,7 +78,7 @@ def test_the_servers_own_faults_are_told_apart_from_those_behind_it(
 def _pushed(system: ServerSystem) -> bool:
     """Tells the engine of the push until it has taken it up, as git's host does at every push and every start."""
     try:
-        system.engine.pushed("unlucky")
+        system.server.git_pushes.accept("unlucky")
     except OSError:
         return False
     return bool(system.get("/pipelines/unlucky/executions"))

@@ -16,8 +16,8 @@ from tests.store.factories import approval
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.registry_access import SERVER
 from dockgate.services import external_findings
-from dockgate.services.dependencies import text
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.timestamps import written as text
 
 CASES = Path(__file__).parent.parent / "cases" / "findings"
 
@@ -86,7 +86,7 @@ def test_a_repositorys_waivers_take_more_than_the_word_of_whoever_asks(server: S
         return str(server.get(f"/approvals/{approval['id']}/answer?wait=20")["state"])
 
     assert asked("1") == "Rejected"
-    server.engine.image_pushed("push", "own.example/app", image, "1")
+    server.use_cases.registry_pushes.record("push", "own.example/app", image, "1")
     assert asked("2") == "Approved"
 
 
@@ -103,7 +103,7 @@ def test_a_built_repositorys_waivers_are_for_what_the_server_pushed_there(server
     server.scan_may_end[theirs].set()
 
     def asked(key: str, pusher: str) -> str:
-        server.engine.image_pushed(f"push-{key}", "borrowed/app", theirs, key, pusher)
+        server.use_cases.registry_pushes.record(f"push-{key}", "borrowed/app", theirs, key, pusher)
         reference = f"{server.registry.address}/borrowed/app@{theirs}"
         body = {"pipeline": "shop", "stage": "gate", "execution": key, "image": reference}
         approval = server.post("/approvals", body)["approval"]
@@ -126,7 +126,7 @@ def test_a_report_that_is_vouched_for_stands_in_for_a_scan_that_failed(server: S
 def test_a_developers_report_stands_in_for_nothing(server: ServerSystem) -> None:
     """Whoever is judged may not hand in the evidence."""
     image = server.image("forged", Found({}, status="STRANGE"))
-    server.engine.report(external_findings.read(trivy(server, image), "it", image), "dev", vouched=False)
+    server.server.finding_reports.add(external_findings.read(trivy(server, image), "it", image), "dev", vouched=False)
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
@@ -209,8 +209,8 @@ def test_a_registry_that_fails_holds_up_no_approval_and_is_asked_again(tmp_path:
 
 def test_what_lies_beside_an_image_is_no_image(server: ServerSystem) -> None:
     image = server.foreign("beside-it", Found({}))
-    server.engine.image_pushed("one", "team/app", image, f"sha256-{'a' * 64}.att")
-    server.engine.image_pushed("two", "team/app", image, f"sha256-{'a' * 64}.sig")
+    server.use_cases.registry_pushes.record("one", "team/app", image, f"sha256-{'a' * 64}.att")
+    server.use_cases.registry_pushes.record("two", "team/app", image, f"sha256-{'a' * 64}.sig")
     assert server.client.get(f"/images/{image}").status_code == 404
 
 

@@ -15,7 +15,6 @@ from tests.scenarios.test_voting import APPROVERS
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.ports import RefUpdate
 from dockgate.delivery.sources.memory import MemoryHost
-from dockgate.services.contributors import PushHistory
 
 # An author who is nobody here.
 OUTSIDER = "Zoe <zoe@elsewhere.example>"
@@ -82,7 +81,7 @@ class FourEyes:
 
     @property
     def host(self) -> MemoryHost:
-        host = self.server.parts.source
+        host = self.server.server.source
         assert isinstance(host, MemoryHost)
         return host
 
@@ -241,7 +240,7 @@ def test_a_push_in_which_the_server_died_has_its_pusher(eyes: FourEyes) -> None:
     name = eyes.repository()
     commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
     update = RefUpdate("refs/heads/main", NO_OBJECT, commit)
-    PushHistory(eyes.server.parts).requested("died", name, "ann", "token", [update])
+    eyes.server.push_history.request("died", name, "ann", "token", [update])
     execution = eyes.start(name)
     assert eyes.refuses("ann", execution)
     eyes.approve("ben", execution)

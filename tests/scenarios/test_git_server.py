@@ -302,7 +302,7 @@ def test_a_fetch_works_in_gzip_and_a_bomb_is_refused(host: Host, tmp_path: Path)
     assert post(content=gzip.compress(b"0000")[:-4]).status_code == 400
     headers["Content-Encoding"] = "br"
     assert post(content=b"0000").status_code == 400
-    until(lambda: not list(host.server.parts.scratch.iterdir()))  # an execution may still work there
+    until(lambda: not list(host.server.options.scratch.iterdir()))  # an execution may still work there
 
 
 def test_a_push_beyond_the_limit_is_refused_and_says_how_to_raise_it(host: Host) -> None:
@@ -372,4 +372,4 @@ def test_a_client_that_hangs_up_leaves_no_lock_and_no_push_unnoticed(
     git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
     until(lambda: second in host.started)
     assert (first in host.started) == is_taken
-    until(lambda: not list(host.server.parts.scratch.iterdir()))  # an execution may still work there
+    until(lambda: not list(host.server.options.scratch.iterdir()))  # an execution may still work there

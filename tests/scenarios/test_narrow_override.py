@@ -11,7 +11,7 @@ import pytest
 from tests.scenarios.defects import Found
 from tests.scenarios.server import ServerSystem
 
-from dockgate.services.dependencies import text
+from dockgate.shared.timestamps import written as text
 
 
 @pytest.fixture

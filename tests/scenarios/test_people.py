@@ -145,7 +145,7 @@ def test_a_token_for_one_pipeline_reaches_no_other_call(people: People) -> None:
 
 
 def test_git_is_asked_for_a_password_which_is_the_token(people: People) -> None:
-    people.server.store.repositories.put("web", people.server.parts.now())
+    people.server.store.repositories.put("web", people.server.server.clock.now())
     pull, push = (
         "/git/web.git/info/refs?service=git-upload-pack",
         "/git/web.git/info/refs?service=git-receive-pack",

@@ -13,8 +13,6 @@ from tests.scenarios.server import ServerSystem, advisory
 
 from dockgate.delivery.sources.memory import MemoryHost
 from dockgate.gate.policy import PolicyReference
-from dockgate.services.policy_dry_run import PolicyDryRun
-from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import BusyError
 from dockgate.vulnerabilities.model import Severity
 
@@ -43,7 +41,7 @@ def gated(server: ServerSystem, name: str, found: Found, policy: str, asked: str
 
 
 def ask(server: ServerSystem, repository: str, asked: str) -> None:
-    host = server.parts.source
+    host = server.server.source
     assert isinstance(host, MemoryHost)
     files = {"Dockerfile": "FROM scratch\n"} | ({".dockgate.yaml": asked} if asked else {})
     host.push(repository, files)
@@ -251,7 +249,7 @@ def test_what_a_repository_does_not_name_stays_as_the_server_has_it(server: Serv
         ("rules: {}\n", "broken/.dockgate.yaml:1: rules: unknown key"),
         ("- policy\n", "broken/.dockgate.yaml:1: it is no mapping"),
         ("policy: [\n", "broken/.dockgate.yaml:1: this is not YAML"),
-        ("#" * 70_000, "broken/.dockgate.yaml:1: it is no plain file of at most 65536 bytes"),
+        ("#" * 70_000, "broken/.dockgate.yaml:1: not a regular file of at most 65536 bytes"),
     ],
 )
 def test_a_wish_that_cannot_be_understood_fails_the_action_with_its_line(
@@ -335,8 +333,7 @@ def test_a_candidate_that_cannot_be_understood_has_its_line(server: ServerSystem
 
 
 def test_one_candidate_is_tried_at_a_time(server: ServerSystem) -> None:
-    trying = PolicyDryRun(server.parts, Verdicts(server.parts))
-    candidate = server.parts.policies("default")
-    with trying.turn, pytest.raises(BusyError):
-        trying.history(candidate, "", 1, "")
-    assert trying.history(candidate, "", 1, "").judged == 1
+    dry_run, candidate = server.server.policy_dry_run, server.server.policies("default")
+    with dry_run.turn, pytest.raises(BusyError):
+        dry_run.history(candidate, "", 1, "")
+    assert dry_run.history(candidate, "", 1, "").judged == 1

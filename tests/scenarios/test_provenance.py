@@ -17,8 +17,10 @@ from tests.scenarios.test_policies import gated, put, risk, run
 
 from dockgate.attestations import dsse
 from dockgate.delivery.ports import BaseImage
+from dockgate.gate import rules
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, statement
 from dockgate.gate.replay import case_file
+from dockgate.scanner import ecosystems
 from dockgate.shared.errors import UnavailableError
 from dockgate.store.records import OutboxKind
 
@@ -88,7 +90,7 @@ def test_what_the_server_builds_passes_and_is_deployed(server: ServerSystem) -> 
     assert found.source == f"git+{server.url}/git/made.git"
     assert len(found.commit) == 40
     assert recorded.verdict.inputs.provenance
-    assert case_file.replay(recorded, server.parts.ecosystems, server.parts.rules).differs == ()
+    assert case_file.replay(recorded, ecosystems.load(), rules.load()).differs == ()
 
 
 def test_a_build_s_statement_is_attached_to_its_image_once(server: ServerSystem) -> None:

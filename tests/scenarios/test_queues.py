@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.server.polling import Poller
-from dockgate.services import codepipeline as approvals
-from dockgate.services import pushes
-from dockgate.services.codepipeline import SCHEME, CodePipelineAnswers
+from dockgate.services.codepipeline import SCHEME, TIMEOUT, CodePipelineAnswers, CodePipelineRequests
 from dockgate.shared.retry import RetrySchedule
 from dockgate.store.records import OutboxKind
 
@@ -68,18 +65,24 @@ class Cloud:
 
 
 @contextmanager
-def cloud(server: ServerSystem, take: Callable[..., None], *more: Any, hidden: str = "30") -> Iterator[Cloud]:
-    """The server listens to the queue."""
+def cloud(receive: Callable[[str], None], hidden: str = "30") -> Iterator[Cloud]:
+    """A queue whose messages are received."""
     with mock_aws():
         made = Cloud(hidden)
         queue = SqsQueue(lambda: made.sqs, "events", ACCOUNT, wait_seconds=0)
-        poller = Poller(queue, partial(take, server.server, *more), RetrySchedule(first=0.05, longest=0.05))
+        poller = Poller(queue, receive, RetrySchedule(first=0.05, longest=0.05))
         poller.start()
         try:
             yield made
         finally:
             poller.close()
             poller._thread.join(10)
+
+
+def approval_messages(gate: ServerSystem, aws: CodePipeline) -> Callable[[str], None]:
+    """Receives the messages of CodePipeline's approval actions."""
+    server = gate.server
+    return CodePipelineRequests(gate.store, server.approval_requests, server.clock, ACCOUNT, aws.clients).receive
 
 
 def push(digest: str, name: str, **detail: str) -> dict[str, Any]:
@@ -101,7 +104,7 @@ def push(digest: str, name: str, **detail: str) -> dict[str, Any]:
 def test_a_push_to_ecr_is_scanned_once_however_often_it_is_told(server: ServerSystem) -> None:
     image = server.foreign("queued", Found({"CRITICAL": 1}))
     server.scan_may_end[image].set()
-    with cloud(server, pushes.queued) as there:
+    with cloud(server.server.registry_notifications.receive_ecr_event) as there:
         for _ in range(3):
             there.put(push(image, "queued"))
         until(lambda: not there.left())
@@ -119,7 +122,7 @@ def test_an_event_may_come_by_a_topic_and_another_kind_of_event_is_none_of_our_b
     image = server.foreign("by-topic", Found())
     server.scan_may_end[image].set()
     gone = server.foreign("deleted", Found())
-    with cloud(server, pushes.queued) as there:
+    with cloud(server.server.registry_notifications.receive_ecr_event) as there:
         there.put(push(gone, "deleted", **{"action-type": "DELETE"}))
         there.put(push(gone, "failed", result="FAILURE"))
         there.put({**push(gone, "scanned"), "detail-type": "ECR Image Scan"})
@@ -145,7 +148,7 @@ def test_an_event_may_come_by_a_topic_and_another_kind_of_event_is_none_of_our_b
 def test_what_is_no_event_goes_where_the_queue_sets_it_aside(
     server: ServerSystem, wrong: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with cloud(server, pushes.queued, hidden="0") as there:
+    with cloud(server.server.registry_notifications.receive_ecr_event, hidden="0") as there:
         there.put(wrong)
         until(lambda: there.left(there.dead))
         assert not there.left()
@@ -184,7 +187,7 @@ def test_an_action_waits_for_the_scan_and_is_answered_once(
 ) -> None:
     bad, good = gate.foreign("bad", Found({"CRITICAL": 1})), gate.foreign("good", Found())
     tokens = [aws.ask(number, custom(image)) for number, image in enumerate((bad, good, bad))]
-    with caplog.at_level("INFO"), cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
+    with caplog.at_level("INFO"), cloud(approval_messages(gate, aws)) as there:
         for token, image in zip(tokens, (bad, good, bad), strict=True):
             for _ in range(3):
                 there.sns.publish(TopicArn=there.topic, Message=message(token, custom(image)))
@@ -210,13 +213,15 @@ def test_an_action_waits_for_the_scan_and_is_answered_once(
 def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodePipeline) -> None:
     image = gate.foreign("slow", Found())
     first, third = aws.ask(1, custom(image)), aws.ask(3, custom(image))
-    begun = gate.clock() - timedelta(seconds=approvals.TIMEOUT - 4)
+    begun = gate.clock() - timedelta(seconds=TIMEOUT - 4)
     second = aws.ask(2, custom(image), started=begun.timestamp())
-    with cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
+    with cloud(approval_messages(gate, aws)) as there:
         there.put(message(first, custom(image)))
         until(lambda: gate.get("/approvals"))
         shown = the_approval(gate)
-        gate.engine.decisions.reject(shown["id"], gate.store.approvals.get(shown["id"]).token, "not today", "Ana")
+        gate.server.approval_decisions.reject(
+            shown["id"], gate.store.approvals.get(shown["id"]).token, "not today", "Ana"
+        )
         until(lambda: first in aws.approvals.answered)
         there.put(message(second, custom(image)))
         until(lambda: second in aws.approvals.answered)
@@ -241,7 +246,7 @@ def test_an_answer_that_aws_does_not_take_is_given_again(gate: ServerSystem, aws
         return put(request)
 
     aws.service.operations["PutApprovalResult"] = refuse_once
-    with cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
+    with cloud(approval_messages(gate, aws)) as there:
         there.put(message(token, custom(image)))
         until(lambda: not refusals)
         due = until(
@@ -264,7 +269,7 @@ def test_an_answer_outlives_a_restart(aws: CodePipeline, tmp_path: Path) -> None
         image = gate.foreign("restarted", Found({"CRITICAL": 1}))
         token = aws.ask(1, custom(image))
         gate.scan_may_end[image].set()
-        with cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
+        with cloud(approval_messages(gate, aws)) as there:
             there.put(message(token, custom(image)))
             until(lambda: [name for name, _ in aws.service.calls if name == "PutApprovalResult"])
             until(lambda: not there.left())
@@ -282,10 +287,10 @@ def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: Server
         "kind: PolicyAssignment\nname: team\nrepositories: [quay.io/team/app]\npolicy: default\n"
         "allowed: [{policies: [lenient], principals: [codepipeline]}]\n"
     )
-    pushes.queued(gate.server, json.dumps(push(image, "known")))
+    gate.server.registry_notifications.receive_ecr_event(json.dumps(push(image, "known")))
     lenient = custom(image, "Policy=lenient Image_Repository=quay.io/team/app")
     first, second = aws.ask(1, custom(image, "")), aws.ask(2, lenient)
-    with cloud(gate, approvals.queued, ACCOUNT, aws.clients) as there:
+    with cloud(approval_messages(gate, aws)) as there:
         there.put(message(first, custom(image, "")))
         there.put(message(second, lenient))
         until(lambda: len(aws.approvals.answered) == 2)
@@ -312,7 +317,7 @@ def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: Server
 def test_what_says_too_little_is_set_aside(
     gate: ServerSystem, aws: CodePipeline, body: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with cloud(gate, approvals.queued, ACCOUNT, aws.clients, hidden="0") as there:
+    with cloud(approval_messages(gate, aws), hidden="0") as there:
         there.put(body)
         until(lambda: there.left(there.dead))
     assert [logged for logged in caplog.messages if "is left where it is" in logged and said in logged]
@@ -330,7 +335,7 @@ def test_a_message_that_contradicts_its_action_is_set_aside_and_approves_nothing
     aws.approvals.pipelines["Shop"] = Pipeline(mode)
     token = aws.ask(1, custom(bad))
     forged = (custom(good), custom(bad, "Image_Repository=other Execution=7"), custom(bad) + " Policy=lenient")
-    with cloud(gate, approvals.queued, ACCOUNT, aws.clients, hidden="0") as there:
+    with cloud(approval_messages(gate, aws), hidden="0") as there:
         for comment in forged:
             there.put(message(token, comment))
         until(lambda: there.left(there.dead) == len(forged))
@@ -349,7 +354,7 @@ def test_a_policy_that_does_not_exist_is_set_aside(
 ) -> None:
     comment = custom(UNKNOWN, "Policy=unheard-of Image_Repository=a")
     token = aws.ask(1, comment)
-    with cloud(gate, approvals.queued, ACCOUNT, aws.clients, hidden="0") as there:
+    with cloud(approval_messages(gate, aws), hidden="0") as there:
         there.put(message(token, comment))
         until(lambda: there.left(there.dead))
     assert [logged for logged in caplog.messages if "is left where it is" in logged and "unheard-of" in logged]

@@ -22,7 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
 
 @pytest.fixture
 def target(server: ServerSystem) -> MemoryTarget:
-    found = server.parts.targets["podman"]
+    found = server.server.targets["podman"]
     assert isinstance(found, MemoryTarget)
     return found
 

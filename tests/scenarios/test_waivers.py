@@ -19,9 +19,9 @@ from dockgate.gate.definitions.policy import builtin_policy
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import make_policy
 from dockgate.scanner import ecosystems
-from dockgate.services.dependencies import text
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
+from dockgate.shared.timestamps import written as text
 from dockgate.vulnerabilities.model import Severity
 
 KEY = dsse.Signer(dsse.new_key())
@@ -152,7 +152,7 @@ def test_a_revoked_waiver_stays_on_record_and_holds_no_more(server: ServerSystem
         ({"owner": ""}, 422, "owner: "),
         ({"reason": " "}, 400, "reason: "),
         ({"until": ""}, 400, "until: "),
-        ({"until": "2020-01-01"}, 400, "is over"),
+        ({"until": "2020-01-01"}, 400, "is in the past"),
         ({"vulnerability": ""}, 400, "vulnerability: "),
         ({"image": "latest"}, 400, "image: "),
         ({"rule": "malicious"}, 400, "rule: "),
@@ -287,7 +287,7 @@ def test_what_is_attached_later_is_read_when_the_registry_tells_of_it(server: Se
     image, execution, found = rejected(server, "attached-later")
     server.attached[image] = [attested(image, openvex(image, found))]
     tag = f"{image.replace(':', '-')}.att"
-    server.engine.image_pushed("attestation", "attached-later/app", "sha256:" + "8" * 64, tag)
+    server.use_cases.registry_pushes.record("attestation", "attached-later/app", "sha256:" + "8" * 64, tag)
     until(lambda: [entry for entry in server.get("/vex") if entry["image"] == image])
     assert retried(server, execution) == "Succeeded"
     assert server.client.get("/images/sha256:" + "8" * 64).status_code == 404

@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.parts import Faults, until
 
-from dockgate.bootstrap.queues import pollers
+from dockgate.bootstrap.adapters import pollers
 from dockgate.config import from_environment
 from dockgate.events.queues.memory import MemoryQueue
 from dockgate.server.polling import Poller
@@ -135,6 +137,12 @@ def test_the_end_does_not_wait_for_messages_and_gives_back_what_still_comes(poll
     assert taken.bodies == []
 
 
+# A server of which the pollers need no more than the receivers of messages.
+SERVER: Any = SimpleNamespace(
+    registry_notifications=SimpleNamespace(receive_ecr_event=print), store=None, approval_requests=None, clock=None
+)
+
+
 def test_the_settings_say_which_queues_are_listened_to() -> None:
     asked: list[tuple[str, str]] = []
 
@@ -144,7 +152,7 @@ def test_the_settings_say_which_queues_are_listened_to() -> None:
 
     def named(text: str) -> list[Poller]:
         settings = from_environment({"HOME": "/nowhere", "DOCKGATE_ECR_QUEUE": text})
-        return pollers(settings, None, client)  # type: ignore[arg-type]
+        return pollers(settings, SERVER, client)
 
     assert named("") == []
     (poller,) = named("arn:aws-us-gov:sqs:us-gov-west-1:123456789012:pushes.fifo")

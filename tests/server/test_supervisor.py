@@ -169,11 +169,11 @@ def test_the_registry_tells_of_a_push_until_it_is_heard(tmp_path: Path, refusals
 SERVER = """
 import sys, time
 from pathlib import Path
-from dockgate.bootstrap.assemble import Services
+from dockgate.server.local_programs import LocalPrograms
 from dockgate.config import Settings
 data, port, registry_port = sys.argv[1:]
 settings = Settings(Path(data), Path(data) / "cache", port=int(port), registry_port=int(registry_port))
-with Services(settings, "secret", "http://127.0.0.1:9") as services:
+with LocalPrograms(settings, "secret", "http://127.0.0.1:9") as services:
     print("ready", flush=True)
     time.sleep(600)
 """

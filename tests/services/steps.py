@@ -1,7 +1,5 @@
 """A server's parts, with nobody working but the test: the steps of a deploy are taken one by one."""
 
-import threading
-from collections import defaultdict
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -11,16 +9,10 @@ from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.definitions import documents
-from dockgate.delivery.model import ActionKey, Pipeline, Rollout, ServiceChange, State
+from dockgate.delivery.model import ActionKey, Approval, Pipeline, Rollout, ServiceChange, State
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.targets.memory import MemoryTarget
-from dockgate.services.actions import Actions
-from dockgate.services.deployments import Deploys
-from dockgate.services.rollouts import Rollouts
-from dockgate.services.scan_runner import ScanRunner
-from dockgate.services.service_repair import ServiceRepair
-from dockgate.services.verdicts import Verdicts
 
 NOW = "2026-11-24T10:00:00.000Z"
 
@@ -30,16 +22,16 @@ class Steps:
 
     def __init__(self, folder: Path) -> None:
         self.system = ServerSystem(folder)
-        self.store = self.system.parts.store
-        self.verdicts = Verdicts(self.system.parts)
+        self.store = self.system.store
+        self.use_cases = self.system.use_cases
         self.system.scan_may_end = _Always()
-        target = self.system.parts.targets["podman"]
+        target = self.system.server.targets["podman"]
         assert isinstance(target, MemoryTarget)
         self.target = target
-        locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self.deploys = Deploys(self.system.parts, self.verdicts, locks)
-        self.rollouts = Rollouts(self.system.parts, self.verdicts, locks)
-        self.convergence = ServiceRepair(self.system.parts, locks)
+        self.deployments = self.use_cases.deployments
+        self.rollouts = self.system.server.rollouts
+        self.repair = self.use_cases.service_repair.repair
+        self.evaluate_changed = self.use_cases.service_risk.evaluate_changed
         pipeline = documents.read(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
         assert isinstance(pipeline, Pipeline)
         self.store.pipelines.put(pipeline, NOW)
@@ -76,7 +68,7 @@ class Steps:
 
     def deployed(self, name: str) -> None:
         """Deploys an image of this name."""
-        self.deploys.deploy(key := self.at_deploy(name), self.deploys.register_revision(key))
+        self.deployments.deploy(key := self.at_deploy(name), self.deployments.register_revision(key))
 
     def environment(self) -> dict[str, str]:
         """Of the revision that the service has."""
@@ -86,15 +78,14 @@ class Steps:
         """An execution whose build gave an image of this name, approved, and whose deploy has just begun."""
         image = f"sha256:{sha256(name.encode()).hexdigest()}"
         self.system.found[image] = (name, Found())
-        ScanRunner(self.system.parts, self.verdicts.exceptions).read(
-            self.store.images.request_scan(image, "web/app", NOW)
-        )
-        self.verdicts.judge(image, "default", f"approval of {name}")
+        self.use_cases.scan_runner.run(self.store.images.request_scan(image, "web/app", NOW))
+        approval = Approval(name, "token", image, "web/app", "default", "", NOW, NOW)
+        self.use_cases.verdicts.for_approval(approval, f"approval of {name}")
         execution = self.store.executions.start("web", name, {}, NOW).id
         build, deploy = ActionKey(execution, "Build", "Build", 1), ActionKey(execution, "Deploy", "Deploy", 1)
         self.store.executions.advance(execution, lambda *_: Plan(start=(build, deploy)), NOW)
-        done = Actions(self.system.parts, self.verdicts).image_definitions(build, BuildResult(image, image))
-        self.store.executions.finish(build, State.SUCCEEDED, NOW, variables=done.variables, artifact=done.artifact)
+        result = self.use_cases.actions.record_build(build, BuildResult(image, image))
+        self.store.executions.finish(build, State.SUCCEEDED, NOW, variables=result.variables, artifact=result.artifact)
         return deploy
 
     def running(self) -> list[str]:

@@ -1,15 +1,16 @@
 """Deploys: in order, of what is approved as of now, and not of what was stopped. The steps are taken one by one."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.scenarios.server import advisory
 from tests.services.steps import NOW, Steps
 
+from dockgate.bootstrap.assemble import make_use_cases
+from dockgate.delivery.model import Rollout
 from dockgate.gate.model import Policy
-from dockgate.services.verdicts import Verdicts
+from dockgate.services.effects import Effects
 from dockgate.shared.errors import DeployError, NotFoundError, UnavailableError
 from dockgate.vulnerabilities.model import Severity
 
@@ -23,46 +24,46 @@ def steps(tmp_path: Path) -> Iterator[Steps]:
 
 def test_an_older_execution_that_registered_first_does_not_replace_a_newer_one(steps: Steps) -> None:
     older, newer = steps.at_deploy("older"), steps.at_deploy("newer")
-    first = steps.deploys.register_revision(older)
-    steps.deploys.deploy(newer, steps.deploys.register_revision(newer))
+    first = steps.deployments.register_revision(older)
+    steps.deployments.deploy(newer, steps.deployments.register_revision(newer))
     with pytest.raises(DeployError, match="superseded"):
-        steps.deploys.deploy(older, first)
-    steps.convergence.converge("web")
+        steps.deployments.deploy(older, first)
+    steps.repair("web")
     assert steps.running() == ["newer"]
 
 
 def test_what_the_database_forbids_by_now_is_not_deployed_though_it_was_approved(steps: Steps) -> None:
     key = steps.at_deploy("late")
-    definition = steps.deploys.register_revision(key)
+    definition = steps.deployments.register_revision(key)
     steps.system.advisories.known.append(advisory("late", Severity.CRITICAL, "2"))
     with pytest.raises(DeployError, match="CRITICAL"):
-        steps.deploys.deploy(key, definition)
+        steps.deployments.deploy(key, definition)
     assert steps.running() == []
 
 
 def test_a_stopped_execution_deploys_nothing(steps: Steps) -> None:
     key = steps.at_deploy("stopped")
-    definition = steps.deploys.register_revision(key)
+    definition = steps.deployments.register_revision(key)
     steps.store.executions.stop(key.execution, "enough", NOW)
     with pytest.raises(DeployError, match="stopped"):
-        steps.deploys.deploy(key, definition)
+        steps.deployments.deploy(key, definition)
     assert steps.running() == []
 
 
 def test_a_deploy_made_twice_ends_as_one(steps: Steps) -> None:
     key = steps.at_deploy("twice")
-    definition = steps.deploys.register_revision(key)
-    assert steps.deploys.register_revision(key) == definition
-    assert steps.deploys.deploy(key, definition) == steps.deploys.deploy(key, definition)
+    definition = steps.deployments.register_revision(key)
+    assert steps.deployments.register_revision(key) == definition
+    assert steps.deployments.deploy(key, definition) == steps.deployments.deploy(key, definition)
     assert steps.running() == ["twice"]
 
 
 def test_a_change_of_the_service_during_a_deploy_is_kept(steps: Steps) -> None:
-    steps.deploys.deploy(first := steps.at_deploy("first"), steps.deploys.register_revision(first))
+    steps.deployments.deploy(first := steps.at_deploy("first"), steps.deployments.register_revision(first))
     key = steps.at_deploy("second")
-    definition = steps.deploys.register_revision(key)
+    definition = steps.deployments.register_revision(key)
     steps.apply("  environment: {FEATURE: 'on'}\n")
-    steps.deploys.deploy(key, definition)
+    steps.deployments.deploy(key, definition)
     assert steps.environment() == {"FEATURE": "on"}
     assert steps.running() == ["second"]
 
@@ -71,9 +72,9 @@ def test_a_deploy_on_top_of_a_changed_service_made_twice_ends_as_one(steps: Step
     """Also when it is made again after a crash that came when the service had the revision already."""
     steps.deployed("first")
     key = steps.at_deploy("second")
-    definition = steps.deploys.register_revision(key)
+    definition = steps.deployments.register_revision(key)
     steps.apply("  environment: {FEATURE: 'on'}\n")
-    assert steps.deploys.deploy(key, definition) == steps.deploys.deploy(key, definition)
+    assert steps.deployments.deploy(key, definition) == steps.deployments.deploy(key, definition)
     assert steps.environment() == {"FEATURE": "on"}
     assert steps.running() == ["second"]
 
@@ -86,34 +87,50 @@ def test_a_revision_that_was_registered_during_a_rollout_keeps_the_change(steps:
     with pytest.raises(UnavailableError):
         steps.rollouts.run("web", rollout.number)
     steps.target.available = True
-    definition = steps.deploys.register_revision(key := steps.at_deploy("second"))
+    definition = steps.deployments.register_revision(key := steps.at_deploy("second"))
     steps.rollouts.run("web", rollout.number)
-    steps.deploys.deploy(key, definition)
+    steps.deployments.deploy(key, definition)
     assert steps.environment() == {"FEATURE": "on"}
     assert steps.running() == ["second"]
 
 
 def test_an_advisory_that_came_during_a_deploy_marks_what_runs_since(steps: Steps) -> None:
-    steps.deploys.deploy(first := steps.at_deploy("before"), steps.deploys.register_revision(first))
+    steps.deployments.deploy(first := steps.at_deploy("before"), steps.deployments.register_revision(first))
     key = steps.at_deploy("after")
-    definition = steps.deploys.register_revision(key)
-    known = steps.verdicts.renew({})
-    steps.deploys.deploy(key, definition)
+    definition = steps.deployments.register_revision(key)
+    known = steps.evaluate_changed({})
+    steps.deployments.deploy(key, definition)
     steps.system.advisories.known.append(advisory("after", Severity.CRITICAL, "2"))
-    known = steps.verdicts.renew(known)
+    known = steps.evaluate_changed(known)
     assert "CRITICAL" in steps.store.services.get("web").at_risk
     steps.system.advisories.known.pop()
-    steps.verdicts.renew(known)
+    steps.evaluate_changed(known)
     assert steps.store.services.get("web").at_risk == ""
 
 
 @pytest.mark.parametrize("readings", range(5))
 def test_a_policy_that_is_removed_meanwhile_says_so_or_has_judged(steps: Steps, readings: int) -> None:
-    steps.deploys.deploy(first := steps.at_deploy("first"), steps.deploys.register_revision(first))
-    Verdicts(replace(steps.system.parts, policies=Going(steps.system.parts.policies, readings))).renew({})
+    steps.deployments.deploy(first := steps.at_deploy("first"), steps.deployments.register_revision(first))
+    system, effects = steps.system, Effects()
+    clock, policies = system.server.clock, Going(system.server.policies, readings)
+    use_cases = make_use_cases(system.adapters, system.options, clock, effects, NotStarted(), policies)
+    use_cases.service_risk.evaluate_changed({})
     risk = steps.store.services.get("web").at_risk
     assert risk in ("", "every policy that judged it was removed since")
     assert bool(risk) == (readings < 2)
+
+
+class NotStarted:
+    """A `Starter` that starts nothing."""
+
+    def proceed(self, execution: str) -> None:
+        pass
+
+    def start_event(self, event_id: str) -> None:
+        pass
+
+    def start_rollout(self, rollout: Rollout) -> None:
+        pass
 
 
 class Going:

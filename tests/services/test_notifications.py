@@ -12,7 +12,6 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.ports import Notice, Notifier
-from dockgate.services.notifications import notify
 from dockgate.shared.errors import UnavailableError
 from dockgate.store.records import OutboxEntry, OutboxKind
 
@@ -66,7 +65,7 @@ def test_what_a_notifier_does_not_take_is_handed_over_again_and_nobody_waits_for
     failing, other = Failing(UnavailableError("no network"), RuntimeError("nobody foresaw this")), MemoryNotifier()
     with system(tmp_path, held, failing, other) as server:
         for key in ("one", "two", "three"):
-            notify(server.parts, notice(key))
+            server.use_cases.notifications.notify(notice(key))
         for told in (failing, other):
             until(lambda told=told: len(told.notices) == 3, seconds=20)
         assert [len(one.handed) for one in (failing, other, held)] == [3, 3, 0]
@@ -78,11 +77,11 @@ def test_what_a_notifier_does_not_take_is_handed_over_again_and_nobody_waits_for
 def test_what_was_not_told_when_the_server_ended_is_told_by_the_next_one(tmp_path: Path) -> None:
     failing = Failing(UnavailableError("no network"), for_ever=True)
     with system(tmp_path, failing) as server:
-        notify(server.parts, notice("kept"))
+        server.use_cases.notifications.notify(notice("kept"))
         until(lambda: entries(server)[0].attempts)
     again = Failing()
     with system(tmp_path, again) as server:
-        notify(server.parts, notice("kept"))
+        server.use_cases.notifications.notify(notice("kept"))
         until(lambda: again.notices)
         until(lambda: not entries(server))
     assert again.handed == [notice("kept")]
@@ -95,7 +94,7 @@ def test_what_nobody_takes_for_a_day_is_given_up_and_the_log_says_where_to_look(
         UnavailableError("the topic is gone", "docs/how-to/aws-adapters.md lists what it needs."), for_ever=True
     )
     with system(tmp_path, failing) as server:
-        notify(server.parts, notice("lost"))
+        server.use_cases.notifications.notify(notice("lost"))
         until(lambda: entries(server)[0].attempts)
         server.clock.ahead += timedelta(days=1)
         until(lambda: not entries(server))

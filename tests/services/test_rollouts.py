@@ -50,7 +50,7 @@ def test_a_change_that_does_not_become_healthy_is_rolled_back_and_not_stored(ste
     assert steps.store.services.get("web") == before
     assert tasks(steps) == ran
     assert steps.environment() == {}
-    steps.convergence.converge("web")
+    steps.repair("web")
     assert tasks(steps) == ran
 
 
@@ -134,7 +134,7 @@ def test_a_rollout_goes_on_after_a_crash_at_any_moment(steps: Steps) -> None:
         steps.at(moment, _power_cut)
         with pytest.raises(UnavailableError):
             steps.rollouts.run("web", rollout.number)
-        steps.convergence.converge("web")
+        steps.repair("web")
         steps.rollouts.run("web", rollout.number)
         assert steps.environment() == {"NUMBER": str(number)}
         assert steps.running() == ["first"]

@@ -21,7 +21,7 @@ def steps(tmp_path: Path) -> Iterator[Steps]:
 
 
 def notices(steps: Steps) -> list[str]:
-    due = steps.store.outbox.due(OutboxKind.NOTIFICATION, steps.system.parts.now(), 100, 100)
+    due = steps.store.outbox.due(OutboxKind.NOTIFICATION, steps.system.server.clock.now(), 100, 100)
     return [entry.payload["body"] for entry in due if entry.payload["kind"] == "Task Restarted"]
 
 
@@ -29,9 +29,9 @@ def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -
     (task,) = steps.target.tasks("web")
     steps.target.hang(task.id)
     for _ in range(FAILED_CHECKS - 1):
-        steps.convergence.converge("web")
+        steps.repair("web")
     assert steps.target.restarted == []
-    steps.convergence.converge("web")
+    steps.repair("web")
     assert steps.target.restarted == [task.id]
     assert [one.state for one in steps.target.tasks("web")] == [TaskState.RUNNING]
     (event,) = steps.store.services.events("web")
@@ -44,7 +44,7 @@ def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -
 def test_a_stopped_task_is_restarted_and_reported_with_its_reason(steps: Steps) -> None:
     (task,) = steps.target.tasks("web")
     steps.target.end(task.id, "exited with code 7")
-    steps.convergence.converge("web")
+    steps.repair("web")
     assert [one.state for one in steps.target.tasks("web")] == [TaskState.RUNNING]
     assert "exited with code 7" in notices(steps)[0]
 
@@ -52,14 +52,14 @@ def test_a_stopped_task_is_restarted_and_reported_with_its_reason(steps: Steps) 
 def test_healthy_tasks_are_left_alone(steps: Steps) -> None:
     started = list(steps.target.started)
     for _ in range(5):
-        steps.convergence.converge("web")
+        steps.repair("web")
     assert (steps.target.started, steps.target.restarted) == (started, [])
     assert list(steps.store.services.events("web")) == []
 
 
 def test_a_missing_task_is_started(steps: Steps) -> None:
     steps.target.remove("web")
-    steps.convergence.converge("web")
+    steps.repair("web")
     assert steps.running() == ["first"]
 
 
@@ -71,7 +71,7 @@ def test_a_restart_that_the_engine_refuses_is_reported(steps: Steps) -> None:
         raise DeployError("no such container")
 
     steps.at("before restart", refuse)
-    steps.convergence.converge("web")
+    steps.repair("web")
     (event,) = steps.store.services.events("web")
     assert "could not be restarted: no such container" in event.message
 
@@ -80,5 +80,5 @@ def test_nothing_is_restarted_while_a_rollout_is_in_progress(steps: Steps) -> No
     (task,) = steps.target.tasks("web")
     steps.target.end(task.id)
     steps.store.rollouts.begin("web", steps.change("  environment: {A: b}\n"), "ada", NOW)
-    steps.convergence.converge("web")
+    steps.repair("web")
     assert steps.target.restarted == []

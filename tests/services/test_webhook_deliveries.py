@@ -48,7 +48,7 @@ def settle(tmp_path: Path, caller: Slow) -> Iterator[Callable[[str, str], None]]
         def settle(name: str, url: str) -> None:
             waits = replace(approval(name), expires_at="2999-01-01T00:00:00.000Z")  # else the sweep ends it first
             system.store.approvals.add(waits, Callback(url, made_secret("s", name)))
-            assert system.store.approvals.settle(name, APPROVED, system.parts.now())
+            assert system.store.approvals.settle(name, APPROVED, system.server.clock.now())
 
         yield settle
         caller.go.set()

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from tests.parts import until
 
-from dockgate.workflows.reconciler import Sweeper
+from dockgate.workflows.reconciler import Reconciler, RepeatedTask
 
 PAUSE = 0.01
 
@@ -27,27 +27,27 @@ def test_what_fails_is_told_and_done_again_and_what_takes_long_holds_up_no_other
         turns["slow"] += 1
         go.wait()
 
-    sweeper = Sweeper(
+    reconciler = Reconciler(
         PAUSE,
         [
             [
-                ("failing", 1, failing),
-                ("other", 1, lambda: turns.update(["other"])),
-                ("third", 3, lambda: turns.update("3")),
+                RepeatedTask("failing", failing),
+                RepeatedTask("other", lambda: turns.update(["other"])),
+                RepeatedTask("third", lambda: turns.update("3"), every=3),
             ],
-            [("slow", 1, slow), ("behind", 1, lambda: turns.update(["behind"]))],
+            [RepeatedTask("slow", slow), RepeatedTask("behind", lambda: turns.update(["behind"]))],
         ],
     )
     with caplog.at_level(logging.WARNING):
-        sweeper.start()
+        reconciler.start()
         until(lambda: turns["other"] >= 7)
     assert turns["failing"] >= 7
     assert 2 <= turns["3"] < turns["other"]
     assert (turns["slow"], turns["behind"]) == (1, 0)
-    assert "sweeping failing failed, and is tried again: no space left on device" in caplog.text
+    assert "reconciling failing failed, and will be retried: no space left on device" in caplog.text
     go.set()
     until(lambda: turns["behind"])
-    sweeper.close()
+    reconciler.close()
 
 
 def test_it_ends_in_time_though_a_sweep_does_not() -> None:
@@ -58,14 +58,15 @@ def test_it_ends_in_time_though_a_sweep_does_not() -> None:
         go.wait()
 
     after: list[bool] = []
-    sweeper = Sweeper(PAUSE, [[("stuck", 1, stuck), ("next", 1, lambda: after.append(True))] for _ in range(5)])
-    sweeper.close()  # before it has started, too
-    sweeper = Sweeper(PAUSE, [[("stuck", 1, stuck), ("next", 1, lambda: after.append(True))] for _ in range(5)])
-    sweeper.start()
+    tasks = [RepeatedTask("stuck", stuck), RepeatedTask("next", lambda: after.append(True))]
+    reconciler = Reconciler(PAUSE, [tasks for _ in range(5)])
+    reconciler.close()  # before it has started, too
+    reconciler = Reconciler(PAUSE, [tasks for _ in range(5)])
+    reconciler.start()
     begun.wait()
     begin = time.monotonic()
-    sweeper.close()
+    reconciler.close()
     assert time.monotonic() - begin < 4  # of one thread after the other it would be five
     go.set()
-    sweeper.close()
+    reconciler.close()
     assert after == []

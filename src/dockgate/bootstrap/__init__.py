@@ -1,1 +1,5 @@
-"""The only place that builds adapters and passes them in: `scan` and `gate` for a terminal, `server` for a server."""
+"""The composition root: the only place that makes adapters and use cases, and hands them to each other.
+
+`serve.py` runs the server's process, `adapters.py` makes adapters from the settings, `assemble.py` makes the use cases
+from the adapters.
+"""

@@ -1,228 +1,357 @@
-"""A server out of real parts: the one place where adapters are made and handed to each other."""
+"""Makes the use cases of a server from its adapters, the workflows that run them, and the tasks that are repeated."""
 
-import os
-import shutil
-from collections.abc import Callable
-from contextlib import ExitStack
-from datetime import UTC, datetime
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dockgate import __version__
-from dockgate.attestations.keys import Keys
-from dockgate.bootstrap.blobs import blobs
-from dockgate.bootstrap.notifiers import notifiers
-from dockgate.bootstrap.targets import Targets
-from dockgate.config import Settings
-from dockgate.delivery.approval_request import place_of
-from dockgate.delivery.builders.podman import PodmanBuilder
-from dockgate.delivery.builders.sandbox.network import proxies
-from dockgate.delivery.builders.sandbox.sandbox import Limits
-from dockgate.delivery.builders.workspaces import Workspaces
+from dockgate.config import DEFAULT_PUSH_LIMIT
 from dockgate.delivery.definitions.approval_request import asked
-from dockgate.delivery.registries.distribution import DistributionRegistry
-from dockgate.delivery.registries.tokens import RegistryTokens
-from dockgate.delivery.registry_access import SERVER
-from dockgate.delivery.sources.git import GitHost, http_backend
-from dockgate.delivery.targets.podman import PodmanTarget
-from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.delivery.ports import (
+    Advisories,
+    Answers,
+    Attestor,
+    Builder,
+    Clock,
+    FindingsSource,
+    ImageReader,
+    ImageResolver,
+    ProvenanceReader,
+    Registry,
+    RepositoryHost,
+    Target,
+    VexReader,
+)
+from dockgate.events.ports import Notifier, Webhooks
 from dockgate.gate import rules
+from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
-from dockgate.scanner.images.auth import Issuers
-from dockgate.server import podman_service, registry_service
-from dockgate.server.bind_config import LOOPBACK, endpoints, listening, public_registry
-from dockgate.server.supervisor import Child
-from dockgate.services import codepipeline, inspector
-from dockgate.services.advisories import Current
-from dockgate.services.attestations import KEYS, RegistryAttestor
-from dockgate.services.build_images import RegistryBuildImages
-from dockgate.services.dependencies import Dependencies
-from dockgate.services.effects import Observer
-from dockgate.services.image_reader import ImageAccess
+from dockgate.services.actions import Actions
+from dockgate.services.approval_decisions import ApprovalDecisions
+from dockgate.services.approval_pubsub import ApprovalPubSub
+from dockgate.services.approval_requests import ApprovalRequests
+from dockgate.services.attesting import AttestationHandler, ProvenanceHandler
+from dockgate.services.baselines import Baselines
+from dockgate.services.cases import Cases
+from dockgate.services.clock import ServerClock
+from dockgate.services.contributors import ContributorFinder
+from dockgate.services.deployments import Deployments
+from dockgate.services.documents import Documents
+from dockgate.services.effects import Effects, Observer, Starter, unobserved
+from dockgate.services.exceptions import Exceptions
+from dockgate.services.executions import Executions
+from dockgate.services.finding_reports import FindingReports
+from dockgate.services.git_pushes import GitPushes
+from dockgate.services.identity import People
+from dockgate.services.notifications import NotificationHandler, Notifications
+from dockgate.services.outbox import OutboxHandler, OutboxWorker
 from dockgate.services.policies import Policies
-from dockgate.services.provenance_reader import Provenance
-from dockgate.services.registry_tokens import KEYS as REGISTRY_KEYS
+from dockgate.services.policy_dry_run import PolicyDryRun
+from dockgate.services.policy_selection import PolicySelection
+from dockgate.services.provenance import Provenance
+from dockgate.services.registry_notifications import RegistryNotifications
+from dockgate.services.registry_pushes import RegistryPushes
 from dockgate.services.registry_tokens import RegistryAccess
-from dockgate.services.server import Server
-from dockgate.services.vex import Vex
+from dockgate.services.rollouts import Rollouts
+from dockgate.services.scan_runner import ScanRunner
+from dockgate.services.scans import PARALLEL_SCANS, Scans
+from dockgate.services.server import GitBackend, Server
+from dockgate.services.service_repair import ServiceRepair
+from dockgate.services.service_risk import ServiceRisk
+from dockgate.services.verdicts import Verdicts
+from dockgate.services.waiting_approvals import WaitingApprovals
+from dockgate.services.webhook_deliveries import WebhookHandler
 from dockgate.services.webhook_secrets import WebhookSecrets
-from dockgate.store import open_store
-from dockgate.workflows.engine import Engine
+from dockgate.store import Store
+from dockgate.workflows.background import Background, Purge, Recovery
+from dockgate.workflows.reconciler import Reconciler, RepeatedTask
+from dockgate.workflows.starter import DbosStarter, run_step
+from dockgate.workflows.workflows import Workflows, explain
 
-SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+PAUSE_SECONDS = 2.0
+# In rounds of the reconciler.
+PENDING_SCANS_EVERY = 15
+EXECUTIONS_EVERY = 5
+SERVICES_EVERY = 5
+PURGE_EVERY = 30
 
 
-class Services:
-    """The programs beside the server: the registry, and podman's service. They run within the `with` block, and end
-    with this process however it ends; what podman was told to run goes on.
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What a server connects to. `findings` is another scanner: images that it knows are not read. Callbacks whose URL
+    has a scheme in `answers` are answered by that, all others by `webhooks`. Without an `attestor` nothing is
+    signed."""
 
-    `secret` is what the registry shows with its notifications. `inside` is the URL of the server's listener for its own
-    programs (`web.app.create_internal_app`): it gives them tokens and takes notifications. Entering raises
-    UnavailableError when a program is missing, cannot work on this host, or does not answer.
-    """
+    store: Store
+    source: RepositoryHost
+    git_backend: GitBackend
+    builder: Builder
+    registry: Registry
+    registry_access: RegistryAccess
+    read_image: ImageReader
+    resolve_image: ImageResolver
+    vex: VexReader
+    provenance: ProvenanceReader
+    webhooks: Webhooks
+    webhook_secrets: WebhookSecrets
+    targets: Mapping[str, Target]
+    notifiers: Sequence[Notifier]
+    advisories: Advisories
+    clock: Clock
+    answers: Mapping[str, Answers] = field(default_factory=dict)
+    findings: FindingsSource | None = None
+    attestor: Attestor | None = None
 
-    podman: podman_service.Podman
 
-    def __init__(self, settings: Settings, secret: str, inside: str) -> None:
-        self.secret = secret
-        self._inside = inside
-        self.registry = f"{LOOPBACK}:{settings.registry_port}"
-        self.tokens = RegistryTokens(settings.data / REGISTRY_KEYS)
-        self._settings = settings
-        self._stack = ExitStack()
-        self._registries: list[tuple[registry_service.Endpoint, Child]] = []
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`url` is where the API answers on this host, `public_url` what others call it by. `secret` is known to the server
+    alone. `scratch` is an empty folder for temporary files. `risk_days` is how long a running image may stay at risk,
+    `keep_days` how long settled approvals and handled events are stored, `notice_days` how long before its end a waiver
+    is announced. The reconciler pauses for `pause_seconds`."""
 
-    def __enter__(self) -> Self:
-        settings = self._settings
-        with ExitStack() as started:
-            self.podman = podman_service.prepare(settings.data, self.registry)
-            notify, trusted = f"{self._inside}/registry/events", self.tokens.certificate()
-            self._registries = [
-                (endpoint, registry_service.registry(settings.data, endpoint, trusted, notify, self.secret))
-                for endpoint in endpoints(settings, f"{self._inside}/registry/token")
-            ]
-            children = [child for _, child in self._registries]
-            for child in (*children, podman_service.service(self.podman, settings.data)):
-                started.callback(child.stop)
-                child.start()
-            self._stack = started.pop_all()
-        return self
+    url: str
+    public_url: str
+    secret: str
+    scratch: Path
+    attestation_days: float = 30
+    risk_days: float = 14
+    keep_days: float = 90
+    notice_days: float = 7
+    push_limit: int = DEFAULT_PUSH_LIMIT
+    pause_seconds: float = PAUSE_SECONDS
+    parallel_scans: int = PARALLEL_SCANS
 
-    def restart_registry(self) -> None:
-        """Makes the registry trust the present certificate. UnavailableError when it does not come back."""
-        trusted = self.tokens.certificate()
-        for endpoint, child in self._registries:
-            registry_service.trust(self._settings.data, endpoint, trusted)
-            child.restart()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """The use cases that the server's workflows and repeated tasks need beside those of its web application."""
+
+    server: Server
+    actions: Actions
+    deployments: Deployments
+    notifications: Notifications
+    registry_pushes: RegistryPushes
+    scan_runner: ScanRunner
+    service_repair: ServiceRepair
+    service_risk: ServiceRisk
+    verdicts: Verdicts
+    waiting: WaitingApprovals
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A server that is not launched yet."""
+
+    server: Server
+    use_cases: UseCases
+    background: Background
 
 
 def assemble(
-    settings: Settings,
-    services: Services,
-    url: str,
-    stack: ExitStack,
-    observe: Observer,
-    alter: Callable[[Dependencies], Dependencies],
-) -> Server:
-    """The server that is called by `url`, not yet launched. What has to be closed is put on the stack."""
-    store = open_store(settings.data, settings.database_url or None, blobs(settings), settings.disk_limits)
-    stack.callback(store.close)
-    registry = DistributionRegistry(services.registry, partial(services.tokens.token, SERVER))
-    issuers = {services.registry: services.tokens.repository_token}
-    access = RegistryAccess(services.tokens, settings.registry_push, services.restart_registry)
-    repositories = settings.data / "git"
-    podman = services.podman
-    own = f"{services.registry}/"
-
-    def login(image: str) -> tuple[str, str] | None:
-        """By which podman pulls an image of our registry."""
-        return access.pull_login(place_of(image).removeprefix(own)) if image.startswith(own) else None
-
-    held = rules.load()
-    policies = Policies(store, held)
-    reach = ImageAccess(
-        services.registry,
-        settings.registries,
-        settings.cache,
-        settings.ca_bundle,
-        issuers,
-        public=public_registry(settings),
+    adapters: Adapters,
+    options: Options,
+    folder: Path,
+    observe: Observer = unobserved,
+    executor: str = "dockgate",
+    read_policy: Callable[[str], Policy] | None = None,
+) -> App:
+    """Make a server whose workflows are recorded in `folder`. `executor` names the process to dbos. `observe` is called
+    before and after each effect, and `read_policy` replaces the policies that images are evaluated by: for tests."""
+    effects = Effects(observe, run_step)
+    clock = ServerClock(adapters.clock)
+    starter = DbosStarter(adapters.store, clock, effects, folder, executor)
+    use_cases = make_use_cases(adapters, options, clock, effects, starter, read_policy)
+    server = use_cases.server
+    Workflows(
+        starter,
+        adapters.store,
+        server.executions,
+        use_cases.actions,
+        server.approval_requests,
+        use_cases.waiting,
+        server.scans,
+        use_cases.deployments,
+        server.rollouts,
+        clock,
+        effects,
     )
-    parts = alter(
-        Dependencies(
-            store=store,
-            source=GitHost(repositories),
-            builder=_builder(settings, podman, registry, reach, issuers),
-            registry=registry,
-            read_image=reach.read,
-            vex=Vex(reach.attached),
-            provenance=Provenance(reach.attached),
-            resolve_image=reach.resolve,
-            webhooks=HttpWebhooks(
-                settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
-            ),
-            targets=Targets(
-                {"podman": PodmanTarget(podman.url, podman.network, login=login)}, settings.ca_bundle, issuers=issuers
-            ),
-            notifiers=notifiers(settings),
-            advisories=Current(settings.advisories),
-            policies=policies,
-            asks=partial(asked, rules=held),
-            ecosystems=ecosystems.load(),
-            rules=held,
-            engine_version=__version__,
-            secret=services.secret,
-            scratch=_emptied(settings.data / "scratch"),
-            clock=lambda: datetime.now(UTC),
-            findings=inspector.of_settings(settings),
-            answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
-            attestor=RegistryAttestor(
-                Keys(settings.data / KEYS), services.registry, settings.ca_bundle, reach.require, issuers
-            ),
-            attestation_days=settings.attestation_days,
-            risk_days=settings.risk_days,
-            keep_days=settings.keep_days,
-            notice_days=settings.waiver_notice_days,
-            url=settings.public_url or url,
-        )
+    reconciler = Reconciler(
+        options.pause_seconds, _repeated_tasks(adapters, options, use_cases, clock, effects, starter)
     )
-    hooks = WebhookSecrets(services.secret, settings.data / "run" / "hooks.json")
-    engine = Engine(parts, settings.data, observe)
-    stack.callback(engine.close)
-    limit = settings.push_limit
-    backend = partial(http_backend, repositories, max_push=limit)
-    return Server(parts, engine, url, backend, hooks, access, limit)
+    handlers = _outbox_handlers(adapters, options)
+    outbox = OutboxWorker(adapters.store.outbox, handlers, effects, adapters.clock, options.pause_seconds)
+    background = Background(starter, server.git_pushes, server.scans, outbox, server.approval_pubsub, reconciler)
+    return App(server, use_cases, background)
 
 
-def _builder(
-    settings: Settings,
-    podman: podman_service.Podman,
-    registry: DistributionRegistry,
-    reach: ImageAccess,
-    issuers: Issuers,
-) -> PodmanBuilder:
-    place = podman_service.build_place(podman)
-    limits = Limits(
-        seconds=settings.build_minutes * 60,
-        memory=int(settings.build_memory * 2**30),
-        processes=settings.build_processes,
-        disk=int(settings.build_disk * 2**30),
-        log=int(settings.build_log * 2**20),
-    )
-    return PodmanBuilder(
-        podman_service.runner(podman, limits, settings.build_allow, settings.build_block, settings.unsafe_builds),
-        Workspaces(place / "repositories", limits.seconds),
-        RegistryBuildImages(
-            place / "bases",
-            registry.address,
-            reach.require,
-            settings.ca_bundle,
-            has_list=bool(settings.registries),
-            issuers=issuers,
-        ),
+def make_use_cases(
+    adapters: Adapters,
+    options: Options,
+    clock: ServerClock,
+    effects: Effects,
+    starter: Starter,
+    read_policy: Callable[[str], Policy] | None = None,
+) -> UseCases:
+    """Make the use cases. Nothing runs yet."""
+    store, source, registry = adapters.store, adapters.source, adapters.registry.address
+    all_rules, all_ecosystems = rules.load(), ecosystems.load()
+    locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+    policies = Policies(store, all_rules, clock, effects)
+    read_policy = read_policy or policies
+    notifications = Notifications(store.outbox, adapters.notifiers, clock)
+    provenance = Provenance(
+        store,
+        adapters.provenance,
+        adapters.attestor,
+        read_policy,
+        clock,
+        options.public_url,
         registry,
-        podman.folder,
-        ca_bundle=_certificates(settings),
-        ca_mount=podman_service.ca_mount(podman),
-        environment=proxies(os.environ),
+        __version__,
+    )
+    pubsub = ApprovalPubSub()
+    store.approvals.watch(pubsub.publish)
+    exceptions = Exceptions(
+        store, adapters.vex, all_ecosystems, notifications, clock, effects, notice_days=options.notice_days
+    )
+    selection = PolicySelection(store, read_policy, partial(asked, rules=all_rules))
+    baselines = Baselines(store, all_ecosystems, registry)
+    cases = Cases(store, adapters.advisories, baselines, exceptions, provenance, adapters.findings, clock, __version__)
+    verdicts = Verdicts(store, cases, selection, provenance, adapters.advisories, all_ecosystems, all_rules)
+    waiting = WaitingApprovals(store.approvals, verdicts.for_approval, clock, effects, starter)
+    scan_runner = ScanRunner(store, adapters.read_image, adapters.findings, exceptions, clock)
+    scans = Scans(
+        store.images,
+        scan_runner,
+        waiting,
+        clock,
+        effects,
+        starter,
+        explain,
+        options.parallel_scans,
+        options.pause_seconds * PENDING_SCANS_EVERY,
+    )
+    contributors = ContributorFinder(store, source)
+    approval_requests = ApprovalRequests(
+        store,
+        selection,
+        read_policy,
+        contributors,
+        provenance,
+        adapters.resolve_image,
+        scans,
+        waiting,
+        notifications,
+        clock,
+        effects,
+        registry,
+        options.secret,
+    )
+    executions = Executions(store, clock, effects, starter, pubsub)
+    rollouts = Rollouts(store, adapters.targets, verdicts, locks, clock, effects, starter, registry)
+    registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, notifications, clock, effects)
+    server = Server(
+        url=options.url,
+        registry=registry,
+        store=store,
+        clock=clock,
+        source=source,
+        git_backend=adapters.git_backend,
+        targets=adapters.targets,
+        webhooks=adapters.webhooks,
+        attestor=adapters.attestor,
+        advisories=adapters.advisories,
+        scratch=options.scratch,
+        git_pushes=GitPushes(store, source, clock, effects, starter),
+        registry_notifications=RegistryNotifications(
+            registry_pushes, adapters.webhook_secrets, adapters.resolve_image, options.url, registry
+        ),
+        registry_access=adapters.registry_access,
+        executions=executions,
+        scans=scans,
+        finding_reports=FindingReports(store, waiting, clock, effects),
+        approval_requests=approval_requests,
+        approval_decisions=ApprovalDecisions(
+            store, verdicts, waiting, exceptions, executions, contributors, clock, effects
+        ),
+        approval_pubsub=pubsub,
+        exceptions=exceptions,
+        policies=policies,
+        policy_dry_run=PolicyDryRun(store, policies, selection, cases, all_ecosystems, all_rules, registry),
+        documents=Documents(
+            store,
+            source,
+            adapters.targets,
+            policies,
+            rollouts,
+            clock,
+            clone_url=lambda repository: f"{options.url}/git/{repository}.git",
+        ),
+        rollouts=rollouts,
+        people=People(store, adapters.clock),
+        version=__version__,
+        push_limit=options.push_limit,
+    )
+    return UseCases(
+        server=server,
+        actions=Actions(store, source, adapters.builder, provenance, clock, registry, options.secret, options.scratch),
+        deployments=Deployments(store, adapters.targets, verdicts, locks, registry),
+        notifications=notifications,
+        registry_pushes=registry_pushes,
+        scan_runner=scan_runner,
+        service_repair=ServiceRepair(store, adapters.targets, notifications, locks, clock, effects),
+        service_risk=ServiceRisk(
+            store,
+            verdicts,
+            selection,
+            exceptions,
+            provenance,
+            notifications,
+            clock,
+            effects,
+            registry,
+            options.risk_days,
+        ),
+        verdicts=verdicts,
+        waiting=waiting,
     )
 
 
-def _certificates(settings: Settings) -> Path | None:
-    """The authorities that a build may trust: those we were told to, else the system's."""
-    bundle = settings.ca_bundle or SYSTEM_CERTIFICATES
-    return bundle if bundle.exists() else None
+def _repeated_tasks(
+    adapters: Adapters, options: Options, use_cases: UseCases, clock: ServerClock, effects: Effects, starter: Starter
+) -> list[list[RepeatedTask]]:
+    """The reconciler's tasks. Those of one group wait for each other: what takes long has a group of its own."""
+    server, pushes = use_cases.server, use_cases.registry_pushes
+    recovery = Recovery(adapters.store, server.scans, use_cases.waiting, starter)
+
+    return [
+        [
+            RepeatedTask("git pushes", server.git_pushes.observe_missed),
+            RepeatedTask("events and scans", recovery.start_recorded),
+            RepeatedTask("missed images", pushes.record_missed),
+            RepeatedTask("expired approvals", use_cases.waiting.expire),
+            RepeatedTask("executions", recovery.continue_executions, EXECUTIONS_EVERY),
+            RepeatedTask("running images", use_cases.service_risk.review),
+            RepeatedTask("expiring waivers", server.exceptions.announce_expiring),
+            RepeatedTask("moved tags", pushes.announce_moved_tags),
+            RepeatedTask("old rows", Purge(adapters.store, clock, effects, options.keep_days).run, PURGE_EVERY),
+        ],
+        [RepeatedTask("services", use_cases.service_repair.repair_all, SERVICES_EVERY)],
+    ]
 
 
-def _emptied(folder: Path) -> Path:
-    """What a server that was killed had in work there is nobody's any more."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
-    return folder
+def _outbox_handlers(adapters: Adapters, options: Options) -> list[OutboxHandler]:
+    """The senders of the outbox's entries."""
+    store = adapters.store
+    handlers: list[OutboxHandler] = [
+        WebhookHandler(store.approvals, adapters.webhooks, adapters.answers, adapters.clock),
+        NotificationHandler(adapters.notifiers),
+    ]
+    if adapters.attestor is not None:
+        handlers.append(AttestationHandler(store.images, adapters.attestor, options.attestation_days))
+        handlers.append(ProvenanceHandler(store.provenance, adapters.attestor))
+    return handlers

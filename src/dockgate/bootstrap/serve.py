@@ -1,4 +1,4 @@
-"""The server's process: it and its children work on one data folder until it is told to end."""
+"""The server's process: it and its children work on one data folder until SIGTERM or SIGINT."""
 
 import secrets
 import signal
@@ -10,30 +10,30 @@ from pathlib import Path
 
 import uvicorn
 
-from dockgate.bootstrap.assemble import Services, assemble
-from dockgate.bootstrap.queues import pollers
+from dockgate.bootstrap.adapters import blobs, make_adapters, make_options, pollers
+from dockgate.bootstrap.assemble import Adapters, App, assemble
 from dockgate.config import Settings
 from dockgate.server import connections
 from dockgate.server.background import alone, identity
 from dockgate.server.bind_config import LOOPBACK, Listening, listening, require_principals
+from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.log_format import start_logging
 from dockgate.server.polling import Poller
 from dockgate.server.private_files import restrict
-from dockgate.services.dependencies import Dependencies
 from dockgate.services.effects import Observer, unobserved
-from dockgate.services.server import Server
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.store import open_store
 from dockgate.web.app import create_app, create_internal_app
 
 
 def run(
     settings: Settings,
     observe: Observer = unobserved,
-    alter: Callable[[Dependencies], Dependencies] = lambda parts: parts,
+    alter: Callable[[Adapters], Adapters] = lambda adapters: adapters,
 ) -> None:
-    """The server itself, until SIGTERM; KeyboardInterrupt on SIGINT. However it ends, what it started has ended.
+    """Run the server until SIGTERM; KeyboardInterrupt on SIGINT. However it ends, the programs that it started end.
 
-    `observe` and `alter` are for tests: they see every effect, and exchange parts for others.
+    `observe` and `alter` are for tests: they see every effect, and replace adapters.
     """
     start_logging()
     if settings.port == settings.registry_port:
@@ -41,23 +41,27 @@ def run(
     restrict(settings.data)
     running = settings.data / "run"
     running.mkdir(mode=0o700, exist_ok=True)
-    signal.signal(signal.SIGTERM, _end)
-    with suppress(_ToldToEnd), ExitStack() as stack:
+    signal.signal(signal.SIGTERM, _terminate)
+    with suppress(_Terminated), ExitStack() as stack:
         stack.enter_context(alone(running / "lock"))
         place = listening(settings)
         require_principals(place, settings)
         inside = stack.enter_context(_socket())
         url = f"http://{LOOPBACK}:{inside.getsockname()[1]}"
-        services = stack.enter_context(Services(settings, _secret(running / "registry-secret"), url))
-        server = assemble(settings, services, place.url, stack, observe, alter)
+        programs = stack.enter_context(LocalPrograms(settings, _secret(running / "registry-secret"), url))
+        store = open_store(settings.data, settings.database_url or None, blobs(settings), settings.disk_limits)
+        stack.callback(store.close)
+        adapters = alter(make_adapters(settings, programs, place.url, store))
+        app = assemble(adapters, make_options(settings, programs, place.url), settings.data, observe)
+        stack.callback(app.background.close)
         stack.callback((running / "server.json").unlink, missing_ok=True)
-        _serve(place, inside, server, pollers(settings, server), running / "server.json")
+        _serve(place, inside, app, pollers(settings, app.server), running / "server.json")
 
 
-def _serve(place: Listening, inside: socket.socket, server: Server, queues: Sequence[Poller], status: Path) -> None:
-    """Answers until it is told to end. Raises UnavailableError when it cannot listen."""
+def _serve(place: Listening, inside: socket.socket, app: App, queues: Sequence[Poller], status: Path) -> None:
+    """Answer requests until a signal. Raises UnavailableError when it cannot listen."""
     config = uvicorn.Config(
-        create_app(server, place.beyond),
+        create_app(app.server, place.beyond),
         host=place.host,
         port=place.port,
         ssl_certfile=place.certificate,
@@ -66,9 +70,9 @@ def _serve(place: Listening, inside: socket.socket, server: Server, queues: Sequ
         forwarded_allow_ips=list(place.proxies),
         **connections.settings(),
     )
-    web = _Web(config, lambda: status.write_text(identity(server.url)))
-    with _inside(inside, server), _polled(queues):
-        server.engine.launch()
+    web = _Web(config, lambda: status.write_text(identity(app.server.url)))
+    with _inside(inside, app), _polled(queues):
+        app.background.launch()
         try:
             web.run()
         except SystemExit:  # uvicorn's own way to say so; its reason is in the log
@@ -90,38 +94,38 @@ def _polled(queues: Sequence[Poller]) -> Iterator[None]:
 
 
 @contextmanager
-def _inside(listener: socket.socket, server: Server) -> Iterator[None]:
-    """Listens on loopback for the registry and podman, over plain HTTP, from before the engine starts work until it has
-    ended: what is deployed meanwhile still needs its token to be pulled."""
-    web = uvicorn.Server(uvicorn.Config(create_internal_app(server), proxy_headers=False, **connections.settings()))
+def _inside(listener: socket.socket, app: App) -> Iterator[None]:
+    """Listen on loopback for the registry and podman, over plain HTTP, from before the background work starts until it
+    has ended: images that are deployed meanwhile are pulled with a token."""
+    web = uvicorn.Server(uvicorn.Config(create_internal_app(app.server), proxy_headers=False, **connections.settings()))
     thread = threading.Thread(target=web.run, kwargs={"sockets": [listener]}, name="inside")
     thread.start()
     try:
         yield
     finally:
-        server.engine.close()
+        app.background.close()
         web.should_exit = True
         thread.join()
 
 
 def _socket() -> socket.socket:
-    """A free port of loopback. Whoever connects before it is served waits."""
+    """A socket on a free loopback port. Clients that connect before it is served wait."""
     made = socket.socket()
     made.bind((LOOPBACK, 0))
     made.listen()
     return made
 
 
-class _ToldToEnd(BaseException):
-    """By SIGTERM. Uvicorn ends at the signal first, then hands it on."""
+class _Terminated(BaseException):
+    """SIGTERM came. Uvicorn ends at the signal first, then raises it again."""
 
 
-def _end(_signal: int, _frame: object) -> None:
-    raise _ToldToEnd
+def _terminate(_signal: int, _frame: object) -> None:
+    raise _Terminated
 
 
 class _Web(uvicorn.Server):
-    """Tells when it listens."""
+    """Calls `listening` as soon as it listens."""
 
     def __init__(self, config: uvicorn.Config, listening: Callable[[], object]) -> None:
         super().__init__(config)
@@ -134,7 +138,7 @@ class _Web(uvicorn.Server):
 
 
 def _secret(path: Path) -> str:
-    """What the registry shows with its notifications; made once."""
+    """The secret that the registry sends with its notifications; made once."""
     if not path.exists():
         fresh = path.with_suffix(".new")
         fresh.touch(mode=0o600)

@@ -1,68 +1,80 @@
-"""What each type of action does. Every function is one effect: keyed, so that doing it again ends in the same state."""
+"""The actions source and build. Each method is one effect: keyed, so that a repetition ends in the same state.
+
+`approval_requests.py` has the approval action, `deployments.py` the deploy action.
+"""
 
 import io
 import json
-import secrets
 import subprocess
 import tarfile
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dockgate.delivery import pipeline as pipeline_logic
-from dockgate.delivery.approval_request import ApprovalRequest, qualified
-from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Approvers, Pipeline
-from dockgate.delivery.ports import BuildRequest, BuildResult
+from dockgate.delivery.model import Action, ActionKey, Pipeline
+from dockgate.delivery.ports import Builder, BuildRequest, BuildResult, Source
 from dockgate.delivery.registry_access import SERVER
-from dockgate.delivery.webhook_delivery import made_secret
-from dockgate.events.ports import Notice
-from dockgate.services.contributors import ContributorFinder
-from dockgate.services.dependencies import Dependencies
-from dockgate.services.notifications import notify
-from dockgate.services.repository_policy import policy_for
-from dockgate.services.verdicts import Verdicts
-from dockgate.shared import canonical
+from dockgate.services.clock import ServerClock
+from dockgate.services.provenance import Provenance
 from dockgate.shared.errors import BuildError, UsageError
 from dockgate.store import Store
-from dockgate.store.records import PushedImage, Scan
+from dockgate.store.records import PushedImage
 
+# The file of a build's artifact, in CodePipeline's format for ECS:
+# [{"name": container, "imageUri": "<repository>@sha256:…"}]
 IMAGE_DEFINITIONS = "imagedefinitions.json"
-"""the artifact's file, in CodePipeline's form for ECS: [{"name": container, "imageUri": "<repository>@sha256:…"}]"""
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What an action that succeeded leaves behind."""
+class ActionResult:
+    """What an action that succeeded leaves: variables, and the digest of its artifact ("" for none)."""
 
     variables: dict[str, str] = field(default_factory=dict)
     artifact: str = ""
 
 
 def definition_of(store: Store, key: ActionKey) -> tuple[Pipeline, Action]:
-    """The pipeline, in the version that the execution has, and the action in it."""
+    """Return the pipeline, in the execution's version of it, and the action."""
     execution = store.executions.get(key.execution)
     pipeline = store.pipelines.get(execution.pipeline, execution.pipeline_version)
     return pipeline, pipeline.action(key.stage, key.action)
 
 
 class Actions:
-    def __init__(self, parts: Dependencies, verdicts: Verdicts) -> None:
-        self._parts = parts
-        self._store = parts.store
-        self._verdicts = verdicts
+    """Fetches sources and builds images. `registry` is the address of our own registry, `secret` makes tags that a
+    client cannot guess, and `scratch` is a folder for build contexts."""
 
-    # --- source --------------------------------------------------------------------------------------------------
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        builder: Builder,
+        provenance: Provenance,
+        clock: ServerClock,
+        registry: str,
+        secret: str,
+        scratch: Path,
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._builder = builder
+        self._provenance = provenance
+        self._clock = clock
+        self._registry = registry
+        self._secret = secret
+        self._scratch = scratch
 
-    def source(self, key: ActionKey) -> Done:
-        """The commit that triggered the execution, or the branch's head, as an artifact."""
+    def fetch_source(self, key: ActionKey) -> ActionResult:
+        """Store the commit that triggered the execution, or the branch's head, as an artifact."""
         _, action = definition_of(self._store, key)
         repository, branch = str(action.configuration["repository"]), str(action.configuration["branch"])
         trigger = self._store.executions.get(key.execution).trigger
-        ours = trigger.get("repository") == repository and trigger.get("branch") == branch
-        commit = self._parts.source.commit(repository, trigger["commit"] if ours else branch)
-        blobs, archive = self._store.blobs, self._parts.source.archive
+        is_triggered = trigger.get("repository") == repository and trigger.get("branch") == branch
+        commit = self._source.commit(repository, trigger["commit"] if is_triggered else branch)
+        blobs, archive = self._store.blobs, self._source.archive
         artifact = blobs.put(lambda into: archive(repository, commit.id, into, blobs.room))
-        return Done(
+        return ActionResult(
             {
                 "RepositoryName": repository,
                 "BranchName": branch,
@@ -74,37 +86,35 @@ class Actions:
             artifact,
         )
 
-    # --- build ---------------------------------------------------------------------------------------------------
-
     def build(self, key: ActionKey) -> BuildResult:
-        """Build and push."""
+        """Build and push the image."""
         pipeline, action = definition_of(self._store, key)
         runs = self._store.executions.runs(key.execution)
         artifact = pipeline_logic.find_artifact(pipeline, runs, action.input)
-        known = pipeline_logic.collect_variables(pipeline, runs)
+        variables = pipeline_logic.collect_variables(pipeline, runs)
         arguments = action.configuration["args"]
         if not isinstance(arguments, dict):
             raise UsageError(f"{key}: args is not a mapping")
-        with tempfile.TemporaryDirectory(prefix="build-", dir=self._parts.scratch) as folder:
+        with tempfile.TemporaryDirectory(prefix="build-", dir=self._scratch) as folder:
             context = Path(folder)
             _unpack(self._store.blobs.path(artifact), context)
             request = BuildRequest(
-                key=key.tag(self._parts.secret),
+                key=key.tag(self._secret),
                 repository=str(action.configuration["image"]),
                 context=context,
                 dockerfile=str(action.configuration["dockerfile"]),
-                args={name: pipeline_logic.resolve_variables(value, known) for name, value in arguments.items()},
+                args={name: pipeline_logic.resolve_variables(value, variables) for name, value in arguments.items()},
             )
-            return self._parts.builder.build(request, lambda line: self._store.logs.append(key, line))
+            return self._builder.build(request, lambda line: self._store.logs.append(key, line))
 
-    def image_definitions(self, key: ActionKey, built: BuildResult) -> Done:
-        """Writes imagedefinitions.json and exports the digest, as the reference solution's build does.
+    def record_build(self, key: ActionKey, built: BuildResult) -> ActionResult:
+        """Write imagedefinitions.json, export the digest, and record the push and the provenance.
 
-        What was pushed is written down here too: the registry's notification may be lost with the registry.
+        The push is recorded here too, because the registry's notification may be lost with the registry.
         """
         pipeline, action = definition_of(self._store, key)
         digest = built.digest
-        repository = f"{self._parts.registry.address}/{action.configuration['image']}"
+        repository = f"{self._registry}/{action.configuration['image']}"
         body = json.dumps([{"name": action.configuration["container"], "imageUri": f"{repository}@{digest}"}]).encode()
 
         def write(into: Path) -> None:
@@ -115,112 +125,15 @@ class Actions:
 
         artifact = self._store.blobs.put(write)
         name = str(action.configuration["image"])
-        tag = key.tag(self._parts.secret)
-        self._store.images.add_push(PushedImage(name, tag, digest, self._parts.now(), SERVER))
-        self._verdicts.provenance.record(key, pipeline, action, built)
-        return Done({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
-
-    # --- approval ------------------------------------------------------------------------------------------------
-
-    def request_approval(self, key: ActionKey) -> Scan:
-        """Writes the approval's half of the rendezvous: the wish for a scan, the notice that an approval is needed, and
-        then the row with its token, which may be answered from that moment on. A sweep answers what waits beside a scan
-        that has failed."""
-        pipeline, action = definition_of(self._store, key)
-        known = pipeline_logic.collect_variables(pipeline, self._store.executions.runs(key.execution))
-        image = pipeline_logic.resolve_variables(str(action.configuration["image"]), known)
-        if not image.startswith("sha256:"):
-            raise UsageError(
-                f"{image!r} is not a digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
-            )
-        timeout = action.configuration["timeout"]
-        repository = qualified(self._repository(image, known), self._parts.registry.address)
-        named = self._verdicts.choose_for_pipeline(repository, str(action.configuration.get("policy", "")))
-        policy = policy_for(self._parts, pipeline, key, named)
-        scan = self._store.images.request_scan(image, repository, self._parts.now())
-        approval = Approval(
-            id=str(key),
-            token=secrets.token_urlsafe(24),
-            image=image,
-            repository=repository,
-            policy=policy,
-            custom_data=f"Image_Digest={image}",
-            created_at=self._parts.now(),
-            expires_at=self._parts.later(float(str(timeout))),
-            service=_service(pipeline),
-            approvers=_approvers(action.configuration.get("approvers")),
-            committers=ContributorFinder(self._parts).of(key).listed,
-        )
-        self._verdicts.provenance.look(repository, image, policy)
-        notify(self._parts, _needed(approval))
-        self._store.approvals.add(approval)
-        self._store.executions.wait(key)
-        return scan
-
-    def ask(self, question: ApprovalRequest, repository: str, digest: str, who: str) -> Approval:
-        """The approval of a question from outside, and the delivery of its answer; it finishes no action."""
-        approval_id = question.id(repository, digest)
-        self._verdicts.provenance.look(repository, digest, question.policy)
-        callback = question.callback
-        if callback is not None and not callback.secret:
-            callback = replace(callback, secret=made_secret(self._parts.secret, approval_id))
-        return self._store.approvals.add(
-            Approval(
-                id=approval_id,
-                token=secrets.token_urlsafe(24),
-                image=digest,
-                repository=repository,
-                policy=question.policy,
-                custom_data=f"Image_Digest={digest}",
-                created_at=self._parts.now(),
-                expires_at=self._parts.later(question.timeout),
-                reference=question.reference,
-                pipeline=question.pipeline,
-                service=question.service,
-                asked_by=who,
-            ),
-            callback,
-        )
-
-    def _repository(self, image: str, known: dict[str, dict[str, str]]) -> str:
-        """Where the image lies: the namespace that gave its digest says, else any push of it that we saw."""
-        for variables in known.values():
-            if variables.get("IMAGE_DIGEST") == image:
-                return variables["IMAGE_REPOSITORY"]
-        for pushed in self._store.images.pushed_images():
-            if pushed.digest == image:
-                return pushed.repository
-        raise UsageError(
-            f"nothing is known of {image}", "Push the image to the registry before asking for its approval."
-        )
-
-
-def _needed(approval: Approval) -> Notice:
-    """The message that the reference solution sends to its topic, without the token: that is for `approval show`."""
-    pipeline, stage, action = approval.id.split("/")[:3]
-    return Notice(
-        key=f"approval/{approval.id}",
-        kind="Approval Needed",
-        title=f"{pipeline}: {stage}/{action} waits for a verdict on {approval.repository}",
-        body=approval.custom_data,
-        detail={"approval": approval.id, "image": approval.image, "expires": approval.expires_at},
-    )
-
-
-def _service(pipeline: Pipeline) -> str:
-    """What the pipeline deploys to: the service of its first deploy action, "" for none."""
-    actions = (action for stage in pipeline.stages for action in stage.actions)
-    return next((str(one.configuration["service"]) for one in actions if one.type is ActionType.DEPLOY), "")
-
-
-def _approvers(configured: object) -> Approvers | None:
-    """As the pipeline's definition has them."""
-    return None if configured is None else canonical.build(Approvers, configured)
+        tag = key.tag(self._secret)
+        self._store.images.add_push(PushedImage(name, tag, digest, self._clock.now(), SERVER))
+        self._provenance.record(key, pipeline, action, built)
+        return ActionResult({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
 
 
 def _unpack(archive: Path, into: Path) -> None:
-    """Unpacks a source artifact with tar(1), which never writes outside the folder; modes and owners are ours: a build
-    reads the files as another user."""
+    """Unpack a source artifact with tar(1), which never writes outside the folder. Modes and owners are not restored: a
+    build reads the files as another user."""
     command = [
         "tar",
         "--extract",
@@ -232,5 +145,5 @@ def _unpack(archive: Path, into: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, umask=0o022)
     if result.returncode:
         raise BuildError(
-            f"the source cannot be unpacked: {result.stderr.strip()[-500:]}", "Remove that file from the repository."
+            f"cannot unpack the source: {result.stderr.strip()[-500:]}", "Remove that file from the repository."
         )

@@ -1,7 +1,7 @@
-"""What people decide about approvals: votes, refusals, and overriding a verdict's rejection."""
+"""What people decide about approvals: votes, rejections, and overrides of a rejecting verdict."""
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from dockgate.delivery.approval_request import is_external
 from dockgate.delivery.approvals import vote_objection
@@ -11,50 +11,57 @@ from dockgate.delivery.override import waivers_of
 from dockgate.delivery.pipeline import latest_runs
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import LOCAL, Principal
+from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
-from dockgate.services.dependencies import Dependencies
 from dockgate.services.effects import Effects, Step
 from dockgate.services.exceptions import Exceptions
+from dockgate.services.executions import Executions
 from dockgate.services.verdicts import Verdicts
+from dockgate.services.waiting_approvals import WaitingApprovals
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
+from dockgate.store import Store
 from dockgate.store.records import WaiverRecord
 
 
 class ApprovalDecisions:
-    """`retry` has an execution tried again for a principal; `proceed` goes on with the execution of an approval."""
+    """Records decisions, and continues the executions that waited for them."""
 
     def __init__(
         self,
-        parts: Dependencies,
-        effects: Effects,
+        store: Store,
         verdicts: Verdicts,
+        waiting: WaitingApprovals,
         exceptions: Exceptions,
-        retry: Callable[[str, str], None],
-        proceed: Callable[[str], None],
+        executions: Executions,
+        contributors: ContributorFinder,
+        clock: ServerClock,
+        effects: Effects,
     ) -> None:
-        self._parts = parts
-        self._store = parts.store
-        self._effects = effects
+        self._store = store
         self._verdicts = verdicts
+        self._waiting = waiting
         self._exceptions = exceptions
-        self._contributors = ContributorFinder(parts)
-        self._retry = retry
-        self._proceed = proceed
+        self._executions = executions
+        self._contributors = contributors
+        self._clock = clock
+        self._effects = effects
 
     def reject(self, approval_id: str, token: str, reason: str, who: str) -> Approval:
-        """A person's no. There is no person's yes: only a verdict approves."""
+        """Reject an approval. People cannot approve in place of a verdict."""
         approval = self._store.approvals.get(approval_id)
         if not _same(approval.token, token):
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` tells it.")
         answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), "", who)
-        if not self._effects.run(Step.ANSWER, self._store.approvals.settle, approval_id, answer, self._parts.now()):
+        if not self._effects.run(Step.ANSWER, self._store.approvals.settle, approval_id, answer, self._clock.now()):
             raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` says how.")
-        self._proceed(approval_id)
+        self._waiting.proceed(approval_id)
         return self._store.approvals.get(approval_id)
 
     def vote(self, approval_id: str, principal: Principal, yes: bool, reason: str) -> Approval:
-        """A person's word on an approval that waits for people; their first one stands. So many yes and a verdict that
-        approves settle it as approved; one no rejects. DeniedError for whoever does not count."""
+        """Record a person's vote on an approval that needs people; their first vote counts.
+
+        The required number of yes votes and an approving verdict settle it as approved; one no rejects. DeniedError for
+        a principal whose vote does not count."""
         approval = self._store.approvals.get(approval_id)
         if approval.approvers is None:
             raise UsageError(
@@ -65,43 +72,41 @@ class ApprovalDecisions:
             objection = self._contributors.of(ActionKey.parse(approval_id)).objection(principal)
         if objection:
             raise DeniedError(objection, "Somebody else has to approve it.")
-        vote = Vote(approval_id, principal.name, yes, reason, self._parts.now())
-        stands = self._effects.run(Step.VOTE, self._store.approvals.vote, vote)
-        if stands.yes != yes:
-            word = "yes" if stands.yes else "no"
+        vote = Vote(approval_id, principal.name, yes, reason, self._clock.now())
+        first = self._effects.run(Step.VOTE, self._store.approvals.vote, vote)
+        if first.yes != yes:
+            word = "yes" if first.yes else "no"
             raise ConflictError(f"{principal.name} has said {word} to {approval_id} already", "A first vote stands.")
-        self._effects.run(Step.ANSWER, self._verdicts.answer, approval.image)
-        self._proceed(approval_id)
+        self._effects.run(Step.ANSWER, self._waiting.settle, approval.image)
+        self._waiting.proceed(approval_id)
         return self._store.approvals.get(approval_id)
 
     def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:
-        """Accepts what a verdict rejected, until a date, and tries the execution again, whose new verdict then
-        approves. Nothing is put on record that would not turn it. The old answer stays as it was.
+        """Waive what a verdict rejected until a date, and retry the execution. Nothing is recorded where the new
+        verdict would not approve. The old answer stays as it was.
 
-        DeniedError for whoever contributed to what was rejected, started it, or asked for the approval: who may not
-        approve may not override."""
+        DeniedError for a principal who contributed to the image, started the execution, or asked for the approval: who
+        may not approve may not override."""
         approval = self._store.approvals.get(approval_id)
-        who = principal.name
         objection = None if principal is LOCAL else self._override_objection(approval, principal)
         if objection:
             raise DeniedError(objection, "Somebody else has to override it.")
         if not approval.verdict:
             raise ConflictError(f"{approval_id} was not rejected by a verdict", "`dockgate approval show` says how.")
         verdict = self._store.images.verdict(approval.verdict)
-        waivers = waivers_of(approval, verdict, who, reason, until)
-        left = self._verdicts.objection(approval, waivers)
-        if left:
+        waivers = waivers_of(approval, verdict, principal.name, reason, until)
+        if remaining := self._verdicts.objection(approval, waivers):
             raise ConflictError(
-                f"with what was rejected accepted until {until}, it would still not be approved: {left}",
+                f"with what was rejected accepted until {until}, it would still not be approved: {remaining}",
                 "Ask for a new approval first: something else has come since, or the date is over. What an expression "
                 "says of findings without naming them is accepted by waivers of the findings.",
             )
-        records = [self._effects.run(Step.ACCEPT, self._exceptions.add, waiver) for waiver in waivers]
+        records = [self._exceptions.add_waiver(waiver) for waiver in waivers]
         if not is_external(approval_id):
             key = ActionKey.parse(approval_id)
             last = latest_runs(self._store.executions.runs(key.execution))[key.stage, key.action]
             if last.key == key:
-                self._retry(key.execution, "")  # to override is a decision: who made it is on the waivers
+                self._executions.retry(key.execution, "")  # the waivers name who decided
         return records
 
     def _override_objection(self, approval: Approval, principal: Principal) -> str | None:
@@ -116,5 +121,5 @@ class ApprovalDecisions:
 
 
 def _same(left: str, right: str) -> bool:
-    """In constant time."""
+    """Compare in constant time."""
     return hmac.compare_digest(left.encode(errors="replace"), right.encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""Those who wait for an approval's answer in this process, and the bell that wakes them: a wait costs no thread."""
+"""Approvals that become settled, for those who wait for the answer in this process: a wait costs no thread."""
 
 import asyncio
 import threading
@@ -7,40 +7,41 @@ from contextlib import contextmanager
 
 
 class ApprovalPubSub:
-    """`ring` may be called in any thread, and wakes whoever listens for one of the ids, in whatever loop that is."""
+    """Wakes subscribers. `publish` may be called in any thread, subscribers may be in any event loop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._listening: dict[str, set[Callable[[], None]]] = {}
+        self._subscribers: dict[str, set[Callable[[], None]]] = {}
 
     @contextmanager
-    def listening(self, approval_id: str) -> Iterator[asyncio.Event]:
-        """An event of the running loop that is set when the bell rings from now on. Whoever waits listens first and
-        looks then: so no answer falls in between."""
+    def subscribe(self, approval_id: str) -> Iterator[asyncio.Event]:
+        """Give an event of the running loop that is set when the approval is published from now on. Subscribe before
+        looking at the approval: so no answer is missed in between."""
         loop, event = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
             loop.call_soon_threadsafe(event.set)
 
         with self._lock:
-            self._listening.setdefault(approval_id, set()).add(wake)
+            self._subscribers.setdefault(approval_id, set()).add(wake)
         try:
             yield event
         finally:
             with self._lock:
-                those = self._listening[approval_id]
-                those.discard(wake)
-                if not those:
-                    del self._listening[approval_id]
+                subscribers = self._subscribers[approval_id]
+                subscribers.discard(wake)
+                if not subscribers:
+                    del self._subscribers[approval_id]
 
-    def ring(self, approval_ids: Sequence[str]) -> None:
+    def publish(self, approval_ids: Sequence[str]) -> None:
+        """Wake the subscribers of these approvals."""
         with self._lock:
-            wakes = [wake for one in approval_ids for wake in self._listening.get(one, ())]
+            wakes = [wake for approval_id in approval_ids for wake in self._subscribers.get(approval_id, ())]
             for wake in wakes:
                 wake()
 
-    def ring_all(self) -> None:
-        """At the end: nobody has anything to wait for any more."""
+    def publish_all(self) -> None:
+        """Wake every subscriber: the server ends."""
         with self._lock:
-            everyone = list(self._listening)
-        self.ring(everyone)
+            approval_ids = list(self._subscribers)
+        self.publish(approval_ids)

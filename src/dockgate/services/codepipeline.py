@@ -1,8 +1,7 @@
-"""Pipelines of AWS CodePipeline that wait on our gate: their approval actions ask by a topic and a queue, and are
-answered by PutApprovalResult.
+"""Pipelines of AWS CodePipeline that wait for our gate: their approval actions send messages by a topic and a queue,
+and are answered by PutApprovalResult.
 
-What is asked becomes an approval like any from outside; its answer waits in the same outbox as callbacks, and is tried
-again as they are.
+Each message becomes an approval like any from outside. Its answer is delivered and retried like a callback.
 """
 
 import hashlib
@@ -24,17 +23,19 @@ from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery
 from dockgate.gate.model import Status
 from dockgate.identity.model import Principal
-from dockgate.services.server import Server
+from dockgate.services.approval_requests import ApprovalRequests
+from dockgate.services.clock import ServerClock
 from dockgate.shared.aws import Client, aws_errors, boto3_client
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.store import Store
 
+# Of the callback: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's token as its secret.
 SCHEME = "codepipeline"
-"""of the callback: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's token as its secret"""
-ASKED_BY = "codepipeline"
+REQUESTER = "codepipeline"
+# Seconds; how long an action waits by CodePipeline's default, for a message without an end.
 TIMEOUT = 7 * 86400
-"""seconds; how long an action waits by CodePipeline's default, for a message that does not say when it gives up"""
+# We answer so long before CodePipeline gives up, or a third of the remaining time before.
 EARLY_SECONDS = 60
-"""before CodePipeline gives up, or a third of the time that is left then, we answer"""
 
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
 _POLICY = re.compile(r"(?:^|\s)Policy=(\S+)")
@@ -43,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class Clients:
-    """CodePipeline's client of each region. Threads may share a client, but make them one at a time."""
+    """CodePipeline's client for each region. Threads may share a client, but only one may be made at a time."""
 
     def __init__(self, client: Client | None = None) -> None:
         self._client = client
@@ -57,107 +58,108 @@ class Clients:
             return self._clients[region]
 
 
-def queued(server: Server, account: str, clients: Clients, text: str) -> None:
-    """Take the message of an approval action that waits, in an `account` whose images it asks about. The same message
-    again is the same approval.
+class CodePipelineRequests:
+    """Receives the messages of approval actions in an `account`, whose images they ask about."""
 
-    A message may be forged by whoever may publish to the topic. What it says of the image is compared with the action's
-    own configuration, which CodePipeline is asked for.
+    def __init__(
+        self, store: Store, requests: ApprovalRequests, clock: ServerClock, account: str, clients: Clients
+    ) -> None:
+        self._store = store
+        self._requests = requests
+        self._clock = clock
+        self._account = account
+        self._clients = clients
 
-    UsageError for what is no such message, or says too little; ConflictError for one that the action contradicts;
-    NotFoundError for an approval that CodePipeline does not list, and for a policy that does not exist.
-    """
-    message = body(Record({"body": text}))
-    wanted = request(message)
-    where = f"{wanted.pipeline}/{wanted.stage}/{wanted.action}"
-    if not wanted.digest:
-        raise UsageError(
-            f"The approval action {where} names no digest.",
-            "Set its CustomData to Image_Digest=#{BuildVariables.IMAGE_DIGEST}.",
-        )
-    region = str(message.get("region"))
-    if not _REGION.fullmatch(region):
-        raise UsageError(f"The message of {where} names no region.", "It is no message of CodePipeline.")
-    if _timeout(wanted, server) <= 0:
-        _log.info("%s asked for an approval, and has given up since", where)
-        return
-    comment = str(message["approval"].get("customData"))
-    question = _question(server, wanted, comment, account, region)
-    if not _is_known(server, question):
-        own = _waiting(clients.of(region), wanted, account, server)
-        if own.comment.split() != comment.split():
-            raise ConflictError(
-                f"A message about {where} contradicts the action's own CustomData: it is forged.",
-                "Look at who may publish to the topic. The action's own message is taken when it comes.",
+    def receive(self, text: str) -> None:
+        """Ask for the approval that a message names. The same message again is the same approval.
+
+        Everybody who may publish to the topic can forge a message. What it says of the image is compared with the
+        action's own configuration, which CodePipeline returns.
+
+        UsageError for an invalid or incomplete message; ConflictError for a message that contradicts the action;
+        NotFoundError for an approval that CodePipeline does not list, and for a policy that does not exist.
+        """
+        message = body(Record({"body": text}))
+        action = request(message)
+        where = f"{action.pipeline}/{action.stage}/{action.action}"
+        if not action.digest:
+            raise UsageError(
+                f"The approval action {where} names no digest.",
+                "Set its CustomData to Image_Digest=#{BuildVariables.IMAGE_DIGEST}.",
             )
-        question = replace(question, timeout=max(1, _timeout(own.request, server)))
-    approval = server.engine.ask(question, Principal(ASKED_BY, ()))
-    _log.info("%s waits for the approval %s", where, approval.id)
+        region = str(message.get("region"))
+        if not _REGION.fullmatch(region):
+            raise UsageError(f"The message of {where} names no region.", "It is not a message of CodePipeline.")
+        if self._timeout(action) <= 0:
+            _log.info("%s asked for an approval, and its time is over", where)
+            return
+        comment = str(message["approval"].get("customData"))
+        approval_request = self._approval_request(action, comment, region)
+        if not self._requests.is_known(approval_request, REQUESTER):
+            pending = self._pending(self._clients.of(region), action)
+            if pending.comment.split() != comment.split():
+                raise ConflictError(
+                    f"A message about {where} contradicts the action's own CustomData: it is forged.",
+                    "Check who may publish to the topic. The action's own message is still accepted.",
+                )
+            approval_request = replace(approval_request, timeout=max(1, self._timeout(pending.request)))
+        approval = self._requests.ask(approval_request, Principal(REQUESTER, ()))
+        _log.info("%s waits for the approval %s", where, approval.id)
 
-
-def _question(server: Server, wanted: Request, comment: str, account: str, region: str) -> ApprovalRequest:
-    policy = _POLICY.search(comment)
-    where = f"{wanted.pipeline}/{wanted.stage}/{wanted.action}"
-    return ApprovalRequest(
-        pipeline=wanted.pipeline,
-        stage=wanted.stage,
-        execution=wanted.execution or "unknown",
-        reference=f"{_place(server, wanted, account, region)}@{wanted.digest}",
-        policy=policy[1] if policy else "",
-        callback=Callback(f"{SCHEME}://{region}/{where}", wanted.token),
-        key=hashlib.sha256(wanted.token.encode()).hexdigest(),
-    )
-
-
-def _is_known(server: Server, question: ApprovalRequest) -> bool:
-    """Whether this approval was asked for before: then another image is a conflict."""
-    try:
-        server.store.approvals.get(replace(question, asker=ASKED_BY).id("", ""))
-    except NotFoundError:
-        return False
-    return True
-
-
-def _waiting(client: Any, wanted: Request, account: str, server: Server) -> Pending:
-    """The approval as CodePipeline lists it. NotFoundError while it does not."""
-    action = Action(wanted.pipeline, wanted.stage, wanted.action)
-    with _errors(wanted, "looking up"):
-        region = str(client.meta.region_name)
-        found = Pipelines(client, (action,), account, region, lambda: server.parts.clock().timestamp()).find(wanted)
-    if found is None or not found.is_readable:
-        raise NotFoundError(
-            f"CodePipeline lists no approval of {wanted.pipeline}/{wanted.stage}/{wanted.action} with that token.",
-            "The queue delivers the message again. An approval that was answered elsewhere is not listed any more.",
+    def _approval_request(self, action: Request, comment: str, region: str) -> ApprovalRequest:
+        policy = _POLICY.search(comment)
+        where = f"{action.pipeline}/{action.stage}/{action.action}"
+        return ApprovalRequest(
+            pipeline=action.pipeline,
+            stage=action.stage,
+            execution=action.execution or "unknown",
+            reference=f"{self._repository(action, region)}@{action.digest}",
+            policy=policy[1] if policy else "",
+            callback=Callback(f"{SCHEME}://{region}/{where}", action.token),
+            key=hashlib.sha256(action.token.encode()).hexdigest(),
         )
-    return found
 
+    def _pending(self, client: Any, action: Request) -> Pending:
+        """The approval as CodePipeline lists it. NotFoundError while it does not."""
+        with _translated_errors(action, "looking up"):
+            region = str(client.meta.region_name)
+            actions = (Action(action.pipeline, action.stage, action.action),)
+            pipelines = Pipelines(client, actions, self._account, region, lambda: self._clock().timestamp())
+            pending = pipelines.find(action)
+        if pending is None or not pending.is_readable:
+            raise NotFoundError(
+                f"CodePipeline lists no approval of {action.pipeline}/{action.stage}/{action.action} with that token.",
+                "The queue delivers the message again. An approval that was answered elsewhere is no longer listed.",
+            )
+        return pending
 
-def _timeout(wanted: Request, server: Server) -> int:
-    """Seconds that are left to answer in; 0 or less when CodePipeline has given up already."""
-    if not wanted.expires:
-        return TIMEOUT
-    left = (datetime.fromisoformat(wanted.expires) - server.parts.clock()).total_seconds()
-    return min(TIMEOUT_LIMIT, max(1, int(left - min(EARLY_SECONDS, left / 3)))) if left > 0 else 0
+    def _timeout(self, action: Request) -> int:
+        """Seconds until we answer; 0 or less when CodePipeline has given up."""
+        if not action.expires:
+            return TIMEOUT
+        seconds = (datetime.fromisoformat(action.expires) - self._clock()).total_seconds()
+        if seconds <= 0:
+            return 0
+        return min(TIMEOUT_LIMIT, max(1, int(seconds - min(EARLY_SECONDS, seconds / 3))))
 
-
-def _place(server: Server, wanted: Request, account: str, region: str) -> str:
-    """The repository, with its registry: as it is named, else where we saw the image pushed."""
-    if wanted.repository:
-        china = ".cn" if region.startswith("cn-") else ""
-        registry = f"{account}.dkr.ecr.{region}.amazonaws.com{china}"
-        return wanted.repository if is_qualified(wanted.repository) else f"{registry}/{wanted.repository}"
-    pushed = (one.repository for one in server.store.images.pushed_images() if one.digest == wanted.digest)
-    known = sorted({name for name in pushed if is_qualified(name)})
-    if not known:
-        raise UsageError(
-            f"{wanted.pipeline}/{wanted.action} does not say in which repository {wanted.digest} is.",
-            "Add Image_Repository=NAME to its CustomData.",
-        )
-    return known[0]
+    def _repository(self, action: Request, region: str) -> str:
+        """The repository with its registry: as the message names it, else where a push of the image was recorded."""
+        if action.repository:
+            china = ".cn" if region.startswith("cn-") else ""
+            registry = f"{self._account}.dkr.ecr.{region}.amazonaws.com{china}"
+            return action.repository if is_qualified(action.repository) else f"{registry}/{action.repository}"
+        pushed = (image.repository for image in self._store.images.pushed_images() if image.digest == action.digest)
+        repositories = sorted({name for name in pushed if is_qualified(name)})
+        if not repositories:
+            raise UsageError(
+                f"{action.pipeline}/{action.action} does not say in which repository {action.digest} is.",
+                "Add Image_Repository=NAME to its CustomData.",
+            )
+        return repositories[0]
 
 
 class CodePipelineAnswers:
-    """`core.adapters.Answers`. `url` is what others call the server by: answers link to the verdict there."""
+    """Answers CodePipeline (`delivery.ports.Answers`). Answers link to the verdict at `url`, the server's own."""
 
     def __init__(self, url: str, client: Client | None = None) -> None:
         self._url = url
@@ -167,15 +169,15 @@ class CodePipelineAnswers:
         callback = urlsplit(delivery.url)
         pipeline, stage, action = callback.path.strip("/").split("/")
         data = json.loads(delivery.body)["data"]
-        wanted = Request(data["image"], pipeline, stage, action, delivery.secret)
+        action_request = Request(data["image"], pipeline, stage, action, delivery.secret)
         status = Status.APPROVED if data["state"] == ApprovalState.APPROVED else Status.REJECTED
         link = f"verdicts/{data['verdict']}" if data["verdict"] else f"approvals/{data['approval']}"
-        with _errors(wanted, "answering"):
+        with _translated_errors(action_request, "answering"):
             answers = Answers(self._clients.of(callback.netloc))
-            given = answers.give(wanted, status, summary(data["summary"], f"{self._url}/api/v1/{link}"))
-        said = "settled already, or gone" if given == "Settled" else given
-        _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, said, data["approval"])
+            outcome = answers.give(action_request, status, summary(data["summary"], f"{self._url}/api/v1/{link}"))
+        result = "settled already, or no longer listed" if outcome == "Settled" else outcome
+        _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, result, data["approval"])
 
 
-def _errors(wanted: Request, action: str) -> AbstractContextManager[None]:
-    return aws_errors(f"{action} {wanted.pipeline}/{wanted.stage}/{wanted.action}", secret=wanted.token)
+def _translated_errors(action: Request, doing: str) -> AbstractContextManager[None]:
+    return aws_errors(f"{doing} {action.pipeline}/{action.stage}/{action.action}", secret=action.token)

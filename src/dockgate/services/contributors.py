@@ -1,6 +1,6 @@
-"""Who contributed to what an execution builds: found when its approval is asked for, and anew with every vote.
+"""Who contributed to the commits that an execution builds: determined for its approval, and again for every vote.
 
-What cannot be found out is said (`Contributors.unknown`), and then nobody may approve.
+Where that cannot be determined, `Contributors.unknown` has the reason, and no vote counts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,63 +8,21 @@ from collections.abc import Iterator, Sequence
 from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, State
 from dockgate.delivery.pipeline import latest_runs, starters
-from dockgate.delivery.ports import CommitPeople, RefUpdate
-from dockgate.services.dependencies import Dependencies
+from dockgate.delivery.ports import CommitPeople, Source
+from dockgate.services.git_pushes import PUSH_LIMIT
 from dockgate.shared.errors import DockgateError, NotFoundError
+from dockgate.store import Store
 
+# Commits between two approvals whose contributors are determined.
 COMMIT_LIMIT = 10_000
-"""commits between two approvals of which contributors are known"""
-PUSH_LIMIT = 50_000
-"""commits of one push whose pusher is kept; of the older ones nobody is known"""
-
-
-class PushHistory:
-    """Keeps who pushed what."""
-
-    def __init__(self, parts: Dependencies) -> None:
-        self._parts = parts
-        self._pushes = parts.store.pushes
-
-    def requested(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
-        """Before git runs: `by` is a principal, "" before there are any; `push` names the push."""
-        self._pushes.add_requested(self._records(push, repository, by, token, updates, accepted=False))
-
-    def accepted(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
-        """When git has ended: `updates` are the references that moved."""
-        records = self._records(push, repository, by, token, updates, accepted=True)
-        self._pushes.accept(push, records, self._introduced(repository, updates) if updates else ())
-
-    def _records(
-        self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate], *, accepted: bool
-    ) -> list[PushRecord]:
-        email, now = self._email(by), self._parts.now()
-        return [
-            PushRecord(push, repository, one.ref, one.old, one.new, by or "local", email, token, now, accepted)
-            for one in updates
-        ]
-
-    def _introduced(self, repository: str, updates: Sequence[RefUpdate]) -> Sequence[str]:
-        """The commits that no reference led to before the push."""
-        moved = {one.ref for one in updates}
-        source = self._parts.source
-        others = (new for ref, new in source.references(repository).items() if ref not in moved)
-        before = [*(one.old for one in updates if one.old != NO_OBJECT), *others]
-        after = [one.new for one in updates if one.new != NO_OBJECT]
-        return source.commits_introduced(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
-
-    def _email(self, name: str) -> str:
-        try:
-            return self._parts.store.principals.get(name).email if name else ""
-        except NotFoundError:
-            return ""
 
 
 class ContributorFinder:
     """Finds the contributors of executions."""
 
-    def __init__(self, parts: Dependencies) -> None:
-        self._parts = parts
-        self._store = parts.store
+    def __init__(self, store: Store, source: Source) -> None:
+        self._store = store
+        self._source = source
 
     def of(self, approval: ActionKey) -> Contributors:
         """Of what the approval's execution builds: whoever started it, moved its branches since the commit that this
@@ -118,14 +76,13 @@ class ContributorFinder:
         yield from self._movers(repository, f"refs/heads/{action.configuration['branch']}", base, built)
 
     def _commits(self, repository: str, base: str, built: str) -> Sequence[CommitPeople]:
-        source = self._parts.source
         try:
-            return source.commits_between(repository, base, built, COMMIT_LIMIT + 1)
+            return self._source.commits_between(repository, base, built, COMMIT_LIMIT + 1)
         except NotFoundError:
             if not base:
                 raise
             # The approved commit is gone, by a forced push: whoever contributed to any of the history counts.
-            return source.commits_between(repository, "", built, COMMIT_LIMIT + 1)
+            return self._source.commits_between(repository, "", built, COMMIT_LIMIT + 1)
 
     def _pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
         known = self._store.pushes.pushers(repository, commits)
@@ -148,7 +105,7 @@ class ContributorFinder:
             return set()
         base = "" if record.old == NO_OBJECT else record.old
         try:
-            found = self._parts.source.commits_between(record.repository, base, record.new, PUSH_LIMIT)
+            found = self._source.commits_between(record.repository, base, record.new, PUSH_LIMIT)
         except NotFoundError:
             return set()
         return {one.id for one in found}

@@ -1,20 +1,23 @@
-"""Every effect the server has goes through `Effects.run`, under the name of a `Step`.
+"""How services change things (`Effects`) and start durable work (`Starter`).
 
-Inside a workflow an effect is a step of the durable engine: its result is kept, and after a crash it is not done again
-unless the crash came before the result was written. So each effect may happen twice, and each is keyed. The observer
-sees the moment before and after every effect; the crash tests take their list of moments from `Step`.
+Every effect runs through `Effects.run`, under the name of a `Step`. Inside a workflow an effect is a step of dbos: its
+result is stored, and after a crash it is repeated only if the crash came before the result was written. So each effect
+may happen twice, and each is keyed. The observer is called before and after every effect; the crash tests take their
+list of moments from `Step`.
 """
 
 from collections.abc import Callable
 from enum import StrEnum
 from typing import ParamSpec, Protocol, TypeVar
 
+from dockgate.delivery.model import Rollout
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Step(StrEnum):
-    """Every effect there is."""
+    """The name of every effect."""
 
     RECORD_PUSH = "record-push"
     OBSERVE_PUSH = "observe-push"
@@ -54,32 +57,50 @@ class Step(StrEnum):
     PURGE = "purge"
 
 
+# Called with "before <step>" and "after <step>".
 Observer = Callable[[str], None]
-"""Called with "before <step>" and "after <step>"."""
 
 
 def unobserved(_: str) -> None:
     """The observer of a server that is not under test."""
 
 
+class Starter(Protocol):
+    """Starts durable work in the background. Started again under the same key, nothing happens."""
+
+    def proceed(self, execution: str) -> None:
+        """Start the actions that follow from those that have ended."""
+        ...
+
+    def start_event(self, event_id: str) -> None:
+        """Start the pipelines that a stored event triggers."""
+        ...
+
+    def start_rollout(self, rollout: Rollout) -> None:
+        """Carry out a stored rollout."""
+        ...
+
+
 class RunStep(Protocol):
     def __call__(self, name: str, effect: Callable[[], R], /) -> R:
-        """The result of the effect, kept under this name of the workflow that runs."""
+        """Return the result of the effect, stored under this name in the running workflow."""
         ...
 
 
 def run_at_once(_: str, effect: Callable[[], R]) -> R:
-    """The `RunStep` of a process without workflows."""
+    """Run the effect: the `RunStep` of a process without workflows."""
     return effect()
 
 
 class Effects:
+    """Runs effects, observed."""
+
     def __init__(self, observe: Observer = unobserved, run_step: RunStep = run_at_once) -> None:
         self._observe = observe
         self._run_step = run_step
 
     def run(self, step: Step, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Calls the function, observed, as a step of the workflow that runs."""
+        """Call the function as a step of the running workflow, and return its result."""
 
         def effect() -> R:
             self._observe(f"before {step}")

@@ -1,149 +1,178 @@
-"""What is accepted: waivers and VEX documents, put on record, found for an image, announced before they lapse."""
+"""Exceptions: waivers and VEX documents, recorded, selected for an image, and announced before they expire."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dockgate.delivery.ports import VexReader
 from dockgate.events.ports import Notice
 from dockgate.gate import patterns, vex_statements, waivers
 from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
 from dockgate.gate.policy import vex_authors
 from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
-from dockgate.services.dependencies import Dependencies
-from dockgate.services.notifications import notify
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects, Step
+from dockgate.services.notifications import Notifications
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import moment, written
+from dockgate.store import Store
 from dockgate.store.records import VexRecord, WaiverRecord
 
 _log = logging.getLogger(__name__)
 
 
 class Exceptions:
-    def __init__(self, parts: Dependencies) -> None:
-        self._parts = parts
-        self._store = parts.store
+    """Records exceptions, and selects those that apply. `notice_days` is how long before its end a waiver is
+    announced."""
 
-    # --- on record -----------------------------------------------------------------------------------------------
+    def __init__(
+        self,
+        store: Store,
+        vex: VexReader,
+        ecosystems: Sequence[Ecosystem],
+        notifications: Notifications,
+        clock: ServerClock,
+        effects: Effects,
+        notice_days: float,
+    ) -> None:
+        self._store = store
+        self._vex = vex
+        self._ecosystems = ecosystems
+        self._notifications = notifications
+        self._clock = clock
+        self._effects = effects
+        self._notice_days = notice_days
 
-    def add(self, waiver: Waiver) -> WaiverRecord:
-        """UsageError for one that cannot be, or has lapsed already."""
-        waivers.check_waiver(waiver)
-        check_protected(waiver, [path for one in self._parts.ecosystems for path in one.databases])
-        now = self._parts.now()
-        until = moment(waiver.until)
-        waiver = replace(waiver, until=written(until) if until else "", created_at=now)
-        if not waivers.is_active(waiver, now):
-            raise UsageError(f"until: {waiver.until} is over", "Name a date to come.")
-        return self._store.waivers.add(waiver)
+    # --- recording ------------------------------------------------------------------------------------------------
 
-    def revoke(self, waiver_id: str, who: str) -> WaiverRecord:
-        return self._store.waivers.revoke(waiver_id, who, self._parts.now())
+    def add_waiver(self, waiver: Waiver) -> WaiverRecord:
+        """Record a waiver, once for each id. UsageError for an invalid or expired one."""
+        return self._effects.run(Step.ACCEPT, self._add_waiver, waiver)
 
-    def upload(self, data: bytes, name: str, who: str) -> VexRecord:
-        """Keeps a document, vouched for by `who`. UsageError names the place at fault."""
-        said = self._parts.vex.read(data, name)
-        if not said:
-            raise UsageError(f"{name} states nothing", "Give a document with statements.")
-        bare = next((number for number, one in enumerate(said) if not one.products), None)
-        if bare is not None:
-            raise UsageError(
-                f"{name}: the statement on {said[bare].vulnerabilities[0]} names no product",
-                "Name the image by its digest, or packages; only what is attached to an image may leave that out.",
-            )
-        return self._keep(data, said, "", f"{vex_statements.PRINCIPAL}{who}", ())
+    def revoke_waiver(self, waiver_id: str, who: str) -> WaiverRecord:
+        return self._effects.run(Step.ACCEPT, self._store.waivers.revoke, waiver_id, who, self._clock.now())
 
-    def remove(self, document: str, who: str) -> VexRecord:
-        return self._store.vex.remove(document, who, self._parts.now())
+    def upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
+        """Record a VEX document that `who` vouches for. UsageError naming the invalid statement."""
+        return self._effects.run(Step.ACCEPT, self._upload_vex, data, name, who)
 
-    def look(self, repository: str, image: str) -> None:
-        """Keeps the VEX documents that are attached to an image. Not to find one makes nothing pass: a registry that
-        does not say, and a document that cannot be read, are told in the log alone."""
+    def remove_vex(self, document: str, who: str) -> VexRecord:
+        return self._effects.run(Step.ACCEPT, self._store.vex.remove, document, who, self._clock.now())
+
+    def refresh_attached_vex(self, repository: str, image: str) -> None:
+        """Record the VEX documents that are attached to an image by now."""
+        self._effects.run(Step.ACCEPT, self.record_attached_vex, repository, image)
+
+    def record_attached_vex(self, repository: str, image: str) -> None:
+        """Record the VEX documents that are attached to an image.
+
+        A document that is missing lets nothing pass: registries that do not answer and documents that cannot be read
+        are logged, and raise nothing."""
         try:
-            attached = self._parts.vex.attached(repository, image)
+            attached = self._vex.attached(repository, image)
         except DockgateError as error:
-            _log.warning("what is attached to %s@%s was not read: %s", repository, image, error)
+            _log.warning("cannot read the documents attached to %s@%s: %s", repository, image, error)
             return
-        for one in attached:
+        for vex in attached:
             try:
-                said = self._parts.vex.read(one.document, f"what is attached to {image}")
+                statements = self._vex.read(vex.document, f"what is attached to {image}")
             except UsageError as error:
                 _log.warning("%s", error)
             else:
-                if said:
-                    self._keep(one.document, said, image, "", (one.envelope,) if one.envelope else ())
+                if statements:
+                    self._put_vex(vex.document, statements, image, "", (vex.envelope,) if vex.envelope else ())
 
-    def _keep(
-        self, data: bytes, said: Sequence[VexStatement], image: str, signer: str, envelopes: tuple[str, ...]
+    def _add_waiver(self, waiver: Waiver) -> WaiverRecord:
+        waivers.check_waiver(waiver)
+        check_protected(waiver, [path for ecosystem in self._ecosystems for path in ecosystem.databases])
+        now = self._clock.now()
+        until = moment(waiver.until)
+        waiver = replace(waiver, until=written(until) if until else "", created_at=now)
+        if not waivers.is_active(waiver, now):
+            raise UsageError(f"until: {waiver.until} is in the past", "Give a date in the future.")
+        return self._store.waivers.add(waiver)
+
+    def _upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
+        statements = self._vex.read(data, name)
+        if not statements:
+            raise UsageError(f"{name} states nothing", "Give a document with statements.")
+        bare = next((statement for statement in statements if not statement.products), None)
+        if bare is not None:
+            raise UsageError(
+                f"{name}: the statement on {bare.vulnerabilities[0]} names no product",
+                "Name the image by its digest, or packages; only what is attached to an image may leave that out.",
+            )
+        return self._put_vex(data, statements, "", f"{vex_statements.PRINCIPAL}{who}", ())
+
+    def _put_vex(
+        self, data: bytes, statements: Sequence[VexStatement], image: str, signer: str, envelopes: tuple[str, ...]
     ) -> VexRecord:
         record = VexRecord(
             document=digest_of(data),
             image=image,
-            format=said[0].format,
-            author=said[0].author,
+            format=statements[0].format,
+            author=statements[0].author,
             signer=signer,
-            added_at=self._parts.now(),
+            added_at=self._clock.now(),
             envelopes=envelopes,
         )
-        return self._store.vex.add(record, data, said)
+        return self._store.vex.add(record, data, statements)
 
-    # --- for an image --------------------------------------------------------------------------------------------
+    # --- for an image ---------------------------------------------------------------------------------------------
 
     def of(self, image: str, inventories: Sequence[Inventory], policy: Policy, repository: str, now: str) -> Waivers:
-        """What may speak of this image: waivers that stand, and statements with who vouches for them."""
-        images = list(dict.fromkeys((image, *(one.image for one in inventories))))
-        given = (record.waiver for record in self._store.waivers.active(now))
-        said = [
-            replace(one, signer=signer, products=one.products or (record.image,))
+        """Return the waivers and VEX statements that may apply to this image, with who vouches for each statement."""
+        images = list(dict.fromkeys((image, *(inventory.image for inventory in inventories))))
+        present = (record.waiver for record in self._store.waivers.active(now))
+        statements = [
+            replace(statement, signer=signer, products=statement.products or (record.image,))
             for record, listed in self._store.vex.active(images)
-            for signer in (record.signer or self._vouched(record, policy),)
-            for one in listed
+            for signer in (record.signer or self._signer(record, policy),)
+            for statement in listed
         ]
         return Waivers(
-            waivers.select_waivers(given, repository, images, now),
-            vex_statements.select_statements(said, images, inventories),
+            waivers.select_waivers(present, repository, images, now),
+            vex_statements.select_statements(statements, images, inventories),
         )
 
-    def _vouched(self, record: VexRecord, policy: Policy) -> str:
-        """By one of the keys that the policy lists for the document's author."""
+    def _signer(self, record: VexRecord, policy: Policy) -> str:
+        """The key that the policy lists for the document's author and that signed the document, "" for none."""
         keys = [key for author in vex_authors(policy) if author.name == record.author for key in author.keys]
         for envelope in record.envelopes if keys else ():
-            if found := self._parts.vex.signer(envelope, record.document, record.image, keys):
-                return f"{vex_statements.KEY}{found}"
+            if fingerprint := self._vex.signer(envelope, record.document, record.image, keys):
+                return f"{vex_statements.KEY}{fingerprint}"
         return ""
 
     def state(self, repository: str, now: str) -> str:
-        """Other text whenever `of` could give something else for an image of this repository."""
-        given = (record.waiver for record in self._store.waivers.active(now))
-        ids = [one.id for one in given if not one.repository or patterns.matches(repository, one.repository)]
+        """Return a text that changes whenever `of` could change for an image of this repository."""
+        present = (record.waiver for record in self._store.waivers.active(now))
+        ids = [
+            waiver.id for waiver in present if not waiver.repository or patterns.matches(repository, waiver.repository)
+        ]
         return f"{self._store.vex.revision()} {' '.join(ids)}"
 
-    # --- announcements -------------------------------------------------------------------------------------------
+    # --- announcements --------------------------------------------------------------------------------------------
 
-    def lapsing(self) -> list[WaiverRecord]:
-        """Those that lapse soon, and of which nobody was told."""
-        now = self._parts.now()
-        untold = {one.waiver.id: one for one in self._store.waivers.active(now) if not one.announced_at}
-        soon = waivers.expiring_waivers((one.waiver for one in untold.values()), now, self._parts.notice_days)
-        return [untold[waiver.id] for waiver in soon]
+    def announce_expiring(self) -> None:
+        """Announce each waiver that expires soon, once."""
+        now = self._clock.now()
+        records = {record.waiver.id: record for record in self._store.waivers.active(now) if not record.announced_at}
+        for waiver in waivers.expiring_waivers((record.waiver for record in records.values()), now, self._notice_days):
+            self._effects.run(Step.ANNOUNCE, self._announce, waiver)
 
-    def announce(self, record: WaiverRecord) -> None:
-        waiver = record.waiver
-        what = " ".join(
-            filter(
-                None,
-                (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image),
-            )
-        )
-        notify(
-            self._parts,
+    def _announce(self, waiver: Waiver) -> None:
+        fields = (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image)
+        self._notifications.notify(
             Notice(
                 key=f"waiver-lapses/{waiver.id}",
                 kind="Waiver Lapses",
                 title=f"The waiver {waiver.id} of {waiver.owner} lapses at {waiver.until}",
-                body=f"{what}: {waiver.reason}\nWhat it accepts counts again then; what runs by it will be at risk.",
+                body=f"{' '.join(filter(None, fields))}: {waiver.reason}\n"
+                "What it accepts counts again then; what runs by it will be at risk.",
                 detail={"waiver": waiver.id, "owner": waiver.owner, "until": waiver.until},
-            ),
+            )
         )
-        self._store.waivers.mark_announced(waiver.id, self._parts.now())
+        self._store.waivers.mark_announced(waiver.id, self._clock.now())

@@ -19,8 +19,8 @@ from dockgate.identity.model import (
     read_token,
     write_token,
 )
-from dockgate.services.dependencies import text as written
 from dockgate.shared.errors import UnknownCallerError, UsageError
+from dockgate.shared.timestamps import written
 from dockgate.store import Store
 
 TOKEN_DAYS = 90

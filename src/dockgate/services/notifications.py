@@ -3,24 +3,33 @@
 from collections.abc import Sequence
 
 from dockgate.events.ports import Notice, Notifier
-from dockgate.services.dependencies import Dependencies
+from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Step
 from dockgate.shared.errors import UnavailableError
+from dockgate.store.outbox import Outbox
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 
-def notify(parts: Dependencies, notice: Notice) -> None:
-    """Send a notice to every notifier, once for each key of a notice."""
-    parts.store.outbox.put(notification_entries(notice, parts.notifiers, parts.now()))
+class Notifications:
+    """Stores notices for the notifiers."""
 
+    def __init__(self, outbox: Outbox, notifiers: Sequence[Notifier], clock: ServerClock) -> None:
+        self._outbox = outbox
+        self._notifiers = notifiers
+        self._clock = clock
 
-def notification_entries(notice: Notice, notifiers: Sequence[Notifier], now: str) -> list[OutboxEntry]:
-    """The outbox entries of a notice: one for each notifier, due at once."""
-    payload = {"kind": notice.kind, "title": notice.title, "body": notice.body, "detail": dict(notice.detail)}
-    return [
-        OutboxEntry(OutboxKind.NOTIFICATION, notice.key, notifier.name, payload, due_since=now, next_at=now)
-        for notifier in notifiers
-    ]
+    def notify(self, notice: Notice) -> None:
+        """Send a notice to every notifier, once for each key of a notice."""
+        self._outbox.put(self.entries(notice))
+
+    def entries(self, notice: Notice) -> list[OutboxEntry]:
+        """Return the outbox entries of a notice: one for each notifier, due at once."""
+        now = self._clock.now()
+        payload = {"kind": notice.kind, "title": notice.title, "body": notice.body, "detail": dict(notice.detail)}
+        return [
+            OutboxEntry(OutboxKind.NOTIFICATION, notice.key, notifier.name, payload, due_since=now, next_at=now)
+            for notifier in self._notifiers
+        ]
 
 
 class NotificationHandler:
@@ -36,7 +45,6 @@ class NotificationHandler:
     def send(self, entry: OutboxEntry) -> None:
         notifier = self._notifiers.get(entry.receiver)
         if notifier is None:
-            raise UnavailableError(
-                f"no notifier {entry.receiver!r} is configured", "Set DOCKGATE_EVENT_BUS or DOCKGATE_SNS_TOPIC."
-            )
+            advice = "Set DOCKGATE_EVENT_BUS or DOCKGATE_SNS_TOPIC."
+            raise UnavailableError(f"no notifier {entry.receiver!r} is configured", advice)
         notifier.notify(Notice(key=entry.key, **entry.payload))

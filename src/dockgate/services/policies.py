@@ -1,4 +1,4 @@
-"""The policies of a server: those that were put there, and those that come with Dockgate."""
+"""The policies of a server: those that were stored, and those that are built in."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -8,34 +8,39 @@ from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyReference, PolicyVersion, combine_policies, make_policy
 from dockgate.gate.rule import Rule
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects, Step
 from dockgate.shared.errors import ConflictError, DefinitionError, NotFoundError, UsageError
+from dockgate.shared.yaml import Document
 from dockgate.store import Store
 
+# What the API's paths have in place of a policy's name.
 RESERVED = ("schema", "try")
-"""what stands in the API where a policy's name does"""
-COMMENT_LIMIT = 1000
-"""characters"""
+COMMENT_LIMIT = 1000  # characters
 
 
 class Policies:
-    """Called with a name it gives the policy to judge by, as `pipeline.parts.Parts.policies`."""
+    """Reads and changes policies. Called with a name, it returns the policy to evaluate by."""
 
-    def __init__(self, store: Store, rules: Sequence[Rule]) -> None:
+    def __init__(self, store: Store, rules: Sequence[Rule], clock: ServerClock, effects: Effects) -> None:
         self._store = store.policies
         self._rules = rules
+        self._clock = clock
+        self._effects = effects
         self._builtin = cache(lambda name: definitions.builtin_policy(name, rules))
 
     def __call__(self, name: str) -> Policy:
-        """The present version; with the rules that a repository adds where the name has them (`PolicyReference`).
+        """Return the present version, with the rules that a repository adds where the name has them
+        (`PolicyReference`).
 
-        Raises NotFoundError naming those there are, DefinitionError for one with rules that are not here (any more).
+        Raises NotFoundError listing the policies that exist, DefinitionError for a policy with an unknown rule.
         """
         reference = PolicyReference.parse(name)
         policy, added = self._own(reference.name), reference.repository_digest
         return combine_policies(policy, self._store.by_digest(added)) if added else policy
 
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
-        """As it was written. One that comes with Dockgate has version 0."""
+        """Return a version, the present one for None. A built-in policy has version 0."""
         try:
             return self._store.get(name, version)
         except NotFoundError as error:
@@ -44,31 +49,57 @@ class Policies:
             raise NotFoundError(str(error), f"{error.advice} There are: {', '.join(self.names())}.") from None
 
     def present(self) -> list[PolicyVersion]:
-        """The present versions, those that come with Dockgate first."""
+        """Return the present versions, built-in policies first."""
         stored = self._store.list()
-        names = {one.name for one in stored}
+        names = {version.name for version in stored}
         return [*(self._of_builtin(name) for name in definitions.BUILTIN if name not in names), *stored]
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
-        """Newest first. NotFoundError for one that never was."""
+        """Return every version, newest first. NotFoundError for a policy that never existed."""
         return self._store.history(name) or [self.get(name)]
 
     def names(self) -> list[str]:
-        return [one.name for one in self.present()]
+        return [version.name for version in self.present()]
 
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema of what may be put."""
+        """Return the JSON Schema of policies."""
         return definitions.policy_schema(self._rules)
 
-    def read(self, text: str, name: str, file: str = "") -> Policy:
-        """The policy that may be put under this name. Raises DefinitionError, ConflictError and UsageError as
-        `may_be_changed`."""
-        self.may_be_changed(name)
-        return definitions.read_named_policy(text, name, self._rules, file)
+    def put(self, name: str, text: str, who: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
+        """Store the YAML as the policy's next version. What runs is evaluated by it at the next review.
+
+        Raises DefinitionError, ConflictError and UsageError as `require_changeable`, and ChangedError when `expected`
+        is not the present version."""
+        self.require_changeable(name)
+        policy = definitions.read_named_policy(text, name, self._rules, "")
+        return self._put(policy, text, who, comment, expected)
+
+    def put_document(self, document: Document, text: str, who: str) -> tuple[PolicyVersion, int]:
+        """Store a Policy document as the next version. Return it, and the number of the version before, 0 for none."""
+        name, policy = definitions.parse_document(document, self._rules)
+        self.require_changeable(name)
+        history = self._store.history(name)
+        return self._put(policy, text, who, "", None), history[0].version if history else 0
+
+    def remove(self, name: str, who: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
+        """Remove a policy that nothing uses. Raises what `put` and `store.policies.remove` raise."""
+        self.require_changeable(name)
+        _require_short(comment)
+        remove = self._store.remove
+        return self._effects.run(Step.REMOVE_POLICY, remove, name, who, self._clock.now(), comment, expected)
+
+    def read(self, text: str, name: str) -> Policy:
+        """Return the policy in a YAML text, which need not be stored. DefinitionError."""
+        return definitions.read_policy(text, name, self._rules)
+
+    def _put(self, policy: Policy, text: str, who: str, comment: str, expected: int | None) -> PolicyVersion:
+        _require_short(comment)
+        put, now = self._store.put, self._clock.now()
+        return self._effects.run(Step.PUT_POLICY, put, policy, text, who, now, comment, expected)
 
     @staticmethod
-    def may_be_changed(name: str) -> None:
-        """Raises ConflictError for what comes with Dockgate, UsageError for no name."""
+    def require_changeable(name: str) -> None:
+        """Raise ConflictError for a built-in policy, UsageError for an invalid name."""
         if name in definitions.BUILTIN:
             raise ConflictError(
                 f"the policy {name!r} comes with Dockgate and stays as it is",
@@ -102,8 +133,6 @@ class Policies:
         return PolicyVersion(name, 0, policy.digest, policy.rules, definitions.builtin_text(name), "", "dockgate")
 
 
-def commented(comment: str) -> str:
-    """The comment, if it is short enough. UsageError."""
+def _require_short(comment: str) -> None:
     if len(comment) > COMMENT_LIMIT:
         raise UsageError(f"the comment has {len(comment)} characters", f"Allowed: {COMMENT_LIMIT}.")
-    return comment

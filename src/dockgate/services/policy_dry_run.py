@@ -1,14 +1,15 @@
-"""A candidate policy tried on what was judged and on what runs, before anyone enforces it. Nothing is stored.
+"""Dry runs of a candidate policy on past verdicts and on what runs, before it is enforced. Nothing is stored.
 
-Whoever asks gets a part at a time, and asks on from there: so it can tell of its progress, stop at any time, and never
-holds a thread of the server for long. One part is judged at a time, whoever asks: the caller waits for the turn.
+A call evaluates one part, and the caller asks for the next: so it can show progress, stop at any time, and never holds
+a thread of the server for long. The server evaluates one part at a time.
 """
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Literal
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import Policy, VerdictCase
@@ -22,100 +23,124 @@ from dockgate.gate.replay.policy_diff import (
     outcome_of_document,
     summarize,
 )
-from dockgate.services.dependencies import Dependencies
-from dockgate.services.verdicts import Place, Verdicts
+from dockgate.gate.rule import Rule
+from dockgate.scanner.ports import Ecosystem
+from dockgate.services.baselines import DeploymentContext
+from dockgate.services.cases import Cases
+from dockgate.services.policies import Policies
+from dockgate.services.policy_selection import PolicySelection
 from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError, UsageError
+from dockgate.store import Store
 
+# How long one part may take; it ends after the image that is evaluated then.
 PART_SECONDS = 2.0
-"""how long one part may take; it ends after the image at which that is over"""
-PART_LIMIT = 200
+PART_LIMIT = 200  # images
 
 
 class PolicyDryRun:
-    def __init__(self, parts: Dependencies, verdicts: Verdicts) -> None:
-        self._parts = parts
-        self._images = parts.store.images
-        self._verdicts = verdicts
+    """Evaluates candidates. `registry` is the address of our own registry."""
+
+    def __init__(
+        self,
+        store: Store,
+        policies: Policies,
+        selection: PolicySelection,
+        cases: Cases,
+        ecosystems: Sequence[Ecosystem],
+        rules: Sequence[Rule],
+        registry: str,
+    ) -> None:
+        self._store = store
+        self._images = store.images
+        self._policies = policies
+        self._selection = selection
+        self._cases = cases
+        self._ecosystems = ecosystems
+        self._rules = rules
+        self._registry = registry
         self.turn = threading.Lock()
 
+    def run(
+        self, text: str, name: str, against: Literal["history", "running"], policy: str, limit: int, after: str
+    ) -> PolicyComparison:
+        """Evaluate the candidate in a YAML text on past verdicts, or on what runs. DefinitionError, and BusyError while
+        another part is evaluated."""
+        candidate = self._policies.read(text, name)
+        return (self.history if against == "history" else self.running)(candidate, policy, limit, after)
+
     def history(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
-        """The newest verdict on each image by each policy (`policy`: by that one alone), newest first: the very case
-        that it was made from, judged by the candidate. `after` is the `next` of the part before, "" for the first."""
+        """Evaluate the cases of the newest verdict on each image by each policy (by `policy` alone unless ""), newest
+        first. `after` is the `next` of the previous part, "" for the first."""
         before = _number(after)
         comparisons: list[ImageComparison] = []
-        with self._alone() as over:
+        with self._turn_taken() as is_over:
             records = self._images.newest_verdicts(policy, before, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
                 case = self._images.case(record.digest)
                 outcome_before = outcome_of_document(self._images.document(record.digest))
-                outcome_after = self._outcome(case, self._with_asked(candidate, record.policy))
+                outcome_after = self._outcome(case, self._with_repository_policy(candidate, record.policy))
                 comparisons.append(compare(outcome_before, outcome_after, record.policy, record.image, record.digest))
                 before = seq
-                if over():
+                if is_over():
                     break
         return summarize(comparisons, str(before) if len(comparisons) < len(records) else "")
 
     def running(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
-        """What runs, as of now, by each policy that it has to pass and by the candidate in its place."""
-        services = [one for one in self._parts.store.services.list() if one.name > after]
+        """Evaluate what runs as of now, by each required policy and by the candidate in its place."""
+        services = [service for service in self._store.services.list() if service.name > after]
         comparisons: list[ImageComparison] = []
         last = after
-        with self._alone() as over:
+        with self._turn_taken() as is_over:
             for service in services:
-                if over() or len(comparisons) >= limit:
+                if is_over() or len(comparisons) >= limit:
                     return summarize(comparisons, last)
                 last = service.name
-                definition = self._parts.store.services.definition(service.name, service.revision)
-                name, _, image = definition.image.partition("@")
-                execution = self._parts.store.services.deployed_by(service.name)
-                repository = name.removeprefix(f"{self._parts.registry.address}/")
-                place = Place(repository, service.name, execution, kept=True)
-                for judge in self._verdicts.judges(image, execution, repository) if image else ():
-                    if policy in ("", PolicyReference.parse(judge).name):
-                        comparisons += self._on(candidate, judge, image, service.name, place)
+                definition = self._store.services.definition(service.name, service.revision)
+                place, _, image = definition.image.partition("@")
+                execution = self._store.services.deployed_by(service.name)
+                repository = place.removeprefix(f"{self._registry}/")
+                context = DeploymentContext(repository, service.name, execution, keep_baselines=True)
+                required = self._selection.required_policies(image, execution, repository) if image else ()
+                for name in (usable.policy.name for usable in required):
+                    if policy in ("", PolicyReference.parse(name).name):
+                        comparisons += self._compare_running(candidate, name, image, service.name, context)
         return summarize(comparisons)
 
-    def _on(self, candidate: Policy, judge: str, image: str, service: str, place: Place) -> Iterator[ImageComparison]:
+    def _compare_running(
+        self, candidate: Policy, name: str, image: str, service: str, context: DeploymentContext
+    ) -> Iterator[ImageComparison]:
         try:
-            present = self._parts.policies(judge)
+            present = self._policies(name)
         except (DefinitionError, NotFoundError):
             return  # it approves nothing, and there is nothing to compare with
-        before = self._verdicts.case(image, present, place)
-        after = self._verdicts.case(image, self._with_asked(candidate, judge), place)
+        before = self._cases.build(image, present, context)
+        after = self._cases.build(image, self._with_repository_policy(candidate, name), context)
         if before is not None and after is not None:
             outcome_before, outcome_after = self._outcome(before, present), self._outcome(after, after.policy)
-            yield compare(outcome_before, outcome_after, judge, image, service)
+            yield compare(outcome_before, outcome_after, name, image, service)
 
-    def _with_asked(self, candidate: Policy, name: str) -> Policy:
-        """The candidate with what the image's repository asks on top, where the verdict had that."""
-        asked = PolicyReference.parse(name).repository_digest
-        return combine_policies(candidate, self._parts.store.policies.by_digest(asked)) if asked else candidate
+    def _with_repository_policy(self, candidate: Policy, name: str) -> Policy:
+        """The candidate combined with what the image's repository requires, where the policy of this name is."""
+        added = PolicyReference.parse(name).repository_digest
+        return combine_policies(candidate, self._store.policies.by_digest(added)) if added else candidate
 
     def _outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
         case = replace(case, policy=policy)
-        return outcome_of(evaluate.judge_platforms(case, self._parts.ecosystems, self._parts.rules, remediations=False))
+        return outcome_of(evaluate.judge_platforms(case, self._ecosystems, self._rules, remediations=False))
 
     @contextmanager
-    def _alone(self) -> Iterator["_Over"]:
+    def _turn_taken(self) -> Iterator[Callable[[], bool]]:
+        """Hold the turn, and give whether the time of the part is over."""
         if not self.turn.acquire(blocking=False):
             raise BusyError("another candidate is being tried", "Try again when that is over.")
+        end = time.monotonic() + PART_SECONDS
         try:
-            yield _Over()
+            yield lambda: time.monotonic() > end
         finally:
             self.turn.release()
 
 
-class _Over:
-    """Whether a part's time is over."""
-
-    def __init__(self) -> None:
-        self._end = time.monotonic() + PART_SECONDS
-
-    def __call__(self) -> bool:
-        return time.monotonic() > self._end
-
-
 def _number(after: str) -> int:
     if after and not after.isdecimal():
-        raise UsageError(f"after: {after!r} is no part's end", "It is `next` of the answer before.")
+        raise UsageError(f"after: {after!r} is not the end of a part", "Give `next` of the previous answer.")
     return int(after) if after else 0

@@ -1,29 +1,62 @@
-"""Carrying out a rollout: a changed service is deployed, and changes when its tasks are healthy."""
+"""Rollouts: a changed service is deployed, and the change is kept when its tasks are healthy."""
 
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
-from dockgate.delivery.model import Rollout, Service, State, TaskDefinition
-from dockgate.services.dependencies import Dependencies
-from dockgate.services.verdicts import Place, Verdicts
+from dockgate.delivery.model import Rollout, Service, ServiceChange, State, TaskDefinition
+from dockgate.delivery.ports import Target
+from dockgate.services.baselines import DeploymentContext
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects, Starter, Step
+from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import DeployError, DockgateError
+from dockgate.store import Store
+
+# A lock for each service: one thread at a time changes its tasks.
+ServiceLocks = Mapping[str, threading.Lock]
 
 
 class Rollouts:
-    """`locks` has a lock for each service: its tasks are changed by one thread at a time."""
+    """Changes services. `registry` is the address of our own registry."""
 
-    def __init__(self, parts: Dependencies, verdicts: Verdicts, locks: Mapping[str, threading.Lock]) -> None:
-        self._parts = parts
-        self._store = parts.store
+    def __init__(
+        self,
+        store: Store,
+        targets: Mapping[str, Target],
+        verdicts: Verdicts,
+        locks: ServiceLocks,
+        clock: ServerClock,
+        effects: Effects,
+        starter: Starter,
+        registry: str,
+    ) -> None:
+        self._store = store
+        self._targets = targets
         self._verdicts = verdicts
         self._locks = locks
+        self._clock = clock
+        self._effects = effects
+        self._starter = starter
+        self._registry = registry
+
+    def create_service(self, service: Service, definition: TaskDefinition) -> Service:
+        """Create a service. One that exists does not change."""
+        return self._effects.run(Step.PUT_SERVICE, self._store.services.put, service, definition)
+
+    def begin(self, service: str, change: ServiceChange, by: str) -> Rollout | None:
+        """Begin the rollout of a change; None when nothing changes. Raises what `store.rollouts.begin` raises."""
+        begin = self._store.rollouts.begin
+        rollout = self._effects.run(Step.CHANGE_SERVICE, begin, service, change, by, self._clock.now())
+        if rollout is not None:
+            self._starter.start_rollout(rollout)
+        return rollout
 
     def run(self, name: str, number: int) -> None:
-        """Bring the service to the goal of the rollout. Does nothing when the rollout is over.
+        """Carry out the rollout. Does nothing when it has ended.
 
         A changed definition is a deploy of the image that runs: it has to be approved as of now. DeployError when it is
-        not, or when tasks do not become healthy: then the tasks from before run again, and the service is as before.
+        not, or when tasks do not become healthy: then the previous tasks run again, and the service does not change.
         """
         with self._locks[name]:
             rollout = self._store.rollouts.get(name, number)
@@ -36,39 +69,40 @@ class Rollouts:
                 if definition.revision != present.revision:
                     self._require_approval(rollout, definition.image)
                 self._deploy(rollout, definition, service, present)
-            self._store.rollouts.end(rollout, State.SUCCEEDED, definition.revision, "", self._parts.now())
+            self._store.rollouts.end(rollout, State.SUCCEEDED, definition.revision, "", self._clock.now())
 
     def fail(self, name: str, number: int, reason: str) -> None:
+        """End the rollout as failed."""
         rollout = self._store.rollouts.get(name, number)
-        self._store.rollouts.end(rollout, State.FAILED, None, reason, self._parts.now())
+        self._store.rollouts.end(rollout, State.FAILED, None, reason, self._clock.now())
 
     def _register(self, rollout: Rollout, present: TaskDefinition) -> TaskDefinition:
         """The revision to deploy: the goal of the rollout with the image that the service has now."""
         if rollout.definition == present.settings:
             return present
-        wanted = replace(rollout.definition, image=present.image)
-        return self._store.services.register(rollout.service, wanted, f"rollout/{rollout.id} of {present.revision}")
+        goal = replace(rollout.definition, image=present.image)
+        return self._store.services.register(rollout.service, goal, f"rollout/{rollout.id} of {present.revision}")
 
     def _require_approval(self, rollout: Rollout, image: str) -> None:
         name, _, digest = image.partition("@")
-        repository = name.removeprefix(f"{self._parts.registry.address}/")
-        place = Place(repository, rollout.service, self._store.services.deployed_by(rollout.service))
-        self._verdicts.require_approval(digest, f"rollout/{rollout.id}", place)
+        repository = name.removeprefix(f"{self._registry}/")
+        context = DeploymentContext(repository, rollout.service, self._store.services.deployed_by(rollout.service))
+        self._verdicts.require_approval(digest, f"rollout/{rollout.id}", context)
 
     def _deploy(self, rollout: Rollout, definition: TaskDefinition, service: Service, present: TaskDefinition) -> None:
         is_moved = rollout.target != service.target
-        wanted = replace(service, target=rollout.target, desired_count=rollout.desired_count)
+        goal = replace(service, target=rollout.target, desired_count=rollout.desired_count)
         try:
-            self._parts.targets[rollout.target].deploy(wanted, definition, None if is_moved else present)
+            self._targets[rollout.target].deploy(goal, definition, None if is_moved else present)
         except DeployError as error:
-            if is_moved or wanted.desired_count == service.desired_count:
+            if is_moved or goal.desired_count == service.desired_count:
                 raise
             raise self._restore_count(service, present, error) from error
 
     def _restore_count(self, service: Service, present: TaskDefinition, error: DeployError) -> DeployError:
         """Run as many tasks as before. Return the error to raise, which says how that went."""
         try:
-            self._parts.targets[service.target].deploy(service, present, present)
+            self._targets[service.target].deploy(service, present, present)
         except DockgateError as second:
             return DeployError(f"{error}\nThe desired count stays {service.desired_count}: {second}", error.advice)
         return DeployError(f"{error}\nThe desired count stays {service.desired_count}.", error.advice)

@@ -1,31 +1,52 @@
-"""Keeping services as they should be: missing tasks are started, unhealthy and stopped ones are restarted."""
+"""Repair of services: missing tasks are started, unhealthy and stopped tasks are restarted."""
 
 import logging
-import threading
 from collections.abc import Mapping, Sequence
 
 from dockgate.delivery.deployments import FAILED_CHECKS, TaskHealth, has_expected_tasks, observe_task
 from dockgate.delivery.model import Service, ServiceEvent, Task, TaskDefinition, TaskState
+from dockgate.delivery.ports import Target
 from dockgate.events.ports import Notice
-from dockgate.services.dependencies import Dependencies
-from dockgate.services.notifications import notification_entries
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects, Step
+from dockgate.services.notifications import Notifications
+from dockgate.services.rollouts import ServiceLocks
 from dockgate.shared.errors import DockgateError
+from dockgate.store import Store
 
 _log = logging.getLogger(__name__)
 
 
 class ServiceRepair:
-    """`locks` has a lock for each service: its tasks are changed by one thread at a time. What is seen of the health
-    of tasks is kept in memory only."""
+    """Repairs services. The health of tasks is remembered in memory only."""
 
-    def __init__(self, parts: Dependencies, locks: Mapping[str, threading.Lock]) -> None:
-        self._parts = parts
-        self._store = parts.store
+    def __init__(
+        self,
+        store: Store,
+        targets: Mapping[str, Target],
+        notifications: Notifications,
+        locks: ServiceLocks,
+        clock: ServerClock,
+        effects: Effects,
+    ) -> None:
+        self._store = store
+        self._targets = targets
+        self._notifications = notifications
         self._locks = locks
+        self._clock = clock
+        self._effects = effects
         self._health: dict[str, dict[str, TaskHealth]] = {}
 
-    def converge(self, name: str) -> None:
-        """Make the tasks agree with the service's revision and desired count, and look at their health.
+    def repair_all(self) -> None:
+        """Repair every service. One that cannot be repaired does not block the others."""
+        for service in self._store.services.list():
+            try:
+                self._effects.run(Step.CONVERGE, self.repair, service.name)
+            except DockgateError as error:
+                _log.warning("%s: not all tasks are healthy: %s", service.name, error)
+
+    def repair(self, name: str) -> None:
+        """Make the tasks match the service's revision and desired count, and check their health.
 
         Does nothing while the service is being deployed. Waits for the health of tasks only where some were missing.
         """
@@ -38,7 +59,7 @@ class ServiceRepair:
             definition = self._store.services.definition(name, service.revision)
             if not definition.image:
                 return
-            target = self._parts.targets[service.target]
+            target = self._targets[service.target]
             tasks = target.tasks(name)
             if has_expected_tasks(service, definition, tasks):
                 self._check_health(service, definition, tasks)
@@ -48,16 +69,16 @@ class ServiceRepair:
             self._locks[name].release()
 
     def _check_health(self, service: Service, definition: TaskDefinition, tasks: Sequence[Task]) -> None:
-        known, self._health[service.name] = self._health.get(service.name, {}), {}
+        previous, self._health[service.name] = self._health.get(service.name, {}), {}
         for task in tasks:
-            health, should_restart = observe_task(known.get(task.id, TaskHealth()), task, self._parts.clock())
+            health, should_restart = observe_task(previous.get(task.id, TaskHealth()), task, self._clock())
             self._health[service.name][task.id] = health
             if should_restart:
                 self._restart(service, definition, task)
 
     def _restart(self, service: Service, definition: TaskDefinition, task: Task) -> None:
         try:
-            is_restarted = self._parts.targets[service.target].restart(service.name, task.id)
+            is_restarted = self._targets[service.target].restart(service.name, task.id)
             outcome = "restarted" if is_restarted else "left to the target, which replaces unhealthy tasks itself"
         except DockgateError as error:
             outcome = f"could not be restarted: {error}"
@@ -65,7 +86,7 @@ class ServiceRepair:
 
     def _announce(self, service: Service, task: Task, message: str) -> None:
         """Keep the restart as an event of the service, and tell every notifier."""
-        now = self._parts.now()
+        now = self._clock.now()
         _log.warning("%s: %s", service.name, message)
         event = ServiceEvent(f"restart/{service.name}/{task.id}/{now}", service.name, now, message)
         notice = Notice(
@@ -75,7 +96,7 @@ class ServiceRepair:
             body=f"{message}\n`dockgate deploy show {service.name}` shows the tasks.",
             detail={"service": service.name, "task": task.id, "revision": task.revision, "image": task.digest},
         )
-        self._store.services.record_event(event, notification_entries(notice, self._parts.notifiers, now))
+        self._store.services.record_event(event, self._notifications.entries(notice))
 
 
 def _reason(definition: TaskDefinition, task: Task) -> str:

@@ -204,7 +204,7 @@ def _begin_audit_entry(request: Request, who: Caller) -> None:
     server: Server = request.app.state.server
     entry = AuditEntry(
         id=uuid.uuid4().hex,
-        at=server.parts.now(),
+        at=server.clock.now(),
         who=who.name,
         token=who.token.id if who.token else "",
         call=f"{request.method} {_template(request)}",

@@ -53,7 +53,7 @@ async def upload_pack(repository: str, request: Request, who: Reader, server: Se
     """Answer a fetch or clone."""
     await _require_repository(repository, server)
     call = GitCall(repository, f"/{UPLOAD}", "POST", "", _content_type(UPLOAD), _protocol(request))
-    body = await spool(inflated(request), server.parts.scratch, MAX_NEGOTIATION, "Fetch fewer references at a time.")
+    body = await spool(inflated(request), server.scratch, MAX_NEGOTIATION, "Fetch fewer references at a time.")
     return FetchResponse(server, _processes(request), who.name, call, body)
 
 
@@ -65,7 +65,7 @@ async def receive_pack(repository: str, request: Request, who: Runner, server: S
     processes = _processes(request)
     async with processes.receiving(who.name):
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
-        body = await spool(request.stream(), server.parts.scratch, server.push_limit, advice)
+        body = await spool(request.stream(), server.scratch, server.push_limit, advice)
     call = GitCall(repository, f"/{RECEIVE}", "POST", "", _content_type(RECEIVE), _protocol(request))
     by, token = (who.name, who.token.id) if who.token else ("", "")
     try:

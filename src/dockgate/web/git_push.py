@@ -139,7 +139,7 @@ class Push:
         """Run the push, record it, and return the end of git's response, which reports success."""
         await self._describe("requested:", self._requested)
         pusher = self._call.repository, self._by, self._token
-        await run_in_threadpool(self._server.engine.push_requested, self._id, *pusher, self._requested)
+        await run_in_threadpool(self._server.git_pushes.request, self._id, *pusher, self._requested)
         before = await self._references()
         try:
             async with asyncio.timeout(self._processes.git_seconds):
@@ -158,7 +158,7 @@ class Push:
             updates = _differences(before, await self._references())
             await self._describe("", updates)
         finally:
-            pushed = self._server.engine.pushed
+            pushed = self._server.git_pushes.accept
             pusher = self._by, updates, self._id, self._token
             self._events = await run_in_threadpool(pushed, self._call.repository, *pusher)
 

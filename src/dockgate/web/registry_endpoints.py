@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 
 from dockgate.delivery.registry_access import PUSH, Access, Login
 from dockgate.identity.model import AuditEntry, Caller, Permission
-from dockgate.services import pushes
+from dockgate.services.registry_notifications import OUR_OWN
 from dockgate.services.server import Server
 from dockgate.shared.canonical import plain
 from dockgate.web.api import ServerDependency
@@ -31,7 +31,7 @@ class RequirePull(RequirePermission):
     def authorize(self, request: Request) -> Caller | Login:  # type: ignore[override]
         server: Server = request.app.state.server
         shown_token = request_token(request)
-        login = server.access.tokens.read_login(shown_token) if shown_token else None
+        login = server.registry_access.tokens.read_login(shown_token) if shown_token else None
         if login is None:
             return super().authorize(request)
         request.scope[_LOGIN] = login
@@ -54,7 +54,7 @@ async def token(
 
 
 def _grant(server: Server, who: Caller | Login, service: str, scopes: list[str]) -> Response:
-    granted, access = server.access.grant(who, service, scopes, server.store)
+    granted, access = server.registry_access.grant(who, service, scopes, server.store)
     if isinstance(who, Caller):
         for entry in access:
             if PUSH in entry.actions:
@@ -68,7 +68,7 @@ router.add_api_route("/registry/token", token, methods=["GET"], route_class_over
 @router.post("/registry/events", status_code=202)
 async def own_registry_event(request: Request, server: ServerDependency, threads: ThreadsDependency) -> Response:
     """Notifications of the server's own registry."""
-    return await _accept_event(request, server, threads, pushes.OUR_OWN, "")
+    return await _accept_event(request, server, threads, OUR_OWN, "")
 
 
 @router.post("/registry/{form}/{registry}", status_code=202)
@@ -80,18 +80,19 @@ async def remote_registry_event(
 
 async def _accept_event(request: Request, server: Server, threads: Threads, form: str, registry: str) -> Response:
     header = request.headers.get("authorization", "")
-    await threads.run_prompt(pushes.require_secret, server, form, registry, header)  # before reading the body
+    notifications = server.registry_notifications
+    await threads.run_prompt(notifications.require_secret, form, registry, header)  # before reading the body
     body = await request.body()
     # May call another registry to resolve a tag. The name cannot clash: no principal's name has a "/".
     run = threads.run_remote if registry else threads.run
-    await run(f"{form}/{registry}", pushes.arrived, server, form, registry, header, body)
+    await run(f"{form}/{registry}", notifications.receive, form, registry, header, body)
     return Response(status_code=202)
 
 
 def _audit(server: Server, who: Caller, access: Access) -> None:
     entry = AuditEntry(
         id=uuid.uuid4().hex,
-        at=server.parts.now(),
+        at=server.clock.now(),
         who=who.name,
         token=who.token.id if who.token else "",
         call="GET /registry/token",

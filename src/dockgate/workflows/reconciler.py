@@ -1,52 +1,59 @@
-"""What is done again and again while a server runs, by threads of its own."""
+"""The reconciler: tasks that are repeated while a server runs, in threads of their own."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-
-Sweep = tuple[str, int, Callable[[], None]]
-"""its name, every how many turns, what"""
+from dataclasses import dataclass
 
 _log = logging.getLogger(__name__)
 
 
-class Sweeper:
-    """A thread for each group of sweeps, which does them one after the other, then pauses: what takes long in one group
-    holds up no other. What fails is told in the log, and tried again at its next turn."""
+@dataclass(frozen=True, slots=True)
+class RepeatedTask:
+    """`run` is called in every n-th round, `every`."""
 
-    def __init__(self, pause_seconds: float, groups: Sequence[Sequence[Sweep]]) -> None:
+    name: str
+    run: Callable[[], object]
+    every: int = 1
+
+
+class Reconciler:
+    """A thread for each group of tasks runs them one after the other, then pauses: a long task blocks only its own
+    group. Errors are logged, and the task is repeated in its next round."""
+
+    def __init__(self, pause_seconds: float, groups: Sequence[Sequence[RepeatedTask]]) -> None:
         self._pause_seconds = pause_seconds
         self._closing = threading.Event()
         self._threads = [
-            threading.Thread(target=self._repeat, args=(sweeps,), name=f"sweep {sweeps[0][0]}", daemon=True)
-            for sweeps in groups
+            threading.Thread(target=self._repeat, args=(tasks,), name=f"reconcile {tasks[0].name}", daemon=True)
+            for tasks in groups
         ]
 
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
 
-    def tell_to_end(self) -> None:
-        """No sweep begins from now on."""
+    def stop_soon(self) -> None:
+        """Begin no further task."""
         self._closing.set()
 
     def close(self) -> None:
-        """Gives what runs a moment, all of it the same one."""
-        self.tell_to_end()
+        """Wait a moment for the running tasks, the same moment for all."""
+        self.stop_soon()
         end = time.monotonic() + self._pause_seconds * 2 + 1
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout=max(0, end - time.monotonic()))
 
-    def _repeat(self, sweeps: Sequence[Sweep]) -> None:
-        turn = 0
+    def _repeat(self, tasks: Sequence[RepeatedTask]) -> None:
+        round_number = 0
         while not self._closing.is_set():
-            for name, every, sweep in sweeps:
-                if turn % every == 0 and not self._closing.is_set():
+            for task in tasks:
+                if round_number % task.every == 0 and not self._closing.is_set():
                     try:
-                        sweep()
+                        task.run()
                     except Exception as error:
-                        _log.warning("sweeping %s failed, and is tried again: %s", name, error, exc_info=error)
-            turn += 1
+                        _log.warning("reconciling %s failed, and will be retried: %s", task.name, error, exc_info=error)
+            round_number += 1
             self._closing.wait(self._pause_seconds)

@@ -24,7 +24,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.server.polling import Poller
-from dockgate.services import codepipeline, pushes
+from dockgate.services import codepipeline
 from dockgate.shared.errors import DockgateError
 from dockgate.store.s3 import S3Blobs
 
@@ -154,7 +154,7 @@ def test_a_push_comes_over_eventbridge_and_a_queue(aws: Cloud, server: ServerSys
     queue.let("events.amazonaws.com", rule["RuleArn"])
     target = {"Id": "queue", "Arn": queue.arn, "Input": json.dumps({**event, "detail": detail})}
     assert events.put_targets(Rule="pushes", Targets=[target])["FailedEntryCount"] == 0
-    poller = listening(queue, partial(pushes.queued, server.server))
+    poller = listening(queue, server.server.registry_notifications.receive_ecr_event)
     try:
         for _ in range(2):
             aws.client("events").put_events(Entries=[{"Source": SOURCE, "DetailType": "any", "Detail": "{}"}])
@@ -180,7 +180,10 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     queue.let("sns.amazonaws.com", topic)
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn, Attributes={"RawMessageDelivery": raw})
     clients = codepipeline.Clients(user(aws, {"codepipeline:*"}, "*"))
-    poller = listening(queue, partial(codepipeline.queued, server.server, ACCOUNT_ID, clients))
+    requests = codepipeline.CodePipelineRequests(
+        server.store, server.server.approval_requests, server.server.clock, ACCOUNT_ID, clients
+    )
+    poller = listening(queue, requests.receive)
     tokens = {image: aws.fakes.ask(image) for image in (bad, good)}
     try:
         for image, token in tokens.items():

@@ -86,13 +86,13 @@ async def request_approval(
 
 
 def _request_approval(body: ApprovalRequestBody, server: Server, who: Caller, idempotency_key: str) -> CreatedApproval:
-    address = server.parts.registry.address
+    address = server.registry
     reference = _reference(body, address)
     who.require(pipeline=body.pipeline, repository=_qualified_repository(reference).removeprefix(f"{address}/"))
     _require_service(body.service, server, who)
     callback = None
     if body.callback is not None:
-        server.parts.webhooks.check(body.callback.url)
+        server.webhooks.check(body.callback.url)
         if body.callback.secret:
             key(body.callback.secret)
         callback = Callback(body.callback.url, body.callback.secret)
@@ -107,7 +107,7 @@ def _request_approval(body: ApprovalRequestBody, server: Server, who: Caller, id
         timeout=body.timeout,
         key=idempotency_key,
     )
-    approval = server.engine.ask(approval_request, who.principal)
+    approval = server.approval_requests.ask(approval_request, who.principal)
     callback_record = server.store.approvals.callback(approval.id)
     return CreatedApproval(view(approval), approval.token, callback_record.secret if callback_record else "")
 
@@ -122,7 +122,7 @@ async def wait_for_decision(
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> ApprovalView:
     """Get the approval when it is decided, or after `wait` seconds: then call again while it is Waiting."""
-    with server.engine.approval_pubsub.listening(approval_id) as settled:
+    with server.approval_pubsub.subscribe(approval_id) as settled:
         approval = await threads.run_prompt(server.store.approvals.get, approval_id)
         who.require(pipeline=pipeline_of(approval), repository=approval.repository)
         if approval.state is ApprovalState.WAITING and wait:

@@ -101,7 +101,7 @@ def reject(approval_id: str, body: Rejection, who: Decider, server: ServerDepend
     """Reject a waiting approval."""
     _require_approval(who, approval_id, server)
     name = who.name if who.token else body.who or who.name
-    return view(server.engine.decisions.reject(approval_id, body.token, body.reason, name))
+    return view(server.approval_decisions.reject(approval_id, body.token, body.reason, name))
 
 
 @router.get("/approvals/{approval_id:path}/votes")
@@ -131,7 +131,7 @@ def vote(approval_id: str, body: CastVote, who: Decider, server: ServerDependenc
     if not body.yes and not body.reason.strip():
         raise UsageError("A rejection needs a reason.", "Add `reason`, for the author of the change.")
     _require_approval(who, approval_id, server)
-    approval = server.engine.decisions.vote(approval_id, who.principal, body.yes, body.reason)
+    approval = server.approval_decisions.vote(approval_id, who.principal, body.yes, body.reason)
     return ApprovalWithVotes(view(approval), [vote for vote, _ in server.store.approvals.votes(approval_id)])
 
 
@@ -142,7 +142,7 @@ def override(approval_id: str, body: OverrideRequest, who: Accepter, server: Ser
     approval = _require_approval(who, approval_id, server)
     if who.limited:  # an external pipeline chooses its own name, so check the repository too
         who.require(repository=approval.repository)
-    records = server.engine.decisions.override(approval_id, who.principal, body.reason, body.until)
+    records = server.approval_decisions.override(approval_id, who.principal, body.reason, body.until)
     retried = "" if is_external(approval_id) else approval_id.partition("/")[0]
     return OverrideResult(view(approval), [record.waiver for record in records], retried)
 

@@ -44,6 +44,6 @@ def attestations(digest: Digest, who: Reader, server: ServerDependency) -> list[
 
 
 def _attestor(server: Server) -> Attestor:
-    if server.parts.attestor is None:
+    if server.attestor is None:
         raise NotFoundError("This server signs no attestations.")
-    return server.parts.attestor
+    return server.attestor

@@ -53,7 +53,7 @@ def services(who: Reader, server: ServerDependency) -> list[ServiceSummary]:
     summaries = []
     for service in server.store.services.list():
         image = server.store.services.definition(service.name, service.revision).image
-        tasks = server.parts.targets[service.target].tasks(service.name)
+        tasks = server.targets[service.target].tasks(service.name)
         summaries.append(ServiceSummary(service, image, sum(task.state is TaskState.RUNNING for task in tasks)))
     return summaries
 
@@ -65,7 +65,7 @@ def service(name: str, who: Reader, server: ServerDependency) -> ServiceView:
     return ServiceView(
         service=stored,
         definitions=list(server.store.services.definitions(name)),
-        tasks=list(server.parts.targets[stored.target].tasks(name)),
+        tasks=list(server.targets[stored.target].tasks(name)),
         rollouts=list(server.store.rollouts.list(name)),
         events=list(server.store.services.events(name)),
     )
@@ -80,5 +80,5 @@ def rollout(name: str, number: Number, who: Reader, server: ServerDependency) ->
 @router.post("/services/{name}/scale")
 def scale(name: str, body: Scale, who: Administrator, server: ServerDependency) -> Change:
     """Start a rollout to another desired count. The count changes when the tasks are healthy."""
-    begun = server.engine.change_service(name, ServiceChange(desired_count=body.desired_count), who.name)
+    begun = server.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), who.name)
     return Change(server.store.services.get(name), begun)

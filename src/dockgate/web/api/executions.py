@@ -122,14 +122,14 @@ def _approval(server: ServerDependency, key: ActionKey) -> ApprovalView | None:
 @router.post("/executions/{execution_id}/stop")
 def stop(execution_id: str, body: Stop, who: Runner, server: ServerDependency) -> Execution:
     """Stop an execution. Running actions finish, but their results are discarded."""
-    server.engine.stop(execution_id, body.reason)
+    server.executions.stop(execution_id, body.reason)
     return server.store.executions.get(execution_id)
 
 
 @router.post("/executions/{execution_id}/retry")
 def retry(execution_id: str, who: Runner, server: ServerDependency) -> Execution:
     """Retry the failed actions of the failed stage."""
-    server.engine.retry(execution_id, who.name if who.token else "")
+    server.executions.retry(execution_id, who.name if who.token else "")
     return server.store.executions.get(execution_id)
 
 

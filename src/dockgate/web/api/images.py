@@ -152,7 +152,7 @@ def scan(digest: Digest, body: ScanRequest, who: Runner, server: ServerDependenc
     if not re.fullmatch(REPOSITORY, body.repository):
         raise UsageError(f"{body.repository!r} is not a repository name.", "See `dockgate image list`.")
     who.require(repository=body.repository)
-    return server.engine.scan(body.repository, digest)
+    return server.scans.request(body.repository, digest)
 
 
 @router.post("/images/{digest}/findings", status_code=201, openapi_extra=body_of("application/json", "object"))
@@ -175,7 +175,7 @@ async def findings(
 def _report(server: Server, who: Caller, digest: str, body: bytes, name: str, found_at: str) -> list[ReportRecord]:
     """Record a report. With the permission accept it can replace a missing scan."""
     reported = reading.read(body, name[:200], digest, found_at)
-    return list(server.engine.report(reported, who.name, who.may(Permission.ACCEPT)))
+    return list(server.finding_reports.add(reported, who.name, who.may(Permission.ACCEPT)))
 
 
 @router.get("/images/{digest}/findings")

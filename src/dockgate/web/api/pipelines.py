@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Header, Request
 
 from dockgate.delivery.model import Execution, Pipeline
-from dockgate.services.server import AppliedDocument, ServerStatus
+from dockgate.services.documents import AppliedDocument
+from dockgate.services.server import ServerStatus
+from dockgate.services.server import status as status_of
 from dockgate.shared.errors import UsageError
 from dockgate.web.api import (
     Definer,
@@ -45,7 +47,7 @@ class PipelineSummary:
 @checks_token_limits
 def status(who: Reader, server: ServerDependency) -> ServerStatus:
     """Get the server's status and the state of its advisory database."""
-    return server.status()
+    return status_of(server)
 
 
 @router.post("/apply", openapi_extra=body_of("application/yaml", "string"))
@@ -53,7 +55,7 @@ async def apply(
     request: Request, who: Definer, server: ServerDependency, threads: ThreadsDependency, name: str = "document.yaml"
 ) -> AppliedDocument:
     """Create or change what a YAML document describes (Repository, Pipeline, Service, Policy, …)."""
-    return await threads.run(who.name, server.apply, await read_document(request, name), name, who)
+    return await threads.run(who.name, server.documents.apply, await read_document(request, name), name, who)
 
 
 async def read_document(request: Request, name: str) -> str:
@@ -105,4 +107,4 @@ def executions(name: str, who: Reader, server: ServerDependency, limit: int = 20
 def start(name: str, who: Runner, server: ServerDependency, idempotency_key: str = Header("")) -> Execution:
     """Start a pipeline. The same Idempotency-Key starts it once."""
     server.store.pipelines.get(name)
-    return server.engine.start(name, f"hand/{idempotency_key or uuid.uuid4()}", who.name if who.token else "")
+    return server.executions.start(name, f"hand/{idempotency_key or uuid.uuid4()}", who.name if who.token else "")

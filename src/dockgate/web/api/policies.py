@@ -67,7 +67,7 @@ async def try_candidate(
     A response covers at most `limit` images and takes about two seconds; pass its `next` as `after` for the next part.
     """
     arguments = body.text, body.name, body.against, body.policy, body.limit, body.after
-    return await threads.run_trial(who.name, server.try_policy, *arguments)
+    return await threads.run_trial(who.name, server.policy_dry_run.run, *arguments)
 
 
 @router.get("/policies/schema")
@@ -108,7 +108,7 @@ async def put(
     """
     text = await read_document(request, f"{name}.yaml")
     expected = 0 if if_none_match.strip() == "*" else _version(if_match)
-    version = await threads.run(who.name, server.put_policy, name, text, who.name, comment, expected)
+    version = await threads.run(who.name, server.policies.put, name, text, who.name, comment, expected)
     return _view(version, response)
 
 
@@ -117,7 +117,7 @@ def remove(
     name: str, who: Accepter, server: ServerDependency, comment: str = "", if_match: str = Header("")
 ) -> PolicySummary:
     """Remove an unused policy. Its versions and verdicts are kept."""
-    return _summary(server.remove_policy(name, who.name, comment, _version(if_match)))
+    return _summary(server.policies.remove(name, who.name, comment, _version(if_match)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def set_roles(name: str, body: Roles, who: Administrator, server: ServerDependen
 @router.post("/principals/{name}/disable")
 def disable(name: str, who: Administrator, server: ServerDependency) -> Principal:
     """Disable a principal. Its tokens stop working."""
-    return server.store.principals.disable(name, server.parts.now())
+    return server.store.principals.disable(name, server.clock.now())
 
 
 @router.post("/principals/{name}/enable")
@@ -138,7 +138,7 @@ def create_token(body: NewToken, who: Administrator, server: ServerDependency) -
 @router.post("/tokens/{token_id}/revoke")
 def revoke_token(token_id: str, who: Administrator, server: ServerDependency) -> TokenView:
     """Revoke a token."""
-    return view(server.store.tokens.revoke(token_id, server.parts.now()))
+    return view(server.store.tokens.revoke(token_id, server.clock.now()))
 
 
 @router.get("/audit")

@@ -86,14 +86,14 @@ class ImageLocation:
 @router.get("/waivers")
 def waivers(who: Reader, server: ServerDependency, state: WaiverState | None = None) -> list[WaiverView]:
     """List waivers, newest first, optionally in one state."""
-    views = [_view(record, server.parts.now()) for record in server.store.waivers.list()]
+    views = [_view(record, server.clock.now()) for record in server.store.waivers.list()]
     return [view for view in views if state in (None, view.state)]
 
 
 @router.get("/waivers/{waiver_id}")
 def waiver(waiver_id: str, who: Reader, server: ServerDependency) -> WaiverView:
     """Get a waiver and its state."""
-    return _view(server.store.waivers.get(waiver_id), server.parts.now())
+    return _view(server.store.waivers.get(waiver_id), server.clock.now())
 
 
 @router.post("/waivers", status_code=201)
@@ -101,14 +101,14 @@ def add(body: NewWaiver, who: Accepter, server: ServerDependency, idempotency_ke
     """Accept findings or unread content. The same Idempotency-Key creates one waiver."""
     key = sha256(f"{who.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
     fields = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
-    record = server.engine.accept(Waiver(id=f"w-{key[:12]}", created_by=who.name, **fields))
-    return _view(record, server.parts.now())
+    record = server.exceptions.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=who.name, **fields))
+    return _view(record, server.clock.now())
 
 
 @router.post("/waivers/{waiver_id}/revoke")
 def revoke(waiver_id: str, who: Accepter, server: ServerDependency) -> WaiverView:
     """Revoke a waiver. It stays on record."""
-    return _view(server.engine.revoke(waiver_id, who.name), server.parts.now())
+    return _view(server.exceptions.revoke_waiver(waiver_id, who.name), server.clock.now())
 
 
 @router.get("/vex")
@@ -123,13 +123,13 @@ async def upload(
 ) -> VexView:
     """Upload a VEX document (OpenVEX, CycloneDX or CSAF, as JSON), for which the caller vouches."""
     data = await request.body()
-    return _document(await threads.run(who.name, server.engine.upload_vex, data, name[:200], who.name))
+    return _document(await threads.run(who.name, server.exceptions.upload_vex, data, name[:200], who.name))
 
 
 @router.post("/vex/{digest}/remove")
 def remove(digest: Digest, who: Accepter, server: ServerDependency) -> VexView:
     """Remove an uploaded document. It stays on record."""
-    return _document(server.engine.remove_vex(digest, who.name))
+    return _document(server.exceptions.remove_vex(digest, who.name))
 
 
 @router.post("/images/{digest}/vex")
@@ -141,7 +141,7 @@ async def refresh_attached_vex(
 
 
 def _refresh_vex(server: Server, repository: str, digest: str) -> list[VexView]:
-    server.engine.look_for_vex(repository, digest)
+    server.exceptions.refresh_attached_vex(repository, digest)
     return [_document(record) for record in server.store.vex.list() if record.image == digest]
 
 

@@ -1,0 +1,263 @@
+"""The adapters of a server, made from its settings: registry, builder, targets, notifiers, queues, and what else it
+speaks to."""
+
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from dockgate.attestations.keys import Keys
+from dockgate.bootstrap.assemble import Adapters, Options
+from dockgate.config import Settings
+from dockgate.delivery.approval_request import place_of
+from dockgate.delivery.builders.podman import PodmanBuilder
+from dockgate.delivery.builders.sandbox.network import proxies
+from dockgate.delivery.builders.sandbox.sandbox import Limits
+from dockgate.delivery.builders.workspaces import Workspaces
+from dockgate.delivery.definitions.service import ECS
+from dockgate.delivery.ports import Target
+from dockgate.delivery.registries.distribution import DistributionRegistry
+from dockgate.delivery.registry_access import SERVER
+from dockgate.delivery.sources.git import GitHost, http_backend
+from dockgate.delivery.targets.ecs import EcsTarget
+from dockgate.delivery.targets.podman import PodmanTarget
+from dockgate.events.notifiers.eventbridge import EventBridgeNotifier
+from dockgate.events.notifiers.log import LogNotifier
+from dockgate.events.notifiers.sns import SnsNotifier
+from dockgate.events.ports import Notifier
+from dockgate.events.queues.sqs import SqsQueue
+from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.scanner.images.auth import Issuers
+from dockgate.scanner.images.image_copy import copy_image
+from dockgate.scanner.images.reference import parse_remote
+from dockgate.server import podman_service
+from dockgate.server.bind_config import listening, public_registry
+from dockgate.server.local_programs import LocalPrograms
+from dockgate.server.polling import Poller
+from dockgate.services import codepipeline, inspector
+from dockgate.services.advisories import Current
+from dockgate.services.attestations import KEYS, RegistryAttestor
+from dockgate.services.build_images import RegistryBuildImages
+from dockgate.services.image_reader import ImageAccess
+from dockgate.services.provenance_reader import Provenance
+from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.server import Server
+from dockgate.services.vex import Vex
+from dockgate.services.webhook_secrets import WebhookSecrets
+from dockgate.shared.aws import BUS, QUEUE, TOPIC, Client, boto3_client, parse_arn
+from dockgate.shared.errors import UsageError
+from dockgate.store import Store
+from dockgate.store.blobs import Blobs
+from dockgate.store.s3 import S3Blobs
+
+# In the data folder; its content may be deleted while no server runs.
+BLOB_CACHE = "blobs-cache"
+SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+# Amazon S3's user guide, "Bucket naming rules", and of "Naming objects" the safe characters.
+_S3_LOCATION = r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9!_.*'()/-]*))?"
+
+
+def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: Store) -> Adapters:
+    """Return the adapters of the server at `url`, which runs these programs."""
+    registry_address, podman = programs.registry, programs.podman
+    issuers = {registry_address: programs.tokens.repository_token}
+    registry = DistributionRegistry(registry_address, partial(programs.tokens.token, SERVER))
+    access = RegistryAccess(programs.tokens, settings.registry_push, programs.restart_registry)
+    images = ImageAccess(
+        registry_address,
+        settings.registries,
+        settings.cache,
+        settings.ca_bundle,
+        issuers,
+        public=public_registry(settings),
+    )
+    repositories = settings.data / "git"
+
+    def login(image: str) -> tuple[str, str] | None:
+        """The user and password with which podman pulls an image of our registry."""
+        prefix = f"{registry_address}/"
+        return access.pull_login(place_of(image).removeprefix(prefix)) if image.startswith(prefix) else None
+
+    return Adapters(
+        store=store,
+        source=GitHost(repositories),
+        git_backend=partial(http_backend, repositories, max_push=settings.push_limit),
+        builder=_builder(settings, podman, registry, images, issuers),
+        registry=registry,
+        registry_access=access,
+        read_image=images.read,
+        resolve_image=images.resolve,
+        vex=Vex(images.attached),
+        provenance=Provenance(images.attached),
+        webhooks=HttpWebhooks(
+            settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
+        ),
+        webhook_secrets=WebhookSecrets(programs.secret, settings.data / "run" / "hooks.json"),
+        targets=Targets(
+            {"podman": PodmanTarget(podman.url, podman.network, login=login)}, settings.ca_bundle, issuers=issuers
+        ),
+        notifiers=notifiers(settings),
+        advisories=Current(settings.advisories),
+        answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
+        findings=inspector.of_settings(settings),
+        attestor=RegistryAttestor(
+            Keys(settings.data / KEYS), registry_address, settings.ca_bundle, images.require, issuers
+        ),
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+def make_options(settings: Settings, programs: LocalPrograms, url: str) -> Options:
+    """Return the settings that use cases need."""
+    return Options(
+        url=url,
+        public_url=settings.public_url or url,
+        secret=programs.secret,
+        scratch=_emptied(settings.data / "scratch"),
+        attestation_days=settings.attestation_days,
+        risk_days=settings.risk_days,
+        keep_days=settings.keep_days,
+        notice_days=settings.waiver_notice_days,
+        push_limit=settings.push_limit,
+    )
+
+
+def blobs(settings: Settings, client: Client | None = None) -> Blobs | None:
+    """Return where artifacts are stored; None for the data folder. Raises UsageError for an invalid location in S3, and
+    when boto3 is needed and missing."""
+    if not settings.blobs:
+        return None
+    location = re.fullmatch(_S3_LOCATION, settings.blobs)
+    if not location:
+        raise UsageError(
+            f"DOCKGATE_BLOBS is {settings.blobs!r}, which is not a location in S3.", "Write s3://BUCKET/PREFIX."
+        )
+    prefix = (location["prefix"] or "").strip("/")
+    make = partial(client or boto3_client(), "s3", None)
+    return S3Blobs(make, location["bucket"], f"{prefix}/" if prefix else "", settings.data / BLOB_CACHE)
+
+
+def notifiers(settings: Settings, client: Client | None = None) -> list[Notifier]:
+    """Return the log, and the notifiers that the settings name. Raises UsageError for an invalid ARN, and when boto3 is
+    needed and missing."""
+    made: list[Notifier] = [LogNotifier()]
+    if settings.event_bus:
+        region = parse_arn("DOCKGATE_EVENT_BUS", settings.event_bus, BUS)["region"]
+        make = partial(client or boto3_client(), "events", region)
+        made.append(EventBridgeNotifier(make, settings.event_bus))
+    if settings.sns_topic:
+        region = parse_arn("DOCKGATE_SNS_TOPIC", settings.sns_topic, TOPIC)["region"]
+        made.append(SnsNotifier(partial(client or boto3_client(), "sns", region), settings.sns_topic))
+    return made
+
+
+def pollers(settings: Settings, server: Server, client: Client | None = None) -> list[Poller]:
+    """Return a poller for each queue that the settings name, not yet started. Raises UsageError for an invalid ARN, and
+    when boto3 is needed and missing."""
+    made = []
+    if settings.ecr_queue:
+        queue = parse_arn("DOCKGATE_ECR_QUEUE", settings.ecr_queue, QUEUE)
+        made.append(Poller(_queue(queue, client), server.registry_notifications.receive_ecr_event))
+    if settings.approval_queue:
+        queue = parse_arn("DOCKGATE_APPROVAL_QUEUE", settings.approval_queue, QUEUE)
+        requests = codepipeline.CodePipelineRequests(
+            server.store, server.approval_requests, server.clock, queue["account"], codepipeline.Clients(client)
+        )
+        made.append(Poller(_queue(queue, client), requests.receive))
+    return made
+
+
+def _queue(queue: re.Match[str], client: Client | None) -> SqsQueue:
+    return SqsQueue(partial(client or boto3_client(), "sqs", queue["region"]), queue["name"], queue["account"])
+
+
+class Targets(Mapping[str, Target]):
+    """`fixed`, and a target for each "ecs:<region>/<cluster>/<registry>/<repository>", made when it is first read.
+    KeyError for other names, UsageError for ECS without boto3."""
+
+    def __init__(
+        self,
+        fixed: Mapping[str, Target],
+        ca_bundle: Path | None,
+        client: Client | None = None,
+        issuers: Issuers | None = None,
+    ) -> None:
+        self._targets = dict(fixed)
+        self._ca_bundle = ca_bundle
+        self._client = client
+        self._issuers = issuers
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> Target:
+        with self._lock:
+            if name not in self._targets and name.startswith(ECS):
+                region, cluster, repository = name.removeprefix(ECS).split("/", 2)
+                client = partial(self._client or boto3_client(), "ecs", region)
+                self._targets[name] = EcsTarget(client, cluster, partial(self._publish, repository))
+            return self._targets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._targets))
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def _publish(self, repository: str, image: str) -> str:
+        """Copy the image, by the same digest, to a registry that ECS can reach: it cannot reach ours on loopback."""
+        published = f"{repository}@{image.partition('@')[2]}"
+        if published != image:
+            source, target = parse_remote(image), parse_remote(published)
+            copy_image(source, target, ca_bundle=self._ca_bundle, issuers=self._issuers)
+        return published
+
+
+def _builder(
+    settings: Settings,
+    podman: podman_service.Podman,
+    registry: DistributionRegistry,
+    images: ImageAccess,
+    issuers: Issuers,
+) -> PodmanBuilder:
+    place = podman_service.build_place(podman)
+    limits = Limits(
+        seconds=settings.build_minutes * 60,
+        memory=int(settings.build_memory * 2**30),
+        processes=settings.build_processes,
+        disk=int(settings.build_disk * 2**30),
+        log=int(settings.build_log * 2**20),
+    )
+    return PodmanBuilder(
+        podman_service.runner(podman, limits, settings.build_allow, settings.build_block, settings.unsafe_builds),
+        Workspaces(place / "repositories", limits.seconds),
+        RegistryBuildImages(
+            place / "bases",
+            registry.address,
+            images.require,
+            settings.ca_bundle,
+            has_list=bool(settings.registries),
+            issuers=issuers,
+        ),
+        registry,
+        podman.folder,
+        ca_bundle=_certificates(settings),
+        ca_mount=podman_service.ca_mount(podman),
+        environment=proxies(os.environ),
+    )
+
+
+def _certificates(settings: Settings) -> Path | None:
+    """The authorities that a build trusts: those of the settings, or else the system's."""
+    bundle = settings.ca_bundle or SYSTEM_CERTIFICATES
+    return bundle if bundle.exists() else None
+
+
+def _emptied(folder: Path) -> Path:
+    """An empty folder: a server that was killed may have left files in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder

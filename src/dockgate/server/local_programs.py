@@ -1,0 +1,61 @@
+"""The programs that a server starts: its registry, and podman's service."""
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from dockgate.config import Settings
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.server import podman_service, registry_service
+from dockgate.server.bind_config import LOOPBACK, endpoints
+from dockgate.server.supervisor import Child
+from dockgate.services.registry_tokens import KEYS
+
+
+class LocalPrograms:
+    """The registry and podman's service. They run within the `with` block, and end with this process however it ends;
+    containers that podman runs continue.
+
+    The registry sends `secret` with its notifications. `inside` is the URL of the server's listener for these programs
+    (`web.app.create_internal_app`): it issues tokens and receives notifications. Entering raises UnavailableError when
+    a program is missing, cannot run on this host, or does not answer.
+    """
+
+    podman: podman_service.Podman
+
+    def __init__(self, settings: Settings, secret: str, inside: str) -> None:
+        self.secret = secret
+        self._inside = inside
+        self.registry = f"{LOOPBACK}:{settings.registry_port}"
+        self.tokens = RegistryTokens(settings.data / KEYS)
+        self._settings = settings
+        self._stack = ExitStack()
+        self._registries: list[tuple[registry_service.Endpoint, Child]] = []
+
+    def __enter__(self) -> Self:
+        settings = self._settings
+        with ExitStack() as started:
+            self.podman = podman_service.prepare(settings.data, self.registry)
+            notify, trusted = f"{self._inside}/registry/events", self.tokens.certificate()
+            self._registries = [
+                (endpoint, registry_service.registry(settings.data, endpoint, trusted, notify, self.secret))
+                for endpoint in endpoints(settings, f"{self._inside}/registry/token")
+            ]
+            children = [child for _, child in self._registries]
+            for child in (*children, podman_service.service(self.podman, settings.data)):
+                started.callback(child.stop)
+                child.start()
+            self._stack = started.pop_all()
+        return self
+
+    def restart_registry(self) -> None:
+        """Restart the registry with the present certificate. UnavailableError when it does not come back."""
+        trusted = self.tokens.certificate()
+        for endpoint, child in self._registries:
+            registry_service.trust(self._settings.data, endpoint, trusted)
+            child.restart()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()

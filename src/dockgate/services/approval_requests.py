@@ -1,0 +1,201 @@
+"""Requests for an approval: by an approval action of our own pipelines, or by a pipeline elsewhere."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+
+from dockgate.delivery import pipeline as pipeline_logic
+from dockgate.delivery.approval_request import ApprovalRequest, qualified
+from dockgate.delivery.model import ActionKey, ActionType, Approval, ApprovalState, Approvers, Pipeline
+from dockgate.delivery.ports import ImageResolver
+from dockgate.delivery.webhook_delivery import made_secret
+from dockgate.events.ports import Notice
+from dockgate.gate.model import Policy
+from dockgate.gate.policy_choice import DEFAULT_POLICY
+from dockgate.identity.model import Principal
+from dockgate.services.actions import definition_of
+from dockgate.services.clock import ServerClock
+from dockgate.services.contributors import ContributorFinder
+from dockgate.services.effects import Effects, Step
+from dockgate.services.notifications import Notifications
+from dockgate.services.policy_selection import PolicySelection
+from dockgate.services.provenance import Provenance
+from dockgate.services.scans import Scans
+from dockgate.services.waiting_approvals import WaitingApprovals
+from dockgate.shared import canonical
+from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.store import Store
+from dockgate.store.records import Scan
+
+
+class ApprovalRequests:
+    """Creates approvals. `registry` is the address of our own registry; `secret` signs callbacks that bring no secret
+    of their own."""
+
+    def __init__(
+        self,
+        store: Store,
+        selection: PolicySelection,
+        policies: Callable[[str], Policy],
+        contributors: ContributorFinder,
+        provenance: Provenance,
+        resolve_image: ImageResolver,
+        scans: Scans,
+        waiting: WaitingApprovals,
+        notifications: Notifications,
+        clock: ServerClock,
+        effects: Effects,
+        registry: str,
+        secret: str,
+    ) -> None:
+        self._store = store
+        self._selection = selection
+        self._policies = policies
+        self._contributors = contributors
+        self._provenance = provenance
+        self._resolve_image = resolve_image
+        self._scans = scans
+        self._waiting = waiting
+        self._notifications = notifications
+        self._clock = clock
+        self._effects = effects
+        self._registry = registry
+        self._secret = secret
+
+    # --- by our own pipelines -------------------------------------------------------------------------------------
+
+    def request(self, key: ActionKey) -> Scan:
+        """Create the approval of an action, after the request for a scan and the notice that it needs an answer.
+        Return the scan. One effect: a repetition changes nothing.
+
+        The row is written last, because it may be answered from that moment on. Approvals beside a failed scan are
+        answered by the reconciler."""
+        pipeline, action = definition_of(self._store, key)
+        variables = pipeline_logic.collect_variables(pipeline, self._store.executions.runs(key.execution))
+        image = pipeline_logic.resolve_variables(str(action.configuration["image"]), variables)
+        if not image.startswith("sha256:"):
+            raise UsageError(
+                f"{image!r} is not a digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
+            )
+        repository = qualified(self._repository(image, variables), self._registry)
+        policy = self._selection.choose_for_action(repository, pipeline, key)
+        scan = self._store.images.request_scan(image, repository, self._clock.now())
+        approvers = action.configuration.get("approvers")
+        approval = Approval(
+            id=str(key),
+            token=secrets.token_urlsafe(24),
+            image=image,
+            repository=repository,
+            policy=policy,
+            custom_data=f"Image_Digest={image}",
+            created_at=self._clock.now(),
+            expires_at=self._clock.later(float(str(action.configuration["timeout"]))),
+            service=_service(pipeline),
+            approvers=None if approvers is None else canonical.build(Approvers, approvers),
+            committers=self._contributors.of(key).listed,
+        )
+        self._provenance.look(repository, image, policy)
+        self._notifications.notify(_needed(approval))
+        self._store.approvals.add(approval)
+        self._store.executions.wait(key)
+        return scan
+
+    def _repository(self, image: str, variables: dict[str, dict[str, str]]) -> str:
+        """The repository in the variables that name the digest, or else of any recorded push of it."""
+        for values in variables.values():
+            if values.get("IMAGE_DIGEST") == image:
+                return values["IMAGE_REPOSITORY"]
+        for pushed in self._store.images.pushed_images():
+            if pushed.digest == image:
+                return pushed.repository
+        raise UsageError(
+            f"no push of {image} is recorded", "Push the image to the registry before asking for its approval."
+        )
+
+    # --- by pipelines elsewhere -----------------------------------------------------------------------------------
+
+    def ask(self, request: ApprovalRequest, requester: Principal) -> Approval:
+        """Return the approval for a request from outside: the same for each repetition by the same requester. It is
+        settled at once where the image was scanned before.
+
+        The scan is requested first: the reconciler answers approvals beside a failed scan, perhaps by an older report
+        of another scanner. An image that was scanned in another repository has to exist in the requested one: the
+        requester may not choose whose waivers and whose baseline count. The policy is the repository's own, or another
+        that the requester may name for it."""
+        request = replace(request, asker=requester.name)
+        approval = self._same_key(request)
+        if approval is None:
+            self._policies(request.policy or DEFAULT_POLICY)
+            repository, digest = self._resolve_image(request.reference)
+            request = replace(request, policy=self._selection.choose(repository, request.policy, requester))
+            approval = self._find(request.id(repository, digest))
+            if approval is None:
+                present = self._store.images.scan(digest)
+                if present is not None and present.repository != repository:
+                    self._resolve_image(request.reference, sure=True)
+                self._scans.request(repository, digest)
+                approval = self._effects.run(Step.ASK, self._add, request, repository, digest)
+        if approval.state is ApprovalState.WAITING:
+            self._effects.run(Step.ANSWER, self._waiting.settle, approval.image)
+        return self._store.approvals.get(approval.id)
+
+    def is_known(self, request: ApprovalRequest, requester: str) -> bool:
+        """Return whether this requester used the request's idempotency key before."""
+        return self._find(replace(request, asker=requester).id("", "")) is not None
+
+    def _add(self, request: ApprovalRequest, repository: str, digest: str) -> Approval:
+        """The approval, and the delivery of its answer. It finishes no action."""
+        approval_id = request.id(repository, digest)
+        self._provenance.look(repository, digest, request.policy)
+        callback = request.callback
+        if callback is not None and not callback.secret:
+            callback = replace(callback, secret=made_secret(self._secret, approval_id))
+        return self._store.approvals.add(
+            Approval(
+                id=approval_id,
+                token=secrets.token_urlsafe(24),
+                image=digest,
+                repository=repository,
+                policy=request.policy,
+                custom_data=f"Image_Digest={digest}",
+                created_at=self._clock.now(),
+                expires_at=self._clock.later(request.timeout),
+                reference=request.reference,
+                pipeline=request.pipeline,
+                service=request.service,
+                asked_by=request.asker,
+            ),
+            callback,
+        )
+
+    def _same_key(self, request: ApprovalRequest) -> Approval | None:
+        """The approval of an earlier request with this key. ConflictError when that was another request."""
+        approval = self._find(request.id("", "")) if request.key else None
+        if approval is not None:
+            request.require_same(approval.reference, approval.policy, approval.service)
+        return approval
+
+    def _find(self, approval_id: str) -> Approval | None:
+        try:
+            return self._store.approvals.get(approval_id)
+        except NotFoundError:
+            return None
+
+
+def _needed(approval: Approval) -> Notice:
+    """The message that the reference solution sends to its topic, without the token, which `approval show` prints."""
+    pipeline, stage, action = approval.id.split("/")[:3]
+    return Notice(
+        key=f"approval/{approval.id}",
+        kind="Approval Needed",
+        title=f"{pipeline}: {stage}/{action} waits for a verdict on {approval.repository}",
+        body=approval.custom_data,
+        detail={"approval": approval.id, "image": approval.image, "expires": approval.expires_at},
+    )
+
+
+def _service(pipeline: Pipeline) -> str:
+    """The service of the pipeline's first deploy action, "" for none."""
+    actions = (action for stage in pipeline.stages for action in stage.actions)
+    deploys = (action for action in actions if action.type is ActionType.DEPLOY)
+    return next((str(action.configuration["service"]) for action in deploys), "")

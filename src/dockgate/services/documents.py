@@ -1,0 +1,143 @@
+"""`dockgate apply`: makes the server match a document."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dockgate.delivery.definitions import documents
+from dockgate.delivery.definitions.service import ServiceDefinition
+from dockgate.delivery.model import ActionType, Pipeline, ServiceChange
+from dockgate.delivery.ports import RepositoryHost, Target
+from dockgate.gate.policy_choice import PolicyAssignment
+from dockgate.identity.model import Caller, Permission, require
+from dockgate.services.clock import ServerClock
+from dockgate.services.policies import Policies
+from dockgate.services.rollouts import Rollouts
+from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.shared.yaml import load
+from dockgate.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedDocument:
+    """What `apply` did: `change` is created, updated or unchanged; `advice` is the next step, "" for none. `rollout` is
+    the number of the rollout that changes a service, which is updated when that has succeeded."""
+
+    kind: str
+    name: str
+    change: str
+    advice: str = ""
+    rollout: int | None = None
+
+
+class Documents:
+    """Applies documents. `clone_url` gives the URL of a repository."""
+
+    def __init__(
+        self,
+        store: Store,
+        source: RepositoryHost,
+        targets: Mapping[str, Target],
+        policies: Policies,
+        rollouts: Rollouts,
+        clock: ServerClock,
+        clone_url: Callable[[str], str],
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._targets = targets
+        self._policies = policies
+        self._rollouts = rollouts
+        self._clock = clock
+        self._clone_url = clone_url
+
+    def apply(self, text: str, name: str, who: Caller) -> AppliedDocument:
+        """Make the server match a document. What exists is changed, or left as it is where it matches.
+
+        Raises DefinitionError for an invalid document, DeniedError when the caller lacks the permission."""
+        document = load(text, name)
+        require(who, Permission.ACCEPT if documents.is_about_policies(document) else Permission.ADMINISTER)
+        definition = documents.of(document)
+        if isinstance(definition, documents.PolicyDocument):
+            return self._apply_policy(definition, text, who.name)
+        if isinstance(definition, PolicyAssignment):
+            return self._apply_assignment(definition, name, who.name)
+        if isinstance(definition, documents.Repository):
+            return self._apply_repository(definition.name)
+        if isinstance(definition, Pipeline):
+            if any("policy" in action.configuration for stage in definition.stages for action in stage.actions):
+                # A policy that a pipeline names evaluates images in place of the repository's own.
+                require(who, Permission.ACCEPT)
+            return self._apply_pipeline(definition, name)
+        return self._apply_service(definition, who.name)
+
+    def _apply_repository(self, name: str) -> AppliedDocument:
+        change = "unchanged" if name in self._store.repositories.names() else "created"
+        self._source.create(name)
+        self._store.repositories.put(name, self._clock.now())
+        return AppliedDocument("Repository", name, change, f"git clone {self._clone_url(name)}")
+
+    def _apply_pipeline(self, pipeline: Pipeline, file: str) -> AppliedDocument:
+        services = {service.name for service in self._store.services.list()}
+        repositories = self._store.repositories.names()
+        for stage in pipeline.stages:
+            for action in stage.actions:
+                settings, where = action.configuration, f"{file}: {stage.name}/{action.name}"
+                if action.type is ActionType.SOURCE and settings["repository"] not in repositories:
+                    raise UsageError(
+                        f"{where}: no repository {settings['repository']!r}", "Apply its Repository document first."
+                    )
+                if action.type is ActionType.DEPLOY and settings["service"] not in services:
+                    raise UsageError(
+                        f"{where}: no service {settings['service']!r}", "Apply its Service document first."
+                    )
+                if action.type is ActionType.APPROVAL and "policy" in settings:
+                    self._require_policy(str(settings["policy"]), where)
+        before = self._store.pipelines.get(pipeline.name) if pipeline.name in self._store.pipelines.names() else None
+        after = self._store.pipelines.put(pipeline, self._clock.now())
+        change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
+        advice = f"dockgate pipeline show {pipeline.name}"
+        types = {action.type for stage in pipeline.stages for action in stage.actions}
+        if ActionType.DEPLOY in types and ActionType.APPROVAL not in types:
+            advice = "It asks for no approval: it can deploy only digests that another pipeline got approved."
+        return AppliedDocument("Pipeline", pipeline.name, change, advice)
+
+    def _require_policy(self, policy: str, where: str) -> None:
+        """UsageError naming the place for a policy that does not exist."""
+        try:
+            self._policies(policy)
+        except NotFoundError as error:
+            raise UsageError(f"{where}: {error}", error.advice) from None
+
+    def _apply_assignment(self, assignment: PolicyAssignment, file: str, who: str) -> AppliedDocument:
+        for policy in assignment.policies:
+            self._require_policy(policy, f"{file}: {assignment.name}")
+        present = {record.assignment.name: record.assignment for record in self._store.policy_assignments.list()}
+        before = present.pop(assignment.name, None)
+        for existing in present.values():
+            if shared := sorted(set(existing.repositories) & set(assignment.repositories)):
+                raise ConflictError(
+                    f"{file}: the assignment {existing.name} names the repositories {shared[0]!r} already",
+                    "Name a pattern in one assignment only.",
+                )
+        self._store.policy_assignments.put(assignment, who, self._clock.now())
+        change = "created" if before is None else "unchanged" if before == assignment else "updated"
+        return AppliedDocument("PolicyAssignment", assignment.name, change, "dockgate policy assignments")
+
+    def _apply_policy(self, policy: documents.PolicyDocument, text: str, who: str) -> AppliedDocument:
+        after, before = self._policies.put_document(policy.document, text, who)
+        change = "unchanged" if after.version == before else "updated" if before else "created"
+        return AppliedDocument("Policy", after.name, change, f"dockgate policy show {after.name}")
+
+    def _apply_service(self, definition: ServiceDefinition, who: str) -> AppliedDocument:
+        name, target = definition.service.name, definition.service.target
+        if target not in self._targets:
+            raise UsageError(f"{name}: this server has no target {target}", "Name another target.")
+        advice = f"dockgate deploy show {name}"
+        if all(service.name != name for service in self._store.services.list()):
+            self._rollouts.create_service(definition.service, definition.definition)
+            return AppliedDocument("Service", name, "created", advice)
+        change = ServiceChange(target=target, definition=definition.definition)
+        rollout = self._rollouts.begin(name, change, who)
+        if rollout is None:
+            return AppliedDocument("Service", name, "unchanged", advice)
+        return AppliedDocument("Service", name, "updated", advice, rollout.number)

@@ -1,0 +1,117 @@
+"""Pushes into the repositories that the server hosts: who pushed what, and the events that start pipelines."""
+
+import logging
+import uuid
+from collections.abc import Sequence
+
+from dockgate.delivery.contributors import NO_OBJECT, PushRecord
+from dockgate.delivery.ports import RefUpdate, RepositoryHost
+from dockgate.events.model import Event
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects, Starter, Step
+from dockgate.shared.errors import DockgateError, NotFoundError
+from dockgate.store import Store
+
+HEADS = "refs/heads/"
+# Commits of one push whose pusher is recorded; the pushers of older commits are unknown.
+PUSH_LIMIT = 50_000
+
+_log = logging.getLogger(__name__)
+
+
+class GitPushes:
+    """Records pushes, and starts the pipelines of the branches that moved."""
+
+    def __init__(
+        self, store: Store, source: RepositoryHost, clock: ServerClock, effects: Effects, starter: Starter
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._clock = clock
+        self._effects = effects
+        self._starter = starter
+        self._history = PushHistory(store, source, clock)
+        # Repositories with branches that may have moved without an event.
+        self._unobserved: set[str] = set()
+
+    def request(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
+        """Record the requested updates before git runs. `push` names the push in `accept`."""
+        self._effects.run(Step.RECORD_PUSH, self._history.request, push, repository, by, token, updates)
+
+    def accept(
+        self, repository: str, by: str = "", updates: Sequence[RefUpdate] = (), push: str = "", token: str = ""
+    ) -> Sequence[Event]:
+        """Record a finished push, and store an event for each branch that moved.
+
+        `by` is the principal who pushed with the token of this id, "" where unknown: before there are principals, and
+        after a crash between the push and this call. `updates` are the references that the push changed, () where
+        unknown. Events that cannot be stored now are stored by the next `observe_missed`.
+
+        Returns the events of the branches in `updates`, stored now or before; their pipelines start in the background.
+        """
+        self._unobserved.add(repository)
+        if push or updates:
+            name = push or uuid.uuid4().hex
+            self._effects.run(Step.RECORD_PUSH, self._history.accept, name, repository, by, token, updates)
+        heads = self._source.heads(repository)
+        observe = self._store.events.record_heads
+        events = self._effects.run(Step.OBSERVE_PUSH, observe, repository, heads, self._clock.now(), by)
+        self._unobserved.discard(repository)
+        for event in events:
+            self._starter.start_event(event.id)
+        moved = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
+        return self._store.events.for_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
+
+    def recover(self) -> None:
+        """Have the next `observe_missed` look at every repository: pushes may have arrived while the server crashed."""
+        self._unobserved.update(self._store.repositories.names())
+
+    def observe_missed(self) -> None:
+        """Store the events of pushes that were not recorded. A damaged repository does not block the others."""
+        for repository in sorted(self._unobserved.copy()):
+            try:
+                self.accept(repository)
+            except DockgateError as error:
+                _log.warning("cannot check the repository %s for pushes: %s", repository, error.whole)
+
+
+class PushHistory:
+    """Records who pushed which commits. Nothing is started."""
+
+    def __init__(self, store: Store, source: RepositoryHost, clock: ServerClock) -> None:
+        self._store = store
+        self._source = source
+        self._clock = clock
+
+    def request(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
+        """Record the requested updates before git runs. `by` is a principal, "" before there are any."""
+        self._store.pushes.add_requested(self._records(push, repository, by, token, updates, accepted=False))
+
+    def accept(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
+        """Record the references that moved, after git has ended."""
+        records = self._records(push, repository, by, token, updates, accepted=True)
+        commits = self._introduced_commits(repository, updates) if updates else ()
+        self._store.pushes.accept(push, records, commits)
+
+    def _records(
+        self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate], *, accepted: bool
+    ) -> list[PushRecord]:
+        email, now = self._email(by), self._clock.now()
+        return [
+            PushRecord(push, repository, update.ref, update.old, update.new, by or "local", email, token, now, accepted)
+            for update in updates
+        ]
+
+    def _introduced_commits(self, repository: str, updates: Sequence[RefUpdate]) -> Sequence[str]:
+        """The commits that no reference led to before the push."""
+        moved = {update.ref for update in updates}
+        unmoved = (new for ref, new in self._source.references(repository).items() if ref not in moved)
+        before = [*(update.old for update in updates if update.old != NO_OBJECT), *unmoved]
+        after = [update.new for update in updates if update.new != NO_OBJECT]
+        return self._source.commits_introduced(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
+
+    def _email(self, name: str) -> str:
+        try:
+            return self._store.principals.get(name).email if name else ""
+        except NotFoundError:
+            return ""

@@ -1,0 +1,94 @@
+"""Running images that would no longer be approved: their services are marked at risk, with a deadline."""
+
+from collections.abc import Mapping
+
+from dockgate.delivery.model import Service
+from dockgate.events.ports import Notice
+from dockgate.services.baselines import DeploymentContext
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects, Step
+from dockgate.services.exceptions import Exceptions
+from dockgate.services.notifications import Notifications
+from dockgate.services.policy_selection import PolicySelection
+from dockgate.services.provenance import Provenance
+from dockgate.services.verdicts import Verdicts
+from dockgate.shared import canonical
+from dockgate.shared.digest import digest_of
+from dockgate.store import Store
+
+
+class ServiceRisk:
+    """Evaluates running images again when something that their verdicts are made from has changed.
+
+    A new advisory takes nothing down, nor does a stricter policy or an expired waiver: the service is marked at risk,
+    and its next deploy is blocked. `risk_days` is how long a service may stay at risk, `registry` the address of our
+    own registry.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        verdicts: Verdicts,
+        selection: PolicySelection,
+        exceptions: Exceptions,
+        provenance: Provenance,
+        notifications: Notifications,
+        clock: ServerClock,
+        effects: Effects,
+        registry: str,
+        risk_days: float,
+    ) -> None:
+        self._store = store
+        self._verdicts = verdicts
+        self._selection = selection
+        self._exceptions = exceptions
+        self._provenance = provenance
+        self._notifications = notifications
+        self._clock = clock
+        self._effects = effects
+        self._registry = registry
+        self._risk_days = risk_days
+        # By service: a digest of what its verdict was made from.
+        self._evaluated: dict[str, str] = {}
+
+    def review(self) -> None:
+        """Evaluate the running images whose inputs changed since the last review."""
+        self._evaluated = self._effects.run(Step.REJUDGE, self.evaluate_changed, self._evaluated)
+
+    def evaluate_changed(self, evaluated: Mapping[str, str]) -> dict[str, str]:
+        """Evaluate the running images whose inputs differ from `evaluated`, a digest for each service. Return the
+        present digests."""
+        database = self._verdicts.advisory_digest()
+        if not database:
+            return dict(evaluated)
+        present = {}
+        for service in self._store.services.list():
+            definition = self._store.services.definition(service.name, service.revision)
+            name, _, image = definition.image.partition("@")
+            execution = self._store.services.deployed_by(service.name)
+            repository = name.removeprefix(f"{self._registry}/")
+            context = DeploymentContext(repository, service.name, execution, keep_baselines=True)
+            present[service.name] = self._inputs_digest(database, image, context) if image else ""
+            if image and evaluated.get(service.name) != present[service.name]:
+                self._mark(service, image, self._verdicts.objections(image, context))
+        return present
+
+    def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:
+        """A digest that changes whenever the verdict could change; every hour too, because rules may count time."""
+        usable = self._selection.required_policies(image, context.execution, context.repository)
+        policies = [read.unusable or read.policy.digest for read in usable]
+        now, provenance = self._clock.now(), self._provenance.state(image)
+        exceptions = self._exceptions.state(context.repository, now)
+        return digest_of(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
+
+    def _mark(self, service: Service, image: str, objections: str) -> None:
+        """Mark the service at risk, or no longer at risk. Each time at risk has its own deadline and notice."""
+        until = self._clock.later(self._risk_days * 86400) if objections else ""
+        notice = Notice(
+            key=f"at-risk/{service.name}/{image}/{until}",
+            kind="Service At Risk",
+            title=f"{service.name} runs an image that would no longer be approved",
+            body=f"{objections}\nIt keeps running. Its next deploy is blocked; replace it before {until}.",
+            detail={"service": service.name, "image": image, "until": until},
+        )
+        self._store.services.set_risk(service.name, objections, until, self._notifications.entries(notice))

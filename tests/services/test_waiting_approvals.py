@@ -1,0 +1,139 @@
+"""The loop that answers waiting approvals, driven through every order in which approvals, scans and their repeats can
+come."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.delivery.test_approvals import PEOPLE, verdict
+
+from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
+from dockgate.gate.model import Status, Verdict
+from dockgate.identity.model import Principal
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Effects
+from dockgate.services.waiting_approvals import WaitingApprovals
+
+DIGESTS = ("sha256:a", "sha256:b")
+NOT_USED: Any = None
+
+
+@dataclass
+class Table:
+    rows: dict[str, Approval] = field(default_factory=dict)
+    answers: list[tuple[str, Answer]] = field(default_factory=list)
+    cast: list[Vote] = field(default_factory=list)
+
+    def add(self, name: str, image: str) -> None:
+        row = Approval(name, "token", image, "web", "default", "", "2026-01-01", "2026-01-08")
+        self.rows.setdefault(name, row)
+
+    def waiting(self, image: str) -> list[Approval]:
+        return [row for row in self.rows.values() if row.image == image and row.state is ApprovalState.WAITING]
+
+    def settle(self, approval_id: str, answer: Answer, now: str) -> bool:
+        row = self.rows[approval_id]
+        if row.state is not ApprovalState.WAITING:
+            return False
+        self.rows[approval_id] = replace(row, state=answer.state, settled_at=now)
+        self.answers.append((approval_id, answer))
+        return True
+
+    def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
+        return sum([self.settle(one, answer, now) for one in approval_ids])
+
+    def record_verdict(self, approval_id: str, answer: Answer) -> None:
+        if self.rows[approval_id].state is ApprovalState.WAITING:
+            self.rows[approval_id] = replace(self.rows[approval_id], verdict=answer.verdict)
+
+    def open_executions(self, image: str) -> list[str]:
+        return []
+
+    def votes(self, approval_id: str) -> list[tuple[Vote, Principal]]:
+        return [(vote, PEOPLE[vote.who]) for vote in self.cast if vote.approval == approval_id]
+
+
+def settle(table: Table, image: str, evaluate: Callable[[Approval, str], tuple[Verdict, str] | None]) -> None:
+    clock = ServerClock(lambda: datetime(2026, 1, 2, tzinfo=UTC))
+    approvals: Any = table
+    WaitingApprovals(approvals, evaluate, clock, Effects(), NOT_USED).settle(image)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["approval", "scan", "answer"]), st.integers(0, 5), st.sampled_from(DIGESTS)),
+        max_size=30,
+    )
+)
+def test_each_waiter_is_answered_exactly_once_whatever_comes_when(moves: list[tuple[str, int, str]]) -> None:
+    table, scanned = Table(), set()
+
+    def judge(approval: Approval, cause: str) -> tuple[Verdict, str] | None:
+        return (verdict(approval.image, Status.APPROVED), "sha256:v") if approval.image in scanned else None
+
+    asked = set()
+    for move, number, image in moves:
+        if move == "approval":
+            table.add(f"{image}/{number}", image)
+            asked.add((f"{image}/{number}", image))
+        elif move == "scan":
+            scanned.add(image)
+        settle(table, image, judge)
+    answered = [name for name, _ in table.answers]
+    assert sorted(answered) == sorted({name for name, image in asked if image in scanned})
+    assert {row.id for row in table.rows.values() if row.state is ApprovalState.WAITING} == {
+        name for name, image in asked if image not in scanned
+    }
+
+
+MOVES = st.one_of(st.sampled_from(["ask", "scan", "answer"]), st.sampled_from(sorted(PEOPLE)))
+
+
+@given(st.lists(MOVES, max_size=20), st.sampled_from([Status.APPROVED, Status.REJECTED]), st.integers(1, 3))
+def test_people_and_verdict_are_both_needed_in_whatever_order_they_come(
+    moves: list[str], status: Status, count: int
+) -> None:
+    table, seen = Table(), set()
+    causes: list[str] = []
+
+    def judge(approval: Approval, cause: str) -> tuple[Verdict, str] | None:
+        causes.append(cause)
+        return (verdict(approval.image, status), f"sha256:{cause}") if "scan" in seen else None
+
+    for move in moves:
+        seen.add(move)
+        if move == "ask":
+            table.add("a", "sha256:a")
+            row = table.rows["a"]
+            table.rows["a"] = replace(row, approvers=Approvers(count=count), committers=("cid@example.org",))
+        elif move in PEOPLE and "a" in table.rows and move not in [vote.who for vote in table.cast]:
+            table.cast.append(Vote("a", move, True, "", "now"))
+        settle(table, "sha256:a", judge)
+    yes = len({vote.who for vote in table.cast} & {"ann", "ben"})
+    settled = {"ask", "scan"} <= seen and (status is Status.REJECTED or yes >= count)
+    assert len(table.answers) == settled
+    if settled:
+        _, answer = table.answers[0]
+        assert (answer.state is ApprovalState.APPROVED) == (status is Status.APPROVED)
+    assert causes.count("a/people") <= 1
+
+
+def test_a_verdict_that_turned_while_people_took_their_time_rejects() -> None:
+    table = Table()
+    table.add("a", "sha256:a")
+    table.rows["a"] = replace(table.rows["a"], approvers=Approvers())
+
+    def judge(approval: Approval, cause: str) -> tuple[Verdict, str]:
+        status = Status.REJECTED if cause.endswith("/people") else Status.APPROVED
+        return verdict(approval.image, status, "a new advisory"), f"sha256:{cause}"
+
+    settle(table, "sha256:a", judge)
+    assert table.answers == []
+    table.cast.append(Vote("a", "ann", True, "", "now"))
+    settle(table, "sha256:a", judge)
+    assert [(answer.state, answer.summary) for _, answer in table.answers] == [
+        (ApprovalState.REJECTED, "a new advisory")
+    ]
