@@ -229,7 +229,7 @@ def test_an_uploaded_document_of_a_trusted_author_excuses_until_it_is_taken_back
     assert [(entry["kind"], entry["by"], entry["owner"]) for entry in platform_verdict["waived"]] == [
         ("vex", added["document"], "Vendor")
     ]
-    assert "Stranger says fixed; not believed" in platform_verdict["notes"][0]["message"]
+    assert "Stranger says fixed; not trusted" in platform_verdict["notes"][0]["message"]
     assert server.get(f"/documents/{added['document']}")["author"] == "Vendor"
     removed = server.post(f"/vex/{added['document']}/remove")
     assert removed["removed_by"] == "local"

@@ -1,9 +1,9 @@
-"""Waivers of what could not be read or judged: a path in the image, or a package. Pure.
+"""Apply waivers of content that could not be read or judged: a path in the image, or a package. Pure.
 
-They are narrower than the waivers of findings, for nobody knows what they accept. A waiver for a whole repository names
-one path or package; a pattern of paths is for one image, whose content cannot change. The evidence of what a
-distribution installed (its package database, os-release) is accepted for one image only, for a later image of the
-repository could have edited it. An image of which nothing could be read is not accepted at all.
+These waivers are narrower than those of findings, because what they accept is unknown. A waiver for a repository names
+one path or package. A pattern of paths is for one image, whose content cannot change. The evidence of what a
+distribution installed (its package database, os-release) is accepted for one image only, because a later image of the
+repository could have edited it. An image that cannot be read at all is never accepted.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 from dockgate.gate import patterns
 from dockgate.gate.model import AppliedWaiver, Waiver, Waivers
-from dockgate.gate.waivers import check_unread, is_active, longest_first
+from dockgate.gate.waivers import by_latest_end, check_unread, is_active
 from dockgate.scanner import osrelease
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import Matches, Undetermined
 
-# Kinds of doubts about packages that a waiver of the package accepts.
+# Kinds of undetermined entries about packages that a waiver of the package accepts.
 _ACCEPTABLE = ("uncomparable", "uncovered")
 
 
@@ -32,7 +32,7 @@ def check_protected(waiver: Waiver, databases: Collection[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class UnreadWaivers:
-    """The inventory and the matches without what is accepted, and what that is."""
+    """The inventory and the matches without what is accepted, and the waivers that accept it."""
 
     inventory: Inventory
     matches: Matches
@@ -40,39 +40,47 @@ class UnreadWaivers:
 
 
 def apply_to_unread(
-    inventory: Inventory, matches: Matches, given: Waivers, index: str, now: str, databases: Collection[str]
+    inventory: Inventory, matches: Matches, accepted: Waivers, index: str, now: str, databases: Collection[str]
 ) -> UnreadWaivers:
-    """Take out what waivers accept. `index` is the digest of what is judged, of which `inventory` is a platform;
-    `databases` are paths of package databases, folders with a slash at the end."""
+    """Remove the unread paths and undetermined packages that waivers accept.
+
+    `index` is the digest that is judged, and `inventory` one of its platforms. `databases` are paths of package
+    databases; folders end with a slash.
+    """
     images = {inventory.image, index} - {""}
-    standing = [
-        one
-        for one in longest_first(given.waivers)
-        if one.unread and (not one.image or one.image in images) and _is_usable(one) and is_active(one, now)
+    waivers = [
+        waiver
+        for waiver in by_latest_end(accepted.waivers)
+        if waiver.unread
+        and (not waiver.image or waiver.image in images)
+        and _is_valid(waiver)
+        and is_active(waiver, now)
     ]
-    if not standing:
+    if not waivers:
         return UnreadWaivers(inventory, matches)
     protected = {*databases, *osrelease.PATHS}
     waived: list[AppliedWaiver] = []
     unread: list[Unread] = []
     for entry in inventory.unread:
-        if waiver := _of_path(standing, entry.path, protected):
-            waived.append(_waived(waiver, entry.path, entry.reason))
+        if waiver := _find_for_path(waivers, entry.path, protected):
+            waived.append(_apply(waiver, entry.path, entry.reason))
         else:
             unread.append(entry)
-    doubts: list[Undetermined] = []
+    undetermined: list[Undetermined] = []
     for doubt in matches.undetermined:
-        if waiver := _of_doubt(standing, doubt, inventory.packages, protected):
-            waived.append(_waived(waiver, doubt.subject, doubt.reason))
+        if waiver := _find_for_doubt(waivers, doubt, inventory.packages, protected):
+            waived.append(_apply(waiver, doubt.subject, doubt.reason))
         else:
-            doubts.append(doubt)
+            undetermined.append(doubt)
     return UnreadWaivers(
-        replace(inventory, unread=tuple(unread)), Matches(matches.findings, tuple(doubts)), tuple(dict.fromkeys(waived))
+        replace(inventory, unread=tuple(unread)),
+        Matches(matches.findings, tuple(undetermined)),
+        tuple(dict.fromkeys(waived)),
     )
 
 
-def _is_usable(waiver: Waiver) -> bool:
-    """Whether it could be put on record now: one from an older file or server may say more than is accepted."""
+def _is_valid(waiver: Waiver) -> bool:
+    """Whether the waiver passes today's checks: one from an older file or server may accept more than they allow."""
     try:
         check_unread(waiver)
     except UsageError:
@@ -80,7 +88,7 @@ def _is_usable(waiver: Waiver) -> bool:
     return True
 
 
-def _of_path(waivers: Sequence[Waiver], path: str, protected: Collection[str]) -> Waiver | None:
+def _find_for_path(waivers: Sequence[Waiver], path: str, protected: Collection[str]) -> Waiver | None:
     if path.startswith("pkg:"):
         return next((waiver for waiver in waivers if _names_purl(waiver.unread, path)), None)
     if not path.strip("/"):
@@ -89,42 +97,37 @@ def _of_path(waivers: Sequence[Waiver], path: str, protected: Collection[str]) -
     candidates = (
         waiver for waiver in waivers if (waiver.image or not needs_image) and not waiver.unread.startswith("pkg:")
     )
-    return next((candidate for candidate in candidates if patterns.matches(_path(path), _path(candidate.unread))), None)
+    return next((waiver for waiver in candidates if patterns.matches(_path(path), _path(waiver.unread))), None)
 
 
-def _of_doubt(
+def _find_for_doubt(
     waivers: Sequence[Waiver], doubt: Undetermined, packages: Sequence[Package], protected: Collection[str]
 ) -> Waiver | None:
-    """The waiver of a doubt about one package; for a doubt about an ecosystem, one of the waivers that together accept
-    every package of it."""
+    """The waiver that accepts an undetermined package.
+
+    For an undetermined ecosystem, every package of it needs a waiver; returns the one that expires first.
+    """
     if doubt.kind == "unread":
-        return _of_path(waivers, doubt.subject, protected)
+        return _find_for_path(waivers, doubt.subject, protected)
     if doubt.kind not in _ACCEPTABLE:
         return None
-    of_packages = [waiver for waiver in waivers if waiver.unread.startswith("pkg:")]
+    package_waivers = [waiver for waiver in waivers if waiver.unread.startswith("pkg:")]
     if doubt.subject.startswith("pkg:"):
-        named = [package for package in packages if package.purl == doubt.subject]
-        found = (
-            of_package
-            for of_package in of_packages
-            if any(patterns.names_package(of_package.unread, package) for package in named)
-        )
-        return next(found, None) or next(
-            (of_package for of_package in of_packages if _names_purl(of_package.unread, doubt.subject)), None
-        )
-    theirs = [package for package in packages if package.ecosystem == doubt.subject and not package.owner]
-    exceptions = [
-        next((of_package for of_package in of_packages if patterns.names_package(of_package.unread, package)), None)
-        for package in theirs
+        subjects = [package for package in packages if package.purl == doubt.subject]
+        for waiver in package_waivers:
+            if any(patterns.names_package(waiver.unread, package) for package in subjects):
+                return waiver
+        return next((waiver for waiver in package_waivers if _names_purl(waiver.unread, doubt.subject)), None)
+    chosen = [
+        next((waiver for waiver in package_waivers if patterns.names_package(waiver.unread, package)), None)
+        for package in packages
+        if package.ecosystem == doubt.subject and not package.owner
     ]
-    # The first to lapse: then the doubt is there again.
-    return (
-        min(filter(None, exceptions), key=lambda exception: exception.until) if exceptions and all(exceptions) else None
-    )
+    return min(filter(None, chosen), key=lambda waiver: waiver.until) if chosen and all(chosen) else None
 
 
 def _names_purl(pattern: str, purl: str) -> bool:
-    """As `patterns.names_package`, for a package that is known by its purl alone."""
+    """As `patterns.names_package`, for a package of which only the purl is known."""
     if not pattern.startswith("pkg:"):
         return False
     (path, version), (own, own_version) = patterns.split(pattern), patterns.split(purl)
@@ -132,16 +135,16 @@ def _names_purl(pattern: str, purl: str) -> bool:
 
 
 def _is_protected(path: str, databases: Collection[str]) -> bool:
-    """Whether the path is such evidence, in it, or a folder above it: that may be a link which hides it."""
-    evidence = [path.rstrip("/") for path in (*databases, *osrelease.PATHS)]
-    return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in evidence)
+    """Whether the path is evidence of what is installed, inside it, or a folder above it, which may be a link."""
+    evidence = [database.rstrip("/") for database in (*databases, *osrelease.PATHS)]
+    return any(path == item or path.startswith(f"{item}/") or item.startswith(f"{path}/") for item in evidence)
 
 
 def _path(text: str) -> str:
     return text.strip("/")
 
 
-def _waived(waiver: Waiver, subject: str, reason: str) -> AppliedWaiver:
+def _apply(waiver: Waiver, subject: str, reason: str) -> AppliedWaiver:
     words = reason if subject in reason or subject.startswith("pkg:") else f"{subject}: {reason}"
     return AppliedWaiver(
         "waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, violation=words, unread=subject

@@ -1,4 +1,4 @@
-"""VEX statements: whose are believed, what they speak of, and which finding they excuse. Pure."""
+"""Decide which VEX statements are trusted, what they apply to, and which findings they excuse. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -11,88 +11,96 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.timestamps import moment
 from dockgate.vulnerabilities.model import Finding
 
+# The prefixes of `VexStatement.signer`.
 PRINCIPAL = "principal:"
-# How a `VexStatement.signer` begins.
 KEY = "key:"
-EXCUSES = (VexStatus.NOT_AFFECTED, VexStatus.FIXED)
+_EXCUSES = (VexStatus.NOT_AFFECTED, VexStatus.FIXED)
 _OCI = "pkg:oci/"
-# What distributions write for `arch` when they speak of a source.
+# The values of `arch` with which distributions name a source package.
 _SOURCES = ("source", "src")
 
 
-class Applicable:
-    """The statements that speak of one platform of an image, asked by finding, as of `now`.
+class PlatformStatements:
+    """The statements about one platform of an image, by finding, as of `now`.
 
-    One that is dated in the future excuses nothing until then: nobody can say today what holds only tomorrow. What it
-    takes back, it takes back at once.
+    A statement dated in the future excuses nothing yet. If it withdraws an excuse, the withdrawal counts at once.
     """
 
     def __init__(
-        self, given: Sequence[VexStatement], policy: Policy, inventory: Inventory, images: Collection[str], now: str
+        self,
+        statements: Sequence[VexStatement],
+        policy: Policy,
+        inventory: Inventory,
+        images: Collection[str],
+        now: str,
     ) -> None:
         self._now = moment(now)
-        self._trusted = {author.name: author.fingerprints for author in vex_authors(policy)}
-        present = _present(inventory.packages) if given else {}
-        self._named: dict[str, list[VexStatement]] = {}
-        for statement in given:
-            if not statement.products or any(_is_there(product, images, present) for product in statement.products):
-                for name in dict.fromkeys(statement.vulnerabilities):
-                    self._named.setdefault(name, []).append(statement)
+        self._trusted_keys = {author.name: author.fingerprints for author in vex_authors(policy)}
         self._images = images
+        self._by_vulnerability: dict[str, list[VexStatement]] = {}
+        packages = _packages_by_path(inventory.packages) if statements else {}
+        for statement in statements:
+            if _is_about(statement, images, packages):
+                for name in dict.fromkeys(statement.vulnerabilities):
+                    self._by_vulnerability.setdefault(name, []).append(statement)
 
-    def excuse(self, finding: Finding) -> VexStatement | None:
-        """The statement by which the finding does not count: of each author that is believed, the latest speaks."""
-        newest: dict[str, VexStatement] = {}
-        for statement in self._of(finding):
-            if self._believed(statement):
-                before = newest.get(statement.author)
-                if before is None or _age(statement) > _age(before):
-                    newest[statement.author] = statement
-        excuses = [statement for statement in newest.values() if statement.status in EXCUSES]
+    def find_excuse(self, finding: Finding) -> VexStatement | None:
+        """The trusted statement that excuses the finding. Only the latest statement of each author counts."""
+        latest: dict[str, VexStatement] = {}
+        for statement in self._about(finding):
+            if self._is_trusted(statement):
+                previous = latest.get(statement.author)
+                if previous is None or _age(statement) > _age(previous):
+                    latest[statement.author] = statement
+        excuses = [statement for statement in latest.values() if statement.status in _EXCUSES]
         return min(excuses, key=lambda excuse: (excuse.author, excuse.document), default=None)
 
-    def unbelieved(self, finding: Finding) -> list[VexStatement]:
-        """What would excuse the finding, were it believed; once for each author and who vouches."""
-        found = {
+    def untrusted(self, finding: Finding) -> list[VexStatement]:
+        """The statements that would excuse the finding if they were trusted, one for each author and signer."""
+        statements = {
             (statement.author, statement.signer, statement.status): statement
-            for statement in self._of(finding)
-            if statement.status in EXCUSES and not self._believed(statement)
+            for statement in self._about(finding)
+            if statement.status in _EXCUSES and not self._is_trusted(statement)
         }
-        return [found[key] for key in sorted(found)]
+        return [statements[key] for key in sorted(statements)]
 
-    def _of(self, finding: Finding) -> list[VexStatement]:
-        named = dict.fromkeys(
+    def distrust_reason(self, statement: VexStatement) -> str:
+        """Why an excuse is not trusted, as the end of a sentence."""
+        if not statement.signer:
+            return "the document is not signed by a key that the policy lists"
+        if self._has_trusted_signer(statement):
+            return f"it is dated in the future, at {statement.at}"
+        return "the policy does not trust this author" + (" with this key" if statement.signer.startswith(KEY) else "")
+
+    def _about(self, finding: Finding) -> list[VexStatement]:
+        statements = dict.fromkeys(
             statement
             for name in dict.fromkeys((finding.id, *finding.aliases))
-            for statement in self._named.get(name, ())
+            for statement in self._by_vulnerability.get(name, ())
         )
-        return [statement for statement in named if self._speaks_of(statement, finding.package)]
+        return [statement for statement in statements if self._covers(statement, finding.package)]
 
-    def _speaks_of(self, statement: VexStatement, package: Package) -> bool:
-        """By its packages; without such by its products, where an image stands for all that is in it."""
+    def _covers(self, statement: VexStatement, package: Package) -> bool:
+        """Whether the statement's packages include this one; without packages, whether its products do.
+
+        A product that is an image covers all that the image contains.
+        """
         if statement.packages:
-            return any(_is_package(one, package) for one in statement.packages)
+            return any(_is_package(purl, package) for purl in statement.packages)
         return not statement.products or any(
             is_image(product, self._images) or _is_package(product, package) for product in statement.products
         )
 
-    def doubt(self, statement: VexStatement) -> str:
-        """Why an excuse is not believed, as the end of a sentence."""
-        if not statement.signer:
-            return "nobody vouches for it: the document is not signed by a key that the policy lists"
-        if self._vouched(statement):
-            return f"it is dated in the future, at {statement.at}"
-        return "the policy does not trust this author" + (" with this key" if statement.signer.startswith(KEY) else "")
+    def _is_trusted(self, statement: VexStatement) -> bool:
+        is_premature = statement.status in _EXCUSES and self._is_in_future(statement)
+        return self._has_trusted_signer(statement) and not is_premature
 
-    def _believed(self, statement: VexStatement) -> bool:
-        return self._vouched(statement) and not (statement.status in EXCUSES and self._to_come(statement))
-
-    def _to_come(self, statement: VexStatement) -> bool:
+    def _is_in_future(self, statement: VexStatement) -> bool:
         at = moment(statement.at)
         return at is not None and (self._now is None or at > self._now)
 
-    def _vouched(self, statement: VexStatement) -> bool:
-        keys = self._trusted.get(statement.author)
+    def _has_trusted_signer(self, statement: VexStatement) -> bool:
+        keys = self._trusted_keys.get(statement.author)
         if keys is None:
             return False
         signer = statement.signer
@@ -100,55 +108,58 @@ class Applicable:
 
 
 def select_statements(
-    given: Iterable[VexStatement], images: Collection[str], inventories: Iterable[Inventory]
+    statements: Iterable[VexStatement], images: Collection[str], inventories: Iterable[Inventory]
 ) -> tuple[VexStatement, ...]:
-    """Those that may speak of this image, in a stable order: the rest is not for its verdict to keep."""
-    present = _present(package for inventory in inventories for package in inventory.packages)
-    chosen = dict.fromkeys(
-        statement
-        for statement in given
-        if not statement.products or any(_is_there(product, images, present) for product in statement.products)
-    )
-    return tuple(sorted(chosen, key=_order))
+    """The statements that can apply to an image, in a stable order. Only these are stored with its verdict."""
+    packages = _packages_by_path(package for inventory in inventories for package in inventory.packages)
+    selected = dict.fromkeys(statement for statement in statements if _is_about(statement, images, packages))
+    return tuple(sorted(selected, key=_order))
 
 
-def reason(statement: VexStatement) -> str:
-    """ "not_affected: vulnerable_code_not_present. Only the headers are used." """
-    said = [f"{statement.status.value}{': ' if statement.justification else ''}{statement.justification}"]
-    return ". ".join(filter(None, (*said, statement.impact.strip())))
+def describe(statement: VexStatement) -> str:
+    """The statement in words: "not_affected: vulnerable_code_not_present. Only the headers are used."."""
+    status = f"{statement.status.value}{': ' if statement.justification else ''}{statement.justification}"
+    return ". ".join(filter(None, (status, statement.impact.strip())))
 
 
 def is_image(product: str, images: Collection[str]) -> bool:
-    """Whether a digest, or a purl of the type "oci" with a digest, names one of the images. By tag or name alone none
-    is meant: the next image of that name may be another."""
+    """Whether a digest, or a purl of type "oci" with a digest, names one of the images.
+
+    A tag or a name is not enough: the next image of that name may be a different one.
+    """
     if product.startswith(_OCI):
         path = product.partition("#")[0].partition("?")[0]
         return unquote(path.rpartition("@")[2]) in images if "@" in path else False
     return product in images
 
 
-# Packages by the paths of their purls, those of their sources too.
-Present = Mapping[str, list[Package]]
+# Packages by the paths of their purls, and of their sources' purls.
+_PackagesByPath = Mapping[str, list[Package]]
 
 
-def _present(packages: Iterable[Package]) -> Present:
-    found: dict[str, list[Package]] = {}
+def _packages_by_path(packages: Iterable[Package]) -> _PackagesByPath:
+    by_path: dict[str, list[Package]] = {}
     for package in packages:
         for path, _ in patterns.identities(package):
-            found.setdefault(path, []).append(package)
-    return found
+            by_path.setdefault(path, []).append(package)
+    return by_path
 
 
-def _is_there(product: str, images: Collection[str], present: Present) -> bool:
+def _is_about(statement: VexStatement, images: Collection[str], packages: _PackagesByPath) -> bool:
+    """Whether a product of the statement is one of the images or packages. Without products it is about any image."""
+    return not statement.products or any(_is_present(product, images, packages) for product in statement.products)
+
+
+def _is_present(product: str, images: Collection[str], packages: _PackagesByPath) -> bool:
     if is_image(product, images):
         return True
     if not product.startswith("pkg:") or product.startswith(_OCI):
         return False
-    return any(_is_package(product, package) for package in present.get(patterns.split(product)[0], ()))
+    return any(_is_package(product, package) for package in packages.get(patterns.split(product)[0], ()))
 
 
 def _is_package(purl: str, package: Package) -> bool:
-    """Path and version are the same (without a version: any), and so is each qualifier that both have."""
+    """Whether the purl names the package: same path, same version if the purl has one, same common qualifiers."""
     path, version = patterns.split(purl)
     for own_path, own_version in patterns.identities(package):
         if own_path == path and version in ("", own_version):
@@ -164,9 +175,9 @@ def _qualifiers(purl: str) -> dict[str, str]:
 
 
 def _age(statement: VexStatement) -> tuple[float, bool, str]:
-    """By which the latest is chosen. Of two of one time the one that excuses nothing wins."""
+    """The order of an author's statements, latest last. At equal times, one that excuses nothing is the later one."""
     at = moment(statement.at)
-    return at.timestamp() if at else float("-inf"), statement.status not in EXCUSES, statement.document
+    return at.timestamp() if at else float("-inf"), statement.status not in _EXCUSES, statement.document
 
 
 def _order(statement: VexStatement) -> tuple[str, ...]:

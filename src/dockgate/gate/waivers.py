@@ -1,8 +1,7 @@
-"""What was accepted: which findings do not count, by whose word, and for how long. Pure."""
+"""Check waivers, and apply them and VEX statements to findings and violations. Pure."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from dockgate.gate import patterns, vex_statements
 from dockgate.gate.model import AppliedWaiver, Policy, VexStatement, Violation, Waiver, Waivers
@@ -12,9 +11,9 @@ from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import moment, within
 from dockgate.vulnerabilities.model import Finding, Matches
 
-# Characters of a reason; names and patterns have at most a tenth of it.
+# Characters of a reason. Names and patterns have at most a tenth of it.
 LONGEST_TEXT = 2000
-# `unread` as Linux limits a path.
+# `unread` has the limit of Linux for a path.
 _LONGEST = {"reason": LONGEST_TEXT, "violation": 10 * LONGEST_TEXT, "unread": 4096}
 _TEXTS = (
     "id",
@@ -29,32 +28,31 @@ _TEXTS = (
     "unread",
     "until",
 )
+# No waiver accepts a malicious package.
 UNWAIVABLE_RULE = "malicious"
-# Rules whose violations nothing accepts: to accept what could not be read or said would be to call the unknown safe.
+# No waiver of this rule: unread content is waived by its path or package, so that unknown content never counts as safe.
 EVIDENCE_RULE = "evidence"
-# Rules that are broken in one way by an image, whatever the words (its age has others each day): their waivers need not
-# say which violation is accepted.
+# Rules that an image can break in one way only, whatever the message (the age of an image changes it every day). Their
+# waivers need not repeat the message.
 IMAGE_RULES = ("base_image", "end_of_life", "image_age", "provenance", "runs_as_root")
 
 
 def check_waiver(waiver: Waiver) -> None:
-    """Raises UsageError, whose message begins with the key at fault and a colon, for a waiver that cannot be."""
+    """Raise UsageError for an invalid waiver. The message begins with the key at fault and a colon."""
     for key in ("owner", "reason"):
         if not getattr(waiver, key).strip():
-            raise UsageError(
-                f"{key}: it is missing", "Say who answers for this waiver, and why the finding is accepted."
-            )
+            raise UsageError(f"{key}: it is missing", "Name an owner, and the reason why the finding is accepted.")
     for key in _TEXTS:
         text = getattr(waiver, key)
         if len(text) > _LONGEST.get(key, LONGEST_TEXT // 10):
             raise UsageError(f"{key}: it has {len(text)} characters", "Shorten it.")
     if waiver.until and moment(waiver.until) is None:
-        raise UsageError(f"until: {waiver.until!r} is no time", "Write a date, 2026-12-31, or a time in RFC 3339.")
+        raise UsageError(f"until: {waiver.until!r} is not a time", "Write a date, 2026-12-31, or a time in RFC 3339.")
     if not waiver.until and not waiver.until_fixed:
         raise UsageError("until: it is missing", "A waiver must expire: add until or until_fixed.")
     if waiver.package and not waiver.package.startswith("pkg:"):
         raise UsageError(
-            f"package: {waiver.package!r} is no package URL", "Write it as pkg:npm/lodash or pkg:deb/debian/*."
+            f"package: {waiver.package!r} is not a package URL", "Write it as pkg:npm/lodash or pkg:deb/debian/*."
         )
     if waiver.image and not is_digest(waiver.image):
         raise UsageError(
@@ -65,16 +63,16 @@ def check_waiver(waiver: Waiver) -> None:
     elif waiver.rule:
         _check_rule(waiver)
     elif waiver.violation:
-        raise UsageError("rule: it is missing", "Name the rule that the violation is of.")
+        raise UsageError("rule: it is missing", "Name the rule of the violation.")
     elif not (waiver.vulnerability or waiver.package or waiver.image):
         raise UsageError(
             "vulnerability: it is missing",
-            "Name a vulnerability, a package or an image: a waiver of everything is none.",
+            "Name a vulnerability, a package or an image: no waiver accepts everything.",
         )
 
 
 def check_unread(waiver: Waiver) -> None:
-    """Raise UsageError, whose message begins with the key at fault, for a waiver of unread content that cannot be."""
+    """Raise UsageError for an invalid waiver of unread content. The message begins with the key at fault."""
     if waiver.vulnerability or waiver.package or waiver.rule or waiver.violation:
         raise UsageError("unread: a waiver is of findings, of a rule, or of unread content", "Add one waiver for each.")
     if not waiver.unread.strip("/*"):
@@ -96,55 +94,67 @@ def check_unread(waiver: Waiver) -> None:
 
 def _check_rule(waiver: Waiver) -> None:
     if waiver.rule == UNWAIVABLE_RULE:
-        raise UsageError(f"rule: nothing accepts what breaks {UNWAIVABLE_RULE!r}", "Remove the package.")
+        raise UsageError(f"rule: {UNWAIVABLE_RULE!r} cannot be waived", "Remove the package.")
     if waiver.rule == EVIDENCE_RULE:
         raise UsageError(
-            f"rule: nothing accepts what breaks {EVIDENCE_RULE!r}, for it is not known",
-            "Accept what could not be read by its path or package (unread), or relax the policy's rule.",
+            f"rule: {EVIDENCE_RULE!r} cannot be waived as a whole",
+            "Accept the unread path or package (unread), or relax the rule in the policy.",
         )
     if waiver.vulnerability or waiver.package:
-        raise UsageError("rule: a waiver is of a rule, or of findings", "Make two of it.")
+        raise UsageError("rule: a waiver is of a rule, or of findings", "Add one waiver for each.")
     if not waiver.image:
         raise UsageError("image: it is missing", "A rule is waived for one image: name its digest.")
     if not waiver.until:
-        raise UsageError("until: it is missing", "A rule is waived until a date; no fix ends it.")
+        raise UsageError("until: it is missing", "A waiver of a rule needs a date: no fix ends it.")
     if not waiver.violation and waiver.rule not in IMAGE_RULES:
         raise UsageError(
-            f"violation: it is missing, and {waiver.rule!r} may be broken by something else tomorrow",
-            "Give the violation in the words that the verdict has for it: it is accepted, and no other.",
+            f"violation: it is missing, and {waiver.rule!r} may be broken in another way tomorrow",
+            "Copy the violation's message from the verdict: the waiver accepts no other.",
         )
 
 
 def select_waivers(waivers: Iterable[Waiver], repository: str, images: Collection[str], now: str) -> tuple[Waiver, ...]:
-    """Those that stand and may speak of this image, by id: the rest is not for its verdict to keep. `images` are the
-    digests of its manifest and of the index that it is in."""
-    chosen = (
+    """The active waivers that can apply to an image, by id. Only these are stored with its verdict.
+
+    `images` are the digests of the image's manifest and of the index that contains it.
+    """
+    selected = (
         waiver
         for waiver in waivers
         if (not waiver.image or waiver.image in images)
         and (not waiver.repository or patterns.matches(repository, waiver.repository))
         and is_active(waiver, now)
     )
-    return tuple(sorted(chosen, key=lambda waiver: waiver.id))
+    return tuple(sorted(selected, key=lambda waiver: waiver.id))
 
 
 def expiring_waivers(waivers: Iterable[Waiver], now: str, days: float) -> tuple[Waiver, ...]:
-    """Those that lapse by date within so many days, the soonest first."""
-    soon = (waiver for waiver in waivers if waiver.until and within(waiver.until, now, days))
-    return tuple(sorted(soon, key=lambda waiver: (moment(waiver.until), waiver.id)))
+    """The waivers that expire by date within this many days, soonest first."""
+    expiring = (waiver for waiver in waivers if waiver.until and within(waiver.until, now, days))
+    return tuple(sorted(expiring, key=lambda waiver: (moment(waiver.until), waiver.id)))
 
 
 def is_active(waiver: Waiver, now: str) -> bool:
-    """Whether its date has not come. A time that cannot be read has come."""
+    """Whether the waiver's date is still to come. An unreadable time counts as over."""
     if not waiver.until:
         return waiver.until_fixed
     until, here = moment(waiver.until), moment(now)
     return until is not None and here is not None and here < until
 
 
+def by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
+    """Sort waivers by their end, latest first and those without a date before all, then by age, oldest first."""
+
+    def order(waiver: Waiver) -> tuple[bool, float, str, str]:
+        until = moment(waiver.until)
+        return bool(waiver.until), -until.timestamp() if until else 0.0, waiver.created_at, waiver.id
+
+    return sorted(waivers, key=order)
+
+
 @dataclass(frozen=True, slots=True)
 class FindingWaivers:
-    """The matches without what does not count, what that is, and notes on VEX statements that were not believed."""
+    """`matches` are the findings that still count. `notes` report VEX statements that were not trusted."""
 
     matches: Matches
     waived: tuple[AppliedWaiver, ...]
@@ -152,71 +162,82 @@ class FindingWaivers:
 
 
 def apply_to_findings(
-    matches: Matches, given: Waivers, policy: Policy, inventory: Inventory, index: str, now: str
+    matches: Matches, accepted: Waivers, policy: Policy, inventory: Inventory, index: str, now: str
 ) -> FindingWaivers:
-    """What is accepted or excused of these findings. `index` is the digest of what is judged, of which `inventory` is a
-    platform. Nothing waives a known malicious package, and no VEX statement excuses one.
+    """Separate the findings that a waiver or a trusted VEX statement excuses from those that count.
 
-    What VEX says goes before a waiver: it is a fact, and has no end.
+    `index` is the digest that is judged, and `inventory` one of its platforms. VEX goes before waivers: a statement is
+    a fact without an end. Nothing excuses a malicious package.
     """
     images = {inventory.image, index} - {""}
-    ordered = tuple(one for one in longest_first(given.waivers) if not one.image or one.image in images)
-    vex = vex_statements.Applicable(given.statements, policy, inventory, images, now)
-    left: list[Finding] = []
+    candidates = [waiver for waiver in by_latest_end(accepted.waivers) if not waiver.image or waiver.image in images]
+    vex = vex_statements.PlatformStatements(accepted.statements, policy, inventory, images, now)
+    counting: list[Finding] = []
     waived: list[AppliedWaiver] = []
     notes: list[Violation] = []
     for finding in matches.findings:
         if finding.malicious:
-            left.append(finding)
+            counting.append(finding)
             continue
-        notes += (_unbelieved(statement, finding, vex.doubt(statement)) for statement in vex.unbelieved(finding))
-        if statement := vex.excuse(finding):
-            waived.append(_excused(statement, finding))
-        elif waiver := next((waiver for waiver in ordered if _accepts(waiver, finding, now)), None):
+        notes += (
+            _distrust_note(statement, finding, vex.distrust_reason(statement)) for statement in vex.untrusted(finding)
+        )
+        if statement := vex.find_excuse(finding):
+            words = vex_statements.describe(statement)
+            waived.append(AppliedWaiver("vex", statement.document, statement.author, words, "", finding))
+        elif waiver := next((waiver for waiver in candidates if _accepts_finding(waiver, finding, now)), None):
             waived.append(AppliedWaiver("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding))
         else:
-            left.append(finding)
-    return FindingWaivers(Matches(tuple(left), matches.undetermined), tuple(waived), tuple(notes))
+            counting.append(finding)
+    return FindingWaivers(Matches(tuple(counting), matches.undetermined), tuple(waived), tuple(notes))
 
 
 def apply_to_violations(
     violations: Sequence[Violation],
-    given: Waivers,
+    accepted: Waivers,
     images: Collection[str],
     now: str,
     *,
     growing: Collection[Violation] = (),
 ) -> tuple[tuple[Violation, ...], tuple[AppliedWaiver, ...]]:
-    """The violations without those, of no finding, that are waived for one of `images`; and these. What is unknown is
-    not among them, nor what is `growing`: what new findings would be part of, without other words. That holds of
-    waivers too that are from before they were refused."""
-    ordered = [
-        one for one in longest_first(given.waivers) if one.rule and not one.unread and one.image and one.image in images
+    """Separate the violations without findings that are waived for one of `images` from those that count.
+
+    Never waived are the rules `evidence` and `malicious`, and `growing` violations, which new findings break without
+    another message. That also holds for waivers that were stored before these checks existed.
+    """
+    candidates = [
+        waiver
+        for waiver in by_latest_end(accepted.waivers)
+        if waiver.rule and not waiver.unread and waiver.image and waiver.image in images
     ]
-    left: list[Violation] = []
+    counting: list[Violation] = []
     waived: list[AppliedWaiver] = []
     for violation in violations:
-        waiver = next((waiver for waiver in ordered if _is_of(waiver, violation) and is_active(waiver, now)), None)
+        waiver = next(
+            (waiver for waiver in candidates if _accepts_violation(waiver, violation) and is_active(waiver, now)), None
+        )
         if waiver is None or violation.findings or violation in growing:
-            left.append(violation)
+            counting.append(violation)
         else:
             waived.append(
                 AppliedWaiver(
                     "waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, violation=violation.message
                 )
             )
-    return tuple(left), tuple(waived)
+    return tuple(counting), tuple(waived)
 
 
-def _is_of(waiver: Waiver, violation: Violation) -> bool:
+def _accepts_violation(waiver: Waiver, violation: Violation) -> bool:
     if waiver.rule != violation.rule or violation.rule in (UNWAIVABLE_RULE, EVIDENCE_RULE):
         return False
     return waiver.violation == violation.message if waiver.violation else waiver.rule in IMAGE_RULES
 
 
-def _accepts(waiver: Waiver, finding: Finding, now: str) -> bool:
-    """A waiver that names neither vulnerability nor package is of all findings of its image. Where another scanner does
-    not say whether a fix exists, it may."""
+def _accepts_finding(waiver: Waiver, finding: Finding, now: str) -> bool:
+    """Whether an active waiver accepts the finding. Without vulnerability and package it accepts all of its image.
+
+    `until_fixed` ends the waiver if a fix exists, or if it is unknown whether one does.
+    """
     return (
         not waiver.rule
         and not waiver.unread
@@ -228,25 +249,11 @@ def _accepts(waiver: Waiver, finding: Finding, now: str) -> bool:
     )
 
 
-def longest_first(waivers: Iterable[Waiver]) -> list[Waiver]:
-    """Sort by end, the latest first and those without a date before all; then by age, the oldest first."""
-
-    def last(waiver: Waiver) -> tuple[bool, float]:
-        until: datetime | None = moment(waiver.until)
-        return bool(waiver.until), -until.timestamp() if until else 0.0
-
-    return sorted(waivers, key=lambda waiver: (*last(waiver), waiver.created_at, waiver.id))
-
-
-def _excused(statement: VexStatement, finding: Finding) -> AppliedWaiver:
-    return AppliedWaiver("vex", statement.document, statement.author, vex_statements.reason(statement), "", finding)
-
-
-def _unbelieved(statement: VexStatement, finding: Finding, doubt: str) -> Violation:
+def _distrust_note(statement: VexStatement, finding: Finding, reason: str) -> Violation:
     package = finding.package
     return Violation(
         "vex",
-        f"{finding.id} in {package.name} {package.version}: {statement.author or 'somebody without a name'} says "
-        f"{vex_statements.reason(statement)}; not believed, for {doubt}",
+        f"{finding.id} in {package.name} {package.version}: {statement.author or 'an unnamed author'} says "
+        f"{vex_statements.describe(statement)}; not trusted: {reason}",
         (finding,),
     )

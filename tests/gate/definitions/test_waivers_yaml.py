@@ -42,7 +42,7 @@ def test_a_waiver_without_id_gets_its_line_as_id() -> None:
         ("- vulnerability: 7\n", "w.yaml:1: 0.vulnerability: this must be a text"),
         ("- vulnerability: CVE-1\n  until_fixed: soon\n", "w.yaml:2: 0.until_fixed: this must be true or false"),
         ("- vulnerability: CVE-1\n  owner: a\n  reason: b\n", "w.yaml:1: 0.until: it is missing"),
-        ("- vulnerability: CVE-1\n  owner: a\n  reason: b\n  until: soon\n", "w.yaml:4: 0.until: 'soon' is no time"),
+        ("- vulnerability: CVE-1\n  owner: a\n  reason: b\n  until: soon\n", "w.yaml:4: 0.until: 'soon' is not a time"),
         (FINE.replace("- vulnerability", "- id: mine\n  vulnerability"), "w.yaml:8: 1.id: the id 'mine' is used twice"),
     ],
 )
