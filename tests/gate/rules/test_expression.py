@@ -109,6 +109,7 @@ def test_an_expression_of_bounded_cost_is_allowed(when: str) -> None:
         ("findings.exists(f, f.id.matches('(a{1000}){1000}'))", "a pattern is a constant without {}"),
         ("findings.exists(f, " + " || ".join(["f.id.matches('a')"] * 6) + ")", "`matches` is allowed 5 times"),
         ("dockgate.Image{digest: 'x'}.digest == 'x'", "no messages can be made"),
+        ("packages.exists(p, " * 30 + "true" + ")" * 30, "nested too deeply"),
     ],
 )
 def test_an_expression_of_unbounded_cost_is_refused(when: str, error: str) -> None:

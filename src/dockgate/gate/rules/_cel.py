@@ -10,9 +10,10 @@ from functools import cache, lru_cache
 from typing import Any
 
 from dockgate.gate.rules import _cel_ast, _cel_limits, _cel_null
+from dockgate.gate.rules._cel_messages import Messages, message_classes, message_pool
 from dockgate.shared.errors import DefinitionError
 
-_STRING, _STRINGS, _BOOL = "string", "strings", "bool"
+_STRING, _STRINGS, _BOOL = "string", "string[]", "bool"
 _OPTIONAL_STRING, _OPTIONAL_DOUBLE, _OPTIONAL_BOOL, _OPTIONAL_INT = (
     "StringValue",
     "DoubleValue",
@@ -65,6 +66,11 @@ TYPES: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+_PACKAGE = "dockgate"
+_MESSAGES: Messages = {
+    message: {name: (number, field_type) for number, (name, field_type) in enumerate(fields.items(), 1)}
+    for message, fields in TYPES.items()
+}
 VARIABLES = {"findings": "list(Finding)", "packages": "list(Package)", "image": "Image", "now": "timestamp"}
 RESULTS = {"BOOL": "bool", "LIST<dockgate.Finding>": "list(Finding)", "LIST<dockgate.Package>": "list(Package)"}
 
@@ -110,13 +116,17 @@ def compile_expression(text: str) -> Program:
         raise DefinitionError(f"the expression is of type {result_type}; allowed: {', '.join(RESULTS.values())}")
     serialized = expression.serialize()
     try:
-        _cel_limits.check_cost(serialized)
-        checked_expression = _environment().deserialize(_cel_null.with_null_checks(serialized))
-    except _cel_limits.UnboundedError as error:
+        document = _cel_ast.parse(serialized)
+        _cel_limits.check_cost(document)
+        is_monotonic = _cel_limits.is_monotonic(document.expr)
+        _cel_null.add_null_checks(document)
+        checked_expression = _environment().deserialize(_cel_ast.serialize(document, serialized))
+    except (_cel_ast.ExpressionError, _cel_limits.UnboundedError) as error:
         raise DefinitionError(f"the expression could cost too much: {error}") from None
     except _cel_null.NullError as error:
         raise DefinitionError(str(error)) from None
-    is_monotonic = _cel_limits.is_monotonic(_cel_ast.checked(serialized)[0])
+    except RuntimeError as error:
+        raise DefinitionError(f"the expression is nested too deeply: {_readable(str(error))}") from None
     return Program(RESULTS[result_type], checked_expression, is_monotonic)
 
 
@@ -140,38 +150,12 @@ def message(type_name: str, values: Mapping[str, Any]) -> Any:
 
 @cache
 def _descriptor_pool() -> Any:
-    """A descriptor pool with TYPES as messages of the package `dockgate`."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2  # type: ignore[import-untyped]
-
-    file = descriptor_pb2.FileDescriptorProto(
-        name="dockgate/policy.proto", package="dockgate", syntax="proto3", dependency=[wrappers_pb2.DESCRIPTOR.name]
-    )
-    descriptor = descriptor_pb2.FieldDescriptorProto
-    scalars = {_STRING: descriptor.TYPE_STRING, _BOOL: descriptor.TYPE_BOOL}
-    for type_name, fields in TYPES.items():
-        message_type = file.message_type.add(name=type_name)
-        for number, (name, field_type) in enumerate(fields.items(), 1):
-            field = message_type.field.add(name=name, number=number, label=descriptor.LABEL_OPTIONAL)
-            if field_type == _STRINGS:
-                field.type, field.label = descriptor.TYPE_STRING, descriptor.LABEL_REPEATED
-            elif field_type in scalars:
-                field.type = scalars[field_type]
-            else:
-                field.type = descriptor.TYPE_MESSAGE
-                package = "dockgate" if field_type in TYPES else "google.protobuf"
-                field.type_name = f".{package}.{field_type}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.AddSerializedFile(file.SerializeToString())
-    return pool
+    return message_pool(_PACKAGE, "proto3", _MESSAGES)
 
 
 @cache
 def _message_classes() -> dict[str, Any]:
-    from google.protobuf import message_factory
-
-    names = {name: _descriptor_pool().FindMessageTypeByName(f"dockgate.{name}") for name in TYPES}
-    return {name: message_factory.GetMessageClass(descriptor) for name, descriptor in names.items()}
+    return message_classes(_descriptor_pool(), _PACKAGE, _MESSAGES)
 
 
 @cache

@@ -1,65 +1,54 @@
-"""Checked CEL expressions: read from the protocol buffer wire format, and written.
+"""Checked CEL expressions as messages: cel.expr.CheckedExpr (`checked.proto` and `syntax.proto` of cel-spec)."""
 
-Field numbers are those of cel.expr.CheckedExpr and cel.expr.Expr (`checked.proto` and `syntax.proto` of cel-spec).
-"""
-
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
+from typing import Any
 
-CHECKED_TYPES, CHECKED_EXPR = 3, 4
-ID, CONSTANT, IDENT, SELECT, CALL, LIST, STRUCT, LOOP = 2, 3, 4, 5, 6, 7, 8, 9
-# Fields of a loop (`Comprehension`).
-RANGE, INIT, STEP, RESULT = 2, 4, 6, 7
-# Where the operands of each kind of expression are. A struct has entries; their fields 3 and 4 are expressions.
-CHILDREN: Mapping[int, tuple[int, ...]] = {
-    SELECT: (1,),
-    CALL: (1, 3),
-    LIST: (1,),
-    STRUCT: (2,),
-    LOOP: (RANGE, INIT, 5, STEP, RESULT),
+from dockgate.gate.rules._cel_messages import Messages, message_classes, message_pool
+
+_PACKAGE = "dockgate.cel"
+# The fields that are used here; protobuf keeps all others as they are.
+_MESSAGES: Messages = {
+    "CheckedExpr": {"type_map": (3, "TypeEntry[]"), "expr": (4, "Expr")},
+    "TypeEntry": {"key": (1, "int64"), "value": (2, "Type")},
+    "Type": {
+        "null": (2, "int64"),
+        "primitive": (3, "int64"),
+        "wrapper": (4, "int64"),
+        "well_known": (5, "int64"),
+        "list_type": (6, "ListType"),
+    },
+    "ListType": {"elem_type": (1, "Type")},
+    "Expr": {
+        "id": (2, "int64"),
+        "const_expr": (3, "Constant"),
+        "ident_expr": (4, "Ident"),
+        "select_expr": (5, "Select"),
+        "call_expr": (6, "Call"),
+        "list_expr": (7, "CreateList"),
+        "struct_expr": (8, "CreateStruct"),
+        "comprehension_expr": (9, "Comprehension"),
+    },
+    "Constant": {"bool_value": (2, "bool"), "string_value": (6, "string")},
+    "Ident": {"name": (1, "string")},
+    "Select": {"operand": (1, "Expr")},
+    "Call": {"target": (1, "Expr"), "function": (2, "string"), "args": (3, "Expr[]")},
+    "CreateList": {"elements": (1, "Expr[]")},
+    "CreateStruct": {"message_name": (1, "string"), "entries": (2, "Entry[]")},
+    "Entry": {"map_key": (3, "Expr"), "value": (4, "Expr")},
+    "Comprehension": {
+        "iter_range": (2, "Expr"),
+        "accu_init": (4, "Expr"),
+        "loop_condition": (5, "Expr"),
+        "loop_step": (6, "Expr"),
+        "result": (7, "Expr"),
+    },
 }
-STRUCT_ENTRY = (3, 4)
-# Kinds of a type.
-NULL, PRIMITIVE, WRAPPER, WELL_KNOWN, LIST_TYPE = 2, 3, 4, 5, 6
-
-# A field's number, its wire type (0: varint; 1: 8 bytes; 2: length and bytes; 5: 4 bytes), and its value.
-Part = tuple[int, int, int | bytes]
 
 
-@dataclass(frozen=True)
-class Message:
-    """A protocol buffer message by the numbers of its fields."""
-
-    parts: tuple[Part, ...] = ()
-
-    @cached_property
-    def fields(self) -> dict[int, list[int | bytes]]:
-        fields: dict[int, list[int | bytes]] = {}
-        for number, _, value in self.parts:
-            fields.setdefault(number, []).append(value)
-        return fields
-
-    def message(self, number: int) -> "Message | None":
-        return next(iter(self.messages(number)), None)
-
-    def messages(self, number: int) -> "list[Message]":
-        return [read(value) for value in self.fields.get(number, ()) if isinstance(value, bytes)]
-
-    def text(self, number: int) -> str:
-        value = (self.fields.get(number) or [b""])[0]
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
-
-    def number(self, number: int) -> int:
-        value = (self.fields.get(number) or [0])[0]
-        return value if isinstance(value, int) else 0
-
-
-EMPTY = Message()
-
-
-class UnknownLoopError(Exception):
-    """A loop that does not come from one of CEL's standard macros."""
+class ExpressionError(Exception):
+    """An expression is nested too deeply, or has a loop that does not come from one of CEL's standard macros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,105 +59,81 @@ class Macro:
     """
 
     name: str
-    source: Message
-    condition: Message | None
-    element: Message | None
+    source: Any
+    condition: Any | None
+    element: Any | None
 
 
-def checked(serialized: bytes) -> tuple[Message, dict[int, Message]]:
-    """The expression inside a google.protobuf.Any, and the type of each subexpression by its id."""
-    document = read(serialized).message(2) or EMPTY
-    types = {entry.number(1): entry.message(2) or EMPTY for entry in document.messages(CHECKED_TYPES)}
-    return document.message(CHECKED_EXPR) or EMPTY, types
+def parse(serialized: bytes) -> Any:
+    """The CheckedExpr inside a google.protobuf.Any. Raises ExpressionError."""
+    from google.protobuf import any_pb2, message  # type: ignore[import-untyped]
+
+    try:
+        return _classes()["CheckedExpr"].FromString(any_pb2.Any.FromString(serialized).value)
+    except message.DecodeError as error:
+        raise ExpressionError("it is nested too deeply") from error
 
 
-def operands(call: Message) -> list[Message]:
+def serialize(document: Any, template: bytes) -> bytes:
+    """The CheckedExpr inside a google.protobuf.Any, of the same type as `template`."""
+    from google.protobuf import any_pb2
+
+    envelope = any_pb2.Any.FromString(template)
+    envelope.value = document.SerializeToString()
+    serialized: bytes = envelope.SerializeToString()
+    return serialized
+
+
+def types_by_id(document: Any) -> dict[int, Any]:
+    """The type of each expression by its id."""
+    return {entry.key: entry.value for entry in document.type_map}
+
+
+def operands(call: Any) -> list[Any]:
     """The target of a call, if it has one, and its arguments."""
-    return [*call.messages(1), *call.messages(3)]
+    return [*([call.target] if call.HasField("target") else []), *call.args]
 
 
-def macro(loop: Message) -> Macro:
-    """Decode what the parser made of a macro. Raises UnknownLoopError."""
-    source = loop.message(RANGE) or EMPTY
-    step = (loop.message(STEP) or EMPTY).message(CALL) or EMPTY
-    condition = None
-    if step.text(2) in ("_&&_", "_||_"):
-        return Macro("all" if step.text(2) == "_&&_" else "exists", source, operands(step)[1], None)
-    if step.text(2) == "_?_:_":
-        condition, addition, _ = operands(step)
-        step = addition.message(CALL) or EMPTY
-    addend = operands(step)[1] if step.text(2) == "_+_" else EMPTY
-    elements = (addend.message(LIST) or EMPTY).messages(1)
-    if len(elements) == 1:
-        return Macro("collect", source, condition, elements[0])
-    if condition and CONSTANT in addend.fields:
-        return Macro("exists_one", source, condition, None)
-    raise UnknownLoopError("only all, exists, exists_one, map and filter can loop")
+def macro(loop: Any) -> Macro:
+    """Decode what the parser made of a macro. Raises ExpressionError."""
+    step, condition = loop.loop_step.call_expr, None
+    if step.function in ("_&&_", "_||_"):
+        return Macro("all" if step.function == "_&&_" else "exists", loop.iter_range, step.args[1], None)
+    if step.function == "_?_:_":
+        condition, step = step.args[0], step.args[1].call_expr
+    addend = step.args[1] if step.function == "_+_" else loop.accu_init
+    if len(addend.list_expr.elements) == 1:
+        return Macro("collect", loop.iter_range, condition, addend.list_expr.elements[0])
+    if condition is not None and step.function == "_+_" and addend.HasField("const_expr"):
+        return Macro("exists_one", loop.iter_range, condition, None)
+    raise ExpressionError("only all, exists, exists_one, map and filter can loop")
 
 
-def walk(expression: Message) -> Iterator[Message]:
-    """The expression and all written inside it: of a loop, the parts of its macro. Raises UnknownLoopError."""
+def walk(expression: Any) -> Iterator[Any]:
+    """The expression and all written inside it: of a loop, the parts of its macro. Raises ExpressionError."""
     yield expression
-    for child in _children(expression):
+    if expression.HasField("comprehension_expr"):
+        loop = macro(expression.comprehension_expr)
+        children = [part for part in (loop.source, loop.condition, loop.element) if part is not None]
+    else:
+        children = list(subexpressions(expression))
+    for child in children:
         yield from walk(child)
 
 
-def _children(expression: Message) -> Iterator[Message]:
-    if loop := expression.message(LOOP):
-        parts = macro(loop)
-        yield from filter(None, (parts.source, parts.condition, parts.element))
-    for kind in (SELECT, CALL, LIST):
-        node = expression.message(kind) or EMPTY
-        for number in CHILDREN[kind]:
-            yield from node.messages(number)
-    for entry in (expression.message(STRUCT) or EMPTY).messages(2):
-        for number in STRUCT_ENTRY:
-            yield from entry.messages(number)
+def subexpressions(expression: Any) -> Iterator[Any]:
+    """The expressions directly inside this one, as the parser made them."""
+    if expression.HasField("select_expr"):
+        yield expression.select_expr.operand
+    yield from operands(expression.call_expr)
+    yield from expression.list_expr.elements
+    for entry in expression.struct_expr.entries:
+        yield from (part for name in ("map_key", "value") if entry.HasField(name) for part in [getattr(entry, name)])
+    if expression.HasField("comprehension_expr"):
+        loop = expression.comprehension_expr
+        yield from (loop.iter_range, loop.accu_init, loop.loop_condition, loop.loop_step, loop.result)
 
 
-def read(data: bytes) -> Message:
-    """Decode a message; its fields stay bytes until they are asked for."""
-    parts: list[Part] = []
-    position = 0
-    while position < len(data):
-        key, position = _read_varint(data, position)
-        value: int | bytes
-        if key & 7 == 0:
-            value, position = _read_varint(data, position)
-        else:
-            size = {1: 8, 5: 4}.get(key & 7)
-            if size is None:
-                size, position = _read_varint(data, position)
-            value, position = data[position : position + size], position + size
-        parts.append((key >> 3, key & 7, value))
-    return Message(tuple(parts))
-
-
-def write(parts: Iterable[Part]) -> bytes:
-    """Encode a message."""
-    data = bytearray()
-    for number, wire_type, value in parts:
-        data += _varint(number << 3 | wire_type)
-        if isinstance(value, int):
-            data += _varint(value)
-        else:
-            data += (_varint(len(value)) if wire_type == 2 else b"") + value
-    return bytes(data)
-
-
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        value |= (byte & 127) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 128:
-            return value, position
-
-
-def _varint(value: int) -> bytes:
-    data = bytearray()
-    while value > 127:
-        data.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*data, value])
+@cache
+def _classes() -> dict[str, Any]:
+    return message_classes(message_pool(_PACKAGE, "proto2", _MESSAGES), _PACKAGE, _MESSAGES)

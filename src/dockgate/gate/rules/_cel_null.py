@@ -5,14 +5,15 @@ comparison, each operand that may be null is evaluated as `operand <= operand`, 
 the literal `null` asks whether the value is known, and stays as it is.
 """
 
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
 from dockgate.gate.rules import _cel_ast as ast
-from dockgate.gate.rules._cel_ast import Message, Part, write
 
 # Part of the runtime's message where an operand is null.
 NULL_OPERAND = "_<=_(null_type, null_type)"
 _COMPARISONS = ("_==_", "_!=_", "@in")
-_BYTES = 2
-_FALSE = write([(ast.CONSTANT, _BYTES, write([(2, 0, 0)]))])
 _FIRST_NEW_ID = 1_000_000  # above all ids of an expression of 2,000 characters
 
 
@@ -20,73 +21,42 @@ class NullError(Exception):
     """An expression searches a list that may hold null."""
 
 
-def with_null_checks(serialized: bytes) -> bytes:
-    """The expression (a google.protobuf.Any) with a check before each comparison. Raises NullError."""
-    _, types = ast.checked(serialized)
-    rewriter = _Rewriter(types)
-    return write(
-        (number, wire_type, rewriter.rewrite_document(value) if number == 2 and isinstance(value, bytes) else value)
-        for number, wire_type, value in ast.read(serialized).parts
-    )
+def add_null_checks(document: Any) -> None:
+    """Add a check before each comparison of a CheckedExpr, in place. Raises NullError."""
+    _add_checks(document.expr, ast.types_by_id(document), count(_FIRST_NEW_ID))
 
 
-class _Rewriter:
-    def __init__(self, types: dict[int, Message]) -> None:
-        self._types = types
-        self._last_id = _FIRST_NEW_ID
-
-    def rewrite_document(self, data: bytes) -> bytes:
-        """The bytes of a CheckedExpr."""
-        return write(
-            (number, kind, self._rewrite(value) if number == ast.CHECKED_EXPR and isinstance(value, bytes) else value)
-            for number, kind, value in ast.read(data).parts
-        )
-
-    def _rewrite(self, data: bytes) -> bytes:
-        """The bytes of an expression."""
-        original = ast.read(data)
-        result = write((number, kind, self._rewrite_children(number, value)) for number, kind, value in original.parts)
-        call = original.message(ast.CALL)
-        if call is None or call.text(2) not in _COMPARISONS:
-            return result
-        operands = ast.operands(call)
-        kinds = [self._types.get(operand.number(ast.ID), ast.EMPTY) for operand in operands]
-        if call.text(2) == "@in":
-            _require_no_null_in(kinds[1])
-        if any(ast.NULL in kind.fields for kind in kinds):
-            return result
-        for operand, kind in zip(operands, kinds, strict=True):
-            if ast.WRAPPER in kind.fields:
-                # The check has the operand without checks of its own: nested ones would double at each level.
-                check = self._call("_<=_", write(operand.parts), write(operand.parts))
-                result = self._call("_?_:_", check, result, self._with_id(_FALSE))
-        return result
-
-    def _rewrite_children(self, kind: int, value: int | bytes) -> int | bytes:
-        numbers = ast.CHILDREN.get(kind, ())
-        if not isinstance(value, bytes) or not numbers:
-            return value
-        return write(self._rewrite_child(kind, numbers, part) for part in ast.read(value).parts)
-
-    def _rewrite_child(self, kind: int, numbers: tuple[int, ...], part: Part) -> Part:
-        number, wire_type, value = part
-        if number not in numbers or not isinstance(value, bytes):
-            return part
-        if kind != ast.STRUCT:
-            return number, wire_type, self._rewrite(value)
-        entry = ast.read(value).parts
-        return number, wire_type, write(self._rewrite_child(ast.LIST, ast.STRUCT_ENTRY, item) for item in entry)
-
-    def _call(self, name: str, *operands: bytes) -> bytes:
-        call = write([(2, _BYTES, name.encode()), *((3, _BYTES, operand) for operand in operands)])
-        return self._with_id(write([(ast.CALL, _BYTES, call)]))
-
-    def _with_id(self, expression: bytes) -> bytes:
-        self._last_id += 1
-        return write([(ast.ID, 0, self._last_id)]) + expression
+def _add_checks(expression: Any, types: Mapping[int, Any], ids: "count[int]") -> None:
+    compared = []
+    if expression.call_expr.function in _COMPARISONS:
+        compared = _nullable_operands(expression.call_expr, types)
+    for child in ast.subexpressions(expression):
+        _add_checks(child, types, ids)
+    for operand in compared:
+        comparison = _copy(expression)
+        expression.Clear()
+        expression.id = next(ids)
+        expression.call_expr.function = "_?_:_"
+        check, then, otherwise = (expression.call_expr.args.add() for _ in range(3))
+        check.id, otherwise.id = next(ids), next(ids)
+        check.call_expr.function = "_<=_"
+        check.call_expr.args.extend([operand, operand])
+        then.CopyFrom(comparison)
+        otherwise.const_expr.bool_value = False
 
 
-def _require_no_null_in(kind: Message) -> None:
-    element = (kind.message(ast.LIST_TYPE) or ast.EMPTY).message(1)
-    if element is not None and ast.WRAPPER in element.fields:
+def _nullable_operands(call: Any, types: Mapping[int, Any]) -> list[Any]:
+    """Copies of the operands that may be null, without checks of their own: nested ones would double at each level."""
+    operands = [(operand, types.get(operand.id)) for operand in ast.operands(call)]
+    kind = operands[-1][1]
+    if call.function == "@in" and kind is not None and kind.list_type.elem_type.HasField("wrapper"):
         raise NullError("compare values that may be null one by one: write `.exists(x, x == …)` instead of `in`")
+    if any(kind is not None and kind.HasField("null") for _, kind in operands):
+        return []
+    return [_copy(operand) for operand, kind in operands if kind is not None and kind.HasField("wrapper")]
+
+
+def _copy(expression: Any) -> Any:
+    duplicate = type(expression)()
+    duplicate.CopyFrom(expression)
+    return duplicate
