@@ -116,7 +116,11 @@ def test_a_rule_imports_the_standard_library_alone_except_expressions() -> None:
     foreign = {
         file.stem: _third_party(_names(ast.walk(ast.parse(file.read_text())))) for file in _modules("gate/rules")
     }
-    assert {name: names for name, names in foreign.items() if names} == {"_cel": {"cel_expr_python"}, "_cel_ast": {"google"}, "_cel_messages": {"google"}}
+    assert {name: names for name, names in foreign.items() if names} == {
+        "_cel": {"cel_expr_python"},
+        "_cel_ast": {"google"},
+        "_cel_messages": {"google"},
+    }
 
 
 @pytest.mark.parametrize("part", ["scanner/ecosystems", "scanner/formats", "gate/rules"])
