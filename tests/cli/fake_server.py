@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 
 @dataclass
-class Asked:
+class RecordedRequest:
     method: str
     path: str
     query: dict[str, str]
@@ -30,16 +30,16 @@ class FakeServer:
     """
 
     answers: dict[str, Any] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[RecordedRequest] = field(default_factory=list)
     url: str = ""
 
-    def answer(self, request: Asked) -> tuple[int, Any]:
-        self.asked.append(request)
+    def answer(self, request: RecordedRequest) -> tuple[int, Any]:
+        self.requests.append(request)
         key = f"{request.method} {request.path}"
         if key not in self.answers:
             return 404, {"error": f"there is no {request.path}", "advice": "Look elsewhere."}
-        found = self.answers[key]
-        value = found(request) if isinstance(found, Callable) else found  # type: ignore[arg-type]
+        planned = self.answers[key]
+        value = planned(request) if isinstance(planned, Callable) else planned  # type: ignore[arg-type]
         return value if isinstance(value, tuple) else (200, value)
 
 
@@ -53,7 +53,7 @@ def serving() -> Iterator[FakeServer]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = unquote(parts.path).removeprefix("/api/v1")
             status, value = fake.answer(
-                Asked(self.command, path, dict(parse_qsl(parts.query)), body, dict(self.headers.items()))
+                RecordedRequest(self.command, path, dict(parse_qsl(parts.query)), body, dict(self.headers.items()))
             )
             data = value if isinstance(value, bytes) else json.dumps(value).encode()
             with suppress(ConnectionError):  # whoever asked may have been interrupted

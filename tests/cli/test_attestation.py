@@ -49,15 +49,15 @@ def test_findings_are_handed_in_file_by_file(dockgate: Dockgate, server: FakeSer
     files = (str(tmp_path / "one.json"), str(tmp_path / "two.json"))
     shown = dockgate("image", "report", samples.MANIFEST, *files, "--found-at", "2026-11-24T10:00:00Z").out
     assert "trivy" in shown
-    assert [request.body for request in server.asked] == [b"one.json", b"two.json"]
-    assert server.asked[0].query == {"name": files[0], "found_at": "2026-11-24T10:00:00Z"}
+    assert [request.body for request in server.requests] == [b"one.json", b"two.json"]
+    assert server.requests[0].query == {"name": files[0], "found_at": "2026-11-24T10:00:00Z"}
 
 
 @pytest.mark.real
 def test_an_image_bears_an_approval_or_does_not(dockgate: Dockgate, tmp_path: Path) -> None:
     verdict = judge(inventory(package("a")), under=limits(HIGH=0))
-    public, other = tmp_path / "public.pem", tmp_path / "other.pem"
-    other.write_text(Keys(tmp_path / "others").signer().public.pem)
+    public, other_key = tmp_path / "public.pem", tmp_path / "other.pem"
+    other_key.write_text(Keys(tmp_path / "others").signer().public.pem)
     with registry(tmp_path / "registry") as running:
         digest = running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\n"}]))
         attestor = RegistryAttestor(Keys(tmp_path / "keys"), running.address)
@@ -74,12 +74,12 @@ def test_an_image_bears_an_approval_or_does_not(dockgate: Dockgate, tmp_path: Pa
             digest,
             VERDICT,
             "p",
-            lambda name, one: statement(replace(verdict, image=one), VERDICT, name, one, 36500),
+            lambda name, digest: statement(replace(verdict, image=digest), VERDICT, name, digest, 36500),
         )
         borne = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "strict")
         assert (borne.code, borne.out.startswith(digest), "approved by policy strict" in borne.out) == (0, True, True)
         weaker = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "default")
         assert (weaker.code, "by the policy 'strict', and 'default' is demanded" in weaker.out) == (1, True)
         assert dockgate("attestation", "verify", named, "--key", str(public)).code == 2
-        refused = dockgate("attestation", "verify", named, "--key", str(other), "--policy", "strict")
+        refused = dockgate("attestation", "verify", named, "--key", str(other_key), "--policy", "strict")
         assert (refused.code, "refused: No signature" in refused.out) == (1, True)

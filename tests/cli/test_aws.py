@@ -136,40 +136,40 @@ def test_redrive_names_what_is_left_and_fails_then(dockgate: Dockgate, cloud: Cl
     sqs = cloud.client("sqs")
     for name, body in (("approvalfailures", '{"token": "secret"}'), ("failures", "none of ours")):
         sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody=body)
-    said = dockgate("aws", "redrive", "--stack", "gate")
-    assert (said.code, said.out) == (2, "gate: 1 resent, 1 failed\n")
-    assert "no event of this stack" in said.err
-    assert "run `dockgate aws redrive` again" in said.err
-    assert "secret" not in said.out + said.err
+    result = dockgate("aws", "redrive", "--stack", "gate")
+    assert (result.code, result.out) == (2, "gate: 1 resent, 1 failed\n")
+    assert "no event of this stack" in result.err
+    assert "run `dockgate aws redrive` again" in result.err
+    assert "secret" not in result.out + result.err
     assert "failed approvals" in dockgate("aws", "status", "--stack", "gate").out
 
 
 def test_destroy_asks_first(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE)
-    said = CliRunner().invoke(root, ["aws", "destroy", "--stack", "gate"], input="n\n")
-    assert said.exit_code == 1
-    assert "Delete all of this?" in said.output
-    assert f"bucket gate-dockgate-{ID}-{REGION}" in said.output
+    result = CliRunner().invoke(root, ["aws", "destroy", "--stack", "gate"], input="n\n")
+    assert result.exit_code == 1
+    assert "Delete all of this?" in result.output
+    assert f"bucket gate-dockgate-{ID}-{REGION}" in result.output
     assert "gate" in cloud.formation.stacks
-    said = CliRunner().invoke(root, ["aws", "destroy", "--stack", "gate"], input="y\n")
-    assert said.exit_code == 0
+    result = CliRunner().invoke(root, ["aws", "destroy", "--stack", "gate"], input="y\n")
+    assert result.exit_code == 0
     assert cloud.formation.stacks == {}
 
 
 def test_deploy_asks_before_it_removes_something(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE, "--parameter", "NotificationEmail=team@example.com")
     remove = ["aws", "deploy", "--stack", "gate", "--parameter", "NotificationEmail="]
-    said = CliRunner().invoke(root, remove, input="n\n")
-    assert said.exit_code == 1
-    assert "gate: this update removes or replaces:\n  " in said.output
-    assert "NotificationSubscription (AWS::SNS::Subscription gate-NotificationSubscription): removed" in said.output
-    assert "Deploy it? [y/N]" in said.output
+    result = CliRunner().invoke(root, remove, input="n\n")
+    assert result.exit_code == 1
+    assert "gate: this update removes or replaces:\n  " in result.output
+    assert "NotificationSubscription (AWS::SNS::Subscription gate-NotificationSubscription): removed" in result.output
+    assert "Deploy it? [y/N]" in result.output
     assert CliRunner().invoke(root, remove, input="").exit_code == 1
     assert "NotificationSubscription" in cloud.formation.stacks["gate"].physical
-    said = CliRunner().invoke(root, [*remove, "--yes"])
-    assert said.exit_code == 0
-    assert "Deploy it?" not in said.output
-    assert "removed" in said.output
+    result = CliRunner().invoke(root, [*remove, "--yes"])
+    assert result.exit_code == 0
+    assert "Deploy it?" not in result.output
+    assert "removed" in result.output
     assert "NotificationSubscription" not in cloud.formation.stacks["gate"].physical
 
 
@@ -183,6 +183,6 @@ def test_a_refusal_names_the_permission_and_the_page(dockgate: Dockgate, cloud: 
 def test_the_template_that_is_deployed_is_the_one_that_is_shown(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE)
     shown = dockgate("aws", "template").out
-    (url,) = (asked["TemplateURL"] for _, name, asked in cloud.formation.called if name == "CreateStack")
+    (url,) = (parameters["TemplateURL"] for _, name, parameters in cloud.formation.called if name == "CreateStack")
     assert url.endswith(f"/templates/{hashlib.sha256(shown.encode()).hexdigest()}.yaml")
     assert yaml.compose(shown, yaml.CSafeLoader) is not None

@@ -20,7 +20,7 @@ def _database(dockgate: Dockgate, tmp_path: Path) -> None:
     assert dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
 
 
-def given(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def set_standard_input(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
 
 
@@ -41,7 +41,7 @@ def test_a_package_without_findings_is_told(dockgate: Dockgate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("purl", "told"),
+    ("purl", "explanation"),
     [
         ("pkg:pypi/jinja3@3.1", "no advisory names jinja3 in PyPI"),
         (
@@ -51,8 +51,8 @@ def test_a_package_without_findings_is_told(dockgate: Dockgate) -> None:
         ("pkg:deb/debian/a@1?distro=debian-13&upstream=b", "no advisory names b in Debian:13"),
     ],
 )
-def test_a_name_of_which_nobody_speaks_is_told(dockgate: Dockgate, purl: str, told: str) -> None:
-    assert dockgate("check", purl).out == f"{purl}\n  no findings: {told}\n"
+def test_a_name_of_which_nobody_speaks_is_told(dockgate: Dockgate, purl: str, explanation: str) -> None:
+    assert dockgate("check", purl).out == f"{purl}\n  no findings: {explanation}\n"
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def test_what_is_no_package_url_exits_2_whatever_else_is_asked(dockgate: Dockgat
 def test_lines_of_standard_input_are_answered_in_their_order(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = [JINJA, "pkg:npm/lodash@1.0.0", OPENSSL, "hello", JINJA] * 1000
-    given(monkeypatch, "\n\n".join(asked))
+    purls = [JINJA, "pkg:npm/lodash@1.0.0", OPENSSL, "hello", JINJA] * 1000
+    set_standard_input(monkeypatch, "\n\n".join(purls))
     ran = dockgate("check", "-o", "json")
     assert ran.code == 2
     answers = [json.loads(line) for line in ran.out.splitlines()]
-    assert [answer["purl"] for answer in answers] == asked
+    assert [answer["purl"] for answer in answers] == purls
     assert answers[0] == answers[-1]
     assert answers[0]["source"] == {"name": "jinja2", "version": "2.10"}
     assert [answer["known"] for answer in answers[:4]] == [1, 0, 1, None]
@@ -123,17 +123,17 @@ def test_who_writes_a_line_and_waits_is_answered(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        for asked, rest in ((JINJA, ""), (OPENSSL, "pkg:pypi/"), ("idna@3.6", "")):
-            process.stdin.write(f"{asked}\n{rest}".encode())
+        for purls, rest in ((JINJA, ""), (OPENSSL, "pkg:pypi/"), ("idna@3.6", "")):
+            process.stdin.write(f"{purls}\n{rest}".encode())
             process.stdin.flush()
-            assert json.loads(process.stdout.readline())["purl"].endswith(asked)
+            assert json.loads(process.stdout.readline())["purl"].endswith(purls)
         last, _ = process.communicate(b"pkg:npm/lodash@1.0.0")
         assert json.loads(last)["purl"] == "pkg:npm/lodash@1.0.0"
         assert process.returncode == 3
 
 
 def test_nothing_asked_is_nothing_said(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
-    given(monkeypatch, "\n")
+    set_standard_input(monkeypatch, "\n")
     assert dockgate("check") == dockgate("check", "-o", "json")
     assert dockgate("check").out == ""
 

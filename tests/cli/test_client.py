@@ -65,7 +65,7 @@ def test_the_token_goes_with_every_request(server: FakeServer, monkeypatch: pyte
     monkeypatch.setenv("DOCKGATE_TOKEN", "s3cret")
     server.answers["GET /status"] = {}
     Client().get("status")
-    assert server.asked[0].headers["Authorization"] == "Bearer s3cret"
+    assert server.requests[0].headers["Authorization"] == "Bearer s3cret"
 
 
 def test_no_token_travels_in_the_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,9 +102,9 @@ def test_a_wrong_server_address_names_the_setting(dockgate: Dockgate, monkeypatc
 
 
 def test_apply_sends_each_document_with_its_name(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
-    server.answers["POST /apply"] = lambda asked: {
+    server.answers["POST /apply"] = lambda request: {
         "kind": "Repository",
-        "name": asked.body.decode().split()[-1],
+        "name": request.body.decode().split()[-1],
         "change": "created",
         "advice": "git clone it",
     }
@@ -116,7 +116,7 @@ def test_apply_sends_each_document_with_its_name(dockgate: Dockgate, server: Fak
     ran = dockgate("apply", *files)
     assert ran.code == 0
     assert ran.out == "Repository one: created\n  git clone it\nRepository two: created\n  git clone it\n"
-    assert [asked.query["name"] for asked in server.asked] == files
+    assert [request.query["name"] for request in server.requests] == files
 
 
 def test_apply_stops_at_the_first_document_that_is_refused(
@@ -127,4 +127,4 @@ def test_apply_stops_at_the_first_document_that_is_refused(
     ran = dockgate("apply", str(tmp_path / "a.yaml"), str(tmp_path / "a.yaml"))
     assert ran.code == 2
     assert ran.err == "error: a.yaml:2: stagse: unknown key\n       Allowed: stages.\n"
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1

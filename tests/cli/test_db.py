@@ -69,7 +69,7 @@ def test_an_update_whose_feeds_fail_exits_2_and_says_which(
     assert "osv Debian" in " ".join(ran.out.split())
     assert max(map(len, ran.out.splitlines())) <= 80
     assert "DOCKGATE_FEED_OSV" in ran.err
-    assert "/OSV/Debian/all.zip" in [asked.path for asked in server.asked]
+    assert "/OSV/Debian/all.zip" in [request.path for request in server.requests]
 
 
 def test_an_update_brings_what_the_feeds_hold(
@@ -98,9 +98,9 @@ def test_a_feed_that_fails_is_not_told_as_if_it_had_been_read(
     server.answers[export] = (folder / "osv/PyPI/all.zip").read_bytes()
     dockgate("db", "update")
     del server.answers[export]
-    told = [line for line in dockgate("db", "update").out.splitlines() if "osv PyPI" in line]
-    assert len(told) == 1
-    assert told[0].startswith("osv PyPI: failed, using the cached copy")
+    outputs = [line for line in dockgate("db", "update").out.splitlines() if "osv PyPI" in line]
+    assert len(outputs) == 1
+    assert outputs[0].startswith("osv PyPI: failed, using the cached copy")
 
 
 def test_a_network_that_is_down_is_said_once(
@@ -117,15 +117,17 @@ def test_a_network_that_is_down_is_said_once(
 
 def test_what_is_exported_is_imported_with_its_age(dockgate: Dockgate, tmp_path: Path) -> None:
     dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
-    file, other = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
+    file, other_file = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
     exported = dockgate("db", "export", file, "-o", "json")
     assert exported.code == 0
-    imported = dockgate("db", "import", file, "--database", other, "--key", exporter(dockgate, tmp_path))
+    imported = dockgate("db", "import", file, "--database", other_file, "--key", exporter(dockgate, tmp_path))
     assert imported.code == 0
     assert json.loads(exported.out)["digest"] in imported.out
-    told = [json.loads(dockgate("db", "status", "-o", "json", *more).out) for more in ((), ("--database", other))]
-    assert [entry.pop("path") for entry in told] == [str(tmp_path / "data/advisories.db"), other]
-    assert told[0] == told[1]
+    outputs = [
+        json.loads(dockgate("db", "status", "-o", "json", *more).out) for more in ((), ("--database", other_file))
+    ]
+    assert [entry.pop("path") for entry in outputs] == [str(tmp_path / "data/advisories.db"), other_file]
+    assert outputs[0] == outputs[1]
 
 
 def test_a_file_that_is_no_export_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def exporter(dockgate: Dockgate, folder: Path) -> str:
 
 def test_an_import_demands_the_exporters_key_or_the_digest(dockgate: Dockgate, tmp_path: Path) -> None:
     dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
-    file, other = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
+    file, other_file = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
     exported = json.loads(dockgate("db", "export", file, "-o", "json").out)
     key = exporter(dockgate, tmp_path)
     stranger, attestation = tmp_path / "stranger.pub", tmp_path / "attestation.zst"
@@ -155,7 +157,7 @@ def test_an_import_demands_the_exporters_key_or_the_digest(dockgate: Dockgate, t
     stranger.write_text(signer.public.pem)
 
     def bring(*more: str, source: str = file) -> tuple[int, str]:
-        ran = dockgate("db", "import", source, "--database", other, *more)
+        ran = dockgate("db", "import", source, "--database", other_file, *more)
         return ran.code, ran.err
 
     def signed(envelope: bytes) -> str:
@@ -180,15 +182,15 @@ def test_an_import_demands_the_exporters_key_or_the_digest(dockgate: Dockgate, t
         "no public key": (file, ["--key", file]),
         "is not signed": (signed(b""), ["--key", key]),
     }
-    for said, (source, options) in wrong.items():
-        code, told = bring(*options, source=source)
-        assert (code, said in told) == (2, True), told
+    for expected, (source, options) in wrong.items():
+        code, outputs = bring(*options, source=source)
+        assert (code, expected in outputs) == (2, True), outputs
     own = Keys(tmp_path / "data" / "keys").signer()
     for envelope in (sign(b"{}", own), sign(b"{}", own, PAYLOAD_TYPE), b"nonsense"):
-        code, told = bring("--key", key, source=signed(envelope))
-        assert (code, "signature" in told) == (2, True), told
+        code, outputs = bring("--key", key, source=signed(envelope))
+        assert (code, "signature" in outputs) == (2, True), outputs
     assert bring("--key", key, "--digest", "sha256:" + "0" * 64)[0] == 2  # where both are given, both hold
-    assert not Path(other).exists()
+    assert not Path(other_file).exists()
     for options in (["--key", key], ["--digest", exported["content"]], ["--key", key, "--digest", exported["content"]]):
         assert bring(*options) == (0, ""), options
     assert bring("--digest", exported["content"], source=signed(b"")) == (0, "")

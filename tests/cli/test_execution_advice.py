@@ -67,7 +67,7 @@ def test_a_superseded_execution_is_not_offered_to_be_tried_again(dockgate: Dockg
 
 
 @pytest.mark.parametrize(
-    ("view", "said"),
+    ("view", "expected"),
     [
         (settled(decided_by="ann", verdict="", summary="no"), "ann rejected it."),
         (
@@ -77,10 +77,10 @@ def test_a_superseded_execution_is_not_offered_to_be_tried_again(dockgate: Dockg
     ],
 )
 def test_after_a_persons_no_and_after_the_time_only_another_try_is_offered(
-    dockgate: Dockgate, server: FakeServer, view: Any, said: str
+    dockgate: Dockgate, server: FakeServer, view: Any, expected: str
 ) -> None:
     text = shown(dockgate, server, view)
-    assert said in text
+    assert expected in text
     assert RETRY in text
     assert "override" not in text
     assert "waiver" not in text

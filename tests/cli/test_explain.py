@@ -43,8 +43,8 @@ def test_a_verdict_is_replayed_from_its_file_also_after_the_database_is_gone(run
 def test_what_was_waived_is_told_with_the_rest(run: Run, tmp_path: Path) -> None:
     file, accepted = tmp_path / "case.json", tmp_path / "waivers.yaml"
     accepted.write_text("- {vulnerability: CVE-2025-0001, until: 2099-01-01, owner: ana, reason: Never called.}\n")
-    given = image(tmp_path / "image", VULNERABLE)
-    assert run("gate", given, "--waivers", str(accepted), "-o", f"case={file}").code == 1
+    first = image(tmp_path / "image", VULNERABLE)
+    assert run("gate", first, "--waivers", str(accepted), "-o", f"case={file}").code == 1
     out = " ".join(run("explain", str(file)).out.partition("Waived  1")[2].split())
     assert "CVE-2025-0001 in openssl 3.5.1-1: Accepted by ana until 2099-01-01: Never called (waiver" in out
 
@@ -64,9 +64,9 @@ def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_verdict_that_is_not_its_case_s_is_a_fault_and_is_told(dockgate: Dockgate, tmp_path: Path) -> None:
-    given = recorded(replace(case("a"), engine="0.0.9"))
+    first = recorded(replace(case("a"), engine="0.0.9"))
     file = tmp_path / "forged.json"
-    file.write_text(case_file.text(replace(given, verdict=replace(given.verdict, status=Status.APPROVED))))
+    file.write_text(case_file.text(replace(first, verdict=replace(first.verdict, status=Status.APPROVED))))
     ran = dockgate("explain", str(file))
     assert ran.code == 2
     assert "replay differs; recorded by version 0.0.9, replayed by " in ran.out
@@ -74,25 +74,25 @@ def test_a_verdict_that_is_not_its_case_s_is_a_fault_and_is_told(dockgate: Dockg
 
 
 def test_a_verdict_of_the_server_is_judged_here(dockgate: Dockgate, server: FakeServer) -> None:
-    given, other = recorded(case("a")), recorded(case("x"))
-    for entry in (given, other):
+    first, second = recorded(case("a")), recorded(case("x"))
+    for entry in (first, second):
         server.answers[f"GET /verdicts/{entry.digest}/case"] = case_file.document(entry)
-    ran = dockgate("explain", given.digest)
+    ran = dockgate("explain", first.digest)
     assert (ran.code, ran.err) == (0, "")
-    assert given.digest in ran.out
-    assert "because of code" in dockgate("explain", given.digest, other.digest).out
+    assert first.digest in ran.out
+    assert "because of code" in dockgate("explain", first.digest, second.digest).out
     missing = dockgate("explain", "sha256:" + "0" * 64)
     assert missing.code == 2
     assert missing.err.startswith("error: there is no /verdicts/sha256:")
 
 
 def test_a_verdict_of_the_server_is_written_as_a_case(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
-    given = recorded(case("a"))
-    server.answers[f"GET /verdicts/{given.digest}"] = case_file.document(given)["verdict"]
-    server.answers[f"GET /verdicts/{given.digest}/case"] = case_file.document(given)
+    first = recorded(case("a"))
+    server.answers[f"GET /verdicts/{first.digest}"] = case_file.document(first)["verdict"]
+    server.answers[f"GET /verdicts/{first.digest}/case"] = case_file.document(first)
     file = tmp_path / "case.json"
-    assert dockgate("verdict", "show", given.digest, "-o", f"case={file}").code == 0
-    assert case_file.read(file.read_bytes(), "it").digest == given.digest
+    assert dockgate("verdict", "show", first.digest, "-o", f"case={file}").code == 0
+    assert case_file.read(file.read_bytes(), "it").digest == first.digest
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"kind": "case", "schema_version": 1, "verdict": 1, "case": 2}'])

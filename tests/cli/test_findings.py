@@ -34,12 +34,12 @@ def gate(*arguments: str | Path) -> tuple[int, str]:
 
 
 def test_findings_are_judged_without_an_image_or_a_database(policy: Path) -> None:
-    code, said = gate("--findings", CASES / "trivy-clean.json", "--policy", policy)
-    assert (code, "Approved by policy patient" in said) == (0, True)
-    code, said = gate("--findings", CASES / "trivy-findings.json", "--policy", policy)
+    code, output = gate("--findings", CASES / "trivy-clean.json", "--policy", policy)
+    assert (code, "Approved by policy patient" in output) == (0, True)
+    code, output = gate("--findings", CASES / "trivy-findings.json", "--policy", policy)
     assert code == 1
-    assert "CVE-2021-23337" in said
-    assert "linux/amd64 by trivy" in said
+    assert "CVE-2021-23337" in output
+    assert "linux/amd64 by trivy" in output
 
 
 def test_the_database_says_what_is_exploited_where_a_report_does_not(tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ def test_several_reports_are_judged_together_and_the_worst_counts(policy: Path) 
 
 
 def test_what_is_not_known_is_undetermined(policy: Path, tmp_path: Path) -> None:
-    code, said = gate("--findings", CASES / "inspector-scan-unsupported.json", "--policy", policy)
-    assert (code, "Inspector has not scanned the image: UNSUPPORTED_OS." in said) == (3, True)
+    code, output = gate("--findings", CASES / "inspector-scan-unsupported.json", "--policy", policy)
+    assert (code, "Inspector has not scanned the image: UNSUPPORTED_OS." in output) == (3, True)
     fixable = tmp_path / "fixable.yaml"
     fixable.write_text(f"max_findings: {{CRITICAL: 0, only_fixable: true}}\n{NOW_AND_THEN}")
     assert gate("--findings", CASES / "inspector-scan.json", "--policy", fixable)[0] == 3
@@ -82,8 +82,8 @@ def test_an_old_report_is_undetermined(tmp_path: Path) -> None:
     document["CreatedAt"] = "2020-01-01T00:00:00Z"
     old = tmp_path / "old.json"
     old.write_text(json.dumps(document))
-    code, said = gate("--findings", old)
-    assert (code, "The report by trivy was made" in said) == (3, True)
+    code, output = gate("--findings", old)
+    assert (code, "The report by trivy was made" in output) == (3, True)
 
 
 def test_reports_of_different_images_are_refused(policy: Path) -> None:

@@ -23,31 +23,33 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 
 
 @pytest.mark.parametrize(
-    ("severity", "code", "said"),
+    ("severity", "code", "expected"),
     [("", 0, "Approved by policy default"), ("CRITICAL", 1, "CVE-2024-0001"), ("LOW", 0, "Approved by policy default")],
 )
 def test_an_image_is_judged_by_what_inspector_found(
-    there: Aws, dockgate: Dockgate, severity: str, code: int, said: str
+    there: Aws, dockgate: Dockgate, severity: str, code: int, expected: str
 ) -> None:
     there.scanned(IMAGE, *([finding(IMAGE, severity)] if severity else []))
     ran = dockgate("gate", f"{PLACE}@{IMAGE}", "--inspector")
-    assert (ran.code, said in ran.out) == (code, True), ran.err
+    assert (ran.code, expected in ran.out) == (code, True), ran.err
     assert "inspector" in ran.out
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "expected"),
     [
         ("", "Inspector has not scanned the image."),
         ("PENDING_INITIAL_SCAN", "Inspector has not scanned the image: PENDING_INITIAL_SCAN."),
         ("UNSUPPORTED_OS", "Inspector cannot scan the image: UNSUPPORTED_OS."),
     ],
 )
-def test_what_inspector_has_not_scanned_is_undetermined(there: Aws, dockgate: Dockgate, reason: str, said: str) -> None:
+def test_what_inspector_has_not_scanned_is_undetermined(
+    there: Aws, dockgate: Dockgate, reason: str, expected: str
+) -> None:
     if reason:
         there.covered(IMAGE, reason)
     ran = dockgate("gate", f"{PLACE}@{IMAGE}", "--inspector")
-    assert (ran.code, said in ran.out) == (3, True), ran.out
+    assert (ran.code, expected in ran.out) == (3, True), ran.out
 
 
 def test_an_index_is_as_the_worst_of_its_images(there: Aws, dockgate: Dockgate) -> None:
@@ -75,7 +77,7 @@ def test_other_scanners_are_judged_beside_it(there: Aws, dockgate: Dockgate, tmp
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         ((), "--inspector needs an image name"),
         ((f"{PLACE}@{IMAGE}", "--platform", "linux/amd64"), "--inspector needs an image name"),
@@ -84,9 +86,9 @@ def test_other_scanners_are_judged_beside_it(there: Aws, dockgate: Dockgate, tmp
     ],
     ids=["none", "platform", "elsewhere", "server"],
 )
-def test_what_cannot_be_asked_is_told(dockgate: Dockgate, arguments: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_asked_is_told(dockgate: Dockgate, arguments: tuple[str, ...], expected: str) -> None:
     ran = dockgate("gate", *arguments, "--inspector")
-    assert (ran.code, said in ran.err) == (2, True), ran.err
+    assert (ran.code, expected in ran.err) == (2, True), ran.err
 
 
 def test_aws_that_refuses_is_a_fault(there: Aws, dockgate: Dockgate) -> None:

@@ -149,8 +149,8 @@ def test_what_a_server_says_cannot_steer_the_terminal(dockgate: Dockgate, server
 @pytest.mark.parametrize("repositories", [1, 5000])
 def test_a_reader_that_goes_away_is_no_error(server: FakeServer, repositories: int) -> None:
     """Whether that shows while writing, or only when Python flushes the little there is at its end."""
-    one = {"name": "components", "clone_url": "http://127.0.0.1/x" * 20, "heads": {}}
-    server.answers["GET /repositories"] = [one] * repositories
+    repository = {"name": "components", "clone_url": "http://127.0.0.1/x" * 20, "heads": {}}
+    server.answers["GET /repositories"] = [repository] * repositories
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     reader, writer = os.pipe()
     os.close(reader)
@@ -168,10 +168,10 @@ def test_a_reader_that_goes_away_is_no_error(server: FakeServer, repositories: i
 
 
 def test_an_interrupted_command_exits_130_without_a_word(server: FakeServer) -> None:
-    asked = threading.Event()
+    is_requested = threading.Event()
 
     def hang(_: object) -> object:
-        asked.set()
+        is_requested.set()
         process.wait(timeout=20)
         return []
 
@@ -182,7 +182,7 @@ def test_an_interrupted_command_exits_130_without_a_word(server: FakeServer) -> 
         stderr=subprocess.PIPE,
         env={**os.environ, "DOCKGATE_SERVER": server.url},
     )
-    assert asked.wait(timeout=20)
+    assert is_requested.wait(timeout=20)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, b"", b"")
@@ -193,8 +193,8 @@ def test_closed_streams_change_no_exit(closed: str) -> None:
     """Nothing is said where nobody listens, and no other file takes the stream's place."""
     command = f'"{sys.executable}" -m dockgate versions PyPI {closed}'
     done = subprocess.run(["sh", "-c", command], input=b"1 2\n", capture_output=True, check=False)
-    said = b"" if ">&-" in closed.replace("2>&-", "") or "<" in closed else b"<\n"
-    assert (done.returncode, done.stdout, done.stderr) == (0, said, b"")
+    expected_output = b"" if ">&-" in closed.replace("2>&-", "") or "<" in closed else b"<\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected_output, b"")
 
 
 def test_a_user_without_a_home_is_given_one() -> None:

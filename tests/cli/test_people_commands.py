@@ -23,7 +23,7 @@ def test_the_first_principals_token_is_printed_once_and_alone(dockgate: Dockgate
     ran = dockgate("principal", "add", "ada", "--role", "admin", "--email", "ada@example.org")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, TOKEN)
     assert "DOCKGATE_TOKEN" in ran.err
-    assert server.asked[0].json() == {"name": "ada", "roles": ["admin"], "email": "ada@example.org"}
+    assert server.requests[0].json() == {"name": "ada", "roles": ["admin"], "email": "ada@example.org"}
     server.answers["POST /principals"] = {"principal": {}, "token": ""}
     assert "dockgate token create ben" in dockgate("principal", "add", "ben", "--role", "viewer").out
 
@@ -35,14 +35,20 @@ def test_a_principal_is_changed_by_name(dockgate: Dockgate, server: FakeServer) 
     server.answers["POST /principals/ben/roles"] = {"roles": ["viewer", "approver"]}
     ran = dockgate("principal", "roles", "ben", "--role", "viewer", "--role", "approver")
     assert ran.out == "ben: viewer, approver\n"
-    assert server.asked[-1].json() == {"roles": ["viewer", "approver"]}
+    assert server.requests[-1].json() == {"roles": ["viewer", "approver"]}
 
 
 def test_principals_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /principals"] = []
     assert "has all permissions" in dockgate("principal", "list").out
-    one = {"name": "ada", "roles": ["admin"], "email": "a@b.c", "created_at": "", "disabled_at": "2026-11-24T10:00:00Z"}
-    server.answers["GET /principals"] = [one]
+    principal = {
+        "name": "ada",
+        "roles": ["admin"],
+        "email": "a@b.c",
+        "created_at": "",
+        "disabled_at": "2026-11-24T10:00:00Z",
+    }
+    server.answers["GET /principals"] = [principal]
     out = dockgate("principal", "list").out
     assert "admin" in out
     assert "disabled" in out
@@ -52,7 +58,7 @@ def test_a_token_is_made_with_its_limits_and_printed_alone(dockgate: Dockgate, s
     server.answers["POST /tokens"] = {"token": {}, "text": TOKEN}
     ran = dockgate("token", "create", "ci", "--days", "7", "--scope", "run", "--pipeline", "Web")
     assert ran.out == f"{TOKEN}\n"
-    assert server.asked[0].json() == {
+    assert server.requests[0].json() == {
         "principal": "ci",
         "days": 7,
         "scopes": ["run"],
@@ -73,17 +79,17 @@ def test_a_token_is_made_without_a_server_by_whoever_has_its_tables(
         made = dockgate("token", "create", "ada", "--local")
         assert made.code == 0
         assert people.known_by(made.out.strip()).name == "ada"
-        whole = json.loads(dockgate("token", "create", "ada", "--local", "-o", "json").out)
-    assert whole["text"].startswith(f"dgt_{whole['token']['id']}_")
-    assert "digest" not in whole["token"]
-    assert server.asked == []
+        document = json.loads(dockgate("token", "create", "ada", "--local", "-o", "json").out)
+    assert document["text"].startswith(f"dgt_{document['token']['id']}_")
+    assert "digest" not in document["token"]
+    assert server.requests == []
 
 
 def test_a_token_that_is_pasted_whole_is_revoked_by_its_id_alone(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["POST /tokens/0123456789ab/revoke"] = {"id": "0123456789ab"}
-    for given in (TOKEN, "0123456789ab"):
-        assert dockgate("token", "revoke", given).out == "0123456789ab: revoked\n"
-    assert all("0" * 64 not in asked.path for asked in server.asked)
+    for token_text in (TOKEN, "0123456789ab"):
+        assert dockgate("token", "revoke", token_text).out == "0123456789ab: revoked\n"
+    assert all("0" * 64 not in request.path for request in server.requests)
 
 
 def test_tokens_are_listed_with_what_they_lend(dockgate: Dockgate, server: FakeServer) -> None:
@@ -109,7 +115,7 @@ def test_the_record_shows_who_did_what_and_what_had_no_answer(dockgate: Dockgate
     out = dockgate("audit", "--by", "ada").out
     assert "POST /x/1" in out
     assert "no response" in out
-    assert server.asked[0].query == {"by": "ada", "limit": "50"}
+    assert server.requests[0].query == {"by": "ada", "limit": "50"}
 
 
 def test_the_record_shows_the_first_references_that_a_push_changed(dockgate: Dockgate, server: FakeServer) -> None:
@@ -126,7 +132,7 @@ def test_a_yes_says_how_many_there_are(dockgate: Dockgate, server: FakeServer) -
     waits = answers.approval(ApprovalState.WAITING, approvers={"principals": ["ann"], "roles": [], "count": 2})
     server.answers[f"POST /approvals/{APPROVAL}/vote"] = {"approval": waits, "votes": [{"who": "ann", "yes": True}]}
     assert dockgate("approval", "approve", APPROVAL).out == f"{APPROVAL}: Waiting, 1 of 2 approvals\n"
-    assert server.asked[0].json() == {"yes": True, "reason": ""}
+    assert server.requests[0].json() == {"yes": True, "reason": ""}
 
 
 def test_an_approval_shows_whom_it_needs(dockgate: Dockgate, server: FakeServer) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from tests.cli import answers
 from tests.cli.answers import NAME, VERDICT
 from tests.cli.conftest import Dockgate
-from tests.cli.fake_server import Asked, FakeServer
+from tests.cli.fake_server import FakeServer, RecordedRequest
 from tests.reports import samples
 
 from dockgate.delivery.model import State
@@ -100,9 +100,9 @@ def test_an_execution_is_chosen_by_number_or_id(dockgate: Dockgate, server: Fake
     assert dockgate("pipeline", "show", NAME, "--execution", "1").code == 0
     assert dockgate("pipeline", "show", NAME, "--execution", f"{NAME}-1").code == 0
     assert dockgate("pipeline", "show", NAME, "--execution", "7").code == 2
-    other = answers.rejected()
-    other["execution"]["pipeline"] = "Other"
-    server.answers["GET /executions/Other-1"] = other
+    other_view = answers.rejected()
+    other_view["execution"]["pipeline"] = "Other"
+    server.answers["GET /executions/Other-1"] = other_view
     ran = dockgate("pipeline", "show", NAME, "--execution", "Other-1")
     assert (ran.code, ran.err.splitlines()[0]) == (
         2,
@@ -138,7 +138,7 @@ def test_lists(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers[f"GET /pipelines/{NAME}/executions"] = [answers.execution(reason="Build/Image: no base image")]
     out = dockgate("pipeline", "executions", NAME, "--limit", "5").out
     assert "Build/Image: no base image" in out
-    assert server.asked[-1].query == {"limit": "5"}
+    assert server.requests[-1].query == {"limit": "5"}
 
 
 def test_start_stop_and_retry(dockgate: Dockgate, server: FakeServer) -> None:
@@ -150,7 +150,7 @@ def test_start_stop_and_retry(dockgate: Dockgate, server: FakeServer) -> None:
     }
     assert f"{NAME}-3: started" in dockgate("pipeline", "start", NAME).out
     assert f"{NAME}-3: stopped" in dockgate("pipeline", "stop", f"{NAME}-3", "--reason", "enough").out
-    assert server.asked[-1].json() == {"reason": "enough"}
+    assert server.requests[-1].json() == {"reason": "enough"}
     assert dockgate("pipeline", "retry", f"{NAME}-3").code == 0
 
 
@@ -161,12 +161,12 @@ class Log:
         self.parts = list(parts)
         self.offsets: list[str] = []
 
-    def __call__(self, asked: Asked) -> Any:
-        self.offsets.append(asked.query["offset"])
+    def __call__(self, request: RecordedRequest) -> Any:
+        self.offsets.append(request.query["offset"])
         if not self.parts:
-            return {"text": "", "offset": int(asked.query["offset"]), "over": True}
+            return {"text": "", "offset": int(request.query["offset"]), "over": True}
         text = self.parts.pop(0)
-        return {"text": text, "offset": int(asked.query["offset"]) + len(text), "over": False}
+        return {"text": text, "offset": int(request.query["offset"]) + len(text), "over": False}
 
 
 def test_logs_are_followed_until_the_action_is_over(dockgate: Dockgate, server: FakeServer) -> None:
@@ -202,7 +202,7 @@ def test_following_waits_for_an_action_to_begin(dockgate: Dockgate, server: Fake
     begun["stages"][3]["actions"] = [answers.action("Deploy", "deploy", State.IN_PROGRESS)]
     views = [before, before, before]
     serve(server, before)
-    server.answers[f"GET /executions/{NAME}-1"] = lambda asked: views.pop() if views else begun
+    server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop() if views else begun
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("web: revision 2\n")
     assert dockgate("pipeline", "logs", NAME, "--action", "Deploy", "-f").out == "web: revision 2\n"
 
@@ -303,7 +303,7 @@ def test_wait_asks_until_the_end_and_not_beyond_its_timeout(dockgate: Dockgate, 
     serve(server, answers.waiting())
     assert dockgate("pipeline", "wait", NAME, "--timeout", "0s").code == 3
     views = [answers.waiting(), (503, {"error": "being restarted", "advice": ""}), answers.rejected()]
-    server.answers[f"GET /executions/{NAME}-1"] = lambda asked: views.pop(0) if len(views) > 1 else views[0]
+    server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop(0) if len(views) > 1 else views[0]
     assert dockgate("pipeline", "wait", f"{NAME}-1", "-o", "json").code == 1
     assert dockgate("pipeline", "wait", NAME, "--timeout", "soon").code == 2
 
@@ -332,7 +332,7 @@ def test_following_logs_exits_by_the_outcome_of_the_execution(dockgate: Dockgate
 def test_following_says_once_which_people_are_waited_for(dockgate: Dockgate, server: FakeServer) -> None:
     views = [waiting_for_people(), waiting_for_people(), answers.rejected()]
     serve(server, answers.rejected())
-    server.answers[f"GET /executions/{NAME}-1"] = lambda asked: views.pop(0) if len(views) > 1 else views[0]
+    server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop(0) if len(views) > 1 else views[0]
     ran = dockgate("pipeline", "wait", f"{NAME}-1")
     assert ran.err.count("waits for 2 of 2 approvals") == 1
     assert f"dockgate approval approve {NAME}-1/Assess/Gate/1" in ran.err

@@ -36,15 +36,15 @@ def test_a_policy_is_put_as_it_is_written(dockgate: Dockgate, server: FakeServer
     (tmp_path / "p.yaml").write_text(TEXT)
     ran = dockgate("policy", "set", "strict", str(tmp_path / "p.yaml"), "--comment", "why", "--if-version", "1")
     assert (ran.code, ran.out) == (0, "strict: version 2\n")
-    assert (server.asked[-1].body.decode(), server.asked[-1].query) == (TEXT, {"comment": "why"})
-    assert server.asked[-1].headers["If-Match"] == '"1"'
+    assert (server.requests[-1].body.decode(), server.requests[-1].query) == (TEXT, {"comment": "why"})
+    assert server.requests[-1].headers["If-Match"] == '"1"'
     dockgate("policy", "set", "strict", str(tmp_path / "p.yaml"), "--if-version", "0")
-    assert server.asked[-1].headers["If-None-Match"] == "*"
+    assert server.requests[-1].headers["If-None-Match"] == "*"
 
 
 def test_what_the_server_finds_wrong_is_said(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
-    said = {"error": "strict.yaml:2: max_findings.HIHG: unknown key", "advice": "Allowed here: CRITICAL, HIGH."}
-    server.answers["PUT /policies/strict"] = (400, said)
+    error = {"error": "strict.yaml:2: max_findings.HIHG: unknown key", "advice": "Allowed here: CRITICAL, HIGH."}
+    server.answers["PUT /policies/strict"] = (400, error)
     (tmp_path / "p.yaml").write_text(TEXT)
     ran = dockgate("policy", "set", "strict", str(tmp_path / "p.yaml"))
     assert (ran.code, ran.out) == (2, "")
@@ -63,8 +63,8 @@ def test_policies_are_listed_shown_and_told_apart(dockgate: Dockgate, server: Fa
     assert dockgate("policy", "show", "strict").out == TEXT
     assert '"changed_by": "ada"' in dockgate("policy", "show", "strict", "-o", "json").out
     dockgate("policy", "show", "strict", "--version", "1")
-    assert server.asked[-1].query == {"version": "1"}
-    server.answers["GET /policies/strict"] = lambda asked: version(text=TEXT.replace("0", asked.query["version"]))
+    assert server.requests[-1].query == {"version": "1"}
+    server.answers["GET /policies/strict"] = lambda request: version(text=TEXT.replace("0", request.query["version"]))
     changed = dockgate("policy", "diff", "strict", "1", "2").out.splitlines()
     assert changed[-2:] == ["-  HIGH: 1", "+  HIGH: 2"]
 
@@ -82,7 +82,7 @@ def test_a_policy_is_removed(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["DELETE /policies/strict"] = version(3, removed=True)
     ran = dockgate("policy", "remove", "strict", "--comment", "too strict", "--if-version", "2")
     assert (ran.code, ran.out) == (0, "strict: removed, version 3\n")
-    assert (server.asked[-1].query, server.asked[-1].headers["If-Match"]) == ({"comment": "too strict"}, '"2"')
+    assert (server.requests[-1].query, server.requests[-1].headers["If-Match"]) == ({"comment": "too strict"}, '"2"')
 
 
 # --- without a server ------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_a_candidate_is_tried_part_by_part(dockgate: Dockgate, server: FakeServe
     go = (BlockingReason("linux/amd64", "", "app/x cannot be read."),)
     change = ImageComparison(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
     parts = {"": comparisons(100, "17", (change,)), "17": comparisons(30)}
-    server.answers["POST /policies/try"] = lambda asked: parts[asked.json()["after"]]
+    server.answers["POST /policies/try"] = lambda request: parts[request.json()["after"]]
     ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
     assert ran.code == 0
     assert ran.out.splitlines()[-1] == "130 evaluated: 1 Approved → Rejected, 129 unchanged"
@@ -164,12 +164,12 @@ def test_a_candidate_is_tried_part_by_part(dockgate: Dockgate, server: FakeServe
     assert "of web, by default+repository" in ran.out
     assert "  + max_findings: 1 HIGH finding, at most 0 allowed" in ran.out
     assert "  - app/x cannot be read." in ran.out
-    sent = server.asked[0].json()
+    sent = server.requests[0].json()
     assert (sent["text"], sent["name"], sent["policy"], sent["limit"]) == (TEXT, "p", "default", 100)
-    told = json.loads(dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "-o", "json").out)
-    assert (told["judged"], told["status_changes"]) == (130, {"Approved → Rejected": 1})
+    document = json.loads(dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "-o", "json").out)
+    assert (document["judged"], document["status_changes"]) == (130, {"Approved → Rejected": 1})
     dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--limit", "120")
-    assert server.asked[-1].json()["limit"] == 20
+    assert server.requests[-1].json()["limit"] == 20
 
 
 def test_a_candidate_is_tried_on_an_image_without_a_server(dockgate: Dockgate, tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ def test_a_candidate_is_tried_on_an_image_without_a_server(dockgate: Dockgate, t
     arguments = ("--against", image, "--policy", str(tmp_path / "lax.yaml"))
     ran = dockgate("policy", "try", str(tmp_path / "strict.yaml"), *arguments, "-o", "json")
     assert ran.code == 0, ran.err
-    told = json.loads(ran.out)
-    assert (told["judged"], told["status_changes"]) == (1, {"Approved → Rejected": 1})
-    (change,) = told["changes"]
+    document = json.loads(ran.out)
+    assert (document["judged"], document["status_changes"]) == (1, {"Approved → Rejected": 1})
+    (change,) = document["changes"]
     assert (change["image"], change["policy"]) == (image, "lax")
     assert [entry["rule"] for entry in change["added"]] == ["max_findings"]

@@ -74,7 +74,7 @@ def test_the_gate_holds_an_image_to_the_base_that_was_printed(run: Run, tmp_path
         "claimed": (make.image([{**base, **own}], config=claimed), 1),
         "above": (make.image([own, base]), 1),
     }
-    make.write_layout(tmp_path / "layout", {name: one for name, (one, _) in images.items()})
+    make.write_layout(tmp_path / "layout", {name: layers for name, (layers, _) in images.items()})
     policy_file = tmp_path / "strict.yaml"
     policy_file.write_text(run("policy", "base", f"oci:{tmp_path / 'base'}").out)
     for name, (_, code) in images.items():

@@ -20,8 +20,8 @@ APPLIED = {"kind": "Service", "name": "web", "change": "updated", "advice": "doc
 
 def in_turn(*states: State, reason: str = "") -> Callable[[object], Any]:
     """Answers with one state after the other, then with the last again and again."""
-    left = list(states)
-    return lambda _: plain(answers.rollout(left.pop(0) if len(left) > 1 else left[0], reason))
+    remaining = list(states)
+    return lambda _: plain(answers.rollout(remaining.pop(0) if len(remaining) > 1 else remaining[0], reason))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_apply_exits_with_2_and_the_reason_when_the_rollout_failed(
 def test_apply_does_not_wait_when_told_so(dockgate: Dockgate, server: FakeServer, document: str) -> None:
     server.answers["POST /apply"] = APPLIED
     ran = dockgate("apply", "--no-wait", document)
-    assert (ran.code, len(server.asked)) == (0, 1)
+    assert (ran.code, len(server.requests)) == (0, 1)
 
 
 def test_scale_waits_until_so_many_tasks_run(dockgate: Dockgate, server: FakeServer) -> None:

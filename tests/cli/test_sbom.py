@@ -68,10 +68,10 @@ def test_the_document_of_an_index_is_judged_as_the_index_is(dockgate: Dockgate, 
     clean, vulnerable = debian(bash="5.2"), debian(openssl="3.5.1-1")
     digest = layout.tagged(layout.index(layout.manifest(clean), layout.manifest(vulnerable, architecture="arm64")))
     file = tmp_path / "index.json"
-    whole = dockgate("gate", f"oci:{layout.folder}", "-o", "json", "-o", f"{form}={file}")
+    result = dockgate("gate", f"oci:{layout.folder}", "-o", "json", "-o", f"{form}={file}")
     again = dockgate("gate", f"sbom:{file}", "-o", "json")
-    assert (whole.code, again.code) == (1, 1)
-    first, second = (json.loads(ran.out) for ran in (whole, again))
+    assert (result.code, again.code) == (1, 1)
+    first, second = (json.loads(ran.out) for ran in (result, again))
     assert first["image"]["digest"] == second["image"]["digest"] == digest
     assert [platform["findings"] for platform in first["platforms"]] == [
         platform["findings"] for platform in second["platforms"]

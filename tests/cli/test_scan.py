@@ -218,21 +218,21 @@ class TestTheCacheOfLayers:
         reference = image(tmp_path / "image", CLEAN)
         (layer,) = json.loads(_manifest(tmp_path / "image").read_text())["layers"]
         blob = tmp_path / "image/blobs/sha256" / layer["digest"].partition(":")[2]
-        whole = blob.read_bytes()
-        blob.write_bytes(whole[:-20])
+        content = blob.read_bytes()
+        blob.write_bytes(content[:-20])
         assert run("gate", reference).code == 3
-        blob.write_bytes(whole)
+        blob.write_bytes(content)
         assert run("gate", reference).code == 0
 
     def test_a_cache_that_is_spoiled_or_cannot_be_written_is_no_matter(self, run: Run, tmp_path: Path) -> None:
         reference = image(tmp_path / "image", VULNERABLE)
         first = run("scan", reference).out
-        kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-        assert kept
-        for path in kept:
+        cached_files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+        assert cached_files
+        for path in cached_files:
             path.write_text('{"layer": 3')
         assert run("scan", reference).out == first
-        for path in kept:
+        for path in cached_files:
             path.unlink()
             path.mkdir()
         assert run("scan", reference).out == first
@@ -294,9 +294,9 @@ def test_progress_is_told_on_a_terminal_only(run: Run, tmp_path: Path) -> None:
             check=False,
         )
         os.close(theirs)
-        said = os.read(ours, 4096).decode()
+        output = os.read(ours, 4096).decode()
     finally:
         os.close(ours)
     assert done.returncode == 0
-    assert said.startswith(f"\r\x1b[2Kopening {reference[:30]}")
-    assert said.endswith("\r\x1b[2K")
+    assert output.startswith(f"\r\x1b[2Kopening {reference[:30]}")
+    assert output.endswith("\r\x1b[2K")

@@ -26,7 +26,7 @@ def test_a_rejection_fetches_the_token_that_it_must_show(dockgate: Dockgate, ser
     server.answers[f"POST /approvals/{APPROVAL}/reject"] = answers.approval()
     ran = dockgate("approval", "reject", APPROVAL, "--reason", "not before the holidays")
     assert (ran.code, ran.out) == (0, f"{APPROVAL}: rejected\n")
-    sent = server.asked[-1].json()
+    sent = server.requests[-1].json()
     assert (sent["token"], sent["reason"]) == ("the-token", "not before the holidays")
     assert sent["who"]
 
@@ -35,8 +35,8 @@ def test_a_token_that_was_given_is_the_one_that_is_shown(dockgate: Dockgate, ser
     server.answers[f"POST /approvals/{APPROVAL}/reject"] = (403, {"error": "that is not the token", "advice": ""})
     ran = dockgate("approval", "reject", APPROVAL, "--reason", "no", "--token", "guessed")
     assert (ran.code, ran.err) == (2, "error: that is not the token\n")
-    assert [asked.method for asked in server.asked] == ["POST"]
-    assert server.asked[0].json()["token"] == "guessed"
+    assert [request.method for request in server.requests] == ["POST"]
+    assert server.requests[0].json()["token"] == "guessed"
 
 
 def test_an_approval_shows_its_token_while_it_waits_only(dockgate: Dockgate, server: FakeServer) -> None:
@@ -54,7 +54,7 @@ def test_approvals_are_listed_by_state(dockgate: Dockgate, server: FakeServer) -
     server.answers["GET /approvals"] = [answers.approval()]
     ran = dockgate("approval", "list", "--state", "rejected")
     assert "2 HIGH findings" in ran.out
-    assert server.asked[-1].query == {"state": "Rejected"}
+    assert server.requests[-1].query == {"state": "Rejected"}
     assert dockgate("approval", "list", "--state", "maybe").code == 2
 
 
@@ -64,7 +64,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
     listed = dockgate("image", "list", "components").out
     assert listed.splitlines()[1].split()[-2:] == ["components", "1"]
     assert samples.MANIFEST in listed
-    assert server.asked[-1].query == {"repository": "components"}
+    assert server.requests[-1].query == {"repository": "components"}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {
         "digest": samples.MANIFEST,
         "scan": {"image": samples.MANIFEST, "state": "Failed", "reason": "the registry is down"},
@@ -114,7 +114,7 @@ def test_services(dockgate: Dockgate, server: FakeServer) -> None:
     assert "runs again" not in shown
     server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": None}
     assert dockgate("deploy", "scale", "web", "3").code == 0
-    assert server.asked[-1].json() == {"desired_count": 3}
+    assert server.requests[-1].json() == {"desired_count": 3}
     assert dockgate("deploy", "scale", "web", "--", "-1").code == 2
 
 

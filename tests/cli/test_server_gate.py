@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Dockgate
-from tests.cli.fake_server import Asked, FakeServer
+from tests.cli.fake_server import FakeServer, RecordedRequest
 from tests.reports import samples
 
 from dockgate.cli.client import ServerUnreachableError
@@ -28,9 +28,9 @@ def gate_request(server: FakeServer, timeout: int = 60) -> GateRequest:
     return GateRequest(server.url, "quay.io/team/app:1", "default", "shop", "gate", "", "web", timeout)
 
 
-def in_turn(*answers: Any) -> Callable[[Asked], Any]:
-    left: Iterator[Any] = iter(answers)
-    return lambda _: next(left)
+def in_turn(*answers: Any) -> Callable[[RecordedRequest], Any]:
+    remaining: Iterator[Any] = iter(answers)
+    return lambda _: next(remaining)
 
 
 def test_a_server_that_comes_and_goes_is_asked_the_same_again(server: FakeServer) -> None:
@@ -40,7 +40,7 @@ def test_a_server_that_comes_and_goes_is_asked_the_same_again(server: FakeServer
     answer = request_verdict(gate_request(server), True, lambda _: None, slept.append)
     assert (answer.state, answer.summary, answer.report) == (ApprovalState.REJECTED, "because", None)
     assert slept == [1, 2, 1]
-    bodies = [request.json() for request in server.asked if request.method == "POST"]
+    bodies = [request.json() for request in server.requests if request.method == "POST"]
     assert len(bodies) == 3
     assert bodies[0] == bodies[1] == bodies[2]
     assert bodies[0]["execution"]
@@ -49,7 +49,7 @@ def test_a_server_that_comes_and_goes_is_asked_the_same_again(server: FakeServer
 def test_what_the_server_refuses_is_not_asked_again(server: FakeServer) -> None:
     with pytest.raises(NotFoundError):
         request_verdict(gate_request(server), True, lambda _: None, lambda _: None)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_a_server_that_stays_away_ends_the_wait_in_time(server: FakeServer) -> None:
@@ -63,7 +63,7 @@ def test_a_registry_that_the_server_cannot_reach_ends_the_wait_at_once(server: F
     ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
     assert ran.code == 2
     assert ran.err == f"error: {server.url}: quay.io does not answer\n       Is it up?\n"
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(("state", "code"), [("Approved", 0), ("Rejected", 1), ("Expired", 3), ("Cancelled", 3)])
@@ -96,7 +96,7 @@ def test_only_what_the_verdict_approves_and_the_approval_says_too_exits_0(
 def test_without_waiting_no_answer_is_undetermined(server: FakeServer, dockgate: Dockgate) -> None:
     server.answers["POST /approvals"] = (201, {"approval": approval("Waiting")})
     assert dockgate("gate", "quay.io/team/app:1", "--server", server.url).code == 3
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("option", [("--insecure",), ("--platform", "linux/amd64"), ("--database", "x.db")])
@@ -106,7 +106,7 @@ def test_options_about_reading_here_are_refused(
     ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, *option)
     assert ran.code == 2
     assert option[0] in ran.err
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("policy", ["strict.yaml", "policies/strict"])
@@ -117,7 +117,7 @@ def test_a_policy_of_this_machine_is_refused_with_the_way_to_the_server(
     assert ran.code == 2
     assert f"--policy {policy} is a local file" in ran.err
     assert f"dockgate policy set {Path(policy).stem} {policy}" in ran.err
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_an_archive_of_this_machine_is_refused(
@@ -126,7 +126,7 @@ def test_an_archive_of_this_machine_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "app.tar").write_bytes(b"")
     ran = dockgate("gate", "app.tar", "--server", server.url)
-    assert (ran.code, server.asked) == (2, [])
+    assert (ran.code, server.requests) == (2, [])
     assert "app.tar is on this machine" in ran.err
 
 

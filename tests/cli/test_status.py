@@ -65,7 +65,7 @@ def test_the_first_characters_of_a_digest_are_enough(dockgate: Dockgate, server:
 def test_an_image_is_named_by_repository_and_tag(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /images"] = [{"repository": "team/app", "tag": "1", "digest": samples.MANIFEST}]
     dockgate("image", "show", "team/app:1")
-    assert server.asked[-1].path == f"/images/{samples.MANIFEST}"
+    assert server.requests[-1].path == f"/images/{samples.MANIFEST}"
     dockgate("waiver", "add", "--vulnerability", "CVE-1", "--image", "team/app:1", "--until-fixed", "--owner", "ana",
              "--reason", "x")  # fmt: skip
-    assert server.asked[-1].json()["image"] == samples.MANIFEST
+    assert server.requests[-1].json()["image"] == samples.MANIFEST

@@ -10,7 +10,7 @@ NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [
         (0.4, "just now"),
         (5, "5 s ago"),
@@ -24,8 +24,8 @@ NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
         (-7 * 86400, "in 7 days"),
     ],
 )
-def test_relative(seconds: float, said: str) -> None:
-    assert times.relative(NOW - timedelta(seconds=seconds), NOW) == said
+def test_relative(seconds: float, expected: str) -> None:
+    assert times.relative(NOW - timedelta(seconds=seconds), NOW) == expected
 
 
 def test_a_time_is_told_relative_and_absolute_in_utc() -> None:
@@ -38,7 +38,7 @@ def test_no_time_is_a_dash(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "said"),
+    ("start", "end", "expected"),
     [
         ("", "", ""),
         ("2026-11-25T11:59:57.500Z", "", "2.5 s"),
@@ -47,5 +47,5 @@ def test_no_time_is_a_dash(text: str) -> None:
         ("2026-11-25T12:00:01Z", "", "0.0 s"),
     ],
 )
-def test_took(start: str, end: str, said: str) -> None:
-    assert times.duration(start, end, NOW) == said
+def test_took(start: str, end: str, expected: str) -> None:
+    assert times.duration(start, end, NOW) == expected

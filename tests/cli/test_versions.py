@@ -12,13 +12,13 @@ from dockgate.services.versions import names
 PAIRS = "1.0~rc1 1.0\n1.0\t1.0\n1:0 2\n"
 
 
-def given(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def set_standard_input(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
 
 
 @pytest.mark.parametrize("ecosystem", ["Debian", "debian", "dpkg", "Debian:12", "Ubuntu"])
 def test_each_line_is_answered_by_one(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, ecosystem: str) -> None:
-    given(monkeypatch, PAIRS)
+    set_standard_input(monkeypatch, PAIRS)
     assert dockgate("versions", ecosystem) == Ran(0, "<\n=\n>\n", "")
 
 
@@ -35,7 +35,7 @@ def test_each_line_is_answered_by_one(dockgate: Dockgate, monkeypatch: pytest.Mo
 def test_versions_of_rebuilt_packages_have_the_order_of_what_they_were_built_from(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, ecosystem: str, answer: str
 ) -> None:
-    given(monkeypatch, "9.7-3 9.7-3+dhi1\n")
+    set_standard_input(monkeypatch, "9.7-3 9.7-3+dhi1\n")
     assert dockgate("versions", ecosystem) == Ran(0, f"{answer}\n", "")
 
 
@@ -48,7 +48,7 @@ def test_who_rebuilds_several_distributions_has_no_order_of_its_own(dockgate: Do
 def test_what_is_no_version_is_a_question_mark_with_its_reason(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given(monkeypatch, "1.0.0 1.0\n\t1.0.0\n1.0.0 1.0.0\n")
+    set_standard_input(monkeypatch, "1.0.0 1.0\n\t1.0.0\n1.0.0 1.0.0\n")
     ran = dockgate("versions", "npm", "-o", "json")
     assert ran.code == 0
     answers = [json.loads(line) for line in ran.out.splitlines()]
@@ -59,7 +59,7 @@ def test_what_is_no_version_is_a_question_mark_with_its_reason(
 
 @pytest.mark.parametrize("line", ["1.0", "", "1 2 3", "1\t2\t3"])
 def test_a_line_that_is_no_pair_is_named(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    given(monkeypatch, f"1.0 1.1\n{line}\n1.0 1.1\n")
+    set_standard_input(monkeypatch, f"1.0 1.1\n{line}\n1.0 1.1\n")
     ran = dockgate("versions", "PyPI")
     assert (ran.code, ran.out) == (2, "<\n")
     assert "Line 2 has" in ran.err

@@ -40,7 +40,7 @@ def test_a_waiver_is_added_with_its_end(dockgate: Dockgate, server: FakeServer) 
                    "--reason", "Never called.", "--key", "k")  # fmt: skip
     assert ran.code == 0
     assert "w-1: CVE-2024-1 pkg:npm/a, until 20" in ran.out
-    sent = server.asked[-1]
+    sent = server.requests[-1]
     assert sent.json()["until_fixed"] is False
     assert {name.lower(): value for name, value in sent.headers.items()}["idempotency-key"] == "k"
     assert dockgate("waiver", "add", "--vulnerability", "CVE-2024-1", "--until", "2026-12-31").code == 2
@@ -60,7 +60,7 @@ def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeSe
     server.answers["GET /waivers"] = [view(), view("Revoked")]
     ran = dockgate("waiver", "list", "--state", "revoked")
     assert "Active" in ran.out
-    assert server.asked[-1].query == {"state": "Revoked"}
+    assert server.requests[-1].query == {"state": "Revoked"}
     server.answers["GET /waivers/w-1"] = view()
     shown = dockgate("waiver", "show", "w-1").out
     for text in ("Never called.", "by bob", "in 4 days"):
@@ -74,7 +74,7 @@ def test_vex_documents_are_added_listed_and_removed(dockgate: Dockgate, server: 
     file.write_text("{}")
     server.answers["POST /vex"] = document()
     assert "Vendor" in dockgate("vex", "add", str(file)).out
-    assert (server.asked[-1].body, server.asked[-1].query["name"]) == (b"{}", str(file))
+    assert (server.requests[-1].body, server.requests[-1].query["name"]) == (b"{}", str(file))
     server.answers["GET /vex"] = [document(), document(image=DOCUMENT, signer="", signed=True)]
     listed = dockgate("vex", "list").out
     assert "its signature, on sha256:dddddddddddd…" in listed
@@ -89,19 +89,19 @@ def rejected(run: Run, reference: str) -> str:
     ran = run("gate", reference, "-o", "json")
     assert ran.code == 1
     (platform,) = json.loads(ran.out)["platforms"]
-    (found,) = {finding["id"] for violation in platform["violations"] for finding in violation["findings"]}
-    return str(found)
+    (vulnerability,) = {finding["id"] for violation in platform["violations"] for finding in violation["findings"]}
+    return str(vulnerability)
 
 
 def test_the_gate_takes_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
     reference = image(tmp_path / "image", OLD)
-    found = rejected(run, reference)
+    vulnerability = rejected(run, reference)
     file = tmp_path / "waivers.yaml"
-    file.write_text(f"- vulnerability: {found}\n  until: 2999-01-01\n  owner: ana\n  reason: Never called.\n")
+    file.write_text(f"- vulnerability: {vulnerability}\n  until: 2999-01-01\n  owner: ana\n  reason: Never called.\n")
     ran = run("gate", reference, "--waivers", str(file))
     assert ran.code == 0
     assert "Never called (waiver" in ran.out
-    file.write_text(f"- vulnerability: {found}\n  owner: ana\n")
+    file.write_text(f"- vulnerability: {vulnerability}\n  owner: ana\n")
     refused = run("gate", reference, "--waivers", str(file))
     assert refused.code == 2
     assert f"{file}:1: 0.reason: it is missing" in refused.err
@@ -109,13 +109,13 @@ def test_the_gate_takes_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
 
 def test_the_gate_takes_vex_of_an_author_that_the_policy_trusts(run: Run, tmp_path: Path) -> None:
     reference = image(tmp_path / "image", OLD)
-    found = rejected(run, reference)
+    vulnerability = rejected(run, reference)
     document = {
         "@context": "https://openvex.dev/ns/v0.2.0",
         "author": "Vendor",
         "timestamp": "2026-11-01T00:00:00Z",
         "statements": [
-            {"vulnerability": {"name": found}, "status": "not_affected", "impact_statement": "Not built in."}
+            {"vulnerability": {"name": vulnerability}, "status": "not_affected", "impact_statement": "Not built in."}
         ],
     }
     vex = tmp_path / "vex.json"

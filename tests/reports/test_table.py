@@ -154,10 +154,10 @@ def test_a_remediation_that_passes_shows_the_minimum_commands_and_base_image_upg
 
 def test_an_approval_shows_warnings_and_notes() -> None:
     warned = (Violation("max_age", "The image is 90 days old"),)
-    one = replace(
+    with_warning = replace(
         platform_verdict(Status.APPROVED, findings=(), violations=(), undetermined=(), remediation=()), warnings=warned
     )
-    text = gated(verdict(one, status=Status.APPROVED, summary="All findings within the policy's limits"))
+    text = gated(verdict(with_warning, status=Status.APPROVED, summary="All findings within the policy's limits"))
     assert text.index("Approved") < text.index("All findings within") < text.index("Warnings")
     assert "The image is 90 days old" in text
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import httpx
 from sqlalchemy import insert
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import free_port, until
 from tests.scenarios.server import SECRET, ServerSystem
 
@@ -132,8 +132,8 @@ class Crowd:
 
     def settled(self) -> Sequence[tuple[str, float]]:
         """Image and moment of each, in seconds since the epoch."""
-        found = self.rows("SELECT image, settled_at FROM approvals WHERE state != 'Waiting'")
-        return [(image, datetime.fromisoformat(at).timestamp()) for image, at in found]
+        rows = self.rows("SELECT image, settled_at FROM approvals WHERE state != 'Waiting'")
+        return [(image, datetime.fromisoformat(at).timestamp()) for image, at in rows]
 
     def some(self, count: int) -> list[tuple[str, str]]:
         return self.rows(f"SELECT id, image FROM approvals ORDER BY seq LIMIT {count}")  # noqa: S608 - a number
@@ -173,7 +173,10 @@ class _Server(ServerSystem):
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
         """The tag is not told here: whether it is odd is in the digest."""
         if digest not in self.found:
-            self.found[digest] = (f"crowd-{digest[7:19]}", Found({"CRITICAL": 1} if vulnerable(digest) else {}))
+            self.found[digest] = (
+                f"crowd-{digest[7:19]}",
+                PlannedFindings({"CRITICAL": 1} if vulnerable(digest) else {}),
+            )
             self.scan_may_end[digest] = threading.Event()
             self.scan_may_end[digest].set()
         return super()._read(repository, digest)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Found:
+class PlannedFindings:
     """What a scan of an image finds. `counts` are findings with a fix, `unfixable` those without one.
 
     `status` is the scan's outcome: COMPLETE, UNSUPPORTED (no known operating system), UNREAD (a file was not read),
@@ -25,7 +25,7 @@ class Found:
 class System(Protocol):
     """What waits, scans and answers. An answer is None while somebody waits for it."""
 
-    def image(self, name: str, found: Found) -> str:
+    def image(self, name: str, findings: PlannedFindings) -> str:
         """An image that a build will give and a scan will find so. Returns its digest."""
         ...
 
@@ -80,50 +80,50 @@ Case = Callable[[System], None]
 
 
 def an_absent_severity_counts_as_zero(system: System) -> None:
-    image = system.image("sparse", Found({"MEDIUM": 1}))
+    image = system.image("sparse", PlannedFindings({"MEDIUM": 1}))
     execution = system.approval(image)
     system.scanned(image)
     assert system.answer(execution) == "Approved"
 
 
 def low_findings_are_counted(system: System) -> None:
-    image = system.image("low", Found({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0, "LOW": 16}))
+    image = system.image("low", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0, "LOW": 16}))
     execution = system.approval(image)
     system.scanned(image)
     assert system.answer(execution) == "Rejected"
 
 
 def a_threshold_is_the_most_that_is_allowed(system: System) -> None:
-    image = system.image("ten-mediums", Found({"MEDIUM": 10, "CRITICAL": 0, "HIGH": 0}))
+    image = system.image("ten-mediums", PlannedFindings({"MEDIUM": 10, "CRITICAL": 0, "HIGH": 0}))
     execution = system.approval(image)
     system.scanned(image)
     assert system.answer(execution) == "Approved"
 
 
 def every_violation_is_told(system: System) -> None:
-    image = system.image("two-violations", Found({"CRITICAL": 1, "HIGH": 2, "MEDIUM": 0}))
+    image = system.image("two-violations", PlannedFindings({"CRITICAL": 1, "HIGH": 2, "MEDIUM": 0}))
     execution = system.approval(image)
     system.scanned(image)
     assert system.answer(execution) == "Rejected"
-    told = system.summary(execution).upper()
-    assert "CRITICAL" in told
-    assert "HIGH" in told
+    summary = system.summary(execution).upper()
+    assert "CRITICAL" in summary
+    assert "HIGH" in summary
 
 
 def a_scan_that_ends_before_the_approval_is_asked_for_is_not_lost(system: System) -> None:
-    image = system.image("early", Found({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    image = system.image("early", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
     assert system.answer(system.early_approval(image)) == "Approved"
 
 
 def two_executions_waiting_on_one_digest_are_both_answered(system: System) -> None:
-    image = system.image("shared", Found({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    image = system.image("shared", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
     first, second = system.approval(image), system.approval(image)
     system.scanned(image)
     assert [system.answer(first), system.answer(second)] == ["Approved", "Approved"]
 
 
 def a_digest_that_is_built_again_is_answered(system: System) -> None:
-    image = system.image("again", Found({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    image = system.image("again", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
     first = system.approval(image)
     system.scanned(image)
     assert system.answer(first) == "Approved"
@@ -131,21 +131,21 @@ def a_digest_that_is_built_again_is_answered(system: System) -> None:
 
 
 def an_image_that_cannot_be_scanned_gets_an_answer(system: System) -> None:
-    image = system.image("unknown-system", Found(status="UNSUPPORTED"))
+    image = system.image("unknown-system", PlannedFindings(status="UNSUPPORTED"))
     execution = system.approval(image)
     system.scanned(image)
     assert system.answer(execution) == "Rejected"
 
 
 def a_scan_that_ends_as_nobody_foresaw_gets_an_answer(system: System) -> None:
-    image = system.image("strange", Found(status="STRANGE"))
+    image = system.image("strange", PlannedFindings(status="STRANGE"))
     execution = system.approval(image)
     system.scanned(image)
     assert system.answer(execution) == "Rejected"
 
 
 def an_event_that_comes_twice_answers_once(system: System) -> None:
-    image = system.image("twice", Found({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    image = system.image("twice", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
     execution = system.approval(image)
     system.scanned(image)
     system.scanned(image)
@@ -154,7 +154,7 @@ def an_event_that_comes_twice_answers_once(system: System) -> None:
 
 
 def what_is_settled_is_deleted_in_the_end(system: System) -> None:
-    image = system.image("kept", Found({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    image = system.image("kept", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
     execution = system.approval(image)
     system.scanned(image)
     assert system.answer(execution) == "Approved"
@@ -162,14 +162,14 @@ def what_is_settled_is_deleted_in_the_end(system: System) -> None:
 
 
 def what_has_no_fix_does_not_block(system: System) -> None:
-    image = system.image("unfixable", Found({"CRITICAL": 0, "MEDIUM": 0}, unfixable={"HIGH": 3}))
+    image = system.image("unfixable", PlannedFindings({"CRITICAL": 0, "MEDIUM": 0}, unfixable={"HIGH": 3}))
     execution = system.approval(image)
     system.scanned(image)
     assert system.answer(execution) == "Approved"
 
 
 def what_is_accepted_does_not_block(system: System) -> None:
-    image = system.image("accepted", Found({"CRITICAL": 1, "HIGH": 0, "MEDIUM": 0}))
+    image = system.image("accepted", PlannedFindings({"CRITICAL": 1, "HIGH": 0, "MEDIUM": 0}))
     system.accept(image)
     execution = system.approval(image)
     system.scanned(image)
@@ -177,7 +177,7 @@ def what_is_accepted_does_not_block(system: System) -> None:
 
 
 def what_passed_once_is_judged_again(system: System) -> None:
-    image = system.image("old", Found({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    image = system.image("old", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
     system.deployed(image)
     system.advisory_appears(image)
     assert system.marked_at_risk(image)

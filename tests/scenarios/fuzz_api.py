@@ -48,8 +48,8 @@ def _document(callers: Callers, folder: Path, permissions: Collection[Permission
     document = callers.client.get("/api/v1/openapi.json", headers=headers).json()
     rows = {route.replace(":path", ""): row for route, row in ROUTES.items()}
     for path, operations in document["paths"].items():
-        wanted = {method: rows[f"{method.upper()} {path}"].permission in permissions for method in operations}
-        document["paths"][path] = {method: operations[method] for method in operations if wanted[method]}
+        allowed = {method: rows[f"{method.upper()} {path}"].permission in permissions for method in operations}
+        document["paths"][path] = {method: operations[method] for method in operations if allowed[method]}
     file = folder / "openapi.json"
     file.write_text(json.dumps(document))
     return file
@@ -62,10 +62,10 @@ def main(seconds: int) -> int:
         with tempfile.TemporaryDirectory() as folder, ServerSystem(Path(folder)) as server:
             callers = Callers(server)
             limit = ("--phases", "coverage,fuzzing,stateful", "--max-time", str(seconds))
-            found = fuzz(callers, who, Path(folder), {None, *Permission}, *limit)
+            problems = fuzz(callers, who, Path(folder), {None, *Permission}, *limit)
             callers.client.close()
-            sys.stdout.write(f"{who or 'nobody'}: {found or 'every answer agrees with the document'}\n")
-            code |= bool(found)
+            sys.stdout.write(f"{who or 'nobody'}: {problems or 'every answer agrees with the document'}\n")
+            code |= bool(problems)
     return code
 
 

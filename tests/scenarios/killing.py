@@ -36,15 +36,15 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[
         with (shared / f"{story.__name__}.json").open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            if told := file.read():
-                return Undisturbed(**json.loads(told))
+            if lines := file.read():
+                return Undisturbed(**json.loads(lines))
             folder = tmp_path_factory.mktemp(story.__name__)
             picture, deaths = play(folder, story, [])
             assert deaths == 0
             order = [line.removeprefix("before ") for line in (folder / "steps").read_text().splitlines()]
-            found = Undisturbed(picture, list(dict.fromkeys(order)))
-            file.write(json.dumps(asdict(found)).encode())
-            return found
+            undisturbed = Undisturbed(picture, list(dict.fromkeys(order)))
+            file.write(json.dumps(asdict(undisturbed)).encode())
+            return undisturbed
 
     return of
 

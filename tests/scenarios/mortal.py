@@ -24,13 +24,13 @@ class Mortal(Live):
     moments: list[str] = field(default_factory=list)
     deaths: int = 0
 
-    def said(self) -> str:
+    def output(self) -> str:
         return (self.folder / "server.log").read_text()[-4000:]
 
     def revive(self) -> None:
         if not self.alive():
             if self.process is not None and self.process.returncode != -9:
-                raise AssertionError(f"ended with {self.process.returncode}: {self.said()}")
+                raise AssertionError(f"ended with {self.process.returncode}: {self.output()}")
             self.deaths += self.process is not None
             self.start(DOCKGATE_CRASH_AT=self.moments[self.deaths] if self.deaths < len(self.moments) else "")
 
@@ -45,12 +45,12 @@ class Mortal(Live):
             except (httpx.TransportError, AssertionError):
                 if self.alive() and time.monotonic() > end:
                     raise
-            assert time.monotonic() < end, f"waited {seconds} s in vain: {self.said()}"
+            assert time.monotonic() < end, f"waited {seconds} s in vain: {self.output()}"
             time.sleep(0.05)
 
     def state(self, execution: str) -> str:
-        found: str = self.get(f"/executions/{execution}")["execution"]["state"]
-        return found
+        state: str = self.get(f"/executions/{execution}")["execution"]["state"]
+        return state
 
     def ends(self, execution: str) -> str:
         return self.insist(lambda: (state := self.state(execution)) in OVER and state)  # type: ignore[return-value]

@@ -21,16 +21,16 @@ def picture(server: Live) -> dict[str, Any]:
     An image's digest holds the time of its build: it is called by its tag here, and every other digest by nothing.
     """
     tags = _registry(server)
-    names = {digest: f"{repository}:{tag}" for repository, found in tags.items() for tag, digest in found.items()}
+    names = {digest: f"{repository}:{tag}" for repository, match in tags.items() for tag, digest in match.items()}
 
     def named(text: str) -> str:
         text = text.replace(f"127.0.0.1:{server.registry_port}", "registry")
         text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "now", text)
-        return re.sub("sha256:[0-9a-f]{64}", lambda found: names.get(found[0], "sha256:*"), text)
+        return re.sub("sha256:[0-9a-f]{64}", lambda match: names.get(match[0], "sha256:*"), text)
 
     def beside(text: str) -> str:
         """A tag of attestations bears its image's digest."""
-        return re.sub("sha256-([0-9a-f]{64})", lambda found: names.get(f"sha256:{found[1]}", "?"), text)
+        return re.sub("sha256-([0-9a-f]{64})", lambda match: names.get(f"sha256:{match[1]}", "?"), text)
 
     return {
         "tables": {
@@ -49,7 +49,7 @@ def _tables(file: Path) -> dict[str, list[str]]:
         tables = {}
         for name in names:
             rows = sql.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the name is out of the schema
-            tables[name] = [json.dumps(_kept(dict(row)), sort_keys=True, default=str) for row in rows]
+            tables[name] = [json.dumps(_stable_fields(dict(row)), sort_keys=True, default=str) for row in rows]
     finally:
         sql.close()
     del tables["identity"]
@@ -65,7 +65,7 @@ def _tables(file: Path) -> dict[str, list[str]]:
     return tables
 
 
-def _kept(row: dict[str, Any]) -> dict[str, Any]:
+def _stable_fields(row: dict[str, Any]) -> dict[str, Any]:
     return {
         column: value for column, value in row.items() if not MASKED.search(column) and not isinstance(value, bytes)
     }
@@ -73,16 +73,16 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
 
 def _registry(server: Live) -> dict[str, dict[str, str]]:
     base = f"http://127.0.0.1:{server.registry_port}/v2"
-    found: dict[str, dict[str, str]] = {}
+    match: dict[str, dict[str, str]] = {}
     for repository in patient.get(f"{base}/_catalog", headers=server.registry_token(CATALOG)).json()["repositories"]:
         shown = server.registry_token(Access("repository", repository, (PULL,)))
         tags = patient.get(f"{base}/{repository}/tags/list", headers=shown).json()["tags"] or []
         accept = {"Accept": "application/vnd.oci.image.manifest.v1+json", **shown}
-        found[repository] = {
+        match[repository] = {
             tag: patient.head(f"{base}/{repository}/manifests/{tag}", headers=accept).headers["docker-content-digest"]
             for tag in tags
         }
-    return found
+    return match
 
 
 def _tasks(server: Live) -> list[str]:

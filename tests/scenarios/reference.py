@@ -5,7 +5,7 @@ Only its meaning is modelled: what its functions read, compare, store and answer
 
 from dataclasses import dataclass, field
 
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 
 CRITICAL_FINDING_THRESHOLD = 0
 HIGH_FINDING_THRESHOLD = 0
@@ -21,16 +21,16 @@ class SpentTokenError(Exception):
 class Reference:
     """`table` maps a digest to the token that waits for it; `results` a token to the answer given with it."""
 
-    found: dict[str, Found] = field(default_factory=dict)
+    findings: dict[str, PlannedFindings] = field(default_factory=dict)
     table: dict[str, str] = field(default_factory=dict)
     results: dict[str, tuple[str, str]] = field(default_factory=dict)
     scanned_once: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
     tokens: int = 0
 
-    def image(self, name: str, found: Found) -> str:
+    def image(self, name: str, findings: PlannedFindings) -> str:
         digest = f"sha256:{name}"
-        self.found[digest] = found
+        self.findings[digest] = findings
         return digest
 
     def approval(self, image: str) -> str:
@@ -54,11 +54,11 @@ class Reference:
 
     def _judge(self, image: str) -> None:
         """The second function."""
-        found = self.found[image]
-        if found.status != "COMPLETE":
+        findings = self.findings[image]
+        if findings.status != "COMPLETE":
             return
-        counts = {severity: found.counts.get(severity, 0) for severity in found.counts}
-        for severity, number in found.unfixable.items():
+        counts = {severity: findings.counts.get(severity, 0) for severity in findings.counts}
+        for severity, number in findings.unfixable.items():
             counts[severity] = counts.get(severity, 0) + number
         status, summary = "Approved", "All vulnerabilities below thresholds"
         for word, threshold in (

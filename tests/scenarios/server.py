@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx
 import uvicorn
 from tests.scenarios import patient
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 
 from dockgate.attestations.memory import MemoryAttestor
@@ -44,7 +44,7 @@ from dockgate.web.app import create_app
 
 SECRET = "only-for-tests"
 UNREAD = "opt/vendor/app.jar"
-"""a file of images whose `Found.status` is UNREAD"""
+"""a file of images whose `PlannedFindings.status` is UNREAD"""
 MOST = 20
 """findings of one severity that an image may have"""
 
@@ -119,7 +119,7 @@ class ServerSystem:
     ) -> None:
         self.clock = Clock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
-        self.found: dict[str, tuple[str, Found]] = {}
+        self.found: dict[str, tuple[str, PlannedFindings]] = {}
         self.scan_may_end: dict[str, threading.Event] = {}
         self.registry = MemoryRegistry()
         self.builder = MemoryBuilder(self.registry, self.registry.push)
@@ -211,7 +211,7 @@ class ServerSystem:
 
     # --- defects.System ------------------------------------------------------------------------------------------
 
-    def image(self, name: str, found: Found) -> str:
+    def image(self, name: str, found: PlannedFindings) -> str:
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
         self.found[digest] = (name, found)
         self.scan_may_end[digest] = threading.Event()
@@ -245,7 +245,7 @@ class ServerSystem:
         self.pushes += 1
         self.push_history.accept(f"push-{self.pushes}", repository, by, "", updates)
 
-    def foreign(self, name: str, found: Found) -> str:
+    def foreign(self, name: str, found: PlannedFindings) -> str:
         """An image in another registry, that no pipeline of ours builds. Returns its digest."""
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
         self.found[digest] = (name, found)

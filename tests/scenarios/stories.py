@@ -14,11 +14,11 @@ from tests.scenarios.waiting import Receiver
 
 from dockgate.services.effects import Step
 
-BOGUS, ASKED = "sha256:" + "0" * 64, "sha256:" + "1" * 64
+BOGUS, REQUESTED = "sha256:" + "0" * 64, "sha256:" + "1" * 64
 # What only happens on the way of `side_story`.
 SIDE = (Step.EXPIRE, Step.STOP, Step.FAIL_SCAN, Step.REPORT, Step.ASK, Step.DELIVER, Step.RECORD_IMAGE)
 # What another scanner reports of it, in Grype's form.
-FOUND = {"matches": [], "descriptor": {"name": "grype"}, "source": {"type": "image"}}
+REPORT = {"matches": [], "descriptor": {"name": "grype"}, "source": {"type": "image"}}
 # What only happens on the way of `voted_story`.
 VOTED = (Step.VOTE,)
 # What only happens on the way of `accepted_story`.
@@ -59,9 +59,9 @@ def side_story(server: Mortal) -> None:
     advisories.write(server.folder / "feed", advisories.DEMO)
     server.dockgate("db", "build", "--from", str(server.folder / "feed"))
     server.insist(lambda: _bogus(server) or server.post(f"/images/{BOGUS}/scan", {"repository": "nowhere"}))
-    server.insist(lambda: server.post(f"/images/{BOGUS}/findings", FOUND))
+    server.insist(lambda: server.post(f"/images/{BOGUS}/findings", REPORT))
     receiver = Receiver()
-    server.insist(lambda: server.get("/approvals") or _asked(server, receiver.url))
+    server.insist(lambda: server.get("/approvals") or _is_answered(server, receiver.url))
     server.insist(lambda: receiver.answers)
     for name, timeout in (("late", "1s"), ("stopped", "1d")):
         server.insist(lambda name=name: server.apply(f"kind: Repository\nname: {name}\n"))
@@ -139,9 +139,9 @@ def _bogus(server: Live) -> bool:
     return httpx.get(f"{server.url}/api/v1/images/{BOGUS}", timeout=30).is_success
 
 
-def _asked(server: Live, url: str) -> bool:
+def _is_answered(server: Live, url: str) -> bool:
     """By a key, for the receiver's port differs from run to run."""
-    body = {"pipeline": "elsewhere", "stage": "gate", "execution": "1", "digest": ASKED, "repository": "nowhere"}
+    body = {"pipeline": "elsewhere", "stage": "gate", "execution": "1", "digest": REQUESTED, "repository": "nowhere"}
     callback = {"url": url, "secret": CALLBACK_SECRET}
     answer = patient.post(
         f"{server.url}/api/v1/approvals", json={**body, "callback": callback}, headers={"Idempotency-Key": "one"}
@@ -151,7 +151,7 @@ def _asked(server: Live, url: str) -> bool:
 
 
 def _scans(server: Live) -> list[Any]:
-    digests = {image["digest"] for image in server.get("/images")} | {BOGUS, ASKED}
+    digests = {image["digest"] for image in server.get("/images")} | {BOGUS, REQUESTED}
     return [server.get(f"/images/{digest}")["scan"] for digest in sorted(digests)]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.scenarios import patient
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
@@ -52,7 +52,7 @@ def test_a_body_without_end_is_cut_short(server: ServerSystem) -> None:
 
 
 def test_a_notification_without_the_secret_is_refused(server: ServerSystem) -> None:
-    image = server.image("unsigned", Found())
+    image = server.image("unsigned", PlannedFindings())
     assert server.notify(image, "forged", secret="guess").status_code == 403
     assert server.get("/images") == [] or all(entry["digest"] != image for entry in server.get("/images"))
 
@@ -76,7 +76,7 @@ def test_an_error_says_what_to_do_next(server: ServerSystem) -> None:
 
 
 def test_a_person_may_reject_with_the_token_once_and_nobody_may_approve(server: ServerSystem) -> None:
-    image = server.image("by-hand", Found())
+    image = server.image("by-hand", PlannedFindings())
     execution = server.approval(image)
     approval = f"{execution}/ContainerVulnerabilityAssessment/Approval/1"
     url = f"{server.url}/api/v1/approvals/{approval}"
@@ -93,19 +93,19 @@ def test_a_person_may_reject_with_the_token_once_and_nobody_may_approve(server: 
 
 
 def test_a_stopped_execution_lets_go_of_its_approval_and_can_be_tried_again(server: ServerSystem) -> None:
-    image = server.image("stopped", Found())
+    image = server.image("stopped", PlannedFindings())
     execution = server.approval(image)
     server.post(f"/executions/{execution}/stop", {"reason": "wrong branch"})
-    found = server.get(f"/executions/{execution}")
-    assert found["execution"]["state"] == "Stopped"
-    assert found["stages"][2]["actions"][0]["approval"]["state"] == "Cancelled"
+    view = server.get(f"/executions/{execution}")
+    assert view["execution"]["state"] == "Stopped"
+    assert view["stages"][2]["actions"][0]["approval"]["state"] == "Cancelled"
     server.scanned(image)
     server.post(f"/executions/{execution}/retry")
     until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
 
 
 def test_starting_twice_with_one_key_starts_once(server: ServerSystem) -> None:
-    image = server.image("keyed", Found())
+    image = server.image("keyed", PlannedFindings())
     server.scanned(image)
     url = f"{server.url}/api/v1/pipelines/keyed/executions"
     first, second = (patient.post(url, headers={"Idempotency-Key": "one"}).json() for _ in range(2))
@@ -114,7 +114,7 @@ def test_starting_twice_with_one_key_starts_once(server: ServerSystem) -> None:
 
 
 def test_an_older_execution_never_replaces_what_a_newer_one_deployed(server: ServerSystem) -> None:
-    image = server.image("ordered", Found())
+    image = server.image("ordered", PlannedFindings())
     older, newer = server.approval(image), server.approval(image)
     token = server.get(f"/approvals/{older}/ContainerVulnerabilityAssessment/Approval/1")["token"]
     reject = {"token": token, "reason": "later", "who": "Ada"}
@@ -131,7 +131,7 @@ def test_an_older_execution_never_replaces_what_a_newer_one_deployed(server: Ser
 
 
 def test_another_artifact_in_the_registry_is_not_listed_as_a_failed_scan(server: ServerSystem) -> None:
-    image = server.image("chart", Found(status="ARTIFACT"))
+    image = server.image("chart", PlannedFindings(status="ARTIFACT"))
     server.scanned(image)
     until(lambda: server.get("/images?repository=chart/app")[0]["scan"] == "NotAnImage", seconds=20)
     execution = server.approval(image)

@@ -37,7 +37,7 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
 @pytest.mark.parametrize("who", RUNS)
 def test_every_answer_agrees_with_the_document(callers: Callers, tmp_path: Path, who: str) -> None:
     permissions, phases, count = RUNS[who]
-    found = fuzz(callers, who, tmp_path, permissions, "--phases", phases, "--max-examples", str(count))
-    assert not found, found
+    problems = fuzz(callers, who, tmp_path, permissions, "--phases", phases, "--max-examples", str(count))
+    assert not problems, problems
     headers = {"Authorization": f"Bearer {callers.tokens[who or 'viewer']}"}
     assert callers.client.get("/api/v1/caller", headers=headers).status_code == 200

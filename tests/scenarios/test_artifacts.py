@@ -6,7 +6,7 @@ from pathlib import Path
 
 import boto3
 from moto import mock_aws
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
@@ -25,16 +25,16 @@ def test_an_execution_goes_on_with_artifacts_that_only_s3_has(tmp_path: Path) ->
             return replace(store, blobs=S3Blobs(lambda: client, "artifacts", "", tmp_path / "cache"))
 
         with ServerSystem(tmp_path, in_s3) as server:
-            image = server.image("kept", Found())
+            image = server.image("kept", PlannedFindings())
             execution = server.approval(image)
-            held = {content["Key"] for content in client.list_objects_v2(Bucket="artifacts")["Contents"]}
-            assert len(held) == 2  # the source, and the image's definition
+            stored_keys = {content["Key"] for content in client.list_objects_v2(Bucket="artifacts")["Contents"]}
+            assert len(stored_keys) == 2  # the source, and the image's definition
             shutil.rmtree(tmp_path / "cache" / "sha256")
             (tmp_path / "cache" / "sha256").mkdir()
             server.scanned(image)
             until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
             assert server.runs(image)
             assert {path.name for path in (tmp_path / "cache" / "sha256").iterdir()} < {
-                name.removeprefix("sha256/") for name in held
+                name.removeprefix("sha256/") for name in stored_keys
             }
         assert not (tmp_path / "blobs" / "sha256").exists() or not list((tmp_path / "blobs" / "sha256").iterdir())

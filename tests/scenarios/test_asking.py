@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 from tests.scenarios import patient
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
 
@@ -48,8 +48,8 @@ def ask(server: ServerSystem, name: str, execution: str = "1", key: str = "", **
     return answer.json()
 
 
-def answer(server: ServerSystem, asked: Any, wait: float = 0) -> Any:
-    return server.get(f"/approvals/{asked['approval']['id']}/answer?wait={wait}")
+def answer(server: ServerSystem, created: Any, wait: float = 0) -> Any:
+    return server.get(f"/approvals/{created['approval']['id']}/answer?wait={wait}")
 
 
 def polls(server: ServerSystem) -> int:
@@ -61,25 +61,25 @@ def may_end(server: ServerSystem, image: str) -> None:
     server.scan_may_end[image].set()
 
 
-def posted(server: ServerSystem, asked: Any) -> list[tuple[str, dict[str, str], bytes]]:
+def posted(server: ServerSystem, created: Any) -> list[tuple[str, dict[str, str], bytes]]:
     """The calls that told this approval's answer: others' share the server."""
-    return [call for call in server.webhooks.calls if json.loads(call[2])["id"] == asked["approval"]["id"]]
+    return [call for call in server.webhooks.calls if json.loads(call[2])["id"] == created["approval"]["id"]]
 
 
 def test_a_tag_is_the_digest_that_it_stood_for_when_it_was_asked_about(server: ServerSystem) -> None:
-    image = server.foreign("tagged", Found())
-    asked = ask(server, "tagged")
-    assert asked["approval"]["image"] == image
-    assert asked["approval"]["repository"] == "elsewhere.example/app"
-    assert asked["approval"]["state"] == "Waiting"
-    assert asked["approval"]["id"].startswith("external/shop/1/gate/")
-    assert asked["token"]
+    image = server.foreign("tagged", PlannedFindings())
+    created = ask(server, "tagged")
+    assert created["approval"]["image"] == image
+    assert created["approval"]["repository"] == "elsewhere.example/app"
+    assert created["approval"]["state"] == "Waiting"
+    assert created["approval"]["id"].startswith("external/shop/1/gate/")
+    assert created["token"]
     may_end(server, image)
-    assert answer(server, asked, 20)["state"] == "Approved"
+    assert answer(server, created, 20)["state"] == "Approved"
 
 
 def test_asking_twice_gives_the_same_approval(server: ServerSystem) -> None:
-    image = server.foreign("twice", Found({"CRITICAL": 1}))
+    image = server.foreign("twice", PlannedFindings({"CRITICAL": 1}))
     first, second = ask(server, "twice"), ask(server, "twice")
     assert first == second
     assert ask(server, "twice", execution="2")["approval"]["id"] != first["approval"]["id"]
@@ -93,7 +93,7 @@ def test_asking_twice_gives_the_same_approval(server: ServerSystem) -> None:
 def test_nobody_gets_the_approval_of_somebody_elses_question(server: ServerSystem, key: str) -> None:
     """Else a question asked in advance, while the image passes, would answer another pipeline's later one, and its
     callback's secret would be known to everybody who asks the same."""
-    image = server.foreign(f"whose{key}", Found())
+    image = server.foreign(f"whose{key}", PlannedFindings())
     may_end(server, image)
     callback = Callback(URL, "")
     question = ApprovalRequest("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback=callback, key=key)
@@ -108,18 +108,18 @@ def test_nobody_gets_the_approval_of_somebody_elses_question(server: ServerSyste
 
 
 def test_a_key_stands_for_the_question_though_the_tag_has_moved_on(server: ServerSystem) -> None:
-    image = server.foreign("keyed", Found())
+    image = server.foreign("keyed", PlannedFindings())
     first = ask(server, "keyed", key="one")
-    server.found[image] = ("moved", Found())
+    server.found[image] = ("moved", PlannedFindings())
     assert ask(server, "keyed", key="one") == first
     body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:another"}
-    other = server.client.post("/approvals", json=body, headers={"Idempotency-Key": "one"})
-    assert other.status_code == 409
-    assert "idempotency key 'one'" in other.json()["error"]
+    second_response = server.client.post("/approvals", json=body, headers={"Idempotency-Key": "one"})
+    assert second_response.status_code == 409
+    assert "idempotency key 'one'" in second_response.json()["error"]
 
 
 def test_a_key_gives_its_answer_though_the_policy_was_removed_since(server: ServerSystem) -> None:
-    image = server.foreign("outlived", Found())
+    image = server.foreign("outlived", PlannedFindings())
     server.client.put("/policies/passing", content="max_findings:\n  HIGH: 0\n").raise_for_status()
     server.apply(ASSIGNMENT)
     first = ask(server, "outlived", key="outlived", policy="passing")
@@ -133,18 +133,18 @@ def test_a_key_gives_its_answer_though_the_policy_was_removed_since(server: Serv
 
 
 def test_an_image_scanned_before_is_answered_at_once_and_a_digest_of_ours_is_found(server: ServerSystem) -> None:
-    image = server.image("earlier", Found({"HIGH": 1}))
+    image = server.image("earlier", PlannedFindings({"HIGH": 1}))
     server.scanned(image)
     until(lambda: server._scan_state(image) == "Done")
-    asked = ask(server, "", image="", digest=image, repository="earlier/app")
-    assert asked["approval"]["state"] == "Rejected"
-    assert asked["approval"]["repository"] == "earlier/app"
-    assert server.get(f"/verdicts/{asked['approval']['verdict']}")["status"] == "Rejected"
+    created = ask(server, "", image="", digest=image, repository="earlier/app")
+    assert created["approval"]["state"] == "Rejected"
+    assert created["approval"]["repository"] == "earlier/app"
+    assert server.get(f"/verdicts/{created['approval']['verdict']}")["status"] == "Rejected"
 
 
 def test_whoever_asks_may_not_choose_in_which_repository_an_image_lies(server: ServerSystem) -> None:
     """Waivers and baselines may be of one repository alone."""
-    image = server.foreign("special", Found({"CRITICAL": 1}))
+    image = server.foreign("special", PlannedFindings({"CRITICAL": 1}))
     may_end(server, image)
     assert answer(server, ask(server, "special"), 20)["state"] == "Rejected"
     waiver = {"package": "pkg:**", "repository": "empty.example/app", "until": "2099-01-01"}
@@ -158,14 +158,14 @@ def test_whoever_asks_may_not_choose_in_which_repository_an_image_lies(server: S
 
 
 def test_a_poll_ends_when_the_answer_comes_or_its_time_is_over(server: ServerSystem) -> None:
-    image = server.foreign("polled", Found())
-    asked = ask(server, "polled")
+    image = server.foreign("polled", PlannedFindings())
+    created = ask(server, "polled")
     begin = time.monotonic()
-    assert answer(server, asked, 0.2)["state"] == "Waiting"
+    assert answer(server, created, 0.2)["state"] == "Waiting"
     assert 0.2 <= time.monotonic() - begin < POLL
     with ThreadPoolExecutor(1) as pool:
         begin = time.monotonic()
-        polled = pool.submit(answer, server, asked, POLL)
+        polled = pool.submit(answer, server, created, POLL)
         until(lambda: polls(server) == 1)
         may_end(server, image)
         assert polled.result()["state"] == "Approved"
@@ -173,11 +173,11 @@ def test_a_poll_ends_when_the_answer_comes_or_its_time_is_over(server: ServerSys
 
 
 def test_many_polls_cost_no_threads(server: ServerSystem) -> None:
-    image = server.foreign("crowded", Found())
-    asked = [ask(server, "crowded", execution=f"{number}") for number in range(60)]
+    image = server.foreign("crowded", PlannedFindings())
+    created = [ask(server, "crowded", execution=f"{number}") for number in range(60)]
     with ThreadPoolExecutor(60) as pool:
         begin = time.monotonic()
-        answers = [pool.submit(answer, server, request, POLL) for request in asked]
+        answers = [pool.submit(answer, server, request, POLL) for request in created]
         until(lambda: polls(server) == 60)
         # Each of Starlette's threads (40 at most) would be taken until the first poll's end, were a thread held by one.
         assert server.get("/status")
@@ -187,53 +187,53 @@ def test_many_polls_cost_no_threads(server: ServerSystem) -> None:
 
 
 def test_an_answer_is_posted_once_signed_and_says_what_was_decided(server: ServerSystem) -> None:
-    image = server.foreign("posted", Found({"CRITICAL": 1}))
-    asked = ask(server, "posted", callback={"url": URL, "secret": SECRET})
-    assert asked["callback_secret"] == SECRET
+    image = server.foreign("posted", PlannedFindings({"CRITICAL": 1}))
+    created = ask(server, "posted", callback={"url": URL, "secret": SECRET})
+    assert created["callback_secret"] == SECRET
     may_end(server, image)
-    ((url, headers, body),) = until(lambda: posted(server, asked))
+    ((url, headers, body),) = until(lambda: posted(server, created))
     assert url == URL
     event = Webhook(SECRET).verify(body, headers)
     assert (event["specversion"], event["type"]) == ("1.0", "dev.dockgate.approval.settled")
-    assert (event["subject"], event["id"]) == (image, asked["approval"]["id"])
+    assert (event["subject"], event["id"]) == (image, created["approval"]["id"])
     assert event["data"]["state"] == "Rejected"
     assert event["data"]["verdict"].startswith("sha256:")
     assert headers["content-type"].startswith("application/cloudevents+json")
     later = ask(server, "posted", execution="later", callback={"url": URL, "secret": SECRET})
     until(lambda: posted(server, later))
-    assert len(posted(server, asked)) == 1
+    assert len(posted(server, created)) == 1
 
 
 def test_without_a_secret_one_is_made_and_told(server: ServerSystem) -> None:
-    image = server.foreign("unsaid", Found())
-    asked = ask(server, "unsaid", callback={"url": URL})
-    assert asked == ask(server, "unsaid", callback={"url": URL})
+    image = server.foreign("unsaid", PlannedFindings())
+    created = ask(server, "unsaid", callback={"url": URL})
+    assert created == ask(server, "unsaid", callback={"url": URL})
     may_end(server, image)
-    ((_, headers, body),) = until(lambda: posted(server, asked))
-    assert Webhook(asked["callback_secret"]).verify(body, headers)["data"]["state"] == "Approved"
+    ((_, headers, body),) = until(lambda: posted(server, created))
+    assert Webhook(created["callback_secret"]).verify(body, headers)["data"]["state"] == "Approved"
 
 
 def test_nobody_is_told_a_secret_afterwards(server: ServerSystem) -> None:
-    server.foreign("secret", Found())
-    asked = ask(server, "secret", callback={"url": URL, "secret": SECRET})
-    for shown in (server.get("/approvals"), answer(server, asked)):
+    server.foreign("secret", PlannedFindings())
+    created = ask(server, "secret", callback={"url": URL, "secret": SECRET})
+    for shown in (server.get("/approvals"), answer(server, created)):
         assert SECRET not in repr(shown)
-        assert asked["token"] not in repr(shown)
+        assert created["token"] not in repr(shown)
 
 
 def test_an_approval_that_nobody_answers_in_time_expires(server: ServerSystem) -> None:
-    image = server.foreign("late", Found())
-    asked = ask(server, "late", timeout=1)
-    assert answer(server, asked, 20)["state"] == "Expired"
+    image = server.foreign("late", PlannedFindings())
+    created = ask(server, "late", timeout=1)
+    assert answer(server, created, 20)["state"] == "Expired"
     may_end(server, image)
     until(lambda: server._scan_state(image) == "Done")
     assert ask(server, "late", execution="2")["approval"]["state"] == "Approved"
-    assert answer(server, asked)["state"] == "Expired"
+    assert answer(server, created)["state"] == "Expired"
 
 
 def test_an_approval_whose_scan_was_never_asked_for_is_taken_up(server: ServerSystem) -> None:
     """The server died between the two."""
-    image = server.foreign("halved", Found())
+    image = server.foreign("halved", PlannedFindings())
     may_end(server, image)
     now, later = text(server.clock()), "2999-01-01T00:00:00.000Z"
     server.store.approvals.add(
@@ -243,7 +243,7 @@ def test_an_approval_whose_scan_was_never_asked_for_is_taken_up(server: ServerSy
 
 
 @pytest.mark.parametrize(
-    ("wrong", "status", "said"),
+    ("wrong", "status", "expected"),
     [
         ({"image": "elsewhere.example/app:nothing"}, 404, "nothing"),
         ({"image": "down.example/app:1"}, 502, "down.example cannot be reached"),
@@ -259,12 +259,12 @@ def test_an_approval_whose_scan_was_never_asked_for_is_taken_up(server: ServerSy
     ],
 )
 def test_a_question_that_cannot_be_is_refused(
-    server: ServerSystem, wrong: dict[str, Any], status: int, said: str
+    server: ServerSystem, wrong: dict[str, Any], status: int, expected: str
 ) -> None:
-    server.foreign("asked", Found())
+    server.foreign("asked", PlannedFindings())
     server.apply(SERVICE.format(name="earlier", count=1))
     body = {"pipeline": "shop", "stage": "gate", "execution": "9", "image": "elsewhere.example/app:asked", **wrong}
     refused = patient.post(f"{server.url}/api/v1/approvals", json=body)
     assert refused.status_code == status, refused.text
-    assert said in refused.json()["error"] + refused.json()["advice"]
+    assert expected in refused.json()["error"] + refused.json()["advice"]
     assert "hunter2" not in refused.text

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
@@ -16,10 +16,10 @@ from dockgate.shared.digest import digest_of
 
 
 def against_what_runs(name: str) -> Policy:
-    held = dict(builtin_policy(name, rules.load()).rules)
-    (counted,) = held["max_findings"]
-    held["max_findings"] = ({**counted, "baseline": "running"},)
-    return make_policy(name, held)
+    rule_settings = dict(builtin_policy(name, rules.load()).rules)
+    (counted,) = rule_settings["max_findings"]
+    rule_settings["max_findings"] = ({**counted, "baseline": "running"},)
+    return make_policy(name, rule_settings)
 
 
 def newer(server: ServerSystem, image: str) -> str:
@@ -33,7 +33,7 @@ def newer(server: ServerSystem, image: str) -> str:
 
 def test_what_runs_already_is_nothing_new_and_stays_so_once_deployed(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=against_what_runs) as server:
-        image = server.image("web", Found())
+        image = server.image("web", PlannedFindings())
         server.deployed(image)
         server.advisory_appears(image)
         again = newer(server, image)
@@ -48,7 +48,7 @@ def test_what_runs_already_is_nothing_new_and_stays_so_once_deployed(tmp_path: P
 
 def test_what_runs_by_a_waiver_alone_is_new_in_the_next_build(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=against_what_runs) as server:
-        image = server.image("web", Found({"HIGH": 1}))
+        image = server.image("web", PlannedFindings({"HIGH": 1}))
         first = server.approval(image)
         server.scanned(image)
         assert server.answer(first) == "Rejected"
@@ -68,11 +68,11 @@ def test_what_runs_by_a_waiver_alone_is_new_in_the_next_build(tmp_path: Path) ->
 
 def test_what_runs_of_another_repository_is_none_though_its_name_ends_alike(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=against_what_runs) as server:
-        server.deployed(server.image("web", Found()))
-        for number, (repository, known) in enumerate((("app", []), ("web/app", ["running"]))):
-            image = server.foreign(f"next-{number}", Found({"CRITICAL": 1}))
+        server.deployed(server.image("web", PlannedFindings()))
+        for number, (repository, baseline) in enumerate((("app", []), ("web/app", ["running"]))):
+            image = server.foreign(f"next-{number}", PlannedFindings({"CRITICAL": 1}))
             server.scan_may_end[image].set()
-            asked = {"pipeline": "shop", "stage": "gate", "execution": "1", "service": "web"}
-            approval = server.post("/approvals", {**asked, "repository": repository, "digest": image})["approval"]
+            request = {"pipeline": "shop", "stage": "gate", "execution": "1", "service": "web"}
+            approval = server.post("/approvals", {**request, "repository": repository, "digest": image})["approval"]
             answer = server.get(f"/approvals/{approval['id']}/answer?wait=20")
-            assert sorted(server.get(f"/verdicts/{answer['verdict']}")["inputs"]["baselines"]) == known
+            assert sorted(server.get(f"/verdicts/{answer['verdict']}")["inputs"]["baselines"]) == baseline

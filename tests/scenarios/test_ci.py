@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "ci.md"
@@ -127,12 +127,15 @@ def play(server: ServerSystem, system: str, digest: str, folder: Path) -> tuple[
 def test_what_is_approved_is_deployed_by_digest_and_what_is_not_stops_the_pipeline(
     server: ServerSystem, system: str, tmp_path: Path
 ) -> None:
-    for name, found, exits in (("good", Found(), [0, 0, 0]), ("bad", Found({"CRITICAL": 1}), [0, 1])):
-        image = server.foreign(f"{system}-{name}", found)
+    for name, findings, exits in (
+        ("good", PlannedFindings(), [0, 0, 0]),
+        ("bad", PlannedFindings({"CRITICAL": 1}), [0, 1]),
+    ):
+        image = server.foreign(f"{system}-{name}", findings)
         server.scan_may_end[image].set()
         folder = tmp_path / name
         folder.mkdir()
         ran = play(server, system, image, folder)
         assert ran == (exits, f"{IMAGE}@{image}" if name == "good" else "")
-    asked: list[Any] = [entry for entry in server.get("/approvals") if entry["image"] == image]
-    assert [request["state"] for request in asked] == ["Rejected"]
+    approvals: list[Any] = [entry for entry in server.get("/approvals") if entry["image"] == image]
+    assert [request["state"] for request in approvals] == ["Rejected"]

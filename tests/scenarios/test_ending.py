@@ -36,8 +36,8 @@ def live(tmp_path: Path, silent: str) -> Iterator[Live]:
     live = Live(tmp_path)
     try:
         live.start()
-        asked = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": f"{silent}/app@{DIGEST}"}
-        live.post("/approvals", asked)
+        request = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": f"{silent}/app@{DIGEST}"}
+        live.post("/approvals", request)
         yield live
     finally:
         live.kill()
@@ -50,10 +50,10 @@ def nothing_left(live: Live) -> bool:
     return free and not (live.data / "run/server.json").exists()
 
 
-@pytest.mark.parametrize(("told", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_told_to_end_it_waits_for_no_registry(live: Live, told: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(("stop_signal", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_told_to_end_it_waits_for_no_registry(live: Live, stop_signal: signal.Signals, code: int) -> None:
     assert live.process is not None
-    live.process.send_signal(told)
+    live.process.send_signal(stop_signal)
     assert live.process.wait(SECONDS) == code
     assert nothing_left(live)
 
@@ -102,9 +102,9 @@ def test_one_in_the_background_that_ends_shows_no_error_of_an_earlier_start(
 
 def servers_of(folder: Path) -> list[int]:
     """The processes that were started with a data folder in this one."""
-    found = []
+    processes = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if f"DOCKGATE_DATA={folder}/".encode() in (process / "environ").read_bytes():
-                found.append(int(process.name))
-    return found
+                processes.append(int(process.name))
+    return processes

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
@@ -17,11 +17,11 @@ class FailsAtFirst:
     """A part of the store whose `method` breaks the first `times` times."""
 
     def __init__(self, part: object, method: str, times: int) -> None:
-        self._part, self._method, self.left = part, method, times
+        self._part, self._method, self.remaining_faults = part, method, times
 
     def __getattr__(self, name: str) -> Any:
-        if name == self._method and self.left:
-            self.left -= 1
+        if name == self._method and self.remaining_faults:
+            self.remaining_faults -= 1
             raise OSError("no space left on device")
         return getattr(self._part, name)
 
@@ -46,7 +46,7 @@ def test_a_full_disk_delays_and_loses_nothing(part: str, method: str, tmp_path: 
         return Store(**{**values, part: FailsAtFirst(values[part], method, times=2)})
 
     with ServerSystem(tmp_path, alter) as system:
-        image = system.image("unlucky", Found())
+        image = system.image("unlucky", PlannedFindings())
         host = system.server.source
         host.push("unlucky", {"Dockerfile": "FROM scratch\n# again\n"})  # type: ignore[attr-defined]
         system.scanned(image)
@@ -70,8 +70,8 @@ def test_the_servers_own_faults_are_told_apart_from_those_behind_it(
         raise error
 
     with ServerSystem(tmp_path, policy=failing) as system:
-        asked = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:1"}
-        answer = system.client.post("/approvals", json=asked)
+        request = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:1"}
+        answer = system.client.post("/approvals", json=request)
         assert (answer.status_code, answer.json()["error"]) == (status, str(error))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import approval
@@ -47,7 +47,7 @@ def newest(server: ServerSystem, image: str) -> Any:
 
 
 def test_findings_are_judged_beside_the_scan_and_the_worst_counts(server: ServerSystem) -> None:
-    image = server.image("beside", Found({}))
+    image = server.image("beside", PlannedFindings({}))
     execution = server.approval(image)
     (record,) = report(server, image, trivy(server, image, "trivy-findings"))
     assert (record["source"], record["by"], record["vouched"]) == ("trivy", "local", True)
@@ -66,7 +66,7 @@ def test_findings_are_judged_beside_the_scan_and_the_worst_counts(server: Server
 
 
 def test_an_old_report_is_no_doubt_beside_a_scan(server: ServerSystem) -> None:
-    image = server.image("old", Found({}))
+    image = server.image("old", PlannedFindings({}))
     execution = server.approval(image)
     report(server, image, trivy(server, image, age=100))
     server.scanned(image)
@@ -74,48 +74,48 @@ def test_an_old_report_is_no_doubt_beside_a_scan(server: ServerSystem) -> None:
 
 
 def test_a_repositorys_waivers_take_more_than_the_word_of_whoever_asks(server: ServerSystem) -> None:
-    image = server.foreign("unread", Found({}, status="STRANGE"))
+    image = server.foreign("unread", PlannedFindings({}, status="STRANGE"))
     server.scan_may_end[image].set()
     report(server, image, trivy(server, image, "trivy-findings"))
     waiver = {"package": "pkg:**", "repository": "own.example/app", "until": "2099-01-01"}
     server.post("/waivers", {**waiver, "owner": "ana", "reason": "r"})
 
-    def asked(execution: str) -> str:
+    def request_verdict(execution: str) -> str:
         body = {"pipeline": "shop", "stage": "gate", "execution": execution, "image": f"own.example/app@{image}"}
         approval = server.post("/approvals", body)["approval"]
         return str(server.get(f"/approvals/{approval['id']}/answer?wait=20")["state"])
 
-    assert asked("1") == "Rejected"
+    assert request_verdict("1") == "Rejected"
     server.use_cases.registry_pushes.record("push", "own.example/app", image, "1")
-    assert asked("2") == "Approved"
+    assert request_verdict("2") == "Approved"
 
 
 def test_a_built_repositorys_waivers_are_for_what_the_server_pushed_there(server: ServerSystem) -> None:
     """A person who pushes under the name of a repository that a pipeline builds does not get its waivers."""
-    built = server.image("borrowed", Found({"CRITICAL": 1}))
+    built = server.image("borrowed", PlannedFindings({"CRITICAL": 1}))
     waiver = {"package": "pkg:**", "repository": "borrowed/app", "until": "2099-01-01"}
     server.post("/waivers", {**waiver, "owner": "ana", "reason": "r"})
     execution = server.approval(built)
     server.scanned(built)
     assert server.answer(execution) == "Approved"
 
-    theirs = server.foreign("theirs", Found({"CRITICAL": 1}))
+    theirs = server.foreign("theirs", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[theirs].set()
 
-    def asked(key: str, pusher: str) -> str:
+    def request_verdict(key: str, pusher: str) -> str:
         server.use_cases.registry_pushes.record(f"push-{key}", "borrowed/app", theirs, key, pusher)
         reference = f"{server.registry.address}/borrowed/app@{theirs}"
         body = {"pipeline": "shop", "stage": "gate", "execution": key, "image": reference}
         approval = server.post("/approvals", body)["approval"]
         return str(server.get(f"/approvals/{approval['id']}/answer?wait=20")["state"])
 
-    assert asked("1", "dora") == "Rejected"
-    assert asked("2", "") == "Rejected"
-    assert asked("3", SERVER) == "Approved"
+    assert request_verdict("1", "dora") == "Rejected"
+    assert request_verdict("2", "") == "Rejected"
+    assert request_verdict("3", SERVER) == "Approved"
 
 
 def test_a_report_that_is_vouched_for_stands_in_for_a_scan_that_failed(server: ServerSystem) -> None:
-    image = server.image("unreadable", Found({}, status="STRANGE"))
+    image = server.image("unreadable", PlannedFindings({}, status="STRANGE"))
     report(server, image, trivy(server, image))
     execution = server.approval(image)
     server.scanned(image)
@@ -125,7 +125,7 @@ def test_a_report_that_is_vouched_for_stands_in_for_a_scan_that_failed(server: S
 
 def test_a_developers_report_stands_in_for_nothing(server: ServerSystem) -> None:
     """Whoever is judged may not hand in the evidence."""
-    image = server.image("forged", Found({}, status="STRANGE"))
+    image = server.image("forged", PlannedFindings({}, status="STRANGE"))
     server.server.finding_reports.add(external_findings.read(trivy(server, image), "it", image), "dev", vouched=False)
     execution = server.approval(image)
     server.scanned(image)
@@ -134,7 +134,7 @@ def test_a_developers_report_stands_in_for_nothing(server: ServerSystem) -> None
 
 
 def test_a_report_of_another_image_is_refused(server: ServerSystem) -> None:
-    image = server.image("mistaken", Found({}))
+    image = server.image("mistaken", PlannedFindings({}))
     answer = server.client.post(f"/images/{image}/findings", content=(CASES / "grype.json").read_bytes())
     assert answer.status_code == 400
     assert "not of sha256:" in answer.json()["error"]
@@ -142,7 +142,7 @@ def test_a_report_of_another_image_is_refused(server: ServerSystem) -> None:
 
 
 def test_an_approval_is_attested(server: ServerSystem) -> None:
-    image = server.image("attested", Found({}))
+    image = server.image("attested", PlannedFindings({}))
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Approved"
@@ -155,7 +155,7 @@ def test_an_approval_is_attested(server: ServerSystem) -> None:
 
 
 def test_a_rejection_is_not_attested(server: ServerSystem) -> None:
-    image = server.image("unattested", Found({"CRITICAL": 1}))
+    image = server.image("unattested", PlannedFindings({"CRITICAL": 1}))
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
@@ -165,7 +165,7 @@ def test_a_rejection_is_not_attested(server: ServerSystem) -> None:
 
 
 def test_what_people_let_pass_against_the_verdict_is_not_attested(server: ServerSystem) -> None:
-    image = server.image("overridden", Found({"CRITICAL": 1}))
+    image = server.image("overridden", PlannedFindings({"CRITICAL": 1}))
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
@@ -177,7 +177,7 @@ def test_what_people_let_pass_against_the_verdict_is_not_attested(server: Server
     store.settle(
         "overridden-9/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", verdict, "ana"), "2026-11-24T10:00:00Z"
     )
-    until(lambda: [one for one in server.get(f"/images/{image}/attestations") if one["error"]])
+    until(lambda: [attestation for attestation in server.get(f"/images/{image}/attestations") if attestation["error"]])
     (record,) = server.get(f"/images/{image}/attestations")
     assert (record["attested_at"], record["next_at"]) == ("", "")
     assert record["error"].startswith("the verdict is Rejected")
@@ -193,11 +193,13 @@ def test_a_registry_that_fails_holds_up_no_approval_and_is_asked_again(tmp_path:
                 raise UnavailableError("the registry is gone")
 
         server.attestor.fault = fault
-        image = server.image("retried", Found({}))
+        image = server.image("retried", PlannedFindings({}))
         execution = server.approval(image)
         server.scanned(image)
         assert server.answer(execution) == "Approved"
-        until(lambda: [one for one in server.get(f"/images/{image}/attestations") if one["error"]])
+        until(
+            lambda: [attestation for attestation in server.get(f"/images/{image}/attestations") if attestation["error"]]
+        )
         (record,) = server.get(f"/images/{image}/attestations")
         assert (record["attested_at"], record["error"]) == ("", "the registry is gone")
         assert record["attempts"] >= 1
@@ -208,7 +210,7 @@ def test_a_registry_that_fails_holds_up_no_approval_and_is_asked_again(tmp_path:
 
 
 def test_what_lies_beside_an_image_is_no_image(server: ServerSystem) -> None:
-    image = server.foreign("beside-it", Found({}))
+    image = server.foreign("beside-it", PlannedFindings({}))
     server.use_cases.registry_pushes.record("one", "team/app", image, f"sha256-{'a' * 64}.att")
     server.use_cases.registry_pushes.record("two", "team/app", image, f"sha256-{'a' * 64}.sig")
     assert server.client.get(f"/images/{image}").status_code == 404

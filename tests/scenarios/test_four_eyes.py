@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.scenarios import patient
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_voting import APPROVERS
@@ -35,11 +35,11 @@ class FourEyes:
         self.server.post("/principals", body)
         self.tokens[name] = self.server.post("/tokens", {"principal": name})["text"]
 
-    def repository(self, found: Found | None = None, *, people: bool = True) -> str:
+    def repository(self, findings: PlannedFindings | None = None, *, people: bool = True) -> str:
         """A pipeline with its repository, named like it, whose image is scanned at once. Nothing is pushed yet."""
         self.cases += 1
         name = f"case{self.cases}"
-        image = self.server.foreign(name, found or Found())
+        image = self.server.foreign(name, findings or PlannedFindings())
         self.server.scan_may_end[image].set()
         self.server.builder.digests[f"{name}/app"] = image
         self.server.apply(f"kind: Repository\nname: {name}\n")
@@ -74,8 +74,8 @@ class FourEyes:
 
     def ended(self, execution: str) -> str:
         def state() -> str:
-            found: str = self.server.get(f"/executions/{execution}")["execution"]["state"]
-            return found if found in ("Failed", "Succeeded") else ""
+            findings: str = self.server.get(f"/executions/{execution}")["execution"]["state"]
+            return findings if findings in ("Failed", "Succeeded") else ""
 
         return until(state)
 
@@ -192,10 +192,10 @@ def test_a_forced_push_back_has_its_pusher_and_one_to_other_history_all_of_its_p
     execution = eyes.start(name)
     assert eyes.refuses("cyd", execution)
     eyes.approve("ann", execution)
-    other = eyes.host.push(name, files("3"), branch="orphan", author="Ben <ben@example.org>")
-    eyes.server.moved(name, "cyd", RefUpdate("refs/heads/orphan", NO_OBJECT, other))
-    eyes.host.move(name, "main", other)
-    eyes.server.moved(name, "ann", RefUpdate("refs/heads/main", old, other))
+    other_commit = eyes.host.push(name, files("3"), branch="orphan", author="Ben <ben@example.org>")
+    eyes.server.moved(name, "cyd", RefUpdate("refs/heads/orphan", NO_OBJECT, other_commit))
+    eyes.host.move(name, "main", other_commit)
+    eyes.server.moved(name, "ann", RefUpdate("refs/heads/main", old, other_commit))
     execution = eyes.start(name)
     assert [eyes.refuses(who, execution) for who in ("ann", "ben", "cyd")] == [True] * 3
 
@@ -257,7 +257,7 @@ def test_commits_that_cannot_be_listed_are_approved_by_nobody(eyes: FourEyes) ->
 
 
 def test_who_may_not_approve_may_not_override_either(eyes: FourEyes) -> None:
-    name = eyes.repository(Found({"CRITICAL": 1}), people=False)
+    name = eyes.repository(PlannedFindings({"CRITICAL": 1}), people=False)
     eyes.server.push(name, "ann", author="Ben <ben@example.org>")
     execution = eyes.start(name)
     assert eyes.ended(execution) == "Failed"
@@ -273,7 +273,7 @@ def test_who_may_not_approve_may_not_override_either(eyes: FourEyes) -> None:
 
 
 def test_who_asked_from_outside_may_not_override_the_answer(eyes: FourEyes) -> None:
-    image = eyes.server.foreign("asked", Found({"CRITICAL": 1}))
+    image = eyes.server.foreign("asked", PlannedFindings({"CRITICAL": 1}))
     eyes.server.scan_may_end[image].set()
     question = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:asked"}
     approval = eyes.call("ann", "/approvals", question).json()["approval"]["id"]

@@ -77,8 +77,8 @@ class Host:
 
     def audit(self) -> list[dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self.tokens['admin']}"} if self.tokens else {}
-        found: list[dict[str, Any]] = self.server.client.get("/audit", headers=headers).json()
-        return [entry for entry in found if entry["call"].startswith("POST /git/")]
+        entries: list[dict[str, Any]] = self.server.client.get("/audit", headers=headers).json()
+        return [entry for entry in entries if entry["call"].startswith("POST /git/")]
 
     def commit(self, text: str) -> str:
         write(self.clone, {"a": text})
@@ -92,10 +92,10 @@ class Host:
         pack = self.clone.parent / "pack"
         revisions = self.clone.parent / "revisions"
         revisions.write_text(f"{new}\n")
-        with revisions.open("rb") as given, pack.open("wb") as out:
+        with revisions.open("rb") as source, pack.open("wb") as out:
             subprocess.run(
                 ["git", "-C", str(self.clone), "pack-objects", "--quiet", "--stdout", "--revs"],
-                stdin=given,
+                stdin=source,
                 stdout=out,
                 check=True,
             )
@@ -177,8 +177,8 @@ def test_who_pushed_each_reference_and_each_commit_is_kept(host: Host) -> None:
     token = host.tokens["developer"].split("_")[1]
     assert moves == [("developer", token, NONE, first), ("developer", token, first, second)]
     pushers = {
-        commit: [entry.principal for entry in found]
-        for commit, found in pushes.pushers("web", [first, second, third]).items()
+        commit: [entry.principal for entry in entries]
+        for commit, entries in pushes.pushers("web", [first, second, third]).items()
     }
     assert pushers == {first: ["developer"], second: ["ada"]}
     assert list(pushes.unfinished("web")) == []
@@ -290,8 +290,8 @@ def test_a_fetch_works_in_gzip_and_a_bomb_is_refused(host: Host, tmp_path: Path)
     stream = tmp_path / "stream"
     commit = "commit refs/heads/own\ncommitter A <a@example.org> {} +0000\ndata 0\n"
     stream.write_text("".join(commit.format(number) for number in range(100)))
-    with stream.open() as given:
-        subprocess.run(["git", "-C", str(tmp_path / "other"), "fast-import", "--quiet"], stdin=given, check=True)
+    with stream.open() as source:
+        subprocess.run(["git", "-C", str(tmp_path / "other"), "fast-import", "--quiet"], stdin=source, check=True)
     host.commit("more")
     git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
     assert "gzip" in git(tmp_path / "other", "fetch", GIT_TRACE_CURL="1")  # it names its many own commits

@@ -12,7 +12,7 @@ import pytest
 from tests.aws.account import digest_of, finding
 from tests.aws.fakes.server import Refused
 from tests.aws.inspector import PLACE, Aws, aws
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
@@ -73,8 +73,8 @@ def test_a_scan_that_has_not_ended_is_waited_for(server: ServerSystem, there: Aw
     assert state(server, approval, 1) == "Waiting"
     there.covered(IMAGE, "PENDING_INITIAL_SCAN")
     assert state(server, approval, 1) == "Waiting"
-    asked = len(there.services["inspector2"].calls)
-    assert asked < 20
+    calls_before = len(there.services["inspector2"].calls)
+    assert calls_before < 20
     there.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
     assert state(server, approval, 20) == "Rejected"
 
@@ -133,16 +133,16 @@ def test_an_index_waits_for_all_its_images_and_is_as_the_worst(server: ServerSys
     assert state(server, waiting, 1) == "Waiting"
     there.scanned(bad, finding(bad, "CRITICAL"))
     assert state(server, waiting, 20) == "Rejected"
-    told = {
+    statuses = {
         platform_verdict["platform"]: platform_verdict["status"]
         for platform_verdict in newest(server, worst)["platform_verdicts"]
     }
-    assert told == {"linux/amd64": "Approved", "linux/arm64": "Rejected"}
+    assert statuses == {"linux/amd64": "Approved", "linux/arm64": "Rejected"}
     assert server.client.get(f"/images/{good}").status_code == 404
 
 
 def test_other_repositories_are_read_as_ever(server: ServerSystem, there: Aws) -> None:
-    image = server.foreign("ours", Found())
+    image = server.foreign("ours", PlannedFindings())
     server.scan_may_end[image].set()
     body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": f"quay.io/team/app@{image}"}
     assert state(server, server.post("/approvals", body)["approval"]["id"], 20) == "Approved"
@@ -196,10 +196,10 @@ def test_when_it_is_asked_no_more_its_last_word_stays_beside_the_scan(there: Aws
     there.scanned(gone)
     with ServerSystem(tmp_path, findings=InspectorFindings(client=there.client)) as server:
         assert [state(server, ask(server, image), 20) for image in images] == ["Approved", "Rejected", "Approved"]
-    asked = len(there.services["inspector2"].calls)
+    calls_before = len(there.services["inspector2"].calls)
     with ServerSystem(tmp_path) as server:
         for image in (good, bad):
-            server.found[image] = (image, Found())
+            server.found[image] = (image, PlannedFindings())
             server.scan_may_end[image] = Event()
             server.scan_may_end[image].set()
         assert [state(server, ask(server, image, "2"), 20) for image in images] == ["Approved", "Rejected", "Approved"]
@@ -210,4 +210,4 @@ def test_when_it_is_asked_no_more_its_last_word_stays_beside_the_scan(there: Aws
         server.clock.ahead += timedelta(days=8)
         assert [state(server, ask(server, image, "3"), 20) for image in images] == ["Approved", "Rejected", "Rejected"]
         assert newest(server, gone)["status"] == "Undetermined"
-    assert len(there.services["inspector2"].calls) == asked
+    assert len(there.services["inspector2"].calls) == calls_before

@@ -55,8 +55,8 @@ def head_alone(server: ServerSystem, method: str, path: str, *headers: str) -> b
 def test_a_caller_without_a_right_is_refused_before_the_body_is_read(
     named: ServerSystem, method: str, path: str, status: bytes
 ) -> None:
-    said = head_alone(named, method, path, "Content-Length: 1000", "Content-Type: application/json")
-    assert said.split()[1] == status
+    response = head_alone(named, method, path, "Content-Length: 1000", "Content-Type: application/json")
+    assert response.split()[1] == status
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ def pushed(clone: Clone, number: int) -> dict[str, object]:
     """Commits, pushes, and waits for the execution that the push starts."""
     clone.commit(f"Version {number}")
     clone.push()
-    found: dict[str, object] = clone.live.over(f"{clone.repository}-{number}")
-    return found
+    view: dict[str, object] = clone.live.over(f"{clone.repository}-{number}")
+    return view
 
 
 def reason(execution: dict[str, object]) -> str:
@@ -119,7 +119,7 @@ def test_the_terminal_alone_judges_what_the_server_judged(live: Live) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "files", "told"),
+    ("name", "files", "expected"),
     [
         ("no-dockerfile", {"Dockerfile": None}, ["Dockerfile"]),
         ("broken-dockerfile", {"Dockerfile": "FROM scratch\nCOPY nothing /\n"}, ["nothing"]),
@@ -131,7 +131,7 @@ def test_the_terminal_alone_judges_what_the_server_judged(live: Live) -> None:
     ],
 )
 def test_bad_input_fails_its_action_with_the_place_and_the_next_push_runs(
-    live: Live, name: str, files: dict[str, str | None], told: list[str]
+    live: Live, name: str, files: dict[str, str | None], expected: list[str]
 ) -> None:
     work = clone(live, name)
     application(work, "2.0")
@@ -142,10 +142,10 @@ def test_bad_input_fails_its_action_with_the_place_and_the_next_push_runs(
             work.write({path: text.replace("{registry}", str(live.registry_port))})
     failed = pushed(work, 1)
     assert failed["execution"]["state"] == "Failed"  # type: ignore[index]
-    assert all(word in reason(failed) for word in told), reason(failed)
+    assert all(word in reason(failed) for word in expected), reason(failed)
     application(work, "2.0", greeting="mended")
-    mended = pushed(work, 2)
-    assert mended["execution"]["state"] == "Succeeded", reason(mended)  # type: ignore[index]
+    fixed = pushed(work, 2)
+    assert fixed["execution"]["state"] == "Succeeded", reason(fixed)  # type: ignore[index]
 
 
 def test_an_image_that_was_pushed_while_nobody_listened_is_taken_up_at_the_next_start(live: Live) -> None:
@@ -182,9 +182,9 @@ def test_a_push_to_an_unknown_repository_is_refused_with_the_next_step(live: Liv
     stranger = Clone(live, "nowhere", live.folder / "clones" / "nowhere")
     stranger.init()
     stranger.commit("First")
-    said = stranger.push(code=None)
-    assert "nowhere" in said
-    assert "dockgate apply" in said
+    output = stranger.push(code=None)
+    assert "nowhere" in output
+    assert "dockgate apply" in output
     assert live.answers()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 
 from dockgate.shared.timestamps import written as text
@@ -52,10 +52,10 @@ def people(server: ServerSystem) -> Iterator[People]:
 
 def test_an_override_counts_for_the_repository_it_was_made_in(server: ServerSystem, people: People) -> None:
     """The name of a pipeline elsewhere is the asker's own word, and one digest may lie in many repositories."""
-    image = server.foreign("web", Found({"CRITICAL": 1}))
+    image = server.foreign("web", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
     ci, security = people("ci", "developer", pipelines=["mine"]), people("sec", "security", pipelines=["mine"])
-    whole, victim = people("all", "security"), people("victim", "developer")
+    unlimited, victim = people("all", "security"), people("victim", "developer")
 
     def ask(who: httpx.Client, pipeline: str, execution: str, place: str = "elsewhere.example/web") -> str:
         body = {"pipeline": pipeline, "stage": "gate", "execution": execution, "image": f"{place}@{image}"}
@@ -68,7 +68,7 @@ def test_an_override_counts_for_the_repository_it_was_made_in(server: ServerSyst
     approval = ask(ci, "mine", "1")
     assert state(ci, approval) == "Rejected"
     assert security.post(f"/approvals/{approval}/override", json=body).status_code == 403
-    made = whole.post(f"/approvals/{approval}/override", json=body).raise_for_status().json()
+    made = unlimited.post(f"/approvals/{approval}/override", json=body).raise_for_status().json()
     assert {waiver["repository"] for waiver in made["waivers"]} == {"elsewhere.example/web"}
     assert state(victim, ask(victim, "shop", "1")) == "Approved"
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.scenarios import patient
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import IMAGE, approval
 
@@ -150,8 +150,8 @@ def test_git_is_asked_for_a_password_which_is_the_token(people: People) -> None:
         "/git/web.git/info/refs?service=git-upload-pack",
         "/git/web.git/info/refs?service=git-receive-pack",
     )
-    asked = people.ask("", "GET", pull)
-    assert (asked.status_code, asked.headers["WWW-Authenticate"]) == (401, 'Basic realm="dockgate"')
+    response = people.ask("", "GET", pull)
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, 'Basic realm="dockgate"')
     people.tokens["pusher"] = people.token("developer", repositories=["web"])
     people.tokens["elsewhere"] = people.token("developer", repositories=["other"])
     for who, reads, writes in (
@@ -170,12 +170,12 @@ def test_git_is_asked_for_a_password_which_is_the_token(people: People) -> None:
 
 
 def test_an_approvals_token_is_for_those_who_may_decide(people: People) -> None:
-    people.server.found[IMAGE] = ("held", Found())
+    people.server.found[IMAGE] = ("held", PlannedFindings())
     people.server.scan_may_end[IMAGE] = threading.Event()  # it is being read, and the policy says nothing yet
     people.server.store.approvals.add(approval("foreign-1/Gate/Approve/1", expires_at="2999-01-01T00:00:00.000Z"))
     for role in Role:
-        told = people.ask(role.value, "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()["token"]
-        assert bool(told) == (Permission.DECIDE in PERMISSIONS[role])
+        approval_token = people.ask(role.value, "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()["token"]
+        assert bool(approval_token) == (Permission.DECIDE in PERMISSIONS[role])
     body = {"token": "token of foreign-1/Gate/Approve/1", "reason": "no", "who": "somebody else"}
     people.ask("approver", "POST", "/api/v1/approvals/foreign-1/Gate/Approve/1/reject", body)
     settled = people.ask("viewer", "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()
@@ -220,10 +220,10 @@ def test_a_token_that_is_used_says_when(people: People) -> None:
 
 
 def test_no_answer_holds_a_secret_or_its_digest(people: People) -> None:
-    told = people.ask("admin", "GET", "/api/v1/tokens").text
-    assert "digest" not in told
+    listing = people.ask("admin", "GET", "/api/v1/tokens").text
+    assert "digest" not in listing
     for text in people.tokens.values():
-        assert text.rpartition("_")[2] not in told
+        assert text.rpartition("_")[2] not in listing
 
 
 def test_who_asks_is_told_what_they_may(people: People) -> None:
@@ -284,7 +284,7 @@ def test_a_token_for_one_pipeline_or_repository_asks_the_gate_and_hears_why(
     people: People, monkeypatch: pytest.MonkeyPatch, limits: dict[str, list[str]]
 ) -> None:
     (name,) = limits
-    image = people.server.foreign(name, Found({"CRITICAL": 1}))
+    image = people.server.foreign(name, PlannedFindings({"CRITICAL": 1}))
     people.server.scan_may_end[image].set()
     monkeypatch.setenv("DOCKGATE_TOKEN", people.token("developer", **limits))
     reference = f"elsewhere.example/app:{name}"
@@ -297,15 +297,15 @@ def test_a_token_for_one_pipeline_or_repository_asks_the_gate_and_hears_why(
     people.tokens["limited"] = people.token("developer", **limits)
     reported = people.ask("limited", "POST", f"/api/v1/images/{image}/findings", {})
     assert (reported.status_code == 403) == ("pipelines" in limits)  # it asks about images, and says nothing of them
-    other = people.server.foreign(f"other-{name}", Found())
-    people.server.scan_may_end[other].set()
+    other_image = people.server.foreign(f"other-{name}", PlannedFindings())
+    people.server.scan_may_end[other_image].set()
     body = {
         "pipeline": "theirs",
         "stage": "gate",
         "execution": "1",
-        "digest": other,
+        "digest": other_image,
         "repository": "another.example/app",
     }
     theirs = people.post("admin", "/approvals", body)["approval"]
-    assert people.ask("limited", "GET", f"/api/v1/images/{other}").status_code == 403
+    assert people.ask("limited", "GET", f"/api/v1/images/{other_image}").status_code == 403
     assert people.ask("limited", "GET", f"/api/v1/approvals/{theirs['id']}").status_code == 403

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem, advisory
 
@@ -31,19 +31,19 @@ def put(server: ServerSystem, name: str, text: str, **more: Any) -> httpx.Respon
     return server.client.put(f"/policies/{name}", content=text, **more)
 
 
-def gated(server: ServerSystem, name: str, found: Found, policy: str, asked: str = "") -> str:
+def gated(server: ServerSystem, name: str, findings: PlannedFindings, policy: str, requested_policy: str = "") -> str:
     """An image whose pipeline is gated by the policy, out of a repository that asks so."""
-    image = server.image(name, found)
+    image = server.image(name, findings)
     text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
     server.apply(text.replace("timeout: 7d", f"timeout: 7d\n        policy: {policy}"))
-    ask(server, name, asked)
+    ask(server, name, requested_policy)
     return image
 
 
-def ask(server: ServerSystem, repository: str, asked: str) -> None:
+def ask(server: ServerSystem, repository: str, requested_policy: str) -> None:
     host = server.server.source
     assert isinstance(host, MemoryHost)
-    files = {"Dockerfile": "FROM scratch\n"} | ({".dockgate.yaml": asked} if asked else {})
+    files = {"Dockerfile": "FROM scratch\n"} | ({".dockgate.yaml": requested_policy} if requested_policy else {})
     host.push(repository, files)
 
 
@@ -57,8 +57,8 @@ def run(server: ServerSystem, name: str) -> Any:
 
 
 def risk(server: ServerSystem, name: str) -> str:
-    found: str = server.get(f"/services/{name}")["service"]["at_risk"]
-    return found
+    risk: str = server.get(f"/services/{name}")["service"]["at_risk"]
+    return risk
 
 
 # --- in versions -----------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_a_policy_document_is_applied(server: ServerSystem) -> None:
 
 def test_a_policy_in_use_cannot_be_removed(server: ServerSystem) -> None:
     put(server, "used", LAX)
-    gated(server, "user", Found(), "used")
+    gated(server, "user", PlannedFindings(), "used")
     refused = server.client.delete("/policies/used")
     assert refused.status_code == 409
     assert "the pipeline user" in refused.json()["error"]
@@ -135,9 +135,9 @@ def test_a_policy_in_use_cannot_be_removed(server: ServerSystem) -> None:
 
 def test_what_runs_is_judged_anew_when_its_policy_changes_and_goes_on_running(server: ServerSystem) -> None:
     put(server, "changing", LAX)
-    image = gated(server, "judged-anew", Found({"LOW": 2}), "changing")
+    image = gated(server, "judged-anew", PlannedFindings({"LOW": 2}), "changing")
     server.deployed(image)
-    kept = [record["digest"] for record in server.get(f"/images/{image}")["verdicts"]]
+    digests = [record["digest"] for record in server.get(f"/images/{image}")["verdicts"]]
     put(server, "changing", STRICT)
     until(lambda: risk(server, "judged-anew"))
     assert "changing: 2 LOW findings" in risk(server, "judged-anew")
@@ -147,14 +147,14 @@ def test_what_runs_is_judged_anew_when_its_policy_changes_and_goes_on_running(se
     until(lambda: not risk(server, "judged-anew"))
     assert server.redeploy(image) == "Deployed"
     digests = {entry["digest"] for entry in server.get("/policies/changing/history")}
-    case = server.store.images.case(kept[-1])
+    case = server.store.images.case(digests[-1])
     assert case.policy.digest in digests
     assert case.policy.rules["max_findings"][0]["LOW"] == 9
 
 
 def test_a_policy_that_was_removed_judges_no_more_and_lets_nothing_through(server: ServerSystem) -> None:
     put(server, "going", LAX)
-    image = gated(server, "left-behind", Found(), "going")
+    image = gated(server, "left-behind", PlannedFindings(), "going")
     server.deployed(image)
     server.apply(PIPELINE.format(name="left-behind", repository="left-behind", service="left-behind", timeout="7d"))
     assert server.client.delete("/policies/going").status_code == 200
@@ -169,7 +169,7 @@ def test_a_policy_that_was_removed_judges_no_more_and_lets_nothing_through(serve
 
 def test_who_waits_on_a_policy_that_went_in_between_hears_rejected(server: ServerSystem) -> None:
     put(server, "vanishing", LAX)
-    image = gated(server, "waiter", Found(), "vanishing")
+    image = gated(server, "waiter", PlannedFindings(), "vanishing")
     execution = server.approval(image)
     server.apply(PIPELINE.format(name="waiter", repository="waiter", service="waiter", timeout="7d"))
     assert "the approval waiter-1/" in server.client.delete("/policies/vanishing").json()["error"]
@@ -181,7 +181,7 @@ def test_who_waits_on_a_policy_that_went_in_between_hears_rejected(server: Serve
 
 
 def test_a_repository_is_judged_more_strictly_when_it_asks(server: ServerSystem) -> None:
-    image = gated(server, "modest", Found({"LOW": 2}), "default", "policy:\n  max_findings:\n    LOW: 1\n")
+    image = gated(server, "modest", PlannedFindings({"LOW": 2}), "default", "policy:\n  max_findings:\n    LOW: 1\n")
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
@@ -192,14 +192,14 @@ def test_a_repository_is_judged_more_strictly_when_it_asks(server: ServerSystem)
     assert reference.repository_digest
     (record,) = server.get(f"/images/{image}")["verdicts"]
     assert record["policy"] == approval["policy"]
-    held = server.store.images.case(record["digest"]).policy
-    assert [use["LOW"] for use in held.rules["max_findings"]] == [15, 1]
+    policy_used = server.store.images.case(record["digest"]).policy
+    assert [use["LOW"] for use in policy_used.rules["max_findings"]] == [15, 1]
     assert server.store.policies.by_digest(reference.repository_digest).rules.keys() == {"max_findings"}
 
 
 def test_what_a_repository_asks_holds_at_its_deploy_and_while_it_runs(server: ServerSystem) -> None:
-    asked = "policy:\n  max_findings:\n    LOW: 2\n"
-    image = gated(server, "watched", Found({"LOW": 2}), "default", asked)
+    requested_policy = "policy:\n  max_findings:\n    LOW: 2\n"
+    image = gated(server, "watched", PlannedFindings({"LOW": 2}), "default", requested_policy)
     server.deployed(image)
     one_more = advisory("watched", Severity.LOW, "2")  # within the server's policy, above what was asked
     server.advisories.known = [*server.advisories.known, one_more]
@@ -212,7 +212,7 @@ def test_what_a_repository_asks_holds_at_its_deploy_and_while_it_runs(server: Se
 
 
 def test_one_repositorys_wish_does_not_hold_up_anothers_deploy_of_the_same_digest(server: ServerSystem) -> None:
-    image = gated(server, "plain", Found({"LOW": 2}), "default")
+    image = gated(server, "plain", PlannedFindings({"LOW": 2}), "default")
     server.deployed(image)
     server.apply("kind: Repository\nname: picky\n")
     server.apply(SERVICE.format(name="picky", count=1))
@@ -226,23 +226,23 @@ def test_one_repositorys_wish_does_not_hold_up_anothers_deploy_of_the_same_diges
 
 def test_a_repository_cannot_ask_for_less(server: ServerSystem) -> None:
     lax = "policy:\n  max_findings:\n    HIGH: 9\n  evidence:\n    unread: allow\n    uncovered: allow\n"
-    image = gated(server, "greedy", Found({"HIGH": 1}), "default", lax)
+    image = gated(server, "greedy", PlannedFindings({"HIGH": 1}), "default", lax)
     execution = server.early_approval(image)
     assert server.answer(execution) == "Rejected"
-    unread = gated(server, "unread", Found(status="UNSUPPORTED"), "default", lax)
+    unread = gated(server, "unread", PlannedFindings(status="UNSUPPORTED"), "default", lax)
     assert server.answer(server.early_approval(unread)) == "Rejected"
 
 
 def test_what_a_repository_does_not_name_stays_as_the_server_has_it(server: ServerSystem) -> None:
     put(server, "relaxed", RELAXED)
-    image = gated(server, "relaxing", Found(), "relaxed", "policy:\n  max_findings:\n    HIGH: 0\n")
+    image = gated(server, "relaxing", PlannedFindings(), "relaxed", "policy:\n  max_findings:\n    HIGH: 0\n")
     server.deployed(image)
-    held = server.store.images.case(server.get(f"/images/{image}")["verdicts"][0]["digest"]).policy
-    assert [use["unread"] for use in held.rules["evidence"]] == ["allow"]
+    policy_used = server.store.images.case(server.get(f"/images/{image}")["verdicts"][0]["digest"]).policy
+    assert [use["unread"] for use in policy_used.rules["evidence"]] == ["allow"]
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("requested_policy", "expected"),
     [
         ("policy:\n  max_findings:\n    HIHG: 0\n", "broken/.dockgate.yaml:3: policy.max_findings.HIHG: unknown key"),
         ("policy: {}\n", "broken/.dockgate.yaml:1: policy: a policy is a mapping"),
@@ -253,16 +253,16 @@ def test_what_a_repository_does_not_name_stays_as_the_server_has_it(server: Serv
     ],
 )
 def test_a_wish_that_cannot_be_understood_fails_the_action_with_its_line(
-    server: ServerSystem, asked: str, said: str
+    server: ServerSystem, requested_policy: str, expected: str
 ) -> None:
-    gated(server, "broken", Found(), "default", asked)
+    gated(server, "broken", PlannedFindings(), "default", requested_policy)
     over = run(server, "broken")
     assert over["state"] == "Failed"
-    assert said in over["reason"]
+    assert expected in over["reason"]
 
 
 def test_an_empty_wish_asks_for_nothing(server: ServerSystem) -> None:
-    image = gated(server, "wishless", Found(), "default", "# nothing\n")
+    image = gated(server, "wishless", PlannedFindings(), "default", "# nothing\n")
     server.deployed(image)
     assert server.get(f"/images/{image}")["verdicts"][0]["policy"] == "default"
 
@@ -272,29 +272,29 @@ def test_an_empty_wish_asks_for_nothing(server: ServerSystem) -> None:
 
 def tried(server: ServerSystem, text: str, against: str, **more: Any) -> dict[str, Any]:
     """Part by part, put together."""
-    whole: dict[str, Any] = {"judged": 0, "status_changes": {}, "changes": [], "parts": 0}
+    comparison: dict[str, Any] = {"judged": 0, "status_changes": {}, "changes": [], "parts": 0}
     after = ""
-    while whole["parts"] == 0 or after:
+    while comparison["parts"] == 0 or after:
         part = server.post("/policies/try", {"text": text, "against": against, "after": after, **more})
         after = part["next"]
-        whole["judged"] += part["judged"]
-        whole["changes"] += part["changes"]
-        whole["parts"] += 1
+        comparison["judged"] += part["judged"]
+        comparison["changes"] += part["changes"]
+        comparison["parts"] += 1
         for turn, count in part["status_changes"].items():
-            whole["status_changes"][turn] = whole["status_changes"].get(turn, 0) + count
-    return whole
+            comparison["status_changes"][turn] = comparison["status_changes"].get(turn, 0) + count
+    return comparison
 
 
 def test_a_candidate_is_tried_on_the_history_and_nothing_is_stored(server: ServerSystem) -> None:
     put(server, "tried", LAX)
-    images = [gated(server, f"tried-{number}", Found({"LOW": number}), "tried") for number in range(4)]
+    images = [gated(server, f"tried-{number}", PlannedFindings({"LOW": number}), "tried") for number in range(4)]
     for image in images:
         server.deployed(image)
     before = [server.get(f"/images/{image}")["verdicts"] for image in images]
-    whole = tried(server, "max_findings:\n  LOW: 1\n", "history", policy="tried", limit=3)
-    assert (whole["judged"], whole["parts"]) == (4, 2)
-    assert whole["status_changes"] == {"Approved → Rejected": 2}
-    change = next(change for change in whole["changes"] if change["image"] == images[3])
+    comparison = tried(server, "max_findings:\n  LOW: 1\n", "history", policy="tried", limit=3)
+    assert (comparison["judged"], comparison["parts"]) == (4, 2)
+    assert comparison["status_changes"] == {"Approved → Rejected": 2}
+    change = next(change for change in comparison["changes"] if change["image"] == images[3])
     assert (change["before"], change["after"], change["policy"]) == ("Approved", "Rejected", "tried")
     assert [entry["text"] for entry in change["added"]] == ["3 LOW findings, at most 1 allowed"]
     assert change["subject"] == server.get(f"/images/{images[3]}")["verdicts"][0]["digest"]
@@ -304,20 +304,20 @@ def test_a_candidate_is_tried_on_the_history_and_nothing_is_stored(server: Serve
 
 def test_what_the_repository_asks_stays_asked_under_a_candidate(server: ServerSystem) -> None:
     put(server, "tried-asked", LAX)
-    asked = "policy:\n  max_findings:\n    LOW: 2\n"
-    image = gated(server, "tried-modest", Found({"LOW": 3}), "tried-asked", asked)
+    requested_policy = "policy:\n  max_findings:\n    LOW: 2\n"
+    image = gated(server, "tried-modest", PlannedFindings({"LOW": 3}), "tried-asked", requested_policy)
     assert server.answer(server.early_approval(image)) == "Rejected"
-    whole = tried(server, "max_findings:\n  LOW: 99\n", "history", policy="tried-asked")
-    assert (whole["judged"], whole["changes"]) == (1, [])
+    comparison = tried(server, "max_findings:\n  LOW: 99\n", "history", policy="tried-asked")
+    assert (comparison["judged"], comparison["changes"]) == (1, [])
 
 
 def test_a_candidate_is_tried_on_what_runs_as_of_now(server: ServerSystem) -> None:
     put(server, "ran", LAX)
-    image = gated(server, "running-tried", Found({"LOW": 1}), "ran")
+    image = gated(server, "running-tried", PlannedFindings({"LOW": 1}), "ran")
     server.deployed(image)
     server.advisories.known = [*server.advisories.known, advisory("running-tried", Severity.LOW, "2")]
-    whole = tried(server, STRICT, "running", policy="ran", limit=1)
-    (change,) = whole["changes"]
+    comparison = tried(server, STRICT, "running", policy="ran", limit=1)
+    (change,) = comparison["changes"]
     assert (change["subject"], change["image"], change["policy"]) == ("running-tried", image, "ran")
     assert [entry["text"] for entry in change["added"]] == ["2 LOW findings, at most 0 allowed"]
     assert server.get("/services/running-tried")["service"]["at_risk"] == ""

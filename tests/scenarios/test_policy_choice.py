@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.scenarios import patient
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
 
@@ -47,10 +47,10 @@ class Asking:
         body = {"pipeline": "shop", "stage": "gate", "execution": execution, "image": image}
         return self.call(who, "POST", "/approvals", json=body | ({"policy": policy} if policy else {}))
 
-    def answer(self, asked: httpx.Response) -> tuple[str, str]:
-        assert asked.status_code == 201, asked.text
-        found = self.server.get(f"/approvals/{asked.json()['approval']['id']}/answer?wait=20")
-        return found["policy"], found["state"]
+    def answer(self, response: httpx.Response) -> tuple[str, str]:
+        assert response.status_code == 201, response.text
+        answer_view = self.server.get(f"/approvals/{response.json()['approval']['id']}/answer?wait=20")
+        return answer_view["policy"], answer_view["state"]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
 
 def low(asking: Asking, name: str) -> None:
     """An image that `default` approves and `no-low` rejects."""
-    image = asking.server.foreign(name, Found({"LOW": 1}))
+    image = asking.server.foreign(name, PlannedFindings({"LOW": 1}))
     asking.server.scan_may_end[image].set()
 
 
@@ -116,7 +116,7 @@ def test_only_those_who_accept_risks_assign_policies(asking: Asking, who: str) -
 
 
 @pytest.mark.parametrize(
-    ("wrong", "status", "said"),
+    ("wrong", "status", "expected"),
     [
         (ASSIGNMENT.replace("no-low", "nothing"), 400, "no policy 'nothing'"),
         (ASSIGNMENT.replace("lax", "nothing"), 400, "no policy 'nothing'"),
@@ -126,15 +126,15 @@ def test_only_those_who_accept_risks_assign_policies(asking: Asking, who: str) -
         (ASSIGNMENT.replace("principals: [ci]", "people: [ci]"), 400, "unknown key 'people'"),
     ],
 )
-def test_an_assignment_with_a_mistake_is_refused(asking: Asking, wrong: str, status: int, said: str) -> None:
+def test_an_assignment_with_a_mistake_is_refused(asking: Asking, wrong: str, status: int, expected: str) -> None:
     asking.call("sec", "POST", "/apply", content=ASSIGNMENT).raise_for_status()
     refused = asking.call("sec", "POST", "/apply", content=wrong)
-    assert (refused.status_code, said in refused.json()["error"]) == (status, True), refused.text
+    assert (refused.status_code, expected in refused.json()["error"]) == (status, True), refused.text
 
 
 def test_an_assigned_policy_holds_against_the_pipelines_own_word_and_against_other_approvals(asking: Asking) -> None:
     server = asking.server
-    image = server.image("bound", Found({"LOW": 1}))
+    image = server.image("bound", PlannedFindings({"LOW": 1}))
     server.apply("kind: PolicyAssignment\nname: bound\nrepositories: [bound/app]\npolicy: no-low\n")
     execution = server.approval(image)
     server.scanned(image)
@@ -153,7 +153,7 @@ def test_an_assigned_policy_holds_against_the_pipelines_own_word_and_against_oth
 def test_an_approval_in_a_repository_with_a_weaker_policy_deploys_nothing_in_another(asking: Asking) -> None:
     """The same digest, pushed to two repositories: a deploy without an approval of its own is judged by its own."""
     server = asking.server
-    image = server.image("borrowing", Found({"LOW": 1}))
+    image = server.image("borrowing", PlannedFindings({"LOW": 1}))
     server.scan_may_end[image].set()
     text = PIPELINE.format(name="borrowing", repository="borrowing", service="borrowing", timeout="7d")
     before, _, after = text.partition("  - name: ContainerVulnerabilityAssessment\n")
@@ -170,7 +170,7 @@ def test_an_approval_in_a_repository_with_a_weaker_policy_deploys_nothing_in_ano
 
 def ended(server: ServerSystem, execution: str) -> str:
     def state() -> str:
-        found: str = server.get(f"/executions/{execution}")["execution"]["state"]
-        return found if found in ("Failed", "Succeeded") else ""
+        answer_view: str = server.get(f"/executions/{execution}")["execution"]["state"]
+        return answer_view if answer_view in ("Failed", "Succeeded") else ""
 
     return until(state)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.scenarios import patient
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.server import ServerSystem
 
@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
 
 
 def test_a_verdict_is_replayed_to_the_same_bytes_after_the_database_has_moved_on(server: ServerSystem) -> None:
-    image = server.image("replayed", Found({"HIGH": 2, "MEDIUM": 3}, unfixable={"LOW": 1}))
+    image = server.image("replayed", PlannedFindings({"HIGH": 2, "MEDIUM": 3}, unfixable={"LOW": 1}))
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
@@ -34,21 +34,21 @@ def test_a_verdict_is_replayed_to_the_same_bytes_after_the_database_has_moved_on
     def document(digest: str) -> bytes:
         return patient.get(f"{server.url}/api/v1/documents/{digest}").content
 
-    kept = document(record["digest"])
-    told = json.dumps(server.get(f"/verdicts/{record['digest']}/case")).encode()
-    recorded = case_file.read(told, "the server's answer")
+    stored = document(record["digest"])
+    case_json = json.dumps(server.get(f"/verdicts/{record['digest']}/case")).encode()
+    recorded = case_file.read(case_json, "the server's answer")
     for name in ("policy", "snapshot", "waivers"):
         digest = getattr(recorded.verdict.inputs, name)
         assert digest_of(document(digest)) == digest
     replayed = case_file.replay(recorded, ecosystems.load(), rules.load())
     assert replayed.differs == ()
-    assert canonical.encode(replayed.verdict) == kept
-    assert digest_of(kept) == record["digest"]
+    assert canonical.encode(replayed.verdict) == stored
+    assert digest_of(stored) == record["digest"]
     assert server.get(f"/verdicts/{record['digest']}/explanation")["replay"]["same"]
 
 
 def test_two_verdicts_of_the_server_are_compared_and_the_advisory_named_that_is_new(server: ServerSystem) -> None:
-    image = server.image("compared", Found({"MEDIUM": 1}))
+    image = server.image("compared", PlannedFindings({"MEDIUM": 1}))
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Approved"
@@ -56,15 +56,15 @@ def test_two_verdicts_of_the_server_are_compared_and_the_advisory_named_that_is_
     again = server.approval(image)
     assert server.answer(again) == "Rejected"
     later, *_, first = (record["digest"] for record in server.get(f"/images/{image}")["verdicts"])
-    found = server.get(f"/verdicts/{first}/explanation?against={later}")["explanation"]
-    assert (found["before"], found["after"]) == ("Approved", "Rejected")
-    assert [change["input"] for change in found["changes"] if change["is_status_changed"]] == ["advisories"]
-    assert [change["input"] for change in found["changes"]] == ["advisories", "time"]
-    assert len(found["changes"][0]["effect"]["added"]) == 1
+    explained = server.get(f"/verdicts/{first}/explanation?against={later}")["explanation"]
+    assert (explained["before"], explained["after"]) == ("Approved", "Rejected")
+    assert [change["input"] for change in explained["changes"] if change["is_status_changed"]] == ["advisories"]
+    assert [change["input"] for change in explained["changes"]] == ["advisories", "time"]
+    assert len(explained["changes"][0]["effect"]["added"]) == 1
 
 
 def test_a_pipeline_without_an_approval_deploys_nothing(server: ServerSystem) -> None:
-    image = server.image("ungated", Found())
+    image = server.image("ungated", PlannedFindings())
     server.scanned(image)
     ungated = PIPELINE.format(name="ungated", repository="ungated", service="ungated", timeout="1d")
     head, _, rest = ungated.partition("  - name: ContainerVulnerabilityAssessment\n")
@@ -76,7 +76,7 @@ def test_a_pipeline_without_an_approval_deploys_nothing(server: ServerSystem) ->
 
 
 def test_a_policy_that_the_server_does_not_have_is_refused_with_those_it_has(server: ServerSystem) -> None:
-    server.image("lax", Found())
+    server.image("lax", PlannedFindings())
     document = PIPELINE.format(name="lax", repository="lax", service="lax", timeout="1d")
     answer = patient.post(
         f"{server.url}/api/v1/apply",
@@ -88,7 +88,7 @@ def test_a_policy_that_the_server_does_not_have_is_refused_with_those_it_has(ser
 
 
 def test_a_notifier_is_told_who_waits_without_the_token(server: ServerSystem) -> None:
-    image = server.image("told", Found())
+    image = server.image("told", PlannedFindings())
     execution = server.approval(image)
     approval = f"{execution}/ContainerVulnerabilityAssessment/Approval/1"
     token = server.get(f"/approvals/{approval}")["token"]

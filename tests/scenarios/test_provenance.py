@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.gate.test_provenance import RECORD
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_asking import answer, ask
@@ -54,18 +54,18 @@ def strict(server: ServerSystem, name: str, builder: str = BUILDER, key: str = "
 
 def built(server: ServerSystem, name: str, policy: str) -> tuple[str, Any]:
     """An image that a pipeline builds, gated by the policy, and how its execution ended."""
-    image = gated(server, name, Found(), policy)
+    image = gated(server, name, PlannedFindings(), policy)
     server.scan_may_end[image].set()
     return image, run(server, name)
 
 
 def judged(server: ServerSystem, name: str, policy: str, *attached: bytes) -> tuple[str, Any]:
     """An image that somebody pushed elsewhere, with these documents beside it, and the answer about it."""
-    image = server.foreign(name, Found())
+    image = server.foreign(name, PlannedFindings())
     server.scan_may_end[image].set()
     server.attached[image] = list(attached)
-    asked = ask(server, name, policy=policy)
-    return image, answer(server, asked, 20)
+    created = ask(server, name, policy=policy)
+    return image, answer(server, created, 20)
 
 
 def by_ci(image: str, signer: dsse.Signer = THEIRS) -> bytes:
@@ -74,7 +74,7 @@ def by_ci(image: str, signer: dsse.Signer = THEIRS) -> bytes:
 
 def digest_of(server: ServerSystem, name: str) -> str:
     """The digest that an image of this name will have."""
-    return server.foreign(name, Found())
+    return server.foreign(name, PlannedFindings())
 
 
 def test_what_the_server_builds_passes_and_is_deployed(server: ServerSystem) -> None:
@@ -85,10 +85,10 @@ def test_what_the_server_builds_passes_and_is_deployed(server: ServerSystem) -> 
         server.store.images.verdict(record["digest"]), server.store.images.case(record["digest"])
     )
     assert recorded.case.provenance is not None
-    (found,) = recorded.case.provenance.statements
-    assert (found.builder, found.bases) == (BUILDER, (DEBIAN,))
-    assert found.source == f"git+{server.url}/git/made.git"
-    assert len(found.commit) == 40
+    (statement,) = recorded.case.provenance.statements
+    assert (statement.builder, statement.bases) == (BUILDER, (DEBIAN,))
+    assert statement.source == f"git+{server.url}/git/made.git"
+    assert len(statement.commit) == 40
     assert recorded.verdict.inputs.provenance
     assert case_file.replay(recorded, ecosystems.load(), rules.load()).differs == ()
 
@@ -143,8 +143,8 @@ def test_a_statement_that_is_attached_after_the_scan_counts_when_it_is_asked_for
     image, approval = judged(server, "late", "theirs")
     assert approval["state"] == "Rejected"
     server.attached[image] = [by_ci(image)]
-    asked = ask(server, "late", execution="2", policy="theirs")
-    assert answer(server, asked, 20)["state"] == "Approved"
+    created = ask(server, "late", execution="2", policy="theirs")
+    assert answer(server, created, 20)["state"] == "Approved"
 
 
 def test_what_runs_is_judged_by_a_rule_that_is_newer_than_its_approval(server: ServerSystem) -> None:
@@ -172,7 +172,7 @@ def test_a_registry_that_does_not_answer_leaves_it_undetermined(server: ServerSy
 
 
 @pytest.mark.parametrize(
-    ("name", "demanded", "said"),
+    ("name", "demanded", "expected"),
     [
         ("sources", {"sources": ["git+https://git.example/**"]}, "is not allowed"),
         ("bases", {"bases": ["sha256:" + "e" * 64]}, "images that are not allowed"),
@@ -180,12 +180,12 @@ def test_a_registry_that_does_not_answer_leaves_it_undetermined(server: ServerSy
     ],
 )
 def test_what_else_the_policy_demands_of_our_builds_holds(
-    server: ServerSystem, name: str, demanded: dict[str, object], said: str
+    server: ServerSystem, name: str, demanded: dict[str, object], expected: str
 ) -> None:
     strict(server, f"by-{name}", **demanded)
     image, execution = built(server, f"of-{name}", f"by-{name}")
     assert execution["state"] == "Failed"
-    assert said in server.get(f"/images/{image}")["verdicts"][0]["summary"]
+    assert expected in server.get(f"/images/{image}")["verdicts"][0]["summary"]
 
 
 def test_attaching_is_tried_again_and_keeps_nobody_waiting(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.scenarios import patient
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
@@ -51,56 +51,56 @@ def hook(server: ServerSystem, form: str, registry: str) -> Any:
 
 @pytest.mark.parametrize("form", ["harbor", "quay", "ecr", "distribution"])
 def test_a_push_elsewhere_is_scanned_once_and_whoever_waits_is_answered(server: ServerSystem, form: str) -> None:
-    image = server.foreign(f"pushed-{form}", Found({"CRITICAL": 1}))
+    image = server.foreign(f"pushed-{form}", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
     registry, body = bodies(image, f"pushed-{form}")[form]
-    told = hook(server, form, registry)
+    webhook = hook(server, form, registry)
     for _ in range(3):
-        answer = patient.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
+        answer = patient.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
         assert answer.status_code == 202, answer.text
     until(lambda: server._scan_state(image) == "Done")
     shown = server.get(f"/images/{image}")
     assert shown["scan"]["repository"] == f"{registry}/team/app"
     assert [push["repository"] for push in shown["pushes"]] == [f"{registry}/team/app"]
-    asked = {"pipeline": "p", "stage": "s", "execution": form, "digest": image, "repository": f"{registry}/team/app"}
-    assert server.post("/approvals", asked)["approval"]["state"] == "Rejected"
+    request = {"pipeline": "p", "stage": "s", "execution": form, "digest": image, "repository": f"{registry}/team/app"}
+    assert server.post("/approvals", request)["approval"]["state"] == "Rejected"
 
 
 def test_the_secret_may_come_as_each_sender_can_send_it(server: ServerSystem) -> None:
-    image = server.foreign("anyhow", Found())
+    image = server.foreign("anyhow", PlannedFindings())
     registry, body = bodies(image, "anyhow")["harbor"]
-    told = hook(server, "harbor", registry)
-    secret = told["authorization"].removeprefix("Bearer ")
+    webhook = hook(server, "harbor", registry)
+    secret = webhook["authorization"].removeprefix("Bearer ")
     basic = base64.b64encode(f"harbor:{secret}".encode()).decode()
     for header in (secret, f"Bearer {secret}", f"Basic {basic}"):
-        assert patient.post(told["url"], json=body, headers={"Authorization": header}).status_code == 202
-    assert patient.post(told["url_with_secret"], json=body).status_code == 202
+        assert patient.post(webhook["url"], json=body, headers={"Authorization": header}).status_code == 202
+    assert patient.post(webhook["url_with_secret"], json=body).status_code == 202
     wrong = base64.b64encode(b"harbor:guess").decode()
     for header in ("", "guess", "Bearer guess", f"Basic {wrong}", "Basic ///", f"Bearer {secret}x"):
-        assert patient.post(told["url"], json=body, headers={"Authorization": header}).status_code == 403
+        assert patient.post(webhook["url"], json=body, headers={"Authorization": header}).status_code == 403
 
 
 def test_a_registry_speaks_for_itself_alone(server: ServerSystem) -> None:
-    image = server.foreign("foreign", Found())
-    other = hook(server, "harbor", "other.example")
+    image = server.foreign("foreign", PlannedFindings())
+    other_webhook = hook(server, "harbor", "other.example")
     _, body = bodies(image, "foreign")["harbor"]
-    theirs = {"Authorization": other["authorization"]}
-    assert patient.post(other["url"], json=body, headers=theirs).status_code == 403
+    theirs = {"Authorization": other_webhook["authorization"]}
+    assert patient.post(other_webhook["url"], json=body, headers=theirs).status_code == 403
     url = hook(server, "harbor", "harbor.example")["url"]
     assert patient.post(url, json=body, headers=theirs).status_code == 403
     assert server._scan_state(image) == ""
 
 
 def test_one_registrys_secret_is_changed_alone(server: ServerSystem) -> None:
-    image = server.foreign("rotated", Found())
+    image = server.foreign("rotated", PlannedFindings())
     registry, body = bodies(image, "rotated")["quay"]
-    before, other = hook(server, "quay", registry), hook(server, "harbor", registry)
+    before, other_webhook = hook(server, "quay", registry), hook(server, "harbor", registry)
     after = server.post(f"/registries/{registry}/hook/quay")
     assert after == hook(server, "quay", registry)
     assert after["url"] == before["url"]
-    assert hook(server, "harbor", registry) == other
-    for told, status in ((before, 403), (after, 202)):
-        answer = patient.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
+    assert hook(server, "harbor", registry) == other_webhook
+    for webhook, status in ((before, 403), (after, 202)):
+        answer = patient.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
         assert answer.status_code == status
     assert server.post(f"/registries/{registry}/hook/quay")["authorization"] not in (
         before["authorization"],
@@ -113,8 +113,8 @@ def test_one_registrys_secret_is_changed_alone(server: ServerSystem) -> None:
 def test_a_name_that_cannot_be_one_is_refused(server: ServerSystem, name: str) -> None:
     registry, body = bodies("sha256:" + "1" * 64, "t")["harbor"]
     body["event_data"]["repository"]["repo_full_name"] = name
-    told = hook(server, "harbor", registry)
-    answer = patient.post(told["url"], json=body, headers={"Authorization": told["authorization"]})
+    webhook = hook(server, "harbor", registry)
+    answer = patient.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
     assert answer.status_code == 400
     assert "harbor" in answer.json()["error"]
 

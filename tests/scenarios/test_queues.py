@@ -13,7 +13,7 @@ from moto import mock_aws
 from tests.aws.codepipeline import CodePipeline, codepipeline, message
 from tests.aws.fakes.codepipeline import Pipeline
 from tests.aws.fakes.server import Refused
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
@@ -25,7 +25,7 @@ from dockgate.store.records import OutboxKind
 
 ACCOUNT = "123456789012"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
-NOBODY, UNKNOWN = "11111111-2222-3333-4444-555555555555", "sha256:" + "a" * 64
+UNKNOWN_TOKEN, UNKNOWN = "11111111-2222-3333-4444-555555555555", "sha256:" + "a" * 64
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
@@ -57,7 +57,7 @@ class Cloud:
     def publish(self, body: Any) -> None:
         self.sns.publish(TopicArn=self.topic, Message=json.dumps(body))
 
-    def left(self, url: str = "") -> int:
+    def count_left(self, url: str = "") -> int:
         """How many messages are in the queue, hidden ones too."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self.sqs.get_queue_attributes(QueueUrl=url or self.url, AttributeNames=names)
@@ -102,12 +102,12 @@ def push(digest: str, name: str, **detail: str) -> dict[str, Any]:
 
 
 def test_a_push_to_ecr_is_scanned_once_however_often_it_is_told(server: ServerSystem) -> None:
-    image = server.foreign("queued", Found({"CRITICAL": 1}))
+    image = server.foreign("queued", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
     with cloud(server.server.registry_notifications.receive_ecr_event) as there:
         for _ in range(3):
             there.put(push(image, "queued"))
-        until(lambda: not there.left())
+        until(lambda: not there.count_left())
         until(lambda: server._scan_state(image) == "Done")
         shown = server.get(f"/images/{image}")
         assert (shown["scan"]["repository"], shown["scan"]["number"]) == (f"{REGISTRY}/team/app", 1)
@@ -119,18 +119,18 @@ def test_a_push_to_ecr_is_scanned_once_however_often_it_is_told(server: ServerSy
 
 
 def test_an_event_may_come_by_a_topic_and_another_kind_of_event_is_none_of_our_business(server: ServerSystem) -> None:
-    image = server.foreign("by-topic", Found())
+    image = server.foreign("by-topic", PlannedFindings())
     server.scan_may_end[image].set()
-    gone = server.foreign("deleted", Found())
+    gone = server.foreign("deleted", PlannedFindings())
     with cloud(server.server.registry_notifications.receive_ecr_event) as there:
         there.put(push(gone, "deleted", **{"action-type": "DELETE"}))
         there.put(push(gone, "failed", result="FAILURE"))
         there.put({**push(gone, "scanned"), "detail-type": "ECR Image Scan"})
         there.publish(push(image, "by-topic"))
-        until(lambda: not there.left())
+        until(lambda: not there.count_left())
         until(lambda: server._scan_state(image) == "Done")
         assert server.client.get(f"/images/{gone}").status_code == 404
-        assert not there.left(there.dead)
+        assert not there.count_left(there.dead)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_what_is_no_event_goes_where_the_queue_sets_it_aside(
 ) -> None:
     with cloud(server.server.registry_notifications.receive_ecr_event, hidden="0") as there:
         there.put(wrong)
-        until(lambda: there.left(there.dead))
-        assert not there.left()
+        until(lambda: there.count_left(there.dead))
+        assert not there.count_left()
     assert [logged for logged in caplog.messages if "is left where it is" in logged]
     assert server.client.get(f"/images/sha256:{'a' * 64}").status_code == 404
 
@@ -185,20 +185,20 @@ def the_approval(gate: ServerSystem) -> Any:
 def test_an_action_waits_for_the_scan_and_is_answered_once(
     gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bad, good = gate.foreign("bad", Found({"CRITICAL": 1})), gate.foreign("good", Found())
+    bad, good = gate.foreign("bad", PlannedFindings({"CRITICAL": 1})), gate.foreign("good", PlannedFindings())
     tokens = [aws.ask(number, custom(image)) for number, image in enumerate((bad, good, bad))]
     with caplog.at_level("INFO"), cloud(approval_messages(gate, aws)) as there:
         for token, image in zip(tokens, (bad, good, bad), strict=True):
             for _ in range(3):
                 there.sns.publish(TopicArn=there.topic, Message=message(token, custom(image)))
-        until(lambda: not there.left())
+        until(lambda: not there.count_left())
         assert aws.approvals.answered == {}
         assert len(gate.get("/approvals")) == 3
         for image in (bad, good):
             gate.scan_may_end[image].set()
         until(lambda: len(aws.approvals.answered) == 3)
         there.publish(json.loads(message(tokens[0], custom(bad))))  # it may come again much later, too
-        until(lambda: not there.left())
+        until(lambda: not there.count_left())
     assert [aws.approvals.answered[token] for token in tokens] == ["Rejected", "Approved", "Rejected"]
     assert aws.approvals.refused == 0
     assert "1 CRITICAL finding" in aws.approvals.summaries[tokens[0]]
@@ -211,7 +211,7 @@ def test_an_action_waits_for_the_scan_and_is_answered_once(
 
 
 def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodePipeline) -> None:
-    image = gate.foreign("slow", Found())
+    image = gate.foreign("slow", PlannedFindings())
     first, third = aws.ask(1, custom(image)), aws.ask(3, custom(image))
     begun = gate.clock() - timedelta(seconds=TIMEOUT - 4)
     second = aws.ask(2, custom(image), started=begun.timestamp())
@@ -226,7 +226,7 @@ def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodeP
         there.put(message(second, custom(image)))
         until(lambda: second in aws.approvals.answered)
         there.put(message(third, custom(image), expires="2016-07-07T20:22Z"))
-        until(lambda: not there.left())
+        until(lambda: not there.count_left())
     assert aws.approvals.summaries[first].startswith("rejected by Ana: not today https://gate.example.org/api/v1/appr")
     assert aws.approvals.summaries[second].startswith("nobody answered in time https://")
     assert set(aws.approvals.answered.values()) == {"Rejected"}
@@ -234,7 +234,7 @@ def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodeP
 
 
 def test_an_answer_that_aws_does_not_take_is_given_again(gate: ServerSystem, aws: CodePipeline) -> None:
-    image = gate.foreign("retried", Found())
+    image = gate.foreign("retried", PlannedFindings())
     token = aws.ask(1, custom(image))
     gate.scan_may_end[image].set()
     put, refusals = aws.service.operations["PutApprovalResult"], [1]
@@ -266,13 +266,13 @@ def test_an_answer_outlives_a_restart(aws: CodePipeline, tmp_path: Path) -> None
     put = aws.service.operations["PutApprovalResult"]
     aws.service.operations["PutApprovalResult"] = refuse
     with server() as gate:
-        image = gate.foreign("restarted", Found({"CRITICAL": 1}))
+        image = gate.foreign("restarted", PlannedFindings({"CRITICAL": 1}))
         token = aws.ask(1, custom(image))
         gate.scan_may_end[image].set()
         with cloud(approval_messages(gate, aws)) as there:
             there.put(message(token, custom(image)))
             until(lambda: [name for name, _ in aws.service.calls if name == "PutApprovalResult"])
-            until(lambda: not there.left())
+            until(lambda: not there.count_left())
     assert aws.approvals.answered == {}
     aws.service.operations["PutApprovalResult"] = put
     with server():
@@ -280,7 +280,7 @@ def test_an_answer_outlives_a_restart(aws: CodePipeline, tmp_path: Path) -> None
 
 
 def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: ServerSystem, aws: CodePipeline) -> None:
-    image = gate.foreign("known", Found({"CRITICAL": 1}))
+    image = gate.foreign("known", PlannedFindings({"CRITICAL": 1}))
     gate.scan_may_end[image].set()
     gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
     gate.apply(
@@ -302,25 +302,25 @@ def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: Server
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ("no JSON", "no JSON"),
         ('{"approval": {}}', "no pipelineName, stageName, actionName, token"),
-        (message(NOBODY, "Image_Repository=a"), "Shop/Assess/Gate names no digest"),
+        (message(UNKNOWN_TOKEN, "Image_Repository=a"), "Shop/Assess/Gate names no digest"),
         (message("t", custom(UNKNOWN)), "no token"),
-        (message(NOBODY, custom(UNKNOWN, "")), "in which repository"),
-        (message(NOBODY, custom(UNKNOWN), region="x/y"), "no region"),
-        (message(NOBODY, custom(UNKNOWN)), "CodePipeline lists no approval of Shop/Assess/Gate"),
+        (message(UNKNOWN_TOKEN, custom(UNKNOWN, "")), "in which repository"),
+        (message(UNKNOWN_TOKEN, custom(UNKNOWN), region="x/y"), "no region"),
+        (message(UNKNOWN_TOKEN, custom(UNKNOWN)), "CodePipeline lists no approval of Shop/Assess/Gate"),
     ],
     ids=["text", "names", "digest", "token", "repository", "region", "nothing waits"],
 )
 def test_what_says_too_little_is_set_aside(
-    gate: ServerSystem, aws: CodePipeline, body: str, said: str, caplog: pytest.LogCaptureFixture
+    gate: ServerSystem, aws: CodePipeline, body: str, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with cloud(approval_messages(gate, aws), hidden="0") as there:
         there.put(body)
-        until(lambda: there.left(there.dead))
-    assert [logged for logged in caplog.messages if "is left where it is" in logged and said in logged]
+        until(lambda: there.count_left(there.dead))
+    assert [logged for logged in caplog.messages if "is left where it is" in logged and expected in logged]
     assert gate.get("/approvals") == []
 
 
@@ -329,7 +329,7 @@ def test_a_message_that_contradicts_its_action_is_set_aside_and_approves_nothing
     gate: ServerSystem, aws: CodePipeline, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever it names otherwise: the image, its repository, or the policy."""
-    bad, good = gate.foreign("bad", Found({"CRITICAL": 1})), gate.foreign("good", Found())
+    bad, good = gate.foreign("bad", PlannedFindings({"CRITICAL": 1})), gate.foreign("good", PlannedFindings())
     for image in (bad, good):
         gate.scan_may_end[image].set()
     aws.approvals.pipelines["Shop"] = Pipeline(mode)
@@ -338,12 +338,12 @@ def test_a_message_that_contradicts_its_action_is_set_aside_and_approves_nothing
     with cloud(approval_messages(gate, aws), hidden="0") as there:
         for comment in forged:
             there.put(message(token, comment))
-        until(lambda: there.left(there.dead) == len(forged))
+        until(lambda: there.count_left(there.dead) == len(forged))
         assert gate.get("/approvals") == []
         there.put(message(token, custom(bad)))
         until(lambda: aws.approvals.answered == {token: "Rejected"})
         there.put(message(token, custom(good)))
-        until(lambda: there.left(there.dead) == len(forged) + 1)
+        until(lambda: there.count_left(there.dead) == len(forged) + 1)
     assert aws.approvals.answered == {token: "Rejected"}
     assert [logged for logged in caplog.messages if "contradicts the action's own CustomData" in logged]
     assert not [logged for logged in caplog.messages if token in logged]
@@ -356,7 +356,7 @@ def test_a_policy_that_does_not_exist_is_set_aside(
     token = aws.ask(1, comment)
     with cloud(approval_messages(gate, aws), hidden="0") as there:
         there.put(message(token, comment))
-        until(lambda: there.left(there.dead))
+        until(lambda: there.count_left(there.dead))
     assert [logged for logged in caplog.messages if "is left where it is" in logged and "unheard-of" in logged]
     assert gate.get("/approvals") == []
 

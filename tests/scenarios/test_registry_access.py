@@ -288,9 +288,9 @@ def by_public_key(claims: dict[str, Any], public: bytes, header: dict[str, Any])
 
 def test_a_login_is_for_its_repository_and_its_time(site: Site) -> None:
     push, pull = Login(SERVER, "shop/app", (PULL, PUSH)), Login(SERVER, "", (PULL,))
-    asked = ("repository:shop/app:pull,push", "repository:team/one:pull,push", "registry:catalog:*")
-    assert site.granted(site.token("", *asked, password=site.tokens.login(push)[1])) == {"shop/app": ["pull", "push"]}
-    both = site.token("", *asked, password=site.tokens.login(pull)[1])
+    scopes = ("repository:shop/app:pull,push", "repository:team/one:pull,push", "registry:catalog:*")
+    assert site.granted(site.token("", *scopes, password=site.tokens.login(push)[1])) == {"shop/app": ["pull", "push"]}
+    both = site.token("", *scopes, password=site.tokens.login(pull)[1])
     assert site.granted(both) == {"shop/app": ["pull"], "team/one": ["pull"]}
     assert site.granted(site.token("", "repository:*:pull", password=site.tokens.login(pull)[1])) == {}
     assert site.token("", password=site.tokens.login(push, seconds=0)[1]).status_code == 401
@@ -311,14 +311,14 @@ def test_a_blob_is_mounted_from_a_repository_that_one_may_pull_from_alone(site: 
 
 
 def test_an_upload_goes_on_in_its_own_repository_alone(site: Site) -> None:
-    mine, other = site.own("team/one", PULL, PUSH), site.own("team/two", PULL, PUSH)
+    mine, other_token = site.own("team/one", PULL, PUSH), site.own("team/two", PULL, PUSH)
     begun = site.ask("POST", "team/one/blobs/uploads/", mine)
     place = httpx.URL(site.url).join(begun.headers["location"])
     for method in ("PATCH", "PUT", "GET"):
-        answer = httpx.request(method, place, headers={"Authorization": f"Bearer {other}"}, content=b"x")
+        answer = httpx.request(method, place, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
         assert answer.status_code == 401
     moved = place.copy_with(path=place.path.replace("team/one", "team/two"))
-    answer = httpx.request("PATCH", moved, headers={"Authorization": f"Bearer {other}"}, content=b"x")
+    answer = httpx.request("PATCH", moved, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
     assert answer.status_code in (400, 404)
 
 

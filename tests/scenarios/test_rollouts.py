@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_faults import FailsAtFirst
@@ -22,9 +22,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
 
 @pytest.fixture
 def target(server: ServerSystem) -> MemoryTarget:
-    found = server.server.targets["podman"]
-    assert isinstance(found, MemoryTarget)
-    return found
+    target = server.server.targets["podman"]
+    assert isinstance(target, MemoryTarget)
+    return target
 
 
 def document(name: str, more: str = "") -> str:
@@ -54,7 +54,7 @@ def environment(server: ServerSystem, name: str) -> Any:
 
 
 def test_a_changed_service_is_rolled_out_and_the_same_document_again_is_nothing(server: ServerSystem) -> None:
-    image = server.image("changed", Found())
+    image = server.image("changed", PlannedFindings())
     server.deployed(image)
     text = document("changed", "  environment: {FEATURE: 'on'}\n")
     applied = apply(server, text)
@@ -68,7 +68,7 @@ def test_a_changed_service_is_rolled_out_and_the_same_document_again_is_nothing(
 
 
 def test_a_change_that_does_not_become_healthy_leaves_the_service(server: ServerSystem, target: MemoryTarget) -> None:
-    image = server.image("sick", Found())
+    image = server.image("sick", PlannedFindings())
     server.deployed(image)
     before = server.get("/services/sick")
     text = document("sick", "  environment: {FEATURE: 'on'}\n")
@@ -85,7 +85,7 @@ def test_a_change_that_does_not_become_healthy_leaves_the_service(server: Server
 
 
 def test_a_scale_that_can_never_run_is_refused_and_changes_nothing(server: ServerSystem) -> None:
-    image = server.image("fixed", Found())
+    image = server.image("fixed", PlannedFindings())
     server.deployed(image)
     apply(server, document("fixed").replace("containerPort: 8080", "containerPort: 8080, hostPort: 18080"))
     ended(server, "fixed", 1)
@@ -97,7 +97,7 @@ def test_a_scale_that_can_never_run_is_refused_and_changes_nothing(server: Serve
 
 
 def test_a_scale_that_does_not_become_healthy_changes_nothing(server: ServerSystem, target: MemoryTarget) -> None:
-    image = server.image("small", Found())
+    image = server.image("small", PlannedFindings())
     server.deployed(image)
     before = server.get("/services/small")
     target.room = 2
@@ -109,7 +109,7 @@ def test_a_scale_that_does_not_become_healthy_changes_nothing(server: ServerSyst
 
 
 def test_a_hung_task_is_restarted_and_everybody_is_told(server: ServerSystem, target: MemoryTarget) -> None:
-    image = server.image("hung", Found())
+    image = server.image("hung", PlannedFindings())
     server.deployed(image)
     (task,) = server.get("/services/hung")["tasks"]
     target.hang(task["id"])
@@ -130,9 +130,9 @@ def test_a_rollout_that_a_full_disk_broke_goes_on_later(tmp_path: Path) -> None:
         return Store(**{**values, "rollouts": broken[0]})
 
     with ServerSystem(tmp_path, alter) as system:
-        image = system.image("unlucky", Found())
+        image = system.image("unlucky", PlannedFindings())
         system.deployed(image)
         apply(system, document("unlucky", "  environment: {FEATURE: 'on'}\n"))
         assert ended(system, "unlucky", 1)["state"] == "Succeeded"
-        assert broken[0].left == 0
+        assert broken[0].remaining_faults == 0
         assert environment(system, "unlucky") == {"FEATURE": "on"}

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
@@ -29,12 +29,12 @@ NEVER, ALWAYS, REPOSITORY, PIPELINE, BOTH = "never", "always", "repository", "pi
 
 
 class Row(NamedTuple):
-    """`otherwise` is a second permission that will do; None for `permission`: the route is open to all, and has its own
-    proof of who calls, if it needs one."""
+    """A route's permission. `alternative` is a second sufficient permission. `permission` None: the route is open to
+    all, and authenticates callers itself if needed."""
 
     permission: Permission | None
     reach: str = NEVER
-    otherwise: Permission | None = None
+    alternative: Permission | None = None
 
 
 OPEN = Row(None)
@@ -50,7 +50,7 @@ ROUTES = {
     f"GET {V}/caller": Row(READ, ALWAYS),
     f"GET {V}/attestation-keys": Row(READ, ALWAYS),
     f"POST {V}/attestation-keys": Row(ADMINISTER),
-    f"POST {V}/apply": Row(ACCEPT, otherwise=ADMINISTER),
+    f"POST {V}/apply": Row(ACCEPT, alternative=ADMINISTER),
     f"GET {V}/repositories": Row(READ),
     f"GET {V}/pipelines": Row(READ),
     f"GET {V}/pipelines/{{name}}": Row(READ, PIPELINE),
@@ -147,7 +147,7 @@ class Callers:
 
     def __init__(self, server: ServerSystem) -> None:
         self.server = server
-        image = server.image("mine", Found())
+        image = server.image("mine", PlannedFindings())
         execution = server.early_approval(image)
         until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
         verdict = server.get(f"/images/{image}")["verdicts"][0]["digest"]
@@ -191,8 +191,8 @@ class Callers:
         headers = {"Authorization": f"Bearer {self.tokens['admin']}"}
         answer = self.client.post(f"{V}{path}", json=body, headers=headers)
         assert answer.is_success, answer.text
-        found: dict[str, str] = answer.json()
-        return found
+        answer_map: dict[str, str] = answer.json()
+        return answer_map
 
     def _token(self, principal: str, **more: object) -> str:
         return self._post("/tokens", {"principal": principal, **more})["text"]
@@ -204,7 +204,7 @@ class Callers:
         )  # each refusal by its own reason, not for their number
         method, _, template = route.partition(" ")
         values = {**self.values, "digest": self.values["verdict" if "verdicts" in template else "digest"]}
-        path = re.sub(r"\{(\w+)(:path)?\}", lambda found: values.get(found[1], "none"), template)
+        path = re.sub(r"\{(\w+)(:path)?\}", lambda answer_map: values.get(answer_map[1], "none"), template)
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
         headers = {**headers, "Idempotency-Key": "table", **{key.replace("_", "-"): more[key] for key in more}}
         answer = self.client.request(method, path + query, json=self.bodies.get(route), headers=headers)
@@ -222,13 +222,13 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
 
 
 def test_every_route_has_a_row_and_asks_for_its_permission_before_it_reads_a_body(callers: Callers) -> None:
-    found = dict(served(callers.server.app.routes))
-    assert set(found) == set(ROUTES), f"rows missing or too many: {set(found) ^ set(ROUTES)}"
+    answer_map = dict(served(callers.server.app.routes))
+    assert set(answer_map) == set(ROUTES), f"rows missing or too many: {set(answer_map) ^ set(ROUTES)}"
     for route, row in ROUTES.items():
-        guards = permissions_of(found[route].dependant)
-        asked = [(guard.permission, guard.otherwise) for guard in guards]
-        assert asked == ([] if row.permission is None else [(row.permission, row.otherwise)]), route
-        assert isinstance(found[route], GuardedRoute) or row is OPEN, route
+        guards = permissions_of(answer_map[route].dependant)
+        permissions = [(guard.permission, guard.alternative) for guard in guards]
+        assert permissions == ([] if row.permission is None else [(row.permission, row.alternative)]), route
+        assert isinstance(answer_map[route], GuardedRoute) or row is OPEN, route
 
 
 @pytest.mark.parametrize("state", ["", "expired", "revoked", "disabled", "unknown", "wrong secret", "nonsense"])
@@ -242,7 +242,7 @@ def test_no_route_is_open_without_a_valid_token(callers: Callers, state: str) ->
 def test_a_route_is_open_to_the_roles_that_have_its_permission(callers: Callers, role: Role) -> None:
     for route, row in ROUTES.items():
         if row is not OPEN:
-            is_allowed = bool({row.permission, row.otherwise} & PERMISSIONS[role])
+            is_allowed = bool({row.permission, row.alternative} & PERMISSIONS[role])
             status = callers.ask(route, role.value)
             assert status < 500, route
             assert (status not in (401, 403)) == is_allowed, (route, status)
@@ -260,10 +260,10 @@ def test_a_limited_token_reaches_what_it_is_limited_to_and_nothing_else(callers:
 def test_a_limited_token_finds_no_digest_that_it_may_not_see(callers: Callers) -> None:
     for kind in ("image", "verdict"):
         digest = callers.values["digest" if kind == "image" else "verdict"]
-        for token, found in (("this repository", [digest]), ("other repository", []), ("viewer", [digest])):
+        for token, answer_map in (("this repository", [digest]), ("other repository", []), ("viewer", [digest])):
             headers = {"Authorization": f"Bearer {callers.tokens[token]}"}
             answer = callers.client.get(f"{V}/digests/{kind}/{digest[7:15]}", headers=headers)
-            assert answer.json() == found, (kind, token)
+            assert answer.json() == answer_map, (kind, token)
 
 
 CONTRADICTIONS = {

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 
 
 def test_new_tables_beside_old_workflows_run_every_action(tmp_path: Path) -> None:
     for _ in range(2):
         with ServerSystem(tmp_path) as system:
-            image = system.image("again", Found())
+            image = system.image("again", PlannedFindings())
             system.deployed(image)
             assert system.runs(image)
         for file in tmp_path.glob("dockgate.db*"):

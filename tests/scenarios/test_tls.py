@@ -62,7 +62,7 @@ class Secure(Live):
         except httpx.HTTPError:
             return False
 
-    def said(self) -> str:
+    def output(self) -> str:
         return (self.folder / "server.log").read_text()
 
 
@@ -101,9 +101,9 @@ def pulled_over_tls(live: Secure, repository: str, token: str) -> str:
         refused = client.get(f"{url}/manifests/1")
         challenge = dict(re.findall(r'(\w+)="([^"]*)"', refused.headers["WWW-Authenticate"]))
         assert (refused.status_code, challenge["realm"]) == (401, f"{live.url}/registry/token")
-        asked = {"service": challenge["service"], "scope": f"repository:{repository}:pull,push"}
-        assert client.get(challenge["realm"], params=asked).status_code == 401
-        granted = client.get(challenge["realm"], params=asked, auth=("ada", token)).json()["token"]
+        query = {"service": challenge["service"], "scope": f"repository:{repository}:pull,push"}
+        assert client.get(challenge["realm"], params=query).status_code == 401
+        granted = client.get(challenge["realm"], params=query, auth=("ada", token)).json()["token"]
         shown = {"Authorization": f"Bearer {granted}"}
         assert client.post(f"{url}/blobs/uploads/", headers=shown).status_code == 401
         return str(client.get(f"{url}/manifests/1", headers=shown).headers["docker-content-digest"])
@@ -137,7 +137,7 @@ def test_over_tls_commands_git_and_the_registry_reach_the_server(tmp_path: Path)
         assert pulled_over_tls(live, "web/app", token) == image
         assert "git-receive-pack" in live.dockgate("audit")
         live.stop()
-        assert token not in live.said()
+        assert token not in live.output()
     finally:
         live.environment = {key: value for key, value in live.environment.items() if key != "DOCKGATE_TOKEN"}
         live.purge()
@@ -157,10 +157,10 @@ def test_behind_a_proxy_only_that_proxys_word_counts(tmp_path: Path) -> None:
         live.start()
 
         def ask(at: str = "127.0.0.1", **headers: str) -> int:
-            given = {name.replace("_", "-"): text for name, text in headers.items()}
-            given["Authorization"] = f"Bearer {write_token(token.id, secret)}"
+            sent_headers = {name.replace("_", "-"): text for name, text in headers.items()}
+            sent_headers["Authorization"] = f"Bearer {write_token(token.id, secret)}"
             with httpx.Client(transport=httpx.HTTPTransport(local_address=at)) as client:
-                return client.get(f"{live.url}/api/v1/pipelines", headers=given).status_code
+                return client.get(f"{live.url}/api/v1/pipelines", headers=sent_headers).status_code
 
         assert ask() == 200
         assert ask(Host="gate.test", Origin="https://gate.test") == 200

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.scenarios import patient
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
 
@@ -39,10 +39,10 @@ class Voting:
         self.server.post("/principals", {"name": name, "roles": roles, "email": email})
         self.tokens[name] = self.server.post("/tokens", {"principal": name})["text"]
 
-    def waiting(self, name: str, approvers: str, found: Found | None = None) -> tuple[str, str]:
+    def waiting(self, name: str, approvers: str, findings: PlannedFindings | None = None) -> tuple[str, str]:
         """An execution that waits for people, and its image, whose scan may end."""
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.server.found[digest] = (name, found or Found())
+        self.server.found[digest] = (name, findings or PlannedFindings())
         self.server.scan_may_end[digest] = threading.Event()
         self.server.builder.digests[f"{name}/app"] = digest
         self.server.apply(f"kind: Repository\nname: {name}\n")
@@ -96,7 +96,7 @@ def test_it_passes_when_the_verdict_approves_and_so_many_said_yes(voting: Voting
 
 
 def test_people_cannot_approve_what_the_verdict_rejects(voting: Voting) -> None:
-    execution, image = voting.waiting("bad", "{count: 1}", Found({"CRITICAL": 1}))
+    execution, image = voting.waiting("bad", "{count: 1}", PlannedFindings({"CRITICAL": 1}))
     assert voting.vote("ann", execution).is_success
     voting.server.scanned(image)
     assert voting.ends(execution) == "Failed"
@@ -117,9 +117,13 @@ def test_whoever_does_not_count_is_told_why(voting: Voting) -> None:
     committers = voting.server.get(f"/approvals/{voting.approval(execution)['id']}")["committers"]
     assert committers == ["admin", "dev", "ada@example.org", "dev@example.org"]
     voting.add("author", ["approver"], "ADA+other@Example.org")
-    for who, said in {"ben": "not one of the approvers", "dev": "permission to decide", "author": "not one of"}.items():
+    for who, expected in {
+        "ben": "not one of the approvers",
+        "dev": "permission to decide",
+        "author": "not one of",
+    }.items():
         refused = voting.vote(who, execution)
-        assert (refused.status_code, said in refused.json()["error"]) == (403, True), refused.text
+        assert (refused.status_code, expected in refused.json()["error"]) == (403, True), refused.text
     own, _ = voting.waiting("own", "{count: 1}")
     assert "contributed to this image" in voting.vote("author", own).json()["error"]
     voting.add("nobody", ["approver"], "")
@@ -127,7 +131,7 @@ def test_whoever_does_not_count_is_told_why(voting: Voting) -> None:
 
 
 def test_without_approvers_there_is_nothing_to_vote_on(voting: Voting) -> None:
-    image = voting.server.image("plain", Found())
+    image = voting.server.image("plain", PlannedFindings())
     execution = voting.server.approval(image)
     assert voting.vote("ann", execution).status_code == 400
 
@@ -171,9 +175,9 @@ def test_a_yes_and_a_no_at_once_leave_one_answer(voting: Voting) -> None:
     assert voting.ends(execution) == ("Succeeded" if state == "Approved" else "Failed")
 
 
-def rejected(voting: Voting, name: str, found: Found) -> tuple[str, str]:
+def rejected(voting: Voting, name: str, findings: PlannedFindings) -> tuple[str, str]:
     """An execution whose verdict rejects, and its image; nobody is asked."""
-    image = voting.server.image(name, found)
+    image = voting.server.image(name, findings)
     execution = voting.server.approval(image)
     voting.server.scanned(image)
     assert voting.ends(execution) == "Failed"
@@ -191,7 +195,7 @@ def override(voting: Voting, who: str, execution: str, **body: str) -> httpx.Res
 
 
 def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) -> None:
-    execution, image = rejected(voting, "urgent", Found({"CRITICAL": 1, "HIGH": 2}))
+    execution, image = rejected(voting, "urgent", PlannedFindings({"CRITICAL": 1, "HIGH": 2}))
     old = voting.approval(execution)
     for wrong in ({"reason": " "}, {"until": ""}, {"until": "tomorrow"}):
         assert override(voting, "sec", execution, **wrong).status_code == 400, wrong
@@ -221,7 +225,7 @@ def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) ->
 
 def test_what_is_undetermined_and_a_persons_no_cannot_be_overridden(voting: Voting) -> None:
     before = len(voting.server.get("/waivers"))
-    execution, _ = rejected(voting, "unknown", Found(status="UNSUPPORTED"))
+    execution, _ = rejected(voting, "unknown", PlannedFindings(status="UNSUPPORTED"))
     refused = override(voting, "sec", execution)
     assert (refused.status_code, "undetermined" in refused.json()["error"]) == (409, True)
     refused_by_a_person, _ = voting.waiting("refused", "{count: 1}")
@@ -231,7 +235,7 @@ def test_what_is_undetermined_and_a_persons_no_cannot_be_overridden(voting: Voti
 
 
 def test_what_has_come_since_is_not_overridden_with_it(voting: Voting) -> None:
-    execution, image = rejected(voting, "moving", Found({"CRITICAL": 1}))
+    execution, image = rejected(voting, "moving", PlannedFindings({"CRITICAL": 1}))
     voting.server.advisory_appears(image)
     refused = override(voting, "sec", execution)
     assert (refused.status_code, "still not be approved" in refused.json()["error"]) == (409, True)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.scenarios import patient
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import UNREAD, ServerSystem, advisory
 
@@ -53,7 +53,7 @@ def waiver(server: ServerSystem, **fields: Any) -> Any:
 
 
 def test_an_unread_path_is_accepted_for_an_image_and_counts_again_when_that_is_revoked(server: ServerSystem) -> None:
-    image = server.image("unread", Found(status="UNREAD"))
+    image = server.image("unread", PlannedFindings(status="UNREAD"))
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
@@ -87,20 +87,20 @@ def test_an_unread_waiver_that_accepts_too_much_is_refused(
 
 
 def test_a_waiver_turns_the_verdict_and_is_in_its_record(server: ServerSystem) -> None:
-    image = server.image("waived", Found({"HIGH": 1}))
+    image = server.image("waived", PlannedFindings({"HIGH": 1}))
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
-    (found,) = ids(server, image)
-    made = waiver(server, vulnerability=found, repository="other/*")
+    (vulnerability,) = ids(server, image)
+    made = waiver(server, vulnerability=vulnerability, repository="other/*")
     assert (made["state"], made["waiver"]["created_by"]) == ("Active", "local")
     assert retried(server, execution) == "Failed"
-    made = waiver(server, vulnerability=found, repository="waived/*")
+    made = waiver(server, vulnerability=vulnerability, repository="waived/*")
     assert retried(server, execution) == "Succeeded"
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
     assert [(entry["by"], entry["finding"]["id"]) for entry in platform_verdict["waived"]] == [
-        (made["waiver"]["id"], found)
+        (made["waiver"]["id"], vulnerability)
     ]
     case = server.store.images.case(record["digest"])
     again = evaluate.judge(case, ecosystems.load(), rules.load())
@@ -108,12 +108,14 @@ def test_a_waiver_turns_the_verdict_and_is_in_its_record(server: ServerSystem) -
 
 
 def test_a_lapsed_waiver_puts_what_runs_at_risk_and_blocks_its_next_deploy(server: ServerSystem) -> None:
-    image = server.image("lapsing", Found({"CRITICAL": 1}))
+    image = server.image("lapsing", PlannedFindings({"CRITICAL": 1}))
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
-    (found,) = ids(server, image)
-    made = waiver(server, vulnerability=found, repository="lapsing/*", until=text(server.clock() + timedelta(days=8)))
+    (vulnerability,) = ids(server, image)
+    made = waiver(
+        server, vulnerability=vulnerability, repository="lapsing/*", until=text(server.clock() + timedelta(days=8))
+    )
     assert retried(server, execution) == "Succeeded"
     assert not server.get("/services/lapsing")["service"]["at_risk"]
     key = f"waiver-lapses/{made['waiver']['id']}"
@@ -127,12 +129,12 @@ def test_a_lapsed_waiver_puts_what_runs_at_risk_and_blocks_its_next_deploy(serve
     assert server.get(f"/waivers/{made['waiver']['id']}")["state"] == "Expired"
     assert server.runs(image)
     assert server.redeploy(image) == "Refused"
-    waiver(server, vulnerability=found, repository="lapsing/*")
+    waiver(server, vulnerability=vulnerability, repository="lapsing/*")
     until(lambda: not server.get("/services/lapsing")["service"]["at_risk"])
 
 
 def test_a_revoked_waiver_stays_on_record_and_holds_no_more(server: ServerSystem) -> None:
-    image = server.image("revoked", Found({"HIGH": 1}))
+    image = server.image("revoked", PlannedFindings({"HIGH": 1}))
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
@@ -147,7 +149,7 @@ def test_a_revoked_waiver_stays_on_record_and_holds_no_more(server: ServerSystem
 
 
 @pytest.mark.parametrize(
-    ("change", "status", "said"),
+    ("change", "status", "expected"),
     [
         ({"owner": ""}, 422, "owner: "),
         ({"reason": " "}, 400, "reason: "),
@@ -158,11 +160,13 @@ def test_a_revoked_waiver_stays_on_record_and_holds_no_more(server: ServerSystem
         ({"rule": "malicious"}, 400, "rule: "),
     ],
 )
-def test_what_can_be_no_waiver_is_refused(server: ServerSystem, change: dict[str, str], status: int, said: str) -> None:
+def test_what_can_be_no_waiver_is_refused(
+    server: ServerSystem, change: dict[str, str], status: int, expected: str
+) -> None:
     body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2024-1", "until": "2999-01-01", **change}
     answer = patient.post(f"{server.url}/api/v1/waivers", json=body)
     assert answer.status_code == status
-    assert said in answer.json()["error"]
+    assert expected in answer.json()["error"]
 
 
 def test_the_same_key_makes_one_waiver(server: ServerSystem) -> None:
@@ -172,9 +176,9 @@ def test_the_same_key_makes_one_waiver(server: ServerSystem) -> None:
     assert first["waiver"] == second["waiver"]
 
 
-def openvex(image: str, found: str, author: str = "Vendor", **statement: Any) -> bytes:
+def openvex(image: str, vulnerability: str, author: str = "Vendor", **statement: Any) -> bytes:
     products = [{"@id": f"pkg:oci/app@{image}"}]
-    said = {"vulnerability": {"name": found}, "products": products, "status": "fixed", **statement}
+    statement_fields = {"vulnerability": {"name": vulnerability}, "products": products, "status": "fixed", **statement}
     return json.dumps(
         {
             "@context": "https://openvex.dev/ns/v0.2.0",
@@ -182,15 +186,15 @@ def openvex(image: str, found: str, author: str = "Vendor", **statement: Any) ->
             "author": author,
             "timestamp": "2026-11-01T00:00:00Z",
             "version": 1,
-            "statements": [said],
+            "statements": [statement_fields],
         }
     ).encode()
 
 
 def trusting(name: str) -> Policy:
     """The policy `default`, which trusts a vendor and its key."""
-    held = builtin_policy(name, rules.load()).rules
-    return make_policy(name, {**held, "vex": ({"authors": [{"name": "Vendor", "keys": [KEY.public.pem]}]},)})
+    policy_rules = builtin_policy(name, rules.load()).rules
+    return make_policy(name, {**policy_rules, "vex": ({"authors": [{"name": "Vendor", "keys": [KEY.public.pem]}]},)})
 
 
 def attested(image: str, document: bytes, signer: dsse.Signer = KEY) -> bytes:
@@ -205,12 +209,12 @@ def attested(image: str, document: bytes, signer: dsse.Signer = KEY) -> bytes:
 
 def rejected(server: ServerSystem, name: str) -> tuple[str, str, str]:
     """An image with one finding: its digest, the execution that it failed, the finding's id."""
-    image = server.image(name, Found({"HIGH": 1}))
+    image = server.image(name, PlannedFindings({"HIGH": 1}))
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
-    (found,) = ids(server, image)
-    return image, execution, found
+    (vulnerability,) = ids(server, image)
+    return image, execution, vulnerability
 
 
 def upload(server: ServerSystem, document: bytes) -> httpx.Response:
@@ -218,10 +222,10 @@ def upload(server: ServerSystem, document: bytes) -> httpx.Response:
 
 
 def test_an_uploaded_document_of_a_trusted_author_excuses_until_it_is_taken_back(server: ServerSystem) -> None:
-    image, execution, found = rejected(server, "uploaded")
-    assert upload(server, openvex(image, found, author="Stranger")).status_code == 201
+    image, execution, vulnerability = rejected(server, "uploaded")
+    assert upload(server, openvex(image, vulnerability, author="Stranger")).status_code == 201
     assert retried(server, execution) == "Failed"
-    added = upload(server, openvex(image, found)).json()
+    added = upload(server, openvex(image, vulnerability)).json()
     assert (added["author"], added["signer"], added["format"]) == ("Vendor", "principal:local", "openvex")
     assert retried(server, execution) == "Succeeded"
     record = server.get(f"/images/{image}")["verdicts"][0]
@@ -234,7 +238,7 @@ def test_an_uploaded_document_of_a_trusted_author_excuses_until_it_is_taken_back
     removed = server.post(f"/vex/{added['document']}/remove")
     assert removed["removed_by"] == "local"
     until(lambda: server.get("/services/uploaded")["service"]["at_risk"])
-    assert upload(server, openvex(image, found)).status_code == 201
+    assert upload(server, openvex(image, vulnerability)).status_code == 201
     until(lambda: not server.get("/services/uploaded")["service"]["at_risk"])
 
 
@@ -250,8 +254,8 @@ def test_an_uploaded_document_of_a_trusted_author_excuses_until_it_is_taken_back
 def test_an_attached_document_counts_when_a_key_of_the_policy_signed_it_for_this_image(
     server: ServerSystem, name: str, attach: Any, state: str
 ) -> None:
-    image, execution, found = rejected(server, name)
-    document = json.loads(openvex(image, found))
+    image, execution, vulnerability = rejected(server, name)
+    document = json.loads(openvex(image, vulnerability))
     del document["statements"][0]["products"]
     server.attached[image] = [b"\x00 no JSON", b"{}", attach(image, json.dumps(document).encode())]
     listed = server.post(f"/images/{image}/vex", {"repository": f"{name}/app"})
@@ -259,14 +263,14 @@ def test_an_attached_document_counts_when_a_key_of_the_policy_signed_it_for_this
     assert retried(server, execution) == state
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
-    told = bool(platform_verdict["waived"]) if state == "Succeeded" else bool(platform_verdict["notes"])
-    assert told == (name != "of-another")
+    is_told = bool(platform_verdict["waived"]) if state == "Succeeded" else bool(platform_verdict["notes"])
+    assert is_told == (name != "of-another")
 
 
 def test_what_is_attached_is_read_with_the_scan(server: ServerSystem) -> None:
-    image = server.image("early", Found({"HIGH": 1}))
-    found = advisory("high-fixed-0", Severity.HIGH, "2").id
-    server.attached[image] = [attested(image, openvex(image, found))]
+    image = server.image("early", PlannedFindings({"HIGH": 1}))
+    vulnerability = advisory("high-fixed-0", Severity.HIGH, "2").id
+    server.attached[image] = [attested(image, openvex(image, vulnerability))]
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Approved"
@@ -284,8 +288,8 @@ def test_an_uploaded_document_says_what_it_speaks_of(server: ServerSystem) -> No
 
 
 def test_what_is_attached_later_is_read_when_the_registry_tells_of_it(server: ServerSystem) -> None:
-    image, execution, found = rejected(server, "attached-later")
-    server.attached[image] = [attested(image, openvex(image, found))]
+    image, execution, vulnerability = rejected(server, "attached-later")
+    server.attached[image] = [attested(image, openvex(image, vulnerability))]
     tag = f"{image.replace(':', '-')}.att"
     server.use_cases.registry_pushes.record("attestation", "attached-later/app", "sha256:" + "8" * 64, tag)
     until(lambda: [entry for entry in server.get("/vex") if entry["image"] == image])

@@ -63,7 +63,7 @@ def play(folder: Path, *, waiting: int, digests: int, repeats: int, kills: int, 
     order = [(number, f"{number}-{turn % 2}") for turn in range(repeats) for number in range(digests)]
     chance = random.Random(4)  # noqa: S311 - no secret is made of it
     chance.shuffle(order)
-    order.sort(key=lambda one: one[0] >= digests * 3 // 4)  # the last quarter's events come late
+    order.sort(key=lambda entry: entry[0] >= digests * 3 // 4)  # the last quarter's events come late
     deaths = sorted(chance.sample(range(1, len(order)), kills))
     receiver = Receiver()
     with Crowd(folder, pauses=0.2) as crowd:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
@@ -77,7 +77,7 @@ class Steps:
     def at_deploy(self, name: str) -> ActionKey:
         """An execution whose build gave an image of this name, approved, and whose deploy has just begun."""
         image = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.system.found[image] = (name, Found())
+        self.system.found[image] = (name, PlannedFindings())
         self.use_cases.scan_runner.run(self.store.images.request_scan(image, "web/app", NOW))
         approval = Approval(name, "token", image, "web/app", "default", "", NOW, NOW)
         self.use_cases.verdicts.for_approval(approval, f"approval of {name}")
