@@ -114,8 +114,8 @@ def test_a_push_to_ecr_is_scanned_once_however_often_it_is_told(server: ServerSy
         assert [(shown_push["repository"], shown_push["tag"]) for shown_push in shown["pushes"]] == [
             (f"{REGISTRY}/team/app", "queued")
         ]
-        asked = {"pipeline": "p", "stage": "s", "execution": "1", "image": f"{REGISTRY}/team/app@{image}"}
-        assert server.post("/approvals", asked)["approval"]["state"] == "Rejected"
+        request = {"pipeline": "p", "stage": "s", "execution": "1", "image": f"{REGISTRY}/team/app@{image}"}
+        assert server.post("/approvals", request)["approval"]["state"] == "Rejected"
 
 
 def test_an_event_may_come_by_a_topic_and_another_kind_of_event_is_none_of_our_business(server: ServerSystem) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.demo import base
+from dockgate.demo import base_image
 
 ROOT = Path(__file__).parent.parent.parent
 MACHINE = Path(__file__).with_name("machine.sh")
@@ -30,7 +30,7 @@ def _sources(release: str) -> list[str]:
     if release == "noble":
         parts = ("noble", "noble-updates", "noble-security")
         return [f"deb {UBUNTU_MIRROR} {part} main universe" for part in parts]
-    return [line.replace(f" {base.SUITE}", f" {release}") for line in base.sources()]
+    return [line.replace(f" {base_image.SUITE}", f" {release}") for line in base_image.sources()]
 
 
 @pytest.fixture(params=["trixie", "bookworm", "noble"])
