@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.aws.account import ACCOUNT, REGION, REPOSITORY, Account, approval_event, digest_of, finding, scan_event
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 
 from dockgate.aws.functions.waits import KEEP_DAYS
 from dockgate.gate.model import Waiver, Waivers
@@ -18,7 +18,7 @@ class Functions:
     """`found` is what Inspector will find, by digest."""
 
     account: Account
-    found: dict[str, Found] = field(default_factory=dict)
+    found: dict[str, PlannedFindings] = field(default_factory=dict)
     images: int = 0
 
     def __post_init__(self) -> None:
@@ -28,7 +28,7 @@ class Functions:
         )
         self.account.client("ecs").create_cluster(clusterName=CLUSTER)
 
-    def image(self, name: str, result: Found) -> str:
+    def image(self, name: str, result: PlannedFindings) -> str:
         self.images += 1
         image = digest_of(self.images)
         self.found[image] = result
@@ -111,7 +111,7 @@ class Functions:
         """The pipeline's next execution with this digest asks again."""
         return "Deployed" if self.answer(self.approval(image)) == "Approved" else "Refused"
 
-    def _findings(self, image: str, result: Found) -> Any:
+    def _findings(self, image: str, result: PlannedFindings) -> Any:
         number = 0
         for counts, fixed in ((result.counts, "1.5.0"), (result.unfixable, "")):
             for severity, many in counts.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.aws.account import ENVIRONMENT, Account, approval_event, digest_of, finding
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.reference import Reference
 
 from dockgate.aws.approval_answers import summary
@@ -72,7 +72,7 @@ def test_the_reference_solutions_thresholds_answer_in_its_words() -> None:
         most = {"CRITICAL": 1, "HIGH": 1, "MEDIUM": 12, "LOW": 20, "INFORMATIONAL": 3, "UNTRIAGED": 3}
         counts = {word: chance.choice((0, 0, chance.randint(0, most[word]))) for word in words}
         reference = Reference()
-        image = reference.image("any", Found(counts))
+        image = reference.image("any", PlannedFindings(counts))
         execution = reference.approval(image)
         reference.scanned(image)
         each = [word for word, count in counts.items() for _ in range(count)]

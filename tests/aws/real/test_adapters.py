@@ -18,7 +18,7 @@ import pytest
 from tests.aws.account import PIPELINE, approval_message, digest_of, finding
 from tests.aws.page import permissions
 from tests.aws.real.cloud import ACCOUNT_ID, SOURCE, Cloud, cloud, until
-from tests.scenarios.defects import Found
+from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import Live
 from tests.scenarios.server import ServerSystem
 
@@ -145,7 +145,7 @@ def listening(queue: Queue, take: Callable[[str], None]) -> Poller:
 
 
 def test_a_push_comes_over_eventbridge_and_a_queue(aws: Cloud, server: ServerSystem) -> None:
-    image, queue = server.foreign("pushed", Found()), Queue(aws, QUEUES)
+    image, queue = server.foreign("pushed", PlannedFindings()), Queue(aws, QUEUES)
     server.scan_may_end[image].set()
     detail = {"result": "SUCCESS", "repository-name": "app", "image-digest": image, "action-type": "PUSH"}
     event = {"id": "1", "source": "aws.ecr", "detail-type": "ECR Image Action", "account": ACCOUNT_ID, "region": REGION}
@@ -171,8 +171,8 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     aws: Cloud, server: ServerSystem, raw: str
 ) -> None:
     bad, good, queue = (
-        server.foreign("bad", Found({"CRITICAL": 1})),
-        server.foreign("good", Found()),
+        server.foreign("bad", PlannedFindings({"CRITICAL": 1})),
+        server.foreign("good", PlannedFindings()),
         Queue(aws, QUEUES),
     )
     sns = aws.client("sns")
