@@ -14,7 +14,7 @@ from dockgate.bootstrap.adapters import blobs as chosen
 from dockgate.config import from_environment
 from dockgate.shared.errors import DiskFullError, NotFoundError, UnavailableError, UsageError
 from dockgate.store.blobs import Blobs, FileBlobs
-from dockgate.store.s3 import MAX_OBJECT, SPARED_SECONDS, S3Blobs
+from dockgate.store.s3 import MAX_OBJECT, MIN_CACHE_SECONDS, S3Blobs
 
 BUCKET = "artifacts"
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -149,7 +149,7 @@ def test_the_cache_is_bounded_and_spares_what_may_be_in_use(s3: S3) -> None:
     digests = [blobs.put(writing(b"%010d" % number)) for number in range(3)]
     held = s3.folder / "one" / "sha256"
     assert len(list(held.iterdir())) == 3
-    s3.now += SPARED_SECONDS + 1
+    s3.now += MIN_CACHE_SECONDS + 1
     blobs.path(digests[0])
     s3.now += 1
     last = blobs.put(writing(b"%010d" % 3))

@@ -77,16 +77,16 @@ class Store:
 def open_store(
     folder: Path, url: str | None = None, blobs: Blobs | None = None, limits: DiskLimits | None = None
 ) -> Store:
-    """Opens the store in a folder, made when missing (mode 0700), its tables brought to this version.
+    """Open the store in a folder, created if missing (mode 0700), and upgrade its tables to this version.
 
-    Tables are in `folder/dockgate.db`, or where `url` says (postgresql+psycopg://…); artifacts in `blobs`, or in
-    `folder/blobs`, what actions print in `folder/logs`, both within `limits`. UnavailableError when folder or database
-    cannot be used, ConflictError when a newer version of Dockgate has made it.
+    Tables are in `folder/dockgate.db`, or in the database of `url` (postgresql+psycopg://…); artifacts in `blobs`, or
+    in `folder/blobs`; the output of actions in `folder/logs`. `limits` bounds files in bytes. UnavailableError when
+    the folder or database cannot be used, ConflictError when a newer version of Dockgate has upgraded it.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         limits = limits or DiskLimits()
-        kept, logs = blobs or FileBlobs(folder / "blobs", limits.artifacts), Logs(folder / "logs", limits)
+        artifacts, logs = blobs or FileBlobs(folder / "blobs", limits.artifacts), Logs(folder / "logs", limits)
         database = _database(folder, url)
     except OSError as error:
         raise UnavailableError(
@@ -119,7 +119,7 @@ def open_store(
         principals=Principals(database),
         tokens=Tokens(database),
         audit=Audit(database),
-        blobs=kept,
+        blobs=artifacts,
         logs=logs,
         database=database,
     )
@@ -136,8 +136,8 @@ def _database(folder: Path, url: str | None) -> Database:
 
 def _identity(database: Database) -> str:
     with database.write() as connection:
-        known = connection.scalar(select(identity.c.id))
-        if known is None:
-            known = uuid4().hex
-            connection.execute(insert(identity).values(id=known))
-        return str(known)
+        store_id = connection.scalar(select(identity.c.id))
+        if store_id is None:
+            store_id = uuid4().hex
+            connection.execute(insert(identity).values(id=store_id))
+        return str(store_id)

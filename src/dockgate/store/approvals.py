@@ -33,7 +33,7 @@ class Approvals:
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
-        self._told: list[Callable[[Sequence[str]], None]] = []
+        self._watchers: list[Callable[[Sequence[str]], None]] = []
 
     def add(self, approval: Approval, callback: Callback | None = None) -> Approval:
         """Store an approval and return it; if the id exists, return the stored one unchanged.
@@ -42,7 +42,7 @@ class Approvals:
         meanwhile, because it was stopped, is stored as cancelled.
         """
         with self._database.write() as connection:
-            if _action_over(connection, approval.id):
+            if _is_action_over(connection, approval.id):
                 approval = replace(
                     approval,
                     state=ApprovalState.CANCELLED,
@@ -53,9 +53,9 @@ class Approvals:
                 add_entries(connection, [webhook_entry(approval.id, callback)])
             return _get(connection, approval.id)
 
-    def watch(self, told: Callable[[Sequence[str]], None]) -> None:
+    def watch(self, watcher: Callable[[Sequence[str]], None]) -> None:
         """Call `watcher` with the ids of approvals that this process has settled, right after the commit."""
-        self._told.append(told)
+        self._watchers.append(watcher)
 
     def get(self, approval_id: str) -> Approval:
         with self._database.read() as connection:
@@ -68,13 +68,13 @@ class Approvals:
 
     def for_image(self, image: str) -> Sequence[Approval]:
         """All approvals on an image, settled or not, oldest first."""
-        return self._those(approvals.c.image == image)
+        return self._select(approvals.c.image == image)
 
     def waiting(self, image: str) -> Sequence[Approval]:
         """The approvals that wait on an image, oldest first."""
-        return self._those(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
+        return self._select(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
 
-    def _those(self, *which: ColumnElement[bool]) -> Sequence[Approval]:
+    def _select(self, *which: ColumnElement[bool]) -> Sequence[Approval]:
         query = _APPROVAL.where(*which).order_by(approvals.c.seq)
         with self._database.read() as connection:
             return [Approval(**row) for row in connection.execute(query).mappings()]
@@ -98,10 +98,10 @@ class Approvals:
         """Settle those of the approvals that wait, as `settle` does. Returns how many."""
 
         def write(connection: Connection) -> list[str]:
-            return [one for some in _batches(approval_ids) for one in _settle(connection, some, answer, now)]
+            return [name for batch in _batches(approval_ids) for name in _settle(connection, batch, answer, now)]
 
         settled = self._database.group_commit(write)
-        self._tell(settled)
+        self._announce(settled)
         return len(settled)
 
     def record_verdict(self, approval_id: str, answer: Answer) -> None:
@@ -119,16 +119,18 @@ class Approvals:
         settled: Sequence[str] = ()
         with self._database.write() as connection:
             approval = _get(connection, vote.approval)
-            known = _VOTE.where(votes.c.approval == vote.approval, votes.c.who == vote.who)
-            if (row := connection.execute(known).mappings().first()) is not None:
+            present = _VOTE.where(votes.c.approval == vote.approval, votes.c.who == vote.who)
+            if (row := connection.execute(present).mappings().first()) is not None:
                 return Vote(**row)
             if approval.state is not ApprovalState.WAITING:
                 raise ConflictError(f"{vote.approval} is settled already", "`dockgate approval show` says how.")
             insert_new(connection, votes, asdict(vote))
             if not vote.yes:
-                no = Answer(ApprovalState.REJECTED, shorten(f"rejected by {vote.who}: {vote.reason}"), "", vote.who)
-                settled = _settle(connection, [vote.approval], no, vote.at)
-        self._tell(settled)
+                rejection = Answer(
+                    ApprovalState.REJECTED, shorten(f"rejected by {vote.who}: {vote.reason}"), "", vote.who
+                )
+                settled = _settle(connection, [vote.approval], rejection, vote.at)
+        self._announce(settled)
         return vote
 
     def votes(self, approval_id: str) -> Sequence[tuple[Vote, Principal]]:
@@ -138,11 +140,11 @@ class Approvals:
             cast = [Vote(**row) for row in connection.execute(query).mappings()]
             return [(vote, need_principal(connection, vote.who)) for vote in cast]
 
-    def _tell(self, settled: Sequence[str]) -> None:
+    def _announce(self, settled: Sequence[str]) -> None:
         if settled:
             self._outbox.wake(OutboxKind.WEBHOOK, OutboxKind.ATTESTATION)
-            for told in self._told:
-                told(settled)
+            for watcher in self._watchers:
+                watcher(settled)
 
     def open_executions(self, image: str) -> Sequence[str]:
         """The unfinished executions that have an approval on this image, settled or not, oldest first."""
@@ -203,18 +205,18 @@ class Approvals:
         old_events = delete(events).where(events.c.handled_at != "", events.c.handled_at < before)
         with self._database.write() as connection:
             connection.execute(old_deliveries)
-            gone = connection.execute(delete(approvals).where(*old)).rowcount
-            return gone + connection.execute(old_events).rowcount
+            count = connection.execute(delete(approvals).where(*old)).rowcount
+            return count + connection.execute(old_events).rowcount
 
 
-def _settle(connection: Connection, some: Sequence[str], answer: Answer, now: str) -> Sequence[str]:
+def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer, now: str) -> Sequence[str]:
     """Settle those of the approvals that wait, finish their actions, and fill the outbox. Returns their ids."""
     state = State.SUCCEEDED if answer.state is ApprovalState.APPROVED else State.FAILED
-    here = approvals.c.id.in_(some), approvals.c.state == ApprovalState.WAITING
-    ids = connection.scalars(select(approvals.c.id).where(*here)).all()
+    is_waiting = approvals.c.id.in_(approval_ids), approvals.c.state == ApprovalState.WAITING
+    ids = connection.scalars(select(approvals.c.id).where(*is_waiting)).all()
     connection.execute(update(approvals).where(approvals.c.id.in_(ids)).values(**asdict(answer), settled_at=now))
-    if ours := [one for one in ids if not is_external(one)]:
-        finish_runs(connection, ours, state, now, reason=answer.summary)
+    if actions := [name for name in ids if not is_external(name)]:
+        finish_runs(connection, actions, state, now, reason=answer.summary)
     release(connection, ids, now)
     return ids
 
@@ -235,6 +237,6 @@ def _get(connection: Connection, approval_id: str) -> Approval:
     return Approval(**row)
 
 
-def _action_over(connection: Connection, approval_id: str) -> bool:
+def _is_action_over(connection: Connection, approval_id: str) -> bool:
     state = connection.scalar(select(action_runs.c.state).where(action_runs.c.key == approval_id))
     return state is not None and State(state).is_final

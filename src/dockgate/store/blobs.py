@@ -43,10 +43,10 @@ class FileBlobs:
         self._limit = limit
 
     def put(self, write: Callable[[Path], None]) -> str:
-        self._demand(0)  # before anything is written
-        with written(self._incoming, write) as (new, name):
+        self._require_room(0)  # before anything is written
+        with temporary_blob(self._incoming, write) as (new, name):
             if not (self._blobs / name).exists():
-                self._demand(new.stat().st_size)
+                self._require_room(new.stat().st_size)
             with new.open("rb") as file:
                 os.fsync(file.fileno())
             new.replace(self._blobs / name)
@@ -60,7 +60,7 @@ class FileBlobs:
             raise self._full(used)
         return free
 
-    def _demand(self, size: int) -> None:
+    def _require_room(self, size: int) -> None:
         used = self._used()
         if used + size > self._limit:
             raise self._full(used)
@@ -88,16 +88,16 @@ def folders(folder: Path) -> tuple[Path, Path]:
     Files that a killed process left behind are deleted after a day: another process may write one now.
     """
     blobs, incoming = folder / "sha256", folder / "incoming"
-    for made in (folder, blobs, incoming):
-        made.mkdir(mode=0o700, exist_ok=True)
-    for left in incoming.iterdir():
-        if left.stat().st_mtime < time.time() - 86_400:
-            shutil.rmtree(left, ignore_errors=True)
+    for path in (folder, blobs, incoming):
+        path.mkdir(mode=0o700, exist_ok=True)
+    for leftover in incoming.iterdir():
+        if leftover.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(leftover, ignore_errors=True)
     return blobs, incoming
 
 
 @contextmanager
-def written(incoming: Path, write: Callable[[Path], None]) -> Iterator[tuple[Path, str]]:
+def temporary_blob(incoming: Path, write: Callable[[Path], None]) -> Iterator[tuple[Path, str]]:
     """A new file filled by `write`, and the hex digits of its SHA-256.
 
     The file is deleted at the end, unless it was moved.
@@ -105,7 +105,7 @@ def written(incoming: Path, write: Callable[[Path], None]) -> Iterator[tuple[Pat
     with tempfile.TemporaryDirectory(dir=incoming) as folder:
         new = Path(folder, "blob")
         write(new)
-        yield new, content(new)
+        yield new, hash_file(new)
 
 
 def bytes_below(folder: Path) -> int:
@@ -117,7 +117,7 @@ def bytes_below(folder: Path) -> int:
     return total
 
 
-def content(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """The hex digits of a file's SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

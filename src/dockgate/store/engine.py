@@ -29,7 +29,7 @@ from dockgate.shared.errors import StoreError, UsageError
 # How long a transaction waits for another process's write.
 BUSY_SECONDS = 30
 
-# The number Postgres's writers agree on; any will do that nobody else in the database uses.
+# The lock that all our writers take in Postgres: any number that no other program uses in the database.
 _ADVISORY_LOCK = 0x646F636B
 
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}

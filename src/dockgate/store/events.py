@@ -28,34 +28,34 @@ class Events:
         branch keeps its count and has no event; its return is a move.
         """
         with self._database.read() as connection:
-            if not _moved(_known(connection, repository), heads):
+            if not _find_moves(_recorded_heads(connection, repository), heads):
                 return ()
         with self._database.write() as connection:
-            known = _known(connection, repository)
-            moved = _moved(known, heads)
-            made = []
+            recorded = _recorded_heads(connection, repository)
+            moved = _find_moves(recorded, heads)
+            pushes = []
             for branch, head in moved.items():
-                moves = known.get(branch, ("", 0))[1] + (1 if head else 0)
+                moves = recorded.get(branch, ("", 0))[1] + (1 if head else 0)
                 _remember(connection, repository, branch, head, moves)
                 if head:
                     event = _push(repository, branch, head, moves, now, by)
                     insert_new(connection, events, asdict(event))
-                    made.append(event)
-            return made
+                    pushes.append(event)
+            return pushes
 
     def for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
         """The push events of these branches (branch -> commit) that are at these commits now and have events."""
         with self._database.read() as connection:
-            known = _known(connection, repository)
+            recorded = _recorded_heads(connection, repository)
             ids = [
-                _push_id(repository, branch, commit, known[branch][1])
+                _push_id(repository, branch, commit, recorded[branch][1])
                 for branch, commit in heads.items()
-                if known.get(branch, ("", 0))[0] == commit
+                if recorded.get(branch, ("", 0))[0] == commit
             ]
-            found = {
+            stored = {
                 row["id"]: Event(**row) for row in connection.execute(_EVENT.where(events.c.id.in_(ids))).mappings()
             }
-        return [found[event_id] for event_id in ids if event_id in found]
+        return [stored[event_id] for event_id in ids if event_id in stored]
 
     def get(self, event_id: str) -> Event:
         with self._database.read() as connection:
@@ -77,18 +77,18 @@ class Events:
             connection.execute(change)
 
 
-def _known(connection: Connection, repository: str) -> dict[str, tuple[str, int]]:
+def _recorded_heads(connection: Connection, repository: str) -> dict[str, tuple[str, int]]:
     """The recorded branches: branch -> (commit, number of moves)."""
     query = select(heads.c.branch, heads.c.head, heads.c.moves).where(heads.c.repository == repository)
     return {row.branch: (row.head, row.moves) for row in connection.execute(query)}
 
 
-def _moved(known: Mapping[str, tuple[str, int]], seen: Mapping[str, str]) -> dict[str, str]:
+def _find_moves(recorded: Mapping[str, tuple[str, int]], present: Mapping[str, str]) -> dict[str, str]:
     """The branches that moved: branch -> new commit, "" for a deleted one. Sorted by branch."""
     return {
-        branch: seen.get(branch, "")
-        for branch in sorted({*known, *seen})
-        if seen.get(branch, "") != known.get(branch, ("", 0))[0]
+        branch: present.get(branch, "")
+        for branch in sorted({*recorded, *present})
+        if present.get(branch, "") != recorded.get(branch, ("", 0))[0]
     }
 
 

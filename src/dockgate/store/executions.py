@@ -26,12 +26,12 @@ class Executions:
     def start(self, pipeline: str, cause: str, trigger: Mapping[str, str], now: str) -> Execution:
         """Start an execution of the newest version of a pipeline, once for each cause."""
         with self._database.write() as connection:
-            mine = executions.c.pipeline == pipeline
-            known = connection.execute(_EXECUTION.where(mine, executions.c.cause == cause)).mappings().first()
-            if known is not None:
-                return Execution(**known)
+            of_pipeline = executions.c.pipeline == pipeline
+            started = connection.execute(_EXECUTION.where(of_pipeline, executions.c.cause == cause)).mappings().first()
+            if started is not None:
+                return Execution(**started)
             version = need_pipeline(connection, pipeline).version
-            number = connection.scalar(select(func.coalesce(func.max(executions.c.number), 0) + 1).where(mine))
+            number = connection.scalar(select(func.coalesce(func.max(executions.c.number), 0) + 1).where(of_pipeline))
             connection.execute(
                 insert(executions).values(
                     id=f"{pipeline}-{number}",
@@ -163,18 +163,18 @@ class Executions:
             execution = _get(connection, execution_id)
             if execution.state.is_final:
                 raise ConflictError(f"execution {execution_id!r} is over (it is {execution.state})", _show(execution))
-            mine = action_runs.c.execution == execution_id
+            of_execution = action_runs.c.execution == execution_id
             connection.execute(
                 update(approvals)
                 .where(
                     approvals.c.state == ApprovalState.WAITING,
-                    approvals.c.id.in_(select(action_runs.c.key).where(mine)),
+                    approvals.c.id.in_(select(action_runs.c.key).where(of_execution)),
                 )
                 .values(state=ApprovalState.CANCELLED, summary=shorten(reason), settled_at=now)
             )
             connection.execute(
                 update(action_runs)
-                .where(mine, action_runs.c.state.in_(OPEN))
+                .where(of_execution, action_runs.c.state.in_(OPEN))
                 .values(state=State.STOPPED, reason=reason, finished_at=now)
             )
             _set_state(connection, execution_id, State.STOPPED, reason, now)

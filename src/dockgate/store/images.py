@@ -152,15 +152,15 @@ class Images:
         """
         failed = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
         state = failed if reason else ScanState.DONE
-        packed = [] if reason else [Document.of(inventory) for inventory in inventories]
-        asked = scans.c.image == image, scans.c.number == number, scans.c.state == ScanState.REQUESTED
+        stored = [] if reason else [Document.of(inventory) for inventory in inventories]
+        is_requested = scans.c.image == image, scans.c.number == number, scans.c.state == ScanState.REQUESTED
 
         def write(connection: Connection) -> None:
-            change = update(scans).where(*asked).values(state=state, reason=reason, finished_at=now)
+            change = update(scans).where(*is_requested).values(state=state, reason=reason, finished_at=now)
             if connection.execute(change).rowcount == 0:
                 return
-            keep(connection, *packed)
-            rows = [{"image": image, "position": at, "digest": one.digest} for at, one in enumerate(packed)]
+            keep(connection, *stored)
+            rows = [{"image": image, "position": at, "digest": document.digest} for at, document in enumerate(stored)]
             if rows:
                 connection.execute(insert(scan_inventories), rows)
 
@@ -202,9 +202,9 @@ class Images:
         }
 
         def write(connection: Connection) -> tuple[Verdict, str]:
-            stands = connection.scalar(select(verdicts.c.digest).where(verdicts.c.cause == cause))
-            if stands is not None:
-                return _verdict(connection, stands), stands
+            stored = connection.scalar(select(verdicts.c.digest).where(verdicts.c.cause == cause))
+            if stored is not None:
+                return _verdict(connection, stored), stored
             keep(connection, body, *parts)
             connection.execute(insert(verdicts).values(**row))
             return verdict, body.digest
@@ -215,26 +215,30 @@ class Images:
         """Everything that a verdict was made from."""
         with self._database.read() as connection:
             verdict = json.loads(_verdict_body(connection, digest))
-            made = build(InputDigests, verdict["inputs"])
+            digests = build(InputDigests, verdict["inputs"])
             return VerdictCase(
                 image=verdict["image"],
-                policy=decode_policy(_body(connection, made.policy)),
-                now=made.now,
-                engine=made.engine,
-                inventories=tuple(decode(Inventory, _body(connection, one)) for one in made.inventories),
-                snapshot=decode(AdvisorySnapshot, _body(connection, made.snapshot)),
-                waivers=decode(Waivers, _body(connection, made.waivers)),
+                policy=decode_policy(_body(connection, digests.policy)),
+                now=digests.now,
+                engine=digests.engine,
+                inventories=tuple(decode(Inventory, _body(connection, part)) for part in digests.inventories),
+                snapshot=decode(AdvisorySnapshot, _body(connection, digests.snapshot)),
+                waivers=decode(Waivers, _body(connection, digests.waivers)),
                 baselines={
-                    name: tuple(decode(Inventory, _body(connection, one)) for one in digests)
-                    for name, digests in made.baselines.items()
+                    name: tuple(decode(Inventory, _body(connection, part)) for part in baseline)
+                    for name, baseline in digests.baselines.items()
                 },
-                external_reports=tuple(decode(ExternalReport, _body(connection, one)) for one in made.external_reports),
-                no_scan_reason=made.no_scan_reason,
+                external_reports=tuple(
+                    decode(ExternalReport, _body(connection, part)) for part in digests.external_reports
+                ),
+                no_scan_reason=digests.no_scan_reason,
                 baseline_exemptions={
-                    name: decode(BaselineExemptions, _body(connection, one))
-                    for name, one in made.baseline_exemptions.items()
+                    name: decode(BaselineExemptions, _body(connection, part))
+                    for name, part in digests.baseline_exemptions.items()
                 },
-                provenance=decode(ProvenanceFacts, _body(connection, made.provenance)) if made.provenance else None,
+                provenance=decode(ProvenanceFacts, _body(connection, digests.provenance))
+                if digests.provenance
+                else None,
             )
 
     def verdict(self, digest: str) -> Verdict:
@@ -257,13 +261,13 @@ class Images:
             columns = [(verdicts.c.digest, verdicts.c.image)]
         else:
             columns = [(pushed_images.c.digest, pushed_images.c.digest), (scans.c.image, scans.c.image)]
-        found: dict[str, str] = {}
+        images: dict[str, str] = {}
         with self._database.read() as connection:
             for digest, image in columns:
-                begins = digest.startswith(from_hex(start), autoescape=True)
-                query = select(digest, image.label("of_image")).where(begins).distinct().order_by(digest).limit(limit)
-                found |= {row[0]: row[1] for row in connection.execute(query)}
-        return sorted(found.items())[:limit]
+                matches = digest.startswith(from_hex(start), autoescape=True)
+                query = select(digest, image.label("of_image")).where(matches).distinct().order_by(digest).limit(limit)
+                images |= {row[0]: row[1] for row in connection.execute(query)}
+        return sorted(images.items())[:limit]
 
     def newest_verdicts(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
         """The newest verdict on each image by each policy, newest first, each with its position.
@@ -277,12 +281,12 @@ class Images:
             query = query.where(_by(policy))
         if before:
             query = query.where(verdicts.c.seq < before)
-        found = []
+        records = []
         with self._database.read() as connection:
             for row in connection.execute(query.order_by(verdicts.c.seq.desc()).limit(limit)).mappings():
                 columns = dict(row)
-                found.append((columns.pop("seq"), VerdictRecord(**columns)))
-        return found
+                records.append((columns.pop("seq"), VerdictRecord(**columns)))
+        return records
 
     def last_approved_image(self, repository: str, policy: str, image: str) -> str:
         """The image of this repository that this policy approved last, other than `image`; "" for none."""
@@ -326,7 +330,10 @@ class Document:
 
     @classmethod
     def of_case(cls, case: VerdictCase) -> "list[Document]":
-        inventories = [*case.inventories, *(one for baseline in case.baselines.values() for one in baseline)]
+        inventories = [
+            *case.inventories,
+            *(inventory for baseline in case.baselines.values() for inventory in baseline),
+        ]
         parts: list[Part] = [
             *inventories,
             *case.baseline_exemptions.values(),
@@ -342,9 +349,13 @@ class Document:
         return cls(kind.__name__, digest_of(data), zlib.compress(data))
 
 
-def keep(connection: Connection, *some: Document) -> None:
+def keep(connection: Connection, *new: Document) -> None:
     """Store the documents that are not stored yet."""
-    insert_missing(connection, documents, [{"kind": one.kind, "digest": one.digest, "body": one.body} for one in some])
+    insert_missing(
+        connection,
+        documents,
+        [{"kind": document.kind, "digest": document.digest, "body": document.body} for document in new],
+    )
 
 
 def unpacked(body: bytes) -> bytes:
@@ -377,14 +388,14 @@ def _move(connection: Connection, event_id: str, image: PushedImage) -> None:
 def _request(connection: Connection, image: str, repository: str, now: str) -> Scan:
     present = _scan(connection, image)
     if present is None:
-        asked = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
-        connection.execute(insert(scans).values(**asdict(asked)))
-        return asked
+        requested = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
+        connection.execute(insert(scans).values(**asdict(requested)))
+        return requested
     if not present.state.has_failed:
         return present
-    asked = Scan(image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
-    connection.execute(update(scans).where(scans.c.image == image).values(**asdict(asked)))
-    return asked
+    requested = Scan(image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
+    connection.execute(update(scans).where(scans.c.image == image).values(**asdict(requested)))
+    return requested
 
 
 def _by(policy: str) -> ColumnElement[bool]:
@@ -402,8 +413,8 @@ def _verdict(connection: Connection, digest: str) -> Verdict:
 
 
 def _verdict_body(connection: Connection, digest: str) -> bytes:
-    known = documents.c.digest == digest, documents.c.kind == Verdict.__name__
-    body = connection.scalar(select(documents.c.body).where(*known))
+    is_verdict = documents.c.digest == digest, documents.c.kind == Verdict.__name__
+    body = connection.scalar(select(documents.c.body).where(*is_verdict))
     if body is None:
         raise _unknown("verdict", digest)
     return unpacked(body)

@@ -61,10 +61,10 @@ class Logs:
                 data = file.read(_LIMIT)
         except FileNotFoundError:
             return b"", offset
-        whole = data[: data.rfind(b"\n") + 1]
-        if not whole and len(data) == _LIMIT:
-            whole = data
-        return whole, offset + len(whole)
+        complete = data[: data.rfind(b"\n") + 1]
+        if not complete and len(data) == _LIMIT:
+            complete = data
+        return complete, offset + len(complete)
 
     def _count(self, size: int) -> None:
         """Make room each time a twentieth of the limit was written."""
@@ -97,9 +97,9 @@ def _safe(name: str) -> str:
 
 def _sizes(folder: Path) -> list[tuple[float, str, int]]:
     """Each execution's folder: when it last changed, its path and its bytes, oldest first."""
-    found = []
+    sizes = []
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):  # deleted by another thread
             size = sum(file.stat().st_size for file in os.scandir(entry.path))
-            found.append((entry.stat().st_mtime, entry.path, size))
-    return sorted(found)
+            sizes.append((entry.stat().st_mtime, entry.path, size))
+    return sorted(sizes)

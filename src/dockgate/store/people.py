@@ -33,7 +33,7 @@ class Principals:
         """Add the first principal and its token, both or neither. ConflictError if a principal exists."""
         with self._database.write() as connection:
             if _exist(connection):
-                raise ConflictError("there are principals already", "An admin adds further ones, with their token.")
+                raise ConflictError("principals exist already", "Ask an admin to add you: `dockgate principal add`.")
             _add(connection, principal)
             connection.execute(insert(tokens).values(**row_of(token)))
 
@@ -68,9 +68,9 @@ class Principals:
             if values.get("disabled_at") and before.disabled_at:
                 return before
             connection.execute(update(principals).where(principals.c.name == name).values(**values))
-            if before.may(Permission.ADMINISTER) and not _somebody_administers(connection):
+            if before.may(Permission.ADMINISTER) and not _has_administrator(connection):
                 raise ConflictError(
-                    f"{name} is the last one who may administer this server", "Make somebody else an admin first."
+                    f"{name} is the last administrator of this server", "Make another principal an admin first."
                 )
             return need_principal(connection, name)
 
@@ -133,12 +133,12 @@ def _find(connection: Connection, name: str) -> Principal | None:
 
 
 def need_principal(connection: Connection, name: str) -> Principal:
-    found = _find(connection, name)
-    if found is None:
+    principal = _find(connection, name)
+    if principal is None:
         raise NotFoundError(f"there is no principal {name!r}", "`dockgate principal list` names those there are.")
-    return found
+    return principal
 
 
-def _somebody_administers(connection: Connection) -> bool:
-    everybody = (Principal(**row) for row in connection.execute(_PRINCIPAL).mappings())
-    return any(one.may(Permission.ADMINISTER) for one in everybody)
+def _has_administrator(connection: Connection) -> bool:
+    everyone = (Principal(**row) for row in connection.execute(_PRINCIPAL).mappings())
+    return any(principal.may(Permission.ADMINISTER) for principal in everyone)

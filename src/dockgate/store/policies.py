@@ -60,8 +60,8 @@ class Policies:
         newest = select(func.max(policies.c.seq)).group_by(policies.c.name)
         query = _VERSION.where(policies.c.seq.in_(newest)).order_by(policies.c.name)
         with self._database.read() as connection:
-            found = [PolicyVersion(**row) for row in connection.execute(query).mappings()]
-        return [version for version in found if not version.removed]
+            versions = [PolicyVersion(**row) for row in connection.execute(query).mappings()]
+        return [version for version in versions if not version.removed]
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
         """Every version, newest first, removals too."""
@@ -87,9 +87,9 @@ class Policies:
                 )
             return _add(connection, PolicyVersion(name, present.version + 1, "", {}, "", now, by, comment))
 
-    def keep_requested(self, asked: Policy) -> None:
+    def keep_requested(self, policy: Policy) -> None:
         """Keep the policy that a repository requests for itself, by its digest, for ever."""
-        document = Document.of_policy(asked)
+        document = Document.of_policy(policy)
         with self._database.write() as connection:
             keep(connection, document)
 
@@ -126,23 +126,23 @@ def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
 def _expect(name: str, newest: PolicyVersion | None, expected: int | None) -> None:
     present = 0 if newest is None or newest.removed else newest.version
     if expected is not None and expected != present:
-        stands = f"is at version {present}" if present else "does not exist"
+        actual = f"is at version {present}" if present else "does not exist"
         raise ChangedError(
-            f"the policy {name!r} {stands}, and not at version {expected}",
-            f"Look at `dockgate policy show {name}`, and change what stands there now.",
+            f"the policy {name!r} {actual}, and not at version {expected}",
+            f"Run `dockgate policy show {name}`, and apply your change to the present version.",
         )
 
 
 def _users(connection: Connection, name: str) -> list[str]:
     """What uses the policy, in words."""
-    found = []
+    users = []
     for pipeline in sorted(connection.scalars(select(pipelines.c.name).distinct())):
         newest = find_pipeline(connection, pipeline)
         actions = [action for stage in newest.stages for action in stage.actions] if newest else []
-        if any(one.type is ActionType.APPROVAL and one.configuration.get("policy") == name for one in actions):
-            found.append(f"the pipeline {pipeline}")
+        if any(action.type is ActionType.APPROVAL and action.configuration.get("policy") == name for action in actions):
+            users.append(f"the pipeline {pipeline}")
     assigned = connection.scalars(select(policy_assignments.c.body).order_by(policy_assignments.c.name))
-    found += [f"the policy assignment {one.name}" for one in assigned if name in one.policies]
+    users += [f"the policy assignment {assignment.name}" for assignment in assigned if name in assignment.policies]
     waits = or_(approvals.c.policy == name, approvals.c.policy.startswith(f"{name}+", autoescape=True))
     waiting = select(approvals.c.id).where(approvals.c.state == ApprovalState.WAITING, waits)
-    return found + [f"the approval {approval}" for approval in connection.scalars(waiting.order_by(approvals.c.id))]
+    return users + [f"the approval {approval}" for approval in connection.scalars(waiting.order_by(approvals.c.id))]

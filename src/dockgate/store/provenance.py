@@ -65,11 +65,11 @@ class ProvenanceStatements:
     def statements(self, image: str) -> KeptStatements:
         """All stored statements of an image."""
         built = select(built_statements.c.envelope).where(built_statements.c.image == image)
-        found = select(found_statements).where(found_statements.c.image == image)
+        fetched = select(found_statements).where(found_statements.c.image == image)
         with self._database.read() as connection:
             own = connection.scalars(built.order_by(built_statements.c.built_at, built_statements.c.build)).all()
-            row = connection.execute(found).mappings().first()
+            row = connection.execute(fetched).mappings().first()
         if row is None:
             return KeptStatements(tuple(own))
-        others = json.loads(zlib.decompress(row["envelopes"]))
-        return KeptStatements(tuple(dict.fromkeys((*own, *others))), row["looked_at"], row["unavailable"])
+        attached = json.loads(zlib.decompress(row["envelopes"]))
+        return KeptStatements(tuple(dict.fromkeys((*own, *attached))), row["looked_at"], row["unavailable"])

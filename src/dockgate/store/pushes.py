@@ -35,7 +35,7 @@ class Pushes:
         The other updates that it requested were refused by git, and are deleted.
         """
         for start in range(0, len(commits), ROWS_AT_ONCE):
-            self._introduce(records[0], commits[start : start + ROWS_AT_ONCE])
+            self._add_commits(records[0], commits[start : start + ROWS_AT_ONCE])
         moved = {record.ref: record for record in records}
         with self._database.write() as connection:
             connection.execute(
@@ -47,48 +47,48 @@ class Pushes:
                     values = {"old": record.old, "new": record.new, "accepted": True}
                     connection.execute(update(pushes).where(*here).values(**values))
 
-    def _introduce(self, by: PushRecord, commits: Sequence[str]) -> None:
-        row = {"repository": by.repository, "principal": by.principal, "email": by.email}
+    def _add_commits(self, record: PushRecord, commits: Sequence[str]) -> None:
+        row = {"repository": record.repository, "principal": record.principal, "email": record.email}
         with self._database.write() as connection:
-            known = {
+            stored = {
                 commit
-                for some in _batches(commits)
+                for batch in _batches(commits)
                 for commit in connection.scalars(
                     select(pushed_commits.c.commit).where(
-                        pushed_commits.c.repository == by.repository,
-                        pushed_commits.c.principal == by.principal,
-                        pushed_commits.c.commit.in_(some),
+                        pushed_commits.c.repository == record.repository,
+                        pushed_commits.c.principal == record.principal,
+                        pushed_commits.c.commit.in_(batch),
                     )
                 )
             }
-            rows = [{**row, "commit": commit} for commit in dict.fromkeys(commits) if commit not in known]
+            rows = [{**row, "commit": commit} for commit in dict.fromkeys(commits) if commit not in stored]
             if rows:
                 connection.execute(insert(pushed_commits), rows)
 
     def for_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
         """The updates of a reference, oldest first."""
-        return self._those(pushes.c.repository == repository, pushes.c.ref == ref)
+        return self._select(pushes.c.repository == repository, pushes.c.ref == ref)
 
     def unfinished(self, repository: str) -> Sequence[PushRecord]:
         """The requested updates of which neither success nor refusal is recorded: the server crashed in between."""
-        return self._those(pushes.c.repository == repository, pushes.c.accepted.is_(False))
+        return self._select(pushes.c.repository == repository, pushes.c.accepted.is_(False))
 
-    def _those(self, *which: ColumnElement[bool]) -> Sequence[PushRecord]:
+    def _select(self, *which: ColumnElement[bool]) -> Sequence[PushRecord]:
         query = _PUSH.where(*which).order_by(pushes.c.seq)
         with self._database.read() as connection:
             return [PushRecord(**row) for row in connection.execute(query).mappings()]
 
     def pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
         """Who brought each of these commits. A commit without a known pusher has no entry."""
-        found: dict[str, list[Pusher]] = {}
+        pushers: dict[str, list[Pusher]] = {}
         with self._database.read() as connection:
-            for some in _batches(commits):
+            for batch in _batches(commits):
                 query = select(pushed_commits).where(
-                    pushed_commits.c.repository == repository, pushed_commits.c.commit.in_(some)
+                    pushed_commits.c.repository == repository, pushed_commits.c.commit.in_(batch)
                 )
                 for row in connection.execute(query.order_by(pushed_commits.c.principal)):
-                    found.setdefault(row.commit, []).append(Pusher(row.principal, row.email))
-        return found
+                    pushers.setdefault(row.commit, []).append(Pusher(row.principal, row.email))
+        return pushers
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -28,14 +28,14 @@ def find_pipeline(connection: Connection, name: str, version: int | None = None)
     query = select(pipelines.c.body).where(pipelines.c.name == name).order_by(pipelines.c.version.desc()).limit(1)
     if version is not None:
         query = query.where(pipelines.c.version == version)
-    found: Pipeline | None = connection.scalar(query)
-    return found
+    pipeline: Pipeline | None = connection.scalar(query)
+    return pipeline
 
 
 def need_pipeline(connection: Connection, name: str, version: int | None = None) -> Pipeline:
     """As `find_pipeline`; NotFoundError if it does not exist."""
-    found = find_pipeline(connection, name, version)
-    if found is None:
-        wanted = f"pipeline {name!r}" if version is None else f"version {version} of pipeline {name!r}"
-        raise NotFoundError(f"there is no {wanted}", "`dockgate pipeline list` names those there are.")
-    return found
+    pipeline = find_pipeline(connection, name, version)
+    if pipeline is None:
+        missing = f"pipeline {name!r}" if version is None else f"version {version} of pipeline {name!r}"
+        raise NotFoundError(f"there is no {missing}", "`dockgate pipeline list` names those there are.")
+    return pipeline

@@ -52,10 +52,12 @@ class Reports:
         table = reports.c
         with self._database.write() as connection:
             connection.execute(delete(reports).where(table.image == image, table.by == by))
-            for one in reported:
-                document = Document.of(one)
+            for report in reported:
+                document = Document.of(report)
                 keep(connection, document)
-                record = ReportRecord(image, one.source, one.inventory.platform, by, document.digest, one.at, True, now)
+                record = ReportRecord(
+                    image, report.source, report.inventory.platform, by, document.digest, report.at, True, now
+                )
                 connection.execute(insert(reports).values(**asdict(record)))
         return [record for record in self.for_image(image) if record.by == by]
 

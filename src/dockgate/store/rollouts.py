@@ -15,7 +15,7 @@ from dockgate.store.schema_rollouts import rollouts
 from dockgate.store.services import need_service, present_definition
 
 # Of each service.
-KEPT = 100
+ROLLOUTS_KEPT = 100
 _ROLLOUT = select_as(Rollout, rollouts)
 
 
@@ -56,7 +56,7 @@ class Rollouts:
                 started_by=by,
             )
             connection.execute(insert(rollouts).values(**row_of(begun)))
-            old = rollouts.c.service == service, rollouts.c.number <= begun.number - KEPT
+            old = rollouts.c.service == service, rollouts.c.number <= begun.number - ROLLOUTS_KEPT
             connection.execute(delete(rollouts).where(*old))
             return begun
 
@@ -103,12 +103,12 @@ def _first(connection: Connection, query: Select[tuple[object, ...]]) -> Rollout
 
 
 def _get(connection: Connection, service: str, number: int) -> Rollout:
-    found = _first(connection, _of(service).where(rollouts.c.number == number))
-    if found is None:
+    rollout = _first(connection, _of(service).where(rollouts.c.number == number))
+    if rollout is None:
         raise NotFoundError(
             f"there is no rollout {number} of {service!r}", f"`dockgate deploy show {service}` lists the newest."
         )
-    return found
+    return rollout
 
 
 def _with_change(base: Rollout, change: ServiceChange) -> Rollout:
@@ -122,8 +122,12 @@ def _with_change(base: Rollout, change: ServiceChange) -> Rollout:
     )
 
 
-def _has_same_goal(one: Rollout, other: Rollout) -> bool:
-    return (one.target, one.desired_count, one.definition) == (other.target, other.desired_count, other.definition)
+def _has_same_goal(rollout: Rollout, base: Rollout) -> bool:
+    return (rollout.target, rollout.desired_count, rollout.definition) == (
+        base.target,
+        base.desired_count,
+        base.definition,
+    )
 
 
 def _require_possible(present: Service, definition: TaskDefinition, goal: Rollout) -> None:
@@ -136,6 +140,6 @@ def _require_possible(present: Service, definition: TaskDefinition, goal: Rollou
 
 
 def _end(connection: Connection, rollout: Rollout, state: State, revision: int | None, reason: str, now: str) -> None:
-    row = rollouts.c.service == rollout.service, rollouts.c.number == rollout.number
-    ended = {"state": state, "revision": revision, "reason": reason, "finished_at": now}
-    connection.execute(update(rollouts).where(*row).values(**ended))
+    is_this = rollouts.c.service == rollout.service, rollouts.c.number == rollout.number
+    values = {"state": state, "revision": revision, "reason": reason, "finished_at": now}
+    connection.execute(update(rollouts).where(*is_this).values(**values))

@@ -12,16 +12,16 @@ from typing import Any
 from dockgate.shared.aws import AwsFailure, LazyClient, aws_errors
 from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import DiskFullError, DockgateError, UnavailableError
-from dockgate.store.blobs import bytes_below, content, folders, missing, name_of, written
+from dockgate.store.blobs import bytes_below, folders, hash_file, missing, name_of, temporary_blob
 
-# Of files that are kept here.
+# The size of the cache.
 CACHE_BYTES = 2 << 30
 # Bytes that S3 takes in one PutObject.
 MAX_OBJECT = 5 << 30
-# A file that was asked for so recently may be in use, and stays whatever the cache holds.
-SPARED_SECONDS = 600
+# A file that was used so recently may be open, and is kept even if the cache is full.
+MIN_CACHE_SECONDS = 600
 # Bytes.
-_PIECE = 1 << 20
+_CHUNK = 1 << 20
 _MISSING = ("404", "NoSuchKey", "NotFound")
 
 
@@ -51,7 +51,7 @@ class S3Blobs:
 
     def put(self, write: Callable[[Path], None]) -> str:
         """Store the file in S3, which verifies the digest and keeps all of it or nothing."""
-        with written(self._incoming, write) as (new, name):
+        with temporary_blob(self._incoming, write) as (new, name):
             checksum = base64.b64encode(bytes.fromhex(name)).decode()
             with self._errors("writing", name), new.open("rb") as file:
                 self._client().put_object(Bucket=self._bucket, Key=self._key(name), Body=file, ChecksumSHA256=checksum)
@@ -76,14 +76,14 @@ class S3Blobs:
         path = self._cache / name
         try:
             os.utime(path, (self._clock(),) * 2)
-            if content(path) == name:
+            if hash_file(path) == name:
                 return path
         except FileNotFoundError:
             pass
-        with written(self._incoming, lambda into: self._fetch(name, into)) as (new, found):
-            if found != name:
+        with temporary_blob(self._incoming, lambda into: self._fetch(name, into)) as (new, actual):
+            if actual != name:
                 raise UnavailableError(
-                    f"the artifact {self._place(name)} is damaged: it holds sha256:{found}",
+                    f"the artifact {self._place(name)} is damaged: it holds sha256:{actual}",
                     "Start its pipeline again: the artifact is then written anew.",
                 )
             self._keep(new, name)
@@ -92,20 +92,20 @@ class S3Blobs:
     def _fetch(self, name: str, into: Path) -> None:
         with self._errors("reading", name), into.open("wb") as file:
             answer = self._client().get_object(Bucket=self._bucket, Key=self._key(name))
-            for piece in answer["Body"].iter_chunks(_PIECE):
-                file.write(piece)
+            for chunk in answer["Body"].iter_chunks(_CHUNK):
+                file.write(chunk)
 
     def _keep(self, new: Path, name: str) -> None:
         """Move a file into the cache, and delete the least recently used files beyond its size."""
         os.utime(new, (self._clock(),) * 2)
         new.replace(self._cache / name)
         with self._lock:
-            held = sorted(
-                (used.st_mtime, used.st_size, path) for path in self._cache.iterdir() if (used := _stat(path))
+            files = sorted(
+                (info.st_mtime, info.st_size, path) for path in self._cache.iterdir() if (info := _stat(path))
             )
-            excess = sum(size for _, size, _ in held) - self._cache_bytes
-            for at, size, path in held:
-                if excess <= 0 or at > self._clock() - SPARED_SECONDS:
+            excess = sum(size for _, size, _ in files) - self._cache_bytes
+            for used_at, size, path in files:
+                if excess <= 0 or used_at > self._clock() - MIN_CACHE_SECONDS:
                     break
                 path.unlink(missing_ok=True)
                 excess -= size

@@ -1,7 +1,7 @@
-"""The tables, but those of people (`schema_people`), pushes and policy assignments (`schema_governance`), and rollouts
-(`schema_rollouts`). Columns have the names and meanings of the fields in `core` that they hold; "" means "not yet".
+"""The tables, except those of `schema_people`, `schema_governance` (pushes, policy assignments) and `schema_rollouts`.
 
-`seq` is the order in which rows came. A change here needs a revision in `migrations/versions`; a test compares the two.
+Columns have the names and meanings of the fields that they hold; "" means "not yet". `seq` is the order in which rows
+were inserted. A change here needs a revision in `migrations/versions`; a test compares the two.
 """
 
 from typing import Any
@@ -43,12 +43,12 @@ def words(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool 
     return Column(name, Words, *more, primary_key=primary_key, unique=unique, nullable=False)
 
 
-# One row: what these tables are called among all that there ever were.
+# One row: the id of this store, which no other store has.
 identity = Table("identity", metadata, words("id", primary_key=True))
 
 repositories = Table("repositories", metadata, words("name", primary_key=True), words("created_at"))
 
-# What branches were last seen at, "" for a deleted one, and how often each has moved.
+# The recorded head of each branch, "" for a deleted one, and how often it has moved.
 heads = Table(
     "heads",
     metadata,
@@ -176,8 +176,8 @@ built_statements = Table(
 )
 Index(None, built_statements.c.image)
 
-# Provenance statements found beside images: a JSON list of DSSE envelopes, deflated. Signatures are checked when a
-# verdict is made, for the policy names the keys.
+# Provenance statements fetched from registries: a compressed JSON list of DSSE envelopes. Signatures are verified when
+# a verdict is made, because the policy names the keys.
 found_statements = Table(
     "found_statements",
     metadata,
@@ -237,7 +237,7 @@ documents = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
-# The documents of a scan, one per platform, in the order they were handed in.
+# The documents of a scan, one per platform, in the order of the scan.
 scan_inventories = Table(
     "scan_inventories",
     metadata,
@@ -289,7 +289,7 @@ policies = Table(
     UniqueConstraint("name", "version"),
 )
 
-# `family` is a service's name. `cause` is null for what was put: only registered revisions are one for each cause.
+# `family` is a service's name. `cause` is null for revision 1: only registered revisions are unique for each cause.
 task_definitions = Table(
     "task_definitions",
     metadata,
@@ -345,7 +345,7 @@ vex_documents = Table(
 # `changes` counts how often the row was written.
 Index(None, vex_documents.c.image, vex_documents.c.removed_at)
 
-# All statements of a document as canonical JSON, deflated: they are read together or not at all.
+# All statements of a document as canonical JSON, compressed: they are always read together.
 vex_statements = Table(
     "vex_statements",
     metadata,

@@ -26,7 +26,7 @@ pushes = Table(
 Index(None, pushes.c.repository, pushes.c.ref)
 Index(None, pushes.c.repository, pushes.c.accepted)
 
-# Who brought which commit into a repository.
+# Which principal pushed which commit into a repository.
 pushed_commits = Table(
     "pushed_commits",
     metadata,

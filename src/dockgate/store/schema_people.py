@@ -1,4 +1,4 @@
-"""The tables of people: who may what, what they said, and the record of what they did."""
+"""The tables of principals, their tokens and votes, and the audit log."""
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, UniqueConstraint
 
@@ -6,7 +6,7 @@ from dockgate.identity.model import Permission, Role
 from dockgate.store.columns import Json
 from dockgate.store.schema import metadata, seq, words
 
-# `folded` is the name in small letters: nobody passes for somebody else by a capital.
+# `folded` is the name in lower case: two principals never differ in case alone.
 principals = Table(
     "principals",
     metadata,
@@ -50,7 +50,7 @@ audit = Table(
 )
 Index(None, audit.c.who, audit.c.seq)
 
-# Kept when the approval is deleted: who approved what is on record.
+# Votes are kept when their approval is deleted.
 votes = Table(
     "votes",
     metadata,

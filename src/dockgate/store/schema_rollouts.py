@@ -1,4 +1,4 @@
-"""The tables of what happens to services: rollouts, and events such as restarts."""
+"""The tables of rollouts, and of service events such as restarts."""
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 

@@ -49,8 +49,8 @@ class Services:
     def list(self) -> Sequence[Service]:
         """All services, sorted by name."""
         with self._database.read() as connection:
-            found = [Service(**row) for row in connection.execute(_SERVICE).mappings()]
-        return sorted(found, key=lambda service: service.name)
+            result = [Service(**row) for row in connection.execute(_SERVICE).mappings()]
+        return sorted(result, key=lambda service: service.name)
 
     def definition(self, family: str, revision: int) -> TaskDefinition:
         with self._database.read() as connection:
@@ -64,11 +64,11 @@ class Services:
 
     def register(self, service: str, definition: TaskDefinition, cause: str) -> TaskDefinition:
         """Store a definition as the service's next revision, once for each cause. The service is not changed."""
-        mine = task_definitions.c.family == service, task_definitions.c.cause == cause
+        same_cause = task_definitions.c.family == service, task_definitions.c.cause == cause
         with self._database.write() as connection:
-            known: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*mine))
-            if known is not None:
-                return known
+            registered: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*same_cause))
+            if registered is not None:
+                return registered
             need_service(connection, service)
             return _add(connection, replace(definition, family=service), cause)
 
@@ -80,10 +80,10 @@ class Services:
         with self._database.write() as connection:
             need_service(connection, service)
             _definition(connection, service, revision)
-            other = or_(services.c.revision != revision, services.c.deployed_by != by)
+            is_change = or_(services.c.revision != revision, services.c.deployed_by != by)
             connection.execute(
                 update(services)
-                .where(services.c.name == service, other)
+                .where(services.c.name == service, is_change)
                 .values(revision=revision, deployed_by=by, at_risk="", at_risk_until="")
             )
 
@@ -147,14 +147,14 @@ def present_definition(connection: Connection, name: str) -> TaskDefinition:
 
 
 def _definition(connection: Connection, family: str, revision: int) -> TaskDefinition:
-    known = task_definitions.c.family == family, task_definitions.c.revision == revision
-    found: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*known))
-    if found is None:
+    is_revision = task_definitions.c.family == family, task_definitions.c.revision == revision
+    definition: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*is_revision))
+    if definition is None:
         raise NotFoundError(
             f"there is no revision {revision} of task definition {family!r}",
             "`dockgate deploy list` names the services.",
         )
-    return found
+    return definition
 
 
 def _add(connection: Connection, definition: TaskDefinition, cause: str | None = None) -> TaskDefinition:

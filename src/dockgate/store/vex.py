@@ -19,7 +19,7 @@ from dockgate.store.schema import documents, vex_documents, vex_statements
 # Of its bytes among the documents.
 KIND = "Vex"
 # Documents whose statements are kept at hand; they never change.
-CACHED = 64
+CACHE_SIZE = 64
 
 _RECORD = select_as(VexRecord, vex_documents)
 
@@ -29,7 +29,7 @@ class Vex:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._statements = lru_cache(CACHED)(self._read)
+        self._statements = lru_cache(CACHE_SIZE)(self._read)
 
     def add(self, record: VexRecord, data: bytes, statements: Sequence[VexStatement]) -> VexRecord:
         """Store a VEX document, once for each document and image.
@@ -37,9 +37,9 @@ class Vex:
         A removed document becomes active again, and new envelopes are added. `Images.document` returns the bytes.
         """
         body = zlib.compress(canonical.encode(list(statements)))
-        kept = {"digest": record.document, "kind": KIND, "body": zlib.compress(data)}
+        document = {"digest": record.document, "kind": KIND, "body": zlib.compress(data)}
         with self._database.write() as connection:
-            insert_new(connection, documents, kept)
+            insert_new(connection, documents, document)
             insert_new(connection, vex_statements, {"document": record.document, "body": body})
             if not insert_new(connection, vex_documents, {**asdict(record), "changes": 1}):
                 present = _get(connection, record.document, record.image)
@@ -56,9 +56,9 @@ class Vex:
 
     def active(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """The uploaded documents and those attached to these images, without removed ones, oldest first."""
-        lives = vex_documents.c.removed_at == "", vex_documents.c.image.in_(["", *images])
+        is_active = vex_documents.c.removed_at == "", vex_documents.c.image.in_(["", *images])
         with self._database.read() as connection:
-            rows = connection.execute(_RECORD.where(*lives).order_by(vex_documents.c.seq)).mappings().all()
+            rows = connection.execute(_RECORD.where(*is_active).order_by(vex_documents.c.seq)).mappings().all()
         records = [VexRecord(**row) for row in rows]
         return [(record, self._statements(record.document)) for record in records]
 
@@ -79,10 +79,10 @@ class Vex:
     def _read(self, document: str) -> tuple[VexStatement, ...]:
         with self._database.read() as connection:
             body = connection.scalar(select(vex_statements.c.body).where(vex_statements.c.document == document))
-        found: tuple[VexStatement, ...] = canonical.build(
+        statements: tuple[VexStatement, ...] = canonical.build(
             tuple[VexStatement, ...], json.loads(zlib.decompress(body or b""))
         )
-        return found
+        return statements
 
     @staticmethod
     def _change(connection: Connection, record: VexRecord, values: dict[str, object]) -> None:

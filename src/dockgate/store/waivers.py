@@ -38,9 +38,9 @@ class Waivers:
 
     def active(self, now: str) -> Sequence[WaiverRecord]:
         """The waivers that are neither revoked nor expired, oldest first."""
-        lives = waivers.c.revoked_at == "", or_(waivers.c.until == "", waivers.c.until > now)
+        is_active = waivers.c.revoked_at == "", or_(waivers.c.until == "", waivers.c.until > now)
         with self._database.read() as connection:
-            rows = connection.execute(_RECORD.where(*lives).order_by(waivers.c.seq)).mappings()
+            rows = connection.execute(_RECORD.where(*is_active).order_by(waivers.c.seq)).mappings()
             return [_record(row) for row in rows]
 
     def revoke(self, waiver_id: str, who: str, now: str) -> WaiverRecord:

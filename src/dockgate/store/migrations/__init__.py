@@ -1,4 +1,4 @@
-"""Brings a database to this version's tables. Revisions are files in `versions/`, never changed once released."""
+"""Upgrade a database to the tables of this version. Revisions are files in `versions/`, unchanged once released."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ from dockgate.store.engine import Database
 
 
 def migrate(database: Database) -> None:
-    """Runs what is missing, all of it or nothing; does nothing when the tables are up to date.
+    """Run the missing revisions, all or none.
 
-    ConflictError when a newer version of Dockgate has changed the tables: going on would lose what it has added.
+    ConflictError when a newer version of Dockgate has changed the tables, because going on would lose its data.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with database.write() as connection:
         for present in MigrationContext.configure(connection).get_current_heads():
-            if present not in known:
+            if present not in revisions:
                 raise ConflictError(
                     f"the tables in {database.name} are from a newer version of Dockgate (revision {present})",
                     "Install that version again, or give this one a folder of its own with DOCKGATE_DATA.",

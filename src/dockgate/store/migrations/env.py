@@ -1,4 +1,4 @@
-"""Alembic's way in: runs the revisions on the connection, and in the transaction, that `migrate` hands over."""
+"""Alembic's entry point: runs the revisions on the connection, and in the transaction, of `migrate`."""
 
 from alembic import context
 
