@@ -40,12 +40,12 @@ HEAD = """# Accuracy
 <!-- Made by `python bench/accuracy.py --write`; the explanations stand in bench/accuracy.yaml. -->
 
 What Dockgate, {peers} find in the same three images, compared package by package: by type, name
-and version, and for packages of a distribution also by architecture, source package and source version, because advisories
-use those. Each difference is explained below; an unexplained difference fails the comparison. Repeat it with
+and version, and for packages of a distribution also by architecture, source package and source version, because
+advisories use those. Each difference is explained below; an unexplained difference fails the comparison. Repeat it with
 `sh scripts/bench bench/accuracy.py`.
 
-All run without a network. Trivy gets an empty Java database, because it would have to download the full one: it opens every
-jar and reports its content, but cannot look up jars without metadata.
+All run without a network. Trivy gets an empty Java database, because it would have to download the full one: it opens
+every jar and reports its content, but cannot look up jars without metadata.
 """
 
 Patterns = Sequence[str]

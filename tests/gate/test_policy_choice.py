@@ -64,7 +64,7 @@ def test_without_a_name_the_repositorys_own_policy_judges() -> None:
 @pytest.mark.parametrize("requested", ["weak", "other", "default"])
 @pytest.mark.parametrize("who", [DEV, CI, SEC])
 def test_nobody_chooses_a_weaker_policy(requested: str, who: Principal) -> None:
-    with pytest.raises(DeniedError, match=f"judged by the policy '{requested}'") as refused:
+    with pytest.raises(DeniedError, match=f"may not use the policy '{requested}'") as refused:
         choose(requested, assigned("strict", "team/*"), who=who)
     assert "one of: strict." in refused.value.advice
 

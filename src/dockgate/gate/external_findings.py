@@ -1,4 +1,4 @@
-"""Findings that another scanner made, asked as if they had been matched here."""
+"""Match package lists with the findings of another scanner. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,26 +12,29 @@ from dockgate.vulnerabilities.versions import Orders
 
 
 class ExternalReportMatcher:
-    """`rules.PackageMatcher`. Where no ecosystem orders the versions, they are only the same or not."""
+    """A PackageMatcher over an external report.
+
+    Versions without an order of their ecosystem can only be equal or different.
+    """
 
     def __init__(self, reported: ExternalReport, ecosystems: Sequence[Ecosystem]) -> None:
         self._matches = reported.matches
         self._orders = Orders(ecosystems)
 
     def match(self, packages: Sequence[Package]) -> Matches:
-        """A package that was raised to a finding's fixed version, or above it, has the finding no more."""
+        """The report's findings of these packages, without those that an upgrade fixed."""
         present = {(package.purl, package.path): package for package in packages}
-        found = []
+        findings = []
         for finding in self._matches.findings:
             package = present.get((finding.package.purl, finding.package.path))
-            if package is not None and not self._mended(package, finding.package, finding.fixed):
-                found.append(replace(finding, package=package))
-        return Matches(tuple(found), self._matches.undetermined)
+            if package is not None and not self._is_fixed(package, finding.package, finding.fixed):
+                findings.append(replace(finding, package=package))
+        return Matches(tuple(findings), self._matches.undetermined)
 
-    def compare(self, ecosystem: str, one: str, other: str) -> int:
-        return 0 if one == other else self._orders.compare(ecosystem, one, other)
+    def compare(self, ecosystem: str, first: str, second: str) -> int:
+        return 0 if first == second else self._orders.compare(ecosystem, first, second)
 
-    def _mended(self, now: Package, then: Package, fixed: str) -> bool:
+    def _is_fixed(self, now: Package, then: Package, fixed: str) -> bool:
         if not fixed or now.source_version == then.source_version:
             return False
         try:

@@ -1,5 +1,4 @@
-"""The nouns of the gate, as frozen values: policy, waiver, verdict, remediation, and the case a verdict is made
-from."""
+"""The values of the gate: policies, waivers, verdicts, remediations, and the case that a verdict is computed from."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,7 +9,7 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot, Finding, Matches, U
 
 
 class Status(StrEnum):
-    """What a verdict says. Both other than APPROVED block."""
+    """The status of a verdict. UNDETERMINED and REJECTED block the image."""
 
     APPROVED = "Approved"
     UNDETERMINED = "Undetermined"
@@ -18,31 +17,33 @@ class Status(StrEnum):
 
 
 def worst(statuses: "list[Status]") -> Status:
-    """Rejected before Undetermined before Approved; nothing judged at all is Undetermined."""
+    """The worst of the statuses: Rejected, then Undetermined, then Approved. Undetermined if there are none."""
     order = list(Status)
     return max(statuses, key=order.index, default=Status.UNDETERMINED)
 
 
-# --- what is judged by -------------------------------------------------------------------------------------------
+# --- what an image is judged by ----------------------------------------------------------------------------------
 
 
 class RuleAction(StrEnum):
-    """What follows from a rule that is broken: the image is rejected, or people are told. A note is not even a
-    warning."""
+    """The consequence of a violated rule: reject the image, warn, or only take a note."""
 
     REJECT = "reject"
     WARN = "warn"
     NOTE = "note"
 
 
-# A rule's settings in full: a JSON object, `action` (RuleAction) among them.
+# All settings of a rule as a JSON object, `action` (RuleAction) included.
 Settings = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy in canonical form: rule name -> its settings, once for each time that the policy names the rule.
-    `digest` is of the canonical bytes."""
+    """A policy in canonical form.
+
+    `rules` maps the name of a rule to its settings, once for each use of the rule. `digest` is that of the canonical
+    bytes (`policy.encode_policy`).
+    """
 
     name: str
     rules: dict[str, tuple[Settings, ...]]
@@ -51,16 +52,18 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """Something accepted: findings, violations of a rule, or unread content. What is "" holds for any.
+    """An exception that a person grants: for findings, for violations of a rule, or for unread content.
 
-    `vulnerability` is one of the finding's names ("CVE-2024-1"), `package` a purl pattern ("pkg:npm/lodash@4.*"),
-    `repository` a pattern of repositories ("team-*"), `image` a manifest's or index's digest. Instead of a
-    vulnerability it may name a `rule`: then it accepts that rule's violations that have no findings, of one `image`;
-    with `violation` (a violation's message) that one alone. Or it names `unread`: a path that could not be read, a
-    pattern of paths, or a pattern of packages that cannot be judged ("pkg:…"; `core.unread_waivers`).
+    Fields that are "" match everything.
+    - For findings: `vulnerability` (any name, "CVE-2024-1"), `package` (a purl pattern, "pkg:npm/lodash@4.*"),
+      `repository` (a pattern, "team-*") and `image` (the digest of a manifest or index) narrow it down.
+    - For a rule: `rule` names it, and `image` the only image. The waiver accepts violations without findings; with
+      `violation`, only the one with this message.
+    - For unread content: `unread` is a path, a pattern of paths, or a pattern of packages ("pkg:…") that cannot be
+      judged. See `unread_waivers`.
 
-    It lapses at `until` (RFC 3339 in UTC; "" for never) and, with `until_fixed`, once a fixed version exists; one of
-    the two is always there. `owner` answers for it.
+    The waiver expires at `until` (RFC 3339 in UTC; "" for never) and, with `until_fixed`, as soon as a fixed version
+    exists. At least one of the two is set. `owner` is responsible for it.
     """
 
     id: str
@@ -80,7 +83,7 @@ class Waiver:
 
 
 class VexStatus(StrEnum):
-    """What a VEX document says of a vulnerability in a product, in OpenVEX's words."""
+    """The status of a vulnerability in a product, in the words of OpenVEX."""
 
     NOT_AFFECTED = "not_affected"
     AFFECTED = "affected"
@@ -90,14 +93,14 @@ class VexStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VexStatement:
-    """One statement of a VEX document, in whatever format it was written.
+    """One statement of a VEX document, in a form that all formats share.
 
-    `document` is the document's digest, `format` "openvex", "cyclonedx" or "csaf", `author` whom it names as its author
-    and `signer` who vouches for that: "principal:NAME" for whoever uploaded it, "key:sha256:…" for the key that signed
-    what is attached to the image, "" for nobody. `vulnerabilities` are all names of one vulnerability. `products` are
-    purls or digests that it speaks of (empty: whatever image it is attached to), `packages` purls inside of these
-    (empty: the products themselves). `justification` is OpenVEX's word or the format's own, `impact` free text, `at`
-    RFC 3339.
+    `document` is the document's digest and `format` "openvex", "cyclonedx" or "csaf". `author` is the author that the
+    document names. `signer` vouches for it: "principal:NAME" uploaded it, "key:sha256:…" signed the document attached
+    to the image, "" for nobody.
+    `vulnerabilities` are all names of one vulnerability. `products` are purls or digests (empty: any image that the
+    document is attached to), `packages` are purls inside the products (empty: the products themselves).
+    `justification` is OpenVEX's word or the format's own, `impact` free text, `at` a time in RFC 3339.
     """
 
     document: str
@@ -115,8 +118,7 @@ class VexStatement:
 
 @dataclass(frozen=True, slots=True)
 class Waivers:
-    """All that was accepted or excused for an image: the part of the server's waivers and VEX statements that may speak
-    of it, kept for as long as the verdict."""
+    """The server's waivers and VEX statements that can apply to one image, stored with its verdict."""
 
     waivers: tuple[Waiver, ...] = ()
     statements: tuple[VexStatement, ...] = ()
@@ -127,9 +129,11 @@ class Waivers:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A rule that a finding or a count breaks. `findings` are those that count towards it (empty for other facts).
+    """A rule that findings or other facts violate.
 
-    `allowed`: with so many of them the rule would be kept; -1 where it is not their number alone that decides."""
+    `findings` are those that count towards it, () for other facts. `allowed` is the number of findings at which the
+    rule would pass, -1 if the number alone does not decide.
+    """
 
     rule: str
     message: str
@@ -139,7 +143,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class NonBlockingViolation:
-    """A violation that a rule itself wants no image rejected for, whatever its use's action: it warns, or notes."""
+    """A violation that the rule itself downgrades to a warning or a note, whatever action the policy sets."""
 
     action: RuleAction
     violation: Violation
@@ -147,12 +151,14 @@ class NonBlockingViolation:
 
 @dataclass(frozen=True, slots=True)
 class AppliedWaiver:
-    """A finding that does not count, or a violation without findings (then `finding` is None and `violation` its
-    message). `unread` is the path or package of unread content (then `violation` is why it was not read), "" for
-    anything else.
+    """A finding, a violation or unread content that does not count, and the waiver or VEX statement behind that.
 
-    `by` is the waiver's id, or the digest of the VEX document; `kind` "waiver" or "vex"; `owner` the waiver's owner or
-    the document's author; `reason` the waiver's reason, or the justification; `until` when it lapses ("" for no date).
+    Exactly one kind of subject is set: `finding`; `violation`, the message of a violation without findings; or
+    `unread`, a path or package, with `violation` as the reason why it was not read.
+
+    `kind` is "waiver" or "vex". `by` is the waiver's id or the VEX document's digest, `owner` the waiver's owner or the
+    document's author, `reason` the waiver's reason or the statement's justification. `until` is when it expires, "" for
+    no date.
     """
 
     kind: str
@@ -167,9 +173,11 @@ class AppliedWaiver:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """Part of the remediation: bring `package` (its purl, wherever it lies) from `version` to `fixed` or later, which
-    clears `clears` (finding ids). `base`: the base image alone brought it, so that a newer base image is the better
-    way."""
+    """One step of a remediation: upgrade `package` (a purl, at all its places) from `version` to `fixed` or later.
+
+    `clears` are the ids of the findings that it removes. `base`: the package comes from the base image, so that a newer
+    base image is the better way.
+    """
 
     package: str
     name: str
@@ -181,8 +189,10 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What no upgrade takes away: a finding (`id`, in `package`, a purl) or, with both "", a violation of another kind
-    or something undetermined. `reason` is a whole sentence."""
+    """What no upgrade removes, with the reason as a sentence.
+
+    `id` and `package` (a purl) are those of a finding; both are "" for other violations and undetermined entries.
+    """
 
     reason: str
     id: str = ""
@@ -191,12 +201,12 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Remediation:
-    """The upgrades that would turn the verdict, proven by judging again with them applied.
+    """The upgrades with which the image would pass, proven by judging it again with them applied.
 
-    `is_sufficient`: with all of them the image is Approved; otherwise they clear what can be cleared, and `obstacles`
-    say what stands in the way. `is_minimum`: no smaller set turns it; otherwise none of its members can be left out.
-    `commands` are for a shell inside the image's build, one a package manager; one that begins with "#" is said to
-    people. `base_commands` upgrade what the base image brought, for when no newer base image has it.
+    `is_sufficient`: with all upgrades the image is Approved. Otherwise they clear what can be cleared, and `obstacles`
+    list the rest. `is_minimum`: no smaller set of upgrades is sufficient. Otherwise none of them can be left out.
+    `commands` are shell lines for the image's build, one per package manager; lines that begin with "#" are
+    instructions. `base_commands` upgrade packages of the base image, for when no newer base image has the fixes.
     """
 
     upgrades: tuple[Upgrade, ...] = ()
@@ -212,10 +222,10 @@ NO_REMEDIATION = Remediation()
 
 @dataclass(frozen=True, slots=True)
 class PlatformVerdict:
-    """The gate's word on one platform of the image. `counts` has every severity, absent ones as 0.
+    """The verdict on one platform of an image.
 
-    `findings` are all, those that are `waived` too. `warnings` and `notes` are of rules whose action is no rejection.
-    `source` is the other scanner whose findings are judged, "" where the image was scanned.
+    `counts` has every severity, 0 included. `findings` are all findings, waived ones included. `warnings` and `notes`
+    come from rules that do not reject. `source` is the other scanner that reported the findings, "" for our own scan.
     """
 
     image: str
@@ -233,19 +243,16 @@ class PlatformVerdict:
 
     @property
     def label(self) -> str:
-        """ "linux/amd64", "linux/amd64 by trivy": what people tell it from others by."""
+        """The platform for people: "linux/amd64", or "linux/amd64 by trivy" for another scanner's report."""
         return f"{self.platform} by {self.source}".strip() if self.source else self.platform
 
 
 @dataclass(frozen=True, slots=True)
 class InputDigests:
-    """What a verdict was made from: digests of inventories, snapshot, policy and waivers; the time asked (RFC 3339,
-    UTC) and the engine's version.
+    """The inputs of a verdict by digest: a VerdictCase with each part replaced by its digest.
 
-    `baselines` are the inventories, by platform, of what "running" or "approved" stands for in the policy's rules, and
-    `baseline_exemptions` what each of these was approved with by leave alone; `external_reports` the findings that
-    other scanners made, in place of inventory and snapshot; `no_scan_reason` is why there is neither. `provenance` is
-    the digest of what is known of the image's provenance, "" where nobody looked for it.
+    `now` (RFC 3339 in UTC), `engine` (our version) and `no_scan_reason` are values. `provenance` is "" if nothing
+    looked for provenance.
     """
 
     inventories: tuple[str, ...]
@@ -263,7 +270,7 @@ class InputDigests:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The gate's answer on a digest (of a manifest, or of an index: then the worst of its platforms)."""
+    """The gate's answer for the digest of a manifest or of an index. An index has the worst status of its platforms."""
 
     image: str
     policy: str
@@ -277,17 +284,19 @@ EMPTY_SNAPSHOT = AdvisorySnapshot((), ())
 NO_WAIVERS = Waivers()
 
 
-# --- what it is made from ----------------------------------------------------------------------------------------
+# --- what a verdict is computed from -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalReport:
-    """Findings that another scanner made on one platform. `source` is its name ("inspector", "trivy"), `at` when (RFC
-    3339, "" when it does not say), `inventory` holds the packages that it names.
+    """The findings of another scanner for one platform.
 
-    `unlisted_counts` are findings that it counted without saying which: severity -> how many. Under "" are those of
-    LOW, INFORMATIONAL or UNTRIAGED of which it does not say which of the three. `missing_fields` are the fields of
-    `Finding` that it says nothing of: where they are empty, that means nothing.
+    `source` is the scanner's name ("inspector", "trivy"), `at` the time of its scan (RFC 3339, "" if unknown),
+    `inventory` the packages that it names.
+
+    `unlisted_counts` are findings that it counted but did not list, by severity. The key "" counts findings of LOW,
+    INFORMATIONAL or UNTRIAGED severity that it does not tell apart. `missing_fields` are the fields of `Finding` that
+    it does not report: their empty values mean "unknown".
     """
 
     source: str
@@ -300,9 +309,11 @@ class ExternalReport:
 
 @dataclass(frozen=True, slots=True)
 class BaselineExemptions:
-    """What a baseline's image was approved with by leave, at `at`: findings as (id, ecosystem without release, source
-    name) that were `waived` or excused by VEX, that were `unfixed`, or that were `in_grace`, where the policy spared
-    those."""
+    """The findings that a baseline's approval at `at` did not count, because of an exemption that can end.
+
+    Findings are (id, ecosystem without release, source name). `waived` were excused by a waiver or VEX, `unfixed` had
+    no fix under a policy that counts fixable findings only, `in_grace` were in their grace period.
+    """
 
     at: str = ""
     waived: tuple[tuple[str, str, str], ...] = ()
@@ -312,7 +323,13 @@ class BaselineExemptions:
 
 @dataclass(frozen=True, slots=True)
 class VerdictCase:
-    """All that a verdict is made from. The same case gives the same bytes: see `InputDigests` for each."""
+    """All inputs of a verdict. Equal cases give verdicts of equal bytes.
+
+    `image` is the digest to judge and `inventories` its platforms; without a scan, `no_scan_reason` says why.
+    `baselines` are the inventories behind "running" and "approved" in the policy's rules, and `baseline_exemptions` the
+    findings that each of their approvals did not count. `external_reports` come from other scanners. `provenance` is
+    None if nothing looked for it. `now` is RFC 3339 in UTC, `engine` our version.
+    """
 
     image: str
     policy: Policy

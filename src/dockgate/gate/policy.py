@@ -1,35 +1,36 @@
-"""Policies in canonical form: the bytes that are hashed, and how one policy is made stricter by another."""
+"""Policies in canonical form: their bytes, their references, and how a repository makes a policy stricter. Pure."""
 
 import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dockgate.gate.model import Policy, RuleAction, Settings
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.vulnerabilities.model import Finding, Severity
 
-# The rule whose settings say how findings are counted.
+# The rule that counts findings by severity: its settings say what counts.
 COUNTING_RULE = "max_findings"
-# What UNTRIAGED counts as where a policy does not say: it may be any severity.
+# The default of `untriaged_counts_as`: an UNTRIAGED finding may have any severity.
 ANY = "any"
-# The rule whose settings say whose VEX statements are believed.
+# The rule whose settings list the trusted authors of VEX statements.
 VEX_RULE = "vex"
-# The rule whose settings name the builders, and their keys, that an image may come from.
+# The rule whose settings list the trusted builders and their keys.
 PROVENANCE_RULE = "provenance"
-# The rule with which a verdict is summed up in the words of the reference solution.
+# The rule under which the summary uses the words of the reference solution.
 REFERENCE_RULE = "reference_2022"
 REFERENCE_APPROVED = "All vulnerabilities below thresholds"
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyVersion:
-    """A policy as it stood on the server from `changed_at` on; versions count from 1.
+    """One version of a server policy, valid from `changed_at` until the next version. Versions count from 1.
 
-    `text` is the YAML as it was written, `rules` and `digest` what came of it. One that was `removed` has neither: from
-    then on there is no such policy, until a further version.
+    `text` is the YAML as it was written, `rules` and `digest` are its canonical form. A removal is a version without
+    rules and digest.
     """
 
     name: str
@@ -72,25 +73,25 @@ class PolicyReference:
 
 
 def make_policy(name: str, rules: Mapping[str, Sequence[Mapping[str, object]]]) -> Policy:
-    """A policy of settings that are in full already, with its digest."""
-    settings = {rule: tuple(dict(one) for one in rules[rule]) for rule in sorted(rules)}
+    """Make a policy and its digest from complete settings."""
+    settings = {rule: tuple(dict(use) for use in rules[rule]) for rule in sorted(rules)}
     policy = Policy(name, settings, "")
     return replace(policy, digest=digest_of(encode_policy(policy)))
 
 
 def encode_policy(policy: Policy) -> bytes:
-    """The canonical bytes of a policy, those its digest is of: its name and rules."""
+    """The canonical bytes of name and rules, from which the digest is computed."""
     return canonical.encode({"name": policy.name, "rules": policy.rules})
 
 
 def decode_policy(data: bytes) -> Policy:
-    """The policy whose `encode_policy` these are."""
+    """The policy from the bytes of `encode_policy`."""
     policy: Policy = canonical.build(Policy, {**json.loads(data), "digest": digest_of(data)})
     return policy
 
 
 def action_of(settings: Settings) -> RuleAction:
-    """What follows when the rule is broken under these settings; rejection where they do not say."""
+    """The consequence of a violation under these settings. The default is to reject."""
     return RuleAction(str(settings.get("action", RuleAction.REJECT)))
 
 
@@ -134,35 +135,41 @@ def combine_policies(policy: Policy, added: Policy) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class VexAuthor:
-    """Somebody whose VEX statements a policy believes. `keys` are public keys as PEM: documents attached to an image
-    count as the author's when one of them signed."""
+    """A trusted author of VEX statements.
+
+    `keys` are public keys as PEM. A document attached to an image counts as the author's if one of them signed it.
+    """
 
     name: str
     keys: tuple[str, ...] = ()
 
     @property
     def fingerprints(self) -> frozenset[str]:
-        """ "sha256:…" of each key's DER (SubjectPublicKeyInfo)."""
+        """The digests ("sha256:…") of the keys' DER (SubjectPublicKeyInfo)."""
         return frozenset(filter(None, map(fingerprint, self.keys)))
 
 
 def vex_authors(policy: Policy) -> tuple[VexAuthor, ...]:
-    """Whom the policy believes: the rule `vex`'s setting `authors`, each with `name` and, perhaps, `keys`."""
-    given = [settings.get("authors") for settings in policy.rules.get(VEX_RULE, ())]
-    authors = [entry for listed in given if isinstance(listed, (list, tuple)) for entry in listed]
+    """The authors that the policy trusts: the setting `authors` of the rule `vex`."""
+    authors = _list_entries(policy, VEX_RULE, "authors")
     return tuple(VexAuthor(str(author["name"]), tuple(map(str, author.get("keys") or ()))) for author in authors)
 
 
 def provenance_keys(policy: Policy) -> dict[str, str]:
     """The public keys (PEM) of all builders that the policy names, by their fingerprints."""
-    given = [settings.get("builders") for settings in policy.rules.get(PROVENANCE_RULE, ())]
-    builders = [entry for listed in given if isinstance(listed, (list, tuple)) for entry in listed]
+    builders = _list_entries(policy, PROVENANCE_RULE, "builders")
     keys = {fingerprint(str(pem)): str(pem) for builder in builders for pem in builder["keys"]}
     return {identity: keys[identity] for identity in sorted(keys) if identity}
 
 
+def _list_entries(policy: Policy, rule: str, key: str) -> list[Any]:
+    """The entries of a list setting, from all uses of the rule."""
+    settings = [use.get(key) for use in policy.rules.get(rule, ())]
+    return [entry for entries in settings if isinstance(entries, (list, tuple)) for entry in entries]
+
+
 def fingerprint(pem: str) -> str:
-    """ "sha256:…" of the DER inside a PEM public key; "" for what is none, which nothing is signed by."""
+    """The digest ("sha256:…") of the DER inside a PEM public key, "" if it is not a public key."""
     body = re.search("-----BEGIN PUBLIC KEY-----(.+?)-----END PUBLIC KEY-----", pem, re.DOTALL)
     try:
         return digest_of(base64.b64decode("".join(body[1].split()), validate=True)) if body else ""
@@ -170,12 +177,12 @@ def fingerprint(pem: str) -> str:
         return ""
 
 
-# What a rule may compare an image with: what its service runs, what was last approved of its repository.
+# Images that a rule can compare with: the one that the service runs, and the one of the repository approved last.
 BASELINES = ("running", "approved")
 
 
 def required_baselines(policy: Policy) -> tuple[str, ...]:
-    """Those of BASELINES that any setting of the policy names."""
+    """The BASELINES that any setting of the policy mentions."""
     words = [text for uses in policy.rules.values() for settings in uses for text in _texts(settings)]
     return tuple(name for name in BASELINES if any(name in text for text in words))
 

@@ -1,7 +1,7 @@
-"""Which policy judges the images of a repository, and which others a request may name instead. Pure.
+"""Choose the policy that judges the images of a repository, and check the policy that a request names. Pure.
 
-Requesters do not choose a weaker policy (DESIGN promise 8): a request may name the repository's own policy, one that
-its assignment allows to the requester, or one that is provably stricter than the repository's own.
+Requesters cannot choose a weaker policy: a request may name the repository's own policy, one that its assignment allows
+to the requester, or one that is provably stricter than the repository's own.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -13,16 +13,18 @@ from dockgate.gate.policy import VEX_RULE, PolicyReference, vex_authors
 from dockgate.identity.model import Principal, Role
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 
-# The policy of repositories that no assignment names.
+# The policy of repositories without an assignment.
 DEFAULT_POLICY = "default"
-# Settings of which a lower number is stricter, everything else being equal.
+# Settings whose lower numbers are stricter, if everything else is equal.
 _LIMITS = frozenset({"max", "total", "CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED"})
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedPolicies:
-    """Policies that a request may name instead of the repository's own. With `principals` or `roles`, only requests of
-    these; with neither, every request."""
+    """Policies that a request may name instead of the repository's own.
+
+    `principals` and `roles` limit who may; without both, everyone may.
+    """
 
     policies: tuple[str, ...]
     principals: tuple[str, ...] = ()
@@ -36,8 +38,11 @@ class AllowedPolicies:
 
 @dataclass(frozen=True, slots=True)
 class PolicyAssignment:
-    """The policy of image repositories. `repositories` are patterns (`core.patterns`) of names as approvals have them:
-    "team/app" in our own registry, "quay.io/team/app" in another."""
+    """The policy of image repositories.
+
+    `repositories` are patterns (see `patterns`) of repository names: "team/app" in our registry, "quay.io/team/app" in
+    another one.
+    """
 
     name: str
     repositories: tuple[str, ...]
@@ -46,15 +51,16 @@ class PolicyAssignment:
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """Every policy that it names, its own first, each once."""
+        """All policies of the assignment, each once, its own first."""
         return tuple(dict.fromkeys([self.policy, *(name for entry in self.allowed for name in entry.policies)]))
 
 
 def assignment_for(assignments: Iterable[PolicyAssignment], repository: str) -> PolicyAssignment | None:
-    """The assignment whose pattern names the repository most specifically: an exact name before a pattern, then the
-    longer text before the first `*`, then the longer pattern. None when no pattern matches.
+    """The assignment with the most specific pattern for the repository, None if no pattern matches.
 
-    ConflictError when two assignments match equally well and say different things: neither may win by chance.
+    An exact name comes before a pattern, then the longer text before the first `*`, then the longer pattern.
+
+    Raises ConflictError if two different assignments match equally well: neither may win by chance.
     """
     best: list[PolicyAssignment] = []
     rank: tuple[bool, int, int] | None = None
@@ -67,8 +73,8 @@ def assignment_for(assignments: Iterable[PolicyAssignment], repository: str) -> 
             best, rank = [assignment], own
         elif own == rank:
             best.append(assignment)
-    if len({(one.policy, one.allowed) for one in best}) > 1:
-        names = ", ".join(sorted(one.name for one in best))
+    if len({(assignment.policy, assignment.allowed) for assignment in best}) > 1:
+        names = ", ".join(sorted(assignment.name for assignment in best))
         raise ConflictError(
             f"the policy assignments {names} match the repository {repository} equally well",
             "Make the pattern of one of them more specific: `dockgate policy assignments` lists them.",
@@ -83,17 +89,18 @@ def choose_policy(
     requester: Principal,
     read: Callable[[str], Policy],
 ) -> str:
-    """The name of the policy that judges a request for an image in `repository`. `requested` is the policy that the
-    request names, "" for none. `read` gives a policy by its name.
+    """The name of the policy that judges a request for an image in `repository`.
 
-    Raises DeniedError naming the policies that may be named, UsageError for what is no name, ConflictError as
-    `assignment_for`, and what `read` raises.
+    `requested` is the policy that the request names, "" for none. `read` returns a policy by its name.
+
+    Raises DeniedError listing the allowed policies, UsageError for an invalid name, ConflictError as `assignment_for`
+    does, and the errors of `read`.
     """
     assignment = assignment_for(assignments, repository)
     own = assignment.policy if assignment else DEFAULT_POLICY
     name = requested or own
     if PolicyReference.parse(name).repository_digest:
-        raise UsageError(f"{name!r} is no name of a policy", "`dockgate policy list` names those there are.")
+        raise UsageError(f"{name!r} is not the name of a policy", "List the policies with `dockgate policy list`.")
     policy = read(name)
     if name == own:
         return name
@@ -103,8 +110,8 @@ def choose_policy(
         return name
     names = ", ".join(dict.fromkeys([own, *allowed]))
     raise DeniedError(
-        f"{requester.name} may not have images of {repository} judged by the policy {name!r}",
-        f"Name none, or one of: {names}. A PolicyAssignment allows others: docs/how-to/manage-policies.md.",
+        f"Permission denied: {requester.name} may not use the policy {name!r} for images of {repository}",
+        f"Name no policy, or one of: {names}. A PolicyAssignment allows others: docs/how-to/manage-policies.md.",
     )
 
 
@@ -115,9 +122,11 @@ def may_judge(
     pipeline: Collection[str],
     read: Callable[[str], Policy],
 ) -> bool:
-    """Whether a verdict by the policy `name` counts for an image of the repository, whoever requested it. `pipeline`
-    are the policies that a pipeline's definition names: administrators write it, so they count where no assignment
-    says otherwise."""
+    """Whether a verdict by the policy `name` counts for an image of the repository.
+
+    `pipeline` are the policies in the pipeline's definition. Administrators write it, so these policies count unless an
+    assignment says otherwise.
+    """
     assignment = assignment_for(assignments, repository)
     name = PolicyReference.parse(name).name
     if name in (assignment.policies if assignment else (DEFAULT_POLICY, *pipeline)):
@@ -126,17 +135,21 @@ def may_judge(
 
 
 def is_stricter(policy: Policy, own: Policy) -> bool:
-    """Whether it is provable, by their settings alone, that `policy` approves nothing that `own` does not approve:
-    every use of a rule in `own` is also in `policy`, with the same settings or lower limits, and `policy` trusts no
-    further VEX author."""
+    """Whether the settings alone prove that `policy` approves nothing that `own` rejects.
+
+    Every use of a rule in `own` must be in `policy` with the same settings or lower limits, and `policy` must not trust
+    additional VEX authors.
+    """
     for rule, uses in own.rules.items():
-        if rule != VEX_RULE and not all(any(_covers(use, one) for use in policy.rules.get(rule, ())) for one in uses):
+        if rule != VEX_RULE and not all(
+            any(_covers(use, own_use) for use in policy.rules.get(rule, ())) for own_use in uses
+        ):
             return False
     return {*vex_authors(policy)} <= {*vex_authors(own)}
 
 
 def _covers(use: Settings, other: Settings) -> bool:
-    """Whether `use` holds all that `other` does: the same settings, and limits that are at most as high."""
+    """Whether `use` is at least as strict: the same settings, with limits that are not higher."""
     if use.keys() != other.keys():
         return False
     return all(use[key] == value or (key in _LIMITS and _is_lower(use[key], value)) for key, value in other.items())
