@@ -12,7 +12,7 @@ from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.notifiers.log import LogNotifier
 from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.ports import Notice
-from dockgate.services.attesting import attestations
+from dockgate.services.attestation_deliveries import attestations
 from dockgate.services.notifications import notification_entries
 from dockgate.store import Store
 from dockgate.store.outbox import OWN_REGISTRY

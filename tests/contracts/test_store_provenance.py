@@ -12,7 +12,7 @@ from dockgate.gate import evaluate
 from dockgate.gate.model import VerdictCase
 from dockgate.gate.provenance import BUILDER, ProvenanceFacts, ProvenanceStatement
 from dockgate.store import Store
-from dockgate.store.records import BuiltStatement, KeptStatements
+from dockgate.store.records import BuiltStatement, StoredStatements
 
 OTHER = "sha256:" + "b" * 64
 BUILT = BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW)
@@ -27,8 +27,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def test_the_first_statement_of_a_build_stands(store: Store) -> None:
     for envelope in ("{}", "[]"):
         store.provenance.add(replace(BUILT, envelope=envelope))
-    assert store.provenance.statements(IMAGE) == KeptStatements(("{}",))
-    assert store.provenance.statements(OTHER) == KeptStatements()
+    assert store.provenance.statements(IMAGE) == StoredStatements(("{}",))
+    assert store.provenance.statements(OTHER) == StoredStatements()
 
 
 def test_one_digest_may_come_out_of_several_builds(store: Store) -> None:
@@ -41,11 +41,11 @@ def test_what_was_found_takes_the_place_of_what_was_found_before(store: Store) -
     for found in (("one", "two"), ("two", "three")):
         for _ in range(2):
             store.provenance.replace_fetched(IMAGE, found, NOW)
-        assert store.provenance.statements(IMAGE) == KeptStatements(found, NOW)
+        assert store.provenance.statements(IMAGE) == StoredStatements(found, NOW)
     store.provenance.add(replace(BUILT, envelope="two"))
     assert store.provenance.statements(IMAGE).envelopes == ("two", "three")
     store.provenance.replace_fetched(IMAGE, (), LATER)
-    assert store.provenance.statements(IMAGE) == KeptStatements(("two",), LATER)
+    assert store.provenance.statements(IMAGE) == StoredStatements(("two",), LATER)
 
 
 def test_what_could_not_be_fetched_is_kept_with_what_was_found_before(store: Store) -> None:
@@ -53,10 +53,10 @@ def test_what_could_not_be_fetched_is_kept_with_what_was_found_before(store: Sto
     for _ in range(2):
         store.provenance.record_fetch_error(IMAGE, "no registry", LATER)
         store.provenance.record_fetch_error(OTHER, "no registry", LATER)
-    assert store.provenance.statements(IMAGE) == KeptStatements(("one",), LATER, "no registry")
-    assert store.provenance.statements(OTHER) == KeptStatements((), LATER, "no registry")
+    assert store.provenance.statements(IMAGE) == StoredStatements(("one",), LATER, "no registry")
+    assert store.provenance.statements(OTHER) == StoredStatements((), LATER, "no registry")
     store.provenance.replace_fetched(IMAGE, ("one",), LATER)
-    assert store.provenance.statements(IMAGE).unavailable is None
+    assert store.provenance.statements(IMAGE).fetch_error is None
 
 
 def test_a_case_is_kept_with_its_provenance(store: Store) -> None:

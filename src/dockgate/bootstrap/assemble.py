@@ -33,7 +33,7 @@ from dockgate.services.actions import Actions
 from dockgate.services.approval_decisions import ApprovalDecisions
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.approval_requests import ApprovalRequests
-from dockgate.services.attesting import AttestationHandler, ProvenanceHandler
+from dockgate.services.attestation_deliveries import AttestationHandler, ProvenanceHandler
 from dockgate.services.baselines import Baselines
 from dockgate.services.cases import Cases
 from dockgate.services.clock import ServerClock

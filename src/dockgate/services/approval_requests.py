@@ -94,7 +94,7 @@ class ApprovalRequests:
             approvers=None if approvers is None else canonical.build(Approvers, approvers),
             committers=self._contributors.of(key).listed,
         )
-        self._provenance.look(repository, image, policy)
+        self._provenance.fetch(repository, image, policy)
         self._notifications.notify(_needed(approval))
         self._store.approvals.add(approval)
         self._store.executions.wait(key)
@@ -146,7 +146,7 @@ class ApprovalRequests:
     def _add(self, request: ApprovalRequest, repository: str, digest: str) -> Approval:
         """The approval, and the delivery of its answer. It finishes no action."""
         approval_id = request.id(repository, digest)
-        self._provenance.look(repository, digest, request.policy)
+        self._provenance.fetch(repository, digest, request.policy)
         callback = request.callback
         if callback is not None and not callback.secret:
             callback = replace(callback, secret=made_secret(self._secret, approval_id))

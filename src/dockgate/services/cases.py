@@ -57,7 +57,7 @@ class Cases:
         inventories = tuple(self._store.images.inventories(image))
         reported = tuple(self._store.reports.external_reports(image))
         every_inventory, now = (*inventories, *(report.inventory for report in reported)), self._clock.now()
-        provenance = self._provenance.facts(image, policy)
+        provenance = self._provenance.collect_facts(image, policy)
         case = VerdictCase(image, policy, now, self._engine_version, external_reports=reported, provenance=provenance)
         if every_inventory:
             repository = context.repository if self._waivers_apply(context.repository, image, scan) else ""

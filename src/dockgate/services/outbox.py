@@ -137,7 +137,9 @@ class _Lane:
         """
         self._submit()
         with self._lock:
-            known = {(entry.key, entry.receiver) for queue in self._queues.values() for entry in queue} | self._active
+            submitted = {
+                (entry.key, entry.receiver) for queue in self._queues.values() for entry in queue
+            } | self._active
             is_fresh = time.monotonic() - self._read_at < self._pause_seconds
             if is_fresh and self._queues:
                 return
@@ -146,7 +148,7 @@ class _Lane:
             self._read_at = time.monotonic()
             for entry in due:
                 # An entry that was active before the read may have been sent meanwhile.
-                if (entry.key, entry.receiver) not in known:
+                if (entry.key, entry.receiver) not in submitted:
                     self._queues.setdefault(entry.receiver, deque()).append(entry)
         self._submit()
 

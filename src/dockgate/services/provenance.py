@@ -1,4 +1,4 @@
-"""Provenance: what our builds record about themselves, and what is known of an image's when it is judged."""
+"""Provenance: record how our builds were made, and collect what is known of an image for its verdict."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,13 +15,16 @@ from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 from dockgate.store.records import BuiltStatement
 
+# Bytes of all statements that are stored for one image.
 _BYTES_LIMIT = 4 * 2**20
-"""of all statements that are kept of one image"""
 
 
 class Provenance:
-    """Records the provenance of builds, and reads that of images. Without an `attestor` builds have none. `url` is the
-    server's own, under which its repositories are; `registry` is the address of our own registry."""
+    """Records the provenance of builds, and collects that of images.
+
+    Without an `attestor`, builds have no provenance. `url` is the server's URL, under which its repositories are;
+    `registry` is the address of our own registry.
+    """
 
     def __init__(
         self,
@@ -47,9 +50,9 @@ class Provenance:
     # --- our own builds ------------------------------------------------------------------------------------------
 
     def record(self, key: ActionKey, pipeline: Pipeline, action: Action, built: BuildResult) -> None:
-        """Sign and keep the statement of a build. Called again for the same build, the first stands.
+        """Sign and store the statement of a build. A second call for the same build changes nothing.
 
-        A build of something else than a repository's commit has no statement: its source is not known.
+        Only builds of a repository's commit have a statement: the source of others is unknown.
         """
         runs = self._store.executions.runs(key.execution)
         source = _source(pipeline, runs, action.input)
@@ -57,7 +60,7 @@ class Provenance:
             return
         repository = str(action.configuration["image"])
         arguments = action.configuration["args"]
-        run = next((one for one in runs if one.key == key), None)
+        run = next((candidate for candidate in runs if candidate.key == key), None)
         record = provenance.BuildRecord(
             builder=provenance.BUILDER if built.is_sandboxed else provenance.UNSANDBOXED_BUILDER,
             invocation=str(key),
@@ -65,7 +68,7 @@ class Provenance:
             commit=source.variables["CommitId"],
             dockerfile=str(action.configuration["dockerfile"]),
             dockerfile_digest=built.dockerfile_digest,
-            bases=tuple((one.reference, one.digest) for one in built.bases),
+            bases=tuple((base.reference, base.digest) for base in built.bases),
             arguments=tuple(arguments) if isinstance(arguments, dict) else (),
             started_at=run.started_at if run else "",
             finished_at=self._clock.now(),
@@ -77,47 +80,49 @@ class Provenance:
 
     # --- for a verdict -------------------------------------------------------------------------------------------
 
-    def look_once(self, repository: str, image: str, policy_name: str) -> None:
-        """As `look`, for an image that nobody has looked at: the rule may be newer than its last approval."""
-        if not self._statements.statements(image).looked_at:
-            self.look(repository, image, policy_name)
+    def fetch_once(self, repository: str, image: str, policy_name: str) -> None:
+        """Fetch the statements of an image that were never fetched: the rule may be newer than the last approval."""
+        if not self._statements.statements(image).fetched_at:
+            self.fetch(repository, image, policy_name)
 
-    def look(self, repository: str, image: str, policy_name: str) -> None:
-        """Fetch the statements beside an image, if the policy asks for provenance. Where they cannot be fetched, that
-        is kept: the verdict says so."""
+    def fetch(self, repository: str, image: str, policy_name: str) -> None:
+        """Fetch the statements that are attached to an image, if the policy requires provenance.
+
+        A failed fetch is recorded, and the verdict reports it.
+        """
         try:
-            asks = PROVENANCE_RULE in self._policies(policy_name).rules
+            is_required = PROVENANCE_RULE in self._policies(policy_name).rules
         except DockgateError:
             return  # a policy that cannot be read approves nothing
-        if not asks:
+        if not is_required:
             return
         try:
-            found = self._reader.attached(repository, image)
+            envelopes = self._reader.attached(repository, image)
         except DockgateError as error:
             self._statements.record_fetch_error(image, str(error), self._clock.now())
             return
-        kept, size = [], 0
-        for envelope in found[: provenance.STATEMENT_LIMIT]:
+        accepted, size = [], 0
+        for envelope in envelopes[: provenance.STATEMENT_LIMIT]:
             size += len(envelope)
             if size <= _BYTES_LIMIT:
-                kept.append(envelope)
-        self._statements.replace_fetched(image, kept, self._clock.now())
+                accepted.append(envelope)
+        self._statements.replace_fetched(image, accepted, self._clock.now())
 
-    def facts(self, image: str, policy: Policy) -> provenance.ProvenanceFacts | None:
-        """What is known of the image's provenance; None where the policy does not ask, or nobody looked."""
+    def collect_facts(self, image: str, policy: Policy) -> provenance.ProvenanceFacts | None:
+        """The provenance of the image; None if the policy does not require it, or nothing was fetched."""
         keys = provenance_keys(policy)
-        kept = self._statements.statements(image) if keys else None
-        if kept is None or not (kept.envelopes or kept.looked_at):
+        stored = self._statements.statements(image) if keys else None
+        if stored is None or not (stored.envelopes or stored.fetched_at):
             return None
-        return provenance.collect(image, kept.envelopes, keys, self._reader.verify, kept.unavailable)
+        return provenance.collect(image, stored.envelopes, keys, self._reader.verify, stored.fetch_error)
 
-    def state(self, image: str) -> str:
-        """Other text whenever `facts` could give something else under the same policy."""
+    def fingerprint(self, image: str) -> str:
+        """A text that changes whenever `collect_facts` may return something else under the same policy."""
         return digest_of(canonical.encode(self._statements.statements(image)))
 
 
 def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str) -> ActionRun | None:
-    """The run of the source action whose output has this name, None when it is of another action."""
+    """The run of the source action that made this artifact, None if another action made it."""
     last = latest_runs(runs)
     for stage in pipeline.stages:
         for action in stage.actions:

@@ -77,7 +77,7 @@ class ServiceRisk:
         """A digest that changes whenever the verdict could change; every hour too, because rules may count time."""
         usable = self._selection.required_policies(image, context.execution, context.repository)
         policies = [read.unusable or read.policy.digest for read in usable]
-        now, provenance = self._clock.now(), self._provenance.state(image)
+        now, provenance = self._clock.now(), self._provenance.fingerprint(image)
         exceptions = self._exceptions.state(context.repository, now)
         return digest_of(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
 

@@ -74,7 +74,7 @@ class Verdicts:
             )
         for usable in policies:
             name = usable.policy.name
-            self._provenance.look_once(context.repository, image, name)
+            self._provenance.fetch_once(context.repository, image, name)
             case = self._case(image, usable, replace(context, keep_baselines=True))
             verdict = self._evaluate(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
@@ -94,7 +94,7 @@ class Verdicts:
         policies = self._selection.required_policies(image, context.execution, context.repository)
         reasons = [] if policies else ["every policy that judged it was removed since"]
         for usable in policies:
-            self._provenance.look_once(context.repository, image, usable.policy.name)
+            self._provenance.fetch_once(context.repository, image, usable.policy.name)
             case = self._case(image, usable, context)
             if case is not None:
                 verdict = self._evaluate(case)

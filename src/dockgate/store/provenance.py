@@ -10,8 +10,8 @@ from sqlalchemy import Connection, select, update
 from dockgate.store.engine import Database, insert_new
 from dockgate.store.outbox import Outbox, add_entries, registry_receiver
 from dockgate.store.queries import select_as
-from dockgate.store.records import BuiltStatement, KeptStatements, OutboxEntry, OutboxKind
-from dockgate.store.schema import built_statements, found_statements
+from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, StoredStatements
+from dockgate.store.schema import built_statements, fetched_statements
 
 _BUILT = select_as(BuiltStatement, built_statements)
 
@@ -48,28 +48,30 @@ class ProvenanceStatements:
     def replace_fetched(self, image: str, envelopes: Sequence[str], now: str) -> None:
         """Store the statements that are attached to the image now, instead of those fetched before."""
         body = zlib.compress(json.dumps(list(envelopes)).encode())
-        self._look(image, {"looked_at": now, "unavailable": None, "envelopes": body})
+        self._look(image, {"fetched_at": now, "fetch_error": None, "envelopes": body})
 
     def record_fetch_error(self, image: str, reason: str, now: str) -> None:
         """Record why the attached statements could not be fetched. Those fetched before are kept."""
-        self._look(image, {"looked_at": now, "unavailable": reason})
+        self._look(image, {"fetched_at": now, "fetch_error": reason})
 
     def _look(self, image: str, values: dict[str, object]) -> None:
         def write(connection: Connection) -> None:
             row = {"image": image, "envelopes": zlib.compress(b"[]"), **values}
-            if not insert_new(connection, found_statements, row):
-                connection.execute(update(found_statements).where(found_statements.c.image == image).values(**values))
+            if not insert_new(connection, fetched_statements, row):
+                connection.execute(
+                    update(fetched_statements).where(fetched_statements.c.image == image).values(**values)
+                )
 
         self._database.group_commit(write)
 
-    def statements(self, image: str) -> KeptStatements:
+    def statements(self, image: str) -> StoredStatements:
         """All stored statements of an image."""
         built = select(built_statements.c.envelope).where(built_statements.c.image == image)
-        fetched = select(found_statements).where(found_statements.c.image == image)
+        fetched = select(fetched_statements).where(fetched_statements.c.image == image)
         with self._database.read() as connection:
             own = connection.scalars(built.order_by(built_statements.c.built_at, built_statements.c.build)).all()
             row = connection.execute(fetched).mappings().first()
         if row is None:
-            return KeptStatements(tuple(own))
+            return StoredStatements(tuple(own))
         attached = json.loads(zlib.decompress(row["envelopes"]))
-        return KeptStatements(tuple(dict.fromkeys((*own, *attached))), row["looked_at"], row["unavailable"])
+        return StoredStatements(tuple(dict.fromkeys((*own, *attached))), row["fetched_at"], row["fetch_error"])

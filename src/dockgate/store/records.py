@@ -160,16 +160,16 @@ class BuiltStatement:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptStatements:
+class StoredStatements:
     """All stored provenance envelopes of an image: those of our builds first, then those fetched from its registry.
 
-    `looked_at` is the time of the last fetch, "" for never. `unavailable` is the error of that fetch, None if it
-    succeeded; `envelopes` then still has the result of the fetch before.
+    `fetched_at` is the time of the last fetch, "" for never. `fetch_error` is its error, None if it succeeded; after an
+    error, `envelopes` has the result of the fetch before.
     """
 
     envelopes: tuple[str, ...] = ()
-    looked_at: str = ""
-    unavailable: str | None = None
+    fetched_at: str = ""
+    fetch_error: str | None = None
 
 
 class OutboxKind(StrEnum):

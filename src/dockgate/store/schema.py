@@ -178,12 +178,12 @@ Index(None, built_statements.c.image)
 
 # Provenance statements fetched from registries: a compressed JSON list of DSSE envelopes. Signatures are verified when
 # a verdict is made, because the policy names the keys.
-found_statements = Table(
-    "found_statements",
+fetched_statements = Table(
+    "fetched_statements",
     metadata,
     words("image", primary_key=True),
-    words("looked_at"),
-    Column("unavailable", Words, nullable=True),
+    words("fetched_at"),
+    Column("fetch_error", Words, nullable=True),
     Column("envelopes", LargeBinary, nullable=False),
 )
 

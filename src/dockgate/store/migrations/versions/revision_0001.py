@@ -116,9 +116,9 @@ def _images() -> None:
     )
     _index("built_statements", "image")
     op.create_table(
-        "found_statements",
-        *_text("image", "looked_at"),
-        sa.Column("unavailable", sa.Text, nullable=True),
+        "fetched_statements",
+        *_text("image", "fetched_at"),
+        sa.Column("fetch_error", sa.Text, nullable=True),
         sa.Column("envelopes", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("image"),
     )
