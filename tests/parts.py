@@ -18,7 +18,6 @@ from typing import TypeVar
 import uvicorn
 from fastapi import FastAPI, Request
 
-from dockgate.delivery.approval_request import place_of
 from dockgate.delivery.builders.podman import PodmanBuilder, Runner
 from dockgate.delivery.builders.sandbox.sandbox import PODMAN, Job, Limits
 from dockgate.delivery.builders.workspaces import Workspaces
@@ -31,6 +30,7 @@ from dockgate.server import podman_service, registry_service
 from dockgate.server.supervisor import Child
 from dockgate.services.build_images import RegistryBuildImages
 from dockgate.services.registry_tokens import RegistryAccess, authfile
+from dockgate.shared.references import repository_in
 
 T = TypeVar("T")
 
@@ -193,7 +193,7 @@ class Host:
         return PodmanTarget(self.podman.url, self.podman.network, login=self.login)
 
     def login(self, image: str) -> tuple[str, str]:
-        return self.access.pull_login(place_of(image).removeprefix(f"{self.registry.address}/"))
+        return self.access.pull_login(repository_in(image).removeprefix(f"{self.registry.address}/"))
 
     def pull(self, image: str) -> "subprocess.CompletedProcess[str]":
         """What `podman pull` does with a login."""

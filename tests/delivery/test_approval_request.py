@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from dockgate.delivery.approval_request import ApprovalRequest, is_qualified, qualified
+from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.webhook_delivery import (
     Callback,
@@ -18,6 +18,7 @@ from dockgate.delivery.webhook_delivery import (
     made_secret,
 )
 from dockgate.shared.errors import UsageError
+from dockgate.shared.references import RepositoryReference, own_repository
 
 TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=200)
 
@@ -63,8 +64,8 @@ def test_different_questions_have_different_ids() -> None:
     ],
 )
 def test_a_registry_before_a_repository_is_known_as_in_references(repository: str, foreign: bool) -> None:
-    assert is_qualified(repository) is foreign
-    assert qualified(repository, "127.0.0.1:7421") == (f"127.0.0.1:7421/{repository}" if foreign else repository)
+    assert RepositoryReference.parse(repository).is_own is not foreign
+    assert own_repository(repository, "127.0.0.1:7421") == (f"127.0.0.1:7421/{repository}" if foreign else repository)
 
 
 def test_a_signature_is_verified_by_standard_webhooks_own_library() -> None:

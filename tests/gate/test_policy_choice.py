@@ -9,7 +9,6 @@ from tests.gate.gating import ECOSYSTEMS, RULES, judge
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories
 from tests.gate.test_stricter import CASES, full, servers, wishes
 
-from dockgate.delivery.approval_request import canonical_registry
 from dockgate.gate import evaluate
 from dockgate.gate.model import Policy, Status, VerdictCase
 from dockgate.gate.policy import VEX_RULE, combine_policies, make_policy
@@ -24,6 +23,7 @@ from dockgate.gate.policy_choice import (
 from dockgate.identity.model import Principal, Role
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import ConflictError, DeniedError, NotFoundError, UsageError
+from dockgate.shared.references import canonical_registry
 from dockgate.vulnerabilities.model import Advisory, Coverage
 
 POLICIES = {

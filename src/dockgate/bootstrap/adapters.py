@@ -6,6 +6,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,6 @@ from pathlib import Path
 from dockgate.attestations.keys import Keys
 from dockgate.bootstrap.assemble import Adapters, Options
 from dockgate.config import Settings
-from dockgate.delivery.approval_request import place_of
 from dockgate.delivery.builders.podman import PodmanBuilder
 from dockgate.delivery.builders.sandbox.network import proxies
 from dockgate.delivery.builders.sandbox.sandbox import Limits
@@ -50,6 +50,7 @@ from dockgate.services.vex import Vex
 from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.shared.aws import BUS, QUEUE, TOPIC, Client, boto3_client, parse_arn
 from dockgate.shared.errors import UsageError
+from dockgate.shared.references import ImageReference, repository_in
 from dockgate.store import Store
 from dockgate.store.blobs import Blobs
 from dockgate.store.s3 import S3Blobs
@@ -81,7 +82,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     def login(image: str) -> tuple[str, str] | None:
         """The user and password with which podman pulls an image of our registry."""
         prefix = f"{registry_address}/"
-        return access.pull_login(place_of(image).removeprefix(prefix)) if image.startswith(prefix) else None
+        return access.pull_login(repository_in(image).removeprefix(prefix)) if image.startswith(prefix) else None
 
     return Adapters(
         store=store,
@@ -209,7 +210,8 @@ class Targets(Mapping[str, Target]):
 
     def _publish(self, repository: str, image: str) -> str:
         """Copy the image, by the same digest, to a registry that ECS can reach: it cannot reach ours on loopback."""
-        published = f"{repository}@{image.partition('@')[2]}"
+        reference = ImageReference.parse(image)
+        published = str(replace(reference, repository=repository)) if reference else image
         if published != image:
             source, target = parse_remote(image), parse_remote(published)
             copy_image(source, target, ca_bundle=self._ca_bundle, issuers=self._issuers)

@@ -8,13 +8,10 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from dockgate.delivery.model import Approval
+from dockgate.delivery.model import EXTERNAL, Approval
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import ConflictError, UsageError
 
-EXTERNAL = "external/"
-"""what the ids of approvals begin with that no pipeline of ours asked for"""
 NAME_LIMIT = 200
 TIMEOUT_LIMIT = 60 * 86400
 """seconds"""
@@ -65,45 +62,9 @@ class ApprovalRequest:
             )
 
 
-def is_external(approval_id: str) -> bool:
-    return approval_id.startswith(EXTERNAL)
-
-
 def pipeline_of(approval: Approval) -> str:
-    """Which pipeline waits, elsewhere or here."""
-    return approval.pipeline or approval.id.partition("/")[0].rpartition("-")[0]
-
-
-def place_of(reference: str) -> str:
-    """The repository that a reference to an image in a registry names, with its registry, as it is written there."""
-    name = reference.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    return f"{head}{slash}{last.partition(':')[0]}"
-
-
-def is_qualified(repository: str) -> bool:
-    """Whether the repository begins with its registry, as in references: by a dot, a colon or "localhost"."""
-    first, slash, _ = repository.partition("/")
-    return bool(slash) and (bool(set(".:") & set(first)) or first == "localhost")
-
-
-def qualified(repository: str, address: str) -> str:
-    """What a repository of our own registry, which answers at `address`, is called here: by its name alone, unless that
-    looks like one in another registry."""
-    return f"{address}/{repository}" if is_qualified(repository) else repository
-
-
-def canonical_registry(registry: str) -> str:
-    """One spelling for each registry, so that no alias of its name escapes what is said of its repositories: in lower
-    case, without a trailing dot and without HTTPS's own port; Docker Hub's and the loopback's names each as one."""
-    host, port = registry.lower(), ""
-    if found := re.fullmatch(r"(.*?)(?::([0-9]+))?", host):
-        host, port = found[1].rstrip("."), found[2] or ""
-    if host in ("docker.io", "index.docker.io", "registry-1.docker.io"):
-        host = "docker.io"
-    if is_loopback(host):
-        host = "127.0.0.1"
-    return f"{host}:{int(port)}" if port and int(port) != 443 else host
+    """The name of the pipeline that waits: ours, or an outside one."""
+    return approval.pipeline or (approval.action.execution.rpartition("-")[0] if approval.action else "")
 
 
 def _require_name(what: str, text: str, required: bool) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dockgate.delivery.model import Service, Task, TaskDefinition, TaskState
-from dockgate.shared.errors import UsageError
+from dockgate.shared.errors import DeployError, UsageError
+from dockgate.shared.references import ImageReference
 from dockgate.shared.retry import RetrySchedule
 
 # Failed checks in a row before a running task is restarted; the default of ECS.
@@ -25,6 +26,13 @@ def check_service(service: Service, definition: TaskDefinition) -> None:
             f"{service.name}: {service.desired_count} tasks cannot {what}",
             "Use the bridge network with hostPort 0, or a desired count of 1.",
         )
+
+
+def require_image(service: str, definition: TaskDefinition) -> ImageReference:
+    """The image to deploy. Raises DeployError unless it is named by digest."""
+    if definition.reference is None:
+        raise DeployError(f"{definition.image!r} of {service} names no digest", "Deploys are by digest.")
+    return definition.reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ def observe_task(health: TaskHealth, task: Task, now: datetime) -> tuple[TaskHea
 
 def has_expected_tasks(service: Service, definition: TaskDefinition, tasks: Sequence[Task]) -> bool:
     """Whether exactly the tasks of this definition exist, healthy or not, and each was started."""
-    digest = definition.image.partition("@")[2]
+    digest = definition.reference.digest if definition.reference else ""
     return len(tasks) == service.desired_count and all(
         task.revision == definition.revision and task.digest == digest and task.started_at for task in tasks
     )

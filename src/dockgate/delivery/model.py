@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dockgate.identity.model import Role
+from dockgate.shared.references import ImageReference
 
 # The name of an image repository (OCI distribution specification 1.1, "Pulling manifests").
 REPOSITORY = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
@@ -144,6 +145,20 @@ class Execution:
     finished_at: str = ""
 
 
+# The ids of approvals that outside pipelines request start with it.
+EXTERNAL = "external/"
+
+
+def is_external(approval_id: str) -> bool:
+    """Whether an outside pipeline requested the approval."""
+    return approval_id.startswith(EXTERNAL)
+
+
+def waiting_action(approval_id: str) -> ActionKey | None:
+    """The action that waits for the approval; None if an outside pipeline requested it."""
+    return None if is_external(approval_id) else ActionKey.parse(approval_id)
+
+
 class ApprovalState(StrEnum):
     """The state of an approval; all but WAITING are final."""
 
@@ -212,6 +227,11 @@ class Approval:
     approvers: Approvers | None = None
     committers: tuple[str, ...] = ()
 
+    @property
+    def action(self) -> ActionKey | None:
+        """The waiting action; None for a request from outside."""
+        return waiting_action(self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -269,6 +289,11 @@ class TaskDefinition:
     command: tuple[str, ...] = ()
     health_check: HealthCheck | None = None
     network: str = "bridge"
+
+    @property
+    def reference(self) -> ImageReference | None:
+        """The image; None before the first deployment, and for an image without a digest."""
+        return ImageReference.parse(self.image)
 
     @property
     def has_fixed_port(self) -> bool:

@@ -5,7 +5,6 @@ The form is in-toto's Statement v1 (in-toto/attestation, spec/v1/statement.md) w
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import quote
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of, from_hex, hex_of, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnreadableError
+from dockgate.shared.references import repository_in
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 # Those that are read: cosign 2 writes the older one, of the same fields.
@@ -102,7 +102,7 @@ def _digest_set(digest: str) -> dict[str, str]:
 
 def _purl(reference: str, digest: str) -> str:
     """The package URL of a base image (package-url/purl-spec, types/oci)."""
-    repository = re.sub(r":[^/]*$", "", reference.partition("@")[0])
+    repository = repository_in(reference)
     name = repository.rpartition("/")[2].lower()
     return f"pkg:oci/{quote(name, safe='')}@{quote(digest, safe='')}?repository_url={quote(repository, safe='/')}"
 

@@ -3,10 +3,9 @@
 import hmac
 from collections.abc import Sequence
 
-from dockgate.delivery.approval_request import is_external
 from dockgate.delivery.approvals import vote_objection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
-from dockgate.delivery.model import ActionKey, Answer, Approval, ApprovalState, Vote
+from dockgate.delivery.model import Answer, Approval, ApprovalState, Vote
 from dockgate.delivery.override import waivers_of
 from dockgate.delivery.pipeline import latest_runs
 from dockgate.gate.summaries import shorten
@@ -68,8 +67,8 @@ class ApprovalDecisions:
                 f"{approval_id} waits for a verdict alone", "Name `approvers` in the action; `reject` needs none."
             )
         objection = vote_objection(approval.approvers, principal, approval.committers)
-        if approval.approvers.exclude_committer and objection is None:
-            objection = self._contributors.of(ActionKey.parse(approval_id)).objection(principal)
+        if approval.approvers.exclude_committer and objection is None and approval.action:
+            objection = self._contributors.of(approval.action).objection(principal)
         if objection:
             raise DeniedError(objection, "Somebody else has to approve it.")
         vote = Vote(approval_id, principal.name, yes, reason, self._clock.now())
@@ -102,8 +101,7 @@ class ApprovalDecisions:
                 "says of findings without naming them is accepted by waivers of the findings.",
             )
         records = [self._exceptions.add_waiver(waiver) for waiver in waivers]
-        if not is_external(approval_id):
-            key = ActionKey.parse(approval_id)
+        if key := approval.action:
             last = latest_runs(self._store.executions.runs(key.execution))[key.stage, key.action]
             if last.key == key:
                 self._executions.retry(key.execution, "")  # the waivers name who decided
@@ -111,13 +109,13 @@ class ApprovalDecisions:
 
     def _override_objection(self, approval: Approval, principal: Principal) -> str | None:
         """Why this principal may not override the approval's rejection, None if they may."""
-        if is_external(approval.id):
+        if approval.action is None:
             return f"{principal.name} asked for the approval" if approval.asked_by == principal.name else None
         if approval.approvers is not None and not approval.approvers.exclude_committer:
             return None
         if is_contributor(principal, approval.committers):
             return f"{principal.name} {IS_CONTRIBUTOR}"
-        return self._contributors.of(ActionKey.parse(approval.id)).objection(principal)
+        return self._contributors.of(approval.action).objection(principal)
 
 
 def _same(left: str, right: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dockgate.delivery import pipeline as pipeline_logic
-from dockgate.delivery.approval_request import ApprovalRequest, qualified
+from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import ActionKey, ActionType, Approval, ApprovalState, Approvers, Pipeline
 from dockgate.delivery.ports import ImageResolver
 from dockgate.delivery.webhook_delivery import made_secret
@@ -24,6 +24,7 @@ from dockgate.services.scans import Scans
 from dockgate.services.waiting_approvals import WaitingApprovals
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.references import own_repository
 from dockgate.store import Store
 from dockgate.store.records import Scan
 
@@ -77,7 +78,7 @@ class ApprovalRequests:
             raise UsageError(
                 f"{image!r} is not a digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
             )
-        repository = qualified(self._repository(image, variables), self._registry)
+        repository = own_repository(self._repository(image, variables), self._registry)
         policy = self._selection.choose_for_action(repository, pipeline, key)
         scan = self._store.images.request_scan(image, repository, self._clock.now())
         approvers = action.configuration.get("approvers")
@@ -95,7 +96,7 @@ class ApprovalRequests:
             committers=self._contributors.of(key).listed,
         )
         self._provenance.fetch(repository, image, policy)
-        self._notifications.notify(_needed(approval))
+        self._notifications.notify(_needed(key, approval))
         self._store.approvals.add(approval)
         self._store.executions.wait(key)
         return scan
@@ -182,13 +183,12 @@ class ApprovalRequests:
             return None
 
 
-def _needed(approval: Approval) -> Notice:
+def _needed(key: ActionKey, approval: Approval) -> Notice:
     """The message that the reference solution sends to its topic, without the token, which `approval show` prints."""
-    pipeline, stage, action = approval.id.split("/")[:3]
     return Notice(
         key=f"approval/{approval.id}",
         kind="Approval Needed",
-        title=f"{pipeline}: {stage}/{action} waits for a verdict on {approval.repository}",
+        title=f"{key.execution}: {key.stage}/{key.action} waits for a verdict on {approval.repository}",
         body=approval.custom_data,
         detail={"approval": approval.id, "image": approval.image, "expires": approval.expires_at},
     )

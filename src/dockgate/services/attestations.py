@@ -10,7 +10,6 @@ from pathlib import Path
 from dockgate.attestations import dsse
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import PREDICATE_TYPE, Claim, ListedKey, believe
-from dockgate.delivery.approval_request import is_qualified
 from dockgate.gate import provenance
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.cosign_attestations import (
@@ -21,6 +20,7 @@ from dockgate.scanner.images.cosign_attestations import (
 )
 from dockgate.scanner.images.reference import parse_remote
 from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.shared.references import RepositoryReference
 from dockgate.shared.timestamps import written
 
 KEYS = "keys"
@@ -82,11 +82,10 @@ class RegistryAttestor:
         return signer.public.id
 
     def _place(self, repository: str) -> RegistryRepository:
-        registry = self._registry
-        if is_qualified(repository):
-            registry, _, repository = repository.partition("/")
-            self._demand(registry)
-        return RegistryRepository(registry, repository, self._ca_bundle, issuers=self._issuers)
+        place = RepositoryReference.parse(repository)
+        if place.registry:
+            self._demand(place.registry)
+        return RegistryRepository(place.registry or self._registry, place.name, self._ca_bundle, issuers=self._issuers)
 
     def sign(self, statement: bytes) -> bytes:
         with self._one_at_a_time:

@@ -98,8 +98,8 @@ class Baselines:
             return ""
         try:
             revision = self._store.services.get(service).revision
-            name, _, digest = self._store.services.definition(service, revision).image.partition("@")
-            return digest if name.removeprefix(f"{self._registry}/") == repository else ""
+            image = self._store.services.definition(service, revision).reference
+            return image.digest if image and image.repository_in(self._registry) == repository else ""
         except NotFoundError:
             return ""
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from dockgate.aws.approval_answers import Answers, summary
 from dockgate.aws.messages import Record, Request, body, request
 from dockgate.aws.pipelines import Action, Pending, Pipelines
-from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest, is_qualified
+from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery
 from dockgate.gate.model import Status
@@ -27,6 +27,7 @@ from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
 from dockgate.shared.aws import Client, aws_errors, boto3_client
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.shared.references import RepositoryReference
 from dockgate.store import Store
 
 # Of the callback: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's token as its secret.
@@ -147,9 +148,9 @@ class CodePipelineRequests:
         if action.repository:
             china = ".cn" if region.startswith("cn-") else ""
             registry = f"{self._account}.dkr.ecr.{region}.amazonaws.com{china}"
-            return action.repository if is_qualified(action.repository) else f"{registry}/{action.repository}"
+            return RepositoryReference.parse(action.repository).with_registry(registry)
         pushed = (image.repository for image in self._store.images.pushed_images() if image.digest == action.digest)
-        repositories = sorted({name for name in pushed if is_qualified(name)})
+        repositories = sorted({name for name in pushed if not RepositoryReference.parse(name).is_own})
         if not repositories:
             raise UsageError(
                 f"{action.pipeline}/{action.action} does not say in which repository {action.digest} is.",

@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from dockgate.delivery import pipeline as pipeline_logic
+from dockgate.delivery.deployments import require_image
 from dockgate.delivery.model import ActionKey, TaskDefinition
 from dockgate.delivery.ports import Target
 from dockgate.services.actions import IMAGE_DEFINITIONS, ActionResult, definition_of
 from dockgate.services.baselines import DeploymentContext
 from dockgate.services.rollouts import ServiceLocks
 from dockgate.services.verdicts import Verdicts
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeployError
+from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 
 
@@ -39,7 +42,7 @@ class Deployments:
             definition = self._store.services.definition(name, service.revision)
             image = _image_of(self._store.blobs.path(artifact), definition.container)
             self._require_deployable(key, name, image)
-            return self._store.services.register(name, replace(definition, image=image), str(key))
+            return self._store.services.register(name, replace(definition, image=str(image)), str(key))
 
     def deploy(self, key: ActionKey, definition: TaskDefinition) -> ActionResult:
         """Run the revision's tasks, and make it the service's revision; on failure the previous tasks run again.
@@ -48,7 +51,7 @@ class Deployments:
         """
         name = definition.family
         with self._locks[name]:
-            self._require_deployable(key, name, definition.image)
+            self._require_deployable(key, name, require_image(name, definition))
             service = self._store.services.get(name)
             before = self._store.services.definition(name, service.revision)
             definition = self._on_top_of(before, definition, key)
@@ -70,7 +73,7 @@ class Deployments:
         goal = replace(present, image=definition.image)
         return self._store.services.register(present.family, goal, f"{key} above {present.revision}")
 
-    def _require_deployable(self, key: ActionKey, service: str, image: str) -> None:
+    def _require_deployable(self, key: ActionKey, service: str, image: ImageReference) -> None:
         """DeployError unless the action runs, no newer execution was deployed, and the digest is approved as of now."""
         if self._store.executions.run(key).state.is_final:
             raise DeployError(f"{key} was stopped")
@@ -82,12 +85,11 @@ class Deployments:
                     f"superseded: {deployed.id} has been deployed to {service} since",
                     "To go back to this commit, push a commit that reverts the later ones.",
                 )
-        name, _, digest = image.partition("@")
-        context = DeploymentContext(name.removeprefix(f"{self._registry}/"), service, key.execution)
-        self._verdicts.require_approval(digest, f"deploy/{key}", context)
+        context = DeploymentContext(image.repository_in(self._registry), service, key.execution)
+        self._verdicts.require_approval(image.digest, f"deploy/{key}", context)
 
 
-def _image_of(artifact: Path, container: str) -> str:
+def _image_of(artifact: Path, container: str) -> ImageReference:
     """The image that imagedefinitions.json names for this container."""
     try:
         with tarfile.open(artifact) as tar:
@@ -102,6 +104,7 @@ def _image_of(artifact: Path, container: str) -> str:
             f"{IMAGE_DEFINITIONS} has no image for the container {container!r}",
             f"It names: {names}. Set the build action's `container`.",
         )
-    if "@sha256:" not in image:
+    reference = ImageReference.parse(str(image))
+    if reference is None or not is_digest(reference.digest):
         raise DeployError(f"{image} is not a digest", "Deploys are by digest, never by tag.")
-    return str(image)
+    return reference

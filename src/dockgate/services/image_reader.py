@@ -5,7 +5,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dockgate.delivery.approval_request import canonical_registry, is_qualified
 from dockgate.gate.patterns import matches
 from dockgate.scanner.images import attached_documents, open_images
 from dockgate.scanner.images.auth import Issuers
@@ -14,6 +13,7 @@ from dockgate.scanner.images.registry import RegistrySource, registry_source
 from dockgate.scanner.model import Inventory
 from dockgate.services import scan
 from dockgate.shared.errors import DeniedError, UsageError
+from dockgate.shared.references import RepositoryReference, canonical_registry
 
 SCAN_SECONDS = 3600.0
 """for all that is asked of a registry to read an image, in one try"""
@@ -57,7 +57,7 @@ class ImageAccess:
             with closing(self._origin(named)) as origin:
                 digest, _ = origin.root()
         registry = canonical_registry(named.registry)
-        ours = registry == canonical_registry(self._own) and not is_qualified(named.repository)
+        ours = registry == canonical_registry(self._own) and RepositoryReference.parse(named.repository).is_own
         return named.repository if ours else f"{registry}/{named.repository}", digest
 
     def read(self, repository: str, digest: str) -> Sequence[Inventory]:
@@ -79,7 +79,7 @@ class ImageAccess:
         return registry_source(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS)
 
     def _named(self, repository: str, digest: str) -> str:
-        place = repository if is_qualified(repository) else f"{self._own}/{repository}"
+        place = RepositoryReference.parse(repository).with_registry(self._own)
         self.require(place.partition("/")[0])
         return f"{place}@{digest}"
 

@@ -96,14 +96,16 @@ class PolicyDryRun:
                     return summarize(comparisons, last)
                 last = service.name
                 definition = self._store.services.definition(service.name, service.revision)
-                place, _, image = definition.image.partition("@")
+                image = definition.reference
+                if image is None:
+                    continue
                 execution = self._store.services.deployed_by(service.name)
-                repository = place.removeprefix(f"{self._registry}/")
+                repository = image.repository_in(self._registry)
                 context = DeploymentContext(repository, service.name, execution, keep_baselines=True)
-                required = self._selection.required_policies(image, execution, repository) if image else ()
+                required = self._selection.required_policies(image.digest, execution, repository)
                 for name in (usable.policy.name for usable in required):
                     if policy in ("", PolicyReference.parse(name).name):
-                        comparisons += self._compare_running(candidate, name, image, service.name, context)
+                        comparisons += self._compare_running(candidate, name, image.digest, service.name, context)
         return summarize(comparisons)
 
     def _compare_running(

@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any
 
 from dockgate.aws.messages import Record, body
-from dockgate.delivery.approval_request import is_qualified, qualified
 from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.ports import ImageResolver
 from dockgate.events import pushes
@@ -21,6 +20,7 @@ from dockgate.services.registry_pushes import RegistryPushes
 from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
+from dockgate.shared.references import RepositoryReference, own_repository
 
 OUR_OWN, ECR = "distribution", "ecr"
 _TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
@@ -55,7 +55,7 @@ class RegistryNotifications:
         """Return where this registry sends its notifications. NotFoundError for an unknown format, UsageError for an
         invalid registry."""
         _format(form)
-        if not re.fullmatch(_HOST, registry) or not is_qualified(f"{registry}/image"):
+        if not re.fullmatch(_HOST, registry) or RepositoryReference.parse(f"{registry}/image").is_own:
             raise UsageError(f"{registry!r} is not a registry", "Give its host as in references: harbor.example.org.")
         url, secret = f"{self._url}/registry/{form}/{registry}", self._secrets.secret(form, registry)
         scheme, _, rest = url.partition("://")
@@ -98,7 +98,7 @@ class RegistryNotifications:
 
     def _record(self, form: str, registry: str, push: Pushed) -> None:
         if not registry:
-            repository = qualified(push.repository, self._registry)
+            repository = own_repository(push.repository, self._registry)
             self._pushes.record(push.id, repository, push.digest, push.tag, push.by)
             return
         repository, digest = f"{registry}/{push.repository}", push.digest

@@ -1,7 +1,6 @@
 """Images that were pushed to registries: each is recorded and scanned, and moved tags are announced."""
 
 from dockgate.attestations.statements import attached_to
-from dockgate.delivery.approval_request import qualified
 from dockgate.delivery.ports import Registry
 from dockgate.events.model import Event, EventKind
 from dockgate.events.ports import Notice
@@ -10,6 +9,7 @@ from dockgate.services.effects import Effects, Step
 from dockgate.services.exceptions import Exceptions
 from dockgate.services.notifications import Notifications
 from dockgate.services.scans import Scans
+from dockgate.shared.references import own_repository
 from dockgate.store import Store
 from dockgate.store.records import TagMove
 
@@ -57,7 +57,7 @@ class RegistryPushes:
         recorded = {(image.repository, image.tag, image.digest) for image in self._store.images.pushed_images()}
         for name, tag in self._registry.tags():
             digest = self._registry.resolve(name, tag)
-            repository = qualified(name, self._registry.address)
+            repository = own_repository(name, self._registry.address)
             if digest is not None and (repository, tag, digest) not in recorded:
                 self.record(f"found/{name}:{tag}@{digest}", repository, digest, tag)
         self._has_recorded_missed = True

@@ -11,6 +11,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter, Step
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.errors import DeployError, DockgateError
+from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 
 # A lock for each service: one thread at a time changes its tasks.
@@ -65,9 +66,9 @@ class Rollouts:
             service = self._store.services.get(name)
             present = self._store.services.definition(name, service.revision)
             definition = self._register(rollout, present)
-            if definition.image:
+            if definition.reference:
                 if definition.revision != present.revision:
-                    self._require_approval(rollout, definition.image)
+                    self._require_approval(rollout, definition.reference)
                 self._deploy(rollout, definition, service, present)
             self._store.rollouts.end(rollout, State.SUCCEEDED, definition.revision, "", self._clock.now())
 
@@ -83,11 +84,10 @@ class Rollouts:
         goal = replace(rollout.definition, image=present.image)
         return self._store.services.register(rollout.service, goal, f"rollout/{rollout.id} of {present.revision}")
 
-    def _require_approval(self, rollout: Rollout, image: str) -> None:
-        name, _, digest = image.partition("@")
-        repository = name.removeprefix(f"{self._registry}/")
+    def _require_approval(self, rollout: Rollout, image: ImageReference) -> None:
+        repository = image.repository_in(self._registry)
         context = DeploymentContext(repository, rollout.service, self._store.services.deployed_by(rollout.service))
-        self._verdicts.require_approval(digest, f"rollout/{rollout.id}", context)
+        self._verdicts.require_approval(image.digest, f"rollout/{rollout.id}", context)
 
     def _deploy(self, rollout: Rollout, definition: TaskDefinition, service: Service, present: TaskDefinition) -> None:
         is_moved = rollout.target != service.target

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from dockgate.delivery.approval_request import is_qualified
+from dockgate.shared.references import RepositoryReference
 from dockgate.store.records import Scan
 
 
@@ -71,4 +71,4 @@ class ScanQueue:
 
 def _host(repository: str) -> str:
     """The host of the registry that a repository is in, "" for our own registry."""
-    return re.sub(r":\d+$", "", repository.partition("/")[0]).lower() if is_qualified(repository) else ""
+    return re.sub(r":\d+$", "", RepositoryReference.parse(repository).registry or "").lower()

@@ -64,13 +64,16 @@ class ServiceRisk:
         present = {}
         for service in self._store.services.list():
             definition = self._store.services.definition(service.name, service.revision)
-            name, _, image = definition.image.partition("@")
+            image = definition.reference
+            if image is None:
+                present[service.name] = ""
+                continue
             execution = self._store.services.deployed_by(service.name)
-            repository = name.removeprefix(f"{self._registry}/")
+            repository = image.repository_in(self._registry)
             context = DeploymentContext(repository, service.name, execution, keep_baselines=True)
-            present[service.name] = self._inputs_digest(database, image, context) if image else ""
-            if image and evaluated.get(service.name) != present[service.name]:
-                self._mark(service, image, self._verdicts.objections(image, context))
+            present[service.name] = self._inputs_digest(database, image.digest, context)
+            if evaluated.get(service.name) != present[service.name]:
+                self._mark(service, image.digest, self._verdicts.objections(image.digest, context))
         return present
 
     def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:

@@ -7,9 +7,8 @@ waiter gets one answer.
 
 from collections.abc import Callable, Iterable
 
-from dockgate.delivery.approval_request import is_external
 from dockgate.delivery.approvals import decide, vote_objection
-from dockgate.delivery.model import Approval, ApprovalState, Approvers
+from dockgate.delivery.model import Approval, ApprovalState, Approvers, waiting_action
 from dockgate.gate.model import Verdict
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter, Step
@@ -66,8 +65,8 @@ class WaitingApprovals:
     def proceed(self, approval_id: str) -> None:
         """Continue the execution that waited on the approval. Pipelines elsewhere read the answer, or get it by
         callback."""
-        if not is_external(approval_id):
-            self._starter.proceed(approval_id.partition("/")[0])
+        if action := waiting_action(approval_id):
+            self._starter.proceed(action.execution)
 
     def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
         """People may vote long after the verdict: with the last vote that is needed, the image is evaluated again."""

@@ -5,8 +5,7 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
-from dockgate.delivery.approval_request import is_external
-from dockgate.delivery.model import Answer, Approval, ApprovalState, State, Vote
+from dockgate.delivery.model import Answer, Approval, ApprovalState, State, Vote, is_external
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select, update
 
-from dockgate.delivery.approval_request import is_qualified
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
+from dockgate.shared.references import RepositoryReference
 from dockgate.store.engine import Database, insert_missing
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.records import OutboxEntry, OutboxKind
@@ -118,7 +118,7 @@ def webhook_entry(approval_id: str, callback: Callback) -> OutboxEntry:
 
 def registry_receiver(repository: str) -> str:
     """The receiver of what is attached to an image of this repository: its registry."""
-    return repository.partition("/")[0] if is_qualified(repository) else OWN_REGISTRY
+    return RepositoryReference.parse(repository).registry or OWN_REGISTRY
 
 
 def release(connection: Connection, approval_ids: Sequence[str], now: str) -> None:

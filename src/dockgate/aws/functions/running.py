@@ -14,6 +14,7 @@ from dockgate.aws.functions.verdicts import Evidence, Judged, Verdicts
 from dockgate.aws.functions.waits import Waits
 from dockgate.gate.model import Status
 from dockgate.shared.digest import is_digest
+from dockgate.shared.references import ImageReference, RepositoryReference, repository_in
 
 # How the host names of ECR's private registries begin, over IPv6 ("dkr-ecr") as over IPv4 alone.
 _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
@@ -105,12 +106,13 @@ class Running:
             for name in filter(None, dict.fromkeys(references)):
                 definition = self.ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
                 for container in definition["containerDefinitions"]:
-                    image, _, digest = container["image"].partition("@")
-                    registry, _, repository = image.partition("/")
-                    if not is_digest(digest):
+                    image = ImageReference.parse(container["image"])
+                    if image is None or not is_digest(image.digest):
                         self.tell("ServiceUnread", service=service.name, image=container["image"])
-                    elif _ECR.search(registry):
-                        definitions[repository.partition(":")[0], digest] = None
+                        continue
+                    repository = RepositoryReference.parse(repository_in(image.repository))
+                    if repository.registry and _ECR.search(repository.registry):
+                        definitions[repository.name, image.digest] = None
         return list(definitions)
 
 

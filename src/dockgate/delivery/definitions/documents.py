@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from dockgate.delivery.approval_request import is_qualified
 from dockgate.delivery.definitions.service import (
     EcsModel,
     HealthCheckModel,
@@ -28,15 +27,15 @@ from dockgate.gate.definitions.fields import Name, Seconds, Strict
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import PERMISSIONS, PRINCIPAL, Permission, Role
 from dockgate.shared.errors import DefinitionError
+from dockgate.shared.references import RepositoryReference
 from dockgate.shared.yaml import Document, Location, load
 
 
 def _own_repository(name: str) -> str:
     """Refuse a name that reads as one in another registry: what is accepted for the one would count for the other."""
-    if is_qualified(name):
-        first = name.partition("/")[0]
+    if registry := RepositoryReference.parse(name).registry:
         raise ValueError(
-            f"{first!r} before the first slash reads as a registry: leave it out, or write it without a dot"
+            f"{registry!r} before the first slash reads as a registry: leave it out, or write it without a dot"
         )
     return name
 

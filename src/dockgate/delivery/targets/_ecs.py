@@ -9,6 +9,7 @@ from typing import Any
 from dockgate.delivery.model import Task, TaskDefinition, TaskState
 from dockgate.shared.aws import AwsFailure, aws_errors, classify_denied, error_code
 from dockgate.shared.errors import DeployError, DockgateError
+from dockgate.shared.references import ImageReference
 
 SERVICE, REVISION = "dockgate:service", "dockgate:revision"
 _CONTAINER, _BEFORE, _BEFORE_COUNT = "dockgate:container", "dockgate:before", "dockgate:before-count"
@@ -68,8 +69,8 @@ class Revision:
 
     def stands_for(self, service: str, definition: TaskDefinition) -> bool:
         same = self.tags.get(SERVICE) == service and self.number == definition.revision
-        digest = definition.image.partition("@")[2]
-        return same and self.image(definition.container).partition("@")[2] == digest
+        image = ImageReference.parse(self.image(definition.container))
+        return same and image is not None and image.digest == (definition.reference and definition.reference.digest)
 
 
 def revision_of(content: Mapping[str, Any], tags: Sequence[Mapping[str, str]]) -> Revision:
@@ -156,7 +157,8 @@ def _state(task: Mapping[str, Any], revision: Revision) -> TaskState:
 
 
 def _digest(container: Mapping[str, Any]) -> str:
-    return str(container.get("image", "")).partition("@")[2]
+    reference = ImageReference.parse(str(container.get("image", "")))
+    return reference.digest if reference else ""
 
 
 def _text(moment: datetime) -> str:

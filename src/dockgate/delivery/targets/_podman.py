@@ -13,6 +13,7 @@ from podman.errors import APIError, ImageNotFound, NotFound
 from dockgate.delivery.model import HealthCheck, TaskDefinition
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeployError, UnavailableError
+from dockgate.shared.references import ImageReference
 
 RESTARTS = 10
 """A task whose program fails is started again so often; a server that is down itself need not see to it."""
@@ -108,7 +109,7 @@ class Engine:
         labels = {
             "dockgate.service": service,
             "dockgate.revision": str(definition.revision),
-            "dockgate.digest": definition.image.partition("@")[2],
+            "dockgate.digest": definition.reference.digest if definition.reference else "",
             # Set even where there is none: a label of the image must not stand in for it.
             "dockgate.check": canonical.encode(check).decode() if check else "",
         }
@@ -219,7 +220,8 @@ def _digest(client: PodmanClient, attributes: dict[str, Any]) -> str:
         confirmed = client.images.get(attributes["Image"]).attrs.get("RepoDigests") or []
     except NotFound:
         confirmed = []
-    return named.partition("@")[2] if named in confirmed else str(attributes.get("ImageDigest", ""))
+    reference = ImageReference.parse(named)
+    return reference.digest if reference and named in confirmed else str(attributes.get("ImageDigest", ""))
 
 
 def _container(attributes: dict[str, Any], digest: str) -> Container:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from dockgate.delivery.deployments import require_image
 from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._ecs import (
     SERVICE,
@@ -51,8 +52,7 @@ class EcsTarget:
 
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
         """Without a `previous`, what goes on after a failure is what the service ran before Dockgate's first deploy."""
-        if not definition.image.partition("@")[2]:
-            raise DeployError(f"{definition.image!r} of {service.name} names no digest", "Deploys are by digest.")
+        require_image(service.name, definition)
         with self._locks[service.name], ecs_errors(f"deploying {service.name} to the cluster {self._cluster}"):
             wanted = self._registered(service.name, definition)
             try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from dockgate.delivery.deployments import require_image
 from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition, TaskState
 from dockgate.shared.errors import DeployError, UnavailableError
 
@@ -29,9 +30,7 @@ class MemoryTarget:
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
         self._require_available()
         self.fault("before deploy")
-        digest = definition.image.partition("@")[2]
-        if not digest:
-            raise DeployError(f"{definition.image!r} of {service.name} names no digest", "Deploys are by digest.")
+        digest = require_image(service.name, definition).digest
         is_unhealthy = digest in self.unhealthy or definition.revision in self.unhealthy_revisions
         if (is_unhealthy and service.desired_count) or service.desired_count > self.room:
             self._roll_back(service, definition, previous)
@@ -87,7 +86,7 @@ class MemoryTarget:
                     service=service.name,
                     revision=definition.revision,
                     state=TaskState.RUNNING,
-                    digest=definition.image.partition("@")[2],
+                    digest=require_image(service.name, definition).digest,
                     started_at="2026-11-24T10:00:00Z",
                     ports=tuple((port.container_port, port.host_port or 40_000) for port in definition.ports),
                 )

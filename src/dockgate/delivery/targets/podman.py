@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from dockgate.delivery.deployments import require_image
 from dockgate.delivery.model import Deployment, HealthCheck, Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._health import answers
 from dockgate.delivery.targets._podman import Container, Engine, Login
@@ -71,8 +72,7 @@ class PodmanTarget:
             self._keep(service, set())
 
     def _replace(self, service: Service, definition: TaskDefinition) -> None:
-        if not definition.image.partition("@")[2]:
-            raise DeployError(f"{definition.image!r} of {service.name} names no digest", "Deploys are by digest.")
+        require_image(service.name, definition)
         fixed = definition.has_fixed_port
         if fixed and service.desired_count > 1:
             raise DeployError(
@@ -111,12 +111,13 @@ class PodmanTarget:
         schedule = RetrySchedule(first=0.05, longest=check.interval if check else _SETTLED)
         checks = 0
         missing = set(names)
+        image = require_image(service.name, definition)
         while missing:
             waiting = [container for container in self._engine.containers(service.name) if container.name in missing]
             if len(waiting) < len(missing):
                 raise DeployError(f"tasks of {service.name} were removed while they were waited for")
             for container in waiting:
-                if container.digest != definition.image.partition("@")[2]:
+                if container.digest != image.digest:
                     raise DeployError(f"{container.name} runs {container.digest or 'an unknown image'}")
                 if container.ended:
                     raise self._failed(container, container.reason)

@@ -7,19 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from pydantic import Field
 
-from dockgate.delivery.approval_request import (
-    NAME_LIMIT,
-    TIMEOUT_LIMIT,
-    ApprovalRequest,
-    is_qualified,
-    pipeline_of,
-    place_of,
-)
+from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest, pipeline_of
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, key
 from dockgate.identity.model import Caller
 from dockgate.services.server import Server
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.references import RepositoryReference, repository_in
 from dockgate.web.api import GuardedRoute, Reader, Runner, ServerDependency, ThreadsDependency, checks_token_limits
 from dockgate.web.api.approvals import ApprovalView, view
 
@@ -137,8 +131,9 @@ async def wait_for_decision(
 
 def _qualified_repository(reference: str) -> str:
     """The repository with its registry; a short name is of Docker Hub."""
-    place = place_of(reference)
-    return place if is_qualified(place) else f"docker.io/{place if '/' in place else f'library/{place}'}"
+    place = repository_in(reference)
+    repository = RepositoryReference.parse(place)
+    return str(repository) if repository.registry else f"docker.io/{place if '/' in place else f'library/{place}'}"
 
 
 def _require_service(name: str, server: ServerDependency, who: Caller) -> None:
@@ -156,5 +151,5 @@ def _reference(body: ApprovalRequestBody, registry: str) -> str:
         return body.image
     if body.image or not (body.digest and body.repository):
         raise UsageError("The image is missing or given twice.", "Set `image`, or both `digest` and `repository`.")
-    place = body.repository if is_qualified(body.repository) else f"{registry}/{body.repository}"
+    place = RepositoryReference.parse(body.repository).with_registry(registry)
     return f"{place}@{body.digest}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from fastapi import APIRouter
 
-from dockgate.delivery.approval_request import is_external, pipeline_of
+from dockgate.delivery.approval_request import pipeline_of
 from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
@@ -143,7 +143,7 @@ def override(approval_id: str, body: OverrideRequest, who: Accepter, server: Ser
     if who.limited:  # an external pipeline chooses its own name, so check the repository too
         who.require(repository=approval.repository)
     records = server.approval_decisions.override(approval_id, who.principal, body.reason, body.until)
-    retried = "" if is_external(approval_id) else approval_id.partition("/")[0]
+    retried = approval.action.execution if approval.action else ""
     return OverrideResult(view(approval), [record.waiver for record in records], retried)
 
 

@@ -1,0 +1,90 @@
+"""References to images and repositories, taken apart and put together.
+
+A repository of our own registry is named without a registry. The first part of a name is a registry if it has a dot or
+a colon or is "localhost" (the rule of Docker's reference format).
+"""
+
+import re
+from dataclasses import dataclass
+
+from dockgate.shared.addresses import is_loopback
+
+_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """An image by digest: "<repository>@sha256:…". `repository` is as written, with its registry."""
+
+    repository: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ImageReference | None":
+        """Read a reference. None for one without a digest."""
+        repository, _, digest = text.partition("@")
+        return cls(repository, digest) if repository and digest else None
+
+    def repository_in(self, registry: str) -> str:
+        """The repository, without the registry if it is this one."""
+        return self.repository.removeprefix(f"{registry}/")
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryReference:
+    """A repository. `registry` is None for our own registry."""
+
+    name: str
+    registry: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.name}" if self.registry else self.name
+
+    @classmethod
+    def parse(cls, text: str) -> "RepositoryReference":
+        """Read a repository with or without a registry ("quay.io/team/app", "app")."""
+        first, slash, rest = text.partition("/")
+        if slash and (set(".:") & set(first) or first == "localhost"):
+            return cls(rest, first)
+        return cls(text)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is in our own registry."""
+        return self.registry is None
+
+    def with_registry(self, default: str) -> str:
+        """The repository with its registry, or with the default one."""
+        return f"{self.registry or default}/{self.name}"
+
+
+def own_repository(name: str, address: str) -> str:
+    """How to write a repository of our own registry, which has this address.
+
+    That is its name, or name and address if the name alone would be read as a repository of another registry.
+    """
+    return name if RepositoryReference.parse(name).is_own else f"{address}/{name}"
+
+
+def repository_in(reference: str) -> str:
+    """The repository in a reference to an image, with its registry, without tag and digest."""
+    folder, slash, name = reference.partition("@")[0].rpartition("/")
+    return f"{folder}{slash}{name.partition(':')[0]}"
+
+
+def canonical_registry(registry: str) -> str:
+    """One spelling for all names of a registry, so that no alias escapes a rule.
+
+    In lower case, without a trailing dot and the port of HTTPS; Docker Hub and loopback have one name each.
+    """
+    host, port = registry.lower(), ""
+    if match := re.fullmatch(r"(.*?)(?::([0-9]+))?", host):
+        host, port = match[1].rstrip("."), match[2] or ""
+    if host in _DOCKER_HUB:
+        host = "docker.io"
+    if is_loopback(host):
+        host = "127.0.0.1"
+    return f"{host}:{int(port)}" if port and int(port) != 443 else host
