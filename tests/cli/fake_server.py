@@ -1,4 +1,4 @@
-"""A server of canned JSON on loopback, which remembers what it was asked."""
+"""A server of canned JSON on loopback, which records its requests."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ def serving() -> Iterator[FakeServer]:
                 RecordedRequest(self.command, path, dict(parse_qsl(parts.query)), body, dict(self.headers.items()))
             )
             data = value if isinstance(value, bytes) else json.dumps(value).encode()
-            with suppress(ConnectionError):  # whoever asked may have been interrupted
+            with suppress(ConnectionError):  # the client may have been interrupted
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()

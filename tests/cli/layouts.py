@@ -1,4 +1,4 @@
-"""Small OCI layouts, and a small advisory feed that speaks of what they hold."""
+"""Small OCI layouts, and a small advisory feed for their packages."""
 
 import gzip
 import hashlib

@@ -22,7 +22,7 @@ def inventory() -> Inventory:
     return Inventory("sha256:1", "linux/amd64", None, (), (jinja,), ())
 
 
-def test_one_that_comes_later_is_found_when_it_is_there(tmp_path: Path) -> None:
+def test_a_database_that_appears_later_is_used(tmp_path: Path) -> None:
     current = advisories.Current(tmp_path / "advisories.db")
     with pytest.raises(DatabaseError, match="There is no advisory database"):
         current()
@@ -30,7 +30,7 @@ def test_one_that_comes_later_is_found_when_it_is_there(tmp_path: Path) -> None:
     assert {coverage_entry.ecosystem for coverage_entry in current().coverage()} == {"Debian:13", "PyPI"}
 
 
-def test_the_same_stays_open_until_another_takes_its_place(tmp_path: Path) -> None:
+def test_a_database_stays_open_until_it_is_replaced(tmp_path: Path) -> None:
     current = advisories.Current(built(tmp_path))
     first = current()
     assert current() is first
@@ -41,7 +41,7 @@ def test_the_same_stays_open_until_another_takes_its_place(tmp_path: Path) -> No
     assert [advisory.id for advisory in first.snapshot([inventory()]).advisories] == ["PYSEC-2019-217"]
 
 
-def test_one_that_goes_away_is_missed(tmp_path: Path) -> None:
+def test_a_deleted_database_is_reported_as_missing(tmp_path: Path) -> None:
     path = built(tmp_path)
     current = advisories.Current(path)
     current()
@@ -50,7 +50,7 @@ def test_one_that_goes_away_is_missed(tmp_path: Path) -> None:
         current()
 
 
-def test_many_threads_may_ask_at_once(tmp_path: Path) -> None:
+def test_many_threads_can_use_the_database_at_once(tmp_path: Path) -> None:
     current = advisories.Current(built(tmp_path))
     with ThreadPoolExecutor(8) as pool:
         snapshots = list(pool.map(lambda _: current().snapshot([inventory()]), range(200)))

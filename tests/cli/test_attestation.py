@@ -19,7 +19,7 @@ KEYS = {"keys": [{"id": "k2", "pem": "PEM 2\n", "current": True}, {"id": "k1", "
 VERDICT = "sha256:" + "5" * 64
 
 
-def test_the_present_key_is_printed_alone_or_with_those_before(dockgate: Dockgate, server: FakeServer) -> None:
+def test_the_present_key_is_printed_alone_or_with_former_keys(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /attestation-keys"] = KEYS
     assert dockgate("attestation", "key").out == "PEM 2\n"
     assert dockgate("attestation", "key", "--all").out == "PEM 2\nPEM 1\n"
@@ -30,7 +30,7 @@ def test_a_new_key_is_printed(dockgate: Dockgate, server: FakeServer) -> None:
     assert dockgate("attestation", "rotate").out == "PEM 2\n"
 
 
-def test_what_became_of_attestations_is_shown(dockgate: Dockgate, server: FakeServer) -> None:
+def test_attestations_of_an_image_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
     record = {"verdict": VERDICT, "image": samples.MANIFEST, "repository": "components", "key": "k2", "attempts": 1}
     done = {**record, "attested_at": "2026-11-24T10:00:00Z", "error": "", "next_at": ""}
     failed = {**record, "attested_at": "", "error": "no registry", "next_at": ""}
@@ -40,7 +40,7 @@ def test_what_became_of_attestations_is_shown(dockgate: Dockgate, server: FakeSe
     assert "failed: no registry" in shown
 
 
-def test_findings_are_handed_in_file_by_file(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+def test_reports_are_uploaded_file_by_file(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     call = f"/images/{samples.MANIFEST}/findings"
     record = {"source": "trivy", "platform": "linux/amd64", "made_at": "2026-11-24T10:00:00Z", "digest": VERDICT}
     server.answers[f"POST {call}"] = [record]
@@ -54,7 +54,7 @@ def test_findings_are_handed_in_file_by_file(dockgate: Dockgate, server: FakeSer
 
 
 @pytest.mark.real
-def test_an_image_bears_an_approval_or_does_not(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_verify_accepts_signed_approvals_and_refuses_others(dockgate: Dockgate, tmp_path: Path) -> None:
     verdict = judge(inventory(package("a")), under=limits(HIGH=0))
     public, other_key = tmp_path / "public.pem", tmp_path / "other.pem"
     other_key.write_text(Keys(tmp_path / "others").signer().public.pem)

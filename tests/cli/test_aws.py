@@ -23,7 +23,7 @@ ALONE = ("--parameter", "CreatePipeline=false", "--parameter", "ApprovalActions=
 
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of the machine's own AWS settings is seen, and nobody is asked for credentials over a network."""
+    """Hides the machine's AWS settings, and never asks for credentials over a network."""
     for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -52,7 +52,7 @@ def test_the_template_is_written(dockgate: Dockgate, tmp_path: Path) -> None:
     assert (tmp_path / "stack.yaml").read_text() == shown.out
 
 
-def test_the_archive_is_written_the_same_each_time(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_the_archive_is_reproducible(dockgate: Dockgate, tmp_path: Path) -> None:
     for name in ("one.zip", "two.zip"):
         ran = dockgate("aws", "package", "--output", str(tmp_path / name))
         assert ran.code == 0
@@ -60,7 +60,7 @@ def test_the_archive_is_written_the_same_each_time(dockgate: Dockgate, tmp_path:
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
 
-def test_a_policy_is_written_as_s3_and_ssm_hold_it(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_a_policy_is_printed_in_the_form_of_s3_and_ssm(dockgate: Dockgate, tmp_path: Path) -> None:
     shown = dockgate("aws", "policy", "default")
     assert shown.code == 0
     assert decode_policy(shown.out.encode()) == builtin_policy("default", rules.load())
@@ -80,27 +80,27 @@ def test_a_rule_that_cannot_run_in_lambda_is_refused_by_name(
     assert not Path("functions.zip").exists()
 
 
-def test_without_a_region_it_is_told_how_to_give_one(dockgate: Dockgate) -> None:
+def test_without_a_region_the_error_says_how_to_set_one(dockgate: Dockgate) -> None:
     ran = dockgate("aws", "status", "--stack", "gate")
     assert (ran.code, ran.err) == (2, "error: No AWS region is set.\n       Give --region, or set AWS_REGION.\n")
 
 
-def test_without_credentials_it_is_told_how_to_get_some(dockgate: Dockgate) -> None:
+def test_without_credentials_the_error_says_how_to_get_them(dockgate: Dockgate) -> None:
     ran = dockgate("aws", "status", "--stack", "gate", "--region", REGION)
     assert ran.code == 2
     assert "no usable AWS credentials" in ran.err
     assert "aws sso login" in ran.err
 
 
-def test_a_profile_that_is_not_there_is_told(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "nobody")
+def test_a_missing_profile_is_an_error(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "missing")
     ran = dockgate("aws", "status", "--stack", "gate", "--region", REGION)
     assert ran.code == 2
-    assert "nobody" in ran.err
+    assert "missing" in ran.err
     assert "AWS_PROFILE" in ran.err
 
 
-def test_without_boto3_it_is_told_how_to_install_it() -> None:
+def test_without_boto3_the_error_says_how_to_install_it() -> None:
     code = (
         "import sys; sys.modules.update(boto3=None, botocore=None)\n"
         "from dockgate.cli.main import run\n"
@@ -111,7 +111,7 @@ def test_without_boto3_it_is_told_how_to_install_it() -> None:
     assert ran.stderr == f"error: boto3 is not installed.\n       Install it: {sys.executable} -m pip install boto3\n"
 
 
-def test_a_stack_from_nothing_to_nothing(dockgate: Dockgate, cloud: Cloud) -> None:
+def test_a_stack_is_deployed_shown_and_destroyed(dockgate: Dockgate, cloud: Cloud) -> None:
     made = dockgate("aws", "deploy", "--stack", "gate", *ALONE)
     assert (made.code, made.out) == (0, "gate: deployed\n  dockgate aws status --stack gate\n")
     assert "creating the stack gate" in made.err
@@ -129,7 +129,7 @@ def test_a_stack_from_nothing_to_nothing(dockgate: Dockgate, cloud: Cloud) -> No
     assert (again.code, again.out) == (0, f"gate: not found in {REGION}\n")
 
 
-def test_redrive_names_what_is_left_and_fails_then(dockgate: Dockgate, cloud: Cloud) -> None:
+def test_redrive_lists_messages_that_failed_and_exits_2(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE)
     nothing = dockgate("aws", "redrive", "--stack", "gate")
     assert (nothing.code, nothing.out) == (0, "gate: 0 resent, 0 failed\n")
@@ -156,7 +156,7 @@ def test_destroy_asks_first(dockgate: Dockgate, cloud: Cloud) -> None:
     assert cloud.formation.stacks == {}
 
 
-def test_deploy_asks_before_it_removes_something(dockgate: Dockgate, cloud: Cloud) -> None:
+def test_deploy_asks_before_it_removes_resources(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE, "--parameter", "NotificationEmail=team@example.com")
     remove = ["aws", "deploy", "--stack", "gate", "--parameter", "NotificationEmail="]
     result = CliRunner().invoke(root, remove, input="n\n")
@@ -180,7 +180,7 @@ def test_a_refusal_names_the_permission_and_the_page(dockgate: Dockgate, cloud: 
     assert "It needs the permission cloudformation:CreateStack; docs/how-to/aws.md lists" in ran.err
 
 
-def test_the_template_that_is_deployed_is_the_one_that_is_shown(dockgate: Dockgate, cloud: Cloud) -> None:
+def test_the_deployed_template_is_the_printed_one(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE)
     shown = dockgate("aws", "template").out
     (url,) = (parameters["TemplateURL"] for _, name, parameters in cloud.formation.called if name == "CreateStack")

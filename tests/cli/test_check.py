@@ -1,4 +1,4 @@
-"""`dockgate check`: what packages suffer, by their package URLs alone."""
+"""`dockgate check`: look up vulnerabilities for package URLs."""
 
 import io
 import json
@@ -24,7 +24,7 @@ def set_standard_input(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
 
 
-def test_findings_are_told_with_their_fixes(dockgate: Dockgate) -> None:
+def test_findings_are_listed_with_their_fixes(dockgate: Dockgate) -> None:
     ran = dockgate("check", OPENSSL, "pkg:deb/debian/zlib@1.3?distro=debian-13")
     assert (ran.code, ran.err) == (0, "")
     assert [line.split() for line in ran.out.splitlines()] == [
@@ -35,7 +35,7 @@ def test_findings_are_told_with_their_fixes(dockgate: Dockgate) -> None:
     ]
 
 
-def test_a_package_without_findings_is_told(dockgate: Dockgate) -> None:
+def test_a_package_without_findings_is_reported(dockgate: Dockgate) -> None:
     ran = dockgate("check", "pkg:pypi/jinja2@3.1")
     assert (ran.code, ran.out) == (0, "pkg:pypi/jinja2@3.1\n  no findings\n")
 
@@ -51,7 +51,7 @@ def test_a_package_without_findings_is_told(dockgate: Dockgate) -> None:
         ("pkg:deb/debian/a@1?distro=debian-13&upstream=b", "no advisory names b in Debian:13"),
     ],
 )
-def test_a_name_of_which_nobody_speaks_is_told(dockgate: Dockgate, purl: str, explanation: str) -> None:
+def test_a_name_without_advisories_is_reported(dockgate: Dockgate, purl: str, explanation: str) -> None:
     assert dockgate("check", purl).out == f"{purl}\n  no findings: {explanation}\n"
 
 
@@ -64,7 +64,7 @@ def test_a_name_of_which_nobody_speaks_is_told(dockgate: Dockgate, purl: str, ex
         ("pkg:luarocks/luasec@1.3.1-1", "No ecosystem here reads packages of the type luarocks."),
     ],
 )
-def test_what_cannot_be_said_exits_3_with_its_reason(dockgate: Dockgate, purl: str, reason: str) -> None:
+def test_an_undetermined_package_exits_3_with_its_reason(dockgate: Dockgate, purl: str, reason: str) -> None:
     ran = dockgate("check", purl)
     assert ran.code == 3
     assert reason in ran.out
@@ -72,7 +72,7 @@ def test_what_cannot_be_said_exits_3_with_its_reason(dockgate: Dockgate, purl: s
 
 
 @pytest.mark.parametrize("purl", ["pkg:deb/debian/openssl@3.5.1-1", "pkg:apk/alpine/openssl@3.1-r0", "pkg:rpm/a@1-1"])
-def test_a_package_of_no_release_is_asked_for_it(dockgate: Dockgate, purl: str) -> None:
+def test_a_distribution_package_without_release_is_asked_for_it(dockgate: Dockgate, purl: str) -> None:
     ran = dockgate("check", purl)
     assert ran.code == 3
     assert "Say of which release it is, as in ?distro=debian-12." in ran.out
@@ -80,16 +80,14 @@ def test_a_package_of_no_release_is_asked_for_it(dockgate: Dockgate, purl: str) 
 
 
 @pytest.mark.parametrize("purl", ["hello", "pkg:pypi/jinja2", "pkg:maven/log4j@1"])
-def test_what_is_no_package_url_exits_2_whatever_else_is_asked(dockgate: Dockgate, purl: str) -> None:
+def test_a_malformed_package_url_exits_2(dockgate: Dockgate, purl: str) -> None:
     ran = dockgate("check", JINJA, purl, "pkg:npm/lodash@1.0.0")
     assert ran.code == 2
     assert "CVE-2019" in ran.out or "PYSEC-2019-217" in ran.out
     assert any(line.startswith("  ! ") for line in ran.out.splitlines())
 
 
-def test_lines_of_standard_input_are_answered_in_their_order(
-    dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_standard_input_is_answered_in_order(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
     purls = [JINJA, "pkg:npm/lodash@1.0.0", OPENSSL, "hello", JINJA] * 1000
     set_standard_input(monkeypatch, "\n\n".join(purls))
     ran = dockgate("check", "-o", "json")
@@ -117,7 +115,7 @@ def test_lines_of_standard_input_are_answered_in_their_order(
     assert answers[3]["error"]
 
 
-def test_who_writes_a_line_and_waits_is_answered(tmp_path: Path) -> None:
+def test_each_line_is_answered_before_the_next_is_read(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dockgate", "check", "-o", "json"]
     environ = {**os.environ, "DOCKGATE_DATA": str(tmp_path / "data")}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ) as process:
@@ -132,13 +130,13 @@ def test_who_writes_a_line_and_waits_is_answered(tmp_path: Path) -> None:
         assert process.returncode == 3
 
 
-def test_nothing_asked_is_nothing_said(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_input_gives_empty_output(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch) -> None:
     set_standard_input(monkeypatch, "\n")
     assert dockgate("check") == dockgate("check", "-o", "json")
     assert dockgate("check").out == ""
 
 
-def test_without_a_database_the_commands_that_bring_one_are_named(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_without_a_database_the_error_names_the_commands_that_create_one(dockgate: Dockgate, tmp_path: Path) -> None:
     ran = dockgate("check", JINJA, "--database", str(tmp_path / "none.db"))
     assert (ran.code, ran.out) == (2, "")
     assert "dockgate db update" in ran.err

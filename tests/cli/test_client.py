@@ -18,7 +18,7 @@ from dockgate.shared.errors import (
 )
 
 
-def test_without_a_server_the_command_that_starts_one_is_named(
+def test_without_a_server_the_error_names_the_command_that_starts_one(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, unused_port: int
 ) -> None:
     monkeypatch.setenv("DOCKGATE_SERVER", f"http://127.0.0.1:{unused_port}")
@@ -41,20 +41,22 @@ def test_without_a_server_the_command_that_starts_one_is_named(
         (503, ServerUnreachableError),
     ],
 )
-def test_the_servers_error_is_told_as_ours(server: FakeServer, status: int, kind: type[DockgateError]) -> None:
+def test_the_servers_errors_keep_message_advice_and_class(
+    server: FakeServer, status: int, kind: type[DockgateError]
+) -> None:
     server.answers["GET /status"] = (status, {"error": "it is so", "advice": "do this"})
     with pytest.raises(DockgateError) as error:
         Client().get("status")
     assert (type(error.value), str(error.value), error.value.advice) == (kind, "it is so", "do this")
 
 
-def test_an_answer_that_is_not_the_servers_says_what_came(server: FakeServer) -> None:
+def test_a_response_that_is_not_the_servers_shows_its_status(server: FakeServer) -> None:
     server.answers["GET /status"] = (502, b"<html>Bad Gateway</html>")
     with pytest.raises(ServerUnreachableError, match="/api/v1/status answered 502 Bad Gateway"):
         Client().get("status")
 
 
-def test_what_the_server_cannot_reach_is_told_apart_from_a_server_that_is_away(server: FakeServer) -> None:
+def test_an_unreachable_dependency_differs_from_an_unreachable_server(server: FakeServer) -> None:
     server.answers["GET /status"] = (502, {"error": "quay.io does not answer", "advice": "Try again."})
     with pytest.raises(UnavailableError, match=f"{server.url}: quay.io does not answer") as error:
         Client().get("status")
@@ -68,7 +70,7 @@ def test_the_token_goes_with_every_request(server: FakeServer, monkeypatch: pyte
     assert server.requests[0].headers["Authorization"] == "Bearer s3cret"
 
 
-def test_no_token_travels_in_the_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_token_is_sent_over_plain_http_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKGATE_TOKEN", "s3cret")
     monkeypatch.setenv("DOCKGATE_SERVER", "http://gate.invalid")
     with pytest.raises(UsageError, match="over plain HTTP") as error:
@@ -76,19 +78,19 @@ def test_no_token_travels_in_the_clear_to_another_machine(monkeypatch: pytest.Mo
     assert "s3cret" not in f"{error.value}{error.value.advice}"
 
 
-def test_no_proxy_stands_between_us_and_loopback(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_are_not_used_for_loopback(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     server.answers["GET /status"] = {"version": "1"}
     assert Client().get("status") == {"version": "1"}
 
 
-def test_slashes_of_an_approvals_id_stay_and_all_else_is_quoted(server: FakeServer) -> None:
+def test_paths_are_quoted_except_slashes_of_approval_ids(server: FakeServer) -> None:
     server.answers["GET /approvals/P-1/Assess/a b?#/1"] = {"id": "x"}
     assert Client().get("approvals", "P-1/Assess/a b?#/1") == {"id": "x"}
 
 
-def test_an_answer_of_another_version_is_refused_in_words() -> None:
+def test_a_response_of_another_version_is_an_error() -> None:
     with pytest.raises(DockgateError, match="cannot be read as Execution") as error:
         parse_answer(Execution, {"id": "x", "colour": "blue"})
     assert "same version" in error.value.advice

@@ -1,4 +1,4 @@
-"""What a command says when it asks a server with TLS that has none, without TLS one that has it, or trusts nobody."""
+"""Errors of commands: TLS to a plain server, plain HTTP to a TLS server, untrusted certificates."""
 
 import ssl
 import subprocess
@@ -78,10 +78,8 @@ def test_plain_http_to_a_tls_port_names_the_https_url(
     assert f"Set DOCKGATE_SERVER to https://127.0.0.1:{tls_port}." in ran.err
 
 
-def test_a_server_that_tells_plain_http_apart_names_the_https_url(
-    dockgate: Dockgate, server: FakeServer, tls_port: int
-) -> None:
-    """As a proxy does, with 400; a server without TLS that answers 400 is taken at its word."""
+def test_a_400_of_a_tls_proxy_names_the_https_url(dockgate: Dockgate, server: FakeServer, tls_port: int) -> None:
+    """A TLS proxy answers 400; a 400 of a server without TLS is reported unchanged."""
     server.answers["GET /pipelines"] = (400, b"Client sent an HTTP request to an HTTPS server.")
     ran = dockgate("pipeline", "list")
     assert "answered 400" in ran.err
@@ -126,11 +124,11 @@ def test_a_ca_bundle_that_cannot_be_used_is_named_with_its_setting(
     assert "Set DOCKGATE_CA_BUNDLE to the PEM file of your authorities, or unset it." in ran.err
 
 
-def test_a_folder_is_no_ca_bundle(tmp_path: Path) -> None:
+def test_a_folder_as_ca_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be used"):
         trusted(tmp_path)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "", "a" * 300, "host.invalid"])
-def test_what_does_not_answer_speaks_no_tls(host: str, unused_port: int) -> None:
+def test_a_closed_port_does_not_use_tls(host: str, unused_port: int) -> None:
     assert not speaks_tls(host, unused_port)

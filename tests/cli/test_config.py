@@ -16,7 +16,7 @@ def test_defaults() -> None:
     assert settings.data in (Path("/var/lib/dockgate"), Path("/home/ada/.local/share/dockgate"))
 
 
-def test_each_variable_is_heeded() -> None:
+def test_each_variable_is_used() -> None:
     settings = config.from_environment(
         {
             "DOCKGATE_DATA": "/data",
@@ -61,7 +61,7 @@ def test_each_variable_is_heeded() -> None:
     assert settings.advisories == Path("/data/advisories.db")
 
 
-def test_set_to_nothing_is_not_set() -> None:
+def test_an_empty_variable_counts_as_unset() -> None:
     assert config.from_environment({"DOCKGATE_PORT": "", "DOCKGATE_SERVER": ""}).port == 7420
 
 

@@ -15,7 +15,7 @@ from dockgate.attestations.keys import Keys
 from dockgate.services.advisory_trust import PAYLOAD_TYPE
 
 
-def test_build_tells_each_part_and_what_was_missing(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_build_lists_each_feed_and_missing_parts(dockgate: Dockgate, tmp_path: Path) -> None:
     ran = dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
     assert (ran.code, ran.err) == (0, "")
     assert "osv Debian: 2 statements" in ran.out
@@ -24,7 +24,7 @@ def test_build_tells_each_part_and_what_was_missing(dockgate: Dockgate, tmp_path
     assert str(tmp_path / "data" / "advisories.db") in ran.out
 
 
-def test_status_tells_age_feeds_and_coverage(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_status_shows_age_feeds_and_coverage(dockgate: Dockgate, tmp_path: Path) -> None:
     dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")), "--database", str(tmp_path / "a.db"))
     out = dockgate("db", "status", "--database", str(tmp_path / "a.db")).out
     assert "osv Debian" in out
@@ -35,7 +35,7 @@ def test_status_tells_age_feeds_and_coverage(dockgate: Dockgate, tmp_path: Path)
     assert document["path"] == str(tmp_path / "a.db")
 
 
-def test_a_record_that_cannot_be_read_is_told(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_unreadable_records_are_listed(dockgate: Dockgate, tmp_path: Path) -> None:
     folder = layouts.feeds(tmp_path / "feeds")
     with zipfile.ZipFile(folder / "osv/PyPI/all.zip", "a") as archive:
         archive.writestr("BROKEN-1.json", "{")
@@ -44,7 +44,7 @@ def test_a_record_that_cannot_be_read_is_told(dockgate: Dockgate, tmp_path: Path
     assert "BROKEN-1" in out
 
 
-def test_without_a_database_the_commands_that_bring_one_are_named(dockgate: Dockgate) -> None:
+def test_without_a_database_the_error_names_the_commands_that_create_one(dockgate: Dockgate) -> None:
     ran = dockgate("db", "status")
     assert (ran.code, ran.out) == (2, "")
     assert "dockgate db update" in ran.err
@@ -72,7 +72,7 @@ def test_an_update_whose_feeds_fail_exits_2_and_says_which(
     assert "/OSV/Debian/all.zip" in [request.path for request in server.requests]
 
 
-def test_an_update_brings_what_the_feeds_hold(
+def test_an_update_downloads_the_feeds(
     dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = layouts.feeds(tmp_path / "feeds")
@@ -88,7 +88,7 @@ def test_an_update_brings_what_the_feeds_hold(
     assert "Debian:13" in dockgate("db", "status").out
 
 
-def test_a_feed_that_fails_is_not_told_as_if_it_had_been_read(
+def test_a_failed_feed_is_reported_as_failed_only(
     dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = layouts.feeds(tmp_path / "feeds")
@@ -103,7 +103,7 @@ def test_a_feed_that_fails_is_not_told_as_if_it_had_been_read(
     assert outputs[0].startswith("osv PyPI: failed, using the cached copy")
 
 
-def test_a_network_that_is_down_is_said_once(
+def test_a_network_error_is_reported_once(
     dockgate: Dockgate, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for feed in ("AMAZON", "EPSS", "KEV", "OSV"):
@@ -115,7 +115,7 @@ def test_a_network_that_is_down_is_said_once(
     assert ran.err.count("Connection refused") == 0
 
 
-def test_what_is_exported_is_imported_with_its_age(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_an_export_is_imported_with_its_age(dockgate: Dockgate, tmp_path: Path) -> None:
     dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
     file, other_file = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
     exported = dockgate("db", "export", file, "-o", "json")
@@ -130,7 +130,7 @@ def test_what_is_exported_is_imported_with_its_age(dockgate: Dockgate, tmp_path:
     assert outputs[0] == outputs[1]
 
 
-def test_a_file_that_is_no_export_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_export_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
     (tmp_path / "nonsense").write_bytes(b"nonsense")
     ran = dockgate("db", "import", str(tmp_path / "nonsense"), "--digest", "sha256:" + "0" * 64)
     assert ran.code == 2
@@ -147,7 +147,7 @@ def exporter(dockgate: Dockgate, folder: Path) -> str:
     return str(folder / "exporter.pub")
 
 
-def test_an_import_demands_the_exporters_key_or_the_digest(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, tmp_path: Path) -> None:
     dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
     file, other_file = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
     exported = json.loads(dockgate("db", "export", file, "-o", "json").out)
@@ -196,7 +196,7 @@ def test_an_import_demands_the_exporters_key_or_the_digest(dockgate: Dockgate, t
     assert bring("--digest", exported["content"], source=signed(b"")) == (0, "")
 
 
-def test_what_is_neither_file_nor_reference_is_told(dockgate: Dockgate) -> None:
+def test_a_source_that_is_neither_file_nor_reference_is_an_error(dockgate: Dockgate) -> None:
     digest = ("--digest", "sha256:" + "0" * 64)
     assert "no repository name" in dockgate("db", "import", "oci:///", *digest).err
     assert dockgate("db", "import", "./nowhere.zst", *digest).code == 2
@@ -206,7 +206,7 @@ def test_what_is_neither_file_nor_reference_is_told(dockgate: Dockgate) -> None:
 
 
 @pytest.mark.real
-def test_a_database_goes_through_a_registry_and_judges_there(
+def test_a_database_is_exported_and_imported_through_a_registry(
     dockgate: Dockgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))

@@ -26,7 +26,7 @@ def doctor(data: Path, *options: str, **environment: str) -> tuple[int, str]:
     return result.returncode, result.stdout + result.stderr
 
 
-def test_a_host_with_everything_passes_and_a_box_is_tried_out_on_it(tmp_path: Path) -> None:
+def test_a_complete_host_passes_and_its_sandbox_is_tried(tmp_path: Path) -> None:
     code, text = doctor(tmp_path / "data", "-o", "json")
     checks = {check["name"]: check for check in map(json.loads, text.splitlines())}
     assert code == 0, text
@@ -35,7 +35,7 @@ def test_a_host_with_everything_passes_and_a_box_is_tried_out_on_it(tmp_path: Pa
     assert not (tmp_path / "data").exists()
 
 
-def test_what_is_missing_is_named_with_the_command_that_adds_it(tmp_path: Path) -> None:
+def test_missing_requirements_are_listed_with_the_command_that_installs_them(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -48,7 +48,7 @@ def test_what_is_missing_is_named_with_the_command_that_adds_it(tmp_path: Path) 
     assert "set DOCKGATE_PORT" in text
 
 
-def test_a_host_without_anything_lacks_every_part_of_a_box(tmp_path: Path) -> None:
+def test_an_empty_host_lacks_every_requirement_of_the_sandbox(tmp_path: Path) -> None:
     lacks = {entry.what: entry.advice for entry in build_host.missing(str(tmp_path), tmp_path)}
     for program, package in build_host.PROGRAMS.items():
         assert lacks[f"{program} is not installed"] == f"apt-get install {package}"
@@ -64,7 +64,7 @@ def test_a_host_without_anything_lacks_every_part_of_a_box(tmp_path: Path) -> No
         pytest.param("dockgate-build:0:65536\n", id="ids of the system"),
     ],
 )
-def test_ids_that_keep_nothing_apart_do_not_count(tmp_path: Path, lines: str) -> None:
+def test_subordinate_ids_that_do_not_isolate_do_not_count(tmp_path: Path, lines: str) -> None:
     for name in ("subuid", "subgid"):
         (tmp_path / name).write_text(lines)
     lacks = [entry.what for entry in build_host.missing(etc=tmp_path)]

@@ -58,7 +58,7 @@ def test_after_an_undetermined_verdict_no_override_is_offered(dockgate: Dockgate
     assert "override" not in text
 
 
-def test_a_superseded_execution_is_not_offered_to_be_tried_again(dockgate: Dockgate, server: FakeServer) -> None:
+def test_no_retry_is_offered_for_a_superseded_execution(dockgate: Dockgate, server: FakeServer) -> None:
     text = shown(dockgate, server, answers.rejected() | {"superseded_by": f"{NAME}-2"})
     assert f"{NAME}-2 was deployed since. This execution can no longer be deployed." in text
     assert "push a commit that reverts the later ones" in text
@@ -76,7 +76,7 @@ def test_a_superseded_execution_is_not_offered_to_be_tried_again(dockgate: Dockg
         ),
     ],
 )
-def test_after_a_persons_no_and_after_the_time_only_another_try_is_offered(
+def test_only_a_retry_is_offered_after_a_persons_rejection_or_expiry(
     dockgate: Dockgate, server: FakeServer, view: Any, expected: str
 ) -> None:
     text = shown(dockgate, server, view)
@@ -86,7 +86,7 @@ def test_after_a_persons_no_and_after_the_time_only_another_try_is_offered(
     assert "waiver" not in text
 
 
-def test_a_build_that_failed_is_tried_again_or_read(dockgate: Dockgate, server: FakeServer) -> None:
+def test_retry_and_logs_are_offered_for_a_failed_build(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.rejected()
     view["stages"][1]["actions"] = [answers.action("Image", "build", State.FAILED, reason="RUN failed")]
     view["stages"][2]["actions"] = [answers.action("Gate", "approval", State.PENDING)]

@@ -40,7 +40,7 @@ def test_a_verdict_is_replayed_from_its_file_also_after_the_database_is_gone(run
         assert name in ran.out.partition("Inputs")[2]
 
 
-def test_what_was_waived_is_told_with_the_rest(run: Run, tmp_path: Path) -> None:
+def test_explain_lists_waived_findings(run: Run, tmp_path: Path) -> None:
     file, accepted = tmp_path / "case.json", tmp_path / "waivers.yaml"
     accepted.write_text("- {vulnerability: CVE-2025-0001, until: 2099-01-01, owner: ana, reason: Never called.}\n")
     first = image(tmp_path / "image", VULNERABLE)
@@ -63,7 +63,7 @@ def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
     assert [change["input"] for change in document["explanation"]["changes"]] == ["code", "time"]
 
 
-def test_a_verdict_that_is_not_its_case_s_is_a_fault_and_is_told(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_a_forged_verdict_is_reported_and_exits_2(dockgate: Dockgate, tmp_path: Path) -> None:
     first = recorded(replace(case("a"), engine="0.0.9"))
     file = tmp_path / "forged.json"
     file.write_text(case_file.text(replace(first, verdict=replace(first.verdict, status=Status.APPROVED))))
@@ -73,7 +73,7 @@ def test_a_verdict_that_is_not_its_case_s_is_a_fault_and_is_told(dockgate: Dockg
     assert "The verdict's status was Approved, and is Rejected." in ran.out
 
 
-def test_a_verdict_of_the_server_is_judged_here(dockgate: Dockgate, server: FakeServer) -> None:
+def test_a_verdict_of_the_server_is_replayed_locally(dockgate: Dockgate, server: FakeServer) -> None:
     first, second = recorded(case("a")), recorded(case("x"))
     for entry in (first, second):
         server.answers[f"GET /verdicts/{entry.digest}/case"] = case_file.document(entry)
@@ -96,7 +96,7 @@ def test_a_verdict_of_the_server_is_written_as_a_case(dockgate: Dockgate, server
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"kind": "case", "schema_version": 1, "verdict": 1, "case": 2}'])
-def test_a_file_that_is_no_case_is_refused_with_the_command_that_writes_one(
+def test_a_file_that_is_not_a_case_is_refused_with_the_command_that_writes_one(
     dockgate: Dockgate, tmp_path: Path, content: str
 ) -> None:
     file = tmp_path / "x.json"

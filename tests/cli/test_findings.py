@@ -60,7 +60,7 @@ def test_several_reports_are_judged_together_and_the_worst_counts(policy: Path) 
     assert gate(*both, "--policy", policy)[0] == 1
 
 
-def test_what_is_not_known_is_undetermined(policy: Path, tmp_path: Path) -> None:
+def test_unknown_results_are_undetermined(policy: Path, tmp_path: Path) -> None:
     code, output = gate("--findings", CASES / "inspector-scan-unsupported.json", "--policy", policy)
     assert (code, "Inspector has not scanned the image: UNSUPPORTED_OS." in output) == (3, True)
     fixable = tmp_path / "fixable.yaml"

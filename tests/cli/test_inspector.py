@@ -52,7 +52,7 @@ def test_what_inspector_has_not_scanned_is_undetermined(
     assert (ran.code, expected in ran.out) == (3, True), ran.out
 
 
-def test_an_index_is_as_the_worst_of_its_images(there: Aws, dockgate: Dockgate) -> None:
+def test_an_index_has_the_worst_verdict_of_its_images(there: Aws, dockgate: Dockgate) -> None:
     good, bad, new = (digest_of(number) for number in range(1, 4))
     there.scanned(good)
     there.scanned(bad, finding(bad, "CRITICAL"))
@@ -62,7 +62,9 @@ def test_an_index_is_as_the_worst_of_its_images(there: Aws, dockgate: Dockgate) 
     assert json.loads(ran.out)["image"]["digest"] == there.index(new, bad)
 
 
-def test_other_scanners_are_judged_beside_it(there: Aws, dockgate: Dockgate, tmp_path: Path) -> None:
+def test_reports_of_other_scanners_count_together_with_inspector(
+    there: Aws, dockgate: Dockgate, tmp_path: Path
+) -> None:
     there.scanned(IMAGE)
     document = json.loads((CASES / "trivy-findings.json").read_text())
     document["Metadata"]["RepoDigests"] = [f"registry.test/app@{IMAGE}"]
@@ -86,12 +88,14 @@ def test_other_scanners_are_judged_beside_it(there: Aws, dockgate: Dockgate, tmp
     ],
     ids=["none", "platform", "elsewhere", "server"],
 )
-def test_what_cannot_be_asked_is_told(dockgate: Dockgate, arguments: tuple[str, ...], expected: str) -> None:
+def test_unsupported_inspector_requests_are_refused(
+    dockgate: Dockgate, arguments: tuple[str, ...], expected: str
+) -> None:
     ran = dockgate("gate", *arguments, "--inspector")
     assert (ran.code, expected in ran.err) == (2, True), ran.err
 
 
-def test_aws_that_refuses_is_a_fault(there: Aws, dockgate: Dockgate) -> None:
+def test_an_aws_error_exits_2(there: Aws, dockgate: Dockgate) -> None:
     def refuse(request: object) -> dict[str, object]:
         raise Refused("AccessDeniedException", "not you")
 

@@ -86,13 +86,13 @@ def test_every_command_takes_a_short_option_for_help(path: tuple[str, ...], dock
     assert dockgate(*path, "-h") == dockgate(*path, "--help")
 
 
-def test_what_people_try_first_leads_to_a_command() -> None:
+def test_suggested_commands_exist() -> None:
     for meant in root.suggestions.values():
         assert tuple(meant.split()) in ALL
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_completion_script_asks_the_variable_that_main_answers(shell: str, dockgate: Dockgate) -> None:
+def test_the_completion_script_uses_the_variable_that_main_reads(shell: str, dockgate: Dockgate) -> None:
     ran = dockgate("completion", shell)
     assert (ran.code, ran.err) == (0, "")
     assert f"{COMPLETION}={shell}_complete" in ran.out
@@ -122,7 +122,7 @@ def test_without_a_command_the_help_is_shown_and_the_exit_is_2(dockgate: Dockgat
         assert "Commands:" in ran.err
 
 
-def test_a_defect_is_one_line_and_a_request_to_report_it(
+def test_an_internal_error_is_one_line_and_a_request_to_report_it(
     dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers["GET /repositories"] = [{"unexpected": 1}]
@@ -135,19 +135,21 @@ def test_a_defect_is_one_line_and_a_request_to_report_it(
     assert "Traceback (most recent call last)" in dockgate("repository", "list").err
 
 
-def test_what_the_machine_refuses_is_no_defect(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+def test_errors_of_the_operating_system_are_not_internal_errors(
+    dockgate: Dockgate, server: FakeServer, tmp_path: Path
+) -> None:
     server.answers["GET /verdicts/sha256:1"] = plain(samples.verdict())
     ran = dockgate("verdict", "show", "sha256:1", "-o", f"json={tmp_path}/nowhere/report.json")
     assert (ran.code, ran.err) == (2, f"error: {tmp_path}/nowhere/report.json: No such file or directory\n")
 
 
-def test_what_a_server_says_cannot_steer_the_terminal(dockgate: Dockgate, server: FakeServer) -> None:
+def test_server_messages_cannot_steer_the_terminal(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /repositories"] = (500, {"error": "a\x1b[2Jb\nc", "advice": "d\x07"})
     assert dockgate("repository", "list").err == "error: a\\x1b[2Jb\n       c\n       d\\x07\n"
 
 
 @pytest.mark.parametrize("repositories", [1, 5000])
-def test_a_reader_that_goes_away_is_no_error(server: FakeServer, repositories: int) -> None:
+def test_a_broken_pipe_is_not_an_error(server: FakeServer, repositories: int) -> None:
     """Whether that shows while writing, or only when Python flushes the little there is at its end."""
     repository = {"name": "components", "clone_url": "http://127.0.0.1/x" * 20, "heads": {}}
     server.answers["GET /repositories"] = [repository] * repositories
@@ -167,7 +169,7 @@ def test_a_reader_that_goes_away_is_no_error(server: FakeServer, repositories: i
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_an_interrupted_command_exits_130_without_a_word(server: FakeServer) -> None:
+def test_an_interrupted_command_exits_130_without_output(server: FakeServer) -> None:
     is_requested = threading.Event()
 
     def hang(_: object) -> object:
@@ -189,15 +191,15 @@ def test_an_interrupted_command_exits_130_without_a_word(server: FakeServer) -> 
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_change_no_exit(closed: str) -> None:
-    """Nothing is said where nobody listens, and no other file takes the stream's place."""
+def test_closed_streams_do_not_change_the_exit_code(closed: str) -> None:
+    """A closed stream gets no output, and no other file takes its descriptor."""
     command = f'"{sys.executable}" -m dockgate versions PyPI {closed}'
     done = subprocess.run(["sh", "-c", command], input=b"1 2\n", capture_output=True, check=False)
     expected_output = b"" if ">&-" in closed.replace("2>&-", "") or "<" in closed else b"<\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, expected_output, b"")
 
 
-def test_a_user_without_a_home_is_given_one() -> None:
+def test_home_is_set_for_a_user_without_one() -> None:
     """Such as a number without an entry, whom a cluster runs a container as."""
     environment: dict[str, str] = {}
     set_missing_home(environment, "/home/ada")
@@ -206,7 +208,7 @@ def test_a_user_without_a_home_is_given_one() -> None:
     assert environment == {"HOME": "/"}
 
 
-def test_a_full_disk_is_told_with_the_file(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_file(dockgate: Dockgate, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     ran = dockgate("sbom", f"dir:{tmp_path}/root", "-o", "json=/dev/full")
     assert (ran.code, ran.err) == (2, "error: /dev/full: No space left on device\n")

@@ -16,14 +16,14 @@ RAW = {"output.py", "main.py"}
 JSON = {"listing_output.py": 1, "versions.py": 2, "aws.py": 2}
 
 
-def test_every_line_stays_a_line_and_nothing_in_it_is_a_control_character() -> None:
+def test_control_characters_are_escaped_line_by_line() -> None:
     text = escaped(f"first\n{HOSTILE}\n")
     assert text.count("\n") == 2
     assert text.startswith("first\na\\x1b]0;title\\x07b")
     assert all(character.isprintable() or character == "\n" for character in text)
 
 
-def test_no_command_prints_around_the_cleaning() -> None:
+def test_no_command_prints_without_escaping() -> None:
     for path in sorted(Path(cli.__path__[0]).glob("*.py")):
         calls = [ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         raw = [call for call in calls if call in ("print", "click.echo", "click.secho", "sys.stdout.write")]
@@ -31,7 +31,7 @@ def test_no_command_prints_around_the_cleaning() -> None:
             assert len(raw) == JSON.get(path.name, 0), f"{path.name} prints by {raw}: use cli.output.echo"
 
 
-def test_prose_is_broken_between_words_on_a_terminal_and_left_alone_elsewhere(
+def test_prose_is_wrapped_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = "sha256:" + "a" * 64

@@ -67,9 +67,7 @@ def test_a_token_is_made_with_its_limits_and_printed_alone(dockgate: Dockgate, s
     }
 
 
-def test_a_token_is_made_without_a_server_by_whoever_has_its_tables(
-    dockgate: Dockgate, server: FakeServer, tmp_path: Path
-) -> None:
+def test_a_token_is_created_locally_without_a_server(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     lost = dockgate("token", "create", "ada", "--local")
     assert lost.code == 2
     assert str(tmp_path / "data") in lost.err
@@ -85,14 +83,14 @@ def test_a_token_is_made_without_a_server_by_whoever_has_its_tables(
     assert server.requests == []
 
 
-def test_a_token_that_is_pasted_whole_is_revoked_by_its_id_alone(dockgate: Dockgate, server: FakeServer) -> None:
+def test_the_secret_of_a_pasted_token_is_not_sent(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["POST /tokens/0123456789ab/revoke"] = {"id": "0123456789ab"}
     for token_text in (TOKEN, "0123456789ab"):
         assert dockgate("token", "revoke", token_text).out == "0123456789ab: revoked\n"
     assert all("0" * 64 not in request.path for request in server.requests)
 
 
-def test_tokens_are_listed_with_what_they_lend(dockgate: Dockgate, server: FakeServer) -> None:
+def test_tokens_are_listed_with_their_limits(dockgate: Dockgate, server: FakeServer) -> None:
     token = {
         "id": "0123456789ab",
         "principal": "ci",
@@ -109,7 +107,7 @@ def test_tokens_are_listed_with_what_they_lend(dockgate: Dockgate, server: FakeS
     assert [word in second for word in ("all", "-", "revoked")] == [True] * 3
 
 
-def test_the_record_shows_who_did_what_and_what_had_no_answer(dockgate: Dockgate, server: FakeServer) -> None:
+def test_the_audit_log_shows_callers_and_missing_responses(dockgate: Dockgate, server: FakeServer) -> None:
     entry = {"at": "2026-11-24T10:00:00Z", "who": "ada", "token": "t", "call": "POST /x/{y}", "subject": "/x/1"}
     server.answers["GET /audit"] = [{**entry, "status": 0}, {**entry, "status": 201}]
     out = dockgate("audit", "--by", "ada").out
@@ -118,7 +116,7 @@ def test_the_record_shows_who_did_what_and_what_had_no_answer(dockgate: Dockgate
     assert server.requests[0].query == {"by": "ada", "limit": "50"}
 
 
-def test_the_record_shows_the_first_references_that_a_push_changed(dockgate: Dockgate, server: FakeServer) -> None:
+def test_the_audit_log_shows_the_first_references_of_a_push(dockgate: Dockgate, server: FakeServer) -> None:
     entry = {"at": "2026-11-24T10:00:00Z", "who": "ada", "token": "t", "call": "POST /git/x", "subject": "/git/x"}
     lines = [f"refs/heads/b{number} {'0' * 40} -> {'a' * 40}" for number in range(7)]
     server.answers["GET /audit"] = [{**entry, "status": 200, "detail": "\n".join(lines)}]
@@ -128,20 +126,20 @@ def test_the_record_shows_the_first_references_that_a_push_changed(dockgate: Doc
     assert "and 2 more" in out
 
 
-def test_a_yes_says_how_many_there_are(dockgate: Dockgate, server: FakeServer) -> None:
+def test_an_approval_shows_the_number_of_votes(dockgate: Dockgate, server: FakeServer) -> None:
     waits = answers.approval(ApprovalState.WAITING, approvers={"principals": ["ann"], "roles": [], "count": 2})
     server.answers[f"POST /approvals/{APPROVAL}/vote"] = {"approval": waits, "votes": [{"who": "ann", "yes": True}]}
     assert dockgate("approval", "approve", APPROVAL).out == f"{APPROVAL}: Waiting, 1 of 2 approvals\n"
     assert server.requests[0].json() == {"yes": True, "reason": ""}
 
 
-def test_an_approval_shows_whom_it_needs(dockgate: Dockgate, server: FakeServer) -> None:
+def test_an_approval_shows_its_approvers(dockgate: Dockgate, server: FakeServer) -> None:
     approvers = {"principals": ["ann"], "roles": ["security"], "count": 2, "exclude_committer": True}
     server.answers[f"GET /approvals/{APPROVAL}"] = answers.approval(ApprovalState.WAITING, approvers=approvers)
     assert "2 of ann, security; not the committer" in dockgate("approval", "show", APPROVAL).out
 
 
-def test_an_override_names_its_waivers_and_what_is_tried_again(dockgate: Dockgate, server: FakeServer) -> None:
+def test_an_override_lists_its_waivers_and_the_retried_execution(dockgate: Dockgate, server: FakeServer) -> None:
     waiver = {"id": "o-1", "vulnerability": "CVE-1", "package": "pkg:npm/a@1", "rule": "", "until": "2026-12-31"}
     bare = {**waiver, "id": "o-2", "vulnerability": "", "package": "", "rule": "max_age"}
     named = {**bare, "id": "o-3", "rule": "forbidden_packages", "violation": "telnet is forbidden"}

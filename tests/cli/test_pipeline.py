@@ -1,4 +1,4 @@
-"""`dockgate pipeline`: what a person is told of executions."""
+"""`dockgate pipeline`: what it prints about executions."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ def serve(server: FakeServer, view: Any) -> None:
     }
 
 
-def test_show_tells_stages_states_and_times_in_order(dockgate: Dockgate, server: FakeServer) -> None:
+def test_show_lists_stages_states_and_times_in_order(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.rejected())
     ran = dockgate("pipeline", "show", NAME)
     assert ran.code == 0
@@ -43,7 +43,7 @@ def test_show_tells_stages_states_and_times_in_order(dockgate: Dockgate, server:
     assert f"IMAGE_DIGEST {samples.MANIFEST}" in ran.out
 
 
-def test_show_names_every_violation_of_a_rejection_once_and_the_way_out(dockgate: Dockgate, server: FakeServer) -> None:
+def test_show_lists_every_violation_once_and_the_remediation(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.rejected())
     out = dockgate("pipeline", "show", NAME).out
     assert "✗ Rejected by policy default" in out
@@ -57,7 +57,7 @@ def test_show_names_every_violation_of_a_rejection_once_and_the_way_out(dockgate
     assert f"dockgate pipeline retry {NAME}-1" in out
 
 
-def test_show_tells_that_it_was_rejected_for_want_of_evidence(dockgate: Dockgate, server: FakeServer) -> None:
+def test_show_says_that_an_undetermined_verdict_rejected(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.rejected())
     unsure = samples.platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
     verdict = samples.verdict(unsure, status=Status.UNDETERMINED)
@@ -67,7 +67,7 @@ def test_show_tells_that_it_was_rejected_for_want_of_evidence(dockgate: Dockgate
     assert "no feed for npm" in out
 
 
-def test_show_without_the_verdict_still_tells_the_summary(dockgate: Dockgate, server: FakeServer) -> None:
+def test_show_has_the_summary_when_the_verdict_is_deleted(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.rejected())
     del server.answers[f"GET /verdicts/{VERDICT}"]
     ran = dockgate("pipeline", "show", NAME)
@@ -75,7 +75,7 @@ def test_show_without_the_verdict_still_tells_the_summary(dockgate: Dockgate, se
     assert "2 HIGH findings, at most 0 allowed" in ran.out
 
 
-def test_show_tells_what_is_waited_for(dockgate: Dockgate, server: FakeServer) -> None:
+def test_show_says_what_an_approval_waits_for(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.waiting())
     out = dockgate("pipeline", "show", NAME).out
     assert out.startswith(f"▸ {NAME}  #1  in progress")
@@ -84,7 +84,7 @@ def test_show_tells_what_is_waited_for(dockgate: Dockgate, server: FakeServer) -
     assert "retry" not in out
 
 
-def test_show_tells_a_failed_actions_reason_and_its_try(dockgate: Dockgate, server: FakeServer) -> None:
+def test_show_has_the_reason_and_attempt_of_a_failed_action(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.rejected()
     failed = answers.action("Image", "build", State.FAILED, reason="RUN false: exit 1\nLook at line 3.", attempt=2)
     view["stages"][1] = {"name": "Build", "state": "Failed", "actions": [failed]}
@@ -110,7 +110,7 @@ def test_an_execution_is_chosen_by_number_or_id(dockgate: Dockgate, server: Fake
     )
 
 
-def test_a_pipeline_that_never_ran_says_how_it_is_started(dockgate: Dockgate, server: FakeServer) -> None:
+def test_a_pipeline_without_executions_shows_how_to_start_it(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers[f"GET /pipelines/{NAME}/executions"] = []
     stages = [{"name": name, "actions": []} for name in ("Source", "Build")]
     server.answers[f"GET /pipelines/{NAME}"] = {"name": NAME, "version": 1, "stages": stages}
@@ -120,7 +120,7 @@ def test_a_pipeline_that_never_ran_says_how_it_is_started(dockgate: Dockgate, se
     assert f"dockgate pipeline start {NAME}" in ran.out
 
 
-def test_json_is_the_servers_own(dockgate: Dockgate, server: FakeServer) -> None:
+def test_json_output_is_the_servers_json(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.rejected()
     serve(server, view)
     assert json.loads(dockgate("pipeline", "show", NAME, "-o", "json").out) == view
@@ -178,7 +178,7 @@ def test_logs_are_followed_until_the_action_is_over(dockgate: Dockgate, server: 
     assert log.offsets == ["0", "7", "7", "14"]
 
 
-def test_logs_that_are_not_followed_end_with_what_stands(dockgate: Dockgate, server: FakeServer) -> None:
+def test_logs_without_follow_end_with_the_present_text(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.rejected())
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("STEP 1\n", "", "STEP 2\n")
     assert dockgate("pipeline", "logs", f"{NAME}-1", "--action", "Image").out == "STEP 1\n"
@@ -191,7 +191,9 @@ def test_a_log_in_a_pipe_has_no_control_characters(dockgate: Dockgate, server: F
     assert out == "a\\x1b[2Jb\\u202ec\\rd\nSTEP 2\n"
 
 
-def test_several_logs_are_told_apart_and_what_never_began_is_left_out(dockgate: Dockgate, server: FakeServer) -> None:
+def test_several_logs_have_titles_and_actions_that_never_started_are_skipped(
+    dockgate: Dockgate, server: FakeServer
+) -> None:
     serve(server, answers.rejected())
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("STEP 1\n")
     assert dockgate("pipeline", "logs", NAME, "-f").out == "── Build / Image ──\nSTEP 1\n"
@@ -207,14 +209,14 @@ def test_following_waits_for_an_action_to_begin(dockgate: Dockgate, server: Fake
     assert dockgate("pipeline", "logs", NAME, "--action", "Deploy", "-f").out == "web: revision 2\n"
 
 
-def test_logs_of_an_action_that_is_not_there(dockgate: Dockgate, server: FakeServer) -> None:
+def test_logs_of_a_missing_action_are_an_error(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.rejected())
     ran = dockgate("pipeline", "logs", NAME, "--stage", "Biuld")
     assert ran.code == 2
     assert "has no Biuld" in ran.err
 
 
-def test_logs_of_a_pipeline_that_never_ran(dockgate: Dockgate, server: FakeServer) -> None:
+def test_logs_of_a_pipeline_without_executions_are_an_error(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers[f"GET /pipelines/{NAME}/executions"] = []
     ran = dockgate("pipeline", "logs", NAME)
     assert ran.code == 2
@@ -229,9 +231,7 @@ def waiting_for_people(**changes: Any) -> Any:
     return view
 
 
-def test_show_names_the_scan_that_is_waited_for_and_the_command_that_rejects(
-    dockgate: Dockgate, server: FakeServer
-) -> None:
+def test_show_names_the_pending_scan_and_the_reject_command(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.waiting())
     scan = {"state": "Requested", "reason": "", "requested_at": answers.ago(4)}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {"scan": scan}
@@ -241,7 +241,7 @@ def test_show_names_the_scan_that_is_waited_for_and_the_command_that_rejects(
     assert "approval approve" not in out
 
 
-def test_show_names_the_people_that_are_waited_for_and_how_they_answer(dockgate: Dockgate, server: FakeServer) -> None:
+def test_show_names_the_missing_approvers_and_the_approve_command(dockgate: Dockgate, server: FakeServer) -> None:
     view = waiting_for_people()
     serve(server, view)
     approval = view["stages"][2]["actions"][0]["approval"]
@@ -299,7 +299,7 @@ def test_wait_exits_by_the_outcome(dockgate: Dockgate, server: FakeServer) -> No
     assert f"dockgate pipeline show {NAME}-1" in ran.out
 
 
-def test_wait_asks_until_the_end_and_not_beyond_its_timeout(dockgate: Dockgate, server: FakeServer) -> None:
+def test_wait_polls_until_the_end_or_the_timeout(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.waiting())
     assert dockgate("pipeline", "wait", NAME, "--timeout", "0s").code == 3
     views = [answers.waiting(), (503, {"error": "being restarted", "advice": ""}), answers.rejected()]
@@ -329,7 +329,7 @@ def test_following_logs_exits_by_the_outcome_of_the_execution(dockgate: Dockgate
     assert dockgate("pipeline", "logs", NAME, "-f", "--action", "Deploy").code == 2, "it never began"
 
 
-def test_following_says_once_which_people_are_waited_for(dockgate: Dockgate, server: FakeServer) -> None:
+def test_following_lists_missing_approvers_once(dockgate: Dockgate, server: FakeServer) -> None:
     views = [waiting_for_people(), waiting_for_people(), answers.rejected()]
     serve(server, answers.rejected())
     server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop(0) if len(views) > 1 else views[0]

@@ -31,7 +31,7 @@ def version(number: int = 2, **changes: Any) -> Any:
     }
 
 
-def test_a_policy_is_put_as_it_is_written(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+def test_a_policy_is_uploaded_unchanged(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     server.answers["PUT /policies/strict"] = version()
     (tmp_path / "p.yaml").write_text(TEXT)
     ran = dockgate("policy", "set", "strict", str(tmp_path / "p.yaml"), "--comment", "why", "--if-version", "1")
@@ -42,7 +42,7 @@ def test_a_policy_is_put_as_it_is_written(dockgate: Dockgate, server: FakeServer
     assert server.requests[-1].headers["If-None-Match"] == "*"
 
 
-def test_what_the_server_finds_wrong_is_said(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+def test_errors_in_a_policy_are_shown(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     error = {"error": "strict.yaml:2: max_findings.HIHG: unknown key", "advice": "Allowed here: CRITICAL, HIGH."}
     server.answers["PUT /policies/strict"] = (400, error)
     (tmp_path / "p.yaml").write_text(TEXT)
@@ -53,7 +53,7 @@ def test_what_the_server_finds_wrong_is_said(dockgate: Dockgate, server: FakeSer
     assert dockgate("policy", "set", "strict", str(tmp_path / "p.yaml")).code == 2
 
 
-def test_policies_are_listed_shown_and_told_apart(dockgate: Dockgate, server: FakeServer) -> None:
+def test_policies_are_listed_shown_and_compared(dockgate: Dockgate, server: FakeServer) -> None:
     builtin = version(0, name="default", changed_by="dockgate", changed_at="", comment="")
     server.answers["GET /policies"] = [builtin, version()]
     listed = dockgate("policy", "list").out
@@ -69,7 +69,7 @@ def test_policies_are_listed_shown_and_told_apart(dockgate: Dockgate, server: Fa
     assert changed[-2:] == ["-  HIGH: 1", "+  HIGH: 2"]
 
 
-def test_the_history_tells_who_and_why(dockgate: Dockgate, server: FakeServer) -> None:
+def test_the_history_shows_author_and_comment(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /policies/strict/history"] = [version(3, removed=True, comment="gone"), version(2), version(1)]
     out = dockgate("policy", "history", "strict").out
     assert "removed" in out
@@ -105,7 +105,7 @@ def test_the_schema_is_printed(dockgate: Dockgate) -> None:
     assert json.loads(ran.out)["title"] == "Dockgate policy"
 
 
-def test_a_file_is_checked_with_the_line_of_what_is_wrong(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_check_reports_the_line_of_an_error(dockgate: Dockgate, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(EXAMPLES)
     bad.write_text(TEXT.replace("HIGH", "HIHG"))
@@ -134,7 +134,7 @@ def test_examples_are_run_like_tests(dockgate: Dockgate, tmp_path: Path) -> None
 
 
 def test_a_whole_document_is_a_policy_for_the_gate_too(dockgate: Dockgate, tmp_path: Path) -> None:
-    """Whatever the file is called: `gate` gets as far as the database that there is none of."""
+    """With any file name: the gate accepts the policy, and then reports the missing database."""
     file = tmp_path / "other-name.yaml"
     file.write_text(EXAMPLES)
     ran = dockgate("gate", "sbom:none", "--policy", str(file))
@@ -150,7 +150,7 @@ def comparisons(judged: int, next_: str = "", changes: tuple[ImageComparison, ..
     return plain(PolicyComparison(judged, status_changes, changes, next_))
 
 
-def test_a_candidate_is_tried_part_by_part(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(TEXT)
     come = (BlockingReason("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed"),)
     go = (BlockingReason("linux/amd64", "", "app/x cannot be read."),)

@@ -38,7 +38,7 @@ def test_it_prints_a_rule_with_the_diff_ids_of_every_platform(
     ]
 
 
-def test_one_platform_may_be_asked_for(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_one_platform_can_be_selected(dockgate: Dockgate, tmp_path: Path) -> None:
     images = [make.image([BASE]), make.image([ARM], platform="linux/arm64")]
     make.write_layout(tmp_path / "layout", {"13": make.index(images)})
     ran = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--platform", "linux/arm64")
@@ -59,7 +59,7 @@ def test_a_root_folder_has_no_layers(dockgate: Dockgate, tmp_path: Path) -> None
     assert (ran.code, "has no layers" in ran.err) == (2, True)
 
 
-def test_the_gate_holds_an_image_to_the_base_that_was_printed(run: Run, tmp_path: Path) -> None:
+def test_the_gate_accepts_the_printed_base_image_only(run: Run, tmp_path: Path) -> None:
     """Compressed anew by another builder, on another base, squashed, and with layers whose config lies."""
     base = {name: text.encode() for name, text in layouts.debian(openssl="3.5.4-1").items()}
     make.write_layout(tmp_path / "base", {"13": make.image([base])})

@@ -55,13 +55,13 @@ def test_apply_exits_with_2_and_the_reason_when_the_rollout_failed(
     assert "dockgate deploy show web" in ran.err
 
 
-def test_apply_does_not_wait_when_told_so(dockgate: Dockgate, server: FakeServer, document: str) -> None:
+def test_apply_with_no_wait_returns_at_once(dockgate: Dockgate, server: FakeServer, document: str) -> None:
     server.answers["POST /apply"] = APPLIED
     ran = dockgate("apply", "--no-wait", document)
     assert (ran.code, len(server.requests)) == (0, 1)
 
 
-def test_scale_waits_until_so_many_tasks_run(dockgate: Dockgate, server: FakeServer) -> None:
+def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.service()
     server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": plain(answers.rollout())}
     server.answers["GET /services/web/rollouts/4"] = in_turn(State.IN_PROGRESS, State.SUCCEEDED)
@@ -73,7 +73,7 @@ def test_scale_waits_until_so_many_tasks_run(dockgate: Dockgate, server: FakeSer
     assert dockgate("deploy", "scale", "web", "1").out == "web: the desired count is already 1.\n"
 
 
-def test_a_server_that_restarts_meanwhile_is_asked_again(server: FakeServer) -> None:
+def test_calls_are_retried_while_the_server_restarts(server: FakeServer) -> None:
     away = [(503, {"error": "starting"})] * 3
     after = in_turn(State.SUCCEEDED)
     server.answers["GET /services/web/rollouts/4"] = lambda request: away.pop() if away else after(request)

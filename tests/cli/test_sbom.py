@@ -36,7 +36,7 @@ def test_every_format_is_written_into_its_file(dockgate: Dockgate, tmp_path: Pat
     assert [package.name for package in inventory.packages] == ["bash", "jinja2", "openssl"]
 
 
-def test_what_could_not_be_read_is_in_it_and_exits_3_unless_that_is_allowed(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_unread_paths_are_listed_and_exit_3_unless_allowed(dockgate: Dockgate, tmp_path: Path) -> None:
     reference = image(tmp_path / "image", BROKEN)
     ran = dockgate("sbom", reference)
     assert ran.code == 3
@@ -50,7 +50,7 @@ def test_a_format_that_holds_no_inventory_is_refused(dockgate: Dockgate, tmp_pat
     assert "Unknown format 'sarif'. Formats: cyclonedx, json, spdx" in ran.err
 
 
-def test_all_platforms_of_an_index_stand_in_one_document(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_all_platforms_of_an_index_are_in_one_document(dockgate: Dockgate, tmp_path: Path) -> None:
     layout = Layout(tmp_path / "index")
     manifests = (layout.manifest(CONTENT), layout.manifest(CONTENT, architecture="arm64"))
     digest = layout.tagged(layout.index(*manifests))
@@ -62,7 +62,7 @@ def test_all_platforms_of_an_index_stand_in_one_document(dockgate: Dockgate, tmp
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
-def test_the_document_of_an_index_is_judged_as_the_index_is(dockgate: Dockgate, tmp_path: Path, form: str) -> None:
+def test_an_indexes_sbom_has_the_same_verdict_as_the_index(dockgate: Dockgate, tmp_path: Path, form: str) -> None:
     assert dockgate("db", "build", "--from", str(feeds(tmp_path / "feeds"))).code == 0
     layout = Layout(tmp_path / "index")
     clean, vulnerable = debian(bash="5.2"), debian(openssl="3.5.1-1")
@@ -78,7 +78,7 @@ def test_the_document_of_an_index_is_judged_as_the_index_is(dockgate: Dockgate, 
     ]
 
 
-def test_a_document_may_come_by_standard_input(dockgate: Dockgate, tmp_path: Path) -> None:
+def test_an_sbom_can_be_read_from_standard_input(dockgate: Dockgate, tmp_path: Path) -> None:
     written = dockgate("sbom", image(tmp_path / "image", CONTENT)).out
     command = [sys.executable, "-m", "dockgate", "sbom", "sbom:-", "-o", "json"]
     done = subprocess.run(command, input=written, capture_output=True, text=True, check=True)

@@ -28,7 +28,7 @@ def run(dockgate: Dockgate, tmp_path: Path) -> Run:
     return dockgate
 
 
-def test_a_scan_lists_findings_and_judges_nothing(run: Run, tmp_path: Path) -> None:
+def test_a_scan_lists_findings_without_a_verdict(run: Run, tmp_path: Path) -> None:
     ran = run("scan", image(tmp_path / "image", VULNERABLE))
     assert (ran.code, ran.err) == (0, "")
     assert "linux/amd64 · Debian GNU/Linux 13 (trixie) · 3 packages" in ran.out
@@ -39,7 +39,7 @@ def test_a_scan_lists_findings_and_judges_nothing(run: Run, tmp_path: Path) -> N
     assert "policy" not in ran.out
 
 
-def test_a_scan_of_what_cannot_be_read_whole_exits_3_unless_that_is_allowed(run: Run, tmp_path: Path) -> None:
+def test_a_partly_unread_scan_exits_3_unless_allowed(run: Run, tmp_path: Path) -> None:
     reference = image(tmp_path / "image", BROKEN)
     ran = run("scan", reference)
     assert ran.code == 3
@@ -61,7 +61,7 @@ def test_the_gate_exits_by_its_verdict(
     assert f"{status} by policy default" in ran.out
 
 
-def test_a_rejection_names_every_violation_and_the_upgrades_that_turn_it(run: Run, tmp_path: Path) -> None:
+def test_a_rejection_lists_every_violation_and_the_upgrades(run: Run, tmp_path: Path) -> None:
     ran = run("gate", image(tmp_path / "image", VULNERABLE))
     assert re.search(r"openssl 3.5.1-1 .*\n +✗ +CRITICAL +CVE-2025-0001 +fixed in 3.5.4-1", ran.out)
     assert re.search(r"jinja2 2.10 .*\n +✗ +HIGH +PYSEC-2019-217 +fixed in 2.10.1", ran.out)
@@ -73,7 +73,7 @@ def test_a_rejection_names_every_violation_and_the_upgrades_that_turn_it(run: Ru
     assert run("gate", image(tmp_path / "upgraded", upgraded)).code == 0
 
 
-def test_with_files_alone_the_result_is_still_said_on_standard_error(run: Run, tmp_path: Path) -> None:
+def test_the_result_is_on_standard_error_if_all_outputs_are_files(run: Run, tmp_path: Path) -> None:
     reference, file = image(tmp_path / "image", VULNERABLE), tmp_path / "report.json"
     ran = run("gate", reference, "-o", f"json={file}")
     assert (ran.code, ran.out) == (1, "")
@@ -84,7 +84,7 @@ def test_with_files_alone_the_result_is_still_said_on_standard_error(run: Run, t
     assert run("scan", reference, "-o", f"sarif={file}").err.endswith(": 3 findings: 1 CRITICAL, 1 HIGH, 1 LOW\n")
 
 
-def test_quiet_prints_nothing_but_what_is_asked_for_and_changes_no_exit(run: Run, tmp_path: Path) -> None:
+def test_quiet_prints_only_explicit_outputs_and_keeps_the_exit_code(run: Run, tmp_path: Path) -> None:
     reference = image(tmp_path / "image", VULNERABLE)
     assert run("gate", reference, "-q") == Ran(1, "", "")
     assert run("scan", reference, "-q") == Ran(0, "", "")
@@ -140,7 +140,7 @@ def test_a_policy_that_is_wrong_is_refused_before_anything_is_read(
 
 
 @pytest.mark.parametrize("command", ["scan", "gate"])
-def test_without_a_database_the_command_that_brings_one_is_named(
+def test_without_a_database_the_error_names_the_update_command(
     dockgate: Dockgate, tmp_path: Path, command: str
 ) -> None:
     ran = dockgate(command, image(tmp_path / "image", CLEAN))
@@ -150,7 +150,7 @@ def test_without_a_database_the_command_that_brings_one_is_named(
 
 
 @pytest.mark.parametrize("command", ["scan", "gate"])
-def test_an_image_that_does_not_exist_is_a_fault(run: Run, tmp_path: Path, command: str) -> None:
+def test_a_missing_image_exits_2(run: Run, tmp_path: Path, command: str) -> None:
     for reference in (f"oci:{tmp_path / 'nothing'}", "UPPER/case", str(tmp_path / "missing.tar")):
         ran = run(command, reference)
         assert (ran.code, ran.out) == (2, "")
@@ -243,7 +243,7 @@ def _manifest(layout: Path) -> Path:
     return layout / "blobs/sha256" / digest.partition(":")[2]
 
 
-def test_a_scan_as_json_loads_nothing_that_it_does_not_need(run: Run, tmp_path: Path) -> None:
+def test_a_json_scan_imports_only_what_it_needs(run: Run, tmp_path: Path) -> None:
     """Not only its imports: the whole command, findings included, over a local image."""
     forbidden = (
         "sqlalchemy",
@@ -282,7 +282,7 @@ def test_the_import_time_of_a_scan_is_reported(run: Run, record_property: Callab
     assert float(done.stdout) > 0
 
 
-def test_progress_is_told_on_a_terminal_only(run: Run, tmp_path: Path) -> None:
+def test_progress_is_shown_on_a_terminal_only(run: Run, tmp_path: Path) -> None:
     reference = image(tmp_path / "image", CLEAN)
     assert run("scan", reference).err == ""
     ours, theirs = pty.openpty()

@@ -21,7 +21,7 @@ COMPONENTS = {
 }
 
 
-def test_a_rejection_fetches_the_token_that_it_must_show(dockgate: Dockgate, server: FakeServer) -> None:
+def test_reject_fetches_the_approvals_token(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers[f"GET /approvals/{APPROVAL}"] = answers.approval(ApprovalState.WAITING)
     server.answers[f"POST /approvals/{APPROVAL}/reject"] = answers.approval()
     ran = dockgate("approval", "reject", APPROVAL, "--reason", "not before the holidays")
@@ -31,7 +31,7 @@ def test_a_rejection_fetches_the_token_that_it_must_show(dockgate: Dockgate, ser
     assert sent["who"]
 
 
-def test_a_token_that_was_given_is_the_one_that_is_shown(dockgate: Dockgate, server: FakeServer) -> None:
+def test_reject_sends_the_given_token(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers[f"POST /approvals/{APPROVAL}/reject"] = (403, {"error": "that is not the token", "advice": ""})
     ran = dockgate("approval", "reject", APPROVAL, "--reason", "no", "--token", "guessed")
     assert (ran.code, ran.err) == (2, "error: that is not the token\n")

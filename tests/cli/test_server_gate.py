@@ -33,7 +33,7 @@ def in_turn(*answers: Any) -> Callable[[RecordedRequest], Any]:
     return lambda _: next(remaining)
 
 
-def test_a_server_that_comes_and_goes_is_asked_the_same_again(server: FakeServer) -> None:
+def test_the_request_is_repeated_unchanged_while_the_server_restarts(server: FakeServer) -> None:
     server.answers["POST /approvals"] = in_turn(NO, NO, (201, {"approval": approval("Waiting")}))
     server.answers[f"GET /approvals/{ID}/answer"] = in_turn(approval("Waiting"), NO, approval("Rejected"))
     slept: list[float] = []
@@ -46,13 +46,13 @@ def test_a_server_that_comes_and_goes_is_asked_the_same_again(server: FakeServer
     assert bodies[0]["execution"]
 
 
-def test_what_the_server_refuses_is_not_asked_again(server: FakeServer) -> None:
+def test_refused_requests_are_not_retried(server: FakeServer) -> None:
     with pytest.raises(NotFoundError):
         request_verdict(gate_request(server), True, lambda _: None, lambda _: None)
     assert len(server.requests) == 1
 
 
-def test_a_server_that_stays_away_ends_the_wait_in_time(server: FakeServer) -> None:
+def test_the_wait_ends_in_time_if_the_server_stays_unreachable(server: FakeServer) -> None:
     server.answers["POST /approvals"] = NO
     with pytest.raises(ServerUnreachableError):
         request_verdict(gate_request(server, timeout=1), True, lambda _: None, lambda _: None)
@@ -67,7 +67,9 @@ def test_a_registry_that_the_server_cannot_reach_ends_the_wait_at_once(server: F
 
 
 @pytest.mark.parametrize(("state", "code"), [("Approved", 0), ("Rejected", 1), ("Expired", 3), ("Cancelled", 3)])
-def test_the_exit_says_how_it_was_settled(server: FakeServer, dockgate: Dockgate, state: str, code: int) -> None:
+def test_the_exit_code_follows_the_approvals_state(
+    server: FakeServer, dockgate: Dockgate, state: str, code: int
+) -> None:
     server.answers["POST /approvals"] = (201, {"approval": approval(state)})
     ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
     assert ran.code == code
@@ -85,7 +87,7 @@ def test_the_exit_says_how_it_was_settled(server: FakeServer, dockgate: Dockgate
         ("Waiting", samples.approved(), 3),
     ],
 )
-def test_only_what_the_verdict_approves_and_the_approval_says_too_exits_0(
+def test_exit_0_needs_an_approving_verdict_and_an_approved_approval(
     server: FakeServer, dockgate: Dockgate, state: str, verdict: Verdict, code: int
 ) -> None:
     server.answers["POST /approvals"] = (201, {"approval": approval(state, "sha256:v")})
@@ -93,14 +95,14 @@ def test_only_what_the_verdict_approves_and_the_approval_says_too_exits_0(
     assert dockgate("gate", "quay.io/team/app:1", "--server", server.url).code == code
 
 
-def test_without_waiting_no_answer_is_undetermined(server: FakeServer, dockgate: Dockgate) -> None:
+def test_without_wait_a_missing_verdict_exits_3(server: FakeServer, dockgate: Dockgate) -> None:
     server.answers["POST /approvals"] = (201, {"approval": approval("Waiting")})
     assert dockgate("gate", "quay.io/team/app:1", "--server", server.url).code == 3
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("option", [("--insecure",), ("--platform", "linux/amd64"), ("--database", "x.db")])
-def test_options_about_reading_here_are_refused(
+def test_options_about_local_images_are_refused(
     server: FakeServer, dockgate: Dockgate, option: tuple[str, ...]
 ) -> None:
     ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, *option)
@@ -110,7 +112,7 @@ def test_options_about_reading_here_are_refused(
 
 
 @pytest.mark.parametrize("policy", ["strict.yaml", "policies/strict"])
-def test_a_policy_of_this_machine_is_refused_with_the_way_to_the_server(
+def test_a_local_policy_file_is_refused_with_the_upload_command(
     server: FakeServer, dockgate: Dockgate, policy: str
 ) -> None:
     ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--policy", policy)
@@ -120,7 +122,7 @@ def test_a_policy_of_this_machine_is_refused_with_the_way_to_the_server(
     assert server.requests == []
 
 
-def test_an_archive_of_this_machine_is_refused(
+def test_a_local_archive_is_refused(
     server: FakeServer, dockgate: Dockgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -130,7 +132,7 @@ def test_an_archive_of_this_machine_is_refused(
     assert "app.tar is on this machine" in ran.err
 
 
-def test_waiting_needs_a_server_and_a_duration(dockgate: Dockgate) -> None:
+def test_wait_needs_a_server_and_a_valid_duration(dockgate: Dockgate) -> None:
     assert dockgate("gate", "app:1", "--wait").code == 2
     assert dockgate("gate", "app:1", "--server", "http://127.0.0.1:1", "--timeout", "soon").code == 2
     assert [parse_duration(text) for text in ("90s", "15m", "12h", "7d")] == [90, 900, 43200, 604800]

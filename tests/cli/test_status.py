@@ -47,7 +47,7 @@ def test_status_without_a_server_exits_2(dockgate: Dockgate, unused_port: int, m
     assert dockgate("status").code == 2
 
 
-def test_the_first_characters_of_a_digest_are_enough(dockgate: Dockgate, server: FakeServer) -> None:
+def test_a_digest_prefix_is_sufficient(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers |= {
         "GET /digests/verdict/ffffff": [VERDICT],
         "GET /digests/verdict/aaaaaaaa": [VERDICT, samples.MANIFEST],

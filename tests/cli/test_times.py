@@ -28,7 +28,7 @@ def test_relative(seconds: float, expected: str) -> None:
     assert times.relative(NOW - timedelta(seconds=seconds), NOW) == expected
 
 
-def test_a_time_is_told_relative_and_absolute_in_utc() -> None:
+def test_a_time_is_shown_relative_and_in_utc() -> None:
     assert times.at("2026-11-25T12:57:00+01:00", NOW) == "3 min ago (2026-11-25 11:57:00 UTC)"
 
 
@@ -47,5 +47,5 @@ def test_no_time_is_a_dash(text: str) -> None:
         ("2026-11-25T12:00:01Z", "", "0.0 s"),
     ],
 )
-def test_took(start: str, end: str, expected: str) -> None:
+def test_duration(start: str, end: str, expected: str) -> None:
     assert times.duration(start, end, NOW) == expected

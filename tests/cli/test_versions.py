@@ -17,7 +17,7 @@ def set_standard_input(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 
 @pytest.mark.parametrize("ecosystem", ["Debian", "debian", "dpkg", "Debian:12", "Ubuntu"])
-def test_each_line_is_answered_by_one(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, ecosystem: str) -> None:
+def test_each_line_gets_one_line_of_output(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, ecosystem: str) -> None:
     set_standard_input(monkeypatch, PAIRS)
     assert dockgate("versions", ecosystem) == Ran(0, "<\n=\n>\n", "")
 
@@ -32,20 +32,20 @@ def test_each_line_is_answered_by_one(dockgate: Dockgate, monkeypatch: pytest.Mo
         ("TuxCare:CentOS-Stream", "<"),
     ],
 )
-def test_versions_of_rebuilt_packages_have_the_order_of_what_they_were_built_from(
+def test_rebuilt_packages_use_the_order_of_the_original_distribution(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, ecosystem: str, answer: str
 ) -> None:
     set_standard_input(monkeypatch, "9.7-3 9.7-3+dhi1\n")
     assert dockgate("versions", ecosystem) == Ran(0, f"{answer}\n", "")
 
 
-def test_who_rebuilds_several_distributions_has_no_order_of_its_own(dockgate: Dockgate) -> None:
+def test_vendors_of_several_distributions_have_no_own_order(dockgate: Dockgate) -> None:
     ran = dockgate("versions", "TuxCare")
     assert (ran.code, ran.out) == (2, "")
     assert "TuxCare:AlmaLinux, TuxCare:CentOS" in ran.err
 
 
-def test_what_is_no_version_is_a_question_mark_with_its_reason(
+def test_an_invalid_version_gives_a_question_mark_and_a_reason(
     dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_standard_input(monkeypatch, "1.0.0 1.0\n\t1.0.0\n1.0.0 1.0.0\n")
@@ -58,20 +58,22 @@ def test_what_is_no_version_is_a_question_mark_with_its_reason(
 
 
 @pytest.mark.parametrize("line", ["1.0", "", "1 2 3", "1\t2\t3"])
-def test_a_line_that_is_no_pair_is_named(dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def test_a_line_without_two_versions_is_an_error(
+    dockgate: Dockgate, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
     set_standard_input(monkeypatch, f"1.0 1.1\n{line}\n1.0 1.1\n")
     ran = dockgate("versions", "PyPI")
     assert (ran.code, ran.out) == (2, "<\n")
     assert "Line 2 has" in ran.err
 
 
-def test_a_name_that_is_no_ecosystem_is_told_with_those_that_are(dockgate: Dockgate) -> None:
+def test_an_unknown_ecosystem_is_an_error_that_lists_the_known_ones(dockgate: Dockgate) -> None:
     ran = dockgate("versions", "COBOL")
     assert (ran.code, ran.out) == (2, "")
     assert "crates.io" in ran.err
 
 
-def test_every_name_stands_once_in_one_order() -> None:
+def test_every_ecosystem_name_belongs_to_one_order() -> None:
     lowered = [name.lower() for name in names()]
     assert lowered == sorted(set(lowered))
     assert {"Bitnami", "Debian", "Go", "dpkg", "rust"} <= set(names())

@@ -93,7 +93,7 @@ def rejected(run: Run, reference: str) -> str:
     return str(vulnerability)
 
 
-def test_the_gate_takes_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
+def test_the_gate_applies_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
     reference = image(tmp_path / "image", OLD)
     vulnerability = rejected(run, reference)
     file = tmp_path / "waivers.yaml"
@@ -107,7 +107,7 @@ def test_the_gate_takes_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
     assert f"{file}:1: 0.reason: it is missing" in refused.err
 
 
-def test_the_gate_takes_vex_of_an_author_that_the_policy_trusts(run: Run, tmp_path: Path) -> None:
+def test_the_gate_applies_vex_of_a_trusted_author(run: Run, tmp_path: Path) -> None:
     reference = image(tmp_path / "image", OLD)
     vulnerability = rejected(run, reference)
     document = {

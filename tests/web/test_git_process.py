@@ -1,4 +1,4 @@
-"""Turns of git requests: nobody can take all of them."""
+"""Slots for git requests: no principal can take all."""
 
 import asyncio
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def test_one_principal_leaves_turns_to_the_others(
             for number in range(most - most_each):
                 await taken.enter_async_context(turn(f"developer-{number}"))
             with pytest.raises(BusyError, match="too many"):
-                await taken.enter_async_context(turn("somebody else"))
+                await taken.enter_async_context(turn("another principal"))
         async with turn("mallory"):
             pass
 

@@ -33,7 +33,7 @@ def test_one_principal_leaves_turns_to_the_others(kind: str) -> None:
         slow += [_start(run(f"developer-{number}", end.wait)) for number in range(most - most_each)]
         await _until_waiting(slow)
         with pytest.raises(BusyError, match="too many"):
-            await run("somebody else", lambda: True)
+            await run("another principal", lambda: True)
         end.set()
         assert all(await asyncio.gather(*slow))
         assert await run("mallory", lambda: True), "a turn is given back"

@@ -27,7 +27,7 @@ class Terminal:
         self.say(f"\n{self._in('1', f'{number}. {title}')}")
 
     def say(self, text: str) -> None:
-        print(text, flush=True)  # noqa: T201 - the demo speaks to a person
+        print(text, flush=True)  # noqa: T201 - output for a person
 
     def fact(self, text: str) -> None:
         self.say(f"   {self._in('32', '✓')} {text}")

@@ -1,4 +1,4 @@
-"""A small web application: one page that says what it is made of."""
+"""A small web application: one page that lists its dependencies."""
 
 from importlib.metadata import version
 
