@@ -1,7 +1,8 @@
 """The outbox: webhook deliveries, notifications, attestations and provenance statements that are still to be sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from dockgate.delivery.model import Answer, ApprovalState, Service, TaskDefiniti
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.notifiers.log import LogNotifier
 from dockgate.events.notifiers.memory import MemoryNotifier
-from dockgate.events.ports import Notice
+from dockgate.events.ports import Notice, Notifier
 from dockgate.services.attestation_deliveries import attestations
-from dockgate.services.notifications import notification_entries
+from dockgate.services.clock import ServerClock
+from dockgate.services.notifications import Notifications
 from dockgate.store import Store
 from dockgate.store.outbox import OWN_REGISTRY
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind
@@ -36,13 +38,19 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
+def notice_entries(
+    store: Store, notice: Notice, now: str, notifiers: Sequence[Notifier] = NOTIFIERS
+) -> list[OutboxEntry]:
+    return Notifications(store.outbox, notifiers, ServerClock(lambda: datetime.fromisoformat(now))).entries(notice)
+
+
 def due(store: Store, kind: OutboxKind, now: str = LATEST, receiver: str | None = None) -> list[OutboxEntry]:
     entries = store.outbox.due(kind, now, 10, 10)
     return [entry for entry in entries if receiver in (None, entry.receiver)]
 
 
 def notify(store: Store, notice: Notice = NOTICE, now: str = NOW) -> None:
-    store.outbox.put(notification_entries(notice, NOTIFIERS, now))
+    store.outbox.put(notice_entries(store, notice, now))
 
 
 def with_callback(store: Store, name: str, callback: Callback = CALLBACK) -> None:
@@ -96,7 +104,7 @@ def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Sto
 
 def test_the_longest_due_come_first_and_at_most_the_limit(store: Store) -> None:
     for number, now in enumerate((LATER, NOW, LATEST)):
-        store.outbox.put(notification_entries(replace(NOTICE, key=str(number)), NOTIFIERS[:1], now))
+        store.outbox.put(notice_entries(store, replace(NOTICE, key=str(number)), now, NOTIFIERS[:1]))
     assert [entry.key for entry in store.outbox.due(NOTIFICATION, LATEST, 10, 2)] == ["1", "0"]
 
 
@@ -160,10 +168,10 @@ def test_an_approval_is_kept_until_its_webhook_is_delivered(store: Store) -> Non
 
 def test_a_service_at_risk_is_announced_in_the_same_transaction_once(store: Store) -> None:
     store.services.put(Service("web", "podman", 1, 1), TaskDefinition("web", 1, "app", "app@sha256:1"))
-    entries = notification_entries(AT_RISK, NOTIFIERS, NOW)
+    entries = notice_entries(store, AT_RISK, NOW)
     for until in (LATER, LATEST):
         notice = replace(AT_RISK, key=until)
-        store.services.set_risk("web", "CVE-2026-1", until, notification_entries(notice, NOTIFIERS, NOW))
+        store.services.set_risk("web", "CVE-2026-1", until, notice_entries(store, notice, NOW))
     assert [entry.key for entry in due(store, NOTIFICATION, receiver="memory")] == [LATER]
     store.services.set_risk("web", "", "", entries)
     assert len(due(store, NOTIFICATION, receiver="memory")) == 1
