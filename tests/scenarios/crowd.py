@@ -63,7 +63,7 @@ class Crowd:
         self.kill()
 
     def lay(self, waiting: int, digests: int, callback: Callback | None = None) -> None:
-        """Approvals as `Engine.ask` writes them, in turn on each digest. Each answer is counted by the database."""
+        """Approvals as `ApprovalRequests.ask` writes them, in turn on each digest. Each answer is counted by the database."""
         waits, to_deliver = [], []
         for number in range(waiting):
             image = digest(number % digests)

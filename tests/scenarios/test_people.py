@@ -61,7 +61,7 @@ class People:
                 assert self.post("admin", "/principals", body)["token"] == ""
                 self.tokens[role.value] = self.token(role.value)
 
-    def request_verdict(self, who: str, method: str, path: str, body: Any = None) -> httpx.Response:
+    def ask(self, who: str, method: str, path: str, body: Any = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
         return patient.request(method, f"{self.server.url}{path}", json=body, headers=headers)
 
