@@ -1,1 +1,1 @@
-"""Dockgate inside an AWS account: `functions` run as Lambda functions, `stack` brings them there from a terminal."""
+"""Dockgate inside an AWS account: `functions` run in Lambda; `stack` deploys them from a terminal."""

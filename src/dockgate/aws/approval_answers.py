@@ -1,4 +1,4 @@
-"""The answer to an approval action (CodePipeline's API, PutApprovalResult)."""
+"""Answers to approval actions (CodePipeline's API, PutApprovalResult)."""
 
 from typing import Any
 
@@ -17,8 +17,10 @@ class Answers:
         self._codepipeline = codepipeline
 
     def give(self, request: Request, status: Status, summary: str) -> str:
-        """Approves or rejects; returns what was answered. One that is settled already, or whose token is no longer the
-        action's, needs no answer: it has had one."""
+        """Approve or reject; returns what was answered.
+
+        An approval that is settled, or whose token has been replaced, was answered already.
+        """
         answer = "Approved" if status is Status.APPROVED else "Rejected"
         exceptions = self._codepipeline.exceptions
         settled = (
@@ -42,8 +44,10 @@ class Answers:
 
 
 def summary(text: str, link: str) -> str:
-    """The verdict's summary with a link behind it, in PutApprovalResult's 512 characters: the text gives way, but not
-    to a link that leaves no room for it."""
+    """The verdict's summary with a link, in PutApprovalResult's 512 characters.
+
+    A long summary is cut; a link that leaves no room for the summary is dropped.
+    """
     room = SUMMARY_LIMIT - len(link) - 1
     if not link or room < _ROOM:
         return shorten(text)

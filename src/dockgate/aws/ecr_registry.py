@@ -1,7 +1,7 @@
-"""Names of repositories in Amazon ECR, with and without the registry in front.
+"""Names of repositories in Amazon ECR, with and without the registry.
 
 A private registry is ACCOUNT.dkr.ecr.REGION.DOMAIN, or ACCOUNT.dkr-ecr.REGION.on.aws over IPv6 (ECR's user guide,
-"Private registry"). Inspector's and ECR's APIs know repositories by their name alone.
+"Private registry"). The APIs of Inspector and ECR use the repository name only.
 """
 
 import re
@@ -14,7 +14,8 @@ _QUALIFIED = re.compile(r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>
 def repository(name: str, account: str, region: str) -> str:
     """The repository's name without this account's registry in this region.
 
-    Raises UsageError for a name with another registry of ECR: nothing here knows its images."""
+    Raises UsageError for a name with another ECR registry, whose images cannot be looked up.
+    """
     match = _QUALIFIED.fullmatch(name)
     if match is None:
         return name

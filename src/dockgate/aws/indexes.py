@@ -1,4 +1,4 @@
-"""What an index holds (ECR's API, BatchGetImage): Inspector scans the manifests in it, each by itself, and never it."""
+"""Manifests of an image index (ECR's API, BatchGetImage). Inspector scans the manifests, never the index."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,11 @@ class Indexes:
         return None if children is None else tuple(child.digest for child in children)
 
     def children(self, repository: str, digest: str) -> tuple["Descriptor", ...] | None:
-        """The images in an index, each once, attestation manifests aside; () for what is none, None for what is not
-        there, and may be tomorrow.
+        """The images of an index, without attestation manifests.
 
-        Raises ImageError for an index that cannot be judged by its images."""
+        () for a digest that is not an index, None for one that does not exist (yet). Raises ImageError for an index
+        that cannot be judged by its images.
+        """
         from dockgate.scanner.images import manifest
 
         data = self._manifests(repository, [digest]).get(digest)
@@ -47,7 +48,7 @@ class Indexes:
         return tuple({entry.digest: entry for entry in children}.values())
 
     def _require_attestations(self, repository: str, digest: str, index: "Index", images: set[str]) -> None:
-        """ImageError unless every manifest that is not asked about has the form of an attestation manifest."""
+        """Raise ImageError unless every other manifest has the form of an attestation manifest."""
         from dockgate.scanner.images import manifest
         from dockgate.scanner.images.attestation_form import find_objection
 
@@ -65,7 +66,7 @@ class Indexes:
                 )
 
     def _manifests(self, repository: str, digests: list[str]) -> dict[str, bytes]:
-        """The manifests that ECR has, by digest. ImageError for one that does not match."""
+        """The manifests in ECR, by digest. Raises ImageError for one that does not match its digest."""
         from dockgate.scanner.images import manifest
 
         answer = self._ecr.batch_get_image(

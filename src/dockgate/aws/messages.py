@@ -1,5 +1,8 @@
-"""What reaches the functions, read: approval requests, scan and finding events. Shapes are AWS's (CodePipeline's user
-guide, "JSON data format for manual approval notifications"; Inspector's user guide, "EventBridge event schema")."""
+"""Messages to the functions: approval requests, scan events and finding events.
+
+Their shapes are in CodePipeline's user guide ("JSON data format for manual approval notifications") and Inspector's
+user guide ("EventBridge event schema").
+"""
 
 import json
 import re
@@ -21,8 +24,7 @@ _ADVICE = "It is no message of CodePipeline or EventBridge."
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message of an event, as it came: see `body`. `id` is there for messages of a queue alone: what failed is
-    named by it."""
+    """One message of an event, not parsed: see `body`. Only messages of a queue have an `id`, which reports a failure."""
 
     content: Any
     id: str = ""
@@ -30,9 +32,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An approval action that waits. `expires` is when CodePipeline gives up, RFC 3339 in UTC ("" unless it says).
+    """A waiting approval action. `expires` is when CodePipeline gives up (RFC 3339 in UTC, "" if unknown).
 
-    `digest`, `execution` and `repository` are there where the action's CustomData names them, and "" otherwise.
+    `digest`, `execution` and `repository` are "" unless the action's CustomData has them.
     """
 
     digest: str
@@ -47,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class CustomData:
-    """The entries of an approval action's comment that the gate reads, "" for what it does not name."""
+    """The known entries of an approval action's comment, "" for a missing one."""
 
     digest: str
     repository: str
@@ -56,7 +58,7 @@ class CustomData:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A scan's end. `counts` are by severity as the event gave them: what is absent is zero, and LOW is never there."""
+    """The end of a scan. `counts` are by severity, from the event: a missing count is zero, and LOW is never counted."""
 
     digest: str
     repository: str
@@ -66,9 +68,9 @@ class Scan:
 
 
 def records(event: Any) -> Iterator[Record]:
-    """The messages of an SNS or SQS event, or of a list, as EventBridge Pipes hand over; any other event is one itself.
+    """The messages of an SNS or SQS event, or of a list from EventBridge Pipes; any other event is one message.
 
-    None of them is read yet: one that cannot be holds up no other.
+    They are not parsed, so that an invalid one does not block the others.
     """
     listed = event.get("Records") if isinstance(event, dict) else event
     if not isinstance(listed, list):
@@ -79,8 +81,10 @@ def records(event: Any) -> Iterator[Record]:
 
 
 def body(record: Record) -> dict[str, Any]:
-    """The message, out of SNS, SQS, or SNS in SQS, or as a topic set it aside. Raises UsageError for what holds no
-    JSON object."""
+    """The content of a message from SNS, SQS, SNS in SQS, or a dead-letter queue.
+
+    Raises UsageError if it is not a JSON object.
+    """
     content = record.content
     if isinstance(content, dict) and "Sns" in content:
         content = _json(content["Sns"].get("Message") if isinstance(content["Sns"], dict) else None)
@@ -89,16 +93,16 @@ def body(record: Record) -> dict[str, Any]:
     if isinstance(content, dict) and content.get("Type") == "Notification" and "Message" in content:
         content = _json(content["Message"])
     if not isinstance(content, dict):
-        raise UsageError("A message is no JSON object.", _ADVICE)
+        raise UsageError("A message is not a JSON object.", _ADVICE)
     return content
 
 
 def request(body: Mapping[str, Any]) -> Request:
-    """Raises UsageError for what is no approval request, and so cannot be answered."""
+    """The approval request of a message. Raises UsageError if it is none."""
     approval = body.get("approval")
     if not isinstance(approval, dict):
         raise UsageError(
-            "The message holds no `approval`.", "Subscribe the function to the approval action's topic alone."
+            "The message has no `approval`.", "Subscribe the function only to the topic of the approval action."
         )
     entries = custom_data(str(approval.get("customData") or ""))
     names = {key: str(approval.get(key) or "") for key in ("pipelineName", "stageName", "actionName")}
@@ -119,7 +123,7 @@ def request(body: Mapping[str, Any]) -> Request:
 
 
 def custom_data(comment: str) -> CustomData:
-    """The entries of a CustomData, as NAME=VALUE with spaces between."""
+    """The entries of CustomData: NAME=VALUE, separated by spaces."""
     entries = dict(_ENTRY.findall(comment))
     digest = entries.get("Image_Digest", "")
     return CustomData(
@@ -130,12 +134,12 @@ def custom_data(comment: str) -> CustomData:
 
 
 def is_token(text: str) -> bool:
-    """Whether this can be an approval's token, by the pattern in PutApprovalResult's model."""
+    """Whether the text has the form of an approval's token (the pattern in PutApprovalResult's model)."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def scan(event: Mapping[str, Any]) -> Scan | None:
-    """An `Inspector2 Scan` event of an image; None for one of something else (EC2 and Lambda scans share its type)."""
+    """The scan of an `Inspector2 Scan` event; None for scans of EC2 instances and Lambda functions."""
     detail = event.get("detail")
     if not isinstance(detail, dict) or not is_digest(str(detail.get("image-digest", ""))):
         return None
@@ -152,8 +156,10 @@ def scan(event: Mapping[str, Any]) -> Scan | None:
 
 
 def coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
-    """The ends, by an `Inspector2 Coverage` event, of scans of images that Inspector cannot scan, with the reason as
-    status. Other events give none."""
+    """Scans that ended because Inspector cannot scan the image, from an `Inspector2 Coverage` event.
+
+    Their status is the reason. Other events give none.
+    """
     detail = event.get("detail")
     state = detail.get("scanStatus") if isinstance(detail, dict) else None
     reason = str(state.get("reason", "")) if isinstance(state, dict) else ""
@@ -182,7 +188,7 @@ def images(event: Mapping[str, Any]) -> set[str]:
 
 
 def moment(value: Any) -> str:
-    """A time as AWS writes it ("2016-07-07T20:22Z", a timestamp), as RFC 3339 in UTC; "" for none."""
+    """A time in any AWS format ("2016-07-07T20:22Z", a timestamp), as RFC 3339 in UTC; "" if it is invalid."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
@@ -193,7 +199,7 @@ def moment(value: Any) -> str:
 
 
 def _repository(name: str) -> str:
-    """A repository's name, "" for what cannot be one: it becomes part of a key."""
+    """A valid repository name, else "": it becomes part of a key."""
     return name if _REPOSITORY.fullmatch(name) else ""
 
 
@@ -201,4 +207,4 @@ def _json(text: Any) -> Any:
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
-        raise UsageError("A message is no JSON.", _ADVICE) from None
+        raise UsageError("A message is not JSON.", _ADVICE) from None

@@ -21,7 +21,7 @@ DEFAULT_TIMEOUT_MINUTES = 7 * 24 * 60
 LONGEST_WAIT_DAYS = 61
 # Pages of action executions that are read of one pipeline, newest first; 100 executions each.
 _PAGES = 50
-# Likewise, for a single approval: the sweep finds older ones.
+# The same, for a single approval: the sweep finds older ones.
 _RECENT_PAGES = 5
 _NO_DIGEST = (
     "Undetermined: the approval action names no digest. "
@@ -33,7 +33,7 @@ _VARIABLE = "#{"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An approval action of CodePipeline that may be answered."""
+    """An approval action of CodePipeline that the stack may answer."""
 
     pipeline: str
     stage: str
@@ -42,11 +42,12 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An approval action that waits. `waiting_since` is when it began to wait, in epoch seconds; `comment` its
-    CustomData; `objection` why no image can be judged for it, "" where one can.
+    """A waiting approval action.
 
-    `is_readable` is False while CodePipeline does not show the action's resolved configuration: then `request` names no
-    digest, and it is unknown whether the action names one."""
+    `waiting_since` is in epoch seconds; `comment` is its CustomData; `objection` is why its image cannot be judged, ""
+    if it can. `is_readable` is False while CodePipeline does not show the action's resolved configuration: then
+    `request` has no digest, and it is unknown whether the action names one.
+    """
 
     request: Request
     waiting_since: int
@@ -56,8 +57,11 @@ class Pending:
 
 
 class Pipelines:
-    """`codepipeline` is a boto3 client; `actions` are the approval actions that may be answered; `account` and `region`
-    are of the registry that their images lie in; `clock` gives epoch seconds."""
+    """Waiting approvals in CodePipeline.
+
+    `codepipeline` is a boto3 client; `actions` are the approval actions that may be answered; `account` and `region`
+    are those of the images' registry; `clock` gives epoch seconds.
+    """
 
     def __init__(
         self,
@@ -79,16 +83,19 @@ class Pipelines:
         return Action(request.pipeline, request.stage, request.action) in self._actions
 
     def find(self, request: Request) -> Pending | None:
-        """The approval that waits with the request's token, None when CodePipeline lists no such approval (yet).
+        """The approval that waits with the request's token, None if CodePipeline lists none (yet).
 
-        Nothing of the request is trusted: its execution only shortens the search. Raises what the client raises."""
+        Nothing of the request is trusted: its execution only narrows the search. Raises the client's errors.
+        """
         if request.execution and (pending := self._with_token(request, request.execution)):
             return pending
         return self._with_token(request)
 
     def pending(self, pipeline: str, execution: str = "", pages: int = _PAGES) -> Iterator[Pending]:
-        """Every approval of ours that waits in the pipeline, or in one of its executions; none where there is no such
-        pipeline. In PARALLEL mode `pages` bounds how far back is read. Raises what the client raises."""
+        """All waiting approvals of the pipeline, or of one of its executions; none if the pipeline does not exist.
+
+        In PARALLEL mode `pages` limits how far back is read. Raises the client's errors.
+        """
         try:
             declared = self._codepipeline.get_pipeline(name=pipeline)["pipeline"]
         except self._codepipeline.exceptions.PipelineNotFoundException:
@@ -113,8 +120,10 @@ class Pipelines:
         return None
 
     def _open_states(self, pipeline: str) -> list["_State"]:
-        """The approvals of ours that wait by GetPipelineState, which shows the token in every mode but PARALLEL: only
-        one execution is in a stage at a time then."""
+        """Waiting approvals from GetPipelineState.
+
+        It shows the token in every mode but PARALLEL: then only one execution is in a stage at a time.
+        """
         stages = self._codepipeline.get_pipeline_state(name=pipeline).get("stageStates", [])
         pipelines = []
         for stage in stages:
@@ -128,7 +137,7 @@ class Pipelines:
         return pipelines
 
     def _entries(self, pipeline: str, execution: str, most: int = _PAGES) -> Iterator[Mapping[str, Any]]:
-        """The open action executions of ours, newest first; of one pipeline execution where it is named."""
+        """Open executions of our actions, newest first; of one pipeline execution if it is given."""
         parameters = {"filter": {"pipelineExecutionId": execution}} if execution else {}
         oldest = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=LONGEST_WAIT_DAYS)
         pages = self._codepipeline.get_paginator("list_action_executions").paginate(
@@ -177,7 +186,7 @@ class Pipelines:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """An approval that waits by GetPipelineState."""
+    """A waiting approval, from GetPipelineState."""
 
     action: Action
     execution: str
@@ -185,7 +194,7 @@ class _State:
     token: str
 
     def matches(self, entry: Mapping[str, Any]) -> bool:
-        """Whether this is the same run of the action. Executions before March 2020 have no id of their own."""
+        """Whether this is the same run of the action. Executions before March 2020 have no id."""
         if (entry["stageName"], entry["actionName"]) != (self.action.stage, self.action.name):
             return False
         number = str(entry.get("actionExecutionId", ""))
@@ -198,7 +207,7 @@ def _external_token(entry: Mapping[str, Any]) -> str:
 
 
 def _comment(entry: Mapping[str, Any]) -> str | None:
-    """CustomData with its variables replaced; None while CodePipeline does not show it so."""
+    """CustomData with its variables resolved; None until CodePipeline shows it resolved."""
     inputs = entry.get("input", {})
     if "resolvedConfiguration" in inputs:
         return str(inputs["resolvedConfiguration"].get("CustomData", ""))
@@ -207,7 +216,7 @@ def _comment(entry: Mapping[str, Any]) -> str | None:
 
 
 def _timeout(declared: Mapping[str, Any], entry: Mapping[str, Any]) -> timedelta:
-    """How long the action waits, by the pipeline's definition."""
+    """The action's timeout, from the pipeline's definition."""
     named = (
         action.get("timeoutInMinutes")
         for stage in declared.get("stages", ())

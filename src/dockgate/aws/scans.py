@@ -1,9 +1,9 @@
-"""What Inspector knows of a manifest: whether its scan is over, and every finding (Inspector's API: ListCoverage,
-ListFindings, BatchGetFindingDetails).
+"""Inspector's scan of a manifest: whether it has ended, and its findings.
 
-Findings roll in: coverage may say SUCCESSFUL before the first finding is listed, and the list then grows for a minute.
-A list is complete when the scan event's count confirms it, or when the scan ended SETTLE_SECONDS ago and a second list
-is the same: at once where the scan ended over FRESH_SECONDS ago, else CONFIRM_SECONDS later.
+From ListCoverage, ListFindings and BatchGetFindingDetails. Findings arrive late: coverage may be SUCCESSFUL before the
+first finding is listed, and the list grows for about a minute. A list is complete when it has the count of the scan
+event, or when the scan ended SETTLE_SECONDS ago and a second list is equal: immediately if the scan ended more than
+FRESH_SECONDS ago, else CONFIRM_SECONDS later.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from dockgate.aws.messages import Scan, moment
 
-# The one scan status that says that findings are there.
+# The only scan status that has findings.
 COMPLETE = "INITIAL_SCAN_COMPLETE"
 # How long an event is newer than coverage and findings, which lag behind it. Later it is ignored: findings of an
 # image that was deleted, or is no longer scanned, are closed without an event.
@@ -27,11 +27,11 @@ SETTLE_SECONDS = 300
 CONFIRM_SECONDS = 30
 
 _DONE, _ONCE = "SUCCESSFUL", "SCAN_FREQUENCY_SCAN_ON_PUSH"
-# Reasons that pass by themselves (ScanStatus in the Inspector API).
+# Temporary reasons (ScanStatus in the Inspector API).
 _PENDING = ("PENDING_INITIAL_SCAN", "PENDING_REVIVAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR", _ONCE)
-# Those that an event of the same scan may overtake.
+# Reasons that an event of the same scan may replace.
 _INITIAL = ("PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", _ONCE)
-# A finding that is suppressed counts here: what Inspector hides, a waiver may excuse. The event counted one that is
+# A suppressed finding counts: only a waiver accepts it. The event also counted findings that are
 # closed by now.
 _STATES = ("ACTIVE", "SUPPRESSED", "CLOSED")
 # BatchGetFindingDetails's limit.
@@ -40,10 +40,11 @@ _DETAILS_AT_ONCE = 10
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What there is to judge by. `over`: the scan has ended; `fault` is why it could not be done, or what it still
-    waits for, "" when all is there. `is_unconfirmed`: it waits for a second list that equals the first, no more.
+    """The state of a scan.
 
-    `documents` are what was answered of each manifest, by its digest, as `findings.inspector` reads it.
+    `over`: it has ended. `fault`: why it failed, or what it waits for, "" if it is complete. `is_unconfirmed`: it only
+    waits for a second, equal list. `documents` are Inspector's responses by manifest digest, as
+    `gate.external.inspector` reads them.
     """
 
     over: bool
@@ -53,7 +54,7 @@ class Look:
 
 
 class SeenLists(Protocol):
-    """Remembers the last list of findings of each image."""
+    """Stores the last list of findings of each image."""
 
     def since(self, digest: str, repository: str, findings: str) -> int:
         """Record this list, by a hash of it, and return since when (epoch seconds) it has been seen without a change.
@@ -64,7 +65,7 @@ class SeenLists(Protocol):
 
 
 class MemoryLists:
-    """`SeenLists` of one process. `clock` gives epoch seconds."""
+    """`SeenLists` in memory. `clock` gives epoch seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time, most: int = 10_000) -> None:
         self._clock = clock
@@ -82,8 +83,11 @@ class MemoryLists:
 
 
 class Scans:
-    """`inspector` is a boto3 client of inspector2; `partition`, `region` and `account` are of the registry. Without
-    `details` it is not asked what is known of exploits. `clock` gives epoch seconds."""
+    """Scans of one registry.
+
+    `inspector` is a boto3 client of inspector2; `partition`, `region` and `account` are those of the registry. Without
+    `details`, exploitation details are not requested. `clock` gives epoch seconds.
+    """
 
     def __init__(
         self,
@@ -104,7 +108,7 @@ class Scans:
         self._clock = clock
 
     def look(self, digest: str, repository: str, scan: Scan | None) -> Look:
-        """Asks what is known now. `scan` is the event's word, if it has come.
+        """Get the current state. `scan` is from the event, if it has arrived.
 
         Coverage takes precedence over the event, which is about the initial scan only. For images that Inspector
         watches, coverage is current; for images scanned once, it is as of that scan.
@@ -137,8 +141,10 @@ class Scans:
     def _incomplete(
         self, digest: str, repository: str, findings: Sequence[Mapping[str, Any]], ended: str, scan: Scan | None
     ) -> tuple[str, bool]:
-        """Why the list may lack findings of the scan that ended then (RFC 3339), "" when it is complete; and whether a
-        second list that equals this one completes it."""
+        """Why the list may be incomplete ("" if it is complete), and whether a second, equal list would complete it.
+
+        The scan ended at that time (RFC 3339).
+        """
         counted = _counted(scan) if scan is not None and scan.status == COMPLETE else None
         seen = _hash(findings)
         since = self._lists.since(digest, repository, seen)
@@ -161,7 +167,7 @@ class Scans:
         return f"Inspector lists {len(findings)} findings, which a second list has to confirm.", True
 
     def _age(self, at: str) -> float:
-        """Seconds since then; of no time, for ever."""
+        """Seconds since that time; infinite without a time."""
         return self._clock() - _seconds(at) if at else float("inf")
 
     def _name(self, digest: str, repository: str) -> str:
@@ -169,13 +175,13 @@ class Scans:
         return f"arn:{self._partition}:ecr:{self._region}:{self._account}:repository/{repository}/{digest}"
 
     def _covered(self, name: str) -> Mapping[str, Any] | None:
-        """The image's entry in the coverage."""
+        """The image's entry in ListCoverage."""
         criteria = {"resourceId": [{"comparison": "EQUALS", "value": name}]}
         pages = self._inspector.get_paginator("list_coverage").paginate(filterCriteria=criteria)
         return next((entry for page in pages for entry in page["coveredResources"]), None)
 
     def _findings(self, digest: str, repository: str) -> list[Mapping[str, Any]]:
-        """Of the image in this repository; in every one where it is not known."""
+        """Findings of the image in its repository, or in all repositories if it is unknown."""
         criteria = {
             "ecrImageHash": [{"comparison": "EQUALS", "value": digest}],
             "findingStatus": [{"comparison": "EQUALS", "value": status} for status in _STATES],
@@ -186,7 +192,7 @@ class Scans:
         return [finding for page in pages for finding in page["findings"]]
 
     def _details(self, findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """What is known of exploits, which ListFindings does not tell."""
+        """Details about exploitation, which ListFindings does not have."""
         names = [finding["findingArn"] for finding in findings] if self._asks_details else []
         details: list[Mapping[str, Any]] = []
         for start in range(0, len(names), _DETAILS_AT_ONCE):
@@ -196,7 +202,7 @@ class Scans:
 
 
 def will_pass(reason: str) -> bool:
-    """Whether a scan status's reason says nothing for good: the image is scanned, or may be later."""
+    """Whether the reason of a scan status is temporary: the image is scanned, or will be."""
     return reason == _DONE or reason in _PENDING
 
 
@@ -204,7 +210,7 @@ _SCANNED = {"statusCode": "ACTIVE", "reason": _DONE}
 
 
 def _by_event(name: str, scan: Scan) -> Mapping[str, Any]:
-    """The coverage as the event tells it, where ListCoverage does not know of the scan yet."""
+    """Coverage from the scan event, while ListCoverage does not list the scan."""
     return {
         "resourceId": name,
         "resourceType": "AWS_ECR_CONTAINER_IMAGE",
@@ -214,14 +220,14 @@ def _by_event(name: str, scan: Scan) -> Mapping[str, Any]:
 
 
 def _counted(scan: Scan) -> int | None:
-    """How many findings the event counted, severities included that it does not itemise; None where it has no TOTAL."""
+    """The number of findings in the event, with severities that have no count of their own; None without TOTAL."""
     if "TOTAL" not in scan.counts:
         return None
     return max(scan.counts["TOTAL"], sum(count for key, count in scan.counts.items() if key != "TOTAL"))
 
 
 def _hash(findings: Sequence[Mapping[str, Any]]) -> str:
-    """Another text for another list: of other findings, or of the same ones in another state."""
+    """A hash that differs for other findings, and for other states of the same ones."""
     lines = sorted(
         f"{finding.get('findingArn')} {finding.get('status')} {finding.get('updatedAt')}" for finding in findings
     )
@@ -229,5 +235,5 @@ def _hash(findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _seconds(at: str) -> float:
-    """Epoch seconds of an RFC 3339 time."""
+    """The epoch seconds of an RFC 3339 time."""
     return datetime.fromisoformat(at).timestamp()

@@ -1,7 +1,7 @@
-"""What the Lambda functions do. They need the standard library and boto3, which the runtime has; nothing else.
+"""The Lambda functions. They need only the standard library and boto3, which the runtime has.
 
-`handlers` has the entry points, `messages` reads events, `pipelines` reads which approvals wait in CodePipeline,
-`rendezvous` lets approval and scan meet over the table of `waits`, `looking` finds what there is to judge by, in
-Inspector's `scans` and ECR's `indexes`, `judging` makes the verdict and keeps it, `answers` gives it, `running` looks
-after what runs.
+`handlers` has the entry points; `rendezvous` matches approvals with scans, over the table of `waits`; `looking` gets
+the scan of an image or index; `verdicts` makes and stores verdicts; `running` re-evaluates the images of running
+services. Code that is shared with the server is in the package above: `messages`, `pipelines`, `scans`, `indexes`,
+`approval_answers`.
 """

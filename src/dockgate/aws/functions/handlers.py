@@ -1,5 +1,7 @@
-"""The entry points: `record` for approval requests, `judge` for the ends of scans, `sweep` for the clock and for new
-findings. They are put together once, at the first event; an AWS client is made when it is first used."""
+"""Entry points: `record` for approval requests, `judge` for scans, `sweep` for the schedule and new findings.
+
+The functions are built at the first event; an AWS client is made at its first use.
+"""
 
 import os
 import time
@@ -28,12 +30,12 @@ from dockgate.shared.errors import UsageError
 
 T = TypeVar("T")
 rules.load()
-# Now, while the function starts: Lambda gives it more of a processor than at its first event.
+# Imported at start: Lambda gives a starting function more CPU than at its first event.
 
-# A boto3 client by its service's name.
+# Makes a boto3 client by its service's name.
 Client = Callable[[str], Any]
 
-# What a sweep leaves of its time: one image more must find room in it, with every client at its slowest.
+# Seconds that a sweep keeps in reserve: enough for one more image with the slowest clients.
 SPARE_SECONDS = 60
 _COVERAGE, _FINDING = "Inspector2 Coverage", "Inspector2 Finding"
 
@@ -45,11 +47,11 @@ class Functions:
     telemetry: Telemetry
 
     def record(self, event: Any) -> dict[str, Any]:
-        """Approval requests, by SNS or through a queue."""
+        """Record approval requests, from SNS or a queue."""
         return self._each(event, messages.request, self.rendezvous.record_request)
 
     def judge(self, event: Any) -> dict[str, Any]:
-        """Ends of scans, and images that cannot be scanned, by EventBridge or through a queue."""
+        """Handle ended scans, and images that cannot be scanned, from EventBridge or a queue."""
         return self._each(event, _ends, self._scanned)
 
     def _scanned(self, scans: Sequence[Scan]) -> None:
@@ -57,8 +59,11 @@ class Functions:
             self.rendezvous.scanned(scan)
 
     def sweep(self, event: Any, seconds_left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
-        """The clock: answer what waits, and judge again what runs. `Inspector2 Finding` events, one or many out of a
-        queue: judge again what runs of their images, each once. `left` says how many seconds there are."""
+        """On the schedule: answer waiting approvals and re-evaluate running images.
+
+        `Inspector2 Finding` events, one or a batch of a queue: re-evaluate their images, each once. `left` gives the
+        remaining seconds.
+        """
         if not isinstance(event, dict) or "Records" in event or event.get("detail-type") == _FINDING:
             return self._renew(event)
         fault: Exception | None = None
@@ -73,7 +78,7 @@ class Functions:
         return {"waiting": waiting}
 
     def _renew(self, event: Any) -> dict[str, Any]:
-        """A batch fails as a whole: its events are about the same few images."""
+        """Re-evaluate the images of a batch, which fails as a whole: its events are about the same few images."""
         images: set[str] = set()
         for record in messages.records(event):
             try:
@@ -85,9 +90,12 @@ class Functions:
         return {"batchItemFailures": []}
 
     def _each(self, event: Any, read: Callable[[dict[str, Any]], T], handle: Callable[[T], None]) -> dict[str, Any]:
-        """Every message, whatever becomes of the others. Of a queue's, those that failed are named and come again; of
-        any other event the first fault is raised, so that Lambda tries it again and then sets it aside. A message that
-        can never be understood (`read` raises UsageError) is told and not tried again."""
+        """Process every message, whether or not others fail.
+
+        Failed messages of a queue are reported and come again. For other events the first error is raised, so that
+        Lambda retries and then moves the event to the dead-letter queue. A message that can never be read (`read`
+        raises UsageError) is logged and not retried.
+        """
         failed: list[dict[str, str]] = []
         fault: Exception | None = None
         for record in messages.records(event):
@@ -110,7 +118,7 @@ class Functions:
 
 
 def _ends(event: dict[str, Any]) -> Sequence[Scan]:
-    """The ends of scans in the event."""
+    """The ended scans of an event."""
     if event.get("detail-type") == _COVERAGE:
         return [scan for scan in messages.coverage(event) if not will_pass(scan.status)]
     scan = messages.scan(event)
@@ -118,7 +126,7 @@ def _ends(event: dict[str, Any]) -> Sequence[Scan]:
 
 
 class OnUse:
-    """A client that is made when something of it is first asked for."""
+    """A client that is made at its first use."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = cache(make)
@@ -128,7 +136,7 @@ class OnUse:
 
 
 def functions(settings: Settings, client: Client, clock: Callable[[], float] = time.time) -> Functions:
-    """The functions over these clients; `clock` gives epoch seconds."""
+    """The functions with these clients; `clock` gives epoch seconds."""
     of = {name: OnUse(partial(client, name)) for name in _SERVICES}
     tell = Telemetry(clock=clock)
     waits = Waits(Table(of["dynamodb"], settings.table), clock)
@@ -178,7 +186,7 @@ def _functions() -> Functions:
 
 
 def _client(name: str) -> Any:
-    """A call is tried three times, and takes at most half a minute: less than the functions' own time."""
+    """A client that tries a call three times, for at most half a minute: less than the functions' own timeout."""
     import boto3
     from botocore.config import Config
 

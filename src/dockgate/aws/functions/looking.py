@@ -1,4 +1,4 @@
-"""What there is to judge an image by, be it a manifest or an index of some."""
+"""Scans of an image, which may be a manifest or an index."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dockgate.shared.errors import ImageError
 # ECR's errors for a repository that is missing in the stack's parameter ImageRepositories.
 _NOT_OURS = ("AccessDeniedException", "RepositoryNotFoundException")
 
-# Is told what happened, as (event, **facts): see `telemetry`.
+# Logs an event as (event, **facts): see `telemetry`.
 Tell = Callable[..., None]
 
 
@@ -23,10 +23,11 @@ class Looking:
     tell: Tell
 
     def look(self, digest: str, repository: str, halves: Halves) -> Look:
-        """`repository` is "" if unknown: then that of the last scan is used. Raises what a client raises.
+        """The scan of an image. `repository` is "" if unknown: then that of the last scan is used.
 
-        What Inspector does not know as an image may be an index: its manifests are looked at then, and it is as they
-        are, all together."""
+        A digest that Inspector does not know may be an index: then its manifests are looked up, and the result combines
+        theirs. Raises the client's errors.
+        """
         scan = halves.scan(repository)
         repository = repository or (scan.repository if scan else "")
         look = self.scans.look(digest, repository, scan)
@@ -39,7 +40,10 @@ class Looking:
         return self._all(platforms, repository) if platforms else look
 
     def _platforms(self, digest: str, repository: str, halves: Halves) -> Sequence[str]:
-        """Asked once, and then on record: the end of a manifest's scan wakes who waits on the index."""
+        """The manifests of an index, looked up once and recorded.
+
+        The end of a manifest's scan then triggers the approvals of the index.
+        """
         if halves.platforms is not None:
             return halves.platforms
         try:
@@ -55,7 +59,10 @@ class Looking:
         return platforms
 
     def _all(self, platforms: Sequence[str], repository: str) -> Look:
-        """Over when all are. What could not be scanned says so, and takes away nothing from what the others say."""
+        """Combine the scans of all platforms: over when all are.
+
+        The fault of one scan does not hide the findings of the others.
+        """
         looks = [
             self.scans.look(platform, repository, self.waits.at(platform).scan(repository)) for platform in platforms
         ]
@@ -66,5 +73,5 @@ class Looking:
 
 
 def _code(error: Exception) -> str:
-    """AWS's code of a client's error, "" for any other error."""
+    """The AWS error code of a client's error, "" for any other error."""
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))

@@ -1,4 +1,4 @@
-"""Match approvals with scans. Each writes its half to the table; the one that finds both answers, exactly once."""
+"""Match approvals with scans. Each is recorded in the table; whichever comes second answers, exactly once."""
 
 import time
 from collections.abc import Callable, Container, Sequence
@@ -15,7 +15,7 @@ from dockgate.aws.scans import Look
 from dockgate.gate.model import Status
 from dockgate.shared.errors import UsageError
 
-# Seconds before CodePipeline gives up by itself: then an answer is given, whatever is known.
+# Seconds before CodePipeline's timeout at which an approval is answered in any case.
 BEFORE_EXPIRY = 600
 _UNREADABLE = (
     "Undetermined: CodePipeline does not show the configuration of this approval action, so it is unknown which "
@@ -35,7 +35,7 @@ class _Faults:
     def take(self, error: Exception) -> None:
         self.first = self.first or error
 
-    def exemption(self) -> None:
+    def raise_first(self) -> None:
         if self.first is not None:
             raise self.first
 
@@ -52,8 +52,10 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """The approvals that CodePipeline lists as waiting: by token, those not recorded before, and faults by pipeline
-    name."""
+    """The approvals that CodePipeline lists as waiting.
+
+    By token, those not recorded before, and faults by pipeline name.
+    """
 
     by_token: dict[str, Pending] = field(default_factory=dict)
     recovered: list[Pending] = field(default_factory=list)
@@ -62,9 +64,10 @@ class _Listing:
 
 @dataclass(frozen=True, slots=True)
 class Rendezvous:
-    """`patience` is in minutes, see `settings`.
+    """Matches approvals with scans. `patience` is in minutes, see `settings`.
 
-    A message about an approval is only a hint. The answer uses CodePipeline's own data: see `pipelines`."""
+    A message about an approval is only a hint. The answer uses CodePipeline's own data: see `pipelines`.
+    """
 
     waits: Waits
     pipelines: Pipelines
@@ -76,10 +79,11 @@ class Rendezvous:
     clock: Callable[[], float] = time.time
 
     def record_request(self, request: Request) -> None:
-        """Record the approval of a message, and answer it if its image was scanned or cannot be scanned. An approval
-        without an image is answered at once.
+        """Record the approval of a message, and answer it if its image was scanned or cannot be scanned.
 
-        Raises UsageError for an action that this stack must not answer."""
+        An approval without an image is answered at once. Raises UsageError for an action that this stack must not
+        answer.
+        """
         if not self.pipelines.has(request):
             raise UsageError(
                 f"The approval action {request.pipeline}/{request.stage}/{request.action} is not one of this stack's.",
@@ -95,8 +99,10 @@ class Rendezvous:
             self.decide(pending.request.digest)
 
     def _record(self, pending: Pending) -> bool:
-        """Record an approval that CodePipeline lists, and return whether it was new. Without an image that can be
-        judged it is answered at once."""
+        """Record an approval that CodePipeline lists; returns whether it was new.
+
+        Without an image that can be judged it is answered at once.
+        """
         if not pending.is_readable:
             if self.clock() - pending.waiting_since >= self.patience * 60:
                 self._refuse(pending.request, _UNREADABLE)
@@ -124,19 +130,23 @@ class Rendezvous:
         self.decide(scan.digest)
 
     def decide(self, digest: str) -> None:
-        """Answer the approvals of an image if it can be judged. Raises the first fault after all were tried; the sweep
-        retries."""
+        """Answer the approvals of an image if it can be judged.
+
+        Raises the first fault after all were tried; the sweep retries.
+        """
         faults = _Faults()
         halves = self.waits.at(digest)
         self._answer_all(digest, halves, faults)
         for index in halves.indexes:
             self._answer_all(index, self.waits.at(index), faults)
-        faults.exemption()
+        faults.raise_first()
 
     def sweep(self, enough: Callable[[], bool] = lambda: False) -> int:
-        """Look at all that wait, image by image, until it is `enough`; return how many still do. First, approvals whose
-        message was lost are recorded. Those whose time is over come next, the others in turn from another one at each
-        sweep. A failing image holds up no other: the first fault is raised when all were looked at."""
+        """Process all waiting approvals, image by image, until it is `enough`; returns how many still wait.
+
+        First, approvals whose message was lost are recorded. Overdue ones come next, then the others, starting with a
+        different one at each sweep. A failing image does not block the others: the first fault is raised at the end.
+        """
         faults = _Faults()
         images: dict[str, list[Wait]] = {}
         for wait in self.waits.open():
@@ -162,14 +172,16 @@ class Rendezvous:
                 faults.take(mine.first)
         if enough():
             self.tell("SweepCut", waiting=unanswered)
-        faults.exemption()
+        faults.raise_first()
         return unanswered
 
     def _recover(
         self, stored: Container[tuple[str, str]], enough: Callable[[], bool], faults: _Faults
     ) -> _Listing | None:
-        """Record every approval that waits by CodePipeline's word, but for those whose digest and token are `known`;
-        None when there was no time for all pipelines. A failing pipeline holds up no other."""
+        """Record every approval that CodePipeline lists as waiting, except `known` digests and tokens.
+
+        None if there was no time for all pipelines. A failing pipeline does not block the others.
+        """
         listing = _Listing()
         for name in self.pipelines.names:
             if enough():
@@ -196,8 +208,10 @@ class Rendezvous:
         return listing
 
     def _verify(self, wait: Wait, faults: _Faults, listing: _Listing | None) -> tuple[Wait | None, str]:
-        """The approval as CodePipeline lists it. While it cannot be verified: the message's, with the reason. None if
-        it is about another image or was answered meanwhile."""
+        """The approval as CodePipeline lists it; while it cannot be verified, the message's, with the reason.
+
+        None if it is about another image or was answered meanwhile.
+        """
         if wait.is_verified:
             return wait, ""
         request = wait.request
@@ -220,7 +234,7 @@ class Rendezvous:
         return None, ""
 
     def _contradict(self, wait: Wait, pending: Pending) -> None:
-        """Replace the message's data by the action's own: it names another image, or one that cannot be judged."""
+        """Replace the message's data with the action's own: it names another image, or one that cannot be judged."""
         named = pending.request.digest or "no image"
         if pending.request.digest != wait.request.digest:
             where = {"digest": wait.request.digest, "pipeline": wait.request.pipeline}
@@ -229,8 +243,10 @@ class Rendezvous:
         self.waits.settle(wait, "Contradicted", pending.objection or f"The action itself names {named}.", "")
 
     def _answer_all(self, digest: str, halves: Halves, faults: _Faults, listing: _Listing | None = None) -> int:
-        """Answer what can be answered, and return how many still wait. Without a `listing`, CodePipeline is queried for
-        each."""
+        """Answer what can be answered; returns how many still wait.
+
+        Without a `listing`, CodePipeline is queried for each.
+        """
         groups: dict[str, _Group] = {}
         unanswered = 0
         for stored in halves.waiting:
@@ -246,8 +262,10 @@ class Rendezvous:
         return unanswered + sum(self._answer_group(group, faults) for group in groups.values())
 
     def _answer_unverified(self, wait: Wait, reason: str, faults: _Faults) -> int:
-        """Handle an approval that only a message describes: it is never approved, and the message's deadline does not
-        count. Returns 1 while it still waits."""
+        """Handle an approval that only a message describes. Returns 1 while it still waits.
+
+        It is never approved, and the message's deadline does not count.
+        """
         self.tell("ApprovalUnlisted", digest=wait.request.digest, pipeline=wait.request.pipeline, reason=reason)
         if self.clock() - wait.waiting_since < self.patience * 60:
             return 1
@@ -255,8 +273,7 @@ class Rendezvous:
         return self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED.format(reason), None, faults) if lease else 0
 
     def _answer_group(self, group: _Group, faults: _Faults) -> int:
-        """Judge once for all approvals that can be answered: all of them after the scan, otherwise those that are
-        due."""
+        """Judge once for all approvals that can be answered: all of them after the scan, before it those that are due."""
         try:
             look = self.looking.look(group.digest, group.repository, group.halves)
         except Exception as error:
@@ -296,7 +313,7 @@ class Rendezvous:
     def _answer(
         self, wait: Wait, lease: int, status: Status, reason: str, evidence: Evidence | None, faults: _Faults
     ) -> int:
-        """Give one answer. Returns 1 if that failed and is to be retried."""
+        """Give one answer. Returns 1 if that failed and must be retried."""
         request, page = wait.request, evidence.page if evidence else ""
         text = summary(reason, page)
         try:
@@ -322,8 +339,10 @@ class Rendezvous:
         return 0
 
     def _overdue(self, wait: Wait) -> bool:
-        """Whether the approval is due: after our own patience, or shortly before CodePipeline's timeout (the last third
-        of a short one)."""
+        """Whether the approval is due: after our own patience, or shortly before CodePipeline's timeout.
+
+        Of a short timeout, the last third counts.
+        """
         now = self.clock()
         expires = _epoch(wait.request.expires)
         if expires is not None and now >= expires - min(BEFORE_EXPIRY, max(0, expires - wait.waiting_since) / 3):

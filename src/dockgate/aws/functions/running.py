@@ -1,4 +1,4 @@
-"""What runs: a new finding, or a waiver that lapses, marks it at risk and tells people. Nothing is ever taken down."""
+"""Running images: a new finding or an expired waiver marks them at risk and sends a notice. They keep running."""
 
 import json
 import re
@@ -16,13 +16,13 @@ from dockgate.gate.model import Status
 from dockgate.shared.digest import is_digest
 from dockgate.shared.references import ImageReference, RepositoryReference, repository_in
 
-# How the host names of ECR's private registries begin, over IPv6 ("dkr-ecr") as over IPv4 alone.
+# Host name prefixes of ECR's private registries, "dkr-ecr" over IPv6.
 _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """`ecs` and `sns` are boto3 clients; `topic` is an ARN, "" for none."""
+    """Re-evaluates the images of running services. `ecs` and `sns` are boto3 clients; `topic` is an ARN, "" for none."""
 
     ecs: Any
     sns: Any
@@ -36,10 +36,11 @@ class Running:
     clock: Callable[[], float] = time.time
 
     def renew(self, only: Collection[str] = ()) -> None:
-        """Judge again what the services run; of these digests `only`, where any are given, and of indexes that one of
-        them is in. Then ECS is asked only about services that ran one of them at the last sweep.
+        """Re-evaluate what the services run; with `only`, just these digests and the indexes that contain them.
 
-        A service that cannot be looked at holds up no other: the first fault is raised when all were."""
+        Then ECS is queried only about services that ran one of them at the last sweep. A failing service does not block
+        the others: the first fault is raised at the end.
+        """
         fault: Exception | None = None
         for service in self.services:
             name = f"{service.cluster}/{service.name}"
@@ -57,8 +58,10 @@ class Running:
             raise fault
 
     def _may_run(self, service: str, digests: Collection[str]) -> bool:
-        """Whether the service ran one of these, or an index of one, by the table; True for a service not noted yet.
-        What it has been given since then is judged by the next sweep."""
+        """Whether the service ran one of these, or an index of one, at the last sweep.
+
+        True for a service that is not recorded yet. The next sweep judges what was deployed since.
+        """
         noted = self.waits.running(service)
         if noted is None or not noted.isdisjoint(digests):
             return True
@@ -81,7 +84,7 @@ class Running:
             self._warn(service, judged, deadline)
 
     def _warn(self, service: str, judged: Judged, until: int) -> None:
-        """Tell people, once: what could not be told is told by the next who finds it so."""
+        """Send a notice once; if that fails, the next run sends it."""
         verdict, evidence = judged.verdict, None
         stored_evidence = self.waits.risk_evidence(verdict.image, service)
         try:
@@ -95,7 +98,7 @@ class Running:
         self.tell("ServiceAtRisk", service=service, digest=verdict.image, until=_date(until), verdict=evidence.page)
 
     def _images(self, service: Service) -> list[tuple[str, str]]:
-        """(repository, digest) of each image of ours that the service's task definition names by digest."""
+        """(repository, digest) of each of our images that the service's task definition names by digest."""
         answer = self.ecs.describe_services(cluster=service.cluster, services=[service.name])
         definitions: dict[tuple[str, str], None] = {}
         for entry in answer["services"]:
@@ -117,7 +120,7 @@ class Running:
 
 
 def _message(topic: str, service: str, judged: Judged, page: str, until: int) -> dict[str, str]:
-    """What `publish` is called with."""
+    """The arguments of `publish`."""
     message = {
         "service": service,
         "image": judged.verdict.image,

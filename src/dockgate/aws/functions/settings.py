@@ -1,4 +1,4 @@
-"""What the functions' environment says."""
+"""Settings from the functions' environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ VARIABLES = {
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An ECS service whose running image is judged again."""
+    """An ECS service whose running image is re-evaluated."""
 
     cluster: str
     name: str
@@ -45,11 +45,14 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`table` is where approvals and scans meet; `bucket` keeps verdicts. `actions` may be answered. `policy` and
-    `waivers` are s3://BUCKET/KEY or ssm:NAME of documents in canonical form, "" for those in the archive. `thresholds`
-    are the reference solution's, None for a policy. `topic` (an ARN, "" for none) gets messages about running images at
-    risk, which may stay so for `risk_days`. `patience` is how many minutes a scan may take before an approval that
-    waits for it is rejected as undetermined."""
+    """Settings of the functions.
+
+    `table` is the DynamoDB table of approvals and scans; `bucket` stores verdicts. `actions` may be answered. `policy`
+    and `waivers` are s3://BUCKET/KEY or ssm:NAME of canonical documents, "" for those in the archive. `thresholds` are
+    the reference solution's, None for a policy. `topic` (an ARN, "" for none) gets notices about running images at
+    risk, which may stay so for `risk_days`. `patience` is how many minutes a scan may take before a waiting approval is
+    rejected as undetermined.
+    """
 
     table: str
     bucket: str
@@ -67,7 +70,7 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Raises UsageError naming the variable."""
+    """Read the settings. Raises UsageError, which names the variable."""
     thresholds = {
         severity: _number(environment, name) for severity, name in THRESHOLDS.items() if environment.get(name)
     }

@@ -1,4 +1,4 @@
-"""A DynamoDB table by its client, which threads may share and which is made quicker than boto3's resource."""
+"""A DynamoDB table through the client, which is thread-safe and faster to create than boto3's resource."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ Item = dict[str, Any]
 
 
 class Table:
-    """`dynamodb` is a boto3 client. Each write returns whether its condition held."""
+    """A DynamoDB table. `dynamodb` is a boto3 client. Each write returns whether its condition was met."""
 
     def __init__(self, dynamodb: Any, name: str) -> None:
         self._dynamodb = dynamodb
@@ -40,12 +40,12 @@ class Table:
         return self._holds(lambda: self._dynamodb.update_item(TableName=self._name, Key=_typed_all(key), **arguments))
 
     def delete(self, key: Item) -> bool:
-        """Whether there was such an item."""
+        """Delete an item; returns whether it existed."""
         arguments = _condition_arguments("attribute_exists(digest)", None, None)
         return self._holds(lambda: self._dynamodb.delete_item(TableName=self._name, Key=_typed_all(key), **arguments))
 
     def query(self, **query: Any) -> Iterator[Item]:
-        """Every item, page by page; `query` as the client takes it, values in plain form."""
+        """All items, page by page. `query` is in the form of the client, with plain values."""
         query["ExpressionAttributeValues"] = _typed_all(query["ExpressionAttributeValues"])
         while True:
             answer = self._dynamodb.query(TableName=self._name, **query)
@@ -65,7 +65,7 @@ class Table:
 def _condition_arguments(
     condition: str, names: Mapping[str, str] | None, values: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Those that are there: DynamoDB refuses empty ones."""
+    """The arguments that are set: DynamoDB refuses empty ones."""
     arguments: dict[str, Any] = {}
     if condition:
         arguments["ConditionExpression"] = condition

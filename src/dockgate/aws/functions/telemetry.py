@@ -1,5 +1,7 @@
-"""Logs and metrics: one line of JSON an event, with a metric in CloudWatch's embedded format (EMF) where it counts
-something. Tokens are never among the facts."""
+"""Logs and metrics: one JSON line per event.
+
+Events that count something have a metric in CloudWatch's embedded format (EMF). Tokens are never logged.
+"""
 
 import json
 import sys
@@ -16,7 +18,7 @@ _MEASURED = {"seconds": "Seconds"}
 
 
 class Telemetry:
-    """`out` is standard output, which Lambda sends to CloudWatch."""
+    """Writes events to `out`: standard output, which Lambda sends to CloudWatch."""
 
     def __init__(self, out: TextIO | None = None, clock: Any = time.time) -> None:
         self._out = out

@@ -1,4 +1,4 @@
-"""The verdict on what Inspector found, and where it is kept."""
+"""Verdicts on Inspector's findings, and their storage."""
 
 import io
 from collections.abc import Callable, Collection, Sequence
@@ -26,9 +26,9 @@ POLICY_FILE = "policy.json"
 REFERENCE = "reference-2022"
 
 _FORMS = {"html": ("html", "text/html; charset=utf-8"), "json": ("json", "application/json")}
-# Report -> the end of the object's name, and its type.
+# Report -> suffix of the object's name, and its content type.
 _FORMS["case"] = ("case.json", "application/json")
-# By partition: where people look. For others the object is named by its bucket and key.
+# Console host by partition. In other partitions links name bucket and key.
 _CONSOLES = {
     "aws": "{region}.console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",
@@ -38,7 +38,7 @@ _CONSOLES = {
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict, and all that it was made from."""
+    """A verdict and its inputs."""
 
     verdict: Verdict
     case: VerdictCase
@@ -47,14 +47,14 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Where a verdict is kept: its `page`, and `content`, the digest of all in it but the time."""
+    """A stored verdict: its `page`, and `content`, the digest of everything in it but the time."""
 
     page: str
     content: str
 
 
 class _Ecosystems(Sequence[Ecosystem]):
-    """All of them, imported when a version is compared: most verdicts have no version to compare."""
+    """All ecosystems, imported when a version is compared: most verdicts compare none."""
 
     @cached_property
     def _all(self) -> Sequence[Ecosystem]:
@@ -81,8 +81,10 @@ class Verdicts:
         self._ecosystems = _Ecosystems()
 
     def judge(self, digest: str, repository: str, look: Look) -> Judged:
-        """What cannot be said is Undetermined. Raises what a client raises, and UsageError, DefinitionError or
-        ValueError for a policy or waivers that cannot be read."""
+        """The verdict on a scan; missing evidence is Undetermined.
+
+        Raises the client's errors, and UsageError, DefinitionError or ValueError for an unreadable policy or waivers.
+        """
         now = self._now()
         requests = (self._report_request(request) for request in look.documents)
         reported = (inspector.FORMAT.read(look.documents[request.image], request) for request in requests)
@@ -98,7 +100,7 @@ class Verdicts:
         return Judged(evaluate.judge(case, self._ecosystems, self._rules), case, repository)
 
     def policy(self) -> Policy:
-        """The policy as it stands now: thresholds of the environment before a document, that before the archive's."""
+        """The current policy: thresholds of the environment, else a document, else the archive's."""
         if self._settings.thresholds:
             rule = next(rule for rule in self._rules if rule.name == REFERENCE_RULE)
             settings = {**rule.settings(dict(self._settings.thresholds)), "action": "reject"}
@@ -108,9 +110,10 @@ class Verdicts:
         return decode_policy(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
     def keep(self, judged: Judged, earlier: Collection[Evidence] = ()) -> Evidence:
-        """Write the verdict as a page and as JSON, with its case, under its digest: again is the same.
+        """Store the verdict as a page and as JSON, with its case, under its digest. Idempotent.
 
-        An attempt that failed wrote it before, in `known`: the same verdict at another time is not written again."""
+        `known` is the evidence of an earlier attempt: the same verdict at another time is not stored again.
+        """
         content = _content(judged)
         for evidence in earlier:
             if evidence.content == content:
@@ -144,13 +147,13 @@ class Verdicts:
         return canonical.decode(Waivers, self._document(self._settings.waivers)).waivers
 
     def _document(self, place: str) -> bytes:
-        """What is at s3://BUCKET/KEY or ssm:NAME."""
+        """The document at s3://BUCKET/KEY or ssm:NAME."""
         if place.startswith("ssm:"):
             answer = self._ssm.get_parameter(Name=place.removeprefix("ssm:"), WithDecryption=True)
             return str(answer["Parameter"]["Value"]).encode()
         bucket, slash, key = place.removeprefix("s3://").partition("/")
         if not place.startswith("s3://") or not slash:
-            raise UsageError(f"{place!r} is no place of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
+            raise UsageError(f"{place!r} is not the location of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
         body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
 

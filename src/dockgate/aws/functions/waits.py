@@ -1,10 +1,10 @@
-"""The table where approvals and scans meet: DynamoDB, one item a half.
+"""The DynamoDB table of approvals and scans, one item each.
 
-An item's key is `digest` and `half`: "approval#TOKEN" for each approval that waits, "scan#REPOSITORY" for the last scan
-of the image there, "findings#REPOSITORY" for the last list of its findings, "platforms" for an index and "index#DIGEST"
-for a manifest that is in one, "risk#SERVICE" for a service that runs what would no longer be approved. What a service
-runs is at the digest "service#NAME". Every write is conditional or says the same again, so that it may be made twice.
-Items vanish by `ttl` (epoch seconds) long after they are settled.
+An item's key is `digest` and `half`: "approval#TOKEN" for each waiting approval, "scan#REPOSITORY" for the last scan of
+the image there, "findings#REPOSITORY" for the last list of its findings, "platforms" for an index and "index#DIGEST"
+for a manifest in an index, "risk#SERVICE" for a service whose image would no longer be approved. The images that a
+service runs are at the digest "service#NAME". Every write is conditional or idempotent, so that it may be repeated.
+Items expire by `ttl` (epoch seconds) long after they are settled.
 """
 
 import time
@@ -18,7 +18,7 @@ from dockgate.aws.messages import Request, Scan
 WAITING, ANSWERING, ANSWERED = "WAITING", "ANSWERING", "ANSWERED"
 # Longer than any approval action may wait (60 days).
 KEEP_DAYS = 90
-# How long one who claimed an answer, or a warning, may take, before another may claim it.
+# Seconds after which another function may claim an answer or a notice.
 LEASE_SECONDS = 120
 # The index by `state`, whose sort key is `waiting_since`.
 INDEX = "state"
@@ -30,9 +30,11 @@ _PLATFORMS, _SERVICE = "platforms", "service#"
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A recorded approval. `waiting_since` is epoch seconds. `is_verified`: CodePipeline itself confirmed the request;
-    otherwise only a message describes it. `evidence` are the fields of the evidence that an earlier attempt stored, {}
-    for none."""
+    """A recorded approval. `waiting_since` is in epoch seconds.
+
+    `is_verified`: CodePipeline itself confirmed the request; otherwise only a message describes it. `evidence` has the
+    fields of the evidence that an earlier attempt stored, {} for none.
+    """
 
     request: Request
     state: str
@@ -43,9 +45,12 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """The table's items of an image. `waiting`: approvals that wait, and those whose answer was begun and not finished
-    in time; `scans`: the last of each repository, latest first; `platforms`: the manifests of an index, () for other
-    images, None if unknown; `indexes`: the indexes that contain it."""
+    """The items of an image.
+
+    `waiting`: approvals that wait, and those whose answer was started and not finished in time; `scans`: the last of
+    each repository, latest first; `platforms`: the manifests of an index, () for other images, None if unknown;
+    `indexes`: the indexes that contain it.
+    """
 
     waiting: tuple[Wait, ...] = ()
     scans: tuple[Scan, ...] = ()
@@ -58,15 +63,14 @@ class Halves:
 
 
 class Waits:
-    """`clock` gives epoch seconds."""
+    """The table of approvals and scans. `clock` gives epoch seconds."""
 
     def __init__(self, table: Table, clock: Any = time.time) -> None:
         self._table = table
         self._clock = clock
 
     def ask(self, request: Request, waiting_since: int | None = None, is_verified: bool = False) -> bool:
-        """Record the approval's half; False when it is there already. `waiting_since` is epoch seconds, None for
-        now."""
+        """Record an approval; returns False if it exists. `waiting_since` is in epoch seconds, None for now."""
         item = {
             **_key(request.digest, _APPROVAL + request.token),
             "state": WAITING,
@@ -78,8 +82,10 @@ class Waits:
         return self._table.put(item, "attribute_not_exists(digest)")
 
     def verify(self, wait: Wait, request: Request, waiting_since: int) -> bool:
-        """Replace a message's data of the approval by CodePipeline's; False if it was answered meanwhile. Digest and
-        token must be the same."""
+        """Replace a message's data of the approval with CodePipeline's; returns False if it was answered meanwhile.
+
+        Digest and token must be the same.
+        """
         values = {":request": _request(request), ":waiting_since": waiting_since, ":verified": 1, ":answered": ANSWERED}
         change = "SET #request = :request, waiting_since = :waiting_since, verified = :verified"
         condition = "attribute_exists(digest) AND #state <> :answered"
@@ -112,7 +118,7 @@ class Waits:
         self._table.put({**_key(index, _PLATFORMS), "platforms": list(platforms), "ttl": self._ttl()})
 
     def at(self, digest: str) -> Halves:
-        """All items of the image, read consistently, so that of two writers at least one sees both halves."""
+        """All items of the image, read consistently: of two concurrent writers at least one sees both."""
         condition, values = "digest = :digest", {":digest": digest}
         items = list(
             self._table.query(KeyConditionExpression=condition, ExpressionAttributeValues=values, ConsistentRead=True)
@@ -167,8 +173,11 @@ class Waits:
     # --- what runs ---------------------------------------------------------------------------------------------------
 
     def at_risk(self, digest: str, service: str, until: int) -> int:
-        """Mark a service that runs this image as at risk, and claim the notice. Returns the deadline, 0 if the notice
-        was sent or is being sent by another. An existing deadline is kept."""
+        """Mark a service that runs this image as at risk, and claim the notice.
+
+        Returns the deadline, 0 if the notice was sent or is being sent by another. An existing deadline does not
+        change.
+        """
         now = self._now()
         item = {**_key(digest, _RISK + service), "until": until, "ttl": until + KEEP_DAYS * 86400}
         if self._table.put({**item, "lease": now + LEASE_SECONDS}, "attribute_not_exists(digest)"):
@@ -208,8 +217,10 @@ class Waits:
         return None if noted is None else frozenset(noted["images"])
 
     def runs(self, service: str, digests: Collection[str]) -> None:
-        """Record what a service runs now. A digest that returns, for example after a rollback, gets a new notice; its
-        deadline is kept."""
+        """Record the images that a service runs.
+
+        A digest that returns, for example after a rollback, gets a new notice with the old deadline.
+        """
         key = _key(_SERVICE + service, "running")
         noted = self.running(service)
         before = noted or frozenset()

@@ -1,1 +1,1 @@
-"""Bringing the gate into an account: its template, the functions' archive, deploying, and taking it away again."""
+"""Deploying the gate into an account: its template, the functions' archive, deployment and removal."""

@@ -1,4 +1,4 @@
-"""The account that a command works in: clients made on first use, and AWS's errors in our words."""
+"""The AWS account of a command: clients, made at first use, and AWS's errors as ours."""
 
 import re
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from dockgate.aws.stack.permissions import ACTIONS
 from dockgate.shared.aws import AwsFailure, FailureKind, aws_errors
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
 
-# A boto3 client by its service's name.
+# Makes a boto3 client by its service's name.
 Client = Callable[[str], Any]
 
-# Beginnings of the codes that say that a permission is missing.
+# Prefixes of the codes for a missing permission.
 _DENIED = ("403", "AccessDenied", "Unauthorized", "NotAuthorized")
 _UNKNOWN = (
     "ExpiredToken",
@@ -29,7 +29,7 @@ _LOG_IN = "Log in (`aws sso login`), or set AWS_PROFILE."
 
 
 class Account:
-    """`region` is where the stack lies. `client` is for tests and other ways to make clients."""
+    """An account and a region. `client` is for tests and other ways to make clients."""
 
     def __init__(self, region: str = "", client: Client | None = None) -> None:
         self._client_factory = client
@@ -64,12 +64,12 @@ class Account:
 
             session = boto3.session.Session(region_name=self._region or None)
         if session.region_name is None:
-            raise UsageError("No AWS region is set.", "Give --region, or set AWS_REGION.")
+            raise UsageError("No AWS region is set.", "Pass --region, or set AWS_REGION.")
         return session
 
 
 def explain_errors(action: str) -> AbstractContextManager[None]:
-    """Raise our errors for botocore's: what was being done, and the next step."""
+    """Raise our errors for botocore's, with the failed operation and the next step."""
     return aws_errors(action, _classify)
 
 
@@ -86,9 +86,7 @@ def _classify(failure: AwsFailure) -> DockgateError:
     if code.startswith(_DENIED):
         match = _NAMED.search(message)
         needed = match[1] if match else ACTIONS.get(failure.operation, failure.operation)
-        return DeniedError(
-            failure.text, f"It needs the permission {needed}; docs/how-to/aws.md lists all that deploying needs."
-        )
+        return DeniedError(failure.text, f"It needs the permission {needed}; docs/how-to/aws.md lists all permissions.")
     if "NotFound" in code or code.startswith(("404", "NoSuch")) or "does not exist" in message:
         return NotFoundError(failure.text, "Check the name and the region.")
     return UnavailableError(failure.text, "Fix the cause, and run the command again: it continues where it stopped.")

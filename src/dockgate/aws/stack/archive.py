@@ -1,4 +1,4 @@
-"""The functions' archive: sources alone, the same bytes wherever and by whatever Python they are packed."""
+"""The functions' archive: only sources, with the same bytes on every machine and Python version."""
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,12 +11,12 @@ from dockgate.gate.policy import encode_policy
 from dockgate.gate.rule import Rule
 from dockgate.shared.errors import UsageError
 
-# Modules and folders below `dockgate` that the functions import by name; what these import goes in, too.
+# Modules and folders below `dockgate` that the functions import by name. The archive has all that these import.
 ROOTS = ("aws/functions", "gate/rules", "scanner/ecosystems", "reports/json.py", "reports/html.py", "reports/case.py")
-# Endings of the files that modules read beside themselves.
+# Suffixes of the data files that modules read.
 DATA = (".json", ".tsv", ".txt")
 POLICY = "dockgate/aws/policy.json"
-# The version of Python that the functions run under, as the template names it.
+# The Python version of the functions, as in the template.
 RUNTIME = (3, 13)
 
 
@@ -30,23 +30,23 @@ def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
 
 
 def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
-    """Raises UsageError when the policy has a rule that needs more than the archive holds, by the rule's name."""
+    """Raise UsageError for a policy with a rule that needs more than the archive has. It names the rule."""
     needed = {rule.name: sorted(_libraries(rule, policy)) for rule in rules}
     lacking = [f"{name} (needs {', '.join(libraries)})" for name, libraries in needed.items() if libraries]
     if lacking:
         raise UsageError(
             f"The policy {policy.name} cannot run as a Lambda function: {'; '.join(lacking)}.",
-            "Leave these rules out, or judge by them on a server of your own.",
+            "Remove these rules, or use the policy on your own server.",
         )
 
 
 def _libraries(rule: Rule, policy: Policy) -> set[str]:
-    """What the rule needs, as the policy uses it, beside what the archive holds."""
+    """What the rule needs, as the policy uses it, beyond the archive."""
     return {need for use in policy.rules.get(rule.name, ()) for need in rule.needs(use)} - {"ecosystems"}
 
 
 def _sources(package: Traversable) -> Iterator[tuple[str, bytes]]:
-    """The files of every module that ROOTS import, directly or through others, and the data files beside them."""
+    """The files of every module that ROOTS import, directly or indirectly, with their data files."""
     waiting = [name for root in ROOTS for name in _modules(package, root)]
     sources: dict[str, bytes] = {}
     while waiting:
@@ -65,7 +65,7 @@ def _sources(package: Traversable) -> Iterator[tuple[str, bytes]]:
 
 
 def _modules(package: Traversable, name: str) -> Iterator[str]:
-    """A module by its file name, or every module of a folder that is no reader of files."""
+    """A module by its file name, or all modules of a folder, except readers of files."""
     place = package.joinpath(name)
     if place.is_file():
         yield name
@@ -78,7 +78,7 @@ def _modules(package: Traversable, name: str) -> Iterator[str]:
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:
-    """The dotted names below `dockgate` that a module imports anywhere. Imports for type checkers alone run nowhere."""
+    """The dotted names below `dockgate` that a module imports anywhere, except for type checking."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
@@ -90,7 +90,7 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 
 def _files(package: Traversable, parts: Sequence[str]) -> Iterator[str]:
-    """The files of a module and of the packages around it; `parts` may end in a name inside the module."""
+    """The files of a module and of its packages; `parts` may end in a name inside the module."""
     for count in range(len(parts) + 1):
         path = "/".join(parts[:count])
         for name in (f"{path}/__init__.py".lstrip("/"), f"{path}.py"):

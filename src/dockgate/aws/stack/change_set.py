@@ -63,17 +63,18 @@ class ChangeSet:
 
 
 def refuse(losses: Sequence[str]) -> None:
-    """The confirmation of a caller that cannot ask. Raises UsageError."""
+    """The confirmation of a caller that cannot ask: raises UsageError."""
     raise UsageError(f"The update would remove or replace: {'; '.join(losses)}", "Allow it with --yes.")
 
 
 def create(
     account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], patience: Patience
 ) -> ChangeSet | None:
-    """A change set for an existing stack; None when there is nothing to change.
+    """A change set for an existing stack; None if nothing changes.
 
-    `url` is the template's, `values` are parameters as CloudFormation takes them. Raises DeployError with
-    CloudFormation's reason when it cannot make one."""
+    `url` is the template's, `values` are parameters in CloudFormation's form. Raises DeployError with CloudFormation's
+    reason for a failure.
+    """
     formation = account.client("cloudformation")
     with explain_errors(f"asking what would change in the stack {stack}"):
         identifier = formation.create_change_set(
@@ -96,7 +97,10 @@ def create(
 
 
 def review(account: Account, stack: str, change_set: ChangeSet, confirm: Confirm) -> None:
-    """Asks when something would be lost; deletes the change set, and raises what `confirm` raised, when refused."""
+    """Ask for confirmation if something would be lost.
+
+    If it is refused, the change set is deleted, and the error of `confirm` raised.
+    """
     if change_set.losses:
         with _deleted_on_error(account, stack, change_set.identifier):
             confirm([str(loss) for loss in change_set.losses])
@@ -114,7 +118,7 @@ def _finished(account: Account, stack: str, identifier: str, patience: Patience)
 
 
 def _losses(changes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
-    """An action or policy that CloudFormation does not name counts as a loss."""
+    """The losses of an update. An action or policy that CloudFormation does not name counts as a loss."""
     for change in (entry["ResourceChange"] for entry in changes if "ResourceChange" in entry):
         action, replacement = change.get("Action"), change.get("Replacement")
         if action in ("Add", "Import", "SyncWithActual") or (action == "Modify" and replacement == "False"):

@@ -1,6 +1,7 @@
-"""Resources that hold data: buckets, image repositories, source repositories.
+"""Resources with data: buckets, image repositories, source repositories.
 
-The template has CloudFormation retain them, so that no update and no deletion of the stack takes them along."""
+CloudFormation retains them when an update or a deletion of the stack removes them.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,16 +12,17 @@ from dockgate.aws.stack.formation import resources
 from dockgate.shared.errors import DeployError, NotFoundError
 
 _BATCH = 100
-# Times that a bucket is emptied and deleted: what still runs may write in between.
+# Attempts to empty and delete a bucket: running builds may write in between.
 _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Resource:
-    """`kind` is CloudFormation's type, `physical` its physical id.
+    """A resource. `kind` is CloudFormation's type, `physical` its physical id.
 
-    `created` is when an image repository was created, "" where that is not asked for. Its id is a name, which another
-    repository may have after it; those of buckets and source repositories are given once."""
+    `created` is when an image repository was created, "" for other kinds: its id is a name, which another repository
+    may get later. Ids of buckets and source repositories are unique.
+    """
 
     kind: str
     physical: str
@@ -28,13 +30,13 @@ class Resource:
 
 
 def of_stack(account: Account, stack: str) -> list[Resource]:
-    """Those that the stack holds now, of a stack that failed half way, too."""
+    """The resources of the stack, also of one that failed half way."""
     listed = [Resource(kind, physical) for kind in KINDS for physical in resources(account, stack, kind)]
     return [replace(resource, created=_created(account, resource)) for resource in listed]
 
 
 def name(account: Account, resource: Resource) -> str | None:
-    """The name that people know the resource by; None when it is gone. Source repositories have an id beside it."""
+    """The name that people use; None if it was deleted. Source repositories also have an id."""
     try:
         if resource.created and _created(account, resource) != resource.created:
             return None
@@ -44,7 +46,7 @@ def name(account: Account, resource: Resource) -> str | None:
 
 
 def delete(account: Account, resource: Resource) -> None:
-    """Delete it with all that is in it. Does nothing when it is gone."""
+    """Delete it with all its data. Does nothing if it does not exist."""
     resource_name = name(account, resource)
     if resource_name is not None:
         _KINDS[resource.kind][1](account, resource_name)
@@ -73,7 +75,7 @@ def _delete_bucket(account: Account, bucket: str) -> None:
 
 
 def _empty(account: Account, bucket: str) -> None:
-    """Every version of every object: a bucket that keeps versions is not empty before."""
+    """Delete every version of every object: a versioned bucket must be emptied first."""
     s3, owner = account.client("s3"), account.id
     with explain_errors(f"emptying {bucket}"):
         pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, ExpectedBucketOwner=owner)
@@ -93,7 +95,7 @@ def _image_repository(account: Account, physical: str) -> str:
 
 
 def _created(account: Account, resource: Resource) -> str:
-    """ "" where it is not asked for, and for what is gone."""
+    """The creation time, "" for other kinds and deleted repositories."""
     if resource.kind != "AWS::ECR::Repository":
         return ""
     try:
@@ -110,14 +112,17 @@ def _described(account: Account, repository: str) -> Mapping[str, Any]:
 
 
 def _delete_image_repository(account: Account, repository: str) -> None:
-    """An image of several platforms goes before those that it names: as long as some go, the others are tried again."""
+    """Delete all images, indexes before their manifests.
+
+    As long as some are deleted, the others are tried again.
+    """
     ecr, before = account.client("ecr"), -1
     with explain_errors(f"deleting the images of {repository}"):
         while digests := list(_images(ecr, repository)):
             if len(digests) == before:
                 raise DeployError(
                     f"{len(digests)} images of {repository} cannot be deleted, among them {digests[0]}",
-                    "Look at what refers to them; then again.",
+                    "Delete what refers to them, then try again.",
                 )
             before = len(digests)
             for start in range(0, len(digests), _BATCH):

@@ -1,4 +1,4 @@
-"""Deploying the stack: everything it needs is brought to its bucket, then CloudFormation makes it so."""
+"""Deploy the stack: upload what it needs to its bucket, then create or update it with CloudFormation."""
 
 import re
 import uuid
@@ -15,21 +15,21 @@ from dockgate.aws.stack.parameters import as_arns, names, pipelines, template
 from dockgate.gate.model import Policy, Waivers
 from dockgate.shared.errors import DeployError, NotFoundError, UsageError
 
-# CloudFormation takes longer ones; the names of functions and roles, which begin so, have to fit into 64 characters.
+# CloudFormation allows longer names; those of functions and roles start with it and have at most 64 characters.
 _STACK = re.compile("[A-Za-z][A-Za-z0-9-]{0,39}")
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
-# States of a stack that was never created: nothing but deleting it is possible.
+# States of a stack that was never created: it can only be deleted.
 _NEVER_WAS = ("CREATE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 
 
 @dataclass(frozen=True, slots=True)
 class StackSpec:
-    """What is to be deployed. `parameters` are the template's, by name; an update keeps those that are not given.
+    """What to deploy. `parameters` are the template's, by name; an update keeps the others.
 
-    The policy is `policy`, or the SSM parameter `policy_parameter`, in which a canonical policy lies that was looked at
-    already; with neither, and without `waivers`, the stack keeps what it has. `first_commit` is a zip archive for a
-    source repository that the stack does not have yet. `manage_scanning` has Inspector scan the
-    repository's images, which changes a setting of the whole registry."""
+    The policy is `policy`, or the SSM parameter `policy_parameter`, which has a validated canonical policy. Without
+    both, and without `waivers`, the stack keeps its own. `first_commit` is a zip archive for a new source repository.
+    `manage_scanning` turns on Inspector for the repository's images, which changes a setting of the whole registry.
+    """
 
     stack: str
     archive: bytes
@@ -42,10 +42,10 @@ class StackSpec:
 
 
 def check_name(stack: str) -> None:
-    """Raises UsageError for what cannot be a stack's name."""
+    """Raise UsageError for an invalid stack name."""
     if not _STACK.fullmatch(stack):
         raise UsageError(
-            f"{stack!r} cannot be a stack's name.", "Take letters, digits and hyphens, a letter first, 40 at most."
+            f"{stack!r} cannot be a stack's name.", "Use letters, digits and hyphens, a letter first, at most 40."
         )
 
 
@@ -56,10 +56,10 @@ def deploy(
     patience: Patience | None = None,
     confirm: Confirm = change_set.refuse,
 ) -> bool:
-    """Create or update the stack; False when there was nothing to change. May be called again after any failure.
+    """Create or update the stack; returns False if nothing changed. May be repeated after any failure.
 
-    `confirm` is asked before an update that removes or replaces something. Raises DeployError with the resources that
-    failed and why.
+    `confirm` is called before an update that removes or replaces something. Raises DeployError with the resources that
+    failed and the reasons.
     """
     patience = patience or Patience()
     parameter_values = {**as_arns(account, spec.parameters), **_existing_service(account, spec)}
@@ -107,7 +107,7 @@ def deploy(
 
 
 def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
-    """The stack that is to be updated, None for one that is to be created."""
+    """The stack to update, None for one to create."""
     description = at_rest(account, stack, tell, patience)
     if description is None:
         return None
@@ -128,7 +128,7 @@ def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapp
 
 
 def _values(stack: Mapping[str, Any] | None, parameter_values: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The parameters as CloudFormation takes them: an update keeps those that are not given."""
+    """The parameters in CloudFormation's form; an update keeps the others."""
     unchanged = [name for name in parameters(stack or {}) if name in names() and name not in parameter_values]
     values: list[dict[str, Any]] = [
         {"ParameterKey": name, "ParameterValue": value} for name, value in sorted(parameter_values.items())
@@ -137,7 +137,7 @@ def _values(stack: Mapping[str, Any] | None, parameter_values: Mapping[str, str]
 
 
 def _create(account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], tell: Tell) -> str:
-    """Begin to create the stack; returns the token that its events carry."""
+    """Start to create the stack; returns the token of its events."""
     token = f"dockgate-{uuid.uuid4()}"
     tell(f"creating the stack {stack}")
     with explain_errors(f"deploying the stack {stack}"):
@@ -152,7 +152,7 @@ def _create(account: Account, stack: str, url: str, values: Sequence[Mapping[str
 
 
 def _execute(account: Account, stack: str, changes: ChangeSet, tell: Tell) -> str:
-    """Begin to update the stack; returns the token that its events carry."""
+    """Start to update the stack; returns the token of its events."""
     token = f"dockgate-{uuid.uuid4()}"
     tell(f"updating the stack {stack}")
     with explain_errors(f"deploying the stack {stack}"):
@@ -163,16 +163,16 @@ def _execute(account: Account, stack: str, changes: ChangeSet, tell: Tell) -> st
 
 
 def _done(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> dict[str, str]:
-    """Wait for its end; returns the stack's outputs. Raises DeployError with what failed and why."""
+    """Wait for the end; returns the stack's outputs. Raises DeployError with what failed and why."""
     ended = at_rest(account, stack, tell, patience)
     if ended is None or ended["StackStatus"] not in _DONE:
-        why = reasons(account, stack, token) if ended else "it is gone"
+        why = reasons(account, stack, token) if ended else "it was deleted"
         raise DeployError(f"the stack {stack} could not be deployed: {why}", "Fix what it names, and deploy again.")
     return outputs(ended)
 
 
 def _existing_service(account: Account, spec: StackSpec) -> dict[str, str]:
-    """Family and roles of the task definition of a service that is there already; nothing where none is named anew."""
+    """Family and roles of an existing service's task definition; empty unless a new service is named."""
     named = ("ClusterName", "ServiceName")
     if not set(named) & set(spec.parameters) or spec.parameters.get("TaskFamily"):
         return {}
@@ -189,7 +189,7 @@ def _existing_service(account: Account, spec: StackSpec) -> dict[str, str]:
 
 
 def _running(account: Account, stack: Mapping[str, Any], parameter_values: Mapping[str, str]) -> dict[str, str]:
-    """What the stack's own service has now, so that the update leaves it so: its desired count, and its image."""
+    """The desired count and the image of the stack's own service, which an update keeps."""
     made = outputs(stack)
     old = parameters(stack)
     if "ServiceName" not in made or old.get("ClusterName"):
@@ -205,7 +205,7 @@ def _running(account: Account, stack: Mapping[str, Any], parameter_values: Mappi
 
 
 def _service(account: Account, cluster: str, service: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-    """The service and its task definition, None when there is none."""
+    """The service and its task definition, None if there is none."""
     ecs = account.client("ecs")
     try:
         with explain_errors(f"looking at the service {cluster}/{service}"):

@@ -1,4 +1,4 @@
-"""Taking the stack away, with the data that CloudFormation retains: buckets, images, source repositories."""
+"""Delete the stack with the data that CloudFormation retains: buckets, images, source repositories."""
 
 from dockgate.aws.stack import data_resources, scanning
 from dockgate.aws.stack.account import Account, explain_errors
@@ -7,10 +7,10 @@ from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.formation import Patience, Tell, at_rest, describe, reasons, resources
 from dockgate.shared.errors import DeployError
 
-# Times that a stack is deleted.
+# Attempts to delete a stack.
 _ATTEMPTS = 3
 
-# What cannot be made again, by its type.
+# Resources that cannot be recreated, by type.
 _LOST = {
     "AWS::S3::Bucket": "bucket {} with all that is in it",
     "AWS::ECR::Repository": "image repository {} with all its images",
@@ -21,7 +21,7 @@ _LOST = {
 
 
 def contents(account: Account, stack: str) -> list[str]:
-    """What would be lost, a line each: to be shown before anyone says yes. Empty when there is nothing."""
+    """What would be deleted, a line each, to be confirmed. Empty if there is nothing."""
     lines = []
     there = describe(account, stack) is not None
     if there:
@@ -38,7 +38,7 @@ def contents(account: Account, stack: str) -> list[str]:
 
 
 def destroy(account: Account, stack: str, tell: Tell = lambda line: None, patience: Patience | None = None) -> None:
-    """Delete the data, then the stack. May be called again after any failure, and when nothing is left."""
+    """Delete the data, then the stack. May be repeated after any failure, and if nothing is left."""
     patience = patience or Patience()
     documents = Documents(account, stack)
     at_rest(account, stack, tell, patience)
@@ -62,13 +62,13 @@ def destroy(account: Account, stack: str, tell: Tell = lambda line: None, patien
 
 
 def _data(account: Account, stack: str, documents: Documents) -> list[Resource]:
-    """What holds data: of the stack, and what it held once and the account retained."""
+    """Resources with data: those of the stack, and earlier ones that the account retained."""
     resources = data_resources.of_stack(account, stack) if describe(account, stack) is not None else []
     return list(dict.fromkeys([*resources, *documents.data_resources()]))
 
 
 def _delete(account: Account, stack: str, tell: Tell, patience: Patience) -> str:
-    """Delete the stack once; returns why it is not gone, "" when it is."""
+    """Delete the stack once; returns why it still exists, "" if it does not."""
     tell(f"deleting the stack {stack}")
     with explain_errors(f"deleting the stack {stack}"):
         account.client("cloudformation").delete_stack(StackName=stack)

@@ -1,4 +1,4 @@
-"""The bucket beside the stack: the functions' archive, the policy, the waivers, and what was there before us."""
+"""The bucket of a stack, outside of it: the functions' archive, policy, waivers, and earlier settings of the registry."""
 
 import hashlib
 import json
@@ -17,23 +17,24 @@ from dockgate.shared.errors import NotFoundError
 
 # The registry's scanning configuration before we changed it, and as we left it.
 _SCANNING = "scanning.json"
-# Resources that hold the stack's data, those that the account retained outside of it, too.
+# Resources with data of the stack, also those that the account retained outside of it.
 _DATA = "data.json"
 # Characters in a bucket's name.
 _LONGEST = 63
 
 
 class Documents:
-    """One bucket a stack. What is put in twice is there once: keys are made of the content.
+    """One bucket per stack. Uploads are idempotent: keys are made from the content.
 
-    Its name can be foretold, so every call names the account that it has to belong to."""
+    Its name is predictable, so every call requires the account that must own it.
+    """
 
     def __init__(self, account: Account, stack: str) -> None:
         self._account = account
         self.bucket = _name(stack, f"dockgate-{account.id}-{account.region}")
 
     def create(self) -> None:
-        """The bucket, private and over TLS alone; S3 encrypts it by itself. May be called when it is there."""
+        """Create the bucket: private, only over TLS. S3 encrypts it by default. Does nothing if it exists."""
         s3, region = self._account.client("s3"), self._account.region
         with explain_errors(f"making the bucket {self.bucket}"):
             where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
@@ -50,7 +51,7 @@ class Documents:
             )
 
     def log_access(self, logs: str) -> None:
-        """Have S3 write who reads and writes in the bucket into the bucket `logs`."""
+        """Have S3 log access to the bucket into the bucket `logs`."""
         target = {"LoggingEnabled": {"TargetBucket": logs, "TargetPrefix": "documents/"}}
         with explain_errors(f"logging the access to {self.bucket}"):
             self._account.client("s3").put_bucket_logging(
@@ -72,7 +73,7 @@ class Documents:
         return self._put(f"sources/{hashlib.sha256(archive).hexdigest()}.zip", archive)
 
     def put_template(self, template: bytes) -> str:
-        """Returns its URL for CloudFormation: the bucket in its path, as AWS's own command line has it."""
+        """Upload the template; returns its URL for CloudFormation, with the bucket in the path as in AWS's CLI."""
         key = self._put(f"templates/{hashlib.sha256(template).hexdigest()}.yaml", template)
         return f"{self._account.client('s3').meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
 
@@ -84,14 +85,16 @@ class Documents:
         return self._put(f"waivers/{hashlib.sha256(body).hexdigest()}.json", body)
 
     def remember_scanning(self, before: dict[str, Any], ours: dict[str, Any]) -> None:
-        """Keeps the first of what was there before us, and the last of what we made of it. What others made of ours
-        since was there before us, too."""
+        """Store the configuration before our first change, and the last one that we set.
+
+        Changes by others in between are part of the former.
+        """
         configuration = self.scanning()
         body = {"before": configuration[0] if configuration and before in configuration else before, "ours": ours}
         self._put(_SCANNING, json.dumps(body, sort_keys=True).encode())
 
     def scanning(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """What was there before us, and what we made of it; None when we changed nothing."""
+        """The configuration before our change, and the one that we set; None if we changed nothing."""
         try:
             configuration = json.loads(self.read(_SCANNING))
         except NotFoundError:
@@ -99,20 +102,20 @@ class Documents:
         return configuration["before"], configuration["ours"]
 
     def remember(self, resources: Iterable[Resource]) -> None:
-        """Keep what holds the stack's data, so that `destroy` finds it when the stack holds it no longer."""
+        """Store which resources have data, so that `destroy` finds them after they left the stack."""
         listed = self.data_resources()
         if added := [resource for resource in resources if resource not in listed]:
             self._put(_DATA, json.dumps([asdict(resource) for resource in (*listed, *added)], sort_keys=True).encode())
 
     def data_resources(self) -> list[Resource]:
-        """What holds the stack's data, or held it once."""
+        """Resources that have or had data of the stack."""
         try:
             return [Resource(**row) for row in json.loads(self.read(_DATA))]
         except NotFoundError:
             return []
 
     def read(self, key: str) -> bytes:
-        """Raises NotFoundError for a key that is not there, or a bucket."""
+        """The content of a key. Raises NotFoundError for a missing key or bucket."""
         with explain_errors(f"reading {key} of {self.bucket}"):
             answer = self._account.client("s3").get_object(
                 Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._account.id
@@ -141,8 +144,7 @@ class Documents:
 
 
 def _name(stack: str, tail: str) -> str:
-    """Stacks' names may have capitals and be long, buckets' may not: then a part of the name's digest tells them
-    apart."""
+    """The bucket's name. A long name, or one with capitals, is shortened and gets a part of its digest."""
     plain = f"{stack}-{tail}"
     if plain == plain.lower() and len(plain) <= _LONGEST:
         return plain

@@ -1,4 +1,4 @@
-"""The first commit of the stack's source repository: the demo's application, which the gate rejects."""
+"""The first commit of the stack's source repository: the demo application, which the gate rejects."""
 
 from collections.abc import Iterator
 from importlib import resources

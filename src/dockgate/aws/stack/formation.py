@@ -1,4 +1,4 @@
-"""CloudFormation's stack: what it is, what it holds, and waiting until it is at rest."""
+"""The CloudFormation stack: its state, its resources, and waiting for changes to end."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,24 +8,24 @@ from typing import Any
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.shared.errors import DeployError, NotFoundError
 
-# Is told what goes on, a line at a time.
+# Gets a line of progress.
 Tell = Callable[[str], None]
 
 _NOT_HELD = ("CREATE_FAILED", "DELETE_COMPLETE")
-# Failed resources in a message: what follows the first ones mostly follows from them.
+# Failed resources in a message: later failures mostly result from the first.
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Looks every so many `seconds`, that many `times` at most."""
+    """Polls every `seconds`, at most `times` times."""
 
     seconds: float = 5
     times: int = 720
 
 
 def describe(account: Account, stack: str) -> Mapping[str, Any] | None:
-    """The stack as CloudFormation knows it, None when there is none."""
+    """The stack from CloudFormation, None if it does not exist."""
     try:
         with explain_errors(f"looking for the stack {stack}"):
             description: Mapping[str, Any] = account.client("cloudformation").describe_stacks(StackName=stack)[
@@ -45,9 +45,10 @@ def parameters(stack: Mapping[str, Any]) -> dict[str, str]:
 
 
 def at_rest(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
-    """The stack once nothing is under way any more, begun by whomever; None when there is none (any more).
+    """Wait until no change is in progress, also one that others started; returns the stack, None if it does not exist.
 
-    Raises DeployError when that takes too long."""
+    Raises DeployError if that takes too long.
+    """
     for turn in range(patience.times):
         description = describe(account, stack)
         state = description["StackStatus"] if description else ""
@@ -60,9 +61,10 @@ def at_rest(account: Account, stack: str, tell: Tell, patience: Patience) -> Map
 
 
 def resources(account: Account, stack: str, kind: str) -> list[str]:
-    """The names of what the stack holds of this type ("AWS::S3::Bucket"), of a stack that failed half way, too.
+    """The names of the stack's resources of this type ("AWS::S3::Bucket"), also of one that failed half way.
 
-    Resources that could not be created are left out: the name can be that of a foreign resource."""
+    Resources that could not be created are omitted: the name can be that of a foreign resource.
+    """
     with explain_errors(f"looking at what the stack {stack} holds"):
         pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
         summaries = [summary for page in pages for summary in page["StackResourceSummaries"]]
@@ -76,14 +78,14 @@ def resources(account: Account, stack: str, kind: str) -> list[str]:
 
 
 def reasons(account: Account, stack: str, token: str = "") -> str:
-    """What failed first, in CloudFormation's words: of the change with this token, or of the last one."""
+    """The first failures of the change with this token, or of the last one, in CloudFormation's words."""
     with explain_errors(f"looking at the events of {stack}"):
         pages = account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
         events = [event for page in pages for event in page["StackEvents"]]
     token = token or next((event["ClientRequestToken"] for event in events if "ClientRequestToken" in event), "")
     failed = [
         event
-        for event in reversed(events)  # they come newest first
+        for event in reversed(events)  # events are listed newest first
         if event["ResourceStatus"].endswith("FAILED") and event.get("ClientRequestToken", token) == token
     ]
     told_of = [

@@ -1,4 +1,4 @@
-"""Zip archives of the same bytes from the same members, whatever Python packs them."""
+"""Reproducible zip archives: the same members give the same bytes."""
 
 import io
 import zipfile
@@ -10,8 +10,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def pack(members: Mapping[str, bytes]) -> bytes:
     """A zip archive of these files, by name.
 
-    Sorted, with one date and one mode (Lambda unpacks as another user), and stored: what deflating makes of the same
-    bytes depends on the library that Python was built with."""
+    Sorted, with one date and one mode (Lambda unpacks as another user), and not compressed: deflate output depends on
+    the library that Python was built with.
+    """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(members):

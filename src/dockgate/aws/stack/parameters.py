@@ -1,4 +1,4 @@
-"""The template's parameters: which there are, and values as people write them."""
+"""The template's parameters, and values from the command line."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from dockgate.aws import ecr_registry
 from dockgate.aws.stack.account import Account
 from dockgate.shared.errors import UsageError
 
-# Those that `deploy` gives itself, each with what to do instead.
+# Parameters that `deploy` sets itself, each with the alternative.
 FILLED_IN = {
     "ApprovalPipelines": "Give ApprovalActions, PIPELINE/STAGE/ACTION.",
-    "ArchiveBucket": "The archive is brought to a bucket beside the stack.",
-    "ArchiveKey": "The archive is brought to a bucket beside the stack.",
+    "ArchiveBucket": "The archive is uploaded to the bucket of the stack.",
+    "ArchiveKey": "The archive is uploaded to the bucket of the stack.",
     "PolicyKey": "Give --policy.",
     "PolicyParameter": "Give --policy ssm:/NAME.",
     "WaiversKey": "Give --waivers.",
@@ -27,7 +27,7 @@ FILLED_IN = {
 
 
 def template() -> str:
-    """The CloudFormation template, as it is deployed."""
+    """The CloudFormation template as it is deployed."""
     return resources.files("dockgate.aws.stack").joinpath("template.yaml").read_text("utf-8")
 
 
@@ -37,18 +37,20 @@ def names() -> tuple[str, ...]:
 
 
 def read(assignments: Sequence[str]) -> dict[str, str]:
-    """NAME=VALUE, each. Raises UsageError for a name that the template does not have, and for one that is not for
-    people to give."""
+    """Parse NAME=VALUE items.
+
+    Raises UsageError for a name that the template does not have, and for one that `deploy` sets itself.
+    """
     values: dict[str, str] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f"{text!r} is no parameter.", "Write NAME=VALUE.")
+            raise UsageError(f"{text!r} is not a parameter.", "Write NAME=VALUE.")
         if name in FILLED_IN:
             raise UsageError(f"The parameter {name} is filled in by `dockgate aws deploy`.", FILLED_IN[name])
         if name not in names():
             near = get_close_matches(name, names(), n=1)
-            advice = f"Was {near[0]} meant? " if near else ""
+            advice = f"Did you mean {near[0]}? " if near else ""
             raise UsageError(
                 f"The template has no parameter {name!r}.", f"{advice}`dockgate aws template` shows all of them."
             )
@@ -61,8 +63,11 @@ _REPOSITORIES = ("ImageRepositories", "ImageRepositoryName")
 
 
 def as_arns(account: Account, values: Mapping[str, str]) -> dict[str, str]:
-    """The parameters with PIPELINE/STAGE/ACTION, CLUSTER/SERVICE and REPOSITORY turned into ARNs of this account and
-    region. Repositories may have this account's registry in front; UsageError for another registry."""
+    """The parameters with PIPELINE/STAGE/ACTION, CLUSTER/SERVICE and REPOSITORY expanded to ARNs.
+
+    Of this account and region. Repositories may have this account's registry in front; another registry is a
+    UsageError.
+    """
     place = f"{account.region}:{account.id}"
     kinds = {
         "ApprovalActions": (f"arn:{account.partition}:codepipeline:{place}:", "PIPELINE/STAGE/ACTION"),
@@ -84,7 +89,7 @@ def _without_registry(account: Account, value: str) -> str:
 
 
 def pipelines(actions: str) -> str:
-    """The ARNs of the pipelines, each once, of these ARNs of approval actions with commas between."""
+    """The pipeline ARNs, each once, of a comma-separated list of ARNs of approval actions."""
     return ",".join(dict.fromkeys(action.partition("/")[0] for action in actions.split(",") if action))
 
 
@@ -104,7 +109,7 @@ def _arns(value: str, head: str, shape: str, name: str) -> str:
 
 
 class _Template(yaml.SafeLoader):
-    """Reads CloudFormation's short forms (!Ref, !Sub) as nothing: only plain keys are asked for here."""
+    """Reads CloudFormation's short forms (!Ref, !Sub) as null: only plain keys are needed."""
 
 
 def _nothing(loader: yaml.SafeLoader, tag: str, node: Any) -> None:

@@ -1,5 +1,7 @@
-"""Which permission each call of ours needs (AWS's service authorization reference): an error names it, and
-docs/how-to/aws.md lists it."""
+"""The permission of each AWS call (AWS's service authorization reference).
+
+Errors name it; docs/how-to/aws.md lists all.
+"""
 
 # By the operation's name.
 ACTIONS = {

@@ -1,7 +1,7 @@
-"""Handing over again what lies in the dead-letter queues: messages about approvals, and other events.
+"""Redrive the dead-letter queues: messages about approvals, and other events.
 
-SQS's own redrive moves messages back to a queue. These came from a topic, from rules and from functions, so each is
-given to the function that it was for.
+SQS's own redrive moves messages back to a queue. These came from a topic, rules and functions, so each is passed to its
+function.
 """
 
 import json
@@ -18,16 +18,16 @@ APPROVALS, OTHERS = "ApprovalFailuresUrl", "FailuresUrl"
 _JUDGED = ("Inspector2 Scan", "Inspector2 Coverage")
 _SWEPT = ("Inspector2 Finding", "Scheduled Event")
 _CLOCK = {"source": "dockgate.redrive", "detail-type": "Scheduled Event", "detail": {}}
-# How long a message that failed stays out of sight, so that one run tries it once.
+# Seconds that a failed message stays invisible, so that one run tries it once.
 _HIDDEN_SECONDS = 900
 _AT_ONCE = 10
-# Messages that one run hands over.
+# Messages that one run processes.
 _MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """`handed` counts the messages that a function took; `faults` says why others were left, one each."""
+    """The result: `handed` messages were taken by a function; `faults` say why others were not."""
 
     handed: int
     faults: tuple[str, ...]
@@ -39,7 +39,7 @@ class _Queue:
     url: str
 
     def messages(self) -> Iterator[Mapping[str, Any]]:
-        """Every message, each once."""
+        """All messages, each once."""
         for _ in range(_MOST // _AT_ONCE):
             answer = self.sqs.receive_message(
                 QueueUrl=self.url, MaxNumberOfMessages=_AT_ONCE, VisibilityTimeout=_HIDDEN_SECONDS, WaitTimeSeconds=1
@@ -52,16 +52,17 @@ class _Queue:
         self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
 
     def show(self, message: Mapping[str, Any]) -> None:
-        """The next run may take it at once."""
+        """Make it visible at once for the next run."""
         self.sqs.change_message_visibility(
             QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
         )
 
 
 def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Redriven:
-    """Hand every message to the function that it was for, and delete those that were taken. Twice does no harm.
+    """Pass every message to its function, and delete those that were taken. May be repeated.
 
-    Raises NotFoundError when there is no such stack."""
+    Raises NotFoundError if the stack does not exist.
+    """
     description = describe(account, stack)
     if description is None:
         raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "Check --stack and --region.")
@@ -90,16 +91,17 @@ def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Red
 
 @dataclass(slots=True)
 class _Functions:
-    """The stack's functions. `has_swept` says that `sweep` was called in this run."""
+    """The functions of the stack. `has_swept`: `sweep` was called in this run."""
 
     client: Any
     stack: str
     has_swept: bool = False
 
     def hand_over(self, name: str, body: str) -> str:
-        """Why the function did not take it, "" when it did.
+        """Pass it to the function; returns why that failed, "" if it did not.
 
-        One sweep makes up for everything that was for `sweep`. It may take minutes, and is not waited for."""
+        One sweep covers all messages for `sweep`. It may take minutes, and is not awaited.
+        """
         if not name:
             return "no event of this stack"
         if name != "sweep":
@@ -121,7 +123,7 @@ class _Functions:
 
 
 def _function(body: str) -> str:
-    """The function that an event is for, "" for events of no function: a commit whose pipeline could not be started."""
+    """The function of an event, "" for events without one: a commit whose pipeline could not be started."""
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
@@ -131,6 +133,6 @@ def _function(body: str) -> str:
 
 
 def _is_batch(event: Any) -> bool:
-    """Findings out of their queue, as Lambda hands them over."""
+    """Whether it is a batch of findings from their queue, as Lambda passes it."""
     records = event.get("Records") if isinstance(event, dict) else None
     return isinstance(records, list) and all(isinstance(record, dict) and "body" in record for record in records)

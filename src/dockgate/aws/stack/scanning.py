@@ -1,5 +1,7 @@
-"""The registry's scanning configuration: one for the whole account and region, so that it is changed only when asked,
-and put back as it was."""
+"""The registry's scanning configuration.
+
+There is one for the whole account and region, so it is changed only on request, and restored.
+"""
 
 from typing import Any
 
@@ -10,8 +12,10 @@ _CONTINUAL = "CONTINUOUS_SCAN"
 
 
 def enhance(account: Account, documents: Documents, repository: str) -> str:
-    """Has Inspector scan this repository at each push and continually, beside what it scans already. What was there is
-    kept in `documents` before anything is changed. Returns a message for people."""
+    """Turn on Inspector's continuous scanning for this repository, in addition to existing rules; returns a message.
+
+    The earlier configuration is stored in `documents` before the change.
+    """
     message = f"Inspector scans {repository}"
     before = _now(account)
     filters = {"filter": repository, "filterType": "WILDCARD"}
@@ -29,10 +33,10 @@ def enhance(account: Account, documents: Documents, repository: str) -> str:
 
 
 def restore(account: Account, documents: Documents) -> str:
-    """Puts back what was there before us; "" when we never changed it.
+    """Restore the earlier configuration; returns a message, "" if we never changed it.
 
-    If it was changed since, it is not touched, and the message says so: restoring it would undo
-    their change."""
+    A configuration that others changed since stays, and the message says so.
+    """
     previous = documents.scanning()
     if previous is None:
         return ""
@@ -61,7 +65,7 @@ def _now(account: Account) -> dict[str, Any]:
 
 
 def _with(rules: list[dict[str, Any]], ours: dict[str, str]) -> list[dict[str, Any]]:
-    """ECR takes one rule for each frequency: ours joins the filters of the one for continual scans."""
+    """The rules with ours. ECR allows one rule per frequency: ours extends the filters of the continuous one."""
     if not any(rule["scanFrequency"] == _CONTINUAL for rule in rules):
         return [*rules, {"scanFrequency": _CONTINUAL, "repositoryFilters": [ours]}]
     return [

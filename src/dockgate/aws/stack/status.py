@@ -1,4 +1,4 @@
-"""What the stack is, and how it is doing."""
+"""The status of the stack."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ from dockgate.shared.errors import NotFoundError
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`waiting` counts approvals without an answer, `approval_failures` messages about approvals that were set aside,
-    `failures` other events that were; `scanning` is the
-    registry's scan type (ENHANCED is Inspector's); `stages` are the pipeline's, by name, with the state of their newest
-    execution, and `summaries` say why those failed that did."""
+    """The status of a stack.
+
+    `waiting` counts approvals without an answer, `approval_failures` and `failures` the messages in the dead-letter
+    queues; `scanning` is the registry's scan type (ENHANCED is Inspector); `stages` are the pipeline's by name, with
+    the state of their newest execution, and `summaries` say why failed ones failed.
+    """
 
     stack: str
     state: str
@@ -28,7 +30,7 @@ class Status:
 
 
 def status(account: Account, stack: str) -> Status:
-    """Raises NotFoundError when there is no such stack."""
+    """The status of the stack. Raises NotFoundError if it does not exist."""
     description = describe(account, stack)
     if description is None:
         raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "`dockgate aws deploy` makes one.")
@@ -69,7 +71,7 @@ def _waiting(dynamodb: Any, table: str) -> int:
 
 
 def _messages(account: Account, url: str) -> int:
-    """How many messages are in the queue, 0 without one."""
+    """The number of messages in the queue, 0 without one."""
     if not url:
         return 0
     name = "ApproximateNumberOfMessages"
@@ -87,7 +89,7 @@ def _stages(codepipeline: Any, name: str) -> Sequence[Mapping[str, Any]]:
 
 
 def _summary(stage: Mapping[str, Any]) -> str:
-    """Why the stage's actions failed, in their own words: the gate's are the violations. "" where none failed."""
+    """Why the stage's actions failed, in their own words: the gate lists its violations. "" if none failed."""
     runs = [action.get("latestExecution", {}) for action in stage.get("actionStates", [])]
     failed = [run for run in runs if run.get("status") == "Failed"]
     return "; ".join(
