@@ -24,7 +24,7 @@ _ADVICE = "It is no message of CodePipeline or EventBridge."
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message of an event, not parsed: see `body`. Only messages of a queue have an `id`, which reports a failure."""
+    """One message of an event, not parsed: see `body`. Only messages of a queue have an `id`, to report failures."""
 
     content: Any
     id: str = ""
@@ -58,7 +58,7 @@ class CustomData:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The end of a scan. `counts` are by severity, from the event: a missing count is zero, and LOW is never counted."""
+    """The end of a scan. `counts` are by severity, from the event: a missing count is 0; LOW is never counted."""
 
     digest: str
     repository: str

@@ -273,7 +273,7 @@ class Rendezvous:
         return self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED.format(reason), None, faults) if lease else 0
 
     def _answer_group(self, group: _Group, faults: _Faults) -> int:
-        """Judge once for all approvals that can be answered: all of them after the scan, before it those that are due."""
+        """Judge once for all approvals that can be answered: after the scan all of them, before it the due ones."""
         try:
             look = self.looking.look(group.digest, group.repository, group.halves)
         except Exception as error:

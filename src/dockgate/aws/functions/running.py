@@ -22,7 +22,7 @@ _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Re-evaluates the images of running services. `ecs` and `sns` are boto3 clients; `topic` is an ARN, "" for none."""
+    """Re-evaluates running images. `ecs` and `sns` are boto3 clients; `topic` is an ARN, "" for none."""
 
     ecs: Any
     sns: Any

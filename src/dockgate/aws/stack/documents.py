@@ -1,4 +1,4 @@
-"""The bucket of a stack, outside of it: the functions' archive, policy, waivers, and earlier settings of the registry."""
+"""The bucket of a stack, outside of it: the functions' archive, policy, waivers, earlier registry settings."""
 
 import hashlib
 import json
