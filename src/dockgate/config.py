@@ -233,77 +233,79 @@ class Settings:
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process. A variable that is set to nothing counts as not set. Raises UsageError."""
-    given = {key: value for key, value in (os.environ if environment is None else environment).items() if value}
+    values = {key: value for key, value in (os.environ if environment is None else environment).items() if value}
     root = os.geteuid() == 0
-    home = Path(given.get("HOME") or Path.home())
+    home = Path(values.get("HOME") or Path.home())
     return Settings(
-        data=Path(given.get("DOCKGATE_DATA") or ("/var/lib/dockgate" if root else home / ".local/share/dockgate")),
-        cache=Path(given.get("DOCKGATE_CACHE") or ("/var/cache/dockgate" if root else home / ".cache/dockgate")),
-        server=given.get("DOCKGATE_SERVER", Settings.server).rstrip("/"),
-        token=given.get("DOCKGATE_TOKEN", ""),
-        host=given.get("DOCKGATE_HOST", Settings.host),
-        port=_port(given, "DOCKGATE_PORT", Settings.port),
-        registry_port=_port(given, "DOCKGATE_REGISTRY_PORT", Settings.registry_port),
-        push_limit=_mebibytes(given, "DOCKGATE_PUSH_LIMIT", Settings.push_limit),
-        registry_listen=_address(given, "DOCKGATE_REGISTRY_LISTEN"),
-        registry_push=tuple(given.get("DOCKGATE_REGISTRY_PUSH", "").split()),
+        data=Path(values.get("DOCKGATE_DATA") or ("/var/lib/dockgate" if root else home / ".local/share/dockgate")),
+        cache=Path(values.get("DOCKGATE_CACHE") or ("/var/cache/dockgate" if root else home / ".cache/dockgate")),
+        server=values.get("DOCKGATE_SERVER", Settings.server).rstrip("/"),
+        token=values.get("DOCKGATE_TOKEN", ""),
+        host=values.get("DOCKGATE_HOST", Settings.host),
+        port=_port(values, "DOCKGATE_PORT", Settings.port),
+        registry_port=_port(values, "DOCKGATE_REGISTRY_PORT", Settings.registry_port),
+        push_limit=_mebibytes(values, "DOCKGATE_PUSH_LIMIT", Settings.push_limit),
+        registry_listen=_address(values, "DOCKGATE_REGISTRY_LISTEN"),
+        registry_push=tuple(values.get("DOCKGATE_REGISTRY_PUSH", "").split()),
         disk_limits=DiskLimits(
-            artifacts=_mebibytes(given, "DOCKGATE_BLOBS_LIMIT", DiskLimits().artifacts),
-            log=_mebibytes(given, "DOCKGATE_LOG_LIMIT", DiskLimits().log),
-            logs=_mebibytes(given, "DOCKGATE_LOGS_LIMIT", DiskLimits().logs),
+            artifacts=_mebibytes(values, "DOCKGATE_BLOBS_LIMIT", DiskLimits().artifacts),
+            log=_mebibytes(values, "DOCKGATE_LOG_LIMIT", DiskLimits().log),
+            logs=_mebibytes(values, "DOCKGATE_LOGS_LIMIT", DiskLimits().logs),
         ),
-        database_url=given.get("DOCKGATE_DATABASE_URL", ""),
-        blobs=given.get("DOCKGATE_BLOBS", ""),
-        ca_bundle=_path(given, "DOCKGATE_CA_BUNDLE"),
-        risk_days=_days(given, "DOCKGATE_RISK_DAYS", Settings.risk_days),
-        attestation_days=_days(given, "DOCKGATE_ATTESTATION_DAYS", Settings.attestation_days),
-        keep_days=_days(given, "DOCKGATE_KEEP_DAYS", Settings.keep_days),
-        waiver_notice_days=_days(given, "DOCKGATE_WAIVER_NOTICE_DAYS", Settings.waiver_notice_days),
-        event_bus=given.get("DOCKGATE_EVENT_BUS", ""),
-        sns_topic=given.get("DOCKGATE_SNS_TOPIC", ""),
-        ecr_queue=given.get("DOCKGATE_ECR_QUEUE", ""),
-        approval_queue=given.get("DOCKGATE_APPROVAL_QUEUE", ""),
-        inspector=tuple(given.get("DOCKGATE_INSPECTOR", "").split()),
-        registries=tuple(given.get("DOCKGATE_REGISTRIES", "").split()),
-        callback_hosts=tuple(given.get("DOCKGATE_CALLBACK_HOSTS", "").split()),
+        database_url=values.get("DOCKGATE_DATABASE_URL", ""),
+        blobs=values.get("DOCKGATE_BLOBS", ""),
+        ca_bundle=_path(values, "DOCKGATE_CA_BUNDLE"),
+        risk_days=_days(values, "DOCKGATE_RISK_DAYS", Settings.risk_days),
+        attestation_days=_days(values, "DOCKGATE_ATTESTATION_DAYS", Settings.attestation_days),
+        keep_days=_days(values, "DOCKGATE_KEEP_DAYS", Settings.keep_days),
+        waiver_notice_days=_days(values, "DOCKGATE_WAIVER_NOTICE_DAYS", Settings.waiver_notice_days),
+        event_bus=values.get("DOCKGATE_EVENT_BUS", ""),
+        sns_topic=values.get("DOCKGATE_SNS_TOPIC", ""),
+        ecr_queue=values.get("DOCKGATE_ECR_QUEUE", ""),
+        approval_queue=values.get("DOCKGATE_APPROVAL_QUEUE", ""),
+        inspector=tuple(values.get("DOCKGATE_INSPECTOR", "").split()),
+        registries=tuple(values.get("DOCKGATE_REGISTRIES", "").split()),
+        callback_hosts=tuple(values.get("DOCKGATE_CALLBACK_HOSTS", "").split()),
         feeds=tuple(
             (key.removeprefix(FEED_PREFIX).lower(), url.rstrip("/"))
-            for key, url in sorted(given.items())
+            for key, url in sorted(values.items())
             if key.startswith(FEED_PREFIX)
         ),
-        public_url=_url(given, "DOCKGATE_PUBLIC_URL"),
-        tls_cert=_path(given, "DOCKGATE_TLS_CERT"),
-        tls_key=_path(given, "DOCKGATE_TLS_KEY"),
-        build_minutes=_number(given, "DOCKGATE_BUILD_MINUTES", Settings.build_minutes),
-        build_memory=_number(given, "DOCKGATE_BUILD_MEMORY", Settings.build_memory),
-        build_processes=int(_number(given, "DOCKGATE_BUILD_PROCESSES", Settings.build_processes)),
-        build_disk=_number(given, "DOCKGATE_BUILD_DISK", Settings.build_disk),
-        build_log=_number(given, "DOCKGATE_BUILD_LOG", Settings.build_log),
-        build_allow=_networks(given, "DOCKGATE_BUILD_ALLOW"),
-        build_block=_networks(given, "DOCKGATE_BUILD_BLOCK"),
-        unsafe_builds=_is_set(given, "DOCKGATE_UNSAFE_BUILDS"),
-        proxies=tuple(one.strip() for one in given.get("DOCKGATE_TRUSTED_PROXIES", "").split(",") if one.strip()),
+        public_url=_url(values, "DOCKGATE_PUBLIC_URL"),
+        tls_cert=_path(values, "DOCKGATE_TLS_CERT"),
+        tls_key=_path(values, "DOCKGATE_TLS_KEY"),
+        build_minutes=_number(values, "DOCKGATE_BUILD_MINUTES", Settings.build_minutes),
+        build_memory=_number(values, "DOCKGATE_BUILD_MEMORY", Settings.build_memory),
+        build_processes=int(_number(values, "DOCKGATE_BUILD_PROCESSES", Settings.build_processes)),
+        build_disk=_number(values, "DOCKGATE_BUILD_DISK", Settings.build_disk),
+        build_log=_number(values, "DOCKGATE_BUILD_LOG", Settings.build_log),
+        build_allow=_networks(values, "DOCKGATE_BUILD_ALLOW"),
+        build_block=_networks(values, "DOCKGATE_BUILD_BLOCK"),
+        unsafe_builds=_is_set(values, "DOCKGATE_UNSAFE_BUILDS"),
+        proxies=tuple(
+            proxy.strip() for proxy in values.get("DOCKGATE_TRUSTED_PROXIES", "").split(",") if proxy.strip()
+        ),
     )
 
 
-def _path(given: Mapping[str, str], name: str) -> Path | None:
-    return Path(given[name]) if name in given else None
+def _path(values: Mapping[str, str], name: str) -> Path | None:
+    return Path(values[name]) if name in values else None
 
 
-def _address(given: Mapping[str, str], name: str) -> tuple[str, int] | None:
+def _address(values: Mapping[str, str], name: str) -> tuple[str, int] | None:
     """Host and port; an IPv6 address stays in its brackets."""
-    if name not in given:
+    if name not in values:
         return None
-    host, _, port = given[name].rpartition(":")
+    host, _, port = values[name].rpartition(":")
     is_bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
     if not host or is_bare_ipv6 or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise UsageError(f"{name} is {given[name]!r}", "Set it to HOST:PORT, such as 0.0.0.0:7422.")
+        raise UsageError(f"{name} is {values[name]!r}", "Set it to HOST:PORT, such as 0.0.0.0:7422.")
     return host, int(port)
 
 
-def _url(given: Mapping[str, str], name: str) -> str:
+def _url(values: Mapping[str, str], name: str) -> str:
     """Without a slash at its end; "" where not set."""
-    url = given.get(name, "").rstrip("/")
+    url = values.get(name, "").rstrip("/")
     if not url:
         return ""
     from urllib.parse import urlsplit  # not for nothing: a scan has to start at once
@@ -314,23 +316,23 @@ def _url(given: Mapping[str, str], name: str) -> str:
     return url
 
 
-def _port(given: Mapping[str, str], name: str, default: int) -> int:
-    text = given.get(name, str(default))
+def _port(values: Mapping[str, str], name: str, default: int) -> int:
+    text = values.get(name, str(default))
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise UsageError(f"{name} is {text!r}, which is no port.", "Set it to a number from 1 to 65535.")
     return int(text)
 
 
-def _mebibytes(given: Mapping[str, str], name: str, default: int) -> int:
+def _mebibytes(values: Mapping[str, str], name: str, default: int) -> int:
     """In bytes."""
-    text = given.get(name, str(default >> 20))
+    text = values.get(name, str(default >> 20))
     if not text.isdecimal() or not 0 < int(text) < 1 << 30:
         raise UsageError(f"{name} is {text!r}, which is no number of MiB.", "Set it to a whole number from 1 on.")
     return int(text) << 20
 
 
-def _days(given: Mapping[str, str], name: str, default: float) -> float:
-    text = given.get(name, str(default))
+def _days(values: Mapping[str, str], name: str, default: float) -> float:
+    text = values.get(name, str(default))
     try:
         days = float(text)
     except ValueError:
@@ -340,9 +342,9 @@ def _days(given: Mapping[str, str], name: str, default: float) -> float:
     return days
 
 
-def _number(given: Mapping[str, str], name: str, default: float) -> float:
+def _number(values: Mapping[str, str], name: str, default: float) -> float:
     """A positive number. Raises UsageError."""
-    text = given.get(name, str(default))
+    text = values.get(name, str(default))
     try:
         number = float(text)
     except ValueError:
@@ -352,26 +354,26 @@ def _number(given: Mapping[str, str], name: str, default: float) -> float:
     return number
 
 
-def _networks(given: Mapping[str, str], name: str) -> tuple[str, ...]:
+def _networks(values: Mapping[str, str], name: str) -> tuple[str, ...]:
     """Addresses or networks. Raises UsageError."""
-    found = tuple(given.get(name, "").split())
-    if not found:
+    networks = tuple(values.get(name, "").split())
+    if not networks:
         return ()
     import ipaddress  # a scan does without
 
-    for text in found:
+    for text in networks:
         try:
             ipaddress.ip_network(text, strict=False)
         except ValueError:
             raise UsageError(
                 f"{name} has {text!r}, which is not an address or a network.", "Write 10.0.0.7 or 10.1.0.0/16."
             ) from None
-    return found
+    return networks
 
 
-def _is_set(given: Mapping[str, str], name: str) -> bool:
+def _is_set(values: Mapping[str, str], name: str) -> bool:
     """Whether it is 1. Raises UsageError for what is neither 1 nor 0."""
-    text = given.get(name, "0")
+    text = values.get(name, "0")
     if text not in ("0", "1"):
         raise UsageError(f"{name} is {text!r}.", "Set it to 1, or leave it out.")
     return text == "1"

@@ -228,7 +228,7 @@ def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodeP
         there.put(message(third, custom(image), expires="2016-07-07T20:22Z"))
         until(lambda: not there.count_left())
     assert aws.approvals.summaries[first].startswith("rejected by Ana: not today https://gate.example.org/api/v1/appr")
-    assert aws.approvals.summaries[second].startswith("nobody answered in time https://")
+    assert aws.approvals.summaries[second].startswith("no answer in time https://")
     assert set(aws.approvals.answered.values()) == {"Rejected"}
     assert third not in aws.approvals.answered
 

@@ -145,7 +145,7 @@ def read(data: bytes) -> Envelope:
         signatures = document["signatures"]
         if not isinstance(kind, str) or not isinstance(signatures, list) or len(signatures) > SIGNATURE_LIMIT:
             raise ValueError("its fields are of the wrong types, or too many")
-        return Envelope(kind, _bytes(document["payload"]), tuple(_bytes(one["sig"]) for one in signatures))
+        return Envelope(kind, _bytes(document["payload"]), tuple(_bytes(signature["sig"]) for signature in signatures))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"That is no DSSE envelope: {type(error).__name__}: {error}.") from None
 
@@ -153,7 +153,7 @@ def read(data: bytes) -> Envelope:
 def verify(data: bytes, keys: Iterable[PublicKey]) -> Signed:
     """What an envelope says, if one of its signatures is by one of the keys.
 
-    Raises UnreadableError for what is no envelope, DeniedError when nobody of these signed it."""
+    Raises UnreadableError for other bytes, DeniedError when none of these keys signed it."""
     envelope = read(data)
     signed = pae(envelope.payload_type, envelope.payload)
     for key in keys:

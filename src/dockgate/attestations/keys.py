@@ -45,8 +45,8 @@ class Keys:
         """The present key first, then those before it, the newest first."""
         current = self.signer().public
         paths = sorted(self._folder.glob(f"*{_PUBLIC}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        known = (PublicKey(path.read_bytes()) for path in paths)
-        others = [ListedKey(key.id, key.pem, current=False) for key in known if key.id != current.id]
+        public_keys = (PublicKey(path.read_bytes()) for path in paths)
+        others = [ListedKey(key.id, key.pem, current=False) for key in public_keys if key.id != current.id]
         return (ListedKey(current.id, current.pem, current=True), *others)
 
     def _make(self) -> None:

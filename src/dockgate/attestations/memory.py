@@ -29,7 +29,7 @@ class MemoryAttestor:
     ) -> str:
         self.fault("before attest")
         there = self.attested.setdefault((f"{repository}@{image}", policy), [])
-        if key not in [known for known, _ in there]:
+        if key not in [attached_key for attached_key, _ in there]:
             there.append((key, write(repository, image)))
         return self._keys[0].public.id
 
@@ -41,7 +41,7 @@ class MemoryAttestor:
         self.provenance.setdefault(f"{repository}@{image}", {}).setdefault(key, envelope)
 
     def keys(self) -> Sequence[ListedKey]:
-        return [ListedKey(one.public.id, one.public.pem, current=one is self._keys[0]) for one in self._keys]
+        return [ListedKey(key.public.id, key.public.pem, current=key is self._keys[0]) for key in self._keys]
 
     def rotate(self) -> Sequence[ListedKey]:
         self._keys.insert(0, Signer(new_key()))

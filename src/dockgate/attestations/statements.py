@@ -65,8 +65,8 @@ class Claim:
 def attached_to(tag: str) -> str:
     """The digest of the image to which is attached what lies under this tag: by cosign or us, or as OCI stands in for
     referrers (distribution spec 1.1, "Referrers Tag Schema"); "" for any other tag."""
-    found = re.fullmatch(_TAG, tag)
-    return from_hex(found[1]) if found else ""
+    match = re.fullmatch(_TAG, tag)
+    return from_hex(match[1]) if match else ""
 
 
 def covered(verdict: Verdict) -> tuple[str, ...]:
@@ -74,8 +74,8 @@ def covered(verdict: Verdict) -> tuple[str, ...]:
 
     Where any was scanned, those that only another scanner's report names do not count: anybody may hand in a report.
     """
-    scanned = [one.image for one in verdict.platform_verdicts if not one.source]
-    judged = scanned or [one.image for one in verdict.platform_verdicts]
+    scanned = [platform_verdict.image for platform_verdict in verdict.platform_verdicts if not platform_verdict.source]
+    judged = scanned or [platform_verdict.image for platform_verdict in verdict.platform_verdicts]
     return tuple(dict.fromkeys((verdict.image, *judged)))
 
 
@@ -91,7 +91,7 @@ def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, day
         raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")
     judged = datetime.fromisoformat(verdict.inputs.now)
     expires = (judged + timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    sources = sorted({one.source for one in verdict.platform_verdicts})
+    sources = sorted({platform_verdict.source for platform_verdict in verdict.platform_verdicts})
     return canonical.encode(
         {
             "_type": STATEMENT_TYPE,
@@ -106,7 +106,7 @@ def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, day
                 "expiresAt": expires,
                 "engine": verdict.inputs.engine,
                 "evidence": [source or "scan" for source in sources],
-                "waived": sum(len(one.waived) for one in verdict.platform_verdicts),
+                "waived": sum(len(platform_verdict.waived) for platform_verdict in verdict.platform_verdicts),
                 "inputs": canonical.plain(verdict.inputs),
             },
         }
@@ -123,14 +123,14 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
     try:
         document = json.loads(payload)
         kind, predicate = document["predicateType"], document["predicate"]
-        subjects = [(one["name"], one["digest"]["sha256"]) for one in document["subject"]]
+        subjects = [(subject["name"], subject["digest"]["sha256"]) for subject in document["subject"]]
         claim = _claim(predicate, digest, next((name for name, _ in subjects), ""))
         status, expires = predicate["status"], moment(claim.expires_at)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"The statement cannot be read: {type(error).__name__}: {error}.") from None
     if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None:
         raise UnreadableError("It is no statement of a verdict.")
-    if hex_of(digest) not in [found for _, found in subjects]:
+    if hex_of(digest) not in [subject_hex for _, subject_hex in subjects]:
         raise DeniedError("The statement is of another image.", "Was it copied from there?")
     if status != Status.APPROVED:
         raise DeniedError(f"The statement says {status!r}, which is no approval.")

@@ -34,13 +34,13 @@ def waiver_commands(verdict: Verdict) -> tuple[str, ...]:
 
 def _of_findings(violations: list[Violation], image: str) -> Iterator[str]:
     findings = [
-        one
+        finding
         for violation in violations
         if violation.rule != UNWAIVABLE_RULE
-        for one in violation.findings
-        if not one.malicious
+        for finding in violation.findings
+        if not finding.malicious
     ]
-    ids = list(dict.fromkeys(one.id for one in findings))
+    ids = list(dict.fromkeys(finding.id for finding in findings))
     if ids:
         name = shlex.quote(ids[0]) if len(ids) == 1 else "ID"
         yield f"dockgate waiver add --vulnerability {name} --image {image} {_END}"

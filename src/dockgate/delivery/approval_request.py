@@ -43,13 +43,13 @@ class ApprovalRequest:
 
     def id(self, repository: str, digest: str) -> str:
         """The approval's id. Neither repository nor digest is in it when the question has a key."""
-        told = [self.asker, self.pipeline, self.execution, self.stage]
+        parts = [self.asker, self.pipeline, self.execution, self.stage]
         if self.key:
-            told += ["key", self.key]
+            parts += ["key", self.key]
         else:
             url = self.callback.url if self.callback else ""
-            told += ["image", repository, digest, self.policy, self.service, url]
-        mark = hashlib.sha256("\0".join(told).encode()).hexdigest()[:32]
+            parts += ["image", repository, digest, self.policy, self.service, url]
+        mark = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
         return f"{EXTERNAL}{_slug(self.pipeline)}/{_slug(self.execution)}/{_slug(self.stage)}/{mark}"
 
     def require_same(self, reference: str, policy: str, service: str) -> None:

@@ -1,4 +1,4 @@
-"""Overriding a rejection: the waivers that somebody with the right to accept makes of it. Pure.
+"""Turn a rejection into the waivers that accept it.
 
 The answer that was given stays as it was; what follows is a new verdict, in which the waivers show.
 """
@@ -24,13 +24,13 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
             "Only a policy's rejection is overridden, not a person's no.",
         )
     require_overridable(verdict)
-    found: dict[tuple[str, str, str, str], None] = {}
+    subjects: dict[tuple[str, str, str, str], None] = {}
     for platform_verdict in verdict.platform_verdicts:
         for violation in platform_verdict.violations:
             # What tells two builds of a package apart is left out: a waiver names packages by name and version.
-            findings = [("", one.id, one.package.purl.partition("?")[0], "") for one in violation.findings]
+            findings = [("", finding.id, finding.package.purl.partition("?")[0], "") for finding in violation.findings]
             words = "" if violation.rule in IMAGE_RULES else violation.message
-            found |= dict.fromkeys(findings or [(violation.rule, "", "", words)])
+            subjects |= dict.fromkeys(findings or [(violation.rule, "", "", words)])
     waivers = tuple(
         Waiver(
             id=_id(approval.id, until, *key),
@@ -45,7 +45,7 @@ def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, unti
             until=until,
             created_by=who,
         )
-        for key in found
+        for key in subjects
     )
     for waiver in waivers:
         check_waiver(waiver)
@@ -69,7 +69,7 @@ def require_overridable(verdict: Verdict) -> None:
 
 def _require_acceptable(violation: Violation) -> None:
     if violation.rule == UNWAIVABLE_RULE or any(finding.malicious for finding in violation.findings):
-        raise ConflictError(f"nobody can accept this: {violation.message}", "Remove the package.")
+        raise ConflictError(f"this cannot be accepted: {violation.message}", "Remove the package.")
     if violation.rule == EVIDENCE_RULE:
         raise ConflictError(
             f"an override does not accept what is not known: {violation.message}",

@@ -57,15 +57,15 @@ def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
     A wildcard is no action, the catalog and other types of resources are never for clients.
     """
     scopes = [scope for text in texts for scope in text.split(" ") if scope]
-    found: dict[str, tuple[str, ...]] = {}
+    actions_by_name: dict[str, tuple[str, ...]] = {}
     for scope in scopes[:SCOPE_LIMIT]:
         kind, _, rest = scope.partition(":")
         name, _, actions = rest.rpartition(":")
         valid = len(name) <= _REPOSITORY_LIMIT and re.fullmatch(REPOSITORY, name)
         if kind == "repository" and valid:
-            known = [action for action in actions.split(",") if action in (PULL, PUSH)]
-            found[name] = tuple(dict.fromkeys((*found.get(name, ()), *known)))
-    return tuple(Access("repository", name, actions) for name, actions in found.items() if actions)
+            known_actions = [action for action in actions.split(",") if action in (PULL, PUSH)]
+            actions_by_name[name] = tuple(dict.fromkeys((*actions_by_name.get(name, ()), *known_actions)))
+    return tuple(Access("repository", name, actions) for name, actions in actions_by_name.items() if actions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ def built_repositories(pipelines: Iterable[Pipeline]) -> frozenset[str]:
     return frozenset(str(image) for image in images if image)
 
 
-def granted(caller: Caller | Login, asked: Iterable[Access], rules: PushRules) -> tuple[Access, ...]:
-    """What the caller gets of what it asks for. Nobody gets to delete, and nobody gets the catalog."""
+def granted(caller: Caller | Login, requested: Iterable[Access], rules: PushRules) -> tuple[Access, ...]:
+    """The part of the requested access that the caller gets: never deletion, never the catalog."""
     result = []
-    for access in asked:
+    for access in requested:
         actions = tuple(action for action in access.actions if _may(caller, access.name, action, rules))
         if actions:
             result.append(Access(access.type, access.name, actions))

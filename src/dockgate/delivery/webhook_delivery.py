@@ -95,13 +95,15 @@ def key(secret: str) -> bytes:
         data = b""
     if not secret.startswith(SECRET_PREFIX) or not least <= len(data) <= most:
         raise UsageError(
-            "the callback's secret is none of Standard Webhooks",
+            "the callback's secret is not a secret of Standard Webhooks",
             f"Give {SECRET_PREFIX} and the base64 of {least} to {most} random bytes, or leave it out: one is made.",
         )
     return data
 
 
-def made_secret(known: str, approval_id: str) -> str:
+def made_secret(server_secret: str, approval_id: str) -> str:
     """The secret of an approval that was asked for without one: always the same, by what the server alone knows."""
-    made = hmac.new(known.encode(), f"callback/{approval_id}".encode("utf-8", "backslashreplace"), hashlib.sha256)
+    made = hmac.new(
+        server_secret.encode(), f"callback/{approval_id}".encode("utf-8", "backslashreplace"), hashlib.sha256
+    )
     return SECRET_PREFIX + base64.b64encode(made.digest()).decode()

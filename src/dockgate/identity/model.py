@@ -1,4 +1,4 @@
-"""Who asks and who decides: principals, their roles, what each role may do, and the tokens by which they are known."""
+"""Principals, their roles and permissions, tokens, and the audit log's entries."""
 
 import hashlib
 import hmac
@@ -94,7 +94,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever asks: a principal, and the token that it showed (None on loopback, while no principals exist)."""
+    """The caller of a request: a principal, and its token (None on loopback while no principals exist)."""
 
     principal: Principal
     token: Token | None = None
@@ -116,8 +116,8 @@ class Caller:
         """Whether the token is for one of these; "" names none."""
         if self.token is None or not self.limited:
             return True
-        return (bool(repository) and any(fnmatchcase(repository, one) for one in self.token.repositories)) or (
-            bool(pipeline) and any(fnmatchcase(pipeline, one) for one in self.token.pipelines)
+        return (bool(repository) and any(fnmatchcase(repository, pattern) for pattern in self.token.repositories)) or (
+            bool(pipeline) and any(fnmatchcase(pipeline, pattern) for pattern in self.token.pipelines)
         )
 
     def require(self, *, repository: str = "", pipeline: str = "") -> None:
@@ -147,14 +147,14 @@ class AuditEntry:
 
 
 def require(who: Caller, permission: Permission) -> None:
-    """DeniedError naming the roles that may, unless whoever asks may."""
+    """Raise DeniedError, which names the sufficient roles, unless the caller has the permission."""
     if not who.may(permission):
-        roles = ", ".join(role for role, held in PERMISSIONS.items() if permission in held)
+        roles = ", ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
         raise DeniedError(f"{who.name} may not {permission}", f"That takes one of the roles: {roles}.")
 
 
+# The caller on loopback while no principals exist.
 LOCAL = Principal("local", (Role.ADMIN,))
-"""whoever asks on loopback while no principals exist"""
 
 
 def digest(secret: str) -> str:
@@ -170,5 +170,5 @@ def write_token(token_id: str, secret: str) -> str:
 
 def read_token(text: str) -> tuple[str, str]:
     """Id and secret of a token's text; ("", "") for what is none."""
-    found = re.fullmatch(r"dgt_([0-9a-f]{12})_([0-9a-f]{64})", text)
-    return (found[1], found[2]) if found else ("", "")
+    match = re.fullmatch(r"dgt_([0-9a-f]{12})_([0-9a-f]{64})", text)
+    return (match[1], match[2]) if match else ("", "")

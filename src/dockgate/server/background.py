@@ -68,10 +68,10 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
 def stop(settings: Settings, purge: bool) -> bool:
     """Stop the server of this data folder; what it deployed runs on. `purge` removes that too, and all data. Returns
     whether a server ran."""
-    found = _running(settings.data)
-    if found is not None:
-        os.kill(found, signal.SIGTERM)
-        _wait_until(lambda: _started(found) is None, STOP_SECONDS, f"the server (process {found}) does not stop")
+    pid = _running(settings.data)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        _wait_until(lambda: _started(pid) is None, STOP_SECONDS, f"the server (process {pid}) does not stop")
     if purge and settings.data.exists():
         if not (settings.data / "run" / "lock").exists():
             raise UsageError(
@@ -81,9 +81,9 @@ def stop(settings: Settings, purge: bool) -> bool:
             podman_service.purge(settings.data)
             for path in [path for pattern in KEPT for path in settings.data.glob(pattern)]:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        with suppress(OSError):  # somebody else's files are in it
+        with suppress(OSError):  # it also holds files of others
             settings.data.rmdir()
-    return found is not None
+    return pid is not None
 
 
 @contextmanager

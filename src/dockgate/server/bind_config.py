@@ -106,12 +106,12 @@ def public_registry(settings: Settings) -> str:
 
 
 def require_principals(place: Listening, settings: Settings) -> None:
-    """ConflictError where others may reach a server on which whoever asks may do all."""
+    """Raise ConflictError if others can reach a server without principals, where every caller may do everything."""
     if not place.beyond:
         return
     with closing(open_store(settings.data, settings.database_url or None)) as store:
-        known = store.principals.has_any()
-    if not known:
+        has_principals = store.principals.has_any()
+    if not has_principals:
         raise ConflictError(
             f"this server has no principals, and is not let listen for {place.url}",
             "Start it on loopback, and add an admin: dockgate principal add NAME --role admin",

@@ -89,10 +89,14 @@ class PatientProtocol(H11Protocol):
         opens many and sends nothing shuts out nobody but themselves."""
         if self.limit_concurrency is None or len(self.connections) <= self.limit_concurrency - SPARE_CONNECTIONS:
             return
-        others = (one for one in self.connections if isinstance(one, PatientProtocol) and one is not self)
-        idle = [one for one in others if one._is_idle()]
+        others = (
+            connection
+            for connection in self.connections
+            if isinstance(connection, PatientProtocol) and connection is not self
+        )
+        idle = [connection for connection in others if connection._is_idle()]
         if idle:
-            min(idle, key=lambda one: one._since)._abort()
+            min(idle, key=lambda connection: connection._since)._abort()
 
     def _is_idle(self) -> bool:
         """Whether it waits for a request, and does not end already."""

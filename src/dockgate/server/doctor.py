@@ -86,16 +86,16 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _runtime() -> Check:
-    found = [name for name in ("crun", "runc") if shutil.which(name, path=PATH)]
+    runtimes = [name for name in ("crun", "runc") if shutil.which(name, path=PATH)]
     return Check(
-        "OCI runtime", bool(found), ", ".join(found) or "not installed", "deploys", "apt-get install crun runc"
+        "OCI runtime", bool(runtimes), ", ".join(runtimes) or "not installed", "deploys", "apt-get install crun runc"
     )
 
 
 def _network_helper() -> Check:
-    found = [folder / "netavark" for folder in _HELPERS if (folder / "netavark").exists()]
-    detail = str(found[0]) if found else "not installed"
-    return Check("netavark", bool(found), detail, "deploys", "apt-get install netavark aardvark-dns")
+    helpers = [folder / "netavark" for folder in _HELPERS if (folder / "netavark").exists()]
+    detail = str(helpers[0]) if helpers else "not installed"
+    return Check("netavark", bool(helpers), detail, "deploys", "apt-get install netavark aardvark-dns")
 
 
 def _builds(settings: Settings) -> Iterator[Check]:
@@ -103,11 +103,11 @@ def _builds(settings: Settings) -> Iterator[Check]:
         advice = "Unset DOCKGATE_UNSAFE_BUILDS."
         yield Check("builds", False, "run as root on this host, without a box", "builds", advice)
     lacks = build_host.missing()
-    named = {one.what for one in lacks}
+    named = {lack.what for lack in lacks}
     programs = {f"{program} is not installed" for program in build_host.PROGRAMS}
-    for one in lacks:
-        if one.what not in programs:  # those have a line of their own
-            yield Check("box for builds", False, one.what, "builds", one.advice)
+    for lack in lacks:
+        if lack.what not in programs:  # those have a line of their own
+            yield Check("box for builds", False, lack.what, "builds", lack.advice)
     if not named:
         kind = "version 2" if cgroups.is_unified() else "version 1"
         ids = build_host.ids()
@@ -135,20 +135,20 @@ def _trial() -> Check:
 
 
 def _data(settings: Settings) -> Check:
-    """The data folder holds keys: nobody else may look in."""
+    """Whether only the server can read the data folder, which holds keys."""
     folder = settings.data
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
         advice = "Run as another user, or set DOCKGATE_DATA."
         return Check("data folder", False, f"{existing} cannot be written", "server", advice)
     if existing == folder:
-        found = folder.stat()
-        mode = stat.S_IMODE(found.st_mode)
+        status = folder.stat()
+        mode = stat.S_IMODE(status.st_mode)
         if mode & 0o077:
             return Check("data folder", False, f"{folder} has mode {mode:04o}", "server", f"chmod 700 {folder}")
-        if found.st_uid != os.geteuid():
-            detail = f"{folder} belongs to user {found.st_uid}"
-            return Check("data folder", False, detail, "server", f"Run as user {found.st_uid}.")
+        if status.st_uid != os.geteuid():
+            detail = f"{folder} belongs to user {status.st_uid}"
+            return Check("data folder", False, detail, "server", f"Run as user {status.st_uid}.")
     return Check("data folder", True, str(folder), "server")
 
 

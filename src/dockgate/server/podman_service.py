@@ -118,7 +118,7 @@ def service(podman: Podman, data: Path) -> Child:
 
 
 def builder(podman: Podman) -> tuple[str, ...]:
-    """The beginning of a command line that ends with the server: nobody would take up what it builds."""
+    """The start of a command line that ends with the server, since its result would be lost."""
     return dying_with_us("KILL", podman.command)
 
 
@@ -189,12 +189,12 @@ def _at(data: Path) -> Podman:
 
 def _version(program: str) -> tuple[int, int]:
     """Of "podman version 5.4.2", (5, 4)."""
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    output = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     try:
-        major, minor = said.split()[-1].split(".")[:2]
+        major, minor = output.split()[-1].split(".")[:2]
         return int(major), int(minor)
     except (IndexError, ValueError):
-        raise UnavailableError(f"{program} tells no version: {said!r}", "Install podman 4.3 or newer.") from None
+        raise UnavailableError(f"{program} tells no version: {output!r}", "Install podman 4.3 or newer.") from None
 
 
 def _forget_other_boot(folder: Path) -> None:
@@ -290,7 +290,9 @@ def _end_monitors(folder: Path) -> None:
             program, *arguments = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue  # it has ended
-        if program.endswith(b"conmon") and any(one.startswith(os.fsencode(folder) + b"/") for one in arguments):
+        if program.endswith(b"conmon") and any(
+            argument.startswith(os.fsencode(folder) + b"/") for argument in arguments
+        ):
             with suppress(ProcessLookupError):
                 os.kill(int(process.name), signal.SIGKILL)
 

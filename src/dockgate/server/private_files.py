@@ -28,10 +28,10 @@ def restrict(data: Path) -> None:
     """
     os.umask(0o077)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = data.stat()
-    if found.st_uid != os.geteuid():
-        raise UsageError(f"{data} belongs to the user {found.st_uid}", "Run as that user, or set DOCKGATE_DATA.")
-    if found.st_mode & stat.S_IWOTH:
+    status = data.stat()
+    if status.st_uid != os.geteuid():
+        raise UsageError(f"{data} belongs to the user {status.st_uid}", "Run as that user, or set DOCKGATE_DATA.")
+    if status.st_mode & stat.S_IWOTH:
         raise UsageError(f"everybody may write to {data}", "Set DOCKGATE_DATA to a folder of its own.")
     ours = [path for pattern in KEPT for path in data.glob(pattern)]
     if others := {path.name for path in data.iterdir()} - {path.name for path in ours}:

@@ -25,10 +25,10 @@ _log = logging.getLogger(__name__)
 
 def find(program: str, package: str) -> str:
     """Where a program is. Raises UnavailableError naming the Debian package that brings it."""
-    found = shutil.which(program)
-    if found is None:
+    path = shutil.which(program)
+    if path is None:
         raise UnavailableError(f"there is no {program} here", f"Install it: apt-get install {package}")
-    return found
+    return path
 
 
 def dying_with_us(signal: str, command: Sequence[str]) -> tuple[str, ...]:

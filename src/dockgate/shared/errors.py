@@ -36,7 +36,7 @@ class ConflictError(DockgateError):
 
 
 class ChangedError(ConflictError):
-    """What was to be changed is no longer as whoever changes it has seen it."""
+    """The value has changed since the caller read it."""
 
 
 class DeniedError(DockgateError):
@@ -44,7 +44,7 @@ class DeniedError(DockgateError):
 
 
 class UnknownCallerError(DeniedError):
-    """Whoever asks showed no token that stands."""
+    """The caller has no valid token."""
 
 
 class TooLargeError(UsageError):

@@ -22,7 +22,7 @@ def load(package: str, declares: str, noun: str, without: str) -> Iterator[Any]:
         try:
             plugin = importlib.import_module(name)
         except Exception as error:
-            advice = f"Mend or remove that file; nothing is {without} without it."
+            advice = f"Fix or remove that file; nothing is {without} without it."
             raise DockgateError(f"The {noun} {name} does not import: {error!r}", advice) from error
         if not hasattr(plugin, declares):
             raise DockgateError(f"The {noun} {name} declares no object {declares}.", "Add it, or remove the file.")

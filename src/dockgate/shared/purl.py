@@ -43,9 +43,9 @@ def write(
     text += quote(name)
     if version:
         text += "@" + quote(version)
-    given = [f"{key}={quote(value)}" for key, value in sorted((qualifiers or {}).items()) if value]
-    if given:
-        text += "?" + "&".join(given)
+    written = [f"{key}={quote(value)}" for key, value in sorted((qualifiers or {}).items()) if value]
+    if written:
+        text += "?" + "&".join(written)
     return text + ("#" + "/".join(map(quote, subpath.split("/"))) if subpath else "")
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 def moment(text: str) -> datetime | None:
     """RFC 3339, or a date alone (its first instant, in UTC); None for "" and for what is no time."""
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def written(time: datetime) -> str:

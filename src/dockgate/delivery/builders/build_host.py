@@ -39,26 +39,26 @@ class Missing:
 
 def missing(path: str = PATH, etc: Path = Path("/etc")) -> list[Missing]:
     """Everything that this host lacks for builds in a box. `path` is where its programs are looked for."""
-    found: list[Missing] = []
+    missing: list[Missing] = []
     if os.geteuid() != 0:
-        found.append(Missing("the server is not root", "Run `dockgate up` as root: it drops all rights for a build."))
+        missing.append(Missing("the server is not root", "Run `dockgate up` as root: it drops all rights for a build."))
     for program, package in PROGRAMS.items():
         if shutil.which(program, path=path) is None:
-            found.append(Missing(f"{program} is not installed", f"apt-get install {package}"))
-    found += _missing_ids(etc)
+            missing.append(Missing(f"{program} is not installed", f"apt-get install {package}"))
+    missing += _missing_ids(etc)
     for path, what, advice in (
         ("/proc/self/ns/user", "the kernel has no user namespaces", "Use a kernel with CONFIG_USER_NS."),
         ("/dev/loop-control", "there are no loop devices", "modprobe loop"),
     ):
         if not Path(path).exists():
-            found.append(Missing(what, advice))
+            missing.append(Missing(what, advice))
     limit = Path("/proc/sys/user/max_user_namespaces")
     if limit.exists() and int(limit.read_text()) < 2:
-        found.append(Missing("user namespaces are forbidden", "sysctl user.max_user_namespaces=10000"))
+        missing.append(Missing("user namespaces are forbidden", "sysctl user.max_user_namespaces=10000"))
     if os.uname().machine not in seccomp.MACHINES:
-        found.append(Missing(f"system calls cannot be filtered on {os.uname().machine}", "Use x86_64 or aarch64."))
+        missing.append(Missing(f"system calls cannot be filtered on {os.uname().machine}", "Use x86_64 or aarch64."))
     advice = "Mount cgroup version 2 on /sys/fs/cgroup, with that controller."
-    return found + [Missing(f"there is no {name} cgroup", advice) for name in cgroups.missing()]
+    return missing + [Missing(f"there is no {name} cgroup", advice) for name in cgroups.missing()]
 
 
 def ids() -> Ids:
@@ -66,7 +66,7 @@ def ids() -> Ids:
     lacks = missing()
     if lacks:
         raise UnavailableError(
-            f"this host cannot keep builds apart: {'; '.join(one.what for one in lacks)}",
+            f"this host cannot keep builds apart: {'; '.join(lack.what for lack in lacks)}",
             f"{lacks[0].advice} (`dockgate doctor` lists all). DOCKGATE_UNSAFE_BUILDS=1 builds as root on the host.",
         )
     user = pwd.getpwnam(USER)
@@ -81,12 +81,12 @@ def _missing_ids(etc: Path) -> list[Missing]:
         user = pwd.getpwnam(USER)
     except KeyError:
         return [Missing(f"there is no user {USER}", f"{ADD_USER} && {suggested_ids()}")]
-    found = []
+    missing = []
     if user.pw_uid == 0 or user.pw_gid == 0:
-        found.append(Missing(f"{USER} is root", f"userdel {USER} && {ADD_USER}"))
+        missing.append(Missing(f"{USER} is root", f"userdel {USER} && {ADD_USER}"))
     if any(USER in group.gr_mem for group in grp.getgrall()):
-        found.append(Missing(f"{USER} is a member of other groups", f"usermod --groups '' {USER}"))
-    return found + [
+        missing.append(Missing(f"{USER} is a member of other groups", f"usermod --groups '' {USER}"))
+    return missing + [
         Missing(f"{USER} has no {COUNT} ids in /etc/{name}", suggested_ids())
         for name in ("subuid", "subgid")
         if _range(etc / name, user.pw_uid) is None
@@ -94,7 +94,7 @@ def _missing_ids(etc: Path) -> list[Missing]:
 
 
 def suggested_ids() -> str:
-    """A command that gives the user a range of ids that nobody else has."""
+    """A command that gives the user a range of ids that no other user has."""
     first = 100_000
     for name in ("subuid", "subgid"):
         for _, start, count in _entries(Path("/etc", name)):
@@ -109,15 +109,15 @@ def _range(path: Path, user: int) -> int | None:
     for owner, start, count in entries:
         if owner not in (USER, str(user)) or count < COUNT or start < 1000:
             continue
-        others = [one for one in entries if one[0] not in (USER, str(user))]
-        if not any(other < start + COUNT and start < other + number for _, other, number in others):
+        others = [entry for entry in entries if entry[0] not in (USER, str(user))]
+        if not any(entry_start < start + COUNT and start < entry_start + number for _, entry_start, number in others):
             return start
     return None
 
 
 def _entries(path: Path) -> Sequence[tuple[str, int, int]]:
     """Owner, first id and number of ids (subuid(5))."""
-    found = []
+    entries = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -126,5 +126,5 @@ def _entries(path: Path) -> Sequence[tuple[str, int, int]]:
         owner, _, rest = line.partition(":")
         start, _, count = rest.partition(":")
         if start.isdecimal() and count.strip().isdecimal():
-            found.append((owner, int(start), int(count)))
-    return found
+            entries.append((owner, int(start), int(count)))
+    return entries

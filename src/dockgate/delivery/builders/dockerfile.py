@@ -48,7 +48,7 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
     values = _platform()
     stages: dict[str, str | None] = {}
     last: str | None = None
-    found: dict[str, None] = {}
+    references: dict[str, None] = {}
     has_stage = False
     stage_count = 0
     for name, rest in _instructions(text):
@@ -76,17 +76,17 @@ def base_images(text: str, arguments: Mapping[str, str]) -> Named:
                 last = None
             else:
                 last = _checked(reference)
-                found[last] = None
+                references[last] = None
             if len(words) == 3 and words[1].upper() == "AS":
                 stages[words[2].lower()] = last
         elif name in ("COPY", "ADD", "RUN"):
             for reference in _sources(rest):
                 is_stage = reference.isdecimal() and int(reference[:9]) < stage_count - 1
                 if not is_stage and reference.lower() not in stages and reference != "scratch":
-                    found[_checked(reference)] = None
-    if len(found) > _MOST:
-        raise BuildError(f"the Dockerfile names {len(found)} images", f"At most {_MOST} are pulled for a build.")
-    return Named(tuple(found), last)
+                    references[_checked(reference)] = None
+    if len(references) > _MOST:
+        raise BuildError(f"the Dockerfile names {len(references)} images", f"At most {_MOST} are pulled for a build.")
+    return Named(tuple(references), last)
 
 
 def _platform() -> dict[str, str]:
@@ -155,13 +155,13 @@ def _heredocs(rest: str, escape: str) -> Iterator[tuple[bool, str]]:
         return
     words = _words(rest, escape)
     for word in words:
-        if (found := _HEREDOC.fullmatch(word)) and found[2]:
-            name = _HEREDOC_NAME.fullmatch(found[2])
+        if (heredoc := _HEREDOC.fullmatch(word)) and heredoc[2]:
+            name = _HEREDOC_NAME.fullmatch(heredoc[2])
             if name is None:
                 raise BuildError(
                     f"the here-document {word} of the Dockerfile has no plain name", "Call it by letters, as in <<EOF."
                 )
-            yield bool(found[1]), name[2]
+            yield bool(heredoc[1]), name[2]
 
 
 def _words(rest: str, escape: str = "\\") -> list[str]:
@@ -220,21 +220,21 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 
     def bounded(match: re.Match[str]) -> str:
         nonlocal total
-        found = value(match)
-        total += len(found)
+        replacement = value(match)
+        total += len(replacement)
         if total > _VALUE_LIMIT:
             raise BuildError(
                 f"an ARG or a FROM of the Dockerfile has more than {_VALUE_LIMIT} characters", "Shorten its value."
             )
-        return found
+        return replacement
 
     def value(match: re.Match[str]) -> str:
-        found = values.get(match[1] or match[2])
+        argument = values.get(match[1] or match[2])
         operator, word = match[3] or "", match[4] or ""
-        is_set = bool(found) if operator.startswith(":") else found is not None
+        is_set = bool(argument) if operator.startswith(":") else argument is not None
         if operator.endswith("+"):
             return word if is_set else ""
-        return (found or "") if is_set or not operator else word
+        return (argument or "") if is_set or not operator else word
 
     return _VARIABLE.sub(bounded, text)
 

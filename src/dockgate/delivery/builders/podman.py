@@ -110,8 +110,8 @@ class PodmanBuilder:
             _check_base(
                 publication.diff_ids, next((base for base in bases if base.image.reference == named.last), None)
             )
-            found = tuple(sorted({base.image for base in bases}))
-            result = BuildResult(publication.digest, digest_of(content), found, self._runner.is_sandboxed)
+            pulled_bases = tuple(sorted({base.image for base in bases}))
+            result = BuildResult(publication.digest, digest_of(content), pulled_bases, self._runner.is_sandboxed)
             records.write(request.key, result)
             publication.push()
             state.layers = dict(publication.layers)
@@ -138,11 +138,11 @@ class PodmanBuilder:
         for path in (scratch, request.context):
             path.chmod(path.stat().st_mode | 0o055)
         paths = self._runner.paths(request, scratch, self._ca_bundle)
-        wanted = [base for base in bases if state.bases.get(base.name) != base.manifest]
+        changed_bases = [base for base in bases if state.bases.get(base.name) != base.manifest]
         # No build finds an image that it did not name, left by an earlier one: its provenance would lack it.
         stale = sorted(set(state.bases) - {base.name for base in bases})
         untags = [[*paths.podman, "untag", name] for name in stale]
-        loads = [[*paths.podman, "pull", "--quiet", f"oci:{paths.scratch}/bases:{base.name}"] for base in wanted]
+        loads = [[*paths.podman, "pull", "--quiet", f"oci:{paths.scratch}/bases:{base.name}"] for base in changed_bases]
         before = [*untags, *loads]
         state.builds += 1
         prune = [[*paths.podman, "image", "prune", "--force", "--external"]] * (state.builds % self._prune_every == 0)
@@ -200,7 +200,7 @@ class PodmanBuilder:
         if self._ca_bundle is not None:
             options.append(f"--volume={paths.ca_bundle}:{self._ca_mount}:ro")
             text = dockerfile.read_text(encoding="utf-8", errors="replace")
-            # podman warns of an argument that nobody declares.
+            # podman warns of an argument that the Dockerfile does not declare.
             arguments = {name: self._ca_mount for name in _CA_ARGUMENTS if name in text} | arguments
         return [
             *options,
@@ -209,11 +209,11 @@ class PodmanBuilder:
         ]
 
 
-def _save_commands(paths: Paths, known: Iterable[str]) -> list[list[str]]:
-    """Save the image as a tar file of an OCI layout. Layers that are `known` by their diff_ids come as empty files:
+def _save_commands(paths: Paths, diff_ids: Iterable[str]) -> list[list[str]]:
+    """Save the image as a tar file of an OCI layout. Layers with one of the `diff_ids` come as empty files:
     podman takes a blob that is there for the one that it would write."""
     blobs = f"{paths.layout}/blobs/sha256"
-    empty = [f"{blobs}/{hex_of(diff_id)}" for diff_id in dict.fromkeys(known)]
+    empty = [f"{blobs}/{hex_of(diff_id)}" for diff_id in dict.fromkeys(diff_ids)]
     return [
         ["mkdir", "-p", blobs],
         ["touch", f"{paths.layout}/oci-layout", *empty],
@@ -242,10 +242,10 @@ class _State:
         self.bases: dict[str, str] = {}
         self.layers: dict[str, Layer] = {}
         with suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads(path.read_text())
-            self.layers = {str(key): Layer(**value) for key, value in found["layers"].items()}
-            self.builds = int(found["builds"])
-            self.bases = {str(key): str(value) for key, value in found["bases"].items()}
+            content = json.loads(path.read_text())
+            self.layers = {str(key): Layer(**value) for key, value in content["layers"].items()}
+            self.builds = int(content["builds"])
+            self.bases = {str(key): str(value) for key, value in content["bases"].items()}
 
     def forget_layers(self) -> None:
         self.layers.clear()
@@ -268,10 +268,10 @@ class _Records:
 
     def read(self, key: str) -> BuildResult | None:
         try:
-            found: BuildResult = canonical.build(BuildResult, json.loads((self._folder / f"{key}.json").read_text()))
+            result: BuildResult = canonical.build(BuildResult, json.loads((self._folder / f"{key}.json").read_text()))
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        return found
+        return result
 
     def write(self, key: str, result: BuildResult) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)

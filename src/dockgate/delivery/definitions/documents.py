@@ -183,10 +183,12 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
                 )
             if isinstance(action, ApprovalAction) and action.approvers is not None:
                 _check_approvers(document, (*here, "approvers"), action.approvers)
-            wanted = getattr(action, "input", "")
-            if wanted and wanted not in outputs:
-                known = ", ".join(sorted(outputs))
-                raise document.error((*here, "input"), f"nothing before this puts out {wanted!r}", f"Known: {known}.")
+            input_name = getattr(action, "input", "")
+            if input_name and input_name not in outputs:
+                names = ", ".join(sorted(outputs))
+                raise document.error(
+                    (*here, "input"), f"nothing before this puts out {input_name!r}", f"Known: {names}."
+                )
         for number, action in enumerate(stage.actions):
             output = getattr(action, "output", "")
             if output in outputs:
@@ -199,14 +201,14 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
 
 
 def _check_approvers(document: Document, here: Location, approvers: _Approvers) -> None:
-    """Nobody waits for people who cannot be enough."""
+    """Refuse approvers of whom there can never be enough."""
     if approvers.principals and not approvers.roles and approvers.count > len(set(approvers.principals)):
         raise document.error(
             (*here, "count"),
             f"{approvers.count} approvals of {len(set(approvers.principals))} principals",
             "Name more of them, or a role.",
         )
-    deciders = [role for role, held in PERMISSIONS.items() if Permission.DECIDE in held]
+    deciders = [role for role, permissions in PERMISSIONS.items() if Permission.DECIDE in permissions]
     for index, role in enumerate(approvers.roles):
         if role not in deciders:
             raise document.error(
@@ -238,8 +240,8 @@ def _translate(document: Document, error: ValidationError, model: type[BaseModel
         return document.error(location, f"unknown key {problem['loc'][-1]!r}", f"Allowed here: {allowed}.")
     if problem["type"] == "missing":
         return document.error(location, f"the key {problem['loc'][-1]!r} is missing", "Add it.")
-    given = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
-    return document.error(location, f"{problem['msg'].removeprefix('Value error, ')}{given}", "")
+    value = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
+    return document.error(location, f"{problem['msg'].removeprefix('Value error, ')}{value}", "")
 
 
 def _present(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:

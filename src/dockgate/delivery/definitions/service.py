@@ -87,7 +87,7 @@ def service_definition(document: Document, model: ServiceModel) -> ServiceDefini
                 "two tasks cannot share one host port",
                 "Use hostPort 0, or desiredCount 1.",
             )
-    found = ServiceDefinition(
+    service = ServiceDefinition(
         Service(model.name, _target(place), model.desiredCount, revision=1),
         TaskDefinition(
             family=model.name,
@@ -102,10 +102,10 @@ def service_definition(document: Document, model: ServiceModel) -> ServiceDefini
         ),
     )
     try:
-        check_service(found.service, found.definition)
+        check_service(service.service, service.definition)
     except UsageError as error:
         raise document.error(("taskDefinition",), str(error), error.advice) from None
-    return found
+    return service
 
 
 def _target(place: EcsModel | None) -> str:

@@ -59,7 +59,7 @@ class GitHost:
             try:
                 fresh.rename(place)
             except OSError:
-                if not place.exists():  # it exists when somebody else was quicker
+                if not place.exists():  # another request may have created it first
                     raise
 
     def heads(self, repository: str) -> Mapping[str, str]:
@@ -99,25 +99,25 @@ class GitHost:
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
         place = _place(self._folder, repository)
-        lines = "".join([*(f"{one}\n" for one in after), *(f"^{one}\n" for one in before)])
-        found = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", given=lines) if after else ""
-        return found.split()
+        lines = "".join([*(f"{object_id}\n" for object_id in after), *(f"^{object_id}\n" for object_id in before)])
+        output = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", given=lines) if after else ""
+        return output.split()
 
     def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
         """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
         place = _place(self._folder, repository)
-        found = _resolve(place, repository, commit)
-        paths = ("ls-tree", "-r", "-t", "--format=.", found)
+        commit_id = _resolve(place, repository, commit)
+        paths = ("ls-tree", "-r", "-t", "--format=.", commit_id)
         try:
             run("-C", str(place), *paths, max_output=2 * MAX_PATHS)
         except TooLargeError:
             raise TooLargeError(
-                f"the commit {found} of {repository} has more than {MAX_PATHS} files and folders", "Remove some."
+                f"the commit {commit_id} of {repository} has more than {MAX_PATHS} files and folders", "Remove some."
             ) from None
         most = min(MAX_ARCHIVE, room())
         with tempfile.NamedTemporaryFile(dir=into.parent, prefix=f".{into.name}-", delete=False) as fresh:
             try:
-                run("-C", str(place), "archive", "--format=tar", found, output=fresh, max_output=most, check=room)
+                run("-C", str(place), "archive", "--format=tar", commit_id, output=fresh, max_output=most, check=room)
                 Path(fresh.name).replace(into)
             except BaseException:
                 Path(fresh.name).unlink()
@@ -145,7 +145,7 @@ async def http_backend(
     _place(folder, repository)
     if "\0" in path + query:
         raise NotFoundError(f"no such path in {repository}")
-    given = {name.lower(): value for name, value in headers.items()}
+    values = {name.lower(): value for name, value in headers.items()}
     variables = {
         **environment(**{"receive.maxInputSize": str(max_push), "core.hooksPath": str(_hooks(folder))}),
         "GIT_PROJECT_ROOT": str(folder),
@@ -154,9 +154,9 @@ async def http_backend(
         "REQUEST_METHOD": method,
         "PATH_INFO": f"/{repository}.git{path}",
         "QUERY_STRING": query,
-        "CONTENT_TYPE": given.get("content-type", ""),
+        "CONTENT_TYPE": values.get("content-type", ""),
         "CONTENT_LENGTH": str(os.fstat(body.fileno()).st_size if body else 0),
-        "GIT_PROTOCOL": given.get("git-protocol", ""),
+        "GIT_PROTOCOL": values.get("git-protocol", ""),
     }
     answer = _cgi(variables, body)
     head = await anext(answer)
@@ -210,7 +210,7 @@ def _hooks(folder: Path) -> Path:
 def _people(record: str) -> CommitPeople:
     """Of one commit, as `commits_between` asks git for it."""
     commit, author, committer, *co_authors = record.strip("\n").split("\x1f")
-    named = (one.rpartition("<")[2].partition(">")[0] for one in co_authors)
+    named = (co_author.rpartition("<")[2].partition(">")[0] for co_author in co_authors)
     return CommitPeople(commit, tuple(dict.fromkeys(filter(None, (author, committer, *named)))))
 
 

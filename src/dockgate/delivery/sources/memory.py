@@ -62,16 +62,16 @@ class MemoryHost:
 
     def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
         self._fault("before commits")
-        known = self._reachable(repository, base) if base else {}
-        found = [one for one in self._reachable(repository, head) if one not in known]
-        return [self._people(repository, one) for one in found[:limit]]
+        known_commits = self._reachable(repository, base) if base else {}
+        commits = [commit for commit in self._reachable(repository, head) if commit not in known_commits]
+        return [self._people(repository, commit) for commit in commits[:limit]]
 
     def commits_introduced(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
-        known = {commit for one in before for commit in self._reachable(repository, one)}
-        found = dict.fromkeys(commit for one in after for commit in self._reachable(repository, one))
-        return [commit for commit in found if commit not in known][:limit]
+        known_commits = {commit for start in before for commit in self._reachable(repository, start)}
+        commits = dict.fromkeys(commit for start in after for commit in self._reachable(repository, start))
+        return [commit for commit in commits if commit not in known_commits][:limit]
 
     def move(self, repository: str, branch: str, commit: str) -> None:
         """What a forced push of a commit that is there does."""
@@ -80,15 +80,15 @@ class MemoryHost:
     def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
         self._fault("before archive")
         _, files = self._find(repository, commit)
-        whole = io.BytesIO()
-        with tarfile.open(fileobj=whole, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for name, text in sorted(files.items()):
                 member = tarfile.TarInfo(name)
                 member.size, member.mode = len(text.encode()), 0o644
                 tar.addfile(member, io.BytesIO(text.encode()))
-        if len(whole.getvalue()) > room():
+        if len(buffer.getvalue()) > room():
             raise TooLargeError(f"the archive of {commit} does not fit")
-        into.write_bytes(whole.getvalue())
+        into.write_bytes(buffer.getvalue())
         self._fault("after archive")
 
     def _repository(self, repository: str) -> dict[str, str]:
@@ -103,14 +103,14 @@ class MemoryHost:
         return self._commits[repository, identity]
 
     def _reachable(self, repository: str, commit: str) -> dict[str, None]:
-        found: dict[str, None] = {}
+        commits: dict[str, None] = {}
         ahead = [self._find(repository, commit)[0].id]
         while ahead:
-            if (one := ahead.pop(0)) not in found:
-                found[one] = None
-                ahead += self._parents[repository, one]
-        return found
+            if (commit := ahead.pop(0)) not in commits:
+                commits[commit] = None
+                ahead += self._parents[repository, commit]
+        return commits
 
     def _people(self, repository: str, commit: str) -> CommitPeople:
         people = self._commits[repository, commit][0].author, self._committers[repository, commit]
-        return CommitPeople(commit, tuple(dict.fromkeys(one.rpartition("<")[2].rstrip("> ") for one in people)))
+        return CommitPeople(commit, tuple(dict.fromkeys(person.rpartition("<")[2].rstrip("> ") for person in people)))

@@ -40,7 +40,7 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A revision of a task definition in ECS. `content` is all that ECS tells of it."""
+    """A revision of a task definition in ECS. `content` is its description by ECS."""
 
     arn: str
     family: str
@@ -65,7 +65,14 @@ class Revision:
 
     def image(self, container: str) -> str:
         """The image of the container of this name, "" when there is none."""
-        return next((str(one["image"]) for one in self.content["containerDefinitions"] if one["name"] == container), "")
+        return next(
+            (
+                str(definition["image"])
+                for definition in self.content["containerDefinitions"]
+                if definition["name"] == container
+            ),
+            "",
+        )
 
     def stands_for(self, service: str, definition: TaskDefinition) -> bool:
         same = self.tags.get(SERVICE) == service and self.number == definition.revision
@@ -83,20 +90,21 @@ def new_revision(running: Revision, service: str, definition: TaskDefinition, im
     """RegisterTaskDefinition's request: what runs, with another image in one container. DeployError when there is no
     such container."""
     containers = running.content["containerDefinitions"]
-    names = [one["name"] for one in containers]
+    names = [container["name"] for container in containers]
     if definition.container not in names:
         raise DeployError(
             f"{running.family} has no container {definition.container!r}",
             f"It has: {', '.join(names)}. Set the service's taskDefinition.container.",
         )
-    kept = {key: value for key, value in running.content.items() if key not in _NOT_GIVEN}
-    kept["containerDefinitions"] = [
-        {**one, "image": image} if one["name"] == definition.container else one for one in containers
+    content = {key: value for key, value in running.content.items() if key not in _NOT_GIVEN}
+    content["containerDefinitions"] = [
+        {**container, "image": image} if container["name"] == definition.container else container
+        for container in containers
     ]
     tags = {key: value for key, value in running.tags.items() if key not in _OURS and not key.startswith("aws:")}
     tags |= {SERVICE: service, REVISION: str(definition.revision), _CONTAINER: definition.container}
     tags |= {_BEFORE: running.arn, _BEFORE_COUNT: str(count)}
-    return {**kept, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
+    return {**content, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
 
 
 def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
@@ -108,14 +116,17 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
         service=service,
         revision=revision.number,
         state=_state(task, revision),
-        digest=next((_digest(one) for one in containers if one.get("name") == revision.tags.get(_CONTAINER)), ""),
+        digest=next(
+            (_digest(container) for container in containers if container.get("name") == revision.tags.get(_CONTAINER)),
+            "",
+        ),
         started_at=_text(started) if isinstance(started, datetime) else "",
         reason=reason_of(task),
         ports=tuple(
-            (int(one["containerPort"]), int(one["hostPort"]))
+            (int(container["containerPort"]), int(container["hostPort"]))
             for container in containers
-            for one in container.get("networkBindings", [])
-            if "containerPort" in one and "hostPort" in one
+            for container in container.get("networkBindings", [])
+            if "containerPort" in container and "hostPort" in container
         ),
     )
 

@@ -18,8 +18,8 @@ def answers(host: str, port: int, path: str, seconds: float) -> bool:
     with suppress(OSError), socket.create_connection((host, port), timeout=seconds) as connection:
         request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: dockgate\r\nConnection: close\r\n\r\n"
         connection.sendall(request.encode())
-        while b"\n" not in line and len(line) < _LONGEST_STATUS_LINE and (left := end - time.monotonic()) > 0:
-            connection.settimeout(left)
+        while b"\n" not in line and len(line) < _LONGEST_STATUS_LINE and (remaining := end - time.monotonic()) > 0:
+            connection.settimeout(remaining)
             chunk = connection.recv(_LONGEST_STATUS_LINE)
             if not chunk:
                 break

@@ -152,15 +152,15 @@ class Engine:
 
     def containers(self, service: str) -> Sequence[Container]:
         """All of a service, by revision and number."""
-        found = []
+        containers = []
         with self._client() as client:
             for listed in client.containers.list(all=True, filters={"label": f"dockgate.service={service}"}):
                 try:
                     attributes = client.containers.get(listed.id).attrs
-                    found.append(_container(attributes, _digest(client, attributes)))
+                    containers.append(_container(attributes, _digest(client, attributes)))
                 except NotFound:
                     continue  # removed meanwhile
-        return sorted(found, key=lambda container: (container.revision, len(container.name), container.name))
+        return sorted(containers, key=lambda container: (container.revision, len(container.name), container.name))
 
     def run_inside(self, name: str, command: Sequence[str], seconds: float) -> bool:
         """Whether the command exits 0 inside the container within `seconds`."""

@@ -54,12 +54,12 @@ class EcsTarget:
         """Without a `previous`, what goes on after a failure is what the service ran before Dockgate's first deploy."""
         require_image(service.name, definition)
         with self._locks[service.name], ecs_errors(f"deploying {service.name} to the cluster {self._cluster}"):
-            wanted = self._registered(service.name, definition)
+            revision = self._registered(service.name, definition)
             try:
-                self._bring(service.name, wanted.arn, service.desired_count)
-                self._wait(service, definition, wanted.arn)
+                self._bring(service.name, revision.arn, service.desired_count)
+                self._wait(service, definition, revision.arn)
             except DeployError as error:
-                raise self._rolled_back(service, definition, wanted, previous, error) from error
+                raise self._rolled_back(service, definition, revision, previous, error) from error
             return Deployment(service.name, definition.revision, tuple(self.tasks(service.name)))
 
     def tasks(self, service: str) -> Sequence[Task]:
@@ -78,10 +78,10 @@ class EcsTarget:
     def remove(self, service: str) -> None:
         """The desired count becomes 0; the service itself stays, for it was not made here."""
         with self._locks[service], ecs_errors(f"stopping {service} in the cluster {self._cluster}"):
-            found = self._find(service)
-            if found is None:
+            description = self._find(service)
+            if description is None:
                 return
-            if found["desiredCount"]:
+            if description["desiredCount"]:
                 self._ecs.update_service(cluster=self._cluster, service=service, desiredCount=0)
             end = time.monotonic() + _PATIENCE
             while any(self._list(service)):
@@ -102,21 +102,28 @@ class EcsTarget:
             if is_missing(error):
                 return None
             raise
-        return next((one for one in answer["services"] if one["status"] == "ACTIVE"), None)
+        return next(
+            (
+                service_description
+                for service_description in answer["services"]
+                if service_description["status"] == "ACTIVE"
+            ),
+            None,
+        )
 
     def _there(self, service: str) -> dict[str, Any]:
-        found = self._find(service)
-        if found is None:
+        description = self._find(service)
+        if description is None:
             raise DeployError(
                 f"the cluster {self._cluster} has no service {service}",
                 "Create it in ECS, with its network and roles; its desired count may be 0.",
             )
-        return found
+        return description
 
     def _registered(self, service: str, definition: TaskDefinition) -> Revision:
         """The revision in ECS that stands for the definition: found by its tags, otherwise made."""
-        found = self._there(service)
-        running = self._revision(found["taskDefinition"])
+        description = self._there(service)
+        running = self._revision(description["taskDefinition"])
         pages = self._ecs.get_paginator("list_task_definitions").paginate(
             familyPrefix=running.family, status="ACTIVE", sort="DESC"
         )
@@ -125,23 +132,23 @@ class EcsTarget:
             if revision.stands_for(service, definition):
                 return revision
         image = self._publish(definition.image)
-        request = new_revision(running, service, definition, image, int(found["desiredCount"]))
+        request = new_revision(running, service, definition, image, int(description["desiredCount"]))
         arn = self._ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
         return self._revision(arn)
 
     def _revision(self, arn: str) -> Revision:
         """A revision never changes, but its tags may: what is not ours is looked at anew."""
-        found = self._revisions.get(arn)
-        if found is None:
+        revision = self._revisions.get(arn)
+        if revision is None:
             answer = self._ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
-            found = revision_of(answer["taskDefinition"], answer.get("tags", []))
-            if SERVICE in found.tags:
-                self._revisions[arn] = found
-        return found
+            revision = revision_of(answer["taskDefinition"], answer.get("tags", []))
+            if SERVICE in revision.tags:
+                self._revisions[arn] = revision
+        return revision
 
     def _bring(self, service: str, arn: str, count: int) -> None:
-        found = self._there(service)
-        if (found["taskDefinition"], found["desiredCount"]) != (arn, count):
+        description = self._there(service)
+        if (description["taskDefinition"], description["desiredCount"]) != (arn, count):
             self._ecs.update_service(cluster=self._cluster, service=service, taskDefinition=arn, desiredCount=count)
 
     def _wait(self, service: Service, definition: TaskDefinition, arn: str) -> None:
@@ -151,16 +158,16 @@ class EcsTarget:
         end = time.monotonic() + patience
         seen = False  # what ECS tells lags behind what it was told
         while True:
-            rollout, said = self._rollout(service.name, arn)
+            rollout, reason = self._rollout(service.name, arn)
             seen = seen or bool(rollout)
             if rollout == "FAILED" or (seen and not rollout):
-                raise DeployError(f"{service.name} did not become healthy: {said}{self._last_words(service.name)}")
+                raise DeployError(f"{service.name} did not become healthy: {reason}{self._last_words(service.name)}")
             present = list(self._list(service.name))
             running = [
-                one
-                for one in present
-                if one["taskDefinitionArn"] == arn
-                and task_of(one, service.name, self._revision(arn)).state is TaskState.RUNNING
+                task
+                for task in present
+                if task["taskDefinitionArn"] == arn
+                and task_of(task, service.name, self._revision(arn)).state is TaskState.RUNNING
             ]
             if len(running) == len(present) == service.desired_count and rollout == "COMPLETED":
                 return
@@ -168,23 +175,23 @@ class EcsTarget:
                 raise DeployError(
                     f"{service.name}: {len(running)} of {service.desired_count} tasks are healthy after "
                     f"{patience:g} s{self._last_words(service.name)}",
-                    "Look at the service's events and the tasks' logs; mend the image, and push again.",
+                    "Read the service's events and the tasks' logs, fix the image, and push again.",
                 )
             time.sleep(self._pause)
 
     def _rollout(self, service: str, arn: str) -> tuple[str, str]:
         """State and reason of the revision's rollout, "" when there is none. One without a state counts as
         completed."""
-        for one in self._there(service)["deployments"]:
-            if one["taskDefinition"] == arn:
-                return one.get("rolloutState", "COMPLETED"), one.get("rolloutStateReason", "")
-        return "", "ECS took the revision back, or somebody changed the service"
+        for deployment in self._there(service)["deployments"]:
+            if deployment["taskDefinition"] == arn:
+                return deployment.get("rolloutState", "COMPLETED"), deployment.get("rolloutStateReason", "")
+        return "", "ECS rolled the revision back, or the service was changed by others"
 
     def _rolled_back(
         self,
         service: Service,
         definition: TaskDefinition,
-        wanted: Revision,
+        revision: Revision,
         previous: TaskDefinition | None,
         error: DeployError,
     ) -> DeployError:
@@ -194,7 +201,7 @@ class EcsTarget:
         if previous is not None and previous.image:
             before, count = self._registered(service.name, previous).arn, service.desired_count
         else:
-            before, count = wanted.before
+            before, count = revision.before
         self._bring(service.name, before, count)
         name = before.rpartition("/")[2]
         if not count:

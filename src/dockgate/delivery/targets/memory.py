@@ -76,10 +76,10 @@ class MemoryTarget:
             self._run(replace(service, desired_count=min(service.desired_count, self.room)), previous)
 
     def _run(self, service: Service, definition: TaskDefinition) -> None:
-        wanted = {f"{service.name}-{definition.revision}-{number}" for number in range(service.desired_count)}
-        for name in sorted(wanted):
-            found = self._tasks.get(name)
-            if found is None or found.state is not TaskState.RUNNING:
+        names = {f"{service.name}-{definition.revision}-{number}" for number in range(service.desired_count)}
+        for name in sorted(names):
+            task = self._tasks.get(name)
+            if task is None or task.state is not TaskState.RUNNING:
                 self.fault("before start")
                 self._tasks[name] = Task(
                     id=name,
@@ -92,10 +92,10 @@ class MemoryTarget:
                 )
                 self.started.append(name)
                 self.fault("after start")
-        self._keep(service.name, wanted)
+        self._keep(service.name, names)
 
-    def _keep(self, service: str, wanted: set[str]) -> None:
-        for name in [task.id for task in self._tasks.values() if task.service == service and task.id not in wanted]:
+    def _keep(self, service: str, names: set[str]) -> None:
+        for name in [task.id for task in self._tasks.values() if task.service == service and task.id not in names]:
             self.fault("before stop")
             del self._tasks[name]
 

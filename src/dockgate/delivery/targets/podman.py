@@ -85,22 +85,22 @@ class PodmanTarget:
             for container in self._engine.containers(service.name):
                 if container.revision != definition.revision:
                     self._engine.stop(container.name, self._grace)
-        wanted = self._run(service, definition)
-        self._wait_healthy(service, definition, wanted)
-        self._keep(service.name, wanted)
+        names = self._run(service, definition)
+        self._wait_healthy(service, definition, names)
+        self._keep(service.name, names)
 
     def _run(self, service: Service, definition: TaskDefinition) -> set[str]:
         """Makes every task exist and run, and returns their names. What runs already is left alone."""
         existing = {container.name: container for container in self._engine.containers(service.name)}
         names = [f"dockgate-{service.name}-{definition.revision}-{number}" for number in range(service.desired_count)]
         for name in names:
-            found = existing.get(name)
-            if found is not None and found.image != definition.image:
+            container = existing.get(name)
+            if container is not None and container.image != definition.image:
                 self._engine.remove(name)
-                found = None
-            if found is None:
+                container = None
+            if container is None:
                 self._engine.create(name, service.name, definition)
-            if found is None or not found.running:
+            if container is None or not container.running:
                 self._engine.start(name)
         return set(names)
 
@@ -170,10 +170,10 @@ class PodmanTarget:
             return DeployError(f"{error}\nRevision {previous.revision} could not be started again: {second}")
         return DeployError(f"{error}\nRevision {previous.revision} runs again.", error.advice)
 
-    def _keep(self, service: str, wanted: set[str]) -> None:
+    def _keep(self, service: str, names: set[str]) -> None:
         """Removes every other task of the service."""
         for container in self._engine.containers(service):
-            if container.name not in wanted:
+            if container.name not in names:
                 self._engine.remove(container.name, self._grace)
 
     def _task(self, container: Container) -> Task:

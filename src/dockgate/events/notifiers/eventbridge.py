@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from dockgate.events.notifiers._aws import detail
+from dockgate.events.notifiers._aws import encode_notice
 from dockgate.events.ports import Notice
 from dockgate.shared.aws import LazyClient, aws_errors
 from dockgate.shared.errors import UnavailableError
@@ -29,7 +29,7 @@ class EventBridgeNotifier:
         entry = {
             "Source": SOURCE,
             "DetailType": notice.kind[:_LONGEST_TYPE],
-            "Detail": detail(notice, _LIMIT),
+            "Detail": encode_notice(notice, _LIMIT),
             "EventBusName": self._bus,
         }
         with aws_errors(f"putting an event on {self.name}"):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from dockgate.events.notifiers._aws import detail
+from dockgate.events.notifiers._aws import encode_notice
 from dockgate.events.ports import Notice
 from dockgate.shared.aws import LazyClient, aws_errors
 
@@ -26,7 +26,7 @@ class SnsNotifier:
     def notify(self, notice: Notice) -> None:
         request: dict[str, Any] = {
             "TopicArn": self._topic,
-            "Message": detail(notice, _LIMIT),
+            "Message": encode_notice(notice, _LIMIT),
             "MessageAttributes": {"kind": {"DataType": "String", "StringValue": notice.kind}},
         }
         if subject := _subject(notice.title):
@@ -40,7 +40,7 @@ class SnsNotifier:
 def _subject(title: str) -> str:
     """One line of printable ASCII, as SNS demands of a subject."""
     line = " ".join(title.split())
-    return "".join(one for one in line if " " <= one <= "~")[:_LONGEST_SUBJECT].strip()
+    return "".join(character for character in line if " " <= character <= "~")[:_LONGEST_SUBJECT].strip()
 
 
 def _short(key: str) -> str:

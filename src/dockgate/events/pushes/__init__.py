@@ -1,4 +1,4 @@
-"""How registries tell of pushes. A module here is a format, and holds one object named `PUSHES`
+"""Formats of registries' push notifications. A module here is a format, and holds one object named `PUSHES`
 (`core.adapters.Pushes`).
 
 Modules whose name begins with "_" are shared by the others and are no formats.
@@ -10,4 +10,7 @@ from dockgate.shared import plugins
 
 def load(package: str = __name__) -> dict[str, Pushes]:
     """Every format of `package` by its name. Raises DockgateError naming the one that is broken."""
-    return {one.name: one for one in plugins.load(package, "PUSHES", "format of notifications", "noticed")}
+    return {
+        push_format.name: push_format
+        for push_format in plugins.load(package, "PUSHES", "format of notifications", "noticed")
+    }

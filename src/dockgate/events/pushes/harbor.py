@@ -22,13 +22,13 @@ class HarborPushes:
             return
         data = body["event_data"] if "event_data" in body else body["data"]
         repository = data["repository"]["repo_full_name"]
-        told = body.get("id") or body.get("occur_at", "")
+        event_id = body.get("id") or body.get("occur_at", "")
         for resource in data["resources"]:
             digest, tag = resource["digest"], resource.get("tag", "")
             registry = resource.get("resource_url", "").partition("/")[0]
-            # An artifact without a tag is told of with its digest in the tag's place.
+            # For an artifact without a tag, Harbor sends the digest as the tag.
             tag = "" if tag.startswith("sha256:") else tag
-            yield Pushed(f"{told}/{repository}:{tag}@{digest}", repository, tag, digest, registry)
+            yield Pushed(f"{event_id}/{repository}:{tag}@{digest}", repository, tag, digest, registry)
 
 
 PUSHES = HarborPushes()

@@ -51,16 +51,16 @@ class MemoryQueue:
         self._fault("before receive")
         with self._news:
             self._news.wait_for(lambda: self._bodies.keys() - self._hidden, self._wait_seconds)
-            found = []
-            for name in [one for one in self._bodies if one not in self._hidden]:
+            messages = []
+            for name in [message_id for message_id in self._bodies if message_id not in self._hidden]:
                 if self._received[name] == self._most:
                     self.dead.append(self._bodies.pop(name))
                     continue
                 self._received[name] += 1
                 self._hidden.add(name)
-                found.append(Message(name, self._bodies[name], f"{name}/{self._received[name]}"))
+                messages.append(Message(name, self._bodies[name], f"{name}/{self._received[name]}"))
         self._fault("after receive")
-        return found
+        return messages
 
     def delete(self, message: Message) -> None:
         self._fault("before delete")

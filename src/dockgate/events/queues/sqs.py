@@ -32,7 +32,10 @@ class SqsQueue:
             answer = client.receive_message(
                 QueueUrl=url, MaxNumberOfMessages=_AT_ONCE, WaitTimeSeconds=self._wait_seconds
             )
-        return [Message(one["MessageId"], one["Body"], one["ReceiptHandle"]) for one in answer.get("Messages", [])]
+        return [
+            Message(message["MessageId"], message["Body"], message["ReceiptHandle"])
+            for message in answer.get("Messages", [])
+        ]
 
     def delete(self, message: Message) -> None:
         with aws_errors(f"deleting from the queue {self.name}"):

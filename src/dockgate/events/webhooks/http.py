@@ -1,4 +1,4 @@
-"""Callbacks over HTTP, to addresses that may be called alone: whoever asks for an approval names the URL.
+"""Callbacks over HTTP, only to allowed addresses: the requester of an approval chooses the URL.
 
 The address is looked at when the connection is made, not before: a name cannot stand for another one by then. A proxy
 of the environment is not used, for it would look names up itself.
@@ -33,7 +33,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 def addresses(host: str, port: int) -> Sequence[str]:
     """What the host's name stands for, by the system's resolver."""
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 def refusal(text: str, loopback: bool) -> str:
@@ -100,8 +100,8 @@ class HttpWebhooks:
                 status = answer.status
                 _read(answer)
         except _failures() as error:
-            said = str(error) or type(error).__name__
-            raise UnavailableError(f"{urlsplit(url).netloc} did not take the answer: {said}") from error
+            reason = str(error) or type(error).__name__
+            raise UnavailableError(f"{urlsplit(url).netloc} did not take the answer: {reason}") from error
         if status == GONE:
             raise DeniedError(f"{urlsplit(url).netloc} wants no more answers (410)", "Ask again with another callback.")
         if not 200 <= status < 300:
@@ -139,10 +139,10 @@ def _guarded(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
             self._inner, self._end = inner, end
 
         def _left(self) -> float:
-            left = self._end - time.monotonic()
-            if left <= 0:
+            seconds = self._end - time.monotonic()
+            if seconds <= 0:
                 raise httpcore.ReadTimeout(f"no whole answer within {whole_seconds:.0f} s")
-            return left
+            return seconds
 
         def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
             return self._inner.read(max_bytes, self._left())
@@ -174,11 +174,11 @@ def _guarded(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
             socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
         ) -> httpcore.NetworkStream:
             try:
-                found = resolve(host.strip("[]"), port)
+                addresses = resolve(host.strip("[]"), port)
             except (OSError, UnicodeError) as error:
                 raise httpcore.ConnectError(f"{host} is not found: {error}") from error
             failed: Exception = httpcore.ConnectError(f"{host} has no address")
-            for address in found:
+            for address in addresses:
                 if why := refusal(address, loopback):
                     failed = httpcore.ConnectError(f"{address}, the address of {host}, {why}: it is not called")
                     continue

@@ -81,13 +81,13 @@ def was_out_of_memory(groups: Sequence[Path]) -> bool:
 def kill(group: Path) -> bool:
     """Kill every process of a group once. Whether there were any."""
     try:
-        found = (group / "cgroup.procs").read_text().split()
+        pids = (group / "cgroup.procs").read_text().split()
     except OSError:
         return False
-    for process in found:
+    for process in pids:
         with suppress(ProcessLookupError):
             os.kill(int(process), signal.SIGKILL)
-    return bool(found)
+    return bool(pids)
 
 
 def end(group: Path) -> None:

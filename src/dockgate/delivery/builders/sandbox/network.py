@@ -36,11 +36,11 @@ def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str
 def _by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
     """The networks, those within another left out: nftables refuses them in one set."""
     parsed = [ipaddress.ip_network(text, strict=False) for text in networks]
-    four = [one for one in parsed if isinstance(one, ipaddress.IPv4Network)]
-    six = [one for one in parsed if isinstance(one, ipaddress.IPv6Network)]
+    four = [network for network in parsed if isinstance(network, ipaddress.IPv4Network)]
+    six = [network for network in parsed if isinstance(network, ipaddress.IPv6Network)]
     merged = {
-        "ip": [str(one) for one in ipaddress.collapse_addresses(four)],
-        "ip6": [str(one) for one in ipaddress.collapse_addresses(six)],
+        "ip": [str(network) for network in ipaddress.collapse_addresses(four)],
+        "ip6": [str(network) for network in ipaddress.collapse_addresses(six)],
     }
     return {family: members for family, members in merged.items() if members}
 
@@ -57,15 +57,15 @@ def pasta(resolver: str | None) -> list[str]:
 
 def host_addresses(proc: Path = Path("/proc")) -> list[str]:
     """Every address of this host, loopback aside (proc(5), net/fib_trie and net/if_inet6)."""
-    found: set[str] = set()
+    addresses: set[str] = set()
     previous = ""
     for line in _lines(proc / "net/fib_trie"):
         if "host LOCAL" in line:
-            found.add(previous.split()[-1])
+            addresses.add(previous.split()[-1])
         previous = line
     for line in _lines(proc / "net/if_inet6"):
-        found.add(str(ipaddress.IPv6Address(int(line.split()[0], 16))))
-    return sorted(text for text in found if not ipaddress.ip_address(text).is_loopback)
+        addresses.add(str(ipaddress.IPv6Address(int(line.split()[0], 16))))
+    return sorted(text for text in addresses if not ipaddress.ip_address(text).is_loopback)
 
 
 def loopback_resolver(resolv: Path = Path("/etc/resolv.conf")) -> str | None:
