@@ -14,7 +14,7 @@ from dockgate.gate.policy import fingerprint, make_policy, required_baselines, v
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import (
-    FIX_NOT_TOLD,
+    FIX_UNKNOWN,
     Advisory,
     AdvisorySnapshot,
     Coverage,
@@ -231,7 +231,7 @@ def test_a_waiver_of_the_index_holds_for_each_of_its_platforms() -> None:
 
 def test_where_no_fix_is_told_one_may_exist() -> None:
     rating = Rating("advisory", Severity.HIGH)
-    found = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, "", note=FIX_NOT_TOLD)
+    found = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, "", note=FIX_UNKNOWN)
     held = inventory(package("a"))
     for one, accepted in ((found, False), (replace(found, note=""), True)):
         given_ = Waivers((replace(FINE, until="", until_fixed=True),))

@@ -54,8 +54,8 @@ def advisory(given: Mapping[str, Any]) -> Advisory:
     texts = {key: given.get(key, "") for key in ("withdrawn", "note", "module")}
     ranges = tuple(_range(text) for text in given.get("ranges", ()))
     ratings = tuple(_rating(text) for text in given.get("ratings", ()))
-    alias_group = tuple(map(tuple, given.get("kin", ())))
-    return Advisory(given["id"], ecosystem, name, ranges, ratings=ratings, alias_group=alias_group, **lists, **texts)
+    alias_groups = tuple(map(tuple, given.get("alias_groups", ())))
+    return Advisory(given["id"], ecosystem, name, ranges, ratings=ratings, alias_groups=alias_groups, **lists, **texts)
 
 
 def cve(identity: str, given: Mapping[str, str]) -> Cve:

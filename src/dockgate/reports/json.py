@@ -17,7 +17,7 @@ Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`,
 "scan" adds `coverage`, each with `ecosystem`, `complete` and `checked_at`. "scan" and "gate" add to each platform
 - `findings`, each with `id`, `aliases`, `severity`, `score` and `vector` (CVSS), `rated_by` (the source of the rating),
   `package` {`name`, `version`, `purl`, `path`, `layer`, `in_base`}, `fixed` (the lowest fixed version),
-  `state` ("fixed", "unfixed", "won't fix", "end of life", or "not told" when an advisory lists affected versions only),
+  `state` ("fixed", "unfixed", "won't fix", "end of life", or "fix unknown" if the advisory names no fix),
   `note` (the distribution's own term), `disputed`, `reachable` ("yes" or "no": whether a Go program holds one of the
   packages that the advisory names), `known_exploited_since` and `due` (CISA KEV, YYYY-MM-DD),
   `epss` {`score`, `percentile`} (0 to 1), `malicious`, `published`, `summary`; null for unknown values;

@@ -77,7 +77,7 @@ def _judged(answer: Answer, matcher: Matcher) -> Answer:
         return answer
     matches = matcher.match((answer.package,))
     reasons = tuple(_reason(entry, answer.package) for entry in matches.undetermined)
-    return Answer(answer.purl, answer.package, matches.findings, reasons, matcher.known(answer.package))
+    return Answer(answer.purl, answer.package, matches.findings, reasons, matcher.count_vulnerabilities(answer.package))
 
 
 def _reason(entry: Undetermined, package: Package) -> str:

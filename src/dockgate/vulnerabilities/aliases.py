@@ -1,4 +1,4 @@
-"""One vulnerability, many names: which ids belong together, and which of them people know."""
+"""Group the names of a vulnerability, and choose the one that readers know best."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ _DISTRIBUTIONS = (
 )
 
 
-def by_renown(name: str) -> tuple[int, str]:
-    """Sorts ids as readers know them: CVE, then the distribution's, then GHSA, then others."""
+def alias_order(name: str) -> tuple[int, str]:
+    """The sort key of vulnerability ids: CVE, then the distribution's, then GHSA, then others."""
     if name.startswith("CVE-"):
         return 0, name
     if name.startswith(_DISTRIBUTIONS):
@@ -20,63 +20,62 @@ def by_renown(name: str) -> tuple[int, str]:
     return (2, name) if name.startswith("GHSA-") else (3, name)
 
 
-class Groups:
-    """Names that are joined, both ways and onwards."""
+class AliasGroups:
+    """Disjoint groups of names. Joins are symmetric and transitive."""
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
 
-    def join(self, one: str, other: str) -> None:
-        low, high = self.root(one), self.root(other)
-        if by_renown(high) < by_renown(low):
+    def join(self, first: str, second: str) -> None:
+        low, high = self.root(first), self.root(second)
+        if alias_order(high) < alias_order(low):
             low, high = high, low
         self._parents[low] = low
         self._parents[high] = low
 
     def root(self, name: str) -> str:
-        """The best known of the name's group, which stands for all of it."""
+        """The best known name of the group, which identifies it."""
         while (parent := self._parents.get(name, name)) != name:
             name = parent
         return name
 
     def all(self) -> dict[str, set[str]]:
-        """Every group of two names or more, by its root."""
+        """All groups of two or more names, by root."""
         groups: dict[str, set[str]] = {}
         for name in self._parents:
             groups.setdefault(self.root(name), set()).add(name)
         return groups
 
 
-class Names:
-    """The alias groups of some advisories, which alone may be asked about.
+class AliasIndex:
+    """The alias groups of some advisories, and the vulnerabilities that each is about.
 
-    `aliases` hold both ways and onwards: one group, with what `kin` has of records that speak of other packages.
-    `upstream` points one way and joins nothing, but says which vulnerabilities a distribution's record is about: a
-    bulletin of five CVEs is about five.
+    `aliases` and `alias_groups` of the advisories join names. `upstream` joins nothing: it says which vulnerabilities a
+    distribution's record is about. A bulletin about five CVEs is about five vulnerabilities.
     """
 
     def __init__(self, advisories: Sequence[Advisory]) -> None:
-        groups = Groups()
+        groups = AliasGroups()
         self._root = groups.root
         for advisory in advisories:
             for alias in advisory.aliases:
                 groups.join(advisory.id, alias)
-            for first, *others in advisory.alias_group:
-                for other in others:
-                    groups.join(first, other)
+            for first, *rest in advisory.alias_groups:
+                for alias in rest:
+                    groups.join(first, alias)
         self._groups = groups.all()
-        self._advisories = advisories  # as long as they are there, no other has the id of one
+        self._advisories = advisories  # keeps them alive, so that id() stays unique
         self._subjects = {id(advisory): self._about(advisory) for advisory in advisories}
 
     def _about(self, advisory: Advisory) -> tuple[str, ...]:
-        named = advisory.upstream or (advisory.id,)
-        if len(named) == 1:
-            return (self._root(named[0]),)
-        named = tuple(name for name in named if name.startswith("CVE-")) or named
-        return tuple(sorted({self._root(name) for name in named}))
+        names = advisory.upstream or (advisory.id,)
+        if len(names) == 1:
+            return (self._root(names[0]),)
+        names = tuple(name for name in names if name.startswith("CVE-")) or names
+        return tuple(sorted({self._root(name) for name in names}))
 
     def subjects(self, advisory: Advisory) -> tuple[str, ...]:
-        """The vulnerabilities it is about, each by a name that all advisories of the group share. Never empty."""
+        """The vulnerabilities that it is about, each as the root of its alias group. Never empty."""
         return self._subjects[id(advisory)]
 
     def is_bulletin(self, advisory: Advisory) -> bool:

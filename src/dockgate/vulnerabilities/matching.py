@@ -1,7 +1,7 @@
-"""Packages against advisories: what each suffers, and of what it cannot be said. Pure.
+"""Match packages with advisories: find the vulnerabilities of each package. Pure.
 
-The rules are OSV's (schema 1.7, evaluation) as far as it goes. Everything that cannot be compared, and every package
-of which the database does not claim to know, is undetermined: never "not affected".
+Follows the evaluation of the OSV schema (1.7) where it says enough. Versions that cannot be compared, and packages that
+the database does not cover, are undetermined, never "not affected".
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ from dataclasses import replace
 from dockgate.scanner.model import ANY_MODULE, Inventory, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
-from dockgate.vulnerabilities.aliases import Names, by_renown
+from dockgate.vulnerabilities.aliases import AliasIndex, alias_order
 from dockgate.vulnerabilities.model import (
-    FIX_NOT_TOLD,
+    FIX_UNKNOWN,
     VERSIONS_ONLY,
     Advisory,
     AdvisorySnapshot,
@@ -27,7 +27,7 @@ from dockgate.vulnerabilities.model import (
 from dockgate.vulnerabilities.versions import Order, Orders
 
 _UNTRIAGED = Rating("", Severity.UNTRIAGED)
-_UNKNOWN = Cve("")
+_NO_CVE = Cve("")
 _SOURCES = ("distribution", "advisory", "cve")
 _NAMED_AT_ONCE = 5
 
@@ -35,21 +35,20 @@ _NAMED_AT_ONCE = 5
 def match(
     packages: Sequence[Package] | Inventory, snapshot: AdvisorySnapshot, ecosystems: Sequence[Ecosystem]
 ) -> Matches:
-    """What these packages suffer by this snapshot. Packages with an owner are left to their distribution's
-    advisories."""
+    """The findings of these packages. Packages with an owner are matched by their distribution package only."""
     return Matcher(snapshot, ecosystems).match(packages.packages if isinstance(packages, Inventory) else packages)
 
 
 def with_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventory:
-    """The inventory as it would be with some packages (by purl) at other versions of their source.
+    """The inventory with some packages (by purl) at other versions of their source.
 
-    The purls stay as they are: they say which package was raised.
+    The purls do not change: they identify the upgraded packages.
     """
     return replace(inventory, packages=tuple(_at(package, versions) for package in inventory.packages))
 
 
 class Matcher:
-    """A snapshot made ready to be asked about many package lists."""
+    """A snapshot, indexed to match many package lists."""
 
     def __init__(self, snapshot: AdvisorySnapshot, ecosystems: Sequence[Ecosystem]) -> None:
         self._orders = Orders(ecosystems)
@@ -60,16 +59,16 @@ class Matcher:
             if advisory.withdrawn:
                 continue
             self._advisories.setdefault((_base(advisory.ecosystem), advisory.name), []).append(advisory)
-        self._said: dict[tuple[str, str, str], tuple[Names, list[tuple[str, list[Advisory]]]]] = {}
-        self._judged: dict[tuple[str, str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
+        self._by_source: dict[tuple[str, str, str], tuple[AliasIndex, list[tuple[str, list[Advisory]]]]] = {}
+        self._results: dict[tuple[str, str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
 
     def match(self, packages: Sequence[Package]) -> Matches:
         ours = [package for package in packages if not package.owner]
         findings: dict[tuple[str, str, str], Finding] = {}
         undetermined = set(self._uncovered(ours))
         for package in ours:
-            suffered, doubts = self._judge(package)
-            for finding in suffered:
+            package_findings, doubts = self._judge(package)
+            for finding in package_findings:
                 own = finding if finding.package is package else finding.of(package)
                 findings[package.purl, package.path, finding.id] = own
             undetermined.update(replace(doubt, subject=package.purl) for doubt in doubts)
@@ -78,26 +77,26 @@ class Matcher:
             tuple(sorted(undetermined, key=lambda entry: (entry.kind, entry.subject, entry.reason))),
         )
 
-    def known(self, package: Package) -> int:
-        """How many vulnerabilities advisories tell of in the package's release, whichever versions suffer from them."""
-        return len(self._told(package)[1])
+    def count_vulnerabilities(self, package: Package) -> int:
+        """The number of vulnerabilities with an advisory for the package's release, whatever versions they affect."""
+        return len(self._advisories_of(package)[1])
 
-    def compare(self, ecosystem: str, one: str, other: str) -> int:
+    def compare(self, ecosystem: str, first: str, second: str) -> int:
         """-1, 0 or 1. Raises UncomparableError."""
-        return self._orders.compare(ecosystem, one, other)
+        return self._orders.compare(ecosystem, first, second)
 
     def _judge(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
-        """Findings and doubts, once for all packages of one source, version and module."""
+        """Findings and undetermined entries, computed once for all packages of one source, version and module."""
         source = package.ecosystem, package.source_name, package.source_version, package.module, package.imports
-        if source not in self._judged:
-            self._judged[source] = self._judge_source(package)
-        return self._judged[source]
+        if source not in self._results:
+            self._results[source] = self._judge_source(package)
+        return self._results[source]
 
     def _judge_source(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
         order = self._orders.of(package.ecosystem)
         findings: list[Finding] = []
         doubts: dict[str, list[str]] = {}
-        names, subjects = self._told(package)
+        names, subjects = self._advisories_of(package)
         for subject, advisories in subjects:
             affecting: list[Advisory] = []
             doubt = ""
@@ -110,29 +109,31 @@ class Matcher:
             if affecting:
                 findings.append(self._finding(subject, package, affecting, advisories, order, names))
             elif not any(advisory.ranges or advisory.versions for advisory in advisories):
-                doubts.setdefault("It names no version.", []).append(_known_as(subject, advisories, names)[0])
+                doubts.setdefault("It names no version.", []).append(_names_of(subject, advisories, names)[0])
             elif doubt:
-                doubts.setdefault(doubt, []).append(_known_as(subject, advisories, names)[0])
+                doubts.setdefault(doubt, []).append(_names_of(subject, advisories, names)[0])
         who = f"{package.source_name} {package.source_version}".strip()
         return findings, [
             Undetermined("", f"{who} cannot be compared with {_some(ids)}: {why}", "uncomparable", tuple(ids))
             for why, ids in doubts.items()
         ]
 
-    def _told(self, package: Package) -> tuple[Names, list[tuple[str, list[Advisory]]]]:
-        """What is said of the package in its release and module, by vulnerability, once for all of its versions; and
-        the names of these alone: what a package suffers does not hang on its company."""
+    def _advisories_of(self, package: Package) -> tuple[AliasIndex, list[tuple[str, list[Advisory]]]]:
+        """The advisories for the package's release and module, by vulnerability, and the aliases of these alone.
+
+        The findings of a package therefore do not depend on other packages in the image.
+        """
         key = package.ecosystem, package.source_name, package.module
-        if key not in self._said:
-            told = [
+        if key not in self._by_source:
+            advisories = [
                 advisory
                 for advisory in self._advisories.get((_base(package.ecosystem), package.source_name), ())
                 if (not advisory.module or package.module in (ANY_MODULE, advisory.module))
                 and _same_release(advisory.ecosystem, package.ecosystem)
             ]
-            names = Names(told)
-            self._said[key] = names, sorted(_by_subject(told, names).items())
-        return self._said[key]
+            names = AliasIndex(advisories)
+            self._by_source[key] = names, sorted(_by_subject(advisories, names).items())
+        return self._by_source[key]
 
     def _finding(
         self,
@@ -141,20 +142,20 @@ class Matcher:
         affecting: list[Advisory],
         advisories: list[Advisory],
         order: Order,
-        names: Names,
+        names: AliasIndex,
     ) -> Finding:
-        """What is said of this vulnerability alone goes before what a bulletin says of several."""
+        """The finding from the affecting advisories. Those about this vulnerability alone go before bulletins."""
         if len(affecting) > 1:
-            affecting = sorted(affecting, key=lambda row: (names.is_bulletin(row), by_renown(row.id)))
+            affecting = sorted(affecting, key=lambda row: (names.is_bulletin(row), alias_order(row.id)))
         own = [row for row in affecting if not names.is_bulletin(row)]
-        identity, *aliases = _known_as(subject, affecting, names)
+        identity, *aliases = _names_of(subject, affecting, names)
         fixed = _fixed(package.source_version, affecting, advisories, order)
         cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
         rating = _rating(own, []) or _rating(affecting, cves) or _UNTRIAGED
-        known = _joined(cves)
+        worst = _worst_of(cves)
         disputed = any(row.disputed for row in own)
         published = min([row.published for row in affecting if row.published], default="")
-        # By place, for an image may have thousands: by name it takes half as long again.
+        # Positional arguments: an image may have thousands, and keywords take 50% longer.
         return Finding(
             identity,
             tuple(aliases),
@@ -163,10 +164,10 @@ class Matcher:
             rating,
             fixed,
             "" if fixed else _note(affecting),
-            known.exploited,
-            known.due,
-            known.epss,
-            known.percentile,
+            worst.exploited,
+            worst.due,
+            worst.epss,
+            worst.percentile,
             disputed,
             published,
             _fixed_at(affecting) if fixed else "",
@@ -175,11 +176,11 @@ class Matcher:
         )
 
     def _uncovered(self, packages: Sequence[Package]) -> list[Undetermined]:
-        wanted: dict[str, dict[str, Package]] = {}
+        packages_by_name: dict[str, dict[str, Package]] = {}
         for package in packages:
-            wanted.setdefault(package.ecosystem, {}).setdefault(package.source_name, package)
+            packages_by_name.setdefault(package.ecosystem, {}).setdefault(package.source_name, package)
         entries: list[Undetermined] = []
-        for ecosystem, by_name in wanted.items():
+        for ecosystem, by_name in packages_by_name.items():
             coverage = self._coverage.get(ecosystem)
             if coverage is None:
                 entries.append(_no_feed(ecosystem, sorted(by_name)))
@@ -188,33 +189,33 @@ class Matcher:
         return entries
 
 
-def _by_subject(told: list[Advisory], names: Names) -> dict[str, list[Advisory]]:
-    found: dict[str, list[Advisory]] = {}
-    for advisory in told:
+def _by_subject(advisories: list[Advisory], names: AliasIndex) -> dict[str, list[Advisory]]:
+    by_subject: dict[str, list[Advisory]] = {}
+    for advisory in advisories:
         for subject in names.subjects(advisory):
-            found.setdefault(subject, []).append(advisory)
-    return found
+            by_subject.setdefault(subject, []).append(advisory)
+    return by_subject
 
 
-def _known_as(subject: str, advisories: list[Advisory], names: Names) -> list[str]:
+def _names_of(subject: str, advisories: list[Advisory], names: AliasIndex) -> list[str]:
     """All names of a vulnerability, the best known first."""
     group = names.group(subject)
-    known = set(group)
+    all_names = set(group)
     for advisory in advisories:
         if advisory.id not in group:
-            known |= {advisory.id} if names.is_bulletin(advisory) else names.group(advisory.id)
-    return sorted(known, key=by_renown) if len(known) > 1 else [*known]
+            all_names |= {advisory.id} if names.is_bulletin(advisory) else names.group(advisory.id)
+    return sorted(all_names, key=alias_order) if len(all_names) > 1 else [*all_names]
 
 
 def _no_feed(ecosystem: str, names: list[str]) -> Undetermined:
     if not ecosystem:
-        return Undetermined("/", f"The distribution is not known, so {_some(names)} cannot be judged.", "uncovered")
+        return Undetermined("/", f"The distribution is unknown, so {_some(names)} cannot be judged.", "uncovered")
     reason = f"The advisory database has no feed for {ecosystem}, so {_some(names)} cannot be judged."
     return Undetermined(ecosystem, reason, "uncovered")
 
 
 def _not_named(coverage: Coverage, by_name: dict[str, Package]) -> list[Undetermined]:
-    feed = f"The advisory database's feed for {coverage.ecosystem} is partial and does not speak of"
+    feed = f"The advisory database's feed for {coverage.ecosystem} is partial and does not cover"
     missing = sorted(by_name.keys() - set(coverage.names))
     if len(missing) > _NAMED_AT_ONCE:
         return [Undetermined(coverage.ecosystem, f"{feed} {_some(missing)}.", "uncovered")]
@@ -222,10 +223,10 @@ def _not_named(coverage: Coverage, by_name: dict[str, Package]) -> list[Undeterm
 
 
 def _fixed(version: str, affecting: list[Advisory], advisories: list[Advisory], order: Order) -> str:
-    """The lowest version free of all that these advisories say, "" when none of them names one.
+    """The lowest version that no advisory calls affected, "" if none of them names a fix.
 
-    An advisory that names no fix does not take back another's. Where they contradict each other at every version, the
-    highest of their lowest fixes stands: a finding with a fix is the one that counts.
+    An advisory without a fix does not cancel the fix of another. If the advisories contradict each other at every
+    version, the highest of their lowest fixes counts.
     """
     if len(advisories) == 1:
         return order.fix(advisories[0], version)
@@ -240,17 +241,17 @@ def _fixed(version: str, affecting: list[Advisory], advisories: list[Advisory], 
 
 
 def _reachable(package: Package, affecting: list[Advisory]) -> str:
-    """Whether the program holds one of the packages that these advisories name; "" where none names any."""
+    """Whether the program contains a vulnerable package, "yes" or "no"; "" if no advisory names packages."""
     vulnerable = {path for row in affecting for path in row.imports}
     if not vulnerable:
         return ""
     return "no" if vulnerable.isdisjoint(package.imports.split()) else "yes"
 
 
-def _joined(cves: list[Cve]) -> Cve:
-    """The worst that is known of any of them."""
+def _worst_of(cves: list[Cve]) -> Cve:
+    """The worst value of each field."""
     if len(cves) < 2:
-        return cves[0] if cves else _UNKNOWN
+        return cves[0] if cves else _NO_CVE
     return Cve(
         "",
         exploited=min([cve.exploited for cve in cves if cve.exploited], default=""),
@@ -261,19 +262,19 @@ def _joined(cves: list[Cve]) -> Cve:
 
 
 def _fixed_at(affecting: list[Advisory]) -> str:
-    """When the first of these that name a fix, as one of them does, appeared."""
+    """The publication of the first advisory that names a fix; at least one does."""
     if len(affecting) == 1:
         return affecting[0].published
-    named = [
+    dates = [
         row.published
         for row in affecting
         if row.published and any(kind == "fixed" for span in row.ranges for kind, _ in span.events)
     ]
-    return min(named, default="")
+    return min(dates, default="")
 
 
 def _note(affecting: list[Advisory]) -> str:
-    """The distribution's own note when there is no fix, else whether the advisories say anything about one.
+    """The distribution's note on a missing fix, else whether the advisories say anything about a fix.
 
     A range that ends with `last_affected` or a `limit` implies that later versions are unaffected without naming a fix
     (OSV schema, "affected[].ranges[].events fields"), so it does not say that there is none."""
@@ -281,26 +282,26 @@ def _note(affecting: list[Advisory]) -> str:
         return note
     events = [event for row in affecting for span in row.ranges for event in span.events]
     if any(kind in ("last_affected", "limit") and version != "*" for kind, version in events):
-        return FIX_NOT_TOLD
+        return FIX_UNKNOWN
     return "" if events else VERSIONS_ONLY
 
 
 def _rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:
-    """The rating that goes before all others of these."""
-    given = [row.ratings[0] for row in advisories if row.ratings]
-    given += [cve.rating for cve in cves if cve.rating]
-    return min(given, key=_preference) if len(given) > 1 else next(iter(given), None)
+    """The preferred rating."""
+    ratings = [row.ratings[0] for row in advisories if row.ratings]
+    ratings += [cve.rating for cve in cves if cve.rating]
+    return min(ratings, key=_preference) if len(ratings) > 1 else next(iter(ratings), None)
 
 
 def _preference(rating: Rating) -> tuple[int, int, float]:
-    """The distribution's word, then the advisory's, then the CVE record's; of equals the worst."""
+    """The distribution's rating first, then the advisory's, then the CVE record's; among equals the worst."""
     source = _SOURCES.index(rating.source) if rating.source in _SOURCES else len(_SOURCES)
     return source, rating.severity.rank, -rating.score
 
 
 def _worst_first(finding: Finding) -> tuple[int, tuple[int, str], str, str, str]:
     package = finding.package
-    return finding.severity.rank, by_renown(finding.id), package.name, package.purl, package.path
+    return finding.severity.rank, alias_order(finding.id), package.name, package.purl, package.path
 
 
 def _at(package: Package, versions: Mapping[str, str]) -> Package:
@@ -312,12 +313,12 @@ def _base(ecosystem: str) -> str:
     return ecosystem.partition(":")[0]
 
 
-def _same_release(one: str, other: str) -> bool:
-    """Of two ecosystems with the same base: OSV compares the releases only where both have one."""
-    first, second = one.partition(":")[2], other.partition(":")[2]
-    return not first or not second or first == second
+def _same_release(first: str, second: str) -> bool:
+    """Whether two ecosystems with the same base have the same release. An ecosystem without release matches any."""
+    release, other_release = first.partition(":")[2], second.partition(":")[2]
+    return not release or not other_release or release == other_release
 
 
 def _some(names: Sequence[str]) -> str:
-    named = ", ".join(names[:_NAMED_AT_ONCE])
-    return named if len(names) <= _NAMED_AT_ONCE else f"{named} and {len(names) - _NAMED_AT_ONCE} more"
+    text = ", ".join(names[:_NAMED_AT_ONCE])
+    return text if len(names) <= _NAMED_AT_ONCE else f"{text} and {len(names) - _NAMED_AT_ONCE} more"

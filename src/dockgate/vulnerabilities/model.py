@@ -7,7 +7,7 @@ from dockgate.scanner.model import Package
 
 
 class Severity(StrEnum):
-    """How bad a finding is, worst first. UNTRIAGED: nobody has said."""
+    """The severity of a finding, worst first. UNTRIAGED: no source rates it."""
 
     CRITICAL = "CRITICAL"
     HIGH = "HIGH"
@@ -38,8 +38,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """A severity somebody gave. `source` says who: "distribution", "advisory", "cve". `score` is 0.0 to 10.0, or -1
-    without one."""
+    """A severity and its `source`: "distribution", "advisory" or "cve". `score` is 0.0 to 10.0, -1 without a score."""
 
     source: str
     severity: Severity
@@ -49,14 +48,14 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Advisory:
-    """One OSV record as far as it speaks of one package (`ecosystem`, `name`): what matching consults.
+    """What one OSV record says about one package (`ecosystem`, `name`). Times are RFC 3339 in UTC, "" if unknown.
 
-    `ratings` stand in the order of their worth, best source first. `note` holds the distribution's own word when
-    there is no fix: "unimportant", "no-dsa", "wont-fix", "end-of-life". Times are RFC 3339 in UTC, "" when the record
-    has none. `module` is the rpm module and stream that its versions are of ("nodejs:18"), "" for none; `disputed`
-    means that the record says so of itself. `kin` are the alias groups of its names, each sorted, where all records
-    together know more than it says itself: what a vulnerability is called does not hang on what else is consulted.
-    `imports` are the import paths of a Go module's packages that are vulnerable, () where it does not say.
+    `ratings` are sorted, the most relevant source first. `note` is the distribution's reason for having no fix:
+    "unimportant", "no-dsa", "wont-fix", "end-of-life". `module` is the rpm module and stream of its versions
+    ("nodejs:18"), "" for none. `disputed`: the record says that it is disputed. `imports` are the vulnerable import
+    paths of a Go module, () if the record does not list them.
+    `alias_groups` are the alias groups of its names, each sorted, if other records of the database know more aliases.
+    They make a vulnerability's name independent of which other packages are looked up.
     """
 
     id: str
@@ -74,17 +73,17 @@ class Advisory:
     note: str = ""
     module: str = ""
     disputed: bool = False
-    alias_group: tuple[tuple[str, ...], ...] = ()
+    alias_groups: tuple[tuple[str, ...], ...] = ()
     imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Cve:
-    """What is known of a CVE whatever package it is in.
+    """Facts about a CVE that hold in every package.
 
-    `rating` is its record's own (source "cve"). `exploited` is the date at which CISA's KEV catalogue took it up
-    ("unknown" without one), `due` the date by which it wants it mended, both YYYY-MM-DD and "" when it is not listed.
-    `epss` is FIRST's probability of exploitation within 30 days, `percentile` its rank among all, 0 to 1, -1 unknown.
+    `rating` comes from the CVE record (source "cve"). `exploited` is the date at which CISA's KEV catalogue listed it
+    ("unknown" without a date), `due` KEV's date to fix it by. Both are YYYY-MM-DD, "" if KEV does not list the CVE.
+    `epss` is FIRST's probability of exploitation within 30 days, `percentile` its rank, both 0 to 1, -1 if unknown.
     """
 
     id: str
@@ -97,10 +96,10 @@ class Cve:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What the database says of itself for one ecosystem with its release ("Debian:13"), or one of CATALOGUES.
+    """How completely the database covers an ecosystem with its release ("Debian:13"), or one of CATALOGUES.
 
-    `complete` means that the feed holds all its publisher has said; otherwise it speaks only of `names` (source names).
-    `checked_at` is the last successful check, RFC 3339 in UTC: unchanged counts as a check.
+    `complete`: the feed has everything that its publisher says. Otherwise it covers only `names` (source names).
+    `checked_at` is the last successful check, RFC 3339 in UTC. A check that finds nothing new counts.
     """
 
     ecosystem: str
@@ -109,17 +108,17 @@ class Coverage:
     checked_at: str
 
 
-# The feeds that speak of CVEs in whatever package; a database may lack them.
+# Feeds about CVEs, independent of packages. A database may lack them.
 CATALOGUES = ("epss", "kev")
 
 
 @dataclass(frozen=True, slots=True)
 class AdvisorySnapshot:
-    """The part of the advisory database that a verdict consulted, kept for as long as the verdict.
+    """The part of the advisory database that a verdict consulted, stored as long as the verdict.
 
-    `coverage` has an entry for each ecosystem of the inventory that the database knows, its `names` cut down to the
-    inventory's; an ecosystem without an entry is not covered. Then it has one for each of the
-    CATALOGUES that the database holds. `cves` are those that the advisories name, sorted.
+    `coverage` has an entry for each ecosystem of the inventory that the database covers, with the `names` of the
+    inventory's packages only, and then one for each of the CATALOGUES in the database. `cves` are those that the
+    advisories name, sorted.
     """
 
     advisories: tuple[Advisory, ...]
@@ -127,22 +126,22 @@ class AdvisorySnapshot:
     cves: tuple[Cve, ...] = ()
 
 
-# The note of a finding whose advisories list versions, and say nothing of any fix.
+# The note of a finding whose advisories list affected versions and say nothing about a fix.
 VERSIONS_ONLY = "versions-only"
 
-# The note of a finding when a source does not say whether, or in which version, it is fixed: another scanner, or an
+# The note of a finding whose source does not say whether, or in which version, it is fixed: another scanner, or an
 # advisory whose range ends with the last affected version or a limit.
-FIX_NOT_TOLD = "fix-not-told"
+FIX_UNKNOWN = "fix-unknown"
 
 
 class State(StrEnum):
-    """What became of a vulnerability in a package, by the word of those who maintain it."""
+    """The maintainers' plan for a vulnerability in a package."""
 
     FIXED = "fixed"
     UNFIXED = "unfixed"
     WONT_FIX = "won't fix"
     END_OF_LIFE = "end of life"
-    UNKNOWN = "not told"
+    UNKNOWN = "fix unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +173,7 @@ class Finding:
     reachable: str = ""
 
     def of(self, package: Package) -> "Finding":
-        """The same said of another package. Judging does so all the time; `dataclasses.replace` is thrice as slow."""
+        """The same finding in another package. A hot path: `dataclasses.replace` takes three times as long."""
         return Finding(
             self.id,
             self.aliases,
@@ -200,8 +199,8 @@ class Finding:
 
     @property
     def has_unknown_fix(self) -> bool:
-        """Whether no source says if a fixed version exists. A policy treats it as doubt, not as "no fix"."""
-        return not self.fixed and self.note in (VERSIONS_ONLY, FIX_NOT_TOLD)
+        """Whether it is unknown if a fixed version exists. Policies treat this as undetermined, not as "no fix"."""
+        return not self.fixed and self.note in (VERSIONS_ONLY, FIX_UNKNOWN)
 
     @property
     def state(self) -> State:
@@ -233,7 +232,7 @@ class Undetermined:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a package list suffers, sorted worst first, and what cannot be said of it."""
+    """The findings of a package list, worst first, and what could not be determined."""
 
     findings: tuple[Finding, ...]
     undetermined: tuple[Undetermined, ...]

@@ -13,15 +13,15 @@ if TYPE_CHECKING:  # a scan does not need it
 class AdvisoryReader(Protocol):
     """The advisory database, open for reading."""
 
-    # Of its content: changes whenever any answer could.
+    # Identifies the content: changes whenever any answer could change.
     digest: str
 
     def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
-        """All that the database says of these inventories' packages, and its coverage of their ecosystems."""
+        """The advisories for these inventories' packages, and the coverage of their ecosystems."""
         ...
 
-    def catalogues(self, reported: "Sequence[ExternalReport]") -> AdvisorySnapshot:
-        """What KEV and EPSS say of the CVEs that other scanners report, without any advisory."""
+    def catalogues(self, reports: "Sequence[ExternalReport]") -> AdvisorySnapshot:
+        """What KEV and EPSS say about the CVEs in other scanners' reports, without any advisory."""
         ...
 
     def coverage(self) -> Sequence[Coverage]: ...

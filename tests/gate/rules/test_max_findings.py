@@ -10,7 +10,7 @@ from dockgate.gate.policy import untriaged_severity
 from dockgate.gate.rule import Facts
 from dockgate.gate.rules.max_findings import RULE
 from dockgate.shared.errors import DefinitionError
-from dockgate.vulnerabilities.model import FIX_NOT_TOLD, VERSIONS_ONLY, Finding, Matches, Rating, Severity, Undetermined
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, VERSIONS_ONLY, Finding, Matches, Rating, Severity, Undetermined
 
 
 def finding(severity: Severity, fixed: str = "2.0.0", identity: str = "CVE-2024-1") -> Finding:
@@ -111,7 +111,7 @@ def test_counts_of_untriaged_count_as_the_policy_sets() -> None:
 
 
 def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
-    findings = (replace(finding(Severity.HIGH, fixed=""), note=FIX_NOT_TOLD),)
+    findings = (replace(finding(Severity.HIGH, fixed=""), note=FIX_UNKNOWN),)
     facts = Facts(inventory(), Matches(findings, ()), (), NOW, is_external=True, source="sarif")
     (result,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(result, Undetermined)
@@ -120,7 +120,7 @@ def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
     assert isinstance(result, Violation)
 
 
-@pytest.mark.parametrize("note", [VERSIONS_ONLY, FIX_NOT_TOLD])
+@pytest.mark.parametrize("note", [VERSIONS_ONLY, FIX_UNKNOWN])
 def test_an_unknown_fix_in_our_own_advisories_is_undetermined(note: str) -> None:
     unknown = (replace(finding(Severity.HIGH, fixed=""), note=note), replace(finding(Severity.HIGH, fixed="")))
     facts = Facts(inventory(), Matches(unknown, ()), (), NOW)

@@ -23,10 +23,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "advisories.db"
 
 
-def alias_group(path: Path) -> Kin:
+def alias_groups(path: Path) -> Kin:
     """Of the advisories for zlib and six."""
     with Database.open(path) as database:
-        return {row.id: row.alias_group for row in database.snapshot([inventory(ZLIB, SIX)]).advisories}
+        return {row.id: row.alias_groups for row in database.snapshot([inventory(ZLIB, SIX)]).advisories}
 
 
 def of_six(*aliases: str, **more: str) -> Json:
@@ -39,7 +39,7 @@ def of_another(identity: str, *aliases: str, **more: str) -> Json:
 
 def laid(path: Path, tmp_path: Path, *pypi: Json) -> Kin:
     built(path, folder_of(tmp_path / "feeds", {"Debian": BUGS, "PyPI": list(pypi)}))
-    return alias_group(path)
+    return alias_groups(path)
 
 
 def test_records_of_other_packages_join_names(path: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_an_update_joins_and_parts(path: Path) -> None:
         def updated(hours: int) -> Kin:
             now = NOW + timedelta(hours=hours)
             update(path, FEEDS, {"osv": f"{site.url}/osv"}, ("Debian", "PyPI"), now, lambda line: None)
-            return alias_group(path)
+            return alias_groups(path)
 
         assert updated(0) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
         site.files[pypi] = export(of_six("GHSA-1"), of_another("GHSA-1", "CVE-1"))

@@ -1,7 +1,7 @@
 """Findings of other scanners. Each module is a format, with one object named `FORMAT` (`Format`).
 
 Documents are untrusted: no size, type or completeness is assumed. What a document does not report stays unknown: rules
-that need it are undetermined (`ExternalReport.missing_fields`, `FIX_NOT_TOLD`). Findings that the other scanner was
+that need it are undetermined (`ExternalReport.missing_fields`, `FIX_UNKNOWN`). Findings that the other scanner was
 configured to ignore count all the same: only our policies, waivers and trusted VEX documents accept findings.
 """
 

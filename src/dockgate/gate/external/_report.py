@@ -9,7 +9,7 @@ from dockgate.gate.external._fields import ALIAS_LIMIT, FINDINGS_LIMIT, text
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.shared.errors import UncomparableError, UsageError
-from dockgate.vulnerabilities.aliases import by_renown
+from dockgate.vulnerabilities.aliases import alias_order
 from dockgate.vulnerabilities.model import Finding, Matches, Rating, Undetermined
 
 # Fields of `Finding` from CISA's catalogue (KEV) and from EPSS.
@@ -57,7 +57,7 @@ def make_finding(
 
     `note` says why there is no fixed version; `fields` are other fields of `Finding`.
     """
-    ordered = sorted(dict.fromkeys(filter(None, names[:ALIAS_LIMIT])), key=by_renown) or ["unknown"]
+    ordered = sorted(dict.fromkeys(filter(None, names[:ALIAS_LIMIT])), key=alias_order) or ["unknown"]
     return Finding(
         id=ordered[0],
         aliases=tuple(ordered[1:]),

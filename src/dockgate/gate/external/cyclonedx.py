@@ -29,7 +29,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating, Severity
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity
 
 VERSIONS = ("1.4", "1.5", "1.6", "1.7")
 _NESTING_LIMIT = 64
@@ -136,7 +136,7 @@ def _finding(
         package,
         _rating(vulnerability, where),
         lowest_fix(context, package, fixes),
-        note=FIX_NOT_TOLD,
+        note=FIX_UNKNOWN,
         published=timestamp(vulnerability.get("published")),
         summary=text(vulnerability.get("description"))[:SUMMARY_LIMIT],
     )

@@ -30,7 +30,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating
 
 # Grype's fix state -> our note. With any other ("unknown", "fixed" without a version) the fix is unknown.
 _NOTES = {"not-fixed": "", "wont-fix": "wont-fix"}
@@ -113,7 +113,7 @@ def _finding(match: dict[str, Any], where: str, report: ReportBuilder, context: 
         package,
         _rating(vulnerability, where),
         lowest_fix(context, package, texts(fix.get("versions"))),
-        note=_NOTES.get(text(fix.get("state")), FIX_NOT_TOLD),
+        note=_NOTES.get(text(fix.get("state")), FIX_UNKNOWN),
         exploited=next((timestamp(entry.get("dateAdded"))[:10] or "unknown" for entry in exploited), ""),
         due=next((timestamp(entry.get("dueDate"))[:10] for entry in exploited), ""),
         epss=next((number(entry.get("epss"), 1) for entry in scores), -1.0),

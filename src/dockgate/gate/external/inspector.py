@@ -14,7 +14,7 @@ from dockgate.gate.external._inspector_packages import distribution, fixed_versi
 from dockgate.gate.external._report import EPSS_FIELDS, KEV_FIELDS, ReportBuilder, make_finding
 from dockgate.gate.model import ExternalReport
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating, Severity
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity
 
 SOURCE = "inspector"
 _EVENT = "Inspector2 Finding"
@@ -138,7 +138,7 @@ class _Reports:
                 package(affected, image.get("platform")),
                 rating,
                 fixed,
-                note="" if unfixed else FIX_NOT_TOLD,
+                note="" if unfixed else FIX_UNKNOWN,
                 published=timestamp(vulnerable.get("vendorCreatedAt")),
                 summary=text(finding.get("title")),
                 **urgency,

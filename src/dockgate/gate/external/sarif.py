@@ -29,7 +29,7 @@ from dockgate.gate.external._report import (
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating, Severity
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity
 
 _VERSION = "2.1.0"
 # Kinds of results (3.27.9) without a problem; "open" and "review" may be one.
@@ -112,7 +112,7 @@ def _finding(identity: str, rule: dict[str, Any], result: dict[str, Any], where:
         _package(result, package_name, where),
         _rating(rule),
         "",
-        note=FIX_NOT_TOLD,
+        note=FIX_UNKNOWN,
         summary=title[:SUMMARY_LIMIT],
     )
 

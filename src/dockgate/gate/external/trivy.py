@@ -20,7 +20,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.model import FIX_NOT_TOLD, Finding, Rating
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating
 
 _SCHEMA = 2
 _PACKAGE_CLASSES = ("os-pkgs", "lang-pkgs")  # classes of results with packages
@@ -137,7 +137,7 @@ def _finding(finding: dict[str, Any], package: Package, context: ReadContext) ->
         package,
         _rating(finding),
         lowest_fix(context, package, versions),
-        note=_NOTES.get(text(finding.get("Status")), FIX_NOT_TOLD),
+        note=_NOTES.get(text(finding.get("Status")), FIX_UNKNOWN),
         published=timestamp(finding.get("PublishedDate")),
         summary=text(finding.get("Title")),
     )

@@ -31,9 +31,9 @@ ADVICE = "Run `dockgate db update`, or `dockgate db build --from FOLDER` where t
 
 
 class Database:
-    """An open database (`core.ports.AdvisoryReader`). It goes on answering alike when another takes its place.
+    """An open database (`AdvisoryReader`). Its answers do not change when another file replaces it.
 
-    May be used by several threads, one at a time.
+    Several threads may use it, one at a time.
     """
 
     def __init__(self, path: Path, sql: sqlite3.Connection, digest: str) -> None:
@@ -43,23 +43,23 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Raises DatabaseError when there is none, when it is broken, or when it has another format."""
+        """Open the database. Raises DatabaseError if it does not exist, is broken, or has another format."""
         if not path.is_file():
             raise DatabaseError(f"There is no advisory database at {path}.", ADVICE)
-        with _told(path):
+        with _database_errors(path):
             sql = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
         try:
-            with _told(path):
+            with _database_errors(path):
                 ((application,),) = sql.execute("PRAGMA application_id")
                 ((version,),) = sql.execute("PRAGMA user_version")
                 if application != APPLICATION:
-                    raise DatabaseError(f"{path} is no advisory database.", ADVICE)
+                    raise DatabaseError(f"{path} is not an advisory database.", ADVICE)
                 if version != FORMAT:
                     reason = f"The advisory database {path} has format {version}, and this version reads {FORMAT}."
                     raise DatabaseError(reason, ADVICE)
                 row = sql.execute("SELECT value FROM meta WHERE key = 'digest'").fetchone()
                 if row is None:
-                    raise DatabaseError(f"The advisory database {path} is not whole.", ADVICE)
+                    raise DatabaseError(f"The advisory database {path} is incomplete.", ADVICE)
         except BaseException:
             sql.close()
             raise
@@ -75,22 +75,21 @@ class Database:
         self.close()
 
     def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
-        """All that is said of these inventories' packages, sorted, and the coverage of their ecosystems, then of the
-        catalogues.
+        """The sorted advisories for these inventories' packages, and the coverage of their ecosystems and catalogues.
 
-        Packages that a distribution's package owns are left out: the distribution speaks for them.
+        Leaves out packages that a distribution package owns: the distribution's advisories cover them.
         """
-        wanted: dict[str, set[str]] = {}
+        names_by_ecosystem: dict[str, set[str]] = {}
         for inventory in inventories:
             for package in inventory.packages:
                 if package.ecosystem and not package.owner:
-                    wanted.setdefault(package.ecosystem, set()).add(package.source_name)
-        with _told(self.path):
+                    names_by_ecosystem.setdefault(package.ecosystem, set()).add(package.source_name)
+        with _database_errors(self.path):
             covered = self._covered
-            advisories = self._advisories(wanted)
-            named: set[str] = set()
+            advisories = self._advisories(names_by_ecosystem)
+            vulnerabilities: set[str] = set()
             for row in advisories:
-                named.update((row.id,), row.aliases, row.upstream, *row.alias_group)
+                vulnerabilities.update((row.id,), row.aliases, row.upstream, *row.alias_groups)
             return AdvisorySnapshot(
                 advisories=advisories,
                 coverage=tuple(
@@ -100,28 +99,28 @@ class Database:
                         names=tuple([name for name in coverage.names if name in names]),
                         checked_at=coverage.checked_at,
                     )
-                    for ecosystem, names in sorted(wanted.items())
+                    for ecosystem, names in sorted(names_by_ecosystem.items())
                     if (coverage := covered.get(ecosystem))
                 )
                 + self._catalogues(),
-                cves=tuple(self._cves(name for name in named if name.startswith("CVE-"))),
+                cves=tuple(self._cves(name for name in vulnerabilities if name.startswith("CVE-"))),
             )
 
-    def catalogues(self, reported: "Sequence[ExternalReport]") -> AdvisorySnapshot:
-        """What KEV and EPSS say of the CVEs that other scanners report, and the coverage of both."""
-        findings = [finding for one in reported for finding in one.matches.findings]
-        named = {name for finding in findings for name in (finding.id, *finding.aliases) if name.startswith("CVE-")}
-        with _told(self.path):
-            return AdvisorySnapshot((), self._catalogues(), tuple(self._cves(named)))
+    def catalogues(self, reports: "Sequence[ExternalReport]") -> AdvisorySnapshot:
+        """What KEV and EPSS say about the CVEs in other scanners' reports, and the coverage of both."""
+        findings = [finding for report in reports for finding in report.matches.findings]
+        cves = {name for finding in findings for name in (finding.id, *finding.aliases) if name.startswith("CVE-")}
+        with _database_errors(self.path):
+            return AdvisorySnapshot((), self._catalogues(), tuple(self._cves(cves)))
 
     def coverage(self) -> Sequence[Coverage]:
-        """Every ecosystem with its release that the database speaks for, sorted."""
-        with _told(self.path):
+        """The coverage of every ecosystem with its release, sorted."""
+        with _database_errors(self.path):
             return tuple(self._covered.values())
 
     @cached_property
     def _covered(self) -> dict[str, Coverage]:
-        """By ecosystem with its release, read once: it names thousands of packages."""
+        """The coverage by ecosystem with its release. Read once, because it names thousands of packages."""
         rows = self._sql.execute(
             "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"
             " ORDER BY c.ecosystem"
@@ -132,7 +131,7 @@ class Database:
         }
 
     def _catalogues(self) -> tuple[Coverage, ...]:
-        """The feeds that speak of CVEs, whatever package they are in; complete where all of the feed could be read."""
+        """The coverage of the feeds about CVEs; complete if all of the feed could be read."""
         rows = self._sql.execute(
             "SELECT feed, id NOT IN (SELECT part FROM fault), checked_at FROM part WHERE feed IN (?, ?) ORDER BY feed",
             CATALOGUES,
@@ -140,11 +139,11 @@ class Database:
         return tuple(Coverage(feed, bool(complete), (), checked) for feed, complete, checked in rows)
 
     def parts(self) -> "Sequence[Part]":
-        """What it was made of, by feed and name: where each part came from, when it was checked, what was amiss."""
+        """The parts of the database by feed and name: their origin, last check and faults."""
         from dockgate.vulnerabilities.database.parts import Part
         from dockgate.vulnerabilities.feed import FaultyRecord
 
-        with _told(self.path):
+        with _database_errors(self.path):
             faults: dict[int, list[FaultyRecord]] = {}
             for part, name, reason, contained in self._sql.execute(
                 "SELECT part, name, reason, contained FROM fault ORDER BY rowid"
@@ -157,14 +156,14 @@ class Database:
             return tuple(replace(Part(*row[1:]), faults=tuple(faults.get(row[0], ()))) for row in rows)
 
     def tables(self) -> Sequence[tuple[str, str, str]]:
-        """Everything that the file declares: type, name, and the SQL that made it."""
-        with _told(self.path):
+        """The schema of the file: type, name and SQL of everything that it declares."""
+        with _database_errors(self.path):
             rows = self._sql.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name")
             return tuple(rows.fetchall())
 
     def records(self, feed: str, name: str) -> dict[str, str]:
-        """Id -> `modified` of every record of a part."""
-        with _told(self.path):
+        """The `modified` time of every record of a part, by id."""
+        with _database_errors(self.path):
             rows = self._sql.execute(
                 "SELECT r.body ->> 0, r.body ->> 5 FROM record r JOIN part p ON p.id = r.part"
                 " WHERE p.feed = ? AND p.name = ?",
@@ -172,62 +171,62 @@ class Database:
             )
             return dict(rows.fetchall())
 
-    def _advisories(self, wanted: dict[str, set[str]]) -> tuple[Advisory, ...]:
-        """Sorted and without doubles: two of the inventories' ecosystems may ask for one advisory."""
-        known = self._sql.execute("SELECT id, name FROM ecosystem").fetchall()
-        asked: dict[tuple[int, str], set[str]] = {}
-        for ecosystem, names in wanted.items():
-            for number, name in known:
-                if _speaks_of(name, ecosystem):
-                    asked.setdefault((number, name), set()).update(names)
+    def _advisories(self, names_wanted: dict[str, set[str]]) -> tuple[Advisory, ...]:
+        """The advisories of these names by ecosystem, sorted. An advisory that matches twice is listed once."""
+        ecosystems = self._sql.execute("SELECT id, name FROM ecosystem").fetchall()
+        names_by_ecosystem: dict[tuple[int, str], set[str]] = {}
+        for ecosystem, names in names_wanted.items():
+            for number, name in ecosystems:
+                if _is_same_ecosystem(name, ecosystem):
+                    names_by_ecosystem.setdefault((number, name), set()).update(names)
         rows: list[tuple[str, str, list[Any], str, list[Any], list[list[str]]]] = []
-        for (number, ecosystem), names in asked.items():
-            found = self._sql.execute(
-                "SELECT a.name, a.module, r.body, a.body, r.kin FROM affected a JOIN record r ON r.id = a.record"
-                " WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?))",
+        for (number, ecosystem), names in names_by_ecosystem.items():
+            matches = self._sql.execute(
+                "SELECT a.name, a.module, r.body, a.body, r.alias_groups FROM affected a JOIN record r"
+                " ON r.id = a.record WHERE a.ecosystem = ? AND a.name IN (SELECT value FROM json_each(?))",
                 (number, json.dumps(sorted(names))),
             ).fetchall()
-            texts = (f"{record},{affected},{alias_group}" for *_, record, affected, alias_group in found)
+            texts = (f"{record},{affected},{alias_groups}" for *_, record, affected, alias_groups in matches)
             parts = json.loads("[" + ",".join(texts) + "]")
             rows += [
-                (ecosystem, name, record, module, affected, alias_group)
-                for (name, module, *_), record, affected, alias_group in zip(
-                    found, parts[::3], parts[1::3], parts[2::3], strict=True
+                (ecosystem, name, record, module, affected, alias_groups)
+                for (name, module, *_), record, affected, alias_groups in zip(
+                    matches, parts[::3], parts[1::3], parts[2::3], strict=True
                 )
             ]
         return tuple(_advisory(*row) for row in sorted(rows))
 
     def _cves(self, names: Iterable[str]) -> Iterator[Cve]:
-        """What is known of these CVEs, sorted; of several parts' word the first one's."""
-        told = {cve: row for cve, *row in self._sql.execute(_OF_CVES, (json.dumps(sorted(names)),))}
-        for cve, (severity, score, vector, since, due, epss, percentile) in told.items():
+        """The known facts about these CVEs, sorted. If several parts have one, the first part counts."""
+        rows = {cve: row for cve, *row in self._sql.execute(_OF_CVES, (json.dumps(sorted(names)),))}
+        for cve, (severity, score, vector, since, due, epss, percentile) in rows.items():
             rating = Rating("cve", _severity(severity), score, vector) if severity is not None else None
             yield Cve(cve, rating, since, due, epss, percentile)
 
 
 _severity = cache(Severity)
 _OF_CVES = """
-SELECT asked.value, severity, score, vector, coalesce(since, ''), coalesce(due, ''), coalesce(epss, -1.0),
+SELECT names.value, severity, score, vector, coalesce(since, ''), coalesce(due, ''), coalesce(epss, -1.0),
     coalesce(percentile, -1.0)
-FROM json_each(?) asked LEFT JOIN score s ON s.cve = asked.value LEFT JOIN exploited e ON e.cve = asked.value
-    LEFT JOIN predicted p ON p.cve = asked.value
+FROM json_each(?) names LEFT JOIN score s ON s.cve = names.value LEFT JOIN exploited e ON e.cve = names.value
+    LEFT JOIN predicted p ON p.cve = names.value
 WHERE s.cve IS NOT NULL OR e.cve IS NOT NULL OR p.cve IS NOT NULL
-ORDER BY asked.value, s.part DESC, e.part DESC, p.part DESC"""
+ORDER BY names.value, s.part DESC, e.part DESC, p.part DESC"""
 
 
-def _speaks_of(advisory: str, package: str) -> bool:
-    """OSV compares the releases of two ecosystems only where both have one."""
+def _is_same_ecosystem(advisory: str, package: str) -> bool:
+    """Whether an advisory's ecosystem is that of a package. OSV compares releases only if both have one."""
     base, _, release = advisory.partition(":")
-    wanted_base, _, wanted = package.partition(":")
-    return base == wanted_base and (not release or not wanted or release == wanted)
+    package_base, _, package_release = package.partition(":")
+    return base == package_base and (not release or not package_release or release == package_release)
 
 
 def _advisory(
-    ecosystem: str, name: str, record: list[Any], module: str, affected: list[Any], alias_group: list[list[str]]
+    ecosystem: str, name: str, record: list[Any], module: str, affected: list[Any], alias_groups: list[list[str]]
 ) -> Advisory:
     identity, aliases, upstream, summary, published, modified, withdrawn, disputed = record
     ranges, versions, ratings, note, imports = affected
-    # By place, for a scan reads thousands: by name it takes half as long again.
+    # Positional arguments: a scan reads thousands, and keywords take 50% longer.
     return Advisory(
         identity,
         ecosystem,
@@ -244,13 +243,14 @@ def _advisory(
         note,
         module,
         disputed,
-        tuple(map(tuple, alias_group)),
+        tuple(map(tuple, alias_groups)),
         tuple(imports),
     )
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _database_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite errors into DatabaseError."""
     try:
         yield
     except (sqlite3.Error, ValueError) as error:

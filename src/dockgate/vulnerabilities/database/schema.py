@@ -3,10 +3,10 @@
 # SQLite's application_id of such a file.
 APPLICATION = 0x446B4144
 # SQLite's user_version; raised with every change to what follows. Another format is not read: it is built anew.
-FORMAT = 4
+FORMAT = 5
 
-# `record.body` and `affected.body` are JSON arrays: `RECORD` and `AFFECTED` name their places. `record.kin` is one of
-# arrays of names, `Advisory.kin`.
+# `record.body` and `affected.body` are JSON arrays: `RECORD` and `AFFECTED` name their places. `record.alias_groups` is
+# an array of arrays of names: `Advisory.alias_groups`.
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE part (
@@ -18,7 +18,7 @@ CREATE TABLE fault (part INTEGER NOT NULL, name TEXT NOT NULL, reason TEXT NOT N
 CREATE TABLE coverage (ecosystem TEXT PRIMARY KEY, part INTEGER NOT NULL, complete INTEGER NOT NULL,
     names TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE ecosystem (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE record (id INTEGER PRIMARY KEY, part INTEGER NOT NULL, body TEXT NOT NULL, kin TEXT NOT NULL);
+CREATE TABLE record (id INTEGER PRIMARY KEY, part INTEGER NOT NULL, body TEXT NOT NULL, alias_groups TEXT NOT NULL);
 CREATE TABLE affected (ecosystem INTEGER NOT NULL, name TEXT NOT NULL, record INTEGER NOT NULL,
     module TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (ecosystem, name, record, module)) WITHOUT ROWID;
 CREATE TABLE score (cve TEXT NOT NULL, part INTEGER NOT NULL, severity TEXT NOT NULL, score REAL NOT NULL,

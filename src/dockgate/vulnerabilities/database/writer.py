@@ -17,7 +17,7 @@ from typing import Self
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
-from dockgate.vulnerabilities.aliases import Groups
+from dockgate.vulnerabilities.aliases import AliasGroups
 from dockgate.vulnerabilities.database.coverage import Declared, belongs, derived
 from dockgate.vulnerabilities.database.parts import Part
 from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES
@@ -147,7 +147,7 @@ class Writer:
 
     def commit(self) -> str:
         """Puts the database in place, durably, and returns its digest."""
-        self._sql.executemany("UPDATE record SET kin = ? WHERE id = ?", list(self._akin()))
+        self._sql.executemany("UPDATE record SET alias_groups = ? WHERE id = ?", list(self._akin()))
         digest = self._digest()
         self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (digest,))
         self._sql.execute("COMMIT")
@@ -194,12 +194,12 @@ class Writer:
             self._forget(added.number, name)
 
     def _akin(self) -> Iterator[tuple[str, int]]:
-        """What has to be written into which records for their `kin` to be that of all records.
+        """What has to be written into which records for their `alias_groups` to be that of all records.
 
         Two CVEs are two vulnerabilities, whatever one record makes of them for its own package: a group that has both
-        is nobody's kin, and neither is a large one, which is somebody's mistake.
+        is nobody's alias_groups, and neither is a large one, which is somebody's mistake.
         """
-        groups = Groups()
+        groups = AliasGroups()
         for _, identity, aliases, _, _ in self._named():
             if _is_one((identity, *aliases)):
                 for alias in aliases:
@@ -212,16 +212,16 @@ class Writer:
         for number, identity, aliases, upstream, present in self._named():
             own = {identity, *aliases}
             roots = sorted({groups.root(name) for name in (*own, *upstream)} & wide.keys())
-            alias_group = _dump([wide[root] for root in roots if not own.issuperset(wide[root])])
-            if alias_group != present:
-                yield alias_group, number
+            alias_groups = _dump([wide[root] for root in roots if not own.issuperset(wide[root])])
+            if alias_groups != present:
+                yield alias_groups, number
 
     def _named(self) -> Iterator[tuple[int, str, list[str], list[str], str]]:
-        """Number, id, aliases, upstream and `kin` of every record that stands."""
-        for number, body, alias_group in self._sql.execute("SELECT id, body, kin FROM record"):
+        """Number, id, aliases, upstream and `alias_groups` of every record that stands."""
+        for number, body, alias_groups in self._sql.execute("SELECT id, body, alias_groups FROM record"):
             identity, aliases, upstream, *_, withdrawn, _ = json.loads(body)
             if not withdrawn:
-                yield number, identity, aliases, upstream, alias_group
+                yield number, identity, aliases, upstream, alias_groups
 
     def _number(self, part: Part) -> int:
         """The number of a part as it is held, 0 when it is not."""
