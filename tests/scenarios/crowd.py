@@ -63,7 +63,7 @@ class Crowd:
         self.kill()
 
     def lay(self, waiting: int, digests: int, callback: Callback | None = None) -> None:
-        """Approvals as `ApprovalRequests.ask` writes them, in turn on each digest. Each answer is counted by the database."""
+        """Store approvals as `ApprovalRequests.ask` does, in turn on each digest. The database counts the answers."""
         waits, to_deliver = [], []
         for number in range(waiting):
             image = digest(number % digests)
@@ -107,7 +107,7 @@ class Crowd:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def notification(self, number: int, event: str) -> dict[str, Any]:
-        """What httpx's `post` is given to tell of a push."""
+        """What httpx's `post` is given to report a push."""
         target = {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": digest(number),
@@ -152,7 +152,7 @@ class Crowd:
 
 
 class _PushesAlone:
-    """The approvals' table, but no scan is begun because somebody waits: each case decides when it is."""
+    """The approvals' table, but no scan is begun because an approval waits: each case decides when it is."""
 
     def __init__(self, table: Approvals) -> None:
         self._table = table

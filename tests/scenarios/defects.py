@@ -14,7 +14,7 @@ class PlannedFindings:
     """What a scan of an image finds. `counts` are findings with a fix, `unfixable` those without one.
 
     `status` is the scan's outcome: COMPLETE, UNSUPPORTED (no known operating system), UNREAD (a file was not read),
-    ARTIFACT (no image at all), or anything else for a scan that ends in a way nobody foresaw.
+    ARTIFACT (no image at all), or anything else for a scan that ends in an unexpected way.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class PlannedFindings:
 
 
 class System(Protocol):
-    """What waits, scans and answers. An answer is None while somebody waits for it."""
+    """What waits, scans and answers. An answer is None while it is pending."""
 
     def image(self, name: str, findings: PlannedFindings) -> str:
         """An image that a build will give and a scan will find so. Returns its digest."""
@@ -38,7 +38,7 @@ class System(Protocol):
         ...
 
     def accept(self, image: str) -> None:
-        """Whoever may, accepts the image's first CRITICAL finding until a date."""
+        """Accept the image's first CRITICAL finding until a date."""
         ...
 
     def scanned(self, image: str) -> None:

@@ -23,7 +23,7 @@ def fuzz(callers: Callers, who: str, folder: Path, permissions: Collection[Permi
     """Run it with the token of `who` on the calls that need one of these permissions.
 
     Returns "" when all answers agree with the document, else what does not.
-    Its own calls cannot lock it out: the names and ids that it makes up are nobody's, and the last admin stays one.
+    Its own calls cannot lock it out: the names and ids that it makes up belong to no one, and the last admin stays one.
     """
     headers = ["--header", f"Authorization: Bearer {callers.tokens[who]}"] if who else []
     done = subprocess.run(
@@ -64,7 +64,7 @@ def main(seconds: int) -> int:
             limit = ("--phases", "coverage,fuzzing,stateful", "--max-time", str(seconds))
             problems = fuzz(callers, who, Path(folder), {None, *Permission}, *limit)
             callers.client.close()
-            sys.stdout.write(f"{who or 'nobody'}: {problems or 'every answer agrees with the document'}\n")
+            sys.stdout.write(f"{who or 'no caller'}: {problems or 'every answer agrees with the document'}\n")
             code |= bool(problems)
     return code
 

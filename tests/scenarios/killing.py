@@ -21,14 +21,14 @@ AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A story with nobody dying: where it ends, and the steps on its way in the order of their first time."""
+    """A story without a crash: where it ends, and the steps on its way in the order of their first time."""
 
     picture: dict[str, Any]
     order: list[str]
 
 
 def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Mortal], None]], Undisturbed]:
-    """Play each story once with nobody dying, whichever of pytest's processes asks."""
+    """Play each story once without a crash, for all pytest processes."""
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
@@ -81,7 +81,7 @@ def kill_around(
         folder = tmp_path / str(len(moments))
         folder.mkdir()
         ended, deaths = play(folder, story, moments)
-        assert deaths, f"nobody died {moments[0]}"
+        assert deaths, f"no crash at {moments[0]}"
         assert ended["registry"] == alone.picture["registry"]
         assert ended["tasks"] == alone.picture["tasks"]
         for table, rows in alone.picture["tables"].items():

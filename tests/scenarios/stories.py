@@ -26,7 +26,7 @@ ACCEPTED = (Step.ACCEPT, Step.ANNOUNCE)
 
 
 def main_story(server: Mortal) -> None:
-    """Rejected, tried again, mended, approved, deployed, scaled; then an advisory puts what runs at risk."""
+    """Rejected, tried again, fixed, approved, deployed, scaled; then an advisory puts what runs at risk."""
     feed = server.folder / "feed"
     advisories.write(feed, advisories.DEMO)
     server.dockgate("db", "build", "--from", str(feed))

@@ -18,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
         yield system
 
 
-def test_every_call_is_described_and_every_answer_has_a_shape(server: ServerSystem) -> None:
+def test_every_call_has_a_description_and_a_response_schema(server: ServerSystem) -> None:
     document = server.get("/openapi.json")
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert len(operations) >= 20
@@ -32,7 +32,7 @@ def test_every_call_is_described_and_every_answer_has_a_shape(server: ServerSyst
         )
 
 
-def test_another_page_cannot_speak_to_the_server(server: ServerSystem) -> None:
+def test_scripts_of_other_origins_are_refused(server: ServerSystem) -> None:
     url = f"{server.url}/api/v1/apply"
     document = "kind: Repository\nname: theirs\n"
     assert patient.post(url, content=document, headers={"Origin": "https://example.org"}).status_code == 403
@@ -41,7 +41,7 @@ def test_another_page_cannot_speak_to_the_server(server: ServerSystem) -> None:
     assert patient.post(url, content=document, headers={"Origin": server.url}).status_code == 200
 
 
-def test_a_body_without_end_is_cut_short(server: ServerSystem) -> None:
+def test_an_endless_body_is_refused(server: ServerSystem) -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(64):
             yield b" " * (1 << 20)
@@ -57,7 +57,7 @@ def test_a_notification_without_the_secret_is_refused(server: ServerSystem) -> N
     assert server.get("/images") == [] or all(entry["digest"] != image for entry in server.get("/images"))
 
 
-def test_an_error_says_what_to_do_next(server: ServerSystem) -> None:
+def test_errors_have_advice(server: ServerSystem) -> None:
     cases = {
         "/pipelines/none": 404,
         "/executions/none-1": 404,
@@ -75,7 +75,7 @@ def test_an_error_says_what_to_do_next(server: ServerSystem) -> None:
     assert wrong.json()["error"].startswith("mine.yaml:2: nmae")
 
 
-def test_a_person_may_reject_with_the_token_once_and_nobody_may_approve(server: ServerSystem) -> None:
+def test_a_person_can_reject_once_with_the_token_and_cannot_approve(server: ServerSystem) -> None:
     image = server.image("by-hand", PlannedFindings())
     execution = server.approval(image)
     approval = f"{execution}/ContainerVulnerabilityAssessment/Approval/1"
@@ -92,7 +92,7 @@ def test_a_person_may_reject_with_the_token_once_and_nobody_may_approve(server: 
     server.scanned(image)
 
 
-def test_a_stopped_execution_lets_go_of_its_approval_and_can_be_tried_again(server: ServerSystem) -> None:
+def test_a_stopped_execution_cancels_its_approval_and_can_be_retried(server: ServerSystem) -> None:
     image = server.image("stopped", PlannedFindings())
     execution = server.approval(image)
     server.post(f"/executions/{execution}/stop", {"reason": "wrong branch"})

@@ -35,7 +35,7 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
 
 
 @pytest.mark.parametrize("who", RUNS)
-def test_every_answer_agrees_with_the_document(callers: Callers, tmp_path: Path, who: str) -> None:
+def test_every_response_matches_the_openapi_document(callers: Callers, tmp_path: Path, who: str) -> None:
     permissions, phases, count = RUNS[who]
     problems = fuzz(callers, who, tmp_path, permissions, "--phases", phases, "--max-examples", str(count))
     assert not problems, problems

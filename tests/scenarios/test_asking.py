@@ -66,7 +66,7 @@ def posted(server: ServerSystem, created: Any) -> list[tuple[str, dict[str, str]
     return [call for call in server.webhooks.calls if json.loads(call[2])["id"] == created["approval"]["id"]]
 
 
-def test_a_tag_is_the_digest_that_it_stood_for_when_it_was_asked_about(server: ServerSystem) -> None:
+def test_a_tag_is_resolved_when_the_approval_is_requested(server: ServerSystem) -> None:
     image = server.foreign("tagged", PlannedFindings())
     created = ask(server, "tagged")
     assert created["approval"]["image"] == image
@@ -78,7 +78,7 @@ def test_a_tag_is_the_digest_that_it_stood_for_when_it_was_asked_about(server: S
     assert answer(server, created, 20)["state"] == "Approved"
 
 
-def test_asking_twice_gives_the_same_approval(server: ServerSystem) -> None:
+def test_a_repeated_request_returns_the_same_approval(server: ServerSystem) -> None:
     image = server.foreign("twice", PlannedFindings({"CRITICAL": 1}))
     first, second = ask(server, "twice"), ask(server, "twice")
     assert first == second
@@ -90,9 +90,9 @@ def test_asking_twice_gives_the_same_approval(server: ServerSystem) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "shared"])
-def test_nobody_gets_the_approval_of_somebody_elses_question(server: ServerSystem, key: str) -> None:
+def test_another_principals_request_gets_no_existing_approval(server: ServerSystem, key: str) -> None:
     """Else a question asked in advance, while the image passes, would answer another pipeline's later one, and its
-    callback's secret would be known to everybody who asks the same."""
+    callback's secret would be known to every caller of the same request."""
     image = server.foreign(f"whose{key}", PlannedFindings())
     may_end(server, image)
     callback = Callback(URL, "")
@@ -107,7 +107,7 @@ def test_nobody_gets_the_approval_of_somebody_elses_question(server: ServerSyste
     assert len({callback.secret for callback in callbacks if callback}) == 2
 
 
-def test_a_key_stands_for_the_question_though_the_tag_has_moved_on(server: ServerSystem) -> None:
+def test_an_idempotency_key_returns_the_first_approval_after_the_tag_moved(server: ServerSystem) -> None:
     image = server.foreign("keyed", PlannedFindings())
     first = ask(server, "keyed", key="one")
     server.found[image] = ("moved", PlannedFindings())
@@ -118,7 +118,7 @@ def test_a_key_stands_for_the_question_though_the_tag_has_moved_on(server: Serve
     assert "idempotency key 'one'" in second_response.json()["error"]
 
 
-def test_a_key_gives_its_answer_though_the_policy_was_removed_since(server: ServerSystem) -> None:
+def test_an_idempotency_key_works_after_its_policy_was_removed(server: ServerSystem) -> None:
     image = server.foreign("outlived", PlannedFindings())
     server.client.put("/policies/passing", content="max_findings:\n  HIGH: 0\n").raise_for_status()
     server.apply(ASSIGNMENT)
@@ -132,7 +132,7 @@ def test_a_key_gives_its_answer_though_the_policy_was_removed_since(server: Serv
     assert (again["approval"]["id"], again["approval"]["state"]) == (first["approval"]["id"], "Approved")
 
 
-def test_an_image_scanned_before_is_answered_at_once_and_a_digest_of_ours_is_found(server: ServerSystem) -> None:
+def test_a_scanned_image_is_answered_at_once(server: ServerSystem) -> None:
     image = server.image("earlier", PlannedFindings({"HIGH": 1}))
     server.scanned(image)
     until(lambda: server._scan_state(image) == "Done")
@@ -142,7 +142,7 @@ def test_an_image_scanned_before_is_answered_at_once_and_a_digest_of_ours_is_fou
     assert server.get(f"/verdicts/{created['approval']['verdict']}")["status"] == "Rejected"
 
 
-def test_whoever_asks_may_not_choose_in_which_repository_an_image_lies(server: ServerSystem) -> None:
+def test_a_requester_cannot_choose_the_repository_of_an_image(server: ServerSystem) -> None:
     """Waivers and baselines may be of one repository alone."""
     image = server.foreign("special", PlannedFindings({"CRITICAL": 1}))
     may_end(server, image)
@@ -157,7 +157,7 @@ def test_whoever_asks_may_not_choose_in_which_repository_an_image_lies(server: S
     assert promoted["approval"]["state"] == "Rejected"
 
 
-def test_a_poll_ends_when_the_answer_comes_or_its_time_is_over(server: ServerSystem) -> None:
+def test_a_poll_ends_with_the_decision_or_its_timeout(server: ServerSystem) -> None:
     image = server.foreign("polled", PlannedFindings())
     created = ask(server, "polled")
     begin = time.monotonic()
@@ -172,7 +172,7 @@ def test_a_poll_ends_when_the_answer_comes_or_its_time_is_over(server: ServerSys
     assert time.monotonic() - begin < POLL
 
 
-def test_many_polls_cost_no_threads(server: ServerSystem) -> None:
+def test_polls_hold_no_threads(server: ServerSystem) -> None:
     image = server.foreign("crowded", PlannedFindings())
     created = [ask(server, "crowded", execution=f"{number}") for number in range(60)]
     with ThreadPoolExecutor(60) as pool:
@@ -186,7 +186,7 @@ def test_many_polls_cost_no_threads(server: ServerSystem) -> None:
         assert {received.result()["state"] for received in answers} == {"Approved"}
 
 
-def test_an_answer_is_posted_once_signed_and_says_what_was_decided(server: ServerSystem) -> None:
+def test_a_decision_is_posted_once_and_signed(server: ServerSystem) -> None:
     image = server.foreign("posted", PlannedFindings({"CRITICAL": 1}))
     created = ask(server, "posted", callback={"url": URL, "secret": SECRET})
     assert created["callback_secret"] == SECRET
@@ -204,7 +204,7 @@ def test_an_answer_is_posted_once_signed_and_says_what_was_decided(server: Serve
     assert len(posted(server, created)) == 1
 
 
-def test_without_a_secret_one_is_made_and_told(server: ServerSystem) -> None:
+def test_a_webhook_without_secret_gets_one(server: ServerSystem) -> None:
     image = server.foreign("unsaid", PlannedFindings())
     created = ask(server, "unsaid", callback={"url": URL})
     assert created == ask(server, "unsaid", callback={"url": URL})
@@ -213,7 +213,7 @@ def test_without_a_secret_one_is_made_and_told(server: ServerSystem) -> None:
     assert Webhook(created["callback_secret"]).verify(body, headers)["data"]["state"] == "Approved"
 
 
-def test_nobody_is_told_a_secret_afterwards(server: ServerSystem) -> None:
+def test_secrets_are_never_returned_later(server: ServerSystem) -> None:
     server.foreign("secret", PlannedFindings())
     created = ask(server, "secret", callback={"url": URL, "secret": SECRET})
     for shown in (server.get("/approvals"), answer(server, created)):
@@ -221,7 +221,7 @@ def test_nobody_is_told_a_secret_afterwards(server: ServerSystem) -> None:
         assert created["token"] not in repr(shown)
 
 
-def test_an_approval_that_nobody_answers_in_time_expires(server: ServerSystem) -> None:
+def test_an_undecided_approval_expires(server: ServerSystem) -> None:
     image = server.foreign("late", PlannedFindings())
     created = ask(server, "late", timeout=1)
     assert answer(server, created, 20)["state"] == "Expired"
@@ -231,7 +231,7 @@ def test_an_approval_that_nobody_answers_in_time_expires(server: ServerSystem) -
     assert answer(server, created)["state"] == "Expired"
 
 
-def test_an_approval_whose_scan_was_never_asked_for_is_taken_up(server: ServerSystem) -> None:
+def test_an_approval_without_a_scan_request_gets_one(server: ServerSystem) -> None:
     """The server died between the two."""
     image = server.foreign("halved", PlannedFindings())
     may_end(server, image)
@@ -258,9 +258,7 @@ def test_an_approval_whose_scan_was_never_asked_for_is_taken_up(server: ServerSy
         ({"callback": {"url": URL, "secret": "hunter2"}}, 400, "Standard Webhooks"),
     ],
 )
-def test_a_question_that_cannot_be_is_refused(
-    server: ServerSystem, wrong: dict[str, Any], status: int, expected: str
-) -> None:
+def test_an_invalid_request_is_refused(server: ServerSystem, wrong: dict[str, Any], status: int, expected: str) -> None:
     server.foreign("asked", PlannedFindings())
     server.apply(SERVICE.format(name="earlier", count=1))
     body = {"pipeline": "shop", "stage": "gate", "execution": "9", "image": "elsewhere.example/app:asked", **wrong}

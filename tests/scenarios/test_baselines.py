@@ -31,7 +31,7 @@ def newer(server: ServerSystem, image: str) -> str:
     return digest
 
 
-def test_what_runs_already_is_nothing_new_and_stays_so_once_deployed(tmp_path: Path) -> None:
+def test_findings_of_the_running_image_are_in_the_baseline(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=against_what_runs) as server:
         image = server.image("web", PlannedFindings())
         server.deployed(image)
@@ -46,7 +46,7 @@ def test_what_runs_already_is_nothing_new_and_stays_so_once_deployed(tmp_path: P
         assert not server.get("/services/web")["service"]["at_risk"]
 
 
-def test_what_runs_by_a_waiver_alone_is_new_in_the_next_build(tmp_path: Path) -> None:
+def test_waived_findings_are_not_in_the_baseline(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=against_what_runs) as server:
         image = server.image("web", PlannedFindings({"HIGH": 1}))
         first = server.approval(image)
@@ -66,7 +66,7 @@ def test_what_runs_by_a_waiver_alone_is_new_in_the_next_build(tmp_path: Path) ->
         assert server.get(f"/verdicts/{digest}")["inputs"]["baseline_exemptions"].keys() == {"running"}
 
 
-def test_what_runs_of_another_repository_is_none_though_its_name_ends_alike(tmp_path: Path) -> None:
+def test_the_baseline_of_a_repository_with_a_similar_name_does_not_count(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=against_what_runs) as server:
         server.deployed(server.image("web", PlannedFindings()))
         for number, (repository, baseline) in enumerate((("app", []), ("web/app", ["running"]))):

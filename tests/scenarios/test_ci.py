@@ -124,7 +124,7 @@ def play(server: ServerSystem, system: str, digest: str, folder: Path) -> tuple[
 
 
 @pytest.mark.parametrize("system", SHELL)
-def test_what_is_approved_is_deployed_by_digest_and_what_is_not_stops_the_pipeline(
+def test_approved_images_are_deployed_by_digest_and_others_stop_the_pipeline(
     server: ServerSystem, system: str, tmp_path: Path
 ) -> None:
     for name, findings, exits in (

@@ -25,7 +25,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[
 
 @pytest.mark.long
 @every_batch
-def test_killed_after_steps_it_ends_as_if_left_alone(
+def test_a_killed_server_reaches_the_same_end_state(
     story: Callable[[Mortal], None],
     steps: tuple[Step, ...],
     undisturbed: Callable[[Callable[[Mortal], None]], Undisturbed],

@@ -1,4 +1,4 @@
-"""The reference solution's defects: mended here, and seen in a model of the reference solution."""
+"""The reference solution's defects: fixed here, and shown in a model of the reference solution."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,11 +31,11 @@ def name(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=name)
-def test_here(case: Case, server: ServerSystem) -> None:
+def test_each_defect_is_fixed(case: Case, server: ServerSystem) -> None:
     case(server)
 
 
 @pytest.mark.parametrize("case", CASES, ids=name)
-def test_the_reference_fails(case: Case) -> None:
+def test_the_reference_solution_has_each_defect(case: Case) -> None:
     with pytest.raises(BREAKS.get(case, AssertionError)):
         case(Reference())

@@ -51,14 +51,14 @@ def nothing_left(live: Live) -> bool:
 
 
 @pytest.mark.parametrize(("stop_signal", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_told_to_end_it_waits_for_no_registry(live: Live, stop_signal: signal.Signals, code: int) -> None:
+def test_stopping_does_not_wait_for_a_registry(live: Live, stop_signal: signal.Signals, code: int) -> None:
     assert live.process is not None
     live.process.send_signal(stop_signal)
     assert live.process.wait(SECONDS) == code
     assert nothing_left(live)
 
 
-def test_a_port_that_is_taken_ends_the_start_though_work_was_taken_up(live: Live) -> None:
+def test_a_port_in_use_stops_the_start(live: Live) -> None:
     live.kill()
     (live.data / "run/server.json").unlink()
     until(lambda: nothing_left(live))
@@ -72,9 +72,7 @@ def test_a_port_that_is_taken_ends_the_start_though_work_was_taken_up(live: Live
     assert nothing_left(live)
 
 
-def test_one_in_the_background_that_does_not_answer_in_time_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_background_server_that_does_not_answer_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKGATE_DATA", str(tmp_path / "data"))
     try:
         with pytest.raises(UnavailableError, match="did not answer within 0 seconds, and was ended"):
@@ -85,9 +83,7 @@ def test_one_in_the_background_that_does_not_answer_in_time_is_ended(
             os.kill(pid, signal.SIGKILL)
 
 
-def test_one_in_the_background_that_ends_shows_no_error_of_an_earlier_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_background_start_shows_only_its_own_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tmp_path / "data"
     (data / "logs").mkdir(parents=True)
     (data / "logs" / "server.log").write_text("error: an old error\n")

@@ -1,4 +1,4 @@
-"""Faults that no action foresees, such as a full disk: whoever waits is answered all the same, once it is gone."""
+"""Unexpected errors, such as a full disk: waiting approvals are answered after it is resolved."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class FailsAtFirst:
         ("services", "point"),
     ],
 )
-def test_a_full_disk_delays_and_loses_nothing(part: str, method: str, tmp_path: Path) -> None:
+def test_a_full_disk_delays_work_and_loses_none(part: str, method: str, tmp_path: Path) -> None:
     def alter(store: Store) -> Store:
         values = {name: getattr(store, name) for name in Store.__dataclass_fields__}
         return Store(**{**values, part: FailsAtFirst(values[part], method, times=2)})
@@ -63,7 +63,7 @@ def test_a_full_disk_delays_and_loses_nothing(part: str, method: str, tmp_path: 
 @pytest.mark.parametrize(
     ("error", "status"), [(UnavailableError("no engine here"), 502), (StoreError("the disk is full"), 503)]
 )
-def test_the_servers_own_faults_are_told_apart_from_those_behind_it(
+def test_the_servers_errors_differ_from_errors_of_dependencies(
     tmp_path: Path, error: DockgateError, status: int
 ) -> None:
     def failing(_: str) -> Policy:

@@ -46,7 +46,7 @@ def newest(server: ServerSystem, image: str) -> Any:
     return server.get(f"/verdicts/{server.get(f'/images/{image}')['verdicts'][0]['digest']}")
 
 
-def test_findings_are_judged_beside_the_scan_and_the_worst_counts(server: ServerSystem) -> None:
+def test_a_report_counts_together_with_the_scan(server: ServerSystem) -> None:
     image = server.image("beside", PlannedFindings({}))
     execution = server.approval(image)
     (record,) = report(server, image, trivy(server, image, "trivy-findings"))
@@ -65,7 +65,7 @@ def test_findings_are_judged_beside_the_scan_and_the_worst_counts(server: Server
     assert server.get(f"/documents/{record['digest']}")["source"] == "trivy"
 
 
-def test_an_old_report_is_no_doubt_beside_a_scan(server: ServerSystem) -> None:
+def test_an_old_report_is_ignored_when_there_is_a_scan(server: ServerSystem) -> None:
     image = server.image("old", PlannedFindings({}))
     execution = server.approval(image)
     report(server, image, trivy(server, image, age=100))
@@ -73,7 +73,7 @@ def test_an_old_report_is_no_doubt_beside_a_scan(server: ServerSystem) -> None:
     assert server.answer(execution) == "Approved"
 
 
-def test_a_repositorys_waivers_take_more_than_the_word_of_whoever_asks(server: ServerSystem) -> None:
+def test_a_repositorys_waivers_need_an_image_that_was_pushed_there(server: ServerSystem) -> None:
     image = server.foreign("unread", PlannedFindings({}, status="STRANGE"))
     server.scan_may_end[image].set()
     report(server, image, trivy(server, image, "trivy-findings"))
@@ -90,7 +90,7 @@ def test_a_repositorys_waivers_take_more_than_the_word_of_whoever_asks(server: S
     assert request_verdict("2") == "Approved"
 
 
-def test_a_built_repositorys_waivers_are_for_what_the_server_pushed_there(server: ServerSystem) -> None:
+def test_waivers_of_a_built_repository_need_an_image_that_the_server_pushed(server: ServerSystem) -> None:
     """A person who pushes under the name of a repository that a pipeline builds does not get its waivers."""
     built = server.image("borrowed", PlannedFindings({"CRITICAL": 1}))
     waiver = {"package": "pkg:**", "repository": "borrowed/app", "until": "2099-01-01"}
@@ -114,7 +114,7 @@ def test_a_built_repositorys_waivers_are_for_what_the_server_pushed_there(server
     assert request_verdict("3", SERVER) == "Approved"
 
 
-def test_a_report_that_is_vouched_for_stands_in_for_a_scan_that_failed(server: ServerSystem) -> None:
+def test_a_vouched_report_replaces_a_failed_scan(server: ServerSystem) -> None:
     image = server.image("unreadable", PlannedFindings({}, status="STRANGE"))
     report(server, image, trivy(server, image))
     execution = server.approval(image)
@@ -123,8 +123,8 @@ def test_a_report_that_is_vouched_for_stands_in_for_a_scan_that_failed(server: S
     assert [platform_verdict["source"] for platform_verdict in newest(server, image)["platform_verdicts"]] == ["trivy"]
 
 
-def test_a_developers_report_stands_in_for_nothing(server: ServerSystem) -> None:
-    """Whoever is judged may not hand in the evidence."""
+def test_a_developers_report_does_not_replace_a_scan(server: ServerSystem) -> None:
+    """The author of an image cannot supply its evidence."""
     image = server.image("forged", PlannedFindings({}, status="STRANGE"))
     server.server.finding_reports.add(external_findings.read(trivy(server, image), "it", image), "dev", vouched=False)
     execution = server.approval(image)
@@ -137,7 +137,7 @@ def test_a_report_of_another_image_is_refused(server: ServerSystem) -> None:
     image = server.image("mistaken", PlannedFindings({}))
     answer = server.client.post(f"/images/{image}/findings", content=(CASES / "grype.json").read_bytes())
     assert answer.status_code == 400
-    assert "not of sha256:" in answer.json()["error"]
+    assert ", not sha256:" in answer.json()["error"]
     assert server.client.post(f"/images/{image}/findings", content=b"nonsense").status_code == 400
 
 
@@ -164,7 +164,7 @@ def test_a_rejection_is_not_attested(server: ServerSystem) -> None:
     assert not [entry for entry in server.attestor.attested if entry[0].startswith("unattested/")]
 
 
-def test_what_people_let_pass_against_the_verdict_is_not_attested(server: ServerSystem) -> None:
+def test_an_approval_against_the_verdict_is_not_attested(server: ServerSystem) -> None:
     image = server.image("overridden", PlannedFindings({"CRITICAL": 1}))
     execution = server.approval(image)
     server.scanned(image)
@@ -184,7 +184,7 @@ def test_what_people_let_pass_against_the_verdict_is_not_attested(server: Server
     assert not [entry for entry in server.attestor.attested if entry[0].startswith("overridden")]
 
 
-def test_a_registry_that_fails_holds_up_no_approval_and_is_asked_again(tmp_path: Path) -> None:
+def test_a_failing_registry_does_not_delay_approvals_and_is_retried(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         failing = [True]
 
@@ -209,7 +209,7 @@ def test_a_registry_that_fails_holds_up_no_approval_and_is_asked_again(tmp_path:
         assert len(server.attestor.attested[f"retried/app@{image}", "default"]) == 1
 
 
-def test_what_lies_beside_an_image_is_no_image(server: ServerSystem) -> None:
+def test_attachments_of_an_image_are_not_images(server: ServerSystem) -> None:
     image = server.foreign("beside-it", PlannedFindings({}))
     server.use_cases.registry_pushes.record("one", "team/app", image, f"sha256-{'a' * 64}.att")
     server.use_cases.registry_pushes.record("two", "team/app", image, f"sha256-{'a' * 64}.sig")

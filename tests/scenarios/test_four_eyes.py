@@ -16,7 +16,7 @@ from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.ports import RefUpdate
 from dockgate.delivery.sources.memory import MemoryHost
 
-# An author who is nobody here.
+# An author without a principal.
 OUTSIDER = "Zoe <zoe@elsewhere.example>"
 CONTRIBUTOR = "contributed to this image (commit, push or start)"
 
@@ -96,7 +96,7 @@ def eyes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FourEyes]:
         yield FourEyes(server)
 
 
-def test_who_pushed_under_a_forged_author_may_not_approve(eyes: FourEyes) -> None:
+def test_a_pusher_with_a_forged_author_cannot_approve(eyes: FourEyes) -> None:
     name = eyes.repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name)
@@ -104,7 +104,7 @@ def test_who_pushed_under_a_forged_author_may_not_approve(eyes: FourEyes) -> Non
     eyes.approve("ben", execution)
 
 
-def test_who_pushed_before_somebody_elses_push_may_not_approve(eyes: FourEyes) -> None:
+def test_an_earlier_pusher_cannot_approve(eyes: FourEyes) -> None:
     """The last push alone was looked at before: an innocent commit on top hid who pushed the rest."""
     name = eyes.repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
@@ -114,7 +114,7 @@ def test_who_pushed_before_somebody_elses_push_may_not_approve(eyes: FourEyes) -
     eyes.approve("cyd", execution)
 
 
-def test_authors_committers_and_their_other_addresses_may_not_approve(eyes: FourEyes) -> None:
+def test_authors_and_committers_cannot_approve_with_other_addresses(eyes: FourEyes) -> None:
     name = eyes.repository()
     eyes.server.push(name, "starter", author="Ann <ANN+work@example.org>", committer="Ben <ben@Example.ORG>")
     execution = eyes.start(name)
@@ -122,7 +122,7 @@ def test_authors_committers_and_their_other_addresses_may_not_approve(eyes: Four
     eyes.approve("cyd", execution)
 
 
-def test_a_second_principal_with_the_pushers_mailbox_may_not_approve(eyes: FourEyes) -> None:
+def test_a_second_principal_with_the_pushers_mailbox_cannot_approve(eyes: FourEyes) -> None:
     eyes.add("ann-again", "Ann+second@example.org")
     name = eyes.repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
@@ -134,7 +134,7 @@ def test_a_second_principal_with_the_pushers_mailbox_may_not_approve(eyes: FourE
     eyes.approve("ben", execution)
 
 
-def test_what_was_approved_before_excludes_nobody_any_more(eyes: FourEyes) -> None:
+def test_contributors_to_an_approved_commit_are_not_excluded_later(eyes: FourEyes) -> None:
     name = eyes.repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     eyes.approve("ben", eyes.start(name))
@@ -144,7 +144,7 @@ def test_what_was_approved_before_excludes_nobody_any_more(eyes: FourEyes) -> No
     eyes.approve("ann", execution)
 
 
-def test_a_rejected_execution_is_no_beginning(eyes: FourEyes) -> None:
+def test_a_rejected_execution_does_not_reset_the_contributors(eyes: FourEyes) -> None:
     name = eyes.repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     rejected = eyes.start(name)
@@ -155,7 +155,7 @@ def test_a_rejected_execution_is_no_beginning(eyes: FourEyes) -> None:
     assert eyes.refuses("ann", eyes.start(name))
 
 
-def test_a_merge_brings_the_people_of_its_branch(eyes: FourEyes) -> None:
+def test_a_merge_excludes_the_contributors_of_its_branch(eyes: FourEyes) -> None:
     name = eyes.repository()
     eyes.server.push(name, "starter", author=OUTSIDER)
     eyes.approve("cyd", eyes.start(name))
@@ -167,7 +167,7 @@ def test_a_merge_brings_the_people_of_its_branch(eyes: FourEyes) -> None:
     eyes.approve("cyd", execution)
 
 
-def test_part_of_a_push_taken_over_by_somebody_else_still_has_its_pusher(eyes: FourEyes) -> None:
+def test_commits_pushed_again_keep_their_first_pusher(eyes: FourEyes) -> None:
     """Two commits pushed to a branch; only the first of them is moved to the main branch, by a colleague."""
     name = eyes.repository()
     main = eyes.server.push(name, "starter", author=OUTSIDER)
@@ -182,7 +182,7 @@ def test_part_of_a_push_taken_over_by_somebody_else_still_has_its_pusher(eyes: F
     eyes.approve("cyd", execution)
 
 
-def test_a_forced_push_back_has_its_pusher_and_one_to_other_history_all_of_its_people(eyes: FourEyes) -> None:
+def test_a_forced_push_excludes_its_pusher_and_the_contributors_of_its_history(eyes: FourEyes) -> None:
     name = eyes.repository()
     old = eyes.server.push(name, "ann", author=OUTSIDER)
     new = eyes.server.push(name, "ann", author=OUTSIDER)
@@ -200,7 +200,7 @@ def test_a_forced_push_back_has_its_pusher_and_one_to_other_history_all_of_its_p
     assert [eyes.refuses(who, execution) for who in ("ann", "ben", "cyd")] == [True] * 3
 
 
-def test_who_started_or_retried_may_not_approve(eyes: FourEyes) -> None:
+def test_who_started_or_retried_cannot_approve(eyes: FourEyes) -> None:
     name = eyes.repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name, "ben")
@@ -218,7 +218,7 @@ def test_who_started_or_retried_may_not_approve(eyes: FourEyes) -> None:
     assert [eyes.refuses(who, execution) for who in ("ann", "ben", "cyd")] == [True] * 3
 
 
-def test_a_narrowed_token_of_the_pusher_is_the_pusher(eyes: FourEyes) -> None:
+def test_a_limited_token_of_the_pusher_cannot_approve(eyes: FourEyes) -> None:
     name = eyes.repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name)
@@ -227,7 +227,7 @@ def test_a_narrowed_token_of_the_pusher_is_the_pusher(eyes: FourEyes) -> None:
         assert eyes.refuses("narrowed", execution), body
 
 
-def test_a_commit_of_which_nobody_knows_who_pushed_it_is_approved_by_nobody(eyes: FourEyes) -> None:
+def test_a_commit_with_unknown_pusher_cannot_be_approved(eyes: FourEyes) -> None:
     name = eyes.repository()
     commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
     execution = eyes.start(name)
@@ -235,7 +235,7 @@ def test_a_commit_of_which_nobody_knows_who_pushed_it_is_approved_by_nobody(eyes
         assert eyes.refuses(who, execution, f"nothing says who pushed the commit {commit[:12]}")
 
 
-def test_a_push_in_which_the_server_died_has_its_pusher(eyes: FourEyes) -> None:
+def test_a_push_during_a_crash_keeps_its_pusher(eyes: FourEyes) -> None:
     """It was written down before git took it."""
     name = eyes.repository()
     commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
@@ -246,7 +246,7 @@ def test_a_push_in_which_the_server_died_has_its_pusher(eyes: FourEyes) -> None:
     eyes.approve("ben", execution)
 
 
-def test_commits_that_cannot_be_listed_are_approved_by_nobody(eyes: FourEyes) -> None:
+def test_unlistable_commits_cannot_be_approved(eyes: FourEyes) -> None:
     name = eyes.repository()
     commit = eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name)
@@ -256,7 +256,7 @@ def test_commits_that_cannot_be_listed_are_approved_by_nobody(eyes: FourEyes) ->
     eyes.approve("ben", execution)
 
 
-def test_who_may_not_approve_may_not_override_either(eyes: FourEyes) -> None:
+def test_contributors_cannot_override(eyes: FourEyes) -> None:
     name = eyes.repository(PlannedFindings({"CRITICAL": 1}), people=False)
     eyes.server.push(name, "ann", author="Ben <ben@example.org>")
     execution = eyes.start(name)
@@ -272,7 +272,7 @@ def test_who_may_not_approve_may_not_override_either(eyes: FourEyes) -> None:
     assert eyes.ended(execution) == "Succeeded"
 
 
-def test_who_asked_from_outside_may_not_override_the_answer(eyes: FourEyes) -> None:
+def test_an_external_requester_cannot_override(eyes: FourEyes) -> None:
     image = eyes.server.foreign("asked", PlannedFindings({"CRITICAL": 1}))
     eyes.server.scan_may_end[image].set()
     question = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:asked"}

@@ -31,7 +31,7 @@ def test_packets_are_bounded_and_cannot_steer_a_terminal() -> None:
     assert len(many) == MAX_LINES * (MAX_LINE + 6)
 
 
-def test_an_event_that_is_not_handled_yet_is_not_called_idle() -> None:
+def test_an_unhandled_event_is_announced_as_starting_soon() -> None:
     event = Event("push/1", EventKind.REPOSITORY_PUSH, {"repository": "web", "branch": "main"}, "")
     assert list(lines([(event, None)], "http://server")) == [
         "The pipelines of web main start soon. See: dockgate pipeline list"

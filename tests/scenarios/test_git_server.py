@@ -161,7 +161,7 @@ def test_a_push_is_recorded_with_its_pusher_and_each_reference(host: Host) -> No
     ]
 
 
-def test_who_pushed_each_reference_and_each_commit_is_kept(host: Host) -> None:
+def test_pushers_of_references_and_commits_are_recorded(host: Host) -> None:
     """By the token that git showed, whatever the commits say; a reference that git refuses is none's."""
     host.name_people()
     first = host.commit("first")
@@ -184,7 +184,7 @@ def test_who_pushed_each_reference_and_each_commit_is_kept(host: Host) -> None:
     assert list(pushes.unfinished("web")) == []
 
 
-def test_a_push_that_changes_nothing_is_recorded_as_such(host: Host) -> None:
+def test_a_push_without_changes_is_recorded(host: Host) -> None:
     first = host.commit("first")
     git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
     answer = patient.post(
@@ -204,7 +204,7 @@ def remote_lines(host: Host, *arguments: str) -> list[str]:
     return [line.removeprefix("remote: ").rstrip() for line in ran.stderr.splitlines() if line.startswith("remote:")]
 
 
-def test_a_push_names_the_executions_that_it_started_and_how_to_follow_them(host: Host) -> None:
+def test_a_push_lists_its_executions_and_how_to_follow_them(host: Host) -> None:
     host.commit("first")
     shown = remote_lines(host, "HEAD:main")
     assert shown == [
@@ -222,7 +222,7 @@ def test_the_messages_of_a_push_with_many_branches_are_bounded(host: Host) -> No
     assert len(remote_lines(host, *(f"HEAD:refs/heads/b{number}" for number in range(30)))) == 5
 
 
-def test_no_query_or_spelling_lets_a_reader_push(host: Host) -> None:
+def test_a_reader_cannot_push_by_any_query_or_spelling(host: Host) -> None:
     host.name_people()
     body = host.push_body(host.commit("first"))
     headers = {
@@ -272,7 +272,7 @@ NO_PUSH = [
 ]
 
 
-def test_nothing_but_the_smart_protocol_is_served(host: Host) -> None:
+def test_only_the_smart_protocol_is_served(host: Host) -> None:
     for method, path in OTHERS:
         answer = patient.request(method, httpx.URL(host.server.url + path), content=b"")
         assert answer.status_code in (400, 404, 405), (method, path, answer.text)
@@ -283,7 +283,7 @@ def test_nothing_but_the_smart_protocol_is_served(host: Host) -> None:
         assert answer.headers["content-type"].startswith("text/plain")  # git shows no other text to its user
 
 
-def test_a_fetch_works_in_gzip_and_a_bomb_is_refused(host: Host, tmp_path: Path) -> None:
+def test_gzip_fetches_work_and_decompression_bombs_are_refused(host: Host, tmp_path: Path) -> None:
     host.commit("first")
     git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
     git(tmp_path, "clone", "--quiet", host.url(), "other")
@@ -356,7 +356,7 @@ def within_the_answer(host: Host, body: bytes) -> None:
     ("hang_up", "is_taken"),
     [(before_the_body, False), (within_the_body, False), (before_the_answer, True), (within_the_answer, True)],
 )
-def test_a_client_that_hangs_up_leaves_no_lock_and_no_push_unnoticed(
+def test_a_disconnect_leaves_no_lock_and_the_push_is_recorded(
     host: Host, hang_up: Callable[[Host, bytes], None], is_taken: bool
 ) -> None:
     first = host.commit("first")

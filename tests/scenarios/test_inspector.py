@@ -54,7 +54,7 @@ def newest(server: ServerSystem, image: str) -> Any:
 
 
 @pytest.mark.parametrize(("severity", "answer"), [("", "Approved"), ("LOW", "Approved"), ("CRITICAL", "Rejected")])
-def test_an_image_is_judged_by_what_inspector_found_and_not_read(
+def test_an_image_with_inspector_findings_is_not_scanned(
     server: ServerSystem, there: Aws, severity: str, answer: str
 ) -> None:
     there.scanned(IMAGE, *([finding(IMAGE, severity)] if severity else []))
@@ -68,7 +68,7 @@ def test_an_image_is_judged_by_what_inspector_found_and_not_read(
     assert (record["source"], record["by"], record["vouched"]) == ("inspector", "inspector", True)
 
 
-def test_a_scan_that_has_not_ended_is_waited_for(server: ServerSystem, there: Aws) -> None:
+def test_a_running_inspector_scan_is_awaited(server: ServerSystem, there: Aws) -> None:
     approval = ask(server, IMAGE)
     assert state(server, approval, 1) == "Waiting"
     there.covered(IMAGE, "PENDING_INITIAL_SCAN")
@@ -79,7 +79,7 @@ def test_a_scan_that_has_not_ended_is_waited_for(server: ServerSystem, there: Aw
     assert state(server, approval, 20) == "Rejected"
 
 
-def test_nobody_waits_for_ever_and_silence_is_not_clean(server: ServerSystem, there: Aws) -> None:
+def test_a_missing_inspector_scan_ends_undetermined(server: ServerSystem, there: Aws) -> None:
     approval = ask(server, IMAGE)
     server.clock.ahead += timedelta(minutes=59)
     assert state(server, approval, 1) == "Waiting"
@@ -92,7 +92,7 @@ def test_nobody_waits_for_ever_and_silence_is_not_clean(server: ServerSystem, th
     )
 
 
-def test_what_cannot_be_scanned_is_undetermined_whatever_was_said_before(server: ServerSystem, there: Aws) -> None:
+def test_an_unscannable_image_is_undetermined_despite_earlier_findings(server: ServerSystem, there: Aws) -> None:
     there.scanned(IMAGE)
     assert state(server, ask(server, IMAGE), 20) == "Approved"
     there.covered(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
@@ -102,7 +102,7 @@ def test_what_cannot_be_scanned_is_undetermined_whatever_was_said_before(server:
     assert state(server, ask(server, IMAGE, "3"), 20) == "Approved"
 
 
-def test_what_was_found_since_counts_for_whoever_asks_next(server: ServerSystem, there: Aws) -> None:
+def test_new_inspector_findings_count_for_the_next_request(server: ServerSystem, there: Aws) -> None:
     there.scanned(IMAGE)
     assert state(server, ask(server, IMAGE), 20) == "Approved"
     there.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
@@ -111,7 +111,7 @@ def test_what_was_found_since_counts_for_whoever_asks_next(server: ServerSystem,
     assert state(server, ask(server, IMAGE, "3"), 20) == "Approved"
 
 
-def test_an_inspector_that_cannot_be_asked_makes_old_words_void(server: ServerSystem, there: Aws) -> None:
+def test_old_findings_are_ignored_when_inspector_is_unreachable(server: ServerSystem, there: Aws) -> None:
     there.scanned(IMAGE)
     assert state(server, ask(server, IMAGE), 20) == "Approved"
 
@@ -124,7 +124,7 @@ def test_an_inspector_that_cannot_be_asked_makes_old_words_void(server: ServerSy
     assert (verdict["status"], "AccessDeniedException: not you" in verdict["summary"]) == ("Undetermined", True)
 
 
-def test_an_index_waits_for_all_its_images_and_is_as_the_worst(server: ServerSystem, there: Aws) -> None:
+def test_an_index_waits_for_all_its_images_and_has_the_worst_verdict(server: ServerSystem, there: Aws) -> None:
     good, bad = digest_of(2), digest_of(3)
     there.scanned(good)
     worst, fine = there.index(good, bad), there.index(good)
@@ -141,7 +141,7 @@ def test_an_index_waits_for_all_its_images_and_is_as_the_worst(server: ServerSys
     assert server.client.get(f"/images/{good}").status_code == 404
 
 
-def test_other_repositories_are_read_as_ever(server: ServerSystem, there: Aws) -> None:
+def test_other_repositories_are_scanned(server: ServerSystem, there: Aws) -> None:
     image = server.foreign("ours", PlannedFindings())
     server.scan_may_end[image].set()
     body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": f"quay.io/team/app@{image}"}
@@ -149,7 +149,7 @@ def test_other_repositories_are_read_as_ever(server: ServerSystem, there: Aws) -
     assert there.services["inspector2"].calls == []
 
 
-def test_a_wait_goes_on_after_a_restart(there: Aws, tmp_path: Path) -> None:
+def test_a_wait_continues_after_a_restart(there: Aws, tmp_path: Path) -> None:
     def source() -> InspectorFindings:
         return InspectorFindings(client=there.client)
 
@@ -162,7 +162,7 @@ def test_a_wait_goes_on_after_a_restart(there: Aws, tmp_path: Path) -> None:
 
 
 class AskedSlowly:
-    """Approvals that stay as long as sweeps take to come by, before whoever adds them goes on."""
+    """Approvals whose creation waits for concurrent sweeps."""
 
     def __init__(self, approvals: Any) -> None:
         self._approvals = approvals
@@ -176,7 +176,7 @@ class AskedSlowly:
         return added
 
 
-def test_no_sweep_answers_by_what_was_said_before_it_was_asked(there: Aws, tmp_path: Path) -> None:
+def test_a_sweep_ignores_findings_from_before_the_request(there: Aws, tmp_path: Path) -> None:
     def slowly(store: Store) -> Store:
         return replace(store, approvals=AskedSlowly(store.approvals))
 
@@ -188,7 +188,7 @@ def test_no_sweep_answers_by_what_was_said_before_it_was_asked(there: Aws, tmp_p
         assert state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
 
 
-def test_when_it_is_asked_no_more_its_last_word_stays_beside_the_scan(there: Aws, tmp_path: Path) -> None:
+def test_the_last_inspector_findings_count_after_inspector_is_disabled(there: Aws, tmp_path: Path) -> None:
     """`gone` is an image that the server cannot read: the last word stands in the scan's place until it is stale."""
     good, bad, gone = images = [digest_of(number) for number in (1, 2, 3)]
     there.scanned(good)

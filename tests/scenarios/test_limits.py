@@ -83,7 +83,7 @@ def test_a_body_beyond_the_limit_is_refused(server: ServerSystem, path: str, lim
     assert answer.json()["advice"]
 
 
-def test_what_is_said_twice_is_refused(server: ServerSystem) -> None:
+def test_repeated_headers_and_parameters_are_refused(server: ServerSystem) -> None:
     status = "/api/v1/status"
     for headers in (
         ("Authorization: Bearer a", "Authorization: Bearer b"),
@@ -102,7 +102,7 @@ def test_a_compressed_body_is_refused(server: ServerSystem) -> None:
     assert answer.status_code == 415
 
 
-def test_without_principals_a_request_through_a_proxy_is_nobody(server: ServerSystem) -> None:
+def test_without_principals_requests_through_a_proxy_are_refused(server: ServerSystem) -> None:
     for header in ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"):
         assert patient.get(f"{server.url}/api/v1/status", headers={header: "127.0.0.1"}).status_code == 401
 

@@ -49,7 +49,7 @@ def reason(execution: dict[str, object]) -> str:
     return str(execution["execution"]["reason"])  # type: ignore[index]
 
 
-def test_a_vulnerable_image_is_rejected_and_the_mended_one_runs(live: Live) -> None:
+def test_a_vulnerable_image_is_rejected_and_the_fixed_one_runs(live: Live) -> None:
     work = clone(live, "story")
     application(work, "1.0")
     first = pushed(work, 1)
@@ -84,7 +84,7 @@ def test_a_vulnerable_image_is_rejected_and_the_mended_one_runs(live: Live) -> N
     assert "COMMIT" in live.dockgate("pipeline", "logs", "story-2", "--stage", "Build")
 
 
-def test_the_terminal_alone_judges_what_the_server_judged(live: Live) -> None:
+def test_the_command_line_gives_the_same_verdict_as_the_server(live: Live) -> None:
     work = clone(live, "alone")
     application(work, "1.0")
     pushed(work, 1)
@@ -130,7 +130,7 @@ def test_the_terminal_alone_judges_what_the_server_judged(live: Live) -> None:
         ("unknown-release", {"root/etc/os-release": OS_RELEASE.replace("13", "99")}, ["Debian:99"]),
     ],
 )
-def test_bad_input_fails_its_action_with_the_place_and_the_next_push_runs(
+def test_invalid_input_fails_its_action_and_the_next_push_runs(
     live: Live, name: str, files: dict[str, str | None], expected: list[str]
 ) -> None:
     work = clone(live, name)
@@ -143,12 +143,12 @@ def test_bad_input_fails_its_action_with_the_place_and_the_next_push_runs(
     failed = pushed(work, 1)
     assert failed["execution"]["state"] == "Failed"  # type: ignore[index]
     assert all(word in reason(failed) for word in expected), reason(failed)
-    application(work, "2.0", greeting="mended")
+    application(work, "2.0", greeting="fixed")
     fixed = pushed(work, 2)
     assert fixed["execution"]["state"] == "Succeeded", reason(fixed)  # type: ignore[index]
 
 
-def test_an_image_that_was_pushed_while_nobody_listened_is_taken_up_at_the_next_start(live: Live) -> None:
+def test_a_push_during_downtime_is_handled_at_the_next_start(live: Live) -> None:
     """The registry forgets the notifications that it could not deliver when it ends with the server."""
     work = clone(live, "missed")
     application(work, "2.0")
@@ -163,7 +163,7 @@ def test_an_image_that_was_pushed_while_nobody_listened_is_taken_up_at_the_next_
     )
 
 
-def test_a_registry_that_refuses_fails_the_build_and_the_next_one_runs(live: Live) -> None:
+def test_a_refusing_registry_fails_the_build_and_the_next_one_runs(live: Live) -> None:
     work = clone(live, "refused")
     application(work, "2.0")
     repositories = live.data / "registry/docker/registry/v2/repositories"
@@ -188,7 +188,7 @@ def test_a_push_to_an_unknown_repository_is_refused_with_the_next_step(live: Liv
     assert live.answers()
 
 
-def test_a_wrong_key_is_told_with_its_line(live: Live) -> None:
+def test_an_unknown_key_is_reported_with_its_line(live: Live) -> None:
     file = live.folder / "wrong.yaml"
     file.write_text("kind: Repository\nnmae: web\n")
     result = subprocess.run(
@@ -231,7 +231,7 @@ def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> No
     assert patient.get(f"http://127.0.0.1:{port}/").text == "well"
 
 
-def test_the_data_folder_is_closed_to_other_users(live: Live) -> None:
+def test_other_users_cannot_read_the_data_folder(live: Live) -> None:
     """Containers and builds see modes of their own, below a closed folder."""
     work = clone(live, "modes")
     application(work, "2.0")

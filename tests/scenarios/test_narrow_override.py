@@ -50,7 +50,7 @@ def people(server: ServerSystem) -> Iterator[People]:
         yield made
 
 
-def test_an_override_counts_for_the_repository_it_was_made_in(server: ServerSystem, people: People) -> None:
+def test_an_override_counts_for_its_repository_only(server: ServerSystem, people: People) -> None:
     """The name of a pipeline elsewhere is the asker's own word, and one digest may lie in many repositories."""
     image = server.foreign("web", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
@@ -73,7 +73,7 @@ def test_an_override_counts_for_the_repository_it_was_made_in(server: ServerSyst
     assert state(victim, ask(victim, "shop", "1")) == "Approved"
 
 
-def test_a_token_for_our_own_repositories_names_none_of_docker_hub(server: ServerSystem, people: People) -> None:
+def test_a_token_for_local_repositories_does_not_match_docker_hub(server: ServerSystem, people: People) -> None:
     """A short name is Docker Hub's: "mine/app" is docker.io/mine/app."""
     developer = people("dev", "developer", repositories=["mine/*"])
     body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "mine/app:1"}

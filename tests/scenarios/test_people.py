@@ -83,7 +83,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
 
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_role_may_what_is_its_own(people: People, name: str, role: Role) -> None:
+def test_each_role_has_its_permissions_only(people: People, name: str, role: Role) -> None:
     method, path, body, allowed = CLASSES[name]
     answer = people.ask(role.value, method, f"/api/v1{path}", body)
     assert answer.status_code != 401
@@ -92,7 +92,7 @@ def test_a_role_may_what_is_its_own(people: People, name: str, role: Role) -> No
         assert all(entry.value in answer.json()["advice"] for entry in allowed)
 
 
-def test_a_token_that_does_not_stand_is_told_nothing(people: People) -> None:
+def test_an_invalid_token_gets_no_details(people: People) -> None:
     good = people.token("viewer")
     revoked = people.token("viewer")
     assert people.post("admin", f"/tokens/{revoked.split('_')[1]}/revoke")["revoked_at"]
@@ -124,7 +124,7 @@ def test_roles_and_scopes_take_effect_at_once(people: People) -> None:
     assert (refused.status_code, "needs the permission run" in refused.json()["error"]) == (400, True)
 
 
-def test_a_token_for_one_pipeline_reaches_no_other_call(people: People) -> None:
+def test_a_token_limited_to_a_pipeline_cannot_use_other_calls(people: People) -> None:
     people.tokens["narrow"] = people.token("admin", pipelines=["mine"])
     for path, status in {
         "/pipelines/mine": 404,
@@ -144,7 +144,7 @@ def test_a_token_for_one_pipeline_reaches_no_other_call(people: People) -> None:
     assert people.ask("narrow", "POST", f"/api/v1/images/{NOTHING}/scan", {"repository": "x"}).status_code == 403
 
 
-def test_git_is_asked_for_a_password_which_is_the_token(people: People) -> None:
+def test_git_uses_the_token_as_password(people: People) -> None:
     people.server.store.repositories.put("web", people.server.server.clock.now())
     pull, push = (
         "/git/web.git/info/refs?service=git-upload-pack",
@@ -161,7 +161,7 @@ def test_git_is_asked_for_a_password_which_is_the_token(people: People) -> None:
         ("elsewhere", 403, 403),
         ("approver", 404, 403),
     ):
-        password = base64.b64encode(f"anybody:{people.tokens[who]}".encode()).decode()
+        password = base64.b64encode(f"user:{people.tokens[who]}".encode()).decode()
         for path, status in ((pull, reads), (push, writes)):
             answer = patient.get(people.server.url + path, headers={"Authorization": f"Basic {password}"})
             assert answer.status_code == status, (who, path)  # 404: this server's git is none
@@ -169,20 +169,20 @@ def test_git_is_asked_for_a_password_which_is_the_token(people: People) -> None:
         assert people.ask("viewer", "POST", f"/git/web.git/git-receive-pack{query}").status_code == 403
 
 
-def test_an_approvals_token_is_for_those_who_may_decide(people: People) -> None:
+def test_an_approvals_token_needs_the_permission_decide(people: People) -> None:
     people.server.found[IMAGE] = ("held", PlannedFindings())
     people.server.scan_may_end[IMAGE] = threading.Event()  # it is being read, and the policy says nothing yet
     people.server.store.approvals.add(approval("foreign-1/Gate/Approve/1", expires_at="2999-01-01T00:00:00.000Z"))
     for role in Role:
         approval_token = people.ask(role.value, "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()["token"]
         assert bool(approval_token) == (Permission.DECIDE in PERMISSIONS[role])
-    body = {"token": "token of foreign-1/Gate/Approve/1", "reason": "no", "who": "somebody else"}
+    body = {"token": "token of foreign-1/Gate/Approve/1", "reason": "no", "who": "another person"}
     people.ask("approver", "POST", "/api/v1/approvals/foreign-1/Gate/Approve/1/reject", body)
     settled = people.ask("viewer", "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()
     assert (settled["state"], settled["decided_by"]) == ("Rejected", "approver")
 
 
-def test_every_changing_call_is_on_record_and_its_end(people: People) -> None:
+def test_every_changing_call_is_audited_with_its_status(people: People) -> None:
     people.ask("viewer", "POST", "/api/v1/apply")
     people.ask("admin", "POST", "/api/v1/pipelines/none/executions")
     newest, before = people.ask("security", "GET", "/api/v1/audit?limit=2").json()
@@ -203,7 +203,7 @@ def test_every_changing_call_is_on_record_and_its_end(people: People) -> None:
     assert {entry["who"] for entry in theirs} == {"viewer"}
 
 
-def test_a_token_that_is_used_says_when(people: People) -> None:
+def test_tokens_record_their_last_use(people: People) -> None:
     text = people.token("viewer")
     people.tokens["used"] = text
 
@@ -219,18 +219,18 @@ def test_a_token_that_is_used_says_when(people: People) -> None:
     assert used() == first
 
 
-def test_no_answer_holds_a_secret_or_its_digest(people: People) -> None:
+def test_no_response_contains_a_secret_or_its_digest(people: People) -> None:
     listing = people.ask("admin", "GET", "/api/v1/tokens").text
     assert "digest" not in listing
     for text in people.tokens.values():
         assert text.rpartition("_")[2] not in listing
 
 
-def test_who_asks_is_told_what_they_may(people: People) -> None:
+def test_callers_get_their_permissions(people: People) -> None:
     assert people.ask("approver", "GET", "/api/v1/caller").json()["permissions"] == ["read", "decide"]
 
 
-def test_people_are_checked_before_they_are_added(people: People) -> None:
+def test_principals_are_validated(people: People) -> None:
     for wrong in (
         {"name": "a b", "roles": ["viewer"]},
         {"name": "policy", "roles": ["viewer"]},
@@ -254,7 +254,7 @@ def test_a_token_expires(tmp_path: Path) -> None:
         assert people.ask("short", "GET", "/api/v1/status").status_code == 401
 
 
-def test_while_nobody_has_a_name_whoever_is_here_may_all_and_the_first_is_an_admin(tmp_path: Path) -> None:
+def test_without_principals_local_callers_have_all_permissions_and_the_first_is_admin(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         refused = server.client.post("/principals", json={"name": "vic", "roles": ["viewer"]})
         assert refused.status_code == 400
@@ -269,7 +269,7 @@ def test_while_nobody_has_a_name_whoever_is_here_may_all_and_the_first_is_an_adm
         assert [(entry["who"], entry["status"]) for entry in entries] == [("local", 201), ("local", 400)]
 
 
-def test_too_many_wrong_tokens_hear_so_and_right_ones_pass(tmp_path: Path) -> None:
+def test_too_many_invalid_tokens_get_429_and_valid_ones_pass(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         people = People(server)
         people.tokens["wrong"] = "dgt_000000000000_" + "0" * 64
@@ -280,7 +280,7 @@ def test_too_many_wrong_tokens_hear_so_and_right_ones_pass(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("limits", [{"pipelines": ["shop"]}, {"repositories": ["elsewhere.example/app"]}])
-def test_a_token_for_one_pipeline_or_repository_asks_the_gate_and_hears_why(
+def test_a_limited_token_can_use_the_gate_and_read_its_verdict(
     people: People, monkeypatch: pytest.MonkeyPatch, limits: dict[str, list[str]]
 ) -> None:
     (name,) = limits

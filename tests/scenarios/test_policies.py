@@ -64,7 +64,7 @@ def risk(server: ServerSystem, name: str) -> str:
 # --- in versions -----------------------------------------------------------------------------------------------------
 
 
-def test_a_policy_is_kept_in_versions_with_who_and_why(server: ServerSystem) -> None:
+def test_policy_versions_have_author_and_comment(server: ServerSystem) -> None:
     first = put(server, "kept", LAX, params={"comment": "to begin with"}).json()
     assert (first["version"], first["changed_by"], first["comment"]) == (1, "local", "to begin with")
     assert put(server, "kept", LAX).json() == first
@@ -76,7 +76,7 @@ def test_a_policy_is_kept_in_versions_with_who_and_why(server: ServerSystem) -> 
     assert {"default", "kept"} <= {entry["name"] for entry in server.get("/policies")}
 
 
-def test_only_the_version_that_was_seen_is_changed(server: ServerSystem) -> None:
+def test_a_conditional_change_needs_the_present_version(server: ServerSystem) -> None:
     assert put(server, "seen", LAX, headers={"If-None-Match": "*"}).status_code == 200
     refused = put(server, "seen", STRICT, headers={"If-None-Match": "*"})
     assert refused.status_code == 412
@@ -88,7 +88,7 @@ def test_only_the_version_that_was_seen_is_changed(server: ServerSystem) -> None
     assert server.client.delete("/policies/seen", headers={"If-Match": "2"}).json()["removed"]
 
 
-def test_what_comes_with_dockgate_is_there_and_stays(server: ServerSystem) -> None:
+def test_built_in_policies_cannot_be_removed(server: ServerSystem) -> None:
     builtin = server.get("/policies/default")
     assert (builtin["version"], builtin["changed_by"]) == (0, "dockgate")
     assert "only_fixable" in builtin["text"]
@@ -100,7 +100,7 @@ def test_what_comes_with_dockgate_is_there_and_stays(server: ServerSystem) -> No
     assert server.get("/policies/default") == builtin
 
 
-def test_an_error_in_a_policy_has_its_line_and_what_is_allowed(server: ServerSystem) -> None:
+def test_an_error_in_a_policy_has_its_line_and_the_allowed_values(server: ServerSystem) -> None:
     answer = put(server, "wrong", "# so\nmax_findings:\n  HIHG: 0\n")
     assert answer.status_code == 400
     assert answer.json()["error"].startswith("wrong.yaml:3: max_findings.HIHG: ")
@@ -133,7 +133,7 @@ def test_a_policy_in_use_cannot_be_removed(server: ServerSystem) -> None:
 # --- and what is judged by them --------------------------------------------------------------------------------------
 
 
-def test_what_runs_is_judged_anew_when_its_policy_changes_and_goes_on_running(server: ServerSystem) -> None:
+def test_running_services_are_evaluated_after_a_policy_change_and_keep_running(server: ServerSystem) -> None:
     put(server, "changing", LAX)
     image = gated(server, "judged-anew", PlannedFindings({"LOW": 2}), "changing")
     server.deployed(image)
@@ -146,13 +146,13 @@ def test_what_runs_is_judged_anew_when_its_policy_changes_and_goes_on_running(se
     put(server, "changing", LAX)
     until(lambda: not risk(server, "judged-anew"))
     assert server.redeploy(image) == "Deployed"
-    digests = {entry["digest"] for entry in server.get("/policies/changing/history")}
+    versions = {entry["digest"] for entry in server.get("/policies/changing/history")}
     case = server.store.images.case(digests[-1])
-    assert case.policy.digest in digests
+    assert case.policy.digest in versions
     assert case.policy.rules["max_findings"][0]["LOW"] == 9
 
 
-def test_a_policy_that_was_removed_judges_no_more_and_lets_nothing_through(server: ServerSystem) -> None:
+def test_a_removed_policy_blocks(server: ServerSystem) -> None:
     put(server, "going", LAX)
     image = gated(server, "left-behind", PlannedFindings(), "going")
     server.deployed(image)
@@ -167,7 +167,7 @@ def test_a_policy_that_was_removed_judges_no_more_and_lets_nothing_through(serve
     until(lambda: not risk(server, "left-behind"))
 
 
-def test_who_waits_on_a_policy_that_went_in_between_hears_rejected(server: ServerSystem) -> None:
+def test_an_approval_is_rejected_when_its_policy_is_removed(server: ServerSystem) -> None:
     put(server, "vanishing", LAX)
     image = gated(server, "waiter", PlannedFindings(), "vanishing")
     execution = server.approval(image)
@@ -180,7 +180,7 @@ def test_who_waits_on_a_policy_that_went_in_between_hears_rejected(server: Serve
 # --- what a repository asks ------------------------------------------------------------------------------------------
 
 
-def test_a_repository_is_judged_more_strictly_when_it_asks(server: ServerSystem) -> None:
+def test_a_repository_can_require_a_stricter_policy(server: ServerSystem) -> None:
     image = gated(server, "modest", PlannedFindings({"LOW": 2}), "default", "policy:\n  max_findings:\n    LOW: 1\n")
     execution = server.approval(image)
     server.scanned(image)
@@ -197,7 +197,7 @@ def test_a_repository_is_judged_more_strictly_when_it_asks(server: ServerSystem)
     assert server.store.policies.by_digest(reference.repository_digest).rules.keys() == {"max_findings"}
 
 
-def test_what_a_repository_asks_holds_at_its_deploy_and_while_it_runs(server: ServerSystem) -> None:
+def test_a_repositorys_policy_applies_to_deploys_and_running_services(server: ServerSystem) -> None:
     requested_policy = "policy:\n  max_findings:\n    LOW: 2\n"
     image = gated(server, "watched", PlannedFindings({"LOW": 2}), "default", requested_policy)
     server.deployed(image)
@@ -211,7 +211,7 @@ def test_what_a_repository_asks_holds_at_its_deploy_and_while_it_runs(server: Se
     until(lambda: not risk(server, "watched"))
 
 
-def test_one_repositorys_wish_does_not_hold_up_anothers_deploy_of_the_same_digest(server: ServerSystem) -> None:
+def test_a_repositorys_policy_does_not_affect_other_repositories(server: ServerSystem) -> None:
     image = gated(server, "plain", PlannedFindings({"LOW": 2}), "default")
     server.deployed(image)
     server.apply("kind: Repository\nname: picky\n")
@@ -224,7 +224,7 @@ def test_one_repositorys_wish_does_not_hold_up_anothers_deploy_of_the_same_diges
     assert not risk(server, "plain")
 
 
-def test_a_repository_cannot_ask_for_less(server: ServerSystem) -> None:
+def test_a_repository_cannot_weaken_the_policy(server: ServerSystem) -> None:
     lax = "policy:\n  max_findings:\n    HIGH: 9\n  evidence:\n    unread: allow\n    uncovered: allow\n"
     image = gated(server, "greedy", PlannedFindings({"HIGH": 1}), "default", lax)
     execution = server.early_approval(image)
@@ -233,7 +233,7 @@ def test_a_repository_cannot_ask_for_less(server: ServerSystem) -> None:
     assert server.answer(server.early_approval(unread)) == "Rejected"
 
 
-def test_what_a_repository_does_not_name_stays_as_the_server_has_it(server: ServerSystem) -> None:
+def test_a_repositorys_policy_keeps_other_rules_of_the_server(server: ServerSystem) -> None:
     put(server, "relaxed", RELAXED)
     image = gated(server, "relaxing", PlannedFindings(), "relaxed", "policy:\n  max_findings:\n    HIGH: 0\n")
     server.deployed(image)
@@ -252,7 +252,7 @@ def test_what_a_repository_does_not_name_stays_as_the_server_has_it(server: Serv
         ("#" * 70_000, "broken/.dockgate.yaml:1: not a regular file of at most 65536 bytes"),
     ],
 )
-def test_a_wish_that_cannot_be_understood_fails_the_action_with_its_line(
+def test_an_invalid_repository_policy_fails_the_action_with_its_line(
     server: ServerSystem, requested_policy: str, expected: str
 ) -> None:
     gated(server, "broken", PlannedFindings(), "default", requested_policy)
@@ -261,7 +261,7 @@ def test_a_wish_that_cannot_be_understood_fails_the_action_with_its_line(
     assert expected in over["reason"]
 
 
-def test_an_empty_wish_asks_for_nothing(server: ServerSystem) -> None:
+def test_an_empty_repository_policy_changes_nothing(server: ServerSystem) -> None:
     image = gated(server, "wishless", PlannedFindings(), "default", "# nothing\n")
     server.deployed(image)
     assert server.get(f"/images/{image}")["verdicts"][0]["policy"] == "default"
@@ -285,7 +285,7 @@ def tried(server: ServerSystem, text: str, against: str, **more: Any) -> dict[st
     return comparison
 
 
-def test_a_candidate_is_tried_on_the_history_and_nothing_is_stored(server: ServerSystem) -> None:
+def test_a_policy_is_tried_on_the_history_and_nothing_is_stored(server: ServerSystem) -> None:
     put(server, "tried", LAX)
     images = [gated(server, f"tried-{number}", PlannedFindings({"LOW": number}), "tried") for number in range(4)]
     for image in images:
@@ -302,7 +302,7 @@ def test_a_candidate_is_tried_on_the_history_and_nothing_is_stored(server: Serve
     assert tried(server, LAX, "history", policy="tried")["changes"] == []
 
 
-def test_what_the_repository_asks_stays_asked_under_a_candidate(server: ServerSystem) -> None:
+def test_a_trial_keeps_the_repositorys_policy(server: ServerSystem) -> None:
     put(server, "tried-asked", LAX)
     requested_policy = "policy:\n  max_findings:\n    LOW: 2\n"
     image = gated(server, "tried-modest", PlannedFindings({"LOW": 3}), "tried-asked", requested_policy)
@@ -311,7 +311,7 @@ def test_what_the_repository_asks_stays_asked_under_a_candidate(server: ServerSy
     assert (comparison["judged"], comparison["changes"]) == (1, [])
 
 
-def test_a_candidate_is_tried_on_what_runs_as_of_now(server: ServerSystem) -> None:
+def test_a_policy_is_tried_on_running_services(server: ServerSystem) -> None:
     put(server, "ran", LAX)
     image = gated(server, "running-tried", PlannedFindings({"LOW": 1}), "ran")
     server.deployed(image)
@@ -323,7 +323,7 @@ def test_a_candidate_is_tried_on_what_runs_as_of_now(server: ServerSystem) -> No
     assert server.get("/services/running-tried")["service"]["at_risk"] == ""
 
 
-def test_a_candidate_that_cannot_be_understood_has_its_line(server: ServerSystem) -> None:
+def test_an_invalid_policy_cannot_be_tried_and_has_its_line(server: ServerSystem) -> None:
     body = {"text": "max_findings:\n  HIHG: 0\n", "against": "history", "name": "new"}
     answer = server.client.post("/policies/try", json=body)
     assert answer.status_code == 400
@@ -332,7 +332,7 @@ def test_a_candidate_that_cannot_be_understood_has_its_line(server: ServerSystem
     assert server.client.post("/policies/try", json={**body, "text": LAX, "against": "x"}).status_code == 422
 
 
-def test_one_candidate_is_tried_at_a_time(server: ServerSystem) -> None:
+def test_one_policy_is_tried_at_a_time(server: ServerSystem) -> None:
     dry_run, candidate = server.server.policy_dry_run, server.server.policies("default")
     with dry_run.turn, pytest.raises(BusyError):
         dry_run.history(candidate, "", 1, "")

@@ -65,7 +65,7 @@ def low(asking: Asking, name: str) -> None:
     asking.server.scan_may_end[image].set()
 
 
-def test_a_requester_names_the_repositorys_own_policy_or_none(asking: Asking) -> None:
+def test_a_requester_can_name_only_the_repositorys_policy(asking: Asking) -> None:
     low(asking, "unassigned")
     assert asking.answer(asking.ask("dev", "elsewhere.example/app:unassigned")) == ("default", "Approved")
     assert asking.answer(asking.ask("dev", "elsewhere.example/app:unassigned", "default")) == ("default", "Approved")
@@ -76,7 +76,7 @@ def test_a_requester_names_the_repositorys_own_policy_or_none(asking: Asking) ->
     assert asking.ask("dev", "elsewhere.example/app:unassigned", "nothing").status_code == 404
 
 
-def test_an_assignment_says_which_policy_and_whom_it_allows_another(asking: Asking) -> None:
+def test_an_assignment_sets_the_policy_and_allowed_requesters(asking: Asking) -> None:
     low(asking, "assigned")
     asking.call("sec", "POST", "/apply", content=ASSIGNMENT).raise_for_status()
     assert asking.answer(asking.ask("dev", "team.example/app:assigned")) == ("no-low", "Rejected")
@@ -90,7 +90,7 @@ def test_an_assignment_says_which_policy_and_whom_it_allows_another(asking: Aski
     assert [(entry["name"], entry["policy"], entry["changed_by"]) for entry in shown] == [("team", "no-low", "sec")]
 
 
-def test_a_change_of_the_assignment_holds_for_the_same_question_asked_again(asking: Asking) -> None:
+def test_a_changed_assignment_applies_to_a_repeated_request(asking: Asking) -> None:
     low(asking, "changing")
     document = "kind: PolicyAssignment\nname: changing\nrepositories: [moving.example/app]\npolicy: {}\n"
     asking.server.apply(document.format("default"))
@@ -103,7 +103,7 @@ def test_a_change_of_the_assignment_holds_for_the_same_question_asked_again(aski
 
 
 @pytest.mark.parametrize("who", ["dev", "ci", "app", "reader", "narrow", "definer"])
-def test_only_those_who_accept_risks_assign_policies(asking: Asking, who: str) -> None:
+def test_assigning_policies_needs_the_permission_accept(asking: Asking, who: str) -> None:
     weaker = ASSIGNMENT.replace("policy: no-low", "policy: lax")
     assert asking.call(who, "POST", "/apply", content=weaker).status_code == 403
     assert asking.call(who, "DELETE", "/policy-assignments/team").status_code == 403
@@ -112,7 +112,7 @@ def test_only_those_who_accept_risks_assign_policies(asking: Asking, who: str) -
     pipeline = PIPELINE.format(name="web", repository="web", service="web", timeout="7d")
     named = pipeline.replace("timeout: 7d", "timeout: 7d\n        policy: lax")
     refused = asking.call(who, "POST", "/apply", content=named)
-    assert (refused.status_code, "needs the permission accept" in refused.json()["error"]) == (403, True)
+    assert (refused.status_code, "may not accept" in refused.json()["error"]) == (403, True)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_only_those_who_accept_risks_assign_policies(asking: Asking, who: str) -
         (ASSIGNMENT.replace("principals: [ci]", "people: [ci]"), 400, "unknown key 'people'"),
     ],
 )
-def test_an_assignment_with_a_mistake_is_refused(asking: Asking, wrong: str, status: int, expected: str) -> None:
+def test_an_invalid_assignment_is_refused(asking: Asking, wrong: str, status: int, expected: str) -> None:
     asking.call("sec", "POST", "/apply", content=ASSIGNMENT).raise_for_status()
     refused = asking.call("sec", "POST", "/apply", content=wrong)
     assert (refused.status_code, expected in refused.json()["error"]) == (status, True), refused.text
 
 
-def test_an_assigned_policy_holds_against_the_pipelines_own_word_and_against_other_approvals(asking: Asking) -> None:
+def test_an_assigned_policy_overrides_the_pipelines_policy(asking: Asking) -> None:
     server = asking.server
     image = server.image("bound", PlannedFindings({"LOW": 1}))
     server.apply("kind: PolicyAssignment\nname: bound\nrepositories: [bound/app]\npolicy: no-low\n")

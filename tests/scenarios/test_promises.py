@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
         yield system
 
 
-def test_a_verdict_is_replayed_to_the_same_bytes_after_the_database_has_moved_on(server: ServerSystem) -> None:
+def test_a_verdict_is_replayed_identically_after_a_database_update(server: ServerSystem) -> None:
     image = server.image("replayed", PlannedFindings({"HIGH": 2, "MEDIUM": 3}, unfixable={"LOW": 1}))
     execution = server.approval(image)
     server.scanned(image)
@@ -47,7 +47,7 @@ def test_a_verdict_is_replayed_to_the_same_bytes_after_the_database_has_moved_on
     assert server.get(f"/verdicts/{record['digest']}/explanation")["replay"]["same"]
 
 
-def test_two_verdicts_of_the_server_are_compared_and_the_advisory_named_that_is_new(server: ServerSystem) -> None:
+def test_comparing_two_verdicts_names_the_new_advisory(server: ServerSystem) -> None:
     image = server.image("compared", PlannedFindings({"MEDIUM": 1}))
     execution = server.approval(image)
     server.scanned(image)
@@ -75,7 +75,7 @@ def test_a_pipeline_without_an_approval_deploys_nothing(server: ServerSystem) ->
     assert server.get("/services/ungated")["tasks"] == []
 
 
-def test_a_policy_that_the_server_does_not_have_is_refused_with_those_it_has(server: ServerSystem) -> None:
+def test_an_unknown_policy_is_refused_with_the_list_of_policies(server: ServerSystem) -> None:
     server.image("lax", PlannedFindings())
     document = PIPELINE.format(name="lax", repository="lax", service="lax", timeout="1d")
     answer = patient.post(
@@ -87,7 +87,7 @@ def test_a_policy_that_the_server_does_not_have_is_refused_with_those_it_has(ser
     assert "default" in answer.text
 
 
-def test_a_notifier_is_told_who_waits_without_the_token(server: ServerSystem) -> None:
+def test_notifications_of_waiting_approvals_have_no_token(server: ServerSystem) -> None:
     image = server.image("told", PlannedFindings())
     execution = server.approval(image)
     approval = f"{execution}/ContainerVulnerabilityAssessment/Approval/1"

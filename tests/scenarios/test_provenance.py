@@ -60,7 +60,7 @@ def built(server: ServerSystem, name: str, policy: str) -> tuple[str, Any]:
 
 
 def judged(server: ServerSystem, name: str, policy: str, *attached: bytes) -> tuple[str, Any]:
-    """An image that somebody pushed elsewhere, with these documents beside it, and the answer about it."""
+    """An image of another registry with these attached documents, and its decision."""
     image = server.foreign(name, PlannedFindings())
     server.scan_may_end[image].set()
     server.attached[image] = list(attached)
@@ -77,7 +77,7 @@ def digest_of(server: ServerSystem, name: str) -> str:
     return server.foreign(name, PlannedFindings())
 
 
-def test_what_the_server_builds_passes_and_is_deployed(server: ServerSystem) -> None:
+def test_images_built_by_the_server_pass_the_provenance_rule(server: ServerSystem) -> None:
     image, execution = built(server, "made", "ours")
     assert execution["state"] == "Succeeded", execution
     record = next(verdict for verdict in server.get(f"/images/{image}")["verdicts"] if verdict["policy"] == "ours")
@@ -93,7 +93,7 @@ def test_what_the_server_builds_passes_and_is_deployed(server: ServerSystem) -> 
     assert case_file.replay(recorded, ecosystems.load(), rules.load()).differs == ()
 
 
-def test_a_build_s_statement_is_attached_to_its_image_once(server: ServerSystem) -> None:
+def test_a_provenance_statement_is_attached_once(server: ServerSystem) -> None:
     image, _ = built(server, "attached", "ours")
     until(lambda: server.attestor.provenance.get(f"attached/app@{image}"))
     ((key, envelope),) = server.attestor.provenance[f"attached/app@{image}"].items()
@@ -139,7 +139,7 @@ def test_another_builder_s_statement_counts_where_the_policy_names_it(server: Se
     assert approval["state"] == "Rejected"
 
 
-def test_a_statement_that_is_attached_after_the_scan_counts_when_it_is_asked_for(server: ServerSystem) -> None:
+def test_a_statement_attached_after_the_scan_counts_for_the_next_request(server: ServerSystem) -> None:
     image, approval = judged(server, "late", "theirs")
     assert approval["state"] == "Rejected"
     server.attached[image] = [by_ci(image)]
@@ -147,8 +147,8 @@ def test_a_statement_that_is_attached_after_the_scan_counts_when_it_is_asked_for
     assert answer(server, created, 20)["state"] == "Approved"
 
 
-def test_what_runs_is_judged_by_a_rule_that_is_newer_than_its_approval(server: ServerSystem) -> None:
-    """Nobody looked beside the image then: what lies there counts now, and what is missing puts the service at risk."""
+def test_running_services_are_evaluated_by_a_new_provenance_rule(server: ServerSystem) -> None:
+    """Attachments were not read before: they count now, and missing ones put the service at risk."""
     put(server, "growing", "malicious: {}\n").raise_for_status()
     for name in ("signed-elsewhere", "unsigned"):
         server.attached[digest_of(server, name)] = [by_ci(digest_of(server, name))] if name != "unsigned" else []
@@ -160,7 +160,7 @@ def test_what_runs_is_judged_by_a_rule_that_is_newer_than_its_approval(server: S
     assert risk(server, "signed-elsewhere") == ""  # it was judged in the same round, before the other
 
 
-def test_a_registry_that_does_not_answer_leaves_it_undetermined(server: ServerSystem) -> None:
+def test_an_unreachable_registry_makes_provenance_undetermined(server: ServerSystem) -> None:
     server.registry_down = True
     try:
         image, approval = judged(server, "unreachable", "theirs")
@@ -179,7 +179,7 @@ def test_a_registry_that_does_not_answer_leaves_it_undetermined(server: ServerSy
         ("age", {"max_age_days": 0.000001}, "more than 1e-06 days ago"),
     ],
 )
-def test_what_else_the_policy_demands_of_our_builds_holds(
+def test_further_provenance_requirements_are_checked(
     server: ServerSystem, name: str, demanded: dict[str, object], expected: str
 ) -> None:
     strict(server, f"by-{name}", **demanded)
@@ -188,7 +188,7 @@ def test_what_else_the_policy_demands_of_our_builds_holds(
     assert expected in server.get(f"/images/{image}")["verdicts"][0]["summary"]
 
 
-def test_attaching_is_tried_again_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_attaching_is_retried_in_the_background(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         failing = [True]
 

@@ -1,4 +1,4 @@
-"""Registries elsewhere tell of pushes: each starts a scan, once, for those who have the registry's secret alone."""
+"""Webhooks of other registries: each push starts one scan, if the secret is right."""
 
 import base64
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def hook(server: ServerSystem, form: str, registry: str) -> Any:
 
 
 @pytest.mark.parametrize("form", ["harbor", "quay", "ecr", "distribution"])
-def test_a_push_elsewhere_is_scanned_once_and_whoever_waits_is_answered(server: ServerSystem, form: str) -> None:
+def test_a_push_to_another_registry_is_scanned_once_and_answers_approvals(server: ServerSystem, form: str) -> None:
     image = server.foreign(f"pushed-{form}", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
     registry, body = bodies(image, f"pushed-{form}")[form]
@@ -66,7 +66,7 @@ def test_a_push_elsewhere_is_scanned_once_and_whoever_waits_is_answered(server: 
     assert server.post("/approvals", request)["approval"]["state"] == "Rejected"
 
 
-def test_the_secret_may_come_as_each_sender_can_send_it(server: ServerSystem) -> None:
+def test_the_webhook_secret_can_be_in_a_header_or_the_url(server: ServerSystem) -> None:
     image = server.foreign("anyhow", PlannedFindings())
     registry, body = bodies(image, "anyhow")["harbor"]
     webhook = hook(server, "harbor", registry)
@@ -80,7 +80,7 @@ def test_the_secret_may_come_as_each_sender_can_send_it(server: ServerSystem) ->
         assert patient.post(webhook["url"], json=body, headers={"Authorization": header}).status_code == 403
 
 
-def test_a_registry_speaks_for_itself_alone(server: ServerSystem) -> None:
+def test_a_webhook_secret_is_valid_for_its_registry_only(server: ServerSystem) -> None:
     image = server.foreign("foreign", PlannedFindings())
     other_webhook = hook(server, "harbor", "other.example")
     _, body = bodies(image, "foreign")["harbor"]
@@ -91,7 +91,7 @@ def test_a_registry_speaks_for_itself_alone(server: ServerSystem) -> None:
     assert server._scan_state(image) == ""
 
 
-def test_one_registrys_secret_is_changed_alone(server: ServerSystem) -> None:
+def test_replacing_a_secret_affects_one_registry_only(server: ServerSystem) -> None:
     image = server.foreign("rotated", PlannedFindings())
     registry, body = bodies(image, "rotated")["quay"]
     before, other_webhook = hook(server, "quay", registry), hook(server, "harbor", registry)
@@ -110,7 +110,7 @@ def test_one_registrys_secret_is_changed_alone(server: ServerSystem) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a b", "UPPER", "x" * 300 + "/", ""])
-def test_a_name_that_cannot_be_one_is_refused(server: ServerSystem, name: str) -> None:
+def test_an_invalid_registry_name_is_refused(server: ServerSystem, name: str) -> None:
     registry, body = bodies("sha256:" + "1" * 64, "t")["harbor"]
     body["event_data"]["repository"]["repo_full_name"] = name
     webhook = hook(server, "harbor", registry)

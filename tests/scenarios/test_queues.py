@@ -101,7 +101,7 @@ def push(digest: str, name: str, **detail: str) -> dict[str, Any]:
     }
 
 
-def test_a_push_to_ecr_is_scanned_once_however_often_it_is_told(server: ServerSystem) -> None:
+def test_repeated_ecr_events_cause_one_scan(server: ServerSystem) -> None:
     image = server.foreign("queued", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
     with cloud(server.server.registry_notifications.receive_ecr_event) as there:
@@ -118,7 +118,7 @@ def test_a_push_to_ecr_is_scanned_once_however_often_it_is_told(server: ServerSy
         assert server.post("/approvals", request)["approval"]["state"] == "Rejected"
 
 
-def test_an_event_may_come_by_a_topic_and_another_kind_of_event_is_none_of_our_business(server: ServerSystem) -> None:
+def test_events_can_arrive_through_a_topic_and_other_kinds_are_ignored(server: ServerSystem) -> None:
     image = server.foreign("by-topic", PlannedFindings())
     server.scan_may_end[image].set()
     gone = server.foreign("deleted", PlannedFindings())
@@ -145,7 +145,7 @@ def test_an_event_may_come_by_a_topic_and_another_kind_of_event_is_none_of_our_b
     ],
     ids=["text", "list", "else", "digest", "registry", "repository"],
 )
-def test_what_is_no_event_goes_where_the_queue_sets_it_aside(
+def test_invalid_messages_go_to_the_dead_letter_queue(
     server: ServerSystem, wrong: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with cloud(server.server.registry_notifications.receive_ecr_event, hidden="0") as there:
@@ -210,7 +210,7 @@ def test_an_action_waits_for_the_scan_and_is_answered_once(
     assert not [token for token in tokens if token in caplog.text or token in json.dumps(gate.get("/approvals"))]
 
 
-def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodePipeline) -> None:
+def test_a_person_can_reject_and_an_approval_can_expire(gate: ServerSystem, aws: CodePipeline) -> None:
     image = gate.foreign("slow", PlannedFindings())
     first, third = aws.ask(1, custom(image)), aws.ask(3, custom(image))
     begun = gate.clock() - timedelta(seconds=TIMEOUT - 4)
@@ -233,7 +233,7 @@ def test_a_person_may_reject_and_time_may_run_out(gate: ServerSystem, aws: CodeP
     assert third not in aws.approvals.answered
 
 
-def test_an_answer_that_aws_does_not_take_is_given_again(gate: ServerSystem, aws: CodePipeline) -> None:
+def test_a_refused_answer_to_aws_is_retried(gate: ServerSystem, aws: CodePipeline) -> None:
     image = gate.foreign("retried", PlannedFindings())
     token = aws.ask(1, custom(image))
     gate.scan_may_end[image].set()
@@ -256,7 +256,7 @@ def test_an_answer_that_aws_does_not_take_is_given_again(gate: ServerSystem, aws
         until(lambda: aws.approvals.answered == {token: "Approved"})
 
 
-def test_an_answer_outlives_a_restart(aws: CodePipeline, tmp_path: Path) -> None:
+def test_an_answer_survives_a_restart(aws: CodePipeline, tmp_path: Path) -> None:
     def server() -> ServerSystem:
         return ServerSystem(tmp_path, answers={SCHEME: CodePipelineAnswers("https://gate.example.org", aws.client)})
 
@@ -279,7 +279,7 @@ def test_an_answer_outlives_a_restart(aws: CodePipeline, tmp_path: Path) -> None
         until(lambda: aws.approvals.answered == {token: "Rejected"})
 
 
-def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: ServerSystem, aws: CodePipeline) -> None:
+def test_an_image_is_found_by_its_push_and_the_policy_can_be_named(gate: ServerSystem, aws: CodePipeline) -> None:
     image = gate.foreign("known", PlannedFindings({"CRITICAL": 1}))
     gate.scan_may_end[image].set()
     gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
@@ -314,7 +314,7 @@ def test_the_image_may_be_known_by_its_push_and_the_policy_be_named(gate: Server
     ],
     ids=["text", "names", "digest", "token", "repository", "region", "nothing waits"],
 )
-def test_what_says_too_little_is_set_aside(
+def test_incomplete_messages_go_to_the_dead_letter_queue(
     gate: ServerSystem, aws: CodePipeline, body: str, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with cloud(approval_messages(gate, aws), hidden="0") as there:
@@ -325,7 +325,7 @@ def test_what_says_too_little_is_set_aside(
 
 
 @pytest.mark.parametrize("mode", ["PARALLEL", "QUEUED"])
-def test_a_message_that_contradicts_its_action_is_set_aside_and_approves_nothing(
+def test_contradictory_messages_go_to_the_dead_letter_queue(
     gate: ServerSystem, aws: CodePipeline, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever it names otherwise: the image, its repository, or the policy."""
@@ -349,7 +349,7 @@ def test_a_message_that_contradicts_its_action_is_set_aside_and_approves_nothing
     assert not [logged for logged in caplog.messages if token in logged]
 
 
-def test_a_policy_that_does_not_exist_is_set_aside(
+def test_messages_with_an_unknown_policy_go_to_the_dead_letter_queue(
     gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     comment = custom(UNKNOWN, "Policy=unheard-of Image_Repository=a")
@@ -361,7 +361,7 @@ def test_a_policy_that_does_not_exist_is_set_aside(
     assert gate.get("/approvals") == []
 
 
-def test_a_callback_of_the_api_is_never_one_of_these(gate: ServerSystem) -> None:
+def test_webhooks_of_the_api_are_separate_from_codepipeline_answers(gate: ServerSystem) -> None:
     url = "codepipeline://eu-west-1/Shop/Assess/Gate"
     body = {"pipeline": "p", "stage": "s", "execution": "1", "image": "elsewhere.example/a:b", "callback": {"url": url}}
     assert gate.client.post("/approvals", json=body).status_code == 400

@@ -1,4 +1,4 @@
-"""Access to the server's own registry: a real one, attacked by whoever may less."""
+"""Access control of the server's registry, tested on a real one."""
 
 import base64
 import hashlib
@@ -168,7 +168,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             child.stop()
 
 
-def test_without_a_token_nothing_is_answered(site: Site) -> None:
+def test_the_registry_refuses_requests_without_a_token(site: Site) -> None:
     for method, path in (
         ("GET", ""),
         ("GET", "_catalog"),
@@ -204,7 +204,9 @@ def test_without_a_token_nothing_is_answered(site: Site) -> None:
         ("admin", "shop/other", ["pull", "push"]),
     ],
 )
-def test_a_token_grants_what_its_owner_may(site: Site, who: str, repository: str, actions: list[str] | None) -> None:
+def test_a_registry_token_has_the_permissions_of_its_owner(
+    site: Site, who: str, repository: str, actions: list[str] | None
+) -> None:
     answer = site.token(who, f"repository:{repository}:pull,push,delete,*")
     assert site.granted(answer) == ({} if actions is None else {repository: actions})
     assert answer.headers["Cache-Control"] == "no-store"
@@ -236,16 +238,16 @@ def test_a_token_grants_what_its_owner_may(site: Site, who: str, repository: str
         "",
     ],
 )
-def test_nobody_is_granted_a_wildcard_or_what_is_no_repository(site: Site, scope: str) -> None:
+def test_wildcards_and_invalid_repositories_are_never_granted(site: Site, scope: str) -> None:
     assert site.granted(site.token("admin", scope)) == {}
 
 
-def test_several_scopes_are_granted_each_by_its_own_right(site: Site) -> None:
+def test_each_scope_is_granted_on_its_own(site: Site) -> None:
     answer = site.token("narrow", "repository:team/one:pull repository:team/two:pull,push", "repository:team/one:push")
     assert site.granted(answer) == {"team/one": ["pull", "push"]}
 
 
-def test_a_token_that_we_did_not_sign_for_this_registry_now_is_refused(site: Site) -> None:
+def test_forged_foreign_and_expired_registry_tokens_are_refused(site: Site) -> None:
     right = [{"type": "repository", "name": "team/one", "actions": ["pull", "push"]}]
     good = jwt.decode(site.own("team/one", PULL, PUSH), options={"verify_signature": False})
     chain = {"x5c": jwt.get_unverified_header(site.own("team/one", PULL))["x5c"]}
@@ -298,7 +300,7 @@ def test_a_login_is_for_its_repository_and_its_time(site: Site) -> None:
     assert site.token("", password=RegistryTokens(site.folder / "other").login(push)[1]).status_code == 401
 
 
-def test_a_blob_is_mounted_from_a_repository_that_one_may_pull_from_alone(site: Site) -> None:
+def test_a_blob_is_mounted_only_from_a_pullable_repository(site: Site) -> None:
     secret = b'{"secret": "of shop"}'
     assert site.push("shop/app", "secret", site.own("shop/app", PULL, PUSH), secret).status_code == 201
     blob = f"sha256:{hashlib.sha256(secret).hexdigest()}"
@@ -310,7 +312,7 @@ def test_a_blob_is_mounted_from_a_repository_that_one_may_pull_from_alone(site: 
     assert site.ask("POST", mount, allowed).status_code == 201
 
 
-def test_an_upload_goes_on_in_its_own_repository_alone(site: Site) -> None:
+def test_an_upload_continues_only_in_its_repository(site: Site) -> None:
     mine, other_token = site.own("team/one", PULL, PUSH), site.own("team/two", PULL, PUSH)
     begun = site.ask("POST", "team/one/blobs/uploads/", mine)
     place = httpx.URL(site.url).join(begun.headers["location"])
@@ -322,7 +324,7 @@ def test_an_upload_goes_on_in_its_own_repository_alone(site: Site) -> None:
     assert answer.status_code in (400, 404)
 
 
-def test_who_pushed_is_on_record_and_so_is_a_tag_that_moves(site: Site) -> None:
+def test_pushers_and_moved_tags_are_recorded(site: Site) -> None:
     token = site.token("developer", "repository:team/app:pull,push").json()["token"]
     first = site.push("team/app", "stable", token, b'{"n": 1}').headers["docker-content-digest"]
     until(lambda: site.image(first))
@@ -362,7 +364,7 @@ def test_the_servers_own_clients_read_push_and_list(site: Site, tmp_path: Path) 
         DistributionRegistry(site.registry).resolve("base/python", "3")
 
 
-def test_an_expired_token_is_renewed_under_way(site: Site) -> None:
+def test_an_expired_token_is_renewed_during_a_transfer(site: Site) -> None:
     """A long scan outlives its token."""
     late = RegistryTokens(site.folder / "keys", lambda: datetime.now(UTC) - timedelta(hours=1))
     made: list[str] = []

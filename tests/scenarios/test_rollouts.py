@@ -53,7 +53,7 @@ def environment(server: ServerSystem, name: str) -> Any:
     return present["environment"]
 
 
-def test_a_changed_service_is_rolled_out_and_the_same_document_again_is_nothing(server: ServerSystem) -> None:
+def test_a_changed_service_is_rolled_out_once(server: ServerSystem) -> None:
     image = server.image("changed", PlannedFindings())
     server.deployed(image)
     text = document("changed", "  environment: {FEATURE: 'on'}\n")
@@ -67,7 +67,7 @@ def test_a_changed_service_is_rolled_out_and_the_same_document_again_is_nothing(
     assert (again["change"], again["rollout"]) == ("unchanged", None)
 
 
-def test_a_change_that_does_not_become_healthy_leaves_the_service(server: ServerSystem, target: MemoryTarget) -> None:
+def test_an_unhealthy_change_is_rolled_back(server: ServerSystem, target: MemoryTarget) -> None:
     image = server.image("sick", PlannedFindings())
     server.deployed(image)
     before = server.get("/services/sick")
@@ -108,7 +108,7 @@ def test_a_scale_that_does_not_become_healthy_changes_nothing(server: ServerSyst
     assert (after["service"], after["tasks"]) == (before["service"], before["tasks"])
 
 
-def test_a_hung_task_is_restarted_and_everybody_is_told(server: ServerSystem, target: MemoryTarget) -> None:
+def test_a_hung_task_is_restarted_and_notified(server: ServerSystem, target: MemoryTarget) -> None:
     image = server.image("hung", PlannedFindings())
     server.deployed(image)
     (task,) = server.get("/services/hung")["tasks"]
@@ -121,7 +121,7 @@ def test_a_hung_task_is_restarted_and_everybody_is_told(server: ServerSystem, ta
     assert server.runs(image)
 
 
-def test_a_rollout_that_a_full_disk_broke_goes_on_later(tmp_path: Path) -> None:
+def test_a_rollout_continues_after_a_full_disk(tmp_path: Path) -> None:
     broken: list[FailsAtFirst] = []
 
     def alter(store: Store) -> Store:

@@ -208,7 +208,7 @@ class Callers:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
         headers = {**headers, "Idempotency-Key": "table", **{key.replace("_", "-"): more[key] for key in more}}
         answer = self.client.request(method, path + query, json=self.bodies.get(route), headers=headers)
-        # Whoever may call may still be refused by who pushed or started what the call is about.
+        # A permitted caller may still be refused as pusher or starter.
         is_by_permission = answer.status_code != 403 or re.search(r"needs the permission \w+|is not for", answer.text)
         return answer.status_code if is_by_permission else ALLOWED_AND_REFUSED
 
@@ -221,7 +221,7 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
         made.client.close()
 
 
-def test_every_route_has_a_row_and_asks_for_its_permission_before_it_reads_a_body(callers: Callers) -> None:
+def test_every_route_checks_its_permission_before_it_reads_the_body(callers: Callers) -> None:
     answer_map = dict(served(callers.server.app.routes))
     assert set(answer_map) == set(ROUTES), f"rows missing or too many: {set(answer_map) ^ set(ROUTES)}"
     for route, row in ROUTES.items():
@@ -232,14 +232,14 @@ def test_every_route_has_a_row_and_asks_for_its_permission_before_it_reads_a_bod
 
 
 @pytest.mark.parametrize("state", ["", "expired", "revoked", "disabled", "unknown", "wrong secret", "nonsense"])
-def test_no_route_is_open_without_a_valid_token(callers: Callers, state: str) -> None:
+def test_every_route_needs_a_valid_token(callers: Callers, state: str) -> None:
     for route, row in ROUTES.items():
         if row is not OPEN:
             assert callers.ask(route, state) == 401, route
 
 
 @pytest.mark.parametrize("role", Role)
-def test_a_route_is_open_to_the_roles_that_have_its_permission(callers: Callers, role: Role) -> None:
+def test_a_route_accepts_exactly_the_roles_with_its_permission(callers: Callers, role: Role) -> None:
     for route, row in ROUTES.items():
         if row is not OPEN:
             is_allowed = bool({row.permission, row.alternative} & PERMISSIONS[role])
@@ -249,7 +249,7 @@ def test_a_route_is_open_to_the_roles_that_have_its_permission(callers: Callers,
 
 
 @pytest.mark.parametrize("kind", ["repository", "pipeline"])
-def test_a_limited_token_reaches_what_it_is_limited_to_and_nothing_else(callers: Callers, kind: str) -> None:
+def test_a_limited_token_has_access_to_its_limits_only(callers: Callers, kind: str) -> None:
     for route, row in ROUTES.items():
         if row is not OPEN:
             assert (callers.ask(route, f"other {kind}") == 403) == (row.reach != ALWAYS), route
@@ -257,7 +257,7 @@ def test_a_limited_token_reaches_what_it_is_limited_to_and_nothing_else(callers:
             assert (callers.ask(route, f"this {kind}") != 403) == is_reached, route
 
 
-def test_a_limited_token_finds_no_digest_that_it_may_not_see(callers: Callers) -> None:
+def test_a_limited_token_finds_only_visible_digests(callers: Callers) -> None:
     for kind in ("image", "verdict"):
         digest = callers.values["digest" if kind == "image" else "verdict"]
         for token, answer_map in (("this repository", [digest]), ("other repository", []), ("viewer", [digest])):

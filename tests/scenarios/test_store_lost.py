@@ -6,7 +6,7 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 
 
-def test_new_tables_beside_old_workflows_run_every_action(tmp_path: Path) -> None:
+def test_a_recreated_database_with_old_workflows_runs_every_action(tmp_path: Path) -> None:
     for _ in range(2):
         with ServerSystem(tmp_path) as system:
             image = system.image("again", PlannedFindings())

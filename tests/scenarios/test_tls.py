@@ -143,7 +143,7 @@ def test_over_tls_commands_git_and_the_registry_reach_the_server(tmp_path: Path)
         live.purge()
 
 
-def test_behind_a_proxy_only_that_proxys_word_counts(tmp_path: Path) -> None:
+def test_only_the_trusted_proxys_headers_count(tmp_path: Path) -> None:
     live = Live(tmp_path / "server")
     live.environment = {"DOCKGATE_PUBLIC_URL": "https://gate.test", "DOCKGATE_TRUSTED_PROXIES": "127.0.0.1"}
     secret = "ab" * 32

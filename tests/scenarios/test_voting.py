@@ -1,4 +1,4 @@
-"""Approvals that need people: several, named, not the committer; each waiter answered once whoever comes when."""
+"""Approvals that need people: several, named, not the committer; each waiter is answered once."""
 
 import threading
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def voting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Voting]:
         yield Voting(server)
 
 
-def test_it_passes_when_the_verdict_approves_and_so_many_said_yes(voting: Voting) -> None:
+def test_an_approval_needs_the_verdict_and_enough_votes(voting: Voting) -> None:
     execution, image = voting.waiting("both", "{principals: [ann, ben], count: 2}")
     assert voting.vote("ann", execution).json()["approval"]["state"] == "Waiting"
     voting.server.scanned(image)
@@ -103,7 +103,7 @@ def test_people_cannot_approve_what_the_verdict_rejects(voting: Voting) -> None:
     assert (voting.approval(execution)["state"], voting.approval(execution)["decided_by"]) == ("Rejected", "policy")
 
 
-def test_one_no_rejects_also_before_the_scan(voting: Voting) -> None:
+def test_one_rejecting_vote_rejects_before_the_scan(voting: Voting) -> None:
     execution, _ = voting.waiting("unwanted", "{count: 2}")
     assert voting.vote("ann", execution).is_success
     assert voting.vote("ben", execution, yes=False).status_code == 400
@@ -112,31 +112,31 @@ def test_one_no_rejects_also_before_the_scan(voting: Voting) -> None:
     assert voting.ends(execution) == "Failed"
 
 
-def test_whoever_does_not_count_is_told_why(voting: Voting) -> None:
+def test_a_refused_vote_has_a_reason(voting: Voting) -> None:
     execution, _ = voting.waiting("strict", "{principals: [ann, ada, dev]}")
     committers = voting.server.get(f"/approvals/{voting.approval(execution)['id']}")["committers"]
     assert committers == ["admin", "dev", "ada@example.org", "dev@example.org"]
     voting.add("author", ["approver"], "ADA+other@Example.org")
     for who, expected in {
         "ben": "not one of the approvers",
-        "dev": "permission to decide",
+        "dev": "needs the permission decide",
         "author": "not one of",
     }.items():
         refused = voting.vote(who, execution)
         assert (refused.status_code, expected in refused.json()["error"]) == (403, True), refused.text
     own, _ = voting.waiting("own", "{count: 1}")
     assert "contributed to this image" in voting.vote("author", own).json()["error"]
-    voting.add("nobody", ["approver"], "")
-    assert "no e-mail" in voting.vote("nobody", own).json()["error"]
+    voting.add("mailless", ["approver"], "")
+    assert "no e-mail" in voting.vote("mailless", own).json()["error"]
 
 
-def test_without_approvers_there_is_nothing_to_vote_on(voting: Voting) -> None:
+def test_an_approval_without_approvers_takes_no_votes(voting: Voting) -> None:
     image = voting.server.image("plain", PlannedFindings())
     execution = voting.server.approval(image)
     assert voting.vote("ann", execution).status_code == 400
 
 
-def test_votes_and_scan_at_once_answer_once(voting: Voting) -> None:
+def test_concurrent_votes_and_scan_answer_once(voting: Voting) -> None:
     for round_ in range(3):
         execution, image = voting.waiting(f"crowd{round_}", f"{{count: {THREADS}}}")
         gate = threading.Barrier(THREADS + 1)
@@ -157,7 +157,7 @@ def test_votes_and_scan_at_once_answer_once(voting: Voting) -> None:
         assert causes.count(f"{approval['id']}/people") == 1
 
 
-def test_a_yes_and_a_no_at_once_leave_one_answer(voting: Voting) -> None:
+def test_concurrent_opposite_votes_give_one_answer(voting: Voting) -> None:
     execution, image = voting.waiting("torn", "{count: 1}")
     voting.server.scanned(image)
     until(lambda: voting.approval(execution)["verdict"])
@@ -176,7 +176,7 @@ def test_a_yes_and_a_no_at_once_leave_one_answer(voting: Voting) -> None:
 
 
 def rejected(voting: Voting, name: str, findings: PlannedFindings) -> tuple[str, str]:
-    """An execution whose verdict rejects, and its image; nobody is asked."""
+    """An execution whose verdict rejects, and its image; no approver is needed."""
     image = voting.server.image(name, findings)
     execution = voting.server.approval(image)
     voting.server.scanned(image)
@@ -223,7 +223,7 @@ def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) ->
     assert len(verdict["platform_verdicts"][0]["waived"]) == 3
 
 
-def test_what_is_undetermined_and_a_persons_no_cannot_be_overridden(voting: Voting) -> None:
+def test_undetermined_verdicts_and_personal_rejections_cannot_be_overridden(voting: Voting) -> None:
     before = len(voting.server.get("/waivers"))
     execution, _ = rejected(voting, "unknown", PlannedFindings(status="UNSUPPORTED"))
     refused = override(voting, "sec", execution)
@@ -234,7 +234,7 @@ def test_what_is_undetermined_and_a_persons_no_cannot_be_overridden(voting: Voti
     assert len(voting.server.get("/waivers")) == before
 
 
-def test_what_has_come_since_is_not_overridden_with_it(voting: Voting) -> None:
+def test_an_override_does_not_cover_new_findings(voting: Voting) -> None:
     execution, image = rejected(voting, "moving", PlannedFindings({"CRITICAL": 1}))
     voting.server.advisory_appears(image)
     refused = override(voting, "sec", execution)

@@ -7,5 +7,5 @@ from tests.scenarios.waiting import play
 
 
 @pytest.mark.long
-def test_each_of_many_is_answered_once_whatever_comes_when_and_however_often_the_server_dies(tmp_path: Path) -> None:
+def test_every_waiter_is_answered_once_despite_crashes(tmp_path: Path) -> None:
     play(tmp_path, waiting=300, digests=12, repeats=3, kills=2, seconds=60)

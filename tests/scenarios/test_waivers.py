@@ -52,7 +52,7 @@ def waiver(server: ServerSystem, **fields: Any) -> Any:
     return server.post("/waivers", {"owner": "ana", "reason": "It is never called.", "until": later, **fields})
 
 
-def test_an_unread_path_is_accepted_for_an_image_and_counts_again_when_that_is_revoked(server: ServerSystem) -> None:
+def test_an_unread_waiver_applies_until_it_is_revoked(server: ServerSystem) -> None:
     image = server.image("unread", PlannedFindings(status="UNREAD"))
     execution = server.approval(image)
     server.scanned(image)
@@ -77,16 +77,14 @@ def test_an_unread_path_is_accepted_for_an_image_and_counts_again_when_that_is_r
         ({"unread": "/", "image": "sha256:" + "1" * 64}, "unread"),
     ],
 )
-def test_an_unread_waiver_that_accepts_too_much_is_refused(
-    server: ServerSystem, fields: dict[str, str], key: str
-) -> None:
+def test_a_too_broad_unread_waiver_is_refused(server: ServerSystem, fields: dict[str, str], key: str) -> None:
     later = text(server.clock() + timedelta(days=30))
     answer = server.client.post("/waivers", json={"owner": "ana", "reason": "why", "until": later, **fields})
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(f"{key}: ")
 
 
-def test_a_waiver_turns_the_verdict_and_is_in_its_record(server: ServerSystem) -> None:
+def test_a_waiver_changes_the_verdict_and_is_recorded_in_it(server: ServerSystem) -> None:
     image = server.image("waived", PlannedFindings({"HIGH": 1}))
     execution = server.approval(image)
     server.scanned(image)
@@ -107,7 +105,7 @@ def test_a_waiver_turns_the_verdict_and_is_in_its_record(server: ServerSystem) -
     assert digest_of(canonical.encode(again)) == record["digest"]
 
 
-def test_a_lapsed_waiver_puts_what_runs_at_risk_and_blocks_its_next_deploy(server: ServerSystem) -> None:
+def test_an_expired_waiver_puts_the_service_at_risk_and_blocks_deploys(server: ServerSystem) -> None:
     image = server.image("lapsing", PlannedFindings({"CRITICAL": 1}))
     execution = server.approval(image)
     server.scanned(image)
@@ -133,7 +131,7 @@ def test_a_lapsed_waiver_puts_what_runs_at_risk_and_blocks_its_next_deploy(serve
     until(lambda: not server.get("/services/lapsing")["service"]["at_risk"])
 
 
-def test_a_revoked_waiver_stays_on_record_and_holds_no_more(server: ServerSystem) -> None:
+def test_a_revoked_waiver_stays_on_record_without_effect(server: ServerSystem) -> None:
     image = server.image("revoked", PlannedFindings({"HIGH": 1}))
     execution = server.approval(image)
     server.scanned(image)
@@ -160,16 +158,14 @@ def test_a_revoked_waiver_stays_on_record_and_holds_no_more(server: ServerSystem
         ({"rule": "malicious"}, 400, "rule: "),
     ],
 )
-def test_what_can_be_no_waiver_is_refused(
-    server: ServerSystem, change: dict[str, str], status: int, expected: str
-) -> None:
+def test_an_invalid_waiver_is_refused(server: ServerSystem, change: dict[str, str], status: int, expected: str) -> None:
     body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2024-1", "until": "2999-01-01", **change}
     answer = patient.post(f"{server.url}/api/v1/waivers", json=body)
     assert answer.status_code == status
     assert expected in answer.json()["error"]
 
 
-def test_the_same_key_makes_one_waiver(server: ServerSystem) -> None:
+def test_the_same_idempotency_key_creates_one_waiver(server: ServerSystem) -> None:
     body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2024-1", "until": "2999-01-01"}
     url, headers = f"{server.url}/api/v1/waivers", {"Idempotency-Key": "one"}
     first, second = (patient.post(url, json=body, headers=headers).json() for _ in range(2))
@@ -221,7 +217,7 @@ def upload(server: ServerSystem, document: bytes) -> httpx.Response:
     return patient.post(f"{server.url}/api/v1/vex?name=vendor.json", content=document)
 
 
-def test_an_uploaded_document_of_a_trusted_author_excuses_until_it_is_taken_back(server: ServerSystem) -> None:
+def test_an_uploaded_vex_document_applies_until_it_is_removed(server: ServerSystem) -> None:
     image, execution, vulnerability = rejected(server, "uploaded")
     assert upload(server, openvex(image, vulnerability, author="Stranger")).status_code == 201
     assert retried(server, execution) == "Failed"
@@ -251,7 +247,7 @@ def test_an_uploaded_document_of_a_trusted_author_excuses_until_it_is_taken_back
         ("by-another", lambda image, document: attested(image, document, dsse.Signer(dsse.new_key())), "Failed"),
     ],
 )
-def test_an_attached_document_counts_when_a_key_of_the_policy_signed_it_for_this_image(
+def test_an_attached_vex_document_counts_if_a_trusted_key_signed_it(
     server: ServerSystem, name: str, attach: Any, state: str
 ) -> None:
     image, execution, vulnerability = rejected(server, name)
@@ -267,7 +263,7 @@ def test_an_attached_document_counts_when_a_key_of_the_policy_signed_it_for_this
     assert is_told == (name != "of-another")
 
 
-def test_what_is_attached_is_read_with_the_scan(server: ServerSystem) -> None:
+def test_attached_vex_documents_are_read_with_the_scan(server: ServerSystem) -> None:
     image = server.image("early", PlannedFindings({"HIGH": 1}))
     vulnerability = advisory("high-fixed-0", Severity.HIGH, "2").id
     server.attached[image] = [attested(image, openvex(image, vulnerability))]
@@ -276,7 +272,7 @@ def test_what_is_attached_is_read_with_the_scan(server: ServerSystem) -> None:
     assert server.answer(execution) == "Approved"
 
 
-def test_an_uploaded_document_says_what_it_speaks_of(server: ServerSystem) -> None:
+def test_an_uploaded_vex_document_must_name_its_product(server: ServerSystem) -> None:
     document = json.loads(openvex("sha256:" + "0" * 64, "CVE-2024-1"))
     del document["statements"][0]["products"]
     answer = upload(server, json.dumps(document).encode())
@@ -287,7 +283,7 @@ def test_an_uploaded_document_says_what_it_speaks_of(server: ServerSystem) -> No
     assert upload(server, b"{}").status_code == 400
 
 
-def test_what_is_attached_later_is_read_when_the_registry_tells_of_it(server: ServerSystem) -> None:
+def test_vex_attached_later_is_read_on_the_registrys_notification(server: ServerSystem) -> None:
     image, execution, vulnerability = rejected(server, "attached-later")
     server.attached[image] = [attested(image, openvex(image, vulnerability))]
     tag = f"{image.replace(':', '-')}.att"

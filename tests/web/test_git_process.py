@@ -26,7 +26,7 @@ KINDS: list[tuple[Callable[[GitProcesses], Callable[[str], AbstractAsyncContextM
 
 
 @pytest.mark.parametrize(("kind", "most", "most_each"), KINDS, ids=["fetches", "bodies", "pushes"])
-def test_one_principal_leaves_turns_to_the_others(
+def test_one_principal_cannot_take_all_slots(
     kind: Callable[[GitProcesses], Callable[[str], AbstractAsyncContextManager[None]]], most: int, most_each: int
 ) -> None:
     async def play() -> None:
@@ -47,7 +47,7 @@ def test_one_principal_leaves_turns_to_the_others(
     asyncio.run(play())
 
 
-def test_pushes_into_one_repository_wait_for_each_other() -> None:
+def test_pushes_to_one_repository_run_one_by_one() -> None:
     async def play() -> None:
         processes = GitProcesses(wait_seconds=0.01)
         async with processes.pushing("shop", "ada"):

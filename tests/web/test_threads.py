@@ -21,7 +21,7 @@ KINDS: dict[str, tuple[Callable[[Threads], Run], int, int]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_principal_leaves_turns_to_the_others(kind: str) -> None:
+def test_one_principal_cannot_take_all_slots(kind: str) -> None:
     run_of, most, most_each = KINDS[kind]
 
     async def play(end: threading.Event) -> None:
@@ -41,7 +41,7 @@ def test_one_principal_leaves_turns_to_the_others(kind: str) -> None:
     _play(play)
 
 
-def test_calls_that_wait_for_registries_stop_no_others() -> None:
+def test_calls_that_wait_for_registries_do_not_block_others() -> None:
     async def play(end: threading.Event) -> None:
         threads = Threads(wait_seconds=0.01)
         slow = [_start(threads.run_remote(f"mallory-{number}", end.wait)) for number in range(limits.MAX_REMOTE)]
@@ -54,7 +54,7 @@ def test_calls_that_wait_for_registries_stop_no_others() -> None:
     _play(play)
 
 
-def test_authentication_needs_none_of_the_threads_of_calls() -> None:
+def test_authentication_does_not_use_the_threads_of_calls() -> None:
     async def play(end: threading.Event) -> None:
         threads = Threads()
         slow = [_start(run_in_threadpool(end.wait)) for _ in range(limits.MAX_CALLS)]
