@@ -149,8 +149,11 @@ class AuditEntry:
 def require(who: Caller, permission: Permission) -> None:
     """Raise DeniedError, which names the sufficient roles, unless the caller has the permission."""
     if not who.may(permission):
-        roles = ", ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
-        raise DeniedError(f"{who.name} may not {permission}", f"That takes one of the roles: {roles}.")
+        roles = " or ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
+        raise DeniedError(
+            f"Permission denied: {who.name} needs the permission {permission} (role {roles}).",
+            f"Ask an admin for the role, or use a token whose scopes include {permission}.",
+        )
 
 
 # The caller on loopback while no principals exist.

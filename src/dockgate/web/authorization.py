@@ -20,10 +20,10 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dockgate.identity.model import PERMISSIONS, AuditEntry, Caller, Permission
+from dockgate.identity.model import AuditEntry, Caller, Permission, require
 from dockgate.services.server import Server
 from dockgate.shared.addresses import is_loopback
-from dockgate.shared.errors import BusyError, DeniedError, UnknownCallerError
+from dockgate.shared.errors import BusyError, UnknownCallerError
 from dockgate.web.request_limits import require_storable
 from dockgate.web.threads import Threads, threads_of
 
@@ -129,11 +129,7 @@ class RequirePermission:
         if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
             _begin_audit_entry(request, who)
         if not who.may(permission) and not (self.alternative and who.may(self.alternative)):
-            roles = " or ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
-            raise DeniedError(
-                f"Permission denied: {who.name} needs the permission {permission}.",
-                f"It comes with the role {roles}. The token's scopes must include it.",
-            )
+            require(who, permission)
         if who.limited and request.scope["endpoint"] not in _self_checking_calls:
             who.require(**_subject(request))
         request.scope[_CALLER] = who
