@@ -54,7 +54,7 @@ def test_the_policy_shown_as_the_default_is_the_default() -> None:
 
 def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:
     (shown,) = _examples("yaml asked", "how-to/manage-policies.md")
-    wish = approval_request.asked(shown.encode(), ".dockgate.yaml", rules.load())
+    wish = approval_request.read_requested_policy(shown.encode(), ".dockgate.yaml", rules.load())
     assert wish is not None
     assert wish.rules.keys() == {"max_findings"}
     for text in _examples("yaml", "how-to/manage-policies.md"):

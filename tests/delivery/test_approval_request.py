@@ -89,4 +89,4 @@ def test_a_delivery_has_the_same_id_each_time() -> None:
 def test_what_is_no_secret_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(UsageError) as caught:
         key(secret)
-    assert secret.removeprefix("whsec_") == "" or secret.removeprefix("whsec_") not in caught.value.whole
+    assert secret.removeprefix("whsec_") == "" or secret.removeprefix("whsec_") not in caught.value.full_message

@@ -46,7 +46,7 @@ def test_a_message_is_deleted_when_it_was_taken(poll: Callable[..., Poller]) -> 
     for body in "abc":
         queue.put(body)
     poll(queue, taken)
-    until(lambda: not queue.held)
+    until(lambda: not queue.remaining)
     assert taken.bodies == ["a", "b", "c"]
 
 
@@ -58,9 +58,9 @@ def test_a_message_that_was_not_taken_comes_again(
     name = queue.put("the token of somebody")
     poll(queue, taken)
     until(lambda: not taken.errors)
-    assert queue.held
+    assert queue.remaining
     queue.lapse()
-    until(lambda: not queue.held)
+    until(lambda: not queue.remaining)
     assert taken.bodies == ["the token of somebody"]
     (message,) = [one for one in caplog.messages if "is left" in one]
     assert name in message
@@ -84,7 +84,7 @@ def test_what_can_never_be_taken_is_set_aside_and_holds_up_nobody(poll: Callable
         queue.lapse()
         time.sleep(0.05)
     until(lambda: queue.dead == ["nonsense"])
-    assert not queue.held
+    assert not queue.remaining
 
 
 def test_a_queue_that_fails_is_asked_again_and_what_was_not_deleted_does_no_harm(
@@ -98,7 +98,7 @@ def test_a_queue_that_fails_is_asked_again_and_what_was_not_deleted_does_no_harm
     until(lambda: taken.bodies == ["one"])
     until(lambda: any("not deleted" in one for one in caplog.messages))
     queue.lapse()
-    until(lambda: not queue.held)
+    until(lambda: not queue.remaining)
     assert taken.bodies == ["one", "one"]
     assert caplog.messages[0] == "messages do not come, and are waited for: no network. Wait."
 

@@ -87,7 +87,7 @@ def test_what_aws_refuses_is_tried_again_and_the_token_is_not_told(aws: CodePipe
     answers = CodePipelineAnswers(URL, aws.client)
     with pytest.raises(UnavailableError, match=f"answering {PIPELINE}/{STAGE}/{ACTION}: .*: not …") as caught:
         answers.give(answered(token))
-    assert token not in caught.value.whole
+    assert token not in caught.value.full_message
     assert caught.value.__cause__ is None
     aws.service.operations["PutApprovalResult"] = put
     answers.give(answered(token))

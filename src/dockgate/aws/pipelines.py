@@ -177,7 +177,7 @@ class Pipelines:
         try:
             repository = ecr_registry.repository(repository, *self._place)
         except UsageError as error:
-            objection = f"Undetermined: {error.whole}"
+            objection = f"Undetermined: {error.full_message}"
         if not entries.digest:
             objection = _NO_DIGEST
         request = replace(request, digest=entries.digest, repository=repository)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dockgate import __version__
 from dockgate.config import DEFAULT_PUSH_LIMIT
-from dockgate.delivery.definitions.approval_request import asked
+from dockgate.delivery.definitions.approval_request import read_requested_policy
 from dockgate.delivery.ports import (
     Advisories,
     Answers,
@@ -218,7 +218,7 @@ def make_use_cases(
     exceptions = Exceptions(
         store, adapters.vex, all_ecosystems, notifications, clock, effects, notice_days=options.notice_days
     )
-    selection = PolicySelection(store, read_policy, partial(asked, rules=all_rules))
+    selection = PolicySelection(store, read_policy, partial(read_requested_policy, rules=all_rules))
     baselines = Baselines(store, all_ecosystems, registry)
     cases = Cases(store, adapters.advisories, baselines, exceptions, provenance, adapters.findings, clock, __version__)
     verdicts = Verdicts(store, cases, selection, provenance, adapters.advisories, all_ecosystems, all_rules)

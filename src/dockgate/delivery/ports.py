@@ -171,7 +171,7 @@ class ImageReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ScannerAnswer:
     """What another scanner says of an image: a report for each platform, which is in doubt where it could not scan, or
     has not yet. `pending` is what it still waits for, "" when all of it is over; `is_unconfirmed` where that is only a
     second list that equals the first."""
@@ -193,7 +193,7 @@ class FindingsSource(Protocol):
         """Whether it is the one to ask about this repository, named as for `ImageReader`."""
         ...
 
-    def ask(self, repository: str, digest: str) -> Found:
+    def ask(self, repository: str, digest: str) -> ScannerAnswer:
         """What it found, as of now. UnavailableError when it does not answer."""
         ...
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from dockgate.config import Settings
 from dockgate.server import log_tail, podman_service
 from dockgate.server.bind_config import listening
-from dockgate.server.private_files import KEPT, restrict
+from dockgate.server.private_files import DATA_ENTRIES, restrict
 from dockgate.shared.errors import ConflictError, UnavailableError, UsageError
 
 START_SECONDS = 60
@@ -79,7 +79,7 @@ def stop(settings: Settings, purge: bool) -> bool:
             )
         with alone(settings.data / "run" / "lock"):
             podman_service.purge(settings.data)
-            for path in [path for pattern in KEPT for path in settings.data.glob(pattern)]:
+            for path in [path for pattern in DATA_ENTRIES for path in settings.data.glob(pattern)]:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         with suppress(OSError):  # it also holds files of others
             settings.data.rmdir()

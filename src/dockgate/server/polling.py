@@ -45,7 +45,9 @@ class Poller:
             try:
                 messages = self._queue.receive()
             except Exception as error:
-                _log.warning("messages do not come, and are waited for: %s", _said(error), exc_info=_unforeseen(error))
+                _log.warning(
+                    "messages do not come, and are waited for: %s", _describe(error), exc_info=_unforeseen(error)
+                )
                 failures += 1
                 self._closing.wait(self._schedule.pause(failures))
                 continue
@@ -63,16 +65,16 @@ class Poller:
                 return
             self._take(message.body)
         except Exception as error:
-            _log.warning("%s is left where it is: %s", name, _said(error), exc_info=_unforeseen(error))
+            _log.warning("%s is left where it is: %s", name, _describe(error), exc_info=_unforeseen(error))
             return
         try:
             self._queue.delete(message)
         except Exception as error:  # it comes again, which does nothing
-            _log.warning("%s was taken, but not deleted: %s", name, _said(error), exc_info=_unforeseen(error))
+            _log.warning("%s was taken, but not deleted: %s", name, _describe(error), exc_info=_unforeseen(error))
 
 
-def _said(error: Exception) -> str:
-    return error.whole if isinstance(error, DockgateError) else f"{type(error).__name__}: {error}"
+def _describe(error: Exception) -> str:
+    return error.full_message if isinstance(error, DockgateError) else f"{type(error).__name__}: {error}"
 
 
 def _unforeseen(error: Exception) -> Exception | None:

@@ -75,7 +75,7 @@ class Cases:
                 baseline_exemptions=baselines.exemptions,
             )
         except DatabaseError as error:
-            return replace(case, no_scan_reason=error.whole)
+            return replace(case, no_scan_reason=error.full_message)
 
     def _waivers_apply(self, repository: str, image: str, scan: Scan | None) -> bool:
         """Whether the repository's waivers may count for the image.

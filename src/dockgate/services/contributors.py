@@ -46,7 +46,7 @@ class ContributorFinder:
                     names.append(name)
                     emails.append(email)
         except DockgateError as error:
-            unknown = error.whole
+            unknown = error.full_message
         emails += [self._email(name) for name in names]
         return Contributors.of(names, emails, unknown)
 

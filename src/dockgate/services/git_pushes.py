@@ -72,7 +72,7 @@ class GitPushes:
             try:
                 self.accept(repository)
             except DockgateError as error:
-                _log.warning("cannot check the repository %s for pushes: %s", repository, error.whole)
+                _log.warning("cannot check the repository %s for pushes: %s", repository, error.full_message)
 
 
 class PushHistory:

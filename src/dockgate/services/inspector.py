@@ -13,7 +13,7 @@ from typing import Any
 from dockgate.aws.indexes import Indexes
 from dockgate.aws.scans import CONFIRM_SECONDS, Look, MemoryLists, Scans
 from dockgate.config import Settings
-from dockgate.delivery.ports import Found
+from dockgate.delivery.ports import ScannerAnswer
 from dockgate.gate.external import inspector
 from dockgate.gate.external._fields import timestamp
 from dockgate.gate.external._report import ReportBuilder
@@ -54,7 +54,7 @@ class InspectorFindings:
         matched = any(fnmatch.fnmatchcase(repository, pattern) for pattern in self._patterns)
         return bool(region_of(registry) and name) and matched
 
-    def ask(self, repository: str, digest: str) -> Found:
+    def ask(self, repository: str, digest: str) -> ScannerAnswer:
         registry, _, name = repository.partition("/")
         region = region_of(registry)
         with aws_errors(f"asking {self.title} about {repository}@{digest}"):
@@ -68,19 +68,19 @@ class InspectorFindings:
             try:
                 platforms = self._in_index(digest, name, region)
             except ImageError as error:
-                return Found((self.unknown(digest, str(error)),))
+                return ScannerAnswer((self.unknown(digest, str(error)),))
             looks = {one: scans.look(one, name, None) for one in platforms} or {digest: look}
         return self._found(looks, platforms)
 
     def unknown(self, image: str, reason: str) -> ExternalReport:
         return self._unknown(image, reason, "")
 
-    def _found(self, looks: Mapping[str, Look], platforms: Mapping[str, str]) -> Found:
+    def _found(self, looks: Mapping[str, Look], platforms: Mapping[str, str]) -> ScannerAnswer:
         """All of them, each for what it is; together they are over when all are."""
         reported = [one for image, look in looks.items() for one in self._read(image, look, platforms.get(image, ""))]
         pending = [look for look in looks.values() if not look.over]
         unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
-        return Found(tuple(reported), next((look.fault for look in pending), ""), unconfirmed)
+        return ScannerAnswer(tuple(reported), next((look.fault for look in pending), ""), unconfirmed)
 
     def _read(self, image: str, look: Look, platform: str) -> Sequence[ExternalReport]:
         if look.fault:

@@ -184,7 +184,7 @@ class _Lane:
             self._outbox.fail(entry, str(error), None)
             _log.warning("Gave up %s: %s", _label(entry), error)
         except DockgateError as error:
-            self._retry(entry, error.whole)
+            self._retry(entry, error.full_message)
         except Exception as error:
             _log.warning("Sending %s failed with an internal error", _label(entry), exc_info=error)
             self._retry(entry, f"{type(error).__name__}: {error}")

@@ -43,7 +43,7 @@ class PolicySelection:
         try:
             return UsablePolicy(self._policies(name))
         except (NotFoundError, DefinitionError) as error:
-            return UsablePolicy(make_policy(name, {}), error.whole)
+            return UsablePolicy(make_policy(name, {}), error.full_message)
 
     # --- for an approval ------------------------------------------------------------------------------------------
 

@@ -39,4 +39,4 @@ class WebhookHandler:
             else:
                 answers.give(made)
         except DeniedError as error:
-            raise UndeliverableError(error.whole) from error
+            raise UndeliverableError(error.full_message) from error

@@ -14,8 +14,8 @@ class DockgateError(Exception):
         self.advice = advice
 
     @property
-    def whole(self) -> str:
-        """What happened, and the advice behind it."""
+    def full_message(self) -> str:
+        """The message with the advice."""
         return f"{str(self).rstrip('.')}. {self.advice}" if self.advice else str(self)
 
 

@@ -228,7 +228,7 @@ async def _error_response(request: Request, error: Exception) -> Response:
     is_git = request.url.path.startswith("/git/")
     answer: Response = JSONResponse({"error": str(error), "advice": error.advice}, status)
     if is_git:  # git shows only plain text
-        answer = PlainTextResponse(f"{error.whole}\n", status)
+        answer = PlainTextResponse(f"{error.full_message}\n", status)
     if status == 401:
         takes_basic = is_git or request.url.path == "/registry/token"
         answer.headers["WWW-Authenticate"] = f'{"Basic" if takes_basic else "Bearer"} realm="dockgate"'

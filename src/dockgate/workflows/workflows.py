@@ -116,6 +116,6 @@ def explain(error: Exception) -> str:
     if isinstance(error, dbos_error.DBOSMaxStepRetriesExceeded) and error.errors:
         error = error.errors[-1]
     if isinstance(error, DockgateError):
-        return error.whole
+        return error.full_message
     _log.error("an action failed because of a defect", exc_info=error)
     return f"internal fault: {type(error).__name__}: {error}. The server's log has the trace."

@@ -107,7 +107,7 @@ def test_an_answer_without_a_token_says_so_without_showing_it(ecr: Ecr, tokens: 
     ecr.text = "secret{}"
     with pytest.raises(UnavailableError, match="has no token") as caught:
         tokens.get(HOST)
-    assert "secret" not in caught.value.whole
+    assert "secret" not in caught.value.full_message
 
 
 def test_the_real_client_is_understood() -> None:

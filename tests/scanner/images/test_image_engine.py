@@ -126,7 +126,7 @@ def test_no_engine_at_all_is_told_with_what_else_can_be_done(tmp_path: Path) -> 
 def test_an_engine_elsewhere_is_not_asked_and_its_address_not_told(host: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="DOCKER_HOST names an engine elsewhere") as caught:
         engine_source(EngineReference("docker", "app"), {"DOCKER_HOST": host}, tmp_path)
-    assert host not in caught.value.whole
+    assert host not in caught.value.full_message
 
 
 def test_an_engine_that_is_named_and_not_there_is_told(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Functions:
             try:
                 images |= messages.images(messages.body(record))
             except UsageError as error:
-                self.telemetry("MessageRefused", error=error.whole)
+                self.telemetry("MessageRefused", error=error.full_message)
         if images:
             self.running.renew(images)
         return {"batchItemFailures": []}
@@ -102,7 +102,7 @@ class Functions:
             try:
                 message = read(messages.body(record))
             except UsageError as error:
-                self.telemetry("MessageRefused", error=error.whole)
+                self.telemetry("MessageRefused", error=error.full_message)
                 continue
             try:
                 handle(message)

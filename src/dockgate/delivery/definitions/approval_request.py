@@ -12,7 +12,7 @@ NAME = "repository"
 KEYS = ("policy",)
 
 
-def asked(data: bytes, file: str, rules: Sequence[Rule]) -> Policy | None:
+def read_requested_policy(data: bytes, file: str, rules: Sequence[Rule]) -> Policy | None:
     """The rules under the file's key `policy`, and no others; None when it asks for nothing. `file` is said in errors.
 
     Raises DefinitionError."""

@@ -100,7 +100,7 @@ class GitHost:
     ) -> Sequence[str]:
         place = _place(self._folder, repository)
         lines = "".join([*(f"{object_id}\n" for object_id in after), *(f"^{object_id}\n" for object_id in before)])
-        output = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", given=lines) if after else ""
+        output = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", input_text=lines) if after else ""
         return output.split()
 
     def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:

@@ -37,19 +37,19 @@ _CONFIG = {
 
 def run(
     *arguments: str,
-    given: str = "",
+    input_text: str = "",
     output: IO[bytes] | None = None,
     max_output: int = MAX_OUTPUT,
     check: Callable[[], object] = lambda: None,
 ) -> str:
-    """Run git with the text `given` as its input, and return its output, unless that goes into the file `output`.
+    """Run git with the text `input_text` as its input, and return its output, unless that goes into the file `output`.
 
     A command that fails is an UnavailableError whose cause is a CalledProcessError. git is ended, and TooLargeError
     raised, when it writes more than `max_output` bytes. `check` is called several times a second, and ends git by
     raising.
     """
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
-        stdin.write(given.encode())
+        stdin.write(input_text.encode())
         stdin.seek(0)
         written = output or stdout
         process = subprocess.Popen(

@@ -96,7 +96,7 @@ class Engine:
                 raise DeployError(f"there is no image {image}", "Build and push it again.") from None
             except APIError as error:
                 raise UnavailableError(
-                    f"podman cannot pull {image}: {_said(error)}", "See whether the registry answers."
+                    f"podman cannot pull {image}: {_explanation(error)}", "See whether the registry answers."
                 ) from error
 
     def _credentials(self, image: str) -> dict[str, str] | None:
@@ -193,7 +193,7 @@ class Engine:
                 yield client
         except APIError as error:
             if error.response is not None:
-                raise DeployError(f"{failure}: {_said(error)}") from error
+                raise DeployError(f"{failure}: {_explanation(error)}") from error
             raise self._unavailable(error) from error
         except OSError as error:  # of the connection: the client lets them through while it reads an answer
             raise self._unavailable(error) from error
@@ -205,7 +205,7 @@ class Engine:
         )
 
 
-def _said(error: APIError) -> str:
+def _explanation(error: APIError) -> str:
     return str(error.explanation or error).strip()
 
 

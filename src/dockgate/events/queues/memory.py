@@ -43,7 +43,7 @@ class MemoryQueue:
             self._news.notify_all()
 
     @property
-    def held(self) -> list[str]:
+    def remaining(self) -> list[str]:
         """The bodies of what is neither deleted nor dead."""
         return list(self._bodies.values())
 

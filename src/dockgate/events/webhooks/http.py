@@ -138,17 +138,17 @@ def _guarded(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
         def __init__(self, inner: httpcore.NetworkStream, end: float) -> None:
             self._inner, self._end = inner, end
 
-        def _left(self) -> float:
+        def _remaining_seconds(self) -> float:
             seconds = self._end - time.monotonic()
             if seconds <= 0:
                 raise httpcore.ReadTimeout(f"no whole answer within {whole_seconds:.0f} s")
             return seconds
 
         def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-            return self._inner.read(max_bytes, self._left())
+            return self._inner.read(max_bytes, self._remaining_seconds())
 
         def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            self._inner.write(buffer, self._left())
+            self._inner.write(buffer, self._remaining_seconds())
 
         def close(self) -> None:
             self._inner.close()
@@ -156,7 +156,7 @@ def _guarded(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
         def start_tls(
             self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
         ) -> httpcore.NetworkStream:
-            return Bounded(self._inner.start_tls(ssl_context, server_hostname, self._left()), self._end)
+            return Bounded(self._inner.start_tls(ssl_context, server_hostname, self._remaining_seconds()), self._end)
 
         def get_extra_info(self, info: str) -> Any:
             return self._inner.get_extra_info(info)
