@@ -1,6 +1,6 @@
-"""Java packages: what lies in jars and in the archives that hold jars, and Gradle's lockfile.
+"""Java packages: in jars and archives that contain jars; and Gradle's lockfile.
 
-A Java runtime is a program (`programs`): neither its .jmod files nor its own jars are published to Maven repositories.
+A Java runtime is a program (`programs`): its .jmod files and its own jars are not in Maven repositories.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Java(StandaloneEcosystem):
     triggers = Triggers(names=(_LOCK,), suffixes=SUFFIXES)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Java takes no notice of the case of a suffix (`lib/*` on a class path stands for .jar and .JAR)."""
+        """Match suffixes in any case, as Java does (`lib/*` on a class path matches .jar and .JAR)."""
         return path.lower().endswith(SUFFIXES) or path.rpartition("/")[2] == _LOCK
 
     def read(self, path: str, file: BinaryIO) -> Extract:
@@ -41,12 +41,12 @@ class Java(StandaloneEcosystem):
         return read_archive(path, file)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Without its group a package cannot be told from others, so that a purl must have one."""
+        """Build a package; it needs a group, because artifact names are not unique."""
         check_purl(purl, "pkg:maven/GROUP/ARTIFACT@VERSION", namespace="group")
         return _package(purl.namespace, purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """No command changes a build's dependencies: its file has to say so."""
+        """No command changes the dependencies of a build: its file must name the version."""
         files = "(dependencyManagement in pom.xml, constraints in build.gradle)"
         return upgrade_command(
             raised, ":._-", f"# Raise {{list}} {files}, then build again.", item="{name} to {version}"
@@ -67,8 +67,10 @@ def _package(group: str, artifact: str, version: str, path: str) -> Package:
 
 
 def _read_lock(path: str, file: BinaryIO) -> Extract:
-    """Lines GROUP:ARTIFACT:VERSION=CONFIGURATION,… (Gradle's "Locking Versions"). What stands in the configurations of
-    tests and annotation processors alone is left out: it serves the build and is not installed."""
+    """Read lines GROUP:ARTIFACT:VERSION=CONFIGURATION,… (Gradle, "Locking Versions").
+
+    Packages that are only in configurations of tests and annotation processors are not installed, and left out.
+    """
     check_size(file, LOCK_LIMIT)
     packages: list[Package] = []
     for count, raw in enumerate(file, 1):
@@ -86,5 +88,8 @@ def _read_lock(path: str, file: BinaryIO) -> Extract:
 
 
 def _serves_the_build(configuration: str) -> bool:
-    """Gradle names a source set's configurations after it: testRuntimeClasspath, integrationTestCompileClasspath."""
+    """Whether the configuration is for tests or annotation processors.
+
+    Gradle names configurations after their source set: testRuntimeClasspath, integrationTestCompileClasspath.
+    """
     return configuration.startswith("test") or "Test" in configuration or "nnotationProcessor" in configuration

@@ -1,15 +1,15 @@
-"""What a jar says of its own Maven coordinates, by evidence of falling worth.
+"""Find a jar's Maven coordinates, by evidence in this order:
 
-1. `META-INF/maven/GROUP/ARTIFACT/pom.properties`, written by maven-archiver; what it lacks, the pom.xml beside it says.
-2. The manifest and the name of the file, which Maven's repository layout makes ARTIFACT-VERSION.jar. The group is then
-   known by the first of these that holds:
-   a. Jenkins plugins say it (`Group-Id`, written by maven-hpi-plugin);
-   b. the library is well known (`_jar_groups`);
-   c. `Implementation-Vendor-Id` is the group where maven-archiver or sbt wrote it, `Implementation-Vendor` where Mill
-      did. Manifests written by hand have the vendor's domain there, so that those of vendors with many groups are not
-      believed;
-   d. `Bundle-SymbolicName` is GROUP.ARTIFACT where maven-bundle-plugin or sbt-osgi wrote it; likewise.
-3. Else nobody can say: the group stays "", which no advisory matches, so that whoever asks must not hear "clean".
+1. `META-INF/maven/GROUP/ARTIFACT/pom.properties`, written by maven-archiver; missing values from the pom.xml next to
+it.
+
+2. The manifest and the file name, ARTIFACT-VERSION.jar in Maven's repository layout. The group is the first of: (a)
+`Group-Id` of Jenkins plugins, written by maven-hpi-plugin; (b) the group of a well-known library (`known_groups`); (c)
+`Implementation-Vendor-Id` if maven-archiver or sbt wrote it, `Implementation-Vendor` if Mill did; (d)
+`Bundle-SymbolicName`, GROUP.ARTIFACT if maven-bundle-plugin or sbt-osgi wrote it. For (c) and (d), domains of vendors
+with many groups do not count, because manifests written by hand contain them too.
+
+3. Otherwise the group stays "": no advisory matches it, and the package is undetermined.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from dockgate.scanner.ecosystems.java.known_groups import known_library, tomcat_
 from dockgate.scanner.formats.content import decode
 from dockgate.scanner.formats.xml import elements
 
-# Domains under which many groups are, so that a manifest with one of them says too little.
+# Domains with many groups: a manifest with only such a domain does not state the group.
 _VENDORS = frozenset(
     """com.google com.ibm com.oracle com.sun net.java org.apache org.apache.commons org.codehaus org.eclipse org.jboss
     org.sonatype org.springframework""".split()  # noqa: SIM905 names, not values
@@ -32,7 +32,7 @@ _VERSION_SAFE = _SAFE | frozenset("+~")
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """A Maven package; "" is what is not known."""
+    """A Maven package; unknown parts are ""."""
 
     group: str
     artifact: str
@@ -40,7 +40,7 @@ class Coordinates:
 
 
 def from_pom_properties(raw: bytes, path: str) -> Coordinates:
-    """Of the file at META-INF/maven/GROUP/ARTIFACT/pom.properties, whose folders count where it says nothing itself."""
+    """Read META-INF/maven/GROUP/ARTIFACT/pom.properties; its folders replace missing values."""
     values: dict[str, str] = {}
     for line in decode(raw).splitlines():
         name, equals, value = line.partition("=")
@@ -55,7 +55,7 @@ def from_pom_properties(raw: bytes, path: str) -> Coordinates:
 
 
 def from_pom(raw: bytes, path: str) -> Coordinates:
-    """Of the pom.xml beside it; group and version may be those of its parent. Raises UnreadableError."""
+    """Read the pom.xml; group and version may be its parent's. Raises UnreadableError."""
     values = {element.path: element.text for element in elements(raw)}
 
     def value(name: str) -> str:
@@ -70,10 +70,10 @@ def from_pom(raw: bytes, path: str) -> Coordinates:
 
 
 def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
-    """Of a jar without Maven's files, by its manifest and the last part of its path.
+    """Derive the coordinates of a jar without Maven's files from its manifest and file name.
 
-    Tools that put one jar into another may take its manifest along. So a manifest whose version contradicts the file's
-    name is not this jar's, and says nothing of it.
+    Tools that merge jars may copy a manifest. So a manifest whose version contradicts the file name belongs to another
+    jar, and is ignored.
     """
     stem = file.rpartition(".")[0] or file
     if group := _text_or_empty(manifest.get("group-id", ""), _SAFE):
@@ -97,7 +97,10 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
 
 
 def manifest(raw: bytes) -> dict[str, str]:
-    """The main section's attributes (JAR File Specification, "Manifest Specification"), names in lower case."""
+    """Parse the main section's attributes, with names in lower case.
+
+    Source: JAR File Specification, "Manifest Specification".
+    """
     attributes: dict[str, str] = {}
     name = ""
     for line in decode(raw).splitlines():
@@ -115,8 +118,11 @@ def manifest(raw: bytes) -> dict[str, str]:
 
 
 def split_stem(stem: str) -> tuple[str, str]:
-    """Artifact and version of ARTIFACT-VERSION: the version begins at the last part with a dot in it that starts with a
-    digit, and follows neither such a part nor a qualifier; else at the last one without a dot. "" for no version."""
+    """Split ARTIFACT-VERSION; the version is "" if there is none.
+
+    The version begins at the last part that starts with a digit and contains a dot, unless it follows such a part or a
+    qualifier; otherwise at the first part that starts with a digit.
+    """
     parts = stem.split("-")
     begins = [
         at
@@ -132,7 +138,7 @@ def split_stem(stem: str) -> tuple[str, str]:
 
 
 def is_java_runtime(manifest: Mapping[str, str]) -> bool:
-    """Whether it is a jar of a Java runtime, as the runtime's own build writes their manifests."""
+    """Whether the jar belongs to a Java runtime, by the manifest that the runtime's build writes."""
     return (manifest.get("specification-title"), manifest.get("implementation-title")) == _RUNTIME
 
 
@@ -150,10 +156,10 @@ def _group_of_manifest(manifest: Mapping[str, str], artifact: str) -> str:
 
 
 def _version_or_empty(version: str) -> str:
-    """A version that a manifest states, "" when it is more of a sentence or a placeholder."""
+    """Return a manifest's version, "" if it is a sentence or a placeholder."""
     return _text_or_empty(version, _VERSION_SAFE) if any(char.isdecimal() for char in version) else ""
 
 
 def _text_or_empty(value: str, allowed: frozenset[str]) -> str:
-    """The value if it can be what it is said to be: no placeholder that nobody filled in, no white space."""
+    """Return the value if its characters are legal, "" for a placeholder or white space."""
     return value if value and allowed.issuperset(value) else ""

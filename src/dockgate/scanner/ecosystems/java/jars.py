@@ -1,4 +1,4 @@
-"""Java archives: the packages in one, in those that lie in it, and what of it could not be read."""
+"""Read Java archives: their packages, those of nested archives, and the parts that are unreadable."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,19 +13,19 @@ from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
-# Archives in each other, the outermost counted; an enterprise application's libraries are at 3.
+# Nested archives, including the outermost; an enterprise application's libraries are at 3.
 DEPTH_LIMIT = 8
 # Archives, and files that name packages, in one file.
 PARTS_LIMIT = 10_000
 # Entries of all archives in one file.
 ENTRIES_LIMIT = 1_000_000
-# Bytes that are read from archives' entries, or inflated, for one file.
+# Bytes that are read from entries, or inflated, for one file.
 BYTES_LIMIT = 2 * 1024 * 1024 * 1024
-# Times its own size which that may be. Code shrinks two or three times; archives in archives are read once more.
+# The same as a multiple of the file's size. Code shrinks two or three times; nested archives are read twice.
 RATIO_LIMIT = 20
-# Bytes up to which it may be anything.
+# Bytes that may be read whatever the multiple.
 RATIO_FROM = 64 * 1024 * 1024
-# Bytes from a manifest's beginning, within which its main section is; what follows are digests of a signature.
+# Bytes of a manifest that contain its main section; digests of signatures follow.
 MANIFEST_LIMIT = 64 * 1024
 # Bytes of a pom.xml or pom.properties.
 POM_LIMIT = 1024 * 1024
@@ -37,13 +37,13 @@ _PYTHON = (".egg", ".pex", ".pyz", ".whl")
 _MEMBER_NAMES = tuple(suffix.encode("ascii") for suffix in (*SUFFIXES, *_PYTHON, _PROPERTIES, _POM, _MANIFEST.lower()))
 _APPLICATIONS = (".war", ".ear", ".par", ".sar", ".rar")
 _AMBIGUOUS_SUFFIXES = (".par", ".sar", ".nar", ".rar", ZIP)
-# The jar that a runtime has once, since Java 9 and before.
+# The jar that each runtime has once, since Java 9 and before.
 _RUNTIMES = ("jrt-fs.jar", "rt.jar")
 _NO_GROUP = "it does not tell its Maven group, by which advisories would know it"
 
 
 def read_archive(path: str, file: BinaryIO) -> Extract:
-    """The packages of the archive at `path`. Raises UnreadableError when it is no archive that can be read."""
+    """Read the packages of the archive at `path`. Raises UnreadableError if it cannot be read."""
     section = Section(file, 0, file.seek(0, 2))
     if _is_other_format(path, section):
         return Extract()
@@ -58,7 +58,7 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
 
 
 def package(library: Coordinates, path: str) -> Package:
-    """A package is called GROUP:ARTIFACT, by its artifact alone where the group is not known."""
+    """Build the package GROUP:ARTIFACT, or ARTIFACT if the group is unknown."""
     name = f"{library.group}:{library.artifact}" if library.group else library.artifact
     return Package(
         name=name,
@@ -72,18 +72,21 @@ def package(library: Coordinates, path: str) -> Package:
 
 
 def _runtime(manifest: Mapping[str, str], path: str) -> Package:
-    """The Java runtime that a jar is part of: no Maven package, but a program."""
+    """Build the package of the Java runtime that a jar belongs to: a program, not a Maven package."""
     from dockgate.scanner.ecosystems.programs import program_package
 
     return program_package("java", manifest.get("implementation-version", ""), path)
 
 
 class _LimitError(UnreadableError):
-    """A bound on all that is read of one file is reached: nothing more of it is looked at."""
+    """A limit on all that is read of one file is reached; the rest is not read."""
 
 
 class _ArchiveReader:
-    """What is found in a file, and what that has cost so far (at most `limit` bytes). `where` is the part in hand."""
+    """Reads archives up to `limit` bytes; collects packages and unread parts.
+
+    `where` is the current part.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -95,7 +98,7 @@ class _ArchiveReader:
         self._bytes = 0
 
     def archive(self, section: Section, path: str, inner: str, depth: int) -> None:
-        """Reads the archive called `path`, in the file `inner`. Raises UnreadableError when it is none."""
+        """Read the archive called `path`, in the file `inner`. Raises UnreadableError."""
         archive = Archive(section, _MEMBER_NAMES, self._spend, ignore_case=True)
         self._entries += archive.count
         if self._entries > ENTRIES_LIMIT:
@@ -125,7 +128,8 @@ class _ArchiveReader:
             self.packages.append(_runtime(manifest, path))
         if not all(library.group for library in libraries):
             self.unread.append((inner or _MANIFEST, _NO_GROUP))
-        # In a zip archive that Java loads nothing from, only jars are libraries: a start script may unpack them.
+        # Java loads nothing from a zip archive without classes; only its jars are libraries, which a start script may
+        # unpack.
         is_loaded = _suffix(path) != ZIP or archive.has_classes
         for entry in nested:
             if not is_loaded and _suffix(entry.name) in (ZIP, *_PYTHON):
@@ -150,7 +154,7 @@ class _ArchiveReader:
             self.unread.append((inner, str(error)))
 
     def _python(self, section: Section, path: str, inner: str) -> None:
-        """Python packages, which Jython and others import from archives in an application."""
+        """Read Python packages, which Jython and others import from an application's archives."""
         from dockgate.scanner.ecosystems.python import zip_packages
 
         if is_zip(section):
@@ -169,8 +173,10 @@ class _ArchiveReader:
             return {}
 
     def _described(self, archive: Archive, entries: list[Entry], inner: str) -> list[Coordinates]:
-        """By the pom.properties of one folder (any number of them, in a jar that was merged carelessly), or where they
-        do not say all, by the pom.xml beside them."""
+        """Read coordinates from one folder's pom.properties, and missing values from its pom.xml.
+
+        A carelessly merged jar may have several pom.properties.
+        """
         libraries: list[Coordinates] = []
         for entry in sorted(entries, key=lambda entry: entry.name.endswith(_POM)):
             if entry.name.endswith(_POM) and libraries and all(library.version for library in libraries):
@@ -204,15 +210,15 @@ class _ArchiveReader:
 
 
 def _is_other_format(path: str, section: Section) -> bool:
-    """Whether it is of another kind that has the same suffix (an archive of RAR's, a file of statistics)."""
+    """Whether the file has another format with the same suffix (RAR archive, statistics file)."""
     return path.lower().endswith(_AMBIGUOUS_SUFFIXES) and (section.size < 4 or section.read(0, 2) != b"PK")
 
 
 def _is_among(libraries: list[Coordinates], path: str) -> bool:
-    """Whether one of these, which Maven's files in a jar name, is the jar itself.
+    """Whether one of the libraries that Maven's files name is the jar itself.
 
-    A jar with a version in its name that none of them has is none of them: it only holds them. Without one it was
-    renamed, and then nothing speaks against their being all that is in it.
+    If the jar's file name has a version that none of them has, the jar only contains them. A jar without a version in
+    its name was renamed, and is taken for one of them.
     """
     stem = path.rpartition("/")[2].rpartition(".")[0]
     if any(stem == library.artifact or _is_versioned(stem, library.artifact) for library in libraries):
@@ -226,10 +232,10 @@ def _is_versioned(stem: str, artifact: str) -> bool:
 
 
 def _own_coordinates(manifest: Mapping[str, str], path: str, *, composed: bool) -> list[Coordinates]:
-    """The archive's own coordinates, by what is left to tell them.
+    """Return the archive's own coordinates, by manifest and file name.
 
-    An application is no library: unless its group is known, it counts for nothing beside what it is `composed` of. Nor
-    are the jars of a Java runtime.
+    An application is not a library: unless its group is known, only the parts that it is `composed` of count. Jars of a
+    Java runtime do not count either.
     """
     file = path.rpartition("/")[2]
     library = coordinates.from_manifest(manifest, file)

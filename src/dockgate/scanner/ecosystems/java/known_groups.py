@@ -1,8 +1,8 @@
-"""The Maven groups of well-known libraries whose jars do not tell them.
+"""Maven groups of well-known libraries whose jars do not state them.
 
-Gradle, Ant and sbt leave out the coordinates that Maven writes into a jar. Here are libraries so published that an
-image often holds and whose artifact names mean nothing else. A library that moved from one group to another (dom4j,
-groovy, ehcache, lz4-java) is left out on purpose: its name does not say which.
+Gradle, Ant and sbt omit the coordinates that Maven writes into a jar. This table has libraries from such builds that
+are frequent in images and whose artifact names are unambiguous. Libraries that moved to another group (dom4j, groovy,
+ehcache, lz4-java) are missing on purpose.
 """
 
 from functools import cache
@@ -131,7 +131,7 @@ _TOMCAT = {
 
 
 def known_library(name: str) -> tuple[str, str]:
-    """Group and artifact of the library whose jar has that name, its version left out; "" twice for none."""
+    """Return group and artifact of the library with this jar name, without version; "" for neither."""
     exact, prefixes = _tables()
     if name in exact:
         return exact[name]
@@ -139,15 +139,17 @@ def known_library(name: str) -> tuple[str, str]:
 
 
 def tomcat_library(name: str) -> tuple[str, str]:
-    """The same for a jar of the Tomcat distribution, where they have names of their own. What starts it (bootstrap)
-    stands for the distribution itself, of which many advisories speak."""
+    """Return group and artifact of a jar of the Tomcat distribution, which renames jars.
+
+    The starter (bootstrap) stands for the distribution itself, which many advisories name.
+    """
     artifact = _TOMCAT.get(name) or (name if name.startswith("tomcat") else f"tomcat-{name}")
     return "org.apache.tomcat", artifact
 
 
 @cache
 def _tables() -> tuple[dict[str, tuple[str, str]], tuple[tuple[str, str], ...]]:
-    """Whole names, and beginnings of names with their groups, the longest first."""
+    """Exact names, and prefixes of names with their groups, longest first."""
     exact: dict[str, tuple[str, str]] = {}
     prefixes: list[tuple[str, str]] = []
     for line in _LIBRARIES.strip().splitlines():

@@ -1,6 +1,6 @@
-"""How the names of Java archives end. By itself, for a scan that meets no archive has no use for all the rest."""
+"""Suffixes of Java archives, in a module of their own so that most scans do not load the readers."""
 
 ARCHIVES = (".jar", ".war", ".ear", ".hpi", ".jpi", ".par", ".sar", ".nar", ".rar", ".kar", ".lpkg")
-# An archive that Java loads classes from as from a jar, if a class path names it; most are no such archives.
+# Java loads classes from a zip archive on the class path; most zip archives are something else.
 ZIP = ".zip"
 SUFFIXES = (*ARCHIVES, ZIP)

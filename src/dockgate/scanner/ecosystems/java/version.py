@@ -1,7 +1,7 @@
-"""Maven's version order: `ComparableVersion` of maven-artifact 3.9, as compared with its own `main` by the tests.
+"""How Maven versions compare: `ComparableVersion` of maven-artifact 3.9.
 
-It is no order in the mathematical sense ("1.foo.2" < "1-rc" < "1" < "1.foo.2"), so that no byte string can stand for a
-version: here a version is a row of items, and comparing is Maven's own walk along two rows.
+The tests compare with its own `main`. This is not a mathematical order ("1.foo.2" < "1-rc" < "1" < "1.foo.2"), so no
+byte string can stand for a version: a version is a row of items, and comparing walks along two rows, as Maven does.
 """
 
 from functools import total_ordering
@@ -12,8 +12,7 @@ from dockgate.shared.errors import UncomparableError
 # Characters; MAX_VERSION_LENGTH of Maven 4's ComparableVersion.
 VERSION_LIMIT = 256
 
-# A word is (0, rank, its letters where that rank is the one of all unknown words), a number (2, itself, b""), and the
-# beginning of a sub-list (1, 0, b"").
+# A word is (0, rank, its letters if unknown), a number (2, value, b""), the beginning of a sub-list (1, 0, b"").
 Item = tuple[int, int, bytes]
 
 _WORD, _NUMBER = 0, 2
@@ -39,15 +38,15 @@ _BEFORE_DIGITS = {"a": "alpha", "b": "beta", "m": "milestone"}
 
 @total_ordering
 class MavenVersion:
-    """A version's items, one after the other: a sub-list is always its list's last item, so that nothing need close it.
+    """A version's items in one row; a sub-list is always the last item of its list.
 
-    The empty items at the end of each list are left out, as ListItem.normalize leaves them out.
+    Empty items at the end of each list are dropped, as in ListItem.normalize.
     """
 
     __slots__ = ("items",)
 
     def __init__(self, version: str) -> None:
-        """Raises UncomparableError for what is empty or too long."""
+        """Parse a version. Raises UncomparableError if it is empty or too long."""
         if not version.strip():
             raise UncomparableError("The Maven version is empty.")
         if len(version) > VERSION_LIMIT:
@@ -69,7 +68,7 @@ class MavenVersion:
         return isinstance(operand, MavenVersion) and self.items == operand.items
 
     def __lt__(self, operand: "MavenVersion") -> bool:
-        """Where one row has ended, the other's next item that is not empty decides."""
+        """After the end of one row, the other's next item that is not empty decides."""
         for mine, theirs in zip(self.items, operand.items, strict=False):
             if mine != theirs:
                 return mine < theirs
@@ -90,16 +89,17 @@ class MavenVersion:
 
 
 def _sign(item: Item) -> int:
-    """Below (-1), level with (0) or above (1) nothing at all."""
+    """Compare the item with no item at all: -1, 0 or 1."""
     kind, value, _ = item
     level = _RELEASE if kind == _WORD else 0
     return (value > level) - (value < level)
 
 
 def _lists(version: str) -> list[list[Item]]:
-    """A list and its sub-lists. One begins after "-", between letters and digits, and before a word that ends a part.
+    """Split a version into a list and its sub-lists.
 
-    Java's digits are those of all scripts in the Basic Multilingual Plane.
+    A sub-list begins after "-", between letters and digits, and before a word that ends a part. Java's digits are those
+    of all scripts in the Basic Multilingual Plane.
     """
     lists: list[list[Item]] = [[]]
     digits, start = False, 0
@@ -137,7 +137,7 @@ def _add_word(lists: list[list[Item]], word: str) -> None:
 
 
 def _item(part: str, *, digits: bool) -> Item:
-    """Unknown words follow Java's order of strings, which is that of their UTF-16."""
+    """Build an item; unknown words sort like Java's strings, by UTF-16."""
     if digits:
         return _NUMBER, int(part), b""
     rank = _RANKS.get(part, _UNKNOWN)

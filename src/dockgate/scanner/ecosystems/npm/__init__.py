@@ -1,10 +1,10 @@
-"""npm packages as installed: the package.json at the root of each folder in a node_modules, whoever laid it out, or in
-one of the folders that Debian's Node.js looks into likewise, and in the archives that Yarn and Electron run from
-without unpacking them. Where nothing is installed, its lockfiles.
+"""npm packages as installed: package.json files in node_modules, and archives; else lockfiles.
 
-A package.json outside of these is no installed package's but a project's own: its name is not the registry's, however
-it reads. The one that the official Node images unpack into /opt, Yarn 1, is an exception; so is one to whose folder a
-link in a node_modules leads (workspaces, `npm link`, `file:` and `portal:`), unless it says that it is private.
+Also the folders of Debian's Node.js, and the archives from which Yarn and Electron run without unpacking.
+
+Any other package.json belongs to a project, whose name is not the registry's. Exceptions: Yarn 1, which the official
+Node images unpack into /opt; and folders to which a link in a node_modules leads (workspaces, `npm link`, `file:` and
+`portal:`), unless they are marked private.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _CACHES = (".yarn/cache", ".yarn/berry/cache")
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock")
 _ASAR = ".asar"
 _ASAR_MAGIC = b"\4\0\0\0"
-# Debian's Node.js is built to look into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs.
+# Debian's Node.js looks into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs.
 _NODEJS = "/nodejs"
 
 
@@ -45,9 +45,9 @@ class Npm(StandaloneEcosystem):
     )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Also the folders on the way to a package.json, so that links in their place are seen.
+        """Include the folders that lead to a package.json, so that links in their place are found.
 
-        Lockfiles in a package are what its author develops with, and nothing is installed from them.
+        The lockfile inside a package is what its author develops with; nothing is installed from it.
         """
         if path.endswith(_ASAR) and head[:4] in (b"", _ASAR_MAGIC):
             return True
@@ -66,8 +66,7 @@ class Npm(StandaloneEcosystem):
         return path.endswith(_FILE) and bool(head)  # a link or folder there is none of a package's
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """The package at the root of which the package.json stands, those of an archive, or those of a lockfile.
-        Anything else is nothing."""
+        """Return the package of a package.json, or those of an archive or lockfile."""
         if path.endswith(_LOCKS):
             from dockgate.scanner.ecosystems.npm import lock
 
@@ -107,7 +106,7 @@ def _extract_package(package: Package, *, linked: bool = False) -> Extract:
 
 
 def _read_linked(path: str, file: BinaryIO) -> Extract:
-    """A project's own package.json, or one that is none at all: what is wrong with it matters only where it counts."""
+    """Read a project's own package.json, or an unrelated file: an error counts only if a link leads here."""
     try:
         content = json_object(file, PACKAGE_LIMIT)
         if content.get("private") is True:
@@ -118,8 +117,7 @@ def _read_linked(path: str, file: BinaryIO) -> Extract:
 
 
 def _is_in_node_modules(path: str) -> bool:
-    """Whether the path is a node_modules folder, a package's folder or scope in one, or a package.json at the root of
-    a package."""
+    """Whether the path is a node_modules folder, a package or scope in it, or a package's package.json."""
     if path.endswith(_MODULES) and path[-len(_MODULES) - 1 : -len(_MODULES)] in ("", "/"):
         return True
     above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
@@ -127,7 +125,7 @@ def _is_in_node_modules(path: str) -> bool:
 
 
 def _nodejs_folder(path: str) -> str | None:
-    """The folder in one of those that Debian's Node.js looks into, that of a package.json; None elsewhere."""
+    """The path below a folder of Debian's Node.js, without package.json; None anywhere else."""
     above, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
     return folder[1:] if nodejs and folder[:1] in ("", "/") and _is_debian_path(above) else None
 
@@ -137,11 +135,11 @@ def _is_debian_path(above: str) -> bool:
 
 
 def _is_package(folder: str, *, root: bool) -> bool:
-    """Whether a folder in one of packages is a package's or a scope, or, of `root`, a package's alone."""
+    """Whether a folder is a package's or a scope; with `root`, a package's."""
     if not folder:
         return not root
     if folder[0] == ".":
         return folder.startswith(_STORE) and folder.endswith("/package") and folder.count("/") == 2
-    # A scope in a scope is reached by a link called node_modules which leads to a scope.
+    # A link called node_modules may lead to a scope, which then contains another.
     depth = 0 if folder[0] != "@" else 2 if "/@" in folder else 1
     return folder.count("/") == depth or (not root and folder.count("/") < depth)

@@ -1,8 +1,8 @@
-"""Electron's archives: an application's files behind a header that tells their places, from which it runs unpacked.
+"""Read Electron's asar archives, from which an application runs without unpacking.
 
-After @electron/asar's `lib/disk.js` and `lib/pickle.js`: four numbers of 32 bits (4, the size of what follows up to the
-files, that less 4, the JSON's), the JSON, its padding, the files. In the JSON a folder has `files`, a file `size` and
-`offset`, a link `link`; what is `unpacked` lies in a folder beside the archive.
+Four 32-bit numbers (4, the size up to the files, that less 4, the size of the JSON), the JSON, padding, the files. In
+the JSON, a folder has `files`, a file `size` and `offset`, a link `link`; `unpacked` files are in a folder next to the
+archive. Sources: @electron/asar's `lib/disk.js` and `lib/pickle.js`.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,13 +18,13 @@ from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
-# Bytes of the JSON, which has some 260 for each file.
+# Bytes of the JSON, about 260 for each file.
 HEADER_LIMIT = 8 * 1024 * 1024
 # Bytes of all package.json files of one archive.
 READ_LIMIT = 128 * 1024 * 1024
 # Packages of one archive.
 MEMBER_LIMIT = 10_000
-# Characters of a path in it; Linux' PATH_MAX.
+# Characters of a path; Linux' PATH_MAX.
 PATH_LIMIT = 4096
 
 _FIXED = Struct("<4I")
@@ -33,12 +33,12 @@ _MODULES = "node_modules"
 
 
 def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
-    """The packages of the archive at `path`; `is_root` says which members stand at the root of one.
+    """Read the packages of the archive at `path`; unreadable members are unread parts.
 
-    One that cannot be read leaves the others. Raises UnreadableError when the archive is none.
+    `is_root` selects the members at the root of a package. Raises UnreadableError if this is not an archive.
     """
     header, files = _opened(file)
-    # VS Code keeps the folder itself in an archive of its name.
+    # VS Code stores its node_modules folder in an archive of that name.
     above = f"{_MODULES}/" if path.rpartition("/")[2] == f"{_MODULES}.asar" else ""
     spend = budget(READ_LIMIT)
     packages: list[Package] = []
@@ -57,7 +57,7 @@ def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
 
 
 def _opened(file: BinaryIO) -> tuple[dict[str, Any], Section]:
-    """The header's JSON, and the files behind it."""
+    """Return the header's JSON and the section with the files."""
     size = file.seek(0, 2)
     file.seek(0)
     fixed = file.read(_FIXED.size)
@@ -75,7 +75,7 @@ def _opened(file: BinaryIO) -> tuple[dict[str, Any], Section]:
 
 
 def _members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every file called package.json: its path, and what the header says of it."""
+    """Yield path and header entry of every package.json."""
     folders = [("", iter(_files(header, "").items()))]
     while folders:
         folder, files = folders[-1]

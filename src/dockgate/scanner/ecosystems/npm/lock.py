@@ -1,9 +1,9 @@
-"""Lockfiles of npm, Yarn, pnpm and Bun: which packages are to be installed.
+"""Read lockfiles of npm, Yarn, pnpm and Bun.
 
-Left out is what only development needs, where the file tells (Yarn's does not), and what the image's maker has in
-folders and archives of his own (workspaces, `link:`, `file:`): its names are his, not the registry's. A package from
-git or from a URL is kept under its name, as it is when installed: a fork shares the code, and so the advisories. One
-whose version only a commit tells (git, in npm's first format) cannot be compared and is left out.
+Left out are development dependencies, if the file marks them (Yarn's does not), and packages in local folders and
+archives (workspaces, `link:`, `file:`), whose names are not the registry's. A package from git or a URL keeps its name,
+because a fork shares code, and so advisories. One whose only version is a commit (git, in npm's first format) cannot be
+compared, and is left out.
 """
 
 import re
@@ -22,22 +22,24 @@ LOCK_LIMIT = 8 * 1024 * 1024
 # Packages of one lockfile.
 COUNT_LIMIT = 50_000
 
-# Beginnings of what is no registry's.
+# Beginnings of references that do not lead to a registry.
 _LOCAL_PREFIXES = ("file:", "link:", "portal:", "workspace:", "./", "../", "/")
 
-# What a commit or an archive has in place of a version.
+# Characters of a commit or URL in place of a version.
 _SOURCE_CHARACTERS = frozenset(":/")
-# Slashes in a key of bun.lock, which is the way through node_modules to a package.
+# Slashes in a key of bun.lock, the path through node_modules to a package.
 _DEPTH_LIMIT = 32
 # Characters of such a key.
 _KEY_LIMIT = 1024
 
-# A package's name and version.
 NameAndVersion = tuple[str, str]
 
 
 def read(path: str, file: BinaryIO) -> Extract:
-    """The packages of the lockfile at `path`, whose name says of which kind it is. Raises UnreadableError."""
+    """Read the packages of the lockfile at `path`, whose name determines its format.
+
+    Raises UnreadableError.
+    """
     name = path.rpartition("/")[2]
     check_size(file, LOCK_LIMIT)
     if name == "yarn.lock":
@@ -58,7 +60,7 @@ def read(path: str, file: BinaryIO) -> Extract:
 
 
 def _npm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
-    """package-lock.json(5): "packages" by their folders since version 2, nested "dependencies" before."""
+    """Read package-lock.json(5): "packages" by folder since version 2, nested "dependencies" before."""
     if "packages" not in lock:
         yield from _npm_nested(lock)
         return
@@ -82,7 +84,7 @@ def _npm_nested(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
 
 
 def _yarn_classic(content: str) -> Iterator[NameAndVersion]:
-    """Yarn 1: `name@range, name@range:` at the line's beginning, and indented by two `version "…"`."""
+    """Read Yarn 1: a line `name@range, name@range:`, and an indented line `version "…"`."""
     name, stated = "", True
     for number, raw in enumerate(content.split("\n"), 1):
         line = raw.rstrip("\r")
@@ -102,14 +104,16 @@ def _yarn_classic(content: str) -> Iterator[NameAndVersion]:
 
 
 def _yarn_version(line: str) -> str:
-    """The version that a property states, "" for another property. Key and value may be quoted, and a colon may stand
-    between them (Yarn 1, src/lockfile/parse.js)."""
+    """Return the version of a property line, "" for another property.
+
+    Key and value may be quoted, with a colon between (Yarn 1, src/lockfile/parse.js).
+    """
     key, *values = line.replace('"', " ").replace(":", " ", 1).split()
     return values[0] if key == "version" and values else ""
 
 
 def _yarn_berry(content: str) -> Iterator[NameAndVersion]:
-    """Yarn 2 and later: YAML, each `resolution` a locator `name@protocol:reference`."""
+    """Read Yarn 2 and later: YAML, each `resolution` a locator `name@protocol:reference`."""
     for document in documents(content):
         for _, entry in _entries({"": document}, ""):
             name, _, reference = _split_at(get_string(entry, "resolution"))
@@ -118,7 +122,7 @@ def _yarn_berry(content: str) -> Iterator[NameAndVersion]:
 
 
 def _pnpm(content: str) -> Iterator[NameAndVersion]:
-    """Versions 5 and 6 mark development; since 9 it is what no importer's dependencies lead to."""
+    """Read pnpm's lock: versions 5 and 6 mark development dependencies, 9 needs a search from importers."""
     for document in documents(content):
         lock = check_mapping(document, "it is no mapping")
         reached = _pnpm_reached(lock) if "snapshots" in lock else None
@@ -136,7 +140,7 @@ def _pnpm(content: str) -> Iterator[NameAndVersion]:
 
 
 def _pnpm_name(key: str, *, slashes: bool) -> NameAndVersion:
-    """`/name/1.0.0_peers` in version 5, `/name@1.0.0(peers)` in 6, `name@1.0.0` in 9."""
+    """Parse `/name/1.0.0_peers` of version 5, `/name@1.0.0(peers)` of 6, `name@1.0.0` of 9."""
     key = key.removeprefix("/")
     if slashes:
         name, _, version = key.rpartition("/")
@@ -146,7 +150,7 @@ def _pnpm_name(key: str, *, slashes: bool) -> NameAndVersion:
 
 
 def _pnpm_reached(lock: dict[str, Any]) -> set[str]:
-    """The keys of all packages, peers cut off, to which dependencies lead that are not for development alone."""
+    """Keys, without peers, of all packages that are not only for development."""
     snapshots = dict(_entries(lock, "snapshots"))
     waiting = [
         _pnpm_key(name, get_string(entry, "version"), snapshots)
@@ -167,12 +171,12 @@ def _pnpm_reached(lock: dict[str, Any]) -> set[str]:
 
 
 def _pnpm_key(name: str, version: str, snapshots: dict[str, Any]) -> str:
-    """An alias has the key of what it stands for in place of its version."""
+    """An alias has its target's key in place of a version."""
     return version if version in snapshots else f"{name}@{version}"
 
 
 def _bun(content: str) -> Iterator[NameAndVersion]:
-    """bun.lock: JSON with commas at its ends; "packages" by their way through node_modules ("express/debug")."""
+    """Read bun.lock: JSON with trailing commas, "packages" by path through node_modules ("express/debug")."""
     plain = re.sub(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', r"\1", content, flags=re.DOTALL)
     lock = json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
     listed = check_mapping(lock.get("packages", {}), "its packages are no object")
@@ -207,7 +211,7 @@ def _bun_dependencies(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _bun_key(above: str, name: str, listed: Mapping[str, Any]) -> str:
-    """The nearest package of that name, seen from the package `above`."""
+    """Return the key of the nearest package of that name, from the package `above`; "" for none."""
     while above:
         if f"{above}/{name}" in listed:
             return f"{above}/{name}"
@@ -218,12 +222,12 @@ def _bun_key(above: str, name: str, listed: Mapping[str, Any]) -> str:
 
 
 def _entries(holder: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The members of a mapping of mappings. Raises UnreadableError when it is anything else."""
+    """Yield the members of a mapping of mappings. Raises UnreadableError for anything else."""
     for name, entry in check_mapping(holder.get(key, {}), f"its {key or 'content'} is no mapping").items():
         yield name, check_mapping(entry, f"its entry {name} is no mapping")
 
 
 def _split_at(reference: str) -> tuple[str, str, str]:
-    """`name@rest`, the name perhaps with a scope, cut at its at-sign."""
+    """Split `name@rest`, where the name may have a scope."""
     name, sign, rest = reference[1:].partition("@")
     return reference[:1] + name, sign, rest

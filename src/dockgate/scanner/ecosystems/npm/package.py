@@ -1,4 +1,4 @@
-"""The one way to write down an npm package."""
+"""Build npm packages."""
 
 from typing import Any
 
@@ -11,13 +11,16 @@ PACKAGE_LIMIT = 4 * 1024 * 1024
 
 
 def package(name: str, version: str, path: str) -> Package:
-    """`name` with its scope ("@vue/core")."""
+    """Build a package; `name` includes its scope ("@vue/core")."""
     scope, _, bare = name.rpartition("/")
     return Package(name, version, write("npm", scope, bare, version), "npm", name, version, path)
 
 
 def read_declaration(content: dict[str, Any], path: str) -> Package:
-    """The package that a package.json declares. Raises UnreadableError when it has no name or no version."""
+    """Return the package that a package.json declares.
+
+    Raises UnreadableError if it has no name or no version.
+    """
     name, version = content.get("name", ""), content.get("version", "")
     if not isinstance(name, str) or not isinstance(version, str):
         raise UnreadableError("its name or version is no string")

@@ -1,4 +1,4 @@
-"""npm's commands: for a project, for what others of its packages brought, and for what is installed for all."""
+"""Upgrade commands of npm: for a project, for its packages' dependencies, and globally."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,8 +9,10 @@ _MODULES = "node_modules/"
 
 
 def commands(raised: Sequence[Raised]) -> tuple[str, ...]:
-    """What lies at the top of a project's node_modules is installed there; what lies below another package, or stands
-    in a lockfile, is overridden for all that want it (npm's package.json, "overrides")."""
+    """Install top-level packages of a project; override dependencies of its packages.
+
+    Packages in a lockfile are overridden too (npm, package.json, "overrides").
+    """
     selected, remark = select_upgrades(raised, _is_name)
     installed: dict[str, list[str]] = {}
     overridden: dict[str, list[str]] = {}
@@ -51,7 +53,7 @@ def _lines(installed: dict[str, list[str]], overridden: dict[str, list[str]]) ->
 
 
 def _project_folder(path: str) -> tuple[str, bool]:
-    """The project's folder ("" for what is installed for all users), and whether the package lies below another."""
+    """Return the project's folder, "" for global packages, and whether another package contains it."""
     above, modules, below = path.partition(_MODULES)
     if not modules:
         return "/" + path.rpartition("/")[0], True
@@ -63,7 +65,7 @@ def _project_folder(path: str) -> tuple[str, bool]:
 
 
 def _is_name(name: str) -> bool:
-    """Whether it is "name" or "@scope/name" (npm's package.json, "name")."""
+    """Whether it is "name" or "@scope/name" (npm, package.json, "name")."""
     scope, slash, own = name.removeprefix("@").partition("/")
     if name.startswith("@"):
         return bool(slash) and is_plain(scope, "._-~") and is_plain(own, "._-~")

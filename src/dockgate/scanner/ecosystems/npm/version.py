@@ -1,16 +1,16 @@
-"""How npm versions compare: Semantic Versioning with node-semver's limits, as a byte string for each version."""
+"""How npm versions compare: Semantic Versioning with node-semver's limits, as a byte string."""
 
 from dockgate.scanner.formats import semver
 from dockgate.shared.errors import UncomparableError
 
 # Characters; node-semver's MAX_LENGTH.
 VERSION_LIMIT = 256
-# Node-semver's MAX_SAFE_INTEGER.
+# MAX_SAFE_INTEGER of node-semver.
 NUMBER_LIMIT = 2**53 - 1
 
 
 def key(version: str) -> bytes:
-    """Semantic Versioning 2.0.0, section 11, build data ignored; refuses what node-semver's `clean` refuses."""
+    """Encode a version (Semantic Versioning 2.0.0, section 11); refuses what `clean` of node-semver does."""
     plain = version.strip().lstrip("=v").strip().removeprefix("v")
     if len(plain) > VERSION_LIMIT:
         raise UncomparableError(f"The npm version {version[:VERSION_LIMIT]!r}… is too long.")

@@ -1,4 +1,4 @@
-"""Yarn's archives: a package as a zip of its node_modules folder, from which Plug'n'Play runs it."""
+"""Read Yarn's zip archives of packages, from which Plug'n'Play runs them."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -11,16 +11,16 @@ from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
-# Bytes of one archive that are looked at, packed and unpacked: its directory and all its package.json files.
+# Bytes of one archive that are read, packed and unpacked: its directory and all package.json files.
 READ_LIMIT = 128 * 1024 * 1024
-# Packages of one archive: the one that it is of, and those bundled with it.
+# Packages of one archive: its own and bundled ones.
 MEMBER_LIMIT = 2000
 
 
 def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
-    """The packages of the archive at `path`; `is_root` says which members stand at the root of one.
+    """Read the packages of the archive at `path`; unreadable members are unread parts.
 
-    One that cannot be read leaves the others. Raises UnreadableError when the archive is none.
+    `is_root` selects the members at the root of a package. Raises UnreadableError if this is not an archive.
     """
     archive = Archive(Section(file, 0, file.seek(0, 2)), (b"/package.json",), budget(READ_LIMIT))
     members = [entry for entry in archive.entries if is_root(entry.name)]

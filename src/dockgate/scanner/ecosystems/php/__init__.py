@@ -1,8 +1,7 @@
-"""Composer packages as installed: what Composer writes into `<vendor folder>/composer/installed.json`, also in PHP's
-archives (Composer itself is one), and lockfiles.
+"""Composer packages as installed: `<vendor>/composer/installed.json`, also in phars; and lockfiles.
 
-Packages for development are told apart in a lockfile and do not count there; in installed.json they do, for they are
-installed. The installed.php beside it says the same once more, and is not read.
+Lockfiles list development packages separately, and these do not count; in installed.json they count, because they are
+installed. The installed.php next to it has the same content, and is not read.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of an installed.json or lockfile; with 300 packages they have some 600,000.
+# Bytes of an installed.json or lockfile; with 300 packages they have 600,000.
 FILE_LIMIT = 8 * 1024 * 1024
 
 _INSTALLED = "composer/installed.json"
@@ -38,8 +37,11 @@ class Php(StandaloneEcosystem):
     triggers = Triggers(names=("installed.json", _LOCK, "composer"), suffixes=(_PHAR,), magics=_MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """The vendor folder may have any name. Where it has its usual one, a link in its composer folder's place is
-        seen, too. Archives mostly have no suffix: they are programs."""
+        """The vendor folder may have any name.
+
+        At its usual name, a link in place of its composer folder is found too. Archives are programs, mostly without
+        suffix.
+        """
         if path.endswith(_PHAR) or (head.startswith(_MAGICS) and is_script_of(head, b"php")):
             return True
         return _ends_with(path, _INSTALLED) or _ends_with(path, _LOCK) or _ends_with(path, _FOLDER)
@@ -68,7 +70,7 @@ ECOSYSTEM: Ecosystem = Php()
 
 
 def _read_list(path: str, content: Any, *, lock: bool) -> Extract:
-    """What an installed.json or a lockfile says."""
+    """Read the packages of an installed.json or lockfile."""
     # Composer 1 wrote a bare list.
     listed = content.get("packages") if isinstance(content, dict) else None if lock else content
     if not isinstance(listed, list):
@@ -91,8 +93,10 @@ def _read_list(path: str, content: Any, *, lock: bool) -> Extract:
 
 
 def _read_archive(path: str, file: BinaryIO) -> Extract:
-    """What the installed.json files in an archive say. One with Composer's loader and without any keeps its packages to
-    itself: Box leaves the file out unless it is told otherwise."""
+    """Read the installed.json files in an archive.
+
+    An archive with Composer's loader and none of them hides its packages: Box omits the file by default.
+    """
     from dockgate.scanner.ecosystems.php import phar
 
     packages: list[Package] = []
@@ -116,7 +120,7 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
 
 
 def _ends_with(path: str, name: str) -> bool:
-    """Whether it ends in these whole parts."""
+    """Whether the path ends with these complete parts."""
     return path.endswith(name) and path[-len(name) - 1 : -len(name)] in ("", "/")
 
 
@@ -134,10 +138,10 @@ def _package(name: str, version: str, path: str) -> Package:
 
 
 def _own_folder(folder: str, name: str, entry: dict[str, Any]) -> str:
-    """The package's own folder, "" when it has none.
+    """The package's own folder, "" if it has none.
 
-    `install-path` is seen from the folder of installed.json and null for a package without files. Composer 1 does not
-    say it: there packages lie beside that folder under their own names, unless a plugin has it otherwise.
+    `install-path` is relative to the folder of installed.json, and null for a package without files. Composer 1 omits
+    it: packages are next to that folder under their names, unless a plugin moves them.
     """
     install_path = entry.get("install-path", f"../{name}")
     if not isinstance(install_path, str) or not install_path or "\0" in install_path:
@@ -149,5 +153,5 @@ def _own_folder(folder: str, name: str, entry: dict[str, Any]) -> str:
         elif part not in ("", "."):
             parts.append(part)
     owned = "/".join(parts) + "/"
-    # A package that claims all of the vendor folder, or what is above it, would be found in every other's files.
+    # A package that claims all of the vendor folder, or a parent, would own the files of all other packages.
     return "" if not parts or f"{folder}/".startswith(owned) else owned

@@ -1,8 +1,8 @@
-"""PHP's archives: an application of many files in one, from which PHP runs it without unpacking.
+"""Read PHP's phar archives, from which PHP runs an application without unpacking.
 
-After php-src's `ext/phar/phar.c` (`phar_parse_pharfile`) and the manual's "Phar file format": a script that ends in
-`__HALT_COMPILER();`, the manifest with the names and sizes of all files, the files, a signature. An archive may be a
-zip archive as well; those that are tar archives are not read.
+A script that ends in `__HALT_COMPILER();`, a manifest with names and sizes of the files, the files, a signature. An
+archive may also be a zip archive; tar archives are not read. Sources: php-src's `ext/phar/phar.c`
+(`phar_parse_pharfile`), and the manual's "Phar file format".
 """
 
 import zlib
@@ -16,9 +16,9 @@ from dockgate.scanner.formats.zip_archive import Archive, Section
 from dockgate.shared.errors import UnreadableError
 
 SUFFIX = ".phar"
-# Bytes from the beginning, within which the script must end; Box's have some thousand.
+# Bytes at the beginning in which the script must end; Box's have a few thousand.
 STUB_LIMIT = 1024 * 1024
-# Bytes of the manifest, which has some 80 for each file.
+# Bytes of the manifest, about 80 for each file.
 MANIFEST_LIMIT = 16 * 1024 * 1024
 # Bytes that are read of one archive's files, packed and unpacked.
 READ_LIMIT = 12 * 1024 * 1024
@@ -30,16 +30,17 @@ _GZ, _BZ2, _COMPRESSION = 0x1000, 0x2000, 0xF000
 
 
 class Member(NamedTuple):
-    """A file of an archive. `content` gives it whole, at most so many bytes, or raises UnreadableError."""
+    """A file in an archive; `content` reads it, at most so many bytes, or raises UnreadableError."""
 
     name: str
     content: Callable[[int], bytes]
 
 
 def members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterator[Member]:
-    """The files of the archive at `path` whose names end with one of `wanted`.
+    """Yield the files of the archive at `path` whose names end with one of `endings`.
 
-    A script that is no archive has none. Raises UnreadableError for what is called one and is none.
+    A script that is not an archive has none. Raises UnreadableError if the suffix is an archive's and the content is
+    not.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -60,8 +61,11 @@ def members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterator[Mem
 
 
 def _manifest_start(head: bytes, size: int) -> int:
-    """Where the manifest begins, 0 where there is none: a script may speak of its own end, or have text behind it. PHP
-    loads archives of later major versions, too, and text would tell of a manifest that is longer than the file."""
+    """Return the manifest's position, 0 if there is none.
+
+    A script may mention its own end, or be followed by text. PHP also loads archives of later major versions; text
+    would declare a manifest larger than the file.
+    """
     end = head.find(_END)
     if end < 0:
         return 0
@@ -103,7 +107,7 @@ def _entries(section: Section) -> Iterator[_Entry]:
 
 
 class _Fields:
-    """The fields of a manifest, one after the other."""
+    """Reads the fields of a manifest in order."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -113,7 +117,7 @@ class _Fields:
         return fields.unpack(self._take(fields.size))
 
     def text(self) -> bytes:
-        """With its length before it."""
+        """Read a text that follows its length."""
         (length,) = self.numbers(_SIZE)
         return self._take(length)
 

@@ -1,4 +1,7 @@
-"""The order of Composer's versions: composer/semver's `VersionParser::normalize`, then PHP's `version_compare`."""
+"""How Composer versions compare: `VersionParser::normalize`, then PHP's `version_compare`.
+
+Source: composer/semver.
+"""
 
 import re
 from functools import cache
@@ -10,15 +13,17 @@ _BRANCHES = ("master", "trunk", "default")
 _STABILITIES = {"a": "alpha", "b": "beta", "p": "patch", "pl": "patch"}
 _RANKS = {"stable": 1, "dev": 2, "alpha": 3, "beta": 4, "rc": 5}
 _END, _NUMBER, _PATCH = b"\x06", b"\x07", b"\x08"
-# PHP reads a bigger number as this one.
+# PHP replaces larger numbers by this one.
 _LONG_MAX = str(2**63 - 1)
-# What Composer writes for a part that a branch leaves open: 1.x-dev is 1.9999999.9999999.9999999-dev.
+# Composer's number for an open part of a branch: 1.x-dev is 1.9999999.9999999.9999999-dev.
 _OPEN = "9999999"
 
 
 def key(version: str) -> bytes:
-    """Raises UncomparableError for what Composer refuses, and for branches, which its constraints never match: what
-    "dev-main" holds depends on its commit."""
+    """Encode a version. Raises UncomparableError for what Composer refuses, and for branches.
+
+    Composer's constraints never match branches: the content of "dev-main" depends on its commit.
+    """
     parts = _normalize(version)
     if not parts:
         raise UncomparableError(f"The Composer version {version[:80]!r} is a branch, or none by Composer.")
@@ -26,7 +31,7 @@ def key(version: str) -> bytes:
 
 
 def _part_key(part: str) -> bytes:
-    """A number or a word. Words but "patch" come before the end of a version, and that before numbers."""
+    """Encode a number or word. Words except "patch" sort before the end, the end before numbers."""
     if part.isdigit():
         digits = part.lstrip("0")
         above = (len(digits), digits) > (len(_LONG_MAX), _LONG_MAX)
@@ -35,7 +40,7 @@ def _part_key(part: str) -> bytes:
 
 
 def _normalize(version: str) -> list[str]:
-    """The numbers and words that Composer compares, [] for what it refuses."""
+    """Return the numbers and words that Composer compares, [] for what it refuses."""
     plain = version.strip(" \t\n\r\0\x0b")
     aliased = re.fullmatch(r"([^,\s]++) ++as ++[^,\s]++", plain, re.ASCII)
     plain = aliased[1] if aliased else plain
@@ -67,7 +72,7 @@ def _modifiers(match: re.Match[str]) -> list[str]:
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Of plain versions, of those made of a date, and of branches called by a number."""
+    """Patterns of plain versions, of versions made of a date, and of numbered branches."""
     modifiers = (
         r"[._-]?(?:(?P<stability>stable|beta|b|rc|alpha|a|patch|pl|p)(?P<count>(?:[.-]?\d+)*+)?)?(?P<dev>[.-]?dev)?"
     )

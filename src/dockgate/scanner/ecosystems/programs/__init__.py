@@ -1,10 +1,8 @@
-"""Programs that were installed without a package: Node.js, Python, Ruby, PHP, OpenSSL, Java, and some servers.
+"""Programs installed without a package: Node.js, Python, Ruby, PHP, OpenSSL, Java, some servers.
 
-Each is known by the name of its file and by a version that stands in it, Java also by the file `release` of a runtime.
-Bitnami's advisories speak of most under upstream's versions, so they are judged by those; of OpenSSL no feed tells. A
-file that a distribution's package owns is the distribution's to judge.
-
-Not seen are programs under another name, and libraries that another program or package has copied into itself.
+Each is identified by its file name and a version in its content, Java also by a runtime's file `release`. Bitnami's
+advisories cover most of them under upstream's versions; no feed covers OpenSSL. The distribution judges files that its
+packages own. Not found are renamed programs, and libraries that were copied into other programs or packages.
 """
 
 from collections.abc import Sequence
@@ -19,11 +17,11 @@ from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a Java runtime's release file, which has some thousand.
+# Bytes of a Java runtime's release file, which has a few thousand.
 RELEASE_LIMIT = 64 * 1024
 
 _RELEASE = "release"
-# Those that every Java runtime has some of, seen from its folder.
+# Files relative to a Java runtime's folder; every runtime has some of them.
 _RUNTIME_FILES = ("bin/java", "lib/modules", "lib/jrt-fs.jar", "lib/server/libjvm.so", "jre/lib/rt.jar", "lib/rt.jar")
 
 
@@ -34,7 +32,7 @@ class Programs(StandaloneEcosystem):
     triggers = Triggers(names=(_RELEASE,), magics=(ELF,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """A link at such a name says nothing: what it leads to is read where it lies."""
+        """A link says nothing: its target is read where it is."""
         name = path[path.rfind("/") + 1 :]
         if head[:4] == ELF:
             return program_of(name) is not None and may_be_program(head)
@@ -55,12 +53,12 @@ class Programs(StandaloneEcosystem):
         return Extract((program_package(program.name, version, path),), is_self_contained=True)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Any other program is known by its name alone, and no feed tells of it."""
+        """Build a package; no feed covers programs other than the known ones."""
         check_purl(purl, "pkg:generic/NAME@VERSION")
         return program_package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """No command installs what was unpacked or compiled."""
+        """No command upgrades what was unpacked or compiled."""
         return upgrade_command(raised, "+-._", "# Install {list} or later.")
 
     def key(self, version: str) -> bytes:
@@ -71,7 +69,7 @@ ECOSYSTEM: Ecosystem = Programs()
 
 
 def program_package(name: str, version: str, path: str) -> Package:
-    """A program, under the ecosystem whose advisories speak of it."""
+    """Build the package of a program, in the ecosystem whose advisories cover it."""
     program = PROGRAMS.get(name)
     if program is JAVA:
         version = _java_version(version)
@@ -88,7 +86,7 @@ def program_package(name: str, version: str, path: str) -> Package:
 
 
 def _read_release(path: str, file: BinaryIO) -> Extract:
-    """A Java runtime's own description (JEP 223 and the JDK's make/ReleaseFile.gmk): lines NAME="VALUE"."""
+    """Read a Java runtime's release file, lines NAME="VALUE" (JEP 223; the JDK's make/ReleaseFile.gmk)."""
     values: dict[str, str] = {}
     for line in file.read(RELEASE_LIMIT).decode("utf-8", "replace").splitlines():
         name, equals, value = line.partition("=")
@@ -105,7 +103,7 @@ def _read_release(path: str, file: BinaryIO) -> Extract:
 
 
 def _java_version(version: str) -> str:
-    """ "17.0.9" of "17.0.9+9-Debian" and "8.0.392" of "1.8.0_392-b08", as advisories write it."""
+    """Return "17.0.9" of "17.0.9+9-Debian", "8.0.392" of "1.8.0_392-b08", as in advisories."""
     release = version.partition("+")[0]
     main, dash, suffix = release.partition("-")
     main, underscore, update = main.partition("_")
@@ -115,10 +113,10 @@ def _java_version(version: str) -> str:
 
 
 def _three_numbers(version: str) -> str:
-    """The version as Bitnami's advisories write upstream's: "17.2" is 17.2.0, "3.13.0rc1" is 3.13.0-rc1.
+    """Return the version as Bitnami's advisories write it: 17.2.0 of "17.2", 3.13.0-rc1 of "3.13.0rc1".
 
-    A fourth number, and what comes after a release ("2.7.2p137", "3.12.3+") is left out, so that it counts as the
-    release itself; any other letters make it a pre-release. Both err towards the older version.
+    A fourth number, and what follows a release ("2.7.2p137", "3.12.3+"), is dropped; other letters make a pre-release.
+    Both err towards the older version.
     """
     if not version[:1].isdecimal():
         return version

@@ -1,4 +1,4 @@
-"""The version of a program, from the read-only data of its executable or library."""
+"""Find a program's version in the read-only data of its executable or library."""
 
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
@@ -7,24 +7,24 @@ from dockgate.scanner.ecosystems.programs.names import PYTHON, Program, python_r
 from dockgate.scanner.formats.executable import Executable, Part, executables
 from dockgate.shared.errors import UnreadableError
 
-# Bytes of read-only data that are searched; Node.js has 46 MB of it.
+# Bytes of read-only data that are searched; Node.js has 46 MB.
 DATA_LIMIT = 256 * 1024 * 1024
 CHUNK = 1024 * 1024
 # Characters of a version.
 VERSION_LIMIT = 40
-# Places in one file that are looked at for being a version.
+# Places in one file that are checked.
 CANDIDATES_LIMIT = 1000
 
-# More bytes than a marker and a version have together.
+# Bytes, more than a marker and a version together.
 _OVERLAP = 128
 _DIGITS = frozenset(b"0123456789")
 _CHARACTERS = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-_~")
 
 
 def find_version(program: Program, name: str, file: BinaryIO) -> str | None:
-    """The program's version; None for a file that has none of its own: a library does, or it is another program.
+    """Return the program's version; None if a library has it, or if this is another program.
 
-    Raises UnreadableError when the file must be that program and does not tell its version.
+    Raises UnreadableError if the file must be the program and contains no version.
     """
     programs = executables(file, (b"",))
     for executable in programs:
@@ -58,8 +58,11 @@ def _marked_version(executable: Executable, program: Program) -> str | None:
 
 
 def _python_version(executable: Executable, name: str) -> str | None:
-    """Python's version has a string of its own, which linkers may make the end of a longer one (a path). So it is
-    what begins with the release in the file's name and ends its string; one that is a whole string goes first."""
+    """Return Python's version, a string of its own or the end of a longer one.
+
+    Linkers may merge it with the end of a path. So it begins with the release in the file's name and ends its string; a
+    complete string takes precedence.
+    """
     release = python_release(name)
     whole_strings: set[str] = set()
     string_ends: set[str] = set()
@@ -88,7 +91,7 @@ def _python_version(executable: Executable, name: str) -> str | None:
 
 
 def _is_python_version(version: str) -> bool:
-    """A release, a pre-release (3.13.0rc1), or a build after one (3.12.3+)."""
+    """Whether it is a release, a pre-release (3.13.0rc1), or a build after one (3.12.3+)."""
     major, _, rest = version.removesuffix("+").partition(".")
     minor, _, patch = rest.partition(".")
     for word in ("a", "b", "rc"):
@@ -106,8 +109,10 @@ def _version_at(chunk: bytes, start: int) -> str:
 
 
 def _read_only(executable: Executable) -> Iterator[bytes]:
-    """The data that nothing writes to, piece by piece, each with the end of the one before. A program that does not
-    tell its sections is searched in all that is loaded."""
+    """Yield the read-only data in pieces, each with the end of the previous one.
+
+    A program without names of sections is searched in all that is loaded.
+    """
     sections: Iterable[Part] = [part for part in executable.sections if part.name.startswith(b".rodata")]
     bytes_left = DATA_LIMIT
     for part in sections or executable.segments:
@@ -126,6 +131,6 @@ def _read_only(executable: Executable) -> Iterator[bytes]:
 
 
 def _library_names(executable: Executable) -> bytes:
-    """The names of the libraries that it links to, among others; without sections, its beginning."""
+    """Return the names of linked libraries, among others; without sections, the file's beginning."""
     section = executable.section(b".dynstr")
     return executable.content(section) if section else executable.head

@@ -1,7 +1,7 @@
-"""Which file names are those of programs that are often installed without a package, and where their versions stand.
+"""File names of programs that are often installed without a package, and where their versions are.
 
-The versions were looked at in the upstream builds and in those of Debian and pyenv; the markers are the texts that
-each program prints about itself (`node.js/v20.20.2`, `OpenSSL 3.0.11 19 Sep 2023`, `X-Powered-By: PHP/8.4.1`).
+Checked with builds of upstream, Debian and pyenv. The markers are texts that each program prints about itself
+(`node.js/v20.20.2`, `OpenSSL 3.0.11 19 Sep 2023`, `X-Powered-By: PHP/8.4.1`).
 """
 
 from typing import NamedTuple
@@ -10,11 +10,12 @@ BITNAMI = "Bitnami"
 
 
 class Program(NamedTuple):
-    """`name` is the package's, which is the name that Bitnami's advisories use where `ecosystem` is theirs.
+    """A program and the texts around its version.
 
-    `markers` are the texts directly before the version, `behind` is the one after it; Python's version stands alone.
-    `libraries` are beginnings of names of shared libraries: a program that links to one has its version there. A file
-    whose version is not found is unread if `is_certain`: nothing else has such a name.
+    `name` is the package's name, the one in Bitnami's advisories if `ecosystem` is Bitnami's. `markers` are texts
+    before the version, `behind` the text after it; Python's version has neither. `libraries` are beginnings of shared
+    libraries that contain the version of a program linked to them. With `is_certain`, nothing else has such a name, so
+    a file without version is unread.
     """
 
     name: str
@@ -31,7 +32,7 @@ PYTHON = Program("python", libraries=(b"libpython",))
 RUBY = Program("ruby", markers=(b"ruby ",), behind=b" (", libraries=(b"libruby",))
 PHP = Program("php", markers=(b"X-Powered-By: PHP/",), libraries=(b"libphp",))
 OPENSSL = Program("openssl", "OpenSSL", markers=(b"OpenSSL ",), behind=b" ", libraries=(b"libcrypto.so",))
-# Of other virtual machines than HotSpot the file `release` tells.
+# Virtual machines other than HotSpot have only the file `release`.
 JAVA = Program("java", markers=(b" JRE (",), dots=0, is_certain=False)
 
 _EXECUTABLES = {
@@ -53,13 +54,13 @@ _EXECUTABLES = {
 _LIBRARIES = {"libnode": NODE, "libcrypto": OPENSSL, "libssl": OPENSSL, "libjvm": JAVA}
 _NUMBERED_LIBRARIES = {"libpython": PYTHON, "libruby": RUBY, "libphp": PHP}
 _DIGITS_AND_DOTS = "0123456789."
-# Letters behind Python's number: builds for debugging, with pymalloc, free-threaded, with wide Unicode.
+# Letters after Python's number: builds for debugging, with pymalloc, free-threaded, with wide Unicode.
 _BUILD_LETTERS = "dmtu"
 PROGRAMS = {program.name: program for program in (*_EXECUTABLES.values(), JAVA)}
 
 
 def program_of(name: str) -> Program | None:
-    """The program that a file of that name is or is part of, whatever version stands in the name."""
+    """The program that a file of this name belongs to, whatever version is in the name."""
     library, dot_so, _ = name.partition(".so")
     if not dot_so:
         stem = name.rstrip(_DIGITS_AND_DOTS)
@@ -70,13 +71,13 @@ def program_of(name: str) -> Program | None:
         return _LIBRARIES[library]
     stem = library.rstrip(_DIGITS_AND_DOTS)
     if stem[:9] == "libpython":
-        # libpython3.so forwards to the one with both numbers.
+        # libpython3.so only forwards to the library with both numbers.
         return PYTHON if "." in library and _without_build_letters(stem, library) == "libpython" else None
     return _NUMBERED_LIBRARIES.get(stem.rstrip("-"))
 
 
 def python_release(name: str) -> bytes:
-    """ "3.12" of python3.12, python3.12t and libpython3.12.so.1.0, empty when the name has no two numbers."""
+    """Return "3.12" of python3.12, python3.12t and libpython3.12.so.1.0, b"" without two numbers."""
     library = name.partition(".so")[0].rstrip(_BUILD_LETTERS)
     number = library[len(library.rstrip(_DIGITS_AND_DOTS)) :]
     major, dot, minor = number.partition(".")
@@ -84,7 +85,7 @@ def python_release(name: str) -> bytes:
 
 
 def _without_build_letters(stem: str, name: str) -> str:
-    """Without the letters of a build, which stand behind a number."""
+    """Return the stem without a build's letters, which follow a number."""
     bare = name.rstrip(_BUILD_LETTERS)
     return (
         bare.rstrip(_DIGITS_AND_DOTS)

@@ -1,9 +1,10 @@
-"""Python distributions as installed: dist-info, egg-info and eggs, in any folder, for any folder can be on the import
-path, and in applications of one file. Where nothing is installed, the lockfiles of pip, uv, Poetry, PDM and Pipenv.
+"""Python distributions as installed: dist-info, egg-info, eggs and zip archives; else lockfiles.
 
-Also counted is the egg-info of a source checkout, which is what `import` finds when the checkout is on the path, and
-what was installed from git or from a folder (direct_url.json): a fork shares the code, and so the advisories. Wheels
-and zip archives count where their packages are not installed. One in another's `_vendor` is updated with that.
+Any folder can be on the import path, so all folders count; lockfiles are those of pip, uv, Poetry, PDM and Pipenv.
+
+The egg-info of a source checkout counts, because `import` finds it, and so does what was installed from git or a folder
+(direct_url.json): a fork shares code, and so advisories. Wheels and zip archives count if their packages are not
+installed. A package in another's `_vendor` is upgraded with that one.
 """
 
 from collections.abc import Sequence
@@ -23,11 +24,11 @@ from dockgate.shared.purl import Purl
 # Bytes of a RECORD or installed-files.txt.
 RECORD_LIMIT = 16 * 1024 * 1024
 
-# In lower case, as what follows: importlib.metadata and pip find folders of metadata in any case.
+# In lower case, like the following: importlib.metadata and pip find metadata folders in any case.
 _METADATA = (".dist-info/metadata", ".egg-info/pkg-info", "/egg-info/pkg-info", ".egg-info")
 _RECORDS = (".dist-info/record", ".egg-info/installed-files.txt")
 _INSTALLED = (*_METADATA, *_RECORDS)
-# Of metadata; .egg-info is a folder or a file.
+# Folders of metadata; .egg-info is a folder or a file.
 _FOLDERS = (".dist-info", ".egg/egg-info")
 _LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
 _SITES = ("/site-packages/", "/dist-packages/")
@@ -46,9 +47,10 @@ class Python(StandaloneEcosystem):
     )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Also the folders of metadata, so that one without its files is seen, and a link in its place.
+        """Include the folders of metadata, so that one without files, or a link in its place, is found.
 
-        Lockfiles in an installed package are what its author develops with, and nothing is installed from them."""
+        The lockfile inside an installed package is what its author develops with; nothing is installed from it.
+        """
         if path.lower().endswith((*_INSTALLED, *_FOLDERS)) or zip_packages.may_be_archive(path, size, head):
             return True
         return _is_lock(path) and not any(folder in f"/{path}" for folder in _SITES)
@@ -73,7 +75,7 @@ class Python(StandaloneEcosystem):
         return package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """By the interpreter that the packages are installed for; a lockfile has to be locked anew."""
+        """Use the interpreter that has the packages; a lockfile must be locked again."""
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
         by_interpreter: dict[str, list[str]] = {}
         for name, upgrade in selected:
@@ -94,15 +96,15 @@ ECOSYSTEM: Ecosystem = Python()
 
 
 def _is_lock(path: str) -> bool:
-    """Also pylock.<name>.toml, as PEP 751 has it."""
+    """Include pylock.<name>.toml (PEP 751)."""
     name = path.rpartition("/")[2]
     return name in _LOCKS or (name.startswith("pylock.") and name.endswith(".toml") and name.count(".") == 2)
 
 
 def _read_record(path: str, file: BinaryIO) -> Extract:
-    """The files beside the metadata which the distribution owns, but for compiled ones, which come and go.
+    """Return the files that the distribution owns, except compiled ones, which come and go.
 
-    RECORD counts from the folder that holds the dist-info, installed-files.txt from the egg-info itself.
+    RECORD is relative to the folder that contains the dist-info, installed-files.txt to the egg-info itself.
     """
     check_size(file, RECORD_LIMIT)
     own, _, name = path.rpartition("/")
@@ -125,13 +127,13 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
         elif target.endswith("/METADATA"):
             lists_itself = True
     distribution, _, rest = folder.rpartition(".")[0].partition("-")
-    # Every installer lists the metadata too: a list without it was made to say nothing.
+    # Every installer lists the metadata too: a list without it was edited.
     unread = () if lists_itself else (("METADATA", "it does not list the METADATA beside it"),)
     return Extract(owns={purl(distribution, rest.partition("-")[0]): tuple(owned)}, unread=unread)
 
 
 def _join_path(base: str, path: str) -> str:
-    """`path` seen from the folder `base`, normalised; what leads above the root stays at the root."""
+    """Join a folder and a path, normalised; ".." above the root stays at the root."""
     if not path.startswith(("/", ".")) and "/." not in path and "//" not in path:
         return f"{base}/{path}" if base else path
     parts: list[str] = [] if path.startswith("/") else base.split("/") if base else []
@@ -144,7 +146,7 @@ def _join_path(base: str, path: str) -> str:
 
 
 def _interpreter(path: str) -> str:
-    """Whose packages lie there: the system's Python, or that of a virtual environment; "" for a lockfile's."""
+    """The interpreter that has the packages: the system's or a virtual environment's, "" for a lockfile."""
     above, lib, below = path.partition("lib/python")
     if not lib or not ("site-packages/" in below or "dist-packages/" in below):
         return ""

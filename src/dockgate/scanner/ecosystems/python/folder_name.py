@@ -1,4 +1,4 @@
-"""Whether a Python package's metadata agrees with the name of the folder that it lies in."""
+"""Check that a Python package's metadata agrees with its folder's name."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,11 +10,11 @@ _FOLDERS = (".dist-info", ".egg-info", ".egg")
 
 
 def find_contradictions(path: str, package: Package, key: Callable[[str], bytes]) -> Iterator[tuple[str, str]]:
-    """The fields of the metadata at `path` that say other than the folder's name, each with the reason.
+    """Yield the metadata fields that contradict the folder's name, each with the reason.
 
     Installers name the folder after the package ("Recording installed projects" and "Binary distribution format" of the
-    packaging specifications) and refuse wheels that do not agree, so that a difference was made by hand. The folder of
-    a source checkout has no version. `key` is the order of versions, by which 2023.07.22 is 2023.7.22.
+    packaging specifications), and refuse wheels that disagree, so a difference was made by hand. The folder of a source
+    checkout has no version. `key` is the version order, in which 2023.07.22 equals 2023.7.22.
     """
     folder = path if path.lower().endswith(_FOLDERS) else path.rpartition("/")[0]
     if folder.lower().endswith("/egg-info"):
@@ -40,7 +40,7 @@ def _hyphens(stem: str) -> Iterator[int]:
 
 
 def _is_same(stated: str, version: str, key: Callable[[str], bytes]) -> bool:
-    """In a folder's name "-" is written as "_", for it parts name and version."""
+    """Compare versions; folder names write "-" as "_", because "-" separates name and version."""
     if normalize(stated) == normalize(version):
         return True
     try:

@@ -1,9 +1,9 @@
-"""Lockfiles of Python's installers: which distributions are to be installed.
+"""Read lockfiles of Python's installers.
 
-Left out is what only development needs, where the file tells (poetry.lock does since Poetry 2, requirements.txt does
-not), and what the image's maker has in folders and archives of his own: its names are his, not the index's. A
-distribution from git or from a URL is kept under its name, as it is when installed: a fork shares the code, and so the
-advisories. One that requirements.txt does not pin has no version: where it is not installed, nothing can be said of it.
+Left out are development dependencies, if the file marks them (poetry.lock since Poetry 2; requirements.txt does not),
+and distributions in local folders and archives, whose names are not the index's. A distribution from git or a URL keeps
+its name, because a fork shares code, and so advisories. One that requirements.txt does not pin has no version: if it is
+not installed, it is undetermined.
 """
 
 import re
@@ -16,28 +16,30 @@ from dockgate.scanner.formats.toml import document
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
-# Bytes. A uv.lock of 166 packages, which lists every wheel with its digest, has 715,000; a hostile file takes thirty
-# times its size.
+# Bytes. A uv.lock of 166 packages, with every wheel and digest, has 715,000; a hostile file takes thirty times its
+# size.
 LOCK_LIMIT = 8 * 1024 * 1024
 # Distributions of one lockfile.
 COUNT_LIMIT = 50_000
 
 _LOCAL_SOURCES = ("editable", "virtual", "directory", "path", "file", "archive-path")
-# `name[extras]` and whatever a requirement may have behind it.
+# `name[extras]`, followed by anything that a requirement may contain.
 _REQUIREMENT = r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*+(?:\[[^\]]*\])?\s*+(?:[<>=!~;@#(,\\-].*)?"
-# `name[extras] == version`; possessive, so that no run of spaces is gone over twice.
+# `name[extras] == version`; possessive, so that no run of blanks is matched twice.
 _PINNED_REQUIREMENT = (
     r"([A-Za-z0-9][\w.-]*+)\s*+(?:\[[^\]]*\])?\s*+\(?\s*+={2,3}\s*+([^\s;,#*)\\]++)\s*+\)?\s*+(?:[;#\\-].*)?"
 )
 
 _FILES = (".whl", ".zip", ".gz", ".bz2")
 
-# A distribution's name and version.
 NameAndVersion = tuple[str, str]
 
 
 def read(path: str, file: BinaryIO) -> Extract:
-    """The distributions of the lockfile at `path`, whose name says of which kind it is. Raises UnreadableError."""
+    """Read the distributions of the lockfile at `path`, whose name determines its format.
+
+    Raises UnreadableError.
+    """
     check_size(file, LOCK_LIMIT)
     name = path.rpartition("/")[2]
     if name == "requirements.txt":
@@ -56,8 +58,10 @@ def read(path: str, file: BinaryIO) -> Extract:
 
 
 def _requirements(raw: bytes) -> Iterator[NameAndVersion]:
-    """pip's requirements, those that are not pinned to one version with none. Other files that it names speak for
-    themselves."""
+    """Read pip's requirements; one that is not pinned to a version has none.
+
+    Other files that it includes are read on their own.
+    """
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     content = raw.decode("utf-16", "replace") if utf16 else decode(raw).removeprefix("\ufeff")
     for line in content.splitlines():
@@ -74,7 +78,7 @@ def _pipfile(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
 
 
 def _poetry(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
-    """`groups` since Poetry 2, `category` until 1.4; between them nothing tells development apart."""
+    """Read poetry.lock: `groups` since Poetry 2, `category` until 1.4, nothing marks development between."""
     for entry in _packages(lock, "package"):
         groups = entry.get("groups", [entry.get("category", "main")])
         source = _table(entry.get("source", {}))
@@ -83,7 +87,7 @@ def _poetry(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
 
 
 def _pdm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
-    """Extras are groups, too, and not told apart from those for development: only the default group counts."""
+    """Read pdm.lock: extras look like development groups, so only the default group counts."""
     for entry in _packages(lock, "package"):
         groups = entry.get("groups", ["default"])
         if isinstance(groups, list) and "default" in groups and not _is_local(entry):
@@ -91,7 +95,7 @@ def _pdm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
 
 
 def _pylock(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
-    """PEP 751 (now the pylock.toml specification)."""
+    """Read pylock.toml (PEP 751, now a packaging specification)."""
     defaults = lock.get("default-groups", [])
     for entry in _packages(lock, "packages"):
         marker = get_string(entry, "marker")
@@ -105,7 +109,7 @@ def _pylock(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
 
 
 def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
-    """What the project's own packages need, extras included. Without any such package, everything."""
+    """Read uv.lock: what the project's own packages need, with extras; everything if there are none."""
     entries = list(_packages(lock, "package"))
     by_name: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
@@ -138,7 +142,7 @@ def _dependencies(*lists: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _is_local(source: Iterable[str]) -> bool:
-    """Whether a table that says where a distribution comes from names a place of the project's own."""
+    """Whether a distribution's source is a local place of the project."""
     return any(place in source for place in _LOCAL_SOURCES)
 
 

@@ -1,4 +1,4 @@
-"""The one way to write down a Python distribution."""
+"""Build Python distributions."""
 
 import re
 
@@ -7,7 +7,7 @@ from dockgate.scanner.model import Package
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
-# Bytes from the beginning of the metadata, within which Name and Version must stand; what follows is not read.
+# Bytes of the metadata's beginning that must contain Name and Version; the rest is not read.
 HEADER_LIMIT = 1024 * 1024
 
 
@@ -20,12 +20,15 @@ def purl(name: str, version: str) -> str:
 
 
 def normalize(name: str) -> str:
-    """PEP 503."""
+    """Normalise a name (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def read_metadata(path: str, header: bytes) -> Package:
-    """The first Name and the first Version before the first empty line, as `importlib.metadata` takes them."""
+    """Build the package of the first Name and Version before the first empty line.
+
+    `importlib.metadata` takes the same ones.
+    """
     fields: dict[str, str] = {}
     for line in header.split(b"\n"):
         if not line.rstrip(b"\r"):

@@ -8,7 +8,7 @@ from dockgate.shared.errors import UncomparableError
 
 
 def key(version: str) -> bytes:
-    """The order of PEP 440 (now the version specifiers' specification), with all its normalisations."""
+    """Encode a version with all normalisations of PEP 440 (now the version specifiers' specification)."""
     normalized = version.strip().lower()
     if all(map(is_digits, normalized.split("."))):
         return number("") + _release(normalized) + b"\x02\x00\x01\x00"
@@ -20,7 +20,7 @@ def key(version: str) -> bytes:
         kind = {"alpha": "a", "beta": "b", "a": "a", "b": "b"}.get(match["pre"], "rc")
         key += b"\x01" + kind[:1].encode("ascii") + number(match["pre_number"] or "")
     else:
-        # A development release of the final one comes before that one's pre-releases.
+        # A development release of a final one sorts before its pre-releases.
         key += b"\x00" if match["dev"] and not match["post"] else b"\x02"
     key += b"\x01" + number(match["post_number"] or match["post_bare"] or "") if match["post"] else b"\x00"
     key += b"\x00" + number(match["dev_number"] or "") if match["dev"] else b"\x01"
@@ -33,7 +33,7 @@ def key(version: str) -> bytes:
 
 
 def _release(release: str) -> bytes:
-    """Numbers, whose zeros at the end do not count."""
+    """Encode the release without trailing zeros."""
     return number_row(without_zeros(release.split(".")))
 
 

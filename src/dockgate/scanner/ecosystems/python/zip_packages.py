@@ -1,8 +1,8 @@
-"""Python packages in zip archives, from which Python imports without unpacking them: eggs; applications in one file,
-which begin with a line that names their interpreter (zipapp, shiv, PEX); wheels and other archives.
+"""Python packages in zip archives: eggs, single-file applications, wheels and other archives.
 
-Nothing in an image says which wheels and zip archives are on a search path (a variable, a .pth file and any line of
-code can put them there), so all of them are read. They count only where their packages are not installed.
+Python imports from them without unpacking. An application begins with a line that names its interpreter (zipapp, shiv,
+PEX). Nothing in an image states which wheels and zip archives are on a search path (a variable, a .pth file or any code
+can add them), so all are read. They count only if their packages are not installed.
 """
 
 from collections.abc import Callable
@@ -20,31 +20,32 @@ if TYPE_CHECKING:  # most scans meet no such archive
 SUFFIXES = (".egg", ".pex", ".pyz", ".whl", ".zip")
 # Beginnings of lines that name an interpreter (#!/usr/bin/env python3, #!/bin/sh).
 MAGICS = (b"#!/u", b"#!/b")
-# Bytes of an archive that are looked at, packed and unpacked: its directory and its packages' metadata.
+# Bytes of an archive that are read, packed and unpacked: its directory and its packages' metadata.
 READ_LIMIT = 128 * 1024 * 1024
 # Packages of one archive.
 MEMBER_LIMIT = 2000
 
 
 _EGG = "EGG-INFO/PKG-INFO"
-# In lower case: importlib.metadata finds them in any.
+# In lower case: importlib.metadata finds them in any case.
 _METADATA = (".dist-info/metadata", _EGG.lower(), ".egg-info/pkg-info")
 _INNER = (".whl", ".egg")
 _METADATA_NAMES = tuple(name.encode("ascii") for name in _METADATA)
 _MEMBER_NAMES = (*_METADATA_NAMES, *(name.encode("ascii") for name in _INNER))
-# Archives from which what lies in them as an archive is not imported; applications unpack it when they start.
+# Python does not import from archives nested in these; applications unpack them when they start.
 _PACKAGES = (".egg", ".whl", ".zip")
 _BUNDLED = ("/ensurepip/_bundled/", "/virtualenv/seed/wheels/embed/")
-# What Python and virtualenv bring as wheels to install from, never to import from.
+# Wheels that Python and virtualenv contain for installing, never for importing.
 _INSTALLERS = ("pip-", "setuptools-", "wheel-")
-# Bytes; scripts without a suffix are mostly smaller, applications with packages in them never.
+# Bytes; most scripts without a suffix are smaller, and applications with packages are never.
 _MIN_SIZE = 16 * 1024
 
 
 def may_be_archive(path: str, size: int, head: bytes) -> bool:
-    """Whether a file that begins so can be such an archive. Suffixes may be in any case, as on systems without cases.
+    """Whether a file with this beginning can be such an archive. Suffixes may be in any case.
 
-    What has no suffix is told by its interpreter: Python, or the shell, which starts a PEX quicker (`--sh-boot`).
+    A file without suffix is recognised by its interpreter: Python, or the shell, which starts a PEX faster
+    (`--sh-boot`).
     """
     suffix = path[path.rfind(".") :].lower()
     if suffix in (".egg", ".whl"):
@@ -56,8 +57,10 @@ def may_be_archive(path: str, size: int, head: bytes) -> bool:
 
 
 def read(path: str, file: BinaryIO) -> Extract:
-    """The packages of the archive at `path`. What is no zip archive is nothing: no import finds anything in it, and a
-    script is mostly that alone."""
+    """Read the packages of the archive at `path`; nothing if it is not a zip archive.
+
+    Python imports nothing from another file, and most scripts are only a script.
+    """
     from dockgate.scanner.formats.zip_archive import Section, is_zip
 
     section = Section(file, 0, file.seek(0, 2))
@@ -74,9 +77,9 @@ def read(path: str, file: BinaryIO) -> Extract:
 def read_packages(
     section: "Section", path: str, spend: Callable[[int], None]
 ) -> tuple[list[Package], list[tuple[str, str]]]:
-    """The packages of the archive called `path` and of those in it, and its parts that could not be read.
+    """Return the packages of an archive and of nested ones, and its unread parts.
 
-    Raises UnreadableError for what is no whole archive, and for an egg or wheel that does not name its package.
+    Raises UnreadableError for an incomplete archive, and for an egg or wheel that does not name its package.
     """
     from dockgate.scanner.formats.zip_archive import Archive
 
