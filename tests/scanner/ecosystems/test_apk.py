@@ -89,11 +89,11 @@ def test_without_an_origin_the_package_is_its_own_and_the_last_entry_needs_no_bl
     [
         (MUSL + b"\nP:busybox\n", "line 5: the entry that begins here has no V"),
         (MUSL + b"\nV:1\n", "line 5: the entry that begins here has no P"),
-        (MUSL + b"V:2\n", "line 4: V stands twice"),
+        (MUSL + b"V:2\n", "line 4: V occurs twice"),
         (MUSL + b"F:bi", "line 4 is not ended"),
-        (MUSL + b"nonsense\n", "line 4 is no field"),
-        (MUSL + b" :x\n", "line 4 is no field"),
-        (b"\x7fELF\n", "line 1 is no field"),
+        (MUSL + b"nonsense\n", "line 4 is not a field"),
+        (MUSL + b" :x\n", "line 4 is not a field"),
+        (b"\x7fELF\n", "line 1 is not a field"),
         (b"\0" * 100, "line 1 is not ended"),
     ],
 )

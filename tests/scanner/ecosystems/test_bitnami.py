@@ -106,8 +106,8 @@ def test_what_is_no_spdx_package_is_an_unread_part() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"SPDXVersion: SPDX-2.3\n", "no JSON"),
-        (b"[]", "no JSON object"),
+        (b"SPDXVersion: SPDX-2.3\n", "not JSON"),
+        (b"[]", "not a JSON object"),
         (b"{}", "not an SPDX document"),
         (b'{"packages": {}}', "not an SPDX document"),
         (b'{"packages": []}', "names no Bitnami package"),

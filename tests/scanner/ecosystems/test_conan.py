@@ -99,7 +99,7 @@ def test_pages_that_name_a_row_again_and_again_are_read_in_bounded_time(tmp_path
 
 def test_changes_beside_the_cache_are_noticed() -> None:
     assert read(b"", f"{PATH}-wal") == Extract()
-    with pytest.raises(UnreadableError, match="not brought into the database"):
+    with pytest.raises(UnreadableError, match="not yet in the database"):
         read(b"\x37\x7f\x06\x82" + bytes(60), f"{PATH}-wal")
 
 
@@ -150,17 +150,17 @@ def test_a_project_s_own_entry_in_a_lockfile_is_no_package() -> None:
 @pytest.mark.parametrize(
     ("content", "path", "reason"),
     [
-        (b"", PATH, "it is no SQLite database"),
-        (b"", "direct_deploy/zlib/conaninfo.txt", "does not tell the package's version"),
-        (b"", "full_deploy/host/conaninfo.txt", "does not tell the package's version"),
-        (b"[", "conan.lock", "it is no JSON"),
-        (lock(graph_lock=1), "conan.lock", "it holds no nodes"),
-        (lock(graph_lock={"nodes": {"1": 1}}), "conan.lock", "it holds no nodes"),
-        (lock(graph_lock={"nodes": {"1": {"ref": 1}}}), "conan.lock", "a reference in it is no text"),
-        (lock(requires={}), "conan.lock", "what it requires is no list"),
-        (lock(requires=[1]), "conan.lock", "a reference in it is no text"),
-        (lock(requires=["a/"]), "conan.lock", "'a/' is no NAME/VERSION"),
-        (lock(requires=["a/b/c"]), "conan.lock", "'a/b/c' is no NAME/VERSION"),
+        (b"", PATH, "it is not a SQLite database"),
+        (b"", "direct_deploy/zlib/conaninfo.txt", "does not state the package's version"),
+        (b"", "full_deploy/host/conaninfo.txt", "does not state the package's version"),
+        (b"[", "conan.lock", "it is not JSON"),
+        (lock(graph_lock=1), "conan.lock", "it has no nodes"),
+        (lock(graph_lock={"nodes": {"1": 1}}), "conan.lock", "it has no nodes"),
+        (lock(graph_lock={"nodes": {"1": {"ref": 1}}}), "conan.lock", "a reference in it is not text"),
+        (lock(requires={}), "conan.lock", "its requirements are not a list"),
+        (lock(requires=[1]), "conan.lock", "a reference in it is not text"),
+        (lock(requires=["a/"]), "conan.lock", "'a/' is not NAME/VERSION"),
+        (lock(requires=["a/b/c"]), "conan.lock", "'a/b/c' is not NAME/VERSION"),
         (b" " * (LOCK_LIMIT + 1), "conan.lock", f"no more than {LOCK_LIMIT}"),
     ],
 )

@@ -83,8 +83,8 @@ def test_paths_that_are_not_the_package_s_alone_are_not_owned() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no JSON"),
-        (b"[]", "no JSON object"),
+        (b"", "not JSON"),
+        (b"[]", "not a JSON object"),
         (b"[" * 200_000, "nested too deeply"),
         ({}, "it has no name"),
         ({"name": "a"}, "it has no version"),

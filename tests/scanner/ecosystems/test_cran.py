@@ -127,7 +127,7 @@ def test_a_lockfile_names_what_renv_would_install() -> None:
     assert purls(found) == [f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}"]
     assert found.unread == (("a", "it has no version"), ("b", "it has no version"))
     assert read("{}", "renv.lock").packages == ()
-    with pytest.raises(UnreadableError, match="is no JSON object"):
+    with pytest.raises(UnreadableError, match="is not a JSON object"):
         read('{"Packages": []}', "renv.lock")
 
 

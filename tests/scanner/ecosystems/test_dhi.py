@@ -62,8 +62,8 @@ def test_an_image_s_own_document_and_the_link_to_it_are_no_package() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "it is no JSON"),
-        (b"[]", "it is no JSON object"),
+        (b"", "it is not JSON"),
+        (b"[]", "it is not a JSON object"),
         (b"{}", "it has no list of packages"),
         (b'{"packages": {}}', "it has no list of packages"),
         (b" " * (FILE_LIMIT + 1), "no more than"),

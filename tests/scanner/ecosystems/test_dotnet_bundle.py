@@ -63,12 +63,12 @@ def test_a_program_that_hides_its_sections_is_read_by_what_is_loaded() -> None:
         (bundle(None), "without a deps.json"),
         (bundle(told=FILE_LIMIT + 1), "no more than"),
         (bundle(told=0), "its deps.json has 0 bytes"),
-        (bundle(told=FILE_LIMIT), "deps.json breaks off"),
-        (bundle()[:-32], "header breaks off"),
-        (placed(HOST + b"\0" * 100, 1 << 60), "that breaks off"),
+        (bundle(told=FILE_LIMIT), "deps.json is cut off"),
+        (bundle()[:-32], "header is cut off"),
+        (placed(HOST + b"\0" * 100, 1 << 60), "that is cut off"),
         (placed(HOST + b"\2\0\0\0" + b"\xff" * 60, len(HOST)), "whose header cannot be read"),
-        (bundle(b"{"), "no JSON"),
-        (bundle(b"[]"), "no JSON object"),
+        (bundle(b"{"), "not JSON"),
+        (bundle(b"[]"), "not a JSON object"),
     ],
 )
 def test_a_bundle_that_does_not_tell_is_unread(content: bytes, reason: str) -> None:

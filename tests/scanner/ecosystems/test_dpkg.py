@@ -121,18 +121,18 @@ def test_names_of_fields_are_read_in_any_case() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (BASH + "\nPackage: curl\nStatus: install ok installed\nVers", "line 15 is no field"),
+        (BASH + "\nPackage: curl\nStatus: install ok installed\nVers", "line 15 is not a field"),
         (BASH + "\nPackage: curl\nStatus: install ok installed\nVersion: 7", "line 15: the file ends in the middle"),
         (BASH + "\nPackage: curl\nStatus: install ok installed\n", "line 13: the entry of curl has no Version"),
         (BASH + "\nPackage: curl\nVersion: 7\n", "line 13: the entry of curl has no whole Status"),
         (BASH.replace("ok installed", ""), "no whole Status"),
         (BASH + "\nVersion: 7\nStatus: install ok installed\n", "line 13: the entry that begins here has no Package"),
-        (BASH + "Version: 9\n", "line 12: version stands twice"),
+        (BASH + "Version: 9\n", "line 12: version occurs twice"),
         (BASH + "\n continued\n", "line 13: a continued line continues nothing"),
-        (BASH + "\0" * 100, "line 12 is no field"),
-        (BASH + "Tag: a\0b\n", "line 12 is no field"),
-        (BASH + "two words: x\n", "line 12 is no field"),
-        ("\x7fELF\x02\x01", "line 1 is no field"),
+        (BASH + "\0" * 100, "line 12 is not a field"),
+        (BASH + "Tag: a\0b\n", "line 12 is not a field"),
+        (BASH + "two words: x\n", "line 12 is not a field"),
+        ("\x7fELF\x02\x01", "line 1 is not a field"),
     ],
 )
 def test_a_corrupt_status_is_unreadable_and_says_where(content: str, reason: str) -> None:

@@ -94,7 +94,7 @@ def test_an_internal_library_is_of_its_package() -> None:
         ("version: 1\n", "it has no name"),
         ("description:\n    name: a\n    version: 1\n", "it has no name"),
         ("name: a\nversion: 1\nVersion: 2\n", "it has two fields version"),
-        ("name: a\nversion: 1\nwhat\n", "a line of it is no field: 'what"),
+        ("name: a\nversion: 1\nwhat\n", "a line of it is not a field: 'what"),
         (b" " * (ENTRY_LIMIT + 1), f"no more than {ENTRY_LIMIT}"),
     ],
 )
@@ -121,7 +121,7 @@ def test_lockfiles_name_what_comes_from_hackage() -> None:
         ("constraints: any.a == 1.0", "cabal.project.freeze", "it is not how cabal writes it"),
         (b" " * (LOCK_LIMIT + 1), "cabal.project.freeze", f"no more than {LOCK_LIMIT}"),
         ("- a\n", "stack.yaml.lock", "it is not one YAML mapping"),
-        ("packages: a\n", "stack.yaml.lock", "it holds no list of packages"),
+        ("packages: a\n", "stack.yaml.lock", "it has no list of packages"),
         ("packages: [{completed: {hackage: a}}]\n", "stack.yaml.lock", "a package of it has no version"),
     ],
 )

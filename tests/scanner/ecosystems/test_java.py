@@ -106,7 +106,7 @@ def test_archives_in_archives(*, packed: bool) -> None:
     found = read("srv/shop.ear", archive({"shop.war": war, "lib/x.jar": b"no zip"}, packed=packed))
     assert {package.path for package in found.packages} == {f"srv/shop.ear!/shop.war!/WEB-INF/lib/{SPARK}"}
     assert len(found.packages) == 2
-    assert found.unread == (("lib/x.jar", "it is no zip archive, or not all of one"),)
+    assert found.unread == (("lib/x.jar", "it is not a complete zip archive"),)
 
 
 def test_a_script_before_the_archive_does_not_hide_it() -> None:

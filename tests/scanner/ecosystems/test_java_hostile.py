@@ -51,9 +51,9 @@ def listed(body: bytes, *records: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no zip archive"),
-        (b"PK\x03\x04", "no zip archive"),
-        (b"PK\x05\x06", "no zip archive"),
+        (b"", "not a complete zip archive"),
+        (b"PK\x03\x04", "not a complete zip archive"),
+        (b"PK\x05\x06", "not a complete zip archive"),
         (end(1, 0, 0), "cut off"),
         (b"x" * 50 + end(1, 50, 0), "broken"),
         (end(0, 100, 0), "not where it should be"),
@@ -109,7 +109,7 @@ def spoilt(change: dict[int, bytes]) -> bytes:
         ({24: struct.pack("<I", 100)}, "not what its archive"),
         ({24: struct.pack("<I", 2**31)}, "no more than"),
         ({20: struct.pack("<I", 2**31)}, "outside itself|not what its archive"),
-        ({42: struct.pack("<I", 5)}, "points to no entry"),
+        ({42: struct.pack("<I", 5)}, "references no entry"),
         ({42: struct.pack("<I", 2**31)}, "outside itself"),
     ],
     ids=range(10),
@@ -169,7 +169,7 @@ def test_a_small_size_that_inflates_to_more_is_noticed() -> None:
     content = bytearray(archive([("a.jar", bytes(10_000_000))], packed=True))
     at = content.index(b"PK\x01\x02")
     content[at + 24 : at + 28] = struct.pack("<I", 100)
-    assert read(bytes(content)).unread == (("a.jar", "it is not what its archive's directory says"),)
+    assert read(bytes(content)).unread == (("a.jar", "it does not match its archive's directory"),)
 
 
 def test_many_parts_are_not_read_to_their_end() -> None:

@@ -78,15 +78,15 @@ def test_a_project_below_another_folder_of_that_name_is_none() -> None:
     ("content", "path", "reason"),
     [
         ('name = "HTTP"\n', PATH, "it has no version"),
-        ('version = "1"\n', PATH, "its name or version is no text"),
-        ('name = "HTTP"\nversion = 1\n', PATH, "its name or version is no text"),
-        ("name", PATH, "it is no TOML"),
+        ('version = "1"\n', PATH, "its name or version is not text"),
+        ('name = "HTTP"\nversion = 1\n', PATH, "its name or version is not text"),
+        ("name", PATH, "it is not TOML"),
         (b" " * (PROJECT_LIMIT + 1), PATH, f"no more than {PROJECT_LIMIT}"),
         (b" " * (MANIFEST_LIMIT + 1), "Manifest.toml", f"no more than {MANIFEST_LIMIT}"),
-        ('manifest_format = "2.0"\ndeps = 1\n', "Manifest.toml", "its 'deps' is no table"),
-        ('[[deps.HTTP]]\nversion = "1.0.0"\n', "Manifest.toml", "its format is not told"),
-        ("[[HTTP]]\nversion = 1\n", "Manifest.toml", "the version or uuid of HTTP is no text"),
-        ('HTTP = ["1.0.0"]\n', "Manifest.toml", "the version or uuid of HTTP is no text"),
+        ('manifest_format = "2.0"\ndeps = 1\n', "Manifest.toml", "its 'deps' is not a table"),
+        ('[[deps.HTTP]]\nversion = "1.0.0"\n', "Manifest.toml", "it does not state its format"),
+        ("[[HTTP]]\nversion = 1\n", "Manifest.toml", "the version or uuid of HTTP is not text"),
+        ('HTTP = ["1.0.0"]\n', "Manifest.toml", "the version or uuid of HTTP is not text"),
     ],
 )
 def test_what_does_not_tell_its_packages_is_unreadable(content: str | bytes, path: str, reason: str) -> None:

@@ -56,7 +56,7 @@ def test_what_is_wanted(path: str, head: bytes, *, wanted: bool) -> None:
 
 
 def test_packages_are_those_in_node_modules_that_are_packed() -> None:
-    """Its own package.json is no package's, and what is unpacked is read where it lies."""
+    """Its own package.json is not a package's, and what is unpacked is read where it lies."""
     found = read(OWN)
     assert sorted((one.purl, one.path) for one in found.packages) == [
         ("pkg:npm/%40s/b@2.0.0", f"{PATH}!/node_modules/@s/b/package.json"),
@@ -82,12 +82,12 @@ def test_an_archive_of_the_name_is_the_folder_itself() -> None:
     [
         ({"size": 5 * 2**20}, "no more than"),
         ({"size": -1}, "no more than"),
-        ({"size": "9"}, "does not tell its place"),
-        ({"offset": 0}, "does not tell its place"),
-        ({"offset": "-1"}, "does not tell its place"),
-        ({"offset": "9" * 5000}, "does not tell its place"),
+        ({"size": "9"}, "does not state its position"),
+        ({"offset": 0}, "does not state its position"),
+        ({"offset": "-1"}, "does not state its position"),
+        ({"offset": "9" * 5000}, "does not state its position"),
         ({"offset": "9" * 20}, "outside itself"),
-        ({"size": 4}, "no JSON"),
+        ({"size": 4}, "not JSON"),
     ],
 )
 def test_a_package_that_cannot_be_read_is_unread_and_named(told: dict[str, Any], reason: str) -> None:
@@ -103,10 +103,10 @@ def test_a_package_that_cannot_be_read_is_unread_and_named(told: dict[str, Any],
         (b"PK\3\4" + bytes(20), "no asar archive"),
         (packed(within("a"))[:40], "cut off"),
         (packed(b" " * (HEADER_LIMIT + 1)), "no more than"),
-        (packed(b"[]"), "no JSON object"),
-        (packed({}), "does not tell the files of its root"),
-        (packed({"files": {"a": {"files": []}}}), "does not tell the files of a"),
-        (packed({"files": {"package.json": []}}), "package.json is no mapping"),
+        (packed(b"[]"), "not a JSON object"),
+        (packed({}), "does not state the files of its root"),
+        (packed({"files": {"a": {"files": []}}}), "does not state the files of a"),
+        (packed({"files": {"package.json": []}}), "package.json is not a mapping"),
         (packed(within("x" * 5000)), "more than 4096"),
         (
             packed({"files": {"node_modules": {"files": {f"p{at}": within() for at in range(MEMBER_LIMIT + 1)}}}}),

@@ -89,12 +89,12 @@ def test_comments_texts_and_filters_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("content", "path", "reason"),
     [
-        (b'installed: ["a.1"', f"{KEPT}/switch-state", "what stands behind installed: is no list"),
-        (b'installed: "a.1"', f"{KEPT}/switch-state", "what stands behind installed: is no list"),
-        (b"installed:", f"{KEPT}/switch-state", "what stands behind installed: is no list"),
+        (b'installed: ["a.1"', f"{KEPT}/switch-state", "what stands behind installed: is not a list"),
+        (b'installed: "a.1"', f"{KEPT}/switch-state", "what stands behind installed: is not a list"),
+        (b"installed:", f"{KEPT}/switch-state", "what stands behind installed: is not a list"),
         (b'synopsis: "a\ninstalled: [1] ', f"{KEPT}/switch-state", "has no end"),
         (b'(* "\ninstalled: ["b.1"]', f"{KEPT}/switch-state", "has no end"),
-        (b'installed: ["a"]', f"{KEPT}/switch-state", "'a' is no NAME.VERSION"),
+        (b'installed: ["a"]', f"{KEPT}/switch-state", "'a' is not NAME.VERSION"),
         (b'depends: ["a" "b" {= "1"}]', LOCK, "it gives no version to a"),
         (b'depends: ["a" {>= "1"}]', LOCK, "it gives no version to a"),
         (b" " * (FILE_LIMIT + 1), LOCK, f"no more than {FILE_LIMIT}"),

@@ -132,8 +132,8 @@ def test_an_entry_that_names_no_package_is_an_unread_part(entry: object, where: 
 @pytest.mark.parametrize(
     ("content", "path", "reason"),
     [
-        ("", PATH, "no JSON"),
-        ("{", PATH, "no JSON"),
+        ("", PATH, "not JSON"),
+        ("{", PATH, "not JSON"),
         ("[" * 200_000, PATH, "nested too deeply"),
         ("{}", PATH, "no list of packages"),
         ("7", PATH, "no list of packages"),

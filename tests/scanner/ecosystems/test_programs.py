@@ -146,7 +146,7 @@ def test_a_java_runtime_is_known_by_its_release_file() -> None:
     assert "opt/java/openjdk/lib/modules" in extract.owns["pkg:generic/java@17.0.9"]
     assert read("opt/java8/release", 'JAVA_VERSION="1.8.0_392"\n').packages[0].version == "8.0.392"
     assert read("opt/java/release", f'A="{"x" * RELEASE_LIMIT}"\nJAVA_VERSION="17"\n') == Extract()
-    with pytest.raises(UnreadableError, match="its JAVA_VERSION is no version"):
+    with pytest.raises(UnreadableError, match="its JAVA_VERSION is not a version"):
         read("opt/java/release", 'JAVA_VERSION="unknown"\n')
 
 

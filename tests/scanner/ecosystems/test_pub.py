@@ -60,10 +60,10 @@ def test_a_package_that_is_not_told_whole_is_unread() -> None:
     [
         ("", "it is not one YAML mapping"),
         ("- a\n", "it is not one YAML mapping"),
-        ("packages: [a]\n", "it holds no packages by name"),
+        ("packages: [a]\n", "it has no packages by name"),
         ("packages: {}\n---\npackages: {}\n", "it is not one YAML mapping"),
         ("packages: {a: &a b, c: *a}\n", "has an alias"),
-        ("packages: {", "it is no YAML"),
+        ("packages: {", "it is not YAML"),
         (b" " * (LOCK_LIMIT + 1), f"no more than {LOCK_LIMIT}"),
     ],
 )

@@ -145,12 +145,12 @@ def test_sources_and_groups(name: str, content: str, expected: list[str]) -> Non
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("Pipfile.lock", "", "no JSON"),
+        ("Pipfile.lock", "", "not JSON"),
         ("Pipfile.lock", '{"default": []}', "not a table"),
         ("Pipfile.lock", '{"default": {"a": "1"}}', "not a table"),
         ("Pipfile.lock", '{"a":' * 100_000, "nested too deeply"),
-        ("uv.lock", "a", "no TOML"),
-        ("uv.lock", "package = 1", "no array"),
+        ("uv.lock", "a", "not TOML"),
+        ("uv.lock", "package = 1", "not an array"),
         ("uv.lock", "package = [1]", "not a table"),
         ("uv.lock", "[[package]]\ndependencies = [1]", "not a table"),
         ("poetry.lock", "a = " + "[" * 100_000, "nested too deeply"),

@@ -108,7 +108,11 @@ def test_a_distroless_list_says_the_same_as_the_database_but_for_modules() -> No
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("bash\t5\n", "line 1 is no package"), ("\n" + "\t" * 9 + "\n", "line 2 is no package"), ("\x7fELF", "line 1")],
+    [
+        ("bash\t5\n", "line 1 is not a package"),
+        ("\n" + "\t" * 9 + "\n", "line 2 is not a package"),
+        ("\x7fELF", "line 1"),
+    ],
 )
 def test_a_broken_list_is_unreadable_and_says_where(content: str, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
@@ -187,7 +191,7 @@ def test_advisories_name_the_installed_package_or_its_source(
 
 
 def test_a_package_with_a_version_of_its_own_has_the_epoch_of_its_source() -> None:
-    """SOURCERPM does not tell it; what is written of the package does."""
+    """SOURCERPM does not state it; what is written of the package does."""
     source = "perl-5.32.1-481.el9.src.rpm"
     rows = [("perl-libs", "5.32.1-481.el9", "4"), ("perl-Errno", "1.30-481.el9", "(none)"), ("other", "2-1", "7")]
     found = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\t{source}\n" for name, v, epoch in rows))

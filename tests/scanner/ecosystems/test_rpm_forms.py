@@ -129,24 +129,24 @@ def test_a_table_without_row_numbers_is_unreadable(tmp_path: Path) -> None:
     schema = "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB) WITHOUT ROWID"
     with closing(sqlite3.connect(tmp_path / "db")) as connection:
         connection.execute(schema)
-    assert "is no page of a table" in refused(SQLITE, (tmp_path / "db").read_bytes())
+    assert "is not a page of a table" in refused(SQLITE, (tmp_path / "db").read_bytes())
 
 
 def test_pages_in_circles_are_unreadable(tmp_path: Path) -> None:
     content = database(tmp_path / "db", header(*BASH, (1044, "z" * 6000)))
     pages = [at for at in range(512, len(content), 512) if content[at + 8 : at + 12] == b"zzzz"]
     chain = patched(content, pages[1], (pages[0] // 512 + 1).to_bytes(4, "big"))
-    assert "pointed to twice" in refused(SQLITE, chain)
+    assert "referenced twice" in refused(SQLITE, chain)
     # The table's root becomes the parent of itself: an interior page without cells, whose last child it is.
     root = patched(content, 512, b"\x05\0\0\0\0\0\0\0" + (2).to_bytes(4, "big"))
-    assert "page 2 is pointed to twice" in refused(SQLITE, root)
+    assert "page 2 is referenced twice" in refused(SQLITE, root)
 
 
 def test_rows_that_lie_upon_each_other_are_unreadable(tmp_path: Path) -> None:
     content = database(tmp_path / "db", header(*BASH))
     cell = content[512 + 8 : 512 + 10]
     many = patched(content, 512 + 3, (100).to_bytes(2, "big"))
-    assert "lie upon each other" in refused(SQLITE, patched(many, 512 + 8, cell * 100))
+    assert "overlap" in refused(SQLITE, patched(many, 512 + 8, cell * 100))
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_journal_in_force_is_unread(tmp_path: Path) -> None:
         (lambda content: patched(content, 4, b"\1"), "unknown version 1"),
         (lambda content: patched(content, 12, struct.pack("<I", 0)), "cut short"),
         (lambda content: patched(content, 12, struct.pack("<I", 10_000)), "cut short"),
-        (lambda content: patched(content, 32, b"slot"), "a slot of page 0 is none"),
+        (lambda content: patched(content, 32, b"slot"), "a slot of page 0 is invalid"),
         (lambda content: patched(content, 48, content[32:48]), "two packages of the number 1"),
         (lambda content: patched(content, 40, struct.pack("<I", 1)), "package 1 is not where its slot says"),
         (lambda content: patched(content, 44, struct.pack("<I", 1)), "of which no more than 16 are read"),
@@ -236,7 +236,7 @@ def test_ndb_packages_within_each_other_are_unreadable() -> None:
     for number in range(1, count + 1):
         content += struct.pack("<4sIII", b"BlbS", number, 1, end - PAGE - 16 * (number + 1))
     content += b"\0" * (end - len(content))
-    assert "lie upon each other" in refused(NDB, bytes(content)) or "cannot be read" in refused(NDB, bytes(content))
+    assert "overlap" in refused(NDB, bytes(content)) or "cannot be read" in refused(NDB, bytes(content))
 
 
 # --- Berkeley DB -------------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def test_berkeley_pages_in_circles_are_unreadable() -> None:
     content = MADE[BDB]
     for at in overflow_pages(content):
         if content[at + 16 : at + 20] != b"\0\0\0\0":
-            assert "is pointed to twice" in refused(BDB, patched(content, at + 16, struct.pack("<I", at // PAGE)))
+            assert "is referenced twice" in refused(BDB, patched(content, at + 16, struct.pack("<I", at // PAGE)))
             return
     pytest.fail("no package needs two pages")
 
@@ -278,7 +278,7 @@ def test_broken_berkeley_db_says_what_is_broken(at: int, value: bytes, reason: s
 @pytest.mark.parametrize(
     ("at", "value", "reason"),
     [
-        (16, b"\xff\xff\0\0", "which it does not have"),
+        (16, b"\xff\xff\0\0", "which does not exist"),
         (22, b"\xff\xff", "no part"),
         (22, b"\0\0", "no part"),
         (25, b"\2", ""),

@@ -136,7 +136,7 @@ def test_only_a_crate_of_crates_io_is_judged_as_that_one(source: str, *, affecte
         b"",
         b"no zlib",
         zlib.compress(b"{}")[:-5],
-        zlib.compress(b"no JSON"),
+        zlib.compress(b"not JSON"),
         zlib.compress(b"[]"),
         zlib.compress(b"{}"),
         zlib.compress(b'{"packages": 1}'),

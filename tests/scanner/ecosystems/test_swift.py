@@ -102,10 +102,10 @@ def test_a_pin_that_is_not_told_whole_is_unread(pin: object) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "it is no JSON"),
-        (b"{}", "it holds no list of pins"),
-        (b'{"object": []}', "it holds no list of pins"),
-        (b'{"pins": {}}', "it holds no list of pins"),
+        (b"", "it is not JSON"),
+        (b"{}", "it has no list of pins"),
+        (b'{"object": []}', "it has no list of pins"),
+        (b'{"pins": {}}', "it has no list of pins"),
         (b" " * (LOCK_LIMIT + 1), f"no more than {LOCK_LIMIT}"),
     ],
 )

@@ -88,11 +88,11 @@ def test_what_is_no_extension_is_no_package(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (manifest(name=""), "does not tell its publisher, name and version"),
-        (manifest(version=1), "does not tell its publisher, name and version"),
-        (manifest(publisher=["a"]), "does not tell its publisher, name and version"),
-        (b"{", "it is no JSON"),
-        (b"[]", "it is no JSON object"),
+        (manifest(name=""), "does not state its publisher, name and version"),
+        (manifest(version=1), "does not state its publisher, name and version"),
+        (manifest(publisher=["a"]), "does not state its publisher, name and version"),
+        (b"{", "it is not JSON"),
+        (b"[]", "it is not a JSON object"),
     ],
 )
 def test_an_extension_that_does_not_tell_itself_is_unreadable(content: bytes, reason: str) -> None:
@@ -135,14 +135,14 @@ def test_an_extension_in_its_archive() -> None:
     ("content", "reason"),
     [
         (b"PK", "zip|cut off|directory"),
-        (packed(("extension/package.json", b"{")), "it is no JSON"),
-        (packed(("extension/package.json", manifest(name=None))), "does not tell its publisher"),
+        (packed(("extension/package.json", b"{")), "it is not JSON"),
+        (packed(("extension/package.json", manifest(name=None))), "does not state its publisher"),
     ],
 )
 def test_an_archive_that_does_not_tell_its_extension_is_unreadable(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content, "srv/a.vsix")
-    with pytest.raises(UnreadableError, match="it holds 2 "):
+    with pytest.raises(UnreadableError, match="it contains 2 "):
         read(packed(*[("extension/package.json", manifest())] * 2), "srv/a.vsix")
 
 

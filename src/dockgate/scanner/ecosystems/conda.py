@@ -41,7 +41,7 @@ class Conda(StandaloneEcosystem):
         if not name or not version:
             raise UnreadableError(f"it has no {'version' if name else 'name'}")
         if not isinstance(files, list) or not all(isinstance(file_path, str) for file_path in files):
-            raise UnreadableError("its files are no list of paths")
+            raise UnreadableError("its files are not a list of paths")
         build, subdir = get_string(record, "build") or get_string(record, "build_string"), get_string(record, "subdir")
         package = _package(name, version, build, _channel_name(get_string(record, "channel"), subdir), subdir, path)
         prefix = path.removesuffix(path.rpartition("/")[2]).removesuffix(f"{_FOLDER}/")

@@ -101,7 +101,7 @@ class Cran(StandaloneEcosystem):
         """
         parts = version.replace("-", ".").split(".")
         if len(parts) < 2 or not all(is_digits(part) and fits(part, INT_MAX) for part in parts):
-            raise UncomparableError(f"The R version {version[:80]!r} is no numbers parted by dots and dashes.")
+            raise UncomparableError(f"The R version {version[:80]!r} is not numbers separated by dots and dashes.")
         return number_row(without_zeros(parts))
 
 
@@ -155,7 +155,7 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
     """Read what renv would install (renv's schema "renv.lock"); it lists no packages of R itself."""
     listed = content.get("Packages", {})
     if not isinstance(listed, dict):
-        raise UnreadableError("its 'Packages' is no JSON object")
+        raise UnreadableError("its 'Packages' is not a JSON object")
     packages: list[Package] = []
     unread: list[tuple[str, str]] = []
     for name, entry in listed.items():

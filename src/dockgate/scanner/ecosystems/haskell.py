@@ -78,7 +78,7 @@ class Haskell(StandaloneEcosystem):
         """
         parts = version.split(".")
         if not all(is_digits(part) and len(part) <= DIGITS and (part == "0" or part[0] != "0") for part in parts):
-            raise UncomparableError(f"The Haskell version {version[:80]!r} is no numbers parted by dots.")
+            raise UncomparableError(f"The Haskell version {version[:80]!r} is not numbers separated by dots.")
         return number_row(parts)
 
 
@@ -110,7 +110,7 @@ def _fields(file: BinaryIO) -> dict[str, str]:
             key = key.strip().lower()
             if not colon or key in fields:
                 raise UnreadableError(
-                    f"it has two fields {key}" if colon else f"a line of it is no field: {line[:80]!r}"
+                    f"it has two fields {key}" if colon else f"a line of it is not a field: {line[:80]!r}"
                 )
             if key in _FIELDS:
                 fields[key] = value.strip()
@@ -156,7 +156,7 @@ def _read_stack_lock(path: str, content: str) -> Iterator[Package]:
 
     listed = document(content).get("packages", [])
     if not isinstance(listed, list):
-        raise UnreadableError("it holds no list of packages")
+        raise UnreadableError("it has no list of packages")
     for entry in listed:
         completed = entry.get("completed") if isinstance(entry, dict) else None
         reference = completed.get("hackage") if isinstance(completed, dict) else None

@@ -60,7 +60,7 @@ class Julia(StandaloneEcosystem):
             return Extract(tuple(_read_manifest(path, content)), is_lockfile=True)
         name, version, uuid = (content.get(field, "") for field in ("name", "version", "uuid"))
         if not isinstance(name, str) or not isinstance(version, str) or not name:
-            raise UnreadableError("its name or version is no text")
+            raise UnreadableError("its name or version is not text")
         folder = path.rpartition("/")[0]
         if not version:
             # Packages of Julia itself have no version of their own; a depot names folders after packages.
@@ -91,7 +91,7 @@ class Julia(StandaloneEcosystem):
         """
         match = _pattern().fullmatch(version) if len(version) <= VERSION_LIMIT else None
         if not match:
-            raise UncomparableError(f"The Julia version {version[:80]!r} is none.")
+            raise UncomparableError(f"The Julia version {version[:80]!r} is invalid.")
         numbers = [group or "0" for group in match.group("major", "minor", "patch")]
         pre = None if match["lowest"] is match["pre"] is None else (match["pre"] or "").removeprefix("-")
         build = match["build"]
@@ -141,14 +141,14 @@ def _read_manifest(path: str, content: dict[str, Any]) -> Iterator[Package]:
     """
     listed = content.get("deps", {}) if "manifest_format" in content else content
     if not isinstance(listed, dict):
-        raise UnreadableError("its 'deps' is no table")
+        raise UnreadableError("its 'deps' is not a table")
     for name, entries in listed.items():
         if name == "deps" and not isinstance(entries, list):
-            raise UnreadableError("its format is not told")
+            raise UnreadableError("it does not state its format")
         for entry in entries if isinstance(entries, list) else ():
             fields = entry if isinstance(entry, dict) else {"version": 0}
             version, uuid = fields.get("version", ""), fields.get("uuid", "")
             if not isinstance(version, str) or not isinstance(uuid, str):
-                raise UnreadableError(f"the version or uuid of {name} is no text")
+                raise UnreadableError(f"the version or uuid of {name} is not text")
             if version and "path" not in fields:
                 yield _package(name, version, uuid, path)

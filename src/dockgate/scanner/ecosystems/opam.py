@@ -67,7 +67,7 @@ class Opam(StandaloneEcosystem):
         Source: opam, src/core/opamVersionCompare.ml.
         """
         if not version or not _LEGAL.issuperset(version):
-            raise UncomparableError(f"The opam version {version[:80]!r} is none.")
+            raise UncomparableError(f"The opam version {version[:80]!r} is invalid.")
         upstream, revision = version.rsplit("-", 1) if "-" in version else (version, "")
         return dpkg_key(f"0:{upstream or 0}-{revision or 0}")
 
@@ -83,7 +83,7 @@ def _split(called: str, path: str) -> Package:
     """Split NAME.VERSION; names contain no dot."""
     name, _, version = called.partition(".")
     if not name or not version or "/" in called:
-        raise UnreadableError(f"{called[:80]!r} is no NAME.VERSION")
+        raise UnreadableError(f"{called[:80]!r} is not NAME.VERSION")
     return _package(name, version, path)
 
 
@@ -124,7 +124,7 @@ def _field(name: str, content: str) -> list[str]:
         return []
     first = pieces.index(name) + 1
     if pieces[first : first + 1] != ["["] or "]" not in pieces[first:]:
-        raise UnreadableError(f"what stands behind {name} is no list")
+        raise UnreadableError(f"the value of {name} is not a list")
     return pieces[first + 1 : pieces.index("]", first)]
 
 

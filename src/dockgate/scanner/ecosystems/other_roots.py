@@ -119,7 +119,7 @@ class OtherRoots(StandaloneEcosystem):
         return Extract()
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
-        raise UsageError(f"{purl} is of no known type.", "Other roots have no package URLs.")
+        raise UsageError(f"{purl} has an unknown type.", "Other roots have no package URLs.")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
         return ()

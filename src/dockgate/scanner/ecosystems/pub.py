@@ -51,7 +51,7 @@ class Pub(StandaloneEcosystem):
         check_size(file, LOCK_LIMIT)
         listed = document(decode(file.read())).get("packages", {})
         if not isinstance(listed, dict):
-            raise UnreadableError("it holds no packages by name")
+            raise UnreadableError("it has no packages by name")
         packages: list[Package] = []
         unread: list[tuple[str, str]] = []
         for name, entry in listed.items():
@@ -78,7 +78,7 @@ class Pub(StandaloneEcosystem):
         """
         match = _pattern().fullmatch(version) if len(version) <= VERSION_LIMIT else None
         if not match or not all(fits(part, INT_MAX) for part in match.groups()[:3]):
-            raise UncomparableError(f"The pub version {version[:80]!r} is none.")
+            raise UncomparableError(f"The pub version {version[:80]!r} is invalid.")
         numbers = b"".join(map(number, match.groups()[:3]))
         pre = b"\x00" + label_row(match["pre"].split("."), INT_MAX) if match["pre"] else b"\x01"
         return numbers + pre + (b"\x01" + label_row(match["build"].split("."), INT_MAX) if match["build"] else b"\x00")

@@ -87,7 +87,7 @@ class Ruby(StandaloneEcosystem):
         """
         plain = version.strip(" \t\r\n\f\v")
         if len(plain) > VERSION_LIMIT or not _pattern().fullmatch(plain):
-            raise UncomparableError(f"The gem version {version[:80]!r} is none by RubyGems.")
+            raise UncomparableError(f"The gem version {version[:80]!r} is invalid for RubyGems.")
         plain = re.sub(r"(?<![^.])[0.]+(?=[a-zA-Z])", "", plain.replace("-", ".pre."), count=1)
         key = b""
         zeros = 0
@@ -162,7 +162,7 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
         raise UnreadableError(f"it has no {'version' if name else 'name'} within its first {HEADER_LIMIT} bytes")
     folder = f"{name}-{version}" if platform == _ANY else f"{name}-{version}-{platform}"
     if not _PLAIN.issuperset(folder):
-        raise UnreadableError(f"there is no gem {folder!r} by RubyGems' rules for names")
+        raise UnreadableError(f"{folder!r} is not a legal gem name")
     return _package(name, version, platform, path), folder
 
 

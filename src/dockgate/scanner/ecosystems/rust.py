@@ -126,7 +126,7 @@ def _read_list(path: str, compressed: bytes) -> Iterator[Package]:
     except RecursionError as error:
         raise UnreadableError("its list of crates is nested too deeply") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UnreadableError(f"its list of crates is none of cargo-auditable's: {error!r}") from error
+        raise UnreadableError(f"its list of crates is not in cargo-auditable's format: {error!r}") from error
 
 
 def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:

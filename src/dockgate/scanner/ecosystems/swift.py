@@ -40,7 +40,7 @@ class Swift(StandaloneEcosystem):
         inner = content.get("object", content)  # of version 1
         pins = inner.get("pins") if isinstance(inner, dict) else None
         if not isinstance(pins, list):
-            raise UnreadableError("it holds no list of pins")
+            raise UnreadableError("it has no list of pins")
         packages: list[Package] = []
         unread: list[tuple[str, str]] = []
         for position, pin in enumerate(pins):

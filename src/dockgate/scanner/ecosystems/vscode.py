@@ -138,7 +138,7 @@ def _read_packed(path: str, file: BinaryIO) -> Extract:
     archive = Archive(Section(file, 0, file.seek(0, 2)), (_MEMBER.encode(),), budget(READ_LIMIT))
     members = [entry for entry in archive.entries if entry.name == _MEMBER]
     if len(members) > 1:
-        raise UnreadableError(f"it holds {len(members)} {_MEMBER}")
+        raise UnreadableError(f"it contains {len(members)} {_MEMBER}")
     extensions = [
         _extension(json_object(BytesIO(archive.read_all(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT), f"{path}!/{_MEMBER}")
         for entry in members
@@ -154,7 +154,7 @@ def _extension(content: Mapping[str, Any], path: str) -> Package | None:
     fields = (content.get("publisher", _UNDEFINED_PUBLISHER), content.get("name"), content.get("version"))
     publisher, name, version = (field if isinstance(field, str) else "" for field in fields)
     if not publisher or not name or not version:
-        raise UnreadableError("it does not tell its publisher, name and version")
+        raise UnreadableError("it does not state its publisher, name and version")
     return _package(publisher, name, version, path)
 
 

@@ -34,7 +34,7 @@ def json_object(file: BinaryIO, limit: int) -> dict[str, Any]:
     """Read a JSON object from a file of at most `limit` bytes. Raises UnreadableError."""
     content = json_value(file, limit)
     if not isinstance(content, dict):
-        raise UnreadableError("it is no JSON object")
+        raise UnreadableError("it is not a JSON object")
     return content
 
 
@@ -48,7 +48,7 @@ def json_value(file: BinaryIO, limit: int) -> Any:
     except RecursionError as error:
         raise UnreadableError("its JSON is nested too deeply") from error
     except ValueError as error:
-        raise UnreadableError(f"it is no JSON: {error}") from error
+        raise UnreadableError(f"it is not JSON: {error}") from error
 
 
 def check_mapping(value: Any, reason: str) -> dict[str, Any]:

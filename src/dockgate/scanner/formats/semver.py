@@ -21,7 +21,7 @@ def key(version: str, kind: str, least: int = 3) -> bytes:
         or not all(map(_is_number, numbers))
         or (plus and not all(map(_is_identifier, build.split("."))))
     ):
-        raise UncomparableError(f"The {kind} version {version!r} is no semantic version.")
+        raise UncomparableError(f"The {kind} version {version!r} is not a semantic version.")
     key = b"".join(map(number, numbers)) + number("") * (3 - len(numbers))
     if not dash:
         return key + b"\x01"

@@ -54,9 +54,9 @@ def check_log(file: BinaryIO, path: str) -> None:
     if path.endswith("-wal"):
         # A frame counts only with the salts of the log's header (section 4.1 of the format).
         if head[:4] in _WAL_MAGICS and len(head) == 48 and head[40:48] == head[16:24]:
-            raise UnreadableError("it holds changes that were not brought into the database")
+            raise UnreadableError("it holds changes that are not yet in the database")
     elif head[:8] == _JOURNAL_MAGIC:
-        raise UnreadableError("it holds what has to be brought back into the database")
+        raise UnreadableError("it holds an unfinished transaction to roll back")
 
 
 class _Database:
@@ -64,11 +64,11 @@ class _Database:
         file.seek(0)
         head = file.read(100)
         if len(head) < 100 or head[:16] != _MAGIC:
-            raise UnreadableError("it is no SQLite database")
+            raise UnreadableError("it is not a SQLite database")
         self.page_size = 65536 if head[16:18] == b"\0\1" else int.from_bytes(head[16:18], "big")
         self.usable = self.page_size - head[20]
         if self.page_size < 512 or self.page_size & (self.page_size - 1) or self.usable < 480:
-            raise UnreadableError("its page size cannot be")
+            raise UnreadableError("its page size is invalid")
         if int.from_bytes(head[56:60], "big") != _UTF8:
             raise UnreadableError("its text is not UTF-8")
         self.count = size // self.page_size
@@ -86,7 +86,7 @@ class _Database:
             start = 100 if number == 1 else 0
             kind, cells = page[start], int.from_bytes(page[start + 3 : start + 5], "big")
             if kind not in (_INTERIOR, _LEAF):
-                raise UnreadableError(f"page {number} is no page of a table")
+                raise UnreadableError(f"page {number} is not a page of a table")
             first = start + (12 if kind == _INTERIOR else 8)
             if first + 2 * cells > self.usable:
                 raise UnreadableError(f"page {number} has more cells than it can hold")
@@ -121,9 +121,9 @@ class _Database:
 
     def _page(self, number: int) -> bytes:
         if not 0 < number <= self.count:
-            raise UnreadableError(f"it points to page {number}, which it does not have")
+            raise UnreadableError(f"it references page {number}, which does not exist")
         if self.seen[number]:
-            raise UnreadableError(f"page {number} is pointed to twice")
+            raise UnreadableError(f"page {number} is referenced twice")
         self.seen[number] = 1
         self.file.seek((number - 1) * self.page_size)
         page = self.file.read(self.page_size)

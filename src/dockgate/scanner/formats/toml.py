@@ -32,4 +32,4 @@ def document(content: str) -> dict[str, Any]:
     except RecursionError as error:
         raise UnreadableError("its TOML is nested too deeply") from error
     except ValueError as error:
-        raise UnreadableError(f"it is no TOML: {error}") from error
+        raise UnreadableError(f"it is not TOML: {error}") from error

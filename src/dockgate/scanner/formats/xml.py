@@ -60,5 +60,5 @@ def elements(raw: bytes) -> list[Element]:
     try:
         parser.Parse(raw, True)
     except (ExpatError, ValueError, LookupError) as error:
-        raise UnreadableError(f"it is no XML: {error}") from error
+        raise UnreadableError(f"it is not XML: {error}") from error
     return finished

@@ -42,9 +42,9 @@ def documents(content: str) -> list[Any]:
             elif isinstance(event, yaml.CollectionEndEvent):
                 stack.pop()
             elif isinstance(event, yaml.AliasEvent):
-                raise UnreadableError("its YAML has an alias, which no lockfile has")
+                raise UnreadableError("its YAML has an alias; lockfiles have none")
     except yaml.YAMLError as error:
-        raise UnreadableError(f"it is no YAML: {' '.join(str(error).split())}") from error
+        raise UnreadableError(f"it is not YAML: {' '.join(str(error).split())}") from error
     return made
 
 
@@ -69,4 +69,4 @@ def _put(made: list[Any], stack: list[_Open], value: Any) -> None:
     elif isinstance(value, str):
         top.key = value
     else:
-        raise UnreadableError("its YAML has a key that is no text")
+        raise UnreadableError("its YAML has a key that is not text")

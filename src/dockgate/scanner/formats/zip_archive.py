@@ -41,7 +41,7 @@ class Section:
     def read(self, at: int, size: int) -> bytes:
         """Read exactly these bytes. Raises UnreadableError if they are not all there."""
         if at < 0 or size < 0 or at + size > self.size:
-            raise UnreadableError("it points outside itself")
+            raise UnreadableError("it references bytes outside itself")
         self.file.seek(self.start + at)
         data = self.file.read(size)
         if len(data) != size:
@@ -118,7 +118,7 @@ class Archive:
         tail = section.read(section.size - tail_size, tail_size)
         end_at = tail.rfind(b"PK\x05\x06")
         if end_at < 0 or end_at + _END_SIZE > tail_size:
-            raise UnreadableError("it is no zip archive, or not all of one")
+            raise UnreadableError("it is not a complete zip archive")
         end = section.size - tail_size + end_at
         count, size, offset = struct.unpack_from("<10xHII", tail, end_at)
         if end >= _LOCATOR_SIZE + _END64_SIZE and tail[max(0, end_at - _LOCATOR_SIZE) : end_at][:4] == b"PK\x06\x07":
@@ -147,7 +147,7 @@ class Archive:
             raise UnreadableError(f"it has {entry.size} bytes; no more than {limit} are read")
         content = b"".join(self._inflate(entry, entry.size + 1))
         if len(content) != entry.size or zlib.crc32(content) != entry.check:
-            raise UnreadableError("it is not what its archive's directory says")
+            raise UnreadableError("it does not match its archive's directory")
         return content
 
     @contextmanager
@@ -161,7 +161,7 @@ class Archive:
             for piece in self._inflate(entry, entry.size + 1):
                 size += file.write(piece)
             if size != entry.size:
-                raise UnreadableError("it is not what its archive's directory says")
+                raise UnreadableError("it does not match its archive's directory")
             yield Section(file, 0, size)
 
     def _content(self, entry: Entry) -> int:
@@ -170,7 +170,7 @@ class Archive:
             raise UnreadableError("it is encrypted")
         local = self._section.read(entry.at, 30)
         if local[:4] != b"PK\x03\x04":
-            raise UnreadableError("its archive's directory points to no entry")
+            raise UnreadableError("its archive's directory references no entry")
         name_size, extra = struct.unpack_from("<26xHH", local)
         return int(entry.at + 30 + name_size + extra)
 

@@ -81,7 +81,7 @@ def _entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
             first_line, folder, fields, files = 0, "", {}, []
             continue
         if line[1:2] != b":" or not line[:1].isalpha():
-            raise UnreadableError(f"line {count} is no field, {decode(line[:60].rstrip())!r}")
+            raise UnreadableError(f"line {count} is not a field, {decode(line[:60].rstrip())!r}")
         first_line = first_line or count
         letter = line[0]
         if letter == 0x52:
@@ -96,7 +96,7 @@ def _entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
         elif letter in _FIELDS:
             name = chr(letter)
             if name in fields:
-                raise UnreadableError(f"line {count}: {name} stands twice in one entry")
+                raise UnreadableError(f"line {count}: {name} occurs twice in one entry")
             fields[name] = decode(line[2:-1].strip())
     if first_line:
         yield first_line, fields, files

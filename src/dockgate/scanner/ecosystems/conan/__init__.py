@@ -90,7 +90,7 @@ class Conan(StandaloneEcosystem):
         from dockgate.scanner.ecosystems.conan.version import VERSION_LIMIT, key
 
         if not 0 < len(version) <= VERSION_LIMIT or not _LEGAL.issuperset(version) or version[0] in "+.-":
-            raise UncomparableError(f"The Conan version {version[:80]!r} is none.")
+            raise UncomparableError(f"The Conan version {version[:80]!r} is invalid.")
         return key(version)
 
 
@@ -117,7 +117,7 @@ def _parse_reference(reference: str, path: str) -> Package:
     name, _, version = package_part.partition("/")
     user, _, channel = owner.partition("/")
     if not name or not version or "/" in version:
-        raise UnreadableError(f"{reference[:80]!r} is no NAME/VERSION")
+        raise UnreadableError(f"{reference[:80]!r} is not NAME/VERSION")
     return _package(name, version, _without_placeholder(user), _without_placeholder(channel), path)
 
 
@@ -140,7 +140,7 @@ def _read_info(path: str) -> Extract:
         case ["full_deploy", _, name, version, *_]:
             package = _package(name, version, "", "", path)
         case _:
-            raise UnreadableError("the folder does not tell the package's version")
+            raise UnreadableError("the folder does not state the package's version")
     return Extract((package,), {package.purl: (path.removesuffix(_INFO),)})
 
 
@@ -167,15 +167,15 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
         graph = content["graph_lock"]
         nodes = graph.get("nodes") if isinstance(graph, dict) else None
         if not isinstance(nodes, dict) or not all(isinstance(node, dict) for node in nodes.values()):
-            raise UnreadableError("it holds no nodes")
+            raise UnreadableError("it has no nodes")
         references = [node.get("ref") or node.get("pref") or "" for node in nodes.values() if not node.get("path")]
     else:
         lists = [content.get(field, []) for field in _REQUIRES]
         if not all(isinstance(requirements, list) for requirements in lists):
-            raise UnreadableError("what it requires is no list")
+            raise UnreadableError("its requirements are not a list")
         references = [reference for requirements in lists for reference in requirements]
     if not all(isinstance(reference, str) for reference in references):
-        raise UnreadableError("a reference in it is no text")
+        raise UnreadableError("a reference in it is not text")
     named = (reference for reference in references if "/" in reference.partition("@")[0])
     return Extract(tuple(dict.fromkeys(_parse_reference(reference, path) for reference in named)), is_lockfile=True)
 

@@ -100,7 +100,7 @@ def _read_deps(path: str, content: dict[str, Any]) -> Extract:
     """
     runtime = _object(content, "runtimeTarget").get("name", "")
     if not isinstance(runtime, str):
-        raise UnreadableError("its target's name is no string")
+        raise UnreadableError("its target's name is not a string")
     target = _object(_object(content, "targets"), runtime)
     folder, _, file = path.rpartition("/")
     framework = _framework(path, runtime.partition("/")[2])
@@ -180,4 +180,4 @@ def _read_config(path: str, raw: bytes) -> Extract:
 
 def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the object under a name, {} if it is missing. Raises UnreadableError for another value."""
-    return check_mapping(content.get(name) or {}, f"its {name!r} is no JSON object")
+    return check_mapping(content.get(name) or {}, f"its {name!r} is not a JSON object")

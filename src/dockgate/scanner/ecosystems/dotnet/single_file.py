@@ -58,14 +58,14 @@ def _read_deps_json(file: BinaryIO, header_at: int, limit: int) -> bytes:
     size = file.seek(0, 2)
     header = _read_bytes(file, header_at, _FIXED.size + _ID_LIMIT, size)
     if len(header) < _FIXED.size:
-        raise UnreadableError("it is a .NET application in a single file that breaks off")
+        raise UnreadableError("it is a .NET application in a single file that is cut off")
     major, *_ = _FIXED.unpack_from(header)
     if major < 2:
-        raise UnreadableError("it is a .NET Core 3 application in a single file, which does not tell its packages")
+        raise UnreadableError("it is a .NET Core 3 application in a single file, which does not state its packages")
     length, location_at = _text_length(header, _FIXED.size)
     location = header[location_at + length : location_at + length + _LOCATION.size]
     if len(location) < _LOCATION.size:
-        raise UnreadableError("it is a .NET application in a single file whose header breaks off")
+        raise UnreadableError("it is a .NET application in a single file whose header is cut off")
     start, count = _LOCATION.unpack(location)
     if not start:
         raise UnreadableError("it is a .NET application in a single file without a deps.json")
@@ -73,7 +73,7 @@ def _read_deps_json(file: BinaryIO, header_at: int, limit: int) -> bytes:
         raise UnreadableError(f"its deps.json has {count} bytes; no more than {limit} are read")
     content = _read_bytes(file, start, count, size)
     if len(content) < count:
-        raise UnreadableError("it is a .NET application in a single file whose deps.json breaks off")
+        raise UnreadableError("it is a .NET application in a single file whose deps.json is cut off")
     return content
 
 

@@ -21,7 +21,7 @@ def key(version: str) -> bytes:
         or not all(is_digits(part) and fits(part, INT_MAX) for part in numbers)
         or (plus and not all(map(_is_label, build.split("."))))
     ):
-        raise UncomparableError(f"The NuGet version {version!r} is none.")
+        raise UncomparableError(f"The NuGet version {version!r} is invalid.")
     key = b"".join(map(number, [*numbers, "", "", ""][:4]))
     if not dash:
         return key + b"\x03"

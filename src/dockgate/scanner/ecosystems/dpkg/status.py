@@ -55,7 +55,7 @@ def read_status(path: str, file: BinaryIO) -> Extract:
         )
         packages.append(replace(package, purl=package_url(package, "", "")))
     if not is_status_file and not packages and not removed:
-        raise UnreadableError("it holds no entry")
+        raise UnreadableError("it has no entry")
     return Extract(packages=tuple(packages), removed=tuple(removed))
 
 
@@ -97,11 +97,11 @@ def _stanzas(file: BinaryIO, *, strict: bool) -> Iterator[tuple[int, dict[bytes,
         name, colon, value = line.partition(b":")
         name = name.rstrip().lower()
         if not colon or not name or b" " in name or b"\0" in line:
-            raise UnreadableError(f"line {count} is no field, {decode(line[:60].rstrip())!r}")
+            raise UnreadableError(f"line {count} is not a field, {decode(line[:60].rstrip())!r}")
         start = start or count
         if name in _FIELDS:
             if name in fields:
-                raise UnreadableError(f"line {count}: {decode(name)} stands twice in one entry")
+                raise UnreadableError(f"line {count}: {decode(name)} occurs twice in one entry")
             fields[name] = decode(value.strip())
     if strict and not ended:
         raise UnreadableError(f"line {count}: the file ends in the middle of a line")

@@ -17,7 +17,7 @@ def key(version: str) -> bytes:
     epoch, rest = (before, rest) if colon else ("0", stripped)
     digits = epoch[1:] if epoch[:1] in ("+", "-") else epoch
     if not is_digits(digits) or (epoch[0] == "-" and digits.strip("0")):
-        raise UncomparableError(f"The dpkg version {version!r} has an epoch that is no number.")
+        raise UncomparableError(f"The dpkg version {version!r} has an epoch that is not a number.")
     if not fits(digits, _INT_MAX):
         raise UncomparableError(f"The dpkg version {version!r} has too big an epoch.")
     upstream, dash, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")

@@ -24,7 +24,7 @@ def _version(content: str, name: str) -> str:
         case [["{", "application", atom, ["[", *properties]], "."] if atom in (name, f"'{name}'"):
             pass
         case _:
-            raise UnreadableError(f"it is no Erlang term {{application,{name},[…]}}.")
+            raise UnreadableError(f"it is not an Erlang term {{application,{name},[…]}}.")
     values = [entry[2:] for entry in properties if entry[:2] == ["{", "vsn"]]
     if not values:
         raise UnreadableError("it has no vsn")

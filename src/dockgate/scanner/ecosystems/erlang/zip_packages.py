@@ -40,7 +40,7 @@ def read(path: str, file: BinaryIO, limit: int, described: Callable[[str, str, b
     archive = Archive(section, (b".app",), budget(READ_LIMIT))
     members = [entry for entry in archive.entries if entry.name.rpartition("/")[0].rpartition("/")[2] == "ebin"]
     if len(members) > MEMBER_LIMIT:
-        raise UnreadableError(f"it holds {len(members)} applications; no more than {MEMBER_LIMIT} are read")
+        raise UnreadableError(f"it contains {len(members)} applications; no more than {MEMBER_LIMIT} are read")
     packages: list[Package] = []
     unread: list[tuple[str, str]] = []
     for entry in members:

@@ -65,7 +65,7 @@ class FreeBSD:
         """Build a package; the type `bsd` is only a proposal (package-url/purl-spec#496)."""
         system = purl.namespace.lower() or (distribution.id if distribution else "")
         if not purl.version or system != "freebsd":
-            missing = "is none of FreeBSD's" if purl.version else "has no version"
+            missing = "is not a FreeBSD package" if purl.version else "has no version"
             raise UsageError(f"{purl} {missing}.", "Write it as pkg:bsd/freebsd/NAME@VERSION.")
         package = _package(purl.name, purl.version, "", "")
         distro = purl.qualifiers.get("distro", "")

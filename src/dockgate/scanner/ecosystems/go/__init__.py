@@ -62,14 +62,14 @@ class Go(StandaloneEcosystem):
         is_complete = True
         for executable in executables(file, buildinfo.MARKS, buildinfo.NOTES):
             if _PACKER in executable.head and (not executable.sections or executable.section(*_PACKED)):
-                raise UnreadableError("it is packed by UPX, so what it is made of cannot be told")
+                raise UnreadableError("it is packed by UPX, so what it is made of cannot be determined")
             info = buildinfo.read(executable)
             if info:
                 packages.update((package, None) for package in _packages(info, executable, path))
                 is_complete = is_complete and _records_modules(info)
         if not packages:
             return Extract()
-        unread = () if is_complete else (("modules", "it was built without modules, so those in it are not recorded"),)
+        unread = () if is_complete else (("modules", "it was built without modules, so its modules are not recorded"),)
         return Extract(tuple(packages), unread=unread, is_self_contained=True)
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -106,7 +106,7 @@ def _read_mod(path: str, file: BinaryIO) -> Extract:
     check_size(file, MOD_LIMIT)
     modules, is_complete = mod.read(decode(file.read()))
     packages = tuple(dict.fromkeys(_package(module, path) for module in modules))
-    reason = "it is of a Go before 1.17, which leaves out what the required modules require themselves"
+    reason = "Go before 1.17 lists only direct requirements"
     unread = () if is_complete or not packages else (("requirements", reason),)
     return Extract(packages, unread=unread, is_lockfile=True) if packages else Extract()
 

@@ -65,7 +65,7 @@ def read(executable: Executable) -> BuildInfo | None:
                 raise UnreadableError("it is a Go program whose build information is damaged")
             return _parse_info(go, info)
     if _is_go(executable):
-        raise UnreadableError("it is a Go program without build information, so its modules cannot be told")
+        raise UnreadableError("it is a Go program without build information, so its modules cannot be determined")
     return None
 
 

@@ -80,7 +80,7 @@ def _read_lock(path: str, file: BinaryIO) -> Extract:
         coordinates, equals, configurations = line.partition("=")
         parts = coordinates.split(":")
         if not equals or len(parts) != 3 or not all(parts):
-            raise UnreadableError(f"line {count} is no GROUP:ARTIFACT:VERSION=CONFIGURATIONS, {line[:60]!r}")
+            raise UnreadableError(f"line {count} is not GROUP:ARTIFACT:VERSION=CONFIGURATIONS, {line[:60]!r}")
         if not all(map(_serves_the_build, configurations.split(","))):
             group, artifact, version = parts
             packages.append(_package(group, artifact, version, path))

@@ -39,7 +39,7 @@ _APPLICATIONS = (".war", ".ear", ".par", ".sar", ".rar")
 _AMBIGUOUS_SUFFIXES = (".par", ".sar", ".nar", ".rar", ZIP)
 # The jar that each runtime has once, since Java 9 and before.
 _RUNTIMES = ("jrt-fs.jar", "rt.jar")
-_NO_GROUP = "it does not tell its Maven group, by which advisories would know it"
+_NO_GROUP = "no Maven groupId: cannot be matched to advisories"
 
 
 def read_archive(path: str, file: BinaryIO) -> Extract:
@@ -140,7 +140,7 @@ class _ArchiveReader:
         self._begin(inner)
         try:
             if depth > DEPTH_LIMIT:
-                raise UnreadableError(f"it lies in {depth - 1} archives; no more than {DEPTH_LIMIT} are opened")
+                raise UnreadableError(f"it is nested in {depth - 1} archives; no more than {DEPTH_LIMIT} are opened")
             with archive.opened(entry) as section:
                 if _suffix(path) in _PYTHON:
                     self._python(section, path, inner)

@@ -47,7 +47,7 @@ def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
         if not is_root(above + inner) or node.get("unpacked") is True:
             continue
         if len(packages) + len(unread) == MEMBER_LIMIT:
-            raise UnreadableError(f"it holds more than {MEMBER_LIMIT} packages")
+            raise UnreadableError(f"it contains more than {MEMBER_LIMIT} packages")
         try:
             content = json_object(BytesIO(_content(node, files, spend)), PACKAGE_LIMIT)
             packages.append(read_declaration(content, f"{path}!/{inner}"))
@@ -62,11 +62,11 @@ def _opened(file: BinaryIO) -> tuple[dict[str, Any], Section]:
     file.seek(0)
     fixed = file.read(_FIXED.size)
     if len(fixed) < _FIXED.size:
-        raise UnreadableError("it is no asar archive")
+        raise UnreadableError("it is not an asar archive")
     four, header, _, length = _FIXED.unpack(fixed)
     start = 8 + header
     if four != 4 or _FIXED.size + length > start:
-        raise UnreadableError("it is no asar archive")
+        raise UnreadableError("it is not an asar archive")
     if length > HEADER_LIMIT:
         raise UnreadableError(f"its header has {length} bytes; no more than {HEADER_LIMIT} are read")
     if start > size:
@@ -88,7 +88,7 @@ def _members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             path = folder + name
             if len(path) > PATH_LIMIT:
                 raise UnreadableError(f"a path in it has more than {PATH_LIMIT} characters")
-            node = check_mapping(node, f"what its header says of {path} is no mapping")
+            node = check_mapping(node, f"what its header says of {path} is not a mapping")
             if "files" in node:
                 folders.append((f"{path}/", iter(_files(node, path).items())))
             elif "link" not in node:
@@ -96,13 +96,13 @@ def _members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _files(node: dict[str, Any], path: str) -> dict[str, Any]:
-    return check_mapping(node.get("files"), f"its header does not tell the files of {path or 'its root'}")
+    return check_mapping(node.get("files"), f"its header does not state the files of {path or 'its root'}")
 
 
 def _content(node: dict[str, Any], files: Section, spend: Callable[[int], None]) -> bytes:
     size, offset = node.get("size"), node.get("offset")
     if not isinstance(size, int) or not isinstance(offset, str) or not is_digits(offset[:20]) or len(offset) > 20:
-        raise UnreadableError("its archive's header does not tell its place")
+        raise UnreadableError("its archive's header does not state its position")
     if not 0 <= size <= PACKAGE_LIMIT:
         raise UnreadableError(f"it has {size} bytes; no more than {PACKAGE_LIMIT} are read")
     spend(size)

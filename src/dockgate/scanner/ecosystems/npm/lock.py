@@ -124,7 +124,7 @@ def _yarn_berry(content: str) -> Iterator[NameAndVersion]:
 def _pnpm(content: str) -> Iterator[NameAndVersion]:
     """Read pnpm's lock: versions 5 and 6 mark development dependencies, 9 needs a search from importers."""
     for document in documents(content):
-        lock = check_mapping(document, "it is no mapping")
+        lock = check_mapping(document, "it is not a mapping")
         reached = _pnpm_reached(lock) if "snapshots" in lock else None
         slashes = get_string(lock, "lockfileVersion").startswith("5")
         for key, entry in _entries(lock, "packages"):
@@ -165,7 +165,7 @@ def _pnpm_reached(lock: dict[str, Any]) -> set[str]:
             continue
         reached.add(key)
         for kind in ("dependencies", "optionalDependencies"):
-            needs = check_mapping(snapshots.get(key, {}).get(kind, {}), f"the {kind} of {key} are no mapping")
+            needs = check_mapping(snapshots.get(key, {}).get(kind, {}), f"the {kind} of {key} are not a mapping")
             waiting += [_pnpm_key(name, str(version), snapshots) for name, version in needs.items()]
     return {key.partition("(")[0] for key in reached}
 
@@ -179,7 +179,7 @@ def _bun(content: str) -> Iterator[NameAndVersion]:
     """Read bun.lock: JSON with trailing commas, "packages" by path through node_modules ("express/debug")."""
     plain = re.sub(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', r"\1", content, flags=re.DOTALL)
     lock = json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
-    listed = check_mapping(lock.get("packages", {}), "its packages are no object")
+    listed = check_mapping(lock.get("packages", {}), "its packages are not an object")
     waiting = [
         (get_string(workspace, "name"), name)
         for _, workspace in _entries(lock, "workspaces")
@@ -199,7 +199,7 @@ def _bun(content: str) -> Iterator[NameAndVersion]:
                 waiting += [(key, need) for need in _bun_dependencies(part)]
     for key, entry in listed.items():
         if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
-            raise UnreadableError(f"its package {key} is no list")
+            raise UnreadableError(f"its package {key} is not a list")
         name, _, version = _split_at(entry[0])
         if key in reached:
             yield name, version
@@ -207,7 +207,7 @@ def _bun(content: str) -> Iterator[NameAndVersion]:
 
 def _bun_dependencies(entry: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("dependencies", "optionalDependencies", "peerDependencies"):
-        yield from check_mapping(entry.get(kind, {}), f"its {kind} are no object")
+        yield from check_mapping(entry.get(kind, {}), f"its {kind} are not an object")
 
 
 def _bun_key(above: str, name: str, listed: Mapping[str, Any]) -> str:
@@ -223,8 +223,8 @@ def _bun_key(above: str, name: str, listed: Mapping[str, Any]) -> str:
 
 def _entries(holder: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the members of a mapping of mappings. Raises UnreadableError for anything else."""
-    for name, entry in check_mapping(holder.get(key, {}), f"its {key or 'content'} is no mapping").items():
-        yield name, check_mapping(entry, f"its entry {name} is no mapping")
+    for name, entry in check_mapping(holder.get(key, {}), f"its {key or 'content'} is not a mapping").items():
+        yield name, check_mapping(entry, f"its entry {name} is not a mapping")
 
 
 def _split_at(reference: str) -> tuple[str, str, str]:

@@ -23,7 +23,7 @@ def read_declaration(content: dict[str, Any], path: str) -> Package:
     """
     name, version = content.get("name", ""), content.get("version", "")
     if not isinstance(name, str) or not isinstance(version, str):
-        raise UnreadableError("its name or version is no string")
+        raise UnreadableError("its name or version is not a string")
     if not name or not version:
         raise UnreadableError(f"it has no {'version' if name else 'name'}")
     return package(name, version, path)

@@ -25,7 +25,7 @@ def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
     archive = Archive(Section(file, 0, file.seek(0, 2)), (b"/package.json",), budget(READ_LIMIT))
     members = [entry for entry in archive.entries if is_root(entry.name)]
     if not 0 < len(members) <= MEMBER_LIMIT:
-        raise UnreadableError(f"it holds {len(members) or 'no'} packages")
+        raise UnreadableError(f"it contains {len(members) or 'no'} packages")
     packages: list[Package] = []
     unread: list[tuple[str, str]] = []
     for entry in members:

@@ -74,7 +74,7 @@ def _read_list(path: str, content: Any, *, lock: bool) -> Extract:
     # Composer 1 wrote a bare list.
     listed = content.get("packages") if isinstance(content, dict) else None if lock else content
     if not isinstance(listed, list):
-        raise UnreadableError("it holds no list of packages")
+        raise UnreadableError("it has no list of packages")
     folder = path.rpartition("/")[0]
     packages: list[Package] = []
     owns: dict[str, tuple[str, ...]] = {}
@@ -115,7 +115,7 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
             packages += extract.packages
             unread += [(f"{member.name}/{where}", why) for where, why in extract.unread]
     if has_loader and not has_list:
-        raise UnreadableError(f"it has packages of Composer in it, and no {_INSTALLED} that names them")
+        raise UnreadableError(f"it contains Composer packages, but no {_INSTALLED} that lists them")
     return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True) if packages or unread else Extract()
 
 

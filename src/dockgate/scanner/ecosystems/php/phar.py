@@ -145,5 +145,5 @@ def _read_content(section: Section, entry: _Entry, spend: Callable[[int], None],
     except (zlib.error, OSError) as error:
         raise UnreadableError("it cannot be inflated") from error
     if len(data) != entry.size or zlib.crc32(data) != entry.check:
-        raise UnreadableError("it is not what its archive's manifest says")
+        raise UnreadableError("it does not match its archive's manifest")
     return data

@@ -26,7 +26,7 @@ def key(version: str) -> bytes:
     """
     parts = _normalize(version)
     if not parts:
-        raise UncomparableError(f"The Composer version {version[:80]!r} is a branch, or none by Composer.")
+        raise UncomparableError(f"The Composer version {version[:80]!r} is a branch, or invalid for Composer.")
     return b"".join(map(_part_key, parts)) + _END
 
 

@@ -96,7 +96,7 @@ def _read_release(path: str, file: BinaryIO) -> Extract:
         return Extract()
     version = values["JAVA_VERSION"]
     if not version[:1].isdecimal():
-        raise UnreadableError(f"its JAVA_VERSION is no version: {version[:80]!r}")
+        raise UnreadableError(f"its JAVA_VERSION is not a version: {version[:80]!r}")
     package = program_package(JAVA.name, version, path)
     folder = path.removesuffix(_RELEASE)
     return Extract((package,), {package.purl: tuple(folder + name for name in _RUNTIME_FILES)})

@@ -34,7 +34,7 @@ def find_version(program: Program, name: str, file: BinaryIO) -> str | None:
         return None
     if any(library in _library_names(executable) for executable in programs for library in program.libraries):
         return None
-    raise UnreadableError(f"its name is that of {program.name}, and no version of {program.name} stands in it")
+    raise UnreadableError(f"it is named like {program.name}, and contains no version of it")
 
 
 def _marked_version(executable: Executable, program: Program) -> str | None:
@@ -86,7 +86,7 @@ def _python_version(executable: Executable, name: str) -> str | None:
                 at = chunk.find(marker, at + 1)
     versions = whole_strings or string_ends
     if len(versions) > 1:
-        raise UnreadableError(f"several versions of python stand in it: {', '.join(sorted(versions)[:5])}")
+        raise UnreadableError(f"it contains several versions of python: {', '.join(sorted(versions)[:5])}")
     return versions.pop() if versions else None
 
 

@@ -128,7 +128,7 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
             lists_itself = True
     distribution, _, rest = folder.rpartition(".")[0].partition("-")
     # Every installer lists the metadata too: a list without it was edited.
-    unread = () if lists_itself else (("METADATA", "it does not list the METADATA beside it"),)
+    unread = () if lists_itself else (("METADATA", "it does not list the METADATA next to it"),)
     return Extract(owns={purl(distribution, rest.partition("-")[0]): tuple(owned)}, unread=unread)
 
 

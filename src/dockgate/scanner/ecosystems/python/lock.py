@@ -149,7 +149,7 @@ def _is_local(source: Iterable[str]) -> bool:
 def _packages(lock: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
     entries = lock.get(key, [])
     if not isinstance(entries, list):
-        raise UnreadableError(f"its {key} is no array")
+        raise UnreadableError(f"its {key} is not an array")
     yield from map(_table, entries)
 
 

@@ -14,7 +14,7 @@ def key(version: str) -> bytes:
         return number("") + _release(normalized) + b"\x02\x00\x01\x00"
     match = _pattern().fullmatch(normalized)
     if not match:
-        raise UncomparableError(f"The Python version {version!r} is none by PEP 440.")
+        raise UncomparableError(f"The Python version {version!r} is invalid by PEP 440.")
     key = number(match["epoch"] or "") + _release(match["release"])
     if match["pre"]:
         kind = {"alpha": "a", "beta": "b", "a": "a", "b": "b"}.get(match["pre"], "rc")

@@ -89,7 +89,7 @@ def read_packages(
     if kind in _INNER and not any(entry.name.lower().endswith(_METADATA) for entry in entries):
         raise UnreadableError(f"it is an egg without {_EGG}" if kind == ".egg" else "it is a wheel without METADATA")
     if len(entries) > MEMBER_LIMIT:
-        raise UnreadableError(f"it holds {len(entries)} packages; no more than {MEMBER_LIMIT} are read")
+        raise UnreadableError(f"it contains {len(entries)} packages; no more than {MEMBER_LIMIT} are read")
     packages: list[Package] = []
     unread: list[tuple[str, str]] = []
     for entry in entries:

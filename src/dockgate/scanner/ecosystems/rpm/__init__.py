@@ -126,7 +126,7 @@ class Rpm:
         - `vendor`: who made it, if not the distribution.
         """
         if not purl.version:
-            raise UsageError(f"{purl} has no version.", "Write it behind an @: pkg:rpm/rocky/bash@5.1.8-9.el9.")
+            raise UsageError(f"{purl} has no version.", "Add it after an @: pkg:rpm/rocky/bash@5.1.8-9.el9.")
         qualifiers = purl.qualifiers
         epoch = qualifiers.get("epoch", "")
         version = f"{epoch}:{purl.version}" if epoch.strip("0") and ":" not in purl.version else purl.version
@@ -192,7 +192,7 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
         if taken > size:
-            raise UnreadableError("its packages lie upon each other")
+            raise UnreadableError("its packages overlap")
         try:
             header = headers.parse(blob, PATHS_LIMIT - paths)
         except UnreadableError as error:
@@ -244,7 +244,7 @@ def _read_manifest(file: BinaryIO) -> Iterator[_RpmPackage]:
         if fields == [""]:
             continue
         if len(fields) < 10 or not fields[0] or not fields[1]:
-            raise UnreadableError(f"line {count} is no package: {decode(line[:60])!r}")
+            raise UnreadableError(f"line {count} is not a package: {decode(line[:60])!r}")
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
         name, release, vendor, arch, epoch, source = fields[0], fields[1], fields[4], fields[7], fields[8], fields[9]

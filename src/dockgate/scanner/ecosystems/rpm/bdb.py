@@ -32,11 +32,11 @@ class _Database:
         head = file.read(512)
         order = {_HASH_MAGIC.to_bytes(4, "little"): "<", _HASH_MAGIC.to_bytes(4, "big"): ">"}.get(head[12:16])
         if order is None or len(head) < 512 or head[25] != _HASH_META:
-            raise UnreadableError("it is no Berkeley DB of hashes")
+            raise UnreadableError("it is not a Berkeley DB hash database")
         self.order = order
         self.page_size = self._number(head[20:24])
         if not 512 <= self.page_size <= 65536 or self.page_size & (self.page_size - 1):
-            raise UnreadableError("its page size cannot be")
+            raise UnreadableError("its page size is invalid")
         if head[24] or head[26]:
             raise UnreadableError("it is encrypted, or has checksums")
         self.count = self._number(head[32:36]) + 1
@@ -62,7 +62,7 @@ class _Database:
         for at in range(0, count, 2):
             key, value = page[ends[at + 1] : ends[at]], page[ends[at + 2] : ends[at + 1]]
             if not key or not value or key[0] != _ON_PAGE:
-                raise UnreadableError(f"page {number} has an item that cannot be")
+                raise UnreadableError(f"page {number} has an invalid item")
             if key[1:] == _LAST_NUMBER:
                 if self.last_told:
                     raise UnreadableError("it has two packages of the number 0")
@@ -72,7 +72,7 @@ class _Database:
             elif value[0] == _OFF_PAGE and len(value) == 12:
                 yield self._overflow(self._number(value[4:8]), self._number(value[8:12]), limit)
             else:
-                raise UnreadableError(f"page {number} has an item that cannot be")
+                raise UnreadableError(f"page {number} has an invalid item")
 
     def _overflow(self, number: int, size: int, limit: int) -> bytes:
         if size > limit:
@@ -81,14 +81,14 @@ class _Database:
         missing = size
         while missing > 0:
             if not 0 < number < self.count:
-                raise UnreadableError(f"it points to page {number}, which it does not have")
+                raise UnreadableError(f"it references page {number}, which does not exist")
             if self.seen[number]:
-                raise UnreadableError(f"page {number} is pointed to twice")
+                raise UnreadableError(f"page {number} is referenced twice")
             self.seen[number] = 1
             page = self.page(number)
             length = self._number(page[22:24])
             if page[25] != _OVERFLOW or not 0 < length <= min(missing, self.page_size - _HEAD):
-                raise UnreadableError(f"page {number} is no part of a package")
+                raise UnreadableError(f"page {number} is not part of a package")
             parts.append(page[_HEAD : _HEAD + length])
             missing -= length
             number = self._number(page[16:20])

@@ -88,7 +88,7 @@ class _Tags:
         count, size = unpack_from(">II", blob)
         self.start = 8 + 16 * count
         if count > TAGS_LIMIT or self.start + size != len(blob):
-            raise UnreadableError(f"it says that it has {count} tags and {size} bytes of data, which it has not")
+            raise UnreadableError(f"its size does not match its {count} tags and {size} bytes of data")
         self.blob = blob
         self.entries: dict[int, tuple[int, int, int]] = {
             tag: (kind, offset, many)
@@ -142,7 +142,7 @@ def _files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
         folders = [folder.lstrip("/") for folder in tags.strings(_FOLDERS, limit=FOLDER_LIMIT)]
         at = tags.integers(_FOLDERS_AT)
         if len(at) != len(bases) or (at and max(at) >= len(folders)):
-            raise UnreadableError("its files and folders do not fit together")
+            raise UnreadableError("its files and folders do not match")
         sizes = list(map(len, folders))
         size = sum(sizes[index] for index in at) + sum(map(len, bases))
         paths = (folders[index] + base for index, base in zip(at, bases, strict=True))
@@ -158,7 +158,7 @@ def _files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
             if mode & 0o170000 != 0o040000 and not flag & _GHOST and state not in _ABSENT
         )
     except ValueError as error:
-        raise UnreadableError("its files and what it says of them do not fit together") from error
+        raise UnreadableError("its files and what it says of them do not match") from error
 
 
 def _check_count(tag: int, count: int) -> None:

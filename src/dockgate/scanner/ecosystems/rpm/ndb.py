@@ -17,7 +17,7 @@ def blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     """Yield each header, at most `limit` bytes long. Raises UnreadableError."""
     head = file.read(32)
     if len(head) < 32 or head[:4] != _MAGIC:
-        raise UnreadableError("it is no ndb database")
+        raise UnreadableError("it is not an ndb database")
     version, _, pages = unpack("<III", head[4:16])
     if version != 0:
         raise UnreadableError(f"it is an ndb database of the unknown version {version}")
@@ -30,7 +30,7 @@ def blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
         slots = file.read(_PAGE)[32 if number == 0 else 0 :]
         for magic, index, block, blocks in iter_unpack("<4sIII", slots):
             if magic != _SLOT:
-                raise UnreadableError(f"a slot of page {number} is none")
+                raise UnreadableError(f"a slot of page {number} is invalid")
             if index:
                 if index in seen:
                     raise UnreadableError(f"it has two packages of the number {index}")

@@ -28,7 +28,7 @@ def inflated(content: bytes) -> tuple[int, int, bytes]:
             if said.startswith(b'{"packages":') and inflater.eof:
                 return at, at + len(rest) - len(inflater.unused_data), said
         at = content.find(b"\x78", at + 1)
-    raise SystemExit("there is no list of crates")
+    raise SystemExit("there is not a list of crates")
 
 
 def main() -> None:
