@@ -72,7 +72,7 @@ def _directory(data: bytes, chance: Random) -> bytes:
     changed = bytearray(data)
     for _ in range(chance.randint(1, 3)):
         magic, size = chance.choice(_RECORDS)
-        places = [at for at in _found(data, magic) if at + size <= len(data)]
+        places = [at for at in _positions(data, magic) if at + size <= len(data)]
         if not places:
             continue
         at = chance.choice(places) + chance.randrange(4, size, 2)
@@ -85,7 +85,7 @@ def _directory(data: bytes, chance: Random) -> bytes:
     return bytes(changed)
 
 
-def _found(data: bytes, magic: bytes) -> list[int]:
+def _positions(data: bytes, magic: bytes) -> list[int]:
     places: list[int] = []
     at = data.find(magic)
     while at >= 0 and len(places) < 1000:
@@ -197,18 +197,18 @@ def tarred(inner: Form) -> Form:
 
 def _entries(data: bytes) -> list[tuple[bytes, bytes]]:
     """Headers and contents, by sizes as far as they are octal."""
-    found: list[tuple[bytes, bytes]] = []
+    entries: list[tuple[bytes, bytes]] = []
     at = 0
-    while at + 512 <= len(data) and len(found) < 100 and data[at : at + 512].strip(b"\0"):
+    while at + 512 <= len(data) and len(entries) < 100 and data[at : at + 512].strip(b"\0"):
         header = data[at : at + 512]
         try:
             size = int(header[124:136].strip(b" \0") or b"0", 8)
         except ValueError:
             size = 0
         content = data[at + 512 : at + 512 + max(0, size)]
-        found.append((header, content))
+        entries.append((header, content))
         at += 512 + len(content) + (-len(content) % 512)
-    return found
+    return entries
 
 
 def _field(header: bytes, chance: Random, basic: Mutate) -> bytes:

@@ -107,16 +107,16 @@ def _deep(data: bytes, chance: Random) -> bytes:
 def _shuffle(items: list[bytes], chance: Random, change: Mutate) -> None:
     """Changes a list in one or a few places; some of what it gets is what stands elsewhere in it."""
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
-        at, other = chance.randrange(len(items) + 1), chance.randrange(len(items) + 1)
+        at, target = chance.randrange(len(items) + 1), chance.randrange(len(items) + 1)
         what = chance.randrange(5)
-        if at == len(items) or other == len(items):
+        if at == len(items) or target == len(items):
             items.insert(at, change(chance.choice(items) if items else b""))
         elif what == 0:
             del items[at]
         elif what == 1:
-            items.insert(at, items[other])
+            items.insert(at, items[target])
         elif what == 2:
-            items[at] = items[other]
+            items[at] = items[target]
         else:
             items[at] = change(items[at])
 
@@ -152,15 +152,15 @@ def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
     if what == 0:
         del holder[key]
     elif what == 1:
-        other, name = chance.choice(places)
-        holder[key] = deepcopy(other[name])
+        target, name = chance.choice(places)
+        holder[key] = deepcopy(target[name])
     elif what == 2 and isinstance(value, str):
         changed = basic(value.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
         holder[key] = changed
     elif what == 3 and isinstance(value, str):
         holder[key] = _words(value.encode("utf-8", "surrogatepass"), chance).decode("utf-8", "replace")
     elif what == 4 and isinstance(holder, dict):
-        holder[chance.choice([str(one) for _, one in places])] = holder.pop(key)
+        holder[chance.choice([str(key_there) for _, key_there in places])] = holder.pop(key)
     elif what == 4 and isinstance(holder, list):
         holder.insert(key, deepcopy(value))
     else:
@@ -186,8 +186,8 @@ def edits(bases: Sequence[bytes]) -> Form:
         if chance.random() < 0.5:
             value = chance.randbytes(size)
         elif chance.random() < 0.3:
-            other = chance.choice(places) if places else 0
-            value = bases[base][other : other + size]
+            target = chance.choice(places) if places else 0
+            value = bases[base][target : target + size]
         return data + at.to_bytes(3, "big") + bytes((len(value),)) + value
 
     return form
@@ -215,8 +215,8 @@ def edited(bases: Sequence[bytes], data: bytes) -> bytes:
 @lru_cache(8)
 def _busy(base: bytes) -> list[int]:
     """Places at and around bytes that are not zero, at most some 50,000 of them."""
-    found = {match.start() + off for match in re.finditer(rb"[^\0]+", base) for off in (-4, -2, -1)} | {
+    positions = {match.start() + off for match in re.finditer(rb"[^\0]+", base) for off in (-4, -2, -1)} | {
         at for match in re.finditer(rb"[^\0]{1,64}", base) for at in range(match.start(), match.end())
     }
-    places = sorted(at for at in found if at >= 0)
+    places = sorted(at for at in positions if at >= 0)
     return places[:: max(1, len(places) // 50_000)]

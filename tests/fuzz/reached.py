@@ -16,7 +16,7 @@ Lines = set[tuple[str, int]]
 
 def lines(target: Target) -> Lines:
     """Every line that can be reached."""
-    found: Lines = set()
+    every_line: Lines = set()
     for name in target.modules:
         path = importlib.import_module(name).__file__
         assert path is not None
@@ -24,8 +24,8 @@ def lines(target: Target) -> Lines:
             tree = ast.parse(source.read(), path)
         promised = {line for function in ast.walk(tree) if _is_promise(function) for line in _span(function)}
         for code in _functions(compile(tree, path, "exec")):
-            found.update((path, line) for _, _, line in code.co_lines() if line and line not in promised)
-    return found
+            every_line.update((path, line) for _, _, line in code.co_lines() if line and line not in promised)
+    return every_line
 
 
 def _is_promise(node: ast.AST) -> bool:
@@ -53,15 +53,15 @@ def _functions(code: CodeType, within: bool = False) -> Iterator[CodeType]:
 
 def reached(target: Target, inputs: Iterable[bytes]) -> Lines:
     """The lines that are reached by these inputs, whatever comes of them."""
-    wanted = lines(target)
-    paths = {path for path, _ in wanted}
-    found: Lines = set()
+    reachable = lines(target)
+    paths = {path for path, _ in reachable}
+    seen: Lines = set()
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         path = frame.f_code.co_filename
         if path not in paths:
             return None
-        found.add((path, frame.f_lineno))
+        seen.add((path, frame.f_lineno))
         return trace
 
     before = sys.gettrace()
@@ -76,4 +76,4 @@ def reached(target: Target, inputs: Iterable[bytes]) -> Lines:
                 sys.settrace(before)
     finally:
         sys.settrace(before)
-    return found & wanted
+    return seen & reachable

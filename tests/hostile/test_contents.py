@@ -234,7 +234,7 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
         check,
         {
             "usr/lib/ruby/specifications/a-1.gemspec": (gem, "stub says"),
-            "usr/lib/ruby/specifications/b-1.gemspec": (b"# -*-\n# stub: ../../b 1 ruby lib\n", "by RubyGems' rules"),
+            "usr/lib/ruby/specifications/b-1.gemspec": (b"# -*-\n# stub: ../../b 1 ruby lib\n", "not a legal gem name"),
             "usr/lib/ruby/specifications/c-1.gemspec": (bytes(10**6), "has no name"),
             "a/Gemfile.lock": (b"GEM\n  specs:\n    a (\n", "has no version"),
             "b/Gemfile.lock": (b" " * (3 * 2**20), "no more than"),

@@ -39,16 +39,16 @@ def differences(
     """What a runtime has and we do not. Nothing where we said unread, or where the runtime refused the image."""
     if reading.unread:
         return
-    found: dict[tuple[File, ...], frozenset[Evidence]] = {}
+    by_files: dict[tuple[File, ...], frozenset[Evidence]] = {}
     for tree in trees:
         if tree.failure:
             continue
         differ = list(_files(layers, reading, tree))
         yield from differ
         if differ or reading.links:
-            if tree.files not in found:
-                found[tree.files] = packages_in(tree.files)
-            yield from _evidence(reading, tree, found[tree.files])
+            if tree.files not in by_files:
+                by_files[tree.files] = packages_in(tree.files)
+            yield from _evidence(reading, tree, by_files[tree.files])
 
 
 def _files(layers: Sequence[LayerReading], reading: ImageReading, tree: Tree) -> Iterator[Difference]:
@@ -104,8 +104,8 @@ def _followed(path: str, links: Mapping[str, str]) -> str:
 
 def _evidence(reading: ImageReading, tree: Tree, theirs: frozenset[Evidence]) -> Iterator[Difference]:
     missing = theirs - reading.packages
-    known = {one[:3] for one in reading.packages}
-    known |= {("", *one[1:]) for one in known}  # of no distribution: the tree has lost its os-release
+    evidence = {entry[:3] for entry in reading.packages}
+    evidence |= {("", *entry[1:]) for entry in evidence}  # of no distribution: the tree has lost its os-release
     for ecosystem, name, version, path in sorted(missing):
-        kind = "evidence-elsewhere" if (ecosystem, name, version) in known else "evidence"
+        kind = "evidence-elsewhere" if (ecosystem, name, version) in evidence else "evidence"
         yield Difference(kind, tree.runtime, path, f"{ecosystem} {name} {version}")

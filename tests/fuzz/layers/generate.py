@@ -69,7 +69,7 @@ def honest(chance: Random, base: str) -> list[Item]:
             items += _folders(path, folders, style)
         targets = [file for file in files if style != "ustar" or len(file) <= 100]  # it has no place for longer ones
         if what >= 0.80 and targets:
-            items += _other(path, targets, folders, chance, style, is_terse=is_terse)
+            items += _other_content(path, targets, folders, chance, style, is_terse=is_terse)
             continue
         for file, text in ((path, content), *evidence.beside(path)):
             items += entry(file, {"content": text}, style, chance)
@@ -77,18 +77,20 @@ def honest(chance: Random, base: str) -> list[Item]:
     return items
 
 
-def _folders(path: str, known: set[str], style: str) -> list[Item]:
+def _folders(path: str, folders: set[str], style: str) -> list[Item]:
     items: list[Item] = []
     parts = path.split("/")[:-1]
     for at in range(len(parts)):
         folder = "/".join(parts[: at + 1])
-        if folder not in known and folder not in ("bin", "lib") and len(folder) < 90:
-            known.add(folder)
+        if folder not in folders and folder not in ("bin", "lib") and len(folder) < 90:
+            folders.add(folder)
             items += [{"name": folder + "/", "type": "5", "mode": 0o755, **_form(style)}]
     return items
 
 
-def _other(path: str, files: list[str], folders: set[str], chance: Random, style: str, *, is_terse: bool) -> list[Item]:
+def _other_content(
+    path: str, files: list[str], folders: set[str], chance: Random, style: str, *, is_terse: bool
+) -> list[Item]:
     """What is no file of its own: links, whiteouts, devices."""
     what = chance.choice((0, 1, 2, 3, 5) if is_terse else (0, 1, 2, 3, 4, 5))
     if what == 0:

@@ -89,7 +89,7 @@ def _change(image: dict[str, Any], made: Case, chance: Random) -> None:
 def blobs(made: Case) -> tuple[list[bytes], str]:
     """The manifest, then every blob below it; and the manifest's digest."""
     layers = [{**evidence.BASES[made["base"]], "pack": "gzip"}, *made["layers"]]
-    image = made.get("image") or {"kind": "oci", "types": [_TYPES[one.get("pack", "gzip")] for one in layers]}
+    image = made.get("image") or {"kind": "oci", "types": [_TYPES[item.get("pack", "gzip")] for item in layers]}
     packed = [layer_bytes(layer) for layer in layers]
     diffs = _diffs(image.get("diffs", ["right"] * len(layers)), [tar_bytes(layer) for layer in layers], packed)
     config: dict[str, Any] = {
@@ -123,21 +123,21 @@ def blobs(made: Case) -> tuple[list[bytes], str]:
     return [document, data, *packed], digest(document)
 
 
-def _diffs(wanted: Sequence[Any], tars: Sequence[bytes], packed: Sequence[bytes]) -> list[str]:
+def _diffs(layers: Sequence[Any], tars: Sequence[bytes], packed: Sequence[bytes]) -> list[str]:
     diffs = []
-    for at, one in enumerate(wanted):
+    for at, layer in enumerate(layers):
         place = min(at, len(tars) - 1)
         right = digest(tars[place])
-        if one == "zeros":
+        if layer == "zeros":
             diffs.append("sha256:" + "0" * 64)
-        elif one == "blob":
+        elif layer == "blob":
             diffs.append(digest(packed[place]))
-        elif one == "upper":
+        elif layer == "upper":
             diffs.append(right.upper().replace("SHA256", "sha256"))
-        elif one == "text":
+        elif layer == "text":
             diffs.append("text")
-        elif isinstance(one, int):
-            diffs.append(digest(tars[one]))
+        elif isinstance(layer, int):
+            diffs.append(digest(tars[layer]))
         else:
             diffs.append(right)
     return diffs

@@ -54,9 +54,12 @@ def write(path: Path, played: Played, mode: str = "") -> None:
     document |= played.case
     document["runtimes"] = {tree.runtime: _answer(tree, played.case["base"]) for tree in played.trees}
     document["unread"] = sorted(played.reading.unread)
-    found = [f"{one.kind}: {one.runtime}: {one.path}: {one.detail}" for one in played.differences]
-    if found:
-        document["differences"] = found
+    lines = [
+        f"{difference.kind}: {difference.runtime}: {difference.path}: {difference.detail}"
+        for difference in played.differences
+    ]
+    if lines:
+        document["differences"] = lines
     path.write_text(yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, width=120, allow_unicode=True))
 
 
@@ -84,16 +87,16 @@ def _content(file: File) -> str:
 
 def trees(document: dict[str, Any]) -> list[Tree]:
     """The recorded answers."""
-    found = []
+    paths = []
     for runtime, answer in document["runtimes"].items():
         if isinstance(answer, str):
-            found.append(Tree(runtime, answer.removeprefix(_REFUSED), ()))
+            paths.append(Tree(runtime, answer.removeprefix(_REFUSED), ()))
             continue
         gone = set(answer.get("gone", ()))
         base = {path: _usual(item) for path, item in _BASES[document["base"]].items() if path not in gone}
         files = {**base, **{path: content for path, content in answer.items() if path != "gone"}}
-        found.append(Tree(runtime, "", tuple(_file(path, content) for path, content in files.items())))
-    return found
+        paths.append(Tree(runtime, "", tuple(_file(path, content) for path, content in files.items())))
+    return paths
 
 
 def _file(path: str, content: str) -> File:

@@ -109,25 +109,25 @@ def add_whiteouts(layer: Layer, items: list[Item], chance: Random) -> None:
 def repeat_a_path(layer: Layer, items: list[Item], chance: Random) -> None:
     item = pieces.evidence_item(chance) if chance.random() < 0.6 else pieces.entry(items, chance)
     path = item["name"]
-    other: Item = {**item, "content": evidence.evidence(chance)[1]}
+    second: Item = {**item, "content": evidence.evidence(chance)[1]}
     kind = chance.randrange(8)
     if kind == 0:
-        other = {"name": path.rstrip("/") + "/", "type": "5", "mode": 0o755}
+        second = {"name": path.rstrip("/") + "/", "type": "5", "mode": 0o755}
     elif kind == 1:
-        other = {"name": path, "type": "2", "link": "/app/data/a"}
+        second = {"name": path, "type": "2", "link": "/app/data/a"}
     elif kind == 2:
-        other = {"name": f"{path}/below", "content": "below"}
+        second = {"name": f"{path}/below", "content": "below"}
     elif kind == 3:
         above = path.rpartition("/")[0]
-        other = {"name": above or path, "content": "instead of the folder"}
+        second = {"name": above or path, "content": "instead of the folder"}
     elif kind == 4:
-        other = {"name": path, "type": chance.choice("346"), "devmajor": 0, "devminor": chance.choice((0, 0, 1))}
+        second = {"name": path, "type": chance.choice("346"), "devmajor": 0, "devminor": chance.choice((0, 0, 1))}
     elif kind == 5:
-        other["name"] = pieces.spelled(path, chance)
+        second["name"] = pieces.spelled(path, chance)
     elif kind == 6:
         above = path.rpartition("/")[0]
-        other = {"name": above or path, "type": "2", "link": "/app"}
-    pair = [item, other] if item not in items else [other]
+        second = {"name": above or path, "type": "2", "link": "/app"}
+    pair = [item, second] if item not in items else [second]
     if chance.random() < 0.5:
         pair.reverse()
     pieces.place(items, chance, *pair)

@@ -131,10 +131,10 @@ def extend_an_entry(layer: Layer, items: list[Item], chance: Random) -> None:
     at = pieces.entry_at(items, chance)
     records = _records(items[at], chance)
     if at and "records" in items[at - 1] and chance.random() < 0.7:
-        known = items[at - 1]["records"]
+        known_records = items[at - 1]["records"]
         items[at - 1] = {
             **items[at - 1],
-            "records": [*records, *known] if chance.random() < 0.5 else [*known, *records],
+            "records": [*records, *known_records] if chance.random() < 0.5 else [*known_records, *records],
         }
         return
     items.insert(at, {"name": "pax", "type": "x", "records": records})

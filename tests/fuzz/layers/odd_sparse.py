@@ -10,11 +10,11 @@ from tests.fuzz.layers.recipe import Item, Layer
 def add_an_old_sparse_file(layer: Layer, items: list[Item], chance: Random) -> None:
     path, content = evidence.evidence(chance)
     size = len(content)
-    whole = [[0, size]]
+    single_piece = [[0, size]]
     cut = size // 2
     sparse = chance.choice(
-        (whole, [[0, cut], [cut, size - cut]], [[0, 0], *whole], [*whole, [size, 0]], [], [[512, size]],
-         [[0, size + 9]],
+        (single_piece, [[0, cut], [cut, size - cut]], [[0, 0], *single_piece], [*single_piece, [size, 0]], [],
+         [[512, size]], [[0, size + 9]],
          [[0, cut], [cut + 512, size - cut]], [[cut, size - cut], [0, cut]])
     )  # fmt: skip
     real = chance.choice((size, size, size + 512, 0, 1024, size - 1))

@@ -99,4 +99,4 @@ _ALL: tuple[Callable[[Random], list[list[Item]]], ...] = (
 
 def names() -> set[str]:
     """What `odd` may say."""
-    return {one.__name__ for one in _ALL}
+    return {oddity.__name__ for oddity in _ALL}

@@ -27,4 +27,4 @@ def apply(layer: Layer, chance: Random) -> None:
 
 def names() -> set[str]:
     """What `odd` may say."""
-    return {one.__name__ for one in _ALL}
+    return {oddity.__name__ for oddity in _ALL}

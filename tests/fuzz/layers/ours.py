@@ -139,7 +139,7 @@ def unread_of(inventory: Inventory) -> frozenset[str]:
 
 
 def packages_of(inventory: Inventory) -> frozenset[Evidence]:
-    return frozenset((one.ecosystem, one.name, one.version, one.path) for one in inventory.packages)
+    return frozenset((package.ecosystem, package.name, package.version, package.path) for package in inventory.packages)
 
 
 @dataclass(slots=True)

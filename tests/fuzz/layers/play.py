@@ -28,7 +28,7 @@ class Played:
     @property
     def unexplained(self) -> set[str]:
         """The classes of differences for which there is no reason."""
-        return {one.kind for one in self.differences} - compare.explained().keys()
+        return {difference.kind for difference in self.differences} - compare.explained().keys()
 
 
 @dataclass(slots=True)
@@ -67,9 +67,9 @@ class Tally:
             (self.refused if tree.failure else self.taken)[tree.runtime] += 1
         self.classes.update({difference.kind for difference in played.differences})
 
-    def merge(self, other: "Tally") -> None:
+    def merge(self, tally: "Tally") -> None:
         for name in self.__slots__:
-            mine, theirs = getattr(self, name), getattr(other, name)
+            mine, theirs = getattr(self, name), getattr(tally, name)
             setattr(self, name, mine + theirs)
 
 

@@ -67,12 +67,12 @@ def chunk(program: Path, mode: str, seeds: range) -> tuple[Tally, list[Played], 
 
 def _shrunk(player: Player, played: Played, mode: str) -> Played:
     """The same differences in a smaller case."""
-    wanted = played.unexplained
-    if "honest" in wanted:  # what is smaller need not be honest
+    kinds = played.unexplained
+    if "honest" in kinds:  # what is smaller need not be honest
         return played
 
     def fails(case: Case) -> bool:
-        return player.play(case, mode).unexplained >= wanted
+        return player.play(case, mode).unexplained >= kinds
 
     return player.play(shrink(played.case, fails), mode)
 
@@ -87,70 +87,70 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--case", type=Path, nargs="+", help="play these files, and write all answers into them")
     parser.add_argument("--reasons", type=Path, nargs="+", help="write into these files what we say; needs no Go")
-    asked = parser.parse_args()
-    if asked.reasons:
-        return _renew(asked.reasons)
-    if not asked.program:
+    arguments = parser.parse_args()
+    if arguments.reasons:
+        return _renew(arguments.reasons)
+    if not arguments.program:
         parser.error("run scripts/fuzz-layers, which compiles the program that unpacks")
-    if asked.case:
-        return _play_files(asked.program, asked.case)
-    return _run(asked, _MODES[asked.mode])
+    if arguments.case:
+        return _play_files(arguments.program, arguments.case)
+    return _run(arguments, _MODES[arguments.mode])
 
 
-def _run(asked: argparse.Namespace, mode: str) -> int:
+def _run(arguments: argparse.Namespace, mode: str) -> int:
     _FOLDER.mkdir(parents=True, exist_ok=True)
-    path = _FOLDER / f"counts-{asked.mode}.json"
-    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"next": 0}
-    tally = _load(known)
-    first = asked.seed if asked.seed is not None else known["next"]
+    path = _FOLDER / f"counts-{arguments.mode}.json"
+    state: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"next": 0}
+    tally = _load(state)
+    first = arguments.seed if arguments.seed is not None else state["next"]
     begun, done, failed = time.monotonic(), 0, 0
-    with ProcessPoolExecutor(asked.workers) as pool:
-        for result, seeds in _chunks(pool, asked, mode, first, begun):
+    with ProcessPoolExecutor(arguments.workers) as pool:
+        for result, seeds in _chunks(pool, arguments, mode, first, begun):
             more, finds, places = result
             tally.merge(more)
             done += more.cases
             failed += len(finds)
             for played, seed in zip(finds, places, strict=True):
-                _write(played, f"{asked.mode}-{seed}")
+                _write(played, f"{arguments.mode}-{seed}")
             rate = done / (time.monotonic() - begun)
-            known.update(
+            state.update(
                 {field.name: getattr(tally, field.name) for field in fields(Tally)},
-                next=max(known["next"], seeds.stop),
+                next=max(state["next"], seeds.stop),
                 commit=_commit(),
                 date=_now(),
             )
-            path.write_text(json.dumps(known, indent=1) + "\n")
+            path.write_text(json.dumps(state, indent=1) + "\n")
             sys.stderr.write(
                 f"\r{done} cases, {rate:.0f}/s, {failed} unexplained, {tally.read / tally.cases:.0%} read "
             )
     sys.stderr.write("\n")
-    sys.stdout.write(_summary(asked.mode, tally, done, time.monotonic() - begun))
+    sys.stdout.write(_summary(arguments.mode, tally, done, time.monotonic() - begun))
     return int(failed > 0 or (tally.read < _READ * tally.cases and mode != IMAGE))
 
 
 def _chunks(
-    pool: ProcessPoolExecutor, asked: argparse.Namespace, mode: str, first: int, begun: float
+    pool: ProcessPoolExecutor, arguments: argparse.Namespace, mode: str, first: int, begun: float
 ) -> Iterator[tuple[Any, range]]:
-    end = first + asked.cases
+    end = first + arguments.cases
     at = first
     running: dict[Future[Any], range] = {}
     while at < end or running:
-        while at < end and len(running) <= asked.workers:
-            if asked.seconds and time.monotonic() - begun > asked.seconds:
+        while at < end and len(running) <= arguments.workers:
+            if arguments.seconds and time.monotonic() - begun > arguments.seconds:
                 end = at
                 break
             seeds = range(at, min(at + _CHUNK[mode], end))
-            running[pool.submit(chunk, asked.program, mode, seeds)] = seeds
+            running[pool.submit(chunk, arguments.program, mode, seeds)] = seeds
             at = seeds.stop
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             yield future.result(), running.pop(future)
 
 
-def _load(known: dict[str, Any]) -> Tally:
+def _load(state: dict[str, Any]) -> Tally:
     tally = Tally()
     for field in fields(Tally):
-        if field.name in known:
-            value = known[field.name]
+        if field.name in state:
+            value = state[field.name]
             setattr(tally, field.name, Counter(value) if isinstance(value, dict) else value)
     return tally
 

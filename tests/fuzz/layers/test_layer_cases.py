@@ -48,7 +48,7 @@ def test_chance_reaches_every_oddity_and_leaves_a_third_readable() -> None:
         case = generate.case(seed)
         odd.update(name for layer in case["layers"] for name in layer.get("odd", ()))
         played = play.compared(case, *play.read(case), [])
-        assert not [one for one in played.differences if one.kind == "honest"], seed
+        assert not [difference for difference in played.differences if difference.kind == "honest"], seed
         read += not played.reading.unread
     assert odd.keys() == oddities.names() | odd_stacks.names()
     assert read >= 0.3 * len(SEEDS)

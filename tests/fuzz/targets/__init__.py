@@ -8,5 +8,5 @@ from tests.fuzz.target import Target
 
 def load() -> dict[str, Target]:
     """Targets by name."""
-    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    modules = [importlib.import_module(f"{__name__}.{plugin.name}") for plugin in pkgutil.iter_modules(__path__)]
     return {target.name: target for module in modules for target in getattr(module, "TARGETS", ())}

@@ -88,7 +88,7 @@ def _order(kind: Ecosystem, data: bytes) -> None:
     """Of any three versions that can be compared: exactly one of less, equal and greater, the same both ways round;
     and, save for Maven's and Conan's, which have circles, in one row."""
     versions = data.decode("utf-8", "surrogateescape").split("\n")[:3]
-    keys = [found for version in versions if (found := key(kind, version)) is not None]
+    keys = [version_key for version in versions if (version_key := key(kind, version)) is not None]
     for a in keys:
         for b in keys:
             assert (a < b) + (b < a) + (a == b) == 1

@@ -126,40 +126,40 @@ def _packed() -> list[bytes]:
 def _documents(data: bytes) -> None:
     """A config, a base's manifest, a manifest and an index, each naming those before it by "#0", "#1", whose digest and
     size are then put in: changed documents still fit each other. The last one is what a reference names."""
-    held: dict[str, bytes] = {}
+    blobs: dict[str, bytes] = {}
     names: list[tuple[bytes, bytes]] = []
     digest = content = b""
     for content in data.split(_SPLIT)[:8]:
-        for at, (known, size) in enumerate(names):
-            content = content.replace(b'"#%d"' % at, b'"%s"' % known).replace(b"-900%d" % at, size)
+        for at, (digest_known, size) in enumerate(names):
+            content = content.replace(b'"#%d"' % at, b'"%s"' % digest_known).replace(b"-900%d" % at, size)
         digest = make.sha256(content).encode()
         names.append((digest, b"%d" % len(content)))
-        held[digest.decode()] = content
-    for wanted in (["all"], None, ["linux/arm64"]):
+        blobs[digest.decode()] = content
+    for platforms in (["all"], None, ["linux/arm64"]):
         try:
-            for found in oci_image.read_images(_Held(held), digest.decode(), content, wanted):
-                assert found.platform
-                assert len(found.layers) <= 1024
-                assert found.metadata.base_layers <= len(found.layers)
+            for image in oci_image.read_images(_BlobStore(blobs), digest.decode(), content, platforms):
+                assert image.platform
+                assert len(image.layers) <= 1024
+                assert image.metadata.base_layers <= len(image.layers)
         except (ImageError, NotFoundError):
             continue
 
 
-class _Held:
+class _BlobStore:
     """Documents by digest (`blobs.ImageSource`)."""
 
     name = "a reference"
 
-    def __init__(self, held: dict[str, bytes]) -> None:
-        self._held = held
+    def __init__(self, blobs: dict[str, bytes]) -> None:
+        self._blobs = blobs
 
     def root(self) -> tuple[str, bytes]:
         raise AssertionError("never asked")
 
     def manifest(self, digest: str) -> bytes:
-        if digest not in self._held:
+        if digest not in self._blobs:
             raise ImageError(f"{digest} is missing.")
-        return self._held[digest]
+        return self._blobs[digest]
 
     def blob(self, digest: str) -> io.RawIOBase:
         return pieces.Blob(self.manifest(digest), 2**20)
@@ -211,8 +211,8 @@ def _sets() -> list[bytes]:
         ],
     }
     nested = {"schemaVersion": 2, "manifests": [_named(3, "index")]}
-    whole = [json.dumps(one).encode() for one in (config, base, manifest, index, nested)]
-    return [_SPLIT.join(whole[:end]) for end in (3, 4, 5)] + [b'{"schemaVersion": 1}']
+    contents = [json.dumps(document).encode() for document in (config, base, manifest, index, nested)]
+    return [_SPLIT.join(contents[:end]) for end in (3, 4, 5)] + [b'{"schemaVersion": 1}']
 
 
 def _named(at: int, kind: str) -> dict[str, object]:
@@ -247,8 +247,8 @@ def _archive(opened: Callable[[], ImageSource]) -> None:
     except ImageError:
         return
     try:
-        for found in oci_image.read_images(origin, *origin.root(), ["all"]):
-            for layer in found.layers[:3]:
+        for image in oci_image.read_images(origin, *origin.root(), ["all"]):
+            for layer in image.layers[:3]:
                 assert all(entry.path is not None for entry in layer.entries())
     except (ImageError, NotFoundError):
         pass

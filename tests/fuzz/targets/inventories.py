@@ -39,13 +39,13 @@ def _image(data: bytes) -> Inventory:
     facts = []
     for blob in data.split(_SPLIT)[:4]:
         layer = TarLayer(make.sha256(blob), partial(pieces.Blob, blob, 2**20), len(blob), _BOUNDS)
-        told = read_layer(layer, _KINDS)
+        layer_facts = read_layer(layer, _KINDS)
         try:
-            kept = msgspec.json.decode(canonical.encode(told), type=LayerFacts)
+            decoded = msgspec.json.decode(canonical.encode(layer_facts), type=LayerFacts)
         except ValueError:  # then it is read anew each time
-            kept = told
-        assert kept == told
-        facts.append(kept)
+            decoded = layer_facts
+        assert decoded == layer_facts
+        facts.append(decoded)
     image = OciImage("sha256:" + "0" * 64, "linux/amd64", (), None, ImageMetadata())
     inventory = combine(image, facts, _KINDS)
     assert len(set(inventory.packages)) == len(inventory.packages)
@@ -53,7 +53,7 @@ def _image(data: bytes) -> Inventory:
     return inventory
 
 
-def _told(data: bytes) -> None:
+def _report(data: bytes) -> None:
     """Any format can be written, and a bill of materials that is read again speaks of the same packages.
 
     An input's checksum says in which of them it is told, so that it is always the same one."""
@@ -78,15 +78,17 @@ def _written(report: ScanReport | InventoryReport, form: str) -> bytes:
 
 def _judged(inventory: Inventory) -> set[tuple[str, ...]]:
     """What advisories are looked up by. Halves of characters are told apart in documents, which cannot hold them."""
-    held = {(one.ecosystem, one.source_name, one.source_version, one.version) for one in inventory.packages}
-    return {tuple(text.encode("utf-8", "backslashreplace").decode() for text in one) for one in held}
+    judged = {(item.ecosystem, item.source_name, item.source_version, item.version) for item in inventory.packages}
+    return {tuple(text.encode("utf-8", "backslashreplace").decode() for text in item) for item in judged}
 
 
 def _seeds() -> list[bytes]:
     system: dict[str, make.Content] = {
         "usr/lib/os-release": b'ID=debian\nVERSION_ID="13"\n',
         "etc/os-release": make.Symlink("../usr/lib/os-release"),
-        "var/lib/dpkg/status": "".join(_STANZA.format(*one) for one in (("bash", "5"), ("python3-a", "1"))).encode(),
+        "var/lib/dpkg/status": "".join(
+            _STANZA.format(*stanza) for stanza in (("bash", "5"), ("python3-a", "1"))
+        ).encode(),
         "var/lib/dpkg/info/bash.list": b"/.\n/usr\n/usr/bin\n/usr/bin/bash\n/usr/lib/os-release\n",
         "var/lib/dpkg/info/python3-a.list": b"/usr/lib/python3/dist-packages/a-1.dist-info/METADATA\n",
         "usr/bin/bash": b"x",
@@ -175,7 +177,7 @@ def _form(data: bytes, chance: Random, basic: Mutate) -> bytes:
 TARGETS = (
     Target(
         "inventory",
-        (Part("image", _image, _seeds, _form), Part("told", _told, _seeds, _form)),
+        (Part("image", _image, _seeds, _form), Part("told", _report, _seeds, _form)),
         tuple(
             f"dockgate.scanner.{name}"
             for name in (

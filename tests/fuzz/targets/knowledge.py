@@ -127,7 +127,7 @@ def _bill(data: bytes) -> None:
         except UsageError as error:
             advised(error)
             return
-        assert all(one.base_layers <= len(one.layers) for one in bill.inventories)
+        assert all(inventory.base_layers <= len(inventory.layers) for inventory in bill.inventories)
 
 
 def _bills() -> list[bytes]:
@@ -160,11 +160,11 @@ def _ours(form: str) -> bytes:
 def _purl(data: bytes) -> None:
     reader = Purls(_KINDS)
     try:
-        found = reader.parse(data.decode("utf-8", "replace"))
-        again = reader.parse(str(found))
-        assert (again.type, again.name, again.version) == (found.type, found.name, found.version)
-        if reader.knows(found):
-            reader.package(found)
+        parsed = reader.parse(data.decode("utf-8", "replace"))
+        again = reader.parse(str(parsed))
+        assert (again.type, again.name, again.version) == (parsed.type, parsed.name, parsed.version)
+        if reader.knows(parsed):
+            reader.package(parsed)
     except UsageError as error:
         advised(error)
 
@@ -181,7 +181,7 @@ def _targets() -> Iterator[Target]:
     yield Target(
         "osv",
         (
-            Part("record", _record, lambda: [json.dumps(one).encode() for one in _OSV], json_text),
+            Part("record", _record, lambda: [json.dumps(record).encode() for record in _OSV], json_text),
             Part("export", partial(_parse, osv.FEED, "npm"), lambda: [making.export(*_OSV, b"{")], zipped(json_text)),
         ),
         tuple(f"dockgate.vulnerabilities.feeds.{name}" for name in ("_records", "_names", "_severity")),

@@ -49,26 +49,26 @@ def _zip(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
 
 def _zipapps() -> list[bytes]:
     """An application with a package that is whole and one that is none, and one without any."""
-    whole = _zip({"site-packages/a-1.dist-info/METADATA": _METADATA[0], "b-1.dist-info/METADATA": b"Name: b\n"})
-    wheels = _zip({".deps/a-1-py3-none-any.whl": whole, "b.egg": _zip({"EGG-INFO/PKG-INFO": _METADATA[0]})})
-    return [b"#!/usr/bin/env python3\n" + whole, _zip({"__main__.py": b"print()\n"}), wheels]
+    applications = _zip({"site-packages/a-1.dist-info/METADATA": _METADATA[0], "b-1.dist-info/METADATA": b"Name: b\n"})
+    wheels = _zip({".deps/a-1-py3-none-any.whl": applications, "b.egg": _zip({"EGG-INFO/PKG-INFO": _METADATA[0]})})
+    return [b"#!/usr/bin/env python3\n" + applications, _zip({"__main__.py": b"print()\n"}), wheels]
 
 
 def _jars() -> list[bytes]:
     maven = "META-INF/maven/org.example/thing"
-    one = {
+    item = {
         "META-INF/MANIFEST.MF": _MANIFEST,
         f"{maven}/pom.properties": b"#a\nversion=2.1\ngroupId=org.example\nartifactId=thing\n",
         f"{maven}/pom.xml": _POM,
         "org/example/A.class": b"\xca\xfe\xba\xbe",
     }
-    jar = _zip(one)
+    jar = _zip(item)
     war = {"WEB-INF/lib/thing-2.1.jar": jar, "WEB-INF/lib/other-1.0-SNAPSHOT.jar": _zip({"a/B.class": b"a"})}
     bare = _zip({"META-INF/MANIFEST.MF": _MANIFEST, "org/example/A.class": b"a"})
     poms = _zip({f"{maven}/pom.xml": _POM, "a/A.class": b"a"})
-    shaded = _zip({**one, "META-INF/maven/g/b/pom.properties": b"groupId=g\nartifactId=b\nversion=1\n"})
+    shaded = _zip({**item, "META-INF/maven/g/b/pom.properties": b"groupId=g\nartifactId=b\nversion=1\n"})
     stored = _zip(war, zipfile.ZIP_STORED)
-    python_inside = _zip({"WEB-INF/a.whl": _zipapps()[0], "b.ZIP": _zipapps()[0], "b.JAR": jar, **one})
+    python_inside = _zip({"WEB-INF/a.whl": _zipapps()[0], "b.ZIP": _zipapps()[0], "b.JAR": jar, **item})
     return [
         python_inside,
         jar,

@@ -77,9 +77,9 @@ def _tar(*names: str) -> bytes:
 
 def _images() -> list[bytes]:
     image = _tar("blobs/", f"blobs/sha256/{_DIGEST}", "oci-layout")
-    other = _tar("src/a.c", f"{_DIGEST}.txt", f"{_DIGEST}.tar")
-    packed = [gzip.compress(image), lzma.compress(other), bz2.compress(image)]
-    return [image, other, *packed, zstandard.ZstdCompressor().compress(other)]
+    sources = _tar("src/a.c", f"{_DIGEST}.txt", f"{_DIGEST}.tar")
+    packed = [gzip.compress(image), lzma.compress(sources), bz2.compress(image)]
+    return [image, sources, *packed, zstandard.ZstdCompressor().compress(sources)]
 
 
 TARGETS = (
@@ -317,7 +317,7 @@ TARGETS = (
                 vscode.ECOSYSTEM,
                 "vsix",
                 "srv/a.vsix",
-                lambda: [_vsix(one) for one in files("vscode/package.json")()] + [_vsix(b"{}")],
+                lambda: [_vsix(item) for item in files("vscode/package.json")()] + [_vsix(b"{}")],
                 zipped(json_text),
             ),
             part(

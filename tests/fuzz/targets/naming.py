@@ -26,14 +26,14 @@ def _reference(data: bytes) -> None:
             (Path(folder) / "layout" / "oci-layout").touch()
             (Path(folder) / "a.tar").touch()
         try:
-            found = reference.parse(text.replace("^", folder))
+            parsed = reference.parse(text.replace("^", folder))
         except UsageError as error:
             advised(error)
             return
-    assert not str(found).startswith("-")
-    if isinstance(found, reference.RegistryReference):
-        assert reference.parse_remote(str(found)) == found
-        reference.is_loopback(found.registry)
+    assert not str(parsed).startswith("-")
+    if isinstance(parsed, reference.RegistryReference):
+        assert reference.parse_remote(str(parsed)) == parsed
+        reference.is_loopback(parsed.registry)
 
 
 _REFERENCES = (
@@ -70,8 +70,8 @@ def _credentials(data: bytes) -> None:
 def _answer(data: bytes) -> None:
     """What a helper says."""
     with suppress(ValueError):
-        found = parse_helper_output(data.decode("utf-8", "replace"))
-        assert repr(found) == f"Credentials(username={found.username!r})"
+        answer = parse_helper_output(data.decode("utf-8", "replace"))
+        assert repr(answer) == f"Credentials(username={answer.username!r})"
 
 
 def _helper(data: bytes) -> None:
@@ -82,8 +82,8 @@ def _helper(data: bytes) -> None:
     ):
         file.write(data[1:])
         helper = Path(folder) / "docker-credential-here"
-        said = f"/proc/{os.getpid()}/fd/{file.fileno()}"
-        helper.write_text(f'#!/bin/sh\nread -r said < {said}\necho "$said"\nexit {data[0] if data else 0}\n')
+        program_path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+        helper.write_text(f'#!/bin/sh\nread -r said < {program_path}\necho "$said"\nexit {data[0] if data else 0}\n')
         helper.chmod(0o755)
         (Path(folder) / "config.json").write_text('{"credsStore": "here"}')
         environ = {"PATH": folder, "HOME": folder, "DOCKER_CONFIG": folder, "XDG_RUNTIME_DIR": folder}
@@ -92,13 +92,13 @@ def _helper(data: bytes) -> None:
 
 def _find(registry: str, repository: str, environ: Mapping[str, str]) -> None:
     try:
-        found = find_credentials(registry, repository, environ)
+        credentials = find_credentials(registry, repository, environ)
     except UsageError as error:
         advised(error)
         return
-    if found:
-        assert repr(found) == f"Credentials(username={found.username!r})"
-        f"{found.username}:{found.password}{found.identity_token}".encode()  # as they are sent
+    if credentials:
+        assert repr(credentials) == f"Credentials(username={credentials.username!r})"
+        f"{credentials.username}:{credentials.password}{credentials.identity_token}".encode()  # as they are sent
 
 
 _AUTH = [
@@ -120,7 +120,7 @@ _ANSWERS = [b'{"Username": "u", "Secret": "s"}', b'{"Username": "<token>", "Secr
 TARGETS = (
     Target(
         "reference",
-        (Part("reference", _reference, lambda: [one.encode() for one in _REFERENCES], lines),),
+        (Part("reference", _reference, lambda: [item.encode() for item in _REFERENCES], lines),),
         ("dockgate.scanner.images.reference",),
     ),
     Target(

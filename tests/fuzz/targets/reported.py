@@ -33,9 +33,9 @@ def _findings(data: bytes) -> None:
             _named(error)
             continue
         assert reports
-        for one in reports:
-            assert canonical.decode(ExternalReport, canonical.encode(one)) == one
-            assert all(entry.reason for entry in (*one.inventory.unread, *one.matches.undetermined))
+        for report in reports:
+            assert canonical.decode(ExternalReport, canonical.encode(report)) == report
+            assert all(entry.reason for entry in (*report.inventory.unread, *report.matches.undetermined))
 
 
 def _vex(data: bytes) -> None:
@@ -44,9 +44,9 @@ def _vex(data: bytes) -> None:
     except UsageError as error:
         _named(error)
         return
-    for one in statements:
-        assert one.vulnerabilities
-        assert canonical.decode(VexStatement, canonical.encode(one)) == one
+    for statement in statements:
+        assert statement.vulnerabilities
+        assert canonical.decode(VexStatement, canonical.encode(statement)) == statement
 
 
 def _named(error: UsageError) -> None:
@@ -61,11 +61,11 @@ def _reports() -> Sequence[bytes]:
 @cache
 def _statements() -> Sequence[bytes]:
     """The documents of the cases of waivers, and one that is published."""
-    found = [path.read_bytes() for path in sorted((_TESTS / "gate" / "vex_formats" / "data").glob("*.json"))]
+    contents = [path.read_bytes() for path in sorted((_TESTS / "gate" / "vex_formats" / "data").glob("*.json"))]
     for path in sorted((_CASES / "waivers").glob("*.yaml")):
         case = yaml.safe_load(path.read_text("utf-8").replace("{image}", _IMAGE).replace("{index}", _IMAGE))
-        found += [json.dumps(one["document"]).encode() for one in case.get("vex", ())]
-    return found
+        contents += [json.dumps(item["document"]).encode() for item in case.get("vex", ())]
+    return contents
 
 
 TARGETS = (
@@ -77,7 +77,7 @@ TARGETS = (
             "dockgate.gate.external._fields",
             "dockgate.gate.external._report",
             "dockgate.gate.external._inspector_packages",
-            *(f"dockgate.gate.external.{one.name}" for one in external.load()),
+            *(f"dockgate.gate.external.{item.name}" for item in external.load()),
         ),
     ),
     Target(
@@ -86,7 +86,7 @@ TARGETS = (
         (
             "dockgate.gate.vex_formats",
             "dockgate.gate.vex_formats._fields",
-            *(f"dockgate.gate.vex_formats.{one.name}" for one in vex_formats.load()),
+            *(f"dockgate.gate.vex_formats.{item.name}" for item in vex_formats.load()),
         ),
     ),
 )

@@ -11,13 +11,13 @@ HOST = gzip.decompress((DATA / "host.gz").read_bytes())
 DEPS = (DATA / "self-contained.deps.json").read_bytes()
 
 
-def bundle(deps: bytes | None = DEPS, *, major: int = 6, name: bytes = b"aBcD1234efgh", told: int = -1) -> bytes:
+def bundle(deps: bytes | None = DEPS, *, major: int = 6, name: bytes = b"aBcD1234efgh", stated_size: int = -1) -> bytes:
     """A host with a deps.json and the header behind it; `told` is the size that the header says."""
     start = len(HOST) + 16
     body = b"\0" * 16 + (deps or b"")
     length = bytes([len(name)] if len(name) < 128 else [len(name) & 127 | 128, len(name) >> 7])
     header = struct.pack("<IIi", major, 0, 1) + length + name
-    size = len(deps or b"") if told < 0 else told
+    size = len(deps or b"") if stated_size < 0 else stated_size
     header += struct.pack("<qqqqQ", start if deps is not None else 0, size, 0, 0, 0)
     return placed(HOST + body + header, len(HOST) + len(body))
 

@@ -11,10 +11,10 @@ _CASES = Path(__file__).parent.parent.parent / "cases" / "versions"
 def relation(kind: Ecosystem, a: str, b: str) -> str:
     """ "<", "=", ">", or "?" when either is refused."""
     try:
-        left, right = kind.key(a), kind.key(b)
+        first, second = kind.key(a), kind.key(b)
     except UncomparableError:
         return "?"
-    return "<" if left < right else "=" if left == right else ">"
+    return "<" if first < second else "=" if first == second else ">"
 
 
 def statements(name: str) -> list[list[str]]:
@@ -28,5 +28,5 @@ def _stated(line: str) -> list[str]:
     if line.endswith(" !"):
         return [line[:-2], "!"]
     sign = "<" if " < " in line else "="
-    left, right = line.split(f" {sign} ")
-    return [left, sign, right]
+    first, second = line.split(f" {sign} ")
+    return [first, sign, second]

@@ -36,7 +36,7 @@ def utils() -> Package:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("lib/apk/db/installed", True),
         ("usr/lib/apk/db/installed", True),
@@ -47,20 +47,23 @@ def utils() -> Package:
         ("root/lib/apk/db/installed", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
-    assert not wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert not is_wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
 
 
 def test_packages_are_named_with_their_origin() -> None:
-    found = read(MADE, "usr/lib/apk/db/installed")
-    assert [(one.name, one.version, one.arch, one.source_name, one.source_version) for one in found.packages] == [
+    extract = read(MADE, "usr/lib/apk/db/installed")
+    assert [
+        (package.name, package.version, package.arch, package.source_name, package.source_version)
+        for package in extract.packages
+    ] == [
         ("musl", "1.2.4_git20230717-r4", "x86_64", "musl", "1.2.4_git20230717-r4"),
         ("musl-utils", "1.2.4_git20230717-r4", "x86_64", "musl", "1.2.4_git20230717-r4"),
         ("busybox", "1.36.1-r15", "x86_64", "busybox", "1.36.1-r15"),
         ("ca-certificates", "20230506-r0", "x86_64", "ca-certificates", "20230506-r0"),
     ]
-    assert {one.path for one in found.packages} == {"usr/lib/apk/db/installed"}
+    assert {package.path for package in extract.packages} == {"usr/lib/apk/db/installed"}
 
 
 def test_a_package_owns_its_files() -> None:
@@ -75,8 +78,8 @@ def test_a_package_owns_its_files() -> None:
 def test_a_virtual_package_is_none_but_one_with_files_is() -> None:
     virtual = b"P:.build-deps\nV:20240115.101530\nT:virtual meta package\n"
     assert read(virtual).packages == ()
-    assert [one.name for one in read(virtual + b"F:bin\nR:sh\n").packages] == [".build-deps"]
-    assert [one.name for one in read(virtual.replace(b"virtual ", b"")).packages] == [".build-deps"]
+    assert [item.name for item in read(virtual + b"F:bin\nR:sh\n").packages] == [".build-deps"]
+    assert [item.name for item in read(virtual.replace(b"virtual ", b"")).packages] == [".build-deps"]
 
 
 def test_without_an_origin_the_package_is_its_own_and_the_last_entry_needs_no_blank_line() -> None:
@@ -103,8 +106,8 @@ def test_a_corrupt_database_is_unreadable_and_says_where(content: bytes, reason:
 
 
 def test_bytes_that_are_no_utf8_are_read() -> None:
-    found = read(MUSL.replace(b"1.2.4", b"1\xff") + b"F:bin\nR:\xff\n")
-    assert (found.packages[0].version, found.owns) == ("1\ufffd-r2", {"musl": ("bin/\udcff",)})
+    extract = read(MUSL.replace(b"1.2.4", b"1\xff") + b"F:bin\nR:\xff\n")
+    assert (extract.packages[0].version, extract.owns) == ("1\ufffd-r2", {"musl": ("bin/\udcff",)})
 
 
 def test_a_file_too_large_is_unreadable(tmp_path: Path) -> None:
@@ -206,8 +209,8 @@ def test_advisories_speak_of_the_origin_save_for_chainguards(
 ) -> None:
     settled = ECOSYSTEM.settle(utils, distribution)
     assert (settled.source_name, settled.source_version) == (source, utils.version)
-    given = {"distro": distribution.id, "upstream": "musl"}
-    again = ECOSYSTEM.package(Purl("apk", distribution.id, utils.name, utils.version, given), None)
+    arguments = {"distro": distribution.id, "upstream": "musl"}
+    again = ECOSYSTEM.package(Purl("apk", distribution.id, utils.name, utils.version, arguments), None)
     assert again.source_name == source
     assert "upstream=musl" in settled.purl
     assert "upstream=musl" in again.purl
@@ -223,8 +226,8 @@ def test_package_urls_say_the_origin(utils: Package) -> None:
 @pytest.mark.parametrize("upstream", ["musl", "musl@1.2.4"])
 def test_a_package_url_of_ours_names_the_same_package(upstream: str, utils: Package) -> None:
     settled = ECOSYSTEM.settle(utils, ALPINE)
-    given = {"arch": "x86_64", "distro": "alpine-3.19.1", "upstream": upstream}
-    again = ECOSYSTEM.package(Purl("apk", "alpine", utils.name, utils.version, given), Distribution("wolfi", ""))
+    arguments = {"arch": "x86_64", "distro": "alpine-3.19.1", "upstream": upstream}
+    again = ECOSYSTEM.package(Purl("apk", "alpine", utils.name, utils.version, arguments), Distribution("wolfi", ""))
     assert again.path == ""
     assert again.purl == settled.purl
     assert (again.ecosystem, again.source_name, again.source_version) == ("Alpine:v3.19", "musl", utils.version)

@@ -19,11 +19,11 @@ def statements() -> list[str]:
 def relation(a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+        first, second = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
     except UncomparableError:
         return "!"
-    assert isinstance(left, bytes)
-    return "<" if left < right else "=" if left == right else ">"
+    assert isinstance(first, bytes)
+    return "<" if first < second else "=" if first == second else ">"
 
 
 @pytest.mark.parametrize("line", statements())

@@ -87,7 +87,7 @@ def test_an_archive_in_an_application_that_cannot_be_read_is_named() -> None:
     image = inventory(
         [file("opt/lib/lib-1.2.jar", archive(LIBRARY)), file("srv/app.war", archive({**CLASS, **broken}))]
     )
-    assert [one.path.removeprefix("srv/app.war!/WEB-INF/lib/") for one in image.unread] == [
+    assert [package.path.removeprefix("srv/app.war!/WEB-INF/lib/") for package in image.unread] == [
         "a.JAR",
         "a.whl",
         "b.egg!/EGG-INFO/PKG-INFO",
@@ -126,7 +126,7 @@ def test_a_wheel_counts_only_where_its_package_is_not_installed() -> None:
         file("usr/lib/python3/site-packages/foo-1.0.dist-info/RECORD", "foo-1.0.dist-info/METADATA,,\n"),
     ]
     wheel = file("wheels/foo-1.0-py3-none-any.whl", archive(WHEEL))
-    assert [one.path for one in inventory([*installed, wheel]).packages] == [installed[0].path]
+    assert [item.path for item in inventory([*installed, wheel]).packages] == [installed[0].path]
     older = WHEEL | {"Foo-1.0.dist-info/METADATA": METADATA.replace(b"1.0", b"0.9")}
     image = inventory([*installed, file("wheels/foo-0.9-py3-none-any.whl", archive(older))])
     assert purls(image) == ["pkg:pypi/foo@0.9", FOO]
@@ -152,11 +152,11 @@ def test_an_archive_of_several_packages_counts_for_those_that_are_not_installed(
 def test_wheels_in_an_application_of_one_file_are_read() -> None:
     inner = archive(WHEEL)
     image = inventory([file("app/a.pex", archive({".deps/foo-1.0-py3-none-any.whl": inner, "__main__.py": b""}))])
-    assert [(one.purl, one.path) for one in image.packages] == [
+    assert [(package.purl, package.path) for package in image.packages] == [
         (FOO, "app/a.pex!/.deps/foo-1.0-py3-none-any.whl!/Foo-1.0.dist-info/METADATA")
     ]
     image = inventory([file("app/a.pex", archive({"a.whl": b"PK", "b.dist-info/METADATA": METADATA}))])
-    assert [one.path for one in image.unread] == ["app/a.pex!/a.whl"]
+    assert [package.path for package in image.unread] == ["app/a.pex!/a.whl"]
 
 
 def test_installers_bring_their_wheels_to_install_from() -> None:

@@ -32,11 +32,11 @@ def read(content: str | bytes | object, path: str = PATH) -> Extract:
 
 
 def document(*locators: object) -> object:
-    return {"packages": [{"externalRefs": [{"referenceLocator": one}]} for one in locators]}
+    return {"packages": [{"externalRefs": [{"referenceLocator": locator}]} for locator in locators]}
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("opt/bitnami/redis/.spdx-redis.spdx", True),
         ("opt/bitnami/.spdx-redis.spdx", True),
@@ -51,20 +51,20 @@ def document(*locators: object) -> object:
         ("opt/bitnami/redis", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_a_document_tells_of_what_bitnami_packages() -> None:
-    found = read(DOCUMENT)
-    assert [(package.name, package.version, package.purl) for package in found.packages] == [
+    extract = read(DOCUMENT)
+    assert [(package.name, package.version, package.purl) for package in extract.packages] == [
         ("jemalloc-fixture", "5.3.0", "pkg:bitnami/jemalloc-fixture@5.3.0?arch=amd64&distro=debian-12"),
         ("redis-fixture", "7.4.1-0", "pkg:bitnami/redis-fixture@7.4.1-0?arch=amd64&distro=debian-12"),
     ]
-    assert {(package.ecosystem, package.arch) for package in found.packages} == {("Bitnami", "amd64")}
-    assert found.owns == {found.packages[1].purl: (FOLDER,)}
-    assert not found.is_lockfile
-    assert not found.unread
+    assert {(package.ecosystem, package.arch) for package in extract.packages} == {("Bitnami", "amd64")}
+    assert extract.owns == {extract.packages[1].purl: (FOLDER,)}
+    assert not extract.is_lockfile
+    assert not extract.unread
 
 
 def test_what_lies_in_a_shared_folder_owns_nothing() -> None:
@@ -72,12 +72,12 @@ def test_what_lies_in_a_shared_folder_owns_nothing() -> None:
 
 
 def test_the_older_list_counts_only_where_no_document_tells_more() -> None:
-    found = read(LIST, LIST_PATH)
-    assert [package.purl for package in found.packages] == [
+    extract = read(LIST, LIST_PATH)
+    assert [package.purl for package in extract.packages] == [
         "pkg:bitnami/gosu-fixture@1.14.0-1?arch=amd64&distro=debian-10",
         "pkg:bitnami/mongodb-fixture@4.4.11-2?arch=amd64&distro=debian-10",
     ]
-    assert found.is_lockfile
+    assert extract.is_lockfile
 
 
 def test_package_urls_are_decoded() -> None:
@@ -88,9 +88,9 @@ def test_package_urls_are_decoded() -> None:
 
 @pytest.mark.parametrize("locator", ["pkg:bitnami/", "pkg:bitnami/redis", "pkg:bitnami/@1.0.0", "pkg:bitnami/redis@"])
 def test_a_package_without_name_or_version_is_an_unread_part(locator: str) -> None:
-    found = read(document("pkg:bitnami/apache@2.4.62-3", locator))
-    assert [package.name for package in found.packages] == ["apache"]
-    assert found.unread == (("packages/1", f"its package URL has no name and version: {locator}"),)
+    extract = read(document("pkg:bitnami/apache@2.4.62-3", locator))
+    assert [package.name for package in extract.packages] == ["apache"]
+    assert extract.unread == (("packages/1", f"its package URL has no name and version: {locator}"),)
 
 
 def test_what_is_no_spdx_package_is_an_unread_part() -> None:
@@ -142,13 +142,13 @@ def test_a_purl_becomes_a_package() -> None:
 )
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, *, listed: bool) -> None:
     with suppress(UnreadableError):
-        found = read(content[:cut] + splice + content[cut + len(splice) :], LIST_PATH if listed else PATH)
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(content[:cut] + splice + content[cut + len(splice) :], LIST_PATH if listed else PATH)
+        assert all(package.name and package.version for package in extract.packages)
 
 
 def relation(a: str, b: str) -> str:
-    left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    return "<" if left < right else "=" if left == right else ">"
+    first, second = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+    return "<" if first < second else "=" if first == second else ">"
 
 
 def test_stated_order() -> None:

@@ -33,8 +33,8 @@ def read(content: bytes, path: str) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def purls(found: Extract) -> list[str]:
-    return [package.purl for package in found.packages]
+def purls(extract: Extract) -> list[str]:
+    return [package.purl for package in extract.packages]
 
 
 def lock(**fields: Any) -> bytes:
@@ -42,7 +42,7 @@ def lock(**fields: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("conan.lock", True),
         ("app/conan.lock", True),
@@ -57,17 +57,17 @@ def lock(**fields: Any) -> bytes:
         ("app/build/conaninfo.txt", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_a_cache_names_its_packages_and_their_folders() -> None:
-    found = read(CACHE, PATH)
-    assert purls(found) == BOTH
-    package = found.packages[0]
+    extract = read(CACHE, PATH)
+    assert purls(extract) == BOTH
+    package = extract.packages[0]
     assert (package.name, package.version, package.ecosystem) == ("zlib", "1.2.13", "ConanCenter")
-    assert found.owns[package.purl] == (ZLIB,)
-    assert not found.is_lockfile
+    assert extract.owns[package.purl] == (ZLIB,)
+    assert not extract.is_lockfile
 
 
 def test_a_folder_beside_the_cache_is_nobody_s(tmp_path: Path) -> None:
@@ -76,9 +76,9 @@ def test_a_folder_beside_the_cache_is_nobody_s(tmp_path: Path) -> None:
         database.execute("UPDATE packages SET path = '../../etc' WHERE reference LIKE 'zlib%'")
         database.execute("UPDATE packages SET reference = 'png/1.6.41' WHERE reference LIKE 'png%'")
         database.commit()
-    found = read((tmp_path / "db").read_bytes(), PATH)
-    assert purls(found) == ["pkg:conan/zlib@1.2.13", "pkg:conan/png@1.6.41"]
-    assert list(found.owns) == ["pkg:conan/png@1.6.41"]
+    extract = read((tmp_path / "db").read_bytes(), PATH)
+    assert purls(extract) == ["pkg:conan/zlib@1.2.13", "pkg:conan/png@1.6.41"]
+    assert list(extract.owns) == ["pkg:conan/png@1.6.41"]
 
 
 def test_pages_that_name_a_row_again_and_again_are_read_in_bounded_time(tmp_path: Path) -> None:
@@ -122,16 +122,16 @@ def test_another_program_s_cache_is_no_evidence() -> None:
     ],
 )
 def test_folders_tell_of_what_is_in_them(path: str, purl: str) -> None:
-    found = read(b"[settings]\n", path)
-    assert purls(found) == [purl]
-    assert found.owns == {purl: (path.removesuffix("conaninfo.txt"),)}
+    extract = read(b"[settings]\n", path)
+    assert purls(extract) == [purl]
+    assert extract.owns == {purl: (path.removesuffix("conaninfo.txt"),)}
 
 
 def test_a_lockfile_names_what_is_to_be_installed() -> None:
     for content in LOCKS:
-        found = read(content, "app/conan.lock")
-        assert purls(found) == BOTH
-        assert (found.is_lockfile, found.owns) == (True, {})
+        extract = read(content, "app/conan.lock")
+        assert purls(extract) == BOTH
+        assert (extract.is_lockfile, extract.owns) == (True, {})
 
 
 def test_a_project_s_own_entry_in_a_lockfile_is_no_package() -> None:
@@ -142,8 +142,8 @@ def test_a_project_s_own_entry_in_a_lockfile_is_no_package() -> None:
         "3": {"pref": "a/1.0@b/_#0:ID#1"},
     }
     assert purls(read(lock(graph_lock={"nodes": nodes}), "conan.lock")) == ["pkg:conan/a@1.0?user=b"]
-    told = lock(version="0.5", requires=["1.2.3#ffa7%16"], build_requires=["cmake/3.30.0#1"])
-    assert purls(read(told, "conan.lock")) == ["pkg:conan/cmake@3.30.0"]
+    content = lock(version="0.5", requires=["1.2.3#ffa7%16"], build_requires=["cmake/3.30.0#1"])
+    assert purls(read(content, "conan.lock")) == ["pkg:conan/cmake@3.30.0"]
     assert read(b"{}", "conan.lock") == Extract(is_lockfile=True)
 
 
@@ -178,13 +178,13 @@ def test_a_purl_becomes_a_package() -> None:
 
 def test_a_cache_that_no_longer_tells_of_a_package_whose_files_stay_is_noticed() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, CACHE), file(f"{ZLIB}include/zlib.h")]
-    found = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
-    assert f"{PATH} no longer tells of zlib 1.2.13" in "".join(entry.reason for entry in found.unread)
+    inventory = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
+    assert f"{PATH} no longer tells of zlib 1.2.13" in "".join(entry.reason for entry in inventory.unread)
 
 
 @settings(deadline=None, max_examples=300)
 @given(
-    content=st.sampled_from([(CACHE, PATH), *((one, "conan.lock") for one in LOCKS)]),
+    content=st.sampled_from([(CACHE, PATH), *((item, "conan.lock") for item in LOCKS)]),
     cut=st.integers(0, 28_000),
     splice=st.binary(max_size=12) | st.sampled_from([b'"ref": 1', b"[", b"null", b"/", b"@"]),
 )
@@ -192,8 +192,8 @@ def test_damaged_files_are_read_or_unreadable(content: tuple[bytes, str], cut: i
     data, path = content
     at = cut % len(data)
     with suppress(UnreadableError):
-        found = read(data[:at] + splice + data[at + len(splice) :], path)
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(data[:at] + splice + data[at + len(splice) :], path)
+        assert all(package.name and package.version for package in extract.packages)
 
 
 def test_a_number_and_a_word_are_compared_as_texts() -> None:

@@ -26,7 +26,7 @@ def read(content: bytes | object, path: str = PATH) -> Extract:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("opt/conda/conda-meta/a-1-0.json", True),
         ("conda-meta/a-1-0.json", True),
@@ -39,13 +39,13 @@ def read(content: bytes | object, path: str = PATH) -> Extract:
         ("opt/conda", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_a_record_tells_of_a_package_and_its_files() -> None:
-    found = read(RECORD)
-    (package,) = found.packages
+    extract = read(RECORD)
+    (package,) = extract.packages
     assert (package.name, package.version, package.ecosystem, package.arch) == (
         "small-fixture",
         "1.4.2",
@@ -54,7 +54,7 @@ def test_a_record_tells_of_a_package_and_its_files() -> None:
     )
     assert package.purl == "pkg:conda/small-fixture@1.4.2?build=h5eb4_1&channel=conda-fixtures&subdir=linux-64"
     files = ("bin/small", "lib/python3.12/site-packages/small.py", "share/doc/small/README")
-    assert found.owns == {package.purl: tuple(PREFIX + file for file in files)}
+    assert extract.owns == {package.purl: tuple(PREFIX + file for file in files)}
 
 
 @pytest.mark.parametrize(
@@ -68,16 +68,16 @@ def test_a_record_tells_of_a_package_and_its_files() -> None:
         (None, ""),
     ],
 )
-def test_a_channel_is_called_by_its_name(given: object, channel: str) -> None:
-    (package,) = read({"name": "a", "version": "1", "subdir": "linux-64", "channel": given}).packages
+def test_a_channel_is_called_by_its_name(stated: object, channel: str) -> None:
+    (package,) = read({"name": "a", "version": "1", "subdir": "linux-64", "channel": stated}).packages
     expected = f"?channel={channel}&subdir=linux-64" if channel else "?subdir=linux-64"
     assert package.purl == f"pkg:conda/a@1{expected}"
 
 
 def test_paths_that_are_not_the_package_s_alone_are_not_owned() -> None:
     files = ["lib/a.py", "lib/__pycache__/a.cpython-312.pyc", "/etc/passwd", "../other/a", "conda-meta/a.json", "b\0c"]
-    found = read({"name": "a", "version": "1", "files": files}, "conda-meta/a-1-0.json")
-    assert found.owns == {"pkg:conda/a@1": ("lib/a.py",)}
+    extract = read({"name": "a", "version": "1", "files": files}, "conda-meta/a-1-0.json")
+    assert extract.owns == {"pkg:conda/a@1": ("lib/a.py",)}
 
 
 @pytest.mark.parametrize(
@@ -126,5 +126,5 @@ def test_a_purl_becomes_a_package() -> None:
 )
 def test_damaged_records_are_read_or_unreadable(cut: int, splice: bytes) -> None:
     with suppress(UnreadableError):
-        found = read(RECORD[:cut] + splice + RECORD[cut + len(splice) :])
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(RECORD[:cut] + splice + RECORD[cut + len(splice) :])
+        assert all(package.name and package.version for package in extract.packages)

@@ -31,12 +31,12 @@ def read(content: str | bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def purls(found: Extract) -> list[str]:
-    return [package.purl for package in found.packages]
+def purls(extract: Extract) -> list[str]:
+    return [package.purl for package in extract.packages]
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         (PATH, True),
         ("renv/library/R-4.5/x86_64-pc-linux-gnu/rlang/DESCRIPTION", True),
@@ -48,18 +48,18 @@ def purls(found: Extract) -> list[str]:
         ("app/my-renv.lock", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_installed_package_owns_its_folder() -> None:
-    found = read(COMMONMARK)
-    (package,) = found.packages
+    extract = read(COMMONMARK)
+    (package,) = extract.packages
     assert (package.name, package.version, package.ecosystem) == ("commonmark", "1.9.5", "CRAN")
     assert (package.source_name, package.source_version) == ("commonmark", "1.9.5")
     assert package.purl == "pkg:cran/commonmark@1.9.5"
-    assert found.owns == {package.purl: (f"{LIBRARY}/commonmark/",)}
-    assert not found.is_lockfile
+    assert extract.owns == {package.purl: (f"{LIBRARY}/commonmark/",)}
+    assert not extract.is_lockfile
 
 
 @pytest.mark.parametrize("lacks", [b"", b"\nRepository: Bioconductor", b"\ngit_url: https://git.bioconductor.org"])
@@ -83,8 +83,8 @@ def test_the_packages_of_r_itself_are_not_cran_s(name: str) -> None:
     "package", ["Package: base\n", "Package: MASS\nPriority: base\n", "Package: x\nPriority: base\n"]
 )
 def test_who_is_not_known_to_be_r_s_own_is_cran_s(package: str) -> None:
-    (found,) = read(f"{package}Version: 1.0\n{BUILT}").packages
-    assert found.ecosystem == "CRAN"
+    (read_package,) = read(f"{package}Version: 1.0\n{BUILT}").packages
+    assert read_package.ecosystem == "CRAN"
 
 
 def test_r_itself_is_listed_once_as_what_no_feed_tells_of() -> None:
@@ -120,12 +120,12 @@ def test_a_description_that_names_no_package_is_unreadable(content: str | bytes,
 
 
 def test_a_lockfile_names_what_renv_would_install() -> None:
-    found = read(LOCK, "app/renv.lock")
-    assert (purls(found), found.is_lockfile, found.owns) == (["pkg:cran/commonmark@1.9.5"], True, {})
+    extract = read(LOCK, "app/renv.lock")
+    assert (purls(extract), extract.is_lockfile, extract.owns) == (["pkg:cran/commonmark@1.9.5"], True, {})
     listed = {"limma": {"Version": "3.62.2", "Source": "Bioconductor"}, "a": {"Package": "a"}, "b": 1}
-    found = read(json.dumps({"Packages": listed}), "renv.lock")
-    assert purls(found) == [f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}"]
-    assert found.unread == (("a", "it has no version"), ("b", "it has no version"))
+    extract = read(json.dumps({"Packages": listed}), "renv.lock")
+    assert purls(extract) == [f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}"]
+    assert extract.unread == (("a", "it has no version"), ("b", "it has no version"))
     assert read("{}", "renv.lock").packages == ()
     with pytest.raises(UnreadableError, match="is not a JSON object"):
         read('{"Packages": []}', "renv.lock")
@@ -134,19 +134,19 @@ def test_a_lockfile_names_what_renv_would_install() -> None:
 def test_a_purl_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("cran", "", "rJava", "1.0-4"), None)
     assert (package.source_name, package.source_version, package.ecosystem) == ("rJava", "1.0-4", "CRAN")
-    given = {"repository_url": "https://bioconductor.org"}
-    package = ECOSYSTEM.package(Purl("cran", "", "limma", "3.62.2", given), None)
+    arguments = {"repository_url": "https://bioconductor.org"}
+    package = ECOSYSTEM.package(Purl("cran", "", "limma", "3.62.2", arguments), None)
     assert (package.ecosystem, package.purl) == ("Bioconductor", f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}")
     with pytest.raises(UsageError, match="no version"):
         ECOSYSTEM.package(Purl("cran", "", "rJava"), None)
 
 
 def test_what_dpkg_installed_is_the_distribution_s() -> None:
-    told = status(stanza("r-cran-commonmark", "1.9.5-1"))
+    database = status(stanza("r-cran-commonmark", "1.9.5-1"))
     path = "usr/lib/R/site-library/commonmark/DESCRIPTION"
-    base = [file("etc/os-release", DEBIAN), told, file(path, COMMONMARK), dpkg_list("r-cran-commonmark", path)]
-    found = read_image(image(base), [DPKG, ECOSYSTEM])
-    assert {package.purl.partition("@")[0]: package.owner for package in found.packages} == {
+    base = [file("etc/os-release", DEBIAN), database, file(path, COMMONMARK), dpkg_list("r-cran-commonmark", path)]
+    inventory = read_image(image(base), [DPKG, ECOSYSTEM])
+    assert {package.purl.partition("@")[0]: package.owner for package in inventory.packages} == {
         "pkg:deb/debian/r-cran-commonmark": "",
         "pkg:cran/commonmark": "r-cran-commonmark",
     }
@@ -155,12 +155,12 @@ def test_what_dpkg_installed_is_the_distribution_s() -> None:
 def test_a_description_removed_while_the_code_stays_is_noticed() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, COMMONMARK), file(f"{LIBRARY}/commonmark/R/commonmark")]
     for edit in (whiteout(PATH), [file(PATH, COMMONMARK.replace(b"\nBuilt:", b"\nBuild:"))]):
-        told = "".join(entry.reason for entry in read_image(image(base, edit), [ECOSYSTEM]).unread)
-        assert f"{PATH} no longer tells of commonmark 1.9.5" in told
+        reasons = "".join(entry.reason for entry in read_image(image(base, edit), [ECOSYSTEM]).unread)
+        assert f"{PATH} no longer tells of commonmark 1.9.5" in reasons
     newer = [file(PATH, COMMONMARK.replace(b"1.9.5", b"2.0.0")), base[2]]
-    found = read_image(image(base, newer), [ECOSYSTEM])
-    assert [package.version for package in found.packages] == ["2.0.0"]
-    assert "commonmark" not in "".join(entry.reason for entry in found.unread)
+    inventory = read_image(image(base, newer), [ECOSYSTEM])
+    assert [package.version for package in inventory.packages] == ["2.0.0"]
+    assert "commonmark" not in "".join(entry.reason for entry in inventory.unread)
 
 
 @settings(deadline=None, max_examples=300)
@@ -172,8 +172,8 @@ def test_a_description_removed_while_the_code_stays_is_noticed() -> None:
 )
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
     with suppress(UnreadableError):
-        found = read(content[:cut] + splice + content[cut + len(splice) :], path)
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(content[:cut] + splice + content[cut + len(splice) :], path)
+        assert all(package.name and package.version for package in extract.packages)
 
 
 @pytest.mark.parametrize("version", ["", " ", "1.0 ", " 1.0", "1.0\n", "\ud800", "1\0.0", "⁵.1"])

@@ -22,11 +22,11 @@ def read(content: bytes | object) -> Extract:
 
 
 def document(*locators: object) -> object:
-    return {"packages": [{"externalRefs": [{"referenceLocator": one}]} for one in locators]}
+    return {"packages": [{"externalRefs": [{"referenceLocator": locator}]} for locator in locators]}
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         (PATH, True),
         ("opt/docker/sbom/a/b/.spdx.c.json", True),
@@ -36,8 +36,8 @@ def document(*locators: object) -> object:
         ("srv/opt/docker/sbom/python/.spdx.python.json", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_a_document_tells_of_what_docker_compiled_alone() -> None:
@@ -54,9 +54,9 @@ def test_an_image_s_own_document_and_the_link_to_it_are_no_package() -> None:
         file("opt/docker/sbom/dhi-python/.spdx.dhi-python.json", json.dumps(document("pkg:docker/dhi/python@3"))),
         symlink("opt/docker/sbom/.spdx.json", "dhi-python/.spdx.dhi-python.json"),
     ]
-    found = read_image(image(layer), ECOSYSTEMS)
-    assert [one.purl for one in found.packages if one.ecosystem == "DHI"] == ["pkg:dhi/python@3.14.3"]
-    assert found.unread == ()
+    inventory = read_image(image(layer), ECOSYSTEMS)
+    assert [package.purl for package in inventory.packages if package.ecosystem == "DHI"] == ["pkg:dhi/python@3.14.3"]
+    assert inventory.unread == ()
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_what_is_no_document_is_unreadable_and_says_why(content: bytes, reason: 
 
 @pytest.mark.parametrize("locator", ["pkg:dhi/python", "pkg:dhi/@1", "pkg:dhi/python@?a=b", "pkg:dhi/#@1"])
 def test_a_package_url_without_name_or_version_is_unread(locator: str) -> None:
-    found = read(document("pkg:dhi/curl@8.19.0%2B1?os_name=debian#a", locator))
-    assert [(one.name, one.version) for one in found.packages] == [("curl", "8.19.0+1")]
-    assert [path for path, _ in found.unread] == ["packages/1"]
+    extract = read(document("pkg:dhi/curl@8.19.0%2B1?os_name=debian#a", locator))
+    assert [(package.name, package.version) for package in extract.packages] == [("curl", "8.19.0+1")]
+    assert [path for path, _ in extract.unread] == ["packages/1"]
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,12 @@ def fixture(name: str, path: str) -> Extract:
     return read((DATA / name).read_bytes(), path)
 
 
-def purls(found: Extract) -> list[str]:
-    return [package.purl.removeprefix("pkg:nuget/") for package in found.packages]
+def purls(extract: Extract) -> list[str]:
+    return [package.purl.removeprefix("pkg:nuget/") for package in extract.packages]
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("app/shop.deps.json", True),
         ("shop.deps.json", True),
@@ -46,31 +46,31 @@ def purls(found: Extract) -> list[str]:
         ("root/.nuget/packages/npgsql/8.0.2/npgsql.nuspec", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_a_library_as_it_was_built() -> None:
-    found = fixture("Python.Runtime.deps.json", "opt/lib/Python.Runtime.deps.json")
-    assert "Microsoft.CSharp@4.7.0" in purls(found)
-    assert not any("Python.Runtime" in purl for purl in purls(found))  # the project itself
-    assert not any("SourceLink" in purl for purl in purls(found))  # has no file: it serves the build
-    package = next(package for package in found.packages if package.name == "System.IO.Hashing")
+    extract = fixture("Python.Runtime.deps.json", "opt/lib/Python.Runtime.deps.json")
+    assert "Microsoft.CSharp@4.7.0" in purls(extract)
+    assert not any("Python.Runtime" in purl for purl in purls(extract))  # the project itself
+    assert not any("SourceLink" in purl for purl in purls(extract))  # has no file: it serves the build
+    package = next(package for package in extract.packages if package.name == "System.IO.Hashing")
     assert (package.source_name, package.ecosystem, package.version) == ("system.io.hashing", "NuGet", "10.0.12")
-    assert found.owns[package.purl] == ("opt/lib/System.IO.Hashing.dll",)
-    assert not found.is_lockfile
-    assert not found.is_self_contained
+    assert extract.owns[package.purl] == ("opt/lib/System.IO.Hashing.dll",)
+    assert not extract.is_lockfile
+    assert not extract.is_self_contained
 
 
 def test_a_self_contained_application_has_its_runtime() -> None:
-    found = fixture("self-contained.deps.json", APP)
-    assert purls(found) == [
+    extract = fixture("self-contained.deps.json", APP)
+    assert purls(extract) == [
         "Microsoft.NETCore.App.Runtime.linux-x64@8.0.1",
         "Npgsql@8.0.2",
         "Microsoft.Data.Sqlite@8.0.1",
         "Unlisted@2.0.0",
     ]
-    assert found.owns == {
+    assert extract.owns == {
         "pkg:nuget/Microsoft.NETCore.App.Runtime.linux-x64@8.0.1": (
             "app/System.Private.CoreLib.dll",
             "app/libcoreclr.so",
@@ -81,11 +81,11 @@ def test_a_self_contained_application_has_its_runtime() -> None:
 
 
 def test_a_shared_framework_has_the_version_of_its_folder() -> None:
-    found = fixture("Microsoft.NETCore.App.deps.json", FRAMEWORK)
-    assert purls(found)[0] == "Microsoft.NETCore.App.Runtime.linux-x64@3.1.23"
-    assert not any("servicing" in purl for purl in purls(found))
-    assert found.packages[0].path == FRAMEWORK
-    owned = found.owns[found.packages[0].purl]
+    extract = fixture("Microsoft.NETCore.App.deps.json", FRAMEWORK)
+    assert purls(extract)[0] == "Microsoft.NETCore.App.Runtime.linux-x64@3.1.23"
+    assert not any("servicing" in purl for purl in purls(extract))
+    assert extract.packages[0].path == FRAMEWORK
+    owned = extract.owns[extract.packages[0].purl]
     assert all(path.startswith("usr/share/dotnet/shared/Microsoft.NETCore.App/3.1.23/") for path in owned)
 
 
@@ -112,9 +112,9 @@ def test_a_file_outside_the_folder_is_not_owned() -> None:
 
 
 def test_lockfiles() -> None:
-    found = fixture("packages.lock.json", "src/packages.lock.json")
-    assert purls(found) == ["Newtonsoft.Json@12.0.1", "System.Text.Encodings.Web@4.5.0"]
-    assert found.is_lockfile
+    extract = fixture("packages.lock.json", "src/packages.lock.json")
+    assert purls(extract) == ["Newtonsoft.Json@12.0.1", "System.Text.Encodings.Web@4.5.0"]
+    assert extract.is_lockfile
     old = fixture("packages.config", "src/packages.config")
     assert purls(old) == ["Newtonsoft.Json@6.0.4", "EntityFramework@6.1.3"]
     assert old.is_lockfile
@@ -162,11 +162,11 @@ def test_a_package_by_its_purl() -> None:
 def relation(a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+        first, second = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
     except UncomparableError:
         return "!"
-    assert isinstance(left, bytes)
-    return "<" if left < right else "=" if left == right else ">"
+    assert isinstance(first, bytes)
+    return "<" if first < second else "=" if first == second else ">"
 
 
 @pytest.mark.parametrize(

@@ -19,19 +19,19 @@ def read(content: bytes) -> Extract:
     return ECOSYSTEM.read(PATH, io.BytesIO(content))
 
 
-def wanted(content: bytes) -> bool:
+def is_wanted(content: bytes) -> bool:
     return ECOSYSTEM.wants(PATH, len(content), 0o755, content[:64])
 
 
 def test_a_bundle_tells_the_packages_of_its_deps_json() -> None:
     content = bundle()
-    assert wanted(content)
-    found = read(content)
+    assert is_wanted(content)
+    extract = read(content)
     expected = ECOSYSTEM.read("app/shop.deps.json", io.BytesIO(DEPS)).packages
-    assert [one.purl for one in found.packages] == [one.purl for one in expected] != []
-    assert {one.path for one in found.packages} == {PATH}
-    assert found.is_self_contained
-    assert found.owns == {}
+    assert [package.purl for package in extract.packages] == [package.purl for package in expected] != []
+    assert {package.path for package in extract.packages} == {PATH}
+    assert extract.is_self_contained
+    assert extract.owns == {}
 
 
 def test_a_long_id_is_passed_over() -> None:
@@ -39,9 +39,9 @@ def test_a_long_id_is_passed_over() -> None:
 
 
 def test_a_program_without_anything_behind_it_is_not_looked_into() -> None:
-    assert not wanted(HOST)
-    assert not wanted(b"")
-    assert not wanted(b"MZ" + HOST[2:] + b"\0" * 100)
+    assert not is_wanted(HOST)
+    assert not is_wanted(b"")
+    assert not is_wanted(b"MZ" + HOST[2:] + b"\0" * 100)
 
 
 def test_a_host_without_a_bundle_tells_nothing() -> None:
@@ -52,7 +52,7 @@ def test_a_host_without_a_bundle_tells_nothing() -> None:
 def test_a_program_that_hides_its_sections_is_read_by_what_is_loaded() -> None:
     content = bundle()
     stripped = content[:40] + bytes(8) + content[48:58] + bytes(6) + content[64:]
-    assert wanted(stripped)
+    assert is_wanted(stripped)
     assert read(stripped).packages == read(content).packages
 
 
@@ -61,9 +61,9 @@ def test_a_program_that_hides_its_sections_is_read_by_what_is_loaded() -> None:
     [
         (bundle(major=1), "NET Core 3"),
         (bundle(None), "without a deps.json"),
-        (bundle(told=FILE_LIMIT + 1), "no more than"),
-        (bundle(told=0), "its deps.json has 0 bytes"),
-        (bundle(told=FILE_LIMIT), "deps.json is cut off"),
+        (bundle(stated_size=FILE_LIMIT + 1), "no more than"),
+        (bundle(stated_size=0), "its deps.json has 0 bytes"),
+        (bundle(stated_size=FILE_LIMIT), "deps.json is cut off"),
         (bundle()[:-32], "header is cut off"),
         (placed(HOST + b"\0" * 100, 1 << 60), "that is cut off"),
         (placed(HOST + b"\2\0\0\0" + b"\xff" * 60, len(HOST)), "whose header cannot be read"),
@@ -77,8 +77,8 @@ def test_a_bundle_that_does_not_tell_is_unread(content: bytes, reason: str) -> N
 
 
 def test_in_an_image_it_is_found_by_its_content() -> None:
-    found = read_image(image([file("etc/os-release", DEBIAN), file(PATH, bundle())]), load())
-    assert {one.path for one in found.packages} == {PATH}
+    inventory = read_image(image([file("etc/os-release", DEBIAN), file(PATH, bundle())]), load())
+    assert {package.path for package in inventory.packages} == {PATH}
     unread = read_image(image([file("etc/os-release", DEBIAN), file(PATH, bundle(None))]), load()).unread
     assert f"{PATH} cannot be read: it is a .NET application in a single file without a deps.json" in [
         entry.reason for entry in unread

@@ -37,7 +37,7 @@ def settled(distribution: Distribution, package: Package | None = None) -> Packa
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("var/lib/dpkg/status", True),
         ("var/lib/dpkg/status.d/tzdata", True),
@@ -49,8 +49,8 @@ def settled(distribution: Distribution, package: Package | None = None) -> Packa
         ("usr/share/var/lib/dpkg/status", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_source_and_version_are_those_advisories_speak_of() -> None:
@@ -105,8 +105,8 @@ def test_other_sources_are_taken_as_they_are(source: str) -> None:
     ],
 )
 def test_packages_count_while_files_of_theirs_can_be_there(status: str, *, there: bool) -> None:
-    found = read(BASH.replace("install ok installed", status))
-    assert (len(found.packages), found.removed) == ((1, ()) if there else (0, ("bash",)))
+    extract = read(BASH.replace("install ok installed", status))
+    assert (len(extract.packages), extract.removed) == ((1, ()) if there else (0, ("bash",)))
 
 
 def test_a_distroless_entry_needs_no_status() -> None:
@@ -146,8 +146,8 @@ def test_an_empty_distroless_entry_is_unreadable() -> None:
 
 
 def test_bytes_that_are_no_utf8_are_read() -> None:
-    found = read(BASH.encode().replace(b"GNU Bourne", b"\xff\xfe").replace(b"5.2.37-2+b5", b"5\xff"))
-    assert found.packages[0].version == "5\ufffd"
+    extract = read(BASH.encode().replace(b"GNU Bourne", b"\xff\xfe").replace(b"5.2.37-2+b5", b"5\xff"))
+    assert extract.packages[0].version == "5\ufffd"
 
 
 def test_a_file_too_large_is_unreadable() -> None:
@@ -164,8 +164,8 @@ def test_the_largest_file_is_read_in_bounded_time() -> None:
 
 
 def test_lists_say_which_files_a_package_owns() -> None:
-    found = read("/.\n/usr\n/usr/bin\n/usr/bin/bash\n/etc\n/etc/bash.bashrc\n", "var/lib/dpkg/info/bash:amd64.list")
-    assert found.owns == {"bash:amd64": ("usr/bin/bash", "etc/bash.bashrc")}
+    extract = read("/.\n/usr\n/usr/bin\n/usr/bin/bash\n/etc\n/etc/bash.bashrc\n", "var/lib/dpkg/info/bash:amd64.list")
+    assert extract.owns == {"bash:amd64": ("usr/bin/bash", "etc/bash.bashrc")}
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,12 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def purls(found: Extract) -> list[str]:
-    return [package.purl for package in found.packages]
+def purls(extract: Extract) -> list[str]:
+    return [package.purl for package in extract.packages]
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         (PATH, True),
         ("opt/rabbitmq/plugins/cowboy-2.12.0/ebin/cowboy.app", True),
@@ -60,12 +60,12 @@ def purls(found: Extract) -> list[str]:
         ("app/my-mix.lock", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 @pytest.mark.parametrize(
-    ("path", "head", "wanted"),
+    ("path", "head", "is_wanted"),
     [
         ("plugins/rabbitmq_delayed_message_exchange-4.0.2.ez", b"PK\3\4", True),
         ("plugins/link.ez", b"", True),
@@ -75,8 +75,8 @@ def test_what_is_wanted(path: str, *, wanted: bool) -> None:
         ("usr/local/bin/own", b"PK\3\4 escript", False),
     ],
 )
-def test_which_archives_are_wanted(path: str, head: bytes, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o755, head) is wanted
+def test_which_archives_are_wanted(path: str, head: bytes, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o755, head) is is_wanted
 
 
 @pytest.mark.parametrize(
@@ -84,18 +84,20 @@ def test_which_archives_are_wanted(path: str, head: bytes, *, wanted: bool) -> N
     [("plugins/cowlib-1.3.0.ez", "cowlib-1.3.0/ebin/cowlib.app"), ("usr/bin/own", "cowlib/ebin/cowlib.app")],
 )
 def test_an_archive_holds_applications(path: str, inner: str) -> None:
-    found = read((DATA / path.rpartition("/")[2]).read_bytes(), path)
-    assert [(one.purl, one.path) for one in found.packages] == [("pkg:hex/cowlib@1.3.0", f"{path}!/{inner}")]
-    assert found.is_self_contained
-    assert not found.owns
+    extract = read((DATA / path.rpartition("/")[2]).read_bytes(), path)
+    assert [(package.purl, package.path) for package in extract.packages] == [
+        ("pkg:hex/cowlib@1.3.0", f"{path}!/{inner}")
+    ]
+    assert extract.is_self_contained
+    assert not extract.owns
 
 
 def test_of_an_archive_s_applications_one_that_is_broken_is_unread() -> None:
-    whole, broken = "a/ebin/a.app", "b-1/ebin/b.app"
-    members = {whole: b'{application,a,[{vsn,"1"}]}.', broken: b"{", "a/priv/ebin.app": b"", "c.app": b""}
-    found = read(zipped(members), "plugins/a.ez")
-    assert [one.path for one in found.packages] == [f"plugins/a.ez!/{whole}"]
-    assert found.unread == ((broken, "its brackets do not match"),)
+    complete, broken = "a/ebin/a.app", "b-1/ebin/b.app"
+    members = {complete: b'{application,a,[{vsn,"1"}]}.', broken: b"{", "a/priv/ebin.app": b"", "c.app": b""}
+    extract = read(zipped(members), "plugins/a.ez")
+    assert [package.path for package in extract.packages] == [f"plugins/a.ez!/{complete}"]
+    assert extract.unread == ((broken, "its brackets do not match"),)
 
 
 def test_an_escript_of_source_is_nothing_and_a_plugin_that_is_no_archive_is_unreadable() -> None:
@@ -108,18 +110,18 @@ def test_an_escript_of_source_is_nothing_and_a_plugin_that_is_no_archive_is_unre
 
 @pytest.mark.parametrize(("name", "version"), [("cowlib", "1.3.0"), ("makeup", "1.2.1")])
 def test_an_application_owns_its_folder(name: str, version: str) -> None:
-    found = read((DATA / f"{name}.app").read_bytes(), f"app/lib/{name}/ebin/{name}.app")
-    (package,) = found.packages
+    extract = read((DATA / f"{name}.app").read_bytes(), f"app/lib/{name}/ebin/{name}.app")
+    (package,) = extract.packages
     assert (package.name, package.version, package.ecosystem) == (name, version, "Hex")
     assert (package.source_name, package.source_version) == (name, version)
     assert package.purl == f"pkg:hex/{name}@{version}"
-    assert found.owns == {package.purl: (f"app/lib/{name}/ebin/",)}
-    assert not found.is_lockfile
+    assert extract.owns == {package.purl: (f"app/lib/{name}/ebin/",)}
+    assert not extract.is_lockfile
 
 
 def test_applications_of_otp_and_elixir_are_no_packages_of_hex() -> None:
-    found = read((DATA / "ssh.app").read_bytes(), "usr/local/lib/erlang/lib/ssh-5.2.11.1/ebin/ssh.app")
-    (package,) = found.packages
+    extract = read((DATA / "ssh.app").read_bytes(), "usr/local/lib/erlang/lib/ssh-5.2.11.1/ebin/ssh.app")
+    (package,) = extract.packages
     assert (package.ecosystem, package.purl) == ("Erlang/OTP", f"pkg:otp/ssh@5.2.11.1?{OTP}")
     (package,) = read('{application,mix,[{vsn,"1.18.3"}]}.', "usr/local/lib/elixir/lib/mix/ebin/mix.app").packages
     assert (package.ecosystem, package.purl) == ("Erlang/OTP", f"pkg:otp/mix@1.18.3?{ELIXIR}")
@@ -175,8 +177,8 @@ def test_nesting_has_no_end() -> None:
 
 
 def test_mix_locks_packages_under_other_names_and_of_organizations() -> None:
-    found = read(MIX, "app/mix.lock")
-    assert purls(found) == [
+    extract = read(MIX, "app/mix.lock")
+    assert purls(extract) == [
         "pkg:hex/forked",
         "pkg:hex/mime@2.0.6",
         "pkg:hex/old@0.1.0",
@@ -185,8 +187,8 @@ def test_mix_locks_packages_under_other_names_and_of_organizations() -> None:
         "pkg:hex/telemetry@1.3.0",
         "pkg:hex/uuid_erl@2.0.7",
     ]
-    assert (found.is_lockfile, found.owns) == (True, {})
-    assert [package.source_name for package in found.packages if "/" in package.source_name] == ["acme/secrets"]
+    assert (extract.is_lockfile, extract.owns) == (True, {})
+    assert [package.source_name for package in extract.packages if "/" in package.source_name] == ["acme/secrets"]
 
 
 def test_an_older_mix_lock_is_read() -> None:
@@ -196,9 +198,9 @@ def test_an_older_mix_lock_is_read() -> None:
 
 
 def test_rebar_locks_packages_under_other_names() -> None:
-    found = read(REBAR, "app/rebar.lock")
-    assert purls(found) == ["pkg:hex/cowlib@2.13.0", "pkg:hex/uuid_erl@2.0.7", "pkg:hex/forked"]
-    assert found.is_lockfile
+    extract = read(REBAR, "app/rebar.lock")
+    assert purls(extract) == ["pkg:hex/cowlib@2.13.0", "pkg:hex/uuid_erl@2.0.7", "pkg:hex/forked"]
+    assert extract.is_lockfile
     assert read("[].\n", "rebar.lock") == Extract(is_lockfile=True)
 
 
@@ -234,10 +236,10 @@ def test_a_purl_becomes_a_package() -> None:
 
 def test_what_dpkg_installed_is_the_distribution_s() -> None:
     path = "usr/lib/erlang/lib/cowlib-1.3.0/ebin/cowlib.app"
-    told = status(stanza("erlang-cowlib", "1.3.0-3"))
-    base = [file("etc/os-release", DEBIAN), told, file(path, COWLIB), dpkg_list("erlang-cowlib", path)]
-    found = read_image(image(base), [DPKG, ECOSYSTEM])
-    assert {package.name: package.owner for package in found.packages} == {
+    database = status(stanza("erlang-cowlib", "1.3.0-3"))
+    base = [file("etc/os-release", DEBIAN), database, file(path, COWLIB), dpkg_list("erlang-cowlib", path)]
+    inventory = read_image(image(base), [DPKG, ECOSYSTEM])
+    assert {package.name: package.owner for package in inventory.packages} == {
         "erlang-cowlib": "",
         "cowlib": "erlang-cowlib",
     }
@@ -265,5 +267,5 @@ def test_an_application_removed_or_edited_while_its_code_stays_is_noticed() -> N
 )
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
     with suppress(UnreadableError):
-        found = read(content[:cut] + splice + content[cut + len(splice) :], path)
-        assert all(package.name and (package.version or found.is_lockfile) for package in found.packages)
+        extract = read(content[:cut] + splice + content[cut + len(splice) :], path)
+        assert all(package.name and (package.version or extract.is_lockfile) for package in extract.packages)

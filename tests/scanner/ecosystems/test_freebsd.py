@@ -44,7 +44,7 @@ def inventory(*layers: Any) -> Inventory:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         (DATABASE, True),
         (f"{DATABASE}-wal", True),
@@ -53,19 +53,19 @@ def inventory(*layers: Any) -> Inventory:
         ("root/var/db/pkg/local.sqlite", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_packages_and_their_files() -> None:
-    found = read(LOCAL)
-    assert [(one.name, one.version, one.ecosystem) for one in found.packages] == [
+    extract = read(LOCAL)
+    assert [(package.name, package.version, package.ecosystem) for package in extract.packages] == [
         ("FreeBSD-runtime", "14.3p2", "FreeBSD base system"),
         ("curl", "8.14.1_1", "FreeBSD:ports"),
         ("pkg", "2.2.1", "FreeBSD:ports"),
         ("libressl", "3.9.2,1", "FreeBSD:ports"),
     ]
-    assert found.owns == {
+    assert extract.owns == {
         "FreeBSD-runtime": ("bin/freebsd-version", "bin/sh"),
         "curl": ("usr/local/bin/curl", "usr/local/lib/libcurl.so.4"),
         "pkg": ("usr/local/sbin/pkg",),
@@ -73,25 +73,25 @@ def test_packages_and_their_files() -> None:
 
 
 def test_an_image_that_never_started_is_freebsd_s() -> None:
-    found = inventory()
-    assert found.distribution == Distribution("freebsd", "14.3", "FreeBSD 14.3-RELEASE-p2")
-    assert found.unread == ()
-    assert [one.purl for one in found.packages if one.name == "libressl"] == [
+    result = inventory()
+    assert result.distribution == Distribution("freebsd", "14.3", "FreeBSD 14.3-RELEASE-p2")
+    assert result.unread == ()
+    assert [package.purl for package in result.packages if package.name == "libressl"] == [
         "pkg:bsd/freebsd/libressl@3.9.2%2C1?distro=freebsd-14.3"
     ]
 
 
 def test_an_image_that_names_no_system_is_told() -> None:
-    found = read_image(image([file(DATABASE, LOCAL)]), [ECOSYSTEM])
-    assert {one.ecosystem for one in found.packages} == {"FreeBSD base system", "FreeBSD:ports"}
-    assert [entry.reason for entry in found.unread] == [
+    inventory = read_image(image([file(DATABASE, LOCAL)]), [ECOSYSTEM])
+    assert {package.ecosystem for package in inventory.packages} == {"FreeBSD base system", "FreeBSD:ports"}
+    assert [entry.reason for entry in inventory.unread] == [
         "There is a freebsd database, yet no os-release names the distribution that it is of."
     ]
 
 
 def test_a_package_taken_out_of_the_database_while_its_files_stay_is_noticed(tmp_path: Path) -> None:
-    found = inventory([file(DATABASE, edited(tmp_path, "DELETE FROM packages WHERE name = 'curl'"))])
-    assert "curl" in "".join(entry.reason for entry in found.unread)
+    result = inventory([file(DATABASE, edited(tmp_path, "DELETE FROM packages WHERE name = 'curl'"))])
+    assert "curl" in "".join(entry.reason for entry in result.unread)
     assert inventory([file(DATABASE, LOCAL)]).unread == ()
 
 
@@ -129,8 +129,8 @@ def test_a_purl_becomes_a_package() -> None:
 @given(cut=st.integers(0, len(LOCAL)), splice=st.binary(max_size=12))
 def test_damaged_databases_are_read_or_unreadable(cut: int, splice: bytes) -> None:
     with suppress(UnreadableError):
-        found = read(LOCAL[:cut] + splice + LOCAL[cut + len(splice) :])
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(LOCAL[:cut] + splice + LOCAL[cut + len(splice) :])
+        assert all(package.name and package.version for package in extract.packages)
 
 
 pieces = st.lists(st.sampled_from(["0", "1", "10", ".", "+", "_", ",", "a", "rc", "pl", "*", ":"]), max_size=6)

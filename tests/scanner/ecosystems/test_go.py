@@ -23,7 +23,7 @@ from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage,
 
 DATA = Path(__file__).parent / "data" / "go"
 MAGIC = b"\xff Go buildinf:"
-WHOLE = [
+PROGRAMS = [
     *("linux-amd64", "linux-arm", "linux-s390x", "linux-pie"),
     *("windows-amd64", "windows-386", "darwin-amd64", "darwin-arm64"),
 ]
@@ -42,19 +42,19 @@ def modules(extract: Extract) -> list[tuple[str, str]]:
     return [(package.name, package.version) for package in extract.packages]
 
 
-def told(name: str) -> list[tuple[str, str]]:
+def modules_of(name: str) -> list[tuple[str, str]]:
     """The standard library and the modules that `go version -m` tells of, a replacement in its place."""
     first, *lines = (DATA / f"{name}.txt").read_text().splitlines()
-    found = [("stdlib", first.removeprefix("go"))]
+    expected = [("stdlib", first.removeprefix("go"))]
     for line in lines:
         match line.split("\t")[1:]:
             case ["mod" | "dep", path, version, *_]:
-                found.append((path, version))
+                expected.append((path, version))
             case ["=>", path, version, *_]:
-                found[-1] = (path, version) if version != "(devel)" else (found[-1][0], version)
+                expected[-1] = (path, version) if version != "(devel)" else (expected[-1][0], version)
             case _:
                 pass
-    return found
+    return expected
 
 
 def rewritten(info: str, go: str = "go1.24.4", content: bytes = b"") -> bytes:
@@ -62,7 +62,7 @@ def rewritten(info: str, go: str = "go1.24.4", content: bytes = b"") -> bytes:
     content = content or program()
     at = content.index(MAGIC) + 32
     framed = b"0123456789abcdef" + info.encode() + b"0123456789abcdef" if info else b""
-    strings = b"".join(_varint(len(one)) + one for one in (go.encode(), framed))
+    strings = b"".join(_varint(len(text)) + text for text in (go.encode(), framed))
     return content[:at] + strings + content[at + len(strings) :]
 
 
@@ -71,7 +71,7 @@ def _varint(number: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("path", "head", "wanted"),
+    ("path", "head", "is_wanted"),
     [
         ("bin/a", b"\x7fELF\x02\x01" + bytes(10) + b"\x02\x00", True),
         ("lib/a.so", b"\x7fELF\x02\x01" + bytes(10) + b"\x03\x00", True),
@@ -95,13 +95,13 @@ def _varint(number: int) -> bytes:
         ("src/.cache/go.mod", b"module", False),
     ],
 )
-def test_what_is_wanted(path: str, head: bytes, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o755, head) is wanted
+def test_what_is_wanted(path: str, head: bytes, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o755, head) is is_wanted
 
 
-@pytest.mark.parametrize("name", [*WHOLE, "single", "gopath", "go117"])
+@pytest.mark.parametrize("name", [*PROGRAMS, "single", "gopath", "go117"])
 def test_programs_tell_what_go_says_of_them(name: str) -> None:
-    assert modules(read(program(name))) == told(name)
+    assert modules(read(program(name))) == modules_of(name)
 
 
 def test_modules_are_named_as_advisories_name_them() -> None:
@@ -132,9 +132,9 @@ def test_a_module_from_a_folder_is_undetermined_where_an_advisory_names_it() -> 
         "GO-1", "Go", "example.com/folded", (Range("SEMVER", (("introduced", "0"), ("fixed", "1.2.0"))),)
     )
     database = AdvisorySnapshot((advisory,), (Coverage("Go", complete=True, names=(), checked_at=""),))
-    found = match(read(program()).packages, database, [ECOSYSTEM])
-    assert found.findings == ()
-    assert [entry.subject for entry in found.undetermined] == ["pkg:golang/example.com/folded@%28devel%29"]
+    matches = match(read(program()).packages, database, [ECOSYSTEM])
+    assert matches.findings == ()
+    assert [entry.subject for entry in matches.undetermined] == ["pkg:golang/example.com/folded@%28devel%29"]
 
 
 def test_a_release_that_the_build_put_into_a_variable_is_the_programs_version() -> None:
@@ -183,8 +183,8 @@ def test_the_go_command_stands_for_the_toolchain() -> None:
         ("devel go1.24-abc1234 Tue Nov 24", "devel go1.24-abc1234 Tue Nov 24"),
     ],
 )
-def test_toolchains(said: str, version: str) -> None:
-    assert modules(read(rewritten("path\tcmd/vet\n", said))) == [("stdlib", version)]
+def test_toolchains(toolchain: str, version: str) -> None:
+    assert modules(read(rewritten("path\tcmd/vet\n", toolchain))) == [("stdlib", version)]
 
 
 def test_a_program_built_without_modules_has_unread_ones() -> None:
@@ -204,13 +204,13 @@ def without_sections(content: bytes) -> bytes:
 
 
 def test_a_program_without_a_table_of_sections_is_read_from_its_variables() -> None:
-    assert modules(read(without_sections(program()))) == told("linux-amd64")
-    assert modules(read(without_sections(program("go117")))) == told("go117")
+    assert modules(read(without_sections(program()))) == modules_of("linux-amd64")
+    assert modules(read(without_sections(program("go117")))) == modules_of("go117")
 
 
 def test_a_program_whose_sections_have_other_names_is_read_from_its_variables() -> None:
     renamed = program().replace(b".go.buildinfo", b".xx.xxxxxxxxx").replace(b"pclntab", b"xxxxxxx")
-    assert modules(read(renamed.replace(b".go.buildid", b".xx.xxxxxxx"))) == told("linux-amd64")
+    assert modules(read(renamed.replace(b".go.buildid", b".xx.xxxxxxx"))) == modules_of("linux-amd64")
 
 
 @pytest.mark.parametrize("name", ["linux-amd64", "linux-s390x", "windows-amd64", "darwin-arm64"])
@@ -273,9 +273,9 @@ def universal(*parts: bytes) -> bytes:
 
 
 def test_every_part_of_a_universal_binary_is_read() -> None:
-    other = rewritten("mod\texample.com/intel\tv1.0.0\t\n", "go1.21.0", program("darwin-amd64"))
-    found = modules(read(universal(program("darwin-arm64"), other)))
-    assert found == [*told("darwin-arm64"), ("stdlib", "1.21.0"), ("example.com/intel", "v1.0.0")]
+    second = rewritten("mod\texample.com/intel\tv1.0.0\t\n", "go1.21.0", program("darwin-amd64"))
+    result = modules(read(universal(program("darwin-arm64"), second)))
+    assert result == [*modules_of("darwin-arm64"), ("stdlib", "1.21.0"), ("example.com/intel", "v1.0.0")]
 
 
 @pytest.mark.parametrize(
@@ -319,13 +319,13 @@ def test_names_without_end_take_no_time() -> None:
 
 
 def test_a_universal_binary_tells_of_each_module_once() -> None:
-    assert modules(read(universal(*[program("darwin-arm64")] * 8))) == told("darwin-arm64")
+    assert modules(read(universal(*[program("darwin-arm64")] * 8))) == modules_of("darwin-arm64")
 
 
 @given(data=st.data())
 @settings(max_examples=120, deadline=None)
 def test_damaged_programs_are_read_or_unreadable(data: st.DataObject) -> None:
-    content = bytearray(_program(data.draw(st.sampled_from([*WHOLE, "go117", "released", "packed"]))))
+    content = bytearray(_program(data.draw(st.sampled_from([*PROGRAMS, "go117", "released", "packed"]))))
     middle = max(content.find(MAGIC), 0)
     places = st.integers(0, 600) | st.integers(middle, middle + 900) | st.integers(0, len(content) - 1)
     for at, byte in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=8)):
@@ -346,12 +346,12 @@ def _program(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", ["functions-amd64", "functions-s390x"])
 def test_a_program_says_which_packages_of_a_module_it_holds(name: str) -> None:
-    held = {package.name: package.imports.split() for package in read(program(name)).packages}
-    assert held["example.com/dep"] == ["example.com/dep/used"]
-    assert held["gopkg.in/dotted.v2"] == ["gopkg.in/dotted.v2"]
-    assert held["example.com/app"] == ["example.com/app"]
-    assert {"runtime", "internal/abi"} <= set(held["stdlib"])
-    assert not {"main", "net/http"} & set(held["stdlib"])
+    packages = {package.name: package.imports.split() for package in read(program(name)).packages}
+    assert packages["example.com/dep"] == ["example.com/dep/used"]
+    assert packages["gopkg.in/dotted.v2"] == ["gopkg.in/dotted.v2"]
+    assert packages["example.com/app"] == ["example.com/app"]
+    assert {"runtime", "internal/abi"} <= set(packages["stdlib"])
+    assert not {"main", "net/http"} & set(packages["stdlib"])
 
 
 @pytest.mark.parametrize("change", ["magic", "names before", "names behind", "too large", "cut off"])
@@ -389,5 +389,5 @@ def test_a_program_whose_table_of_functions_is_odd_does_not_say_what_it_holds(ch
     ],
 )
 def test_the_package_of_a_function_is_in_its_name(path: str, package: str) -> None:
-    found = package_symbols.packages_of([b"a.test/b.G", path.encode()])
-    assert found - {"a.test/b"} == ({package} if package else set()) - {"a.test/b"}
+    result = package_symbols.packages_of([b"a.test/b.G", path.encode()])
+    assert result - {"a.test/b"} == ({package} if package else set()) - {"a.test/b"}

@@ -12,7 +12,7 @@ from dockgate.scanner.ecosystems.go import ECOSYSTEM, MOD_LIMIT
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
-WHOLE = """// Copyright
+GO_MOD = """// Copyright
 module example.com/app // comment
 
 go 1.22rc1
@@ -48,7 +48,7 @@ def read(content: str | bytes) -> Extract:
 
 
 def test_requirements_are_read_with_replacements_applied() -> None:
-    extract = read(WHOLE)
+    extract = read(GO_MOD)
     assert [(package.name, package.version) for package in extract.packages] == [
         ("example.com/direct", "v1.2.3"),
         ("example.com/indirect", "v0.0.0-20240102030405-0123456789ab"),
@@ -102,7 +102,7 @@ def test_the_largest_file_takes_no_time() -> None:
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_damaged_files_are_read_or_unreadable(data: st.DataObject) -> None:
-    content = bytearray(WHOLE.encode())
+    content = bytearray(GO_MOD.encode())
     for at, piece in data.draw(
         st.lists(st.tuples(st.integers(0, len(content)), st.binary(max_size=3) | st.sampled_from([b"(", b")", b"\n"])))
     ):

@@ -12,8 +12,8 @@ CASES = Path(__file__).parent.parent.parent / "cases" / "versions" / "go.txt"
 
 
 def relation(a: str, b: str) -> str:
-    left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    return "<" if left < right else "=" if left == right else ">"
+    first, second = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+    return "<" if first < second else "=" if first == second else ">"
 
 
 def test_versions_are_ordered_as_go_orders_them() -> None:

@@ -23,15 +23,15 @@ DOCKER = "Docker Hardened Images <dhi@docker.com>"
 BUSTER = Distribution("debian", "10")
 
 
-def held(release: str, path: str, content: str) -> dict[str, tuple[str, str]]:
+def packages_of(release: str, path: str, content: str) -> dict[str, tuple[str, str]]:
     """Ecosystem and vendor of each package of an image; whose evidence is whole."""
-    found = read_image(image([file("etc/os-release", release), file(path, content)]), ECOSYSTEMS)
-    assert found.unread == ()
-    return {one.name: (one.ecosystem, one.vendor) for one in found.packages}
+    inventory = read_image(image([file("etc/os-release", release), file(path, content)]), ECOSYSTEMS)
+    assert inventory.unread == ()
+    return {package.name: (package.ecosystem, package.vendor) for package in inventory.packages}
 
 
 def test_docker_s_debian_packages_are_told_from_those_put_beside_them() -> None:
-    assert held(HARDENED_DEBIAN, dpkg.STATUS, STATUS) == {
+    assert packages_of(HARDENED_DEBIAN, dpkg.STATUS, STATUS) == {
         "coreutils": ("Docker Hardened Images:Debian:13", "dhi.io"),
         "python-3.14": ("Docker Hardened Images:Debian:13", "dhi.io"),
         "jq": ("Debian:13", ""),
@@ -41,7 +41,7 @@ def test_docker_s_debian_packages_are_told_from_those_put_beside_them() -> None:
 def test_no_feed_speaks_of_docker_s_packages_where_os_release_says_debian() -> None:
     """Debian's does not know "python-3.14", and takes 1.0-1+dhi1 for later than its fix, 1.0-1+deb13u1."""
     assert dpkg.ECOSYSTEM.key("1.0-1+deb13u1") < dpkg.ECOSYSTEM.key("1.0-1+dhi1")
-    assert held(DEBIAN, dpkg.STATUS, STATUS) == {
+    assert packages_of(DEBIAN, dpkg.STATUS, STATUS) == {
         "coreutils": ("vendor:dhi.io", "dhi.io"),
         "python-3.14": ("vendor:dhi.io", "dhi.io"),
         "jq": ("Debian:13", ""),
@@ -51,12 +51,12 @@ def test_no_feed_speaks_of_docker_s_packages_where_os_release_says_debian() -> N
 @pytest.mark.parametrize("release", [ALPINE, HARDENED_ALPINE])
 def test_nothing_tells_docker_s_apk_packages_from_those_put_beside_them(release: str) -> None:
     unknown = ("vendor:dhi.io", "dhi.io")
-    assert held(release, apk.DATABASES[0], INSTALLED) == {"coreutils": unknown, "jq": unknown}
+    assert packages_of(release, apk.DATABASES[0], INSTALLED) == {"coreutils": unknown, "jq": unknown}
 
 
 def test_what_docker_s_package_brings_is_judged_by_its_language_s_advisories() -> None:
     metadata = "usr/lib/python3.14/site-packages/pip-26.0.dist-info/METADATA"
-    found = read_image(
+    inventory = read_image(
         image(
             [
                 *(file("etc/os-release", HARDENED_DEBIAN), file(dpkg.STATUS, STATUS)),
@@ -65,12 +65,12 @@ def test_what_docker_s_package_brings_is_judged_by_its_language_s_advisories() -
         ),
         ECOSYSTEMS,
     )
-    assert [one.owner for one in found.packages if one.ecosystem == "PyPI"] == [""]
+    assert [package.owner for package in inventory.packages if package.ecosystem == "PyPI"] == [""]
 
 
 def test_an_image_of_docker_s_must_have_the_database_of_its_family() -> None:
-    found = read_image(image([file("etc/os-release", HARDENED_ALPINE), file(dpkg.STATUS, STATUS)]), ECOSYSTEMS)
-    assert any("holds no package database" in entry.reason for entry in found.unread)
+    inventory = read_image(image([file("etc/os-release", HARDENED_ALPINE), file(dpkg.STATUS, STATUS)]), ECOSYSTEMS)
+    assert any("holds no package database" in entry.reason for entry in inventory.unread)
 
 
 def deb(version: str, maintainer: str = "", distribution: Distribution = BUSTER) -> Package:
@@ -121,8 +121,8 @@ def test_whose_a_debian_package_is(package: Package, ecosystem: str, name: str) 
 )
 def test_whose_an_rpm_package_is(distribution: Distribution, version: str, vendor: str, ecosystem: str) -> None:
     package = Package("squid", version, f"pkg:rpm/squid@{version}", "", "src", "1", "", vendor=vendor)
-    found = rpm.ECOSYSTEM.settle(package, distribution)
-    assert (found.ecosystem, found.source_name, found.vendor) == (ecosystem, "squid", "")
+    settled = rpm.ECOSYSTEM.settle(package, distribution)
+    assert (settled.ecosystem, settled.source_name, settled.vendor) == (ecosystem, "squid", "")
 
 
 @pytest.mark.parametrize(
@@ -138,10 +138,10 @@ def test_whose_an_rpm_package_is(distribution: Distribution, version: str, vendo
     ],
 )
 def test_whose_an_apk_package_is(distribution: str, name: str, version: str, ecosystem: str) -> None:
-    found = apk.ECOSYSTEM.settle(
+    settled = apk.ECOSYSTEM.settle(
         Package(name, version, "", "", name, version, ""), Distribution(distribution, "3.18.4")
     )
-    assert found.ecosystem == ecosystem
+    assert settled.ecosystem == ecosystem
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_package_url_tells_whose_the_package_is(kind: Ecosystem, purl: str, ec
 def test_a_package_url_of_ours_names_the_same_package(
     maintainer: str, version: str, distribution: Distribution
 ) -> None:
-    found = deb(version, maintainer, distribution)
-    again = dpkg.ECOSYSTEM.package(parse(found.purl), None)
-    assert (again.ecosystem, again.source_name, again.vendor) == (found.ecosystem, found.source_name, found.vendor)
-    assert dpkg.ECOSYSTEM.settle(found, distribution).ecosystem == found.ecosystem
+    result = deb(version, maintainer, distribution)
+    again = dpkg.ECOSYSTEM.package(parse(result.purl), None)
+    assert (again.ecosystem, again.source_name, again.vendor) == (result.ecosystem, result.source_name, result.vendor)
+    assert dpkg.ECOSYSTEM.settle(result, distribution).ecosystem == result.ecosystem

@@ -30,12 +30,12 @@ def read(content: str | bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def purls(found: Extract) -> list[str]:
-    return [package.purl for package in found.packages]
+def purls(extract: Extract) -> list[str]:
+    return [package.purl for package in extract.packages]
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         (PATH, True),
         ("var/lib/ghc/package.conf.d/random-1.2.1.2.conf", True),
@@ -49,20 +49,22 @@ def purls(found: Extract) -> list[str]:
         ("app/my-stack.yaml.lock", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_entry_owns_the_folder_of_its_interfaces() -> None:
-    found = read(RANDOM, "var/lib/ghc/package.conf.d/random-1.2.1.2.conf")
-    (package,) = found.packages
+    extract = read(RANDOM, "var/lib/ghc/package.conf.d/random-1.2.1.2.conf")
+    (package,) = extract.packages
     assert (package.name, package.version, package.ecosystem) == ("random", "1.2.1.2", "Hackage")
     assert (package.source_name, package.source_version) == ("random", "1.2.1.2")
     assert package.purl == "pkg:hackage/random@1.2.1.2"
     folder = "usr/lib/haskell-packages/ghc/lib/x86_64-linux-ghc-9.6.6/random-1.2.1.2-9nSipNyPzIK3OtGny4BWjI/"
-    assert found.owns == {package.purl: (folder,)}
-    found = read(PROCESS)
-    assert found.owns == {"pkg:hackage/process@1.6.19.0": ("usr/lib/ghc/lib/x86_64-linux-ghc-9.6.6/process-1.6.19.0/",)}
+    assert extract.owns == {package.purl: (folder,)}
+    extract = read(PROCESS)
+    assert extract.owns == {
+        "pkg:hackage/process@1.6.19.0": ("usr/lib/ghc/lib/x86_64-linux-ghc-9.6.6/process-1.6.19.0/",)
+    }
     assert read(AESON).owns == {"pkg:hackage/aeson@2.0.0.0": (f"{STORE}/aeson-2.0.0.0-0a1b/lib/",)}
 
 
@@ -74,8 +76,8 @@ def test_no_entry_owns_what_is_above_it(folder: str) -> None:
 
 
 def test_the_library_of_the_compiler_has_the_compiler_s_version() -> None:
-    found = read("name: ghc\nversion: 9.6.6\n")
-    assert [(package.ecosystem, package.purl) for package in found.packages] == [
+    extract = read("name: ghc\nversion: 9.6.6\n")
+    assert [(package.ecosystem, package.purl) for package in extract.packages] == [
         ("Hackage", "pkg:hackage/ghc@9.6.6"),
         ("GHC", "pkg:generic/ghc@9.6.6"),
     ]
@@ -104,11 +106,11 @@ def test_an_entry_that_names_no_package_is_unreadable(content: str | bytes, reas
 
 
 def test_lockfiles_name_what_comes_from_hackage() -> None:
-    found = read(FREEZE, "app/cabal.project.freeze")
-    assert purls(found) == ["pkg:hackage/aeson@2.0.0.0", "pkg:hackage/base@4.18.2.1", "pkg:hackage/random@1.2.1.2"]
-    assert (found.is_lockfile, found.owns) == (True, {})
-    found = read(STACK, "app/stack.yaml.lock")
-    assert (purls(found), found.is_lockfile) == (["pkg:hackage/jose-jwt@0.10.0"], True)
+    extract = read(FREEZE, "app/cabal.project.freeze")
+    assert purls(extract) == ["pkg:hackage/aeson@2.0.0.0", "pkg:hackage/base@4.18.2.1", "pkg:hackage/random@1.2.1.2"]
+    assert (extract.is_lockfile, extract.owns) == (True, {})
+    extract = read(STACK, "app/stack.yaml.lock")
+    assert (purls(extract), extract.is_lockfile) == (["pkg:hackage/jose-jwt@0.10.0"], True)
     assert purls(read("constraints: aeson ==1.0", "cabal.project.freeze")) == ["pkg:hackage/aeson@1.0"]
     assert read("packages: []\n", "stack.yaml.lock") == Extract(is_lockfile=True)
 
@@ -160,8 +162,8 @@ def test_an_entry_removed_or_edited_while_its_interfaces_stay_is_noticed() -> No
 )
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
     with suppress(UnreadableError):
-        found = read(content[:cut] + splice + content[cut + len(splice) :], path)
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(content[:cut] + splice + content[cut + len(splice) :], path)
+        assert all(package.name and package.version for package in extract.packages)
 
 
 @pytest.mark.parametrize("version", ["", " 1.0", "1.0\n", "1.0-tag", "9.8.1-rc1", "\ud800", "⁵.1", "１.0"])

@@ -48,12 +48,12 @@ def read(path: str, content: bytes) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def purls(found: Extract) -> list[str]:
-    return [package.purl.removeprefix("pkg:maven/") for package in found.packages]
+def purls(extract: Extract) -> list[str]:
+    return [package.purl.removeprefix("pkg:maven/") for package in extract.packages]
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("app.jar", True),
         ("opt/app/lib/a-1.0.jar", True),
@@ -70,8 +70,8 @@ def purls(found: Extract) -> list[str]:
         ("srv/jar", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ def test_what_is_wanted(path: str, *, wanted: bool) -> None:
     ],
 )
 def test_published_jars(jar: str, expected: list[str]) -> None:
-    found = read(f"opt/{jar}", (DATA / jar).read_bytes())
-    assert purls(found) == expected
-    assert found.unread == ()
-    assert found.is_self_contained
-    assert all(package.path == f"opt/{jar}" for package in found.packages)
+    extract = read(f"opt/{jar}", (DATA / jar).read_bytes())
+    assert purls(extract) == expected
+    assert extract.unread == ()
+    assert extract.is_self_contained
+    assert all(package.path == f"opt/{jar}" for package in extract.packages)
 
 
 def test_a_package_is_called_by_group_and_artifact() -> None:
@@ -103,15 +103,15 @@ def test_a_package_is_called_by_group_and_artifact() -> None:
 def test_archives_in_archives(*, packed: bool) -> None:
     jar = (DATA / SPARK).read_bytes()
     war = archive({"WEB-INF/lib/" + SPARK: jar, "WEB-INF/classes/A.class": b""}, packed=packed)
-    found = read("srv/shop.ear", archive({"shop.war": war, "lib/x.jar": b"no zip"}, packed=packed))
-    assert {package.path for package in found.packages} == {f"srv/shop.ear!/shop.war!/WEB-INF/lib/{SPARK}"}
-    assert len(found.packages) == 2
-    assert found.unread == (("lib/x.jar", "it is not a complete zip archive"),)
+    extract = read("srv/shop.ear", archive({"shop.war": war, "lib/x.jar": b"no zip"}, packed=packed))
+    assert {package.path for package in extract.packages} == {f"srv/shop.ear!/shop.war!/WEB-INF/lib/{SPARK}"}
+    assert len(extract.packages) == 2
+    assert extract.unread == (("lib/x.jar", "it is not a complete zip archive"),)
 
 
 def test_a_script_before_the_archive_does_not_hide_it() -> None:
-    found = read("app.jar", b"#!/bin/sh\nexec java -jar $0\n" + archive({SPARK: (DATA / SPARK).read_bytes()}))
-    assert len(found.packages) == 2
+    extract = read("app.jar", b"#!/bin/sh\nexec java -jar $0\n" + archive({SPARK: (DATA / SPARK).read_bytes()}))
+    assert len(extract.packages) == 2
 
 
 def test_an_archive_of_another_kind_is_nothing() -> None:
@@ -194,9 +194,9 @@ def test_a_version_that_nothing_tells_stays_open() -> None:
     ],
 )
 def test_the_group_where_maven_did_not_write_it(file: str, attributes: dict[str, str], expected: str) -> None:
-    found = read(file, archive(manifest(**attributes) | CLASS))
-    assert purls(found) == [expected]
-    assert found.unread == ()
+    extract = read(file, archive(manifest(**attributes) | CLASS))
+    assert purls(extract) == [expected]
+    assert extract.unread == ()
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,9 @@ def test_the_group_where_maven_did_not_write_it(file: str, attributes: dict[str,
 )
 def test_a_jar_whose_group_nobody_tells_is_never_called_clean(file: str, attributes: dict[str, str]) -> None:
     jar = archive(manifest(**attributes) | CLASS)
-    found = read(f"opt/{file}", jar)
-    assert purls(found) == ["acme@1.0"]
-    assert [path for path, _ in found.unread] == ["META-INF/MANIFEST.MF"]
+    extract = read(f"opt/{file}", jar)
+    assert purls(extract) == ["acme@1.0"]
+    assert [path for path, _ in extract.unread] == ["META-INF/MANIFEST.MF"]
     nested = read("app.war", archive({f"WEB-INF/lib/{file}": jar}))
     assert [path for path, _ in nested.unread] == [f"WEB-INF/lib/{file}"]
     assert "Maven group" in nested.unread[0][1]
@@ -230,9 +230,9 @@ def test_a_jar_is_not_what_was_merely_put_into_it() -> None:
 
 def test_an_application_counts_for_nothing_beside_its_libraries() -> None:
     library = {"BOOT-INF/lib/" + SPARK: (DATA / SPARK).read_bytes()}
-    found = read("shop-1.0.jar", archive(manifest(Start_Class="com.acme.Shop") | CLASS | library))
-    assert len(found.packages) == 2
-    assert found.unread == ()
+    extract = read("shop-1.0.jar", archive(manifest(Start_Class="com.acme.Shop") | CLASS | library))
+    assert len(extract.packages) == 2
+    assert extract.unread == ()
     assert read("shop-1.0.war", archive({"WEB-INF/classes/A.class": b""})) == Extract(is_self_contained=True)
 
 
@@ -244,11 +244,11 @@ def test_a_java_runtime_is_one_program() -> None:
     }
     jar = archive(manifest(**titles) | CLASS)
     for path in ("opt/java/lib/jrt-fs.jar", "opt/java/jre/lib/rt.jar"):
-        found = read(path, jar)
-        assert [(one.purl, one.ecosystem, one.path) for one in found.packages] == [
+        extract = read(path, jar)
+        assert [(package.purl, package.ecosystem, package.path) for package in extract.packages] == [
             ("pkg:generic/java@25.0.3", "Bitnami", path)
         ]
-        assert found.unread == ()
+        assert extract.unread == ()
     assert read("opt/java/jre/lib/charsets.jar", jar) == Extract(is_self_contained=True)
 
 
@@ -281,9 +281,9 @@ def test_a_manifests_long_lines_are_continued() -> None:
 
 
 def test_a_lockfile_without_tests_and_annotation_processors() -> None:
-    found = read("srv/gradle.lockfile", LOCK.encode())
-    assert purls(found) == ["com.google.guava/guava@31.1-jre", "com.h2database/h2@2.1.214"]
-    assert found.is_lockfile
+    extract = read("srv/gradle.lockfile", LOCK.encode())
+    assert purls(extract) == ["com.google.guava/guava@31.1-jre", "com.h2database/h2@2.1.214"]
+    assert extract.is_lockfile
 
 
 @pytest.mark.parametrize("content", ["a:b=c", "a:b:c", "a::c=d", "\x00"])
@@ -314,10 +314,10 @@ def test_broken_archives_are_unreadable_at_worst(data: st.DataObject) -> None:
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(raw))) if data.draw(st.booleans()) else len(raw)
     try:
-        found = read("app.war", bytes(raw[:cut]))
+        extract = read("app.war", bytes(raw[:cut]))
     except UnreadableError:
         return
-    assert all(reason for _, reason in found.unread)
+    assert all(reason for _, reason in extract.unread)
 
 
 _POM = b"<project><groupId>g</groupId><artifactId>a</artifactId><version>1</version></project>"

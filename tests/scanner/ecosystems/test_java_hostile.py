@@ -85,8 +85,8 @@ def test_a_zip64_archive_is_read() -> None:
     entry[16:20] = struct.pack("<I", zlib.crc32(POM))
     record64 = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1, 1, len(entry), len(body))
     locator = b"PK\x06\x07" + struct.pack("<IQI", 0, len(body) + len(entry), 1)
-    found = read(body + entry + record64 + locator + end(0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
-    assert [package.name for package in found.packages] == ["g:a"]
+    extract = read(body + entry + record64 + locator + end(0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
+    assert [package.name for package in extract.packages] == ["g:a"]
 
 
 def spoilt(change: dict[int, bytes]) -> bytes:
@@ -115,20 +115,20 @@ def spoilt(change: dict[int, bytes]) -> bytes:
     ids=range(10),
 )
 def test_a_part_that_lies_is_unread_and_named(change: dict[int, bytes], reason: str) -> None:
-    found = read(spoilt(change))
-    ((path, why),) = found.unread
+    extract = read(spoilt(change))
+    ((path, why),) = extract.unread
     assert path == POM_NAME
     assert any(part in why for part in reason.split("|"))
-    assert found.packages == ()
+    assert extract.packages == ()
 
 
 def test_every_one_of_several_entries_of_one_name_counts() -> None:
     files = [(POM_NAME, POM), (POM_NAME, POM.replace(b"version=1", b"version=2")), ("x.jar", b"1"), ("x.jar", b"2")]
     with pytest.warns(UserWarning, match="Duplicate"):
         content = archive(files)
-    found = read(content)
-    assert [package.version for package in found.packages] == ["1", "2"]
-    assert [path for path, _ in found.unread] == ["x.jar"]
+    extract = read(content)
+    assert [package.version for package in extract.packages] == ["1", "2"]
+    assert [path for path, _ in extract.unread] == ["x.jar"]
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -136,8 +136,8 @@ def test_archives_in_each_other_end_somewhere(*, packed: bool) -> None:
     content = archive([(POM_NAME, POM)])
     for _ in range(30):
         content = archive([("a.jar", content)], packed=packed)
-    found = read(content)
-    ((path, reason),) = found.unread
+    extract = read(content)
+    ((path, reason),) = extract.unread
     assert path.count("a.jar") == jars.DEPTH_LIMIT
     assert "no more than" in reason
 
@@ -147,10 +147,10 @@ def test_archives_that_each_name_the_next_many_times_end_too() -> None:
     for _ in range(jars.DEPTH_LIMIT - 1):
         content = listed(local(b"a.jar") + content, *[record(b"a.jar", len(content), 0)] * 60)
     start = time.monotonic()
-    found = read(content)
+    extract = read(content)
     assert time.monotonic() - start < 10
-    assert str(jars.PARTS_LIMIT) in found.unread[-1][1]
-    assert len(found.packages) <= jars.PARTS_LIMIT
+    assert str(jars.PARTS_LIMIT) in extract.unread[-1][1]
+    assert len(extract.packages) <= jars.PARTS_LIMIT
 
 
 def test_what_inflates_to_too_much_is_not_read_to_its_end() -> None:
@@ -160,9 +160,9 @@ def test_what_inflates_to_too_much_is_not_read_to_its_end() -> None:
     directory = bomb[len(shared) : bomb.index(b"PK\x05\x06")]
     content = listed(shared, *[directory] * 50)
     start = time.monotonic()
-    found = read(content)
+    extract = read(content)
     assert time.monotonic() - start < 15
-    assert f"more than {jars.RATIO_FROM} bytes would have to be read" in found.unread[-1][1]
+    assert f"more than {jars.RATIO_FROM} bytes would have to be read" in extract.unread[-1][1]
 
 
 def test_a_small_size_that_inflates_to_more_is_noticed() -> None:
@@ -174,8 +174,8 @@ def test_a_small_size_that_inflates_to_more_is_noticed() -> None:
 
 def test_many_parts_are_not_read_to_their_end() -> None:
     files = [(f"META-INF/maven/g/a{at}/pom.properties", POM) for at in range(jars.PARTS_LIMIT + 5)]
-    found = read(archive(files))
-    assert str(jars.PARTS_LIMIT) in found.unread[-1][1]
+    extract = read(archive(files))
+    assert str(jars.PARTS_LIMIT) in extract.unread[-1][1]
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_many_parts_are_not_read_to_their_end() -> None:
     ids=range(7),
 )
 def test_xml_that_is_none_or_wants_entities_is_unread(pom: bytes) -> None:
-    found = read(archive([("META-INF/maven/g/a/pom.xml", pom)]))
-    assert [path for path, _ in found.unread] == ["META-INF/maven/g/a/pom.xml"]
+    extract = read(archive([("META-INF/maven/g/a/pom.xml", pom)]))
+    assert [path for path, _ in extract.unread] == ["META-INF/maven/g/a/pom.xml"]
 
 
 def test_deep_xml_is_read() -> None:
     pom = b"<project>" + b"<a>" * 100_000 + b"</a>" * 100_000 + b"<version>1</version></project>"
-    assert [one.version for one in read(archive([("META-INF/maven/g/a/pom.xml", pom)])).packages] == ["1"]
+    assert [item.version for item in read(archive([("META-INF/maven/g/a/pom.xml", pom)])).packages] == ["1"]

@@ -16,8 +16,8 @@ JAR = "/usr/share/java/maven3-artifact.jar"
 
 
 def relation(a: str, b: str) -> str:
-    left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-    return "<" if left < right else "=" if left == right else ">"
+    first, second = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+    return "<" if first < second else "=" if first == second else ">"
 
 
 def test_stated_order() -> None:
@@ -83,6 +83,6 @@ def test_maven_agrees() -> None:
     chance = random.Random()  # noqa: S311 another sample each time
     versions = [made(chance) for _ in range(3000)]
     command = ["java", "-cp", JAR, "org.apache.maven.artifact.versioning.ComparableVersion", *versions]
-    said = subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout.splitlines()
-    compared = [line.strip() for line in said if line.startswith("   ")]
+    output = subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout.splitlines()
+    compared = [line.strip() for line in output if line.startswith("   ")]
     assert compared == [f"{a} {relation(a, b).replace('=', '==')} {b}" for a, b in pairwise(versions)]

@@ -28,12 +28,12 @@ def read(content: str | bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def purls(found: Extract) -> list[str]:
-    return [package.purl for package in found.packages]
+def purls(extract: Extract) -> list[str]:
+    return [package.purl for package in extract.packages]
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         (PATH, True),
         ("packages/HTTP/sJD5V/JuliaProject.toml", True),
@@ -48,18 +48,18 @@ def purls(found: Extract) -> list[str]:
         ("app/MyManifest.toml", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_installed_package_owns_its_folder() -> None:
-    found = read(PROJECT)
-    (package,) = found.packages
+    extract = read(PROJECT)
+    (package,) = extract.packages
     assert (package.name, package.version, package.ecosystem) == ("HTTP", "1.10.8", "Julia")
     assert (package.source_name, package.source_version) == ("HTTP", "1.10.8")
     assert package.purl == f"pkg:julia/HTTP@1.10.8?{HTTP}"
-    assert found.owns == {package.purl: (f"{FOLDER}/",)}
-    assert not found.is_lockfile
+    assert extract.owns == {package.purl: (f"{FOLDER}/",)}
+    assert not extract.is_lockfile
 
 
 def test_what_comes_with_julia_is_a_package_when_it_has_a_version() -> None:
@@ -95,12 +95,12 @@ def test_what_does_not_tell_its_packages_is_unreadable(content: str | bytes, pat
 
 
 def test_a_manifest_names_what_is_not_julia_s_and_not_the_project_s_own() -> None:
-    found = read(SECOND, "app/Manifest-v1.11.toml")
-    assert purls(found) == [
+    extract = read(SECOND, "app/Manifest-v1.11.toml")
+    assert purls(extract) == [
         f"pkg:julia/HTTP@1.10.8?{HTTP}",
         "pkg:julia/OpenSSL_jll@3.0.15%2B1?uuid=458c3c95-2e84-50aa-8efc-19380b2a3a95",
     ]
-    assert (found.is_lockfile, found.owns) == (True, {})
+    assert (extract.is_lockfile, extract.owns) == (True, {})
     assert purls(read(FIRST, "app/Manifest.toml")) == [f"pkg:julia/HTTP@0.9.17?{HTTP}"]
     assert read('manifest_format = "2.0"\n', "app/Manifest.toml") == Extract(is_lockfile=True)
 
@@ -131,8 +131,8 @@ def test_a_project_file_removed_or_edited_while_the_code_stays_is_noticed() -> N
 )
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
     with suppress(UnreadableError):
-        found = read(content[:cut] + splice + content[cut + len(splice) :], path)
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(content[:cut] + splice + content[cut + len(splice) :], path)
+        assert all(package.name and package.version for package in extract.packages)
 
 
 @pytest.mark.parametrize("version", ["", " 1.0.0", "1.0.0\n", "\ud800", "1.0.0-" + "a" * VERSION_LIMIT])

@@ -20,7 +20,7 @@ def read(content: str | bytes) -> Extract:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("node_modules/a/package.json", True),
         ("app/node_modules/a/package.json", True),
@@ -48,8 +48,8 @@ def read(content: str | bytes) -> Extract:
         ("app/node_modules/a/xpackage.json", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 PARTS = ("node_modules", ".yarn", "cache", "berry", "opt", "yarn-v1.22.22", "a", "@s", ".store", "package")
@@ -68,10 +68,10 @@ def test_what_is_wanted_has_a_trigger(folders: list[str], last: str) -> None:
 
 @pytest.mark.parametrize(("namespace", "name"), [("@vue", "@vue/core"), ("", "core")])
 def test_a_purl_names_a_package(namespace: str, name: str) -> None:
-    found = ECOSYSTEM.package(Purl("npm", namespace, "core", "3.5.0", {"vcs_url": "git+https://x"}), None)
+    result = ECOSYSTEM.package(Purl("npm", namespace, "core", "3.5.0", {"vcs_url": "git+https://x"}), None)
     installed = read(f'{{"name": "{name}", "version": "3.5.0"}}').packages[0]
-    assert (found.purl, found.source_name, found.ecosystem) == (installed.purl, name, "npm")
-    assert found.path == ""
+    assert (result.purl, result.source_name, result.ecosystem) == (installed.purl, name, "npm")
+    assert result.path == ""
 
 
 def test_a_purl_without_a_version_names_none() -> None:
@@ -80,11 +80,11 @@ def test_a_purl_without_a_version_names_none() -> None:
 
 
 def test_a_package_owns_its_folder() -> None:
-    found = read('\ufeff{"name": "@vue/core", "version": "3.5.0+x"}')
-    (package,) = found.packages
+    extract = read('\ufeff{"name": "@vue/core", "version": "3.5.0+x"}')
+    (package,) = extract.packages
     assert (package.name, package.source_name, package.ecosystem) == ("@vue/core", "@vue/core", "npm")
     assert package.purl == "pkg:npm/%40vue/core@3.5.0%2Bx"
-    assert found.owns == {package.purl: ("app/node_modules/@vue/core/",)}
+    assert extract.owns == {package.purl: ("app/node_modules/@vue/core/",)}
 
 
 @pytest.mark.parametrize(

@@ -32,16 +32,16 @@ def packed(header: Any, files: bytes = A) -> bytes:
     return struct.pack("<4I", 4, 8 + len(padded), 4 + len(padded), len(text)) + padded + files
 
 
-def within(*folders: str, **told: Any) -> dict[str, Any]:
+def within(*folders: str, **reasons: Any) -> dict[str, Any]:
     """A header with one package.json in the last of these folders."""
-    node: dict[str, Any] = {"package.json": {"size": len(A), "offset": "0"} | told}
+    node: dict[str, Any] = {"package.json": {"size": len(A), "offset": "0"} | reasons}
     for folder in reversed(folders):
         node = {folder: {"files": node}}
     return {"files": node}
 
 
 @pytest.mark.parametrize(
-    ("path", "head", "wanted"),
+    ("path", "head", "is_wanted"),
     [
         (PATH, MAGIC, True),
         (PATH, b"", True),  # a link
@@ -51,29 +51,33 @@ def within(*folders: str, **told: Any) -> dict[str, Any]:
         ("opt/Own/resources/app.asar.unpacked/node_modules/n/n.node", MAGIC, False),
     ],
 )
-def test_what_is_wanted(path: str, head: bytes, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, head) is wanted
+def test_what_is_wanted(path: str, head: bytes, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, head) is is_wanted
 
 
 def test_packages_are_those_in_node_modules_that_are_packed() -> None:
     """Its own package.json is not a package's, and what is unpacked is read where it lies."""
-    found = read(OWN)
-    assert sorted((one.purl, one.path) for one in found.packages) == [
+    extract = read(OWN)
+    assert sorted((package.purl, package.path) for package in extract.packages) == [
         ("pkg:npm/%40s/b@2.0.0", f"{PATH}!/node_modules/@s/b/package.json"),
         ("pkg:npm/a@1.2.3", f"{PATH}!/node_modules/a/package.json"),
         ("pkg:npm/c@0.1.0", f"{PATH}!/node_modules/a/node_modules/c/package.json"),
     ]
-    assert found.is_self_contained
-    assert not found.unread
+    assert extract.is_self_contained
+    assert not extract.unread
     beside = file(f"{PATH}.unpacked/node_modules/n/package.json", '{"name": "n", "version": "3.0.0"}')
-    whole = read_image(image([file(PATH, OWN), beside, symlink("opt/Own/resources/b.asar", "app.asar")]), [ECOSYSTEM])
-    assert [one.name for one in whole.packages] == ["@s/b", "a", "c", "n"]
-    assert not whole.unread
+    complete = read_image(
+        image([file(PATH, OWN), beside, symlink("opt/Own/resources/b.asar", "app.asar")]), [ECOSYSTEM]
+    )
+    assert [package.name for package in complete.packages] == ["@s/b", "a", "c", "n"]
+    assert not complete.unread
 
 
 def test_an_archive_of_the_name_is_the_folder_itself() -> None:
-    found = read(packed(within("a")), "usr/share/code/resources/app/node_modules.asar")
-    assert [one.path for one in found.packages] == ["usr/share/code/resources/app/node_modules.asar!/a/package.json"]
+    extract = read(packed(within("a")), "usr/share/code/resources/app/node_modules.asar")
+    assert [package.path for package in extract.packages] == [
+        "usr/share/code/resources/app/node_modules.asar!/a/package.json"
+    ]
     assert read(packed(within("a"))) == Extract()
 
 
@@ -90,8 +94,8 @@ def test_an_archive_of_the_name_is_the_folder_itself() -> None:
         ({"size": 4}, "not JSON"),
     ],
 )
-def test_a_package_that_cannot_be_read_is_unread_and_named(told: dict[str, Any], reason: str) -> None:
-    ((inner, why),) = read(packed(within("node_modules", "a", **told))).unread
+def test_a_package_that_cannot_be_read_is_unread_and_named(reasons: dict[str, Any], reason: str) -> None:
+    ((inner, why),) = read(packed(within("node_modules", "a", **reasons))).unread
     assert inner == "node_modules/a/package.json"
     assert reason in why
 
@@ -124,7 +128,7 @@ def test_nothing_hides_what_stands_behind_it() -> None:
         "files": {"": None, "a": 1, "b": {}, "c": {"link": "d"}, "z": {"files": {}}}
         | within("node_modules", "a")["files"]
     }
-    assert [one.name for one in read(packed(header)).packages] == ["a"]
+    assert [package.name for package in read(packed(header)).packages] == ["a"]
 
 
 def test_a_wide_header_takes_bounded_time() -> None:

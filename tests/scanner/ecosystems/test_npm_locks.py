@@ -35,19 +35,19 @@ def read(name: str, content: str | bytes) -> Extract:
     return ECOSYSTEM.read(f"app/{name}", io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def named(found: Extract) -> list[str]:
-    return [f"{package.name} {package.version}" for package in found.packages]
+def named(extract: Extract) -> list[str]:
+    return [f"{package.name} {package.version}" for package in extract.packages]
 
 
 @pytest.mark.parametrize("made", MADE)
 def test_what_each_tool_locks(made: str) -> None:
     """An alias is what it stands for, the project's own folder is not there; Yarn's files do not tell development."""
-    found = read(MADE[made], (DATA / made).read_bytes())
-    assert found.is_lockfile
-    assert not found.owns
-    assert len(found.packages) == len(named(found))
-    assert set(named(found)) == (NEEDED | DEVELOPMENT if made.startswith("yarn") else NEEDED)
-    assert found.packages[0].path == f"app/{MADE[made]}"
+    extract = read(MADE[made], (DATA / made).read_bytes())
+    assert extract.is_lockfile
+    assert not extract.owns
+    assert len(extract.packages) == len(named(extract))
+    assert set(named(extract)) == (NEEDED | DEVELOPMENT if made.startswith("yarn") else NEEDED)
+    assert extract.packages[0].path == f"app/{MADE[made]}"
 
 
 @pytest.mark.parametrize(

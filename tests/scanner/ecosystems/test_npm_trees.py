@@ -51,10 +51,10 @@ def archived(members: dict[str, str | bytes]) -> bytes:
 @pytest.mark.parametrize("name", ["tree-pnpm.txt", "tree-yarn.txt"])
 def test_a_store_with_links_gives_each_package_once_and_no_doubt(name: str) -> None:
     entries = tree(name)
-    found = inventory(*entries)
-    assert sorted(package.path for package in found.packages) == [e.path for e in entries if e.kind == "file"]
-    assert len(found.packages) == 11
-    assert found.unread == ()
+    result = inventory(*entries)
+    assert sorted(package.path for package in result.packages) == [e.path for e in entries if e.kind == "file"]
+    assert len(result.packages) == 11
+    assert result.unread == ()
 
 
 def test_a_link_out_of_the_store_is_doubted() -> None:
@@ -63,12 +63,12 @@ def test_a_link_out_of_the_store_is_doubted() -> None:
 
 
 def test_a_cache_that_is_a_link_is_doubted() -> None:
-    found = inventory(file("srv/x.zip"), symlink("app/.yarn/cache", "/srv"), file("app/node_modules/a/package.json"))
-    assert "app/.yarn/cache" in [entry.path for entry in found.unread]
+    result = inventory(file("srv/x.zip"), symlink("app/.yarn/cache", "/srv"), file("app/node_modules/a/package.json"))
+    assert "app/.yarn/cache" in [entry.path for entry in result.unread]
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("app/node_modules/.store/a-npm-1.0.0-306ce07075/package/package.json", True),
         ("app/node_modules/.store/a-npm-1.0.0-306ce07075/package", True),
@@ -111,20 +111,20 @@ def test_a_cache_that_is_a_link_is_doubted() -> None:
         ("opt/nodejs/a/package.json", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_alias_is_the_package_that_its_file_names() -> None:
-    found = ECOSYSTEM.read(
+    result = ECOSYSTEM.read(
         "app/node_modules/odd-six/package.json", io.BytesIO(b'{"name": "is-number", "version": "6.0.0"}')
     )
-    assert [package.purl for package in found.packages] == ["pkg:npm/is-number@6.0.0"]
+    assert [package.purl for package in result.packages] == ["pkg:npm/is-number@6.0.0"]
 
 
 def test_a_library_of_debian_is_a_package_and_judged_as_debian_s() -> None:
     folder = "usr/share/nodejs/lodash"
-    found = read_image(
+    inventory = read_image(
         image(
             [
                 file("etc/os-release", "ID=debian\nVERSION_ID=13\n"),
@@ -137,27 +137,27 @@ def test_a_library_of_debian_is_a_package_and_judged_as_debian_s() -> None:
         ),
         [dpkg.ECOSYSTEM, ECOSYSTEM],
     )
-    assert [(package.name, package.owner) for package in found.packages] == [
+    assert [(package.name, package.owner) for package in inventory.packages] == [
         ("lodash", "node-lodash"),
         ("node-lodash", ""),
     ]
-    assert found.unread == ()
+    assert inventory.unread == ()
 
 
 def test_the_yarn_of_the_official_images_owns_its_folder() -> None:
-    found = ECOSYSTEM.read("opt/yarn-v1.22.22/package.json", io.BytesIO(b'{"name": "yarn", "version": "1.22.22"}'))
-    assert found.owns == {"pkg:npm/yarn@1.22.22": ("opt/yarn-v1.22.22/",)}
+    result = ECOSYSTEM.read("opt/yarn-v1.22.22/package.json", io.BytesIO(b'{"name": "yarn", "version": "1.22.22"}'))
+    assert result.owns == {"pkg:npm/yarn@1.22.22": ("opt/yarn-v1.22.22/",)}
 
 
 def test_an_archive_of_yarn_holds_its_package() -> None:
     with (DATA / "is-odd.zip").open("rb") as content:
-        found = ECOSYSTEM.read(ARCHIVE, content)
-    (package,) = found.packages
+        result = ECOSYSTEM.read(ARCHIVE, content)
+    (package,) = result.packages
     assert (package.purl, package.path) == (
         "pkg:npm/is-odd@3.0.1",
         f"{ARCHIVE}!/node_modules/is-odd/package.json",
     )
-    assert found.is_self_contained
+    assert result.is_self_contained
 
 
 def test_an_unreadable_member_leaves_the_others() -> None:
@@ -168,9 +168,9 @@ def test_an_unreadable_member_leaves_the_others() -> None:
             "node_modules/@a/b/node_modules/c/package.json": "{",
         }
     )
-    found = ECOSYSTEM.read(ARCHIVE, io.BytesIO(content))
-    assert [package.name for package in found.packages] == ["@a/b"]
-    assert [path for path, _ in found.unread] == ["node_modules/@a/b/node_modules/c/package.json"]
+    result = ECOSYSTEM.read(ARCHIVE, io.BytesIO(content))
+    assert [package.name for package in result.packages] == ["@a/b"]
+    assert [path for path, _ in result.unread] == ["node_modules/@a/b/node_modules/c/package.json"]
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_an_archive_that_holds_nothing_is_unreadable(content: bytes, reason: str
 
 
 def test_a_bomb_is_not_inflated() -> None:
-    found = ECOSYSTEM.read(ARCHIVE, io.BytesIO(archived({"node_modules/a/package.json": b" " * 2**26})))
-    assert found.packages == ()
-    assert [path for path, _ in found.unread] == ["node_modules/a/package.json"]
+    result = ECOSYSTEM.read(ARCHIVE, io.BytesIO(archived({"node_modules/a/package.json": b" " * 2**26})))
+    assert result.packages == ()
+    assert [path for path, _ in result.unread] == ["node_modules/a/package.json"]
 
 
 @pytest.mark.parametrize("count", [1_000, 10_000])

@@ -20,8 +20,8 @@ from dockgate.shared.purl import Purl
 DATA = Path(__file__).parent / "data" / "opam"
 DESCRIPTION, STATE, LOCKED = ((DATA / name).read_bytes() for name in ("opam", "switch-state", "app.opam.locked"))
 SWITCH = "home/opam/.opam/default"
-KEPT = f"{SWITCH}/.opam-switch"
-PATH = f"{KEPT}/packages/hello.1.0~rc1/opam"
+OPAM_SWITCH = f"{SWITCH}/.opam-switch"
+PATH = f"{OPAM_SWITCH}/packages/hello.1.0~rc1/opam"
 LOCK = "src/app.opam.locked"
 
 
@@ -29,20 +29,20 @@ def read(content: bytes, path: str) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def purls(found: Extract) -> list[str]:
-    return [package.purl for package in found.packages]
+def purls(extract: Extract) -> list[str]:
+    return [package.purl for package in extract.packages]
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         (PATH, True),
         ("src/_opam/.opam-switch/packages/a.1/opam", True),
         (".opam-switch/packages/a.1/opam", True),
-        (f"{KEPT}/overlay/a/opam", False),
+        (f"{OPAM_SWITCH}/overlay/a/opam", False),
         ("src/opam", False),
         ("usr/bin/opam", False),
-        (f"{KEPT}/switch-state", True),
+        (f"{OPAM_SWITCH}/switch-state", True),
         (".opam-switch/switch-state", True),
         ("src/switch-state", False),
         (LOCK, True),
@@ -51,37 +51,37 @@ def purls(found: Extract) -> list[str]:
         ("src/other.locked", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_installed_package_owns_its_library() -> None:
-    found = read(DESCRIPTION, PATH)
-    (package,) = found.packages
+    extract = read(DESCRIPTION, PATH)
+    (package,) = extract.packages
     assert (package.name, package.version, package.ecosystem) == ("hello", "1.0~rc1", "opam")
     assert package.purl == "pkg:opam/hello@1.0~rc1"
-    assert found.owns == {package.purl: (f"{SWITCH}/lib/hello/",)}
-    assert not found.is_lockfile
+    assert extract.owns == {package.purl: (f"{SWITCH}/lib/hello/",)}
+    assert not extract.is_lockfile
     assert read(b"", ".opam-switch/packages/a.1/opam").owns == {"pkg:opam/a@1": ("lib/a/",)}
 
 
 @pytest.mark.parametrize("folder", ["hello", "hello.", ".1", "a.1/b"])
 def test_a_folder_that_is_not_called_by_a_package_is_unreadable(folder: str) -> None:
     with pytest.raises(UnreadableError, match=r"no NAME\.VERSION"):
-        read(DESCRIPTION, f"{KEPT}/packages/{folder}/opam")
+        read(DESCRIPTION, f"{OPAM_SWITCH}/packages/{folder}/opam")
 
 
 def test_a_state_and_a_lockfile_name_what_is_to_be_installed() -> None:
-    for content, path in ((STATE, f"{KEPT}/switch-state"), (LOCKED, LOCK)):
-        found = read(content, path)
-        assert purls(found) == ["pkg:opam/conf-a@2", "pkg:opam/hello@1.0~rc1"]
-        assert (found.is_lockfile, found.owns) == (True, {})
-    assert read(b'roots: ["a.1"]\n', f"{KEPT}/switch-state") == Extract(is_lockfile=True)
+    for content, path in ((STATE, f"{OPAM_SWITCH}/switch-state"), (LOCKED, LOCK)):
+        extract = read(content, path)
+        assert purls(extract) == ["pkg:opam/conf-a@2", "pkg:opam/hello@1.0~rc1"]
+        assert (extract.is_lockfile, extract.owns) == (True, {})
+    assert read(b'roots: ["a.1"]\n', f"{OPAM_SWITCH}/switch-state") == Extract(is_lockfile=True)
 
 
 def test_comments_texts_and_filters_are_told_apart() -> None:
     state = b'synopsis: """installed: ["a.1"]"""\n# installed: [\ninstalled: ["b.1" # "c.1"\n"d.1.2"(* "e.1" ] *)]'
-    assert purls(read(state, f"{KEPT}/switch-state")) == ["pkg:opam/b@1", "pkg:opam/d@1.2"]
+    assert purls(read(state, f"{OPAM_SWITCH}/switch-state")) == ["pkg:opam/b@1", "pkg:opam/d@1.2"]
     locked = b'depends: ["a" {= "1" & os = "linux"} "b" {with-test & = "2"} "c" {>= "1" & = "3"}]'
     assert purls(read(locked, LOCK)) == ["pkg:opam/a@1", "pkg:opam/b@2", "pkg:opam/c@3"]
 
@@ -89,12 +89,12 @@ def test_comments_texts_and_filters_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("content", "path", "reason"),
     [
-        (b'installed: ["a.1"', f"{KEPT}/switch-state", "what stands behind installed: is not a list"),
-        (b'installed: "a.1"', f"{KEPT}/switch-state", "what stands behind installed: is not a list"),
-        (b"installed:", f"{KEPT}/switch-state", "what stands behind installed: is not a list"),
-        (b'synopsis: "a\ninstalled: [1] ', f"{KEPT}/switch-state", "has no end"),
-        (b'(* "\ninstalled: ["b.1"]', f"{KEPT}/switch-state", "has no end"),
-        (b'installed: ["a"]', f"{KEPT}/switch-state", "'a' is not NAME.VERSION"),
+        (b'installed: ["a.1"', f"{OPAM_SWITCH}/switch-state", "the value of installed: is not a list"),
+        (b'installed: "a.1"', f"{OPAM_SWITCH}/switch-state", "the value of installed: is not a list"),
+        (b"installed:", f"{OPAM_SWITCH}/switch-state", "the value of installed: is not a list"),
+        (b'synopsis: "a\ninstalled: [1] ', f"{OPAM_SWITCH}/switch-state", "has no end"),
+        (b'(* "\ninstalled: ["b.1"]', f"{OPAM_SWITCH}/switch-state", "has no end"),
+        (b'installed: ["a"]', f"{OPAM_SWITCH}/switch-state", "'a' is not NAME.VERSION"),
         (b'depends: ["a" "b" {= "1"}]', LOCK, "it gives no version to a"),
         (b'depends: ["a" {>= "1"}]', LOCK, "it gives no version to a"),
         (b" " * (FILE_LIMIT + 1), LOCK, f"no more than {FILE_LIMIT}"),
@@ -115,18 +115,21 @@ def test_a_purl_becomes_a_package() -> None:
 
 def test_a_description_removed_while_the_library_stays_is_noticed() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, DESCRIPTION), file(f"{SWITCH}/lib/hello/META")]
-    found = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
-    assert f"{PATH} no longer tells of hello 1.0~rc1" in "".join(entry.reason for entry in found.unread)
+    inventory = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
+    assert f"{PATH} no longer tells of hello 1.0~rc1" in "".join(entry.reason for entry in inventory.unread)
 
 
 def test_a_switch_without_its_descriptions_is_known_by_its_state() -> None:
     def packages(*layer: Any) -> list[str]:
-        state = file(f"{KEPT}/switch-state", STATE)
-        found = read_image(image([file("etc/os-release", DEBIAN), state, *layer]), [ECOSYSTEM])
-        return [package.path for package in found.packages]
+        state = file(f"{OPAM_SWITCH}/switch-state", STATE)
+        inventory = read_image(image([file("etc/os-release", DEBIAN), state, *layer]), [ECOSYSTEM])
+        return [package.path for package in inventory.packages]
 
-    assert packages() == [f"{KEPT}/switch-state"] * 2
-    assert packages(file(PATH), file(f"{KEPT}/packages/conf-a.2/opam")) == [f"{KEPT}/packages/conf-a.2/opam", PATH]
+    assert packages() == [f"{OPAM_SWITCH}/switch-state"] * 2
+    assert packages(file(PATH), file(f"{OPAM_SWITCH}/packages/conf-a.2/opam")) == [
+        f"{OPAM_SWITCH}/packages/conf-a.2/opam",
+        PATH,
+    ]
 
 
 @settings(deadline=None, max_examples=300)
@@ -134,7 +137,7 @@ def test_a_switch_without_its_descriptions_is_known_by_its_state() -> None:
     content=st.sampled_from([DESCRIPTION, STATE, LOCKED]),
     cut=st.integers(0, 200),
     splice=st.binary(max_size=12) | st.sampled_from([b"installed: [", b'"', b'"""', b"(*", b"{= ", b"#", b"]"]),
-    path=st.sampled_from([PATH, f"{KEPT}/switch-state", LOCK]),
+    path=st.sampled_from([PATH, f"{OPAM_SWITCH}/switch-state", LOCK]),
 )
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
     with suppress(UnreadableError):

@@ -22,7 +22,7 @@ DIGEST = "0123456789abcdef" * 4
 
 
 def unread(*layers: list[Entry]) -> dict[str, str]:
-    return {one.path: one.reason for one in inventory(SYSTEM, *layers).unread}
+    return {item.path: item.reason for item in inventory(SYSTEM, *layers).unread}
 
 
 def tar(*names: str, size: int = 700) -> bytes:

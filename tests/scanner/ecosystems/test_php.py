@@ -34,7 +34,7 @@ def read(content: str | bytes | object, path: str = PATH) -> Extract:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("srv/vendor/composer/installed.json", True),
         ("srv/libraries/composer/installed.json", True),
@@ -50,43 +50,43 @@ def read(content: str | bytes | object, path: str = PATH) -> Extract:
         ("usr/bin/composer", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_installed_packages_own_their_folders() -> None:
-    found = read(INSTALLED)
-    assert [(package.name, package.source_name, package.version, package.purl) for package in found.packages] == [
+    extract = read(INSTALLED)
+    assert [(package.name, package.source_name, package.version, package.purl) for package in extract.packages] == [
         ("acme/Log-Fixture", "acme/log-fixture", "v2.10.1", "pkg:composer/acme/log-fixture@v2.10.1"),
         ("acme/branch-fixture", "acme/branch-fixture", "1.x-dev", "pkg:composer/acme/branch-fixture@1.x-dev"),
         ("acme/dev-fixture", "acme/dev-fixture", "0.4.0", "pkg:composer/acme/dev-fixture@0.4.0"),
         ("acme/meta-fixture", "acme/meta-fixture", "3.0.0-beta2", "pkg:composer/acme/meta-fixture@3.0.0-beta2"),
     ]
-    assert {package.ecosystem for package in found.packages} == {"Packagist"}
-    assert found.owns == {
+    assert {package.ecosystem for package in extract.packages} == {"Packagist"}
+    assert extract.owns == {
         "pkg:composer/acme/log-fixture@v2.10.1": ("srv/app/libraries/acme/Log-Fixture/",),
         "pkg:composer/acme/branch-fixture@1.x-dev": ("srv/app/libraries/acme/branch-fixture/",),
         "pkg:composer/acme/dev-fixture@0.4.0": ("srv/app/libraries/acme/dev-fixture/",),
     }
-    assert not found.is_lockfile
-    assert not found.unread
+    assert not extract.is_lockfile
+    assert not extract.unread
 
 
 def test_a_lockfile_leaves_out_what_is_for_development() -> None:
-    found = read(LOCK, "srv/app/composer.lock")
-    assert [package.source_name for package in found.packages] == [
+    extract = read(LOCK, "srv/app/composer.lock")
+    assert [package.source_name for package in extract.packages] == [
         "acme/log-fixture",
         "acme/branch-fixture",
         "acme/meta-fixture",
     ]
-    assert found.is_lockfile
-    assert not found.owns
+    assert extract.is_lockfile
+    assert not extract.owns
 
 
 def test_composer_1_wrote_a_bare_list() -> None:
-    found = read([{"name": "acme/log", "version": "1.0.0", "version_normalized": "1.0.0.0", "type": "library"}])
-    assert [package.purl for package in found.packages] == ["pkg:composer/acme/log@1.0.0"]
-    assert found.owns == {"pkg:composer/acme/log@1.0.0": ("srv/app/libraries/acme/log/",)}
+    extract = read([{"name": "acme/log", "version": "1.0.0", "version_normalized": "1.0.0.0", "type": "library"}])
+    assert [package.purl for package in extract.packages] == ["pkg:composer/acme/log@1.0.0"]
+    assert extract.owns == {"pkg:composer/acme/log@1.0.0": ("srv/app/libraries/acme/log/",)}
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_composer_1_wrote_a_bare_list() -> None:
         (7, ""),
     ],
 )
-def test_no_package_owns_all_of_the_vendor_folder(given: object, owned: str) -> None:
-    found = read({"packages": [{"name": "acme/log", "version": "1", "install-path": given}]})
-    assert found.owns == ({"pkg:composer/acme/log@1": (owned,)} if owned else {})
+def test_no_package_owns_all_of_the_vendor_folder(arguments: object, owned: str) -> None:
+    extract = read({"packages": [{"name": "acme/log", "version": "1", "install-path": arguments}]})
+    assert extract.owns == ({"pkg:composer/acme/log@1": (owned,)} if owned else {})
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_no_package_owns_all_of_the_vendor_folder(given: object, owned: str) -> 
     ],
 )
 def test_an_entry_that_names_no_package_is_an_unread_part(entry: object, where: str) -> None:
-    found = read({"packages": [{"name": "acme/other", "version": "2"}, entry]})
-    assert [package.name for package in found.packages] == ["acme/other"]
-    assert found.unread == ((where, "it has no name and version"),)
+    extract = read({"packages": [{"name": "acme/other", "version": "2"}, entry]})
+    assert [package.name for package in extract.packages] == ["acme/other"]
+    assert extract.unread == ((where, "it has no name and version"),)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_a_purl_becomes_a_package() -> None:
 )
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, *, lock: bool) -> None:
     with suppress(UnreadableError):
-        found = read(content[:cut] + splice + content[cut + len(splice) :], "a/composer.lock" if lock else PATH)
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(content[:cut] + splice + content[cut + len(splice) :], "a/composer.lock" if lock else PATH)
+        assert all(package.name and package.version for package in extract.packages)
 
 
 @pytest.mark.parametrize("version", ["", " ", "\ud800", "1\0.2", "⁵", "１.0", "1" * 10_000 + "x", "0-" * 5_000])
@@ -234,10 +234,10 @@ def version(chance: random.Random) -> str:
 def test_composer_agrees() -> None:
     chance = random.Random(7)  # noqa: S311 a repeatable sample
     pairs = [(version(chance), version(chance)) for _ in range(20_000)]
-    known = [line for line in statements("packagist.txt") if len(line) == 3]
-    pairs += [(line[0], line[2]) for line in known] + [(line[0], line[0]) for line in statements("packagist.txt")]
-    real = sorted({line[0] for line in known})
+    expected = [line for line in statements("packagist.txt") if len(line) == 3]
+    pairs += [(line[0], line[2]) for line in expected] + [(line[0], line[0]) for line in statements("packagist.txt")]
+    real = sorted({line[0] for line in expected})
     pairs += [(chance.choice(real), chance.choice(real)) for _ in range(5_000)]
-    said = composer_says(pairs)
-    assert [(pair, sign) for pair, sign in zip(pairs, said, strict=True) if relation(ECOSYSTEM, *pair) != sign] == []
-    assert said.count("?") < len(said) // 2
+    output = composer_says(pairs)
+    assert [(pair, sign) for pair, sign in zip(pairs, output, strict=True) if relation(ECOSYSTEM, *pair) != sign] == []
+    assert output.count("?") < len(output) // 2

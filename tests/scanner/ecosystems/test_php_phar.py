@@ -42,7 +42,7 @@ def phar(*files: tuple[str, bytes], flags: int = 0, script: bytes = SCRIPT, coun
 
 
 @pytest.mark.parametrize(
-    ("path", "head", "wanted"),
+    ("path", "head", "is_wanted"),
     [
         (PATH, b"<?php", True),
         (PATH, b"", True),  # a link
@@ -53,25 +53,25 @@ def phar(*files: tuple[str, bytes], flags: int = 0, script: bytes = SCRIPT, coun
         ("usr/bin/own", b"<?php", False),
     ],
 )
-def test_what_is_wanted(path: str, head: bytes, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o755, head) is wanted
+def test_what_is_wanted(path: str, head: bytes, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o755, head) is is_wanted
 
 
 @pytest.mark.parametrize("name", ["plain", "gz", "zip"])
 def test_packages_are_those_of_the_installed_json_in_it(name: str) -> None:
-    found = read((DATA / f"{name}.phar").read_bytes())
+    extract = read((DATA / f"{name}.phar").read_bytes())
     installed = ECOSYSTEM.read(f"{PATH}!/{INSTALLED}", io.BytesIO((DATA / "installed.json").read_bytes()))
-    assert found.packages == installed.packages
-    assert found.packages[0].path == f"{PATH}!/{INSTALLED}"
-    assert found.is_self_contained
-    assert not found.owns
+    assert extract.packages == installed.packages
+    assert extract.packages[0].path == f"{PATH}!/{INSTALLED}"
+    assert extract.is_self_contained
+    assert not extract.owns
 
 
 @pytest.mark.parametrize("end", [b"", b" ?>", b" ?>\n", b" ?>\r\n", b"\n?>\r\n"])
 @pytest.mark.parametrize("flags", [0, GZ, BZ2])
 def test_every_way_in_which_a_script_ends_and_a_file_is_packed_is_read(end: bytes, flags: int) -> None:
     content = phar(("a.php", b"<?php"), (INSTALLED, A), flags=flags, script=b"<?php __HALT_COMPILER();" + end)
-    assert [one.purl for one in read(content).packages] == ["pkg:composer/acme/a@1.0"]
+    assert [package.purl for package in read(content).packages] == ["pkg:composer/acme/a@1.0"]
 
 
 def test_an_archive_without_composer_s_packages_and_a_script_are_nothing() -> None:
@@ -114,22 +114,22 @@ def test_an_archive_that_cannot_be_read_says_why(content: bytes, reason: str) ->
         (entry(INSTALLED, 4, 4, zlib.crc32(b"\xff" * 4)), "not JSON"),
     ],
 )
-def test_a_file_in_it_that_cannot_be_read_is_unread_and_named(told: bytes, reason: str) -> None:
-    body = struct.pack("<IBBIII", 1, 0x11, 0x10, 0, 0, 0) + told
+def test_a_file_in_it_that_cannot_be_read_is_unread_and_named(reasons: bytes, reason: str) -> None:
+    body = struct.pack("<IBBIII", 1, 0x11, 0x10, 0, 0, 0) + reasons
     ((inner, why),) = read(SCRIPT + struct.pack("<I", len(body)) + body + b"\xff" * 4).unread
     assert inner == INSTALLED
     assert reason in why
 
 
 def test_what_one_file_does_not_tell_leaves_the_others() -> None:
-    found = read(phar((f"a/{INSTALLED}", b'{"packages": [{"name": "b"}]}'), (f"b/{INSTALLED}", A)))
-    assert [one.name for one in found.packages] == ["acme/a"]
-    assert found.unread == ((f"a/{INSTALLED}/b", "it has no name and version"),)
+    extract = read(phar((f"a/{INSTALLED}", b'{"packages": [{"name": "b"}]}'), (f"b/{INSTALLED}", A)))
+    assert [package.name for package in extract.packages] == ["acme/a"]
+    assert extract.unread == ((f"a/{INSTALLED}/b", "it has no name and version"),)
 
 
 def test_archives_of_a_later_version_are_read_as_php_reads_them() -> None:
     later = phar((INSTALLED, A)).replace(b"\x11\x10", b"\x20\x00", 1)
-    assert [one.purl for one in read(later, "usr/bin/own").packages] == ["pkg:composer/acme/a@1.0"]
+    assert [item.purl for item in read(later, "usr/bin/own").packages] == ["pkg:composer/acme/a@1.0"]
     assert read(SCRIPT + b"text that is no archive of any version", "usr/bin/own") == Extract()
 
 

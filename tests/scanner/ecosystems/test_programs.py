@@ -29,8 +29,12 @@ def read(path: str, content: bytes | str) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(raw))
 
 
-def found(image: Inventory) -> list[tuple[str, str, str]]:
-    return [(one.purl, one.path, one.owner) for one in image.packages if one.purl.startswith("pkg:generic/")]
+def judged(image: Inventory) -> list[tuple[str, str, str]]:
+    return [
+        (package.purl, package.path, package.owner)
+        for package in image.packages
+        if package.purl.startswith("pkg:generic/")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +68,7 @@ def found(image: Inventory) -> list[tuple[str, str, str]]:
 )
 def test_a_version_is_found_in_the_program(path: str, data: bytes, expected: str) -> None:
     extract = read(path, elf(data))
-    assert [(one.purl, one.path) for one in extract.packages] == [(f"pkg:generic/{expected}", path)]
+    assert [(package.purl, package.path) for package in extract.packages] == [(f"pkg:generic/{expected}", path)]
     assert extract.is_self_contained
 
 
@@ -142,7 +146,9 @@ def test_sections_beyond_the_files_end_hold_nothing() -> None:
 
 def test_a_java_runtime_is_known_by_its_release_file() -> None:
     extract = read("opt/java/openjdk/release", RELEASE)
-    assert [(one.purl, one.ecosystem) for one in extract.packages] == [("pkg:generic/java@17.0.9", "Bitnami")]
+    assert [(package.purl, package.ecosystem) for package in extract.packages] == [
+        ("pkg:generic/java@17.0.9", "Bitnami")
+    ]
     assert "opt/java/openjdk/lib/modules" in extract.owns["pkg:generic/java@17.0.9"]
     assert read("opt/java8/release", 'JAVA_VERSION="1.8.0_392"\n').packages[0].version == "8.0.392"
     assert read("opt/java/release", f'A="{"x" * RELEASE_LIMIT}"\nJAVA_VERSION="17"\n') == Extract()
@@ -177,12 +183,12 @@ def test_a_program_that_a_feed_speaks_of_is_judged_and_another_is_undetermined()
         [file("bin/node", NODE), file("lib/libcrypto.so.3", elf(b"OpenSSL 3.0.11 19 Sep 2023\0"))]
     ).packages
     fixed = Range("SEMVER", (("introduced", "20.0.0"), ("fixed", "20.20.3")))
-    known = AdvisorySnapshot((Advisory("BIT-node-2026-1", "Bitnami", "node", (fixed,)),), (BITNAMI,))
-    matches = match(packages, known, ecosystems.load())
-    assert [(one.id, one.package.name, one.fixed) for one in matches.findings] == [
+    expected = AdvisorySnapshot((Advisory("BIT-node-2026-1", "Bitnami", "node", (fixed,)),), (BITNAMI,))
+    matches = match(packages, expected, ecosystems.load())
+    assert [(item.id, item.package.name, item.fixed) for item in matches.findings] == [
         ("BIT-node-2026-1", "node", "20.20.3")
     ]
-    assert [one.subject for one in matches.undetermined] == ["OpenSSL"]
+    assert [item.subject for item in matches.undetermined] == ["OpenSSL"]
 
 
 # --- in images ---------------------------------------------------------------------------------------------------
@@ -194,7 +200,7 @@ def debian(*paths: str) -> list[Entry]:
 
 def test_a_distributions_own_program_is_the_distributions_to_judge() -> None:
     image = inventory([*debian("usr/bin/node"), file("usr/bin/node", NODE), file("usr/local/bin/node", NODE)])
-    assert found(image) == [
+    assert judged(image) == [
         ("pkg:generic/node@20.20.2", "usr/bin/node", "nodejs"),
         ("pkg:generic/node@20.20.2", "usr/local/bin/node", ""),
     ]
@@ -203,7 +209,7 @@ def test_a_distributions_own_program_is_the_distributions_to_judge() -> None:
 
 def test_a_list_from_another_layer_shields_nothing() -> None:
     image = inventory(debian("usr/bin/node"), [file("usr/bin/node", NODE)])
-    assert found(image) == [("pkg:generic/node@20.20.2", "usr/bin/node", "")]
+    assert judged(image) == [("pkg:generic/node@20.20.2", "usr/bin/node", "")]
 
 
 def test_an_unknown_version_of_a_distributions_program_is_its_affair() -> None:
@@ -215,17 +221,17 @@ def test_an_unknown_version_of_a_distributions_program_is_its_affair() -> None:
 def test_a_runtime_counts_once_whatever_of_it_is_found() -> None:
     machine = elf(b"for linux-amd64 JRE (17.0.9+9), built on\0")
     image = [file("opt/jdk/release", RELEASE), file("opt/jdk/lib/server/libjvm.so", machine)]
-    assert found(inventory(image)) == [("pkg:generic/java@17.0.9", "opt/jdk/release", "")]
-    other = elf(b"for linux-amd64 JRE (17.0.8+7), built on\0")
-    image = [file("opt/jdk/release", RELEASE), file("opt/jdk/lib/server/libjvm.so", other)]
-    assert len(found(inventory(image))) == 2
+    assert judged(inventory(image)) == [("pkg:generic/java@17.0.9", "opt/jdk/release", "")]
+    second = elf(b"for linux-amd64 JRE (17.0.8+7), built on\0")
+    image = [file("opt/jdk/release", RELEASE), file("opt/jdk/lib/server/libjvm.so", second)]
+    assert len(judged(inventory(image))) == 2
 
 
 def test_a_runtime_whose_release_file_was_removed_is_still_there() -> None:
     machine = elf(b"for linux-amd64 JRE (17.0.9+9), built on\0")
     runtime = [file("opt/jdk/release", RELEASE), file("opt/jdk/lib/server/libjvm.so", machine)]
     image = inventory(runtime, whiteout("opt/jdk/release"))
-    assert found(image) == [("pkg:generic/java@17.0.9", "opt/jdk/lib/server/libjvm.so", "")]
+    assert judged(image) == [("pkg:generic/java@17.0.9", "opt/jdk/lib/server/libjvm.so", "")]
     (unread,) = image.unread
     assert "opt/jdk/release no longer tells of java 17.0.9, yet files of it are there." in unread.reason
 
@@ -233,7 +239,7 @@ def test_a_runtime_whose_release_file_was_removed_is_still_there() -> None:
 def test_a_bitnami_component_counts_once() -> None:
     document = '{"packages": [{"externalRefs": [{"referenceLocator": "pkg:bitnami/node@20.20.2-4"}]}]}'
     image = inventory([file("opt/bitnami/node/.spdx-node.spdx", document), file("opt/bitnami/node/bin/node", NODE)])
-    assert [one.purl for one in image.packages] == ["pkg:bitnami/node@20.20.2-4"]
+    assert [package.purl for package in image.packages] == ["pkg:bitnami/node@20.20.2-4"]
     image = inventory([file("opt/bitnami/node/.spdx-node.spdx", document), file("opt/node/bin/node", NODE)])
     assert len(image.packages) == 2
 

@@ -22,7 +22,7 @@ def read(content: str | bytes) -> Extract:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("app/pubspec.lock", True),
         ("pubspec.lock", True),
@@ -31,27 +31,27 @@ def read(content: str | bytes) -> Extract:
         ("root/.pub-cache/hosted/pub.dev/http-0.13.3/example/pubspec.lock", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_all_but_what_is_the_project_s_and_the_sdk_s_own_is_locked() -> None:
-    found = read(LOCK)
-    assert [package.purl for package in found.packages] == [
+    extract = read(LOCK)
+    assert [package.purl for package in extract.packages] == [
         "pkg:pub/async@2.13.0",
         "pkg:pub/http@0.13.3",
         "pkg:pub/lints@6.0.0%2B1",
         "pkg:pub/tray_manager@0.1.8",
     ]
-    assert {package.ecosystem for package in found.packages} == {"Pub"}
-    assert (found.is_lockfile, found.owns, found.unread) == (True, {}, ())
+    assert {package.ecosystem for package in extract.packages} == {"Pub"}
+    assert (extract.is_lockfile, extract.owns, extract.unread) == (True, {}, ())
 
 
 def test_a_package_that_is_not_told_whole_is_unread() -> None:
     content = "packages:\n  a: {source: hosted}\n  b: {version: 1.0.0}\n  c: x\n  d: {source: git, version: [1]}\n"
-    found = read(content + "  e: {source: hosted, version: 1.0.0}\n")
-    assert [package.name for package in found.packages] == ["e"]
-    assert [name for name, _ in found.unread] == ["a", "b", "c", "d"]
+    extract = read(content + "  e: {source: hosted, version: 1.0.0}\n")
+    assert [package.name for package in extract.packages] == ["e"]
+    assert [name for name, _ in extract.unread] == ["a", "b", "c", "d"]
     assert read("sdks: {}\n").packages == ()
 
 
@@ -87,8 +87,8 @@ def test_a_purl_becomes_a_package() -> None:
 )
 def test_damaged_files_are_read_or_unreadable(cut: int, splice: bytes) -> None:
     with suppress(UnreadableError):
-        found = read(LOCK[:cut] + splice + LOCK[cut + len(splice) :])
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(LOCK[:cut] + splice + LOCK[cut + len(splice) :])
+        assert all(package.name and package.version for package in extract.packages)
 
 
 @pytest.mark.parametrize("version", ["", " 1.0.0", "1.0.0\n", "\ud800", "1.0.0-" + "a" * VERSION_LIMIT])

@@ -23,7 +23,7 @@ def read(content: str | bytes, path: str = METADATA) -> Extract:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         (METADATA, True),
         (RECORD, True),
@@ -38,8 +38,8 @@ def read(content: str | bytes, path: str = METADATA) -> Extract:
         ("x/a.dist-info/METADATA/y", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 @given(
@@ -54,10 +54,10 @@ def test_what_is_wanted_has_a_trigger(folder: str, last: str) -> None:
 
 
 def test_a_purl_names_a_distribution() -> None:
-    found = ECOSYSTEM.package(Purl("pypi", "", "Foo_Bar", "1.0+local", {"extension": "whl"}), None)
+    result = ECOSYSTEM.package(Purl("pypi", "", "Foo_Bar", "1.0+local", {"extension": "whl"}), None)
     (installed,) = read(HEADER).packages
-    assert (found.purl, found.source_name, found.ecosystem) == (installed.purl, "foo-bar", "PyPI")
-    assert found.path == ""
+    assert (result.purl, result.source_name, result.ecosystem) == (installed.purl, "foo-bar", "PyPI")
+    assert result.path == ""
 
 
 def test_a_purl_without_a_version_names_none() -> None:
@@ -129,8 +129,8 @@ def test_a_record_says_which_files_are_owned() -> None:
 
 
 def test_installed_files_count_from_the_egg_info() -> None:
-    found = read("../foo/__init__.py\nPKG-INFO\n../../../../bin/foo\n", f"{SITE}/foo-1.egg-info/installed-files.txt")
-    assert found.owns == {"pkg:pypi/foo@1": (f"{SITE}/foo/__init__.py", "usr/bin/foo")}
+    extract = read("../foo/__init__.py\nPKG-INFO\n../../../../bin/foo\n", f"{SITE}/foo-1.egg-info/installed-files.txt")
+    assert extract.owns == {"pkg:pypi/foo@1": (f"{SITE}/foo/__init__.py", "usr/bin/foo")}
 
 
 def test_a_record_too_large_is_unreadable() -> None:

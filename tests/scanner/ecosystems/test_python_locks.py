@@ -33,22 +33,22 @@ def read(name: str, content: str | bytes) -> Extract:
     return ECOSYSTEM.read(f"app/{name}", io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def named(found: Extract) -> list[str]:
-    return [f"{package.source_name} {package.version}" for package in found.packages]
+def named(extract: Extract) -> list[str]:
+    return [f"{package.source_name} {package.version}" for package in extract.packages]
 
 
 @pytest.mark.parametrize("made", MADE)
 def test_what_each_tool_locks(made: str) -> None:
     """The project itself, its own folder and its development group (iniconfig) are not there."""
-    found = read(made, (DATA / made).read_bytes())
-    assert found.is_lockfile
-    assert not found.owns
-    assert sorted(named(found)) == sorted(MADE[made])
-    assert found.packages[0].path == f"app/{made}"
+    extract = read(made, (DATA / made).read_bytes())
+    assert extract.is_lockfile
+    assert not extract.owns
+    assert sorted(named(extract)) == sorted(MADE[made])
+    assert extract.packages[0].path == f"app/{made}"
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("app/requirements.txt", True),
         ("requirements.txt", True),
@@ -64,8 +64,8 @@ def test_what_each_tool_locks(made: str) -> None:
         ("x/a-1.0-py3-none-any.whl", True),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,7 @@ def test_no_string_hides_a_key(quotes: str) -> None:
 
 def test_dots_in_strings_are_no_key() -> None:
     for quotes in ("'''", '"""'):
-        assert read("uv.lock", f"a = {quotes}\n'" + "." * 100 + f'"\n{quotes} # ' + "." * 100) == Extract(
-            is_lockfile=True
-        )
+        assert read("uv.lock", f"a = {quotes}\n'" + "." * 100 + f'"\n{quotes} # ' + "." * 100) == Extract(is_lockfile=True)
     assert read("uv.lock", 'a = "' + "." * 100 + '\\""\nb = \'' + "." * 100 + "'\n") == Extract(is_lockfile=True)
 
 
@@ -207,10 +205,10 @@ def test_a_hostile_lockfile_takes_little_time(name: str, content: str) -> None:
 
 
 def test_an_egg_names_its_distribution() -> None:
-    found = read("own-1.0-py3.13.egg", (DATA / "own.egg").read_bytes())
-    (package,) = found.packages
+    extract = read("own-1.0-py3.13.egg", (DATA / "own.egg").read_bytes())
+    (package,) = extract.packages
     assert (package.purl, package.path) == ("pkg:pypi/own@1.0", "app/own-1.0-py3.13.egg!/EGG-INFO/PKG-INFO")
-    assert found.is_self_contained
+    assert extract.is_self_contained
 
 
 def test_what_is_called_an_egg_and_is_no_archive_is_nothing() -> None:

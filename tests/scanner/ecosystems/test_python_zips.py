@@ -27,7 +27,7 @@ def read(content: bytes, path: str = "app/a.pyz") -> Extract:
 
 
 @pytest.mark.parametrize(
-    ("path", "size", "head", "wanted"),
+    ("path", "size", "head", "is_wanted"),
     [
         ("app/a.pyz", 1, b"#!/usr/bin/python3\n", True),
         ("app/a.pex", 1, b"PK\x03\x04", True),
@@ -47,8 +47,8 @@ def read(content: bytes, path: str = "app/a.pyz") -> Extract:
         ("site-packages/foo-1-py3.egg", 1, b"", True),
     ],
 )
-def test_what_is_wanted_and_has_a_trigger(path: str, size: int, head: bytes, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, size, 0o755, head) is wanted
+def test_what_is_wanted_and_has_a_trigger(path: str, size: int, head: bytes, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, size, 0o755, head) is is_wanted
     suffix = "." + path.rpartition(".")[2].lower()
     assert suffix in ECOSYSTEM.triggers.suffixes or head[:4] in MAGICS
 
@@ -65,11 +65,11 @@ def test_what_is_wanted_and_has_a_trigger(path: str, size: int, head: bytes, *, 
 )
 @pytest.mark.parametrize("path", ["app/a.pyz", "usr/bin/a"])
 def test_an_application_in_one_file_tells_of_its_packages(path: str, member: str) -> None:
-    found = read(archive(member, f"{member}.txt"), path)
-    (package,) = found.packages
+    extract = read(archive(member, f"{member}.txt"), path)
+    (package,) = extract.packages
     assert (package.purl, package.path) == ("pkg:pypi/foo@1.0", f"{path}!/{member}")
-    assert found.is_self_contained
-    assert found.unread == ()
+    assert extract.is_self_contained
+    assert extract.unread == ()
 
 
 def test_a_script_is_no_archive() -> None:
@@ -87,15 +87,15 @@ def test_a_package_that_cannot_be_read_leaves_the_others() -> None:
     with zipfile.ZipFile(out, "w") as file:
         file.writestr("a.dist-info/METADATA", METADATA)
         file.writestr("b.dist-info/METADATA", "Name: b\n")
-    found = read(PYTHON + out.getvalue())
-    assert [package.name for package in found.packages] == ["Foo"]
-    assert found.unread == (("b.dist-info/METADATA", "it has no Version"),)
+    extract = read(PYTHON + out.getvalue())
+    assert [package.name for package in extract.packages] == ["Foo"]
+    assert extract.unread == (("b.dist-info/METADATA", "it has no Version"),)
 
 
 def test_an_application_cut_short_is_unreadable() -> None:
-    whole = archive("a.dist-info/METADATA")
+    complete = archive("a.dist-info/METADATA")
     with pytest.raises(UnreadableError, match="its directory is not where it should be"):
-        read(whole[len(PYTHON) + 60 :])
+        read(complete[len(PYTHON) + 60 :])
 
 
 def test_too_many_packages_are_unreadable() -> None:

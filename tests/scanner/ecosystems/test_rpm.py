@@ -44,7 +44,7 @@ def packages() -> dict[tuple[str, str], Package]:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("var/lib/rpm/Packages", True),
         ("var/lib/rpm/Packages.db", True),
@@ -61,9 +61,9 @@ def packages() -> dict[tuple[str, str], Package]:
         ("opt/var/lib/rpm/Packages", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
-    assert not wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert not is_wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -79,13 +79,14 @@ def test_every_form_says_the_same(form: str) -> None:
             *("nodejs", "1:18.19.1-1.module+el9.3.0+20+d23a2d4c", "nodejs:18"),
         ),
     }
-    found = read(form)
+    extract = read(form)
     assert expected == {
-        (one.name, one.version, one.arch, one.source_name, one.source_version, one.module) for one in found.packages
+        (item.name, item.version, item.arch, item.source_name, item.source_version, item.module)
+        for item in extract.packages
     }
-    assert len(found.packages) == 6
-    assert found.unread == ()
-    assert {package.path for package in found.packages} == {FORMS[form][0]}
+    assert len(extract.packages) == 6
+    assert extract.unread == ()
+    assert {package.path for package in extract.packages} == {FORMS[form][0]}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -100,10 +101,16 @@ def test_a_package_owns_its_files_but_neither_folders_nor_ghosts(form: str) -> N
 
 
 def test_a_distroless_list_says_the_same_as_the_database_but_for_modules() -> None:
-    found = ECOSYSTEM.read(MANIFEST, io.BytesIO((DATA / "container-manifest-2").read_bytes()))
-    told = {(one.name, one.version, one.arch, one.source_name, one.source_version) for one in found.packages}
+    result = ECOSYSTEM.read(MANIFEST, io.BytesIO((DATA / "container-manifest-2").read_bytes()))
+    reasons = {
+        (package.name, package.version, package.arch, package.source_name, package.source_version)
+        for package in result.packages
+    }
     database = read("sqlite").packages
-    assert told == {(one.name, one.version, one.arch, one.source_name, one.source_version) for one in database}
+    assert reasons == {
+        (package.name, package.version, package.arch, package.source_name, package.source_version)
+        for package in database
+    }
 
 
 @pytest.mark.parametrize(
@@ -194,17 +201,19 @@ def test_a_package_with_a_version_of_its_own_has_the_epoch_of_its_source() -> No
     """SOURCERPM does not state it; what is written of the package does."""
     source = "perl-5.32.1-481.el9.src.rpm"
     rows = [("perl-libs", "5.32.1-481.el9", "4"), ("perl-Errno", "1.30-481.el9", "(none)"), ("other", "2-1", "7")]
-    found = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\t{source}\n" for name, v, epoch in rows))
-    assert {one.source_version for one in found} == {"4:5.32.1-481.el9"}
-    settled = [ECOSYSTEM.settle(one, ROCKY) for one in found]
-    assert [ECOSYSTEM.package(parse(one.purl), None).source_version for one in settled] == ["4:5.32.1-481.el9"] * 3
-    assert [one.version for one in settled] == ["4:5.32.1-481.el9", "1.30-481.el9", "7:2-1"]
+    result = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\t{source}\n" for name, v, epoch in rows))
+    assert {package.source_version for package in result} == {"4:5.32.1-481.el9"}
+    settled = [ECOSYSTEM.settle(package, ROCKY) for package in result]
+    assert [ECOSYSTEM.package(parse(package.purl), None).source_version for package in settled] == [
+        "4:5.32.1-481.el9"
+    ] * 3
+    assert [package.version for package in settled] == ["4:5.32.1-481.el9", "1.30-481.el9", "7:2-1"]
 
 
 def test_a_source_without_a_release_has_no_epoch() -> None:
     rows = [("a", "5", "(none)"), ("b", "6", "1")]
-    found = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\ta-5.src.rpm\n" for name, v, epoch in rows))
-    assert [one.source_version for one in found] == ["5", "1:6"]
+    result = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\ta-5.src.rpm\n" for name, v, epoch in rows))
+    assert [package.source_version for package in result] == ["5", "1:6"]
 
 
 def test_package_urls_say_all_that_is_matched_by(packages: dict[tuple[str, str], Package]) -> None:
@@ -223,19 +232,19 @@ def test_package_urls_say_all_that_is_matched_by(packages: dict[tuple[str, str],
 def test_a_package_url_of_ours_names_the_same_package(
     distribution: Distribution, packages: dict[tuple[str, str], Package]
 ) -> None:
-    for one in packages.values():
-        installed = replace(one, vendor="")
+    for item in packages.values():
+        installed = replace(item, vendor="")
         settled = ECOSYSTEM.settle(installed, distribution)
         epoch, _, version = settled.version.rpartition(":")
         source = f"{installed.source_name}-{installed.source_version.rpartition(':')[2]}.src.rpm"
-        given = {
+        arguments = {
             "arch": settled.arch,
             "epoch": epoch,
             "rpmmod": settled.module,
             "upstream": source,
             "distro": f"{distribution.id}-{distribution.version}",
         }
-        again = ECOSYSTEM.package(Purl("rpm", "any", settled.name, version, given), None)
+        again = ECOSYSTEM.package(Purl("rpm", "any", settled.name, version, arguments), None)
         assert (again.path, settled.path) == ("", "var/lib/rpm/rpmdb.sqlite")
         assert ECOSYSTEM.settle(installed, distribution).purl == again.purl
         for part in ("ecosystem", "version", "source_name", "source_version", "arch", "module"):
@@ -254,8 +263,8 @@ def test_a_package_url_of_ours_names_the_same_package(
     ],
 )
 def test_a_package_url_names_its_source_in_three_ways(upstream: str, source: str) -> None:
-    given = {"epoch": "1", "upstream": upstream}
-    package = ECOSYSTEM.package(Purl("rpm", "rocky", "openssl-libs", "2.0-3", given), None)
+    arguments = {"epoch": "1", "upstream": upstream}
+    package = ECOSYSTEM.package(Purl("rpm", "rocky", "openssl-libs", "2.0-3", arguments), None)
     assert f"{package.source_name} {package.source_version}" == source
 
 
@@ -309,8 +318,8 @@ def test_an_epoch_may_stand_in_the_version_or_beside_it() -> None:
 
 
 @pytest.mark.parametrize("given", [{"rpmmod": "nodejs:18"}, {"modularitylabel": "nodejs:18:9030020240301:rhel9"}])
-def test_a_package_url_tells_its_module(given: dict[str, str]) -> None:
-    assert ECOSYSTEM.package(Purl("rpm", "rocky", "nodejs", "18-1", given), None).module == "nodejs:18"
+def test_a_package_url_tells_its_module(arguments: dict[str, str]) -> None:
+    assert ECOSYSTEM.package(Purl("rpm", "rocky", "nodejs", "18-1", arguments), None).module == "nodejs:18"
 
 
 def test_a_package_url_without_a_version_names_no_package() -> None:

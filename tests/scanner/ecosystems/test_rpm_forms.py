@@ -67,17 +67,17 @@ def test_a_database_cut_short_is_unreadable(path: str) -> None:
     content = MADE[path]
     for size in range(600, len(content), 10_007):
         try:
-            found = read(path, content[:size])
+            extract = read(path, content[:size])
         except UnreadableError:
             continue
-        assert found.packages == read(path, content).packages
+        assert extract.packages == read(path, content).packages
 
 
 @pytest.mark.parametrize("path", MADE)
 def test_the_broken_package_is_told_and_the_others_are_read(path: str) -> None:
-    found = read(path, MADE[path].replace(b"3.16\x00", b"\x00.16\x00"))
-    assert len(found.packages) == 5
-    ((where, reason),) = found.unread
+    extract = read(path, MADE[path].replace(b"3.16\x00", b"\x00.16\x00"))
+    assert len(extract.packages) == 5
+    ((where, reason),) = extract.unread
     assert where.startswith("package ")
     assert reason == "it has no version"
 
@@ -107,9 +107,9 @@ def test_changed_bytes_are_read_or_unreadable_but_never_crash(path: str) -> None
 
 def test_many_rows_in_many_pages_are_read_in_order(tmp_path: Path) -> None:
     blobs = [header(*BASH[1:], (1000, f"n{number}"), (1022, "x" * number)) for number in range(3000)]
-    found = read(SQLITE, database(tmp_path / "db", *blobs))
-    assert [package.name for package in found.packages] == [f"n{number}" for number in range(3000)]
-    assert [len(package.arch) for package in found.packages] == list(range(3000))
+    extract = read(SQLITE, database(tmp_path / "db", *blobs))
+    assert [package.name for package in extract.packages] == [f"n{number}" for number in range(3000)]
+    assert [len(package.arch) for package in extract.packages] == list(range(3000))
 
 
 @pytest.mark.parametrize(

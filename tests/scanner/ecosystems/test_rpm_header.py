@@ -28,7 +28,7 @@ def header(*tags: tuple[int, Value]) -> bytes:
             data += struct.pack(f">{many}{letter}", *value)
         else:
             kind, many = 8, len(value)
-            data += b"".join(str(one).encode("utf-8", "surrogateescape") + b"\0" for one in value)
+            data += b"".join(str(text).encode("utf-8", "surrogateescape") + b"\0" for text in value)
         index += struct.pack(">IIII", tag, kind, offset, many)
     return struct.pack(">II", len(tags), len(data)) + index + data
 
@@ -43,8 +43,10 @@ LISTED: tuple[tuple[int, Value], ...] = (
 
 def test_a_header_says_what_the_package_is() -> None:
     more = ((EPOCH, [7]), (SOURCE, "bash-5.1.8-9.el9.src.rpm"), (MODULE, "bash:5:1:a"), (VENDOR, "Rocky"))
-    found = parse(header(*BASH, *more), LIMIT)
-    assert found == Header("bash", 7, "5.1.8", "9.el9", "x86_64", "bash-5.1.8-9.el9.src.rpm", "bash:5:1:a", "Rocky", ())
+    parsed = parse(header(*BASH, *more), LIMIT)
+    assert parsed == Header(
+        "bash", 7, "5.1.8", "9.el9", "x86_64", "bash-5.1.8-9.el9.src.rpm", "bash:5:1:a", "Rocky", ()
+    )
 
 
 def test_an_absent_epoch_is_0() -> None:
@@ -57,14 +59,14 @@ def test_a_later_entry_takes_the_place_of_an_earlier_one() -> None:
 
 def test_files_are_listed_without_folders_ghosts_and_what_was_not_installed() -> None:
     modes: list[int] = [0o100755, 0o040755, 0o120777, 0o100644, 0o100644]
-    found = parse(header(*BASH, *LISTED, (MODES, modes), (FLAGS, [0, 0, 0, 64, 2])), LIMIT)
-    assert found.files == ("usr/bin/bash", "usr/bin/sh", "usr/bin/b\udcff")
+    parsed = parse(header(*BASH, *LISTED, (MODES, modes), (FLAGS, [0, 0, 0, 64, 2])), LIMIT)
+    assert parsed.files == ("usr/bin/bash", "usr/bin/sh", "usr/bin/b\udcff")
     assert parse(header(*BASH, *LISTED, (STATES, [0, 1, 2, 3, 4])), LIMIT).files == ("usr/bin/bash", "usr/bin/log")
 
 
 def test_files_of_rpm_3_are_listed_whole() -> None:
-    found = parse(header(*BASH, (OLD_FILES, ["/bin/bash", "/bin"]), (MODES, [0o100755, 0o040755])), LIMIT)
-    assert found.files == ("bin/bash",)
+    parsed = parse(header(*BASH, (OLD_FILES, ["/bin/bash", "/bin"]), (MODES, [0o100755, 0o040755])), LIMIT)
+    assert parsed.files == ("bin/bash",)
 
 
 @pytest.mark.parametrize(

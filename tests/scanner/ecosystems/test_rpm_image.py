@@ -48,7 +48,7 @@ def database(*headers: bytes, path: str = "var/lib/rpm/rpmdb.sqlite") -> Entry:
         made = Path(folder) / "db"
         with closing(sqlite3.connect(made)) as connection:
             connection.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL)")
-            connection.executemany("INSERT INTO Packages (blob) VALUES (?)", [(one,) for one in headers])
+            connection.executemany("INSERT INTO Packages (blob) VALUES (?)", [(header,) for header in headers])
             connection.commit()
         return file(path, made.read_bytes())
 
@@ -70,20 +70,20 @@ def reasons(*layers: list[Entry]) -> list[str]:
     ],
 )
 def test_an_image_made_of_rpm_packages_is_whole(path: str, name: str) -> None:
-    found = inventory([ROCKY, file(path, gzip.decompress((DATA / name).read_bytes()))])
-    assert found.unread == ()
-    assert {(one.ecosystem, one.layer) for one in found.packages} == {("Rocky Linux:9", "0")}
-    assert len(found.packages) == 6
+    result = inventory([ROCKY, file(path, gzip.decompress((DATA / name).read_bytes()))])
+    assert result.unread == ()
+    assert {(package.ecosystem, package.layer) for package in result.packages} == {("Rocky Linux:9", "0")}
+    assert len(result.packages) == 6
 
 
 def test_an_image_with_a_list_in_place_of_a_database_is_whole() -> None:
     release = file("etc/os-release", 'ID=azurelinux\nVERSION_ID="3.0"\n')
     listed = file(MANIFEST, (DATA / "container-manifest-2").read_bytes())
-    found = inventory([release, listed])
-    assert found.unread == ()
-    assert {one.vendor for one in found.packages} == {"Rocky Enterprise Software Foundation"}
+    result = inventory([release, listed])
+    assert result.unread == ()
+    assert {package.vendor for package in result.packages} == {"Rocky Enterprise Software Foundation"}
     again = inventory([release, file(MANIFEST, NOBODY_S)])
-    assert [(one.name, one.vendor, one.ecosystem) for one in again.packages] == [
+    assert [(package.name, package.vendor, package.ecosystem) for package in again.packages] == [
         ("docker-ce", "unknown", "vendor:unknown"),
         ("filesystem", "", "Azure Linux:3"),
     ]
@@ -133,16 +133,16 @@ def test_changes_that_lie_beside_the_database_are_unread() -> None:
 
 
 def test_a_language_package_that_an_rpm_owns_is_left_to_the_distribution() -> None:
-    found = inventory([ROCKY, database(package("python3-six", "1.15.0", METADATA)), SIX])
-    assert names(found) == ["python3-six 1.15.0-1", "six 1.15.0"]
-    assert [one.owner for one in found.packages] == ["", "python3-six"]
-    assert found.unread == ()
+    result = inventory([ROCKY, database(package("python3-six", "1.15.0", METADATA)), SIX])
+    assert names(result) == ["python3-six 1.15.0-1", "six 1.15.0"]
+    assert [package.owner for package in result.packages] == ["", "python3-six"]
+    assert result.unread == ()
 
 
 def test_one_that_a_vendor_s_rpm_owns_is_not() -> None:
     owner = package("python3-six", "1.15.0", METADATA, vendor="Example, Inc.")
-    found = inventory([ROCKY, database(owner), SIX])
-    assert [(one.name, one.vendor, one.ecosystem, one.owner) for one in found.packages] == [
+    result = inventory([ROCKY, database(owner), SIX])
+    assert [(package.name, package.vendor, package.ecosystem, package.owner) for package in result.packages] == [
         ("python3-six", "Example, Inc.", "vendor:Example, Inc.", ""),
         ("six", "", "PyPI", ""),
     ]

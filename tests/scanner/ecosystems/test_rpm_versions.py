@@ -34,19 +34,21 @@ def statements() -> list[str]:
 def relation(a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+        first, second = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
     except UncomparableError:
         return "!"
-    assert isinstance(left, bytes)
-    return "<" if left < right else "=" if left == right else ">"
+    assert isinstance(first, bytes)
+    return "<" if first < second else "=" if first == second else ">"
 
 
 def rpm_says(pairs: list[tuple[str, str]]) -> list[str]:
     """By the distribution's own Python, for which rpm's module is made."""
-    given = json.dumps(pairs)
-    done = subprocess.run(["/usr/bin/python3", "-c", ORACLE], input=given, capture_output=True, text=True, check=True)
-    said: list[str] = json.loads(done.stdout)
-    return said
+    pairs_json = json.dumps(pairs)
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", ORACLE], input=pairs_json, capture_output=True, text=True, check=True
+    )
+    output: list[str] = json.loads(done.stdout)
+    return output
 
 
 def made(chance: random.Random, like: str = "") -> str:
@@ -93,8 +95,8 @@ def test_rpm_agrees() -> None:
     """Nothing is refused here: rpm takes every string but the empty one."""
     chance = random.Random(9)  # noqa: S311 a repeatable sample
     pairs = [(a, made(chance, a)) for a in (made(chance) for _ in range(PAIRS))]
-    said = rpm_says(pairs)
-    assert "!" not in said
-    assert min(map(said.count, "<=>")) > PAIRS / 100
-    for (a, b), sign in zip(pairs, said, strict=True):
+    output = rpm_says(pairs)
+    assert "!" not in output
+    assert min(map(output.count, "<=>")) > PAIRS / 100
+    for (a, b), sign in zip(pairs, output, strict=True):
         assert (a, b, relation(a, b)) == (a, b, sign)

@@ -33,7 +33,7 @@ def fixture(name: str) -> Extract:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("usr/local/bundle/specifications/rake-13.2.1.gemspec", True),
         ("specifications/rake-13.2.1.gemspec", True),
@@ -55,42 +55,42 @@ def fixture(name: str) -> Extract:
         ("srv/myGemfile.lock", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_installed_gem_owns_its_folder() -> None:
-    found = fixture("net-http-fixture-1.2.0.rc1.gemspec")
-    (package,) = found.packages
+    extract = fixture("net-http-fixture-1.2.0.rc1.gemspec")
+    (package,) = extract.packages
     assert (package.name, package.version, package.ecosystem) == ("net-http-fixture", "1.2.0.rc1", "RubyGems")
     assert (package.source_name, package.source_version) == ("net-http-fixture", "1.2.0.rc1")
     assert package.purl == "pkg:gem/net-http-fixture@1.2.0.rc1"
-    assert found.owns == {package.purl: ("usr/local/bundle/gems/net-http-fixture-1.2.0.rc1/",)}
-    assert not found.is_lockfile
+    assert extract.owns == {package.purl: ("usr/local/bundle/gems/net-http-fixture-1.2.0.rc1/",)}
+    assert not extract.is_lockfile
 
 
 def test_a_gem_for_one_platform_says_so() -> None:
-    found = fixture("native_fixture-0.10.3-x86_64-linux.gemspec")
-    (package,) = found.packages
+    extract = fixture("native_fixture-0.10.3-x86_64-linux.gemspec")
+    (package,) = extract.packages
     assert package.purl == "pkg:gem/native_fixture@0.10.3?platform=x86_64-linux"
-    assert found.owns == {package.purl: ("usr/local/bundle/gems/native_fixture-0.10.3-x86_64-linux/",)}
+    assert extract.owns == {package.purl: ("usr/local/bundle/gems/native_fixture-0.10.3-x86_64-linux/",)}
 
 
 def test_a_default_gem_owns_nothing() -> None:
     name = "ostruct-0.6.0.gemspec"
-    found = read((DATA / name).read_bytes(), f"usr/lib/ruby/gems/3.3.0/specifications/default/{name}")
-    assert [package.purl for package in found.packages] == ["pkg:gem/ostruct@0.6.0"]
-    assert not found.owns
+    extract = read((DATA / name).read_bytes(), f"usr/lib/ruby/gems/3.3.0/specifications/default/{name}")
+    assert [package.purl for package in extract.packages] == ["pkg:gem/ostruct@0.6.0"]
+    assert not extract.owns
 
 
 def test_a_gem_from_git_owns_its_checkout() -> None:
     checkout = f"{HOME}bundler/gems/net-http-6301be8ac546"
     path = f"{checkout}/net-http-fixture.gemspec"
-    found = read((DATA / "git" / "net-http-fixture.gemspec").read_bytes(), path)
-    assert [(package.purl, package.path) for package in found.packages] == [
+    extract = read((DATA / "git" / "net-http-fixture.gemspec").read_bytes(), path)
+    assert [(package.purl, package.path) for package in extract.packages] == [
         ("pkg:gem/net-http-fixture@1.2.0.rc1", path)
     ]
-    assert found.owns == {"pkg:gem/net-http-fixture@1.2.0.rc1": (f"{checkout}/",)}
+    assert extract.owns == {"pkg:gem/net-http-fixture@1.2.0.rc1": (f"{checkout}/",)}
     inner = read(SPECIFICATION, f"{checkout}/native/native_fixture.gemspec")
     assert list(inner.owns.values()) == [(f"{checkout}/native/",)]
 
@@ -112,9 +112,9 @@ def test_the_specification_of_an_author_that_bundler_left_as_it_is_is_unreadable
     ],
 )
 def test_every_way_to_write_a_specification_is_read(content: str) -> None:
-    found = read(content)
-    assert [package.purl for package in found.packages] == ["pkg:gem/a-b@1.0"]
-    assert found.owns == {"pkg:gem/a-b@1.0": (f"{HOME}gems/a-b-1.0/",)}
+    extract = read(content)
+    assert [package.purl for package in extract.packages] == ["pkg:gem/a-b@1.0"]
+    assert extract.owns == {"pkg:gem/a-b@1.0": (f"{HOME}gems/a-b-1.0/",)}
 
 
 def test_only_the_second_line_is_a_stub() -> None:
@@ -145,10 +145,10 @@ def test_a_specification_that_names_no_gem_is_unreadable(content: str | bytes, r
 
 
 def test_a_lockfile_does_not_count_the_project_s_own_gems() -> None:
-    found = read(LOCK, "srv/Gemfile.lock")
-    assert [package.purl for package in found.packages] == ["pkg:gem/rake@13.2.1", "pkg:gem/webrick@1.9.1"]
-    assert found.is_lockfile
-    assert not found.owns
+    extract = read(LOCK, "srv/Gemfile.lock")
+    assert [package.purl for package in extract.packages] == ["pkg:gem/rake@13.2.1", "pkg:gem/webrick@1.9.1"]
+    assert extract.is_lockfile
+    assert not extract.owns
 
 
 def test_a_lockfile_has_a_gem_for_each_platform_and_dependencies_are_no_gems() -> None:
@@ -220,8 +220,8 @@ def test_a_package_url_may_have_the_platform_in_its_version(written: str, versio
 )
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, *, lock: bool) -> None:
     with suppress(UnreadableError):
-        found = read(content[:cut] + splice + content[cut + len(splice) :], "a/Gemfile.lock" if lock else PATH)
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(content[:cut] + splice + content[cut + len(splice) :], "a/Gemfile.lock" if lock else PATH)
+        assert all(package.name and package.version for package in extract.packages)
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0", "0" * VERSION_LIMIT + "1"])
@@ -258,10 +258,10 @@ def version(chance: random.Random) -> str:
 def test_rubygems_agrees() -> None:
     chance = random.Random(19)  # noqa: S311 a repeatable sample
     pairs = [(version(chance), version(chance)) for _ in range(20_000)]
-    known = [line for line in statements("rubygems.txt") if len(line) == 3]
-    pairs += [(line[0], line[2]) for line in known] + [(line[0], line[0]) for line in statements("rubygems.txt")]
-    real = sorted({line[0] for line in known})
+    cases = [line for line in statements("rubygems.txt") if len(line) == 3]
+    pairs += [(line[0], line[2]) for line in cases] + [(line[0], line[0]) for line in statements("rubygems.txt")]
+    real = sorted({line[0] for line in cases})
     pairs += [(chance.choice(real), chance.choice(real)) for _ in range(5_000)]
-    said = gem_says(pairs)
-    assert [(pair, sign) for pair, sign in zip(pairs, said, strict=True) if relation(ECOSYSTEM, *pair) != sign] == []
-    assert said.count("?") < len(said) // 2
+    output = gem_says(pairs)
+    assert [(pair, sign) for pair, sign in zip(pairs, output, strict=True) if relation(ECOSYSTEM, *pair) != sign] == []
+    assert output.count("?") < len(output) // 2

@@ -80,19 +80,19 @@ def lock(content: str | bytes) -> Extract:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [("Cargo.lock", True), ("src/Cargo.lock", True), ("src/MyCargo.lock", False), ("src/Cargo.toml", False)],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 @pytest.mark.parametrize("name", ["linux", "darwin"])
 def test_the_crates_of_a_published_program_are_read(name: str) -> None:
     extract = read(lzma.decompress((DATA / f"{name}.xz").read_bytes()))
-    said = json.loads((DATA / f"{name}.json").read_text())["packages"]
+    crates_listed = json.loads((DATA / f"{name}.json").read_text())["packages"]
     assert {(package.name, package.version) for package in extract.packages} == {
-        (crate["name"], crate["version"]) for crate in said if crate.get("kind") != "build"
+        (crate["name"], crate["version"]) for crate in crates_listed if crate.get("kind") != "build"
     }
     assert len(extract.packages) > 500
     assert extract.is_self_contained
@@ -120,8 +120,8 @@ def test_only_a_crate_of_crates_io_is_judged_as_that_one(source: str, *, affecte
     )
     database = AdvisorySnapshot((advisory,), (Coverage("crates.io", complete=True, names=(), checked_at=""),))
     (package,) = read(listing({"name": "time", "version": "0.1.0", "source": source})).packages
-    found = match([package], database, [ECOSYSTEM])
-    assert (bool(found.findings), bool(found.undetermined)) == (affected, undetermined)
+    matches = match([package], database, [ECOSYSTEM])
+    assert (bool(matches.findings), bool(matches.undetermined)) == (affected, undetermined)
     again = ECOSYSTEM.package(Purl("cargo", "", "time", "0.1.0", {} if affected else {"source": source}), None)
     assert (again.purl, again.source_name, again.source_version) == (
         package.purl,
@@ -225,8 +225,8 @@ def test_a_large_lockfile_takes_little_time(piece: str) -> None:
 def test_damaged_programs_and_lockfiles_are_read_or_unreadable(data: st.DataObject) -> None:
     crates = [{"name": "a", "version": "1.0.0", "source": "crates.io", "kind": "runtime", "dependencies": [0]}]
     raw = json.dumps({"packages": crates}).encode()
-    name, whole = data.draw(st.sampled_from([("a", listing(*crates)), ("Cargo.lock", LOCK.encode()), ("list", raw)]))
-    content = bytearray(whole)
+    name, contents = data.draw(st.sampled_from([("a", listing(*crates)), ("Cargo.lock", LOCK.encode()), ("list", raw)]))
+    content = bytearray(contents)
     for at, byte in data.draw(st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=6)):
         content[at] = byte
     damaged = bytes(content[: data.draw(st.none() | st.integers(0, len(content)))])
@@ -243,8 +243,8 @@ def test_versions_are_ordered_as_semver_orders_them() -> None:
                 ECOSYSTEM.key(line[:-2])
             continue
         a, sign, b = line.split(" ")
-        left, right = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
-        assert (line, "<" if left < right else "=" if left == right else ">") == (line, sign)
+        first, second = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+        assert (line, "<" if first < second else "=" if first == second else ">") == (line, sign)
 
 
 @pytest.mark.parametrize("version", ["", "v1.0.0", "1.0.0 from git", "\ud800", "１.0.0", "1.0.0\n", "1.0.0-\x00"])

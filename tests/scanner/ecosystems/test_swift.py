@@ -25,7 +25,7 @@ def read(content: bytes | object) -> Extract:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         ("app/Package.resolved", True),
         ("Package.resolved", True),
@@ -33,15 +33,15 @@ def read(content: bytes | object) -> Extract:
         ("app/.build/checkouts/swift-nio/Package.resolved", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
 def test_a_package_is_its_repository_in_every_form() -> None:
-    told = [[(package.purl, package.source_name) for package in read(lock).packages] for lock in LOCKS]
+    packages_read = [[(package.purl, package.source_name) for package in read(lock).packages] for lock in LOCKS]
     crypto = ("pkg:swift/github.com/apple/swift-crypto@3.0.0-beta.1", "github.com/apple/swift-crypto")
     nio = "github.com/apple/swift-nio"
-    assert told == [
+    assert packages_read == [
         [
             ("pkg:swift/github.com/Vapor/vapor@4.60.2", "github.com/vapor/vapor"),
             (f"pkg:swift/{nio}@branch%20main", nio),
@@ -95,8 +95,8 @@ def test_every_way_to_write_a_repository_is_one(location: str) -> None:
     ],
 )
 def test_a_pin_that_is_not_told_whole_is_unread(pin: object) -> None:
-    found = read({"pins": [pin]})
-    assert (found.packages, [name for name, _ in found.unread]) == ((), ["pins/0"])
+    extract = read({"pins": [pin]})
+    assert (extract.packages, [name for name, _ in extract.unread]) == ((), ["pins/0"])
 
 
 @pytest.mark.parametrize(
@@ -131,5 +131,5 @@ def test_a_purl_becomes_a_package() -> None:
 )
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes) -> None:
     with suppress(UnreadableError):
-        found = read(content[:cut] + splice + content[cut + len(splice) :])
-        assert all("/" in package.name and package.version for package in found.packages)
+        extract = read(content[:cut] + splice + content[cut + len(splice) :])
+        assert all("/" in package.name and package.version for package in extract.packages)

@@ -43,8 +43,8 @@ def raised(text: str) -> tuple[Package, str]:
 def test_the_commands_of_each_manager(case: dict[str, Any]) -> None:
     chosen = [raised(text) for text in case["raise"]]
     upgrades = {package.purl: Upgrade(package.purl, package.name, package.version, to, ()) for package, to in chosen}
-    held = Inventory("", "", None, (), tuple(package for package, _ in chosen), ())
-    assert list(commands(tuple(upgrades.values()), held, KINDS)) == case["commands"]
+    inventory = Inventory("", "", None, (), tuple(package for package, _ in chosen), ())
+    assert list(commands(tuple(upgrades.values()), inventory, KINDS)) == case["commands"]
 
 
 def test_every_ecosystem_has_a_case() -> None:
@@ -80,15 +80,15 @@ def test_whatever_an_image_says_a_command_is_one_line_of_words(
     for called, at in product(
         (name, "y"), (f"{path}/node_modules/y/package.json", f"{path}/lib/python3/site-packages/y")
     ):
-        told = Package(called, "1.0", "pkg:x/y@1", ecosystem, called, "1.0", at)
-        for line in kind.upgrade([Raised(told, version)]):
+        hostile = Package(called, "1.0", "pkg:x/y@1", ecosystem, called, "1.0", at)
+        for line in kind.upgrade([Raised(hostile, version)]):
             assert_words(line)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.orders], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_no_name_is_left_out_and_counted(kind: Ecosystem, name: str) -> None:
-    told = Package(name, "1.0", "pkg:x/y@1", kind.orders[0], name, "1.0", "some/file")
-    assert kind.upgrade([Raised(told, "1.1")]) == (
+    illegal = Package(name, "1.0", "pkg:x/y@1", kind.orders[0], name, "1.0", "some/file")
+    assert kind.upgrade([Raised(illegal, "1.1")]) == (
         "# 1 package left out: the image gives no legal name, version or path.",
     )

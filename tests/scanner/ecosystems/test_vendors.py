@@ -14,8 +14,8 @@ ALPINE, ROCKY = Distribution("alpine", "3.20.1"), Distribution("rocky", "9.4")
 
 
 def deb(version: str = "1.0-1", **fields: str) -> Package:
-    said = "".join(f"{name}: {value}\n" for name, value in fields.items())
-    content = f"Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n{said}"
+    fields_text = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    content = f"Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n{fields_text}"
     (package,) = dpkg.ECOSYSTEM.read(dpkg.STATUS, io.BytesIO(content.encode())).packages
     return package
 
@@ -49,8 +49,8 @@ def deb(version: str = "1.0-1", **fields: str) -> Package:
     ],
 )
 def test_debian_s_vendors_are_known_by_name_or_say_so_themselves(package: Package, vendor: str) -> None:
-    found = dpkg.ECOSYSTEM.settle(package, DEBIAN)
-    assert (found.vendor, found.ecosystem) == (vendor, f"vendor:{vendor}" if vendor else "Debian:12")
+    settled = dpkg.ECOSYSTEM.settle(package, DEBIAN)
+    assert (settled.vendor, settled.ecosystem) == (vendor, f"vendor:{vendor}" if vendor else "Debian:12")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_debian_s_vendors_are_known_by_name_or_say_so_themselves(package: Packag
     ],
 )
 def test_what_ubuntu_made_is_maintained_by_ubuntu(maintainer: str, vendor: str) -> None:
-    found = dpkg.ECOSYSTEM.settle(deb(Maintainer=maintainer), UBUNTU)
-    assert (found.vendor, found.ecosystem) == (vendor, f"vendor:{vendor}" if vendor else "Ubuntu:24.04:LTS")
+    settled = dpkg.ECOSYSTEM.settle(deb(Maintainer=maintainer), UBUNTU)
+    assert (settled.vendor, settled.ecosystem) == (vendor, f"vendor:{vendor}" if vendor else "Ubuntu:24.04:LTS")
 
 
 def test_alpine_s_vendors_are_known_by_name() -> None:
@@ -74,14 +74,17 @@ def test_alpine_s_vendors_are_known_by_name() -> None:
     content = entry.format("nginx", "NGINX Packaging Team <nginx-packaging@f5.com>")
     content += entry.format("musl", "Timo <timo.teras@iki.fi>")
     read = apk.ECOSYSTEM.read(apk.DATABASES[0], io.BytesIO(content.encode())).packages
-    found = [apk.ECOSYSTEM.settle(one, ALPINE) for one in read]
-    assert [(one.vendor, one.ecosystem) for one in found] == [("f5.com", "vendor:f5.com"), ("", "Alpine:v3.20")]
+    settled = [apk.ECOSYSTEM.settle(package, ALPINE) for package in read]
+    assert [(package.vendor, package.ecosystem) for package in settled] == [
+        ("f5.com", "vendor:f5.com"),
+        ("", "Alpine:v3.20"),
+    ]
 
 
 def installed(*entries: str) -> list[tuple[str, str]]:
     content = "".join(f"P:{entry}\nV:1-r1\n\n" for entry in entries)
     read = apk.ECOSYSTEM.read(apk.DATABASES[0], io.BytesIO(content.encode())).packages
-    return [(one.name, apk.ECOSYSTEM.settle(one, ALPINE).ecosystem) for one in read]
+    return [(package.name, apk.ECOSYSTEM.settle(package, ALPINE).ecosystem) for package in read]
 
 
 def test_a_package_without_an_origin_is_not_alpine_s() -> None:
@@ -114,10 +117,10 @@ def test_a_package_without_an_origin_is_not_alpine_s() -> None:
         ("rocky", "", ""),  # not told, by another tool's document
     ],
 )
-def test_rpm_s_database_names_the_vendor(distribution: str, said: str, vendor: str) -> None:
-    package = Package("a", "1-1.el9", "pkg:rpm/a@1-1.el9", "", "a", "1-1.el9", "", vendor=said)
-    found = rpm.ECOSYSTEM.settle(package, Distribution(distribution, "9"))
-    assert (found.vendor, found.ecosystem.startswith("vendor:")) == (vendor, bool(vendor))
+def test_rpm_s_database_names_the_vendor(distribution: str, stated: str, vendor: str) -> None:
+    package = Package("a", "1-1.el9", "pkg:rpm/a@1-1.el9", "", "a", "1-1.el9", "", vendor=stated)
+    settled = rpm.ECOSYSTEM.settle(package, Distribution(distribution, "9"))
+    assert (settled.vendor, settled.ecosystem.startswith("vendor:")) == (vendor, bool(vendor))
 
 
 @pytest.mark.parametrize(
@@ -148,8 +151,8 @@ def test_a_distribution_s_own_may_leave_the_vendor_out(
     ],
 )
 def test_a_package_url_names_the_vendor(kind: Ecosystem, package: Package, distribution: Distribution) -> None:
-    found = kind.settle(package, distribution)
-    again = kind.package(parse(found.purl), None)
-    assert found.vendor
-    assert (again.vendor, again.ecosystem, again.purl) == (found.vendor, found.ecosystem, found.purl)
-    assert kind.settle(found, distribution) == found
+    settled = kind.settle(package, distribution)
+    again = kind.package(parse(settled.purl), None)
+    assert settled.vendor
+    assert (again.vendor, again.ecosystem, again.purl) == (settled.vendor, settled.ecosystem, settled.purl)
+    assert kind.settle(settled, distribution) == settled

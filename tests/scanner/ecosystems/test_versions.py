@@ -24,11 +24,11 @@ def statements(name: str) -> list[str]:
 def relation(kind: Ecosystem, a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
-        left, right = kind.key(a), kind.key(b)
+        first, second = kind.key(a), kind.key(b)
     except UncomparableError:
         return "!"
-    assert isinstance(left, bytes)
-    return "<" if left < right else "=" if left == right else ">"
+    assert isinstance(first, bytes)
+    return "<" if first < second else "=" if first == second else ">"
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def python_version(chance: random.Random) -> str:
 
 def packaging_says(a: str, b: str) -> str:
     try:
-        left, right = Version(a), Version(b)
+        first, second = Version(a), Version(b)
     except InvalidVersion:
         return "!"
-    return "<" if left < right else "=" if left == right else ">"
+    return "<" if first < second else "=" if first == second else ">"
 
 
 def test_packaging_agrees() -> None:

@@ -31,12 +31,12 @@ def read(content: bytes, path: str = PATH) -> Extract:
 
 
 def manifest(**changed: Any) -> bytes:
-    told = {"publisher": "a", "name": "b", "version": "1.0.0", "engines": {"vscode": "*"}, **changed}
-    return json.dumps({key: value for key, value in told.items() if value is not None}).encode()
+    content = {"publisher": "a", "name": "b", "version": "1.0.0", "engines": {"vscode": "*"}, **changed}
+    return json.dumps({key: value for key, value in content.items() if value is not None}).encode()
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "is_wanted"),
     [
         (PATH, True),
         ("root/.vscode-server/extensions/golang.go-0.39.1/package.json", True),
@@ -55,18 +55,18 @@ def manifest(**changed: Any) -> bytes:
         ("app/myproduct.json", False),
     ],
 )
-def test_what_is_wanted(path: str, *, wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"{") is wanted
+def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+    assert ECOSYSTEM.wants(path, 1, 0o644, b"{") is is_wanted
     assert not ECOSYSTEM.wants("srv/ext/a/package.json", 0, 0, b"")  # a link
 
 
 def test_an_extension_owns_its_folder() -> None:
-    found = read(EXTENSION)
-    (package,) = found.packages
+    extract = read(EXTENSION)
+    (package,) = extract.packages
     assert (package.name, package.version) == ("ms-vscode.vscode-js-profile-table", "1.0.10")
     assert (package.ecosystem, package.source_name) == ("VSCode", "ms-vscode.vscode-js-profile-table")
     assert package.purl == "pkg:vscode-extension/ms-vscode/vscode-js-profile-table@1.0.10"
-    assert found.owns == {package.purl: (f"{FOLDER}/",)}
+    assert extract.owns == {package.purl: (f"{FOLDER}/",)}
 
 
 def test_cases_are_not_told_apart() -> None:
@@ -121,12 +121,12 @@ def packed(*members: tuple[str, bytes]) -> bytes:
 
 
 def test_an_extension_in_its_archive() -> None:
-    other = ("extension/node_modules/a/extension/package.json", manifest())
-    found = read(packed(("extension.vsixmanifest", b""), ("extension/package.json", EXTENSION), other), "srv/a.vsix")
-    (package,) = found.packages
+    second = ("extension/node_modules/a/extension/package.json", manifest())
+    extract = read(packed(("extension.vsixmanifest", b""), ("extension/package.json", EXTENSION), second), "srv/a.vsix")
+    (package,) = extract.packages
     assert (package.source_name, package.version) == ("ms-vscode.vscode-js-profile-table", "1.0.10")
     assert package.path == "srv/a.vsix!/extension/package.json"
-    assert (found.is_self_contained, found.owns) == (True, {})
+    assert (extract.is_self_contained, extract.owns) == (True, {})
     assert read(packed(("extension.vsixmanifest", b"")), "srv/a.vsix") == Extract()
 
 
@@ -150,8 +150,8 @@ def test_the_editor_is_a_package_of_which_no_feed_tells() -> None:
     (package,) = read(PRODUCT, EDITOR).packages
     assert (package.name, package.version, package.ecosystem) == ("vscode", "1.99.3", "Visual Studio Code")
     assert package.purl == "pkg:generic/vscode@1.99.3"
-    for other in (b"[1]", b"{", b'{"version": "1"}', b'{"applicationName": "a", "dataFolderName": "b"}'):
-        assert read(other, EDITOR) == Extract()
+    for second in (b"[1]", b"{", b'{"version": "1"}', b'{"applicationName": "a", "dataFolderName": "b"}'):
+        assert read(second, EDITOR) == Extract()
 
 
 def test_a_purl_becomes_a_package() -> None:
@@ -183,8 +183,8 @@ def test_a_package_json_removed_or_edited_while_the_code_stays_is_noticed() -> N
 def test_no_link_hides_an_extension() -> None:
     layer = [symlink("root/.vscode-server/extensions", "/srv/ext"), file("srv/ext/a/package.json", EXTENSION)]
     through = [file("root/.vscode-server/extensions/b/package.json", manifest())]
-    found = read_image(image([file("etc/os-release", DEBIAN), *layer], through), [ECOSYSTEM])
-    assert [package.name for package in found.packages] == ["a.b", "ms-vscode.vscode-js-profile-table"]
+    inventory = read_image(image([file("etc/os-release", DEBIAN), *layer], through), [ECOSYSTEM])
+    assert [package.name for package in inventory.packages] == ["a.b", "ms-vscode.vscode-js-profile-table"]
 
 
 @settings(deadline=None, max_examples=200)
@@ -196,5 +196,5 @@ def test_no_link_hides_an_extension() -> None:
 )
 def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, path: str) -> None:
     with suppress(UnreadableError):
-        found = read(content[:cut] + splice + content[cut + len(splice) :], path)
-        assert all(package.name and package.version for package in found.packages)
+        extract = read(content[:cut] + splice + content[cut + len(splice) :], path)
+        assert all(package.name and package.version for package in extract.packages)
