@@ -58,7 +58,7 @@ def test_a_record_tells_of_a_package_and_its_files() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "channel"),
+    ("stated", "channel"),
     [
         ("https://conda.anaconda.org/conda-forge/linux-64", "conda-forge"),
         ("https://conda.anaconda.org/t/secret-token/private/", "private"),

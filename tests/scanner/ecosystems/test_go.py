@@ -171,7 +171,7 @@ def test_the_go_command_stands_for_the_toolchain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "version"),
+    ("toolchain", "version"),
     [
         ("go1.22.3", "1.22.3"),
         ("go1.20", "1.20"),

@@ -82,7 +82,7 @@ def test_an_archive_of_the_name_is_the_folder_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("reasons", "reason"),
     [
         ({"size": 5 * 2**20}, "no more than"),
         ({"size": -1}, "no more than"),

@@ -90,7 +90,7 @@ def test_composer_1_wrote_a_bare_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "owned"),
+    ("arguments", "owned"),
     [
         ("../acme/log/", "srv/app/libraries/acme/log/"),
         ("../../web/modules/./log", "srv/app/web/modules/log/"),

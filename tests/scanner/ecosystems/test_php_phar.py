@@ -103,7 +103,7 @@ def test_an_archive_that_cannot_be_read_says_why(content: bytes, reason: str) ->
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("reasons", "reason"),
     [
         (entry(INSTALLED, 4, 4, 0), "does not match its archive's manifest"),
         (entry(INSTALLED, 2**31, 4, 0), "no more than"),

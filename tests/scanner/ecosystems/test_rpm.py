@@ -317,7 +317,7 @@ def test_an_epoch_may_stand_in_the_version_or_beside_it() -> None:
     assert beside.source_version == within.source_version == "1:3.0.7-24.el9"
 
 
-@pytest.mark.parametrize("given", [{"rpmmod": "nodejs:18"}, {"modularitylabel": "nodejs:18:9030020240301:rhel9"}])
+@pytest.mark.parametrize("arguments", [{"rpmmod": "nodejs:18"}, {"modularitylabel": "nodejs:18:9030020240301:rhel9"}])
 def test_a_package_url_tells_its_module(arguments: dict[str, str]) -> None:
     assert ECOSYSTEM.package(Purl("rpm", "rocky", "nodejs", "18-1", arguments), None).module == "nodejs:18"
 

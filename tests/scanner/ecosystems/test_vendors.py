@@ -95,7 +95,7 @@ def test_a_package_without_an_origin_is_not_alpine_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("distribution", "said", "vendor"),
+    ("distribution", "stated", "vendor"),
     [
         ("rocky", "Rocky Enterprise Software Foundation", ""),
         ("rocky", "Fedora Project", "Fedora Project"),
