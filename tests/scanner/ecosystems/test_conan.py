@@ -108,7 +108,7 @@ def test_another_program_s_cache_is_no_evidence() -> None:
         assert read(b"", name) == read(bytes(2000), name) == Extract()
         assert read(b"\x37\x7f\x06\x82" + bytes(60), f"{name}-wal") == Extract()
         assert purls(read(CACHE, name)) == BOTH
-    with pytest.raises(UnreadableError, match="no SQLite"):
+    with pytest.raises(UnreadableError, match="not a SQLite"):
         read(b"", "p/cache.sqlite3")
 
 

@@ -103,8 +103,8 @@ def test_a_package_that_cannot_be_read_is_unread_and_named(reasons: dict[str, An
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (MAGIC, "no asar archive"),
-        (b"PK\3\4" + bytes(20), "no asar archive"),
+        (MAGIC, "not an asar archive"),
+        (b"PK\3\4" + bytes(20), "not an asar archive"),
         (packed(within("a"))[:40], "cut off"),
         (packed(b" " * (HEADER_LIMIT + 1)), "no more than"),
         (packed(b"[]"), "not a JSON object"),

@@ -176,11 +176,11 @@ def test_an_unreadable_member_leaves_the_others() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no zip"),
-        (b"PK\x03\x04" + b"\0" * 100, "no zip"),
-        (archived({}), "holds no packages"),
-        (archived({"package.json": "{}"}), "holds no packages"),
-        (archived({"node_modules/a/package.json": "{}"})[:-30], "no zip|cut off|broken"),
+        (b"", "not a complete zip"),
+        (b"PK\x03\x04" + b"\0" * 100, "not a complete zip"),
+        (archived({}), "contains no packages"),
+        (archived({"package.json": "{}"}), "contains no packages"),
+        (archived({"node_modules/a/package.json": "{}"})[:-30], "not a complete zip|cut off|broken"),
     ],
     ids=range(5),
 )

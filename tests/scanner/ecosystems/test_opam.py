@@ -67,7 +67,7 @@ def test_an_installed_package_owns_its_library() -> None:
 
 @pytest.mark.parametrize("folder", ["hello", "hello.", ".1", "a.1/b"])
 def test_a_folder_that_is_not_called_by_a_package_is_unreadable(folder: str) -> None:
-    with pytest.raises(UnreadableError, match=r"no NAME\.VERSION"):
+    with pytest.raises(UnreadableError, match=r"not NAME\.VERSION"):
         read(DESCRIPTION, f"{OPAM_SWITCH}/packages/{folder}/opam")
 
 

@@ -92,7 +92,7 @@ def test_an_archive_whose_packages_are_not_told_is_unreadable() -> None:
         (b"<?php echo 1;", "no archive begins"),
         (b"#" * STUB_LIMIT + phar((INSTALLED, A)), "no archive begins"),
         (SCRIPT + struct.pack("<II", MANIFEST_LIMIT + 1, 0) + b"\x11\x10", "no more than"),
-        (phar((INSTALLED, A))[:120], "points outside itself"),
+        (phar((INSTALLED, A))[:120], "references bytes outside itself"),
         (phar((INSTALLED, A), count=2), "manifest is cut off"),
         (b"PK\3\4", "not a complete zip archive"),
     ],

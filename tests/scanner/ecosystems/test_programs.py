@@ -116,7 +116,7 @@ def test_programs_that_others_share_a_name_with_are_not_unread() -> None:
 
 
 def test_contradicting_versions_are_unread() -> None:
-    with pytest.raises(UnreadableError, match=r"several versions of python stand in it: 3\.12\.1, 3\.12\.3"):
+    with pytest.raises(UnreadableError, match=r"it contains several versions of python: 3\.12\.1, 3\.12\.3"):
         read("usr/bin/python3.12", elf(b"\x003.12.3\x003.12.1\0"))
 
 

@@ -133,9 +133,9 @@ def test_only_the_second_line_is_a_stub() -> None:
             b'# x\n# stub: a 1.0 ruby lib\ns.name = "a"\ns.version = "2"',
             "its stub says a 1.0 ruby, its specification a 2",
         ),
-        ('s.name = "../../a"\ns.version = "1"', "no gem"),
+        ('s.name = "../../a"\ns.version = "1"', "not a legal gem name"),
         ('s.name = "a\\x00"\ns.version = "1"', "no name"),
-        (b"# x\n# stub: a\0 1.0 ruby lib\n", "no gem"),
+        (b"# x\n# stub: a\0 1.0 ruby lib\n", "not a legal gem name"),
         ("\n" * HEADER_LIMIT + 's.name = "a"\ns.version = "1"', "it has no name within its first"),
     ],
 )
