@@ -177,7 +177,9 @@ def test_no_string_hides_a_key(quotes: str) -> None:
 
 def test_dots_in_strings_are_no_key() -> None:
     for quotes in ("'''", '"""'):
-        assert read("uv.lock", f"a = {quotes}\n'" + "." * 100 + f'"\n{quotes} # ' + "." * 100) == Extract(is_lockfile=True)
+        assert read("uv.lock", f"a = {quotes}\n'" + "." * 100 + f'"\n{quotes} # ' + "." * 100) == Extract(
+            is_lockfile=True
+        )
     assert read("uv.lock", 'a = "' + "." * 100 + '\\""\nb = \'' + "." * 100 + "'\n") == Extract(is_lockfile=True)
 
 
