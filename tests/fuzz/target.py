@@ -1,4 +1,4 @@
-"""What a fuzzer is told of a parser: what to call, what to begin with, and whose lines are to be reached."""
+"""A parser as the fuzzer sees it: functions to call, seeds, and modules whose lines to reach."""
 
 import os
 from collections.abc import Callable, Sequence

@@ -45,7 +45,7 @@ def test_changed_inputs_are_read_or_refused(target: Target) -> None:
         inputs.append(made)
         if time.monotonic() > ends:
             break
-    gc.collect()  # what was left open is told of now
+    gc.collect()  # reports files that were left open
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=list(PARTS))

@@ -1,4 +1,4 @@
-"""Files that tell of packages, for the layers of the fuzzer, and the honest base below all of them."""
+"""Files that name packages, for the fuzzer's layers, and the honest base below all of them."""
 
 import io
 import zipfile
@@ -49,7 +49,7 @@ _KINDS: tuple[Callable[[int], tuple[str, str]], ...] = (
 
 
 def evidence(chance: Random) -> tuple[str, str]:
-    """A path at which packages are looked for, and content that tells of one, rarely twice in the same version."""
+    """A path that an ecosystem wants, and content that names a package, rarely twice in one version."""
     return chance.choice(_KINDS)(chance.randrange(1, 1000))
 
 
@@ -62,7 +62,7 @@ def beside(path: str) -> Iterator[tuple[str, str]]:
 
 
 def plain(chance: Random) -> tuple[str, str]:
-    """A path and content that tell of no package."""
+    """A path and content that name no package."""
     number = chance.randrange(1000)
     folder = chance.choice(("app", "app/data", "usr/bin", "opt/x", "etc", "var/lib/dpkg/info", "srv", "usr/lib", ""))
     name = chance.choice(("first", "b", "c.so", "libx.so.1", "datum", f"f{number}"))

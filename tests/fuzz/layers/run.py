@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.layers import kept, play
+from tests.fuzz.layers import play, reproducers
 from tests.fuzz.layers.compare import explained
 from tests.fuzz.layers.generate import Case
 from tests.fuzz.layers.play import Played, Player, Tally
@@ -159,16 +159,16 @@ def _write(played: Played, name: str) -> None:
     folder = _FOLDER / "finds"
     folder.mkdir(exist_ok=True)
     if len(list(folder.iterdir())) < _FINDS:
-        kept.write(folder / f"{name}.yaml", played)
+        reproducers.write(folder / f"{name}.yaml", played)
 
 
 def _play_files(program: Path, paths: list[Path]) -> int:
     player = Player(Runtimes(program))
     failed = False
     for path in paths:
-        case, mode = kept.read(path)
+        case, mode = reproducers.read(path)
         played = player.play(case, mode)
-        kept.write(path, played, mode=mode)
+        reproducers.write(path, played, mode=mode)
         failed |= bool(played.unexplained)
         for difference in played.differences:
             sys.stdout.write(f"{path}: {difference}\n")
@@ -178,8 +178,8 @@ def _play_files(program: Path, paths: list[Path]) -> int:
 def _renew(paths: list[Path]) -> int:
     failed = False
     for path in paths:
-        played = kept.replay(path)
-        kept.write(path, played, mode=kept.read(path)[1])
+        played = reproducers.replay(path)
+        reproducers.write(path, played, mode=reproducers.read(path)[1])
         failed |= bool(played.unexplained)
     return int(failed)
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.fuzz.layers import generate, images, kept, odd_stacks, oddities, play
+from tests.fuzz.layers import generate, images, odd_stacks, oddities, play, reproducers
 from tests.fuzz.layers.recipe import layer_bytes, tar_bytes
 
 CASES = Path(__file__).parent.parent.parent / "cases" / "layers"
@@ -17,9 +17,9 @@ SEEDS = range(300)
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_we_see_what_the_runtimes_unpacked_or_say_unread(path: Path) -> None:
-    played = kept.replay(path)
+    played = reproducers.replay(path)
     assert not played.unexplained, played.differences
-    document = kept.load(path)
+    document = reproducers.load(path)
     assert sorted(played.reading.unread) == document["unread"], f"sh scripts/fuzz-layers --reasons {path}"
     assert document["about"]
 
@@ -27,7 +27,7 @@ def test_we_see_what_the_runtimes_unpacked_or_say_unread(path: Path) -> None:
 def test_the_recorded_answers_are_of_both_runtimes() -> None:
     """Each case was taken by one of them, or shows why neither takes it."""
     for path in FILES:
-        runtimes = kept.load(path)["runtimes"]
+        runtimes = reproducers.load(path)["runtimes"]
         assert any(name.startswith("podman") for name in runtimes), path
         assert any(name.startswith("containerd") for name in runtimes) or "podman-store" in runtimes, path
 
@@ -41,7 +41,7 @@ def test_the_same_seed_makes_the_same_case() -> None:
 
 
 def test_chance_reaches_every_oddity_and_leaves_a_third_readable() -> None:
-    """A fuzzer whose every case is unread finds nothing; one whose honest layers are unread is no help to anybody."""
+    """A fuzzer finds nothing if every case is unread, or if its honest layers are."""
     odd: Counter[str] = Counter()
     read = 0
     for seed in SEEDS:

@@ -1,4 +1,4 @@
-"""A whole image: its layers read, kept and read again, combined, and told in every format."""
+"""A whole image: its layers read, stored and read again, combined, and written in every format."""
 
 import io
 import tempfile
@@ -54,9 +54,10 @@ def _image(data: bytes) -> Inventory:
 
 
 def _report(data: bytes) -> None:
-    """Any format can be written, and a bill of materials that is read again speaks of the same packages.
+    """Write any format; an SBOM that is read again has the same packages.
 
-    An input's checksum says in which of them it is told, so that it is always the same one."""
+    The input's checksum chooses the format, so that one input always has the same.
+    """
     inventory = _image(data)
     chosen = zlib.crc32(data)
     scanned = ScanReport("a:1", inventory.image, ((inventory, Matches((), ())),), ())

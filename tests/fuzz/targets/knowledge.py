@@ -1,4 +1,4 @@
-"""What is told of vulnerabilities and of packages by others: feeds, the database to carry, bills of materials."""
+"""Other parties' data on vulnerabilities and packages: feeds, exported databases, SBOMs."""
 
 import gzip
 import io

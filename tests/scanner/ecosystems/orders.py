@@ -1,4 +1,4 @@
-"""How two versions stand to each other, and what the files in tests/cases/versions say of it."""
+"""Compare two versions, and read the expected orders in tests/cases/versions."""
 
 from pathlib import Path
 

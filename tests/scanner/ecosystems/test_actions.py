@@ -10,7 +10,7 @@ from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import Purl
 
 
-def test_no_file_tells_of_them() -> None:
+def test_no_file_is_wanted() -> None:
     assert not ECOSYSTEM.wants(".github/workflows/ci.yml", 1, 0o644, b"on:")
     assert ECOSYSTEM.read("ci.yml", io.BytesIO()) == Extract()
 
@@ -32,12 +32,12 @@ def test_a_purl_names_a_repository(namespace: str, name: str, repository: str) -
 
 
 @pytest.mark.parametrize(("version", "compared"), [("4", "v4"), ("4.1", "v4.1"), ("4.1.2", "4.1.2"), ("main", "main")])
-def test_a_tag_that_moves_is_no_version(version: str, compared: str) -> None:
+def test_moving_tag_is_not_a_version(version: str, compared: str) -> None:
     package = ECOSYSTEM.package(Purl("githubactions", "a", "b", version), None)
     assert (package.version, package.source_version) == (version, compared)
 
 
 @pytest.mark.parametrize("purl", [Purl("githubactions", "a", "b"), Purl("githubactions", "", "b", "1.0.0")])
-def test_a_purl_without_owner_or_version_is_asked_for_it(purl: Purl) -> None:
+def test_package_url_needs_owner_and_version(purl: Purl) -> None:
     with pytest.raises(UsageError, match="has no"):
         ECOSYSTEM.package(purl, None)

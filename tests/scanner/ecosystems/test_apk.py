@@ -1,4 +1,4 @@
-"""What is read of apk's files, and what the distribution makes of it."""
+"""Reading apk's files, and what the distribution adds."""
 
 import io
 import time
@@ -47,7 +47,7 @@ def utils() -> Package:
         ("root/lib/apk/db/installed", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
     assert not is_wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
 
@@ -75,14 +75,14 @@ def test_a_package_owns_its_files() -> None:
     }
 
 
-def test_a_virtual_package_is_none_but_one_with_files_is() -> None:
+def test_virtual_package_counts_only_with_files() -> None:
     virtual = b"P:.build-deps\nV:20240115.101530\nT:virtual meta package\n"
     assert read(virtual).packages == ()
     assert [item.name for item in read(virtual + b"F:bin\nR:sh\n").packages] == [".build-deps"]
     assert [item.name for item in read(virtual.replace(b"virtual ", b"")).packages] == [".build-deps"]
 
 
-def test_without_an_origin_the_package_is_its_own_and_the_last_entry_needs_no_blank_line() -> None:
+def test_package_without_origin_is_its_own_source() -> None:
     (package,) = read(b"\n\n" + MUSL + b"o:\n").packages
     assert package.source_name == "musl"
 
@@ -105,7 +105,7 @@ def test_a_corrupt_database_is_unreadable_and_says_where(content: bytes, reason:
         read(content)
 
 
-def test_bytes_that_are_no_utf8_are_read() -> None:
+def test_invalid_utf8_is_read() -> None:
     extract = read(MUSL.replace(b"1.2.4", b"1\xff") + b"F:bin\nR:\xff\n")
     assert (extract.packages[0].version, extract.owns) == ("1\ufffd-r2", {"musl": ("bin/\udcff",)})
 
@@ -121,7 +121,7 @@ def test_a_file_too_large_is_unreadable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("between", [b"", b"\nP:x\nV:1\nF:" + b"a" * 500_000 + b"\n"], ids=["one entry", "many"])
-def test_a_few_folders_cannot_make_endless_paths(between: bytes) -> None:
+def test_memory_for_paths_is_limited(between: bytes) -> None:
     folder = b"F:" + b"a" * 500_000 + b"\n"
     before = time.process_time()
     with pytest.raises(UnreadableError, match="too many or too long"):
@@ -167,7 +167,7 @@ def test_changed_bytes_are_read_or_unreadable_but_never_crash() -> None:
         ("", ""),
     ],
 )
-def test_repositories_tell_the_release(content: str, expected: str) -> None:
+def test_repositories_state_the_release(content: str, expected: str) -> None:
     assert release(content) == expected
     assert read(content.encode(), REPOSITORIES) == Extract(release=expected)
 
@@ -204,7 +204,7 @@ def test_the_distribution_names_the_ecosystem(distribution: Distribution, ecosys
         (Distribution("chainguard", "20230214"), "musl-utils"),
     ],
 )
-def test_advisories_speak_of_the_origin_save_for_chainguards(
+def test_advisories_name_the_origin_except_for_chainguard(
     distribution: Distribution, source: str, utils: Package
 ) -> None:
     settled = ECOSYSTEM.settle(utils, distribution)
@@ -216,7 +216,7 @@ def test_advisories_speak_of_the_origin_save_for_chainguards(
     assert "upstream=musl" in again.purl
 
 
-def test_package_urls_say_the_origin(utils: Package) -> None:
+def test_package_urls_contain_the_origin(utils: Package) -> None:
     settled = ECOSYSTEM.settle(utils, ALPINE)
     version = "1.2.4_git20230717-r4"
     assert settled.purl == f"pkg:apk/alpine/musl-utils@{version}?arch=x86_64&distro=alpine-3.19.1&upstream=musl"
@@ -224,7 +224,7 @@ def test_package_urls_say_the_origin(utils: Package) -> None:
 
 
 @pytest.mark.parametrize("upstream", ["musl", "musl@1.2.4"])
-def test_a_package_url_of_ours_names_the_same_package(upstream: str, utils: Package) -> None:
+def test_own_package_url_parses_to_the_same_package(upstream: str, utils: Package) -> None:
     settled = ECOSYSTEM.settle(utils, ALPINE)
     arguments = {"arch": "x86_64", "distro": "alpine-3.19.1", "upstream": upstream}
     again = ECOSYSTEM.package(Purl("apk", "alpine", utils.name, utils.version, arguments), Distribution("wolfi", ""))
@@ -233,7 +233,7 @@ def test_a_package_url_of_ours_names_the_same_package(upstream: str, utils: Pack
     assert (again.ecosystem, again.source_name, again.source_version) == ("Alpine:v3.19", "musl", utils.version)
 
 
-def test_without_a_qualifier_the_document_and_then_the_namespace_tell_the_distribution() -> None:
+def test_distribution_of_a_package_url_without_qualifier() -> None:
     purl = Purl("apk", "wolfi", "musl", "1.2.5-r0")
     assert ECOSYSTEM.package(purl, ALPINE).ecosystem == "Alpine:v3.19"
     assert ECOSYSTEM.package(purl, None).ecosystem == "Wolfi"
@@ -245,10 +245,10 @@ def test_without_a_qualifier_the_document_and_then_the_namespace_tell_the_distri
     ("distro", "ecosystem"),
     [("alpine-3.19.1", "Alpine:v3.19"), ("3.19.1", "Alpine:v3.19"), ("wolfi-20230201", "Wolfi"), ("wolfi", "Wolfi")],
 )
-def test_a_package_url_tells_its_distribution(distro: str, ecosystem: str) -> None:
+def test_package_url_states_the_distribution(distro: str, ecosystem: str) -> None:
     assert ECOSYSTEM.package(Purl("apk", "alpine", "musl", "1", {"distro": distro}), None).ecosystem == ecosystem
 
 
-def test_a_package_url_without_a_version_names_no_package() -> None:
+def test_package_url_needs_a_version() -> None:
     with pytest.raises(UsageError, match="no version"):
         ECOSYSTEM.package(Purl("apk", "alpine", "musl"), None)

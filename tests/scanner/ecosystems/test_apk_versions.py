@@ -27,7 +27,7 @@ def relation(a: str, b: str) -> str:
 
 
 @pytest.mark.parametrize("line", statements())
-def test_stated_order(line: str) -> None:
+def test_versions_are_ordered_as_in_the_case_file(line: str) -> None:
     if line.endswith(" !"):
         with pytest.raises(UncomparableError):
             ECOSYSTEM.key(line[:-2])
@@ -38,7 +38,7 @@ def test_stated_order(line: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0.0", " 1", "1 "])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     assert relation(version, version) == "!"
 
 
@@ -49,7 +49,7 @@ def test_numbers_have_no_limit() -> None:
         assert relation("0" * length + "1", "1") == "="
 
 
-def test_what_is_added_to_a_version_moves_it_in_one_direction() -> None:
+def test_suffixes_sort_in_one_direction() -> None:
     """Whatever stands before it: an early suffix lowers, everything else raises."""
     chance = random.Random(3)  # noqa: S311 a repeatable sample
     for _ in range(2000):

@@ -45,7 +45,7 @@ def purls(image: Inventory) -> list[str]:
         ("opt/app/foo.PEX", {"Foo-1.0.dist-info/METADATA": METADATA}, FOO),
     ],
 )
-def test_an_archive_is_known_by_its_suffix_in_any_case(path: str, content: Mapping[str, bytes], expected: str) -> None:
+def test_archive_suffixes_match_in_any_case(path: str, content: Mapping[str, bytes], expected: str) -> None:
     image = inventory([file(path, archive(content))])
     assert purls(image) == [expected]
     assert image.unread == ()
@@ -103,12 +103,12 @@ def test_an_archive_in_an_application_that_cannot_be_read_is_named() -> None:
         ("srv/empty.zip", {}),
     ],
 )
-def test_a_zip_archive_of_anything_else_is_nothing(path: str, content: Mapping[str, bytes]) -> None:
+def test_zip_archive_without_packages_is_ignored(path: str, content: Mapping[str, bytes]) -> None:
     image = inventory([file("opt/lib/lib-1.2.jar", archive(LIBRARY)), file(path, archive(content))])
     assert (purls(image), image.unread) == ([LIB], ())
 
 
-def test_a_file_called_zip_that_is_none_is_nothing() -> None:
+def test_file_named_zip_without_archive_is_ignored() -> None:
     image = inventory([file("opt/lib/lib-1.2.jar", archive(LIBRARY)), file("srv/a.zip", b"\0" * 600)])
     assert (purls(image), image.unread) == ([LIB], ())
     image = inventory([file("srv/a.zip", archive(LIBRARY)[:-30])])

@@ -1,4 +1,4 @@
-"""What is read of Bitnami's documents and lists, and how its versions compare."""
+"""Reading Bitnami's documents and lists, and how its versions compare."""
 
 import io
 import json
@@ -51,11 +51,11 @@ def document(*locators: object) -> object:
         ("opt/bitnami/redis", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
-def test_a_document_tells_of_what_bitnami_packages() -> None:
+def test_document_lists_bitnami_packages() -> None:
     extract = read(DOCUMENT)
     assert [(package.name, package.version, package.purl) for package in extract.packages] == [
         ("jemalloc-fixture", "5.3.0", "pkg:bitnami/jemalloc-fixture@5.3.0?arch=amd64&distro=debian-12"),
@@ -67,11 +67,11 @@ def test_a_document_tells_of_what_bitnami_packages() -> None:
     assert not extract.unread
 
 
-def test_what_lies_in_a_shared_folder_owns_nothing() -> None:
+def test_component_in_a_shared_folder_owns_nothing() -> None:
     assert read(DOCUMENT, "opt/bitnami/common/.spdx-redis-fixture.spdx").owns == {}
 
 
-def test_the_older_list_counts_only_where_no_document_tells_more() -> None:
+def test_older_list_counts_only_without_documents() -> None:
     extract = read(LIST, LIST_PATH)
     assert [package.purl for package in extract.packages] == [
         "pkg:bitnami/gosu-fixture@1.14.0-1?arch=amd64&distro=debian-10",
@@ -93,7 +93,7 @@ def test_a_package_without_name_or_version_is_an_unread_part(locator: str) -> No
     assert extract.unread == (("packages/1", f"its package URL has no name and version: {locator}"),)
 
 
-def test_what_is_no_spdx_package_is_an_unread_part() -> None:
+def test_invalid_spdx_package_is_an_unread_part() -> None:
     content = {"packages": [None, {"externalRefs": 1}, {"externalRefs": [None, {"referenceLocator": 7}]}, {}]}
     assert [where for where, _ in read(content).unread] == ["packages/0", "packages/1"]
     assert read({"a": {"version": 1}, "b": None, "": {"version": "1"}}, LIST_PATH).unread == (
@@ -121,11 +121,11 @@ def test_a_malformed_document_is_unreadable(content: bytes, reason: str) -> None
         read(content)
 
 
-def test_a_file_in_place_of_the_folder_is_nothing() -> None:
+def test_file_in_place_of_the_folder_is_ignored() -> None:
     assert read(b"{", "opt/bitnami") == Extract()
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("bitnami", "", "redis", "7.4.1-0", {"arch": "arm64"}), None)
     assert (package.source_name, package.ecosystem, package.arch) == ("redis", "Bitnami", "arm64")
     assert package.purl == "pkg:bitnami/redis@7.4.1-0?arch=arm64"
@@ -151,7 +151,7 @@ def relation(a: str, b: str) -> str:
     return "<" if first < second else "=" if first == second else ">"
 
 
-def test_stated_order() -> None:
+def test_versions_are_ordered_as_in_the_case_file() -> None:
     count = 0
     for line in CASES.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
@@ -168,7 +168,7 @@ def test_stated_order() -> None:
 
 
 @pytest.mark.parametrize("version", ["", " ", "1.0.0-", "1.0.0-a..b", "1.0.0 ", "\ud800", "１.0.0", "1.0.⁵", "1.0.0-é"])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
         ECOSYSTEM.key(version)
 

@@ -1,4 +1,4 @@
-"""What is read of Conan's caches, deployed folders and lockfiles, and how its versions compare."""
+"""Reading Conan's caches, deployed folders and lockfiles, and how its versions compare."""
 
 import gzip
 import io
@@ -57,7 +57,7 @@ def lock(**fields: Any) -> bytes:
         ("app/build/conaninfo.txt", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -70,7 +70,7 @@ def test_a_cache_names_its_packages_and_their_folders() -> None:
     assert not extract.is_lockfile
 
 
-def test_a_folder_beside_the_cache_is_nobody_s(tmp_path: Path) -> None:
+def test_folder_outside_the_cache_is_not_owned(tmp_path: Path) -> None:
     (tmp_path / "db").write_bytes(CACHE)
     with closing(sqlite3.connect(tmp_path / "db")) as database:
         database.execute("UPDATE packages SET path = '../../etc' WHERE reference LIKE 'zlib%'")
@@ -97,13 +97,13 @@ def test_pages_that_name_a_row_again_and_again_are_read_in_bounded_time(tmp_path
         read(bytes(content), PATH)
 
 
-def test_changes_beside_the_cache_are_noticed() -> None:
+def test_pending_changes_of_the_cache_are_unread() -> None:
     assert read(b"", f"{PATH}-wal") == Extract()
     with pytest.raises(UnreadableError, match="not yet in the database"):
         read(b"\x37\x7f\x06\x82" + bytes(60), f"{PATH}-wal")
 
 
-def test_another_program_s_cache_is_no_evidence() -> None:
+def test_cache_of_another_program_is_ignored() -> None:
     for name in ("app/cache.sqlite3", "cache.sqlite3", "app/tmp/cache.sqlite3"):
         assert read(b"", name) == read(bytes(2000), name) == Extract()
         assert read(b"\x37\x7f\x06\x82" + bytes(60), f"{name}-wal") == Extract()
@@ -121,7 +121,7 @@ def test_another_program_s_cache_is_no_evidence() -> None:
         ("full_deploy/build/zlib/1.2.13/conaninfo.txt", BOTH[0]),
     ],
 )
-def test_folders_tell_of_what_is_in_them(path: str, purl: str) -> None:
+def test_folders_state_name_and_version(path: str, purl: str) -> None:
     extract = read(b"[settings]\n", path)
     assert purls(extract) == [purl]
     assert extract.owns == {purl: (path.removesuffix("conaninfo.txt"),)}
@@ -134,7 +134,7 @@ def test_a_lockfile_names_what_is_to_be_installed() -> None:
         assert (extract.is_lockfile, extract.owns) == (True, {})
 
 
-def test_a_project_s_own_entry_in_a_lockfile_is_no_package() -> None:
+def test_own_entry_of_a_project_is_not_a_package() -> None:
     nodes = {
         "0": {"ref": "app/1.0", "path": "conanfile.py"},
         "1": {"ref": "1.0"},
@@ -164,19 +164,19 @@ def test_a_project_s_own_entry_in_a_lockfile_is_no_package() -> None:
         (b" " * (LOCK_LIMIT + 1), "conan.lock", f"no more than {LOCK_LIMIT}"),
     ],
 )
-def test_what_does_not_tell_its_packages_is_unreadable(content: bytes, path: str, reason: str) -> None:
+def test_files_that_list_no_packages_are_unreadable(content: bytes, path: str, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content, path)
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("conan", "", "png", "1.6.40", {"user": "acme", "channel": "stable"}), None)
     assert (package.source_name, package.purl) == ("png", BOTH[1])
     with pytest.raises(UsageError, match="no version"):
         ECOSYSTEM.package(Purl("conan", "", "png"), None)
 
 
-def test_a_cache_that_no_longer_tells_of_a_package_whose_files_stay_is_noticed() -> None:
+def test_package_removed_from_the_cache_with_files_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, CACHE), file(f"{ZLIB}include/zlib.h")]
     inventory = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
     assert f"{PATH} no longer tells of zlib 1.2.13" in "".join(entry.reason for entry in inventory.unread)
@@ -205,5 +205,5 @@ def test_a_number_and_a_word_are_compared_as_texts() -> None:
 
 
 @pytest.mark.parametrize("version", ["", "1.0\n", "\ud800", "1" * 102])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     assert relation(ECOSYSTEM, version, version) == "?"

@@ -1,4 +1,4 @@
-"""What is read of the records in conda's environments."""
+"""Reading the records in conda's environments."""
 
 import io
 import json
@@ -39,11 +39,11 @@ def read(content: bytes | object, path: str = PATH) -> Extract:
         ("opt/conda", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
-def test_a_record_tells_of_a_package_and_its_files() -> None:
+def test_record_lists_package_and_files() -> None:
     extract = read(RECORD)
     (package,) = extract.packages
     assert (package.name, package.version, package.ecosystem, package.arch) == (
@@ -74,7 +74,7 @@ def test_a_channel_is_called_by_its_name(stated: object, channel: str) -> None:
     assert package.purl == f"pkg:conda/a@1{expected}"
 
 
-def test_paths_that_are_not_the_package_s_alone_are_not_owned() -> None:
+def test_shared_paths_are_not_owned() -> None:
     files = ["lib/a.py", "lib/__pycache__/a.cpython-312.pyc", "/etc/passwd", "../other/a", "conda-meta/a.json", "b\0c"]
     extract = read({"name": "a", "version": "1", "files": files}, "conda-meta/a-1-0.json")
     assert extract.owns == {"pkg:conda/a@1": ("lib/a.py",)}
@@ -101,17 +101,17 @@ def test_a_malformed_record_is_unreadable(content: object, reason: str) -> None:
         read(content)
 
 
-def test_a_file_in_place_of_the_folder_is_nothing() -> None:
+def test_file_in_place_of_the_folder_is_ignored() -> None:
     assert read(b"{", "opt/conda/conda-meta") == Extract()
 
 
-def test_versions_are_not_ordered_for_no_feed_speaks_of_them() -> None:
+def test_versions_are_not_ordered() -> None:
     assert ECOSYSTEM.orders == ()
     with pytest.raises(UncomparableError):
         ECOSYSTEM.key("1.0")
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     purl = Purl("conda", "", "openssl", "3.3.1", {"build": "h4ab18f5_0", "channel": "main", "subdir": "linux-64"})
     package = ECOSYSTEM.package(purl, None)
     assert (package.source_name, package.ecosystem, package.purl) == ("openssl", "conda", str(purl))

@@ -1,4 +1,4 @@
-"""What is read of R's libraries and of renv's lockfile, and how R's versions compare."""
+"""Reading R's libraries and of renv's lockfile, and how R's versions compare."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def purls(extract: Extract) -> list[str]:
         ("app/my-renv.lock", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -82,12 +82,12 @@ def test_the_packages_of_r_itself_are_not_cran_s(name: str) -> None:
 @pytest.mark.parametrize(
     "package", ["Package: base\n", "Package: MASS\nPriority: base\n", "Package: x\nPriority: base\n"]
 )
-def test_who_is_not_known_to_be_r_s_own_is_cran_s(package: str) -> None:
+def test_other_base_packages_are_from_cran(package: str) -> None:
     (read_package,) = read(f"{package}Version: 1.0\n{BUILT}").packages
     assert read_package.ecosystem == "CRAN"
 
 
-def test_r_itself_is_listed_once_as_what_no_feed_tells_of() -> None:
+def test_r_itself_is_listed_once_and_undetermined() -> None:
     (package,) = read(f"Package: base\nVersion: 4.5.0\nPriority: base\n{BUILT}").packages
     assert (package.purl, package.ecosystem) == ("pkg:generic/R@4.5.0", "R")
 
@@ -131,7 +131,7 @@ def test_a_lockfile_names_what_renv_would_install() -> None:
         read('{"Packages": []}', "renv.lock")
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("cran", "", "rJava", "1.0-4"), None)
     assert (package.source_name, package.source_version, package.ecosystem) == ("rJava", "1.0-4", "CRAN")
     arguments = {"repository_url": "https://bioconductor.org"}
@@ -141,7 +141,7 @@ def test_a_purl_becomes_a_package() -> None:
         ECOSYSTEM.package(Purl("cran", "", "rJava"), None)
 
 
-def test_what_dpkg_installed_is_the_distribution_s() -> None:
+def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
     database = status(stanza("r-cran-commonmark", "1.9.5-1"))
     path = "usr/lib/R/site-library/commonmark/DESCRIPTION"
     base = [file("etc/os-release", DEBIAN), database, file(path, COMMONMARK), dpkg_list("r-cran-commonmark", path)]
@@ -152,7 +152,7 @@ def test_what_dpkg_installed_is_the_distribution_s() -> None:
     }
 
 
-def test_a_description_removed_while_the_code_stays_is_noticed() -> None:
+def test_removed_description_with_code_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, COMMONMARK), file(f"{LIBRARY}/commonmark/R/commonmark")]
     for edit in (whiteout(PATH), [file(PATH, COMMONMARK.replace(b"\nBuilt:", b"\nBuild:"))]):
         reasons = "".join(entry.reason for entry in read_image(image(base, edit), [ECOSYSTEM]).unread)
@@ -177,6 +177,6 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 
 
 @pytest.mark.parametrize("version", ["", " ", "1.0 ", " 1.0", "1.0\n", "\ud800", "1\0.0", "⁵.1"])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
         ECOSYSTEM.key(version)

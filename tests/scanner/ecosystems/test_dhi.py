@@ -1,4 +1,4 @@
-"""What is read of the documents that Docker puts beside what it compiled."""
+"""Reading the documents of what Docker compiled."""
 
 import io
 import json
@@ -36,11 +36,11 @@ def document(*locators: object) -> object:
         ("srv/opt/docker/sbom/python/.spdx.python.json", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
-def test_a_document_tells_of_what_docker_compiled_alone() -> None:
+def test_document_lists_only_what_docker_compiled() -> None:
     (package,) = read(DOCUMENT).packages
     assert (package.name, package.version, package.purl) == ("python", "3.14.3", "pkg:dhi/python@3.14.3")
     assert (package.ecosystem, package.source_name, package.path) == ("DHI", "python", PATH)
@@ -69,7 +69,7 @@ def test_an_image_s_own_document_and_the_link_to_it_are_no_package() -> None:
         (b" " * (FILE_LIMIT + 1), "no more than"),
     ],
 )
-def test_what_is_no_document_is_unreadable_and_says_why(content: bytes, reason: str) -> None:
+def test_other_files_are_unreadable_with_reason(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content)
 
@@ -84,7 +84,7 @@ def test_a_package_url_without_name_or_version_is_unread(locator: str) -> None:
 @pytest.mark.parametrize(
     "entry", [1, "a", None, {}, {"externalRefs": 1}, {"externalRefs": [1, {"referenceLocator": 1}]}]
 )
-def test_other_things_in_the_list_are_no_package(entry: object) -> None:
+def test_other_entries_are_ignored(entry: object) -> None:
     assert read({"packages": [entry]}) == Extract()
 
 

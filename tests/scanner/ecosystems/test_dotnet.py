@@ -1,4 +1,4 @@
-"""What is read of .NET's files, and how NuGet's versions compare."""
+"""Reading .NET's files, and how NuGet's versions compare."""
 
 import io
 import json
@@ -46,7 +46,7 @@ def purls(extract: Extract) -> list[str]:
         ("root/.nuget/packages/npgsql/8.0.2/npgsql.nuspec", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -120,7 +120,7 @@ def test_lockfiles() -> None:
     assert old.is_lockfile
 
 
-def test_a_packages_config_of_something_else_is_nothing() -> None:
+def test_unrelated_packages_config_is_ignored() -> None:
     assert read("<configuration/>", "a/packages.config") == Extract()
 
 
@@ -151,7 +151,7 @@ def test_a_malformed_file_is_unreadable(content: str | bytes, path: str, reason:
         read(content, path)
 
 
-def test_a_package_by_its_purl() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("nuget", "", "Newtonsoft.Json", "13.0.1"), None)
     assert (package.source_name, package.purl) == ("newtonsoft.json", "pkg:nuget/Newtonsoft.Json@13.0.1")
     with pytest.raises(UsageError) as caught:
@@ -172,7 +172,7 @@ def relation(a: str, b: str) -> str:
 @pytest.mark.parametrize(
     "line", [line for line in CASES.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
 )
-def test_stated_order(line: str) -> None:
+def test_versions_are_ordered_as_in_the_case_file(line: str) -> None:
     if line.endswith(" !"):
         assert relation(line[:-2], line[:-2]) == "!"
         return
@@ -181,13 +181,13 @@ def test_stated_order(line: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0.0", "9" * 5000, "1-" + "9" * 5000])
-def test_what_is_no_version_is_refused_or_ordered_but_never_crashes(version: str) -> None:
+def test_any_text_is_ordered_or_refused(version: str) -> None:
     assert relation(version, version) in "=!"
 
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_broken_files_are_unreadable_at_worst(data: st.DataObject) -> None:
+def test_broken_files_are_read_or_unreadable(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(("self-contained.deps.json", "packages.lock.json", "packages.config")))
     raw = bytearray((DATA / name).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):

@@ -1,4 +1,4 @@
-"""What is read of .NET applications in a single file."""
+"""Reading .NET applications in a single file."""
 
 import io
 
@@ -23,7 +23,7 @@ def is_wanted(content: bytes) -> bool:
     return ECOSYSTEM.wants(PATH, len(content), 0o755, content[:64])
 
 
-def test_a_bundle_tells_the_packages_of_its_deps_json() -> None:
+def test_bundle_yields_the_packages_of_its_deps_json() -> None:
     content = bundle()
     assert is_wanted(content)
     extract = read(content)
@@ -34,22 +34,22 @@ def test_a_bundle_tells_the_packages_of_its_deps_json() -> None:
     assert extract.owns == {}
 
 
-def test_a_long_id_is_passed_over() -> None:
+def test_long_bundle_id_is_skipped() -> None:
     assert read(bundle(name=b"x" * 300)).packages == read(bundle()).packages
 
 
-def test_a_program_without_anything_behind_it_is_not_looked_into() -> None:
+def test_program_without_trailing_data_is_not_wanted() -> None:
     assert not is_wanted(HOST)
     assert not is_wanted(b"")
     assert not is_wanted(b"MZ" + HOST[2:] + b"\0" * 100)
 
 
-def test_a_host_without_a_bundle_tells_nothing() -> None:
+def test_host_without_bundle_is_ignored() -> None:
     assert read(HOST + b"\0" * 100) == Extract()
     assert read(HOST.replace(single_file.SIGNATURE, b"\1" * 32) + b"\0" * 100) == Extract()
 
 
-def test_a_program_that_hides_its_sections_is_read_by_what_is_loaded() -> None:
+def test_program_without_sections_is_read_by_its_segments() -> None:
     content = bundle()
     stripped = content[:40] + bytes(8) + content[48:58] + bytes(6) + content[64:]
     assert is_wanted(stripped)
@@ -71,7 +71,7 @@ def test_a_program_that_hides_its_sections_is_read_by_what_is_loaded() -> None:
         (bundle(b"[]"), "not a JSON object"),
     ],
 )
-def test_a_bundle_that_does_not_tell_is_unread(content: bytes, reason: str) -> None:
+def test_bundle_without_readable_deps_json_is_unread(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content)
 

@@ -1,4 +1,4 @@
-"""What is read of dpkg's files."""
+"""Reading dpkg's files."""
 
 import io
 import time
@@ -49,11 +49,11 @@ def settled(distribution: Distribution, package: Package | None = None) -> Packa
         ("usr/share/var/lib/dpkg/status", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
-def test_source_and_version_are_those_advisories_speak_of() -> None:
+def test_source_and_version_match_advisories() -> None:
     (package,) = read(BASH).packages
     assert (package.name, package.version, package.arch) == ("bash", "5.2.37-2+b5", "amd64")
     assert (package.source_name, package.source_version) == ("bash-src", "1:5.2.37-2")
@@ -104,7 +104,7 @@ def test_other_sources_are_taken_as_they_are(source: str) -> None:
         ("purge ok not-installed", False),
     ],
 )
-def test_packages_count_while_files_of_theirs_can_be_there(status: str, *, there: bool) -> None:
+def test_packages_count_unless_their_files_are_removed(status: str, *, there: bool) -> None:
     extract = read(BASH.replace("install ok installed", status))
     assert (len(extract.packages), extract.removed) == ((1, ()) if there else (0, ("bash",)))
 
@@ -145,7 +145,7 @@ def test_an_empty_distroless_entry_is_unreadable() -> None:
         read("", "var/lib/dpkg/status.d/bash")
 
 
-def test_bytes_that_are_no_utf8_are_read() -> None:
+def test_invalid_utf8_is_read() -> None:
     extract = read(BASH.encode().replace(b"GNU Bourne", b"\xff\xfe").replace(b"5.2.37-2+b5", b"5\xff"))
     assert extract.packages[0].version == "5\ufffd"
 
@@ -163,7 +163,7 @@ def test_the_largest_file_is_read_in_bounded_time() -> None:
     assert time.process_time() - before < 5
 
 
-def test_lists_say_which_files_a_package_owns() -> None:
+def test_file_lists_state_owned_files() -> None:
     extract = read("/.\n/usr\n/usr/bin\n/usr/bin/bash\n/etc\n/etc/bash.bashrc\n", "var/lib/dpkg/info/bash:amd64.list")
     assert extract.owns == {"bash:amd64": ("usr/bin/bash", "etc/bash.bashrc")}
 
@@ -180,13 +180,11 @@ def test_lists_say_which_files_a_package_owns() -> None:
         ("bash", "", True),
     ],
 )
-def test_a_list_without_a_copyright_is_not_of_a_package_of_debian_s(
-    name: str, paths: str, *, third_party: bool
-) -> None:
+def test_list_without_copyright_is_of_a_third_party(name: str, paths: str, *, third_party: bool) -> None:
     assert read(f"/.\n{paths}", f"var/lib/dpkg/info/{name}.list").is_third_party is third_party
 
 
-def test_distroless_sums_say_which_files_a_package_owns() -> None:
+def test_distroless_md5sums_state_owned_files() -> None:
     line = "d41d8cd98f00b204e9800998ecf8427e  usr/share/x y\n"
     assert read(line, "var/lib/dpkg/status.d/base.md5sums").owns == {"base": ("usr/share/x y",)}
 
@@ -230,12 +228,12 @@ def test_package_urls_are_encoded() -> None:
         ("gnutls28@3.7.3-4ubuntu1.2%2BFips1?distro=jammy", (FIPS % "22.04", "gnutls28", "3.7.3-4ubuntu1.2+Fips1")),
     ],
 )
-def test_a_package_url_tells_release_source_and_epoch(purl: str, expected: tuple[str, str, str]) -> None:
+def test_package_url_states_release_source_and_epoch(purl: str, expected: tuple[str, str, str]) -> None:
     package = ECOSYSTEM.package(parse(f"pkg:deb/debian/{purl}"), None)
     assert (package.ecosystem, package.source_name, package.source_version) == expected
 
 
-def test_a_package_url_that_was_written_names_the_same_package_when_read() -> None:
+def test_own_package_url_parses_to_the_same_package() -> None:
     package = settled(Distribution("debian", "13"))
     again = ECOSYSTEM.package(parse(package.purl), None)
     assert (again.source_name, again.source_version) == (package.source_name, package.source_version)

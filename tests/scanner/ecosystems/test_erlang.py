@@ -1,4 +1,4 @@
-"""What is read of Erlang's applications and of Mix' and rebar3's lockfiles, and how Hex packages' versions compare."""
+"""Reading Erlang's applications and of Mix' and rebar3's lockfiles, and how Hex packages' versions compare."""
 
 import io
 import zipfile
@@ -60,7 +60,7 @@ def purls(extract: Extract) -> list[str]:
         ("app/my-mix.lock", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -75,7 +75,7 @@ def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
         ("usr/local/bin/own", b"PK\3\4 escript", False),
     ],
 )
-def test_which_archives_are_wanted(path: str, head: bytes, *, is_wanted: bool) -> None:
+def test_wanted_archives(path: str, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o755, head) is is_wanted
 
 
@@ -92,7 +92,7 @@ def test_an_archive_holds_applications(path: str, inner: str) -> None:
     assert not extract.owns
 
 
-def test_of_an_archive_s_applications_one_that_is_broken_is_unread() -> None:
+def test_broken_application_in_an_archive_is_unread() -> None:
     complete, broken = "a/ebin/a.app", "b-1/ebin/b.app"
     members = {complete: b'{application,a,[{vsn,"1"}]}.', broken: b"{", "a/priv/ebin.app": b"", "c.app": b""}
     extract = read(zipped(members), "plugins/a.ez")
@@ -100,7 +100,7 @@ def test_of_an_archive_s_applications_one_that_is_broken_is_unread() -> None:
     assert extract.unread == ((broken, "its brackets do not match"),)
 
 
-def test_an_escript_of_source_is_nothing_and_a_plugin_that_is_no_archive_is_unreadable() -> None:
+def test_escript_of_source_is_ignored_and_broken_plugin_is_unreadable() -> None:
     assert read("#!/usr/bin/env escript\nmain(_) -> ok.\n", "bin/own") == Extract()
     with pytest.raises(UnreadableError, match="not a complete zip archive"):
         read("#!/usr/bin/env escript\n", "plugins/own.ez")
@@ -164,12 +164,12 @@ def test_every_way_to_write_an_application_is_read(content: str) -> None:
         (b" " * (APPLICATION_LIMIT + 1), f"no more than {APPLICATION_LIMIT}"),
     ],
 )
-def test_an_application_that_tells_no_version_is_unreadable(content: str | bytes, reason: str) -> None:
+def test_application_without_version_is_unreadable(content: str | bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content)
 
 
-def test_nesting_has_no_end() -> None:
+def test_deep_nesting_is_read() -> None:
     deep = "[" * 30_000 + "]" * 30_000
     with pytest.raises(UnreadableError, match="its vsn is not one plain string"):
         read(f"{{application,cowlib,[{{vsn,{deep}}},{{vsn,{deep}}}]}}.")
@@ -221,7 +221,7 @@ def test_a_lockfile_that_hides_a_package_is_unreadable(content: str | bytes, pat
         read(content, path)
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("hex", "", "Phoenix_HTML", "2.13.3"), None)
     assert (package.source_name, package.ecosystem) == ("phoenix_html", "Hex")
     assert package.purl == "pkg:hex/phoenix_html@2.13.3"
@@ -234,7 +234,7 @@ def test_a_purl_becomes_a_package() -> None:
         ECOSYSTEM.package(Purl("hex", "", "plug"), None)
 
 
-def test_what_dpkg_installed_is_the_distribution_s() -> None:
+def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
     path = "usr/lib/erlang/lib/cowlib-1.3.0/ebin/cowlib.app"
     database = status(stanza("erlang-cowlib", "1.3.0-3"))
     base = [file("etc/os-release", DEBIAN), database, file(path, COWLIB), dpkg_list("erlang-cowlib", path)]
@@ -249,7 +249,7 @@ def reasons(*layers: object) -> str:
     return "".join(entry.reason for entry in read_image(image(*layers), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
 
 
-def test_an_application_removed_or_edited_while_its_code_stays_is_noticed() -> None:
+def test_removed_or_edited_application_with_code_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, COWLIB), file(f"{LIB}/ebin/cow_http.beam")]
     assert f"{PATH} no longer tells of cowlib 1.3.0" in reasons(base, whiteout(PATH))
     edited = file(PATH, COWLIB.replace(b"1.3.0", b"9.9.9"))

@@ -1,4 +1,4 @@
-"""What is read of pkg's database, of which system an image is that has it, and how versions of FreeBSD compare."""
+"""Reading pkg's database, the system of its image, and how FreeBSD versions compare."""
 
 import gzip
 import io
@@ -53,7 +53,7 @@ def inventory(*layers: Any) -> Inventory:
         ("root/var/db/pkg/local.sqlite", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -72,7 +72,7 @@ def test_packages_and_their_files() -> None:
     }
 
 
-def test_an_image_that_never_started_is_freebsd_s() -> None:
+def test_image_without_os_release_is_freebsd() -> None:
     result = inventory()
     assert result.distribution == Distribution("freebsd", "14.3", "FreeBSD 14.3-RELEASE-p2")
     assert result.unread == ()
@@ -81,7 +81,7 @@ def test_an_image_that_never_started_is_freebsd_s() -> None:
     ]
 
 
-def test_an_image_that_names_no_system_is_told() -> None:
+def test_image_without_system_name_is_read() -> None:
     inventory = read_image(image([file(DATABASE, LOCAL)]), [ECOSYSTEM])
     assert {package.ecosystem for package in inventory.packages} == {"FreeBSD base system", "FreeBSD:ports"}
     assert [entry.reason for entry in inventory.unread] == [
@@ -89,13 +89,13 @@ def test_an_image_that_names_no_system_is_told() -> None:
     ]
 
 
-def test_a_package_taken_out_of_the_database_while_its_files_stay_is_noticed(tmp_path: Path) -> None:
+def test_package_removed_from_the_database_with_files_left_is_unread(tmp_path: Path) -> None:
     result = inventory([file(DATABASE, edited(tmp_path, "DELETE FROM packages WHERE name = 'curl'"))])
     assert "curl" in "".join(entry.reason for entry in result.unread)
     assert inventory([file(DATABASE, LOCAL)]).unread == ()
 
 
-def test_changes_beside_the_database_are_noticed() -> None:
+def test_pending_changes_of_the_database_are_unread() -> None:
     assert read(b"", f"{DATABASE}-wal") == Extract()
     with pytest.raises(UnreadableError, match="not yet in the database"):
         read(b"\x37\x7f\x06\x82" + bytes(60), f"{DATABASE}-wal")
@@ -110,12 +110,12 @@ def test_changes_beside_the_database_are_noticed() -> None:
         ("ALTER TABLE packages RENAME TO others", "it has no table packages"),
     ],
 )
-def test_what_does_not_tell_its_packages_is_unreadable(tmp_path: Path, statement: str, reason: str) -> None:
+def test_files_that_list_no_packages_are_unreadable(tmp_path: Path, statement: str, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(edited(tmp_path, statement))
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("bsd", "freebsd", "curl", "8.14.1_1", {"distro": "freebsd-14.3"}), None)
     assert (package.source_name, package.ecosystem) == ("curl", "FreeBSD:ports")
     assert package.purl == "pkg:bsd/freebsd/curl@8.14.1_1?distro=freebsd-14.3"
@@ -137,7 +137,7 @@ pieces = st.lists(st.sampled_from(["0", "1", "10", ".", "+", "_", ",", "a", "rc"
 
 
 @given(versions=st.lists(pieces.map(lambda made: "1" + "".join(made)), min_size=3, max_size=3))
-def test_versions_are_in_one_row(versions: list[str]) -> None:
+def test_version_order_is_transitive(versions: list[str]) -> None:
     first, second, third = sorted(map(ECOSYSTEM.key, versions))
     assert not second < first
     assert not third < second
@@ -147,5 +147,5 @@ def test_versions_are_in_one_row(versions: list[str]) -> None:
 
 
 @pytest.mark.parametrize("version", ["", " ", "1\0", "1" * (VERSION_LIMIT + 1)])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     assert relation(ECOSYSTEM, version, version) == "?"

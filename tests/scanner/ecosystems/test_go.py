@@ -1,4 +1,4 @@
-"""What is read of Go programs."""
+"""Reading Go programs."""
 
 import gzip
 import io
@@ -95,12 +95,12 @@ def _varint(number: int) -> bytes:
         ("src/.cache/go.mod", b"module", False),
     ],
 )
-def test_what_is_wanted(path: str, head: bytes, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o755, head) is is_wanted
 
 
 @pytest.mark.parametrize("name", [*PROGRAMS, "single", "gopath", "go117"])
-def test_programs_tell_what_go_says_of_them(name: str) -> None:
+def test_modules_match_go_version_m(name: str) -> None:
     assert modules(read(program(name))) == modules_of(name)
 
 
@@ -120,7 +120,7 @@ def test_modules_are_named_as_advisories_name_them() -> None:
     )
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_written_build_information_is_read_back() -> None:
     for package in read(program()).packages:
         namespace, _, name = package.name.rpartition("/")
         again = ECOSYSTEM.package(Purl("golang", namespace, name, package.version), None)
@@ -165,7 +165,7 @@ def test_a_version_that_go_stamped_is_the_programs_version() -> None:
     assert modules(read(rewritten(info)))[1] == ("example.com/app", "v1.4.0+dirty")
 
 
-def test_the_go_command_stands_for_the_toolchain() -> None:
+def test_go_command_yields_the_toolchain() -> None:
     assert modules(read(rewritten("path\tcmd/go\n"))) == [("stdlib", "1.24.4"), ("toolchain", "1.24.4")]
     assert modules(read(rewritten("path\tcmd/vet\n"))) == [("stdlib", "1.24.4")]
 
@@ -219,12 +219,12 @@ def test_a_go_program_without_build_information_is_unreadable(name: str) -> None
         read(program(name).replace(MAGIC, bytes(len(MAGIC))))
 
 
-def test_so_is_one_that_has_no_sections_either() -> None:
+def test_go_program_without_sections_is_unreadable() -> None:
     with pytest.raises(UnreadableError, match="without build information"):
         read(without_sections(program()).replace(MAGIC, bytes(len(MAGIC))))
 
 
-def test_what_is_no_go_program_is_nothing() -> None:
+def test_other_programs_are_ignored() -> None:
     plain = program("windows-amd64").replace(MAGIC, bytes(len(MAGIC))).replace(b"\xff Go build ID:", bytes(14))
     assert read(plain) == Extract()
     assert read(b"\x7fELF\x02\x01" + bytes(10) + b"\x02\x00" + bytes(100)) == Extract()
@@ -293,7 +293,7 @@ def test_every_part_of_a_universal_binary_is_read() -> None:
         MACH[3] + b"\x00\x00\x00\x01" * 50,
     ],
 )
-def test_headers_that_lie_tell_of_nothing(content: bytes) -> None:
+def test_headers_with_false_sizes_yield_nothing(content: bytes) -> None:
     assert read(content) == Extract()
 
 
@@ -318,7 +318,7 @@ def test_names_without_end_take_no_time() -> None:
     assert time.process_time() - before < 2
 
 
-def test_a_universal_binary_tells_of_each_module_once() -> None:
+def test_universal_binary_yields_each_module_once() -> None:
     assert modules(read(universal(*[program("darwin-arm64")] * 8))) == modules_of("darwin-arm64")
 
 
@@ -345,7 +345,7 @@ def _program(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["functions-amd64", "functions-s390x"])
-def test_a_program_says_which_packages_of_a_module_it_holds(name: str) -> None:
+def test_program_states_the_packages_it_contains(name: str) -> None:
     packages = {package.name: package.imports.split() for package in read(program(name)).packages}
     assert packages["example.com/dep"] == ["example.com/dep/used"]
     assert packages["gopkg.in/dotted.v2"] == ["gopkg.in/dotted.v2"]
@@ -355,7 +355,7 @@ def test_a_program_says_which_packages_of_a_module_it_holds(name: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["magic", "names before", "names behind", "too large", "cut off"])
-def test_a_program_whose_table_of_functions_is_odd_does_not_say_what_it_holds(change: str) -> None:
+def test_malformed_function_table_yields_no_packages(change: str) -> None:
     content = bytearray(program("functions-amd64"))
     at = content.index(b"\xf1\xff\xff\xff\0\0")
     if change == "magic":

@@ -1,4 +1,4 @@
-"""What is read of go.mod."""
+"""Reading go.mod."""
 
 import io
 import time
@@ -61,14 +61,14 @@ def test_requirements_are_read_with_replacements_applied() -> None:
 
 
 @pytest.mark.parametrize("go", ["", "go 1.16\n", "go 1\n", "go 1.9.2\n"])
-def test_before_go_1_17_the_list_is_not_whole(go: str) -> None:
+def test_list_before_go_1_17_is_incomplete(go: str) -> None:
     ((part, reason),) = read(f"module a\n{go}require a.b/c v1.0.0\n").unread
     assert part == "requirements"
     assert "1.17" in reason
 
 
 @pytest.mark.parametrize("go", ["go 1.17\n", "go 1.17.1\n", "go 1.21.0\n", "go 1.100\n", "require(\n)\ngo 1.17\n"])
-def test_since_go_1_17_it_is(go: str) -> None:
+def test_list_since_go_1_17_is_complete(go: str) -> None:
     assert read(f"module a\n{go}require(\r\na.b/c v1.0.0\r\n)\r\n").unread == ()
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_requires_nothing_is_nothing(content: str) -> None:
         ("x" * (MOD_LIMIT + 1), f"no more than {MOD_LIMIT}"),
     ],
 )
-def test_what_is_not_how_it_is_written_is_unreadable(content: str, reason: str) -> None:
+def test_malformed_go_mod_is_unreadable(content: str, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content)
 

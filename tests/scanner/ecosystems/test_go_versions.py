@@ -54,7 +54,7 @@ def test_versions_are_ordered_as_advisories_write_them(a: str, sign: str, b: str
 @pytest.mark.parametrize(
     "version", ["(devel)", "devel go1.24-abc1234", "", "go", "v", "1.2.3.4", "\ud800", "１.0.0", "latest"]
 )
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
         ECOSYSTEM.key(version)
 

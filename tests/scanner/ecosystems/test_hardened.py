@@ -1,4 +1,4 @@
-"""Packages of distributions that others have built anew: by whose advisories each is judged, and when by nobody's."""
+"""Rebuilt packages of distributions: whose advisories judge each, and which are undetermined."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def packages_of(release: str, path: str, content: str) -> dict[str, tuple[str, s
     return {package.name: (package.ecosystem, package.vendor) for package in inventory.packages}
 
 
-def test_docker_s_debian_packages_are_told_from_those_put_beside_them() -> None:
+def test_docker_debian_packages_are_told_from_added_ones() -> None:
     assert packages_of(HARDENED_DEBIAN, dpkg.STATUS, STATUS) == {
         "coreutils": ("Docker Hardened Images:Debian:13", "dhi.io"),
         "python-3.14": ("Docker Hardened Images:Debian:13", "dhi.io"),
@@ -38,7 +38,7 @@ def test_docker_s_debian_packages_are_told_from_those_put_beside_them() -> None:
     }
 
 
-def test_no_feed_speaks_of_docker_s_packages_where_os_release_says_debian() -> None:
+def test_docker_packages_are_uncovered_if_os_release_says_debian() -> None:
     """Debian's does not know "python-3.14", and takes 1.0-1+dhi1 for later than its fix, 1.0-1+deb13u1."""
     assert dpkg.ECOSYSTEM.key("1.0-1+deb13u1") < dpkg.ECOSYSTEM.key("1.0-1+dhi1")
     assert packages_of(DEBIAN, dpkg.STATUS, STATUS) == {
@@ -49,12 +49,12 @@ def test_no_feed_speaks_of_docker_s_packages_where_os_release_says_debian() -> N
 
 
 @pytest.mark.parametrize("release", [ALPINE, HARDENED_ALPINE])
-def test_nothing_tells_docker_s_apk_packages_from_those_put_beside_them(release: str) -> None:
+def test_docker_apk_packages_are_not_told_from_added_ones(release: str) -> None:
     unknown = ("vendor:dhi.io", "dhi.io")
     assert packages_of(release, apk.DATABASES[0], INSTALLED) == {"coreutils": unknown, "jq": unknown}
 
 
-def test_what_docker_s_package_brings_is_judged_by_its_language_s_advisories() -> None:
+def test_language_package_in_a_docker_package_is_judged_by_its_own_advisories() -> None:
     metadata = "usr/lib/python3.14/site-packages/pip-26.0.dist-info/METADATA"
     inventory = read_image(
         image(
@@ -100,7 +100,7 @@ def deb(version: str, maintainer: str = "", distribution: Distribution = BUSTER)
         (deb("1.1.1n-0", "Docker <support@docker.com>", Distribution("dhi", "13")), "vendor:docker.com", "openssl"),
     ],
 )
-def test_whose_a_debian_package_is(package: Package, ecosystem: str, name: str) -> None:
+def test_vendor_of_a_debian_package(package: Package, ecosystem: str, name: str) -> None:
     assert (package.ecosystem, package.source_name) == (ecosystem, name)
 
 
@@ -119,7 +119,7 @@ def test_whose_a_debian_package_is(package: Package, ecosystem: str, name: str) 
         (Distribution("fedora", "41"), "1.1.1k-9.fc41.tuxcare.els1", "TuxCare", "TuxCare:fedora:41"),
     ],
 )
-def test_whose_an_rpm_package_is(distribution: Distribution, version: str, vendor: str, ecosystem: str) -> None:
+def test_vendor_of_an_rpm_package(distribution: Distribution, version: str, vendor: str, ecosystem: str) -> None:
     package = Package("squid", version, f"pkg:rpm/squid@{version}", "", "src", "1", "", vendor=vendor)
     settled = rpm.ECOSYSTEM.settle(package, distribution)
     assert (settled.ecosystem, settled.source_name, settled.vendor) == (ecosystem, "squid", "")
@@ -137,7 +137,7 @@ def test_whose_an_rpm_package_is(distribution: Distribution, version: str, vendo
         ("wolfi", "libssl3", "3.1.8-r10300", "Wolfi"),
     ],
 )
-def test_whose_an_apk_package_is(distribution: str, name: str, version: str, ecosystem: str) -> None:
+def test_vendor_of_an_apk_package(distribution: str, name: str, version: str, ecosystem: str) -> None:
     settled = apk.ECOSYSTEM.settle(
         Package(name, version, "", "", name, version, ""), Distribution(distribution, "3.18.4")
     )
@@ -164,7 +164,7 @@ def test_whose_an_apk_package_is(distribution: str, name: str, version: str, eco
         (rpm.ECOSYSTEM, "pkg:rpm/tuxcare/squid@5.5-5.tuxcare.els1?distro=almalinux-9.2", "TuxCare:AlmaLinux:9.2"),
     ],
 )
-def test_a_package_url_tells_whose_the_package_is(kind: Ecosystem, purl: str, ecosystem: str) -> None:
+def test_package_url_states_the_vendor(kind: Ecosystem, purl: str, ecosystem: str) -> None:
     package = kind.package(parse(purl), None)
     assert package.ecosystem == ecosystem
     assert kind.package(parse(package.purl), None) == package
@@ -173,9 +173,7 @@ def test_a_package_url_tells_whose_the_package_is(kind: Ecosystem, purl: str, ec
 @pytest.mark.parametrize("maintainer", [DOCKER, "Michael Stone <mstone@debian.org>"])
 @pytest.mark.parametrize("version", ["9.7-3+dhi3", "9.7-3", "9.7-3+tuxcare.els1"])
 @pytest.mark.parametrize("distribution", [Distribution("dhi", "13"), Distribution("debian", "13")])
-def test_a_package_url_of_ours_names_the_same_package(
-    maintainer: str, version: str, distribution: Distribution
-) -> None:
+def test_own_package_url_parses_to_the_same_package(maintainer: str, version: str, distribution: Distribution) -> None:
     result = deb(version, maintainer, distribution)
     again = dpkg.ECOSYSTEM.package(parse(result.purl), None)
     assert (again.ecosystem, again.source_name, again.vendor) == (result.ecosystem, result.source_name, result.vendor)

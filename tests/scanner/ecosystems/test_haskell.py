@@ -1,4 +1,4 @@
-"""What is read of GHC's package databases and of cabal's and Stack's lockfiles, and how Haskell's versions compare."""
+"""Reading GHC's package databases and of cabal's and Stack's lockfiles, and how Haskell's versions compare."""
 
 import io
 from contextlib import suppress
@@ -49,7 +49,7 @@ def purls(extract: Extract) -> list[str]:
         ("app/my-stack.yaml.lock", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -132,7 +132,7 @@ def test_a_lockfile_that_hides_a_package_is_unreadable(content: str | bytes, pat
         read(content, path)
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("hackage", "", "AC-HalfInteger", "1.2.1"), None)
     assert (package.source_name, package.ecosystem) == ("AC-HalfInteger", "Hackage")
     assert package.purl == "pkg:hackage/AC-HalfInteger@1.2.1"
@@ -144,7 +144,7 @@ def reasons(*layers: object) -> str:
     return "".join(entry.reason for entry in read_image(image(*layers), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
 
 
-def test_an_entry_removed_or_edited_while_its_interfaces_stay_is_noticed() -> None:
+def test_removed_or_edited_entry_with_interfaces_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, AESON), file(f"{STORE}/aeson-2.0.0.0-0a1b/lib/Data/Aeson.hi")]
     assert f"{PATH} no longer tells of aeson 2.0.0.0" in reasons(base, whiteout(PATH))
     assert f"{PATH} became aeson 2.2" in reasons(base, [file(PATH, AESON.replace("2.0.0.0", "2.2"))])
@@ -167,5 +167,5 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 
 
 @pytest.mark.parametrize("version", ["", " 1.0", "1.0\n", "1.0-tag", "9.8.1-rc1", "\ud800", "⁵.1", "１.0"])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     assert relation(ECOSYSTEM, version, version) == "?"

@@ -1,4 +1,4 @@
-"""What is read of Java archives and Gradle's lockfile."""
+"""Reading Java archives and Gradle's lockfile."""
 
 import io
 import zipfile
@@ -70,7 +70,7 @@ def purls(extract: Extract) -> list[str]:
         ("srv/jar", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -114,7 +114,7 @@ def test_a_script_before_the_archive_does_not_hide_it() -> None:
     assert len(extract.packages) == 2
 
 
-def test_an_archive_of_another_kind_is_nothing() -> None:
+def test_other_formats_of_the_same_suffix_are_ignored() -> None:
     assert read("a.rar", b"Rar!\x1a\x07\x01\x00") == Extract()
     assert read("a.par", b"") == Extract()
     assert read("a.war", archive({"x/b.rar": b"Rar!", "A.class": b""})).unread == ()
@@ -212,7 +212,7 @@ def test_the_group_where_maven_did_not_write_it(file: str, attributes: dict[str,
         ("acme-1.0.jar", {"Implementation_Vendor_Id": "com.other", "Implementation_Version": "3.3"}),
     ],
 )
-def test_a_jar_whose_group_nobody_tells_is_never_called_clean(file: str, attributes: dict[str, str]) -> None:
+def test_jar_without_known_group_is_never_clean(file: str, attributes: dict[str, str]) -> None:
     jar = archive(manifest(**attributes) | CLASS)
     extract = read(f"opt/{file}", jar)
     assert purls(extract) == ["acme@1.0"]
@@ -222,13 +222,13 @@ def test_a_jar_whose_group_nobody_tells_is_never_called_clean(file: str, attribu
     assert "Maven group" in nested.unread[0][1]
 
 
-def test_a_jar_is_not_what_was_merely_put_into_it() -> None:
+def test_jar_is_not_the_library_it_contains() -> None:
     jar = archive(properties("org.jctools", "jctools-core", "4.0.1") | CLASS)
     assert read("acme-1.0.jar", jar).unread != ()
     assert read("app.jar", jar).unread == ()  # renamed
 
 
-def test_an_application_counts_for_nothing_beside_its_libraries() -> None:
+def test_application_with_libraries_is_not_a_package() -> None:
     library = {"BOOT-INF/lib/" + SPARK: (DATA / SPARK).read_bytes()}
     extract = read("shop-1.0.jar", archive(manifest(Start_Class="com.acme.Shop") | CLASS | library))
     assert len(extract.packages) == 2
@@ -297,7 +297,7 @@ def test_a_lockfile_has_a_limit() -> None:
         read("gradle.lockfile", b" " * (LOCK_LIMIT + 1))
 
 
-def test_a_package_by_its_purl() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("maven", "org.slf4j", "slf4j-api", "2.0.17"), None)
     assert (package.source_name, package.purl) == ("org.slf4j:slf4j-api", "pkg:maven/org.slf4j/slf4j-api@2.0.17")
     for wrong in (Purl("maven", "org.slf4j", "slf4j-api"), Purl("maven", "", "slf4j-api", "1")):
@@ -308,7 +308,7 @@ def test_a_package_by_its_purl() -> None:
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_broken_archives_are_unreadable_at_worst(data: st.DataObject) -> None:
+def test_broken_archives_are_read_or_unreadable(data: st.DataObject) -> None:
     raw = bytearray(_SEED)
     for _ in range(data.draw(st.integers(1, 6))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))

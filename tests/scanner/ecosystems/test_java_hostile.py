@@ -1,4 +1,4 @@
-"""Archives made to deceive or to exhaust whoever reads them."""
+"""Archives made to deceive or exhaust their reader."""
 
 import io
 import struct
@@ -65,7 +65,7 @@ def listed(body: bytes, *records: bytes) -> bytes:
     ],
     ids=range(11),
 )
-def test_what_is_no_whole_archive_is_unreadable(content: bytes, reason: str) -> None:
+def test_incomplete_archive_is_unreadable(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content)
 
@@ -114,7 +114,7 @@ def spoilt(change: dict[int, bytes]) -> bytes:
     ],
     ids=range(10),
 )
-def test_a_part_that_lies_is_unread_and_named(change: dict[int, bytes], reason: str) -> None:
+def test_entry_with_false_header_is_unread(change: dict[int, bytes], reason: str) -> None:
     extract = read(spoilt(change))
     ((path, why),) = extract.unread
     assert path == POM_NAME
@@ -132,7 +132,7 @@ def test_every_one_of_several_entries_of_one_name_counts() -> None:
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_archives_in_each_other_end_somewhere(*, packed: bool) -> None:
+def test_nesting_of_archives_is_limited(*, packed: bool) -> None:
     content = archive([(POM_NAME, POM)])
     for _ in range(30):
         content = archive([("a.jar", content)], packed=packed)
@@ -142,7 +142,7 @@ def test_archives_in_each_other_end_somewhere(*, packed: bool) -> None:
     assert "no more than" in reason
 
 
-def test_archives_that_each_name_the_next_many_times_end_too() -> None:
+def test_repeated_nested_archives_are_limited() -> None:
     content = archive([(POM_NAME, POM)])
     for _ in range(jars.DEPTH_LIMIT - 1):
         content = listed(local(b"a.jar") + content, *[record(b"a.jar", len(content), 0)] * 60)
@@ -153,7 +153,7 @@ def test_archives_that_each_name_the_next_many_times_end_too() -> None:
     assert len(extract.packages) <= jars.PARTS_LIMIT
 
 
-def test_what_inflates_to_too_much_is_not_read_to_its_end() -> None:
+def test_inflating_is_limited() -> None:
     bomb = archive([("a.jar", bytes(200 * 1024 * 1024))], packed=True)
     assert len(bomb) < 1024 * 1024
     shared = bomb[: bomb.index(b"PK\x01\x02")]
@@ -191,7 +191,7 @@ def test_many_parts_are_not_read_to_their_end() -> None:
     ],
     ids=range(7),
 )
-def test_xml_that_is_none_or_wants_entities_is_unread(pom: bytes) -> None:
+def test_invalid_xml_and_entities_are_unread(pom: bytes) -> None:
     extract = read(archive([("META-INF/maven/g/a/pom.xml", pom)]))
     assert [path for path, _ in extract.unread] == ["META-INF/maven/g/a/pom.xml"]
 

@@ -20,7 +20,7 @@ def relation(a: str, b: str) -> str:
     return "<" if first < second else "=" if first == second else ">"
 
 
-def test_stated_order() -> None:
+def test_versions_are_ordered_as_in_the_case_file() -> None:
     lines = [line for line in CASES.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     assert len(lines) > 1500
     for line in lines:
@@ -44,12 +44,12 @@ def test_the_same_version_is_written_in_many_ways(a: str, b: str) -> None:
     assert hash(ECOSYSTEM.key(a)) == hash(ECOSYSTEM.key(b))
 
 
-def test_maven_has_circles_and_so_have_we() -> None:
+def test_maven_order_is_not_transitive() -> None:
     assert [relation(*pair) for pair in pairwise(("1.foo.2", "1-rc", "1", "1.foo.2"))] == ["<", "<", "<"]
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "1" * (VERSION_LIMIT + 1)])
-def test_what_is_empty_or_too_long_is_refused(version: str) -> None:
+def test_empty_and_long_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
         ECOSYSTEM.key(version)
 
@@ -57,7 +57,7 @@ def test_what_is_empty_or_too_long_is_refused(version: str) -> None:
 @pytest.mark.parametrize(
     "version", ["\ud800", "é", "1\0", "⁵", "1.0", "-", ".", "1-" * (VERSION_LIMIT // 2), "9" * VERSION_LIMIT]
 )
-def test_whatever_else_there_is_can_be_compared(version: str) -> None:
+def test_any_other_text_is_compared(version: str) -> None:
     assert relation(version, version) == "="
     assert repr(MavenVersion(version))
 

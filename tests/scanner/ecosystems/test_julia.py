@@ -1,4 +1,4 @@
-"""What is read of Julia's depots and manifests, and how Julia packages' versions compare."""
+"""Reading Julia's depots and manifests, and how Julia packages' versions compare."""
 
 import io
 from contextlib import suppress
@@ -48,7 +48,7 @@ def purls(extract: Extract) -> list[str]:
         ("app/MyManifest.toml", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -70,7 +70,7 @@ def test_what_comes_with_julia_is_a_package_when_it_has_a_version() -> None:
     assert read('name = "Base64"\n', f"{STDLIB}/Base64/Project.toml") == Extract()
 
 
-def test_a_project_below_another_folder_of_that_name_is_none() -> None:
+def test_project_in_a_similar_folder_is_not_installed() -> None:
     assert read('name = "Own"\n', "app/packages/own/core/Project.toml") == Extract()
 
 
@@ -89,12 +89,12 @@ def test_a_project_below_another_folder_of_that_name_is_none() -> None:
         ('HTTP = ["1.0.0"]\n', "Manifest.toml", "the version or uuid of HTTP is not text"),
     ],
 )
-def test_what_does_not_tell_its_packages_is_unreadable(content: str | bytes, path: str, reason: str) -> None:
+def test_files_that_list_no_packages_are_unreadable(content: str | bytes, path: str, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content, path)
 
 
-def test_a_manifest_names_what_is_not_julia_s_and_not_the_project_s_own() -> None:
+def test_manifest_lists_packages_except_julia_and_local_ones() -> None:
     extract = read(SECOND, "app/Manifest-v1.11.toml")
     assert purls(extract) == [
         f"pkg:julia/HTTP@1.10.8?{HTTP}",
@@ -105,7 +105,7 @@ def test_a_manifest_names_what_is_not_julia_s_and_not_the_project_s_own() -> Non
     assert read('manifest_format = "2.0"\n', "app/Manifest.toml") == Extract(is_lockfile=True)
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("julia", "", "HTTP", "1.10.8", {"uuid": HTTP.removeprefix("uuid=")}), None)
     assert (package.source_name, package.ecosystem) == ("HTTP", "Julia")
     assert package.purl == f"pkg:julia/HTTP@1.10.8?{HTTP}"
@@ -113,7 +113,7 @@ def test_a_purl_becomes_a_package() -> None:
         ECOSYSTEM.package(Purl("julia", "", "HTTP"), None)
 
 
-def test_a_project_file_removed_or_edited_while_the_code_stays_is_noticed() -> None:
+def test_removed_or_edited_project_file_with_code_left_is_unread() -> None:
     def reasons(edit: object) -> str:
         base = [file("etc/os-release", DEBIAN), file(PATH, PROJECT), file(f"{FOLDER}/src/HTTP.jl")]
         return "".join(entry.reason for entry in read_image(image(base, edit), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
@@ -136,5 +136,5 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 
 
 @pytest.mark.parametrize("version", ["", " 1.0.0", "1.0.0\n", "\ud800", "1.0.0-" + "a" * VERSION_LIMIT])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     assert relation(ECOSYSTEM, version, version) == "?"

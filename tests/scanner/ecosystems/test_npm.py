@@ -1,4 +1,4 @@
-"""What is read of npm's files."""
+"""Reading npm's files."""
 
 import io
 
@@ -48,7 +48,7 @@ def read(content: str | bytes) -> Extract:
         ("app/node_modules/a/xpackage.json", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -58,7 +58,7 @@ LASTS = ("package.json", "yarn.lock", "bun.lock", "pnpm-lock.yaml", "package-loc
 
 
 @given(st.lists(st.sampled_from(PARTS), max_size=5), st.sampled_from((*LASTS, *PARTS)))
-def test_what_is_wanted_has_a_trigger(folders: list[str], last: str) -> None:
+def test_wanted_paths_have_a_trigger(folders: list[str], last: str) -> None:
     path, triggers = "/".join((*folders, last)), ECOSYSTEM.triggers
     triggered = (
         last in triggers.names or path.startswith(triggers.prefixes) or any(part in path for part in triggers.parts)
@@ -121,6 +121,6 @@ def test_a_malformed_file_is_unreadable(content: str | bytes, reason: str) -> No
         read(content)
 
 
-def test_bytes_that_are_no_utf8_are_read() -> None:
+def test_invalid_utf8_is_read() -> None:
     assert read(b'{"name": "a", "version": "1.0.0", "author": "\xff"}').packages[0].name == "a"
     assert read(b'{"name": "\\ud800", "version": "1.0.0"}').packages[0].purl == "pkg:npm/%ED%A0%80@1.0.0"

@@ -51,7 +51,7 @@ def within(*folders: str, **reasons: Any) -> dict[str, Any]:
         ("opt/Own/resources/app.asar.unpacked/node_modules/n/n.node", MAGIC, False),
     ],
 )
-def test_what_is_wanted(path: str, head: bytes, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, head) is is_wanted
 
 
@@ -123,7 +123,7 @@ def test_an_archive_that_cannot_be_read_says_why(content: bytes, reason: str) ->
         read(content)
 
 
-def test_nothing_hides_what_stands_behind_it() -> None:
+def test_unusual_entries_hide_nothing() -> None:
     header = {
         "files": {"": None, "a": 1, "b": {}, "c": {"link": "d"}, "z": {"files": {}}}
         | within("node_modules", "a")["files"]

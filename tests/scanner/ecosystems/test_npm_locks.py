@@ -1,4 +1,4 @@
-"""What the lockfiles of npm, Yarn, pnpm and Bun say is to be installed."""
+"""Reading the lockfiles of npm, Yarn, pnpm and Bun."""
 
 import contextlib
 import io

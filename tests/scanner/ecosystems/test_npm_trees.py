@@ -1,4 +1,4 @@
-"""Packages in trees as npm's rivals lay them out: links to one store, archives that are never unpacked."""
+"""Packages laid out by pnpm and Yarn: links to one store, archives that are never unpacked."""
 
 import contextlib
 import io
@@ -49,7 +49,7 @@ def archived(members: dict[str, str | bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["tree-pnpm.txt", "tree-yarn.txt"])
-def test_a_store_with_links_gives_each_package_once_and_no_doubt(name: str) -> None:
+def test_linked_store_yields_each_package_once(name: str) -> None:
     entries = tree(name)
     result = inventory(*entries)
     assert sorted(package.path for package in result.packages) == [e.path for e in entries if e.kind == "file"]
@@ -57,12 +57,12 @@ def test_a_store_with_links_gives_each_package_once_and_no_doubt(name: str) -> N
     assert result.unread == ()
 
 
-def test_a_link_out_of_the_store_is_doubted() -> None:
+def test_link_out_of_the_store_is_unread() -> None:
     entries = [*tree("tree-pnpm.txt"), symlink("app/node_modules/evil", "../../srv/evil")]
     assert [entry.path for entry in inventory(*entries).unread] == ["app/node_modules/evil"]
 
 
-def test_a_cache_that_is_a_link_is_doubted() -> None:
+def test_cache_that_is_a_link_is_unread() -> None:
     result = inventory(file("srv/x.zip"), symlink("app/.yarn/cache", "/srv"), file("app/node_modules/a/package.json"))
     assert "app/.yarn/cache" in [entry.path for entry in result.unread]
 
@@ -111,7 +111,7 @@ def test_a_cache_that_is_a_link_is_doubted() -> None:
         ("opt/nodejs/a/package.json", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 

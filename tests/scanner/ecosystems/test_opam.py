@@ -1,4 +1,4 @@
-"""What is read of opam's switches and lockfiles, and how the versions of OCaml's packages compare."""
+"""Reading opam's switches and lockfiles, and how the versions of OCaml's packages compare."""
 
 import io
 from contextlib import suppress
@@ -51,7 +51,7 @@ def purls(extract: Extract) -> list[str]:
         ("src/other.locked", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -79,7 +79,7 @@ def test_a_state_and_a_lockfile_name_what_is_to_be_installed() -> None:
     assert read(b'roots: ["a.1"]\n', f"{OPAM_SWITCH}/switch-state") == Extract(is_lockfile=True)
 
 
-def test_comments_texts_and_filters_are_told_apart() -> None:
+def test_comments_texts_and_filters_are_parsed() -> None:
     state = b'synopsis: """installed: ["a.1"]"""\n# installed: [\ninstalled: ["b.1" # "c.1"\n"d.1.2"(* "e.1" ] *)]'
     assert purls(read(state, f"{OPAM_SWITCH}/switch-state")) == ["pkg:opam/b@1", "pkg:opam/d@1.2"]
     locked = b'depends: ["a" {= "1" & os = "linux"} "b" {with-test & = "2"} "c" {>= "1" & = "3"}]'
@@ -100,12 +100,12 @@ def test_comments_texts_and_filters_are_told_apart() -> None:
         (b" " * (FILE_LIMIT + 1), LOCK, f"no more than {FILE_LIMIT}"),
     ],
 )
-def test_what_does_not_tell_its_packages_is_unreadable(content: bytes, path: str, reason: str) -> None:
+def test_files_that_list_no_packages_are_unreadable(content: bytes, path: str, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content, path)
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("opam", "", "ocaml-base-compiler", "5.2.0"), None)
     assert (package.source_name, package.ecosystem) == ("ocaml-base-compiler", "opam")
     assert package.purl == "pkg:opam/ocaml-base-compiler@5.2.0"
@@ -113,7 +113,7 @@ def test_a_purl_becomes_a_package() -> None:
         ECOSYSTEM.package(Purl("opam", "", "ocaml"), None)
 
 
-def test_a_description_removed_while_the_library_stays_is_noticed() -> None:
+def test_removed_description_with_library_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, DESCRIPTION), file(f"{SWITCH}/lib/hello/META")]
     inventory = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
     assert f"{PATH} no longer tells of hello 1.0~rc1" in "".join(entry.reason for entry in inventory.unread)
@@ -145,5 +145,5 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 
 
 @pytest.mark.parametrize("version", ["", " 1.0", "1.0\n", "\ud800", "1/0"])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     assert relation(ECOSYSTEM, version, version) == "?"

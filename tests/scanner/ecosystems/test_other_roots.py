@@ -1,4 +1,4 @@
-"""Software that no package database of the root speaks of: other roots, stores, images in the image."""
+"""Software outside the root's package databases: other roots, stores, images in the image."""
 
 import bz2
 import gzip
@@ -137,7 +137,7 @@ def test_a_store_of_packages_or_images_is_named(store: str, inner: str) -> None:
         "srv/image/a/repositories.json",
     ],
 )
-def test_other_folders_and_files_of_such_names_are_nothing(path: str) -> None:
+def test_unrelated_folders_and_files_are_ignored(path: str) -> None:
     assert unread([file(path)]) == {}
 
 
@@ -147,7 +147,7 @@ def test_a_database_of_another_manager_in_one_file_is_named(path: str) -> None:
     assert path not in unread([file(path, "")])
 
 
-def test_the_roots_own_databases_are_none_of_another() -> None:
+def test_own_databases_are_not_of_another_root() -> None:
     for path in ("var/lib/dpkg/status", "lib/apk/db/installed", "usr/lib/apk/db/installed", "var/lib/rpm/rpmdb.sqlite"):
         assert not ECOSYSTEM.wants(path, 1, 0o644, b"x")
 
@@ -192,7 +192,7 @@ def test_images_in_an_image_are_named(path: str, content: str | bytes) -> None:
         ("boot/efi.img", "\xeb<\x90mkfs.fat"),
     ],
 )
-def test_what_only_looks_like_images_is_nothing(path: str, content: str) -> None:
+def test_lookalikes_of_images_are_ignored(path: str, content: str) -> None:
     assert unread([file(path, content)]) == {}
 
 
@@ -260,13 +260,13 @@ def test_an_entry_of_more_than_8_gib_does_not_hide_what_follows(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-def test_other_archives_are_nothing(suffix: str) -> None:
+def test_other_archives_are_ignored(suffix: str) -> None:
     content = tar("src/", "src/main.c", "manifest.json", f"{DIGEST}.txt", "blobs/a")
     assert unread([file(f"srv/source{suffix}", PACKERS[suffix](content))]) == {}
     for broken in (b"", b"\x1f\x8bxx", b"\xfd7zXZ\0broken", content[:700], b"a" * 600):
         assert unread([file(f"srv/source{suffix}", broken)]) == {}
 
 
-def test_links_to_such_archives_say_nothing() -> None:
+def test_links_to_image_archives_are_ignored() -> None:
     archive = file("srv/a-1.tar.gz", gzip.compress(tar("src/main.c")))
     assert unread([archive, symlink("srv/a.tar.gz", "a-1.tar.gz")]) == {}

@@ -1,4 +1,4 @@
-"""What is read of Composer's files, and how its versions compare."""
+"""Reading Composer's files, and how its versions compare."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def read(content: str | bytes | object, path: str = PATH) -> Extract:
         ("usr/bin/composer", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -148,12 +148,12 @@ def test_a_malformed_file_is_unreadable(content: str | bytes, path: str, reason:
         read(content, path)
 
 
-def test_nothing_installed_is_nothing() -> None:
+def test_empty_installed_json_is_read() -> None:
     assert read('{"packages": [], "dev": true, "dev-package-names": []}') == Extract()
     assert read("{", "srv/vendor/composer") == Extract()
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("composer", "Symfony", "HTTP-kernel", "v6.1.0"), None)
     assert (package.source_name, package.source_version) == ("symfony/http-kernel", "v6.1.0")
     assert package.purl == "pkg:composer/symfony/http-kernel@v6.1.0"
@@ -177,7 +177,7 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 
 
 @pytest.mark.parametrize("version", ["", " ", "\ud800", "1\0.2", "⁵", "１.0", "1" * 10_000 + "x", "0-" * 5_000])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
         ECOSYSTEM.key(version)
 

@@ -53,7 +53,7 @@ def phar(*files: tuple[str, bytes], flags: int = 0, script: bytes = SCRIPT, coun
         ("usr/bin/own", b"<?php", False),
     ],
 )
-def test_what_is_wanted(path: str, head: bytes, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o755, head) is is_wanted
 
 
@@ -81,7 +81,7 @@ def test_an_archive_without_composer_s_packages_and_a_script_are_nothing() -> No
     assert read(script[:40], "usr/bin/own") == Extract()
 
 
-def test_an_archive_whose_packages_are_not_told_is_unreadable() -> None:
+def test_archive_that_hides_its_packages_is_unreadable() -> None:
     with pytest.raises(UnreadableError, match=r"no composer/installed\.json"):
         read(phar(("vendor/composer/autoload_real.php", b"<?php"), ("vendor/composer/installed.php", b"<?php")))
 
@@ -121,7 +121,7 @@ def test_a_file_in_it_that_cannot_be_read_is_unread_and_named(reasons: bytes, re
     assert reason in why
 
 
-def test_what_one_file_does_not_tell_leaves_the_others() -> None:
+def test_unreadable_file_leaves_the_others() -> None:
     extract = read(phar((f"a/{INSTALLED}", b'{"packages": [{"name": "b"}]}'), (f"b/{INSTALLED}", A)))
     assert [package.name for package in extract.packages] == ["acme/a"]
     assert extract.unread == ((f"a/{INSTALLED}/b", "it has no name and version"),)

@@ -1,4 +1,4 @@
-"""Programs without a package: by which names and texts they are known, and what of them cannot be read."""
+"""Programs without a package: the names and texts that identify them, and unread ones."""
 
 import io
 
@@ -86,7 +86,7 @@ def test_a_version_is_found_in_the_program(path: str, data: bytes, expected: str
         ("usr/share/release", ""),
     ],
 )
-def test_other_files_are_none_of_these_programs(path: str, content: bytes | str) -> None:
+def test_other_files_are_not_programs(path: str, content: bytes | str) -> None:
     assert read(path, content) == Extract()
 
 
@@ -120,7 +120,7 @@ def test_contradicting_versions_are_unread() -> None:
         read("usr/bin/python3.12", elf(b"\x003.12.3\x003.12.1\0"))
 
 
-def test_a_version_is_found_wherever_it_stands_in_large_data() -> None:
+def test_version_is_found_anywhere_in_large_data() -> None:
     for before in (CHUNK - 12, CHUNK - 4, CHUNK, CHUNK + 1):
         data = b"x" * before + b"\0node.js/v20.20.2\0"
         assert read("bin/node", elf(data)).packages[0].version == "20.20.2"
@@ -128,14 +128,14 @@ def test_a_version_is_found_wherever_it_stands_in_large_data() -> None:
         assert read("bin/python3.12", elf(data)).packages[0].version == "3.12.3"
 
 
-def test_a_program_that_does_not_tell_its_sections_is_read_as_it_is_loaded() -> None:
+def test_program_without_sections_is_read_by_its_segments() -> None:
     stripped = elf(b"\0node.js/v20.20.2\0", has_sections=False)
     assert read("bin/node", stripped).packages[0].version == "20.20.2"
     with pytest.raises(UnreadableError):
         read("bin/node", elf(b"", has_sections=False))
 
 
-def test_sections_beyond_the_files_end_hold_nothing() -> None:
+def test_sections_beyond_the_end_are_empty() -> None:
     program = bytearray(elf(b"\0node.js/v20.20.2\0"))
     table = int.from_bytes(program[40:48], "little")
     for offset in (b"\xff" * 8, b"\xff" * 7 + b"\x7f", b"\0" * 5 + b"\xff\0\0"):
@@ -178,7 +178,7 @@ def test_a_version_is_judged_as_advisories_write_it(name: str, version: str, jud
     assert package.source_version == judged_as
 
 
-def test_a_program_that_a_feed_speaks_of_is_judged_and_another_is_undetermined() -> None:
+def test_covered_program_is_judged_and_another_is_undetermined() -> None:
     packages = inventory(
         [file("bin/node", NODE), file("lib/libcrypto.so.3", elf(b"OpenSSL 3.0.11 19 Sep 2023\0"))]
     ).packages
@@ -212,7 +212,7 @@ def test_a_list_from_another_layer_shields_nothing() -> None:
     assert judged(image) == [("pkg:generic/node@20.20.2", "usr/bin/node", "")]
 
 
-def test_an_unknown_version_of_a_distributions_program_is_its_affair() -> None:
+def test_unknown_version_of_an_owned_program_is_ignored() -> None:
     assert inventory([*debian("usr/bin/node"), file("usr/bin/node", elf())]).unread == ()
     (unread,) = inventory([*debian("usr/bin/node"), file("opt/node/bin/node", elf())]).unread
     assert unread.path == "opt/node/bin/node"

@@ -1,4 +1,4 @@
-"""What is read of pub's lockfile, and how Dart packages' versions compare."""
+"""Reading pub's lockfile, and how Dart packages' versions compare."""
 
 import io
 from contextlib import suppress
@@ -31,11 +31,11 @@ def read(content: str | bytes) -> Extract:
         ("root/.pub-cache/hosted/pub.dev/http-0.13.3/example/pubspec.lock", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
-def test_all_but_what_is_the_project_s_and_the_sdk_s_own_is_locked() -> None:
+def test_lockfile_lists_packages_except_local_and_sdk_ones() -> None:
     extract = read(LOCK)
     assert [package.purl for package in extract.packages] == [
         "pkg:pub/async@2.13.0",
@@ -47,7 +47,7 @@ def test_all_but_what_is_the_project_s_and_the_sdk_s_own_is_locked() -> None:
     assert (extract.is_lockfile, extract.owns, extract.unread) == (True, {}, ())
 
 
-def test_a_package_that_is_not_told_whole_is_unread() -> None:
+def test_incomplete_package_is_unread() -> None:
     content = "packages:\n  a: {source: hosted}\n  b: {version: 1.0.0}\n  c: x\n  d: {source: git, version: [1]}\n"
     extract = read(content + "  e: {source: hosted, version: 1.0.0}\n")
     assert [package.name for package in extract.packages] == ["e"]
@@ -67,12 +67,12 @@ def test_a_package_that_is_not_told_whole_is_unread() -> None:
         (b" " * (LOCK_LIMIT + 1), f"no more than {LOCK_LIMIT}"),
     ],
 )
-def test_what_is_no_lockfile_is_unreadable(content: str | bytes, reason: str) -> None:
+def test_other_files_are_unreadable(content: str | bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content)
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("pub", "", "Shelf-Static", "1.1.0"), None)
     assert (package.source_name, package.source_version, package.ecosystem) == ("shelf_static", "1.1.0", "Pub")
     assert package.purl == "pkg:pub/shelf_static@1.1.0"
@@ -92,5 +92,5 @@ def test_damaged_files_are_read_or_unreadable(cut: int, splice: bytes) -> None:
 
 
 @pytest.mark.parametrize("version", ["", " 1.0.0", "1.0.0\n", "\ud800", "1.0.0-" + "a" * VERSION_LIMIT])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     assert relation(ECOSYSTEM, version, version) == "?"

@@ -1,4 +1,4 @@
-"""What is read of Python's files."""
+"""Reading Python's files."""
 
 import io
 import time
@@ -38,7 +38,7 @@ def read(content: str | bytes, path: str = METADATA) -> Extract:
         ("x/a.dist-info/METADATA/y", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -47,7 +47,7 @@ def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
     st.sampled_from(("a.egg-info", ".egg", "b.egg", "METADATA", "RECORD", "PKG-INFO", "pylock.toml", "pylock.a.toml",
                      "installed-files.txt", "requirements.txt", "uv.lock", "Pipfile.lock", "x.toml")),
 )  # fmt: skip
-def test_what_is_wanted_has_a_trigger(folder: str, last: str) -> None:
+def test_wanted_paths_have_a_trigger(folder: str, last: str) -> None:
     triggers = ECOSYSTEM.triggers
     triggered = last in triggers.names or "." + last.rpartition(".")[2] in triggers.suffixes
     assert triggered or not ECOSYSTEM.wants(folder + last, 1, 0o644, b"")
@@ -102,7 +102,7 @@ def test_a_long_description_is_not_read() -> None:
     assert read(HEADER + "\n" + "a" * (2 * HEADER_LIMIT)).packages[0].name == "Foo_Bar"
 
 
-def test_bytes_that_are_no_utf8_are_read() -> None:
+def test_invalid_utf8_is_read() -> None:
     assert read(b"Author: \xff\nName: a\nVersion: 1\xff\n").packages[0].version == "1\ufffd"
 
 

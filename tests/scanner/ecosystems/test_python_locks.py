@@ -1,4 +1,4 @@
-"""What the lockfiles of Python's installers say is to be installed, and what an egg holds."""
+"""Reading the lockfiles of Python's installers, and eggs."""
 
 import contextlib
 import io
@@ -64,7 +64,7 @@ def test_what_each_tool_locks(made: str) -> None:
         ("x/a-1.0-py3-none-any.whl", True),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -213,7 +213,7 @@ def test_an_egg_names_its_distribution() -> None:
     assert extract.is_self_contained
 
 
-def test_what_is_called_an_egg_and_is_no_archive_is_nothing() -> None:
+def test_file_named_egg_without_archive_is_ignored() -> None:
     assert read("chicken.egg", '((version "1.0"))') == Extract()
 
 

@@ -47,7 +47,7 @@ def read(content: bytes, path: str = "app/a.pyz") -> Extract:
         ("site-packages/foo-1-py3.egg", 1, b"", True),
     ],
 )
-def test_what_is_wanted_and_has_a_trigger(path: str, size: int, head: bytes, *, is_wanted: bool) -> None:
+def test_wanted_archives_have_a_trigger(path: str, size: int, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, size, 0o755, head) is is_wanted
     suffix = "." + path.rpartition(".")[2].lower()
     assert suffix in ECOSYSTEM.triggers.suffixes or head[:4] in MAGICS
@@ -64,7 +64,7 @@ def test_what_is_wanted_and_has_a_trigger(path: str, size: int, head: bytes, *, 
     ],
 )
 @pytest.mark.parametrize("path", ["app/a.pyz", "usr/bin/a"])
-def test_an_application_in_one_file_tells_of_its_packages(path: str, member: str) -> None:
+def test_single_file_application_yields_its_packages(path: str, member: str) -> None:
     extract = read(archive(member, f"{member}.txt"), path)
     (package,) = extract.packages
     assert (package.purl, package.path) == ("pkg:pypi/foo@1.0", f"{path}!/{member}")

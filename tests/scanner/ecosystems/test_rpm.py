@@ -1,4 +1,4 @@
-"""What is read of rpm's databases, and what the distribution makes of it."""
+"""Reading rpm's databases, and what the distribution adds."""
 
 import gzip
 import io
@@ -61,13 +61,13 @@ def packages() -> dict[tuple[str, str], Package]:
         ("opt/var/lib/rpm/Packages", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
     assert not is_wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_says_the_same(form: str) -> None:
+def test_every_database_format_yields_the_same_packages(form: str) -> None:
     expected = {
         ("bash", "5.1.8-9.el9", "x86_64", "bash", "5.1.8-9.el9", ""),
         ("bash-doc", "5.1.8-9.el9", "x86_64", "bash", "5.1.8-9.el9", ""),
@@ -229,7 +229,7 @@ def test_package_urls_say_all_that_is_matched_by(packages: dict[tuple[str, str],
 
 
 @pytest.mark.parametrize("distribution", [ROCKY, Distribution("sles", "15.5"), Distribution("rhel", "9.4")])
-def test_a_package_url_of_ours_names_the_same_package(
+def test_own_package_url_parses_to_the_same_package(
     distribution: Distribution, packages: dict[tuple[str, str], Package]
 ) -> None:
     for item in packages.values():
@@ -293,35 +293,35 @@ def test_a_package_url_names_its_source_in_three_ways(upstream: str, source: str
         ("openEuler-24.03", "openEuler:24.03"),
     ],
 )
-def test_a_package_url_tells_its_distribution(distro: str, ecosystem: str) -> None:
+def test_package_url_states_the_distribution(distro: str, ecosystem: str) -> None:
     purl = Purl("rpm", "redhat", "bash", "5.1.8-9.el9", {"distro": distro})
     assert named(purl, Distribution("photon", "5.0"))[0] == ecosystem
 
 
-def test_what_a_document_tells_of_the_same_distribution_goes_with_the_qualifier() -> None:
+def test_document_completes_the_distribution_of_a_qualifier() -> None:
     purl = Purl("rpm", "openEuler", "booth-core", "1.0-6.oe2203sp3", {"distro": "openEuler-22.03"})
     assert named(purl, Distribution("openeuler", "22.03", "openEuler 22.03 (LTS-SP3)"))[0] == "openEuler:22.03-LTS-SP3"
     assert named(purl, Distribution("openeuler", "20.03", "openEuler 20.03 (LTS-SP4)"))[0] == "openEuler:22.03"
 
 
-def test_without_a_qualifier_the_document_and_then_the_namespace_tell_the_distribution() -> None:
+def test_distribution_of_a_package_url_without_qualifier() -> None:
     purl = Purl("rpm", "redhat", "bash", "5.1.8-9.el9", {"epoch": "0"})
     assert named(purl, ROCKY)[:3] == ("Rocky Linux:9", "bash", "5.1.8-9.el9")
     assert named(purl)[0] == "Red Hat"
     assert named(Purl("rpm", "", "bash", "1-2", {"arch": "i686"})) == ("", "bash", "1-2", "pkg:rpm/bash@1-2?arch=i686")
 
 
-def test_an_epoch_may_stand_in_the_version_or_beside_it() -> None:
+def test_epoch_is_in_the_version_or_a_qualifier() -> None:
     beside = ECOSYSTEM.package(Purl("rpm", "rocky", "openssl", "3.0.7-24.el9", {"epoch": "1"}), None)
     within = ECOSYSTEM.package(Purl("rpm", "rocky", "openssl", "1:3.0.7-24.el9"), None)
     assert beside.source_version == within.source_version == "1:3.0.7-24.el9"
 
 
 @pytest.mark.parametrize("arguments", [{"rpmmod": "nodejs:18"}, {"modularitylabel": "nodejs:18:9030020240301:rhel9"}])
-def test_a_package_url_tells_its_module(arguments: dict[str, str]) -> None:
+def test_package_url_states_the_module(arguments: dict[str, str]) -> None:
     assert ECOSYSTEM.package(Purl("rpm", "rocky", "nodejs", "18-1", arguments), None).module == "nodejs:18"
 
 
-def test_a_package_url_without_a_version_names_no_package() -> None:
+def test_package_url_needs_a_version() -> None:
     with pytest.raises(UsageError, match="no version"):
         ECOSYSTEM.package(Purl("rpm", "rocky", "bash"), None)

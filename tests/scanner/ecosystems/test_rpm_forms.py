@@ -58,7 +58,7 @@ def database(
 
 @pytest.mark.parametrize("path", MADE)
 @pytest.mark.parametrize("content", [b"", b"\0" * 8192, b"\x7fELF" * 2048], ids=["nothing", "zeros", "a program"])
-def test_what_is_no_database_is_unreadable(path: str, content: bytes) -> None:
+def test_other_files_are_not_a_database(path: str, content: bytes) -> None:
     assert "it is not " in refused(path, content)
 
 
@@ -74,7 +74,7 @@ def test_a_database_cut_short_is_unreadable(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", MADE)
-def test_the_broken_package_is_told_and_the_others_are_read(path: str) -> None:
+def test_broken_package_is_unread_and_the_others_are_read(path: str) -> None:
     extract = read(path, MADE[path].replace(b"3.16\x00", b"\x00.16\x00"))
     assert len(extract.packages) == 5
     ((where, reason),) = extract.unread
@@ -142,7 +142,7 @@ def test_pages_in_circles_are_unreadable(tmp_path: Path) -> None:
     assert "page 2 is referenced twice" in refused(SQLITE, root)
 
 
-def test_rows_that_lie_upon_each_other_are_unreadable(tmp_path: Path) -> None:
+def test_overlapping_rows_are_unreadable(tmp_path: Path) -> None:
     content = database(tmp_path / "db", header(*BASH))
     cell = content[512 + 8 : 512 + 10]
     many = patched(content, 512 + 3, (100).to_bytes(2, "big"))

@@ -1,4 +1,4 @@
-"""What is read of an rpm header. They are written by hand here: rpm makes neither broken ones nor those of rpm 3."""
+"""Reading an rpm header. They are written by hand here: rpm makes neither broken ones nor those of rpm 3."""
 
 import struct
 
@@ -106,7 +106,7 @@ def test_a_tag_with_too_many_values_is_unreadable(tag: int, kind: int) -> None:
         parse(struct.pack(">II", len(index) // 16, len(data)) + index + data, LIMIT)
 
 
-def test_a_few_folders_cannot_make_endless_paths() -> None:
+def test_memory_for_paths_is_limited() -> None:
     folder = "/" + "a" * (FOLDER_LIMIT - 1)
     blob = header(*BASH, (FOLDERS, [folder]), (FOLDERS_AT, [0] * 10_000), (BASES, ["b"] * 10_000))
     many = header(*BASH, (OLD_FILES, ["/"] * 20_000))

@@ -69,14 +69,14 @@ def reasons(*layers: list[Entry]) -> list[str]:
         ("var/lib/rpm/Packages", "Packages-big.gz"),
     ],
 )
-def test_an_image_made_of_rpm_packages_is_whole(path: str, name: str) -> None:
+def test_image_of_rpm_packages_has_no_unread_parts(path: str, name: str) -> None:
     result = inventory([ROCKY, file(path, gzip.decompress((DATA / name).read_bytes()))])
     assert result.unread == ()
     assert {(package.ecosystem, package.layer) for package in result.packages} == {("Rocky Linux:9", "0")}
     assert len(result.packages) == 6
 
 
-def test_an_image_with_a_list_in_place_of_a_database_is_whole() -> None:
+def test_image_with_a_manifest_has_no_unread_parts() -> None:
     release = file("etc/os-release", 'ID=azurelinux\nVERSION_ID="3.0"\n')
     listed = file(MANIFEST, (DATA / "container-manifest-2").read_bytes())
     result = inventory([release, listed])
@@ -97,21 +97,21 @@ def test_a_link_from_the_old_place_to_the_new_is_fine_and_one_elsewhere_is_not()
     ]
 
 
-def test_packages_installed_and_removed_with_their_files_are_believed() -> None:
+def test_packages_changed_with_their_files_are_accepted() -> None:
     base = [ROCKY, database(BASH), file("usr/bin/bash")]
     more = [database(BASH, CURL), file("usr/bin/curl")]
     assert reasons(base, more) == []
     assert reasons(base, more, [database(BASH), *whiteout("usr/bin/curl")]) == []
 
 
-def test_an_entry_removed_while_its_files_stay_is_unread() -> None:
+def test_removed_entry_with_files_left_is_unread() -> None:
     base = [ROCKY, database(BASH, CURL), file("usr/bin/bash"), file("usr/bin/curl")]
     assert reasons(base, [database(BASH)]) == [
         "curl 7.76.1-1 is no longer in the package database, yet its file usr/bin/curl is there."
     ]
 
 
-def test_a_version_raised_while_the_files_stay_is_unread() -> None:
+def test_edited_version_with_files_unchanged_is_unread() -> None:
     base = [ROCKY, database(BASH), file("usr/bin/bash")]
     (reason,) = reasons(base, [database(package("bash", "9", "usr/bin/bash"))])
     assert reason == "bash became 9-1 in the package database, yet its files are those of 5.1.8-1."
@@ -124,7 +124,7 @@ def test_a_database_removed_is_unread() -> None:
     )
 
 
-def test_changes_that_lie_beside_the_database_are_unread() -> None:
+def test_pending_changes_of_the_database_are_unread() -> None:
     log = file("var/lib/rpm/rpmdb.sqlite-wal", b"\x37\x7f\x06\x82" + b"\0" * 4096)
     empty = file("var/lib/rpm/rpmdb.sqlite-wal", b"")
     base = [ROCKY, database(BASH), file("usr/bin/bash")]
@@ -139,7 +139,7 @@ def test_a_language_package_that_an_rpm_owns_is_left_to_the_distribution() -> No
     assert result.unread == ()
 
 
-def test_one_that_a_vendor_s_rpm_owns_is_not() -> None:
+def test_language_package_owned_by_a_vendor_rpm_is_judged() -> None:
     owner = package("python3-six", "1.15.0", METADATA, vendor="Example, Inc.")
     result = inventory([ROCKY, database(owner), SIX])
     assert [(package.name, package.vendor, package.ecosystem, package.owner) for package in result.packages] == [

@@ -62,14 +62,14 @@ def made(chance: random.Random, like: str = "") -> str:
 
 
 @pytest.mark.parametrize("line", statements())
-def test_stated_order(line: str) -> None:
+def test_versions_are_ordered_as_in_the_case_file(line: str) -> None:
     a, sign, b = line.rsplit(" ", 2)
     assert relation(a, b) == sign
     assert relation(b, a) == {"<": ">", "=": "="}[sign]
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "1\0"])
-def test_what_is_empty_or_cannot_be_is_refused(version: str) -> None:
+def test_empty_versions_are_refused(version: str) -> None:
     assert relation(version, version) == "!"
 
 

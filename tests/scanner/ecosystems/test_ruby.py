@@ -1,4 +1,4 @@
-"""What is read of RubyGems' specifications and Bundler's lockfiles, and how gems' versions compare."""
+"""Reading RubyGems' specifications and Bundler's lockfiles, and how gems' versions compare."""
 
 import io
 import random
@@ -55,7 +55,7 @@ def fixture(name: str) -> Extract:
         ("srv/myGemfile.lock", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -181,11 +181,11 @@ def test_a_lockfile_that_hides_a_gem_is_unreadable(content: str | bytes, reason:
         read(content, "srv/Gemfile.lock")
 
 
-def test_a_file_in_place_of_the_folder_is_nothing() -> None:
+def test_file_in_place_of_the_folder_is_ignored() -> None:
     assert read("GEM", f"{HOME}specifications") == Extract()
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("gem", "", "rails", "7.1.0", {"platform": "java"}), None)
     assert (package.source_name, package.source_version, package.ecosystem) == ("rails", "7.1.0", "RubyGems")
     assert package.purl == "pkg:gem/rails@7.1.0?platform=java"
@@ -225,7 +225,7 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0", "0" * VERSION_LIMIT + "1"])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
         ECOSYSTEM.key(version)
 

@@ -1,4 +1,4 @@
-"""What is read of Rust programs and of Cargo.lock, and how crates' versions are ordered."""
+"""Reading Rust programs and of Cargo.lock, and how crates' versions are ordered."""
 
 import io
 import json
@@ -83,7 +83,7 @@ def lock(content: str | bytes) -> Extract:
     ("path", "is_wanted"),
     [("Cargo.lock", True), ("src/Cargo.lock", True), ("src/MyCargo.lock", False), ("src/Cargo.toml", False)],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -147,7 +147,7 @@ def test_only_a_crate_of_crates_io_is_judged_as_that_one(source: str, *, affecte
         zlib.compress(b'{"packages": ' + b"[" * 200_000),
     ],
 )
-def test_a_list_that_is_none_is_unreadable(compressed: bytes) -> None:
+def test_invalid_crate_list_is_unreadable(compressed: bytes) -> None:
     with pytest.raises(UnreadableError, match="its list of crates"):
         read(program(compressed or b"\0"))
 
@@ -168,7 +168,7 @@ def test_a_program_without_a_list_is_nothing() -> None:
     assert read(linux.replace(b".dep-v0", b".xxx-xx")) == Extract()
 
 
-def test_a_lockfile_tells_where_each_crate_is_from() -> None:
+def test_lockfile_states_the_source_of_each_crate() -> None:
     extract = lock(LOCK)
     assert extract.is_lockfile
     assert [(package.name, package.source_name, package.source_version) for package in extract.packages] == [
@@ -198,7 +198,7 @@ def test_a_lockfile_tells_where_each_crate_is_from() -> None:
         ("# " + "x" * LOCK_LIMIT, f"no more than {LOCK_LIMIT}"),
     ],
 )
-def test_a_lockfile_that_is_none_is_unreadable(content: str, reason: str) -> None:
+def test_invalid_lockfile_is_unreadable(content: str, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         lock(content)
 
@@ -208,7 +208,7 @@ def test_other_tables_of_a_lockfile_are_passed_over() -> None:
     assert [package.name for package in lock(old.replace("\n", "\r\n")).packages] == ["app"]
 
 
-def test_a_lockfile_without_crates_is_no_evidence() -> None:
+def test_lockfile_without_crates_is_ignored() -> None:
     assert lock("version = 4\n") == Extract()
 
 
@@ -248,7 +248,7 @@ def test_versions_are_ordered_as_semver_orders_them() -> None:
 
 
 @pytest.mark.parametrize("version", ["", "v1.0.0", "1.0.0 from git", "\ud800", "１.0.0", "1.0.0\n", "1.0.0-\x00"])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
         ECOSYSTEM.key(version)
 

@@ -28,7 +28,7 @@ OPPOSITE = {"<": ">", "=": "="}
         )
     ],
 )
-def test_versions_stand_as_is_stated(kind: Ecosystem, name: str) -> None:
+def test_versions_are_ordered_as_in_the_case_files(kind: Ecosystem, name: str) -> None:
     lines = statements(name)
     ordered = [line for line in lines if len(line) == 3]
     assert ordered

@@ -1,4 +1,4 @@
-"""What is read of the lockfiles of Swift's package manager, and how their packages are found in advisories."""
+"""Reading the lockfiles of Swift's package manager, and how their packages are found in advisories."""
 
 import io
 import json
@@ -33,7 +33,7 @@ def read(content: bytes | object) -> Extract:
         ("app/.build/checkouts/swift-nio/Package.resolved", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
 
 
@@ -52,14 +52,14 @@ def test_a_package_is_its_repository_in_every_form() -> None:
     assert all(read(lock).is_lockfile for lock in LOCKS)
 
 
-def test_one_from_a_registry_is_unread_and_one_of_this_machine_is_nothing() -> None:
+def test_registry_pin_is_unread_and_local_pin_is_ignored() -> None:
     assert [name for name, _ in read(LOCKS[2]).unread] == ["mona.linkedlist"]
     pins = [{"repositoryURL": place, "state": {"version": "1.0.0"}} for place in ("/src/a", "file:///src/b")]
     assert read({"object": {"pins": pins}}) == Extract(is_lockfile=True)
 
 
 @pytest.mark.parametrize("version", ["branch 1.0.0", f"revision {REVISION}", "1.0", "v1.0.0", ""])
-def test_what_has_no_version_compares_with_none(version: str) -> None:
+def test_pins_without_version_do_not_compare(version: str) -> None:
     with pytest.raises(UncomparableError):
         ECOSYSTEM.key(version)
     assert ECOSYSTEM.key("1.0.0-beta.2") < ECOSYSTEM.key("1.0.0-beta.11") < ECOSYSTEM.key("1.0.0")
@@ -76,7 +76,7 @@ def test_what_has_no_version_compares_with_none(version: str) -> None:
         "github.com/Apple/swift-nio",
     ],
 )
-def test_every_way_to_write_a_repository_is_one(location: str) -> None:
+def test_repository_urls_are_normalised(location: str) -> None:
     (package,) = read({"pins": [{"location": location, "state": {"version": "1.0.0"}}]}).packages
     assert package.purl == "pkg:swift/github.com/Apple/swift-nio@1.0.0"
     assert package.source_name == _names.name("SwiftURL", "https://github.com/apple/swift-nio.git")
@@ -94,7 +94,7 @@ def test_every_way_to_write_a_repository_is_one(location: str) -> None:
         {"location": 1, "state": {"version": "1.0.0"}},
     ],
 )
-def test_a_pin_that_is_not_told_whole_is_unread(pin: object) -> None:
+def test_incomplete_pin_is_unread(pin: object) -> None:
     extract = read({"pins": [pin]})
     assert (extract.packages, [name for name, _ in extract.unread]) == ((), ["pins/0"])
 
@@ -109,12 +109,12 @@ def test_a_pin_that_is_not_told_whole_is_unread(pin: object) -> None:
         (b" " * (LOCK_LIMIT + 1), f"no more than {LOCK_LIMIT}"),
     ],
 )
-def test_what_is_no_lockfile_is_unreadable(content: bytes, reason: str) -> None:
+def test_other_files_are_unreadable(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content)
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("swift", "github.com/Alamofire", "Alamofire", "5.4.3"), None)
     assert (package.source_name, package.source_version) == ("github.com/alamofire/alamofire", "5.4.3")
     assert package.purl == "pkg:swift/github.com/Alamofire/Alamofire@5.4.3"

@@ -1,4 +1,4 @@
-"""The commands that bring packages to fixed versions: tests/cases/upgrades, and whatever a hostile image may say."""
+"""The commands that bring packages to fixed versions: tests/cases/upgrades, and names from hostile images."""
 
 import re
 from itertools import product
@@ -73,9 +73,7 @@ strange = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12))
 @given(name=strange, version=strange, path=strange)
 @example(name="y", version="1.1", path="a'b")
 @settings(max_examples=60, deadline=None)
-def test_whatever_an_image_says_a_command_is_one_line_of_words(
-    kind: Ecosystem, name: str, version: str, path: str
-) -> None:
+def test_commands_are_one_line_of_words_for_any_image(kind: Ecosystem, name: str, version: str, path: str) -> None:
     ecosystem = kind.orders[0] if kind.orders else ""
     for called, at in product(
         (name, "y"), (f"{path}/node_modules/y/package.json", f"{path}/lib/python3/site-packages/y")
@@ -87,7 +85,7 @@ def test_whatever_an_image_says_a_command_is_one_line_of_words(
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.orders], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_name_is_left_out_and_counted(kind: Ecosystem, name: str) -> None:
+def test_illegal_names_are_left_out_and_counted(kind: Ecosystem, name: str) -> None:
     illegal = Package(name, "1.0", "pkg:x/y@1", kind.orders[0], name, "1.0", "some/file")
     assert kind.upgrade([Raised(illegal, "1.1")]) == (
         "# 1 package left out: the image gives no legal name, version or path.",

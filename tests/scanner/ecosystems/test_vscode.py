@@ -1,4 +1,4 @@
-"""What is read of the extensions of Visual Studio Code, and of the editor itself."""
+"""Reading the extensions of Visual Studio Code, and of the editor itself."""
 
 import io
 import json
@@ -55,7 +55,7 @@ def manifest(**changed: Any) -> bytes:
         ("app/myproduct.json", False),
     ],
 )
-def test_what_is_wanted(path: str, *, is_wanted: bool) -> None:
+def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.wants(path, 1, 0o644, b"{") is is_wanted
     assert not ECOSYSTEM.wants("srv/ext/a/package.json", 0, 0, b"")  # a link
 
@@ -69,19 +69,19 @@ def test_an_extension_owns_its_folder() -> None:
     assert extract.owns == {package.purl: (f"{FOLDER}/",)}
 
 
-def test_cases_are_not_told_apart() -> None:
+def test_names_match_in_any_case() -> None:
     (package,) = read(manifest(publisher="EffetMer", name="DarkGPT")).packages
     assert (package.name, package.source_name) == ("EffetMer.DarkGPT", "effetmer.darkgpt")
     assert package.purl == "pkg:vscode-extension/effetmer/darkgpt@1.0.0"
 
 
-def test_one_without_a_publisher_is_called_as_the_editor_calls_it() -> None:
+def test_extension_without_publisher_gets_the_editor_s_placeholder() -> None:
     (package,) = read(manifest(publisher=None)).packages
     assert package.source_name == "undefined_publisher.b"
 
 
 @pytest.mark.parametrize("content", [b"{}", manifest(engines={"node": "*"}), manifest(engines="*")])
-def test_what_is_no_extension_is_no_package(content: bytes) -> None:
+def test_other_package_json_is_not_an_extension(content: bytes) -> None:
     assert read(content) == Extract()
 
 
@@ -95,7 +95,7 @@ def test_what_is_no_extension_is_no_package(content: bytes) -> None:
         (b"[]", "it is not a JSON object"),
     ],
 )
-def test_an_extension_that_does_not_tell_itself_is_unreadable(content: bytes, reason: str) -> None:
+def test_extension_without_name_is_unreadable(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content)
 
@@ -106,7 +106,7 @@ def test_escapes_hide_no_extension() -> None:
     assert read(escaped, "srv/a/package.json").packages
 
 
-def test_what_is_incomplete_elsewhere_is_nothing() -> None:
+def test_incomplete_file_elsewhere_is_ignored() -> None:
     for content in (b"{{name}}", manifest(version=None)):
         assert read(content, "srv/template/package.json") == Extract()
     assert read(manifest(), "srv/ext/a/package.json").packages
@@ -139,14 +139,14 @@ def test_an_extension_in_its_archive() -> None:
         (packed(("extension/package.json", manifest(name=None))), "does not state its publisher"),
     ],
 )
-def test_an_archive_that_does_not_tell_its_extension_is_unreadable(content: bytes, reason: str) -> None:
+def test_archive_without_extension_name_is_unreadable(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content, "srv/a.vsix")
     with pytest.raises(UnreadableError, match="it contains 2 "):
         read(packed(*[("extension/package.json", manifest())] * 2), "srv/a.vsix")
 
 
-def test_the_editor_is_a_package_of_which_no_feed_tells() -> None:
+def test_editor_is_listed_and_undetermined() -> None:
     (package,) = read(PRODUCT, EDITOR).packages
     assert (package.name, package.version, package.ecosystem) == ("vscode", "1.99.3", "Visual Studio Code")
     assert package.purl == "pkg:generic/vscode@1.99.3"
@@ -154,7 +154,7 @@ def test_the_editor_is_a_package_of_which_no_feed_tells() -> None:
         assert read(second, EDITOR) == Extract()
 
 
-def test_a_purl_becomes_a_package() -> None:
+def test_package_url_becomes_a_package() -> None:
     package = ECOSYSTEM.package(Purl("vscode-extension", "Golang", "Go", "0.39.1", {"platform": "linux-x64"}), None)
     assert (package.source_name, package.ecosystem) == ("golang.go", "VSCode")
     assert package.purl == "pkg:vscode-extension/golang/go@0.39.1"
@@ -173,7 +173,7 @@ def reasons(*layers: Any) -> str:
     return "".join(entry.reason for entry in read_image(image(*layers), [ECOSYSTEM]).unread)
 
 
-def test_a_package_json_removed_or_edited_while_the_code_stays_is_noticed() -> None:
+def test_removed_or_edited_package_json_with_code_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, EXTENSION), file(f"{FOLDER}/out/extension.js")]
     name = "ms-vscode.vscode-js-profile-table"
     assert f"{PATH} no longer tells of {name} 1.0.10" in reasons(base, whiteout(PATH))

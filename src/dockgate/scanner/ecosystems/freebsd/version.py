@@ -40,9 +40,9 @@ class FreeBSDVersion:
         if self.epoch != operand.epoch:
             return self.epoch < operand.epoch
         for left_block, right_block in zip_longest(self.blocks, operand.blocks, fillvalue=()):
-            for left, right in zip_longest(left_block, right_block, fillvalue=_ZERO):
-                if left != right:
-                    return left < right
+            for mine, theirs in zip_longest(left_block, right_block, fillvalue=_ZERO):
+                if mine != theirs:
+                    return mine < theirs
         return self.revision < operand.revision
 
     def __hash__(self) -> int:

@@ -63,7 +63,7 @@ class Npm(StandaloneEcosystem):
             return folder.endswith(_CACHES)
         if path.startswith(_YARN) and path.removesuffix(_FILE).count("/") == 1:
             return True
-        return path.endswith(_FILE) and bool(head)  # a link or folder there is none of a package's
+        return path.endswith(_FILE) and bool(head)  # a link or folder of this name is not in a package
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Return the package of a package.json, or those of an archive or lockfile."""

@@ -44,7 +44,7 @@ class _Database:
             raise UnreadableError("it is cut short")
         self.file = file
         self.seen = bytearray(self.count)
-        self.last_told = False
+        self.has_last_number = False
 
     def page(self, number: int) -> bytes:
         self.file.seek(number * self.page_size)
@@ -64,9 +64,9 @@ class _Database:
             if not key or not value or key[0] != _ON_PAGE:
                 raise UnreadableError(f"page {number} has an invalid item")
             if key[1:] == _LAST_NUMBER:
-                if self.last_told:
+                if self.has_last_number:
                     raise UnreadableError("it has two packages of the number 0")
-                self.last_told = True
+                self.has_last_number = True
             elif value[0] == _ON_PAGE:
                 yield value[1:]
             elif value[0] == _OFF_PAGE and len(value) == 12:

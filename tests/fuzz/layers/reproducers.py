@@ -1,4 +1,4 @@
-"""Kept cases: a file holds a case's recipe, what both runtimes made of it, and what we say.
+"""Stored cases: a case's recipe, the trees of both runtimes, and Dockgate's reading.
 
 ```yaml
 about: one sentence
