@@ -74,7 +74,7 @@ def action(name: str, kind: str, state: State, **changes: Any) -> Any:
         "finished_at": ago(150) if state.is_final else "",
         "variables": {},
         "artifact": "",
-        "log": kind in ("build", "deploy"),
+        "has_log": kind in ("build", "deploy"),
         "approval": None,
         **changes,
     }

@@ -164,9 +164,9 @@ class Log:
     def __call__(self, request: RecordedRequest) -> Any:
         self.offsets.append(request.query["offset"])
         if not self.parts:
-            return {"text": "", "offset": int(request.query["offset"]), "over": True}
+            return {"text": "", "offset": int(request.query["offset"]), "is_complete": True}
         text = self.parts.pop(0)
-        return {"text": text, "offset": int(request.query["offset"]) + len(text), "over": False}
+        return {"text": text, "offset": int(request.query["offset"]) + len(text), "is_complete": False}
 
 
 def test_logs_are_followed_until_the_action_is_over(dockgate: Dockgate, server: FakeServer) -> None:

@@ -16,12 +16,12 @@ POLL_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class _ActionAttempt:
-    """One attempt of an action with a log; `attempt` is 0 before the first. `over`: it or its execution has ended."""
+    """One attempt of an action with a log; `attempt` is 0 before the first. `is_over`: it or its execution has ended."""
 
     stage: str
     action: str
     attempt: int
-    over: bool
+    is_over: bool
     has_succeeded: bool
 
 
@@ -60,7 +60,7 @@ def _action_attempts(view: Mapping[str, Any], stage: str | None, action: str | N
     ended = State(view["execution"]["state"]).is_final
     for stage_view in view["stages"]:
         for part in stage_view["actions"]:
-            if part["log"] and stage in (None, stage_view["name"]) and action in (None, part["name"]):
+            if part["has_log"] and stage in (None, stage_view["name"]) and action in (None, part["name"]):
                 state = State(part["state"])
                 is_over, has_succeeded = ended or state.is_final, state is State.SUCCEEDED
                 yield _ActionAttempt(stage_view["name"], part["name"], part["attempt"], is_over, has_succeeded)
@@ -75,7 +75,7 @@ def _wait_for_start(
         (newest,) = _action_attempts(view, stage, action)
         if newest.attempt:
             return newest
-        if newest.over or notices is None:
+        if newest.is_over or notices is None:
             return None
         notices.show(view)
         time.sleep(POLL_SECONDS)
@@ -89,7 +89,7 @@ def _print_log(client: Client, execution: str, of: _ActionAttempt, *, follow: bo
         )
         echo(part["text"], nl=False)
         offset = part["offset"]
-        if part["over"] or not (part["text"] or follow):
+        if part["is_complete"] or not (part["text"] or follow):
             return
         if not part["text"]:
             time.sleep(POLL_SECONDS)

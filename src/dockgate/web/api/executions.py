@@ -15,7 +15,7 @@ router = APIRouter(route_class=GuardedRoute)
 
 @dataclass(frozen=True, slots=True)
 class ActionView:
-    """The last attempt of an action. `log`: it has a log; `approval` is null except for approval actions."""
+    """The last attempt of an action. `has_log`: it writes one; `approval` is null except for approval actions."""
 
     name: str
     type: ActionType
@@ -26,7 +26,7 @@ class ActionView:
     finished_at: str
     variables: dict[str, str]
     artifact: str
-    log: bool
+    has_log: bool
     approval: ApprovalView | None
 
 
@@ -52,11 +52,11 @@ class ExecutionView:
 
 @dataclass(frozen=True, slots=True)
 class LogPart:
-    """A part of a log. `offset` is the start of the next part; `over`: the action has ended, and this is all."""
+    """A part of a log. `offset` is the start of the next part; `is_complete`: the action has ended."""
 
     text: str
     offset: int
-    over: bool
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def show(execution_id: str, who: Reader, server: ServerDependency) -> ExecutionV
                     finished_at=run.finished_at,
                     variables=run.variables,
                     artifact=run.artifact,
-                    log=action.type in (ActionType.BUILD, ActionType.DEPLOY),
+                    has_log=action.type in (ActionType.BUILD, ActionType.DEPLOY),
                     approval=approval,
                 )
             )
@@ -143,7 +143,7 @@ def log(
     attempt: Count = 1,
     offset: Count = 0,
 ) -> LogPart:
-    """Get an action's log from a byte offset. Call again with the returned offset until `over`."""
+    """Get an action's log from a byte offset. Call again with the returned offset until `is_complete`."""
     run = server.store.executions.run(ActionKey(execution_id, stage, action, attempt))
     data, following = server.store.logs.read(run.key, offset)
     return LogPart(data.decode("utf-8", "replace"), following, run.state.is_final and not data)
