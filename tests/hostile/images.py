@@ -35,16 +35,16 @@ def layout(folder: Path, *blobs: bytes, kind: str = GZIP) -> str:
     settled = json.dumps(config).encode()
     manifest["config"] = make.descriptor(settled, make.CONFIG)
     document = json.dumps(manifest).encode()
-    found = {**base.blobs, **{make.sha256(blob): blob for blob in (*blobs, settled, document)}}
-    image = make.Image(make.sha256(document), "linux/amd64", make.sha256(settled), [], [], found)
+    media_type = {**base.blobs, **{make.sha256(blob): blob for blob in (*blobs, settled, document)}}
+    image = make.Image(make.sha256(document), "linux/amd64", make.sha256(settled), [], [], media_type)
     make.write_layout(folder, {"latest": image})
     return f"oci:{folder}"
 
 
 def of(blob: bytes, kind: str) -> str:
     """The media type of a blob by its compression, else the one given."""
-    found = {b"\x1f\x8b": GZIP, b"\x28\xb5": ZSTD}.get(blob[:2])
-    return found or (PLAIN if kind in (GZIP, ZSTD) else kind)
+    media_type = {b"\x1f\x8b": GZIP, b"\x28\xb5": ZSTD}.get(blob[:2])
+    return media_type or (PLAIN if kind in (GZIP, ZSTD) else kind)
 
 
 def inflated(blob: bytes) -> bytes:
@@ -93,8 +93,10 @@ class Check:
         assert judged.unread
         assert judged.unread == scanned.unread
         assert judged.document["verdict"]["status"] == "Undetermined"
-        told = {one["subject"] for platform in judged.document["platforms"] for one in platform["undetermined"]}
-        assert judged.unread.keys() <= told
+        undetermined = {
+            entry["subject"] for platform in judged.document["platforms"] for entry in platform["undetermined"]
+        }
+        assert judged.unread.keys() <= undetermined
         return judged
 
     def ends(self, *command: str) -> Ran:

@@ -41,13 +41,15 @@ class Ran:
     @property
     def broken(self) -> dict[str, str]:
         """Layer -> why nothing of it was read."""
-        found = (one for platform in self.document["platforms"] for one in platform["unread"])
-        return {one["layer"]: one["reason"] for one in found if one["path"] == "/"}
+        entries = (entry for platform in self.document["platforms"] for entry in platform["unread"])
+        return {item["layer"]: item["reason"] for item in entries if item["path"] == "/"}
 
     @property
     def unread(self) -> dict[str, str]:
         """Path -> reason of every unread entry, of all platforms."""
-        return {one["path"]: one["reason"] for platform in self.document["platforms"] for one in platform["unread"]}
+        return {
+            entry["path"]: entry["reason"] for platform in self.document["platforms"] for entry in platform["unread"]
+        }
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Dockgate:
         }
         reading, writing = os.pipe()
         watch = [sys.executable, "-I", "-S", "-c", WATCH, str(writing), str(self.patience)]
-        with os.fdopen(reading) as told, (stdin or Path(os.devnull)).open("rb") as source:
+        with os.fdopen(reading) as output, (stdin or Path(os.devnull)).open("rb") as source:
             try:
                 done = subprocess.run(
                     [*watch, sys.executable, "-m", "dockgate", *arguments],
@@ -79,5 +81,5 @@ class Dockgate:
                 )
             finally:
                 os.close(writing)
-            code, seconds, peak = json.loads(told.read())
+            code, seconds, peak = json.loads(output.read())
         return Ran(code, done.stdout.decode(), done.stderr.decode(), seconds, peak / 1024)

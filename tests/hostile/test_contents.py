@@ -22,9 +22,9 @@ SITE = "usr/lib/python3/site-packages"
 
 def holds(check: Check, files: dict[str, tuple[bytes, str]]) -> None:
     """Each of these (path -> content, reason) is unread for its reason."""
-    found = check.layers({path: content for path, (content, _) in files.items()}).unread
+    unread = check.layers({path: content for path, (content, _) in files.items()}).unread
     for path, (_, reason) in files.items():
-        about = [why for where, why in found.items() if where == path or where.startswith(f"{path}!/")]
+        about = [why for where, why in unread.items() if where == path or where.startswith(f"{path}!/")]
         assert about, f"{path} is not unread"
         assert any(reason in why for why in about), (path, about)
 
@@ -210,8 +210,8 @@ def test_removed_packages_among_the_files_of_many_are_told_in_bounded_time(check
         record = b"".join(b"b%d/%d.py,,\n" % (at, file) for file in range(9))
         site[f"{SITE}/b{at}-1.dist-info/RECORD"] = b"%sb%d-1.dist-info/METADATA,,\n" % (record, at)
         site |= {f"{SITE}/b{at}/{file}.py": b"" for file in range(9)}
-    found = check.layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread
-    assert found == {"/": "Too many files would have to be gone through to tell whose they are."}
+    unread = check.layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread
+    assert unread == {"/": "Too many files would have to be gone through to tell whose they are."}
 
 
 def test_a_line_of_requirements_takes_no_time(check: Check) -> None:
@@ -223,8 +223,8 @@ def test_a_line_of_requirements_takes_no_time(check: Check) -> None:
         b"a==1" + b"\\" * 10**6,
     ]
     broken = {f"{MODULES}/a/package.json": b"{"}
-    found = check.layers({f"{at}/requirements.txt": line for at, line in enumerate(lines)} | broken).unread
-    assert list(found) == list(broken)
+    unread = check.layers({f"{at}/requirements.txt": line for at, line in enumerate(lines)} | broken).unread
+    assert list(unread) == list(broken)
 
 
 def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> None:

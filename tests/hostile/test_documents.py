@@ -35,18 +35,21 @@ def layers(manifest: Document, **fields: object) -> object:
 
 
 MANIFESTS: dict[str, tuple[Callable[[Document], object], str]] = {
-    "a negative size": (lambda one: layers(one, size=-1), "the size -1"),
-    "a size that is no number": (lambda one: layers(one, size="9"), "the size '9'"),
-    "a size without end": (lambda one: layers(one, size=1e300), "the size 1e+300"),
-    "a digest that leads out": (lambda one: layers(one, digest="sha256:../../../etc/passwd"), "digest"),
-    "a digest of another kind": (lambda one: layers(one, digest="md5:" + "0" * 32), "digest"),
-    "layers that are none": (lambda one: one.update(layers={"a": 1}), "are no list"),
-    "layers without end": (lambda one: one.update(layers=one["layers"] * 2000), "at most 1024 are read"),
-    "an index and an image at once": (lambda one: one.update(manifests=[]), "an index and an image at once"),
-    "two readings": (lambda one: one.update(LAYERS=[]), "can be read in two ways"),
-    "no config": (lambda one: one.pop("config"), "broken"),
-    "a config of gigabytes": (lambda one: one["config"].update(size=10**10), "manifest says"),
-    "a config that is a layer": (lambda one: one.update(config=one["layers"][0]), "is not a container image"),
+    "a negative size": (lambda document: layers(document, size=-1), "the size -1"),
+    "a size that is no number": (lambda document: layers(document, size="9"), "the size '9'"),
+    "a size without end": (lambda document: layers(document, size=1e300), "the size 1e+300"),
+    "a digest that leads out": (lambda document: layers(document, digest="sha256:../../../etc/passwd"), "digest"),
+    "a digest of another kind": (lambda document: layers(document, digest="md5:" + "0" * 32), "digest"),
+    "layers that are none": (lambda document: document.update(layers={"a": 1}), "are no list"),
+    "layers without end": (lambda document: document.update(layers=document["layers"] * 2000), "at most 1024 are read"),
+    "an index and an image at once": (lambda document: document.update(manifests=[]), "an index and an image at once"),
+    "two readings": (lambda document: document.update(LAYERS=[]), "can be read in two ways"),
+    "no config": (lambda document: document.pop("config"), "broken"),
+    "a config of gigabytes": (lambda document: document["config"].update(size=10**10), "manifest says"),
+    "a config that is a layer": (
+        lambda document: document.update(config=document["layers"][0]),
+        "is not a container image",
+    ),
 }
 
 
@@ -57,10 +60,12 @@ def test_a_manifest_that_lies_is_refused(check: Check, name: str) -> None:
 
 
 def test_a_config_that_lies_is_refused_or_says_nothing(check: Check) -> None:
-    check.refused(changed(check, lambda one: one.update(os=[], architecture={}), what="config"), "names no operating")
+    check.refused(
+        changed(check, lambda document: document.update(os=[], architecture={}), what="config"), "names no operating"
+    )
     history = [{"created_by": "\x1b[2J" * 9, "comment": {}, "empty_layer": []}] * 5000
-    told = {"history": history, "created": "\x07" * 9999, "config": {"User": [], "Labels": [{}]}}
-    ran = check.ends("gate", changed(check, lambda one: one.update(told), what="config"))
+    subjects = {"history": history, "created": "\x07" * 9999, "config": {"User": [], "Labels": [{}]}}
+    ran = check.ends("gate", changed(check, lambda document: document.update(subjects), what="config"))
     assert ran.code == 0
     assert "\\u0007" not in ran.out
 
@@ -128,9 +133,9 @@ def above(check: Check, blob: bytes, media_type: str, *diff_ids: str) -> str:
 
 
 ADDED = make.tar({"srv/a": b"1"})
-OTHER = make.sha256(b"another layer, which the runtime has already")
+OTHER_LAYER = make.sha256(b"another layer, which the runtime has already")
 LAYERS: dict[str, tuple[bytes, str, tuple[str, ...], str]] = {
-    "another layer's diff_id": (make.compress(ADDED), GZIP, (OTHER,), "uncompressed content has the digest"),
+    "another layer's diff_id": (make.compress(ADDED), GZIP, (OTHER_LAYER,), "uncompressed content has the digest"),
     "the blob's digest as diff_id": (make.compress(ADDED), GZIP, (make.sha256(make.compress(ADDED)),), "the digest"),
     "no diff_id": (make.compress(ADDED), GZIP, (), "2 layers, and its config names 1"),
     "two diff_ids": (make.compress(ADDED), GZIP, (make.sha256(ADDED),) * 2, "2 layers, and its config names 3"),

@@ -40,10 +40,10 @@ BROKEN = {
 
 
 def test_streams_that_are_broken_are_unread(check: Check) -> None:
-    found = check.blobs(*(blob for blob, _ in BROKEN.values())).broken
-    assert len(found) == len(BROKEN)
+    unread = check.blobs(*(blob for blob, _ in BROKEN.values())).broken
+    assert len(unread) == len(BROKEN)
     for name, (blob, reason) in BROKEN.items():
-        assert reason in found[make.sha256(blob)], name
+        assert reason in unread[make.sha256(blob)], name
 
 
 def test_members_frames_and_padding_are_one_stream(check: Check) -> None:
@@ -75,8 +75,8 @@ def test_a_size_that_lies_in_the_manifest_is_unread(check: Check) -> None:
         manifest = json.loads(base.blobs[base.digest])
         manifest["layers"].append({"mediaType": "x", "digest": make.sha256(blob), "size": size})
         document = json.dumps(manifest).encode()
-        found = {**base.blobs, make.sha256(blob): blob, make.sha256(document): document}
-        make.write_layout(check.folder, {"latest": make.Image(make.sha256(document), "", base.config, [], [], found)})
+        unread = {**base.blobs, make.sha256(blob): blob, make.sha256(document): document}
+        make.write_layout(check.folder, {"latest": make.Image(make.sha256(document), "", base.config, [], [], unread)})
         assert "manifest says" in check(f"oci:{check.folder}").unread["/"]
 
 
@@ -97,10 +97,10 @@ FALSE = {
 
 
 def test_tar_files_that_lie_are_unread(check: Check) -> None:
-    found = check.blobs(*FALSE.values(), kind=PLAIN).broken
-    assert found.keys() == {make.sha256(blob) for blob in FALSE.values()}
+    unread = check.blobs(*FALSE.values(), kind=PLAIN).broken
+    assert unread.keys() == {make.sha256(blob) for blob in FALSE.values()}
     forms = ("cut short", "is no whole tar file", "has a tar form that no image builder writes")
-    assert all(any(form in reason for form in forms) for reason in found.values())
+    assert all(any(form in reason for form in forms) for reason in unread.values())
 
 
 OUTSIDE = {
@@ -114,9 +114,9 @@ OUTSIDE = {
 
 def test_paths_that_lead_out_or_cannot_be_are_unread(check: Check) -> None:
     blobs = {make.tar({name: b"x", STATUS: b""}): reason for name, reason in OUTSIDE.items()}
-    found = check.blobs(*blobs, kind=PLAIN).broken
-    assert len(found) == len(OUTSIDE)
-    assert all(reason in found[make.sha256(blob)] for blob, reason in blobs.items())
+    unread = check.blobs(*blobs, kind=PLAIN).broken
+    assert len(unread) == len(OUTSIDE)
+    assert all(reason in unread[make.sha256(blob)] for blob, reason in blobs.items())
 
 
 def test_paths_that_take_too_much_memory_are_refused() -> None:
@@ -139,9 +139,9 @@ def test_a_link_is_never_followed_out_of_the_image(check: Check) -> None:
         "app/x.jar": "/dev/zero",
         "var/lib/rpm": "/",
     }
-    found = check.layers({path: Symlink(target) for path, target in links.items()}).unread
-    assert links.keys() <= found.keys()
-    assert sum("which was not read" in reason for reason in found.values()) >= len(links) - 1
+    unread = check.layers({path: Symlink(target) for path, target in links.items()}).unread
+    assert links.keys() <= unread.keys()
+    assert sum("which was not read" in reason for reason in unread.values()) >= len(links) - 1
 
 
 def test_links_in_circles_are_unread(check: Check) -> None:
@@ -153,8 +153,8 @@ def test_links_in_circles_are_unread(check: Check) -> None:
         "opt/node_modules/a": Symlink("b"),
         "opt/node_modules/b": Symlink("a"),
     }
-    found = check.layers(circle).unread
-    assert {STATUS, "etc/os-release", "app/node_modules", "opt/node_modules/a", "opt/node_modules/b"} <= found.keys()
+    unread = check.layers(circle).unread
+    assert {STATUS, "etc/os-release", "app/node_modules", "opt/node_modules/a", "opt/node_modules/b"} <= unread.keys()
 
 
 def test_hard_links_in_a_chain_or_a_circle_are_unread(check: Check) -> None:
@@ -162,9 +162,9 @@ def test_hard_links_in_a_chain_or_a_circle_are_unread(check: Check) -> None:
         f"x/{at}/node_modules/a/package.json": Hardlink(f"x/{at + 1}/node_modules/a/package.json") for at in range(5000)
     }
     circle = {STATUS: Hardlink("x/status"), "x/status": Hardlink(STATUS), "y/METADATA": Hardlink("y/METADATA")}
-    found = check.layers({**chain, **circle}).unread
-    assert len(found) >= 5001
-    assert "it is a hard link to x/status, which is no earlier file of its layer" in found[STATUS]
+    unread = check.layers({**chain, **circle}).unread
+    assert len(unread) >= 5001
+    assert "it is a hard link to x/status, which is no earlier file of its layer" in unread[STATUS]
 
 
 def test_a_whiteout_of_nothing_is_unread(check: Check) -> None:
@@ -209,9 +209,9 @@ def test_a_bomb_of_zstd_is_unread(check: Check) -> None:
 
 def test_an_archive_that_lies_is_refused(check: Check, tmp_path: Path) -> None:
     """The outer file is no layer: without it there is no image to speak of."""
-    whole = tmp_path / "image.tar"
-    make.oci_archive(whole, {"latest": make.image([DEBIAN])})
-    data = whole.read_bytes()
+    archive = tmp_path / "image.tar"
+    make.oci_archive(archive, {"latest": make.image([DEBIAN])})
+    data = archive.read_bytes()
     for content, complaint in {
         data[:3000]: "cut short",
         header(b"index.json", b"77777777777") + END: "cut short",
@@ -221,5 +221,5 @@ def test_an_archive_that_lies_is_refused(check: Check, tmp_path: Path) -> None:
         make.tar({"oci-layout": b"{}", "index.json": b" " * (5 * 2**20)}): "is larger than",
         gzip.compress(data)[:-9]: "cannot be decompressed",
     }.items():
-        whole.write_bytes(content)
-        check.refused(f"oci-archive:{whole}", complaint)
+        archive.write_bytes(content)
+        check.refused(f"oci-archive:{archive}", complaint)

@@ -63,9 +63,9 @@ def reports(check: Check, tmp_path: Path) -> dict[str, str]:
         layer |= named(name)
     judged = check.layers(layer)
     assert any("\udce9" in path or "\\udce9" in path for path in judged.unread), "a raw byte in a path is kept apart"
-    wanted = [part for form in FORMATS for part in ("-o", f"{form}={tmp_path / form}")]
+    options = [part for form in FORMATS for part in ("-o", f"{form}={tmp_path / form}")]
     for command in ("gate", "scan"):
-        ran = check.dockgate(command, f"oci:{check.folder}", *wanted)
+        ran = check.dockgate(command, f"oci:{check.folder}", *options)
         assert_ended(ran)
     return {form: (tmp_path / form).read_bytes().decode("utf-8") for form in FORMATS}
 

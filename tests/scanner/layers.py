@@ -109,6 +109,6 @@ def inventory(*layers: list[Entry]) -> Inventory:
     return read_image(image(*layers), ECOSYSTEMS)
 
 
-def names(found: Inventory) -> list[str]:
+def names(result: Inventory) -> list[str]:
     """ "name version" of every package."""
-    return [f"{package.name} {package.version}" for package in found.packages]
+    return [f"{package.name} {package.version}" for package in result.packages]

@@ -60,14 +60,14 @@ def image_archive() -> bytes:
 @pytest.mark.parametrize("target", ["opt/.first", "usr/local/bin/httpd", "opt/a.so"])
 def test_a_file_is_known_by_any_of_its_names(path: str, content: bytes, purl: str, target: str) -> None:
     layer = [file(target, content), hardlink(path, target)]
-    assert [one.purl for one in inventory(SYSTEM, layer).packages if one.name != "bash"] == [purl]
-    assert purl in [one.purl for one in inventory(SYSTEM, layer, whiteout(target)).packages]
+    assert [package.purl for package in inventory(SYSTEM, layer).packages if package.name != "bash"] == [purl]
+    assert purl in [package.purl for package in inventory(SYSTEM, layer, whiteout(target)).packages]
 
 
 def test_what_cannot_be_read_under_its_second_name_is_unread() -> None:
     for path, content in (("usr/local/bin/node", elf()), ("srv/a.tar", image_archive())):
         layer = [file("usr/local/bin/httpd", content), hardlink(path, "usr/local/bin/httpd")]
-        assert path in [one.path for one in inventory(SYSTEM, layer).unread]
+        assert path in [entry.path for entry in inventory(SYSTEM, layer).unread]
 
 
 def test_a_layer_is_read_once_where_the_names_of_ordinary_files_say_nothing() -> None:
@@ -81,7 +81,7 @@ def test_a_layer_is_read_once_where_the_names_of_ordinary_files_say_nothing() ->
     ]
     made = image(SYSTEM, layer)
     assert read_image(made, ECOSYSTEMS).unread == ()
-    assert [one.read for one in made.layers] == [1, 1]
+    assert [layer.read for layer in made.layers] == [1, 1]
 
 
 def test_linked_metadata_of_a_package_is_read_as_before() -> None:
@@ -94,6 +94,6 @@ def test_linked_metadata_of_a_package_is_read_as_before() -> None:
         *dist_info(f"{cache}/jinja2-2.4.dist-info", "jinja2", "2.4"),
         *(hardlink(f"{site}/{path}", f"{cache}/{path}") for path in files),
     ]
-    found = inventory(SYSTEM, layer)
-    assert {one.purl for one in found.packages if one.name != "bash"} == {"pkg:pypi/jinja2@2.4"}
-    assert found.unread == ()
+    result = inventory(SYSTEM, layer)
+    assert {package.purl for package in result.packages if package.name != "bash"} == {"pkg:pypi/jinja2@2.4"}
+    assert result.unread == ()

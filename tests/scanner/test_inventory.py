@@ -38,27 +38,32 @@ def package(name: str, version: str = "1.0.0") -> str:
 
 
 def test_packages_of_all_kinds_are_put_together_and_sorted() -> None:
-    found = inventory(
+    result = inventory(
         [file("etc/os-release", DEBIAN), status(stanza("zlib", "1"), stanza("bash", "5"))],
         [*dist_info("opt/Foo_Bar-2.dist-info", "Foo_Bar", "2"), file(A, package("a"))],
     )
-    assert [(one.name, one.purl, one.layer) for one in found.packages] == [
+    assert [(package.name, package.purl, package.layer) for package in result.packages] == [
         ("Foo_Bar", "pkg:pypi/foo-bar@2", "1"),
         ("a", "pkg:npm/a@1.0.0", "1"),
         ("bash", "pkg:deb/debian/bash@5?arch=amd64&distro=debian-13", "0"),
         ("zlib", "pkg:deb/debian/zlib@1?arch=amd64&distro=debian-13", "0"),
     ]
-    assert (found.image, found.platform, found.layers, found.unread) == ("sha256:image", "linux/amd64", ("0", "1"), ())
+    assert (result.image, result.platform, result.layers, result.unread) == (
+        "sha256:image",
+        "linux/amd64",
+        ("0", "1"),
+        (),
+    )
 
 
 def test_a_package_is_of_the_layer_that_first_told_of_it_in_its_version() -> None:
     """Whoever installs a package writes the whole database anew, with all that the base image brought."""
-    found = inventory(
+    result = inventory(
         [file("etc/os-release", DEBIAN), status(stanza("bash", "5"), stanza("curl", "8"), stanza("zlib", "1"))],
         [status(stanza("bash", "5"), stanza("curl", "8.1"), stanza("zlib", "1"), stanza("vim", "9"))],
         [status(stanza("bash", "5"), stanza("curl", "8"), stanza("zlib", "1"), stanza("vim", "9"), stanza("git", "2"))],
     )
-    assert {one.name: one.layer for one in found.packages} == {
+    assert {package.name: package.layer for package in result.packages} == {
         "bash": "0",
         "curl": "2",  # it was raised, and taken back
         "git": "2",
@@ -114,17 +119,17 @@ def test_the_last_entry_of_a_path_counts() -> None:
 
 
 def test_a_hard_link_is_read_as_the_file_it_links_to() -> None:
-    found = image([file("stash", package("a")), hardlink(A, "stash"), file("stash", package("b"))])
-    assert names(read_image(found, ECOSYSTEMS)) == ["a 1.0.0"]
-    assert found.layers[0].read == 2
+    result = image([file("stash", package("a")), hardlink(A, "stash"), file("stash", package("b"))])
+    assert names(read_image(result, ECOSYSTEMS)) == ["a 1.0.0"]
+    assert result.layers[0].read == 2
 
 
 def test_a_hard_link_out_of_its_layer_is_unread() -> None:
-    found = inventory(
+    result = inventory(
         [file("stash", package("a")), file("y/node_modules/b/package.json", package("b"))], [hardlink(A, "stash")]
     )
-    assert [entry.path for entry in found.unread] == [A]
-    assert "hard link to stash" in found.unread[0].reason
+    assert [entry.path for entry in result.unread] == [A]
+    assert "hard link to stash" in result.unread[0].reason
 
 
 def test_a_link_is_believed_when_it_leads_to_what_is_read() -> None:
@@ -134,8 +139,8 @@ def test_a_link_is_believed_when_it_leads_to_what_is_read() -> None:
         symlink("x/foo-1.dist-info/METADATA", "../.cache/foo-1.dist-info/METADATA"),
     ]
     assert inventory(content).unread == ()
-    found = inventory([*content, file(A, package("a"))], whiteout("x/.cache"))
-    assert [entry.path for entry in found.unread] == ["x/foo-1.dist-info/METADATA"]
+    result = inventory([*content, file(A, package("a"))], whiteout("x/.cache"))
+    assert [entry.path for entry in result.unread] == ["x/foo-1.dist-info/METADATA"]
 
 
 def test_an_egg_info_that_is_a_link_to_a_folder_is_believed() -> None:
@@ -153,7 +158,9 @@ def test_links_out_of_the_image_stay_in_it() -> None:
 
 def test_etc_os_release_comes_before_the_one_in_usr() -> None:
     content = [file("usr/lib/os-release", DEBIAN), file("etc/os-release", "ID=ubuntu\nVERSION_ID=24.04\n")]
-    assert {one.ecosystem for one in inventory([*content, status(stanza("a", "1"))]).packages} == {"Ubuntu:24.04:LTS"}
+    assert {package.ecosystem for package in inventory([*content, status(stanza("a", "1"))]).packages} == {
+        "Ubuntu:24.04:LTS"
+    }
 
 
 def test_a_file_that_cannot_be_read_is_unread_where_it_stands() -> None:
@@ -163,19 +170,19 @@ def test_a_file_that_cannot_be_read_is_unread_where_it_stands() -> None:
 
 
 def test_an_unreadable_os_release_names_no_distribution() -> None:
-    found = inventory([file("etc/os-release", b"ID=debian\0"), status(stanza("a", "1"))])
-    assert found.distribution is None
-    assert [entry.path for entry in found.unread] == ["etc/os-release"]
+    result = inventory([file("etc/os-release", b"ID=debian\0"), status(stanza("a", "1"))])
+    assert result.distribution is None
+    assert [entry.path for entry in result.unread] == ["etc/os-release"]
 
 
 def test_a_broken_layer_yields_no_facts() -> None:
     layer = FakeLayer("sha256:bad", [file(A, package("a"))], ImageError("the digest does not match"))
     facts = read_layer(layer, ECOSYSTEMS)
     assert facts.files == ""
-    found = combine(image(), [facts], ECOSYSTEMS)
-    assert found.packages == ()
-    assert ("/", "sha256:bad") in [(entry.path, entry.layer) for entry in found.unread]
-    assert "digest does not match" in "".join(entry.reason for entry in found.unread)
+    result = combine(image(), [facts], ECOSYSTEMS)
+    assert result.packages == ()
+    assert ("/", "sha256:bad") in [(entry.path, entry.layer) for entry in result.unread]
+    assert "digest does not match" in "".join(entry.reason for entry in result.unread)
 
 
 @pytest.mark.parametrize(("each", "unread"), [(TIME_LIMIT / 2, False), (TIME_LIMIT, True)])
@@ -184,7 +191,9 @@ def test_a_layer_whose_files_take_too_long_is_unread_as_a_whole(content: str, ea
     files = [file(f"x/node_modules/{name}/package.json", content) for name in ("a", "b", "c")]
     ticks = count(step=each)
     facts = read_layer(FakeLayer("0", files), ECOSYSTEMS, lambda: next(ticks))
-    assert [(one.path, "take more than 120 seconds" in one.reason) for one in facts.unread] == [("/", True)] * unread
+    assert [(entry.path, "take more than 120 seconds" in entry.reason) for entry in facts.unread] == [
+        ("/", True)
+    ] * unread
     assert bool(facts.reads) is not unread
 
 
@@ -217,16 +226,16 @@ def test_the_version_of_facts_names_every_plugin() -> None:
 
 def test_a_path_that_cannot_exist_is_unread() -> None:
     for path in ("a/" * 3000 + "b", "a\0b"):
-        found = inventory([file(A, package("a")), file(path)])
-        assert [entry.path for entry in found.unread] == ["/"]
+        result = inventory([file(A, package("a")), file(path)])
+        assert [entry.path for entry in result.unread] == ["/"]
 
 
 def test_a_layer_of_100000_entries_is_read_quickly() -> None:
     content = [file("etc/os-release", DEBIAN), status(stanza("a", "1"))]
     content += [Entry(f"usr/share/{at % 100}/some/folder/file-{at}", "file", 10) for at in range(100_000)]
     before = time.process_time()
-    found = inventory(content, [status(stanza("b", "1"))], whiteout(*(f"usr/share/{at}" for at in range(100))))
-    assert names(found) == ["b 1"]
+    result = inventory(content, [status(stanza("b", "1"))], whiteout(*(f"usr/share/{at}" for at in range(100))))
+    assert names(result) == ["b 1"]
     assert time.process_time() - before < 5
 
 
@@ -238,17 +247,19 @@ def test_deep_paths_and_many_layers_cost_little() -> None:
 
 
 def test_what_a_vendor_s_package_brings_is_not_left_to_the_distribution() -> None:
-    said = "Maintainer: NodeSource <packages@nodesource.com>\n"
+    text = "Maintainer: NodeSource <packages@nodesource.com>\n"
     npm = "usr/lib/node_modules/npm/package.json"
-    node = [status(stanza("nodejs", "22.1-1nodesource1", more=said)), dpkg_list("nodejs", "usr/bin/node", npm)]
-    found = inventory([file("etc/os-release", DEBIAN), *node, file(npm, '{"name": "npm", "version": "10.7.0"}')])
-    assert [(one.name, one.ecosystem, one.vendor, one.owner) for one in found.packages] == [
+    node = [status(stanza("nodejs", "22.1-1nodesource1", more=text)), dpkg_list("nodejs", "usr/bin/node", npm)]
+    result = inventory([file("etc/os-release", DEBIAN), *node, file(npm, '{"name": "npm", "version": "10.7.0"}')])
+    assert [(package.name, package.ecosystem, package.vendor, package.owner) for package in result.packages] == [
         ("nodejs", "vendor:nodesource.com", "nodesource.com", ""),
         ("npm", "npm", "", ""),
     ]
-    assert found.unread == ()
+    assert result.unread == ()
     nowhere = inventory(node)
-    assert [(one.ecosystem, one.vendor) for one in nowhere.packages if one.name == "nodejs"] == [("", "")]
+    assert [(package.ecosystem, package.vendor) for package in nowhere.packages if package.name == "nodejs"] == [
+        ("", "")
+    ]
 
 
 NPM = "usr/lib/node_modules/npm/package.json"
@@ -266,7 +277,7 @@ def base(*names: str) -> list[Entry]:
 
 
 def judged(*layers: list[Entry]) -> list[tuple[str, str, str]]:
-    return [(one.name, one.ecosystem, one.owner) for one in inventory(*layers).packages]
+    return [(package.name, package.ecosystem, package.owner) for package in inventory(*layers).packages]
 
 
 def test_a_package_without_a_copyright_is_its_maintainer_s_and_owns_nothing() -> None:
@@ -280,8 +291,8 @@ def test_a_package_without_a_copyright_is_its_maintainer_s_and_owns_nothing() ->
     own = stanza("acme", "1.2", more="Origin: Debian\nMaintainer: Acme <dev@acme.example>\n")
     assert judged(base("bash"), [status(bash, own), *OWN])[0][1] == "Debian:13"
     ubuntu = [file("etc/os-release", 'ID=ubuntu\nVERSION_ID="24.04"\n'), *base("bash")[1:]]
-    kept = stanza("acme", "1.2", more="Maintainer: A <a@canonical.com>\n")
-    assert judged(ubuntu, [status(bash, kept), *OWN])[0][1] == "Ubuntu:24.04:LTS"
+    remaining = stanza("acme", "1.2", more="Maintainer: A <a@canonical.com>\n")
+    assert judged(ubuntu, [status(bash, remaining), *OWN])[0][1] == "Ubuntu:24.04:LTS"
 
 
 def test_the_list_that_is_there_now_tells_of_the_copyright() -> None:

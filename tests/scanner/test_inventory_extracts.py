@@ -28,10 +28,10 @@ class Kind:
     distributions: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
     triggers: Triggers = Triggers(suffixes=(".pkg",))  # noqa: RUF009 - frozen
-    asked: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        self.asked.append(path)
+        self.calls.append(path)
         return path.endswith(".pkg")
 
     def read(self, path: str, opened: BinaryIO) -> Extract:
@@ -82,9 +82,9 @@ def read(*layers: list[Entry], kind: Ecosystem | None = None, metadata: ImageMet
 
 def test_only_files_that_trigger_an_ecosystem_are_asked_about() -> None:
     kind = Kind()
-    found = read([file("a/b.pkg", "a 1"), file("a/b.txt"), file("pkg"), file(".pkg", "b 2")], kind=kind)
-    assert names(found) == ["a 1", "b 2"]
-    assert set(kind.asked) == {"a/b.pkg", ".pkg"}
+    result = read([file("a/b.pkg", "a 1"), file("a/b.txt"), file("pkg"), file(".pkg", "b 2")], kind=kind)
+    assert names(result) == ["a 1", "b 2"]
+    assert set(kind.calls) == {"a/b.pkg", ".pkg"}
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,10 @@ def test_each_trigger_is_enough(triggers: Triggers, path: str, content: str) -> 
 
 
 def test_parts_that_could_not_be_read_are_unread_beside_the_packages_that_were() -> None:
-    found = read([file("app.pkg", "a 1\nunread lib/b.pkg truncated")])
-    assert names(found) == ["a 1"]
-    assert [(entry.path, entry.layer) for entry in found.unread] == [("app.pkg!/lib/b.pkg", "0")]
-    assert found.unread[0].reason == "app.pkg!/lib/b.pkg cannot be read: truncated"
+    result = read([file("app.pkg", "a 1\nunread lib/b.pkg truncated")])
+    assert names(result) == ["a 1"]
+    assert [(entry.path, entry.layer) for entry in result.unread] == [("app.pkg!/lib/b.pkg", "0")]
+    assert result.unread[0].reason == "app.pkg!/lib/b.pkg cannot be read: truncated"
 
 
 def test_a_lockfile_counts_only_where_nothing_is_installed_from_it() -> None:
@@ -151,26 +151,26 @@ def test_of_a_file_that_tells_of_several_packages_each_is_held_against_its_own_f
 
 def test_the_release_that_package_repositories_serve_is_the_distributions() -> None:
     release = [file("etc/os-release", DEBIAN), file("r.pkg", "release 13")]
-    found = read(release, kind=Kind(distributions=("debian",), databases=("db.pkg",)))
-    assert found.distribution is not None
-    assert found.distribution.repository == "13"
-    assert not any("serves" in entry.reason for entry in found.unread)
+    result = read(release, kind=Kind(distributions=("debian",), databases=("db.pkg",)))
+    assert result.distribution is not None
+    assert result.distribution.repository == "13"
+    assert not any("serves" in entry.reason for entry in result.unread)
 
 
 def test_repositories_of_another_release_are_doubted() -> None:
     release = [file("etc/os-release", DEBIAN), file("r.pkg", "release v12")]
-    found = read(release, kind=Kind(distributions=("debian",), databases=("db.pkg",)))
-    assert "r.pkg serves v12, where os-release says 13." in [entry.reason for entry in found.unread]
+    result = read(release, kind=Kind(distributions=("debian",), databases=("db.pkg",)))
+    assert "r.pkg serves v12, where os-release says 13." in [entry.reason for entry in result.unread]
 
 
 def test_an_inventory_says_where_its_image_comes_from() -> None:
-    found = read(
+    result = read(
         [file("a.pkg", "a 1")],
         [file("b.pkg", "b 1")],
         metadata=ImageMetadata(1, "debian:13", "2026-01-01T00:00:00Z", "1000"),
     )
-    assert (found.base, found.created, found.user) == ("debian:13", "2026-01-01T00:00:00Z", "1000")
-    assert [found.in_base(package) for package in found.packages] == [True, False]
+    assert (result.base, result.created, result.user) == ("debian:13", "2026-01-01T00:00:00Z", "1000")
+    assert [result.in_base(package) for package in result.packages] == [True, False]
     assert read([file("a.pkg", "a 1")], metadata=ImageMetadata(7)).base_layers == 1
 
 
@@ -178,8 +178,8 @@ def test_a_folder_that_could_not_be_listed_is_unread() -> None:
     def refuse() -> BinaryIO:
         raise UnreadableError("permission denied")
 
-    found = read([file("a.pkg", "a 1"), Entry("root", "directory", open=refuse)])
-    assert [(entry.path, entry.reason) for entry in found.unread] == [
+    result = read([file("a.pkg", "a 1"), Entry("root", "directory", open=refuse)])
+    assert [(entry.path, entry.reason) for entry in result.unread] == [
         ("root", "root cannot be read: permission denied")
     ]
 
@@ -187,8 +187,8 @@ def test_a_folder_that_could_not_be_listed_is_unread() -> None:
 def test_two_files_that_name_two_distributions_are_doubted() -> None:
     kind = Kind(distributions=("debian",), databases=("db.pkg",))
     older = DEBIAN.replace("13", "11")
-    found = read([file("etc/os-release", older), file("usr/lib/os-release", DEBIAN), file("db.pkg", "a 1")], kind=kind)
-    assert "The image names two distributions" in "".join(entry.reason for entry in found.unread)
+    result = read([file("etc/os-release", older), file("usr/lib/os-release", DEBIAN), file("db.pkg", "a 1")], kind=kind)
+    assert "The image names two distributions" in "".join(entry.reason for entry in result.unread)
     same = read([file("etc/os-release", DEBIAN), file("usr/lib/os-release", DEBIAN), file("db.pkg", "a 1")], kind=kind)
     assert not same.unread
 
@@ -196,7 +196,7 @@ def test_two_files_that_name_two_distributions_are_doubted() -> None:
 def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
     def owner_at(path: str) -> str:
         paths = (path,)
-        found = inventory(
+        result = inventory(
             [
                 file("etc/os-release", DEBIAN),
                 status(stanza("agent", "1")),
@@ -204,7 +204,7 @@ def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
                 file(path, "Name: Django\nVersion: 2.2\n"),
             ]
         )
-        (django,) = (package for package in found.packages if package.ecosystem == "PyPI")
+        (django,) = (package for package in result.packages if package.ecosystem == "PyPI")
         return django.owner
 
     assert owner_at("usr/lib/python3/dist-packages/Django-2.2.dist-info/METADATA") == "agent"
@@ -213,8 +213,8 @@ def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
 
 
 def test_a_requirement_without_a_version_is_undetermined_where_it_is_not_installed() -> None:
-    asked = file("app/requirements.txt", "django>=2\nflask==1.0\n")
+    requirements = file("app/requirements.txt", "django>=2\nflask==1.0\n")
     release = [file("etc/os-release", DEBIAN), status(stanza("a", "1"))]
-    assert names(inventory([*release, asked])) == ["a 1", "django ", "flask 1.0"]
+    assert names(inventory([*release, requirements])) == ["a 1", "django ", "flask 1.0"]
     installed = file("usr/lib/python3/site-packages/Django-3.2.dist-info/METADATA", "Name: Django\nVersion: 3.2\n")
-    assert names(inventory([*release, asked, installed])) == ["Django 3.2", "a 1"]
+    assert names(inventory([*release, requirements, installed])) == ["Django 3.2", "a 1"]

@@ -32,41 +32,41 @@ def device(path: str) -> Entry:
 
 def problem(*entries: Entry) -> str:
     """Why a layer of these entries is unread as a whole, "" where it is read."""
-    found = read_layer(FakeLayer("sha256:1", list(entries)), KINDS)
-    return next((entry.reason for entry in found.unread if entry.path == "/"), "")
+    result = read_layer(FakeLayer("sha256:1", list(entries)), KINDS)
+    return next((entry.reason for entry in result.unread if entry.path == "/"), "")
 
 
 NO_FOLDER = [file("x"), symlink("x", "y"), hardlink("x", "t"), device("x")]
 IN_IT = [folder("x"), file("x/a"), file("x/a/b"), folder("x/a"), symlink("x/a", "y"), opaque("x"), opaque("x/a")]
 
 
-@pytest.mark.parametrize("one", NO_FOLDER, ids=lambda entry: entry.kind)
-@pytest.mark.parametrize("other", IN_IT, ids=lambda entry: f"{entry.kind} {entry.path}")
-def test_a_path_that_is_a_folder_and_something_else_in_one_layer(one: Entry, other: Entry) -> None:
-    for layer in ((file("t"), one, other), (file("t"), other, one)):
+@pytest.mark.parametrize("first", NO_FOLDER, ids=lambda entry: entry.kind)
+@pytest.mark.parametrize("second", IN_IT, ids=lambda entry: f"{entry.kind} {entry.path}")
+def test_a_path_that_is_a_folder_and_something_else_in_one_layer(first: Entry, second: Entry) -> None:
+    for layer in ((file("t"), first, second), (file("t"), second, first)):
         assert "x is a folder and something else in the same layer" in problem(*layer)
 
 
-@pytest.mark.parametrize("one", [*NO_FOLDER, *IN_IT[:5]], ids=lambda entry: f"{entry.kind} {entry.path}")
-def test_a_path_that_is_removed_and_written_in_one_layer(one: Entry) -> None:
-    for layer in ((file("t"), one, *whiteout("x")), (file("t"), *whiteout("x"), one)):
+@pytest.mark.parametrize("first", [*NO_FOLDER, *IN_IT[:5]], ids=lambda entry: f"{entry.kind} {entry.path}")
+def test_a_path_that_is_removed_and_written_in_one_layer(first: Entry) -> None:
+    for layer in ((file("t"), first, *whiteout("x")), (file("t"), *whiteout("x"), first)):
         assert "x is removed and written in the same layer" in problem(*layer)
 
 
-@pytest.mark.parametrize("one", NO_FOLDER, ids=lambda entry: entry.kind)
-def test_a_path_that_is_removed_below_what_is_no_folder(one: Entry) -> None:
+@pytest.mark.parametrize("first", NO_FOLDER, ids=lambda entry: entry.kind)
+def test_a_path_that_is_removed_below_what_is_no_folder(first: Entry) -> None:
     for removed in ("x/a", "x/a/b/c"):
-        for layer in ((file("t"), one, *whiteout(removed)), (file("t"), *whiteout(removed), one)):
+        for layer in ((file("t"), first, *whiteout(removed)), (file("t"), *whiteout(removed), first)):
             assert "removed below x, which is no folder" in problem(*layer)
 
 
 def test_what_is_written_twice_has_to_be_a_file_each_time() -> None:
     for pair in itertools.product(NO_FOLDER, repeat=2):
-        found = problem(file("t"), *pair)
+        result = problem(file("t"), *pair)
         if all(entry.kind == "file" for entry in pair):
-            assert found == ""
+            assert result == ""
         else:
-            assert "x is written twice in the same layer" in found
+            assert "x is written twice in the same layer" in result
 
 
 def test_an_opaque_folder_with_folders_that_have_no_entry() -> None:
@@ -87,8 +87,8 @@ def test_a_hard_link_to_a_symbolic_link_is_one() -> None:
     facts = read_layer(FakeLayer("sha256:1", [symlink("a/z", "../data"), hardlink("b/c/x", "a/z")]), KINDS)
     assert facts.symlinks == {"a/z": "data", "b/c/x": "b/data"}
     hidden = [file("data/lodash/package.json", '{"name": "lodash", "version": "4"}')]
-    found = inventory(hidden, [symlink("z.so", "../../data"), hardlink("app/node_modules", "z.so")])
-    assert "app/node_modules" in [entry.path for entry in found.unread]
+    result = inventory(hidden, [symlink("z.so", "../../data"), hardlink("app/node_modules", "z.so")])
+    assert "app/node_modules" in [entry.path for entry in result.unread]
 
 
 @pytest.mark.parametrize("target", ["later", "none", "x"])
@@ -110,9 +110,9 @@ def test_an_opaque_folder_removes_what_is_below_it_alone() -> None:
 
 
 def test_the_reason_names_the_layer() -> None:
-    found = read_layer(FakeLayer("sha256:1", [file("x"), file("x/a")]), KINDS)
-    assert [(entry.path, entry.layer) for entry in found.unread] == [("/", "sha256:1")]
-    assert found.files == ""
+    result = read_layer(FakeLayer("sha256:1", [file("x"), file("x/a")]), KINDS)
+    assert [(entry.path, entry.layer) for entry in result.unread] == [("/", "sha256:1")]
+    assert result.files == ""
 
 
 def test_more_links_than_any_image_has_are_refused() -> None:

@@ -60,8 +60,8 @@ THROUGH = [
 
 @pytest.mark.parametrize(("link", "target", "written"), THROUGH)
 def test_a_layer_that_writes_below_a_link_of_a_lower_one_is_unread(link: str, target: str, written: Entry) -> None:
-    found = reasons([symlink(link, target)], [written])
-    assert crossed(link) in found
+    result = reasons([symlink(link, target)], [written])
+    assert crossed(link) in result
 
 
 @pytest.mark.parametrize(("link", "target", "written"), THROUGH)
@@ -120,9 +120,9 @@ HIDDEN = [
 @pytest.mark.parametrize(("link", "target", "hidden"), HIDDEN)
 def test_evidence_that_only_a_link_leads_to_is_noticed(link: str, target: str, hidden: Entry) -> None:
     base = [folder("app"), file("app/node_modules_/x")]
-    found = inventory(base, [symlink(link, target), hidden]).unread
-    assert found, "nothing is unread"
-    assert any(entry.path.startswith(link) for entry in found), [entry.path for entry in found]
+    result = inventory(base, [symlink(link, target), hidden]).unread
+    assert result, "nothing is unread"
+    assert any(entry.path.startswith(link) for entry in result), [entry.path for entry in result]
 
 
 def test_evidence_behind_a_link_in_a_linked_folder_is_noticed() -> None:
@@ -200,11 +200,11 @@ def test_what_is_wanted_for_a_part_of_its_path_has_a_name_or_suffix_of_evidence(
     parts = {part.strip("/") for kind in ECOSYSTEMS for part in kind.triggers.parts}
     for kind in ECOSYSTEMS:
         triggers = kind.triggers
-        known = {name for other in ECOSYSTEMS for name in other.triggers.names}
-        suffixes = {suffix for other in ECOSYSTEMS for suffix in other.triggers.suffixes}
+        expected_names = {name for ecosystem in ECOSYSTEMS for name in ecosystem.triggers.names}
+        suffixes = {suffix for ecosystem in ECOSYSTEMS for suffix in ecosystem.triggers.suffixes}
         for part, below in itertools.product(parts if triggers.parts else (), folders):
             for name in ("package.yaml", "data", "cache.bin", "index.js", "meta"):
-                assert name not in known
+                assert name not in expected_names
                 assert name[name.rfind(".") :] not in suffixes
                 path = f"x/{part}/{below}{name}"
                 file_of_package = kind.wants(path, 1, 0o644, b"x" * 64) and kind.read(path, io.BytesIO(b"x" * 64))

@@ -28,9 +28,9 @@ def facts(image: FakeImage) -> list[LayerFacts]:
 
 
 def remembered(cache: InventoryCache, image: FakeImage) -> Inventory:
-    held = facts(image)
-    inventory = combine(image, held, ECOSYSTEMS)
-    cache.keep(image, inventory, held)
+    layer_facts = facts(image)
+    inventory = combine(image, layer_facts, ECOSYSTEMS)
+    cache.keep(image, inventory, layer_facts)
     return inventory
 
 
@@ -62,22 +62,22 @@ def test_an_image_of_known_layers_is_neither_read_nor_put_together(tmp_path: Pat
 
 def test_of_several_images_those_that_are_new_are_read(tmp_path: Path) -> None:
     cache = InventoryCache(tmp_path)
-    known, new = an_image(FakeLayer("sha256:1", BASE)), an_image(FakeLayer("sha256:2", OWN))
-    images = [new, known, an_image()]
-    (first,) = read([known], tmp_path, made=cache)
-    found = read(images, tmp_path, made=cache)
-    assert found[1] == first
-    assert found == tuple(combine(image, facts(image), ECOSYSTEMS) for image in images)
+    cached_image, new = an_image(FakeLayer("sha256:1", BASE)), an_image(FakeLayer("sha256:2", OWN))
+    images = [new, cached_image, an_image()]
+    (first,) = read([cached_image], tmp_path, made=cache)
+    result = read(images, tmp_path, made=cache)
+    assert result[1] == first
+    assert result == tuple(combine(image, facts(image), ECOSYSTEMS) for image in images)
 
 
 def test_what_its_layers_do_not_tell_is_each_images_own(tmp_path: Path) -> None:
     cache = InventoryCache(tmp_path)
     remembered(cache, an_image())
     metadata = ImageMetadata(1, "debian:13", "2026-11-26T12:00:00Z", "app")
-    other = replace(an_image(), digest="sha256:other", platform="linux/arm64", metadata=metadata)
-    assert cache.find(other) == combine(other, facts(other), ECOSYSTEMS)
-    assert cache.find(replace(other, metadata=ImageMetadata())) == combine(
-        replace(other, metadata=ImageMetadata()), facts(other), ECOSYSTEMS
+    second = replace(an_image(), digest="sha256:other", platform="linux/arm64", metadata=metadata)
+    assert cache.find(second) == combine(second, facts(second), ECOSYSTEMS)
+    assert cache.find(replace(second, metadata=ImageMetadata())) == combine(
+        replace(second, metadata=ImageMetadata()), facts(second), ECOSYSTEMS
     )
 
 
@@ -100,11 +100,13 @@ def test_a_verdict_does_not_take_what_a_scan_made_and_a_scan_does(tmp_path: Path
 def test_what_was_made_of_these_layers_under_other_claims_is_not_taken(tmp_path: Path) -> None:
     cache, image = InventoryCache(tmp_path / "images"), replace(an_image(), diff_ids=("sha256:content",) * 2)
     read([image], tmp_path / "layers", made=cache, verified=True)
-    other = an_image(FakeLayer("sha256:1", BASE), FakeLayer("sha256:2", OWN, media_type="application/vnd.in-toto+json"))
-    for changed in (replace(image, diff_ids=("sha256:content", "sha256:x")), replace(other, diff_ids=image.diff_ids)):
+    second = an_image(
+        FakeLayer("sha256:1", BASE), FakeLayer("sha256:2", OWN, media_type="application/vnd.in-toto+json")
+    )
+    for changed in (replace(image, diff_ids=("sha256:content", "sha256:x")), replace(second, diff_ids=image.diff_ids)):
         assert cache.find(changed) is None
-        (found,) = read([changed], tmp_path / "layers", made=cache, verified=True)
-        assert found.unread != ()
+        (result,) = read([changed], tmp_path / "layers", made=cache, verified=True)
+        assert result.unread != ()
 
 
 def test_other_code_makes_it_anew(tmp_path: Path) -> None:
@@ -145,17 +147,17 @@ def test_nothing_is_remembered_of_a_folder_or_of_a_layer_that_could_not_be_read(
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b"\x80", b"\xc1" * 1000])
 def test_a_broken_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
     remembered(InventoryCache(tmp_path), an_image())
-    (kept,) = (path for path in tmp_path.rglob("*") if path.is_file())
-    kept.write_bytes(content)
+    (cached_file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    cached_file.write_bytes(content)
     assert InventoryCache(tmp_path).find(an_image()) is None
 
 
 def test_what_was_made_of_other_layers_is_not_believed(tmp_path: Path) -> None:
     cache = InventoryCache(tmp_path)
-    one, other = an_image(), an_image(FakeLayer("sha256:3", OWN))
-    remembered(cache, one)
+    image, changed = an_image(), an_image(FakeLayer("sha256:3", OWN))
+    remembered(cache, image)
     (first,) = (path for path in tmp_path.rglob("*") if path.is_file())
-    remembered(cache, other)
+    remembered(cache, changed)
     (second,) = (path for path in tmp_path.rglob("*") if path.is_file() and path != first)
     first.replace(second)
-    assert cache.find(other) is None
+    assert cache.find(changed) is None

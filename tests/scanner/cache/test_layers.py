@@ -19,7 +19,7 @@ def cache(tmp_path: Path) -> LayerCache:
     return LayerCache(tmp_path, ecosystems.load())
 
 
-def kept(folder: Path) -> Path:
+def cached_file(folder: Path) -> Path:
     (file,) = (path for path in folder.rglob("*") if path.is_file())
     return file
 
@@ -27,32 +27,32 @@ def kept(folder: Path) -> Path:
 @pytest.mark.parametrize("path", ["srv/café.txt", LATIN])
 def test_what_was_read_is_found_again(cache: LayerCache, path: str) -> None:
     package = file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')
-    one = FakeLayer("sha256:1", [file(path), package])
-    facts = cache.read(one)
+    layer = FakeLayer("sha256:1", [file(path), package])
+    facts = cache.read(layer)
     assert path in facts.files
-    assert cache.find(one) == facts
+    assert cache.find(layer) == facts
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b"\x80", os.urandom(1000)])
 def test_a_broken_file_is_as_good_as_none(cache: LayerCache, tmp_path: Path, content: bytes) -> None:
-    one = FakeLayer("sha256:1", [file("srv/a")])
-    cache.read(one)
-    kept(tmp_path).write_bytes(content)
-    assert cache.find(one) is None
+    layer = FakeLayer("sha256:1", [file("srv/a")])
+    cache.read(layer)
+    cached_file(tmp_path).write_bytes(content)
+    assert cache.find(layer) is None
 
 
 def test_a_file_of_which_one_bit_has_changed_is_as_good_as_none(cache: LayerCache, tmp_path: Path) -> None:
-    one = FakeLayer("sha256:1", [file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')])
-    cache.read(one)
-    content = kept(tmp_path).read_bytes()
-    kept(tmp_path).write_bytes(content.replace(b"1.0", b"1.1"))
-    assert cache.find(one) is None
+    layer = FakeLayer("sha256:1", [file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')])
+    cache.read(layer)
+    content = cached_file(tmp_path).read_bytes()
+    cached_file(tmp_path).write_bytes(content.replace(b"1.0", b"1.1"))
+    assert cache.find(layer) is None
 
 
 def test_another_layers_facts_are_not_believed(cache: LayerCache, tmp_path: Path) -> None:
     cache.read(FakeLayer("sha256:1", [file("srv/a")]))
-    found = kept(tmp_path)
-    found.rename(found.with_name("sha256-2"))
+    facts = cached_file(tmp_path)
+    facts.rename(facts.with_name("sha256-2"))
     assert cache.find(FakeLayer("sha256:2", [])) is None
 
 
@@ -66,32 +66,32 @@ def verifying(folder: Path) -> LayerCache:
 def test_a_scan_does_without_the_digest_of_the_content_and_a_verdict_does_not(
     cache: LayerCache, tmp_path: Path
 ) -> None:
-    one = FakeLayer("sha256:1", [file("srv/a")])
-    assert cache.read(one).diff_id == ""
-    assert verifying(tmp_path).find(one) is None
-    assert cache.find(one) is not None
+    layer = FakeLayer("sha256:1", [file("srv/a")])
+    assert cache.read(layer).diff_id == ""
+    assert verifying(tmp_path).find(layer) is None
+    assert cache.find(layer) is not None
 
 
 def test_what_a_scan_read_is_completed_for_a_verdict_and_not_parsed_again(cache: LayerCache, tmp_path: Path) -> None:
-    one = FakeLayer("sha256:1", [file("srv/a")])
-    facts = cache.read(one)
-    found = verifying(tmp_path).read(one)
-    assert (one.read, one.hashed) == (1, 1)
-    assert found == replace(facts, diff_id=one.holds)
-    assert verifying(tmp_path).find(one) == cache.find(one) == found
+    layer = FakeLayer("sha256:1", [file("srv/a")])
+    facts = cache.read(layer)
+    completed = verifying(tmp_path).read(layer)
+    assert (layer.read, layer.hashed) == (1, 1)
+    assert completed == replace(facts, diff_id=layer.holds)
+    assert verifying(tmp_path).find(layer) == cache.find(layer) == completed
 
 
 def test_a_layer_that_is_new_to_a_verdict_is_read_once(tmp_path: Path) -> None:
-    one = FakeLayer("sha256:1", [file("srv/a")])
-    assert verifying(tmp_path).read(one).diff_id == one.holds
-    assert (one.read, one.hashed) == (1, 0)
+    layer = FakeLayer("sha256:1", [file("srv/a")])
+    assert verifying(tmp_path).read(layer).diff_id == layer.holds
+    assert (layer.read, layer.hashed) == (1, 0)
 
 
 def test_a_blob_that_has_changed_since_the_scan_is_unread(cache: LayerCache, tmp_path: Path) -> None:
     cache.read(FakeLayer("sha256:1", [file("srv/a")]))
     changed = FakeLayer("sha256:1", [file("srv/b")], ImageError("the digest does not match"))
-    found = verifying(tmp_path).read(changed)
-    assert [entry.path for entry in found.unread] == ["/"]
+    facts = verifying(tmp_path).read(changed)
+    assert [entry.path for entry in facts.unread] == ["/"]
     assert verifying(tmp_path).find(changed) is None
 
 

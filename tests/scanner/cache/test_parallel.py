@@ -50,10 +50,10 @@ print(*(package.name for one in facts for read in one.reads for package in read.
 @pytest.mark.parametrize("local", [True, False])
 def test_every_layer_is_read_once(tmp_path: Path, local: bool) -> None:
     assert run(tmp_path, BODY.format(local=local)) == ["a0 a1 a2 a3 a4 a5"]
-    found = read(tmp_path)
-    assert [at for at, _ in found] == list("012345")
+    result = read(tmp_path)
+    assert [at for at, _ in result] == list("012345")
     if not local:
-        assert len({process for _, process in found}) == 1
+        assert len({process for _, process in result}) == 1
 
 
 def test_a_process_with_threads_is_not_forked(tmp_path: Path) -> None:

@@ -134,8 +134,10 @@ def image(
             "layers": [descriptor(blob, _MEDIA[compression]) for blob in blobs],
         }
     )
-    found = {sha256(data): data for data in (*blobs, config_data, manifest)}
-    return Image(sha256(manifest), platform, sha256(config_data), [sha256(blob) for blob in blobs], diff_ids, found)
+    blobs_by_digest = {sha256(data): data for data in (*blobs, config_data, manifest)}
+    return Image(
+        sha256(manifest), platform, sha256(config_data), [sha256(blob) for blob in blobs], diff_ids, blobs_by_digest
+    )
 
 
 def descriptor(data: bytes, media_type: str, **more: Any) -> dict[str, Any]:
@@ -145,14 +147,14 @@ def descriptor(data: bytes, media_type: str, **more: Any) -> dict[str, Any]:
 def index(images: Sequence[Image], *, attested: bool = False) -> Image:
     """An index of the images, as an Image whose manifest it is; `attested` adds an attestation, as BuildKit does."""
     listed = []
-    for one in images:
-        os, architecture, *variant = one.platform.split("/")
+    for image in images:
+        os, architecture, *variant = image.platform.split("/")
         platform = {"os": os, "architecture": architecture, **({"variant": variant[0]} if variant else {})}
-        listed.append(descriptor(one.blobs[one.digest], MANIFEST, platform=platform))
-    blobs = {digest: data for one in images for digest, data in one.blobs.items()}
+        listed.append(descriptor(image.blobs[image.digest], MANIFEST, platform=platform))
+    blobs = {digest: data for image in images for digest, data in image.blobs.items()}
     if attested:
-        manifest, found = attestation()
-        blobs |= found
+        manifest, attestation_blobs = attestation()
+        blobs |= attestation_blobs
         listed.append(attestation_entry(manifest, images[0].digest))
     data = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
     return Image(sha256(data), "", "", [], [], {**blobs, sha256(data): data})
@@ -229,10 +231,10 @@ def layout_files(images: Mapping[str, Image]) -> dict[str, bytes]:
     """The files of an OCI layout by path."""
     listed = []
     files = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
-    for tag, one in images.items():
+    for tag, image in images.items():
         named = {"annotations": {"org.opencontainers.image.ref.name": tag}} if tag else {}
-        listed.append(descriptor(one.blobs[one.digest], MANIFEST if one.config else INDEX, **named))
-        files |= {f"blobs/{digest.replace(':', '/')}": data for digest, data in one.blobs.items()}
+        listed.append(descriptor(image.blobs[image.digest], MANIFEST if image.config else INDEX, **named))
+        files |= {f"blobs/{digest.replace(':', '/')}": data for digest, data in image.blobs.items()}
     files["index.json"] = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
     return files
 
@@ -246,11 +248,11 @@ def docker_archive(file: Path, images: Mapping[str, Image]) -> None:
     """Writes what `docker save` wrote before version 25; `images` by name, "app:1". Layers are stored as they are."""
     entries: dict[str, Content] = {}
     listed = []
-    for name, one in images.items():
-        config = f"{one.config.removeprefix('sha256:')}.json"
-        paths = [f"{digest.removeprefix('sha256:')}/layer.tar" for digest in one.layers]
-        entries |= {path: one.blobs[digest] for path, digest in zip(paths, one.layers, strict=True)}
-        entries[config] = one.blobs[one.config]
+    for name, image in images.items():
+        config = f"{image.config.removeprefix('sha256:')}.json"
+        paths = [f"{digest.removeprefix('sha256:')}/layer.tar" for digest in image.layers]
+        entries |= {path: image.blobs[digest] for path, digest in zip(paths, image.layers, strict=True)}
+        entries[config] = image.blobs[image.config]
         listed.append({"Config": config, "RepoTags": [name], "Layers": paths})
     entries["manifest.json"] = _json(listed)
     file.write_bytes(tar(entries))

@@ -12,7 +12,7 @@ from dockgate.scanner.images.image_copy import copy_image
 from dockgate.scanner.images.reference import RegistryReference
 from dockgate.shared.errors import ImageError
 
-ONE, OTHER = image([{"one": b"1"}, {"two": b"2"}]), image([{"one": b"other"}], platform="linux/arm64")
+FIRST, SECOND = image([{"one": b"1"}, {"two": b"2"}]), image([{"one": b"other"}], platform="linux/arm64")
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("given", [ONE, index([ONE, OTHER], attested=True)], ids=["image", "index"])
-def test_an_image_keeps_its_digest(running: Running, given: Image) -> None:
-    digest = running.push("team/app", "1", given)
+@pytest.mark.parametrize("image", [FIRST, index([FIRST, SECOND], attested=True)], ids=["image", "index"])
+def test_an_image_keeps_its_digest(running: Running, image: Image) -> None:
+    digest = running.push("team/app", "1", image)
     for _ in range(2):
         copy_image(
             RegistryReference(running.address, "team/app", digest=digest),
@@ -39,10 +39,10 @@ def test_an_image_keeps_its_digest(running: Running, given: Image) -> None:
 def test_a_blob_that_is_another_is_not_copied(running: Running) -> None:
     def lying(request: Request) -> Answer:
         name = request.path.rpartition("/")[2]
-        data = ONE.blobs.get(name, b"")
-        return Answer(200, data if name == ONE.digest else data[:-1] + b"!")
+        data = FIRST.blobs.get(name, b"")
+        return Answer(200, data if name == FIRST.digest else data[:-1] + b"!")
 
     with serve(lying) as server:
-        source = RegistryReference(server.address, "team/app", digest=ONE.digest)
+        source = RegistryReference(server.address, "team/app", digest=FIRST.digest)
         with pytest.raises(ImageError):
-            copy_image(source, RegistryReference(running.address, "a/lie", digest=ONE.digest))
+            copy_image(source, RegistryReference(running.address, "a/lie", digest=FIRST.digest))

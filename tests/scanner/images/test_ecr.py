@@ -23,19 +23,19 @@ class Ecr:
     """Gives another token each time, good for twelve hours."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.now = START
         self.error: Exception | None = None
         self.text = "AWS:secret-{}"
 
     def client(self, region: str) -> "Ecr":
-        self.asked.append(region)
+        self.requests.append(region)
         return self
 
     def get_authorization_token(self) -> dict[str, Any]:
         if self.error:
             raise self.error
-        token = base64.b64encode(self.text.format(len(self.asked)).encode()).decode()
+        token = base64.b64encode(self.text.format(len(self.requests)).encode()).decode()
         return {"authorizationData": [{"authorizationToken": token, "expiresAt": self.now + timedelta(hours=12)}]}
 
 
@@ -70,13 +70,13 @@ def test_a_token_is_kept_and_asked_for_anew_before_it_ends(ecr: Ecr, tokens: Ecr
     assert [tokens.get(HOST), tokens.get(HOST)] == [("AWS", "secret-1")] * 2
     ecr.now += timedelta(hours=11, minutes=45)
     assert tokens.get(HOST) == ("AWS", "secret-2")
-    assert ecr.asked == ["eu-west-1"] * 2
+    assert ecr.requests == ["eu-west-1"] * 2
 
 
 def test_each_registry_has_its_own(ecr: Ecr, tokens: EcrTokens) -> None:
-    other = HOST.replace("eu-west-1", "us-east-1")
-    assert tokens.get(HOST) != tokens.get(other)
-    assert ecr.asked == ["eu-west-1", "us-east-1"]
+    other_registry = HOST.replace("eu-west-1", "us-east-1")
+    assert tokens.get(HOST) != tokens.get(other_registry)
+    assert ecr.requests == ["eu-west-1", "us-east-1"]
 
 
 def test_what_a_login_left_wins_and_other_registries_are_not_asked_about(
@@ -84,7 +84,7 @@ def test_what_a_login_left_wins_and_other_registries_are_not_asked_about(
 ) -> None:
     environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
     assert find_credentials("registry.test", "app", environ, tokens) is None
-    assert ecr.asked == []
+    assert ecr.requests == []
     assert find_credentials(HOST, "app", environ, tokens) == Credentials("AWS", "secret-1")
     (tmp_path / ".docker").mkdir()
     auth = base64.b64encode(b"me:mine").decode()

@@ -44,8 +44,8 @@ def manifest(*documents: bytes, kind: str = OPENVEX, subject: str = IMAGE.digest
 
 def index(*manifests: bytes, kind: str = OPENVEX) -> bytes:
     entries = [
-        {"mediaType": make.MANIFEST, "artifactType": kind, "digest": digest_of(one), "size": len(one)}
-        for one in manifests
+        {"mediaType": make.MANIFEST, "artifactType": kind, "digest": digest_of(manifest), "size": len(manifest)}
+        for manifest in manifests
     ]
     return json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": entries}).encode()
 
@@ -72,14 +72,14 @@ def test_a_registry_without_the_api_keeps_referrers_and_attestations_under_tags(
     assert read(reference) == [b'{"vex": 1}', b'{"signed": 1}', b'{"signed": 2}']
 
 
-def answering(found: dict[str, Any], status: int = 200) -> Callable[[Request], Answer]:
+def answering(answers: dict[str, Any], status: int = 200) -> Callable[[Request], Answer]:
     """A registry with the referrers API; `found` is by path below the repository."""
 
     def answer(request: Request) -> Answer:
         path = request.path.removeprefix("/v2/team/app/")
         if path == f"referrers/{IMAGE.digest}" and status != 200:
             return as_json({}, status)
-        data = found.get(path)
+        data = answers.get(path)
         if data is None:
             return as_json({"errors": []}, 404)
         return Answer(200, data, {"Content-Type": make.INDEX if path.startswith("referrers") else make.MANIFEST})
@@ -93,19 +93,19 @@ def paths(body: bytes, blobs: dict[str, bytes]) -> dict[str, bytes]:
 
 def test_the_api_is_asked_first() -> None:
     body, blobs = manifest(b'{"vex": 1}')
-    found = {f"referrers/{IMAGE.digest}": index(body), **paths(body, blobs)}
-    with serve(answering(found)) as server:
+    answers = {f"referrers/{IMAGE.digest}": index(body), **paths(body, blobs)}
+    with serve(answering(answers)) as server:
         assert read(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}']
 
 
 def test_what_is_broken_or_refers_to_another_image_is_left_out() -> None:
-    other, more = manifest(b'{"other": 1}', subject="sha256:" + "0" * 64)
+    foreign, more = manifest(b'{"other": 1}', subject="sha256:" + "0" * 64)
     fine, blobs = manifest(b'{"vex": 1}', b'{"changed": 1}', b'{"picture": 1}')
-    listed = json.loads(index(other, fine, b"missing"))
+    listed = json.loads(index(foreign, fine, b"missing"))
     listed["manifests"] += [{"artifactType": OPENVEX, "digest": "../../etc", "size": 1}, 7, {"digest": None}]
-    found = {f"referrers/{IMAGE.digest}": json.dumps(listed).encode(), **paths(other, more), **paths(fine, blobs)}
-    found["blobs/" + digest_of(b'{"changed": 1}')] = b'{"CHANGED": 1}'
-    with serve(answering(found)) as server:
+    answers = {f"referrers/{IMAGE.digest}": json.dumps(listed).encode(), **paths(foreign, more), **paths(fine, blobs)}
+    answers["blobs/" + digest_of(b'{"changed": 1}')] = b'{"CHANGED": 1}'
+    with serve(answering(answers)) as server:
         assert read(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}', b'{"picture": 1}']
 
 
@@ -114,8 +114,8 @@ def test_a_layer_without_a_sha256_is_not_asked_for() -> None:
     document = json.loads(body)
     document["layers"][0]["digest"] = "nope:../../x"
     odd = json.dumps(document).encode()
-    found = {f"referrers/{IMAGE.digest}": index(odd), **paths(odd, {})}
-    with serve(answering(found)) as server:
+    answers = {f"referrers/{IMAGE.digest}": index(odd), **paths(odd, {})}
+    with serve(answering(answers)) as server:
         assert read(f"{server.address}/team/app@{IMAGE.digest}") == []
         assert not [request for request in server.requests if "/blobs/" in request.path]
 
@@ -125,8 +125,8 @@ def test_a_document_without_end_is_not_read() -> None:
     large = json.loads(body)
     large["layers"][0]["size"] = SIZE_LIMIT + 1
     again = json.dumps(large).encode()
-    found = {f"referrers/{IMAGE.digest}": index(again), **paths(again, blobs)}
-    with serve(answering(found)) as server:
+    answers = {f"referrers/{IMAGE.digest}": index(again), **paths(again, blobs)}
+    with serve(answering(answers)) as server:
         assert read(f"{server.address}/team/app@{IMAGE.digest}") == []
 
 

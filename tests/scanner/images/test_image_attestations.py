@@ -27,7 +27,7 @@ def read(folder: Path, *entries: dict[str, Any], blobs: dict[str, bytes]) -> lis
     """The digests that are judged of an index of AMD and these entries."""
     make.write_layout(folder, {"latest": make.listing([AMD_ENTRY, *entries], {**AMD.blobs, **blobs})})
     with open_images(f"oci:{folder}", ["all"]) as opened:
-        return [one.digest for one in opened.images]
+        return [image.digest for image in opened.images]
 
 
 @pytest.mark.parametrize("artifact", [False, True], ids=["image form", "artifact form"])
@@ -172,7 +172,7 @@ def test_an_index_of_attestations_alone_has_no_image(tmp_path: Path) -> None:
     mark = make.attestation_entry(manifest, make.sha256(manifest))
     make.write_layout(tmp_path, {"latest": make.listing([mark], blobs)})
     with open_images(f"oci:{tmp_path}", ["all"]) as opened:
-        assert [one.digest for one in opened.images] == [make.sha256(manifest)]
+        assert [image.digest for image in opened.images] == [make.sha256(manifest)]
     make.write_layout(tmp_path, {"latest": make.listing([], {})})
     with pytest.raises(NotFoundError):
         open_images(f"oci:{tmp_path}", ["all"])
@@ -184,15 +184,15 @@ def test_statements_are_read_once_and_within_bounds(tmp_path: Path) -> None:
     marks = []
     blobs: dict[str, bytes] = {}
     for number in range(50):
-        manifest, found = make.attestation(statement)
+        manifest, statement_blobs = make.attestation(statement)
         manifest = manifest[:-1] + f',"annotations":{{"n":"{number}"}}}}'.encode()
-        blobs |= found | {make.sha256(manifest): manifest}
+        blobs |= statement_blobs | {make.sha256(manifest): manifest}
         marks.append(make.attestation_entry(manifest, AMD.digest))
     assert read(tmp_path, *marks, blobs=blobs) == [AMD.digest]
-    manifest, found = make.attestation(statement)
+    manifest, statement_blobs = make.attestation(statement)
     large = manifest.replace(f'"size": {len(statement)}'.encode(), b'"size": 999999999999')
     assert large != manifest
     huge = make.attestation_entry(large, AMD.digest)
-    judged = read(tmp_path, huge, blobs=found | {make.sha256(large): large})
+    judged = read(tmp_path, huge, blobs=statement_blobs | {make.sha256(large): large})
     assert judged == [AMD.digest, make.sha256(large)]
     assert attestation_check.TOTAL_LIMIT < 999999999999

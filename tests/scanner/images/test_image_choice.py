@@ -21,7 +21,7 @@ def chosen(folder: Path, image: make.Image, platforms: list[str] | None = None) 
     make.write_layout(folder, {"latest": image})
     with open_images(f"oci:{folder}", platforms) as opened:
         assert opened.digest == image.digest
-        return [one.digest for one in opened.images]
+        return [image.digest for image in opened.images]
 
 
 def document(**fields: Any) -> make.Image:
@@ -43,7 +43,7 @@ def test_all_platforms_can_be_had_in_the_order_of_the_index(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("platforms", "images"),
     [
         (["linux/arm64"], [ARM]),
         (["linux/arm64/v8"], [ARM]),
@@ -51,21 +51,21 @@ def test_all_platforms_can_be_had_in_the_order_of_the_index(tmp_path: Path) -> N
         (["linux/arm/v7", "linux/amd64"], [AMD, ARM7]),
     ],
 )
-def test_platforms_are_chosen_by_name(tmp_path: Path, wanted: list[str], found: list[make.Image]) -> None:
-    assert chosen(tmp_path, make.index([AMD, ARM, ARM7]), wanted) == [image.digest for image in found]
+def test_platforms_are_chosen_by_name(tmp_path: Path, platforms: list[str], images: list[make.Image]) -> None:
+    assert chosen(tmp_path, make.index([AMD, ARM, ARM7]), platforms) == [image.digest for image in images]
 
 
-@pytest.mark.parametrize("wanted", [["linux/s390x"], ["linux/amd64", "windows/amd64"], ["linux/arm/v6"]])
-def test_a_platform_that_is_missing_is_told_with_those_there_are(tmp_path: Path, wanted: list[str]) -> None:
+@pytest.mark.parametrize("platforms", [["linux/s390x"], ["linux/amd64", "windows/amd64"], ["linux/arm/v6"]])
+def test_a_platform_that_is_missing_is_told_with_those_there_are(tmp_path: Path, platforms: list[str]) -> None:
     with pytest.raises(NotFoundError, match="It has: linux/amd64, linux/arm/v7, linux/arm64/v8") as caught:
-        chosen(tmp_path, make.index([AMD, ARM, ARM7]), wanted)
-    assert wanted[-1] in str(caught.value)
+        chosen(tmp_path, make.index([AMD, ARM, ARM7]), platforms)
+    assert platforms[-1] in str(caught.value)
 
 
 def test_an_index_without_this_machines_platform_is_no_guess(tmp_path: Path) -> None:
-    other = make.image([], platform="linux/s390x")
+    foreign = make.image([], platform="linux/s390x")
     with pytest.raises(NotFoundError, match="It has: linux/s390x"):
-        chosen(tmp_path, make.index([other]))
+        chosen(tmp_path, make.index([foreign]))
 
 
 def test_a_single_image_is_taken_whatever_its_platform(tmp_path: Path) -> None:
@@ -104,13 +104,13 @@ def test_an_index_in_an_index_is_looked_into(tmp_path: Path) -> None:
 
 
 def test_indexes_in_indexes_have_an_end(tmp_path: Path) -> None:
-    one = make.index([AMD])
+    index = make.index([AMD])
     for _ in range(4):
-        outer = document(manifests=[listed(one, make.INDEX)])
-        outer.blobs |= one.blobs
-        one = outer
+        outer = document(manifests=[listed(index, make.INDEX)])
+        outer.blobs |= index.blobs
+        index = outer
     with pytest.raises(ImageError, match="too deep"):
-        chosen(tmp_path, one)
+        chosen(tmp_path, index)
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_indexes_in_indexes_have_an_end(tmp_path: Path) -> None:
         ({"mediaType": make.MANIFEST, "manifests": []}, "neither"),
         ({"mediaType": make.INDEX, "layers": []}, "neither"),
         ({"manifests": {}}, "no list"),
-        ({"manifests": [1]}, "no digest"),
-        ({"manifests": [{"digest": "sha256:../../etc/passwd", "size": 1}]}, "no digest"),
+        ({"manifests": [1]}, "not a digest"),
+        ({"manifests": [{"digest": "sha256:../../etc/passwd", "size": 1}]}, "not a digest"),
         ({"manifests": [{"digest": AMD.digest, "size": -1}]}, "size -1"),
         ({"manifests": [{"digest": AMD.digest}]}, "size None"),
-        ({"layers": [], "config": None}, "no digest"),
+        ({"layers": [], "config": None}, "not a digest"),
         (
             {"layers": [], "config": {"digest": AMD.config, "size": 5, "mediaType": "text/plain"}},
             "is not a container image",

@@ -39,56 +39,56 @@ def helper(folder: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
-def found(folder: Path, repository: str = "team/app", registry: str = HOST, **more: str) -> Credentials | None:
+def find(folder: Path, repository: str = "team/app", registry: str = HOST, **more: str) -> Credentials | None:
     return find_credentials(registry, repository, environ(folder, **more))
 
 
 def test_without_any_file_there_are_none(tmp_path: Path) -> None:
-    assert found(tmp_path) is None
+    assert find(tmp_path) is None
 
 
 def test_the_file_that_is_named_wins_over_podmans_over_dockers(tmp_path: Path) -> None:
     docker(tmp_path, auths={HOST: entry("docker")})
-    assert found(tmp_path) == Credentials("docker", "secret")
+    assert find(tmp_path) == Credentials("docker", "secret")
     for name in (".config/containers", "run/containers"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "auth.json").write_text(json.dumps({"auths": {HOST: entry(name)}}))
-        assert found(tmp_path) == Credentials(name, "secret")
+        assert find(tmp_path) == Credentials(name, "secret")
     (tmp_path / "named.json").write_text(json.dumps({"auths": {HOST: entry("named")}}))
-    assert found(tmp_path, REGISTRY_AUTH_FILE=f"{tmp_path}/named.json") == Credentials("named", "secret")
+    assert find(tmp_path, REGISTRY_AUTH_FILE=f"{tmp_path}/named.json") == Credentials("named", "secret")
 
 
 def test_a_file_that_does_not_know_the_registry_is_passed_over(tmp_path: Path) -> None:
     docker(tmp_path, auths={HOST: entry("docker")})
     (tmp_path / "named.json").write_text(json.dumps({"auths": {"other.test": entry("other"), HOST: {}}}))
-    assert found(tmp_path, REGISTRY_AUTH_FILE=f"{tmp_path}/named.json") == Credentials("docker", "secret")
+    assert find(tmp_path, REGISTRY_AUTH_FILE=f"{tmp_path}/named.json") == Credentials("docker", "secret")
 
 
 def test_another_registrys_credentials_are_not_taken(tmp_path: Path) -> None:
     docker(tmp_path, auths={"registry.test": entry("a"), f"{HOST}.evil": entry("b"), f"{HOST}/team/other": entry("c")})
-    assert found(tmp_path) is None
+    assert find(tmp_path) is None
 
 
 def test_the_narrowest_entry_wins(tmp_path: Path) -> None:
     docker(tmp_path, auths={HOST: entry("host"), f"{HOST}/team": entry("team"), f"{HOST}/team/app": entry("app")})
-    names = [one.username for name in ("team/app", "team/x", "x") if (one := found(tmp_path, name))]
+    names = [credentials.username for name in ("team/app", "team/x", "x") if (credentials := find(tmp_path, name))]
     assert names == ["app", "team", "host"]
 
 
 @pytest.mark.parametrize("key", [f"https://{HOST}", f"https://{HOST}/v1/", f"http://{HOST}/v2/"])
 def test_entries_may_be_urls(tmp_path: Path, key: str) -> None:
     docker(tmp_path, auths={key: entry("url")})
-    assert found(tmp_path) == Credentials("url", "secret")
+    assert find(tmp_path) == Credentials("url", "secret")
 
 
 def test_docker_hub_goes_by_its_old_name(tmp_path: Path) -> None:
     docker(tmp_path, auths={"https://index.docker.io/v1/": entry("hub")})
-    assert found(tmp_path, "library/debian", "docker.io") == Credentials("hub", "secret")
+    assert find(tmp_path, "library/debian", "docker.io") == Credentials("hub", "secret")
 
 
 def test_a_password_may_hold_colons_and_identity_tokens_are_kept(tmp_path: Path) -> None:
     docker(tmp_path, auths={HOST: {**entry("user", "a:b"), "identitytoken": "token"}})
-    assert found(tmp_path) == Credentials("user", "a:b", "token")
+    assert find(tmp_path) == Credentials("user", "a:b", "token")
 
 
 def test_secrets_are_not_printed() -> None:
@@ -100,31 +100,31 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
     docker(tmp_path)
     (tmp_path / ".docker/config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(UsageError, match=r"\.docker/config\.json"):
-        found(tmp_path)
+        find(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["[]", "null", '{"auths": []}', '{"auths": {"registry.test:5000": 1}}'])
 def test_a_file_of_another_form_holds_none(tmp_path: Path, text: str) -> None:
     docker(tmp_path)
     (tmp_path / ".docker/config.json").write_text(text)
-    assert found(tmp_path) is None
+    assert find(tmp_path) is None
 
 
 def test_a_helper_is_asked_for_its_registry_and_the_store_for_all_others(tmp_path: Path) -> None:
     docker(tmp_path, credHelpers={HOST: "one"}, credsStore="all", auths={HOST: entry("file")})
     for name in ("one", "all"):
         helper(tmp_path, name, f"""echo '{{"Username": "{name}", "Secret": "s"}}'""")
-    assert found(tmp_path) == Credentials("one", "s")
-    assert found(tmp_path, registry="docker.io") == Credentials("all", "s")
+    assert find(tmp_path) == Credentials("one", "s")
+    assert find(tmp_path, registry="docker.io") == Credentials("all", "s")
     assert (tmp_path / "asked").read_text().splitlines() == [f"get {HOST}", "get https://index.docker.io/v1/"]
 
 
 def test_a_helper_may_give_an_identity_token_or_nothing(tmp_path: Path) -> None:
     docker(tmp_path, credsStore="all")
     helper(tmp_path, "all", """echo '{"Username": "<token>", "Secret": "token"}'""")
-    assert found(tmp_path) == Credentials("", "", "token")
+    assert find(tmp_path) == Credentials("", "", "token")
     helper(tmp_path, "all", "echo 'credentials not found in native keychain'; exit 1")
-    assert found(tmp_path) is None
+    assert find(tmp_path) is None
 
 
 @pytest.mark.parametrize("script", ["echo locked >&2; exit 1", "echo", "echo '[]'", 'echo \'{"Username": "u"}\''])
@@ -132,7 +132,7 @@ def test_a_helper_that_fails_is_told_with_its_words(tmp_path: Path, script: str)
     docker(tmp_path, credsStore="all")
     helper(tmp_path, "all", script)
     with pytest.raises(UsageError, match="docker-credential-all") as caught:
-        found(tmp_path)
+        find(tmp_path)
     assert ("locked" in str(caught.value)) == ("locked" in script)
 
 
@@ -149,14 +149,14 @@ def test_what_a_helper_says_and_is_no_text_is_told(tmp_path: Path, script: str) 
     docker(tmp_path, credsStore="all")
     helper(tmp_path, "all", script)
     with pytest.raises(UsageError) as caught:
-        found(tmp_path)
+        find(tmp_path)
     assert caught.value.advice
 
 
 def test_a_file_with_what_is_no_text_is_told(tmp_path: Path) -> None:
     docker(tmp_path, auths={HOST: {"username": "\ud800", "password": "s"}})
     with pytest.raises(UsageError, match="no text") as caught:
-        found(tmp_path)
+        find(tmp_path)
     assert caught.value.advice
 
 
@@ -164,4 +164,4 @@ def test_a_file_with_what_is_no_text_is_told(tmp_path: Path) -> None:
 def test_a_helper_that_is_not_there_or_no_name_is_told(tmp_path: Path, name: str) -> None:
     docker(tmp_path, credsStore=name)
     with pytest.raises(UsageError, match="helper"):
-        found(tmp_path)
+        find(tmp_path)

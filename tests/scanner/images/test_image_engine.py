@@ -135,7 +135,7 @@ def test_an_engine_that_is_named_and_not_there_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "kind", "message"),
+    ("status", "body", "kind", "message"),
     [
         (404, "No such image: app", NotFoundError, "docker has no image app in its store"),
         (400, "app: image not known", NotFoundError, "docker has no image app in its store"),
@@ -143,9 +143,9 @@ def test_an_engine_that_is_named_and_not_there_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_what_an_engine_refuses_is_told(
-    status: int, said: str, kind: type[DockgateError], message: str, tmp_path: Path
+    status: int, body: str, kind: type[DockgateError], message: str, tmp_path: Path
 ) -> None:
-    refusal = Answer(status, json.dumps({"message": said}).encode())
+    refusal = Answer(status, json.dumps({"message": body}).encode())
     with serve(lambda request: refusal, tmp_path / "docker.sock"), pytest.raises(kind, match=message):
         engine_source(EngineReference("docker", "app"), {}, tmp_path)
 

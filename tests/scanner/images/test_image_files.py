@@ -15,7 +15,7 @@ from dockgate.scanner.images import open_images
 from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
 
 NO_IMAGE = make.tar({"a": b""})
-ONE, TWO = make.image([{"one": b"1"}]), make.image([{"two": b"2"}])
+FIRST, TWO = make.image([{"one": b"1"}]), make.image([{"two": b"2"}])
 
 
 def digest(reference: str, platforms: list[str] | None = None) -> str:
@@ -32,7 +32,7 @@ def files(reference: str) -> list[str]:
 def test_a_file_that_an_archive_has_twice_is_refused(tmp_path: Path, path: str) -> None:
     """skopeo takes the first; `docker load` unpacks them, so that the last stays."""
     file = tmp_path / "a.tar"
-    make.docker_archive(file, {"one:1": ONE})
+    make.docker_archive(file, {"one:1": FIRST})
     with tarfile.open(file, "a") as archive:
         entry = tarfile.TarInfo(path)
         entry.size = 2
@@ -45,8 +45,8 @@ def test_a_file_that_an_archive_has_twice_is_refused(tmp_path: Path, path: str) 
 
 
 def test_a_layout_with_several_images_wants_a_tag_or_a_digest(tmp_path: Path) -> None:
-    make.write_layout(tmp_path, {"1": ONE, "docker.io/team/two:2": TWO})
-    assert digest(f"oci:{tmp_path}:1") == ONE.digest
+    make.write_layout(tmp_path, {"1": FIRST, "docker.io/team/two:2": TWO})
+    assert digest(f"oci:{tmp_path}:1") == FIRST.digest
     assert digest(f"oci:{tmp_path}:docker.io/team/two:2") == TWO.digest
     assert digest(f"oci:{tmp_path}@{TWO.digest}") == TWO.digest
     with pytest.raises(NotFoundError, match="several images") as caught:
@@ -55,32 +55,32 @@ def test_a_layout_with_several_images_wants_a_tag_or_a_digest(tmp_path: Path) ->
 
 
 def test_a_tag_that_is_not_there_is_told_with_those_there_are(tmp_path: Path) -> None:
-    make.write_layout(tmp_path, {"1": ONE})
+    make.write_layout(tmp_path, {"1": FIRST})
     with pytest.raises(NotFoundError, match="no image") as caught:
         digest(f"oci:{tmp_path}:2")
     assert "It has: 1" in caught.value.advice
 
 
 def test_nameless_entries_of_a_layout_are_an_index(tmp_path: Path) -> None:
-    make.write_layout(tmp_path, {"": ONE})
-    listed = [make.descriptor(one.blobs[one.digest], make.MANIFEST) for one in (ONE, TWO)]
+    make.write_layout(tmp_path, {"": FIRST})
+    listed = [make.descriptor(item.blobs[item.digest], make.MANIFEST) for item in (FIRST, TWO)]
     make.write_layout(tmp_path, {"": TWO})
     data = json.dumps({"schemaVersion": 2, "manifests": listed}).encode()
     (tmp_path / "index.json").write_bytes(data)
     assert digest(f"oci:{tmp_path}", ["all"]) == make.sha256(data)
 
 
-@pytest.mark.parametrize("missing", [ONE.digest, ONE.config, ONE.layers[0]])
+@pytest.mark.parametrize("missing", [FIRST.digest, FIRST.config, FIRST.layers[0]])
 def test_a_missing_blob_is_named(tmp_path: Path, missing: str) -> None:
-    make.write_layout(tmp_path, {"": ONE})
+    make.write_layout(tmp_path, {"": FIRST})
     (tmp_path / "blobs" / missing.replace(":", "/")).unlink()
     with pytest.raises(ImageError, match=f"lacks the blob {missing}"):
         files(f"oci:{tmp_path}")
 
 
 def test_a_blob_that_is_no_file_is_not_opened(tmp_path: Path) -> None:
-    make.write_layout(tmp_path, {"": ONE})
-    blob = tmp_path / "blobs" / ONE.layers[0].replace(":", "/")
+    make.write_layout(tmp_path, {"": FIRST})
+    blob = tmp_path / "blobs" / FIRST.layers[0].replace(":", "/")
     blob.unlink()
     os.mkfifo(blob)
     with pytest.raises(ImageError, match="lacks the blob"):
@@ -90,10 +90,10 @@ def test_a_blob_that_is_no_file_is_not_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Config", "Layers", "RepoTags"])
 def test_a_docker_archive_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, name: str) -> None:
     for more in (name.lower(), name.upper()):
-        make.docker_archive(tmp_path / "a.tar", {"app:1": ONE})
+        make.docker_archive(tmp_path / "a.tar", {"app:1": FIRST})
         with tarfile.open(tmp_path / "a.tar") as archive:
             entries: dict[str, make.Content] = {
-                one.name: file.read() for one in archive if (file := archive.extractfile(one))
+                member.name: file.read() for member in archive if (file := archive.extractfile(member))
             }
         listed = json.loads(entries["manifest.json"])  # type: ignore[arg-type]
         listed[0][more] = listed[0][name]
@@ -105,7 +105,7 @@ def test_a_docker_archive_that_can_be_read_in_two_ways_is_refused(tmp_path: Path
 
 @pytest.mark.parametrize("index", [b"", b"{}", b'{"manifests": []}', b'{"manifests": 1}', b" " * (2**22 + 1)])
 def test_a_broken_index_is_told(tmp_path: Path, index: bytes) -> None:
-    make.write_layout(tmp_path, {"": ONE})
+    make.write_layout(tmp_path, {"": FIRST})
     (tmp_path / "index.json").write_bytes(index)
     with pytest.raises(ImageError):
         digest(f"oci:{tmp_path}")
@@ -129,11 +129,11 @@ def test_a_list_that_is_none_in_a_docker_archive_is_told(tmp_path: Path, changed
 
 
 def test_an_image_without_a_name_in_a_docker_archive_is_read(tmp_path: Path) -> None:
-    config = ONE.blobs[ONE.config]
+    config = FIRST.blobs[FIRST.config]
     listed = [{"Config": "config.json", "RepoTags": None, "Layers": ["layer.tar"]}]
     entries: dict[str, make.Content] = {
         "config.json": config,
-        "layer.tar": ONE.blobs[ONE.layers[0]],
+        "layer.tar": FIRST.blobs[FIRST.layers[0]],
         "manifest.json": json.dumps(listed).encode(),
     }
     (tmp_path / "a.tar").write_bytes(make.tar(entries))
@@ -141,22 +141,22 @@ def test_an_image_without_a_name_in_a_docker_archive_is_read(tmp_path: Path) -> 
 
 
 def test_an_archive_is_known_by_its_content(tmp_path: Path) -> None:
-    make.oci_archive(tmp_path / "oci", {"": ONE})
-    make.docker_archive(tmp_path / "docker", {"one:1": ONE})
+    make.oci_archive(tmp_path / "oci", {"": FIRST})
+    make.docker_archive(tmp_path / "docker", {"one:1": FIRST})
     assert files(str(tmp_path / "oci")) == files(str(tmp_path / "docker")) == ["one"]
 
 
 def test_what_docker_saves_since_25_is_read_as_the_layout_that_it_is(tmp_path: Path) -> None:
-    saved = json.dumps([{"Config": f"blobs/{ONE.config.replace(':', '/')}", "RepoTags": ["one:1"], "Layers": []}])
-    (tmp_path / "saved.tar").write_bytes(make.tar({**make.layout_files({"1": ONE}), "manifest.json": saved.encode()}))
-    assert digest(f"docker-archive:{tmp_path}/saved.tar") == ONE.digest
+    saved = json.dumps([{"Config": f"blobs/{FIRST.config.replace(':', '/')}", "RepoTags": ["one:1"], "Layers": []}])
+    (tmp_path / "saved.tar").write_bytes(make.tar({**make.layout_files({"1": FIRST}), "manifest.json": saved.encode()}))
+    assert digest(f"docker-archive:{tmp_path}/saved.tar") == FIRST.digest
 
 
 def test_an_archive_that_other_tools_read_as_another_image_is_refused(tmp_path: Path) -> None:
     """Docker before 25, and skopeo's docker-archive, take manifest.json's."""
     saved = json.dumps([{"Config": f"blobs/{TWO.config.replace(':', '/')}", "RepoTags": ["one:1"], "Layers": []}])
     blobs = {path: data for path, data in make.layout_files({"1": TWO}).items() if path.startswith("blobs/")}
-    layout = make.layout_files({"1": ONE})
+    layout = make.layout_files({"1": FIRST})
     (tmp_path / "saved.tar").write_bytes(make.tar({**blobs, **layout, "manifest.json": saved.encode()}))
     with pytest.raises(ImageError, match=f"two sets of images: its index.json does not lead to {TWO.config}"):
         digest(f"docker-archive:{tmp_path}/saved.tar")
@@ -171,16 +171,16 @@ def test_layers_stored_plain_have_the_digest_of_what_is_stored(tmp_path: Path) -
 
 def test_a_saved_image_has_the_same_digest_each_time_and_another_for_another_image(tmp_path: Path) -> None:
     digests = []
-    for at, image in enumerate((ONE, ONE, TWO)):
+    for at, image in enumerate((FIRST, FIRST, TWO)):
         make.docker_archive(tmp_path / f"{at}.tar", {f"name:{at}": image})
         digests.append(digest(str(tmp_path / f"{at}.tar")))
     assert digests[0] == digests[1] != digests[2]
 
 
 def test_an_archive_with_several_images_wants_a_name(tmp_path: Path) -> None:
-    make.docker_archive(tmp_path / "saved.tar", {"one:1": ONE, "two:2": TWO})
+    make.docker_archive(tmp_path / "saved.tar", {"one:1": FIRST, "two:2": TWO})
     assert files(f"docker-archive:{tmp_path}/saved.tar:two:2") == ["two"]
-    for name in ("", ":three:3", f"@{ONE.digest}"):
+    for name in ("", ":three:3", f"@{FIRST.digest}"):
         with pytest.raises(NotFoundError) as caught:
             digest(f"docker-archive:{tmp_path}/saved.tar{name}")
         assert "one:1, two:2" in caught.value.advice
@@ -189,9 +189,9 @@ def test_an_archive_with_several_images_wants_a_name(tmp_path: Path) -> None:
 def rewritten(folder: Path, **changes: make.Content | None) -> str:
     """A `docker save` archive with members changed or, by None, left out; "layer" and "config" stand for theirs."""
     make.docker_archive(folder / "whole.tar", {"one:1": make.image([{"one": b"1"}], compression="none")})
-    with tarfile.open(folder / "whole.tar") as whole:
+    with tarfile.open(folder / "whole.tar") as archive:
         members: dict[str, make.Content] = {
-            name: stream.read() for name in whole.getnames() if (stream := whole.extractfile(name))
+            name: stream.read() for name in archive.getnames() if (stream := archive.extractfile(name))
         }
     names = {"layer": next(iter(members)), "config": list(members)[1], "manifest": "manifest.json"}
     for key, content in changes.items():
@@ -225,7 +225,7 @@ def test_links_lead_nowhere_else(tmp_path: Path, target: str) -> None:
         ({"manifest": b'[{"Config": 1}]'}, "manifest.json"),
         ({"manifest": b" " * (2**22 + 1)}, "larger than"),
         ({"config": b"{}"}, "does not name its 1 layers"),
-        ({"config": b'{"rootfs": {"diff_ids": ["sha256:x"]}}'}, "no digest"),
+        ({"config": b'{"rootfs": {"diff_ids": ["sha256:x"]}}'}, "not a digest"),
         ({"layer": make.tar({"other": b"2"})}, "does not match its digest"),
         ({"layer": b"no tar" * 200}, "no whole tar file"),
     ],
@@ -252,9 +252,9 @@ def test_an_archive_cut_short_is_told(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fails_is_not_taken_for_a_broken_image(tmp_path: Path) -> None:
-    make.write_layout(tmp_path, {"": ONE})
+    make.write_layout(tmp_path, {"": FIRST})
     with open_images(f"oci:{tmp_path}") as opened:
-        blob = tmp_path / "blobs" / ONE.layers[0].replace(":", "/")
+        blob = tmp_path / "blobs" / FIRST.layers[0].replace(":", "/")
         blob.unlink()
         blob.symlink_to("/proc/self/mem")  # a regular file that cannot be read from its beginning
         with pytest.raises(UnavailableError, match="cannot be read"):

@@ -38,8 +38,8 @@ def test_links_are_told_and_never_followed(root: Path, tmp_path: Path) -> None:
     (root / "folder").symlink_to("../outside")
     (root / "file").symlink_to(tmp_path / "outside/secret")
     (root / "circle").symlink_to(".")
-    found = walked(root)
-    assert {path: (entry.kind, entry.target) for path, entry in found.items()} == {
+    entries = walked(root)
+    assert {path: (entry.kind, entry.target) for path, entry in entries.items()} == {
         "": ("directory", ""),
         "circle": ("symlink", "."),
         "file": ("symlink", str(tmp_path / "outside/secret")),
@@ -114,12 +114,12 @@ def test_a_folder_that_cannot_be_listed_has_an_open_that_says_so(root: Path) -> 
     for _ in range(300):
         deep /= "d"
         deep.mkdir()
-    found = list(walked(root).values())
-    assert [entry.open is None for entry in found] == [True] * 256 + [False]
-    assert found[-1].kind == "directory"
-    assert found[-1].open
+    entries = list(walked(root).values())
+    assert [entry.open is None for entry in entries] == [True] * 256 + [False]
+    assert entries[-1].kind == "directory"
+    assert entries[-1].open
     with pytest.raises(UnreadableError, match="more than 256 folders"):
-        found[-1].open()
+        entries[-1].open()
 
 
 def test_a_file_above_the_bound_is_not_opened(root: Path) -> None:
@@ -136,10 +136,10 @@ def test_content_can_be_opened_twice_and_sought_and_ends_with_its_entry(root: Pa
     (root / "file").write_bytes(b"0123456789")
     for entry in entries(root):
         if entry.open:
-            one, two = entry.open(), entry.open()
-            assert (one.read(4), two.read()) == (b"0123", b"0123456789")
-            assert (one.seek(-2, os.SEEK_END), one.read(), one.seek(1), one.read(2)) == (8, b"89", 1, b"12")
-    assert one.closed
+            first, two = entry.open(), entry.open()
+            assert (first.read(4), two.read()) == (b"0123", b"0123456789")
+            assert (first.seek(-2, os.SEEK_END), first.read(), first.seek(1), first.read(2)) == (8, b"89", 1, b"12")
+    assert first.closed
     assert two.closed
 
 
@@ -156,16 +156,16 @@ def test_file_systems_that_the_kernel_makes_up_are_not_entered(root: Path, tmp_p
     (root / "proc/cpuinfo").write_bytes(b"x")
     device = os.stat(root).st_dev
     where = f"36 35 {os.major(device)}:{os.minor(device)} / /proc rw,noatime shared:1"
-    found = []
+    entries = []
     descriptor = os.open(root, os.O_RDONLY)
     try:
         for kind in ("ext4", "proc"):
             (tmp_path / "mountinfo").write_text(f"{where} - {kind} name rw\n")
             layer = FolderLayer(descriptor, "root", mounts=tmp_path / "mountinfo")
-            found.append([entry.path for entry in layer.entries()])
+            entries.append([entry.path for entry in layer.entries()])
     finally:
         os.close(descriptor)
-    assert found == [["", "proc", "proc/cpuinfo"], ["", "proc"]]
+    assert entries == [["", "proc", "proc/cpuinfo"], ["", "proc"]]
 
 
 @pytest.mark.real

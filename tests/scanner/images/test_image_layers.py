@@ -29,9 +29,9 @@ def test_every_format_is_read(form: int) -> None:
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_names_and_targets_of_any_length_and_bytes_are_read(form: int) -> None:
     name, target = "é" * 200 + "/\udcff" + "n" * 300, "t" * 400
-    found = read(make.tar({name: b"content", "link": make.Symlink(target), "hard": Hardlink(name)}, form))
-    assert [entry.path for entry in found] == [name, "link", "hard"]
-    assert [entry.target for entry in found] == ["", target, name]
+    result = read(make.tar({name: b"content", "link": make.Symlink(target), "hard": Hardlink(name)}, form))
+    assert [entry.path for entry in result] == [name, "link", "hard"]
+    assert [entry.target for entry in result] == ["", target, name]
 
 
 def test_raw_bytes_in_an_extended_header_are_kept() -> None:

@@ -24,14 +24,14 @@ def ranged(answer: Serve) -> Serve:
     """A registry that knows ranges."""
 
     def part(request: Request) -> Answer:
-        given = answer(request)
+        response = answer(request)
         begun = start(request)
-        if begun is None or given.status != 200:
-            return given
-        size = len(given.body)
+        if begun is None or response.status != 200:
+            return response
+        size = len(response.body)
         if begun >= size:
             return Answer(416, headers={"Content-Range": f"bytes */{size}"})
-        return Answer(206, given.body[begun:], {"Content-Range": f"bytes {begun}-{size - 1}/{size}"})
+        return Answer(206, response.body[begun:], {"Content-Range": f"bytes {begun}-{size - 1}/{size}"})
 
     return part
 
@@ -40,20 +40,20 @@ def breaking(answer: Serve, after: int) -> Serve:
     """After so many bytes of each answer that brings some of the second layer."""
 
     def broken(request: Request) -> Answer:
-        given = answer(request)
-        if LAYER in request.path and given.status in (200, 206):
-            given.cut = max(0, len(given.body) - after)
-        return given
+        response = answer(request)
+        if LAYER in request.path and response.status in (200, 206):
+            response.cut = max(0, len(response.body) - after)
+        return response
 
     return broken
 
 
 def start(request: Request) -> int | None:
-    asked = re.fullmatch("bytes=([0-9]+)-", request.headers.get("Range", ""))
-    return int(asked[1]) if asked else None
+    requested_offsets = re.fullmatch("bytes=([0-9]+)-", request.headers.get("Range", ""))
+    return int(requested_offsets[1]) if requested_offsets else None
 
 
-def asked(requests: list[Request]) -> list[int | None]:
+def requested_offsets(requests: list[Request]) -> list[int | None]:
     """Where each request for the second layer wants to begin."""
     return [start(request) for request in requests if LAYER in request.path]
 
@@ -74,7 +74,7 @@ def test_a_connection_that_breaks_off_is_taken_up_where_it_did() -> None:
         opening(f"{server.address}/team/app:1", pauses=pauses) as opened,
     ):
         assert files(opened) == ["one", "two"]
-    assert asked(server.requests) == [
+    assert requested_offsets(server.requests) == [
         None,
         PROGRESS_STEP + 8000,
         2 * (PROGRESS_STEP + 8000),
@@ -90,7 +90,7 @@ def test_a_registry_without_ranges_begins_anew() -> None:
         opening(f"{server.address}/team/app:1") as opened,
     ):
         assert files(opened) == ["one", "two"]
-    assert asked(server.requests) == [None, 100_000]
+    assert requested_offsets(server.requests) == [None, 100_000]
 
 
 @pytest.mark.parametrize(
@@ -112,59 +112,67 @@ def test_a_range_that_was_not_asked_for_is_not_taken(answer: Answer) -> None:
         opening(f"{server.address}/team/app:1") as opened,
     ):
         assert files(opened) == ["one", "two"]
-    assert asked(server.requests) == [None, 100_000, None]
+    assert requested_offsets(server.requests) == [None, 100_000, None]
 
 
 def test_a_part_of_what_was_asked_for_is_no_end() -> None:
     """RFC 9110, section 15.3.7: a server may send less than the range."""
 
     def less(request: Request) -> Answer:
-        given = ranged(stored(BIG))(request)
+        response = ranged(stored(BIG))(request)
         begun = start(request)
-        if begun is not None and given.status == 206:
-            body = given.body[:PROGRESS_STEP]
-            given = Answer(206, body, {"Content-Range": f"bytes {begun}-{begun + len(body) - 1}/{SIZE}"})
-        return given
+        if begun is not None and response.status == 206:
+            body = response.body[:PROGRESS_STEP]
+            response = Answer(206, body, {"Content-Range": f"bytes {begun}-{begun + len(body) - 1}/{SIZE}"})
+        return response
 
     with (
         serve(once(breaking(stored(BIG), PROGRESS_STEP), less)) as server,
         opening(f"{server.address}/team/app:1") as opened,
     ):
         assert files(opened) == ["one", "two"]
-    assert asked(server.requests) == [None, PROGRESS_STEP, 2 * PROGRESS_STEP, 3 * PROGRESS_STEP, 4 * PROGRESS_STEP]
+    assert requested_offsets(server.requests) == [
+        None,
+        PROGRESS_STEP,
+        2 * PROGRESS_STEP,
+        3 * PROGRESS_STEP,
+        4 * PROGRESS_STEP,
+    ]
 
 
 def test_what_does_not_fit_together_is_not_the_blob() -> None:
-    other = make.image(
+    second = make.image(
         [{"one": b"1"}, {"two": bytes(reversed(range(256))) * (PROGRESS_STEP // 64)}], compression="none"
     )
 
     def elsewhere(request: Request) -> Answer:
-        return ranged(stored(other))(Request("GET", request.path.replace(LAYER, other.layers[1]), request.headers))
+        return ranged(stored(second))(Request("GET", request.path.replace(LAYER, second.layers[1]), request.headers))
 
     with (
         serve(
-            once(breaking(stored(BIG), 100_000), lambda one: (elsewhere if start(one) else stored(BIG))(one))
+            once(
+                breaking(stored(BIG), 100_000), lambda request: (elsewhere if start(request) else stored(BIG))(request)
+            )
         ) as server,
         opening(f"{server.address}/team/app:1") as opened,
         pytest.raises(ImageError, match=LAYER),
     ):
         files(opened)
-    assert asked(server.requests) == [None, 100_000]
+    assert requested_offsets(server.requests) == [None, 100_000]
 
 
 def test_a_connection_that_stands_still_is_left() -> None:
     def still(request: Request) -> Answer:
-        given = breaking(stored(BIG), 100_000)(request)
-        given.stalls = True
-        return given
+        response = breaking(stored(BIG), 100_000)(request)
+        response.stalls = True
+        return response
 
     with (
         serve(once(still, ranged(stored(BIG)))) as server,
         opening(f"{server.address}/team/app:1", timeout=0.2) as opened,
     ):
         assert files(opened) == ["one", "two"]
-    assert asked(server.requests) == [None, 100_000]
+    assert requested_offsets(server.requests) == [None, 100_000]
 
 
 def test_a_registry_that_is_busy_in_the_middle_is_waited_for() -> None:
@@ -186,16 +194,16 @@ def test_a_registry_that_is_busy_in_the_middle_is_waited_for() -> None:
 
 def test_a_manifest_and_a_token_that_break_off_are_asked_for_again() -> None:
     def issue(_: Request) -> Answer:
-        given = as_json({"token": "good"})
-        given.cut = 5 if len(tokens.requests) == 1 else 0
-        return given
+        response = as_json({"token": "good"})
+        response.cut = 5 if len(tokens.requests) == 1 else 0
+        return response
 
     def answer(request: Request) -> Answer:
         if request.headers.get("Authorization") != "Bearer good":
             return Answer(401, headers={"WWW-Authenticate": f'Bearer realm="http://{tokens.address}/"'})
-        given = stored(BIG)(request)
-        given.cut = 5 if len(server.requests) == 2 else 0
-        return given
+        response = stored(BIG)(request)
+        response.cut = 5 if len(server.requests) == 2 else 0
+        return response
 
     with (
         serve(issue) as tokens,
@@ -222,13 +230,13 @@ def test_a_token_that_ends_in_the_middle_is_renewed() -> None:
         opening(f"{server.address}/team/app:1") as opened,
     ):
         assert files(opened) == ["one", "two"]
-    assert asked(server.requests) == [None, SIZE - 1000, SIZE - 1000]
+    assert requested_offsets(server.requests) == [None, SIZE - 1000, SIZE - 1000]
     assert len(tokens.requests) == 2
 
 
 def test_access_that_is_taken_away_in_the_middle_is_told() -> None:
     with (
-        serve(lambda one: Answer(403) if start(one) else breaking(stored(BIG), 1000)(one)) as server,
+        serve(lambda request: Answer(403) if start(request) else breaking(stored(BIG), 1000)(request)) as server,
         opening(f"{server.address}/team/app:1") as opened,
         pytest.raises(DeniedError),
     ):
@@ -254,9 +262,9 @@ def test_the_registry_is_asked_anew_and_its_storage_without_the_secret() -> None
         opening(f"{server.address}/team/app:1", LOGIN) as opened,
     ):
         assert files(opened) == ["one", "two"]
-    assert asked(storage.requests) == asked(server.requests) == [None, SIZE - 1000]
-    assert [one.headers.get("Authorization") for one in storage.requests] == [None, None]
-    assert len({one.path for one in storage.requests}) == 2
+    assert requested_offsets(storage.requests) == requested_offsets(server.requests) == [None, SIZE - 1000]
+    assert [request.headers.get("Authorization") for request in storage.requests] == [None, None]
+    assert len({request.path for request in storage.requests}) == 2
 
 
 # --- what ends -----------------------------------------------------------------------------------------------------
@@ -288,9 +296,9 @@ def test_there_is_an_end_to_taking_up_again() -> None:
     image = make.image([{"one": b"1"}, {"two": bytes(PROGRESS_STEP) * (MAX_DISCONNECTS + 2)}], compression="none")
 
     def answer(request: Request) -> Answer:
-        given = ranged(stored(image))(request)
-        given.cut = max(0, len(given.body) - PROGRESS_STEP) if image.layers[1] in request.path else 0
-        return given
+        response = ranged(stored(image))(request)
+        response.cut = max(0, len(response.body) - PROGRESS_STEP) if image.layers[1] in request.path else 0
+        return response
 
     with (
         serve(answer) as server,
@@ -312,7 +320,7 @@ def test_a_registry_that_crawls_is_given_up() -> None:
 
 def test_a_registry_that_goes_away_in_the_middle_is_told_with_the_layer() -> None:
     with (
-        serve(lambda one: Answer(503) if start(one) else breaking(stored(BIG), 1000)(one)) as server,
+        serve(lambda request: Answer(503) if start(request) else breaking(stored(BIG), 1000)(request)) as server,
         opening(f"{server.address}/team/app:1") as opened,
         pytest.raises(UnavailableError, match=f"{LAYER}.*answers 503"),
     ):

@@ -25,18 +25,18 @@ KIT = "buildkit.dockerfile.v0"
 def buildkit(*commands: str) -> list[dict[str, Any]]:
     """Entries as BuildKit writes them; those that begin with a blank made no layer."""
     return [
-        {"created_by": one.strip(), "comment": KIT, **({"empty_layer": True} if one[0] == " " else {})}
-        for one in commands
+        {"created_by": command.strip(), "comment": KIT, **({"empty_layer": True} if command[0] == " " else {})}
+        for command in commands
     ]
 
 
 def classic(*commands: str, base: str = "") -> list[dict[str, Any]]:
     """Entries as Docker's classic builder and buildah write them; buildah's first one names the base."""
     entries: list[dict[str, Any]] = [
-        {"created_by": f"/bin/sh -c #(nop) {one}", "empty_layer": True}
-        if one[0] == " "
-        else {"created_by": f"/bin/sh -c {one}"}
-        for one in commands
+        {"created_by": f"/bin/sh -c #(nop) {command}", "empty_layer": True}
+        if command[0] == " "
+        else {"created_by": f"/bin/sh -c {command}"}
+        for command in commands
     ]
     if base:
         entries[0]["comment"] = f"FROM {base}"
@@ -51,7 +51,7 @@ PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
 
 
 @pytest.mark.parametrize(
-    ("history", "layers", "told"),
+    ("history", "layers", "expected"),
     [
         pytest.param(DEBIAN, 1, (0, ""), id="only a base"),
         pytest.param(ALPINE, 1, (0, ""), id="only a base with a command"),
@@ -98,8 +98,8 @@ PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
         pytest.param([], 3, (0, ""), id="no history"),
     ],
 )
-def test_a_history_tells_where_the_base_ends(history: list[object], layers: int, told: tuple[int, str]) -> None:
-    assert count_base_layers(history, layers) == told
+def test_a_history_tells_where_the_base_ends(history: list[object], layers: int, expected: tuple[int, str]) -> None:
+    assert count_base_layers(history, layers) == expected
 
 
 JSON = st.recursive(
@@ -116,9 +116,9 @@ def test_a_hostile_config_tells_nothing_and_breaks_nothing(config: dict[str, Any
     def fetch(name: str, digest: str) -> bytes:
         raise NotFoundError(name)
 
-    found = read_metadata(config, (), ["sha256:a"] * layers, "linux/amd64", fetch)
-    assert 0 <= found.base_layers <= layers
-    assert all(isinstance(text, str) and len(text) <= 512 for text in (found.base, found.created, found.user))
+    metadata = read_metadata(config, (), ["sha256:a"] * layers, "linux/amd64", fetch)
+    assert 0 <= metadata.base_layers <= layers
+    assert all(isinstance(text, str) and len(text) <= 512 for text in (metadata.base, metadata.created, metadata.user))
 
 
 @pytest.mark.parametrize("history", [{}, "x", [None, 1], [{"empty_layer": 0}], [{"created_by": []}], [{}] * 5000])
@@ -139,8 +139,8 @@ def test_a_history_of_wrong_types_tells_nothing(history: object) -> None:
 def test_time_and_user_are_the_configs_where_they_are_what_they_should_be(
     config: dict[str, Any], created: str, user: str
 ) -> None:
-    found = read_metadata(config, (), [], "linux/amd64", lambda name, digest: b"")
-    assert (found.created, found.user) == (created, user)
+    metadata = read_metadata(config, (), [], "linux/amd64", lambda name, digest: b"")
+    assert (metadata.created, metadata.user) == (created, user)
 
 
 # --- annotations -------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def annotated(annotations: Mapping[str, str], layers: list[make.Layer] | None = 
     return made
 
 
-def told(folder: Path, image: make.Image) -> ImageMetadata:
+def read_image_metadata(folder: Path, image: make.Image) -> ImageMetadata:
     make.write_layout(folder, {"": image})
     with open_images(f"oci:{folder}") as opened:
         return opened.images[0].metadata
@@ -167,40 +167,42 @@ def told(folder: Path, image: make.Image) -> ImageMetadata:
 
 def test_the_bases_own_manifest_counts_its_layers(tmp_path: Path) -> None:
     image = annotated({NAME: "debian:13", DIGEST: BASE.digest}, history=[{}, *classic("make", "cp", base="other:1")])
-    assert told(tmp_path, image) == ImageMetadata(2, "debian:13")
-    assert told(tmp_path, annotated({DIGEST: BASE.digest})) == ImageMetadata(2, BASE.digest)
+    assert read_image_metadata(tmp_path, image) == ImageMetadata(2, "debian:13")
+    assert read_image_metadata(tmp_path, annotated({DIGEST: BASE.digest})) == ImageMetadata(2, BASE.digest)
 
 
 def test_a_base_that_has_other_layers_does_not_count(tmp_path: Path) -> None:
     image = annotated({NAME: "debian:13", DIGEST: BASE.digest}, [{"base": b"1"}, {"own": b"1"}, {"own": b"2"}])
-    assert told(tmp_path, image) == ImageMetadata(0, "debian:13")
+    assert read_image_metadata(tmp_path, image) == ImageMetadata(0, "debian:13")
 
 
 def test_an_index_as_base_stands_for_the_same_platform(tmp_path: Path) -> None:
     index = make.index([make.image([{"arm": b"1"}], platform="linux/arm64"), BASE])
     image = annotated({NAME: "debian:13", DIGEST: index.digest})
     image.blobs |= index.blobs
-    assert told(tmp_path, image) == ImageMetadata(2, "debian:13")
+    assert read_image_metadata(tmp_path, image) == ImageMetadata(2, "debian:13")
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64, "sha256:../../../etc/passwd", "x"])
 def test_without_the_bases_manifest_the_history_counts(digest: str, tmp_path: Path) -> None:
     history = [{}, *classic("make", "cp", base="other:1")]
     image = annotated({NAME: "debian:13", DIGEST: digest}, history=history)
-    assert told(tmp_path, image) == ImageMetadata(1, "debian:13")
+    assert read_image_metadata(tmp_path, image) == ImageMetadata(1, "debian:13")
 
 
 def test_an_image_annotated_as_made_from_nothing_has_no_base(tmp_path: Path) -> None:
     history = [{}, *classic(' CMD ["a"]', "cp", "cp")]
-    assert told(tmp_path, annotated({NAME: "", DIGEST: ""}, history=history)) == ImageMetadata()
+    assert read_image_metadata(tmp_path, annotated({NAME: "", DIGEST: ""}, history=history)) == ImageMetadata()
 
 
 def test_labels_name_a_base_where_nothing_else_does(tmp_path: Path) -> None:
     config = {"Labels": {NAME: "debian:13"}}
     history = [{}, *classic("make", "cp", base="middle:1")]
-    assert told(tmp_path, annotated({}, config=config)) == ImageMetadata(0, "debian:13")
-    assert told(tmp_path, annotated({}, config=config, history=history)) == ImageMetadata(1, "middle:1")
-    assert told(tmp_path, annotated({NAME: "top:1"}, config=config, history=history)) == ImageMetadata(1, "top:1")
+    assert read_image_metadata(tmp_path, annotated({}, config=config)) == ImageMetadata(0, "debian:13")
+    assert read_image_metadata(tmp_path, annotated({}, config=config, history=history)) == ImageMetadata(1, "middle:1")
+    assert read_image_metadata(tmp_path, annotated({NAME: "top:1"}, config=config, history=history)) == ImageMetadata(
+        1, "top:1"
+    )
 
 
 def test_an_index_may_carry_the_annotations(tmp_path: Path) -> None:
@@ -212,8 +214,8 @@ def test_an_index_may_carry_the_annotations(tmp_path: Path) -> None:
         above = {"annotations": {NAME: "index", DIGEST: BASE.digest}}
         data = json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [listed], **above}).encode()
         blobs = {**image.blobs, **BASE.blobs, make.sha256(data): data}
-        found = told(tmp_path / place, make.Image(make.sha256(data), "", "", [], [], blobs))
-        assert found == ImageMetadata(0 if place == "entry" else 2, place)
+        metadata = read_image_metadata(tmp_path / place, make.Image(make.sha256(data), "", "", [], [], blobs))
+        assert metadata == ImageMetadata(0 if place == "entry" else 2, place)
 
 
 # --- registries --------------------------------------------------------------------------------------------------
@@ -250,8 +252,8 @@ def test_a_base_in_the_same_registry_is_asked_for_once(base: Answer) -> None:
         pauses: list[float] = []
         with opening(f"{server.address}/team/app:1", pauses=pauses) as opened:
             assert opened.images[0].metadata.base_layers == (0 if base in BROKEN else 2)
-    asked = [request.path for request in server.requests if "/team/base/" in request.path]
-    assert asked == [f"/v2/team/base/manifests/{BASE.digest}"]
+    requested_paths = [request.path for request in server.requests if "/team/base/" in request.path]
+    assert requested_paths == [f"/v2/team/base/manifests/{BASE.digest}"]
     assert pauses == []
 
 
@@ -268,4 +270,4 @@ def test_a_base_elsewhere_is_not_asked_for(name: str) -> None:
 
 def test_a_config_that_is_broken_is_still_an_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError):
-        told(tmp_path, make.image([], config={"architecture": None}))
+        read_image_metadata(tmp_path, make.image([], config={"architecture": None}))

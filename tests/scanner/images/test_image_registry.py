@@ -50,7 +50,9 @@ def test_a_layer_that_a_registry_lost_or_broke_is_named(tmp_path: Path) -> None:
     with registry(tmp_path) as running:
         running.push("team/app", "1", IMAGE)
         hexes = [digest.removeprefix("sha256:") for digest in IMAGE.layers]
-        lost, broken = (tmp_path / f"data/docker/registry/v2/blobs/sha256/{one[:2]}/{one}/data" for one in hexes)
+        lost, broken = (
+            tmp_path / f"data/docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}/data" for digest in hexes
+        )
         lost.unlink()
         broken.write_bytes(make.compress(make.tar({"two": b"3" * 3000})))
         with open_images(f"{running.address}/team/app:1") as opened:
@@ -180,8 +182,8 @@ def test_a_pause_that_is_asked_for_has_a_bound(value: str) -> None:
 
 
 def test_a_manifest_that_does_not_match_is_refused() -> None:
-    other = {**IMAGE.blobs, IMAGE.digest: IMAGE.blobs[IMAGE.digest] + b" "}
-    lying = make.Image(IMAGE.digest, "", IMAGE.config, IMAGE.layers, IMAGE.diff_ids, other)
+    mismatched = {**IMAGE.blobs, IMAGE.digest: IMAGE.blobs[IMAGE.digest] + b" "}
+    lying = make.Image(IMAGE.digest, "", IMAGE.config, IMAGE.layers, IMAGE.diff_ids, mismatched)
     with (
         serve(stored(lying)) as server,
         pytest.raises(ImageError, match="does not match"),
@@ -219,18 +221,18 @@ def test_a_connection_that_breaks_off_is_no_broken_image() -> None:
         files(opened)
 
 
-def cut(answer: Answer, wanted: bool) -> Answer:
-    answer.cut = 1000 if wanted else 0
+def cut(answer: Answer, is_complete: bool) -> Answer:
+    answer.cut = 1000 if is_complete else 0
     return answer
 
 
 def test_a_body_that_is_compressed_on_the_way_is_not_the_blob() -> None:
     def answer(request: Request) -> Answer:
         assert request.headers["Accept-Encoding"] == "identity"
-        given = stored()(request)
+        response = stored()(request)
         if request.path.endswith(IMAGE.layers[0]):
-            return Answer(200, gzip.compress(given.body), {"Content-Encoding": "gzip"})
-        return given
+            return Answer(200, gzip.compress(response.body), {"Content-Encoding": "gzip"})
+        return response
 
     with (
         serve(answer) as server,

@@ -35,14 +35,14 @@ def with_rest(magic: bytes, at: int, data: bytes, flag: bytes = b"0") -> bytes:
     return header(b"real", flag=flag, rest=magic + bytes(80 + at) + data)
 
 
-def summed(one: bytes, checksum: bytes) -> bytes:
-    return one[:148] + checksum + one[156:]
+def summed(header_bytes: bytes, checksum: bytes) -> bytes:
+    return header_bytes[:148] + checksum + header_bytes[156:]
 
 
 def signed() -> bytes:
-    one = bytearray(header("é".encode()))
-    one[148:156] = b" " * 8
-    return summed(bytes(one), b"%06o\0 " % sum(byte - 256 if byte > 127 else byte for byte in one))
+    header_bytes = bytearray(header("é".encode()))
+    header_bytes[148:156] = b" " * 8
+    return summed(bytes(header_bytes), b"%06o\0 " % sum(byte - 256 if byte > 127 else byte for byte in header_bytes))
 
 
 ACCEPTED: dict[str, tuple[bytes, list[str]]] = {
@@ -237,12 +237,12 @@ def test_any_changed_byte_of_a_header_is_refused_or_changes_nothing_but_its_valu
     good = bytearray(header(b"real", rest=GNU))
     for at in range(345, 512):
         for value in (1, 0x41, 0xFF):
-            one = good.copy()
-            one[at] = value
-            one[148:156] = b" " * 8
-            one[148:156] = b"%06o\0 " % sum(one)
+            header_bytes = good.copy()
+            header_bytes[at] = value
+            header_bytes[148:156] = b" " * 8
+            header_bytes[148:156] = b"%06o\0 " % sum(header_bytes)
             with pytest.raises(ImageError):
-                read(bytes(one) + END)
+                read(bytes(header_bytes) + END)
 
 
 # --- tar programs ------------------------------------------------------------------------------------------------
@@ -265,9 +265,9 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.real
 @pytest.mark.parametrize("form", ["gnu", "posix", "pax", "ustar"])
 def test_gnu_tar_is_read_in_its_own_forms(tree: Path, form: str) -> None:
-    kept = [] if form != "ustar" else ["--exclude=soft", "--exclude=" + "d" * 120]
-    data = tarred(["tar", "-C", str(tree), f"--format={form}", *kept, "-cf", "-", "."])
-    check(tree, data, {"soft", "d" * 120} if kept else set())
+    exclusions = [] if form != "ustar" else ["--exclude=soft", "--exclude=" + "d" * 120]
+    data = tarred(["tar", "-C", str(tree), f"--format={form}", *exclusions, "-cf", "-", "."])
+    check(tree, data, {"soft", "d" * 120} if exclusions else set())
 
 
 @pytest.mark.real
@@ -301,8 +301,8 @@ def check(tree: Path, data: bytes, without: set[str]) -> None:
     there = {str(path.relative_to(tree)) for path in tree.rglob("*")}
     there = {path for path in there if path.partition("/")[0] not in without}
     assert {entry.path for entry in read(data)} - {""} == there
-    found = content(data)
+    files = content(data)
     target = next(entry.target for entry in read(data) if entry.kind == "hardlink")
-    assert found[target] == b"x" * 700
+    assert files[target] == b"x" * 700
     if "soft" in there:
         assert {entry.target for entry in read(data) if entry.path == "soft"} == {"t" * 150}

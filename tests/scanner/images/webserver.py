@@ -68,15 +68,15 @@ def serve(answer: Callable[[Request], Answer], path: Path | None = None) -> Iter
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             request = Request(self.command, self.path, dict(self.headers.items()), body)
             server.requests.append(request)
-            given = answer(request)
-            self.send_response(given.status)
-            for name, value in {"Content-Length": str(len(given.body)), **given.headers}.items():
+            response = answer(request)
+            self.send_response(response.status)
+            for name, value in {"Content-Length": str(len(response.body)), **response.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(given.body[: len(given.body) - given.cut])
-            if given.stalls:
+            self.wfile.write(response.body[: len(response.body) - response.cut])
+            if response.stalls:
                 ended.wait()
-            self.close_connection = bool(given.cut)
+            self.close_connection = bool(response.cut)
 
         do_GET = do_POST = do_PUT = do_HEAD = do_CONNECT = respond  # noqa: N815
 

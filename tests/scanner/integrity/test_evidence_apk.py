@@ -27,7 +27,7 @@ def installed(*entries: str, path: str = DATABASE) -> Entry:
 
 
 def repositories(*releases: str) -> Entry:
-    return file(REPOSITORIES, "".join(f"https://alpine.example/alpine/{one}/main\n" for one in releases))
+    return file(REPOSITORIES, "".join(f"https://alpine.example/alpine/{release}/main\n" for release in releases))
 
 
 RELEASE = entry("alpine-release", "3.19.1-r0", "usr/lib/os-release")
@@ -42,8 +42,8 @@ BASE = [
 ]
 
 
-def reasons(found: Inventory) -> str:
-    return "\n".join(one.reason for one in found.unread)
+def reasons(result: Inventory) -> str:
+    return "\n".join(entry.reason for entry in result.unread)
 
 
 def doubts(*layers: list[Entry]) -> str:
@@ -52,21 +52,21 @@ def doubts(*layers: list[Entry]) -> str:
 
 
 def test_an_honest_image_is_believed() -> None:
-    found = inventory(BASE)
-    assert found.unread == ()
-    assert {package.ecosystem for package in found.packages} == {"Alpine:v3.19"}
+    result = inventory(BASE)
+    assert result.unread == ()
+    assert {package.ecosystem for package in result.packages} == {"Alpine:v3.19"}
 
 
 # --- edits -------------------------------------------------------------------------------------------------------
 
 
 def test_an_entry_removed_while_its_files_stay_is_noticed() -> None:
-    found = inventory(BASE, [installed(RELEASE, MUSL)])
+    result = inventory(BASE, [installed(RELEASE, MUSL)])
     assert (
-        reasons(found)
+        reasons(result)
         == "libssl3 3.1.4-r0 is no longer in the package database, yet its file lib/libssl.so.3 is there."
     )
-    assert [(one.path, one.layer) for one in found.unread] == [(DATABASE, "0")]
+    assert [(entry.path, entry.layer) for entry in result.unread] == [(DATABASE, "0")]
 
 
 def test_an_entry_removed_in_steps_is_noticed() -> None:
@@ -108,9 +108,9 @@ def test_an_entry_called_virtual_is_still_a_package_while_it_has_files() -> None
     ids=["file", "folder", "opaque", "opaque above", "link above", "link", "file in a folder's place", "emptied"],
 )
 def test_a_database_removed_by_a_later_layer_is_noticed(removal: list[Entry]) -> None:
-    found = inventory(BASE, removal)
-    assert DATABASE in {one.path for one in found.unread}
-    assert found.packages == ()
+    result = inventory(BASE, removal)
+    assert DATABASE in {entry.path for entry in result.unread}
+    assert result.packages == ()
 
 
 def test_a_database_moved_and_edited_is_noticed() -> None:
@@ -120,26 +120,28 @@ def test_a_database_moved_and_edited_is_noticed() -> None:
 
 
 def test_two_databases_that_contradict_each_other_are_noticed() -> None:
-    found = inventory(BASE, [installed(RELEASE, MUSL, path=MERGED)])
-    assert f"{MERGED} and {DATABASE} contradict each other: only {DATABASE} tells of libssl3 3.1.4-r0" in reasons(found)
-    assert "libssl3 3.1.4-r0" in names(found)
+    result = inventory(BASE, [installed(RELEASE, MUSL, path=MERGED)])
+    assert f"{MERGED} and {DATABASE} contradict each other: only {DATABASE} tells of libssl3 3.1.4-r0" in reasons(
+        result
+    )
+    assert "libssl3 3.1.4-r0" in names(result)
 
 
 def test_repositories_of_another_release_are_noticed() -> None:
     """They decide by which release's advisories packages are judged."""
     for release in ("v3.20", "v3.1"):
-        found = inventory(BASE, [repositories(release)])
-        assert [(one.path, one.layer) for one in found.unread] == [(REPOSITORIES, "1")]
-        assert f"{REPOSITORIES} serves {release}, where os-release says 3.19.1" in reasons(found)
+        result = inventory(BASE, [repositories(release)])
+        assert [(entry.path, entry.layer) for entry in result.unread] == [(REPOSITORIES, "1")]
+        assert f"{REPOSITORIES} serves {release}, where os-release says 3.19.1" in reasons(result)
     assert "serves v3.20" in doubts([repositories("v3.19", "v3.20")])
     assert "is a link to opt/repositories, which was not read" in doubts([symlink(REPOSITORIES, "/opt/repositories")])
 
 
 def test_repositories_of_edge_lead_to_a_release_of_which_no_feed_speaks() -> None:
     """Many add some of edge to a release, so it is no edit; nor is anything said to be clean by that."""
-    found = inventory(BASE, [repositories("v3.19", "edge")])
-    assert found.unread == ()
-    assert {package.ecosystem for package in found.packages} == {"Alpine:edge"}
+    result = inventory(BASE, [repositories("v3.19", "edge")])
+    assert result.unread == ()
+    assert {package.ecosystem for package in result.packages} == {"Alpine:edge"}
 
 
 def test_repositories_and_os_release_of_another_release_are_noticed() -> None:
@@ -153,7 +155,9 @@ def test_repositories_and_os_release_of_another_release_are_noticed() -> None:
 
 @pytest.mark.parametrize("release", ["ID=wolfi\nVERSION_ID=20230201\n", DEBIAN, "ID=arch\n"])
 def test_a_distribution_renamed_is_noticed(release: str) -> None:
-    assert "usr/lib/os-release" in {one.path for one in inventory(BASE, [file("usr/lib/os-release", release)]).unread}
+    assert "usr/lib/os-release" in {
+        entry.path for entry in inventory(BASE, [file("usr/lib/os-release", release)]).unread
+    }
 
 
 def test_an_image_turned_into_one_of_another_distribution_is_noticed() -> None:
@@ -165,16 +169,16 @@ def test_an_image_turned_into_one_of_another_distribution_is_noticed() -> None:
     ]
     alpine = [*whiteout("etc/os-release"), file("usr/lib/os-release", ALPINE), installed(RELEASE, MUSL)]
     for layers in ([debian, alpine], [[*debian, *alpine[1:]]]):
-        found = inventory(*layers)
-        assert "of another distribution" in reasons(found)
-        assert "openssl 3.0" in names(found)
+        result = inventory(*layers)
+        assert "of another distribution" in reasons(result)
+        assert "openssl 3.0" in names(result)
 
 
 # --- ownership ---------------------------------------------------------------------------------------------------
 
 
 def owner(*layers: list[Entry]) -> str:
-    return next(one.owner for one in inventory(*layers).packages if one.name == "six")
+    return next(package.owner for package in inventory(*layers).packages if package.name == "six")
 
 
 def test_a_language_package_is_owned_by_what_came_with_it_alone() -> None:
@@ -231,9 +235,9 @@ def test_an_upgrade_of_the_distribution_is_believed() -> None:
         *map(file, ("lib/ld",)),
         *whiteout("lib/ld-musl-x86_64.so.1", *OPENSSL),
     ]
-    found = inventory(BASE, upgrade)
-    assert found.unread == ()
-    assert {package.ecosystem for package in found.packages} == {"Alpine:v3.20"}
+    result = inventory(BASE, upgrade)
+    assert result.unread == ()
+    assert {package.ecosystem for package in result.packages} == {"Alpine:v3.20"}
 
 
 def test_repositories_of_ones_own_are_believed() -> None:

@@ -21,8 +21,8 @@ def with_curl(version: str = "7.1") -> list[Entry]:
     return [*base(stanza("curl", version)), *map(file, OWNED), dpkg_list("curl", *OWNED)]
 
 
-def reasons(found: Inventory) -> str:
-    return "\n".join(entry.reason for entry in found.unread)
+def reasons(result: Inventory) -> str:
+    return "\n".join(entry.reason for entry in result.unread)
 
 
 def test_apt_get_install_is_believed() -> None:
@@ -31,9 +31,9 @@ def test_apt_get_install_is_believed() -> None:
 
 def test_apt_get_upgrade_is_believed() -> None:
     upgrade = [status(*BASH, stanza("curl", "8.0")), *map(file, OWNED[1:]), dpkg_list("curl", *OWNED)]
-    found = inventory(with_curl(), upgrade)
-    assert found.unread == ()
-    assert "curl 8.0" in names(found)
+    result = inventory(with_curl(), upgrade)
+    assert result.unread == ()
+    assert "curl 8.0" in names(result)
 
 
 def test_an_upgrade_that_leaves_copied_files_as_they_were_is_believed() -> None:
@@ -113,9 +113,9 @@ def test_apt_get_remove_is_believed() -> None:
         dpkg_list("curl", "etc/curlrc"),
         *whiteout(*OWNED[1:]),
     ]
-    found = inventory(with_curl(), removal)
-    assert found.unread == ()
-    assert "curl 7.1" not in names(found)
+    result = inventory(with_curl(), removal)
+    assert result.unread == ()
+    assert "curl 7.1" not in names(result)
 
 
 def test_apt_get_purge_is_believed() -> None:
@@ -145,9 +145,9 @@ def test_a_package_replaced_by_another_name_is_believed() -> None:
 
 def test_a_file_shared_with_another_architecture_is_believed() -> None:
     shared = "usr/share/doc/curl/copyright"
-    other = stanza("curl", "7.1").replace("amd64", "i386")
+    second = stanza("curl", "7.1").replace("amd64", "i386")
     lower = [
-        *base(stanza("curl", "7.1"), other),
+        *base(stanza("curl", "7.1"), second),
         *map(file, (shared, "usr/lib/amd64/c", "usr/lib/i386/c")),
         dpkg_list("curl:amd64", shared, "usr/lib/amd64/c"),
         dpkg_list("curl:i386", shared, "usr/lib/i386/c"),
@@ -174,9 +174,9 @@ def test_an_upgrade_of_the_distribution_is_believed() -> None:
         dpkg_list("base-files", "usr/lib/os-release"),
         status(stanza("bash", "6"), stanza("base-files", "14")),
     ]
-    found = inventory(base(), upgrade)
-    assert found.unread == ()
-    assert {package.ecosystem for package in found.packages} == {"Debian:14"}
+    result = inventory(base(), upgrade)
+    assert result.unread == ()
+    assert {package.ecosystem for package in result.packages} == {"Debian:14"}
 
 
 def test_a_pretty_name_of_ones_own_is_believed() -> None:

@@ -35,25 +35,25 @@ def with_curl(version: str = "7.1") -> list[Entry]:
     return [*base(stanza("curl", version)), *map(file, OWNED), dpkg_list("curl", *OWNED)]
 
 
-def reasons(found: Inventory) -> str:
-    return "\n".join(entry.reason for entry in found.unread)
+def reasons(result: Inventory) -> str:
+    return "\n".join(entry.reason for entry in result.unread)
 
 
 def test_an_honest_image_is_believed() -> None:
-    found = inventory(with_curl())
-    assert found.unread == ()
-    assert names(found) == ["base-files 13", "bash 5", "curl 7.1"]
-    assert found.distribution
-    assert found.distribution.version == "13"
+    result = inventory(with_curl())
+    assert result.unread == ()
+    assert names(result) == ["base-files 13", "bash 5", "curl 7.1"]
+    assert result.distribution
+    assert result.distribution.version == "13"
 
 
 # --- edits -------------------------------------------------------------------------------------------------------
 
 
 def test_an_entry_removed_while_its_files_stay_is_noticed() -> None:
-    found = inventory(with_curl(), [status(*BASH)])
-    assert "curl 7.1 is no longer in the package database" in reasons(found)
-    assert [(entry.path, entry.layer) for entry in found.unread] == [("var/lib/dpkg/status", "0")]
+    result = inventory(with_curl(), [status(*BASH)])
+    assert "curl 7.1 is no longer in the package database" in reasons(result)
+    assert [(entry.path, entry.layer) for entry in result.unread] == [("var/lib/dpkg/status", "0")]
 
 
 def test_an_entry_removed_with_its_list_is_noticed() -> None:
@@ -80,9 +80,9 @@ def test_files_claimed_for_another_package_afterwards_are_noticed() -> None:
 
 
 def test_a_version_changed_while_the_files_stay_is_noticed() -> None:
-    found = inventory(with_curl(), [status(*BASH, stanza("curl", "8.0"))])
-    assert "curl became 8.0 in the package database, yet its files are those of 7.1" in reasons(found)
-    assert "curl 8.0" in names(found)
+    result = inventory(with_curl(), [status(*BASH, stanza("curl", "8.0"))])
+    assert "curl became 8.0 in the package database, yet its files are those of 7.1" in reasons(result)
+    assert "curl 8.0" in names(result)
 
 
 def test_a_version_changed_back_and_forth_is_noticed() -> None:
@@ -92,16 +92,16 @@ def test_a_version_changed_back_and_forth_is_noticed() -> None:
 
 @pytest.mark.parametrize("source", ["Source: nothing\n", "Source: curl (99)\n"])
 def test_a_source_changed_while_the_files_stay_is_noticed(source: str) -> None:
-    found = inventory(with_curl(), [status(*BASH, stanza("curl", "7.1", more=source))])
-    assert "curl became 7.1 of the source" in reasons(found)
+    result = inventory(with_curl(), [status(*BASH, stanza("curl", "7.1", more=source))])
+    assert "curl became 7.1 of the source" in reasons(result)
 
 
 @pytest.mark.parametrize("maker", ["Maintainer: Docker <support@docker.com>\n", "Origin: Example\n"])
 def test_a_maker_changed_while_the_files_stay_is_noticed(maker: str) -> None:
     """No feed speaks of a vendor's packages, and a policy may accept those."""
-    found = inventory(with_curl(), [status(*BASH, stanza("curl", "7.1", more=maker))])
-    assert f"curl became 7.1 by {maker.partition(': ')[2].strip()}" in reasons(found)
-    assert "yet its files are those of 7.1 by nobody" in reasons(found)
+    result = inventory(with_curl(), [status(*BASH, stanza("curl", "7.1", more=maker))])
+    assert f"curl became 7.1 by {maker.partition(': ')[2].strip()}" in reasons(result)
+    assert "yet its files are those of 7.1 by nobody" in reasons(result)
 
 
 @pytest.mark.parametrize("touched", ["usr/share/doc/curl/copyright", "usr/bin/a", "etc/curlrc"])
@@ -159,9 +159,9 @@ def test_an_architecture_changed_while_the_files_stay_is_noticed() -> None:
     ids=["file", "folder", "opaque", "symlink above", "folder in its place"],
 )
 def test_a_database_removed_by_a_later_layer_is_noticed(removal: list[Entry]) -> None:
-    found = inventory(with_curl(), removal)
-    assert "was removed by a layer above" in reasons(found)
-    assert found.packages == ()
+    result = inventory(with_curl(), removal)
+    assert "was removed by a layer above" in reasons(result)
+    assert result.packages == ()
 
 
 def test_a_database_removed_along_with_os_release_is_noticed() -> None:
@@ -178,20 +178,20 @@ def test_a_database_led_elsewhere_by_a_link_is_noticed() -> None:
 
 
 def test_a_hard_link_to_nothing_is_noticed() -> None:
-    found = inventory(with_curl(), [hardlink("var/lib/dpkg/status", "tmp/status")])
-    assert "hard link to tmp/status" in reasons(found)
+    result = inventory(with_curl(), [hardlink("var/lib/dpkg/status", "tmp/status")])
+    assert "hard link to tmp/status" in reasons(result)
 
 
 def test_lists_without_an_entry_in_the_same_layer_are_noticed() -> None:
-    found = inventory([*base(), file(CURL), dpkg_list("curl", CURL)])
-    assert "curl is in no package database" in reasons(found)
+    result = inventory([*base(), file(CURL), dpkg_list("curl", CURL)])
+    assert "curl is in no package database" in reasons(result)
 
 
 def test_lists_without_any_database_are_noticed() -> None:
-    found = inventory(
+    result = inventory(
         [file(CURL), dpkg_list("curl", CURL), file("x/node_modules/a/package.json", '{"name":"a","version":"1.0.0"}')]
     )
-    assert "there is no package database" in reasons(found)
+    assert "there is no package database" in reasons(result)
 
 
 def test_a_distribution_without_its_database_is_noticed() -> None:
@@ -199,14 +199,14 @@ def test_a_distribution_without_its_database_is_noticed() -> None:
 
 
 def test_a_distribution_of_no_known_kind_is_noticed() -> None:
-    found = inventory([file("etc/os-release", 'ID=void\nNAME="Void Linux"\n')])
-    assert "Packages of Void Linux are not read" in reasons(found)
+    result = inventory([file("etc/os-release", 'ID=void\nNAME="Void Linux"\n')])
+    assert "Packages of Void Linux are not read" in reasons(result)
 
 
 def test_a_database_without_a_distribution_is_noticed() -> None:
-    found = inventory([status(*BASH), *FILES])
-    assert "no os-release names the distribution" in reasons(found)
-    assert {package.ecosystem for package in found.packages} == {""}
+    result = inventory([status(*BASH), *FILES])
+    assert "no os-release names the distribution" in reasons(result)
+    assert {package.ecosystem for package in result.packages} == {""}
 
 
 def test_an_image_of_nothing_known_is_noticed() -> None:
@@ -230,22 +230,26 @@ def test_a_distribution_renamed_is_noticed() -> None:
 
 
 def test_a_distribution_renamed_while_something_else_is_installed_is_noticed() -> None:
-    other = [*base(stanza("curl", "7.1"), stanza("less", "1")), file("usr/bin/less"), dpkg_list("less", "usr/bin/less")]
-    later = [entry for entry in other if entry.path != "usr/lib/os-release"]
+    second = [
+        *base(stanza("curl", "7.1"), stanza("less", "1")),
+        file("usr/bin/less"),
+        dpkg_list("less", "usr/bin/less"),
+    ]
+    later = [entry for entry in second if entry.path != "usr/lib/os-release"]
     later.append(file("usr/lib/os-release", DEBIAN.replace("13", "14")))
     assert "says debian 14" in reasons(inventory(with_curl(), later))
 
 
 def test_a_distribution_renamed_by_uncovering_another_name_is_noticed() -> None:
     older = [file("etc/os-release", DEBIAN.replace("13", "12"))]
-    found = inventory(with_curl(), older, whiteout("etc/os-release"))
-    assert "says debian 13 where a layer below says debian 12" in reasons(found)
+    result = inventory(with_curl(), older, whiteout("etc/os-release"))
+    assert "says debian 13 where a layer below says debian 12" in reasons(result)
 
 
 def test_a_broken_database_is_unread_and_not_called_edited() -> None:
-    found = inventory(with_curl(), [file("var/lib/dpkg/status", "Package: curl\nSta")])
-    assert [entry.path for entry in found.unread] == ["var/lib/dpkg/status"]
-    assert "line 2" in reasons(found)
+    result = inventory(with_curl(), [file("var/lib/dpkg/status", "Package: curl\nSta")])
+    assert [entry.path for entry in result.unread] == ["var/lib/dpkg/status"]
+    assert "line 2" in reasons(result)
 
 
 # --- distroless --------------------------------------------------------------------------------------------------
@@ -253,18 +257,18 @@ def test_a_broken_database_is_unread_and_not_called_edited() -> None:
 
 def distroless(name: str, *paths: str) -> list[Entry]:
     sums = "".join(f"{'0' * 32}  {path}\n" for path in paths)
-    told = stanza(name, "1").replace("Status: install ok installed\n", "")
+    statement = stanza(name, "1").replace("Status: install ok installed\n", "")
     return [
-        file(f"var/lib/dpkg/status.d/{name}", told),
+        file(f"var/lib/dpkg/status.d/{name}", statement),
         file(f"var/lib/dpkg/status.d/{name}.md5sums", sums),
         *map(file, paths),
     ]
 
 
 def test_distroless_packages_are_read() -> None:
-    found = inventory(RELEASE, distroless("tzdata", "usr/share/zoneinfo/UTC"), distroless("ca", "etc/ssl/ca"))
-    assert found.unread == ()
-    assert [(package.name, package.layer, package.ecosystem) for package in found.packages] == [
+    result = inventory(RELEASE, distroless("tzdata", "usr/share/zoneinfo/UTC"), distroless("ca", "etc/ssl/ca"))
+    assert result.unread == ()
+    assert [(package.name, package.layer, package.ecosystem) for package in result.packages] == [
         ("ca", "2", "Debian:13"),
         ("tzdata", "1", "Debian:13"),
     ]

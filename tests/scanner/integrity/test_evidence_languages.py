@@ -46,24 +46,24 @@ def npm(folder: str, version: str, *files: str) -> list[Entry]:
     return [file(f"{folder}/package.json", content), *(file(f"{folder}/{name}") for name in files)]
 
 
-def reasons(found: Inventory) -> str:
-    return "\n".join(entry.reason for entry in found.unread)
+def reasons(result: Inventory) -> str:
+    return "\n".join(entry.reason for entry in result.unread)
 
 
 # --- edits -------------------------------------------------------------------------------------------------------
 
 
 def test_a_record_without_the_file_that_names_its_package_is_noticed() -> None:
-    found = inventory([record("1.0"), *CODE])
-    assert "nothing names the package that it is of" in reasons(found)
+    result = inventory([record("1.0"), *CODE])
+    assert "nothing names the package that it is of" in reasons(result)
     assert "nothing names" not in reasons(inventory([record("1.0")]))
     assert "nothing names" not in reasons(inventory(flask("1.0")))
 
 
 def test_metadata_removed_while_the_code_stays_is_noticed() -> None:
-    found = inventory(flask("1.0"), whiteout(f"{SITE}/flask-1.0.dist-info/METADATA"))
-    assert "no longer tells of Flask 1.0, yet files of it are there" in reasons(found)
-    assert (f"{SITE}/flask-1.0.dist-info/METADATA", "0") in [(entry.path, entry.layer) for entry in found.unread]
+    result = inventory(flask("1.0"), whiteout(f"{SITE}/flask-1.0.dist-info/METADATA"))
+    assert "no longer tells of Flask 1.0, yet files of it are there" in reasons(result)
+    assert (f"{SITE}/flask-1.0.dist-info/METADATA", "0") in [(entry.path, entry.layer) for entry in result.unread]
 
 
 def test_a_dist_info_removed_while_the_code_stays_is_noticed() -> None:
@@ -71,10 +71,10 @@ def test_a_dist_info_removed_while_the_code_stays_is_noticed() -> None:
 
 
 def test_a_record_removed_before_the_metadata_is_noticed() -> None:
-    found = inventory(
+    result = inventory(
         flask("1.0"), whiteout(f"{SITE}/flask-1.0.dist-info/RECORD"), whiteout(f"{SITE}/flask-1.0.dist-info")
     )
-    assert "no longer tells of Flask" in reasons(found)
+    assert "no longer tells of Flask" in reasons(result)
 
 
 def test_a_dist_info_renamed_to_another_version_is_noticed() -> None:
@@ -83,8 +83,8 @@ def test_a_dist_info_renamed_to_another_version_is_noticed() -> None:
 
 
 def test_a_version_edited_in_the_metadata_is_noticed() -> None:
-    found = inventory(flask("1.0"), [metadata("9.9", folder="1.0")])
-    assert "became Flask 9.9, yet there are files of Flask 1.0" in reasons(found)
+    result = inventory(flask("1.0"), [metadata("9.9", folder="1.0")])
+    assert "became Flask 9.9, yet there are files of Flask 1.0" in reasons(result)
 
 
 def test_a_version_edited_while_some_code_is_written_anew_is_noticed() -> None:
@@ -97,8 +97,8 @@ def test_a_name_edited_while_some_code_is_written_anew_is_noticed() -> None:
 
 
 def test_a_dist_info_without_record_removed_while_the_code_stays_is_noticed() -> None:
-    other = [file(f"{SITE}/x-1.dist-info/RECORD", "x.py,,\n"), file(f"{SITE}/x.py")]
-    lower = [metadata("1.0"), *other]
+    second = [file(f"{SITE}/x-1.dist-info/RECORD", "x.py,,\n"), file(f"{SITE}/x.py")]
+    lower = [metadata("1.0"), *second]
     assert "no longer tells of Flask" in reasons(inventory([*lower, *CODE], whiteout(f"{SITE}/flask-1.0.dist-info")))
     assert "Flask" not in reasons(inventory(lower, whiteout(f"{SITE}/flask-1.0.dist-info")))
 
@@ -109,18 +109,18 @@ def test_metadata_led_elsewhere_by_a_link_is_noticed() -> None:
 
 
 def test_a_package_json_removed_while_the_code_stays_is_noticed() -> None:
-    found = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), whiteout(f"{MODULES}/a/package.json"))
-    assert "no longer tells of a 1.0.0" in reasons(found)
+    result = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), whiteout(f"{MODULES}/a/package.json"))
+    assert "no longer tells of a 1.0.0" in reasons(result)
 
 
 def test_a_package_json_that_no_longer_names_a_version_is_noticed() -> None:
-    found = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), [file(f"{MODULES}/a/package.json", '{"name": "a"}')])
-    assert "it has no version" in reasons(found)
+    result = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), [file(f"{MODULES}/a/package.json", '{"name": "a"}')])
+    assert "it has no version" in reasons(result)
 
 
 def test_a_version_edited_in_the_package_json_is_noticed() -> None:
-    found = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0"))
-    assert "became a 2.0.0, yet there are files of a 1.0.0" in reasons(found)
+    result = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0"))
+    assert "became a 2.0.0, yet there are files of a 1.0.0" in reasons(result)
 
 
 def test_a_name_edited_in_the_package_json_is_noticed() -> None:
@@ -146,25 +146,25 @@ def test_code_of_a_nested_package_does_not_renew_the_outer_one() -> None:
     ],
 )
 def test_a_link_that_hides_packages_is_noticed(link: str, to: str) -> None:
-    found = inventory([symlink(link, to), *npm("x/node_modules/b", "1.0.0"), *npm("x/node_modules/b/y", "1.0.0")])
-    assert [entry.path for entry in found.unread] == [link]
-    assert "which was not read" in reasons(found)
+    result = inventory([symlink(link, to), *npm("x/node_modules/b", "1.0.0"), *npm("x/node_modules/b/y", "1.0.0")])
+    assert [entry.path for entry in result.unread] == [link]
+    assert "which was not read" in reasons(result)
 
 
 # --- honest use --------------------------------------------------------------------------------------------------
 
 
 def test_pip_install_upgrade_is_believed() -> None:
-    found = inventory(flask("1.0"), [*flask("2.0"), *whiteout(f"{SITE}/flask-1.0.dist-info")])
-    assert found.unread == ()
-    assert names(found) == ["Flask 2.0"]
+    result = inventory(flask("1.0"), [*flask("2.0"), *whiteout(f"{SITE}/flask-1.0.dist-info")])
+    assert result.unread == ()
+    assert names(result) == ["Flask 2.0"]
 
 
 def test_pip_uninstall_is_believed() -> None:
     removal = whiteout(f"{SITE}/flask-1.0.dist-info", f"{SITE}/flask", "usr/bin/flask")
-    found = inventory(flask("1.0"), removal, [file("app")])
-    assert "Flask" not in reasons(found)
-    assert found.packages == ()
+    result = inventory(flask("1.0"), removal, [file("app")])
+    assert "Flask" not in reasons(result)
+    assert result.packages == ()
 
 
 def test_removal_of_compiled_files_alone_is_believed() -> None:
@@ -186,9 +186,9 @@ def test_removal_of_a_whole_environment_is_believed() -> None:
 
 
 def test_npm_update_is_believed() -> None:
-    found = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0", "index.js"))
-    assert found.unread == ()
-    assert names(found) == ["a 2.0.0"]
+    result = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0", "index.js"))
+    assert result.unread == ()
+    assert names(result) == ["a 2.0.0"]
 
 
 def test_npm_update_that_replaces_the_folder_is_believed() -> None:
@@ -198,9 +198,9 @@ def test_npm_update_that_replaces_the_folder_is_believed() -> None:
 
 def test_npm_uninstall_is_believed() -> None:
     lower = [*npm(f"{MODULES}/a", "1.0.0", "index.js"), *npm(f"{MODULES}/b", "1.0.0", "index.js")]
-    found = inventory(lower, whiteout(f"{MODULES}/a"))
-    assert found.unread == ()
-    assert names(found) == ["b 1.0.0"]
+    result = inventory(lower, whiteout(f"{MODULES}/a"))
+    assert result.unread == ()
+    assert names(result) == ["b 1.0.0"]
 
 
 def test_a_nested_package_lifted_up_is_believed() -> None:
@@ -211,7 +211,7 @@ def test_a_nested_package_lifted_up_is_believed() -> None:
 
 def test_links_to_what_is_read_at_its_own_place_are_believed() -> None:
     store = f"{MODULES}/.pnpm/a@1.0.0/node_modules"
-    found = inventory(
+    result = inventory(
         [
             *npm(f"{store}/a", "1.0.0", "index.js"),
             *npm(f"{store}/@s/b", "1.0.0"),
@@ -222,8 +222,8 @@ def test_links_to_what_is_read_at_its_own_place_are_believed() -> None:
             symlink(f"{MODULES}/.bin/a", "../a/index.js"),
         ]
     )
-    assert found.unread == ()
-    assert names(found) == ["@s/b 1.0.0", "a 1.0.0"]
+    assert result.unread == ()
+    assert names(result) == ["@s/b 1.0.0", "a 1.0.0"]
 
 
 def workspace(content: str, *more: Entry) -> list[Entry]:
@@ -237,14 +237,14 @@ UI = symlink(f"{MODULES}/@s/ui", "../../packages/ui")
 def test_a_package_that_only_a_link_leads_to_is_read_there(parted: bool) -> None:
     """npm's workspaces, and whatever else is linked: `npm link`, `file:`."""
     content = workspace('{"name": "@s/ui", "version": "1.0.0"}')
-    found = inventory(content, [UI]) if parted else inventory([UI, *content])
-    assert found.unread == ()
-    assert [(one.name, one.path) for one in found.packages] == [("@s/ui", "app/packages/ui/package.json")]
+    result = inventory(content, [UI]) if parted else inventory([UI, *content])
+    assert result.unread == ()
+    assert [(package.name, package.path) for package in result.packages] == [("@s/ui", "app/packages/ui/package.json")]
 
 
 def test_a_linked_package_that_is_private_is_the_projects_own() -> None:
-    found = inventory([UI, *workspace('{"name": "@s/ui", "private": true}'), *npm(f"{MODULES}/b", "1.0.0")])
-    assert (found.unread, names(found)) == ((), ["b 1.0.0"])
+    result = inventory([UI, *workspace('{"name": "@s/ui", "private": true}'), *npm(f"{MODULES}/b", "1.0.0")])
+    assert (result.unread, names(result)) == ((), ["b 1.0.0"])
 
 
 @pytest.mark.parametrize("content", ["{", '{"name": "@s/ui"}', '{"name": 1, "version": "1"}'])
@@ -255,8 +255,8 @@ def test_a_linked_package_that_cannot_be_read_is_told(content: str) -> None:
 @pytest.mark.parametrize("content", ["{", '{"name": "@s/ui", "version": "1.0.0"}'])
 def test_what_no_link_leads_to_is_no_package(content: str) -> None:
     plain = [*workspace(content), symlink("app/package.json", "other.json"), *npm(f"{MODULES}/b", "1.0.0")]
-    found = inventory(plain)
-    assert (found.unread, names(found)) == ((), ["b 1.0.0"])
+    result = inventory(plain)
+    assert (result.unread, names(result)) == ((), ["b 1.0.0"])
     gone = inventory([UI, *plain], whiteout(f"{MODULES}/@s"))
     assert (gone.unread, names(gone)) == ((), ["b 1.0.0"])
 
@@ -268,29 +268,29 @@ def test_a_linked_package_whose_version_alone_was_changed_is_noticed() -> None:
 
 
 def test_a_link_replaced_by_a_folder_is_no_longer_doubted() -> None:
-    found = inventory([symlink(MODULES, "/opt/nm")], [folder(MODULES), *npm(f"{MODULES}/b", "1.0.0")])
-    assert found.unread == ()
+    result = inventory([symlink(MODULES, "/opt/nm")], [folder(MODULES), *npm(f"{MODULES}/b", "1.0.0")])
+    assert result.unread == ()
 
 
 def test_a_link_of_a_distribution_package_is_that_packages_affair() -> None:
     """Debian's nodejs has usr/share/node_modules, which leads to usr/share/nodejs."""
     link, listed = symlink("usr/share/node_modules", "nodejs"), dpkg_list("nodejs", "usr/share/node_modules")
-    told = status(stanza("bash", "5"), stanza("nodejs", "20"))
-    assert inventory([*DATABASE[:1], told, link, listed]).unread == ()
-    assert "which was not read" in reasons(inventory([*DATABASE[:1], told], [link, listed]))
-    assert "which was not read" in reasons(inventory([*DATABASE[:1], told], [told, link, listed]))
+    statement = status(stanza("bash", "5"), stanza("nodejs", "20"))
+    assert inventory([*DATABASE[:1], statement, link, listed]).unread == ()
+    assert "which was not read" in reasons(inventory([*DATABASE[:1], statement], [link, listed]))
+    assert "which was not read" in reasons(inventory([*DATABASE[:1], statement], [statement, link, listed]))
 
 
 def test_a_distribution_upgrade_of_a_package_without_record_is_believed() -> None:
     def layer(version: str) -> list[Entry]:
         owned = (f"{SITE}/flask-{version}.dist-info/METADATA", f"{SITE}/flask/__init__.py", "usr/bin/flask")
-        told = status(stanza("bash", "5"), stanza("python3-flask", version))
-        return [told, metadata(version), *CODE, dpkg_list("python3-flask", *owned)]
+        statement = status(stanza("bash", "5"), stanza("python3-flask", version))
+        return [statement, metadata(version), *CODE, dpkg_list("python3-flask", *owned)]
 
     lower = [*DATABASE[:1], *layer("1.0"), file(f"{SITE}/other.py")]
-    found = inventory(lower, [*layer("2.0"), *whiteout(f"{SITE}/flask-1.0.dist-info")])
-    assert found.unread == ()
-    assert names(found) == ["Flask 2.0", "bash 5", "python3-flask 2.0"]
+    result = inventory(lower, [*layer("2.0"), *whiteout(f"{SITE}/flask-1.0.dist-info")])
+    assert result.unread == ()
+    assert names(result) == ["Flask 2.0", "bash 5", "python3-flask 2.0"]
 
 
 # --- ownership ---------------------------------------------------------------------------------------------------
@@ -299,8 +299,8 @@ OWNED = f"{SITE}/flask-1.0.dist-info/METADATA"
 DATABASE = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"), stanza("python3-flask", "1.0-1"))]
 
 
-def owner(found: Inventory) -> str:
-    return next(package.owner for package in found.packages if package.name == "Flask")
+def owner(result: Inventory) -> str:
+    return next(package.owner for package in result.packages if package.name == "Flask")
 
 
 def test_a_package_in_the_list_of_its_own_layer_is_owned() -> None:

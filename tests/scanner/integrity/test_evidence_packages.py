@@ -23,15 +23,15 @@ RUST = lzma.decompress((DATA / "rust/linux.xz").read_bytes())
 ANCHOR = file("srv/node_modules/anchor/package.json", '{"name": "anchor", "version": "1.0.0"}')
 
 
-def reasons(found: Inventory) -> str:
-    return "\n".join(entry.reason for entry in found.unread)
+def reasons(result: Inventory) -> str:
+    return "\n".join(entry.reason for entry in result.unread)
 
 
 def doubts(*layers: list[Entry]) -> str:
     return reasons(inventory([ANCHOR], *layers))
 
 
-def found(*layers: list[Entry]) -> list[str]:
+def purls(*layers: list[Entry]) -> list[str]:
     """ "name version" of what is read, the anchor aside."""
     return [name for name in names(inventory([ANCHOR], *layers)) if name != "anchor 1.0.0"]
 
@@ -80,14 +80,14 @@ def test_a_gems_specification_and_stub_that_disagree_are_noticed() -> None:
 def test_the_specification_of_a_gem_from_git_removed_while_its_checkout_stays_is_noticed() -> None:
     checkout = f"{GEMS}/bundler/gems/rack-6301be8ac546"
     git = [specification("2.0", f"{checkout}/rack.gemspec"), file(f"{checkout}/lib/rack.rb")]
-    assert found(git) == ["rack 2.0"]
+    assert purls(git) == ["rack 2.0"]
     assert "rack 2.0" in doubts(git, whiteout(f"{checkout}/rack.gemspec"))
     assert doubts(git, whiteout(checkout)) == ""
 
 
 def test_gem_install_update_and_uninstall_are_believed() -> None:
     assert doubts(gem("2.0"), gem("3.0")) == ""
-    assert found(gem("2.0"), gem("3.0")) == ["rack 2.0", "rack 3.0"]
+    assert purls(gem("2.0"), gem("3.0")) == ["rack 2.0", "rack 3.0"]
     assert doubts(gem("2.0"), [*gem("3.0"), *whiteout(SPECIFICATION, f"{GEMS}/gems/rack-2.0")]) == ""
     assert doubts(gem("2.0"), whiteout(GEMS)) == ""
 
@@ -100,12 +100,12 @@ INSTALLED = f"{VENDOR}/composer/installed.json"
 
 def installed(path: str = INSTALLED, /, **versions: str) -> Entry:
     packages = [{"name": f"acme/{name}", "version": version} for name, version in versions.items()]
-    listed = [{**one, "install-path": f"../{one['name']}"} for one in packages]
+    listed = [{**package, "install-path": f"../{package['name']}"} for package in packages]
     return file(path, json.dumps({"packages": listed}))
 
 
 def folder(name: str) -> list[Entry]:
-    return [file(f"{VENDOR}/acme/{name}/{one}.php") for one in ("a", "b")]
+    return [file(f"{VENDOR}/acme/{name}/{item}.php") for item in ("a", "b")]
 
 
 COMPOSER = [installed(log="1.0", mail="1.0"), *folder("log"), *folder("mail"), file(f"{VENDOR}/composer/autoload.php")]
@@ -138,7 +138,7 @@ def test_a_package_that_is_said_to_lie_elsewhere_is_noticed() -> None:
 def test_composer_update_and_remove_are_believed() -> None:
     update = [installed(log="2.0", mail="1.0"), opaque(f"{VENDOR}/acme/log"), *folder("log")]
     assert doubts(COMPOSER, update) == ""
-    assert found(COMPOSER, update) == ["acme/log 2.0", "acme/mail 1.0"]
+    assert purls(COMPOSER, update) == ["acme/log 2.0", "acme/mail 1.0"]
     assert doubts(COMPOSER, [installed(mail="1.0"), *whiteout(f"{VENDOR}/acme/log")]) == ""
     assert doubts(COMPOSER, [installed(log="1.0", mail="1.0", new="1.0"), *folder("new")]) == ""
     assert doubts(COMPOSER, whiteout(VENDOR)) == ""
@@ -152,11 +152,14 @@ DEPS = "app/web.deps.json"
 
 def deps(kind: str = "package", assets: bool = True, /, **versions: str) -> Entry:
     libraries = [f"{name}/{version}" for name, version in versions.items()]
-    targets = {one: {"runtime": {f"lib/net8.0/{one.partition('/')[0]}.dll": {}} if assets else {}} for one in libraries}
+    targets = {
+        library: {"runtime": {f"lib/net8.0/{library.partition('/')[0]}.dll": {}} if assets else {}}
+        for library in libraries
+    }
     document = {
         "runtimeTarget": {"name": TARGET},
         "targets": {TARGET: targets},
-        "libraries": {one: {"type": kind} for one in libraries},
+        "libraries": {library: {"type": kind} for library in libraries},
     }
     return file(DEPS, json.dumps(document))
 
@@ -184,7 +187,7 @@ def test_a_deps_json_edited_while_the_libraries_stay_is_noticed(edit: list[Entry
 def test_publishing_again_is_believed() -> None:
     again = [deps(Json="13.0.1", Log="1.0.0"), *map(file, ("app/Json.dll", "app/web.dll"))]
     assert doubts(DOTNET, again) == ""
-    assert found(DOTNET, again) == ["Json 13.0.1", "Log 1.0.0"]
+    assert purls(DOTNET, again) == ["Json 13.0.1", "Log 1.0.0"]
     assert doubts(DOTNET, [deps(Log="1.0.0"), *whiteout("app/Json.dll")]) == ""
     assert doubts(DOTNET, whiteout("app")) == ""
 
@@ -195,8 +198,8 @@ SLF4J = "org.slf4j:jul-to-slf4j 2.0.17"
 
 
 def test_a_jar_is_its_own_evidence() -> None:
-    assert found([file("app/a.jar", JAR)], whiteout("app/a.jar")) == []
-    assert found([file("app/a.jar", JAR)], [opaque("app")], [file("app/b.jar", JAR)]) == [SLF4J]
+    assert purls([file("app/a.jar", JAR)], whiteout("app/a.jar")) == []
+    assert purls([file("app/a.jar", JAR)], [opaque("app")], [file("app/b.jar", JAR)]) == [SLF4J]
     assert doubts([file("app/a.jar", JAR)], [file("app/a.jar", JAR)]) == ""
 
 
@@ -204,7 +207,7 @@ def test_a_jar_behind_a_link_is_read_or_noticed() -> None:
     assert "app/a.jar is a link to opt/a.bin, which was not read" in doubts(
         [file("opt/a.bin", JAR), symlink("app/a.jar", "../opt/a.bin")]
     )
-    assert found([file("opt/a.bin", JAR), hardlink("app/a.jar", "opt/a.bin")], whiteout("opt/a.bin")) == [SLF4J]
+    assert purls([file("opt/a.bin", JAR), hardlink("app/a.jar", "opt/a.bin")], whiteout("opt/a.bin")) == [SLF4J]
     below = [hardlink("app/a.jar", "opt/a.bin"), *whiteout("opt/a.bin")]
     assert "hard link to opt/a.bin, which is no earlier file of its layer" in doubts([file("opt/a.bin", JAR)], below)
     assert doubts([file("app/jul-to-slf4j-2.0.17.jar", JAR), symlink("app/a.jar", "jul-to-slf4j-2.0.17.jar")]) == ""
@@ -213,7 +216,7 @@ def test_a_jar_behind_a_link_is_read_or_noticed() -> None:
 def test_a_program_behind_a_hard_link_is_seen_at_both_places() -> None:
     """Programs are known by their first bytes, which a hard link's entry does not have."""
     linked = [file("tmp/x", GO), hardlink("usr/bin/app", "tmp/x")]
-    assert found(linked, whiteout("tmp/x")) == found([file("usr/bin/app", GO)])
+    assert purls(linked, whiteout("tmp/x")) == purls([file("usr/bin/app", GO)])
     assert doubts([file("tmp/x", b"x"), hardlink("usr/bin/app", "tmp/x")]) == ""
     below = [hardlink("usr/bin/app", "tmp/x"), *whiteout("tmp/x")]
     assert "hard link to tmp/x, which is no earlier file of its layer" in doubts([file("tmp/x", GO)], below)
@@ -222,30 +225,30 @@ def test_a_program_behind_a_hard_link_is_seen_at_both_places() -> None:
 def test_a_jar_under_another_name_is_not_looked_for() -> None:
     """Out of reach: Java takes a library by any name, from any archive, whatever it is compressed with. The name is
     what tells a library from the thousands of other archives in an image."""
-    assert found([file("app/a.txt", JAR), file("app/b.jar.bak", JAR)]) == []
+    assert purls([file("app/a.txt", JAR), file("app/b.jar.bak", JAR)]) == []
 
 
 def test_a_jar_made_anew_with_another_version_in_it_is_believed() -> None:
     """Out of reach: nothing but the code, which is not compared with any known one, contradicts it."""
-    other = JAR.replace(b"version=2.0.17", b"version=9.9.99")
-    assert doubts([file("app/a.jar", JAR)], [file("app/a.jar", other)]) == ""
+    second = JAR.replace(b"version=2.0.17", b"version=9.9.99")
+    assert doubts([file("app/a.jar", JAR)], [file("app/a.jar", second)]) == ""
 
 
 def test_a_go_program_cannot_hide_its_modules_alone() -> None:
-    assert "example.com/dep v1.2.3" in found([file("usr/bin/app", GO)])
+    assert "example.com/dep v1.2.3" in purls([file("usr/bin/app", GO)])
     without = GO.replace(b"\xff Go buildinf:", b"\xff No buildinf:")
     assert "usr/bin/app cannot be read: it is a Go program without build information" in doubts(
         [file("usr/bin/app", without)]
     )
     assert "usr/bin/app cannot be read: it is packed by UPX" in doubts([file("usr/bin/app", PACKED)])
     renamed = [file("usr/share/doc/readme.txt", GO)]
-    assert "example.com/dep v1.2.3" in found(renamed)
+    assert "example.com/dep v1.2.3" in purls(renamed)
 
 
 def test_a_go_program_without_its_table_of_sections_is_read() -> None:
     """As `sstrip` leaves it."""
     stripped = GO[:0x28] + bytes(8) + GO[0x30:0x3A] + bytes(6) + GO[0x40:]
-    assert "example.com/dep v1.2.3" in found([file("usr/bin/app", stripped)])
+    assert "example.com/dep v1.2.3" in purls([file("usr/bin/app", stripped)])
 
 
 def test_a_program_freed_of_all_that_tells_its_language_is_not_seen() -> None:
@@ -253,8 +256,8 @@ def test_a_program_freed_of_all_that_tells_its_language_is_not_seen() -> None:
     freed = GO[:0x28] + bytes(8) + GO[0x30:0x3A] + bytes(6) + GO[0x40:]
     for mark in (b"\xff Go buildinf:", b"\x04\0\0\0Go\0\0", b"\xff Go build ID"):
         freed = freed.replace(mark, bytes(len(mark)))
-    assert found([file("usr/bin/app", freed)]) == []
-    assert found([file("usr/bin/app", RUST.replace(b".dep-v0", b".no-dep"))]) == []
+    assert purls([file("usr/bin/app", freed)]) == []
+    assert purls([file("usr/bin/app", RUST.replace(b".dep-v0", b".no-dep"))]) == []
 
 
 def test_a_program_built_again_is_believed() -> None:
@@ -276,36 +279,36 @@ def lock(path: str, **versions: str) -> Entry:
 
 def test_a_lockfile_hides_nothing_that_is_installed() -> None:
     there = package_json("app/node_modules/left", "left", "1.0.0")
-    assert found([there, lock("app", left="9.9.9")]) == ["left 1.0.0", "left 9.9.9"]
-    assert found([there, lock("app", left="1.0.0", other="2.0.0")]) == ["left 1.0.0"]
-    assert found([there], [lock("app/node_modules", left="1.0.0")]) == ["left 1.0.0"]
+    assert purls([there, lock("app", left="9.9.9")]) == ["left 1.0.0", "left 9.9.9"]
+    assert purls([there, lock("app", left="1.0.0", other="2.0.0")]) == ["left 1.0.0"]
+    assert purls([there], [lock("app/node_modules", left="1.0.0")]) == ["left 1.0.0"]
 
 
 def test_a_lockfile_counts_in_any_folder_but_that_of_a_package() -> None:
     for path in ("app/my-packages/requirements.txt", "site-packages-old/requirements.txt", "requirements.txt"):
-        assert found([file(path, "flask==1.0\n")]) == ["flask 1.0"]
-    assert found([file("usr/lib/python3/site-packages/x/requirements.txt", "flask==1.0\n")]) == []
-    assert found([file("usr/lib/python3/dist-packages/x/requirements.txt", "flask==1.0\n")]) == []
+        assert purls([file(path, "flask==1.0\n")]) == ["flask 1.0"]
+    assert purls([file("usr/lib/python3/site-packages/x/requirements.txt", "flask==1.0\n")]) == []
+    assert purls([file("usr/lib/python3/dist-packages/x/requirements.txt", "flask==1.0\n")]) == []
 
 
 def test_a_package_folder_that_distributions_use_hides_nothing() -> None:
     """Debian's Node.js looks into usr/share/nodejs as into any node_modules."""
-    assert found([package_json("usr/share/nodejs/left", "left", "1.0.0")]) == ["left 1.0.0"]
-    assert found([package_json("usr/share/nodejs/@scope/left", "@scope/left", "1.0.0")]) == ["@scope/left 1.0.0"]
+    assert purls([package_json("usr/share/nodejs/left", "left", "1.0.0")]) == ["left 1.0.0"]
+    assert purls([package_json("usr/share/nodejs/@scope/left", "@scope/left", "1.0.0")]) == ["@scope/left 1.0.0"]
 
 
 def test_a_package_in_a_folder_of_another_name_is_not_looked_for() -> None:
     """Out of reach: any folder may be put on NODE_PATH, yet a package.json outside of node_modules is a project's own
     far more often, and its name then nobody's."""
-    assert found([package_json("app/modules/left", "left", "1.0.0")]) == []
-    assert found([package_json("app/node_modules/left/vendored", "right", "1.0.0")]) == []
+    assert purls([package_json("app/modules/left", "left", "1.0.0")]) == []
+    assert purls([package_json("app/node_modules/left/vendored", "right", "1.0.0")]) == []
 
 
 def test_vendored_distributions_are_read() -> None:
     metadata = file("app/_vendor/flask-1.0.dist-info/METADATA", "Name: flask\nVersion: 1.0\n")
-    assert found([metadata]) == ["flask 1.0"]
+    assert purls([metadata]) == ["flask 1.0"]
     gemspec = specification("2.0", "app/vendor/bundle/ruby/3.3.0/specifications/rack-2.0.gemspec")
-    assert found([gemspec]) == ["rack 2.0"]
+    assert purls([gemspec]) == ["rack 2.0"]
 
 
 def test_a_package_whose_every_file_is_written_anew_is_believed() -> None:

@@ -51,8 +51,8 @@ def curl(version: str, *more: tuple[int, Value]) -> bytes:
 BASE = [*FILES, database(RELEASE, BASH, curl("7.1"))]
 
 
-def reasons(found: Inventory) -> str:
-    return "\n".join(entry.reason for entry in found.unread)
+def reasons(result: Inventory) -> str:
+    return "\n".join(entry.reason for entry in result.unread)
 
 
 def doubts(*layers: list[Entry]) -> str:
@@ -68,9 +68,9 @@ def test_an_honest_image_is_believed() -> None:
 
 
 def test_an_entry_removed_while_its_files_stay_is_noticed() -> None:
-    found = inventory(BASE, [database(RELEASE, BASH)])
-    assert reasons(found) == "curl 7.1-1 is no longer in the package database, yet its file usr/bin/curl is there."
-    assert [(entry.path, entry.layer) for entry in found.unread] == [(VAR, "0")]
+    result = inventory(BASE, [database(RELEASE, BASH)])
+    assert reasons(result) == "curl 7.1-1 is no longer in the package database, yet its file usr/bin/curl is there."
+    assert [(entry.path, entry.layer) for entry in result.unread] == [(VAR, "0")]
 
 
 def test_an_entry_removed_after_its_list_was_emptied_is_noticed() -> None:
@@ -152,9 +152,9 @@ def test_an_epoch_or_a_source_changed_while_the_files_stay_is_noticed() -> None:
     ],
 )
 def test_a_database_removed_by_a_later_layer_is_noticed(removal: list[Entry]) -> None:
-    found = inventory(BASE, removal)
-    assert {"var", "var/lib/rpm", VAR}.intersection(entry.path for entry in found.unread)
-    assert found.packages == ()
+    result = inventory(BASE, removal)
+    assert {"var", "var/lib/rpm", VAR}.intersection(entry.path for entry in result.unread)
+    assert result.packages == ()
 
 
 def test_a_database_removed_and_written_anew_is_compared_with_the_former() -> None:
@@ -179,18 +179,18 @@ def test_a_database_led_to_a_clean_one_elsewhere_is_noticed() -> None:
 @pytest.mark.parametrize("place", [SYSIMAGE, SHARE])
 def test_two_databases_that_contradict_each_other_are_noticed(place: str) -> None:
     """Which of them rpm would look into depends on its configuration."""
-    for other in (database(RELEASE, BASH, path=place), database(RELEASE, BASH, curl("8.0"), path=place)):
-        assert "contradict each other: only" in doubts([other])
-        assert "contradict each other: only" in reasons(inventory([*BASE, other]))
-    assert "curl 7.1-1" in names(inventory(BASE, [other]))
+    for second in (database(RELEASE, BASH, path=place), database(RELEASE, BASH, curl("8.0"), path=place)):
+        assert "contradict each other: only" in doubts([second])
+        assert "contradict each other: only" in reasons(inventory([*BASE, second]))
+    assert "curl 7.1-1" in names(inventory(BASE, [second]))
 
 
 @pytest.mark.parametrize("form", ["Packages.db", "Packages"])
 def test_a_database_of_another_form_put_beside_is_noticed(form: str) -> None:
     content = gzip.decompress((DATA / FORMS[form]).read_bytes())
-    found = inventory(BASE, [file(f"var/lib/rpm/{form}", content)])
-    assert "contradict each other" in reasons(found)
-    assert "curl 7.1-1" in names(found)
+    result = inventory(BASE, [file(f"var/lib/rpm/{form}", content)])
+    assert "contradict each other" in reasons(result)
+    assert "curl 7.1-1" in names(result)
 
 
 def test_a_log_put_beside_the_database_is_noticed() -> None:
@@ -203,13 +203,13 @@ def test_a_log_put_beside_the_database_is_noticed() -> None:
 def test_one_of_several_versions_dropped_while_its_files_stay_is_noticed() -> None:
     old, new = package("kernel-devel", "1", "usr/src/1"), package("kernel-devel", "2", "usr/src/2")
     lower = [*FILES, file("usr/src/1"), file("usr/src/2"), database(RELEASE, BASH, old, new)]
-    left = "kernel-devel 1-1 is no longer in the package database, yet its file usr/src/1 is there"
-    assert left in reasons(inventory(lower, [database(RELEASE, BASH, new)]))
+    remaining = "kernel-devel 1-1 is no longer in the package database, yet its file usr/src/1 is there"
+    assert remaining in reasons(inventory(lower, [database(RELEASE, BASH, new)]))
     claimed = package("kernel-devel", "2", "usr/src/1", "usr/src/2")
     assert "no list tells whether its files are there" in reasons(inventory(lower, [database(RELEASE, BASH, claimed)]))
-    assert left in reasons(inventory(lower, [database(RELEASE, BASH)]))
+    assert remaining in reasons(inventory(lower, [database(RELEASE, BASH)]))
     replaced = package("kernel-devel", "3", "usr/src/3")
-    assert left in reasons(inventory(lower, [file("usr/src/3"), database(RELEASE, BASH, new, replaced)]))
+    assert remaining in reasons(inventory(lower, [file("usr/src/3"), database(RELEASE, BASH, new, replaced)]))
 
 
 def test_a_version_put_beside_the_true_one_and_kept_alone_is_noticed() -> None:
@@ -248,7 +248,7 @@ SIX_RPM = package("python3-six", "1.15.0", METADATA)
 
 
 def owner(*layers: list[Entry]) -> str:
-    return next(one.owner for one in inventory(*layers).packages if one.name == "six")
+    return next(package.owner for package in inventory(*layers).packages if package.name == "six")
 
 
 def test_a_language_package_of_the_layer_of_its_owner_is_owned() -> None:
@@ -274,9 +274,9 @@ def test_a_list_of_a_package_that_was_there_gives_no_owner() -> None:
 def test_an_owner_made_up_in_the_layer_of_its_language_package_is_believed() -> None:
     """Out of reach: whoever writes a whole layer can build a package of that name and install it, which looks the
     same. The package is listed, under a name that no advisory knows."""
-    found = inventory(BASE, [SIX, database(RELEASE, BASH, curl("7.1"), package("made-up", "1", METADATA))])
-    assert [one.owner for one in found.packages if one.name == "six"] == ["made-up"]
-    assert "made-up 1-1" in names(found)
+    result = inventory(BASE, [SIX, database(RELEASE, BASH, curl("7.1"), package("made-up", "1", METADATA))])
+    assert [package.owner for package in result.packages if package.name == "six"] == ["made-up"]
+    assert "made-up 1-1" in names(result)
 
 
 def test_an_owner_in_a_second_database_is_noticed() -> None:
@@ -346,9 +346,9 @@ def test_a_database_moved_or_converted_with_all_its_packages_is_believed() -> No
     old, new = (gzip.decompress((DATA / FORMS[form]).read_bytes()) for form in ("Packages", "rpmdb.sqlite"))
     owned = sorted(_owned(VAR, file(VAR, new)))
     lower = [ROCKY, *map(file, owned), file("var/lib/rpm/Packages", old)]
-    found = inventory(lower, [*whiteout("var/lib/rpm/Packages"), file(VAR, new)])
-    assert found.unread == ()
-    assert len(found.packages) == 6
+    result = inventory(lower, [*whiteout("var/lib/rpm/Packages"), file(VAR, new)])
+    assert result.unread == ()
+    assert len(result.packages) == 6
 
 
 def test_two_places_that_hold_the_same_are_believed() -> None:

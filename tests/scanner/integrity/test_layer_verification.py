@@ -23,45 +23,45 @@ def inventory(
     return combine(image, facts, ECOSYSTEMS, verified=verified)
 
 
-def reasons(found: Inventory) -> list[tuple[str, str]]:
-    return [(entry.layer, entry.reason) for entry in found.unread]
+def reasons(result: Inventory) -> list[tuple[str, str]]:
+    return [(entry.layer, entry.reason) for entry in result.unread]
 
 
 @pytest.mark.parametrize("verified", [True, False])
 def test_an_image_that_is_what_it_says_is_read(*, verified: bool) -> None:
-    found = inventory(A, B, verified=verified)
-    assert found.unread == ()
-    assert found.diff_ids == (("sha256:a", "sha256:b") if verified else ())
+    result = inventory(A, B, verified=verified)
+    assert result.unread == ()
+    assert result.diff_ids == (("sha256:a", "sha256:b") if verified else ())
 
 
 @pytest.mark.parametrize("diff_ids", [(), ("sha256:a",), ("sha256:a", "sha256:b", "sha256:c")])
 @pytest.mark.parametrize("verified", [True, False])
 def test_as_many_layers_as_diff_ids(diff_ids: tuple[str, ...], *, verified: bool) -> None:
-    found = reasons(inventory(A, B, diff_ids=diff_ids, verified=verified))
-    assert ("", f"The image has 2 layers, and its config names {len(diff_ids)} of them by diff_id.") in found
+    result = reasons(inventory(A, B, diff_ids=diff_ids, verified=verified))
+    assert ("", f"The image has 2 layers, and its config names {len(diff_ids)} of them by diff_id.") in result
 
 
 @pytest.mark.parametrize("diff_ids", [("sha256:b", "sha256:a"), ("sha256:a", "sha256:c"), ("sha256:a", "")])
 def test_content_is_held_to_its_diff_id(diff_ids: tuple[str, ...]) -> None:
-    found = reasons(inventory(A, B, diff_ids=diff_ids))
-    assert "The layer's uncompressed content has the digest sha256:b; the config says" in found[-1][1]
-    assert found[-1][0] == "sha256:2"
+    result = reasons(inventory(A, B, diff_ids=diff_ids))
+    assert "The layer's uncompressed content has the digest sha256:b; the config says" in result[-1][1]
+    assert result[-1][0] == "sha256:2"
     assert inventory(A, B, diff_ids=diff_ids, verified=False).unread == ()  # a scan does without
 
 
 def test_a_verdict_needs_content_that_was_hashed() -> None:
     image = FakeImage([A], diff_ids=("sha256:a",))
     facts = [replace(read_layer(A, ECOSYSTEMS), diff_id="")]
-    found = combine(image, facts, ECOSYSTEMS, verified=True)
-    assert reasons(found) == [("sha256:1", "The digest of the layer's uncompressed content was not verified.")]
+    result = combine(image, facts, ECOSYSTEMS, verified=True)
+    assert reasons(result) == [("sha256:1", "The digest of the layer's uncompressed content was not verified.")]
 
 
 @pytest.mark.parametrize("media_type", COMPRESSIONS)
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
 def test_a_layers_compression_is_that_of_its_media_type(media_type: str, compression: str) -> None:
     layer = replace(A, media_type=media_type, compression=compression)
-    found = reasons(inventory(layer, diff_ids=("sha256:a",)))
-    assert bool(found) == (COMPRESSIONS[media_type] != compression)
+    result = reasons(inventory(layer, diff_ids=("sha256:a",)))
+    assert bool(result) == (COMPRESSIONS[media_type] != compression)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_a_layers_compression_is_that_of_its_media_type(media_type: str, compres
 )
 def test_a_layer_of_a_type_that_not_all_runtimes_unpack(media_type: str) -> None:
     for verified in (True, False):
-        found = inventory(A, replace(B, media_type=media_type), verified=verified)
-        (only,) = reasons(found)
+        result = inventory(A, replace(B, media_type=media_type), verified=verified)
+        (only,) = reasons(result)
         assert only == ("sha256:2", f"The layer has the media type {media_type!r}, which not all runtimes unpack.")
 
 

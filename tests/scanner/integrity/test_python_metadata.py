@@ -9,18 +9,18 @@ from dockgate.scanner.ports import Entry
 SITE = "usr/local/lib/python3.12/site-packages"
 DEBIANS = "usr/lib/python3/dist-packages"
 FLASK = f"{SITE}/flask-1.0.dist-info"
-OTHER = dist_info(f"{SITE}/other-2.dist-info", "other", "2")
+SECOND = dist_info(f"{SITE}/other-2.dist-info", "other", "2")
 METADATA, RECORD = dist_info(FLASK, "Flask", "1.0")
 WHEEL = file(f"{FLASK}/WHEEL", "Wheel-Version: 1.0\n")
 CODE = [file(f"{SITE}/flask/__init__.py")]
 
 
 def unread(*layers: list[Entry]) -> list[tuple[str, str]]:
-    return [(one.path, one.reason) for one in inventory(OTHER, *layers).unread]
+    return [(entry.path, entry.reason) for entry in inventory(SECOND, *layers).unread]
 
 
 def reasons(image: Inventory) -> str:
-    return "\n".join(one.reason for one in image.unread)
+    return "\n".join(entry.reason for entry in image.unread)
 
 
 # --- without a name ----------------------------------------------------------------------------------------------
@@ -78,9 +78,9 @@ def test_a_name_in_a_lower_layer_is_seen() -> None:
 )
 def test_a_folder_of_metadata_is_found_in_any_case(path: str) -> None:
     """As importlib.metadata and pip find it, on any system."""
-    found = inventory([file(f"{SITE}/{path}", "Name: Flask\nVersion: 1.0\n"), *CODE])
-    assert [one.purl for one in found.packages] == ["pkg:pypi/flask@1.0"]
-    assert ("has no RECORD beside it" in reasons(found)) is path.endswith("METADATA")
+    result = inventory([file(f"{SITE}/{path}", "Name: Flask\nVersion: 1.0\n"), *CODE])
+    assert [package.purl for package in result.packages] == ["pkg:pypi/flask@1.0"]
+    assert ("has no RECORD beside it" in reasons(result)) is path.endswith("METADATA")
 
 
 def test_removed_metadata_is_noticed_in_any_case() -> None:
@@ -93,7 +93,7 @@ def test_removed_metadata_is_noticed_in_any_case() -> None:
 
 def test_a_package_without_a_list_of_files_is_unread() -> None:
     image = inventory([METADATA, WHEEL, *CODE])
-    assert [one.purl for one in image.packages] == ["pkg:pypi/flask@1.0"]
+    assert [package.purl for package in image.packages] == ["pkg:pypi/flask@1.0"]
     assert reasons(image) == (
         f"{FLASK}/METADATA has no RECORD beside it, so nothing tells which files are the package's."
     )

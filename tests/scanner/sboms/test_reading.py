@@ -50,9 +50,12 @@ def spdx_package(name: str, purl: str = "", **more: Any) -> dict[str, Any]:
 def test_what_syft_and_trivy_write_is_judged_by_source_package_and_release(tool: str, form: str) -> None:
     inventory = sboms.read(DATA / f"{tool}.{form}.json", KINDS).inventories[0]
     assert inventory.unread == ()
-    found = {one.name: (one.version, one.ecosystem, one.source_name, one.source_version) for one in inventory.packages}
-    assert found.pop("left-pad", None) == (("1.3.0", "npm", "left-pad", "1.3.0") if tool == "trivy" else None)
-    assert found == {
+    result = {
+        package.name: (package.version, package.ecosystem, package.source_name, package.source_version)
+        for package in inventory.packages
+    }
+    assert result.pop("left-pad", None) == (("1.3.0", "npm", "left-pad", "1.3.0") if tool == "trivy" else None)
+    assert result == {
         "bsdutils": ("1:2.41.5-0+deb13u1", "Debian:13", "util-linux", "2.41.5-0+deb13u1"),
         "libc6": ("2.41-12+deb13u5", "Debian:13", "glibc", "2.41-12+deb13u5"),
         "libuuid1": ("2.41.5-0+deb13u1", "Debian:13", "util-linux", "2.41.5-0+deb13u1"),
@@ -92,9 +95,9 @@ def test_what_is_no_package_is_left_out(read: Read, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["file", "data", "machine-learning-model", "cryptographic-asset", "container"])
 def test_what_has_a_package_s_url_is_a_package_whatever_it_is_called(read: Read, kind: str) -> None:
     purl = "pkg:npm/lodash@4.17.20"
-    assert [one.purl for one in read(cyclonedx({"type": kind, "name": "x", "purl": purl})).packages] == [purl]
+    assert [package.purl for package in read(cyclonedx({"type": kind, "name": "x", "purl": purl})).packages] == [purl]
     named = spdx(spdx_package("x", purl, primaryPackagePurpose="CONTAINER" if kind == "container" else "FILE"))
-    assert [one.purl for one in read(named).packages] == [purl]
+    assert [package.purl for package in read(named).packages] == [purl]
 
 
 @pytest.mark.parametrize("kind", ["oci", "docker"])
@@ -106,8 +109,8 @@ def test_an_image_is_no_package_though_it_has_a_url(read: Read, kind: str) -> No
 
 def test_a_group_of_trivys_is_no_package(read: Read) -> None:
     properties = [{"name": "aquasecurity:trivy:Class", "value": "lang-pkgs"}]
-    found = read(cyclonedx({"type": "application", "name": "package-lock.json", "properties": properties}))
-    assert found.unread == NO_PACKAGE
+    result = read(cyclonedx({"type": "application", "name": "package-lock.json", "properties": properties}))
+    assert result.unread == NO_PACKAGE
 
 
 def test_the_library_that_a_document_is_about_is_a_package_of_it(read: Read) -> None:
@@ -208,12 +211,12 @@ def test_a_vendor_s_package_is_known_by_who_makes_it(read: Read, purl: str, make
 
 def test_what_an_rpm_was_built_from_is_told_to_its_ecosystem(read: Read) -> None:
     """openSUSE's advisories speak of source packages, Rocky's of what is installed."""
-    said = {"PkgType": "rpm", "SrcName": "openssl-3", "SrcVersion": "3.1.4", "SrcRelease": "150600.5.1"}
+    text = {"PkgType": "rpm", "SrcName": "openssl-3", "SrcVersion": "3.1.4", "SrcRelease": "150600.5.1"}
     rpm = {
         "type": "library",
         "name": "libopenssl3",
         "purl": "pkg:rpm/opensuse/libopenssl3@3.1.4-150600.5.1?distro=opensuse.leap-15.6",
-        "properties": [{"name": f"aquasecurity:trivy:{name}", "value": value} for name, value in said.items()],
+        "properties": [{"name": f"aquasecurity:trivy:{name}", "value": value} for name, value in text.items()],
     }
     (package,) = read(cyclonedx(rpm)).packages
     assert (package.ecosystem, package.source_name) == ("openSUSE:Leap 15.6", "openssl-3")

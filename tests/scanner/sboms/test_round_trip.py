@@ -32,10 +32,10 @@ _PACKAGES = st.builds(
 )  # a purl is any text: what we wrote is taken at its word
 
 
-def again(held: Inventory, form: str, folder: Path) -> Inventory:
+def again(original: Inventory, form: str, folder: Path) -> Inventory:
     path = folder / "bill.json"
     with path.open("w", encoding="ascii") as file:
-        write(InventoryReport("app:1", held.image, (held,), NOW), form, file)
+        write(InventoryReport("app:1", original.image, (original,), NOW), form, file)
     return sboms.read(path, KINDS).inventories[0]
 
 
@@ -64,12 +64,12 @@ def test_an_odd_inventory_survives_but_for_bytes_that_are_no_text(form: str, tmp
 def test_any_inventory_survives(
     form: str, tmp_path: Path, packages: Sequence[Package], unread: Sequence[Unread]
 ) -> None:
-    held = Inventory(
+    original = Inventory(
         "sha256:" + "a" * 64, "linux/amd64", Distribution("x", "1"), ("l",), tuple(packages), tuple(unread)
     )
-    found = again(held, form, tmp_path)
-    assert set(found.packages) == set(packages)
-    assert set(found.unread) == set(unread)
+    result = again(original, form, tmp_path)
+    assert set(result.packages) == set(packages)
+    assert set(result.unread) == set(unread)
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
@@ -79,18 +79,18 @@ def test_a_bill_gives_the_findings_of_its_image(form: str, tmp_path: Path) -> No
         (Advisory("CVE-1", "Debian:13", "openssl", ranges), Advisory("CVE-2", "PyPI", "jinja2", ranges)),
         tuple(Coverage(name, True, (), NOW) for name in ("Debian:13", "PyPI")),
     )
-    found = match(inventory(), snapshot, KINDS)
-    assert [finding.id for finding in found.findings] == ["CVE-1", "CVE-1", "CVE-2"]
-    assert match(again(inventory(), form, tmp_path), snapshot, KINDS) == found
+    result = match(inventory(), snapshot, KINDS)
+    assert [finding.id for finding in result.findings] == ["CVE-1", "CVE-1", "CVE-2"]
+    assert match(again(inventory(), form, tmp_path), snapshot, KINDS) == result
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_scan_is_read_as_the_bill_that_it_holds(form: str, tmp_path: Path) -> None:
-    held = inventory()
+    original = inventory()
     path = tmp_path / "scan.json"
     with path.open("w", encoding="ascii") as file:
-        write(ScanReport("app:1", held.image, ((held, Matches(FINDINGS, UNDETERMINED)),), (), NOW), form, file)
-    assert sboms.read(path, KINDS).inventories[0] == held
+        write(ScanReport("app:1", original.image, ((original, Matches(FINDINGS, UNDETERMINED)),), (), NOW), form, file)
+    assert sboms.read(path, KINDS).inventories[0] == original
 
 
 INDEX = "sha256:" + "e" * 64
@@ -105,8 +105,8 @@ def bill_of_an_index(form: str, folder: Path, *inventories: Inventory) -> Path:
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_of_several_platforms_holds_each_platforms_inventory(form: str, tmp_path: Path) -> None:
-    held = (inventory(), again(odd_inventory(), form, tmp_path))
-    assert sboms.read(bill_of_an_index(form, tmp_path, *held), KINDS) == sboms.Bill(INDEX, held)
+    original = (inventory(), again(odd_inventory(), form, tmp_path))
+    assert sboms.read(bill_of_an_index(form, tmp_path, *original), KINDS) == sboms.Bill(INDEX, original)
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)

@@ -19,8 +19,8 @@ SUBJECT = "ab" * 32
 
 
 def inventory(path: Path) -> Inventory:
-    (found,) = sboms.read(path, KINDS).inventories
-    return found
+    (result,) = sboms.read(path, KINDS).inventories
+    return result
 
 
 @pytest.mark.parametrize("tool", ["syft", "trivy"])
@@ -29,8 +29,8 @@ def test_tag_value_says_what_json_says(tool: str, tmp_path: Path) -> None:
     write_document_to_file(parse_file(str(DATA / f"{tool}.spdx.json")), str(path), validate=False)
     expected = inventory(DATA / f"{tool}.spdx.json")
     assert expected.packages
-    found = inventory(path)
-    assert replace(found, image=expected.image) == expected
+    result = inventory(path)
+    assert replace(result, image=expected.image) == expected
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
