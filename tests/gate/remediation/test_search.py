@@ -132,10 +132,10 @@ def test_what_cannot_be_cleared_is_named_with_its_reason_and_the_rest_is_cleared
         (
             "CVE-2024-3",
             "pkg:npm/c@1.0.0",
-            "c 1.0.0: CVE-2024-3 has no fix, and its maintainers do not intend one for now.",
+            "c 1.0.0: CVE-2024-3 has no fix, and its maintainers do not plan one.",
         ),
-        ("CVE-2024-4", "pkg:npm/d@1.0.0", "d 1.0.0: CVE-2024-4 has no fix, for it is past its end of life."),
-        ("CVE-2024-5", "pkg:npm/e@1.0.0", "e 1.0.0: CVE-2024-5 has no fix that its advisories tell of."),
+        ("CVE-2024-4", "pkg:npm/d@1.0.0", "d 1.0.0: CVE-2024-4 has no fix: its release is past its end of life."),
+        ("CVE-2024-5", "pkg:npm/e@1.0.0", "e 1.0.0: CVE-2024-5 has no fix in its advisories."),
     ]
 
 

@@ -6,7 +6,13 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockgate.gate.remediation.set_cover import EXACT_UP_TO, MOST_ASKED, Requirement, irreducible, smallest
+from dockgate.gate.remediation.set_cover import (
+    EXACT_UP_TO,
+    TRIAL_LIMIT,
+    Requirement,
+    find_irreducible_set,
+    find_smallest_set,
+)
 
 demands = st.integers(1, 7).flatmap(
     lambda count: st.tuples(
@@ -22,14 +28,14 @@ demands = st.integers(1, 7).flatmap(
 
 
 def accepted(wanted: list[Requirement]) -> Callable[[frozenset[int]], bool]:
-    return lambda members: all(require.met(members) for require in wanted)
+    return lambda members: all(require.is_met(members) for require in wanted)
 
 
 @given(demands)
 @settings(max_examples=150, deadline=None)
 def test_no_smaller_set_meets_the_demands(case: tuple[int, list[Requirement]]) -> None:
     count, wanted = case
-    cover = smallest(count, wanted, accepted(wanted), counted=True)
+    cover = find_smallest_set(count, wanted, accepted(wanted), is_counting=True)
     assert cover.is_minimum
     assert accepted(wanted)(cover.members)
     fewer = len(cover.members) - 1
@@ -43,8 +49,8 @@ def test_no_smaller_set_meets_the_demands(case: tuple[int, list[Requirement]]) -
 def test_where_counting_does_not_tell_the_judgement_does(case: tuple[int, list[Requirement]]) -> None:
     count, wanted = case
     known = [require for number, require in enumerate(wanted) if number % 2]
-    assert len(smallest(count, known, accepted(wanted), counted=False).members) == len(
-        smallest(count, wanted, accepted(wanted), counted=True).members
+    assert len(find_smallest_set(count, known, accepted(wanted), is_counting=False).members) == len(
+        find_smallest_set(count, wanted, accepted(wanted), is_counting=True).members
     )
 
 
@@ -53,8 +59,8 @@ def test_where_counting_does_not_tell_the_judgement_does(case: tuple[int, list[R
 def test_no_member_of_an_irreducible_set_can_be_left_out(case: tuple[int, list[Requirement]]) -> None:
     count, wanted = case
     for members in (
-        irreducible(count, wanted, accepted(wanted), counted=True),
-        irreducible(count, (), accepted(wanted), counted=False),
+        find_irreducible_set(count, wanted, accepted(wanted), is_counting=True),
+        find_irreducible_set(count, (), accepted(wanted), is_counting=False),
     ):
         assert accepted(wanted)(members)
         assert not any(accepted(wanted)(members - {member}) for member in members)
@@ -63,14 +69,14 @@ def test_no_member_of_an_irreducible_set_can_be_left_out(case: tuple[int, list[R
 def test_among_more_than_twenty_no_smallest_set_is_claimed() -> None:
     for count, exact in ((EXACT_UP_TO, True), (EXACT_UP_TO + 1, False)):
         wanted = [Requirement(3, (1,) * count)]
-        cover = smallest(count, wanted, accepted(wanted), counted=True)
+        cover = find_smallest_set(count, wanted, accepted(wanted), is_counting=True)
         assert (len(cover.members), cover.is_minimum) == (3, exact)
 
 
 def test_what_must_be_raised_is_no_choice() -> None:
     """Only those count among the twenty that could be left out."""
     wanted = [Requirement(40, (1,) * 40 + (0,) * 5), Requirement(1, (0,) * 40 + (1,) * 5)]
-    cover = smallest(45, wanted, accepted(wanted), counted=True)
+    cover = find_smallest_set(45, wanted, accepted(wanted), is_counting=True)
     assert (cover.members, cover.is_minimum) == (frozenset(range(41)), True)
 
 
@@ -81,14 +87,14 @@ def test_judging_is_asked_so_often_and_no_more() -> None:
         asked.append(members)
         return len(members) >= 10
 
-    cover = smallest(20, (), accept, counted=False)
+    cover = find_smallest_set(20, (), accept, is_counting=False)
     assert (len(cover.members), cover.is_minimum) == (10, False)
-    assert len(asked) <= MOST_ASKED + 2 * 20
+    assert len(asked) <= TRIAL_LIMIT + 2 * 20
 
 
 def test_a_rule_that_counts_otherwise_than_it_says_is_found_out() -> None:
     """The set is proven by judging in the end, whatever the numbers promise."""
     told = [Requirement(1, (1, 1, 1))]
-    cover = smallest(3, told, lambda members: 2 in members, counted=True)
+    cover = find_smallest_set(3, told, lambda members: 2 in members, is_counting=True)
     assert 2 in cover.members
-    assert irreducible(3, told, lambda members: 2 in members, counted=True) == {2}
+    assert find_irreducible_set(3, told, lambda members: 2 in members, is_counting=True) == {2}

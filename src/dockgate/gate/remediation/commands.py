@@ -1,4 +1,4 @@
-"""The upgrades of a remediation as commands, each package manager's by its ecosystem. Pure."""
+"""Write the upgrades of a remediation as commands of each package manager. Pure."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,14 @@ from dockgate.vulnerabilities.versions import ordered_as
 
 
 def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequence[Ecosystem]) -> tuple[str, ...]:
-    """One line of shell each; those of an ecosystem that no one here knows have none."""
+    """Shell lines for the upgrades. Upgrades of unknown ecosystems have none."""
     versions = {upgrade.package: upgrade.fixed for upgrade in upgrades}
-    raised = [Raised(package, versions[package.purl]) for package in inventory.packages if package.purl in versions]
+    upgraded = [Raised(package, versions[package.purl]) for package in inventory.packages if package.purl in versions]
     lines: list[str] = []
-    for kind in ecosystems if raised else ():
-        ours = [one for one in raised if not set(ordered_as(one.package.ecosystem)).isdisjoint(kind.orders)]
-        if ours:
-            lines += kind.upgrade(ours)
+    for ecosystem in ecosystems if upgraded else ():
+        matching = [
+            entry for entry in upgraded if not set(ordered_as(entry.package.ecosystem)).isdisjoint(ecosystem.orders)
+        ]
+        if matching:
+            lines += ecosystem.upgrade(matching)
     return tuple(lines)

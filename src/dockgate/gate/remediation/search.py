@@ -1,4 +1,4 @@
-"""What would turn a verdict: the upgrades to make, proven by judging again as if they had been made. Pure."""
+"""Search for the upgrades with which an image would pass, proven by judging it again with them applied. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,24 +7,24 @@ from itertools import product
 from typing import Protocol
 
 from dockgate.gate.model import Obstacle, Remediation, Status, Upgrade, Violation
-from dockgate.gate.remediation.set_cover import Cover, Requirement, irreducible, smallest
-from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, candidates
+from dockgate.gate.remediation.set_cover import Cover, Requirement, find_irreducible_set, find_smallest_set
+from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, find_candidates
 from dockgate.gate.rule import PackageMatcher
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.matching import with_versions
 from dockgate.vulnerabilities.model import Finding, State, Undetermined
 
-# Ways to raise the packages of which no version is the best, that are gone through.
-MOST_STARTS = 32
+# Combinations of versions of packages without a best version that are tried.
+START_LIMIT = 32
 
-# Purl -> the version that its source is raised to.
+# The version that the source of each package (by purl) is upgraded to.
 Versions = Mapping[str, str]
-# The commands that make these upgrades.
-Advise = Callable[[Sequence[Upgrade]], tuple[str, ...]]
+# Returns the commands for some upgrades.
+WriteCommands = Callable[[Sequence[Upgrade]], tuple[str, ...]]
 
 
 class Evaluation(Protocol):
-    """What the rules say of a package list (`gate.Said`)."""
+    """What the rules say about a package list: see `evaluate.Evaluation`."""
 
     @property
     def findings(self) -> tuple[Finding, ...]: ...
@@ -39,76 +39,77 @@ class Evaluation(Protocol):
 def find_remediation(
     inventory: Inventory,
     before: Evaluation,
-    say: Callable[[Inventory], Evaluation],
-    matching: PackageMatcher,
-    advise: Advise,
+    evaluate: Callable[[Inventory], Evaluation],
+    matcher: PackageMatcher,
+    write_commands: WriteCommands,
 ) -> Remediation:
-    """The smallest set of upgrades with which the image is Approved, each to the lowest version that is enough.
+    """Find the smallest set of upgrades with which the image is Approved, each to the lowest sufficient version.
 
-    Where there is none, the upgrades that take away all that upgrades can, and what stands in the way.
+    If there is none, returns the upgrades that clear what can be cleared, and the obstacles.
 
-    `before` is what is said of the inventory as it is, `say` what would be said of another. Packages whose best version
-    takes findings away and adds none are the rule; those of which each version has something of its own are tried in
-    all ways first, and the rest is searched for each.
+    `before` is the evaluation of the inventory, `evaluate` evaluates an upgraded one. For most packages one version
+    removes findings and adds none. The packages where each version has findings of its own are tried in every
+    combination; the others are searched for each combination.
     """
     if before.status is Status.APPROVED:
         return Remediation()
-    trials = _Trials(inventory, say, before)
-    search = _searched(trials, before.violations, matching)
+    trials = _Trials(inventory, evaluate, before)
+    search = _search(trials, before.violations, matcher)
     wider = None
     if before.undetermined or not all(violation.findings for violation in before.violations):
-        # What cannot be said, or names no finding, may hang on findings that break nothing for sure.
-        wider = _searched(trials, (*before.violations, Violation("", "", before.findings)), matching)
-    if (
-        wider
-        and wider.is_sufficient
-        and (not search.is_sufficient or len(wider.fewest.chosen) < len(search.fewest.chosen))
-    ):
-        search = wider
+        # Undetermined entries and violations without findings may depend on any finding.
+        wider = _search(trials, (*before.violations, Violation("", "", before.findings)), matcher)
+    if wider and wider.is_sufficient:
+        if not search.is_sufficient or len(wider.fewest.chosen) < len(search.fewest.chosen):
+            search = wider
     elif wider and not search.is_sufficient and before.undetermined:
-        search = min(search, wider, key=lambda one: one.least)
-    solved, found = search.solved, search.found
-    versions = {candidate.purl: target.version for candidate, target in solved.chosen.items()}
-    after = trials.say(versions)
-    upgrades = _upgrades(before, after, solved.chosen)
+        search = min(search, wider, key=lambda option: option.least_residue)
+    solution = search.solution
+    versions = {candidate.purl: target.version for candidate, target in solution.chosen.items()}
+    after = trials.evaluate(versions)
+    upgrades = _upgrades(before, after, solution.chosen)
     return Remediation(
         upgrades=upgrades,
-        is_sufficient=solved.is_sufficient,
-        is_minimum=solved.is_minimum,
-        obstacles=() if solved.is_sufficient else _obstacles(inventory, after, versions, found),
-        commands=advise([upgrade for upgrade in upgrades if not upgrade.base]),
-        base_commands=advise([upgrade for upgrade in upgrades if upgrade.base]),
+        is_sufficient=solution.is_sufficient,
+        is_minimum=solution.is_minimum,
+        obstacles=() if solution.is_sufficient else _obstacles(inventory, after, versions, search.candidates),
+        commands=write_commands([upgrade for upgrade in upgrades if not upgrade.base]),
+        base_commands=write_commands([upgrade for upgrade in upgrades if upgrade.base]),
     )
 
 
-def _searched(trials: "_Trials", violations: Sequence[Violation], matching: PackageMatcher) -> "_Search":
-    """Among the packages that break something, and those that do so once these are raised: a rule may tell of the worst
-    alone, and a waiver may be of the installed version alone."""
+def _search(trials: "_Trials", violations: Sequence[Violation], matcher: PackageMatcher) -> "_Search":
+    """Search among the packages in violations, also in those that appear only after upgrades.
+
+    A rule may report the worst finding only, and a waiver may accept the installed version only.
+    """
     known = list(violations)
     while True:
-        search = _Search(trials, candidates(trials.inventory, known, matching))
+        search = _Search(trials, find_candidates(trials.inventory, known, matcher))
         if search.is_sufficient:
             return search
-        told = {_fix(finding) for violation in known for finding in violation.findings}
-        after = search.best.all_raised
-        # A new one that names no finding may hang on any.
-        come = [
+        known_fixes = {_fix_key(finding) for violation in known for finding in violation.findings}
+        after = search.best.all_upgraded
+        # A new violation without findings may depend on any finding.
+        appeared = [
             violation if violation.findings or violation in violations else replace(violation, findings=after.findings)
             for violation in after.violations
         ]
-        come = [one for one in come if not told.issuperset(map(_fix, one.findings))]
-        if not come:
+        appeared = [
+            violation for violation in appeared if not known_fixes.issuperset(map(_fix_key, violation.findings))
+        ]
+        if not appeared:
             return search
-        known += come
+        known += appeared
 
 
-def _fix(finding: Finding) -> tuple[str, str, str]:
+def _fix_key(finding: Finding) -> tuple[str, str, str]:
     return finding.package.purl, finding.id, finding.fixed
 
 
 @dataclass(frozen=True, slots=True)
-class _Solved:
-    """Which candidates are raised, and to what."""
+class _Solution:
+    """The candidates to upgrade, and to which version."""
 
     chosen: Mapping[Candidate, Target]
     is_sufficient: bool
@@ -116,15 +117,21 @@ class _Solved:
 
 
 class _Search:
-    """What can be had by raising these candidates."""
+    """What can be achieved by upgrading some of these candidates."""
 
-    def __init__(self, trials: "_Trials", found: Sequence[Candidate]) -> None:
-        self.found = found
-        plain = [one for one in found if one.plain]
-        several, self._whole = _few([one for one in found if not one.plain])
-        # Of more than can be gone through, only the best version is looked at, and each set is judged.
-        beyond = [one.at_best() for one in found if not one.plain and one not in several]
-        self._starts = [_Start(trials, [*plain, *beyond], start, simple=not beyond) for start in _starts(several)]
+    def __init__(self, trials: "_Trials", candidates: Sequence[Candidate]) -> None:
+        self.candidates = candidates
+        simple = [candidate for candidate in candidates if candidate.is_simple]
+        combined, self._is_exhaustive = _limit_combinations(
+            [candidate for candidate in candidates if not candidate.is_simple]
+        )
+        # The candidates over the limit are reduced to their best version, and each set is evaluated.
+        reduced = [
+            candidate.at_best() for candidate in candidates if not candidate.is_simple and candidate not in combined
+        ]
+        self._starts = [
+            _Start(trials, [*simple, *reduced], chosen, is_monotone=not reduced) for chosen in _combinations(combined)
+        ]
 
     @cached_property
     def is_sufficient(self) -> bool:
@@ -132,196 +139,221 @@ class _Search:
 
     @cached_property
     def best(self) -> "_Start":
-        """The start that leaves the least broken."""
+        """The start with the smallest residue."""
         return min(self._starts, key=lambda start: start.rank)
 
     @property
-    def least(self) -> int:
-        """How much stays broken when all is raised."""
+    def least_residue(self) -> int:
+        """The number of violations and undetermined entries that remain if everything is upgraded."""
         return self.best.rank[0]
 
     @property
-    def solved(self) -> _Solved:
-        """The fewest upgrades that turn the verdict; where none do, those that clear what can be cleared."""
-        return (
-            self.fewest if self.is_sufficient else _Solved(self.best.clearing(), is_sufficient=False, is_minimum=False)
-        )
+    def solution(self) -> _Solution:
+        """The fewest sufficient upgrades, or those that clear what can be cleared."""
+        if self.is_sufficient:
+            return self.fewest
+        return _Solution(self.best.clear_most(), is_sufficient=False, is_minimum=False)
 
     @cached_property
-    def fewest(self) -> _Solved:
+    def fewest(self) -> _Solution:
         solutions: list[tuple[Mapping[Candidate, Target], bool]] = []
         for start in (start for start in self._starts if start.is_sufficient):
             if not solutions or len(start.chosen) < min(len(chosen) for chosen, _ in solutions):
-                solutions.append(start.smallest())
+                solutions.append(start.find_fewest())
         chosen, _ = min(solutions, key=lambda solution: len(solution[0]))
-        return _Solved(chosen, is_sufficient=True, is_minimum=self._whole and all(each for _, each in solutions))
+        is_minimum = self._is_exhaustive and all(is_minimum for _, is_minimum in solutions)
+        return _Solution(chosen, is_sufficient=True, is_minimum=is_minimum)
 
 
 class _Trials:
-    """The inventory judged with some packages raised, each way once."""
+    """Evaluations of the inventory with some packages upgraded, each computed once."""
 
-    def __init__(self, inventory: Inventory, say: Callable[[Inventory], Evaluation], before: Evaluation) -> None:
-        self.inventory, self._say = inventory, say
-        self._said: dict[frozenset[tuple[str, str]], Evaluation] = {frozenset(): before}
+    def __init__(self, inventory: Inventory, evaluate: Callable[[Inventory], Evaluation], before: Evaluation) -> None:
+        self.inventory, self._evaluate = inventory, evaluate
+        self._evaluations: dict[frozenset[tuple[str, str]], Evaluation] = {frozenset(): before}
 
-    def say(self, versions: Versions) -> Evaluation:
+    def evaluate(self, versions: Versions) -> Evaluation:
         key = frozenset(versions.items())
-        if key not in self._said:
-            self._said[key] = self._say(with_versions(self.inventory, versions))
-        return self._said[key]
+        if key not in self._evaluations:
+            self._evaluations[key] = self._evaluate(with_versions(self.inventory, versions))
+        return self._evaluations[key]
 
 
-def _few(several: Sequence[Candidate]) -> tuple[Sequence[Candidate], bool]:
-    """As many of these as can be gone through in all ways, and whether these are all."""
-    ways = 1
-    for taken, one in enumerate(several):
-        ways *= 1 + len(one.choices)
-        if ways > MOST_STARTS:
-            return several[:taken], False
-    return several, True
+def _limit_combinations(candidates: Sequence[Candidate]) -> tuple[Sequence[Candidate], bool]:
+    """As many candidates as can be tried in all combinations, and whether these are all."""
+    combinations = 1
+    for count, candidate in enumerate(candidates):
+        combinations *= 1 + len(candidate.choices)
+        if combinations > START_LIMIT:
+            return candidates[:count], False
+    return candidates, True
 
 
-def _starts(several: Sequence[Candidate]) -> list[Mapping[Candidate, Target]]:
-    """Every way to raise, or leave, packages of which no version is the best; fewest raised first."""
-    picks = product(*((None, *one.choices) for one in several))
-    return sorted(({one: pick for one, pick in zip(several, each, strict=True) if pick} for each in picks), key=len)
+def _combinations(candidates: Sequence[Candidate]) -> list[Mapping[Candidate, Target]]:
+    """Every combination of versions, not upgrading included; the fewest upgrades first."""
+    picks = product(*((None, *candidate.choices) for candidate in candidates))
+    chosen = ({candidate: pick for candidate, pick in zip(candidates, row, strict=True) if pick} for row in picks)
+    return sorted(chosen, key=len)
 
 
 @dataclass
 class _Start:
-    """A way to begin, from which only plain candidates are left to choose."""
+    """Some upgrades (`chosen`) that are fixed; the `simple` candidates are left to choose from.
+
+    `is_monotone`: no simple candidate adds a finding.
+    """
 
     trials: _Trials
-    plain: Sequence[Candidate]
+    simple: Sequence[Candidate]
     chosen: Mapping[Candidate, Target]
-    simple: bool
+    is_monotone: bool
 
     @cached_property
-    def here(self) -> Evaluation:
-        return self.trials.say(self._versions(frozenset()))
+    def base(self) -> Evaluation:
+        """The evaluation with the fixed upgrades alone."""
+        return self.trials.evaluate(self._versions(frozenset()))
 
     @cached_property
-    def all_raised(self) -> Evaluation:
-        return self.trials.say(self._versions(frozenset(range(len(self.plain)))))
+    def all_upgraded(self) -> Evaluation:
+        return self.trials.evaluate(self._versions(frozenset(range(len(self.simple)))))
 
     @property
     def is_sufficient(self) -> bool:
-        return self.all_raised.status is Status.APPROVED
+        return self.all_upgraded.status is Status.APPROVED
 
     @property
     def rank(self) -> tuple[int, int]:
-        """How much stays broken whatever is raised."""
-        return len(_residue(self.all_raised)), len(self.chosen)
+        """The size of the residue if everything is upgraded, then the number of fixed upgrades."""
+        return len(_residue(self.all_upgraded)), len(self.chosen)
 
-    def smallest(self) -> tuple[Mapping[Candidate, Target], bool]:
-        """The fewest upgrades that turn the verdict, and whether there are no fewer."""
-        cover = smallest(len(self.plain), self._demands, self._turned, counted=self._counted)
-        return self._lowered(cover, self._approved), cover.is_minimum
+    def find_fewest(self) -> tuple[Mapping[Candidate, Target], bool]:
+        """The fewest sufficient upgrades, and whether it is certain that fewer do not suffice."""
+        cover = find_smallest_set(
+            len(self.simple), self._requirements, self._is_approved_with, is_counting=self._is_counting
+        )
+        return self._lower(cover, self._is_approved), cover.is_minimum
 
-    def clearing(self) -> Mapping[Candidate, Target]:
-        """Upgrades none of which can be left out, that leave no more than all together do."""
-        members = irreducible(len(self.plain), self._demands, self._cleared, counted=self._counted)
-        cover = Cover(members, is_minimum=False)
-        return self._lowered(cover, self._no_worse)
+    def clear_most(self) -> Mapping[Candidate, Target]:
+        """Upgrades that leave no more than all upgrades together do, none of which can be left out."""
+        members = find_irreducible_set(
+            len(self.simple), self._requirements, self._is_no_worse_with, is_counting=self._is_counting
+        )
+        return self._lower(Cover(members, is_minimum=False), self._is_no_worse)
 
     def _versions(self, members: frozenset[int]) -> dict[str, str]:
-        raised = {self.plain[index].purl: self.plain[index].choices[0].version for index in members}
-        return {**{candidate.purl: target.version for candidate, target in self.chosen.items()}, **raised}
+        fixed = {candidate.purl: target.version for candidate, target in self.chosen.items()}
+        return fixed | {self.simple[index].purl: self.simple[index].choices[0].version for index in members}
 
-    def _approved(self, versions: Versions) -> bool:
-        return self.trials.say(versions).status is Status.APPROVED
+    def _is_approved(self, versions: Versions) -> bool:
+        return self.trials.evaluate(versions).status is Status.APPROVED
 
-    def _no_worse(self, versions: Versions) -> bool:
-        return _residue(self.trials.say(versions)) <= _residue(self.all_raised)
+    def _is_no_worse(self, versions: Versions) -> bool:
+        return _residue(self.trials.evaluate(versions)) <= _residue(self.all_upgraded)
 
-    def _turned(self, members: frozenset[int]) -> bool:
-        return self._approved(self._versions(members))
+    def _is_approved_with(self, members: frozenset[int]) -> bool:
+        return self._is_approved(self._versions(members))
 
-    def _cleared(self, members: frozenset[int]) -> bool:
-        return self._no_worse(self._versions(members))
+    def _is_no_worse_with(self, members: frozenset[int]) -> bool:
+        return self._is_no_worse(self._versions(members))
 
     @cached_property
-    def _counted(self) -> bool:
+    def _is_counting(self) -> bool:
         """Whether the numbers of findings alone decide."""
         return (
-            self.simple
-            and not self.here.undetermined
-            and all(violation.findings and violation.allowed >= 0 for violation in self.here.violations)
+            self.is_monotone
+            and not self.base.undetermined
+            and all(violation.findings and violation.allowed >= 0 for violation in self.base.violations)
         )
 
     @cached_property
-    def _broken(self) -> Sequence[Sequence[Sequence[str]]]:
-        """By violation and plain candidate, the ids of the findings that it has in the violation."""
-        place = {one.purl: index for index, one in enumerate(self.plain)}
-        told: list[list[list[str]]] = [[[] for _ in self.plain] for _ in self.here.violations]
-        for violation, ids in zip(self.here.violations, told, strict=True):
+    def _violating_ids(self) -> Sequence[Sequence[Sequence[str]]]:
+        """The ids of the findings in each violation, by violation and simple candidate."""
+        index_of = {candidate.purl: index for index, candidate in enumerate(self.simple)}
+        ids_by_violation: list[list[list[str]]] = [[[] for _ in self.simple] for _ in self.base.violations]
+        for violation, ids in zip(self.base.violations, ids_by_violation, strict=True):
             for finding in violation.findings:
-                if finding.package.purl in place:
-                    ids[place[finding.package.purl]].append(finding.id)
-        return told
+                if finding.package.purl in index_of:
+                    ids[index_of[finding.package.purl]].append(finding.id)
+        return ids_by_violation
 
     @cached_property
-    def _demands(self) -> Sequence[Requirement]:
-        """What each violation wants taken away: so much that it is kept, or all that can be."""
-        demands = []
-        for violation, ids in zip(self.here.violations, self._broken, strict=True):
-            weights = tuple(_cleared(each, one.choices[0]) for each, one in zip(ids, self.plain, strict=True))
+    def _requirements(self) -> Sequence[Requirement]:
+        """How many findings each violation needs cleared: enough to pass the rule, or all that can be cleared."""
+        requirements = []
+        for violation, ids in zip(self.base.violations, self._violating_ids, strict=True):
+            weights = tuple(
+                _count_cleared(candidate_ids, candidate.choices[0])
+                for candidate_ids, candidate in zip(ids, self.simple, strict=True)
+            )
             excess = len(violation.findings) - violation.allowed if violation.allowed >= 0 else 0
-            demands.append(Requirement(min(excess, sum(weights)), weights))
-        return demands
+            requirements.append(Requirement(min(excess, sum(weights)), weights))
+        return requirements
 
-    def _lowered(self, cover: Cover, enough: Callable[[Versions], bool]) -> Mapping[Candidate, Target]:
-        """Every member at the lowest version that is enough beside the others."""
-        picked: dict[int, Target] = {}
+    def _lower(self, cover: Cover, is_enough: Callable[[Versions], bool]) -> Mapping[Candidate, Target]:
+        """Lower each upgrade of the set to the lowest version that is still enough."""
+        lowered: dict[int, Target] = {}
         versions = self._versions(cover.members)
-        spare = [sum(demand.weights[index] for index in cover.members) - demand.need for demand in self._demands]
+        spare = [
+            sum(requirement.weights[index] for index in cover.members) - requirement.need
+            for requirement in self._requirements
+        ]
         for index in sorted(cover.members):
-            one = self.plain[index]
-            for target in one.below(one.choices[0].version):
-                left = [
-                    room - require.weights[index] + _cleared(ids[index], target)
-                    for room, require, ids in zip(spare, self._demands, self._broken, strict=True)
+            candidate = self.simple[index]
+            for target in candidate.below(candidate.choices[0].version):
+                spare_after = [
+                    room - requirement.weights[index] + _count_cleared(ids[index], target)
+                    for room, requirement, ids in zip(spare, self._requirements, self._violating_ids, strict=True)
                 ]
-                if target.clean and any(room < 0 for room in left):
+                if target.is_clean and any(room < 0 for room in spare_after):
                     continue
-                if enough({**versions, one.purl: target.version}):
-                    picked[index], versions, spare = target, {**versions, one.purl: target.version}, left
+                if is_enough({**versions, candidate.purl: target.version}):
+                    lowered[index], spare = target, spare_after
+                    versions = {**versions, candidate.purl: target.version}
                     break
-        chosen = {self.plain[index]: picked.get(index, self.plain[index].choices[0]) for index in sorted(cover.members)}
-        for one, choice in self.chosen.items():
-            lower = (target for target in one.below(choice.version) if enough({**versions, one.purl: target.version}))
-            chosen[one] = next(lower, choice)
-            versions = {**versions, one.purl: chosen[one].version}
+        chosen = {
+            self.simple[index]: lowered.get(index, self.simple[index].choices[0]) for index in sorted(cover.members)
+        }
+        for candidate, choice in self.chosen.items():
+            lower = (
+                target
+                for target in candidate.below(choice.version)
+                if is_enough({**versions, candidate.purl: target.version})
+            )
+            chosen[candidate] = next(lower, choice)
+            versions = {**versions, candidate.purl: chosen[candidate].version}
         return chosen
 
 
-def _cleared(ids: Sequence[str], target: Target) -> int:
-    """How many of them the version is free of."""
+def _count_cleared(ids: Sequence[str], target: Target) -> int:
+    """How many of these findings the version does not have."""
     return sum(identity in target.cleared for identity in ids)
 
 
-def _residue(said: Evaluation) -> frozenset[tuple[str, ...]]:
-    """What is broken and in doubt, so that two answers can be compared."""
-    broken = {
+def _residue(evaluation: Evaluation) -> frozenset[tuple[str, ...]]:
+    """The violations and undetermined entries, in a form in which two evaluations can be compared."""
+    with_findings = {
         (violation.rule, finding.package.purl, finding.package.path, finding.id)
-        for violation in said.violations
+        for violation in evaluation.violations
         for finding in violation.findings
     }
-    bare = {(violation.rule, violation.message) for violation in said.violations if not violation.findings}
-    return frozenset(broken | bare | {("", entry.kind, entry.reason) for entry in said.undetermined})
+    without_findings = {
+        (violation.rule, violation.message) for violation in evaluation.violations if not violation.findings
+    }
+    undetermined = {("", entry.kind, entry.reason) for entry in evaluation.undetermined}
+    return frozenset(with_findings | without_findings | undetermined)
 
 
 def _upgrades(before: Evaluation, after: Evaluation, chosen: Mapping[Candidate, Target]) -> tuple[Upgrade, ...]:
-    left = {(finding.package.purl, finding.id): finding for finding in after.findings}
-    breaking = {(finding.package.purl, finding.id) for violation in after.violations for finding in violation.findings}
+    remaining = {(finding.package.purl, finding.id): finding for finding in after.findings}
+    violating = {(finding.package.purl, finding.id) for violation in after.violations for finding in violation.findings}
     cleared: dict[str, dict[str, None]] = {candidate.purl: {} for candidate in chosen}
     for finding in before.findings:
         purl, key = finding.package.purl, (finding.package.purl, finding.id)
-        # Beyond the fix a record without an end may still say "affected": then it is open, and may not count any more.
-        opened = key in left and finding.fixed and not left[key].fixed and key not in breaking
-        if purl in cleared and (key not in left or opened):
+        # Beyond the fix, a record without an end may still say "affected": then it is open, and may not count any more.
+        is_open = key in remaining and finding.fixed and not remaining[key].fixed and key not in violating
+        if purl in cleared and (key not in remaining or is_open):
             cleared[purl][finding.id] = None
-    made = [
+    upgrades = [
         Upgrade(
             package=candidate.purl,
             name=candidate.places[0].name,
@@ -332,44 +364,45 @@ def _upgrades(before: Evaluation, after: Evaluation, chosen: Mapping[Candidate, 
         )
         for candidate, target in chosen.items()
     ]
-    return tuple(sorted(made, key=lambda one: (one.base, one.name, one.package)))
+    return tuple(sorted(upgrades, key=lambda upgrade: (upgrade.base, upgrade.name, upgrade.package)))
 
 
-_WHY = {
+_REASON_BY_STATE = {
     State.UNFIXED: "has no fix yet",
-    State.WONT_FIX: "has no fix, and its maintainers do not intend one for now",
-    State.END_OF_LIFE: "has no fix, for it is past its end of life",
-    State.UNKNOWN: "has no fix that its advisories tell of",
+    State.WONT_FIX: "has no fix, and its maintainers do not plan one",
+    State.END_OF_LIFE: "has no fix: its release is past its end of life",
+    State.UNKNOWN: "has no fix in its advisories",
 }
 
 
 def _obstacles(
-    inventory: Inventory, after: Evaluation, versions: Versions, found: Sequence[Candidate]
+    inventory: Inventory, after: Evaluation, versions: Versions, candidates: Sequence[Candidate]
 ) -> tuple[Obstacle, ...]:
-    """What stays when all is raised that helps, in the order of the violations."""
+    """What remains after all helpful upgrades, in the order of the violations."""
     installed = {package.purl: package for package in inventory.packages}
-    could = {one.purl for one in found}
-    told: dict[Obstacle, None] = {}
+    upgradable = {candidate.purl for candidate in candidates}
+    obstacles: dict[Obstacle, None] = {}
     for violation in after.violations:
         if not violation.findings:
-            told[Obstacle(f"{violation.message}: no upgrade to a fixed version changes that.")] = None
+            obstacles[Obstacle(f"{violation.message}: no upgrade to a fixed version changes that.")] = None
         for finding in violation.findings:
             package = installed[finding.package.purl]
-            why = _reason(finding, f"{package.name} {package.version}", versions.get(package.purl, ""), could)
-            told[Obstacle(why, finding.id, package.purl)] = None
+            name = f"{package.name} {package.version}"
+            reason = _obstacle_reason(finding, name, versions.get(package.purl, ""), upgradable)
+            obstacles[Obstacle(reason, finding.id, package.purl)] = None
     for entry in after.undetermined:
-        told[Obstacle(entry.reason, package=entry.subject if entry.subject.startswith("pkg:") else "")] = None
-    return tuple(told)
+        obstacles[Obstacle(entry.reason, package=entry.subject if entry.subject.startswith("pkg:") else "")] = None
+    return tuple(obstacles)
 
 
-def _reason(finding: Finding, who: str, raised: str, could: set[str]) -> str:
-    """Why the finding stays, as a sentence. `raised` is the version that the package was brought to, "" for none."""
-    if raised:
-        who += f" (and {raised})"
+def _obstacle_reason(finding: Finding, name: str, upgraded_to: str, upgradable: set[str]) -> str:
+    """Why the finding remains, as a sentence. `upgraded_to` is "" for a package without an upgrade."""
+    if upgraded_to:
+        name += f" (and {upgraded_to})"
     if finding.malicious and not finding.fixed:
-        return f"{who} is malicious, by {finding.id}: remove it."
+        return f"{name} is malicious, by {finding.id}: remove it."
     if not finding.fixed:
-        return f"{who}: {finding.id} {_WHY[finding.state]}."
-    if finding.package.purl not in could:
-        return f"{who}: {finding.id} is fixed in {finding.fixed}, and these versions cannot be compared."
-    return f"{who}: {finding.id} is fixed in {finding.fixed}, which breaks the policy by other findings."
+        return f"{name}: {finding.id} {_REASON_BY_STATE[finding.state]}."
+    if finding.package.purl not in upgradable:
+        return f"{name}: {finding.id} is fixed in {finding.fixed}, and these versions cannot be compared."
+    return f"{name}: {finding.id} is fixed in {finding.fixed}, which violates the policy with other findings."

@@ -1,17 +1,17 @@
-"""The fewest of many that together are enough: which packages to raise so that every rule is kept. Pure.
+"""Find the fewest candidates that together meet all requirements: which packages to upgrade so that rules pass. Pure.
 
-A demand wants that what is taken away counts at least `need`; each candidate takes away so much of it. Candidates never
-add anything, so a set that is enough stays so when it grows.
+A requirement needs a total weight of at least `need`; each candidate adds its weight. More candidates never hurt, so a
+sufficient set stays sufficient when it grows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-# Candidates among which there is a choice; above, no member of the set can be left out, and that is all.
+# With more optional candidates than this, the result is irreducible, not necessarily the smallest.
 EXACT_UP_TO = 20
-# Sets that are judged where counting alone does not tell.
-MOST_ASKED = 200
+# Sets that are tried if counting alone does not decide.
+TRIAL_LIMIT = 200
 
 Accept = Callable[[frozenset[int]], bool]
 
@@ -21,91 +21,102 @@ class Requirement:
     need: int
     weights: tuple[int, ...]
 
-    def met(self, chosen: Iterable[int]) -> bool:
+    def is_met(self, chosen: Iterable[int]) -> bool:
         return sum(self.weights[index] for index in chosen) >= self.need
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """`smallest`: no set with fewer members is enough. Otherwise none of its members can be left out."""
+    """`is_minimum`: no set with fewer members is sufficient. Otherwise none of its members can be left out."""
 
     members: frozenset[int]
     is_minimum: bool
 
 
-def smallest(count: int, demands: Sequence[Requirement], accept: Accept, *, counted: bool) -> Cover:
-    """The smallest set of the candidates 0 to `count` that is enough; of equals the one whose members come first.
+def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: Accept, *, is_counting: bool) -> Cover:
+    """Find the smallest sufficient set of the candidates 0 to `count` - 1; among equals the one with the first members.
 
-    All of them together are enough. `accept` judges a set that meets the demands, and is asked seldom. `counted`: to
-    meet the demands is to be enough; otherwise they are only necessary.
+    All candidates together are sufficient. `accept` tries a set that meets the requirements, and is slow. If
+    `is_counting`, the requirements are sufficient; otherwise they are only necessary.
     """
-    every = range(count)
-    needed = {index for index in every if not all(require.met(set(every) - {index}) for require in demands)}
-    if not counted:
-        needed |= {index for index in set(every) - needed if not accept(frozenset(every) - {index})}
-    left = [
-        Requirement(demand.need - sum(demand.weights[index] for index in needed), demand.weights) for demand in demands
-    ]
-    left = [require for require in left if require.need > 0]
-    free = [
+    everything = range(count)
+    needed = {
         index
-        for index in every
-        if index not in needed and (not counted or any(require.weights[index] for require in left))
+        for index in everything
+        if not all(requirement.is_met(set(everything) - {index}) for requirement in requirements)
+    }
+    if not is_counting:
+        needed |= {index for index in set(everything) - needed if not accept(frozenset(everything) - {index})}
+    open_requirements = [
+        Requirement(requirement.need - sum(requirement.weights[index] for index in needed), requirement.weights)
+        for requirement in requirements
     ]
-    if len(free) > EXACT_UP_TO:
-        return Cover(irreducible(count, demands, accept, counted=counted), is_minimum=False)
-    asked = 0
-    for size in range(len(free) + 1):
-        for chosen in _sets(free, size, left, counted=counted):
-            if asked == MOST_ASKED:
-                return Cover(irreducible(count, demands, accept, counted=counted), is_minimum=False)
-            asked += 1
+    open_requirements = [requirement for requirement in open_requirements if requirement.need > 0]
+    optional = [
+        index
+        for index in everything
+        if index not in needed
+        and (not is_counting or any(requirement.weights[index] for requirement in open_requirements))
+    ]
+    if len(optional) > EXACT_UP_TO:
+        return Cover(find_irreducible_set(count, requirements, accept, is_counting=is_counting), is_minimum=False)
+    trials = 0
+    for size in range(len(optional) + 1):
+        for chosen in _sets(optional, size, open_requirements, is_counting=is_counting):
+            if trials == TRIAL_LIMIT:
+                members = find_irreducible_set(count, requirements, accept, is_counting=is_counting)
+                return Cover(members, is_minimum=False)
+            trials += 1
             members = frozenset(needed.union(chosen))
             if accept(members):
                 return Cover(members, is_minimum=True)
-    return Cover(frozenset(every), is_minimum=False)
+    return Cover(frozenset(everything), is_minimum=False)
 
 
-def irreducible(count: int, demands: Sequence[Requirement], accept: Accept, *, counted: bool) -> frozenset[int]:
-    """A set that is enough and of which no member can be left out; the last are left out first."""
+def find_irreducible_set(
+    count: int, requirements: Sequence[Requirement], accept: Accept, *, is_counting: bool
+) -> frozenset[int]:
+    """Find a sufficient set of which no member can be left out. The last candidates are left out first."""
     members = set(range(count))
     for index in reversed(range(count)):
         fewer = members - {index}
-        if all(require.met(fewer) for require in demands) and (counted or accept(frozenset(fewer))):
+        if all(requirement.is_met(fewer) for requirement in requirements) and (is_counting or accept(frozenset(fewer))):
             members = fewer
-    if counted and not accept(frozenset(members)):
-        return irreducible(count, (), accept, counted=False)
+    if is_counting and not accept(frozenset(members)):
+        return find_irreducible_set(count, (), accept, is_counting=False)
     return frozenset(members)
 
 
 def _sets(
-    free: Sequence[int], size: int, demands: Sequence[Requirement], *, counted: bool
+    optional: Sequence[int], size: int, requirements: Sequence[Requirement], *, is_counting: bool
 ) -> Iterator[tuple[int, ...]]:
-    """Every set of this size that meets the demands, in order. Where counting tells all, the first of the candidates
-    that weigh the same everywhere stand for all others."""
-    rows = [tuple(require.weights[index] for require in demands) for index in free]
-    most = [_most(rows[at:], len(demands)) for at in range(len(free) + 1)]
+    """Every set of this size that meets the requirements, in order.
+
+    If `is_counting`, the first of several candidates with equal weights stands for all of them.
+    """
+    rows = [tuple(requirement.weights[index] for requirement in requirements) for index in optional]
+    most = [_most(rows[at:], len(requirements)) for at in range(len(optional) + 1)]
 
     def extend(at: int, room: int, missing: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        if any(short > most[at][require][room] for require, short in enumerate(missing)):
+        if any(short > most[at][requirement][room] for requirement, short in enumerate(missing)):
             return
         if room == 0:
             yield ()
             return
         passed: set[tuple[int, ...]] = set()
-        for place in range(at, len(free) - room + 1):
+        for place in range(at, len(optional) - room + 1):
             row = rows[place]
-            if counted and row in passed:
+            if is_counting and row in passed:
                 continue
             passed.add(row)
-            then = tuple(short - weight for short, weight in zip(missing, row, strict=True))
-            for more in extend(place + 1, room - 1, then):
-                yield (free[place], *more)
+            still_missing = tuple(short - weight for short, weight in zip(missing, row, strict=True))
+            for rest in extend(place + 1, room - 1, still_missing):
+                yield (optional[place], *rest)
 
-    yield from extend(0, size, tuple(require.need for require in demands))
+    yield from extend(0, size, tuple(requirement.need for requirement in requirements))
 
 
-def _most(rows: Sequence[tuple[int, ...]], demands: int) -> list[list[int]]:
-    """By demand, the most that any 0, 1, 2, … of these rows can take away."""
-    heaviest = (sorted((row[require] for row in rows), reverse=True) for require in range(demands))
+def _most(rows: Sequence[tuple[int, ...]], requirements: int) -> list[list[int]]:
+    """For each requirement, the most weight that any 0, 1, 2, … of these rows can have."""
+    heaviest = (sorted((row[requirement] for row in rows), reverse=True) for requirement in range(requirements))
     return [[0, *accumulate(weights)] for weights in heaviest]

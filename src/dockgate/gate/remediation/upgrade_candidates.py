@@ -1,4 +1,4 @@
-"""To which versions a package that breaks a rule can be raised, and what it would suffer there. Pure."""
+"""Find the versions that a package can be upgraded to, and the findings of each version. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,36 +10,37 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
-# Versions of one package that are looked at; a kernel's headers alone have hundreds of fixed versions.
-MOST_TARGETS = 24
+# Versions of one package that are tried. A kernel's headers alone have hundreds of fixed versions.
+TARGET_LIMIT = 24
 
-# (path, finding id) -> the finding, said of the package as it is installed.
-Suffered = Mapping[tuple[str, str], Finding]
+# The findings by (path, finding id), as findings of the installed package.
+FindingsByPath = Mapping[tuple[str, str], Finding]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """A version of a package's source. `cleared` are the findings' ids that it is free of, `rest` what stays or comes.
+    """A version that a package's source can be upgraded to.
 
-    `clean`: all that is left was there before, and nothing else is said of it than before.
+    `cleared` are the ids of findings that it does not have, `remaining` its findings. `is_clean`: it adds no finding
+    and nothing undetermined.
     """
 
     version: str
     cleared: frozenset[str]
-    rest: Suffered
-    clean: bool
+    remaining: FindingsByPath
+    is_clean: bool
 
-    def no_worse_than(self, other: "Target") -> bool:
-        """Whether whatever it suffers, the other suffers too."""
-        return all(other.rest.get(key) == finding for key, finding in self.rest.items())
+    def is_no_worse_than(self, other: "Target") -> bool:
+        """Whether the other version has all findings of this one."""
+        return all(other.remaining.get(key) == finding for key, finding in self.remaining.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A package (all places of one purl) that could be raised. `targets` rise.
+    """A package, at all places of its purl, that can be upgraded. `targets` are sorted, lowest first.
 
-    `choices` are those of them than which no other is better. A single clean one leaves nothing to decide but whether
-    the package is raised at all (`plain`): it takes something away and adds nothing.
+    `choices` are the targets that no other target beats. With a single clean choice (`is_simple`), the only decision is
+    whether to upgrade at all: it removes findings and adds none.
     """
 
     purl: str
@@ -49,97 +50,106 @@ class Candidate:
     choices: tuple[Target, ...]
 
     @property
-    def plain(self) -> bool:
-        return len(self.choices) == 1 and self.choices[0].clean
+    def is_simple(self) -> bool:
+        return len(self.choices) == 1 and self.choices[0].is_clean
 
     def at_best(self) -> "Candidate":
-        """With the one choice that leaves the fewest findings; of equals the lowest."""
-        return replace(self, choices=(min(self.choices, key=lambda target: len(target.rest)),))
+        """Reduce the choices to the one with the fewest findings; among equals the lowest."""
+        return replace(self, choices=(min(self.choices, key=lambda target: len(target.remaining)),))
 
     def below(self, version: str) -> Iterator[Target]:
-        """Targets lower than this one, the lowest first."""
+        """The targets below this version, lowest first."""
         for target in self.targets:
             if target.version == version:
                 return
             yield target
 
 
-def candidates(inventory: Inventory, violations: Iterable[Violation], matching: PackageMatcher) -> list[Candidate]:
-    """The packages with a finding that counts in a violation, and of which some finding has a fix, those that clear
-    most first; of equals those of the image's own layers, by name."""
-    breaking: dict[str, list[Finding]] = {}
+def find_candidates(inventory: Inventory, violations: Iterable[Violation], matcher: PackageMatcher) -> list[Candidate]:
+    """Find the packages in violations of which some finding has a fix.
+
+    Those that clear the most findings come first, then those of the image's own layers, by name.
+    """
+    violating: dict[str, list[Finding]] = {}
     for violation in violations:
         for finding in violation.findings:
-            breaking.setdefault(finding.package.purl, []).append(finding)
-    places: dict[str, list[Package]] = {purl: [] for purl in breaking}
+            violating.setdefault(finding.package.purl, []).append(finding)
+    places: dict[str, list[Package]] = {purl: [] for purl in violating}
     for package in inventory.packages:
         if package.purl in places:
             places[package.purl].append(package)
-    found = []
-    for purl, findings in breaking.items():
-        targets = _targets(places[purl], {finding.fixed for finding in findings}, matching)
+    candidates = []
+    for purl, findings in violating.items():
+        targets = _targets(places[purl], {finding.fixed for finding in findings}, matcher)
         if targets:
             base = all(inventory.in_base(package) for package in places[purl])
-            found.append(Candidate(purl, tuple(places[purl]), base, targets, _choices(targets)))
-    clears = {purl: sum(bool(finding.fixed) for finding in findings) for purl, findings in breaking.items()}
-    return sorted(found, key=lambda one: (-clears[one.purl], one.base, one.places[0].name, one.purl))
+            candidates.append(Candidate(purl, tuple(places[purl]), base, targets, _choices(targets)))
+    clears = {purl: sum(bool(finding.fixed) for finding in findings) for purl, findings in violating.items()}
+    return sorted(
+        candidates,
+        key=lambda candidate: (-clears[candidate.purl], candidate.base, candidate.places[0].name, candidate.purl),
+    )
 
 
-def _targets(places: Sequence[Package], fixed: set[str], matching: PackageMatcher) -> tuple[Target, ...]:
-    """The fixed versions, and those that mend what a fixed version brings with it; none where they have no order.
+def _targets(places: Sequence[Package], fixed: set[str], matcher: PackageMatcher) -> tuple[Target, ...]:
+    """The fixed versions, and those that fix what a fixed version adds; () if the versions cannot be compared.
 
-    `fixed` has "" for what has no fix: it may be gone all the same where others are mended."""
-    before, doubts = _suffered(places, None, matching)
-    ordered = _ordered(places[0].ecosystem, fixed - {""} | (_fixes(before) if "" in fixed else set()), matching)
-    if len(ordered) > MOST_TARGETS:
-        ordered = [ordered[len(ordered) * step // MOST_TARGETS] for step in range(MOST_TARGETS - 1)] + ordered[-1:]
-    found: dict[str, Target] = {}
+    `fixed` contains "" for findings without a fix. They may disappear when other findings are fixed.
+    """
+    before, undetermined_before = _findings_at(places, None, matcher)
+    ordered = _sorted(places[0].ecosystem, fixed - {""} | (_fixes(before) if "" in fixed else set()), matcher)
+    if len(ordered) > TARGET_LIMIT:
+        ordered = [ordered[len(ordered) * step // TARGET_LIMIT] for step in range(TARGET_LIMIT - 1)] + ordered[-1:]
+    targets: dict[str, Target] = {}
     waiting = list(reversed(ordered))
-    while waiting and len(found) < 2 * MOST_TARGETS:
+    while waiting and len(targets) < 2 * TARGET_LIMIT:
         version = waiting.pop()
-        if version in found:
+        if version in targets:
             continue
-        rest, then = _suffered(places, version, matching)
-        clean = then == doubts and all(before.get(key) == finding for key, finding in rest.items())
-        cleared = frozenset(identity for path, identity in before if (path, identity) not in rest)
-        found[version] = Target(version, cleared, rest, clean)
-        come = {one.fixed for key, one in rest.items() if before.get(key) != one}
-        waiting += sorted((come | (_fixes(rest) if "" in come else set())) - {"", *found}, reverse=True)
-    return tuple(found[version] for version in _ordered(places[0].ecosystem, set(found), matching))
+        remaining, undetermined = _findings_at(places, version, matcher)
+        is_clean = undetermined == undetermined_before and all(
+            before.get(key) == finding for key, finding in remaining.items()
+        )
+        cleared = frozenset(identity for path, identity in before if (path, identity) not in remaining)
+        targets[version] = Target(version, cleared, remaining, is_clean)
+        added_fixes = {finding.fixed for key, finding in remaining.items() if before.get(key) != finding}
+        further = added_fixes | (_fixes(remaining) if "" in added_fixes else set())
+        waiting += sorted(further - {"", *targets}, reverse=True)
+    return tuple(targets[version] for version in _sorted(places[0].ecosystem, set(targets), matcher))
 
 
-def _fixes(suffered: Suffered) -> set[str]:
-    return {finding.fixed for finding in suffered.values() if finding.fixed}
+def _fixes(findings: FindingsByPath) -> set[str]:
+    return {finding.fixed for finding in findings.values() if finding.fixed}
 
 
-def _suffered(
-    places: Sequence[Package], version: str | None, matching: PackageMatcher
-) -> tuple[Suffered, frozenset[Undetermined]]:
-    """What is said of the package at a version, None for the one that is installed."""
-    suffered: dict[tuple[str, str], Finding] = {}
-    doubts: set[Undetermined] = set()
+def _findings_at(
+    places: Sequence[Package], version: str | None, matcher: PackageMatcher
+) -> tuple[FindingsByPath, frozenset[Undetermined]]:
+    """Findings and undetermined entries of the package at a version, None for the installed one."""
+    findings: dict[tuple[str, str], Finding] = {}
+    undetermined: set[Undetermined] = set()
     for place in places:
-        raised = place if version is None else replace(place, version=version, source_version=version)
-        matches = matching.match((raised,))
-        doubts.update(matches.undetermined)
+        upgraded = place if version is None else replace(place, version=version, source_version=version)
+        matches = matcher.match((upgraded,))
+        undetermined.update(matches.undetermined)
         for finding in matches.findings:
-            suffered[place.path, finding.id] = finding.of(place)
-    return suffered, frozenset(doubts)
+            findings[place.path, finding.id] = finding.of(place)
+    return findings, frozenset(undetermined)
 
 
 def _choices(targets: Sequence[Target]) -> tuple[Target, ...]:
-    """Without what another does better, or a lower version as well."""
+    """The targets that no lower or better target beats."""
     best: list[Target] = []
     for target in targets:
-        if any(one.no_worse_than(target) for one in best):
+        if any(choice.is_no_worse_than(target) for choice in best):
             continue
-        best = [one for one in best if not target.no_worse_than(one)] + [target]
+        best = [choice for choice in best if not target.is_no_worse_than(choice)] + [target]
     return tuple(best)
 
 
-def _ordered(ecosystem: str, versions: set[str], matching: PackageMatcher) -> list[str]:
-    """From the lowest up; [] where they cannot be compared. One alone needs no order."""
+def _sorted(ecosystem: str, versions: set[str], matcher: PackageMatcher) -> list[str]:
+    """The versions, lowest first; [] if they cannot be compared. A single version needs no order."""
     try:
-        return sorted(sorted(versions), key=cmp_to_key(partial(matching.compare, ecosystem)))
+        return sorted(sorted(versions), key=cmp_to_key(partial(matcher.compare, ecosystem)))
     except UncomparableError:
         return []
