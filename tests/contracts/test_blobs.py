@@ -29,12 +29,12 @@ class S3:
         self.client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         self.client.meta.events.register("before-call.s3", self._seen)
         self.folder = folder
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.broken: dict[str, Exception] = {}
         self.now = 1_000_000.0
 
     def _seen(self, model: Any, **_: Any) -> None:
-        self.asked.append(model.name)
+        self.requests.append(model.name)
         if model.name in self.broken:
             raise self.broken[model.name]
 
@@ -43,7 +43,7 @@ class S3:
 
     def objects(self) -> dict[str, bytes]:
         listed = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
-        return {one["Key"]: self.client.get_object(Bucket=BUCKET, Key=one["Key"])["Body"].read() for one in listed}
+        return {item["Key"]: self.client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in listed}
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_blob_is_named_by_its_content(blobs: Blobs) -> None:
     assert blobs.path(names.pop()).read_bytes() == b"content"
 
 
-def test_a_writer_may_bring_its_file_by_renaming(blobs: Blobs) -> None:
+def test_a_writer_may_replace_the_file_by_renaming(blobs: Blobs) -> None:
     def write(path: Path) -> None:
         assert not path.exists()
         beside = path.with_name("beside")
@@ -83,7 +83,7 @@ def test_a_writer_may_bring_its_file_by_renaming(blobs: Blobs) -> None:
     assert blobs.path(blobs.put(write)).read_bytes() == b"renamed"
 
 
-def test_a_write_that_fails_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_blob(blobs: Blobs, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
 
     def write(path: Path) -> None:
@@ -104,93 +104,93 @@ def test_other_digests_are_not_found(blobs: Blobs, digest: str) -> None:
 # --- in S3 -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_artifact_is_an_object_that_s3_has_held_against_its_digest(s3: S3) -> None:
+def test_s3_verifies_the_digest_of_an_artifact(s3: S3) -> None:
     sent: list[dict[str, Any]] = []
     s3.client.meta.events.register("provide-client-params.s3.PutObject", lambda params, **_: sent.append(params))
     digest = s3.blobs().put(writing(b"content"))
     name = digest.removeprefix("sha256:")
     assert s3.objects() == {f"dockgate/sha256/{name}": b"content"}
-    assert [one["ChecksumSHA256"] for one in sent] == ["7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M="]
+    assert [call["ChecksumSHA256"] for call in sent] == ["7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M="]
 
 
-def test_another_machine_reads_what_one_has_written_and_asks_once(s3: S3) -> None:
+def test_another_machine_fetches_an_artifact_once(s3: S3) -> None:
     digest = s3.blobs("one").put(writing(b"content" * 1_000_000))
-    other = s3.blobs("other")
-    s3.asked.clear()
+    second_machine = s3.blobs("other")
+    s3.requests.clear()
     for _ in range(2):
-        assert other.path(digest).read_bytes() == b"content" * 1_000_000
-    assert s3.asked == ["GetObject"]
+        assert second_machine.path(digest).read_bytes() == b"content" * 1_000_000
+    assert s3.requests == ["GetObject"]
     assert not list((s3.folder / "other" / "incoming").iterdir())
 
 
-def test_an_object_that_is_not_what_its_name_says_is_refused_until_it_is_written_anew(s3: S3) -> None:
+def test_a_damaged_object_is_rejected_until_it_is_written_again(s3: S3) -> None:
     digest = s3.blobs("one").put(writing(b"content"))
     name = digest.removeprefix("sha256:")
     s3.client.put_object(Bucket=BUCKET, Key=f"{PREFIX}sha256/{name}", Body=b"forged")
-    other = s3.blobs("other")
+    second_machine = s3.blobs("other")
     for _ in range(2):
         with pytest.raises(UnavailableError, match=f"artifacts/dockgate/sha256/{name} is damaged") as caught:
-            other.path(digest)
+            second_machine.path(digest)
         assert caught.value.advice
     assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
     s3.blobs("third").put(writing(b"content"))
-    assert other.path(digest).read_bytes() == b"content"
+    assert second_machine.path(digest).read_bytes() == b"content"
 
 
-def test_a_file_of_the_cache_that_was_changed_is_fetched_anew(s3: S3) -> None:
+def test_a_changed_cache_file_is_fetched_again(s3: S3) -> None:
     blobs = s3.blobs()
     digest = blobs.put(writing(b"content"))
     blobs.path(digest).write_bytes(b"forged")
     assert blobs.path(digest).read_bytes() == b"content"
 
 
-def test_the_cache_is_bounded_and_spares_what_may_be_in_use(s3: S3) -> None:
+def test_the_cache_is_bounded_and_keeps_recently_used_files(s3: S3) -> None:
     blobs = s3.blobs(cache_bytes=25)
     digests = [blobs.put(writing(b"%010d" % number)) for number in range(3)]
-    held = s3.folder / "one" / "sha256"
-    assert len(list(held.iterdir())) == 3
+    cache = s3.folder / "one" / "sha256"
+    assert len(list(cache.iterdir())) == 3
     s3.now += MIN_CACHE_SECONDS + 1
     blobs.path(digests[0])
     s3.now += 1
     last = blobs.put(writing(b"%010d" % 3))
-    assert {path.name for path in held.iterdir()} == {one.removeprefix("sha256:") for one in (digests[0], last)}
-    s3.asked.clear()
+    assert {path.name for path in cache.iterdir()} == {digest.removeprefix("sha256:") for digest in (digests[0], last)}
+    s3.requests.clear()
     assert blobs.path(digests[1]).read_bytes() == b"0000000001"
-    assert s3.asked == ["GetObject"]
+    assert s3.requests == ["GetObject"]
     assert len(s3.objects()) == 4
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "op"), "AccessDenied: no"),
         (ReadTimeoutError(endpoint_url="there"), "there"),
     ],
 )
-def test_what_aws_refuses_is_told_and_leaves_nothing(s3: S3, error: Exception, said: str) -> None:
+def test_an_aws_error_is_reported_and_leaves_no_file(s3: S3, error: Exception, message: str) -> None:
     digest = s3.blobs("one").put(writing(b"content"))
     s3.broken = {"PutObject": error, "GetObject": error}
-    other = s3.blobs("other")
-    for call in (lambda: other.path(digest), lambda: other.put(writing(b"more"))):
-        with pytest.raises(UnavailableError, match=said) as caught:
+    second_machine = s3.blobs("other")
+    for call in (lambda: second_machine.path(digest), lambda: second_machine.put(writing(b"more"))):
+        with pytest.raises(UnavailableError, match=message) as caught:
             call()
         assert caught.value.advice
     assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
     s3.broken = {}
-    assert other.path(digest).read_bytes() == b"content"
+    assert second_machine.path(digest).read_bytes() == b"content"
 
 
-def test_a_bucket_that_is_not_there_is_told(s3: S3) -> None:
+def test_a_missing_bucket_is_reported(s3: S3) -> None:
     blobs = S3Blobs(lambda: s3.client, "elsewhere", "", s3.folder / "cache")
     with pytest.raises(UnavailableError, match="NoSuchBucket"):
         blobs.put(writing(b"content"))
 
 
-def test_the_settings_say_where(tmp_path: Path) -> None:
-    asked: list[tuple[str, str | None]] = []
+def test_the_settings_choose_where_artifacts_are_stored(tmp_path: Path) -> None:
+    requests: list[tuple[str, str | None]] = []
 
     def client(service: str, region: str | None) -> Any:
-        asked.append((service, region))
+        requests.append((service, region))
         return boto3.client(service, **KEYS)
 
     def named(place: str) -> Blobs | None:
@@ -200,18 +200,18 @@ def test_the_settings_say_where(tmp_path: Path) -> None:
     with mock_aws():
         made = S3(tmp_path)
         for place in (f"s3://{BUCKET}", f"s3://{BUCKET}/", f"s3://{BUCKET}/a/b", f"s3://{BUCKET}/a/b/"):
-            found = named(place)
-            assert found is not None
-            found.put(writing(b"content"))
+            store = named(place)
+            assert store is not None
+            store.put(writing(b"content"))
         name = hashlib.sha256(b"content").hexdigest()
         assert sorted(made.objects()) == [f"a/b/sha256/{name}", f"sha256/{name}"]
-    assert set(asked) == {("s3", None)}
+    assert set(requests) == {("s3", None)}
     for wrong in ("artifacts", "https://artifacts.s3.amazonaws.com", "s3://", "s3://UPPER/x", "s3://artifacts/a?b"):
         with pytest.raises(UsageError, match="DOCKGATE_BLOBS"):
             named(wrong)
 
 
-def test_beyond_the_limit_nothing_is_kept_and_the_error_names_the_setting(tmp_path: Path) -> None:
+def test_an_artifact_beyond_the_limit_is_rejected_with_the_name_of_the_setting(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path, limit=100)
 
     def write(text: bytes) -> str:
@@ -226,7 +226,7 @@ def test_beyond_the_limit_nothing_is_kept_and_the_error_names_the_setting(tmp_pa
     write(b"y" * 40)
 
 
-def test_the_room_for_artifacts_counts_what_is_being_written(tmp_path: Path) -> None:
+def test_the_room_for_artifacts_counts_unfinished_files(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path, limit=100)
     rooms = []
 
@@ -246,7 +246,7 @@ def test_the_room_for_artifacts_counts_what_is_being_written(tmp_path: Path) -> 
     assert blobs.room() == 40
 
 
-def test_the_room_in_a_bucket_is_what_one_object_takes(s3: S3) -> None:
+def test_the_room_in_a_bucket_is_the_size_of_one_object(s3: S3) -> None:
     blobs = s3.blobs()
     rooms = []
 

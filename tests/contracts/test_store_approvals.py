@@ -1,4 +1,4 @@
-"""What every store promises of approvals. Each changing call is made twice."""
+"""Contract of the store: approvals. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,13 +29,13 @@ def test_an_approval_is_added_once(store: Store) -> None:
     assert store.approvals.get("a") == first
 
 
-def test_adding_one_that_is_settled_shows_how(store: Store) -> None:
+def test_adding_a_settled_approval_again_returns_the_settled_one(store: Store) -> None:
     store.approvals.add(approval("a"))
     store.approvals.settle("a", REJECTED, LATER)
     assert store.approvals.add(approval("a")).state is ApprovalState.REJECTED
 
 
-def test_any_number_wait_on_one_image_oldest_first(store: Store) -> None:
+def test_many_approvals_wait_on_one_image_oldest_first(store: Store) -> None:
     for name in ("c", "a", "b"):
         store.approvals.add(approval(name))
     store.approvals.add(approval("elsewhere", image="sha256:other"))
@@ -45,7 +45,7 @@ def test_any_number_wait_on_one_image_oldest_first(store: Store) -> None:
     assert list(store.approvals.waiting("sha256:unknown")) == []
 
 
-def test_the_first_answer_stands(store: Store) -> None:
+def test_only_the_first_answer_settles_an_approval(store: Store) -> None:
     store.approvals.add(approval("a"))
     assert store.approvals.settle("a", REJECTED, LATER)
     assert not store.approvals.settle("a", REJECTED, LATER)
@@ -55,7 +55,7 @@ def test_the_first_answer_stands(store: Store) -> None:
     assert (settled.verdict, settled.decided_by) == ("sha256:verdict", "ann")
 
 
-def test_nothing_waits_under_an_unknown_id(store: Store) -> None:
+def test_an_unknown_approval_is_not_found(store: Store) -> None:
     assert not store.approvals.settle("a", APPROVED, NOW)
     with pytest.raises(NotFoundError, match="'a'") as caught:
         store.approvals.get("a")
@@ -90,7 +90,7 @@ def test_an_answer_before_the_action_waits_finishes_it_too(store: Store) -> None
     assert store.executions.run(key("Approve")).state is State.SUCCEEDED
 
 
-def test_an_answer_leaves_an_action_that_is_over(store: Store) -> None:
+def test_an_answer_does_not_change_a_finished_action(store: Store) -> None:
     at_gate(store)
     store.approvals.add(approval(str(key("Approve"))))
     store.executions.finish(key("Approve"), State.FAILED, NOW, reason="first")
@@ -116,7 +116,7 @@ def test_approvals_are_listed_newest_first(store: Store) -> None:
     assert [there.id for there in store.approvals.list(ApprovalState.APPROVED)] == ["b"]
 
 
-def test_due_are_those_that_wait_beyond_their_time(store: Store) -> None:
+def test_approvals_expire_after_their_time_limit(store: Store) -> None:
     store.approvals.add(approval("late", expires_at="2026-11-24T10:30:00.000Z"))
     store.approvals.add(approval("in time", expires_at="2026-11-24T11:00:00.001Z"))
     store.approvals.add(approval("now", expires_at=LATER))
@@ -125,7 +125,7 @@ def test_due_are_those_that_wait_beyond_their_time(store: Store) -> None:
     assert [there.id for there in store.approvals.expired(LATER)] == ["late", "now"]
 
 
-def test_executions_that_an_answer_may_move_are_found_by_image(store: Store) -> None:
+def test_open_executions_are_found_by_the_image_of_their_approval(store: Store) -> None:
     waits, answered, stopped = (at_gate(store, cause) for cause in ("a", "b", "c"))
     for execution in (waits, answered, stopped):
         store.approvals.add(approval(f"{execution}/Gate/Approve/1"))
@@ -137,11 +137,11 @@ def test_executions_that_an_answer_may_move_are_found_by_image(store: Store) -> 
     assert list(store.approvals.open_executions("sha256:other")) == []
 
 
-def test_purge_deletes_what_is_settled_and_handled_only(store: Store) -> None:
+def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -> None:
     for name in ("old", "young", "waiting"):
         store.approvals.add(approval(name))
     old, waiting, young = (
-        one.id for one in store.events.record_heads("web", dict.fromkeys(("old", "waiting", "young"), "a"), NOW)
+        event.id for event in store.events.record_heads("web", dict.fromkeys(("old", "waiting", "young"), "a"), NOW)
     )
     store.approvals.settle("old", APPROVED, NOW)
     store.events.mark_handled(old, NOW)
@@ -156,7 +156,7 @@ def test_purge_deletes_what_is_settled_and_handled_only(store: Store) -> None:
         store.events.get(old)
 
 
-def test_an_image_is_answerable_when_its_scan_is_over_and_somebody_waits(store: Store) -> None:
+def test_an_image_is_answerable_when_its_scan_is_over_and_approvals_wait(store: Store) -> None:
     store.approvals.add(approval("a"))
     assert list(store.approvals.answerable_images()) == []
     scan = store.images.request_scan(IMAGE, "components/web", NOW)
@@ -168,7 +168,7 @@ def test_an_image_is_answerable_when_its_scan_is_over_and_somebody_waits(store: 
 
 
 @pytest.fixture
-def asked(store: Store) -> Store:
+def voted(store: Store) -> Store:
     """One approval that waits for people, and its action."""
     store.principals.add_first(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
     store.principals.add(Principal("ben", (Role.APPROVER,)))
@@ -179,47 +179,47 @@ def asked(store: Store) -> Store:
     return store
 
 
-def test_whom_it_waits_for_is_kept(asked: Store) -> None:
-    kept = asked.approvals.get(str(key("Approve")))
-    assert kept.approvers == Approvers(("ann",), (Role.APPROVER,), 2)
-    assert kept.committers == ("cid@example.org",)
+def test_approvers_and_committers_are_stored_with_the_approval(voted: Store) -> None:
+    stored = voted.approvals.get(str(key("Approve")))
+    assert stored.approvers == Approvers(("ann",), (Role.APPROVER,), 2)
+    assert stored.committers == ("cid@example.org",)
     for _ in range(2):
-        asked.approvals.record_verdict(kept.id, APPROVED)
-    waits = asked.approvals.get(kept.id)
+        voted.approvals.record_verdict(stored.id, APPROVED)
+    waits = voted.approvals.get(stored.id)
     assert (waits.state, waits.verdict, waits.summary) == (ApprovalState.WAITING, "sha256:verdict", "nothing found")
 
 
-def test_a_persons_first_vote_stands(asked: Store) -> None:
+def test_only_the_first_vote_of_a_person_counts(voted: Store) -> None:
     approval_id = str(key("Approve"))
     yes = Vote(approval_id, "ann", True, "fine", NOW)
-    assert asked.approvals.vote(yes) == yes
-    assert asked.approvals.vote(Vote(approval_id, "ann", False, "no", LATER)) == yes
-    asked.approvals.vote(Vote(approval_id, "ben", True, "", LATER))
-    assert [(vote.who, who.name) for vote, who in asked.approvals.votes(approval_id)] == [
+    assert voted.approvals.vote(yes) == yes
+    assert voted.approvals.vote(Vote(approval_id, "ann", False, "no", LATER)) == yes
+    voted.approvals.vote(Vote(approval_id, "ben", True, "", LATER))
+    assert [(vote.who, who.name) for vote, who in voted.approvals.votes(approval_id)] == [
         ("ann", "ann"),
         ("ben", "ben"),
     ]
-    assert asked.approvals.get(approval_id).state is ApprovalState.WAITING
+    assert voted.approvals.get(approval_id).state is ApprovalState.WAITING
 
 
-def test_one_no_rejects_and_finishes_the_action_that_waits(asked: Store) -> None:
+def test_a_no_vote_rejects_the_approval_and_finishes_its_action(voted: Store) -> None:
     approval_id = str(key("Approve"))
-    told: list[str] = []
-    asked.approvals.watch(told.extend)
+    settled_ids: list[str] = []
+    voted.approvals.watch(settled_ids.extend)
     no = Vote(approval_id, "ben", False, "not before the holidays", LATER)
     for _ in range(2):
-        assert asked.approvals.vote(no) == no
-    settled = asked.approvals.get(approval_id)
+        assert voted.approvals.vote(no) == no
+    settled = voted.approvals.get(approval_id)
     assert (settled.state, settled.decided_by, settled.settled_at) == (ApprovalState.REJECTED, "ben", LATER)
-    assert asked.executions.run(key("Approve")).state is State.FAILED
-    assert told == [approval_id]
+    assert voted.executions.run(key("Approve")).state is State.FAILED
+    assert settled_ids == [approval_id]
     with pytest.raises(ConflictError, match="settled"):
-        asked.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
-    asked.approvals.record_verdict(approval_id, APPROVED)
-    assert asked.approvals.get(approval_id) == settled
+        voted.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
+    voted.approvals.record_verdict(approval_id, APPROVED)
+    assert voted.approvals.get(approval_id) == settled
 
 
-def test_many_are_settled_at_once_each_once_and_watchers_are_notified(store: Store) -> None:
+def test_many_approvals_are_settled_once_each_and_watchers_are_notified(store: Store) -> None:
     settled: list[str] = []
     store.approvals.watch(settled.extend)
     names = [f"{number}" for number in range(1200)]
@@ -232,9 +232,9 @@ def test_many_are_settled_at_once_each_once_and_watchers_are_notified(store: Sto
     assert list(store.approvals.waiting(IMAGE)) == []
 
 
-def test_images_whose_scan_was_never_asked_for_are_found_by_their_oldest_approval(store: Store) -> None:
+def test_images_without_a_scan_request_are_found_by_their_oldest_approval(store: Store) -> None:
     for name, image in (("a", "sha256:1"), ("b", "sha256:1"), ("c", "sha256:2"), ("d", "sha256:3")):
         store.approvals.add(approval(name, image))
     store.images.request_scan("sha256:2", "web", NOW)
     store.approvals.settle("d", APPROVED, NOW)
-    assert [one.id for one in store.approvals.unscanned()] == ["a"]
+    assert [waiting.id for waiting in store.approvals.unscanned()] == ["a"]

@@ -1,4 +1,4 @@
-"""What every store promises of events, repositories and pipelines. Each changing call is made twice."""
+"""Contract of the store: events, repositories and pipelines. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ def seen(store: Store, **heads: str) -> list[str]:
     return [event.id for event in store.events.record_heads("web", heads, NOW)]
 
 
-def test_the_first_sight_of_a_branch_is_a_push(store: Store) -> None:
+def test_a_new_branch_is_a_push(store: Store) -> None:
     (event,) = store.events.record_heads("web", {"team/main": A}, NOW)
     detail = {"repository": "web", "branch": "team/main", "commit": A}
     assert event == Event("push/web/team/main/1-aaaaaaaaaaaa", EventKind.REPOSITORY_PUSH, detail, NOW)
@@ -33,8 +33,8 @@ def test_the_first_sight_of_a_branch_is_a_push(store: Store) -> None:
     assert list(store.events.unhandled()) == [event]
 
 
-def test_every_move_of_a_branch_is_an_event_of_its_own(store: Store) -> None:
-    ids = [one for head in (A, B, A, A, B) for one in seen(store, main=head)]
+def test_every_move_of_a_branch_has_its_own_event(store: Store) -> None:
+    ids = [event_id for head in (A, B, A, A, B) for event_id in seen(store, main=head)]
     assert ids == [f"push/web/main/{n}-{head[:12]}" for n, head in enumerate((A, B, A, B), 1)]
     assert [event.id for event in store.events.unhandled()] == ids
 
@@ -47,7 +47,7 @@ def test_branches_and_repositories_move_apart(store: Store) -> None:
     ]
 
 
-def test_a_deleted_branch_is_remembered_and_comes_back_as_a_move(store: Store) -> None:
+def test_a_deleted_branch_that_returns_is_a_move(store: Store) -> None:
     seen(store, main=A, other=A)
     assert seen(store, main=A) == []
     assert seen(store, main=A) == []
@@ -66,7 +66,9 @@ def test_the_events_of_branches_are_found_while_they_are_the_newest(store: Store
 
 def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store) -> None:
     c, a, b = (
-        one for branches in ({"c": A}, {"c": A, "a": A}, {"c": A, "a": A, "b": A}) for one in seen(store, **branches)
+        event_id
+        for branches in ({"c": A}, {"c": A, "a": A}, {"c": A, "a": A, "b": A})
+        for event_id in seen(store, **branches)
     )
     for now in (NOW, LATER):
         store.events.mark_handled(a, now)

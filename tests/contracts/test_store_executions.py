@@ -1,4 +1,4 @@
-"""What every store promises of executions. Each changing call is made twice."""
+"""Contract of the store: executions. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_an_execution_keeps_the_version_it_started_with(store: Store) -> None:
     assert store.executions.start("web", "later", {}, LATER).pipeline_version == 2
 
 
-def test_unknown_names_are_told_with_the_next_command(store: Store) -> None:
+def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
     with pytest.raises(NotFoundError, match="'nothing'") as caught:
         store.executions.start("nothing", "cause", {}, NOW)
     assert "dockgate pipeline list" in caught.value.advice
@@ -77,7 +77,7 @@ def test_unknown_names_are_told_with_the_next_command(store: Store) -> None:
         assert "dockgate pipeline" in caught.value.advice
 
 
-def test_advance_starts_what_the_plan_says_once(store: Store) -> None:
+def test_advance_starts_the_planned_actions_once(store: Store) -> None:
     execution = started(store)
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Source")]
     (run,) = store.executions.runs(execution)
@@ -91,7 +91,7 @@ def test_a_plan_that_repeats_itself_changes_no_run(store: Store) -> None:
     assert states(store, execution) == {"Source/1": State.SUCCEEDED}
 
 
-def test_advance_returns_what_others_started_and_not_what_waits(store: Store) -> None:
+def test_advance_returns_actions_in_progress_and_not_waiting_ones(store: Store) -> None:
     execution = at_gate(store)
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Approve"), key("Second")]
     for _ in range(2):
@@ -100,7 +100,7 @@ def test_advance_returns_what_others_started_and_not_what_waits(store: Store) ->
     assert store.executions.run(key("Approve")).state is State.WAITING
 
 
-def test_a_plan_that_fails_leaves_everything_as_it_was(store: Store) -> None:
+def test_a_failing_plan_changes_nothing(store: Store) -> None:
     execution = started(store)
     before = store.executions.get(execution), store.executions.runs(execution)
 
@@ -113,7 +113,7 @@ def test_a_plan_that_fails_leaves_everything_as_it_was(store: Store) -> None:
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Source")]
 
 
-def test_an_action_ends_once_with_what_it_leaves(store: Store) -> None:
+def test_an_action_ends_once_with_its_variables_and_artifact(store: Store) -> None:
     execution = started(store)
     done = {"variables": {"CommitId": "c0ffee", "Text": "a\nb \udce4 \0"}, "artifact": "sha256:1"}
     assert store.executions.finish(key("Source"), State.SUCCEEDED, NOW, reason="well", **done)
@@ -147,7 +147,7 @@ def test_a_failed_action_fails_the_execution_with_its_reason(store: Store) -> No
     assert list(store.executions.runnable()) == []
 
 
-def test_retry_starts_the_next_tries_once(store: Store) -> None:
+def test_retry_starts_new_runs_once(store: Store) -> None:
     execution = at_gate(store)
     for action in ("Approve", "Second"):
         store.executions.finish(key(action), State.FAILED, NOW, reason="rejected")
@@ -162,7 +162,7 @@ def test_retry_starts_the_next_tries_once(store: Store) -> None:
     assert list(store.executions.advance(execution, plan_next, LATER)) == list(keys)
 
 
-def test_only_what_failed_is_tried_again(store: Store) -> None:
+def test_only_failed_actions_are_retried(store: Store) -> None:
     execution = at_gate(store)
     store.executions.finish(key("Approve"), State.FAILED, NOW)
     store.executions.finish(key("Second"), State.SUCCEEDED, NOW)
@@ -171,10 +171,10 @@ def test_only_what_failed_is_tried_again(store: Store) -> None:
 
 
 def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> None:
-    execution, other = at_gate(store), at_gate(store, "other push")
-    for one in (execution, other):
-        store.approvals.add(approval(f"{one}/Gate/Approve/1"))
-        store.executions.wait(key("Approve", execution=one))
+    execution, second = at_gate(store), at_gate(store, "other push")
+    for execution_id in (execution, second):
+        store.approvals.add(approval(f"{execution_id}/Gate/Approve/1"))
+        store.executions.wait(key("Approve", execution=execution_id))
     store.executions.stop(execution, "not now", LATER)
     stopped = store.executions.get(execution)
     assert (stopped.state, stopped.reason, stopped.finished_at) == (State.STOPPED, "not now", LATER)
@@ -183,7 +183,7 @@ def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> N
     cancelled = store.approvals.get("web-1/Gate/Approve/1")
     assert (cancelled.state, cancelled.summary, cancelled.settled_at) == (ApprovalState.CANCELLED, "not now", LATER)
     assert store.approvals.get("web-2/Gate/Approve/1").state is ApprovalState.WAITING
-    assert store.executions.get(other).state is State.IN_PROGRESS
+    assert store.executions.get(second).state is State.IN_PROGRESS
 
     with pytest.raises(ConflictError, match="web-1"):
         store.executions.stop(execution, "again", "2026-11-24T12:00:00.000Z")
@@ -191,7 +191,7 @@ def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> N
     assert list(store.executions.advance(execution, plan_next, LATER)) == []
 
 
-def test_a_stopped_execution_can_be_tried_again(store: Store) -> None:
+def test_a_stopped_execution_can_be_retried(store: Store) -> None:
     execution = started(store)
     store.executions.stop(execution, "not now", NOW)
     assert list(store.executions.retry(execution, LATER)) == [key("Source", 2)]
@@ -207,7 +207,7 @@ def test_runs_come_in_the_order_they_started(store: Store) -> None:
     assert [ActionKey.parse(name) for name in names] == [run.key for run in store.executions.runs(execution)]
 
 
-def test_an_execution_moves_unless_it_is_over_or_something_of_it_waits(store: Store) -> None:
+def test_an_execution_is_runnable_unless_it_is_over_or_waits(store: Store) -> None:
     execution = at_gate(store)
     assert list(store.executions.runnable()) == [execution]
     store.executions.wait(key("Approve"))
@@ -219,7 +219,7 @@ def test_an_execution_moves_unless_it_is_over_or_something_of_it_waits(store: St
     assert list(store.executions.runnable()) == []
 
 
-def test_who_had_it_tried_again_is_on_record(store: Store) -> None:
+def test_the_principal_who_retried_is_recorded(store: Store) -> None:
     execution = at_gate(store)
     store.executions.finish(key("Approve"), State.FAILED, NOW)
     store.executions.retry(execution, LATER, "ada")
@@ -228,7 +228,7 @@ def test_who_had_it_tried_again_is_on_record(store: Store) -> None:
     assert starters(store.executions.get(execution).trigger)[-2:] == ("ada", "ben")
 
 
-def test_the_execution_in_which_an_action_succeeded_last_is_found(store: Store) -> None:
+def test_the_last_execution_with_a_successful_action_is_found(store: Store) -> None:
     first, second, third = at_gate(store), at_gate(store, "second"), at_gate(store, "third")
     assert store.executions.last_succeeded("web", "Gate", "Approve", third) == ""
     store.executions.finish(key("Approve", execution=second), State.SUCCEEDED, NOW)

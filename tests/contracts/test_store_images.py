@@ -1,4 +1,4 @@
-"""What every store promises of images, scans and verdicts. Each changing call is made twice."""
+"""Contract of the store: images, scans and verdicts. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -95,10 +95,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def test_pushes_are_listed_newest_first_and_by_repository(store: Store) -> None:
     old = PushedImage("web", "1", IMAGE, NOW)
-    new, other = PushedImage("web", "2", IMAGE, LATER), PushedImage("api", "1", "sha256:b", NOW)
-    for image in (old, old, new, other):
+    new, older = PushedImage("web", "2", IMAGE, LATER), PushedImage("api", "1", "sha256:b", NOW)
+    for image in (old, old, new, older):
         store.images.add_push(image)
-    assert list(store.images.pushed_images()) == [new, other, old]
+    assert list(store.images.pushed_images()) == [new, older, old]
     assert list(store.images.pushed_images("web")) == [new, old]
     assert list(store.images.pushed_images("nothing")) == []
 
@@ -118,7 +118,7 @@ def push(store: Store, event: str, digest: str, by: str = "", tag: str = "1", at
     store.images.accept_push(Event(event, EventKind.IMAGE_PUSH, detail, at))
 
 
-def test_who_pushed_a_digest_is_kept_and_the_server_goes_before_people(store: Store) -> None:
+def test_the_pusher_of_a_digest_is_kept_and_the_server_replaces_people(store: Store) -> None:
     for number, by in enumerate(("", "ada", "ben", "")):
         push(store, f"a{number}", IMAGE, by)
     assert [image.pushed_by for image in store.images.pushed_images()] == ["ada"]
@@ -129,7 +129,7 @@ def test_who_pushed_a_digest_is_kept_and_the_server_goes_before_people(store: St
     assert list(store.images.pushers("api", IMAGE)) == list(store.images.pushers("web", "sha256:b")) == []
 
 
-def test_a_tag_that_moves_is_kept_once_and_announced_once(store: Store) -> None:
+def test_a_tag_move_is_recorded_once_and_announced_once(store: Store) -> None:
     push(store, "a", IMAGE)
     push(store, "again", IMAGE, at=LATER)
     push(store, "other tag", "sha256:b", tag="2")
@@ -146,10 +146,10 @@ def test_a_tag_that_moves_is_kept_once_and_announced_once(store: Store) -> None:
     assert list(store.images.unannounced_moves()) == []
     assert list(store.images.tag_moves(IMAGE)) == [replace(move, announced_at=LATEST)]
     push(store, "back", IMAGE, at="2999-01-01T00:00:00.000Z")
-    assert [one.digest for one in store.images.tag_moves(IMAGE)] == [IMAGE, "sha256:b"]
+    assert [move.digest for move in store.images.tag_moves(IMAGE)] == [IMAGE, "sha256:b"]
 
 
-def test_a_scan_is_asked_for_once(store: Store) -> None:
+def test_a_scan_is_requested_once(store: Store) -> None:
     assert store.images.scan(IMAGE) is None
     first = store.images.request_scan(IMAGE, "web", NOW)
     assert first == Scan(IMAGE, "web", ScanState.REQUESTED, 1, requested_at=NOW)
@@ -158,7 +158,7 @@ def test_a_scan_is_asked_for_once(store: Store) -> None:
     assert [scan.image for scan in store.images.requested_scans()] == [IMAGE, "sha256:b"]
 
 
-def test_a_scan_that_is_done_stands_with_its_inventories(store: Store) -> None:
+def test_a_completed_scan_keeps_its_inventories(store: Store) -> None:
     arm = replace(INVENTORY, platform="linux/arm64")
     store.images.request_scan(IMAGE, "web", NOW)
     assert list(store.images.inventories(IMAGE)) == []
@@ -173,7 +173,7 @@ def test_a_scan_that_is_done_stands_with_its_inventories(store: Store) -> None:
     assert list(store.images.requested_scans()) == []
 
 
-def test_a_failed_scan_is_asked_for_anew_under_the_next_number(store: Store) -> None:
+def test_a_failed_scan_is_requested_again_under_the_next_number(store: Store) -> None:
     store.images.request_scan(IMAGE, "web", NOW)
     for _ in range(2):
         store.images.finish_scan(IMAGE, 1, [], "the registry does not answer", NOW)
@@ -189,7 +189,7 @@ def test_a_failed_scan_is_asked_for_anew_under_the_next_number(store: Store) -> 
     assert list(store.images.inventories(IMAGE)) == [INVENTORY]
 
 
-def test_what_is_not_an_image_is_told_apart_from_a_scan_that_failed(store: Store) -> None:
+def test_another_artifact_than_an_image_differs_from_a_failed_scan(store: Store) -> None:
     store.images.request_scan(IMAGE, "web", NOW)
     for _ in range(2):
         store.images.finish_scan(IMAGE, 1, [], "It is a chart.", NOW, is_image=False)
@@ -199,7 +199,7 @@ def test_what_is_not_an_image_is_told_apart_from_a_scan_that_failed(store: Store
     assert store.images.request_scan(IMAGE, "web", LATER).number == 2
 
 
-def test_a_scan_nobody_asked_for_is_not_finished(store: Store) -> None:
+def test_a_scan_that_was_not_requested_is_not_finished(store: Store) -> None:
     store.images.finish_scan(IMAGE, 1, [INVENTORY], "", NOW)
     assert store.images.scan(IMAGE) is None
 
@@ -227,12 +227,12 @@ def test_digests_are_found_by_their_first_characters(store: Store) -> None:
     assert list(store.images.find_digests("image", "abcdef%", 10)) == []
 
 
-def test_the_case_of_a_verdict_is_given_back_whole(store: Store) -> None:
+def test_the_complete_case_of_a_verdict_is_returned(store: Store) -> None:
     _, name = store.images.add_verdict(VERDICT, CASE, "approval/1")
     assert store.images.case(name) == CASE
 
 
-def test_the_first_verdict_of_a_cause_stands(store: Store) -> None:
+def test_only_the_first_verdict_of_a_cause_is_stored(store: Store) -> None:
     _, first = store.images.add_verdict(VERDICT, CASE, "approval/1")
     later = replace(VERDICT, inputs=replace(VERDICT.inputs, now=LATER))
     for _ in range(2):
@@ -246,7 +246,7 @@ def test_the_first_verdict_of_a_cause_stands(store: Store) -> None:
     assert list(store.images.verdicts("sha256:b")) == []
 
 
-def test_a_verdict_that_could_not_be_replayed_is_refused(store: Store) -> None:
+def test_a_verdict_that_cannot_be_replayed_is_rejected(store: Store) -> None:
     with pytest.raises(ValueError, match="made from"):
         store.images.add_verdict(VERDICT, replace(CASE, snapshot=AdvisorySnapshot((), ())), "approval/1")
     with pytest.raises(ValueError, match="made from"):
@@ -262,31 +262,33 @@ def test_unknown_digests_are_not_found(store: Store) -> None:
         store.images.verdict(VERDICT.inputs.snapshot)
 
 
-def test_a_push_is_taken_with_its_event_its_row_and_the_wish_for_a_scan_once(store: Store) -> None:
+def test_a_push_is_stored_once_with_its_event_and_a_scan_request(store: Store) -> None:
     event = Event("registry/1", EventKind.IMAGE_PUSH, {"repository": "web", "digest": IMAGE, "tag": "1"}, NOW)
     taken = store.images.accept_push(event)
     assert taken is not None
     assert (taken.state, taken.number, taken.repository) == (ScanState.REQUESTED, 1, "web")
     assert store.images.accept_push(event) is None
     assert list(store.events.unhandled()) == []
-    assert [(one.repository, one.tag, one.pushed_at) for one in store.images.pushed_images()] == [("web", "1", NOW)]
+    assert [(image.repository, image.tag, image.pushed_at) for image in store.images.pushed_images()] == [
+        ("web", "1", NOW)
+    ]
     again = store.images.accept_push(replace(event, id="registry/2", at=LATER))
     assert again == taken
 
 
-def test_the_newest_verdict_on_each_image_by_each_policy_comes_part_by_part(store: Store) -> None:
+def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
     def judged(image: str, policy: str, cause: str) -> None:
         case = replace(CASE, image=image, policy=make_policy(policy, POLICY.rules))
         verdict = replace(VERDICT, image=image, policy=policy, inputs=evaluate.input_digests(case))
         for _ in range(2):
             store.images.add_verdict(verdict, case, cause)
 
-    asked = f"default+{IMAGE}"
+    combined = f"default+{IMAGE}"
     judged("sha256:1", "default", "1")
     judged("sha256:2", "default", "2")
     judged("sha256:1", "strict", "3")
     judged("sha256:1", "default", "4")
-    judged("sha256:2", asked, "5")
+    judged("sha256:2", combined, "5")
 
     def causes(policy: str, before: int = 0, limit: int = 9) -> list[str]:
         return [record.cause for _, record in store.images.newest_verdicts(policy, before, limit)]

@@ -1,4 +1,4 @@
-"""The outbox: webhook deliveries, notifications, attestations and provenance statements that are still to be sent."""
+"""Contract of the store: the outbox of webhooks, notifications, attestations and provenance. Calls are made twice."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind
 
 LATEST = "2026-11-24T12:00:00.000Z"
 NEVER = "9999"
-OTHER = "sha256:" + "b" * 64
+OTHER_IMAGE = "sha256:" + "b" * 64
 VERDICT = "sha256:" + "d" * 64
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", VERDICT)
 CALLBACK = Callback("https://ci.example/", "whsec_c2VjcmV0")
@@ -84,7 +84,7 @@ def test_a_completed_entry_is_never_due_again_and_stays_due_to_other_receivers(s
     notify(store, now=LATEST)
     assert due(store, NOTIFICATION, receiver="memory") == []
     assert len(due(store, NOTIFICATION, receiver="log")) == 1
-    (done,) = (known for known in store.outbox.entries(NOTIFICATION) if known.receiver == "memory")
+    (done,) = (entry for entry in store.outbox.entries(NOTIFICATION) if entry.receiver == "memory")
     assert (done.done_at, done.result, done.attempts, done.last_error) == (LATER, "first", 0, None)
 
 
@@ -98,7 +98,7 @@ def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Sto
     assert (again.attempts, again.last_error) == (1, "no network")
     store.outbox.fail(again, "still no network", None)
     assert due(store, NOTIFICATION, NEVER, "memory") == []
-    (given_up,) = (known for known in store.outbox.entries(NOTIFICATION) if known.receiver == "memory")
+    (given_up,) = (entry for entry in store.outbox.entries(NOTIFICATION) if entry.receiver == "memory")
     assert (given_up.attempts, given_up.last_error, given_up.done_at) == (2, "still no network", None)
 
 
@@ -193,7 +193,7 @@ def test_an_approval_by_a_verdict_is_attested_once(store: Store) -> None:
     assert due(store, ATTESTATION, NEVER) == []
     (attestation,) = attestations(store.outbox, IMAGE)
     assert (attestation.verdict, attestation.key, attestation.attested_at) == (VERDICT, "key", LATER)
-    assert list(attestations(store.outbox, OTHER)) == []
+    assert list(attestations(store.outbox, OTHER_IMAGE)) == []
 
 
 def test_only_approvals_by_a_verdict_are_attested(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""What every store promises of principals, tokens and the record. Each changing call is made twice."""
+"""Contract of the store: principals, tokens and the audit log. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,29 +30,29 @@ def peopled(store: Store) -> Store:
     return store
 
 
-def test_the_first_principal_comes_with_a_token_and_only_once(store: Store) -> None:
+def test_the_first_principal_is_added_once_with_a_token(store: Store) -> None:
     assert not store.principals.has_any()
     store.principals.add_first(ADA, TOKEN)
     assert store.principals.has_any()
     assert store.tokens.find(TOKEN.id) == (TOKEN, ADA)
     with pytest.raises(ConflictError, match="already"):
         store.principals.add_first(replace(ADA, name="eve"), replace(TOKEN, id="ba9876543210", principal="eve"))
-    assert [one.name for one in store.principals.list()] == ["ada"]
+    assert [principal.name for principal in store.principals.list()] == ["ada"]
     assert store.tokens.find("ba9876543210") is None
 
 
 def test_a_principal_is_added_once_and_keeps_the_name(peopled: Store) -> None:
     peopled.principals.add(BEN)
-    for other in (replace(BEN, roles=(Role.ADMIN,)), replace(BEN, name="BEN")):
+    for changed in (replace(BEN, roles=(Role.ADMIN,)), replace(BEN, name="BEN")):
         with pytest.raises(ConflictError, match="already"):
-            peopled.principals.add(other)
+            peopled.principals.add(changed)
     assert list(peopled.principals.list()) == [ADA, BEN]
     assert peopled.principals.get("ben") == BEN
     with pytest.raises(NotFoundError, match="'cid'"):
         peopled.principals.get("cid")
 
 
-def test_roles_are_exchanged(peopled: Store) -> None:
+def test_roles_are_replaced(peopled: Store) -> None:
     for _ in range(2):
         assert peopled.principals.set_roles("ben", [Role.VIEWER]).roles == (Role.VIEWER,)
     assert peopled.principals.get("ben").roles == (Role.VIEWER,)
@@ -65,7 +65,7 @@ def test_a_principal_is_disabled_and_enabled(peopled: Store) -> None:
         assert peopled.principals.disable("ben", "") == BEN
 
 
-def test_somebody_may_always_administer(peopled: Store) -> None:
+def test_the_last_administrator_cannot_be_disabled_or_lose_the_role(peopled: Store) -> None:
     for _ in range(2):
         with pytest.raises(ConflictError, match="last"):
             peopled.principals.disable("ada", NOW)
@@ -90,7 +90,7 @@ def test_tokens_are_found_and_listed(peopled: Store) -> None:
     assert list(peopled.tokens.list("ada")) == [TOKEN]
     assert peopled.tokens.find("ffffffffffff") is None
     with pytest.raises(NotFoundError):
-        peopled.tokens.add(replace(limited, id="c", principal="nobody"))
+        peopled.tokens.add(replace(limited, id="c", principal="unknown"))
 
 
 def test_a_token_is_used_and_revoked(peopled: Store) -> None:
@@ -102,7 +102,7 @@ def test_a_token_is_used_and_revoked(peopled: Store) -> None:
         peopled.tokens.revoke("none", LATER)
 
 
-def test_the_record_keeps_what_was_done_and_how_it_ended(store: Store) -> None:
+def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
     entries = [
         AuditEntry(name, NOW, who, "", "POST /x", "/x") for name, who in (("a", "ada"), ("b", "ben"), ("c", "ada"))
     ]
@@ -113,12 +113,12 @@ def test_the_record_keeps_what_was_done_and_how_it_ended(store: Store) -> None:
     for detail in ("requested", "done"):
         store.audit.describe("a", detail)
         store.audit.describe("a", detail)
-    assert [one.detail for one in store.audit.list()] == ["", "", "done"]
-    assert [(one.id, one.who, one.status) for one in store.audit.list()] == [
+    assert [entry.detail for entry in store.audit.list()] == ["", "", "done"]
+    assert [(entry.id, entry.who, entry.status) for entry in store.audit.list()] == [
         ("c", "ada", 0),
         ("b", "ben", 0),
         ("a", "ada", 200),
     ]
-    assert [one.id for one in store.audit.list("ada")] == ["c", "a"]
-    assert [one.id for one in store.audit.list(limit=1)] == ["c"]
-    assert [one.id for one in store.audit.list(before="b")] == ["a"]
+    assert [entry.id for entry in store.audit.list("ada")] == ["c", "a"]
+    assert [entry.id for entry in store.audit.list(limit=1)] == ["c"]
+    assert [entry.id for entry in store.audit.list(before="b")] == ["a"]

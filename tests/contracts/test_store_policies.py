@@ -1,4 +1,4 @@
-"""What every store promises of policies. Each changing call is made twice."""
+"""Contract of the store: policies. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,7 +29,7 @@ def gated(policy: str) -> Pipeline:
     return Pipeline("web", (Stage("Gate", (action,)),))
 
 
-def test_every_change_is_a_version_with_who_and_when_and_why(store: Store) -> None:
+def test_every_policy_change_is_a_version_with_author_time_and_comment(store: Store) -> None:
     for _ in range(2):
         first = store.policies.put(STRICT, "HIGH: 0", "ada", NOW, "to begin with")
     for _ in range(2):
@@ -41,19 +41,19 @@ def test_every_change_is_a_version_with_who_and_when_and_why(store: Store) -> No
     assert list(store.policies.history("strict")) == [second, first]
 
 
-def test_text_that_is_the_same_is_no_version_and_other_text_is_one_though_it_says_the_same(store: Store) -> None:
+def test_only_a_different_text_is_a_new_policy_version(store: Store) -> None:
     first = store.policies.put(STRICT, "HIGH: 0", "ada", NOW)
     assert store.policies.put(STRICT, "HIGH: 0", "bob", LATER, "again") == first
     commented = store.policies.put(STRICT, "HIGH: 0 # really", "bob", LATER)
     assert (commented.version, commented.digest) == (2, first.digest)
 
 
-def test_text_that_means_something_else_by_now_is_a_version(store: Store) -> None:
+def test_the_same_text_with_another_digest_is_a_new_policy_version(store: Store) -> None:
     store.policies.put(STRICT, "the same", "ada", NOW)
     assert store.policies.put(LAX, "the same", "ada", NOW).version == 2
 
 
-def test_a_change_of_another_version_than_was_seen_is_refused(store: Store) -> None:
+def test_a_change_of_an_outdated_policy_version_is_rejected(store: Store) -> None:
     store.policies.put(STRICT, "one", "ada", NOW, expected=0)
     with pytest.raises(ChangedError, match="is at version 1"):
         store.policies.put(LAX, "two", "ada", NOW, expected=0)
@@ -64,7 +64,7 @@ def test_a_change_of_another_version_than_was_seen_is_refused(store: Store) -> N
     assert store.policies.get("strict").version == 2
 
 
-def test_what_is_removed_is_gone_but_for_its_history(store: Store) -> None:
+def test_a_removed_policy_keeps_its_history(store: Store) -> None:
     first = store.policies.put(STRICT, "one", "ada", NOW)
     for _ in range(2):
         removed = store.policies.remove("strict", "bob", LATER, "too strict")
@@ -74,10 +74,10 @@ def test_what_is_removed_is_gone_but_for_its_history(store: Store) -> None:
     assert list(store.policies.list()) == []
     assert list(store.policies.history("strict")) == [removed, first]
     assert store.policies.put(STRICT, "one", "ada", LATER, expected=0).version == 3
-    assert [one.version for one in store.policies.list()] == [3]
+    assert [policy.version for policy in store.policies.list()] == [3]
 
 
-def test_what_never_was_cannot_be_removed_or_found(store: Store) -> None:
+def test_an_unknown_policy_cannot_be_removed_or_found(store: Store) -> None:
     with pytest.raises(NotFoundError):
         store.policies.remove("strict", "ada", NOW)
     with pytest.raises(NotFoundError):
@@ -97,7 +97,7 @@ def test_a_policy_that_a_pipeline_uses_cannot_be_removed(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["strict", str(PolicyReference("strict", LAX.digest))])
-def test_a_policy_that_somebody_waits_on_cannot_be_removed(store: Store, name: str) -> None:
+def test_a_policy_of_a_waiting_approval_cannot_be_removed(store: Store, name: str) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
     waiting = store.approvals.add(replace(approval("elsewhere"), policy=name))
     with pytest.raises(ConflictError, match="the approval elsewhere"):
@@ -106,18 +106,18 @@ def test_a_policy_that_somebody_waits_on_cannot_be_removed(store: Store, name: s
     assert store.policies.remove("strict", "ada", NOW).removed
 
 
-def test_another_policy_is_not_in_the_way(store: Store) -> None:
+def test_the_use_of_another_policy_does_not_prevent_a_removal(store: Store) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
     store.pipelines.put(gated("strict-2"), NOW)
     store.approvals.add(replace(approval("elsewhere"), policy="strict-2"))
     assert store.policies.remove("strict", "ada", NOW).removed
 
 
-def test_what_a_repository_asks_is_kept_by_its_digest(store: Store) -> None:
-    asked = make_policy("repository", {"max_findings": ({"LOW": 0},)})
+def test_the_policy_of_a_repository_is_kept_by_its_digest(store: Store) -> None:
+    requested = make_policy("repository", {"max_findings": ({"LOW": 0},)})
     for _ in range(2):
-        store.policies.keep_requested(asked)
-    assert store.policies.by_digest(asked.digest) == asked
+        store.policies.keep_requested(requested)
+    assert store.policies.by_digest(requested.digest) == requested
     with pytest.raises(NotFoundError):
         store.policies.by_digest(LAX.digest)
 

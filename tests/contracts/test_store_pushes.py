@@ -1,4 +1,4 @@
-"""What every store promises of who pushed what. Each changing call is made twice."""
+"""Contract of the store: who pushed what. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,19 +25,19 @@ def record(push: str, ref: str = MAIN, old: str = NO_OBJECT, new: str = A, who: 
 
 
 def accept(store: Store, *records: PushRecord, commits: tuple[str, ...] = ()) -> list[PushRecord]:
-    done = [replace(one, accepted=True) for one in records]
+    done = [replace(request, accepted=True) for request in records]
     for _ in range(2):
         store.pushes.accept(records[0].push, done, commits)
     return done
 
 
-def test_a_push_is_unfinished_until_it_is_known_what_it_moved(store: Store) -> None:
-    asked = [record("one"), record("one", SIDE)]
+def test_a_push_is_unfinished_until_it_is_accepted(store: Store) -> None:
+    requested = [record("one"), record("one", SIDE)]
     for _ in range(2):
-        store.pushes.add_requested(asked)
-    assert list(store.pushes.unfinished("web")) == asked
+        store.pushes.add_requested(requested)
+    assert list(store.pushes.unfinished("web")) == requested
     assert list(store.pushes.unfinished("other")) == []
-    moved = accept(store, asked[0])
+    moved = accept(store, requested[0])
     assert list(store.pushes.unfinished("web")) == []
     assert list(store.pushes.for_ref("web", MAIN)) == moved
     assert list(store.pushes.for_ref("web", SIDE)) == []  # git refused it
@@ -50,19 +50,19 @@ def test_a_push_that_moved_nothing_leaves_nothing(store: Store) -> None:
     assert list(store.pushes.unfinished("web")) == list(store.pushes.for_ref("web", MAIN)) == []
 
 
-def test_what_moved_is_kept_as_it_moved_in_the_order_of_the_pushes(store: Store) -> None:
+def test_accepted_updates_are_kept_in_the_order_of_the_pushes(store: Store) -> None:
     store.pushes.add_requested([record("one", new=C)])
     first = accept(store, record("one"))
     second = accept(store, replace(record("two", old=A, new=B, who="ben"), at=LATER))
     assert list(store.pushes.for_ref("web", MAIN)) == [*first, *second]
 
 
-def test_a_commit_has_everybody_who_brought_it(store: Store) -> None:
+def test_a_commit_has_all_its_pushers(store: Store) -> None:
     accept(store, record("one"), commits=(A, B))
     accept(store, record("two", SIDE, who="ben"), commits=(B, C))
     ada, ben = Pusher("ada", "ada@example.org"), Pusher("ben", "ben@example.org")
-    found = store.pushes.pushers("web", [A, B, C, "d" * 40])
-    assert {commit: list(pushers) for commit, pushers in found.items()} == {A: [ada], B: [ada, ben], C: [ben]}
+    pushers = store.pushes.pushers("web", [A, B, C, "d" * 40])
+    assert {commit: list(pushers) for commit, pushers in pushers.items()} == {A: [ada], B: [ada, ben], C: [ben]}
     assert store.pushes.pushers("other", [A]) == {}
 
 

@@ -1,4 +1,4 @@
-"""Reports of other scanners. Each changing call is made twice."""
+"""Contract of the store: reports of other scanners. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from dockgate.shared import canonical
 from dockgate.store import Store
 from dockgate.vulnerabilities.model import Matches
 
-OTHER = "sha256:" + "b" * 64
+OTHER_IMAGE = "sha256:" + "b" * 64
 REPORTED = ExternalReport("trivy", NOW, replace(inventory(package("a")), image=IMAGE), Matches((), ()))
 
 
@@ -31,28 +31,28 @@ def test_a_report_is_kept_with_its_body(store: Store) -> None:
     assert store.images.document(record.digest) == canonical.encode(REPORTED)
     assert list(store.reports.for_image(IMAGE)) == [record]
     assert list(store.reports.external_reports(IMAGE)) == [REPORTED]
-    assert list(store.reports.for_image(OTHER)) == list(store.reports.external_reports(OTHER)) == []
+    assert list(store.reports.for_image(OTHER_IMAGE)) == list(store.reports.external_reports(OTHER_IMAGE)) == []
 
 
-def test_the_newest_report_of_each_who_hands_one_in_counts(store: Store) -> None:
+def test_the_newest_report_of_each_submitter_counts(store: Store) -> None:
     older, newer = replace(REPORTED, at="2026-11-01T00:00:00.000Z"), replace(REPORTED, at=LATER)
     store.reports.put(REPORTED, "ana", vouched=True, now=NOW)
     store.reports.put(older, "ana", vouched=True, now=LATER)
     assert list(store.reports.external_reports(IMAGE)) == [REPORTED]
     store.reports.put(newer, "bob", vouched=False, now=LATER)
-    assert [(one.by, one.made_at) for one in store.reports.for_image(IMAGE)] == [("ana", NOW), ("bob", LATER)]
+    assert [(record.by, record.made_at) for record in store.reports.for_image(IMAGE)] == [("ana", NOW), ("bob", LATER)]
     store.reports.put(newer, "ana", vouched=True, now=LATER)
     assert list(store.reports.external_reports(IMAGE)) == [newer, newer]
 
 
-def test_what_a_source_says_now_takes_the_place_of_all_it_said(store: Store) -> None:
+def test_new_reports_of_a_source_replace_all_earlier_ones(store: Store) -> None:
     """Of an index too, whose images have digests of their own."""
-    arm = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64", image=OTHER))
+    arm = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64", image=OTHER_IMAGE))
     others = store.reports.put(REPORTED, "ana", vouched=False, now=NOW)
     for _ in range(2):
         first, second = store.reports.replace(IMAGE, [REPORTED, arm], "inspector", NOW)
         assert (first.platform, second.platform, first.vouched) == ("linux/amd64", "linux/arm64", True)
-        assert {one.image for one in (first, second)} == {IMAGE}
+        assert {record.image for record in (first, second)} == {IMAGE}
     assert list(store.reports.external_reports(IMAGE)) == [REPORTED, REPORTED, arm]
     older = replace(REPORTED, at="2026-11-01T00:00:00.000Z")
     (record,) = store.reports.replace(IMAGE, [older], "inspector", LATER)
@@ -62,11 +62,11 @@ def test_what_a_source_says_now_takes_the_place_of_all_it_said(store: Store) -> 
     assert list(store.reports.for_image(IMAGE)) == [others]
 
 
-def test_reports_of_scanners_and_platforms_stand_beside_each_other(store: Store) -> None:
-    other = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64"))
-    for one in (REPORTED, other, replace(REPORTED, source="grype")):
-        store.reports.put(one, "ana", vouched=False, now=NOW)
-    assert [(one.source, one.platform) for one in store.reports.for_image(IMAGE)] == [
+def test_each_scanner_and_platform_has_its_own_report(store: Store) -> None:
+    other_platform = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64"))
+    for report in (REPORTED, other_platform, replace(REPORTED, source="grype")):
+        store.reports.put(report, "ana", vouched=False, now=NOW)
+    assert [(record.source, record.platform) for record in store.reports.for_image(IMAGE)] == [
         ("grype", "linux/amd64"),
         ("trivy", "linux/amd64"),
         ("trivy", "linux/arm64"),

@@ -1,4 +1,4 @@
-"""What every store promises of rollouts. Each changing call is made twice."""
+"""Contract of the store: rollouts. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_a_change_begins_one_rollout_and_leaves_the_service_as_it_is(store: Stor
 
 
 @pytest.mark.parametrize("change", [ServiceChange(), ServiceChange("podman", 1, DEFINITION)])
-def test_what_changes_nothing_begins_nothing(store: Store, change: ServiceChange) -> None:
+def test_a_change_without_effect_begins_no_rollout(store: Store, change: ServiceChange) -> None:
     deployed(store)
     assert store.rollouts.begin("web", change, "ada", NOW) is None
     assert list(store.rollouts.list("web")) == []
@@ -101,7 +101,7 @@ def test_a_later_change_supersedes_the_rollout_in_progress_and_includes_it(store
 @pytest.mark.parametrize(
     "definition", [replace(DEFINITION, ports=(PortMapping(80, 80),)), replace(DEFINITION, network="host")]
 )
-def test_what_can_never_run_is_refused_and_nothing_begins(store: Store, definition: TaskDefinition) -> None:
+def test_an_impossible_change_is_rejected_and_begins_no_rollout(store: Store, definition: TaskDefinition) -> None:
     fixed = begun(store, ServiceChange(definition=definition))
     with pytest.raises(UsageError, match="2 tasks cannot"):
         store.rollouts.begin("web", ServiceChange(desired_count=2), "ada", NOW)

@@ -1,4 +1,4 @@
-"""What every store promises of services and task definitions. Each changing call is made twice."""
+"""Contract of the store: services and task definitions. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,7 +32,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def test_a_service_begins_with_revision_1(store: Store) -> None:
+def test_a_service_starts_with_revision_1(store: Store) -> None:
     for _ in range(2):
         assert store.services.put(SERVICE, DEFINITION) == replace(SERVICE, revision=1)
     assert store.services.get("web") == replace(SERVICE, revision=1)
@@ -46,7 +46,7 @@ def test_the_family_is_the_service(store: Store) -> None:
     assert store.services.definition("web", 1).family == "web"
 
 
-def test_a_service_that_exists_is_not_put_again(store: Store) -> None:
+def test_an_existing_service_is_not_changed_by_put(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     changed = replace(DEFINITION, environment={"MODE": "real"})
     assert store.services.put(replace(SERVICE, desired_count=2), changed) == replace(SERVICE, revision=1)
@@ -62,16 +62,16 @@ def test_a_service_that_can_never_run_is_refused_and_not_stored(store: Store) ->
 
 def test_a_definition_is_registered_once_for_each_cause(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
-    wanted = replace(DEFINITION, image=IMAGE, family="ignored", revision=77)
-    first = store.services.register("web", wanted, "deploy/1")
+    definition = replace(DEFINITION, image=IMAGE, family="ignored", revision=77)
+    first = store.services.register("web", definition, "deploy/1")
     assert first == replace(DEFINITION, revision=2, image=IMAGE)
     assert store.services.register("web", DEFINITION, "deploy/1") == first
-    assert store.services.register("web", wanted, "deploy/2").revision == 3
+    assert store.services.register("web", definition, "deploy/2").revision == 3
     assert [there.revision for there in store.services.definitions("web")] == [3, 2, 1]
     assert store.services.get("web").revision == 1
 
 
-def test_causes_and_revisions_are_each_services_own(store: Store) -> None:
+def test_causes_and_revisions_are_separate_for_each_service(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     store.services.put(replace(SERVICE, name="api"), DEFINITION)
     store.services.register("web", BUILT, "deploy/1")
@@ -81,7 +81,7 @@ def test_causes_and_revisions_are_each_services_own(store: Store) -> None:
     assert [service.name for service in store.services.list()] == ["api", "web"]
 
 
-def test_point_deploys_a_revision_and_clears_the_risk(store: Store) -> None:
+def test_setting_a_revision_clears_the_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     store.services.register("web", BUILT, "deploy/1")
     store.services.set_risk("web", "CVE-1", LATER)
@@ -96,7 +96,7 @@ def test_point_deploys_a_revision_and_clears_the_risk(store: Store) -> None:
     assert (store.services.get("web").revision, store.services.deployed_by("web")) == (1, "")
 
 
-def test_a_deadline_stands_while_the_service_stays_at_risk(store: Store) -> None:
+def test_a_service_keeps_its_deadline_while_it_stays_at_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     for reason, until in (("CVE-1", NOW), ("CVE-1", LATER), ("CVE-1, CVE-2", LATER)):
         store.services.set_risk("web", reason, until)
@@ -131,11 +131,11 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
 def test_events_are_kept_once_newest_first_and_the_oldest_are_deleted(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     store.services.put(replace(SERVICE, name="api"), DEFINITION)
-    other = ServiceEvent("other", "api", NOW, "restarted")
-    store.services.record_event(other)
+    other_service = ServiceEvent("other", "api", NOW, "restarted")
+    store.services.record_event(other_service)
     events = [ServiceEvent(f"restart/{number}", "web", NOW, f"restart {number}") for number in range(103)]
     for event in events:
         for _ in range(2):
             store.services.record_event(event)
     assert list(store.services.events("web")) == events[:2:-1]
-    assert list(store.services.events("api")) == [other]
+    assert list(store.services.events("api")) == [other_service]

@@ -1,4 +1,4 @@
-"""What every store promises of waivers and VEX documents. Each changing call is made twice."""
+"""Contract of the store: waivers and VEX documents. Each changing call is made twice."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from dockgate.store.records import VexRecord
 WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until=LATER, created_at=NOW, created_by="ana")
 UPLOADED = VexRecord("sha256:d1", "", "openvex", "Vendor", "principal:ana", NOW)
 ATTACHED = VexRecord("sha256:d2", IMAGE, "openvex", "Vendor", "", NOW, envelopes=("one",))
-SAID = VexStatement("sha256:d1", "openvex", "Vendor", "", ("CVE-2024-1",), VexStatus.FIXED, ("pkg:npm/a",))
+STATEMENT = VexStatement("sha256:d1", "openvex", "Vendor", "", ("CVE-2024-1",), VexStatus.FIXED, ("pkg:npm/a",))
 
 
 @pytest.fixture(params=FACTORIES)
@@ -34,20 +34,20 @@ def test_a_waiver_is_added_once(store: Store) -> None:
     assert "dockgate waiver list" in caught.value.advice
 
 
-def test_a_revoked_waiver_stays_on_the_record_and_does_not_stand(store: Store) -> None:
+def test_a_revoked_waiver_is_kept_and_inactive(store: Store) -> None:
     for waiver in (WAIVER, replace(WAIVER, id="w2", until="", until_fixed=True)):
         store.waivers.add(waiver)
-    assert [one.waiver.id for one in store.waivers.active(NOW)] == ["w1", "w2"]
+    assert [record.waiver.id for record in store.waivers.active(NOW)] == ["w1", "w2"]
     revoked = store.waivers.revoke("w1", "bob", NOW)
     assert (revoked.revoked_by, revoked.revoked_at) == ("bob", NOW)
     assert store.waivers.revoke("w1", "eve", LATER) == revoked
-    assert [one.waiver.id for one in store.waivers.active(NOW)] == ["w2"]
-    assert [one.waiver.id for one in store.waivers.list()] == ["w2", "w1"]
+    assert [record.waiver.id for record in store.waivers.active(NOW)] == ["w2"]
+    assert [record.waiver.id for record in store.waivers.list()] == ["w2", "w1"]
     with pytest.raises(NotFoundError):
         store.waivers.revoke("w3", "bob", NOW)
 
 
-def test_a_waiver_stands_until_its_date(store: Store) -> None:
+def test_a_waiver_is_active_until_its_date(store: Store) -> None:
     store.waivers.add(WAIVER)
     assert list(store.waivers.active(LATER)) == []
 
@@ -61,14 +61,14 @@ def test_a_waiver_is_announced_once(store: Store) -> None:
 
 def test_a_document_is_kept_with_its_statements(store: Store) -> None:
     for _ in range(2):
-        assert store.vex.add(UPLOADED, b"{}", [SAID]) == UPLOADED
+        assert store.vex.add(UPLOADED, b"{}", [STATEMENT]) == UPLOADED
     assert store.images.document("sha256:d1") == b"{}"
-    assert [(record, list(said)) for record, said in store.vex.active([])] == [(UPLOADED, [SAID])]
+    assert [(record, list(statements)) for record, statements in store.vex.active([])] == [(UPLOADED, [STATEMENT])]
     assert list(store.vex.list()) == [UPLOADED]
 
 
-def test_what_is_attached_stands_for_its_image_alone(store: Store) -> None:
-    store.vex.add(UPLOADED, b"{}", [SAID])
+def test_an_attached_document_applies_to_its_image_alone(store: Store) -> None:
+    store.vex.add(UPLOADED, b"{}", [STATEMENT])
     store.vex.add(ATTACHED, b"[]", [])
     assert [record.document for record, _ in store.vex.active([IMAGE])] == ["sha256:d1", "sha256:d2"]
     assert [record.document for record, _ in store.vex.active(["sha256:other"])] == ["sha256:d1"]
@@ -77,28 +77,28 @@ def test_what_is_attached_stands_for_its_image_alone(store: Store) -> None:
     assert store.vex.add(ATTACHED, b"[]", []) == more
 
 
-def test_what_was_removed_stands_again_when_it_is_added_again(store: Store) -> None:
-    store.vex.add(UPLOADED, b"{}", [SAID])
+def test_a_removed_document_that_is_added_again_is_active(store: Store) -> None:
+    store.vex.add(UPLOADED, b"{}", [STATEMENT])
     removed = store.vex.remove("sha256:d1", "bob", LATER)
     assert (removed.removed_by, removed.removed_at) == ("bob", LATER)
     assert store.vex.remove("sha256:d1", "eve", NOW) == removed
     assert list(store.vex.active([])) == []
     assert list(store.vex.list()) == [removed]
     again = replace(UPLOADED, signer="principal:bob")
-    assert store.vex.add(again, b"{}", [SAID]) == again
+    assert store.vex.add(again, b"{}", [STATEMENT]) == again
     with pytest.raises(NotFoundError):
         store.vex.remove("sha256:d2", "bob", NOW)
 
 
-def test_every_change_of_documents_is_another_revision(store: Store) -> None:
+def test_every_change_of_a_document_changes_the_revision(store: Store) -> None:
     seen = [store.vex.revision()]
-    store.vex.add(UPLOADED, b"{}", [SAID])
+    store.vex.add(UPLOADED, b"{}", [STATEMENT])
     seen.append(store.vex.revision())
-    store.vex.add(UPLOADED, b"{}", [SAID])
+    store.vex.add(UPLOADED, b"{}", [STATEMENT])
     assert store.vex.revision() == seen[-1]
     store.vex.remove("sha256:d1", "bob", LATER)
     seen.append(store.vex.revision())
-    store.vex.add(UPLOADED, b"{}", [SAID])
+    store.vex.add(UPLOADED, b"{}", [STATEMENT])
     seen.append(store.vex.revision())
     store.vex.add(ATTACHED, b"[]", [])
     seen.append(store.vex.revision())

@@ -1,4 +1,4 @@
-"""Notices: whatever a notifier does, each is told in the end, or given up aloud; and nobody else waits for it."""
+"""Notifications are retried until a notifier takes them, and one failing notifier never blocks the others."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ BODY = "It lapses at noon."
 
 
 class Failing(MemoryNotifier):
-    """Fails with what it is given, in turn; after that it takes what it is handed."""
+    """Fails with each of its faults in turn, then takes every notice."""
 
     name = "failing"
 
@@ -32,10 +32,10 @@ class Failing(MemoryNotifier):
             raise self.faults[0] if self.for_ever else self.faults.pop(0)
 
 
-class Held(MemoryNotifier):
-    """Takes as long as it is not let go."""
+class Blocked(MemoryNotifier):
+    """Takes no notice until `go` is set."""
 
-    name = "held"
+    name = "blocked"
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -55,26 +55,26 @@ def system(folder: Path, *notifiers: Notifier) -> ServerSystem:
 
 
 @pytest.fixture
-def held() -> Iterator[Held]:
-    notifier = Held()
+def blocked() -> Iterator[Blocked]:
+    notifier = Blocked()
     yield notifier
     notifier.go.set()
 
 
-def test_what_a_notifier_does_not_take_is_handed_over_again_and_nobody_waits_for_it(tmp_path: Path, held: Held) -> None:
-    failing, other = Failing(UnavailableError("no network"), RuntimeError("nobody foresaw this")), MemoryNotifier()
-    with system(tmp_path, held, failing, other) as server:
+def test_a_failing_notifier_is_retried_and_blocks_no_other(tmp_path: Path, blocked: Blocked) -> None:
+    failing, memory = Failing(UnavailableError("no network"), RuntimeError("an unforeseen fault")), MemoryNotifier()
+    with system(tmp_path, blocked, failing, memory) as server:
         for key in ("one", "two", "three"):
             server.use_cases.notifications.notify(notice(key))
-        for told in (failing, other):
-            until(lambda told=told: len(told.notices) == 3, seconds=20)
-        assert [len(one.handed) for one in (failing, other, held)] == [3, 3, 0]
-        assert other.notices["one"] == notice("one")
-        held.go.set()
-        until(lambda: len(held.handed) == 3)
+        for notifier in (failing, memory):
+            until(lambda notifier=notifier: len(notifier.notices) == 3, seconds=20)
+        assert [len(notifier.handed) for notifier in (failing, memory, blocked)] == [3, 3, 0]
+        assert memory.notices["one"] == notice("one")
+        blocked.go.set()
+        until(lambda: len(blocked.handed) == 3)
 
 
-def test_what_was_not_told_when_the_server_ended_is_told_by_the_next_one(tmp_path: Path) -> None:
+def test_notifications_survive_a_restart_of_the_server(tmp_path: Path) -> None:
     failing = Failing(UnavailableError("no network"), for_ever=True)
     with system(tmp_path, failing) as server:
         server.use_cases.notifications.notify(notice("kept"))
@@ -87,7 +87,7 @@ def test_what_was_not_told_when_the_server_ended_is_told_by_the_next_one(tmp_pat
     assert again.handed == [notice("kept")]
 
 
-def test_what_nobody_takes_for_a_day_is_given_up_and_the_log_says_where_to_look(
+def test_a_notification_is_given_up_after_a_day_and_the_log_says_why(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = Failing(
@@ -98,6 +98,6 @@ def test_what_nobody_takes_for_a_day_is_given_up_and_the_log_says_where_to_look(
         until(lambda: entries(server)[0].attempts)
         server.clock.ahead += timedelta(days=1)
         until(lambda: not entries(server))
-    (said,) = (one.getMessage() for one in caplog.records if one.levelno == logging.ERROR)
-    assert "Gave up the notification lost to failing after" in said
-    assert "the topic is gone. docs/how-to/aws-adapters.md lists what it needs." in said
+    (message,) = (record.getMessage() for record in caplog.records if record.levelno == logging.ERROR)
+    assert "Gave up the notification lost to failing after" in message
+    assert "the topic is gone. docs/how-to/aws-adapters.md lists what it needs." in message

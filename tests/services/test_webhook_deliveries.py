@@ -1,4 +1,4 @@
-"""Deliveries: however many one receiver keeps waiting, others hear their answers."""
+"""Webhook deliveries: a slow receiver never blocks others, and failed calls are retried."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
 
 
 class Slow:
-    """A caller whose receiver `slow` takes as long as it is not let go; `called` has all others' hosts."""
+    """Webhooks whose receiver `slow` blocks until `go` is set. `called` has the URLs that took a call."""
 
     def __init__(self) -> None:
         self.called: list[str] = []
@@ -54,7 +54,7 @@ def settle(tmp_path: Path, caller: Slow) -> Iterator[Callable[[str, str], None]]
         caller.go.set()
 
 
-def test_a_slow_receiver_with_many_answers_holds_up_nobody(caller: Slow, settle: Callable[[str, str], None]) -> None:
+def test_a_slow_receiver_never_blocks_others(caller: Slow, settle: Callable[[str, str], None]) -> None:
     for number in range(200):
         settle(f"slow-{number}", f"https://slow.example/{number}")
     settle("quick", "https://quick.example/")
@@ -65,7 +65,7 @@ def test_a_slow_receiver_with_many_answers_holds_up_nobody(caller: Slow, settle:
     assert len(set(caller.called)) == 201
 
 
-def test_what_failed_comes_again_and_what_is_refused_does_not(caller: Slow, settle: Callable[[str, str], None]) -> None:
+def test_failed_webhooks_are_retried_and_refused_ones_are_not(caller: Slow, settle: Callable[[str, str], None]) -> None:
     caller.fails = [UnavailableError("not now"), UnavailableError("nor now")]
     settle("again", "https://again.example/")
     until(lambda: caller.called == ["https://again.example/"], seconds=15)

@@ -1,4 +1,4 @@
-"""Opens a store of each kind for the contract suites, and makes the small values that they put into it."""
+"""Stores of each database for the contract suites, and small values to put into them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager

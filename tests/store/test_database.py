@@ -1,4 +1,4 @@
-"""The SQLite file under the tables: its migrations, its settings, its indices, and its folder."""
+"""The SQLite database of the store: migrations, settings, indices and folder."""
 
 import os
 import sqlite3
@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def test_the_migrations_make_the_tables_of_the_schema(store: Store) -> None:
+def test_the_migrations_create_the_tables_of_the_schema(store: Store) -> None:
     with store.database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
@@ -49,13 +49,13 @@ def test_tables_of_a_newer_version_are_refused_and_left_alone(store: Store, tmp_
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "9999"
 
 
-def test_a_migration_happens_whole_or_not_at_all(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "dockgate.db")) as other:
-        other.execute("CREATE TABLE services (name TEXT)")
+def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "dockgate.db")) as connection:
+        connection.execute("CREATE TABLE services (name TEXT)")
     with pytest.raises(UnavailableError, match="services already exists"):
         open_store(tmp_path)
-    with closing(sqlite3.connect(tmp_path / "dockgate.db")) as other:
-        assert other.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("services",)]
+    with closing(sqlite3.connect(tmp_path / "dockgate.db")) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("services",)]
 
 
 def test_every_connection_is_durable_and_checks_references(store: Store) -> None:
@@ -68,7 +68,7 @@ def test_every_connection_is_durable_and_checks_references(store: Store) -> None
             assert values == ["wal", 2, 1, 30_000]
 
 
-def test_only_the_owner_can_look_into_the_folder(store: Store, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_folder(store: Store, tmp_path: Path) -> None:
     store.blobs.put(lambda path: path.touch())
     folders = [path for path in (tmp_path / "data", *(tmp_path / "data").rglob("*")) if path.is_dir()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
@@ -83,7 +83,7 @@ def test_tokens_are_private_in_a_folder_that_is_not(tmp_path: Path) -> None:
     assert "dockgate.db-wal" in modes
 
 
-def test_what_cannot_be_opened_is_told_with_its_place(tmp_path: Path) -> None:
+def test_an_unusable_folder_is_reported_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match=str(tmp_path / "file")):
         open_store(tmp_path / "file")
@@ -92,7 +92,7 @@ def test_what_cannot_be_opened_is_told_with_its_place(tmp_path: Path) -> None:
         open_store(tmp_path)
 
 
-def test_a_url_must_name_a_database_we_know_and_its_password_stays_secret(tmp_path: Path) -> None:
+def test_an_unsupported_database_url_is_rejected_and_passwords_are_hidden(tmp_path: Path) -> None:
     for url in ("nonsense", "mysql://host/name", "postgresql+nothing://host/name"):
         with pytest.raises(UsageError, match="database URL"):
             open_store(tmp_path, url)
@@ -108,7 +108,7 @@ def test_a_url_of_a_sqlite_file_is_used_instead_of_the_folders(tmp_path: Path) -
     assert not (tmp_path / "data" / "dockgate.db").exists()
 
 
-def test_what_a_killed_process_began_to_write_goes_after_a_day(tmp_path: Path) -> None:
+def test_unfinished_blobs_of_a_killed_process_are_deleted_after_a_day(tmp_path: Path) -> None:
     open_store(tmp_path).close()
     old, young = tmp_path / "blobs" / "incoming" / "old", tmp_path / "blobs" / "incoming" / "young"
     for folder in (old, young):

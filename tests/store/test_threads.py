@@ -1,4 +1,4 @@
-"""Many threads, and two stores on one folder, at once: whatever is done twice is done once."""
+"""Concurrent calls, of many threads and of two stores on one folder, have their effect once."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -89,7 +89,7 @@ def test_an_action_ends_once_and_is_tried_again_once(stores: tuple[Store, Store]
     assert at_once(stores, retry).count(True) == 1
 
 
-def test_stopping_and_asking_at_once_leaves_nobody_waiting(stores: tuple[Store, Store]) -> None:
+def test_stopping_an_execution_while_its_approval_is_added_leaves_none_waiting(stores: tuple[Store, Store]) -> None:
     executions = [at_gate(stores[0], f"push/{n}") for n in range(THREADS // 2)]
 
     def ask_or_stop(store: Store, number: int) -> None:
@@ -103,7 +103,7 @@ def test_stopping_and_asking_at_once_leaves_nobody_waiting(stores: tuple[Store, 
     assert list(stores[0].approvals.waiting(IMAGE)) == []
 
 
-def test_a_head_is_seen_and_an_event_added_once(stores: tuple[Store, Store]) -> None:
+def test_a_branch_head_is_recorded_once_with_one_event(stores: tuple[Store, Store]) -> None:
     seen = at_once(stores, lambda store, _: list(store.events.record_heads("web", {"main": "a" * 40}, NOW)))
     assert sorted(map(len, seen)) == [*[0] * (THREADS - 1), 1]
     versions = at_once(stores, lambda store, _: store.pipelines.put(PIPELINE, NOW).version)
@@ -122,7 +122,7 @@ def test_lines_of_many_threads_never_mix(stores: tuple[Store, Store]) -> None:
     assert sorted(lines) == sorted(str(number) * 1000 for number in range(THREADS) for _ in range(20))
 
 
-def test_a_blob_put_by_many_is_whole(stores: tuple[Store, Store]) -> None:
+def test_a_blob_written_by_many_threads_is_complete(stores: tuple[Store, Store]) -> None:
     content = b"x" * 100_000
     names = at_once(stores, lambda store, _: store.blobs.put(lambda path: path.write_bytes(content) and None))
     assert stores[0].blobs.path(names.pop()).read_bytes() == content

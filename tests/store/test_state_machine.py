@@ -1,4 +1,4 @@
-"""Executions and approvals, driven at random against a model of a few dicts. Now and then a call is made twice."""
+"""Random calls on executions and approvals, compared with a simple model. Some calls are repeated."""
 
 import tempfile
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Writes that share a transaction: each as if alone, and many for one commit."""
+"""Group commits: several writes share a transaction, and each fails alone."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -70,13 +70,13 @@ def at_once(database: Database, jobs: list[Callable[[Connection], Any]]) -> list
 
     with ThreadPoolExecutor(len(jobs)) as pool:
         with while_somebody_writes(database):
-            found = [pool.submit(outcome, job) for job in jobs]
+            futures = [pool.submit(outcome, job) for job in jobs]
             while database.queue_length < len(jobs):
                 pass
-        return [one.result() for one in found]
+        return [future.result() for future in futures]
 
 
-def test_those_that_wait_are_committed_together(database: Database) -> None:
+def test_waiting_writes_share_a_commit(database: Database) -> None:
     commits: list[Connection] = []
     event.listen(database.engine, "commit", commits.append)
     assert at_once(database, [adding(number) for number in range(WRITERS)]) == list(range(WRITERS))
@@ -84,21 +84,21 @@ def test_those_that_wait_are_committed_together(database: Database) -> None:
     assert len(commits) == 2, "the one that was under way, and theirs"
 
 
-def test_one_that_fails_is_undone_alone(database: Database) -> None:
+def test_a_failed_write_is_undone_alone(database: Database) -> None:
     def broken(connection: Connection) -> None:
         adding(100)(connection)
         raise ValueError("of its own")
 
     jobs = [adding(1), broken, adding(2), adding(2), adding(3)]
-    one, value, two, again, three = at_once(database, jobs)
+    first, value, second, again, third = at_once(database, jobs)
     assert isinstance(value, ValueError)
-    assert sorted(map(str, (two, again))) != ["2", "2"]
-    assert sum(isinstance(outcome, IntegrityError) for outcome in (two, again)) == 1
-    assert (one, three) == (1, 3)
+    assert sorted(map(str, (second, again))) != ["2", "2"]
+    assert sum(isinstance(outcome, IntegrityError) for outcome in (second, again)) == 1
+    assert (first, third) == (1, 3)
     assert written(database) == [1, 2, 3]
 
 
-def test_a_database_that_fails_fails_all_and_nothing_happened(database: Database) -> None:
+def test_a_failing_database_fails_all_writes_and_changes_nothing(database: Database) -> None:
     def failing(connection: Connection) -> None:
         raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
@@ -108,7 +108,7 @@ def test_a_database_that_fails_fails_all_and_nothing_happened(database: Database
     assert database.group_commit(adding(1)) == 1
 
 
-def test_one_alone_tells_what_it_found_and_what_went_wrong(database: Database) -> None:
+def test_a_single_write_returns_its_result_or_raises_its_error(database: Database) -> None:
     assert database.group_commit(adding(1)) == 1
     with pytest.raises(IntegrityError):
         database.group_commit(adding(1))

@@ -1,4 +1,4 @@
-"""What every store promises of logs."""
+"""Contract of the store: logs."""
 
 import os
 import time
@@ -20,7 +20,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def test_a_log_is_read_on_from_where_it_was_left(store: Store) -> None:
+def test_reading_a_log_continues_from_an_offset(store: Store) -> None:
     assert store.logs.read(key("Build"), 0) == (b"", 0)
     store.logs.append(key("Build"), "first")
     store.logs.append(key("Build"), "ünd \udce4")
@@ -48,14 +48,16 @@ def test_a_line_longer_than_a_part_is_read_through(store: Store) -> None:
     assert (len(first), first + rest, end) == (1 << 20, b"x" * 1_500_000 + b"\n", 1_500_001)
 
 
-def test_keys_are_never_paths_and_never_meet(store: Store, tmp_path: Path) -> None:
+def test_log_files_of_different_actions_never_collide_or_leave_the_folder(store: Store, tmp_path: Path) -> None:
     names = ["..", ".", "a+b", "a", "b", "A/../..", "%2E"]
-    keys = [ActionKey(one, two, three, 1) for one in names for two in names for three in names]
-    for number, one in enumerate(keys):
-        store.logs.append(one, str(number))
-    assert [store.logs.read(one, 0)[0] for one in keys] == [f"{number}\n".encode() for number in range(len(keys))]
-    logs = tmp_path / "data" / "logs"
-    assert {path for path in tmp_path.rglob("*.log") if logs not in path.parents} == set()
+    keys = [ActionKey(stage, action, name, 1) for stage in names for action in names for name in names]
+    for number, action_key in enumerate(keys):
+        store.logs.append(action_key, str(number))
+    assert [store.logs.read(action_key, 0)[0] for action_key in keys] == [
+        f"{number}\n".encode() for number in range(len(keys))
+    ]
+    folder = tmp_path / "data" / "logs"
+    assert {path for path in tmp_path.rglob("*.log") if folder not in path.parents} == set()
 
 
 def test_a_log_beyond_its_limit_is_cut_off_and_says_so_once(tmp_path: Path) -> None:
@@ -72,11 +74,11 @@ def test_a_log_beyond_its_limit_is_cut_off_and_says_so_once(tmp_path: Path) -> N
 def test_beyond_the_limit_of_all_logs_the_oldest_are_deleted_but_none_of_the_last_day(tmp_path: Path) -> None:
     logs = Logs(tmp_path, DiskLimits(logs=1000))
     keys = [ActionKey(f"web-{number}", "Build", "Build", 1) for number in range(4)]
-    for one in keys:
-        logs.append(one, "x" * 399)
-    assert all(logs.read(one, 0)[0] for one in keys)
-    for age, one in enumerate(reversed(keys[:3]), 2):
-        folder = tmp_path / "executions" / one.execution
+    for action_key in keys:
+        logs.append(action_key, "x" * 399)
+    assert all(logs.read(action_key, 0)[0] for action_key in keys)
+    for age, action_key in enumerate(reversed(keys[:3]), 2):
+        folder = tmp_path / "executions" / action_key.execution
         os.utime(folder, (time.time() - age * 86_400,) * 2)
     logs.append(keys[3], "x" * 99)
-    assert [bool(logs.read(one, 0)[0]) for one in keys] == [False, False, True, True]
+    assert [bool(logs.read(action_key, 0)[0]) for action_key in keys] == [False, False, True, True]
