@@ -1,1 +1,4 @@
-"""The command line: a file per command group, and `main.py`, the one place that turns errors into text and exits."""
+"""The command line.
+
+One file per command group; `main.py` turns errors into text and exit codes.
+"""

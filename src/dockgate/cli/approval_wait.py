@@ -19,7 +19,10 @@ def waiting_reasons(client: Client, approval: Mapping[str, Any], moment: datetim
 
 
 def answer_commands(approval: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
-    """Each command that decides the approval, with its effect. `name` is the approval's id or its execution."""
+    """Each command that decides the approval, with its effect.
+
+    `name` is the approval's id or its execution.
+    """
     if approval["approvers"]:
         yield f"dockgate approval approve {name}", "approves it"
     yield f"dockgate approval reject {name} --reason TEXT", "rejects it"

@@ -62,6 +62,7 @@ class Client:
         self._http: httpx.Client | None = None
 
     def get(self, *path: str, **query: str | int) -> Any:
+        """Get JSON of the API."""
         return self._request("GET", path, params=query)
 
     def post(
@@ -86,6 +87,7 @@ class Client:
         )
 
     def delete(self, *path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:
+        """Delete an object of the API."""
         return self._request("DELETE", path, params=query, headers=headers)
 
     def close(self) -> None:
@@ -196,7 +198,10 @@ def _tls_needed(server: str) -> UsageError:
 
 
 def parse_answer(kind: type[T], value: Any) -> T:
-    """Parse plain JSON as a dataclass. Raises DockgateError when the server's version does not fit this command."""
+    """Parse plain JSON as a dataclass.
+
+    Raises DockgateError when the server's version does not fit this command.
+    """
     try:
         return cast(T, canonical.build(kind, value))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -66,6 +66,7 @@ class WaitNotices:
 
 
 def waiting_approvals(view: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The waiting approvals of an execution, given as the API's JSON."""
     for stage in view["stages"]:
         for action in stage["actions"]:
             if action["approval"] and action["approval"]["state"] == "Waiting":

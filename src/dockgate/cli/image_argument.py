@@ -39,7 +39,10 @@ class ImageArgument:
     ca_bundle: Path | None
 
     def scan(self, settings: Settings, *, verified: bool = False, is_quiet: bool = False) -> "ScannedImage":
-        """Scan the image, and show the progress on a terminal. `verified` and errors: see `services.scan.scan`."""
+        """Scan the image, and show the progress on a terminal.
+
+        `verified` and errors: see `services.scan.scan`.
+        """
         from dockgate.services import scan
 
         with show_progress(is_quiet=is_quiet) as show:

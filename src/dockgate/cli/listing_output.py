@@ -30,6 +30,7 @@ def format_option(function: F) -> F:
 
 
 def current_time() -> datetime:
+    """The present time in UTC."""
     return datetime.now(UTC)
 
 
@@ -81,7 +82,10 @@ def display_digest(digest: str) -> str:
 
 
 def short_digest(digest: str) -> str:
-    """The first characters of a digest, which commands accept, on a terminal; the complete digest elsewhere."""
+    """The first characters of a digest, which commands accept, on a terminal.
+
+    Elsewhere it is the complete digest.
+    """
     return hex_of(digest)[:12] if sys.stdout.isatty() else digest
 
 

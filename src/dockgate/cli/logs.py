@@ -16,7 +16,10 @@ POLL_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class _ActionAttempt:
-    """One attempt of an action with a log; `attempt` is 0 before the first. `is_over`: it or its execution has ended."""
+    """One attempt of an action with a log; `attempt` is 0 before the first.
+
+    `is_over`: it or its execution has ended.
+    """
 
     stage: str
     action: str

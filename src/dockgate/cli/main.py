@@ -77,6 +77,7 @@ click.version_option(__version__, message="%(prog)s %(version)s")(root)
 
 
 def main() -> NoReturn:
+    """Run the command and exit: the entry point of `dockgate`."""
     reduce_garbage_collection()
     _open_streams()
     set_missing_home(os.environ, os.path.expanduser("~"))
@@ -116,7 +117,10 @@ def _exit(code: int) -> NoReturn:
 
 
 def reduce_garbage_collection() -> None:
-    """Collect garbage less often: most objects live as long as the command, and the default costs a tenth of a scan."""
+    """Collect garbage less often.
+
+    Most objects live as long as the command, and the default costs a tenth of a scan.
+    """
     gc.set_threshold(100_000, 50, 50)
 
 
@@ -161,7 +165,10 @@ def _run(arguments: list[str]) -> int:
 
 
 def _report_unexpected(error: Exception) -> int:
-    """Print an unexpected error. Errors of the operating system (disk full, no permission) are not our defects."""
+    """Print an unexpected error.
+
+    Errors of the operating system (disk full, no permission) are not our defects.
+    """
     if os.environ.get("DOCKGATE_DEBUG") == "1":
         import traceback
 
@@ -176,7 +183,10 @@ def _report_unexpected(error: Exception) -> int:
 
 
 def _print_error(message: str, advice: str) -> int:
-    """Print an error with its advice. Messages may quote text from an image or a server, so they are escaped."""
+    """Print an error with its advice.
+
+    Messages may quote text from an image or a server, so they are escaped.
+    """
     from dockgate.cli.output import echo_wrapped
     from dockgate.services.reports import clean
 

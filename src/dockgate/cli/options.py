@@ -168,7 +168,10 @@ def database_path(option: Path | None) -> Path:
 
 @contextmanager
 def show_progress(*, is_quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """Show a line of progress on standard error, erased at the end; nothing without a terminal or with `is_quiet`."""
+    """Show a line of progress on standard error, erased at the end.
+
+    Nothing without a terminal or with `is_quiet`.
+    """
     if is_quiet or not sys.stderr.isatty():
         yield lambda text: None
         return

@@ -103,6 +103,9 @@ def enable(name: str, output_format: str) -> None:
 
 
 def show_token_once(text: str) -> None:
-    """Print a token as the last line of standard output, for scripts; the explanation goes to standard error."""
+    """Print a token as the last line of standard output, for scripts.
+
+    The explanation goes to standard error.
+    """
     echo("Token (shown only once; set DOCKGATE_TOKEN to it):", err=True)
     echo(text)

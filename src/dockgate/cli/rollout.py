@@ -13,9 +13,12 @@ UNREACHABLE_SECONDS = 60.0
 
 
 def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[[float], None] = time.sleep) -> Rollout:
-    """Wait for a rollout and return it. Raises DeployError with the reason if it failed and was rolled back.
+    """Wait for a rollout and return it.
 
-    Calls are retried for a minute while the server does not answer, then ServerUnreachableError is raised."""
+    Raises DeployError with the reason if it failed and was rolled back.
+
+    Calls are retried for a minute while the server does not answer, then ServerUnreachableError is raised.
+    """
     unreachable_seconds = 0.0
     while True:
         try:
@@ -42,4 +45,5 @@ def describe(rollout: Rollout) -> str:
 
 
 def count(tasks: int) -> str:
+    """The number of tasks in words: "1 task", "3 tasks"."""
     return "1 task" if tasks == 1 else f"{tasks} tasks"

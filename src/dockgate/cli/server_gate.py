@@ -106,9 +106,11 @@ class _RetryingCaller:
 
     @property
     def seconds_left(self) -> float:
+        """Seconds until the deadline."""
         return self._end - time.monotonic()
 
     def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Call a function, and retry while the server does not answer."""
         failures = 0
         while True:
             try:

@@ -27,6 +27,7 @@ def short(text: str, now: datetime) -> str:
 
 
 def relative(moment: datetime, now: datetime) -> str:
+    """The difference to `now`: "3 min ago", "in 2 h", "just now"."""
     seconds = (now - moment).total_seconds()
     if abs(seconds) < 1:
         return "just now"

@@ -25,22 +25,27 @@ class DemoFolder:
 
     @property
     def data(self) -> Path:
+        """The server's folder."""
         return self.folder / "data"
 
     @property
     def working_copy(self) -> Path:
+        """The git clone in which the demo commits."""
         return self.folder / "container-components"
 
     @property
     def base_image(self) -> Path:
+        """The base image as a tar file."""
         return self.folder / "base.tar"
 
     @property
     def server(self) -> str:
+        """The server's URL."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def registry(self) -> str:
+        """The registry's host and port."""
         return f"127.0.0.1:{self.registry_port}"
 
     @property

@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 
 class Story:
+    """The demo's steps."""
+
     def __init__(self, demo: DemoFolder, terminal: Terminal) -> None:
         self._demo = demo
         self._terminal = terminal

@@ -24,12 +24,15 @@ class Terminal:
         self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def step(self, number: int, title: str) -> None:
+        """Print the title of a step."""
         self.say(f"\n{self._in('1', f'{number}. {title}')}")
 
     def say(self, text: str) -> None:
+        """Print a text."""
         print(text, flush=True)  # noqa: T201 - output for a person
 
     def fact(self, text: str) -> None:
+        """Print a result."""
         self.say(f"   {self._in('32', '✓')} {text}")
 
     def run(self, *words: str, folder: Path | None = None, codes: Collection[int] = (0,)) -> None:
@@ -49,6 +52,7 @@ class Terminal:
         return done.stdout
 
     def ask_json(self, *words: str) -> Any:
+        """The JSON output of a command that is not printed."""
         return json.loads(self.ask(*words))
 
     def _in(self, colour: str, text: str) -> str:

@@ -1,4 +1,7 @@
-"""JSON documents for programs, in pure ASCII: every encoding can carry them, and they cannot steer a terminal."""
+"""JSON documents for programs, in pure ASCII.
+
+Every encoding can carry them, and they cannot steer a terminal.
+"""
 
 import json
 import re

@@ -102,6 +102,7 @@ class ImageReport:
 
 
 def image_report(report: ScanReport | GateReport | InventoryReport) -> ImageReport:
+    """The common view of a scan, a verdict or an inventory."""
     if isinstance(report, GateReport):
         inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
         parts = tuple(_of_platform_verdict(inventory, inventories) for inventory in report.verdict.platform_verdicts)
@@ -127,7 +128,10 @@ def image_report(report: ScanReport | GateReport | InventoryReport) -> ImageRepo
 
 
 def _of_platform_verdict(verdict: "PlatformVerdict", inventories: Mapping[tuple[str, str], Inventory]) -> PlatformPart:
-    """The part for one verdict. Another scanner's verdict gets no inventory: its packages are not those of ours."""
+    """The part for one verdict.
+
+    Another scanner's verdict gets no inventory: its packages are not those of ours.
+    """
     inventory = None if verdict.source else inventories.get((verdict.platform, verdict.image))
     return PlatformPart(verdict.platform, verdict.image, inventory, verdict.findings, verdict.undetermined, verdict)
 

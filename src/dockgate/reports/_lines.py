@@ -134,7 +134,10 @@ def wrap(text: Text, width: int, indent: int | None = None) -> list[Text]:
 
 
 def shell_command(command: str, indent: int, width: int) -> list[Text]:
-    """A command to copy, wrapped at `width` with a backslash. Comments, which cannot continue, are not wrapped."""
+    """A command to copy, wrapped at `width` with a backslash.
+
+    Comments, which cannot continue, are not wrapped.
+    """
     if command.startswith("#"):
         return [line((" " * indent + command, "cyan"))]
     lines, current = [], " " * indent
@@ -154,6 +157,7 @@ def _shell_words(command: str) -> list[str]:
 
 
 def heading(to: Console, text: str, count: int) -> None:
+    """Print an empty line, and a heading with a count."""
     to.print()
     show(to, [line((text, "bold"), (f"  {count}", "dim"))])
 
@@ -167,6 +171,7 @@ def bullets(to: Console, sentences: Iterable[str], indent: int = 2) -> None:
 
 
 def severity(finding: Finding) -> Text:
+    """The severity in its colour."""
     return Text(finding.severity.value, SEVERITY[finding.severity])
 
 

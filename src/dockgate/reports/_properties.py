@@ -27,6 +27,7 @@ def package_properties(package: Package) -> Properties:
 
 
 def distribution_properties(distribution: Distribution) -> Properties:
+    """Every non-empty field of the distribution."""
     for field in fields(Distribution):
         value = getattr(distribution, field.name)
         for text in (value,) if isinstance(value, str) else value:

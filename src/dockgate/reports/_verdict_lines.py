@@ -42,7 +42,9 @@ def headline(verdict: Verdict) -> Text:
 def show_reasons(
     to: Console, verdict: Verdict, listed: Collection[str] = (), indent: int = 2, *, has_findings: bool = True
 ) -> None:
-    """Print, for each platform, violations, undetermined entries with next steps, remediation, blocking findings.
+    """Print the reasons of a verdict by platform.
+
+    They are violations, undetermined entries with next steps, the remediation, and blocking findings.
 
     Reasons in `listed` are only counted, because the caller prints them. Without `has_findings` the caller prints the
     findings, too.

@@ -71,6 +71,7 @@ def shorten(words: Sequence[str], most: int = 3) -> str:
 
 
 def plural(count: int, noun: str) -> str:
+    """The count with its noun: "1 path", "2 paths"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
@@ -83,6 +84,7 @@ def remediation_title(remediation: Remediation) -> tuple[str, str]:
 
 
 def obstacles_title(remediation: Remediation) -> str:
+    """The title of what blocks besides the upgrades."""
     return "Still blocking after these upgrades" if remediation.upgrades else "No upgrade makes it pass"
 
 

@@ -1,4 +1,7 @@
-"""A verdict with all its inputs: `dockgate explain` replays it on any machine (`gate/replay/case_file.py`)."""
+"""A verdict with all its inputs.
+
+`dockgate explain` replays it on any machine (`gate/replay/case_file.py`).
+"""
 
 from typing import TextIO
 
@@ -8,6 +11,8 @@ from dockgate.shared.errors import UsageError
 
 
 class CaseReport:
+    """The report of the format case."""
+
     def scan(self, report: ScanReport, out: TextIO) -> None:
         raise UsageError("The format case holds verdicts, not scans.", "Use `dockgate gate`, or another format.")
 

@@ -47,6 +47,8 @@ _NO_PACKAGE = Package("", "", "", "", "", "", "")
 
 
 class CycloneDx:
+    """The report of the format cyclonedx."""
+
     def scan(self, report: ScanReport, out: TextIO) -> None:
         write(_document(image_report(report)), out)
 

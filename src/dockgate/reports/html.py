@@ -40,6 +40,8 @@ _GLYPHS = {Status.APPROVED: "✓", Status.REJECTED: "✗", Status.UNDETERMINED: 
 
 
 class Html:
+    """The report of the format html."""
+
     def scan(self, report: ScanReport, out: TextIO) -> None:
         _write(image_report(report), out)
 

@@ -1,4 +1,6 @@
-"""JSON for programs: stable within a `schema_version`; keys may be added. Sizes are counts, times RFC 3339 in UTC.
+"""JSON for programs: stable within a `schema_version`; keys may be added.
+
+Sizes are counts, times RFC 3339 in UTC.
 
 Common to the documents ("scan", "gate", "inventory"): `schema_version`, `kind`, `image` {`reference`, `digest`} and
 `platforms`, each of which has
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 
 
 class Json:
+    """The report of the format json."""
+
     def scan(self, report: ScanReport, out: TextIO) -> None:
         document = _head("scan", image_report(report))
         document["coverage"] = [

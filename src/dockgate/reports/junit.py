@@ -28,6 +28,8 @@ Case = tuple[str, str, Outcome, str, str, str]
 
 
 class Junit:
+    """The report of the format junit."""
+
     def scan(self, report: ScanReport, out: TextIO) -> None:
         _write(image_report(report), out)
 

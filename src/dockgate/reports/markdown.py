@@ -1,4 +1,6 @@
-"""Markdown for a comment on a merge request: the verdict, the violations, the remediation; the rest is folded.
+"""Markdown for a comment on a merge request.
+
+It has the verdict, the violations and the remediation; the rest is folded.
 
 GitHub accepts 65,536 characters: rows that do not fit are omitted, and a line says how many. Text from an image is in
 code spans, where Markdown, HTML, mentions and links have no effect.
@@ -39,6 +41,8 @@ Line = tuple[str, bool]
 
 
 class Markdown:
+    """The report of the format markdown."""
+
     def scan(self, report: ScanReport, out: TextIO) -> None:
         _write(image_report(report), out)
 

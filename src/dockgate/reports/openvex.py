@@ -34,6 +34,8 @@ _NO_PACKAGE = Package("", "", "", "", "", "", "")
 
 
 class OpenVex:
+    """The report of the format openvex."""
+
     def scan(self, report: ScanReport, out: TextIO) -> None:
         _write(image_report(report), out)
 
@@ -87,7 +89,10 @@ def _statements(report: ImageReport) -> Iterator[Document]:
 
 
 def _status(finding: Finding, advice: str, waived: "AppliedWaiver | None") -> Document:
-    """The status fields. A VEX statement is passed on with its author; a waiver leaves the package affected."""
+    """The status fields.
+
+    A VEX statement is passed on with its author; a waiver leaves the package affected.
+    """
     notes = clean(_notes(finding))
     by = clean(waiver_sentence(waived)) if waived else ""
     if (status := vex_status(waived)) == "not_affected":

@@ -1,4 +1,6 @@
-"""SARIF 2.1.0 (OASIS Standard, Errata 01), for code scanning: one run per platform, one result per finding.
+"""SARIF 2.1.0 (OASIS Standard, Errata 01), for code scanning.
+
+One run per platform, one result per finding.
 
 Of a verdict, `level` "error" means that the finding breaks the policy; of a scan, the level follows the severity.
 Undetermined entries are notifications of an invocation that was not successful. Paths are relative to the image's root.
@@ -51,6 +53,8 @@ _SCORES = {
 
 
 class Sarif:
+    """The report of the format sarif."""
+
     def scan(self, report: ScanReport, out: TextIO) -> None:
         _write(image_report(report), out)
 

@@ -31,6 +31,8 @@ _BY = f"Tool: {TOOL}-{VERSION}"
 
 
 class Spdx:
+    """The report of the format spdx."""
+
     def scan(self, report: ScanReport, out: TextIO) -> None:
         write(_document(image_report(report)), out)
 

@@ -118,7 +118,10 @@ def _findings(
     view: View,
     platform_verdict: PlatformVerdict | None = None,
 ) -> None:
-    """Print findings by source package, worst first. Blocking findings are marked, waived ones name their waiver."""
+    """Print findings by source package, worst first.
+
+    Blocking findings are marked, waived ones name their waiver.
+    """
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in filter(view.shows, findings):
         package = finding.package
@@ -172,7 +175,10 @@ def _with_summary(text: Text, finding: Finding, width: int) -> Text:
 def _package_line(
     key: tuple[str, str, str], findings: Iterable[Finding], inventory: Inventory | None, width: int
 ) -> Text:
-    """ "openssl 3.5.1-1  base image, Debian:13, installed as libssl3t64, openssl"; language packages have a folder."""
+    """ "openssl 3.5.1-1  base image, Debian:13, installed as libssl3t64, openssl".
+
+    Language packages have a folder.
+    """
     ecosystem, name, version = key
     packages = [finding.package for finding in findings]
     names = list(dict.fromkeys(package.name for package in packages))

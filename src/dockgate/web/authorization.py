@@ -71,7 +71,10 @@ class FailedAuthentications:
 
 
 def caller(request: Request) -> Caller:
-    """Authenticate the caller by `Authorization: Bearer TOKEN`, or the password of git (RFC 6750, RFC 7617)."""
+    """Authenticate the caller by `Authorization.
+
+    Bearer TOKEN`, or the password of git (RFC 6750, RFC 7617).
+    """
     server: Server = request.app.state.server
     address = request.client.host if request.client else ""
     header = request.headers.get("authorization", "")
@@ -136,11 +139,12 @@ class RequirePermission:
         return who
 
     def needed(self, request: Request) -> Permission:
+        """The permission that the request needs."""
         return self.permission
 
 
 class GuardedRoute(APIRoute):
-    """A route that checks permissions before it reads the body, so that unauthorized bodies are never parsed."""
+    """A route that checks permissions before it reads the body."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

@@ -40,6 +40,7 @@ class GitCall:
     protocol: str
 
     def headers(self) -> dict[str, str]:
+        """The headers of the call, as git expects them."""
         return {"content-type": self.content_type, "git-protocol": self.protocol}
 
 

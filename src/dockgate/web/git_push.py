@@ -74,7 +74,10 @@ def _packet(body: IO[bytes]) -> bytes | None:
 
 
 class Push:
-    """One push. Run `run` as a task; `head` and `chunks` are git's response, for a client that is still connected."""
+    """One push. Run `run` as a task.
+
+    `head` and `chunks` are git's response, for a client that is still connected.
+    """
 
     def __init__(
         self,
@@ -87,7 +90,7 @@ class Push:
         token: str,
         entry: str,
     ) -> None:
-        """`by` is the pusher ("" if unknown), `token` the id of their token, `entry` the id of the audit entry."""
+        """`by` is the pusher ("" if unknown), `token` the token's id, `entry` the audit entry's id."""
         self._server = server
         self._processes = processes
         self._call = call

@@ -75,6 +75,7 @@ async def own_registry_event(request: Request, server: ServerDependency, threads
 async def remote_registry_event(
     form: str, registry: str, request: Request, server: ServerDependency, threads: ThreadsDependency
 ) -> Response:
+    """Notifications of other registries."""
     return await _accept_event(request, server, threads, form, registry)
 
 

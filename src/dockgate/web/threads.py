@@ -45,7 +45,10 @@ async def turn(lock: asyncio.Lock | asyncio.Semaphore, wait_seconds: float, busy
 
 
 class Turns:
-    """Slots for concurrent work, limited in total and per principal. `work` is a phrase like "answers {} fetches"."""
+    """Slots for concurrent work, limited in total and per principal.
+
+    `work` is a phrase like "answers {} fetches".
+    """
 
     def __init__(self, most: int, most_each: int, work: str, wait_seconds: float) -> None:
         self._all = asyncio.Semaphore(most)

@@ -1,4 +1,6 @@
-"""The REST API, one router per noun. Bodies and responses are dataclasses, documented by the OpenAPI document.
+"""The REST API, one router per noun.
+
+Bodies and responses are dataclasses, documented by the OpenAPI document.
 
 Every call has a parameter `who` of one of the types below, even if unused: it is the required permission. Routers use
 `route_class=GuardedRoute`, which checks the permission before it reads the body.

@@ -75,7 +75,10 @@ async def request_approval(
     who: Runner,
     idempotency_key: str = Header(""),
 ) -> CreatedApproval:
-    """Request an approval. Repeated requests return the same approval; a tag is resolved once, to its digest."""
+    """Request an approval.
+
+    Repeated requests return the same approval; a tag is resolved once, to its digest.
+    """
     return await threads.run_remote(who.name, _request_approval, body, server, who, idempotency_key)
 
 

@@ -84,6 +84,7 @@ class ApprovalWithVotes:
 
 
 def view(approval: Approval) -> ApprovalView:
+    """The view of an approval."""
     return ApprovalView(**{name: getattr(approval, name) for name in ApprovalView.__dataclass_fields__})
 
 
@@ -138,7 +139,10 @@ def vote(approval_id: str, body: CastVote, who: Decider, server: ServerDependenc
 @router.post("/approvals/{approval_id:path}/override")
 @checks_token_limits
 def override(approval_id: str, body: OverrideRequest, who: Accepter, server: ServerDependency) -> OverrideResult:
-    """Accept the findings of a rejected image until a date: they become waivers, and the execution is retried."""
+    """Accept the findings of a rejected image until a date.
+
+    They become waivers, and the execution is retried.
+    """
     approval = _require_approval(who, approval_id, server)
     if who.limited:  # an external pipeline chooses its own name, so check the repository too
         who.require(repository=approval.repository)

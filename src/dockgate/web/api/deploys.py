@@ -18,6 +18,8 @@ router = APIRouter(route_class=GuardedRoute)
 
 @dataclass(frozen=True, slots=True)
 class ServiceSummary:
+    """A service with its image and the number of running tasks."""
+
     service: Service
     image: str
     running: int
@@ -36,6 +38,8 @@ class ServiceView:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
+    """A request for another desired count."""
+
     desired_count: Annotated[int, Field(strict=True, ge=0, le=MAX_TASKS)]
 
 

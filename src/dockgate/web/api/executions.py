@@ -15,7 +15,10 @@ router = APIRouter(route_class=GuardedRoute)
 
 @dataclass(frozen=True, slots=True)
 class ActionView:
-    """The last attempt of an action. `has_log`: it writes one; `approval` is null except for approval actions."""
+    """The last attempt of an action.
+
+    `has_log`: it writes one; `approval` is null except for approval actions.
+    """
 
     name: str
     type: ActionType
@@ -32,6 +35,8 @@ class ActionView:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
+    """A stage with its actions."""
+
     name: str
     state: State
     actions: list[ActionView]
@@ -61,6 +66,8 @@ class LogPart:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
+    """A request to stop an execution."""
+
     reason: str = "stopped by hand"
 
 

@@ -9,6 +9,8 @@ router = APIRouter()
 
 @dataclass(frozen=True, slots=True)
 class Health:
+    """The result of the health check."""
+
     status: str
 
 

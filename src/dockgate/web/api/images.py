@@ -34,7 +34,10 @@ router = APIRouter(route_class=GuardedRoute)
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """A pushed image. `scan` is the scan's state; `status`, `summary` and `waived` are of the newest verdict, or ""."""
+    """A pushed image.
+
+    `scan` is the scan's state; `status`, `summary` and `waived` are of the newest verdict, or "".
+    """
 
     repository: str
     tag: str
@@ -48,6 +51,8 @@ class ImageSummary:
 
 @dataclass(frozen=True, slots=True)
 class InventoryView:
+    """A summary of an inventory; `packages` and `unread` are counts."""
+
     platform: str
     distribution: str
     packages: int
@@ -246,7 +251,10 @@ def _may_see(who: Caller, image: str, server: Server) -> bool:
 
 
 def _require_repository_access(who: Caller, image: str, server: Server) -> None:
-    """Raise DeniedError if a limited token may not change data of an image: it must be in its repositories."""
+    """Raise DeniedError if a limited token may not change data of an image.
+
+    It must be in its repositories.
+    """
     if who.limited:
         scan = server.store.images.scan(image)
         who.require(repository=scan.repository if scan else "")

@@ -38,6 +38,8 @@ class RepositoryView:
 
 @dataclass(frozen=True, slots=True)
 class PipelineSummary:
+    """A pipeline with its newest execution, null if there is none."""
+
     name: str
     version: int
     latest: Execution | None

@@ -13,6 +13,8 @@ router = APIRouter(route_class=GuardedRoute)
 
 @dataclass(frozen=True, slots=True)
 class NewPrincipal:
+    """A principal to add."""
+
     name: str
     roles: list[Role]
     email: str = ""
@@ -28,6 +30,8 @@ class AddedPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
+    """The new roles of a principal."""
+
     roles: list[Role]
 
 
@@ -76,6 +80,7 @@ class CallerView:
 
 
 def view(token: Token) -> TokenView:
+    """The view of a token."""
     return TokenView(**{name: getattr(token, name) for name in TokenView.__dataclass_fields__})
 
 

@@ -28,6 +28,8 @@ router = APIRouter(route_class=GuardedRoute)
 
 
 class WaiverState(StrEnum):
+    """The state of a waiver."""
+
     ACTIVE = "Active"
     EXPIRED = "Expired"
     REVOKED = "Revoked"
@@ -63,7 +65,10 @@ class WaiverView:
 
 @dataclass(frozen=True, slots=True)
 class VexView:
-    """A VEX document. `signed` means attached in a signed envelope; each policy lists the keys that it trusts."""
+    """A VEX document.
+
+    `signed` means attached in a signed envelope; each policy lists the keys that it trusts.
+    """
 
     document: str
     image: str
