@@ -9,7 +9,7 @@ import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.layouts import Layout, debian, feeds, image, python
 
-from dockgate.services import sbom
+from dockgate.scanner import ecosystems, sboms
 
 CONTENT = {**debian(openssl="3.5.4-1", bash="5.2-1"), **python("jinja2", "2.10.1")}
 BROKEN = {**CONTENT, "var/lib/dpkg/status": "Package: openssl\nStatus: install ok"}
@@ -31,8 +31,8 @@ def test_every_format_is_written_into_its_file(dockgate: Dockgate, tmp_path: Pat
     assert (ran.code, ran.out, ran.err) == (0, "", "")
     assert json.loads(files["json"].read_text())["kind"] == "inventory"
     assert json.loads(files["spdx"].read_text())["spdxVersion"] == "SPDX-2.3"
-    assert sbom.read(files["cyclonedx"]) == sbom.read(files["spdx"])
-    (inventory,) = sbom.read(files["spdx"]).inventories
+    assert sboms.read(files["cyclonedx"], ecosystems.load()) == sboms.read(files["spdx"], ecosystems.load())
+    (inventory,) = sboms.read(files["spdx"], ecosystems.load()).inventories
     assert [package.name for package in inventory.packages] == ["bash", "jinja2", "openssl"]
 
 

@@ -43,7 +43,6 @@ from dockgate.services.documents import Documents
 from dockgate.services.effects import Effects, Observer, Starter, unobserved
 from dockgate.services.exceptions import Exceptions
 from dockgate.services.executions import Executions
-from dockgate.services.finding_reports import FindingReports
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.notifications import NotificationHandler, Notifications
@@ -57,7 +56,7 @@ from dockgate.services.registry_pushes import RegistryPushes
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.rollouts import Rollouts
 from dockgate.services.scan_runner import ScanRunner
-from dockgate.services.scans import PARALLEL_SCANS, Scans
+from dockgate.services.scans import PARALLEL_SCANS, FindingReports, Scans
 from dockgate.services.server import GitBackend, Server
 from dockgate.services.service_repair import ServiceRepair
 from dockgate.services.service_risk import ServiceRisk

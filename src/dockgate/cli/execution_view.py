@@ -15,7 +15,8 @@ from dockgate.cli.listing_output import STATES, current_time, display_digest, sh
 from dockgate.delivery.model import Execution, State
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import count_waived
-from dockgate.services.terminal import align, bullets, console, line, shell_command, show, show_reasons
+from dockgate.reports._lines import align, bullets, console, line, shell_command, show
+from dockgate.reports._verdict_lines import show_reasons
 from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import NotFoundError
 

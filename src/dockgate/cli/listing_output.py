@@ -45,7 +45,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str)
 
     On a terminal, columns that do not fit move to lines below their row (`fit`); elsewhere a row is always one line.
     """
-    from dockgate.services.terminal import align, console, fit, line, show
+    from dockgate.reports._lines import align, console, fit, line, show
 
     to = console(sys.stdout)
     if not rows:
@@ -57,7 +57,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str)
 
 def print_fields(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
     """Print a title and, below it, names with values; rows without a value are omitted."""
-    from dockgate.services.terminal import align, console, line, show
+    from dockgate.reports._lines import align, console, line, show
 
     to = console(sys.stdout)
     show(to, [line((title, "bold"))])

@@ -58,10 +58,10 @@ def scan(
     """
     report(f"opening {reference}")
     if document := _document(reference):
-        from dockgate.services import sbom
+        from dockgate.scanner import sboms
 
         try:
-            bill = sbom.read(document)
+            bill = sboms.read(document, ecosystems.load())
         except OSError as error:
             advice = "Give the path of a CycloneDX or SPDX document."
             raise UsageError(f"{document} cannot be read: {error.strerror}.", advice) from None

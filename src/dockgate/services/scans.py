@@ -7,8 +7,9 @@ needs no workflow, and an event costs only its own few transactions.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from dockgate.gate.model import ExternalReport
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter, Step
 from dockgate.services.scan_queue import ScanQueue
@@ -16,8 +17,9 @@ from dockgate.services.scan_runner import ScanRunner
 from dockgate.services.waiting_approvals import WaitingApprovals
 from dockgate.shared.errors import NotAnImageError, PendingError, UnavailableError
 from dockgate.shared.retry import RetrySchedule
+from dockgate.store import Store
 from dockgate.store.images import Images
-from dockgate.store.records import Scan, ScanState
+from dockgate.store.records import ReportRecord, Scan, ScanState
 
 # Images that are read at the same time; see `scan_queue`.
 PARALLEL_SCANS = 16
@@ -128,3 +130,22 @@ class Scans:
             except UnavailableError:
                 self._closing.wait(pause)
         self._effects.run(Step.READ_IMAGE, self._runner.run, scan)
+
+
+class FindingReports:
+    """Records what other scanners report of images."""
+
+    def __init__(self, store: Store, waiting: WaitingApprovals, clock: ServerClock, effects: Effects) -> None:
+        self._store = store
+        self._waiting = waiting
+        self._clock = clock
+        self._effects = effects
+
+    def add(self, reported: Sequence[ExternalReport], who: str, vouched: bool) -> Sequence[ReportRecord]:
+        """Record what another scanner reports, and answer the approvals of its images. A `vouched` report may replace
+        a scan."""
+        put, now = self._store.reports.put, self._clock.now()
+        records = [self._effects.run(Step.REPORT, put, report, who, vouched, now) for report in reported]
+        for image in dict.fromkeys(record.image for record in records):
+            self._waiting.answer(image)
+        return records

@@ -15,7 +15,6 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.documents import Documents
 from dockgate.services.exceptions import Exceptions
 from dockgate.services.executions import Executions
-from dockgate.services.finding_reports import FindingReports
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.policies import Policies
@@ -23,7 +22,7 @@ from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.registry_notifications import RegistryNotifications
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.rollouts import Rollouts
-from dockgate.services.scans import Scans
+from dockgate.services.scans import FindingReports, Scans
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 
