@@ -3,8 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,13 @@ import uvicorn
 from tests.scenarios import patient
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
+from tests.scenarios.planned_images import (
+    AdjustableClock,
+    AdvisoryDatabase,
+    advisory,
+    planned_advisories,
+    planned_inventory,
+)
 
 from dockgate.attestations.memory import MemoryAttestor
 from dockgate.bootstrap.assemble import Adapters, Options, assemble
@@ -28,73 +34,21 @@ from dockgate.delivery.targets.memory import MemoryTarget
 from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.ports import Notifier, Webhooks
 from dockgate.events.webhooks.memory import MemoryWebhooks
-from dockgate.gate.model import ExternalReport, Policy
-from dockgate.scanner.model import Distribution, Inventory, Package, Unread
+from dockgate.gate.model import Policy
+from dockgate.scanner.model import Inventory
 from dockgate.services.git_pushes import PushHistory
 from dockgate.services.provenance_reader import Provenance
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.server import GitBackend
 from dockgate.services.vex import Vex
 from dockgate.services.webhook_secrets import WebhookSecrets
-from dockgate.shared.errors import NotAnImageError, NotFoundError, UnavailableError
+from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.shared.timestamps import written
 from dockgate.store import Store, open_store
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range, Rating, Severity
+from dockgate.vulnerabilities.model import Severity
 from dockgate.web.app import create_app
 
 SECRET = "only-for-tests"
-UNREAD = "opt/vendor/app.jar"
-"""a file of images whose `PlannedFindings.status` is UNREAD"""
-MOST = 20
-"""findings of one severity that an image may have"""
-
-
-def package(name: str, version: str = "1") -> Package:
-    return Package(name, version, f"pkg:deb/debian/{name}@{version}", "Debian:13", name, version, "var/lib/dpkg/status")
-
-
-def advisory(name: str, severity: Severity, fixed: str) -> Advisory:
-    events = (("introduced", "0"), ("fixed", fixed)) if fixed else (("introduced", "0"),)
-    number = int(sha256(name.encode()).hexdigest()[:6], 16)
-    return Advisory(
-        id=f"CVE-2026-{number}",
-        ecosystem="Debian:13",
-        name=name,
-        ranges=(Range("ECOSYSTEM", events),),
-        ratings=(Rating("advisory", severity),),
-    )
-
-
-@dataclass
-class Advisories:
-    """An advisory database of Debian's complete feed and the KEV catalogue, always just checked."""
-
-    clock: "Clock"
-    known: list[Advisory] = field(default_factory=list)
-
-    @property
-    def digest(self) -> str:
-        return "sha256:" + sha256(repr(self.known).encode()).hexdigest()
-
-    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
-        names = {package.source_name for inventory in inventories for package in inventory.packages}
-        found = tuple(advisory for advisory in self.known if advisory.name in names)
-        return AdvisorySnapshot(tuple(sorted(found, key=lambda one: (one.name, one.id))), tuple(self.coverage()))
-
-    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
-        return AdvisorySnapshot((), tuple(self.coverage())[1:])
-
-    def coverage(self) -> Sequence[Coverage]:
-        now = written(self.clock())
-        return (Coverage("Debian:13", True, (), now), Coverage("kev", True, (), now))
-
-
-@dataclass
-class Clock:
-    ahead: timedelta = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
 
 class ServerSystem:
@@ -117,7 +71,7 @@ class ServerSystem:
         git_backend: GitBackend | None = None,
         access: RegistryAccess | None = None,
     ) -> None:
-        self.clock = Clock()
+        self.clock = AdjustableClock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
         self.found: dict[str, tuple[str, PlannedFindings]] = {}
         self.scan_may_end: dict[str, threading.Event] = {}
@@ -128,13 +82,7 @@ class ServerSystem:
         self.attestor = MemoryAttestor()
         self.attached: dict[str, list[bytes]] = {}
         self.registry_down = False
-        known = [
-            advisory(f"{severity.lower()}-{kind}-{number}", severity, "2" if kind == "fixed" else "")
-            for severity in Severity
-            for kind in ("fixed", "open")
-            for number in range(MOST)
-        ]
-        self.advisories = Advisories(self.clock, known)
+        self.advisories = AdvisoryDatabase(self.clock, planned_advisories())
         self.store = open_store(folder)
         self.events = 0
         self.pushes = 0
@@ -301,7 +249,7 @@ class ServerSystem:
 
     def advisory_appears(self, image: str) -> None:
         name, _ = self.found[image]
-        self.advisories.known = [*self.advisories.known, advisory(name, Severity.CRITICAL, "2")]
+        self.advisories.advisories = [*self.advisories.advisories, advisory(name, Severity.CRITICAL, "2")]
 
     def marked_at_risk(self, image: str) -> bool:
         name, _ = self.found[image]
@@ -380,28 +328,7 @@ class ServerSystem:
             raise NotFoundError(f"no image {digest} in {repository}", "Push it first.")
         self.scan_may_end[digest].wait(600)  # longer than any case, but no run hangs on it
         name, found = self.found[digest]
-        if found.status == "ARTIFACT":
-            raise NotAnImageError(f"Manifest {digest} is not a container image.")
-        if found.status == "STRANGE":
-            raise RuntimeError("nobody foresaw this")
-        packages = [package(name)]
-        for kind, counts in (("fixed", found.counts), ("open", found.unfixable)):
-            for severity, count in counts.items():
-                packages += [package(f"{severity.lower()}-{kind}-{number}") for number in range(count)]
-        inventory = Inventory(
-            image=digest,
-            platform="linux/amd64",
-            distribution=Distribution("debian", "13", "Debian GNU/Linux 13 (trixie)"),
-            layers=(),
-            packages=tuple(sorted(packages, key=lambda one: one.name)),
-            unread=(),
-        )
-        if found.status == "UNREAD":
-            inventory = replace(inventory, unread=(Unread(UNREAD, f"{UNREAD} is encrypted."),))
-        if found.status == "UNSUPPORTED":
-            unread = (Unread("/", "The image names no operating system."),)
-            inventory = replace(inventory, distribution=None, packages=(), unread=unread)
-        return [inventory]
+        return [planned_inventory(digest, name, found)]
 
 
 async def _no_git(*_: object) -> Any:

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
-from tests.scenarios.server import ServerSystem, advisory
+from tests.scenarios.planned_images import advisory
+from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.sources.memory import MemoryHost
 from dockgate.gate.policy import PolicyReference
@@ -202,7 +203,7 @@ def test_a_repositorys_policy_applies_to_deploys_and_running_services(server: Se
     image = gated(server, "watched", PlannedFindings({"LOW": 2}), "default", requested_policy)
     server.deployed(image)
     one_more = advisory("watched", Severity.LOW, "2")  # within the server's policy, above what was asked
-    server.advisories.known = [*server.advisories.known, one_more]
+    server.advisories.advisories = [*server.advisories.advisories, one_more]
     until(lambda: risk(server, "watched"))
     assert risk(server, "watched").startswith("default+repository: 3 LOW findings, at most 2 allowed")
     assert server.redeploy(image) == "Refused"
@@ -315,7 +316,7 @@ def test_a_policy_is_tried_on_running_services(server: ServerSystem) -> None:
     put(server, "ran", LAX)
     image = gated(server, "running-tried", PlannedFindings({"LOW": 1}), "ran")
     server.deployed(image)
-    server.advisories.known = [*server.advisories.known, advisory("running-tried", Severity.LOW, "2")]
+    server.advisories.advisories = [*server.advisories.advisories, advisory("running-tried", Severity.LOW, "2")]
     comparison = tried(server, STRICT, "running", policy="ran", limit=1)
     (change,) = comparison["changes"]
     assert (change["subject"], change["image"], change["policy"]) == ("running-tried", image, "ran")

@@ -11,7 +11,8 @@ import pytest
 from tests.scenarios import patient
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
-from tests.scenarios.server import UNREAD, ServerSystem, advisory
+from tests.scenarios.planned_images import UNREAD, advisory
+from tests.scenarios.server import ServerSystem
 
 from dockgate.attestations import dsse
 from dockgate.gate import evaluate, rules

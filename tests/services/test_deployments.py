@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.scenarios.server import advisory
+from tests.scenarios.planned_images import advisory
 from tests.services.steps import NOW, Steps
 
 from dockgate.bootstrap.assemble import make_use_cases
@@ -35,7 +35,7 @@ def test_an_older_execution_that_registered_first_does_not_replace_a_newer_one(s
 def test_what_the_database_forbids_by_now_is_not_deployed_though_it_was_approved(steps: Steps) -> None:
     key = steps.at_deploy("late")
     definition = steps.deployments.register_revision(key)
-    steps.system.advisories.known.append(advisory("late", Severity.CRITICAL, "2"))
+    steps.system.advisories.advisories.append(advisory("late", Severity.CRITICAL, "2"))
     with pytest.raises(DeployError, match="CRITICAL"):
         steps.deployments.deploy(key, definition)
     assert steps.running() == []
@@ -100,10 +100,10 @@ def test_an_advisory_that_came_during_a_deploy_marks_what_runs_since(steps: Step
     definition = steps.deployments.register_revision(key)
     known = steps.evaluate_changed({})
     steps.deployments.deploy(key, definition)
-    steps.system.advisories.known.append(advisory("after", Severity.CRITICAL, "2"))
+    steps.system.advisories.advisories.append(advisory("after", Severity.CRITICAL, "2"))
     known = steps.evaluate_changed(known)
     assert "CRITICAL" in steps.store.services.get("web").at_risk
-    steps.system.advisories.known.pop()
+    steps.system.advisories.advisories.pop()
     steps.evaluate_changed(known)
     assert steps.store.services.get("web").at_risk == ""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.scenarios.server import advisory
+from tests.scenarios.planned_images import advisory
 from tests.services.steps import NOW, Steps
 
 from dockgate.delivery.model import State, TaskState
@@ -65,7 +65,7 @@ def test_a_change_before_the_first_deploy_deploys_nothing(steps: Steps) -> None:
 def test_a_change_deploys_only_what_is_approved_as_of_now(steps: Steps) -> None:
     steps.deployed("first")
     ran = tasks(steps)
-    steps.system.advisories.known.append(advisory("first", Severity.CRITICAL, "2"))
+    steps.system.advisories.advisories.append(advisory("first", Severity.CRITICAL, "2"))
     rollout = steps.begin(ON)
     with pytest.raises(DeployError, match="CRITICAL"):
         steps.rollouts.run("web", rollout.number)

@@ -1,0 +1,105 @@
+"""Images whose findings a case chooses, and the advisories that find them: a scanner that reads nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from tests.scenarios.defects import PlannedFindings
+
+from dockgate.gate.model import ExternalReport
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
+from dockgate.shared.errors import NotAnImageError
+from dockgate.shared.timestamps import written
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range, Rating, Severity
+
+# A file of images whose `PlannedFindings.status` is UNREAD.
+UNREAD = "opt/vendor/app.jar"
+# Findings of one severity that an image may have.
+MAX_FINDINGS = 20
+
+
+def package(name: str, version: str = "1") -> Package:
+    return Package(name, version, f"pkg:deb/debian/{name}@{version}", "Debian:13", name, version, "var/lib/dpkg/status")
+
+
+def advisory(name: str, severity: Severity, fixed: str) -> Advisory:
+    events = (("introduced", "0"), ("fixed", fixed)) if fixed else (("introduced", "0"),)
+    number = int(sha256(name.encode()).hexdigest()[:6], 16)
+    return Advisory(
+        id=f"CVE-2026-{number}",
+        ecosystem="Debian:13",
+        name=name,
+        ranges=(Range("ECOSYSTEM", events),),
+        ratings=(Rating("advisory", severity),),
+    )
+
+
+@dataclass
+class AdvisoryDatabase:
+    """An advisory database of Debian's complete feed and the KEV catalogue, always just checked."""
+
+    clock: "AdjustableClock"
+    advisories: list[Advisory] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + sha256(repr(self.advisories).encode()).hexdigest()
+
+    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+        names = {package.source_name for inventory in inventories for package in inventory.packages}
+        affecting = tuple(advisory for advisory in self.advisories if advisory.name in names)
+        return AdvisorySnapshot(tuple(sorted(affecting, key=lambda one: (one.name, one.id))), tuple(self.coverage()))
+
+    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
+        return AdvisorySnapshot((), tuple(self.coverage())[1:])
+
+    def coverage(self) -> Sequence[Coverage]:
+        now = written(self.clock())
+        return (Coverage("Debian:13", True, (), now), Coverage("kev", True, (), now))
+
+
+@dataclass
+class AdjustableClock:
+    """The present time, and how far a test is ahead of it."""
+
+    ahead: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+def planned_advisories() -> list[Advisory]:
+    """An advisory for every finding that an image may have."""
+    return [
+        advisory(f"{severity.lower()}-{kind}-{number}", severity, "2" if kind == "fixed" else "")
+        for severity in Severity
+        for kind in ("fixed", "open")
+        for number in range(MAX_FINDINGS)
+    ]
+
+
+def planned_inventory(digest: str, name: str, plan: PlannedFindings) -> Inventory:
+    """What the scan of an image gives. Raises where the plan is that the scan fails."""
+    if plan.status == "ARTIFACT":
+        raise NotAnImageError(f"Manifest {digest} is not a container image.")
+    if plan.status == "STRANGE":
+        raise RuntimeError("nobody foresaw this")
+    packages = [package(name)]
+    for kind, counts in (("fixed", plan.counts), ("open", plan.unfixable)):
+        for severity, count in counts.items():
+            packages += [package(f"{severity.lower()}-{kind}-{number}") for number in range(count)]
+    inventory = Inventory(
+        image=digest,
+        platform="linux/amd64",
+        distribution=Distribution("debian", "13", "Debian GNU/Linux 13 (trixie)"),
+        layers=(),
+        packages=tuple(sorted(packages, key=lambda one: one.name)),
+        unread=(),
+    )
+    if plan.status == "UNREAD":
+        inventory = replace(inventory, unread=(Unread(UNREAD, f"{UNREAD} is encrypted."),))
+    if plan.status == "UNSUPPORTED":
+        unread = (Unread("/", "The image names no operating system."),)
+        inventory = replace(inventory, distribution=None, packages=(), unread=unread)
+    return inventory
