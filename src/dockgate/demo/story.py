@@ -83,7 +83,7 @@ class Story:
         terminal.say(_indented((work / "requirements.txt").read_text("utf-8")))
         execution = self._push("Add a page that lists its dependencies")
         build = _action(execution, "Build")
-        _expect("the build", build["state"], "Succeeded", build["reason"])
+        _expect("build", build["state"], "Succeeded", build["reason"])
         terminal.fact(f"BuildVariables.IMAGE_DIGEST is {build['variables']['IMAGE_DIGEST']}")
         return execution
 
@@ -91,9 +91,9 @@ class Story:
         terminal = self._terminal
         terminal.step(3, "The gate rejects it because of its vulnerabilities")
         approval = _action(execution, "ContainerVulnerabilityAssessment")["approval"]
-        _expect("the first image's approval", approval["state"], "Rejected")
-        _expect("the first execution", execution["execution"]["state"], "Failed")
-        _expect("its Deploy stage", _stage(execution, "Deploy")["state"], "Pending")
+        _expect("first image's approval", approval["state"], "Rejected")
+        _expect("first execution", execution["execution"]["state"], "Failed")
+        _expect("Deploy stage", _stage(execution, "Deploy")["state"], "Pending")
         report = self._demo.folder / "verdict.json"
         terminal.run("dockgate", "verdict", "show", approval["verdict"], "-o", "table", "-o", f"json={report}")
         terminal.fact("Rejected. Nothing was deployed.")
@@ -106,9 +106,9 @@ class Story:
         requirements.write_text(upgraded_requirements(requirements.read_text("utf-8"), upgrades), "utf-8")
         terminal.run("git", "--no-pager", "diff", "--unified=0", folder=work)
         execution = self._push("Upgrade the requirements as the verdict recommends")
-        _expect("the second execution", execution["execution"]["state"], "Succeeded")
+        _expect("second execution", execution["execution"]["state"], "Succeeded")
         approval = _action(execution, "ContainerVulnerabilityAssessment")["approval"]
-        _expect("the second image's approval", approval["state"], "Approved")
+        _expect("second image's approval", approval["state"], "Approved")
         terminal.fact(f"Approved: {approval['summary']}; {approval['image']}")
         terminal.run("dockgate", "deploy", "scale", SERVICE, "1")
         task = self._running_task(approval["image"])
@@ -127,7 +127,7 @@ class Story:
         """Wait for a server that an interrupted run started."""
         if not any(_until(START_SECONDS, lambda: _answers(f"{self._demo.server}/api/v1/status"))):
             raise DemoError(
-                f"a server works on {self._demo.data} and does not answer at {self._demo.server}",
+                f"A server uses {self._demo.data}, but does not answer at {self._demo.server}.",
                 "Stop it with `dockgate down`, see logs/server.log there, and run the demo again.",
             )
 
@@ -178,7 +178,7 @@ class Story:
         for newest in _until(START_SECONDS, lambda: self._executions()[:1]):
             if newest and newest[0]["trigger"].get("commit") == commit:
                 return str(newest[0]["id"])
-        raise DemoError(f"the push of {commit} started no execution within {START_SECONDS} seconds")
+        raise DemoError(f"The push of {commit} started no execution within {START_SECONDS} seconds.", SEE_PIPELINE)
 
     def _executions(self) -> list[Mapping[str, Any]]:
         executions: list[Mapping[str, Any]] = self._terminal.ask_json(
@@ -191,12 +191,12 @@ class Story:
         for answer in _until(RUN_SECONDS, lambda: self._terminal.ask_json(*ask)):
             if answer["execution"]["state"] not in ("Pending", "InProgress"):
                 return dict(answer)
-        raise DemoError(f"{execution} is not over after {RUN_SECONDS} seconds")
+        raise DemoError(f"The execution {execution} did not end within {RUN_SECONDS} seconds.", SEE_PIPELINE)
 
     def _running_task(self, digest: str) -> Mapping[str, Any]:
         (task,) = self._terminal.ask_json("dockgate", "deploy", "show", SERVICE, "-o", "json")["tasks"]
-        _expect("the task", task["state"], "RUNNING")
-        _expect("the task's digest", task["digest"], digest)
+        _expect("task", task["state"], "RUNNING")
+        _expect("task's digest", task["digest"], digest)
         self._terminal.fact(f"Task {task['id']} of revision {task['revision']} is RUNNING")
         return dict(task)
 
@@ -211,7 +211,7 @@ class Story:
         approved = f"{self._demo.registry}/{IMAGE}@{digest}"
         manifest = json.loads(self._manifest(IMAGE, digest))
         reported = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
-        _expect("what podman runs", reported.split(), [approved, manifest["config"]["digest"].partition(":")[2]])
+        _expect("image in podman", reported.split(), [approved, manifest["config"]["digest"].partition(":")[2]])
         self._terminal.fact(f"podman runs {digest}, the approved digest")
 
     def _show_next_commands(self) -> None:
@@ -239,7 +239,7 @@ def _action(execution: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
     """The stage's only action. Raises DemoError with the reason if it did not start."""
     action: Mapping[str, Any] = _stage(execution, stage)["actions"][0]
     if not action["attempt"]:
-        raise DemoError(f"{stage} was not reached: {execution['execution']['reason']}")
+        raise DemoError(f"The stage {stage} did not start: {execution['execution']['reason']}", SEE_PIPELINE)
     return action
 
 
@@ -253,7 +253,7 @@ def _upgrades(report: Path) -> dict[str, str]:
         if upgrade["package"].startswith("pkg:pypi/")
     }
     if not advised:
-        raise DemoError("the verdict recommends no upgrade of a Python package")
+        raise DemoError("The verdict recommends no upgrade of a Python package.", SEE_PIPELINE)
     return advised
 
 
@@ -288,7 +288,9 @@ def _answers(url: str) -> bool:
 
 def _expect(what: str, actual: object, expected: object, reason: str = "") -> None:
     if actual != expected:
-        raise DemoError(f"{what} is {actual!r}, not {expected!r}{reason and f': {reason}'}", SEE_PIPELINE)
+        raise DemoError(
+            f"Unexpected {what}: {actual!r} instead of {expected!r}{reason and f' ({reason})'}.", SEE_PIPELINE
+        )
 
 
 def _until(seconds: float, ask: Callable[[], T]) -> Iterator[T]:
