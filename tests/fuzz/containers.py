@@ -1,4 +1,4 @@
-"""Forms of inputs that hold files: zip and tar archives, compressed streams, and the advisory database to carry."""
+"""Mutations of containers: zip and tar archives, compressed streams, and the exported advisory database."""
 
 import hashlib
 import io
@@ -11,13 +11,12 @@ from random import Random
 
 from tests.fuzz.mutate import Form, Mutate, json_value, lines
 
-# Bytes that are unpacked in order to change them.
+# Bytes that are unpacked for a mutation.
 _SIZE = 4 * 2**20
 
 
 def zipped(inner: Form) -> Form:
-    """Zip archives: entries changed by `inner`, renamed, doubled, dropped and put into each other; also the records of
-    their directory, each field for itself."""
+    """Mutate zip archives: entries by `inner`, their names and nesting, and fields of the directory."""
 
     def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
         if chance.random() < 0.4:
@@ -58,7 +57,7 @@ def _archive(files: Sequence[tuple[str, bytes, int]]) -> bytes:
         for name, content, method in files:
             info = zipfile.ZipInfo(name.replace("\0", "") or "a")
             info.compress_type = method if method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else zipfile.ZIP_STORED
-            # The same name twice is what is wanted, and warned of.
+            # Two entries of one name are intended; zipfile warns of them.
             archive.NameToInfo.pop(info.filename, None)
             archive.writestr(info, content)
     return out.getvalue()
@@ -68,7 +67,7 @@ _RECORDS = ((b"PK\x01\x02", 46), (b"PK\x03\x04", 30), (b"PK\x05\x06", 22), (b"PK
 
 
 def _directory(data: bytes, chance: Random) -> bytes:
-    """One field of one record, two or four bytes, set to what may be too little or too much."""
+    """Set one field of one record, two or four bytes, to a value too small or too large."""
     changed = bytearray(data)
     for _ in range(chance.randint(1, 3)):
         magic, size = chance.choice(_RECORDS)
@@ -95,7 +94,7 @@ def _positions(data: bytes, magic: bytes) -> list[int]:
 
 
 def asar(inner: Form) -> Form:
-    """Electron's archives: the header's JSON changed by `inner`, its four sizes made right again."""
+    """Mutate Electron's archives: the JSON by `inner`, with its four sizes corrected."""
     fixed = struct.Struct("<4I")
 
     def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
@@ -110,8 +109,10 @@ def asar(inner: Form) -> Form:
 
 
 def compressed(inner: Form) -> Form:
-    """gzip and zstd around what `inner` changes: unpacked, changed, and packed again; now and then the other way, or
-    several streams behind each other."""
+    """Mutate inside gzip and zstd: unpack, apply `inner`, pack again.
+
+    Sometimes swap the formats, or concatenate streams.
+    """
 
     def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
         import zstandard
@@ -146,7 +147,7 @@ def _packed(data: bytes, pack: str) -> bytes:
     return zstandard.compress(data, 1) if pack == "zstd" else data
 
 
-# Place and size: name, mode, owner, size, time, type, link, magic, prefix, "is extended" of a sparse file.
+# Offset and size: name, mode, owner, size, time, type, link, magic, prefix, "is extended" of a sparse file.
 _FIELDS = ((0, 100), (100, 8), (108, 8), (124, 12), (136, 12), (156, 1), (157, 100), (257, 8), (345, 155), (482, 1))
 _NUMBERS = (b"0", b"7", b"777", b"1000", b"77777777777", b"-1", b"9", b"\x80\0\0\0\0\0\0\0\0\0\2\0", b"\xff" * 12)
 _NAMES = (
@@ -161,8 +162,7 @@ _EXTENDED = (
 
 
 def tarred(inner: Form) -> Form:
-    """Tar archives: fields of their headers with the checksum made right again, entries moved, doubled and dropped,
-    extended headers put before them, contents changed by `inner`."""
+    """Mutate tar archives: headers with corrected checksums, entries, extended headers, contents by `inner`."""
 
     def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
         entries = _entries(data)
@@ -196,7 +196,7 @@ def tarred(inner: Form) -> Form:
 
 
 def _entries(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Headers and contents, by sizes as far as they are octal."""
+    """Split into headers and contents, as far as sizes are octal."""
     entries: list[tuple[bytes, bytes]] = []
     at = 0
     while at + 512 <= len(data) and len(entries) < 100 and data[at : at + 512].strip(b"\0"):
@@ -243,7 +243,7 @@ def _record(text: str) -> bytes:
 
 
 def carried(inner: Form) -> Form:
-    """The advisory database to carry: `inner` changes the database, and the header in front is made to fit it."""
+    """Mutate the exported advisory database with `inner`, and correct the header before it."""
 
     def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
         import zstandard

@@ -1,5 +1,8 @@
-"""Changes to an input that leave its outer form whole, so that what lies behind checksums, lengths and brackets is
-reached. Each form takes an input, a source of chance, and a function that changes bytes without regard to form."""
+"""Mutations that preserve an input's outer form: checksums, lengths and brackets.
+
+So they get past the first checks. Each form takes an input, a source of chance, and a function that changes bytes
+blindly.
+"""
 
 import json
 import re
@@ -48,7 +51,7 @@ _TOKEN = re.compile(rb"[A-Za-z0-9_.]+|\s+|.", re.DOTALL)
 
 
 def blind(chance: Random, limit: int = 1 << 20) -> Mutate:
-    """Changes bytes without regard to form, for where no fuzzing engine is at hand."""
+    """Change bytes without regard to form, if there is no fuzzing engine."""
 
     def mutate(data: bytes) -> bytes:
         changed = bytearray(data)
@@ -76,7 +79,7 @@ def plain(data: bytes, chance: Random, basic: Mutate) -> bytes:
 
 
 def lines(data: bytes, chance: Random, basic: Mutate) -> bytes:
-    """Text: its lines moved, doubled and dropped, its words exchanged for others of its own and for nasty ones."""
+    """Mutate text: move, double and drop lines; replace words by others of the text and by nasty ones."""
     if chance.random() < 0.002:
         return _deep(data, chance)
     if chance.random() < 0.4:
@@ -87,7 +90,7 @@ def lines(data: bytes, chance: Random, basic: Mutate) -> bytes:
 
 
 def _words(data: bytes, chance: Random) -> bytes:
-    # Around a place of its own, for a text may be long.
+    # Around one place, because a text may be long.
     start = max(0, chance.randrange(len(data) + 1) - 200)
     head, body, tail = data[:start], data[start : start + 400], data[start + 400 :]
     words: list[bytes] = _TOKEN.findall(body)
@@ -98,14 +101,14 @@ def _words(data: bytes, chance: Random) -> bytes:
 
 
 def _deep(data: bytes, chance: Random) -> bytes:
-    """With brackets that open thousands of times."""
+    """Add thousands of opening brackets."""
     at = chance.randrange(len(data) + 1)
     bracket = chance.choice((b"[", b'{"a":', b"(", b"{a: ", b"- ", b"<a>", b"a."))
     return data[:at] + bracket * (20_000 // len(bracket)) + data[at:]
 
 
 def _shuffle(items: list[bytes], chance: Random, change: Mutate) -> None:
-    """Changes a list in one or a few places; some of what it gets is what stands elsewhere in it."""
+    """Change a list in one or a few places, often with items from elsewhere in it."""
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         at, target = chance.randrange(len(items) + 1), chance.randrange(len(items) + 1)
         what = chance.randrange(5)
@@ -122,7 +125,7 @@ def _shuffle(items: list[bytes], chance: Random, change: Mutate) -> None:
 
 
 def json_text(data: bytes, chance: Random, basic: Mutate) -> bytes:
-    """JSON: a value, or several, exchanged, doubled, dropped, renamed or put deeper; what is none as text."""
+    """Mutate JSON values: swap, double, drop, rename or nest them; treat other content as text."""
     if chance.random() < 0.002:
         return _deep(data, chance)
     try:
@@ -135,7 +138,7 @@ def json_text(data: bytes, chance: Random, basic: Mutate) -> bytes:
 
 
 def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
-    """The document with one change, made in place where that can be."""
+    """Return the document with one change, made in place if possible."""
     places: list[tuple[Any, Any]] = []
     waiting = [document]
     while waiting and len(places) < 5000:
@@ -169,7 +172,7 @@ def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
 
 
 def edits(bases: Sequence[bytes]) -> Form:
-    """For inputs that are edits of a base file: see `edited`."""
+    """Make a form for inputs that are edits of a base file (`edited`)."""
     busy = [_busy(base) for base in bases]
 
     def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
@@ -194,9 +197,9 @@ def edits(bases: Sequence[bytes]) -> Form:
 
 
 def edited(bases: Sequence[bytes], data: bytes) -> bytes:
-    """A file made of one of the bases, which the first byte names, and of edits: place (three bytes), count, bytes.
+    """Apply edits to a base file: position (three bytes), count, bytes; the first byte selects the base.
 
-    Large binary files are fuzzed like this: a few bytes tell what is changed. No bytes mean that the file ends there.
+    Large binary files are fuzzed like this. An edit without bytes truncates the file.
     """
     content = bytearray(bases[data[0] % len(bases)] if data else b"")
     at = 1
@@ -214,7 +217,7 @@ def edited(bases: Sequence[bytes], data: bytes) -> bytes:
 
 @lru_cache(8)
 def _busy(base: bytes) -> list[int]:
-    """Places at and around bytes that are not zero, at most some 50,000 of them."""
+    """Positions at and around bytes that are not zero, at most 50,000."""
     positions = {match.start() + off for match in re.finditer(rb"[^\0]+", base) for off in (-4, -2, -1)} | {
         at for match in re.finditer(rb"[^\0]{1,64}", base) for at in range(match.start(), match.end())
     }

@@ -1,4 +1,4 @@
-"""Which lines of a parser inputs reach: those of its modules' functions, as the interpreter counts lines."""
+"""Measure which lines of a parser's functions the inputs reach."""
 
 import ast
 import importlib
@@ -15,7 +15,7 @@ Lines = set[tuple[str, int]]
 
 
 def lines(target: Target) -> Lines:
-    """Every line that can be reached."""
+    """Return every line that can be reached."""
     every_line: Lines = set()
     for name in target.modules:
         path = importlib.import_module(name).__file__
@@ -29,7 +29,7 @@ def lines(target: Target) -> Lines:
 
 
 def _is_promise(node: ast.AST) -> bool:
-    """A function of a Protocol, which does nothing."""
+    """Whether it is a function of a Protocol, which does nothing."""
     if not isinstance(node, ast.FunctionDef):
         return False
     last = node.body[-1]
@@ -42,7 +42,7 @@ def _span(node: ast.AST) -> range:
 
 
 def _functions(code: CodeType, within: bool = False) -> Iterator[CodeType]:
-    """The code of functions, and `within` them that of all else; that of modules and classes runs at their import."""
+    """Return the code of functions, and with `within` all code inside them; modules and classes run at import."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             function = within or bool(constant.co_flags & inspect.CO_NEWLOCALS and constant.co_name[0] != "<")
@@ -52,7 +52,7 @@ def _functions(code: CodeType, within: bool = False) -> Iterator[CodeType]:
 
 
 def reached(target: Target, inputs: Iterable[bytes]) -> Lines:
-    """The lines that are reached by these inputs, whatever comes of them."""
+    """Return the lines that these inputs reach, whatever the result."""
     reachable = lines(target)
     paths = {path for path, _ in reachable}
     seen: Lines = set()

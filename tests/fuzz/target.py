@@ -11,20 +11,20 @@ from tests.fuzz.mutate import Form, Mutate, plain
 
 from dockgate.shared.errors import DockgateError
 
-# For files of a moment, many thousands of them; None for the usual place.
+# For many thousands of short-lived files; None for the usual place.
 MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 
 
 def advised(error: DockgateError) -> None:
-    """A refusal that people see says what to do next."""
+    """Check that an error has advice."""
     assert error.advice
 
 
 @dataclass(frozen=True)
 class Part:
-    """One kind of input. `call` raises for a bug alone: what the parser may refuse, the call lets pass.
+    """One kind of input: `call` raises only for a bug, and accepts the parser's refusals.
 
-    `seeds` makes valid inputs; `form` changes one so that its checksums, lengths and brackets stay right.
+    `seeds` makes valid inputs; `form` mutates one and preserves checksums, lengths and brackets.
     """
 
     name: str
@@ -35,9 +35,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Target:
-    """A parser. An input's first byte says which part it is for, the rest is what the part's call is given.
+    """A parser; an input's first byte selects the part, the rest is the input of its call.
 
-    `modules` are those whose functions' lines count as the parser's.
+    Lines of functions in `modules` count as the parser's.
     """
 
     name: str
@@ -56,9 +56,9 @@ class Target:
             self.part(data).call(data[1:])
 
     def mutate(self, data: bytes, chance: Random, basic: Mutate) -> bytes:
-        """Another input of the same part, made by its form or, half of the time, byte by byte.
+        """Mutate an input of the same part, by its form or byte by byte.
 
-        Now and then that of a seed of any part: no part is left behind because another has more ways through it.
+        Sometimes mutate a seed of any part, so that no part is neglected for one with more branches.
         """
         if not data or chance.random() < 0.1:
             at = chance.randrange(len(self.parts))

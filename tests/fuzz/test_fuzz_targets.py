@@ -1,4 +1,4 @@
-"""Every parser over its seeds and over a few hundred changed ones: what `make fuzz` does for hours."""
+"""Run every parser on its seeds and a few hundred mutations; `make fuzz` does so for hours."""
 
 import gc
 import time
@@ -17,7 +17,7 @@ from dockgate.vulnerabilities import feeds
 ALL = targets.load()
 PARTS = {f"{target.name}: {part.name}": part for target in ALL.values() for part in target.parts}
 every = pytest.mark.parametrize("target", ALL.values(), ids=list(ALL))
-# For the changed inputs of one target.
+# For the mutations of one target.
 SECONDS = 0.25
 
 

@@ -1,4 +1,7 @@
-"""Where a runtime's tree and our reading differ, by class. `explained.yaml` says which classes are known, and why."""
+"""Classify the differences between a runtime's tree and Dockgate's reading.
+
+`explained.yaml` lists the known classes with their reasons.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +18,10 @@ _HOPS = 40
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`kind` is the class: missing, content, target, evidence and honest are failures, unless they are explained."""
+    """A difference; `kind` is its class.
+
+    The classes missing, content, target, evidence and honest are failures, unless they are explained.
+    """
 
     kind: str
     runtime: str
@@ -25,7 +31,7 @@ class Difference:
 
 @cache
 def explained() -> Mapping[str, str]:
-    """Class of difference -> why it is none that matters."""
+    """Return the reason why each explained class does not matter."""
     text = (Path(__file__).parent / "explained.yaml").read_text()
     return {str(kind): str(reason) for kind, reason in yaml.safe_load(text).items()}
 
@@ -36,7 +42,10 @@ def differences(
     trees: Sequence[Tree],
     packages_in: Callable[[Sequence[File]], frozenset[Evidence]],
 ) -> Iterator[Difference]:
-    """What a runtime has and we do not. Nothing where we said unread, or where the runtime refused the image."""
+    """Return what a runtime has and Dockgate does not.
+
+    Nothing if Dockgate reported unread parts, or if the runtime refused the image.
+    """
     if reading.unread:
         return
     by_files: dict[tuple[File, ...], frozenset[Evidence]] = {}
@@ -75,7 +84,7 @@ def _files(layers: Sequence[LayerReading], reading: ImageReading, tree: Tree) ->
 
 
 def extras(reading: ImageReading, trees: Sequence[Tree]) -> int:
-    """How many paths we see and no runtime that took the image has: it costs a false alarm at most."""
+    """Count the paths that only Dockgate sees; each costs a false alarm at most."""
     taken = [tree for tree in trees if not tree.failure]
     if reading.unread or not taken:
         return 0
@@ -84,7 +93,7 @@ def extras(reading: ImageReading, trees: Sequence[Tree]) -> int:
 
 
 def _led(layers: Sequence[LayerReading], reading: ImageReading) -> frozenset[str]:
-    """Where our files lie by any links there are or were."""
+    """Return the paths of Dockgate's files through any present or former links."""
     links = {path: target for layer in layers for path, target in layer.links.items()}
     return frozenset(place for path in reading.files if (place := _followed(path, links)) != path)
 

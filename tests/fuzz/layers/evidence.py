@@ -54,7 +54,7 @@ def evidence(chance: Random) -> tuple[str, str]:
 
 
 def beside(path: str) -> Iterator[tuple[str, str]]:
-    """What an installer writes beside such a file, without which it is not believed."""
+    """Return the files that an installer writes with such a file, without which it is not accepted."""
     if path.endswith(".dist-info/METADATA"):
         folder = path.rpartition("/")[0]
         name = folder.rpartition("/")[2]

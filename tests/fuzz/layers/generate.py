@@ -1,7 +1,7 @@
-"""Cases made by chance, the same ones for the same seed: near-valid layers with, mostly, one or two oddities.
+"""Generate random cases, the same for the same seed: near-valid layers with one or two oddities.
 
-A layer begins as what a builder would write (`honest`). Oddities (`oddities.py`) then change or add items. So each
-differs from an honest layer in few places, and most of them reach what lies behind the checks.
+A layer starts as a builder would write it (`honest`). Oddities (`oddities.py`) change or add items. So each layer
+differs from an honest one in few places, and most get past the first checks.
 """
 
 from random import Random
@@ -28,7 +28,7 @@ def case(seed: int) -> Case:
 
 
 def layer(chance: Random, base: str, *, bare: bool) -> Layer:
-    """`bare`: without oddities."""
+    """Generate a layer; `bare` means without oddities."""
     items = honest(chance, base)
     made: Layer = {"items": items}
     pack = chance.random()
@@ -43,7 +43,7 @@ def layer(chance: Random, base: str, *, bare: bool) -> Layer:
 
 
 def honest(chance: Random, base: str) -> list[Item]:
-    """The items of a layer as one builder writes them. Without a distribution there is no database of one."""
+    """Generate a layer's items in one builder's style; without a distribution, it has no database."""
     style = chance.choice(STYLES)
     items: list[Item] = []
     files: list[str] = []
@@ -91,7 +91,7 @@ def _folders(path: str, folders: set[str], style: str) -> list[Item]:
 def _other_content(
     path: str, files: list[str], folders: set[str], chance: Random, style: str, *, is_terse: bool
 ) -> list[Item]:
-    """What is no file of its own: links, whiteouts, devices."""
+    """Generate an entry that is not a regular file: a link, whiteout or device."""
     what = chance.choice((0, 1, 2, 3, 5) if is_terse else (0, 1, 2, 3, 4, 5))
     if what == 0:
         return entry(path, {"type": "1", "link": chance.choice(files)}, style, chance)
@@ -109,7 +109,7 @@ def _other_content(
 
 
 def entry(path: str, fields: Item, style: str, chance: Random) -> list[Item]:
-    """An entry in a builder's form: names that are too long, and times, go where that form has them."""
+    """Write an entry in a builder's style: where it puts long names and times."""
     item = {"name": path, **fields, **_form(style)}
     link = fields.get("link", "")
     records: list[list[str]] = []
@@ -140,7 +140,7 @@ def entry(path: str, fields: Item, style: str, chance: Random) -> list[Item]:
 
 
 def _split(item: Item) -> bool:
-    """Puts a long name's beginning into the prefix, where that has room."""
+    """Move the beginning of a long name into the prefix, if there is room."""
     path = item["name"]
     cut = path[:156].rfind("/")
     if cut <= 0 or len(path) - cut - 1 > 100 or cut > 155:

@@ -1,4 +1,4 @@
-"""Whole images: manifest, config and blobs around the layers of a case, right or wrong in one place."""
+"""Build whole images around a case's layers: manifest, config and blobs, with at most one error."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ _ODD_TYPES = (
 
 
 def case(seed: int) -> Case:
-    """A case whose `image` says what is odd about it as a whole: `types` and `diffs` of its layers, base included."""
+    """Generate a case whose `image` describes what is odd: `types` and `diffs` of all layers."""
     chance = Random(seed)  # noqa: S311 - repeatable
     made = generate.case(seed)
     if chance.random() < 0.5:  # nothing but the image is odd
@@ -87,7 +87,7 @@ def _change(image: dict[str, Any], made: Case, chance: Random) -> None:
 
 
 def blobs(made: Case) -> tuple[list[bytes], str]:
-    """The manifest, then every blob below it; and the manifest's digest."""
+    """Return the blobs, the manifest first, and the manifest's digest."""
     layers = [{**evidence.BASES[made["base"]], "pack": "gzip"}, *made["layers"]]
     image = made.get("image") or {"kind": "oci", "types": [_TYPES[item.get("pack", "gzip")] for item in layers]}
     packed = [layer_bytes(layer) for layer in layers]

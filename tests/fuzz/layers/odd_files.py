@@ -1,4 +1,4 @@
-"""Oddities of what entries are: links, whiteouts, devices, paths written twice."""
+"""Oddities of entries: links, whiteouts, devices, paths written twice."""
 
 from random import Random
 
@@ -8,7 +8,7 @@ from tests.fuzz.layers.recipe import Item, Layer
 
 
 def link_a_folder(layer: Layer, items: list[Item], chance: Random) -> None:
-    """A file through a symbolic link, in this layer or, where the link is all, in the next."""
+    """Write a file through a symbolic link, in this layer or the next."""
     item = pieces.evidence_item(chance)
     path = item["name"]
     folder, _, name = path.rpartition("/")
@@ -134,7 +134,7 @@ def repeat_a_path(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 def add_a_device(layer: Layer, items: list[Item], chance: Random) -> None:
-    """A character device 0:0 is how overlayfs keeps a whiteout."""
+    """Add a character device 0:0, overlayfs' form of a whiteout."""
     path = chance.choice(("app/node_modules", "app/data/a", "srv", evidence.evidence(chance)[0], "bin"))
     number = chance.choice((0, 0, 0, 1))
     kind = chance.choice("33346")
@@ -142,7 +142,7 @@ def add_a_device(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 def redirect_a_folder(layer: Layer, items: list[Item], chance: Random) -> None:
-    """An attribute by which overlayfs shows another folder, or nothing, at a path."""
+    """Add an attribute by which overlayfs shows another folder, or nothing, at a path."""
     path = evidence.evidence(chance)[0]
     place = chance.choice((path.rpartition("/")[0], "srv", "app/node_modules/new", "app/node_modules"))
     space = chance.choice(("trusted", "trusted", "trusted", "user", "security"))
@@ -155,7 +155,7 @@ def redirect_a_folder(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 def hide_the_root(layer: Layer, items: list[Item], chance: Random) -> None:
-    """A whiteout of everything, which overlayfs does not honour, beside a package, so that some are left."""
+    """Add a whiteout of everything, which overlayfs ignores, and a package, so that some are left."""
     name = chance.choice((".wh..wh..opq", "./.wh..wh..opq", "/.wh..wh..opq", ".//.wh..wh..opq"))
     content = '{"name": "new", "version": "1.0.0"}'
     items += [{"name": name}, {"name": "app/node_modules/new/package.json", "content": content}]

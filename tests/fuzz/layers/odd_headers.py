@@ -50,7 +50,7 @@ def set_a_number(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 def set_a_size(layer: Layer, items: list[Item], chance: Random) -> None:
-    """More or less than there is: what follows is content, or content is what follows."""
+    """Set a wrong size, so that content and headers are mistaken for each other."""
     item = pieces.entry(items, chance)
     item["size"] = chance.choice((0, 1, 511, 512, 513, 1024, 1536, 2048))
 
@@ -87,7 +87,7 @@ def set_a_prefix(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 def patch_a_header(layer: Layer, items: list[Item], chance: Random) -> None:
-    """Any byte of the header, the checksum made right."""
+    """Change any byte of the header, and correct the checksum."""
     item = pieces.entry(items, chance)
     item["patch"] = [
         [chance.randrange(512), chr(chance.choice((0, 1, 32, 47, 48, 55, 56, 128, 255, chance.randrange(256))))]
@@ -127,7 +127,7 @@ def _records(item: Item, chance: Random) -> list[list[object]]:
 
 
 def extend_an_entry(layer: Layer, items: list[Item], chance: Random) -> None:
-    """An extended header before an entry, or more records in one that is there."""
+    """Add an extended header before an entry, or records to an existing one."""
     at = pieces.entry_at(items, chance)
     records = _records(items[at], chance)
     if at and "records" in items[at - 1] and chance.random() < 0.7:
@@ -141,7 +141,7 @@ def extend_an_entry(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 def extend_as_builders_do(layer: Layer, items: list[Item], chance: Random) -> None:
-    """Records that builders write, each once, with values at the edges of what they mean."""
+    """Add records that builders write, each once, with values at the limits."""
     at = pieces.entry_at(items, chance)
     item = items[at]
     if at and item and items[at - 1].get("type", "0") in "xgLK":
@@ -204,7 +204,7 @@ def add_a_global_header(layer: Layer, items: list[Item], chance: Random) -> None
 
 
 def mix_headers(layer: Layer, items: list[Item], chance: Random) -> None:
-    """Long names, extended and global headers in any order before an entry."""
+    """Put long names, extended and global headers in any order before an entry."""
     at = pieces.entry_at(items, chance)
     more: list[Item] = []
     for _ in range(chance.choice((1, 2, 2, 3, 4))):

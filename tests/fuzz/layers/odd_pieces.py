@@ -1,4 +1,4 @@
-"""What oddities are made of: an entry of a layer by chance, a place for another, other spellings of a path."""
+"""Parts of oddities: a random entry, a place for another one, other spellings of a path."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ from tests.fuzz.layers.recipe import Item
 
 
 def entry_at(items: list[Item], chance: Random) -> int:
-    """The index of an entry that is no extended header."""
+    """Return the index of a random entry that is not an extended header."""
     places = [at for at, item in enumerate(items) if "name" in item and item.get("type", "0") not in "xgLK"]
     return chance.choice(places) if places else 0
 
@@ -27,7 +27,7 @@ def place(items: list[Item], chance: Random, *more: Item) -> None:
 
 
 def spelled(path: str, chance: Random) -> str:
-    """Another way to write a path."""
+    """Spell a path in another way."""
     folder, _, name = path.rpartition("/")
     match chance.randrange(22):
         case 0:

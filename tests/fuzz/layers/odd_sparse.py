@@ -1,4 +1,4 @@
-"""Sparse files in all forms, whole and broken."""
+"""Sparse files in all formats, valid and broken."""
 
 from random import Random
 
@@ -28,7 +28,7 @@ def add_an_old_sparse_file(layer: Layer, items: list[Item], chance: Random) -> N
 
 
 def add_a_new_sparse_file(layer: Layer, items: list[Item], chance: Random) -> None:
-    """In an extended header: the forms 0.0, 0.1 and 1.0, and mixtures."""
+    """Add a sparse file with extended headers: formats 0.0, 0.1 and 1.0, and mixtures."""
     path, content = evidence.evidence(chance)
     size = len(content)
     records: list[list[str]]

@@ -1,4 +1,4 @@
-"""Oddities that need several layers: what one writes, another links to, replaces or removes."""
+"""Oddities over several layers: one writes what another links to, replaces or removes."""
 
 from collections.abc import Callable
 from random import Random
@@ -6,12 +6,12 @@ from random import Random
 from tests.fuzz.layers import evidence
 from tests.fuzz.layers.recipe import Item, Layer
 
-# What the bases have, as folders or links to folders.
+# Folders, or links to folders, in the bases.
 _FOLDERS = ("app/node_modules", "app/data", "srv", "app/node_modules/base", "lib", "bin")
 
 
 def apply(layers: list[Layer], chance: Random) -> None:
-    """One of them, over two or three of the layers."""
+    """Apply one of the oddities to two or three layers."""
     chosen = chance.choice(_ALL)
     parts = chosen(chance)
     places = sorted(chance.choices(range(len(layers)), k=len(parts)))
@@ -27,7 +27,7 @@ def _folder(path: str) -> Item:
 
 
 def _instead(path: str, chance: Random) -> Item:
-    """Something that is no folder."""
+    """Add something that is not a folder."""
     return chance.choice(
         (
             {"name": path, "type": "2", "link": chance.choice(("data", "/app/data", "/usr/bin", "nowhere", "."))},
@@ -98,5 +98,5 @@ _ALL: tuple[Callable[[Random], list[list[Item]]], ...] = (
 
 
 def names() -> set[str]:
-    """What `odd` may say."""
+    """Names in a layer's `odd`."""
     return {oddity.__name__ for oddity in _ALL}

@@ -1,4 +1,4 @@
-"""What hostile layers do: each oddity changes a layer in one place."""
+"""Oddities of hostile layers; each changes a layer in one place."""
 
 from collections.abc import Callable
 from random import Random
@@ -19,12 +19,12 @@ _ALL = [oddity for _, oddity in _TABLE]
 
 
 def apply(layer: Layer, chance: Random) -> None:
-    """One of them, by chance. Its name is kept in the layer's `odd`, for counting."""
+    """Apply a random oddity, and record its name in the layer's `odd`, for counting."""
     chosen = chance.choices(_ALL, _WEIGHTS)[0]
     chosen(layer, layer["items"], chance)
     layer.setdefault("odd", []).append(chosen.__name__)
 
 
 def names() -> set[str]:
-    """What `odd` may say."""
+    """Names in a layer's `odd`."""
     return {oddity.__name__ for oddity in _ALL}

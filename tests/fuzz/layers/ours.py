@@ -1,4 +1,4 @@
-"""What Dockgate reads of the same layers: its own code from the blobs to the inventory, without a cache."""
+"""Dockgate's reading of the same layers: its own code from blobs to inventory, without a cache."""
 
 import hashlib
 import io
@@ -26,8 +26,11 @@ Evidence = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class ImageReading:
-    """`unread` are reasons, each after its path. `files` are the paths of all that is no folder, with the content of
-    regular files and the target of symbolic links; None where it was not read. `packages` is the evidence found."""
+    """What Dockgate reads of an image.
+
+    `unread` are reasons, each after its path. `files` maps all paths except folders to the content of regular files or
+    the target of symbolic links, None if it was not read. `packages` is the evidence found.
+    """
 
     unread: frozenset[str]
     files: dict[str, bytes | None] = field(default_factory=dict)
@@ -46,7 +49,7 @@ class _Picture:
 
 @dataclass(slots=True)
 class _Recorded:
-    """A layer that keeps what its entries hold, the later ones in place of the earlier."""
+    """A layer that records the content of its entries; later ones replace earlier ones."""
 
     layer: Layer
     digest: str
@@ -86,7 +89,7 @@ class _Recorded:
 
 
 def _resolved(path: str, target: str) -> str:
-    """Where a symbolic link leads, seen from the root."""
+    """Resolve a symbolic link from the root."""
     parts = [] if target.startswith("/") else path.split("/")[:-1]
     for part in target.split("/"):
         if part == "..":
@@ -106,7 +109,7 @@ class LayerReading:
 
 
 def read_blob(blob: bytes) -> LayerReading:
-    """The layer whose blob this is."""
+    """Read a layer from its blob."""
     digest = "sha256:" + hashlib.sha256(blob).hexdigest()
     layer = TarLayer(digest, partial(io.BytesIO, blob))  # type: ignore[arg-type]
     return read_recorded(layer)
@@ -118,7 +121,7 @@ def read_recorded(layer: Layer, *, hashed: bool = False) -> LayerReading:
 
 
 def combined(layers: Sequence[LayerReading], image: Image | None = None) -> ImageReading:
-    """The image of these layers, base first; with an `image`, held to what that says of them, as for a verdict."""
+    """Combine layers, base first; an `image` is verified as for a verdict."""
     facts = [layer.facts for layer in layers]
     inventory = combine(image or _Picture(), facts, ECOSYSTEMS, verified=image is not None)
     stack = LayerStack(facts)
@@ -160,7 +163,7 @@ class _TreeLayer:
 
 
 def packages_in(files: Sequence[File]) -> frozenset[Evidence]:
-    """The evidence that Dockgate finds where a runtime's tree comes to it as one honest layer."""
+    """Return the evidence that Dockgate finds in a runtime's tree, read as one honest layer."""
     layer = _TreeLayer([_entry(file) for file in files])
     facts = read_layer(layer, ECOSYSTEMS)
     return packages_of(combine(_Picture(), [facts], ECOSYSTEMS))
@@ -178,7 +181,7 @@ def _entry(file: File) -> Entry:
 
 @dataclass(slots=True)
 class _Origin:
-    """The blobs of one image, in memory."""
+    """The blobs of an image, in memory."""
 
     blobs: dict[str, bytes]
     digest: str
@@ -203,7 +206,7 @@ class _Origin:
 
 
 def read_whole(blobs: Sequence[bytes], digest: str) -> tuple[list[LayerReading], ImageReading]:
-    """An image from its manifest on. One that is refused as a whole counts as unread."""
+    """Read an image from its manifest on; one that is refused as a whole counts as unread."""
     origin = _Origin({"sha256:" + hashlib.sha256(blob).hexdigest(): blob for blob in blobs}, digest)
     try:
         (image,) = read_images(origin, digest, origin.blobs[digest], ["all"])

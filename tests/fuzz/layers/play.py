@@ -1,4 +1,4 @@
-"""One case played: what both runtimes make of it, what we read, and where they differ."""
+"""Run one case: both runtimes unpack it, Dockgate reads it, and the results are compared."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from tests.fuzz.layers.runtimes import IMAGE, KEPT_IMAGE, Runtimes, Tree
 
 BASES = {name: layer_bytes(layer) for name, layer in evidence.BASES.items()}
 HONEST = "The layer cannot be read"
-# One of so many unread cases is unpacked all the same.
+# One of this many unread cases is unpacked nevertheless.
 _SAMPLE = 16
 
 
@@ -27,13 +27,13 @@ class Played:
 
     @property
     def unexplained(self) -> set[str]:
-        """The classes of differences for which there is no reason."""
+        """Return the classes of differences without explanation."""
         return {difference.kind for difference in self.differences} - compare.explained().keys()
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of many cases: `unpacked` by the runtimes, `read` by us as they stand, `bare` of any oddity."""
+    """Counts of cases: `unpacked` by the runtimes, `read` completely, `bare` of oddities."""
 
     cases: int = 0
     layers: int = 0
@@ -77,8 +77,10 @@ _READ = {name: ours.read_blob(blob) for name, blob in BASES.items()}
 
 
 def read(case: Case, *, fully: bool = True) -> tuple[Sequence[LayerReading], ImageReading]:
-    """What we read of a case: its layers, the base first, and the image. Not `fully`: an image one of whose layers
-    cannot be read is not put together, as it is unread whatever the others hold."""
+    """Read a case: its layers, base first, and the image.
+
+    Unless `fully`, an image with an unreadable layer is not combined, because it is unread in any case.
+    """
     if "image" in case:
         return ours.read_whole(*images.blobs(case))
     layers = [_READ[case["base"]], *(ours.read_blob(layer_bytes(layer)) for layer in case["layers"])]
@@ -89,7 +91,7 @@ def read(case: Case, *, fully: bool = True) -> tuple[Sequence[LayerReading], Ima
 
 
 def compared(case: Case, layers: Sequence[LayerReading], reading: ImageReading, trees: list[Tree]) -> Played:
-    """A case with what the runtimes made of it. A layer without oddities has a builder's form: it must be read."""
+    """Compare a case with the runtimes' trees. A layer without oddities must be readable."""
     differ = list(compare.differences(layers, reading, trees, ours.packages_in))
     if "image" not in case:
         for recipe, layer in zip(case["layers"], layers[1:], strict=True):
@@ -100,7 +102,7 @@ def compared(case: Case, layers: Sequence[LayerReading], reading: ImageReading, 
 
 
 class Player:
-    """Plays cases against a running program of the runtimes."""
+    """Runs cases against a running program with the runtimes."""
 
     def __init__(self, runtimes: Runtimes) -> None:
         self._runtimes = runtimes
@@ -111,7 +113,7 @@ class Player:
         return compared(case, *read(case), self._runtimes.answer())
 
     def play_all(self, cases: Iterable[Case], mode: str) -> Iterator[Played]:
-        """Each case, the runtimes a case behind. Of those that we call unread they unpack only some, for counting."""
+        """Yield each case, the runtimes one case behind; they unpack only a sample of the unread ones."""
         waiting: tuple[Case, Sequence[LayerReading], ImageReading] | None = None
         for at, case in enumerate(cases):
             layers, reading = read(case, fully=False)
@@ -137,5 +139,5 @@ class Player:
 
 
 def make(seed: int, mode: str) -> Case:
-    """The case of a seed."""
+    """Generate the case of a seed."""
     return images.case(seed) if mode == IMAGE else generate.case(seed)

@@ -43,7 +43,7 @@ def texts(data: bytes) -> str:
 
 
 def layer_bytes(layer: Layer) -> bytes:
-    """The blob of a layer."""
+    """Return the blob of a layer."""
     tar = b"".join(item_bytes(item) for item in layer["items"])
     tar += bytes(BLOCK * layer.get("end", 2)) + octets(layer.get("behind", ""))
     blob = packed(tar, layer) + octets(layer.get("trailer", ""))
@@ -51,7 +51,7 @@ def layer_bytes(layer: Layer) -> bytes:
 
 
 def tar_bytes(layer: Layer) -> bytes:
-    """The tar file in it: what a diff_id is of."""
+    """Return the uncompressed tar file, whose digest is the diff_id."""
     return layer_bytes({**layer, "pack": "none", "trailer": "", "cut": 0})
 
 
@@ -76,7 +76,7 @@ def packed(tar: bytes, layer: Layer) -> bytes:
 
 
 def _gzip(data: bytes, fields: Mapping[str, Any]) -> bytes:
-    """One member; `fields` may name a file, add extra bytes, a comment and the header's checksum (RFC 1952)."""
+    """Write one member; `fields` may add a name, extra bytes, a comment and a checksum (RFC 1952)."""
     if not fields:
         return gzip.compress(data, 1, mtime=0)
     flags, rest = 0, b""
@@ -165,7 +165,7 @@ def _extension(entries: Sequence[Sequence[int]], *, last: bool) -> bytes:
 
 
 def records_bytes(records: Sequence[Sequence[Any]]) -> bytes:
-    """Records of an extended header. One with three parts states the third as its length."""
+    """Write records of an extended header; a third part of a record replaces its length."""
     data = b""
     for key, value, *stated in records:
         body = b" " + octets(key) + b"=" + octets(value) + b"\n"
@@ -182,7 +182,7 @@ def _put(block: bytearray, at: int, width: int, text: str) -> None:
 
 
 def _number(block: bytearray, at: int, width: int, value: int | str) -> None:
-    """A number in octal, or in GNU's base 256 where it does not fit; a text stays as it is."""
+    """Write a number in octal, or GNU's base 256 if it is too large; a text is unchanged."""
     if isinstance(value, str):
         _put(block, at, width, value)
     elif 0 <= value < 8 ** (width - 1):

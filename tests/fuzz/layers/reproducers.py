@@ -34,7 +34,7 @@ _FOLDER = re.compile(r"/unpack/[\w-]+(/[pc]\b)?")
 
 
 def read(path: Path) -> tuple[Case, str]:
-    """The case, and the mode in which the runtimes played it."""
+    """Read a case, and the mode in which the runtimes unpacked it."""
     document = load(path)
     case: Case = {key: document[key] for key in ("base", "layers", "image") if key in document}
     return case, document.get("mode", IMAGE if "image" in document else OVERLAY)
@@ -46,7 +46,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def write(path: Path, played: Played, mode: str = "") -> None:
-    """Keeps what the file says about itself."""
+    """Write a case, and preserve the file's own description."""
     before = load(path) if path.exists() else {}
     document: dict[str, Any] = {"about": before.get("about", "")}
     if mode and mode not in (IMAGE, OVERLAY):
@@ -86,7 +86,7 @@ def _content(file: File) -> str:
 
 
 def trees(document: dict[str, Any]) -> list[Tree]:
-    """The recorded answers."""
+    """Return the recorded trees."""
     paths = []
     for runtime, answer in document["runtimes"].items():
         if isinstance(answer, str):
@@ -110,6 +110,6 @@ def _file(path: str, content: str) -> File:
 
 
 def replay(path: Path) -> Played:
-    """The case with the recorded answers, and what we read of it now."""
+    """Compare the case's recorded trees with what Dockgate reads now."""
     case, _ = read(path)
     return play.compared(case, *play.read(case), trees(load(path)))

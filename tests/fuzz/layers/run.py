@@ -40,7 +40,7 @@ _player: Player | None = None
 
 
 def chunk(program: Path, mode: str, seeds: range) -> tuple[Tally, list[Played], list[int]]:
-    """The cases of these seeds: counts, those that differ without an explanation, and their seeds."""
+    """Run the cases of these seeds: counts, unexplained cases, and their seeds."""
     global _player
     if _player is None:
         _player = Player(Runtimes(program))
@@ -66,7 +66,7 @@ def chunk(program: Path, mode: str, seeds: range) -> tuple[Tally, list[Played], 
 
 
 def _shrunk(player: Player, played: Played, mode: str) -> Played:
-    """The same differences in a smaller case."""
+    """Reduce a case to a smaller one with the same differences."""
     kinds = played.unexplained
     if "honest" in kinds:  # what is smaller need not be honest
         return played

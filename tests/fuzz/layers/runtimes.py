@@ -1,4 +1,7 @@
-"""The runtimes' own unpacking: a client of the Go program in `unpack/`, which describes the protocol."""
+"""Unpack with the runtimes' own code: a client of the Go program in `unpack/`.
+
+That program describes the protocol.
+"""
 
 import fcntl
 import os
@@ -19,7 +22,7 @@ _PIPE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """`kind` is f (`data` is the content), F (its SHA-256), l (the link's target), c, b, p or s."""
+    """A file: `kind` is f (`data` is the content), F (its SHA-256), l (the link's target), c, b, p or s."""
 
     path: bytes
     kind: str
@@ -28,7 +31,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What a runtime ends up with. `failure` is why it refused the image, "" where it did not."""
+    """A runtime's result; `failure` is the reason why it refused the image, "" if it did not."""
 
     runtime: str
     failure: str
@@ -49,7 +52,7 @@ class Runtimes:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
     def ask(self, mode: str, blobs: Sequence[bytes]) -> None:
-        """Sends a request; `answer` gives the trees, in the order of requests."""
+        """Send a request; `answer` returns the trees in the order of requests."""
         parts = [mode.encode(), pack("<I", len(blobs))]
         for blob in blobs:
             parts += [pack("<I", len(blob)), blob]

@@ -1,16 +1,16 @@
-"""Makes a find small enough to read: whatever can be left out, with the same difference still there, is left out."""
+"""Reduce a case: leave out whatever is not necessary for the same difference."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 
 from tests.fuzz.layers.generate import Case
 
-# Cases played at most for one find.
+# Runs for one case, at most.
 _TRIES = 400
 
 
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
-    """`fails` says whether a smaller case still shows what this one does."""
+    """Reduce a case; `fails` tells whether a smaller one still shows the difference."""
     tries = 0
     is_smaller = True
     while is_smaller:

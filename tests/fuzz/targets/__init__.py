@@ -1,4 +1,4 @@
-"""Every parser that reads what others wrote, as a target of the fuzzers: one module here for a group of them."""
+"""Fuzz targets: every parser of foreign content, in one module for each group."""
 
 import importlib
 import pkgutil
@@ -7,6 +7,6 @@ from tests.fuzz.target import Target
 
 
 def load() -> dict[str, Target]:
-    """Targets by name."""
+    """Load all targets by name."""
     modules = [importlib.import_module(f"{__name__}.{plugin.name}") for plugin in pkgutil.iter_modules(__path__)]
     return {target.name: target for module in modules for target in getattr(module, "TARGETS", ())}

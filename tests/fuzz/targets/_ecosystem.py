@@ -1,4 +1,4 @@
-"""What every ecosystem's target has: its files, its versions, and the package URLs that it understands."""
+"""Common parts of the ecosystems' targets: files, versions and package URLs."""
 
 import io
 import pkgutil
@@ -24,17 +24,17 @@ _RELEASES = ("", "3", "12.5", "20.04", "2023.6")
 
 
 def files(*names: str) -> Callable[[], list[bytes]]:
-    """Seeds out of the fixtures."""
+    """Return fixtures as seeds."""
     return lambda: [(DATA / name).read_bytes() for name in names]
 
 
 def part(kind: Ecosystem, name: str, path: str, seeds: Callable[[], Sequence[bytes]], form: Form = plain) -> Part:
-    """A file at `path`, as `Ecosystem.read` sees it."""
+    """Make a part that reads a file at `path`."""
     return Part(name, partial(read, kind, path), seeds, form)
 
 
 def read(kind: Ecosystem, path: str, data: bytes) -> None:
-    """Reads a file, and does with what it says what a scan does."""
+    """Read a file, and process the result like a scan."""
     kind.wants(path, len(data), 0o755, data[:64])
     try:
         extract = kind.read(path, io.BytesIO(data))
@@ -51,7 +51,7 @@ def read(kind: Ecosystem, path: str, data: bytes) -> None:
 
 
 def raise_(kind: Ecosystem, package: Package) -> None:
-    """The commands that would bring it to its own source's version."""
+    """Build the upgrade commands to the version of the package's own source."""
     for line in kind.upgrade([Raised(package, package.source_version)]):
         assert_words(line)
 
@@ -64,8 +64,11 @@ def key(kind: Ecosystem, version: str) -> Any:
 
 
 def target(kind: Ecosystem, parts: Sequence[Part], *modules: str, versions: str, purls: Sequence[str]) -> Target:
-    """`versions` is the file of cases whose versions are the seeds, `purls` are those of the package URLs. `modules`
-    are those besides the plugin's own, "formats.yaml"."""
+    """Build an ecosystem's target.
+
+    `versions` is the case file whose versions are seeds, `purls` are seeds of package URLs, `modules` are those besides
+    the ecosystem's own ("formats.yaml").
+    """
     own = type(kind).__module__
     inner = (f"{own}.{module.name}" for module in pkgutil.iter_modules(getattr(sys.modules[own], "__path__", ())))
     return Target(
@@ -85,8 +88,10 @@ def _pairs(name: str) -> list[bytes]:
 
 
 def _order(kind: Ecosystem, data: bytes) -> None:
-    """Of any three versions that can be compared: exactly one of less, equal and greater, the same both ways round;
-    and, save for Maven's and Conan's, which have circles, in one row."""
+    """Check the order of three versions: exactly one of less, equal and greater, and transitive.
+
+    Maven's and Conan's orders are not transitive.
+    """
     versions = data.decode("utf-8", "surrogateescape").split("\n")[:3]
     keys = [version_key for version in versions if (version_key := key(kind, version)) is not None]
     for a in keys:

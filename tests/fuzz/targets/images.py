@@ -27,14 +27,14 @@ from dockgate.shared.errors import ImageError, NotFoundError, UnreadableError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# Those of real layers are minutes away; here a bomb goes off in a moment.
+# Limits far below those of real layers, which take minutes, so that a bomb is refused at once.
 _BOUNDS = LayerLimits(inflated=32 * 2**20, ratio=1500, ratio_from=4 * 2**20, headers=100)
 _NARROW = LayerLimits(inflated=2**20, ratio_from=2**20)
 _SPLIT = b"\n\0\n"
 
 
 def _layer(data: bytes) -> None:
-    """Reads every file of a layer, as a scan that wants them all."""
+    """Read every file of a layer, as if a scan wanted them all."""
     layer = TarLayer(make.sha256(data), lambda: pieces.Blob(data, 100_000), len(data), _BOUNDS)
     try:
         for entry in layer.entries():
@@ -50,7 +50,7 @@ def _layer(data: bytes) -> None:
 
 
 def _stream(data: bytes) -> None:
-    """A compressed stream alone."""
+    """Read a compressed stream."""
     buffer = memoryview(bytearray(2**16))
     try:
         inflated = InflatedStream(_Counted(data), "a blob", _NARROW)
@@ -61,7 +61,7 @@ def _stream(data: bytes) -> None:
 
 
 def _skipping(data: bytes) -> None:
-    """The headers alone, as of a file in which what lies between them is never read."""
+    """Read only the headers, as of a file whose content is never read."""
     file = io.BytesIO(data)
     try:
         for member in members(StreamReader(file, "a file", seekable=file, size=len(data)), 100):
@@ -124,8 +124,10 @@ def _packed() -> list[bytes]:
 
 
 def _documents(data: bytes) -> None:
-    """A config, a base's manifest, a manifest and an index, each naming those before it by "#0", "#1", whose digest and
-    size are then put in: changed documents still fit each other. The last one is what a reference names."""
+    """Read config, base manifest, manifest and index, which reference earlier ones by "#0", "#1".
+
+    The references are replaced by digest and size, so that changed documents match. A reference names the last one.
+    """
     blobs: dict[str, bytes] = {}
     names: list[tuple[bytes, bytes]] = []
     digest = content = b""
@@ -220,7 +222,7 @@ def _named(at: int, kind: str) -> dict[str, object]:
 
 
 def _several(data: bytes, chance: Random, basic: Mutate) -> bytes:
-    """One of the documents changed, as JSON."""
+    """Change one of the documents as JSON."""
     documents = data.split(_SPLIT)
     at = chance.randrange(len(documents))
     if chance.random() < 0.1:

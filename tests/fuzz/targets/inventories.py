@@ -78,7 +78,7 @@ def _written(report: ScanReport | InventoryReport, form: str) -> bytes:
 
 
 def _judged(inventory: Inventory) -> set[tuple[str, ...]]:
-    """What advisories are looked up by. Halves of characters are told apart in documents, which cannot hold them."""
+    """Return the keys for advisories. Documents cannot hold lone surrogates, so these are escaped."""
     judged = {(item.ecosystem, item.source_name, item.source_version, item.version) for item in inventory.packages}
     return {tuple(text.encode("utf-8", "backslashreplace").decode() for text in item) for item in judged}
 
@@ -161,7 +161,7 @@ _TAR = tarred(lines)
 
 
 def _form(data: bytes, chance: Random, basic: Mutate) -> bytes:
-    """One of the layers changed, doubled, dropped, or moved."""
+    """Mutate, double, drop or move one of the layers."""
     layers = data.split(_SPLIT)
     at = chance.randrange(len(layers))
     what = chance.randrange(8)

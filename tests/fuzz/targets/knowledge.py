@@ -38,7 +38,7 @@ def _parse(feed: Feed, part: str, data: bytes) -> None:
 
 
 def _record(data: bytes) -> None:
-    """One record, for the export of each kind of ecosystem."""
+    """Parse one record, for each kind of ecosystem's export."""
     for part in ("Debian", "npm", "Rocky Linux"):
         assert list(_records.read("a.json", data, part))
 
@@ -85,7 +85,7 @@ def _updates() -> list[bytes]:
 
 @cache
 def _database() -> tuple[bytes, bytes]:
-    """A small database, and what `pack` makes of it."""
+    """Build a small database, packed by `pack`."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         root = Path(folder)
         standing = making.record("GHSA-b", making.entry("npm", "b", *making.fixed("2.0.0")))
@@ -111,7 +111,7 @@ def _import(data: bytes) -> None:
 
 
 def _pages(data: bytes, chance: Random, basic: Mutate) -> bytes:
-    """The database changed in places."""
+    """Mutate the database in places."""
     change = edits([data])
     program = b"\0"
     for _ in range(chance.randint(1, 3)):
@@ -131,7 +131,7 @@ def _bill(data: bytes) -> None:
 
 
 def _bills() -> list[bytes]:
-    """What peers wrote of one image, and we of one with two platforms."""
+    """Return other tools' SBOMs of one image, and Dockgate's of an image with two platforms."""
     names = ("syft.cyclonedx.json", "syft.spdx.json", "trivy.cyclonedx.json", "trivy.spdx.json")
     return [
         *((_DATA / "scanner" / "sboms" / "data" / name).read_bytes() for name in names),

@@ -1,4 +1,4 @@
-"""What languages' package managers leave behind: metadata, archives, and lockfiles."""
+"""Files of languages' package managers: metadata, archives and lockfiles."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def _zip(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
 
 
 def _zipapps() -> list[bytes]:
-    """An application with a package that is whole and one that is none, and one without any."""
+    """Return applications with a valid and a broken package, and without any."""
     applications = _zip({"site-packages/a-1.dist-info/METADATA": _METADATA[0], "b-1.dist-info/METADATA": b"Name: b\n"})
     wheels = _zip({".deps/a-1-py3-none-any.whl": applications, "b.egg": _zip({"EGG-INFO/PKG-INFO": _METADATA[0]})})
     return [b"#!/usr/bin/env python3\n" + applications, _zip({"__main__.py": b"print()\n"}), wheels]
@@ -84,7 +84,7 @@ def _jars() -> list[bytes]:
 
 
 def _zip64(data: bytes) -> bytes:
-    """The archive with its directory told by the records of zip64 (APPNOTE.TXT, 4.3.14 and 4.3.15)."""
+    """Return the archive with zip64 records (APPNOTE.TXT, 4.3.14 and 4.3.15)."""
     body, end = data[:-22], data[-22:]
     count_base_layers, size, at = struct.unpack_from("<HII", end, 10)
     end64 = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count_base_layers, count_base_layers, size, at)

@@ -1,4 +1,4 @@
-"""What Conan, R, Erlang, Elixir, Haskell, Julia, OCaml, Dart, Swift and VS Code leave behind, and GitHub Actions."""
+"""Files of Conan, R, Erlang, Elixir, Haskell, Julia, OCaml, Dart, Swift and VS Code; GitHub Actions."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""How images are named, and with what their registries are asked."""
+"""Image references, and credentials for registries."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _DIGEST = "sha256:" + "0" * 64
 
 
 def _reference(data: bytes) -> None:
-    """In it "^" stands for a folder of few files, for what is read of it depends on what there is."""
+    """Parse a reference; "^" stands for a folder with few files, because existing paths matter."""
     text = data.decode("utf-8", "replace")
     with tempfile.TemporaryDirectory(dir=MEMORY) if "^" in text else nullcontext("") as folder:
         if folder:
@@ -59,7 +59,7 @@ _REFERENCES = (
 
 
 def _credentials(data: bytes) -> None:
-    """Without a PATH no helper is found, whatever the file names."""
+    """Find credentials; without PATH no helper is found, whatever the file names."""
     with open(os.memfd_create("auth"), "w+b", buffering=0) as file:
         file.write(data)
         environ = {"REGISTRY_AUTH_FILE": f"/proc/self/fd/{file.fileno()}", "PATH": "", "HOME": "/nowhere"}
@@ -68,14 +68,14 @@ def _credentials(data: bytes) -> None:
 
 
 def _answer(data: bytes) -> None:
-    """What a helper says."""
+    """Parse a credential helper's output."""
     with suppress(ValueError):
         answer = parse_helper_output(data.decode("utf-8", "replace"))
         assert repr(answer) == f"Credentials(username={answer.username!r})"
 
 
 def _helper(data: bytes) -> None:
-    """How a helper ends: the input's first byte is its status, the rest what it says."""
+    """Run a helper: the input's first byte is its exit status, the rest its output."""
     with (
         tempfile.TemporaryDirectory(dir=MEMORY) as folder,
         open(os.memfd_create("said"), "w+b", buffering=0) as file,

@@ -1,4 +1,4 @@
-"""Programs that carry the list of what they are made of, Go's and Rust's, or their own version."""
+"""Programs that contain a list of their packages (Go and Rust), or their own version."""
 
 import gzip
 import json
@@ -89,7 +89,7 @@ source = "git+https://example.com/forked?branch=main#0123456789abcdef"
 
 
 def _universal() -> bytes:
-    """A universal Mach-O binary with one architecture's program in it twice."""
+    """Return a universal Mach-O binary that contains one architecture's program twice."""
     program = _GO[_NAMES.index("darwin-arm64")][:200_000]
     head = struct.pack(">II", 0xCAFEBABE, 2)
     for at in range(2):
@@ -101,7 +101,7 @@ _GO.append(_universal())
 
 
 def _windows(section: bytes) -> bytes:
-    """A Windows program with one section, cargo-auditable's."""
+    """Return a Windows program with cargo-auditable's section only."""
     header = b"MZ\x90\x00".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"PE\0\0"
     header += struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, 240, 0x22) + b"\x0b\x02".ljust(240, b"\0")
     header += struct.pack("<8sIIIIIIHHI", b".dep-v0", len(section), 0x1000, len(section), 0x200, 0, 0, 0, 0, 0x40000040)
@@ -122,7 +122,7 @@ _VERSIONED = {
 
 
 def _modules(data: bytes) -> None:
-    """The list itself, past the program around it."""
+    """Parse the list itself, without a program around it."""
     try:
         buildinfo._parse_info("go1.24.4", data.decode("utf-8", "replace"))
     except UnreadableError:

@@ -1,4 +1,4 @@
-"""What others say of an image: the findings of other scanners, and VEX documents."""
+"""Other parties' statements about an image: other scanners' findings, and VEX documents."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _CONTEXT = external.ReadContext(package=partial(sboms.package, ecosystems=_KINDS
 
 
 def _findings(data: bytes) -> None:
-    """As they are kept, they are read again."""
+    """Check that stored findings are read back."""
     for image in (_IMAGE, ""):
         try:
             reports = external.read(data, "it.json", _FORMATS, replace(_CONTEXT, image=image))
@@ -50,7 +50,7 @@ def _vex(data: bytes) -> None:
 
 
 def _named(error: UsageError) -> None:
-    """A refusal names the document."""
+    """Check that an error names the document."""
     assert str(error).startswith("it.json")
 
 
@@ -60,7 +60,7 @@ def _reports() -> Sequence[bytes]:
 
 @cache
 def _statements() -> Sequence[bytes]:
-    """The documents of the cases of waivers, and one that is published."""
+    """Return the documents of waiver cases, and a published one."""
     contents = [path.read_bytes() for path in sorted((_TESTS / "gate" / "vex_formats" / "data").glob("*.json"))]
     for path in sorted((_CASES / "waivers").glob("*.yaml")):
         case = yaml.safe_load(path.read_text("utf-8").replace("{image}", _IMAGE).replace("{index}", _IMAGE))

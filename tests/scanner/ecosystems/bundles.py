@@ -1,4 +1,4 @@
-""".NET applications in a single file, put together from a host and a deps.json."""
+"""Build single-file .NET applications from a host and a deps.json."""
 
 import gzip
 import struct
@@ -12,7 +12,7 @@ DEPS = (DATA / "self-contained.deps.json").read_bytes()
 
 
 def bundle(deps: bytes | None = DEPS, *, major: int = 6, name: bytes = b"aBcD1234efgh", stated_size: int = -1) -> bytes:
-    """A host with a deps.json and the header behind it; `told` is the size that the header says."""
+    """Return a host, a deps.json and the header; `stated_size` is the size in the header."""
     start = len(HOST) + 16
     body = b"\0" * 16 + (deps or b"")
     length = bytes([len(name)] if len(name) < 128 else [len(name) & 127 | 128, len(name) >> 7])

@@ -1,10 +1,10 @@
-"""The smallest ELF files that have what a test needs: sections with content, after elf(5)."""
+"""Build minimal ELF files with sections and content (elf(5))."""
 
 import struct
 
 
 def elf(rodata: bytes = b"", *, links: bytes = b"libc.so.6", has_sections: bool = True, shared: bool = False) -> bytes:
-    """A 64-bit program or library whose read-only data and names of libraries are these."""
+    """Return a 64-bit program or library with this read-only data and these linked libraries."""
     content = {b".rodata": rodata, b".dynstr": b"\0" + links + b"\0"}
     names = b"\0" + b"\0".join([*content, b".shstrtab"]) + b"\0"
     body, rows = b"", [bytes(64)]

@@ -43,7 +43,7 @@ def modules(extract: Extract) -> list[tuple[str, str]]:
 
 
 def modules_of(name: str) -> list[tuple[str, str]]:
-    """The standard library and the modules that `go version -m` tells of, a replacement in its place."""
+    """Return the standard library and the modules of `go version -m`, with replacements applied."""
     first, *lines = (DATA / f"{name}.txt").read_text().splitlines()
     expected = [("stdlib", first.removeprefix("go"))]
     for line in lines:
@@ -58,7 +58,7 @@ def modules_of(name: str) -> list[tuple[str, str]]:
 
 
 def rewritten(info: str, go: str = "go1.24.4", content: bytes = b"") -> bytes:
-    """A program with other build information, which must be no longer than what it has."""
+    """Return a program with other build information, which must not be longer."""
     content = content or program()
     at = content.index(MAGIC) + 32
     framed = b"0123456789abcdef" + info.encode() + b"0123456789abcdef" if info else b""
