@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.fuzz import reached, targets
+from tests.fuzz import line_coverage, targets
 from tests.fuzz.mutate import blind
 from tests.fuzz.target import Part, Target
 
@@ -30,9 +30,9 @@ def test_every_ecosystem_and_feed_is_fuzzed() -> None:
 def test_the_seeds_reach_most_of_the_parser(target: Target) -> None:
     for seed in target.seeds:
         target.run(seed)
-    lines = reached.lines(target)
+    lines = line_coverage.reachable_lines(target)
     assert lines, "a target's modules have no lines"
-    assert len(reached.reached(target, target.seeds)) >= 0.6 * len(lines)
+    assert len(line_coverage.reached_lines(target, target.seeds)) >= 0.6 * len(lines)
 
 
 @every

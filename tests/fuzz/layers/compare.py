@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from tests.fuzz.layers.ours import Evidence, ImageReading, LayerReading
+from tests.fuzz.layers.dockgate_reading import Evidence, ImageReading, LayerReading
 from tests.fuzz.layers.runtimes import File, Tree
 
 _HOPS = 40

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.fuzz.layers import compare, evidence, generate, images, ours
+from tests.fuzz.layers import compare, dockgate_reading, evidence, generate, images
 from tests.fuzz.layers.compare import Difference
+from tests.fuzz.layers.dockgate_reading import ImageReading, LayerReading
 from tests.fuzz.layers.generate import Case
-from tests.fuzz.layers.ours import ImageReading, LayerReading
 from tests.fuzz.layers.recipe import layer_bytes
 from tests.fuzz.layers.runtimes import IMAGE, KEPT_IMAGE, Runtimes, Tree
 
@@ -73,7 +73,7 @@ class Tally:
             setattr(self, name, mine + theirs)
 
 
-_READ = {name: ours.read_blob(blob) for name, blob in BASES.items()}
+_READ = {name: dockgate_reading.read_blob(blob) for name, blob in BASES.items()}
 
 
 def read(case: Case, *, fully: bool = True) -> tuple[Sequence[LayerReading], ImageReading]:
@@ -82,17 +82,17 @@ def read(case: Case, *, fully: bool = True) -> tuple[Sequence[LayerReading], Ima
     Unless `fully`, an image with an unreadable layer is not combined, because it is unread in any case.
     """
     if "image" in case:
-        return ours.read_whole(*images.blobs(case))
-    layers = [_READ[case["base"]], *(ours.read_blob(layer_bytes(layer)) for layer in case["layers"])]
+        return dockgate_reading.read_whole(*images.blobs(case))
+    layers = [_READ[case["base"]], *(dockgate_reading.read_blob(layer_bytes(layer)) for layer in case["layers"])]
     unread = [entry.reason for layer in layers for entry in layer.facts.unread if entry.reason.startswith(HONEST)]
     if unread and not fully:
         return layers, ImageReading(frozenset(f"/: {reason}" for reason in unread))
-    return layers, ours.combined(layers)
+    return layers, dockgate_reading.combine_layers(layers)
 
 
 def compared(case: Case, layers: Sequence[LayerReading], reading: ImageReading, trees: list[Tree]) -> Played:
     """Compare a case with the runtimes' trees. A layer without oddities must be readable."""
-    differ = list(compare.differences(layers, reading, trees, ours.packages_in))
+    differ = list(compare.differences(layers, reading, trees, dockgate_reading.packages_in))
     if "image" not in case:
         for recipe, layer in zip(case["layers"], layers[1:], strict=True):
             if not recipe.get("odd"):

@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.fuzz import reached, targets
+from tests.fuzz import line_coverage, targets
 from tests.slow.fuzz.ledger import LEDGER, MEMORY
 
 _ROOT = Path(__file__).parent.parent.parent.parent
@@ -77,8 +77,8 @@ def fuzz(name: str, counts: Counts, inputs: int, seconds: float) -> Counts:
     counts.failures = max(len(failed), falls)  # a process may fall over without an input to blame
     target = targets.load()[name]
     corpus = sorted((folder / "corpus").iterdir())
-    counts.lines = len(reached.lines(target))
-    counts.reached = len(reached.reached(target, (path.read_bytes() for path in corpus)))
+    counts.lines = len(line_coverage.reachable_lines(target))
+    counts.reached = len(line_coverage.reached_lines(target, (path.read_bytes() for path in corpus)))
     return counts
 
 

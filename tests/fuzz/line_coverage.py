@@ -14,7 +14,7 @@ from tests.fuzz.target import Target
 Lines = set[tuple[str, int]]
 
 
-def lines(target: Target) -> Lines:
+def reachable_lines(target: Target) -> Lines:
     """Return every line that can be reached."""
     every_line: Lines = set()
     for name in target.modules:
@@ -51,9 +51,9 @@ def _functions(code: CodeType, within: bool = False) -> Iterator[CodeType]:
             yield from _functions(constant, function)
 
 
-def reached(target: Target, inputs: Iterable[bytes]) -> Lines:
+def reached_lines(target: Target, inputs: Iterable[bytes]) -> Lines:
     """Return the lines that these inputs reach, whatever the result."""
-    reachable = lines(target)
+    reachable = reachable_lines(target)
     paths = {path for path, _ in reachable}
     seen: Lines = set()
 

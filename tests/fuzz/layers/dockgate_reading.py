@@ -120,7 +120,7 @@ def read_recorded(layer: Layer, *, hashed: bool = False) -> LayerReading:
     return LayerReading(read_layer(recorded, ECOSYSTEMS, hashed=hashed), recorded.contents, recorded.links)
 
 
-def combined(layers: Sequence[LayerReading], image: Image | None = None) -> ImageReading:
+def combine_layers(layers: Sequence[LayerReading], image: Image | None = None) -> ImageReading:
     """Combine layers, base first; an `image` is verified as for a verdict."""
     facts = [layer.facts for layer in layers]
     inventory = combine(image or _Picture(), facts, ECOSYSTEMS, verified=image is not None)
@@ -213,4 +213,4 @@ def read_whole(blobs: Sequence[bytes], digest: str) -> tuple[list[LayerReading],
     except ImageError as error:
         return [], ImageReading(frozenset({f"/: {error}"}))
     layers = [read_recorded(layer, hashed=True) for layer in image.layers]
-    return layers, combined(layers, image)
+    return layers, combine_layers(layers, image)
