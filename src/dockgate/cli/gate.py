@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -25,6 +25,7 @@ from dockgate.services.reports import GateReport
 from dockgate.shared.errors import UsageError
 
 if TYPE_CHECKING:
+    from dockgate.cli.server_gate import GateRequest
     from dockgate.gate.provenance import ProvenanceFacts
 
 EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
@@ -152,7 +153,7 @@ def command(
                 "Upload reports of other scanners with `dockgate image report DIGEST FILE`.",
             )
 
-        from dockgate.cli.server_gate import GateRequest, request_verdict, require_remote_image, require_server_policy
+        from dockgate.cli.server_gate import GateRequest, require_remote_image, require_server_policy
         from dockgate.cli.verdict import needs_case
 
         local = {"--database": database is not None, "--insecure": argument.insecure}
@@ -165,15 +166,7 @@ def command(
         gate_request = GateRequest(
             server, argument.reference, policy or "", pipeline, stage, execution, service, timeout, needs_case(outputs)
         )
-        with show_progress(is_quiet=display.is_quiet) as show:
-            answer = request_verdict(gate_request, wait, show)
-        if answer.report is not None:
-            write_report(answer.report, outputs, display)
-            status = answer.report.verdict.status
-            if answer.state is ApprovalState.APPROVED or status is not Status.APPROVED:
-                context.exit(EXITS[status])  # an approving verdict alone does not pass an image that people rejected
-        echo(f"{answer.approval}: {answer.state}{f', {answer.summary}' if answer.summary else ''}", err=True)
-        context.exit(WITHOUT_VERDICT.get(answer.state, EXITS[Status.UNDETERMINED]))
+        _exit_by_server(context, gate_request, wait, outputs, display)
     if wait:
         raise click.UsageError("--wait needs --server URL.")
 
@@ -203,6 +196,23 @@ def command(
         )
     write_report(report, outputs, display)
     context.exit(EXITS[report.verdict.status])
+
+
+def _exit_by_server(
+    context: click.Context, gate_request: "GateRequest", wait: bool, outputs: tuple[Output, ...], display: Display
+) -> NoReturn:
+    """Request the server's verdict, write its report, and exit by the decision."""
+    from dockgate.cli.server_gate import request_verdict
+
+    with show_progress(is_quiet=display.is_quiet) as show:
+        answer = request_verdict(gate_request, wait, show)
+    if answer.report is not None:
+        write_report(answer.report, outputs, display)
+        status = answer.report.verdict.status
+        if answer.state is ApprovalState.APPROVED or status is not Status.APPROVED:
+            context.exit(EXITS[status])  # an approving verdict alone does not pass an image that people rejected
+    echo(f"{answer.approval}: {answer.state}{f', {answer.summary}' if answer.summary else ''}", err=True)
+    context.exit(WITHOUT_VERDICT.get(answer.state, EXITS[Status.UNDETERMINED]))
 
 
 def _provenance(
