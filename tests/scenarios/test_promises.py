@@ -41,7 +41,7 @@ def test_a_verdict_is_replayed_identically_after_a_database_update(server: Serve
         digest = getattr(recorded.verdict.inputs, name)
         assert digest_of(document(digest)) == digest
     replayed = case_file.replay(recorded, ecosystems.load(), rules.load())
-    assert replayed.differs == ()
+    assert replayed.differences == ()
     assert canonical.encode(replayed.verdict) == stored
     assert digest_of(stored) == record["digest"]
     assert server.get(f"/verdicts/{record['digest']}/explanation")["replay"]["same"]

@@ -90,7 +90,7 @@ def test_images_built_by_the_server_pass_the_provenance_rule(server: ServerSyste
     assert statement.source == f"git+{server.url}/git/made.git"
     assert len(statement.commit) == 40
     assert recorded.verdict.inputs.provenance
-    assert case_file.replay(recorded, ecosystems.load(), rules.load()).differs == ()
+    assert case_file.replay(recorded, ecosystems.load(), rules.load()).differences == ()
 
 
 def test_a_provenance_statement_is_attached_once(server: ServerSystem) -> None:

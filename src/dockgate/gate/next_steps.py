@@ -1,6 +1,6 @@
-"""What a person does next about what makes a verdict undetermined. Pure.
+"""The next steps for an undetermined verdict. Pure.
 
-Subjects come out of images: whatever is shown as a command is quoted for a shell, and is never wider than the subject.
+Subjects come from images: commands quote them for a shell, and never accept more than the subject.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dockgate.vulnerabilities.model import Undetermined
 
 WHOLE_IMAGE = "/"
-FALLBACK = "Scan the image again, and see what the reason names."
+FALLBACK = "Fix what the reason names, then scan the image again."
 _REBUILD = (
     "Build the image again with docker, podman or buildah, from a base image with a package database. No waiver "
     "accepts an image that cannot be read as a whole: only the policy's rule `evidence` can allow those (`unread`)."
@@ -20,7 +20,7 @@ _NO_DISTRIBUTION = "Build the image from a base image with an os-release file an
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """A sentence, and the command at its end ("" for none)."""
+    """A sentence, and the command that follows it ("" for none)."""
 
     sentence: str
     command: str = ""
@@ -31,8 +31,10 @@ class NextStep:
 
 
 def next_steps(undetermined: Sequence[Undetermined], image: str) -> tuple[NextStep, ...]:
-    """What to do about the entries of a verdict on the image (a digest), each step once, in the order of the entries.
-    There is at least one step for every entry."""
+    """The steps for the undetermined entries of an image (a digest), each once, in the order of the entries.
+
+    Every entry has at least one step.
+    """
     steps: dict[NextStep, None] = {}
     for kind in dict.fromkeys(entry.kind for entry in undetermined):
         entries = [entry for entry in undetermined if entry.kind == kind]
@@ -82,14 +84,14 @@ def _packages(kind: str, entries: Sequence[Undetermined], image: str) -> Iterato
 
 
 def _waiver(subjects: Sequence[str], first: str, noun: str, image: str) -> Iterator[NextStep]:
-    """How somebody with the right to accept does so: the command for one subject, or a form for several."""
+    """The command that accepts one subject, or a template of it for several."""
     if not subjects:
         return
-    import shlex  # a scan, which judges nothing, does without
+    import shlex  # not needed by a scan
 
-    named = shlex.quote(subjects[0]) if len(subjects) == 1 else "PATH" if noun == "path" else "PURL"
-    each = "it" if len(subjects) == 1 else f"each of the {len(subjects)} {noun}s"
+    argument = shlex.quote(subjects[0]) if len(subjects) == 1 else "PATH" if noun == "path" else "PURL"
+    what = "it" if len(subjects) == 1 else f"each of the {len(subjects)} {noun}s"
     yield NextStep(
-        f"{first}, or accept {each}:",
-        f"dockgate waiver add --unread {named} --image {image} --until DATE --owner NAME --reason TEXT",
+        f"{first}, or accept {what}:",
+        f"dockgate waiver add --unread {argument} --image {image} --until DATE --owner NAME --reason TEXT",
     )

@@ -1,10 +1,10 @@
-"""Patterns of packages and repositories, as waivers and rules name them.
+"""Match packages and repositories with the patterns of waivers and rules. Pure.
 
-`*` stands for any characters but "/", `**` for any at all; every other character stands for itself.
+`*` matches any characters except "/", `**` matches any characters. Every other character matches itself.
 
-A package is named by a package URL without qualifiers and subpath, which are left out of account on both sides. Without
-a version any version is meant. All is compared decoded, so that "pkg:npm/@babel/core" and "pkg:npm/%40babel/core" are
-one. A distribution's package is meant by its own name or by its source's.
+A package pattern is a package URL. Qualifiers and subpath are ignored on both sides, and a pattern without a version
+matches any version. Both sides are decoded first: "pkg:npm/@babel/core" equals "pkg:npm/%40babel/core". A package of a
+distribution matches by its own name or by that of its source.
 """
 
 import re
@@ -13,15 +13,15 @@ from urllib.parse import quote, unquote
 
 from dockgate.scanner.model import Package
 
-# Types whose names the specification has in lower case.
+# Types whose names are in lower case (purl specification).
 _LOWER = frozenset({"alpm", "apk", "bitbucket", "composer", "deb", "github", "oci", "pypi", "rpm"})
-# Types whose packages are built from sources of other names.
+# Types whose packages can have another name than their source.
 _DISTRIBUTIONS = frozenset({"apk", "deb", "rpm"})
 _STARS = re.compile(r"(\*+)")
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether the pattern stands for all of the text. Takes time by the product of their lengths at most."""
+    """Whether the pattern matches the whole text. Takes at most time proportional to the product of their lengths."""
     if "*" not in pattern:
         return text == pattern
     ends = {0}
@@ -38,7 +38,7 @@ def matches(text: str, pattern: str) -> bool:
 
 
 def names_package(pattern: str, package: Package) -> bool:
-    """Whether a pattern of package URLs stands for the package, or for the source that it was built from."""
+    """Whether a pattern of package URLs matches the package or its source."""
     path, version = split(pattern)
     for own_path, own_version in identities(package):
         if matches(own_path, path) and (not version or matches(own_version, version)):
@@ -47,10 +47,12 @@ def names_package(pattern: str, package: Package) -> bool:
 
 
 def identities(package: Package) -> tuple[tuple[str, str], ...]:
-    """Path and version of the package, and those of its source where that is another. One that is looked at as if it
-    were raised (`match.with_versions`) has the version that it is raised to, and its old purl."""
+    """Path and version of the package, and those of its source if they differ.
+
+    A package from `matching.with_versions` counts with its new version, although its purl has the old one.
+    """
     path, version = split(package.purl)
-    own = path, package.version if _raised(package, version) else version
+    own = path, package.version if _is_upgraded(package, version) else version
     kind, _, rest = own[0].partition("/")
     if kind not in _DISTRIBUTIONS or (package.source_name, package.source_version) == (package.name, package.version):
         return (own,)
@@ -60,22 +62,22 @@ def identities(package: Package) -> tuple[tuple[str, str], ...]:
 
 
 def purl(package: Package) -> str:
-    """The package's purl, with the version that it is looked at in."""
-    if not _raised(package, split(package.purl)[1]):
+    """The package's purl with its current version, also after `matching.with_versions`."""
+    if not _is_upgraded(package, split(package.purl)[1]):
         return package.purl
     end = min((at for mark in "?#" if (at := package.purl.find(mark)) >= 0), default=len(package.purl))
     name = package.purl[:end].rpartition("@")[0]
     return f"{name}@{quote(package.version, safe=':')}{package.purl[end:]}"
 
 
-def _raised(package: Package, version: str) -> bool:
-    """Whether its purl has another version. rpm has the epoch in a qualifier."""
+def _is_upgraded(package: Package, version: str) -> bool:
+    """Whether the purl has another version. In rpm purls the epoch is a qualifier."""
     return bool(version) and package.version != version and not package.version.endswith(f":{version}")
 
 
 @lru_cache(maxsize=8192)
 def split(purl: str) -> tuple[str, str]:
-    """ "type/namespace/name" and version ("" for none), decoded and in the case that the type's definition has."""
+    """The path "type/namespace/name" and the version ("" for none), decoded and normalised for the type."""
     text = purl.partition("#")[0].partition("?")[0].removeprefix("pkg:").strip("/")
     folder, _, last = text.rpartition("/")
     name, _, version = last.partition("@")
@@ -90,7 +92,7 @@ def split(purl: str) -> tuple[str, str]:
 
 
 def _within_segments(text: str, starts: set[int]) -> set[int]:
-    """Where one gets to from these places without passing a "/"."""
+    """The positions that can be reached from these without passing a "/"."""
     ends: set[int] = set()
     reached = -1
     for start in sorted(starts):

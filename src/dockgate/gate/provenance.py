@@ -1,4 +1,4 @@
-"""Provenance of images: the statement that a build leaves, and what a policy may rely on of such statements. Pure.
+"""Provenance of images: write the statement of a build, and verify the statements that a policy relies on. Pure.
 
 The form is in-toto's Statement v1 (in-toto/attestation, spec/v1/statement.md) with a predicate of SLSA Provenance v1
 (slsa.dev/spec/v1.0/provenance).
@@ -16,24 +16,24 @@ from dockgate.shared.errors import DeniedError, DockgateError, UnreadableError
 from dockgate.shared.references import repository_in
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-# Those that are read: cosign 2 writes the older one, of the same fields.
+# The types that are read. cosign 2 writes v0.1, which has the same fields.
 _STATEMENT_TYPES = (STATEMENT_TYPE, "https://in-toto.io/Statement/v0.1")
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
-# Of the builds that docs/how-to/attestations.md describes.
+# The build type of our builds: see docs/how-to/attestations.md.
 BUILD_TYPE = "https://dockgate.dev/build/dockerfile/v1"
-# Whose source repository is `externalParameters.workflow.repository`.
+# Build types with the source repository in `externalParameters.workflow.repository`.
 GITHUB_BUILD_TYPES = (
     "https://actions.github.io/buildtypes/workflow/v1",
     "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1",
 )
 # The builder id of builds in a sandbox.
 BUILDER = "https://dockgate.dev/builder/v1"
-# The builder id of builds that could reach their host: such a build can be made to say anything.
+# The builder id of builds that could reach their host, whose statements can therefore be forged.
 UNSANDBOXED_BUILDER = "https://dockgate.dev/builder/unsandboxed/v1"
-# Statements of one image that are looked at.
+# Statements of one image that are read.
 STATEMENT_LIMIT = 64
 _IMAGE_PURLS = ("pkg:docker/", "pkg:oci/")
-# Characters of any text that is taken over from a statement.
+# Characters of a text in a statement.
 _TEXT_LIMIT = 500
 
 
@@ -42,7 +42,7 @@ _TEXT_LIMIT = 500
 
 @dataclass(frozen=True, slots=True)
 class BuildRecord:
-    """What the server knows of one of its own builds. Times are RFC 3339 in UTC.
+    """The facts about one of our own builds. Times are RFC 3339 in UTC.
 
     `source` is the repository's URI, `commit` 40 hexadecimal digits. `dockerfile` is a path in the source. `bases` are
     pairs of the reference as the Dockerfile names it and the digest that was pulled. `arguments` are names only: values
@@ -63,7 +63,7 @@ class BuildRecord:
 
 
 def statement(record: BuildRecord, name: str, digest: str) -> bytes:
-    """The statement that the build of this record made the image `digest`, called `name`."""
+    """Write the statement that this build made the image `digest`, with the name `name`."""
     source = {"uri": record.source, "digest": {"gitCommit": record.commit}}
     dockerfile = {"name": record.dockerfile, "digest": _digest_set(record.dockerfile_digest)}
     bases = [{"name": text, "uri": _purl(text, pulled), "digest": _digest_set(pulled)} for text, pulled in record.bases]
@@ -107,7 +107,7 @@ def _purl(reference: str, digest: str) -> str:
     return f"pkg:oci/{quote(name, safe='')}@{quote(digest, safe='')}?repository_url={quote(repository, safe='/')}"
 
 
-# --- what may be relied on ---------------------------------------------------------------------------------------
+# --- what a policy relies on ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class ProvenanceStatement:
     """A statement about the judged image that a key of the policy signed.
 
     `digest` is of its bytes; `keys` are the ids of the policy's keys that signed it. `source`, `commit` and
-    `finished_at` are "" where the statement has none in a form that is known here. `bases` are digests of base images.
+    `finished_at` are "" if the statement has none in a known form. `bases` are digests of base images.
     """
 
     digest: str
@@ -130,10 +130,10 @@ class ProvenanceStatement:
 
 @dataclass(frozen=True, slots=True)
 class ProvenanceFacts:
-    """What is known of the provenance of `image`, a digest: an input of the verdict.
+    """The provenance of `image`, a digest: an input of the verdict.
 
-    `refused` says of each other statement why it does not count, a sentence each. `unavailable` is why the statements
-    beside the image could not be fetched, None where they were.
+    `refused` says for each other statement why it does not count, in a sentence. `unavailable` is why the statements
+    beside the image could not be fetched, None if they were.
     """
 
     image: str
@@ -188,9 +188,9 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
         kind = document["predicateType"]
         if document["_type"] not in _STATEMENT_TYPES or kind != PREDICATE_TYPE:
             raise UnreadableError(f"A signed statement is of the type {str(kind)[:100]!r}, not {PREDICATE_TYPE!r}.")
-        subjects = {one["digest"].get("sha256") for one in document["subject"]}
+        subjects = {subject["digest"].get("sha256") for subject in document["subject"]}
         definition, details = document["predicate"]["buildDefinition"], document["predicate"]["runDetails"]
-        found = ProvenanceStatement(
+        statement = ProvenanceStatement(
             digest=digest_of(payload),
             keys=tuple(keys),
             builder=_text(details["builder"]["id"]),
@@ -203,13 +203,13 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
         raise UnreadableError(f"A signed statement cannot be read: {type(error).__name__}.") from None
     if not image.startswith("sha256:") or hex_of(image) not in subjects:
         raise DeniedError("A signed statement is about another image.")
-    if not found.builder:
+    if not statement.builder:
         raise UnreadableError("A signed statement names no builder.")
-    return found
+    return statement
 
 
 def _source(definition: Mapping[str, Any]) -> dict[str, str]:
-    """The source repository and the commit, where the build type is one whose parameters are known here."""
+    """The source repository and the commit, for a known build type."""
     parameters, kind = definition["externalParameters"], definition["buildType"]
     if kind == BUILD_TYPE:
         source = parameters["source"]
@@ -217,29 +217,31 @@ def _source(definition: Mapping[str, Any]) -> dict[str, str]:
     if kind in GITHUB_BUILD_TYPES:
         uri = _text(parameters["workflow"]["repository"])
         commits = [
-            _text(one["digest"]["gitCommit"])
-            for one in definition.get("resolvedDependencies") or ()
-            if str(one.get("uri", "")).removeprefix("git+").partition("@")[0] == uri
+            _text(dependency["digest"]["gitCommit"])
+            for dependency in definition.get("resolvedDependencies") or ()
+            if str(dependency.get("uri", "")).removeprefix("git+").partition("@")[0] == uri
         ]
         return {"source": uri, "commit": commits[0] if commits else ""}
     return {}
 
 
 def _bases(dependencies: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The digests of the images among the dependencies. ValueError for an image without one: a list that leaves some
-    out must not look complete."""
-    found = set()
+    """The digests of the images among the dependencies.
+
+    Raises ValueError for an image without a digest: an incomplete list must not look complete.
+    """
+    digests = set()
     for dependency in dependencies:
         if str(dependency.get("uri", "")).startswith(_IMAGE_PURLS):
             digest = from_hex(dependency["digest"]["sha256"])
             if not is_digest(digest):
                 raise ValueError("a base image without a digest")
-            found.add(digest)
-    return tuple(sorted(found))
+            digests.add(digest)
+    return tuple(sorted(digests))
 
 
 def _text(value: object) -> str:
-    """A text of bounded length. TypeError or ValueError for anything else."""
+    """Check a text of bounded length. Raises TypeError or ValueError for anything else."""
     if not isinstance(value, str):
         raise TypeError("not a text")
     if len(value) > _TEXT_LIMIT or not value.isprintable():

@@ -37,7 +37,7 @@ def of_file(file: Path) -> RecordedVerdict:
 def replay(recorded: RecordedVerdict) -> Replay:
     """Raises DefinitionError when the policy has a rule that this installation lacks."""
     found = case_file.replay(recorded, ecosystems.load(), rules.load())
-    return Replay(recorded.digest, not found.differs, found.differs, recorded.case.engine, __version__)
+    return Replay(recorded.digest, not found.differences, found.differences, recorded.case.engine, __version__)
 
 
 def compare(one: RecordedVerdict, other: RecordedVerdict) -> Explanation:

@@ -235,30 +235,30 @@ def test_a_case_written_and_read_is_judged_to_the_same_bytes(name: str) -> None:
     assert text.isprintable()
     again = case_file.read(text.encode(), "file")
     replayed = case_file.replay(again, ECOSYSTEMS, RULES)
-    assert replayed.differs == ()
+    assert replayed.differences == ()
     assert canonical.encode(replayed.verdict) == canonical.encode(given.verdict)
     assert again.digest == given.digest
 
 
-def test_a_verdict_that_was_changed_is_told_with_what_differs() -> None:
+def test_replaying_an_altered_verdict_reports_the_differences() -> None:
     given = recorded(A)
     forged = replace(given, verdict=replace(given.verdict, status=Status.APPROVED))
-    assert case_file.replay(forged, ECOSYSTEMS, RULES).differs == (
+    assert case_file.replay(forged, ECOSYSTEMS, RULES).differences == (
         "The verdict's status was Approved, and is Rejected.",
     )
 
 
-def test_an_input_that_was_changed_is_told() -> None:
+def test_replaying_an_altered_case_names_the_input() -> None:
     given = recorded(A)
     lenient = replace(given, case=replace(A, policy=replace(limits(HIGH=9), digest=A.policy.digest)))
-    differs = case_file.replay(lenient, ECOSYSTEMS, RULES).differs
-    assert differs[0] == f"The policy strict is not the one of its digest, {A.policy.digest}."
-    assert "The verdict's status was Rejected, and is Approved." in differs
+    differences = case_file.replay(lenient, ECOSYSTEMS, RULES).differences
+    assert differences[0] == f"The policy strict does not match its digest {A.policy.digest}."
+    assert "The verdict's status was Rejected, and is Approved." in differences
     later = replace(given, case=replace(A, waivers=WAIVED))
-    assert case_file.replay(later, ECOSYSTEMS, RULES).differs[0].endswith("from other waivers than the case holds.")
+    assert case_file.replay(later, ECOSYSTEMS, RULES).differences[0].endswith("the verdict's digest of waivers.")
 
 
-def test_a_policy_of_a_rule_that_is_not_here_cannot_be_replayed() -> None:
+def test_replaying_a_policy_with_an_unknown_rule_fails() -> None:
     given = replace(recorded(A), case=replace(A, policy=make_policy("future", {"no_curl": ({},)})))
     with pytest.raises(DefinitionError, match="no_curl"):
         case_file.replay(given, ECOSYSTEMS, RULES)
@@ -267,15 +267,15 @@ def test_a_policy_of_a_rule_that_is_not_here_cannot_be_replayed() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"nothing", "is no JSON"),
-        (b"[]", "is no case"),
-        (b'{"kind": "scan"}', "is no case"),
+        (b"nothing", "is not JSON"),
+        (b"[]", "is not a case"),
+        (b'{"kind": "scan"}', "is not a case"),
         (b'{"kind": "case", "schema_version": 2}', "schema_version 2"),
-        (b'{"kind": "case", "schema_version": 1, "verdict": {}}', "no whole case"),
-        (b'{"kind": "case", "schema_version": 1, "verdict": [], "case": 1}', "no whole case"),
+        (b'{"kind": "case", "schema_version": 1, "verdict": {}}', "is an incomplete case"),
+        (b'{"kind": "case", "schema_version": 1, "verdict": [], "case": 1}', "is an incomplete case"),
     ],
 )
-def test_a_file_that_is_no_case_is_refused(data: bytes, reason: str) -> None:
+def test_reading_another_file_as_a_case_fails(data: bytes, reason: str) -> None:
     with pytest.raises(UsageError, match=reason) as caught:
         case_file.read(data, "x.json")
     assert caught.value.advice

@@ -1,4 +1,4 @@
-"""A verdict with all that it was made from, as one document that needs nothing else; and judging it again. Pure."""
+"""Write a verdict with all its inputs as one document, read it, and judge it again. Pure."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,28 +20,27 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class RecordedVerdict:
-    """A verdict as it was given, and its case."""
+    """A verdict as it was recorded, with its case."""
 
     verdict: Verdict
     case: VerdictCase
 
     @property
     def digest(self) -> str:
-        """The verdict's, as the server lists it."""
+        """The digest of the verdict, as the server lists it."""
         return digest_of(canonical.encode(self.verdict))
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedVerdict:
-    """The same case judged again. `differs` is what is not as it was recorded, one sentence each; () when the bytes are
-    the same."""
+    """The same case judged again. `differences` are sentences, () if the bytes are the same as recorded."""
 
     verdict: Verdict
-    differs: tuple[str, ...]
+    differences: tuple[str, ...]
 
 
 def document(recorded: RecordedVerdict) -> dict[str, Any]:
-    """Plain JSON: `kind`, `schema_version`, `digest` (the verdict's), `verdict` and `case`."""
+    """The document as JSON values: `kind`, `schema_version`, `digest` (of the verdict), `verdict` and `case`."""
     return {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
@@ -52,67 +51,71 @@ def document(recorded: RecordedVerdict) -> dict[str, Any]:
 
 
 def text(recorded: RecordedVerdict) -> str:
-    """The document in ASCII, its keys sorted."""
+    """The document as ASCII text with sorted keys."""
     return json.dumps(document(recorded), sort_keys=True, allow_nan=False)
 
 
 def read(data: bytes, name: str) -> RecordedVerdict:
-    """The verdict and case that `text` wrote. `name` is said in errors. Raises UsageError for anything else."""
-    advice = "Write one by `dockgate gate IMAGE -o case=FILE`."
+    """Read what `text` wrote. `name` is the file name in errors. Raises UsageError for anything else."""
+    advice = "Write a case with `dockgate gate IMAGE -o case=FILE`."
     try:
-        given = json.loads(data)
+        content = json.loads(data)
     except ValueError as error:
-        raise UsageError(f"{name} is no JSON: {error}.", advice) from None
-    if not isinstance(given, dict) or given.get("kind") != KIND:
-        raise UsageError(f"{name} is no case: its `kind` is not {KIND!r}.", advice)
-    if given.get("schema_version") != SCHEMA_VERSION:
+        raise UsageError(f"{name} is not JSON: {error}.", advice) from None
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        raise UsageError(f"{name} is not a case: its `kind` is not {KIND!r}.", advice)
+    if content.get("schema_version") != SCHEMA_VERSION:
         raise UsageError(
-            f"{name} has schema_version {given.get('schema_version')!r}, and this reads {SCHEMA_VERSION}.",
-            "Explain it with the version of Dockgate that wrote it.",
+            f"{name} has schema_version {content.get('schema_version')!r}, this version reads {SCHEMA_VERSION}.",
+            "Use the version of Dockgate that wrote it.",
         )
     try:
-        return RecordedVerdict(canonical.build(Verdict, given["verdict"]), canonical.build(VerdictCase, given["case"]))
+        return RecordedVerdict(
+            canonical.build(Verdict, content["verdict"]), canonical.build(VerdictCase, content["case"])
+        )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{name} is no whole case: {type(error).__name__}: {error}.", advice) from None
+        raise UsageError(f"{name} is an incomplete case: {type(error).__name__}: {error}.", advice) from None
 
 
 def replay(recorded: RecordedVerdict, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]) -> ReplayedVerdict:
-    """Judges the case again, by the rules that are here. Raises DefinitionError when one of its policy's is not."""
+    """Judge the case again. Raises DefinitionError if a rule of its policy is not in `rules`."""
     case = recorded.case
     verdict = evaluate.judge(case, ecosystems, rules)
-    same = canonical.encode(verdict) == canonical.encode(recorded.verdict)
-    differs = tuple(_inputs(recorded)) + (() if same else tuple(_differences(recorded.verdict, verdict)))
-    return ReplayedVerdict(verdict, differs if differs or same else ("Its bytes are others.",))
+    is_same = canonical.encode(verdict) == canonical.encode(recorded.verdict)
+    differences = tuple(_input_differences(recorded))
+    if not is_same:
+        differences += tuple(_differences(recorded.verdict, verdict))
+    return ReplayedVerdict(verdict, differences if differences or is_same else ("The bytes of the verdict differ.",))
 
 
-def _inputs(recorded: RecordedVerdict) -> Iterator[str]:
-    """What the case holds has to be what the verdict says that it was made from."""
+def _input_differences(recorded: RecordedVerdict) -> Iterator[str]:
+    """The parts of the case that do not match the digests in the verdict."""
     policy = recorded.case.policy
     if digest_of(encode_policy(policy)) != policy.digest:
-        yield f"The policy {policy.name} is not the one of its digest, {policy.digest}."
-    told, held = recorded.verdict.inputs, evaluate.input_digests(recorded.case)
+        yield f"The policy {policy.name} does not match its digest {policy.digest}."
+    stated, actual = recorded.verdict.inputs, evaluate.input_digests(recorded.case)
     for field in fields(InputDigests):
-        if getattr(told, field.name) != getattr(held, field.name):
-            yield f"The verdict was made from other {field.name} than the case holds."
+        if getattr(stated, field.name) != getattr(actual, field.name):
+            yield f"The case does not match the verdict's digest of {field.name}."
 
 
 def _differences(before: Verdict, after: Verdict) -> Iterator[str]:
     for name in ("image", "policy", "status", "summary"):
-        one, other = getattr(before, name), getattr(after, name)
-        if one != other:
-            yield f"The verdict's {name} was {one!s}, and is {other!s}."
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            yield f"The verdict's {name} was {old!s}, and is {new!s}."
     if len(before.platform_verdicts) != len(after.platform_verdicts):
-        yield f"It was of {len(before.platform_verdicts)} platforms, and is of {len(after.platform_verdicts)}."
+        yield f"It had {len(before.platform_verdicts)} platforms, and has {len(after.platform_verdicts)}."
         return
-    for one, other in zip(before.platform_verdicts, after.platform_verdicts, strict=True):
-        of = f" on {one.platform}" if one.platform else ""
+    for old, new in zip(before.platform_verdicts, after.platform_verdicts, strict=True):
+        place = f" on {old.platform}" if old.platform else ""
         for field in fields(PlatformVerdict):
-            was, now = getattr(one, field.name), getattr(other, field.name)
+            was, now = getattr(old, field.name), getattr(new, field.name)
             if was != now:
-                yield f"{field.name}{of}: {_told(was)}, and now {_told(now)}."
+                yield f"{field.name}{place}: {_describe(was)}, and now {_describe(now)}."
 
 
-def _told(value: object) -> str:
+def _describe(value: object) -> str:
     if isinstance(value, tuple):
-        return f"{len(value)} of them"
-    return str(value) if isinstance(value, str | dict) else "another"
+        return f"{len(value)} entries"
+    return str(value) if isinstance(value, str | dict) else "a different value"

@@ -1,7 +1,7 @@
-"""Why two verdicts differ: each input of the one is replaced by the other's, one at a time, and judged. Pure.
+"""Explain why two verdicts differ: replace one input after the other, and judge each time. Pure.
 
-The order is fixed, and what a later input does is told on top of the earlier ones. Own layers come before the base
-image, both before what is known of them; the engine is last.
+The order is fixed, and each effect adds to the earlier ones: the image's own layers, the base image, what is known
+about them, the engine last.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import PlatformVerdict, Status, Verdict, VerdictCase
-from dockgate.gate.replay.case_diff import advisories_between, say_the_same, with_own_layers_of
+from dockgate.gate.replay.case_diff import advisories_between, is_same_for, with_own_layers_of
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.gate.rule import Rule, finding_key
 from dockgate.scanner.ports import Ecosystem
@@ -20,9 +20,9 @@ from dockgate.vulnerabilities.model import Finding
 
 
 class Input(StrEnum):
-    """What a verdict is made from, in the order in which it is replaced."""
+    """The inputs of a verdict, in the order in which they are replaced."""
 
-    # Whether the image was scanned, or why it was not.
+    # Whether there is a scan, or why there is none.
     SCAN = "scan"
     # The image's own layers and its config.
     CODE = "code"
@@ -47,7 +47,7 @@ class PlatformFinding:
 
 @dataclass(frozen=True, slots=True)
 class ChangedFinding:
-    """Of the same finding something else is said: its severity, its fix, that it is exploited."""
+    """The same finding with another severity, fix or exploitation status."""
 
     platform: str
     before: Finding
@@ -56,11 +56,10 @@ class ChangedFinding:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What is otherwise in a verdict than in another.
+    """What changed from one verdict to another.
 
-    `came` and `went` are findings, `altered` those of which something else is said; `waived` are accepted from now on,
-    `unwaived` no more. `said` and `unsaid` are violations and what cannot be said, each a sentence, with its platform
-    in front where there are several.
+    Findings are `added`, `removed` or `changed`, `newly_waived` or `no_longer_waived`. `added_reasons` and
+    `removed_reasons` are violations and undetermined entries as sentences, with the platform if there are several.
     """
 
     added: tuple[PlatformFinding, ...] = ()
@@ -71,8 +70,8 @@ class Effect:
     added_reasons: tuple[str, ...] = ()
     removed_reasons: tuple[str, ...] = ()
 
-    def then(self, later: "Effect") -> "Effect":
-        """Both, one after the other."""
+    def followed_by(self, later: "Effect") -> "Effect":
+        """Both effects as one."""
         return Effect(
             added=self.added + later.added,
             removed=self.removed + later.removed,
@@ -104,7 +103,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """From one verdict to the other. `changes` are the inputs that differ, those without effect too."""
+    """The way from one verdict to the other. `changes` are all inputs that differ, also those without effect."""
 
     before: Status
     after: Status
@@ -117,69 +116,73 @@ class Explanation:
 
 
 def compare(
-    one: RecordedVerdict, other: RecordedVerdict, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]
+    old: RecordedVerdict, new: RecordedVerdict, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]
 ) -> Explanation:
-    """Both are judged by the rules that are here; where that is not what was recorded, the engine changed it.
+    """Explain the difference between two recorded verdicts.
 
-    Raises DefinitionError when a rule of either policy is not among `rules`."""
+    Judges both cases with the installed rules. A difference from the recorded verdict is an effect of the engine.
+
+    Raises DefinitionError if a rule of either policy is not in `rules`.
+    """
 
     def judge(case: VerdictCase) -> Verdict:
         return evaluate.judge(case, ecosystems, rules, remediations=False)
 
-    first = last = judge(one.case)
+    first = last = judge(old.case)
     changes: list[Change] = []
-    case = one.case
-    for kind, before, after, then in _steps(one.case, other.case):
-        if then != case and kind is not None:
-            verdict = judge(then)
+    case = old.case
+    for kind, before, after, next_case in _steps(old.case, new.case):
+        if next_case != case and kind is not None:
+            verdict = judge(next_case)
             changes.append(_change(kind, before, after, last, verdict))
             last = verdict
-        case = then
-    early, late = _effect(one.verdict, first), _effect(last, other.verdict)
-    turned = one.verdict.status is not first.status or last.status is not other.verdict.status
-    effect = early.then(late)
-    if one.case.engine != other.case.engine or turned or effect != NO_EFFECT:
-        engines = one.case.engine, other.case.engine
-        changes.append(Change(Input.ENGINE, *engines, other.verdict.status, turned, effect))
-    return Explanation(one.verdict.status, other.verdict.status, tuple(changes))
+        case = next_case
+    early, late = _effect(old.verdict, first), _effect(last, new.verdict)
+    is_status_changed = old.verdict.status is not first.status or last.status is not new.verdict.status
+    effect = early.followed_by(late)
+    if old.case.engine != new.case.engine or is_status_changed or effect != NO_EFFECT:
+        engines = old.case.engine, new.case.engine
+        changes.append(Change(Input.ENGINE, *engines, new.verdict.status, is_status_changed, effect))
+    return Explanation(old.verdict.status, new.verdict.status, tuple(changes))
 
 
-def _steps(one: VerdictCase, other: VerdictCase) -> Iterator[tuple[Input | None, str, str, VerdictCase]]:
-    """The case with one input after the other replaced, and which it was; None where that is only how it is written
-    down. The engine aside, which is not an input of judging itself."""
-    case = one
-    if bool(one.inventories) != bool(other.inventories) or one.no_scan_reason != other.no_scan_reason:
-        case = replace(
-            case, inventories=other.inventories, snapshot=other.snapshot, no_scan_reason=other.no_scan_reason
-        )
-        yield Input.SCAN, one.no_scan_reason or "scanned", other.no_scan_reason or "scanned", case
-    between = advisories_between(one, other)
-    if case.inventories != other.inventories or one.image != other.image:
+def _steps(old: VerdictCase, new: VerdictCase) -> Iterator[tuple[Input | None, str, str, VerdictCase]]:
+    """The case with one input after the other replaced, and which input that was.
+
+    None instead of an input if the replacement only changes how the same advisories are stored. Without the engine,
+    which is not an input of the evaluation.
+    """
+    case = old
+    if bool(old.inventories) != bool(new.inventories) or old.no_scan_reason != new.no_scan_reason:
+        case = replace(case, inventories=new.inventories, snapshot=new.snapshot, no_scan_reason=new.no_scan_reason)
+        yield Input.SCAN, old.no_scan_reason or "scanned", new.no_scan_reason or "scanned", case
+    between = advisories_between(old, new)
+    if case.inventories != new.inventories or old.image != new.image:
         case = replace(
             case,
-            image=other.image,
-            provenance=case.provenance if one.image == other.image else other.provenance,
-            inventories=with_own_layers_of(case.inventories, other.inventories),
+            image=new.image,
+            provenance=case.provenance if old.image == new.image else new.provenance,
+            inventories=with_own_layers_of(case.inventories, new.inventories),
             snapshot=between,
         )
-        yield Input.CODE, one.image, other.image, case
-    case = replace(case, inventories=other.inventories)
-    yield Input.BASE, _bases(one), _bases(other), case
-    case = replace(case, external_reports=other.external_reports)
-    yield Input.EXTERNAL_REPORTS, _digests(one.external_reports), _digests(other.external_reports), case
-    same = say_the_same(case.snapshot, other)
-    case = replace(case, snapshot=other.snapshot)
-    yield None if same else Input.ADVISORIES, _digests([one.snapshot]), _digests([other.snapshot]), case
-    case = replace(case, policy=other.policy)
-    yield Input.POLICY, _policy(one), _policy(other), case
-    case = replace(case, waivers=other.waivers)
-    yield Input.WAIVERS, _digests([one.waivers]), _digests([other.waivers]), case
-    case = replace(case, baselines=other.baselines, baseline_exemptions=other.baseline_exemptions)
-    yield Input.BASELINE, _baselines(one), _baselines(other), case
-    case = replace(case, provenance=other.provenance)
-    yield Input.PROVENANCE, _provenance(one), _provenance(other), case
-    case = replace(case, now=other.now)
-    yield Input.TIME, one.now, other.now, case
+        yield Input.CODE, old.image, new.image, case
+    case = replace(case, inventories=new.inventories)
+    yield Input.BASE, _bases(old), _bases(new), case
+    case = replace(case, external_reports=new.external_reports)
+    yield Input.EXTERNAL_REPORTS, _digests(old.external_reports), _digests(new.external_reports), case
+    same = is_same_for(case.snapshot, new)
+    case = replace(case, snapshot=new.snapshot)
+    yield None if same else Input.ADVISORIES, _digests([old.snapshot]), _digests([new.snapshot]), case
+    case = replace(case, policy=new.policy)
+    yield Input.POLICY, _policy(old), _policy(new), case
+    case = replace(case, waivers=new.waivers)
+    yield Input.WAIVERS, _digests([old.waivers]), _digests([new.waivers]), case
+    case = replace(case, baselines=new.baselines, baseline_exemptions=new.baseline_exemptions)
+    yield Input.BASELINE, _baselines(old), _baselines(new), case
+    case = replace(case, provenance=new.provenance)
+    yield Input.PROVENANCE, _provenance(old), _provenance(new), case
+    case = replace(case, now=new.now)
+    yield Input.TIME, old.now, new.now, case
 
 
 def _change(kind: Input, before: str, after: str, was: Verdict, now: Verdict) -> Change:
@@ -188,20 +191,24 @@ def _change(kind: Input, before: str, after: str, was: Verdict, now: Verdict) ->
 
 def _effect(was: Verdict, now: Verdict) -> Effect:
     before, after = _findings(was, _all), _findings(now, _all)
-    excused, excuses = _findings(was, _waived), _findings(now, _waived)
-    said, says = dict.fromkeys(_sentences(was)), dict.fromkeys(_sentences(now))
+    waived_before, waived_after = _findings(was, _waived), _findings(now, _waived)
+    reasons_before, reasons_after = dict.fromkeys(_sentences(was)), dict.fromkeys(_sentences(now))
     return Effect(
         added=tuple(placed for key, placed in after.items() if key not in before),
         removed=tuple(placed for key, placed in before.items() if key not in after),
         changed=tuple(
             ChangedFinding(placed.platform, before[key].finding, placed.finding)
             for key, placed in after.items()
-            if key in before and _told(before[key].finding) != _told(placed.finding)
+            if key in before and _compared_fields(before[key].finding) != _compared_fields(placed.finding)
         ),
-        newly_waived=tuple(placed for key, placed in excuses.items() if key not in excused and key in before),
-        no_longer_waived=tuple(placed for key, placed in excused.items() if key not in excuses and key in after),
-        added_reasons=tuple(text for text in says if text not in said),
-        removed_reasons=tuple(text for text in said if text not in says),
+        newly_waived=tuple(
+            placed for key, placed in waived_after.items() if key not in waived_before and key in before
+        ),
+        no_longer_waived=tuple(
+            placed for key, placed in waived_before.items() if key not in waived_after and key in after
+        ),
+        added_reasons=tuple(text for text in reasons_after if text not in reasons_before),
+        removed_reasons=tuple(text for text in reasons_before if text not in reasons_after),
     )
 
 
@@ -209,7 +216,7 @@ Key = tuple[object, ...]
 
 
 def _findings(verdict: Verdict, of: Callable[[PlatformVerdict], Sequence[Finding]]) -> Mapping[Key, PlatformFinding]:
-    """By platform, vulnerability and package, in whatever version."""
+    """The findings by platform, vulnerability and package, whatever the version."""
     return {
         (platform_verdict.platform, *finding_key(finding), finding.package.name): PlatformFinding(
             platform_verdict.platform, finding
@@ -227,7 +234,7 @@ def _waived(platform_verdict: PlatformVerdict) -> Sequence[Finding]:
     return [applied.finding for applied in platform_verdict.waived if applied.finding]
 
 
-def _told(finding: Finding) -> tuple[object, ...]:
+def _compared_fields(finding: Finding) -> tuple[object, ...]:
     return finding.severity, finding.fixed, finding.exploited, finding.due, finding.state, finding.disputed
 
 
@@ -243,13 +250,13 @@ def _sentences(verdict: Verdict) -> Iterator[str]:
 
 
 def _bases(case: VerdictCase) -> str:
-    """The base images' names, or their layers' digest where they have none."""
-    named = {
+    """The names of the base images, or the digest of their layers for those without a name."""
+    names = {
         inventory.base or _digests([inventory.layers[: inventory.base_layers]])
         for inventory in case.inventories
         if inventory.base_layers
     }
-    return ", ".join(sorted(named)) or "not known"
+    return ", ".join(sorted(names)) or "unknown"
 
 
 def _policy(case: VerdictCase) -> str:
@@ -257,8 +264,11 @@ def _policy(case: VerdictCase) -> str:
 
 
 def _baselines(case: VerdictCase) -> str:
-    told = [f"{name}: {', '.join(one.image for one in held)}" for name, held in sorted(case.baselines.items())]
-    return "; ".join(told) or "none"
+    texts = [
+        f"{name}: {', '.join(inventory.image for inventory in inventories)}"
+        for name, inventories in sorted(case.baselines.items())
+    ]
+    return "; ".join(texts) or "none"
 
 
 def _provenance(case: VerdictCase) -> str:
