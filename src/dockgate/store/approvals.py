@@ -10,10 +10,10 @@ from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.executions import OPEN, finish_runs
 from dockgate.store.outbox import Outbox, add_entries, release, webhook_entry
-from dockgate.store.people import need_principal
+from dockgate.store.people import require_principal
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.records import OutboxKind, ScanState
 from dockgate.store.schema import action_runs, approvals, events, executions, outbox, scans
@@ -48,7 +48,7 @@ class Approvals:
                     summary="the action was over before it asked",
                     settled_at=approval.created_at,
                 )
-            if insert_new(connection, approvals, row_of(approval)) and callback is not None:
+            if insert_if_new(connection, approvals, row_of(approval)) and callback is not None:
                 add_entries(connection, [webhook_entry(approval.id, callback)])
             return _get(connection, approval.id)
 
@@ -123,7 +123,7 @@ class Approvals:
                 return Vote(**row)
             if approval.state is not ApprovalState.WAITING:
                 raise ConflictError(f"{vote.approval} is settled already", "`dockgate approval show` says how.")
-            insert_new(connection, votes, asdict(vote))
+            insert_if_new(connection, votes, asdict(vote))
             if not vote.yes:
                 rejection = Answer(
                     ApprovalState.REJECTED, shorten(f"rejected by {vote.who}: {vote.reason}"), "", vote.who
@@ -137,7 +137,7 @@ class Approvals:
         query = _VOTE.where(votes.c.approval == approval_id).order_by(votes.c.seq)
         with self._database.read() as connection:
             cast = [Vote(**row) for row in connection.execute(query).mappings()]
-            return [(vote, need_principal(connection, vote.who)) for vote in cast]
+            return [(vote, require_principal(connection, vote.who)) for vote in cast]
 
     def _announce(self, settled: Sequence[str]) -> None:
         if settled:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from sqlalchemy import select, update
 
 from dockgate.identity.model import AuditEntry
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema_people import audit
 
@@ -21,7 +21,7 @@ class Audit:
 
     def begin(self, entry: AuditEntry) -> None:
         with self._database.write() as connection:
-            insert_new(connection, audit, asdict(entry))
+            insert_if_new(connection, audit, asdict(entry))
 
     def describe(self, entry_id: str, detail: str) -> None:
         """Replace the detail of an entry: first the request, later the result."""

@@ -39,7 +39,7 @@ class FileBlobs:
 
     def __init__(self, folder: Path, limit: int = DiskLimits.artifacts) -> None:
         """`limit` is in bytes, of all blobs together."""
-        self._blobs, self._incoming = folders(folder)
+        self._blobs, self._incoming = make_folders(folder)
         self._limit = limit
 
     def put(self, write: Callable[[Path], None]) -> str:
@@ -55,7 +55,7 @@ class FileBlobs:
 
     def room(self) -> int:
         used = self._used()
-        free = self._limit - used - bytes_below(self._incoming)
+        free = self._limit - used - folder_size(self._incoming)
         if free <= 0:
             raise self._full(used)
         return free
@@ -76,14 +76,14 @@ class FileBlobs:
 
     def path(self, digest: str) -> Path:
         """A file of the store, which must not be written to."""
-        path = self._blobs / name_of(digest)
+        path = self._blobs / blob_name(digest)
         if not path.is_file():
-            raise missing(digest)
+            raise artifact_not_found(digest)
         return path
 
 
-def folders(folder: Path) -> tuple[Path, Path]:
-    """The folder of blobs and the folder in which they are written, created if missing.
+def make_folders(folder: Path) -> tuple[Path, Path]:
+    """The folder of blobs and the folder in which they are written, created if artifact_not_found.
 
     Files that a killed process left behind are deleted after a day: another process may write one now.
     """
@@ -105,10 +105,10 @@ def temporary_blob(incoming: Path, write: Callable[[Path], None]) -> Iterator[tu
     with tempfile.TemporaryDirectory(dir=incoming) as folder:
         new = Path(folder, "blob")
         write(new)
-        yield new, hash_file(new)
+        yield new, file_sha256(new)
 
 
-def bytes_below(folder: Path) -> int:
+def folder_size(folder: Path) -> int:
     """The size of all files below a folder. Files may disappear meanwhile."""
     total = 0
     for path in folder.rglob("*"):
@@ -117,20 +117,21 @@ def bytes_below(folder: Path) -> int:
     return total
 
 
-def hash_file(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """The hex digits of a file's SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def name_of(digest: str) -> str:
+def blob_name(digest: str) -> str:
     """A blob's name by its digest. NotFoundError for anything but a digest, which could be a path elsewhere."""
     if not is_digest(digest):
-        raise missing(digest)
+        raise artifact_not_found(digest)
     return hex_of(digest)
 
 
-def missing(digest: str) -> NotFoundError:
+def artifact_not_found(digest: str) -> NotFoundError:
+    """The error for a digest without an artifact."""
     return NotFoundError(f"there is no artifact {digest!r}", "`dockgate pipeline retry` makes it again.")
 
 

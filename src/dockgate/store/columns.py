@@ -11,7 +11,7 @@ from dockgate.delivery.model import ActionKey
 from dockgate.shared.canonical import build, encode
 
 
-class Words(TypeDecorator[str]):
+class SafeText(TypeDecorator[str]):
     """Text from any source, such as a container's output. What UTF-8 or Postgres cannot hold is escaped."""
 
     impl = Text
@@ -23,7 +23,7 @@ class Words(TypeDecorator[str]):
         return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-class Choice(TypeDecorator[StrEnum]):
+class EnumText(TypeDecorator[StrEnum]):
     """A value of an enum, as text."""
 
     impl = Text

@@ -60,8 +60,8 @@ class Database:
         self.engine = create_engine(url, connect_args=arguments, max_overflow=-1, pool_pre_ping=not self._is_sqlite)
         self._writer = self.engine.execution_options(write=True)
         if self._is_sqlite:
-            event.listen(self.engine, "connect", _prepare)
-            event.listen(self.engine, "begin", _begin)
+            event.listen(self.engine, "connect", _set_pragmas)
+            event.listen(self.engine, "begin", _begin_transaction)
 
     @classmethod
     def from_url(cls, url: str) -> "Database":
@@ -158,30 +158,30 @@ def _run(job: _Job[Any], connection: Connection) -> None:
         job.error = error
 
 
-def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+def insert_if_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row unless its primary or unique key exists. Returns whether it did."""
-    return connection.execute(_insert_new(connection.dialect.name, table), values).first() is not None
+    return connection.execute(_insert_if_new_statement(connection.dialect.name, table), values).first() is not None
 
 
 @cache
-def _insert_new(dialect: str, table: Table) -> Executable:
+def _insert_if_new_statement(dialect: str, table: Table) -> Executable:
     """The insert statement, cached because making a statement costs more than running it."""
     insert: Executable = _INSERT[dialect](table).on_conflict_do_nothing().returning(*table.primary_key.columns)
     return insert
 
 
-def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert those rows whose primary or unique key does not exist."""
     if rows:
         connection.execute(_INSERT[connection.dialect.name](table).on_conflict_do_nothing(), rows)
 
 
-def _prepare(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # The driver opens no transactions of its own: `_begin` does.
+def _set_pragmas(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # The driver opens no transactions of its own: `_begin_transaction` does.
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: Connection) -> None:
+def _begin_transaction(connection: Connection) -> None:
     write = connection.get_execution_options().get("write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, update
 
 from dockgate.events.model import Event, EventKind
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.queries import select_as
 from dockgate.store.schema import events, heads
 
@@ -39,7 +39,7 @@ class Events:
                 _remember(connection, repository, branch, head, moves)
                 if head:
                     event = _push(repository, branch, head, moves, now, by)
-                    insert_new(connection, events, asdict(event))
+                    insert_if_new(connection, events, asdict(event))
                     pushes.append(event)
             return pushes
 
@@ -94,7 +94,7 @@ def _find_moves(recorded: Mapping[str, tuple[str, int]], present: Mapping[str, s
 
 def _remember(connection: Connection, repository: str, branch: str, head: str, moves: int) -> None:
     row = {"repository": repository, "branch": branch, "head": head, "moves": moves}
-    if not insert_new(connection, heads, row):
+    if not insert_if_new(connection, heads, row):
         connection.execute(
             update(heads)
             .where(heads.c.repository == repository, heads.c.branch == branch)

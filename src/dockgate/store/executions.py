@@ -8,8 +8,8 @@ from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Executi
 from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
 from dockgate.gate.summaries import shorten
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.engine import Database, insert_new
-from dockgate.store.queries import need_pipeline, select_as
+from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.queries import require_pipeline, select_as
 from dockgate.store.schema import action_runs, approvals, executions
 
 _EXECUTION = select_as(Execution, executions)
@@ -30,7 +30,7 @@ class Executions:
             started = connection.execute(_EXECUTION.where(of_pipeline, executions.c.cause == cause)).mappings().first()
             if started is not None:
                 return Execution(**started)
-            version = need_pipeline(connection, pipeline).version
+            version = require_pipeline(connection, pipeline).version
             number = connection.scalar(select(func.coalesce(func.max(executions.c.number), 0) + 1).where(of_pipeline))
             connection.execute(
                 insert(executions).values(
@@ -91,7 +91,7 @@ class Executions:
         """
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
-            pipeline = need_pipeline(connection, execution.pipeline, execution.pipeline_version)
+            pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
             step = plan(pipeline, execution, _runs(connection, execution_id))
             _start_runs(connection, step.start, now)
             if step.state is not None and step.state is not execution.state:
@@ -142,7 +142,7 @@ class Executions:
         """
         with self._database.write() as connection:
             execution = _get(connection, execution_id)
-            pipeline = need_pipeline(connection, execution.pipeline, execution.pipeline_version)
+            pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
             keys = plan_retry(pipeline, _runs(connection, execution_id))
             if not keys:
                 raise ConflictError(
@@ -229,7 +229,9 @@ def _run(connection: Connection, key: ActionKey) -> ActionRun:
 def _start_runs(connection: Connection, keys: Iterable[ActionKey], now: str) -> None:
     for key in keys:
         run = {"key": key, "execution": key.execution, "state": State.IN_PROGRESS, "started_at": now}
-        insert_new(connection, action_runs, {**run, "reason": "", "variables": {}, "artifact": "", "finished_at": ""})
+        insert_if_new(
+            connection, action_runs, {**run, "reason": "", "variables": {}, "artifact": "", "finished_at": ""}
+        )
 
 
 def _set_state(connection: Connection, execution_id: str, state: State, reason: str, now: str) -> None:

@@ -27,7 +27,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import build, decode, encode
 from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_missing, insert_new
+from dockgate.store.engine import Database, insert_all_new, insert_if_new
 from dockgate.store.queries import select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
@@ -67,7 +67,7 @@ class Images:
         )
 
         def write(connection: Connection) -> Scan | None:
-            if not insert_new(connection, events, asdict(replace(event, handled_at=event.at))):
+            if not insert_if_new(connection, events, asdict(replace(event, handled_at=event.at))):
                 return None
             _move(connection, event.id, image)
             _push(connection, image)
@@ -159,7 +159,7 @@ class Images:
             change = update(scans).where(*is_requested).values(state=state, reason=reason, finished_at=now)
             if connection.execute(change).rowcount == 0:
                 return
-            keep(connection, *stored)
+            store_documents(connection, *stored)
             rows = [{"image": image, "position": at, "digest": document.digest} for at, document in enumerate(stored)]
             if rows:
                 connection.execute(insert(scan_inventories), rows)
@@ -176,7 +176,7 @@ class Images:
         )
         with self._database.read() as connection:
             bodies = connection.scalars(query).all()
-        return [decode(Inventory, unpacked(body)) for body in bodies]
+        return [decode(Inventory, decompress_document(body)) for body in bodies]
 
     def add_verdict(self, verdict: Verdict, case: VerdictCase, cause: str) -> tuple[Verdict, str]:
         """Store a verdict and everything that it was made from, by digest. Returns it with its digest.
@@ -205,7 +205,7 @@ class Images:
             stored = connection.scalar(select(verdicts.c.digest).where(verdicts.c.cause == cause))
             if stored is not None:
                 return _verdict(connection, stored), stored
-            keep(connection, body, *parts)
+            store_documents(connection, body, *parts)
             connection.execute(insert(verdicts).values(**row))
             return verdict, body.digest
 
@@ -349,22 +349,22 @@ class Document:
         return cls(kind.__name__, digest_of(data), zlib.compress(data))
 
 
-def keep(connection: Connection, *new: Document) -> None:
+def store_documents(connection: Connection, *new: Document) -> None:
     """Store the documents that are not stored yet."""
-    insert_missing(
+    insert_all_new(
         connection,
         documents,
         [{"kind": document.kind, "digest": document.digest, "body": document.body} for document in new],
     )
 
 
-def unpacked(body: bytes) -> bytes:
+def decompress_document(body: bytes) -> bytes:
     """The canonical bytes of a row of `documents`."""
     return zlib.decompress(body)
 
 
 def _push(connection: Connection, image: PushedImage) -> None:
-    if insert_new(connection, pushed_images, asdict(image)):
+    if insert_if_new(connection, pushed_images, asdict(image)):
         return
     of = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}
     connection.execute(_LATER, {**of, "at": image.pushed_at})
@@ -382,7 +382,7 @@ def _move(connection: Connection, event_id: str, image: PushedImage) -> None:
     previous = connection.scalar(query.order_by(table.pushed_at.desc()).limit(1)) if image.tag else None
     if previous is not None and previous != image.digest:
         move = TagMove(event_id, image.repository, image.tag, previous, image.digest, image.pushed_at, image.pushed_by)
-        insert_new(connection, tag_moves, asdict(move))
+        insert_if_new(connection, tag_moves, asdict(move))
 
 
 def _request(connection: Connection, image: str, repository: str, now: str) -> Scan:
@@ -417,14 +417,14 @@ def _verdict_body(connection: Connection, digest: str) -> bytes:
     body = connection.scalar(select(documents.c.body).where(*is_verdict))
     if body is None:
         raise _unknown("verdict", digest)
-    return unpacked(body)
+    return decompress_document(body)
 
 
 def _body(connection: Connection, digest: str) -> bytes:
     body = connection.scalar(select(documents.c.body).where(documents.c.digest == digest))
     if body is None:
         raise _unknown("document", digest)
-    return unpacked(body)
+    return decompress_document(body)
 
 
 def _unknown(kind: str, digest: str) -> NotFoundError:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, sele
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import RepositoryReference
-from dockgate.store.engine import Database, insert_missing
+from dockgate.store.engine import Database, insert_all_new
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import approvals, outbox
@@ -107,7 +107,7 @@ class Outbox:
 
 def add_entries(connection: Connection, entries: Sequence[OutboxEntry]) -> None:
     """Add entries within a transaction. Call `Outbox.wake` after it."""
-    insert_missing(connection, outbox, [row_of(entry) for entry in entries])
+    insert_all_new(connection, outbox, [row_of(entry) for entry in entries])
 
 
 def webhook_entry(approval_id: str, callback: Callback) -> OutboxEntry:

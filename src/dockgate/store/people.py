@@ -7,7 +7,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from dockgate.identity.model import Permission, Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema_people import principals, tokens
 
@@ -47,7 +47,7 @@ class Principals:
 
     def get(self, name: str) -> Principal:
         with self._database.read() as connection:
-            return need_principal(connection, name)
+            return require_principal(connection, name)
 
     def list(self) -> Sequence[Principal]:
         """All principals, sorted by name."""
@@ -64,7 +64,7 @@ class Principals:
 
     def _change(self, name: str, values: Mapping[str, Any]) -> Principal:
         with self._database.write() as connection:
-            before = need_principal(connection, name)
+            before = require_principal(connection, name)
             if values.get("disabled_at") and before.disabled_at:
                 return before
             connection.execute(update(principals).where(principals.c.name == name).values(**values))
@@ -72,7 +72,7 @@ class Principals:
                 raise ConflictError(
                     f"{name} is the last administrator of this server", "Make another principal an admin first."
                 )
-            return need_principal(connection, name)
+            return require_principal(connection, name)
 
 
 class Tokens:
@@ -83,8 +83,8 @@ class Tokens:
 
     def add(self, token: Token) -> None:
         with self._database.write() as connection:
-            need_principal(connection, token.principal)
-            insert_new(connection, tokens, row_of(token))
+            require_principal(connection, token.principal)
+            insert_if_new(connection, tokens, row_of(token))
 
     def find(self, token_id: str) -> tuple[Token, Principal] | None:
         """A token and its principal, None for an unknown token."""
@@ -93,7 +93,7 @@ class Tokens:
             if row is None:
                 return None
             token = Token(**row)
-            return token, need_principal(connection, token.principal)
+            return token, require_principal(connection, token.principal)
 
     def list(self, principal: str = "") -> Sequence[Token]:
         """All tokens, or those of one principal, newest first."""
@@ -124,7 +124,7 @@ def _exist(connection: Connection) -> bool:
 
 
 def _add(connection: Connection, principal: Principal) -> bool:
-    return insert_new(connection, principals, {**row_of(principal), "folded": principal.name.casefold()})
+    return insert_if_new(connection, principals, {**row_of(principal), "folded": principal.name.casefold()})
 
 
 def _find(connection: Connection, name: str) -> Principal | None:
@@ -132,7 +132,8 @@ def _find(connection: Connection, name: str) -> Principal | None:
     return None if row is None else Principal(**row)
 
 
-def need_principal(connection: Connection, name: str) -> Principal:
+def require_principal(connection: Connection, name: str) -> Principal:
+    """The principal of this name. NotFoundError if it does not exist."""
     principal = _find(connection, name)
     if principal is None:
         raise NotFoundError(f"there is no principal {name!r}", "`dockgate principal list` names those there are.")

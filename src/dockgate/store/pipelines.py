@@ -8,8 +8,8 @@ from sqlalchemy import insert, select
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import built_repositories as built_by
 from dockgate.shared.canonical import encode
-from dockgate.store.engine import Database, insert_new
-from dockgate.store.queries import find_pipeline, need_pipeline
+from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.queries import find_pipeline, require_pipeline
 from dockgate.store.schema import built_repositories, pipelines, repositories
 
 
@@ -30,7 +30,7 @@ class Pipelines:
                 return present
             stored = replace(pipeline, version=1 if present is None else present.version + 1)
             for repository in sorted(built_by([stored])):
-                insert_new(connection, built_repositories, {"name": repository})
+                insert_if_new(connection, built_repositories, {"name": repository})
             connection.execute(
                 insert(pipelines).values(name=stored.name, version=stored.version, body=stored, created_at=now)
             )
@@ -39,7 +39,7 @@ class Pipelines:
     def get(self, name: str, version: int | None = None) -> Pipeline:
         """The newest version, or the given one."""
         with self._database.read() as connection:
-            return need_pipeline(connection, name, version)
+            return require_pipeline(connection, name, version)
 
     def names(self) -> Sequence[str]:
         """The names of all pipelines, sorted."""
@@ -62,7 +62,7 @@ class Repositories:
     def put(self, name: str, now: str) -> None:
         """Add a repository. Does nothing if it exists."""
         with self._database.write() as connection:
-            insert_new(connection, repositories, {"name": name, "created_at": now})
+            insert_if_new(connection, repositories, {"name": name, "created_at": now})
 
     def names(self) -> Sequence[str]:
         """The names of all repositories, sorted."""

@@ -10,7 +10,7 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyVersion, decode_policy
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.images import Document, keep, unpacked
+from dockgate.store.images import Document, decompress_document, store_documents
 from dockgate.store.queries import find_pipeline, select_as
 from dockgate.store.schema import approvals, documents, pipelines, policies
 from dockgate.store.schema_governance import policy_assignments
@@ -91,7 +91,7 @@ class Policies:
         """Keep the policy that a repository requests for itself, by its digest, for ever."""
         document = Document.of_policy(policy)
         with self._database.write() as connection:
-            keep(connection, document)
+            store_documents(connection, document)
 
     def by_digest(self, digest: str) -> Policy:
         """A policy by its digest: one that a repository requested, or one that any verdict used."""
@@ -100,7 +100,7 @@ class Policies:
             body = connection.scalar(query)
         if body is None:
             raise NotFoundError(f"there is no policy {digest!r}", "`dockgate policy list` names those there are.")
-        return decode_policy(unpacked(body))
+        return decode_policy(decompress_document(body))
 
 
 def _newest(connection: Connection, name: str) -> PolicyVersion | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, select, update
 
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.outbox import Outbox, add_entries, registry_receiver
 from dockgate.store.queries import select_as
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, StoredStatements
@@ -35,7 +35,7 @@ class ProvenanceStatements:
             next_at=statement.built_at,
         )
         with self._database.write() as connection:
-            if insert_new(connection, built_statements, asdict(statement)):
+            if insert_if_new(connection, built_statements, asdict(statement)):
                 add_entries(connection, [entry])
         self._outbox.wake(OutboxKind.PROVENANCE)
 
@@ -57,7 +57,7 @@ class ProvenanceStatements:
     def _look(self, image: str, values: dict[str, object]) -> None:
         def write(connection: Connection) -> None:
             row = {"image": image, "envelopes": zlib.compress(b"[]"), **values}
-            if not insert_new(connection, fetched_statements, row):
+            if not insert_if_new(connection, fetched_statements, row):
                 connection.execute(
                     update(fetched_statements).where(fetched_statements.c.image == image).values(**values)
                 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from dockgate.delivery.contributors import Pusher, PushRecord
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema_governance import pushed_commits, pushes
 
@@ -27,7 +27,7 @@ class Pushes:
         """Store the reference updates that a push requests, before git runs. Updates of the same push stay."""
         with self._database.write() as connection:
             for record in records:
-                insert_new(connection, pushes, row_of(record))
+                insert_if_new(connection, pushes, row_of(record))
 
     def accept(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
         """Store which references a push moved, and the commits that it brought.
@@ -42,7 +42,7 @@ class Pushes:
                 delete(pushes).where(pushes.c.push == push, pushes.c.accepted.is_(False), pushes.c.ref.not_in(moved))
             )
             for record in records:
-                if not insert_new(connection, pushes, row_of(record)):
+                if not insert_if_new(connection, pushes, row_of(record)):
                     here = pushes.c.push == push, pushes.c.ref == record.ref
                     values = {"old": record.old, "new": record.new, "accepted": True}
                     connection.execute(update(pushes).where(*here).values(**values))

@@ -32,7 +32,7 @@ def find_pipeline(connection: Connection, name: str, version: int | None = None)
     return pipeline
 
 
-def need_pipeline(connection: Connection, name: str, version: int | None = None) -> Pipeline:
+def require_pipeline(connection: Connection, name: str, version: int | None = None) -> Pipeline:
     """As `find_pipeline`; NotFoundError if it does not exist."""
     pipeline = find_pipeline(connection, name, version)
     if pipeline is None:

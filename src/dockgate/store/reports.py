@@ -7,8 +7,8 @@ from sqlalchemy import delete, insert, select, update
 
 from dockgate.gate.model import ExternalReport
 from dockgate.shared.canonical import decode
-from dockgate.store.engine import Database, insert_new
-from dockgate.store.images import Document, keep, unpacked
+from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.images import Document, decompress_document, store_documents
 from dockgate.store.queries import select_as
 from dockgate.store.records import ReportRecord
 from dockgate.store.schema import documents, reports
@@ -37,8 +37,8 @@ class Reports:
             table.by == record.by,
         )
         with self._database.write() as connection:
-            keep(connection, document)
-            if not insert_new(connection, reports, asdict(record)):
+            store_documents(connection, document)
+            if not insert_if_new(connection, reports, asdict(record)):
                 newer = table.made_at <= record.made_at, table.digest != record.digest
                 connection.execute(update(reports).where(*same, *newer).values(**asdict(record)))
             row = connection.execute(_RECORD.where(*same)).mappings().one()
@@ -54,7 +54,7 @@ class Reports:
             connection.execute(delete(reports).where(table.image == image, table.by == by))
             for report in reported:
                 document = Document.of(report)
-                keep(connection, document)
+                store_documents(connection, document)
                 record = ReportRecord(
                     image, report.source, report.inventory.platform, by, document.digest, report.at, True, now
                 )
@@ -79,4 +79,4 @@ class Reports:
         )
         with self._database.read() as connection:
             bodies = connection.scalars(query).all()
-        return [decode(ExternalReport, unpacked(body)) for body in bodies]
+        return [decode(ExternalReport, decompress_document(body)) for body in bodies]

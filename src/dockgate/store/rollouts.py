@@ -12,7 +12,7 @@ from dockgate.store.engine import Database
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema import services
 from dockgate.store.schema_rollouts import rollouts
-from dockgate.store.services import need_service, present_definition
+from dockgate.store.services import present_definition, require_service
 
 # Of each service.
 ROLLOUTS_KEPT = 100
@@ -34,7 +34,7 @@ class Rollouts:
         nothing changes.
         """
         with self._database.write() as connection:
-            present = need_service(connection, service)
+            present = require_service(connection, service)
             definition = present_definition(connection, service)
             current = _first(connection, _of(service).where(rollouts.c.state == State.IN_PROGRESS))
             base = current or Rollout(service, 0, present.target, present.desired_count, definition.settings)
@@ -87,7 +87,7 @@ class Rollouts:
             _end(connection, rollout, state, revision, reason, now)
             if state is State.SUCCEEDED:
                 changed = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
-                if revision != need_service(connection, rollout.service).revision:
+                if revision != require_service(connection, rollout.service).revision:
                     changed |= {"at_risk": "", "at_risk_until": ""}
                 connection.execute(update(services).where(services.c.name == rollout.service).values(**changed))
             return True

@@ -12,7 +12,7 @@ from typing import Any
 from dockgate.shared.aws import AwsFailure, LazyClient, aws_errors
 from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import DiskFullError, DockgateError, UnavailableError
-from dockgate.store.blobs import bytes_below, folders, hash_file, missing, name_of, temporary_blob
+from dockgate.store.blobs import artifact_not_found, blob_name, file_sha256, folder_size, make_folders, temporary_blob
 
 # The size of the cache.
 CACHE_BYTES = 2 << 30
@@ -43,7 +43,7 @@ class S3Blobs:
     ) -> None:
         self._bucket = bucket
         self._prefix = prefix
-        self._cache, self._incoming = folders(cache)
+        self._cache, self._incoming = make_folders(cache)
         self._cache_bytes = cache_bytes
         self._clock = clock
         self._client = LazyClient(client)
@@ -60,7 +60,7 @@ class S3Blobs:
 
     def room(self) -> int:
         """The bytes that one S3 call takes, minus all files that are being written on this machine."""
-        free = MAX_OBJECT - bytes_below(self._incoming)
+        free = MAX_OBJECT - folder_size(self._incoming)
         if free <= 0:
             raise DiskFullError(
                 f"artifacts that are being written in {self._incoming} have {MAX_OBJECT >> 20} MiB", "Try again later."
@@ -72,11 +72,11 @@ class S3Blobs:
 
         Its content is verified against the digest.
         """
-        name = name_of(digest)
+        name = blob_name(digest)
         path = self._cache / name
         try:
             os.utime(path, (self._clock(),) * 2)
-            if hash_file(path) == name:
+            if file_sha256(path) == name:
                 return path
         except FileNotFoundError:
             pass
@@ -120,7 +120,7 @@ class S3Blobs:
         """Raise NotFoundError for an object that does not exist, UnavailableError for other failures."""
 
         def classify(failure: AwsFailure) -> DockgateError | None:
-            return missing(from_hex(name)) if failure.code in _MISSING else None
+            return artifact_not_found(from_hex(name)) if failure.code in _MISSING else None
 
         return aws_errors(f"{action} {self._place(name)}", classify)
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from dockgate.delivery.model import ApprovalState, Approvers, Pipeline, State, TaskDefinition
 from dockgate.events.model import EventKind
 from dockgate.gate.model import Settings, Status, Waiver
-from dockgate.store.columns import Choice, Json, Key, Words
+from dockgate.store.columns import EnumText, Json, Key, SafeText
 from dockgate.store.records import OutboxKind, ScanState
 
 metadata = MetaData(
@@ -35,66 +35,68 @@ metadata = MetaData(
 )
 
 
-def seq() -> Column[int]:
+def sequence() -> Column[int]:
+    """The column of the order in which rows were inserted."""
     return Column("seq", Integer, primary_key=True)
 
 
-def words(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
-    return Column(name, Words, *more, primary_key=primary_key, unique=unique, nullable=False)
+def text(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
+    """A required text column."""
+    return Column(name, SafeText, *more, primary_key=primary_key, unique=unique, nullable=False)
 
 
 # One row: the id of this store, which no other store has.
-identity = Table("identity", metadata, words("id", primary_key=True))
+identity = Table("identity", metadata, text("id", primary_key=True))
 
-repositories = Table("repositories", metadata, words("name", primary_key=True), words("created_at"))
+repositories = Table("repositories", metadata, text("name", primary_key=True), text("created_at"))
 
 # The recorded head of each branch, "" for a deleted one, and how often it has moved.
 heads = Table(
     "heads",
     metadata,
-    words("repository", primary_key=True),
-    words("branch", primary_key=True),
-    words("head"),
+    text("repository", primary_key=True),
+    text("branch", primary_key=True),
+    text("head"),
     Column("moves", Integer, nullable=False),
 )
 
 events = Table(
     "events",
     metadata,
-    seq(),
-    words("id", unique=True),
-    Column("kind", Choice(EventKind), nullable=False),
+    sequence(),
+    text("id", unique=True),
+    Column("kind", EnumText(EventKind), nullable=False),
     Column("detail", Json(dict[str, str]), nullable=False),
-    words("at"),
-    words("handled_at"),
+    text("at"),
+    text("handled_at"),
 )
 Index(None, events.c.handled_at, events.c.seq)
 
 pipelines = Table(
     "pipelines",
     metadata,
-    words("name", primary_key=True),
+    text("name", primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("body", Json(Pipeline), nullable=False),
-    words("created_at"),
+    text("created_at"),
 )
 
 # The image repositories that any version of any pipeline pushes its builds to.
-built_repositories = Table("built_repositories", metadata, words("name", primary_key=True))
+built_repositories = Table("built_repositories", metadata, text("name", primary_key=True))
 
 executions = Table(
     "executions",
     metadata,
-    words("id", primary_key=True),
-    words("pipeline"),
+    text("id", primary_key=True),
+    text("pipeline"),
     Column("number", Integer, nullable=False),
     Column("pipeline_version", Integer, nullable=False),
-    Column("state", Choice(State), nullable=False),
+    Column("state", EnumText(State), nullable=False),
     Column("trigger", Json(dict[str, str]), nullable=False),
-    words("cause"),
-    words("reason"),
-    words("started_at"),
-    words("finished_at"),
+    text("cause"),
+    text("reason"),
+    text("started_at"),
+    text("finished_at"),
     UniqueConstraint("pipeline", "number"),
     UniqueConstraint("pipeline", "cause"),
     ForeignKeyConstraint(["pipeline", "pipeline_version"], [pipelines.c.name, pipelines.c.version]),
@@ -105,39 +107,39 @@ Index(None, executions.c.cause)
 action_runs = Table(
     "action_runs",
     metadata,
-    seq(),
+    sequence(),
     Column("key", Key, unique=True, nullable=False),
-    words("execution", ForeignKey(executions.c.id)),
-    Column("state", Choice(State), nullable=False),
-    words("reason"),
+    text("execution", ForeignKey(executions.c.id)),
+    Column("state", EnumText(State), nullable=False),
+    text("reason"),
     Column("variables", Json(dict[str, str]), nullable=False),
-    words("artifact"),
-    words("started_at"),
-    words("finished_at"),
+    text("artifact"),
+    text("started_at"),
+    text("finished_at"),
 )
 Index(None, action_runs.c.execution, action_runs.c.seq)
 
 approvals = Table(
     "approvals",
     metadata,
-    seq(),
-    words("id", unique=True),
-    words("token"),
-    words("image"),
-    words("repository"),
-    words("policy"),
-    words("custom_data"),
-    words("created_at"),
-    words("expires_at"),
-    Column("state", Choice(ApprovalState), nullable=False),
-    words("summary"),
-    words("verdict"),
-    words("decided_by"),
-    words("settled_at"),
-    words("reference"),
-    words("pipeline"),
-    words("service"),
-    words("asked_by"),
+    sequence(),
+    text("id", unique=True),
+    text("token"),
+    text("image"),
+    text("repository"),
+    text("policy"),
+    text("custom_data"),
+    text("created_at"),
+    text("expires_at"),
+    Column("state", EnumText(ApprovalState), nullable=False),
+    text("summary"),
+    text("verdict"),
+    text("decided_by"),
+    text("settled_at"),
+    text("reference"),
+    text("pipeline"),
+    text("service"),
+    text("asked_by"),
     Column("approvers", Json(Approvers)),
     Column("committers", Json(tuple[str, ...]), nullable=False),
 )
@@ -149,17 +151,17 @@ Index(None, approvals.c.state, approvals.c.expires_at)
 outbox = Table(
     "outbox",
     metadata,
-    Column("kind", Choice(OutboxKind), primary_key=True, nullable=False),
-    words("key", primary_key=True),
-    words("receiver", primary_key=True),
+    Column("kind", EnumText(OutboxKind), primary_key=True, nullable=False),
+    text("key", primary_key=True),
+    text("receiver", primary_key=True),
     Column("payload", Json(dict[str, Any]), nullable=False),
-    Column("image", Words),
-    Column("due_since", Words),
-    Column("next_at", Words),
+    Column("image", SafeText),
+    Column("due_since", SafeText),
+    Column("next_at", SafeText),
     Column("attempts", Integer, nullable=False),
-    Column("done_at", Words),
-    Column("result", Words),
-    Column("last_error", Words),
+    Column("done_at", SafeText),
+    Column("result", SafeText),
+    Column("last_error", SafeText),
 )
 Index(None, outbox.c.kind, outbox.c.next_at)
 Index(None, outbox.c.kind, outbox.c.due_since)
@@ -168,11 +170,11 @@ Index(None, outbox.c.image)
 built_statements = Table(
     "built_statements",
     metadata,
-    words("build", primary_key=True),
-    words("image"),
-    words("repository"),
-    words("envelope"),
-    words("built_at"),
+    text("build", primary_key=True),
+    text("image"),
+    text("repository"),
+    text("envelope"),
+    text("built_at"),
 )
 Index(None, built_statements.c.image)
 
@@ -181,35 +183,35 @@ Index(None, built_statements.c.image)
 fetched_statements = Table(
     "fetched_statements",
     metadata,
-    words("image", primary_key=True),
-    words("fetched_at"),
-    Column("fetch_error", Words, nullable=True),
+    text("image", primary_key=True),
+    text("fetched_at"),
+    Column("fetch_error", SafeText, nullable=True),
     Column("envelopes", LargeBinary, nullable=False),
 )
 
 pushed_images = Table(
     "pushed_images",
     metadata,
-    words("repository", primary_key=True),
-    words("tag", primary_key=True),
-    words("digest", primary_key=True),
-    words("pushed_at"),
-    words("pushed_by"),
+    text("repository", primary_key=True),
+    text("tag", primary_key=True),
+    text("digest", primary_key=True),
+    text("pushed_at"),
+    text("pushed_by"),
 )
 Index(None, pushed_images.c.digest)
 
 tag_moves = Table(
     "tag_moves",
     metadata,
-    seq(),
-    words("id", unique=True),
-    words("repository"),
-    words("tag"),
-    words("previous"),
-    words("digest"),
-    words("moved_at"),
-    words("pushed_by"),
-    words("announced_at"),
+    sequence(),
+    text("id", unique=True),
+    text("repository"),
+    text("tag"),
+    text("previous"),
+    text("digest"),
+    text("moved_at"),
+    text("pushed_by"),
+    text("announced_at"),
 )
 Index(None, tag_moves.c.digest)
 Index(None, tag_moves.c.previous)
@@ -218,13 +220,13 @@ Index(None, tag_moves.c.announced_at)
 scans = Table(
     "scans",
     metadata,
-    words("image", primary_key=True),
-    words("repository"),
-    Column("state", Choice(ScanState), nullable=False),
+    text("image", primary_key=True),
+    text("repository"),
+    Column("state", EnumText(ScanState), nullable=False),
     Column("number", Integer, nullable=False),
-    words("reason"),
-    words("requested_at"),
-    words("finished_at"),
+    text("reason"),
+    text("requested_at"),
+    text("finished_at"),
 )
 Index(None, scans.c.state, scans.c.requested_at)
 
@@ -232,8 +234,8 @@ Index(None, scans.c.state, scans.c.requested_at)
 documents = Table(
     "documents",
     metadata,
-    words("digest", primary_key=True),
-    words("kind"),
+    text("digest", primary_key=True),
+    text("kind"),
     Column("body", LargeBinary, nullable=False),
 )
 
@@ -241,51 +243,51 @@ documents = Table(
 scan_inventories = Table(
     "scan_inventories",
     metadata,
-    words("image", ForeignKey(scans.c.image), primary_key=True),
+    text("image", ForeignKey(scans.c.image), primary_key=True),
     Column("position", Integer, primary_key=True),
-    words("digest", ForeignKey(documents.c.digest)),
+    text("digest", ForeignKey(documents.c.digest)),
 )
 
 reports = Table(
     "reports",
     metadata,
-    words("image", primary_key=True),
-    words("source", primary_key=True),
-    words("platform", primary_key=True),
-    words("by", primary_key=True),
-    words("digest", ForeignKey(documents.c.digest)),
-    words("made_at"),
+    text("image", primary_key=True),
+    text("source", primary_key=True),
+    text("platform", primary_key=True),
+    text("by", primary_key=True),
+    text("digest", ForeignKey(documents.c.digest)),
+    text("made_at"),
     Column("vouched", Boolean, nullable=False),
-    words("added_at"),
+    text("added_at"),
 )
 
 verdicts = Table(
     "verdicts",
     metadata,
-    seq(),
-    words("cause", unique=True),
-    words("digest", ForeignKey(documents.c.digest)),
-    words("image"),
-    words("policy"),
-    Column("status", Choice(Status), nullable=False),
-    words("summary"),
-    words("waived"),
-    words("judged_at"),
+    sequence(),
+    text("cause", unique=True),
+    text("digest", ForeignKey(documents.c.digest)),
+    text("image"),
+    text("policy"),
+    Column("status", EnumText(Status), nullable=False),
+    text("summary"),
+    text("waived"),
+    text("judged_at"),
 )
 Index(None, verdicts.c.image, verdicts.c.seq)
 
 policies = Table(
     "policies",
     metadata,
-    seq(),
-    words("name"),
+    sequence(),
+    text("name"),
     Column("version", Integer, nullable=False),
-    words("digest"),
+    text("digest"),
     Column("rules", Json(dict[str, tuple[Settings, ...]]), nullable=False),
-    words("text"),
-    words("changed_at"),
-    words("changed_by"),
-    words("comment"),
+    text("text"),
+    text("changed_at"),
+    text("changed_by"),
+    text("comment"),
     UniqueConstraint("name", "version"),
 )
 
@@ -293,9 +295,9 @@ policies = Table(
 task_definitions = Table(
     "task_definitions",
     metadata,
-    words("family", primary_key=True),
+    text("family", primary_key=True),
     Column("revision", Integer, primary_key=True),
-    Column("cause", Words),
+    Column("cause", SafeText),
     Column("body", Json(TaskDefinition), nullable=False),
     UniqueConstraint("family", "cause"),
 )
@@ -303,41 +305,41 @@ task_definitions = Table(
 services = Table(
     "services",
     metadata,
-    words("name", primary_key=True),
-    words("target"),
+    text("name", primary_key=True),
+    text("target"),
     Column("desired_count", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
-    words("at_risk"),
-    words("at_risk_until"),
-    words("deployed_by"),
+    text("at_risk"),
+    text("at_risk_until"),
+    text("deployed_by"),
     ForeignKeyConstraint(["name", "revision"], [task_definitions.c.family, task_definitions.c.revision]),
 )
 
 waivers = Table(
     "waivers",
     metadata,
-    seq(),
-    words("id", unique=True),
+    sequence(),
+    text("id", unique=True),
     Column("body", Json(Waiver), nullable=False),
-    words("until"),
-    words("revoked_at"),
-    words("revoked_by"),
-    words("announced_at"),
+    text("until"),
+    text("revoked_at"),
+    text("revoked_by"),
+    text("announced_at"),
 )
 Index(None, waivers.c.revoked_at, waivers.c.until)
 
 vex_documents = Table(
     "vex_documents",
     metadata,
-    seq(),
-    words("document", ForeignKey(documents.c.digest)),
-    words("image"),
-    words("format"),
-    words("author"),
-    words("signer"),
-    words("added_at"),
-    words("removed_at"),
-    words("removed_by"),
+    sequence(),
+    text("document", ForeignKey(documents.c.digest)),
+    text("image"),
+    text("format"),
+    text("author"),
+    text("signer"),
+    text("added_at"),
+    text("removed_at"),
+    text("removed_by"),
     Column("envelopes", Json(tuple[str, ...]), nullable=False),
     Column("changes", Integer, nullable=False),
     UniqueConstraint("document", "image"),
@@ -349,6 +351,6 @@ Index(None, vex_documents.c.image, vex_documents.c.removed_at)
 vex_statements = Table(
     "vex_statements",
     metadata,
-    words("document", ForeignKey(documents.c.digest), primary_key=True),
+    text("document", ForeignKey(documents.c.digest), primary_key=True),
     Column("body", LargeBinary, nullable=False),
 )

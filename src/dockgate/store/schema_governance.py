@@ -4,22 +4,22 @@ from sqlalchemy import Boolean, Column, Index, Table, UniqueConstraint
 
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.columns import Json
-from dockgate.store.schema import metadata, seq, words
+from dockgate.store.schema import metadata, sequence, text
 
 # Reference updates, asked for and done, by whom.
 pushes = Table(
     "pushes",
     metadata,
-    seq(),
-    words("push"),
-    words("repository"),
-    words("ref"),
-    words("old"),
-    words("new"),
-    words("principal"),
-    words("email"),
-    words("token"),
-    words("at"),
+    sequence(),
+    text("push"),
+    text("repository"),
+    text("ref"),
+    text("old"),
+    text("new"),
+    text("principal"),
+    text("email"),
+    text("token"),
+    text("at"),
     Column("accepted", Boolean, nullable=False),
     UniqueConstraint("push", "ref"),
 )
@@ -30,17 +30,17 @@ Index(None, pushes.c.repository, pushes.c.accepted)
 pushed_commits = Table(
     "pushed_commits",
     metadata,
-    words("repository", primary_key=True),
-    words("commit", primary_key=True),
-    words("principal", primary_key=True),
-    words("email"),
+    text("repository", primary_key=True),
+    text("commit", primary_key=True),
+    text("principal", primary_key=True),
+    text("email"),
 )
 
 policy_assignments = Table(
     "policy_assignments",
     metadata,
-    words("name", primary_key=True),
+    text("name", primary_key=True),
     Column("body", Json(PolicyAssignment), nullable=False),
-    words("changed_at"),
-    words("changed_by"),
+    text("changed_at"),
+    text("changed_by"),
 )

@@ -4,49 +4,49 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Uniqu
 
 from dockgate.identity.model import Permission, Role
 from dockgate.store.columns import Json
-from dockgate.store.schema import metadata, seq, words
+from dockgate.store.schema import metadata, sequence, text
 
 # `folded` is the name in lower case: two principals never differ in case alone.
 principals = Table(
     "principals",
     metadata,
-    words("name", primary_key=True),
-    words("folded", unique=True),
+    text("name", primary_key=True),
+    text("folded", unique=True),
     Column("roles", Json(tuple[Role, ...]), nullable=False),
-    words("email"),
-    words("created_at"),
-    words("disabled_at"),
+    text("email"),
+    text("created_at"),
+    text("disabled_at"),
 )
 
 tokens = Table(
     "tokens",
     metadata,
-    seq(),
-    words("id", unique=True),
-    words("principal", ForeignKey(principals.c.name)),
-    words("digest"),
+    sequence(),
+    text("id", unique=True),
+    text("principal", ForeignKey(principals.c.name)),
+    text("digest"),
     Column("scopes", Json(tuple[Permission, ...]), nullable=False),
     Column("repositories", Json(tuple[str, ...]), nullable=False),
     Column("pipelines", Json(tuple[str, ...]), nullable=False),
-    words("created_at"),
-    words("expires_at"),
-    words("last_used_at"),
-    words("revoked_at"),
+    text("created_at"),
+    text("expires_at"),
+    text("last_used_at"),
+    text("revoked_at"),
 )
 Index(None, tokens.c.principal, tokens.c.seq)
 
 audit = Table(
     "audit",
     metadata,
-    seq(),
-    words("id", unique=True),
-    words("at"),
-    words("who"),
-    words("token"),
-    words("call"),
-    words("subject"),
+    sequence(),
+    text("id", unique=True),
+    text("at"),
+    text("who"),
+    text("token"),
+    text("call"),
+    text("subject"),
     Column("status", Integer, nullable=False),
-    words("detail"),
+    text("detail"),
 )
 Index(None, audit.c.who, audit.c.seq)
 
@@ -54,11 +54,11 @@ Index(None, audit.c.who, audit.c.seq)
 votes = Table(
     "votes",
     metadata,
-    seq(),
-    words("approval"),
-    words("who", ForeignKey(principals.c.name)),
+    sequence(),
+    text("approval"),
+    text("who", ForeignKey(principals.c.name)),
     Column("yes", Boolean, nullable=False),
-    words("reason"),
-    words("at"),
+    text("reason"),
+    text("at"),
     UniqueConstraint("approval", "who"),
 )

@@ -3,33 +3,33 @@
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 
 from dockgate.delivery.model import State, TaskDefinition
-from dockgate.store.columns import Choice, Json
-from dockgate.store.schema import metadata, seq, services, words
+from dockgate.store.columns import EnumText, Json
+from dockgate.store.schema import metadata, sequence, services, text
 
 rollouts = Table(
     "rollouts",
     metadata,
-    words("service", ForeignKey(services.c.name), primary_key=True),
+    text("service", ForeignKey(services.c.name), primary_key=True),
     Column("number", Integer, primary_key=True),
-    words("target"),
+    text("target"),
     Column("desired_count", Integer, nullable=False),
     Column("definition", Json(TaskDefinition), nullable=False),
-    Column("state", Choice(State), nullable=False),
-    words("reason"),
+    Column("state", EnumText(State), nullable=False),
+    text("reason"),
     Column("revision", Integer),
-    words("started_at"),
-    words("started_by"),
-    words("finished_at"),
+    text("started_at"),
+    text("started_by"),
+    text("finished_at"),
 )
 Index(None, rollouts.c.state)
 
 service_events = Table(
     "service_events",
     metadata,
-    seq(),
-    words("key", unique=True),
-    words("service", ForeignKey(services.c.name)),
-    words("at"),
-    words("message"),
+    sequence(),
+    text("key", unique=True),
+    text("service", ForeignKey(services.c.name)),
+    text("at"),
+    text("message"),
 )
 Index(None, service_events.c.service, service_events.c.seq)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from dockgate.delivery.deployments import check_service
 from dockgate.delivery.model import Service, ServiceEvent, TaskDefinition
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.outbox import Outbox, add_entries
 from dockgate.store.queries import select_as
 from dockgate.store.records import OutboxEntry, OutboxKind
@@ -40,11 +40,11 @@ class Services:
                 revision = _add(connection, replace(definition, family=service.name)).revision
                 first = replace(service, revision=revision, at_risk="", at_risk_until="")
                 connection.execute(insert(services).values(**asdict(first), deployed_by=""))
-            return need_service(connection, service.name)
+            return require_service(connection, service.name)
 
     def get(self, name: str) -> Service:
         with self._database.read() as connection:
-            return need_service(connection, name)
+            return require_service(connection, name)
 
     def list(self) -> Sequence[Service]:
         """All services, sorted by name."""
@@ -69,7 +69,7 @@ class Services:
             registered: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*same_cause))
             if registered is not None:
                 return registered
-            need_service(connection, service)
+            require_service(connection, service)
             return _add(connection, replace(definition, family=service), cause)
 
     def set_revision(self, service: str, revision: int, by: str) -> None:
@@ -78,7 +78,7 @@ class Services:
         A second call changes nothing, not even a risk that was found in between.
         """
         with self._database.write() as connection:
-            need_service(connection, service)
+            require_service(connection, service)
             _definition(connection, service, revision)
             is_change = or_(services.c.revision != revision, services.c.deployed_by != by)
             connection.execute(
@@ -90,7 +90,7 @@ class Services:
     def deployed_by(self, service: str) -> str:
         """The execution that deployed the service's revision, "" for none."""
         with self._database.read() as connection:
-            need_service(connection, service)
+            require_service(connection, service)
             return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
 
     def set_risk(self, service: str, reason: str, until: str, notifications: Sequence[OutboxEntry] = ()) -> None:
@@ -99,7 +99,7 @@ class Services:
         While it stays at risk, it keeps its first deadline. The notifications are sent only when it becomes at risk.
         """
         with self._database.write() as connection:
-            present = need_service(connection, service)
+            present = require_service(connection, service)
             if reason and present.at_risk:
                 until = present.at_risk_until
             elif reason:
@@ -113,8 +113,8 @@ class Services:
         newest = select(service_events.c.seq).where(service_events.c.service == event.service)
         newest = newest.order_by(service_events.c.seq.desc()).limit(EVENTS_KEPT)
         with self._database.write() as connection:
-            need_service(connection, event.service)
-            if insert_new(connection, service_events, asdict(event)):
+            require_service(connection, event.service)
+            if insert_if_new(connection, service_events, asdict(event)):
                 add_entries(connection, notifications)
                 oldest = connection.scalars(newest).all()[-1]
                 old = service_events.c.service == event.service, service_events.c.seq < oldest
@@ -133,7 +133,7 @@ def _find(connection: Connection, name: str) -> Service | None:
     return None if row is None else Service(**row)
 
 
-def need_service(connection: Connection, name: str) -> Service:
+def require_service(connection: Connection, name: str) -> Service:
     """The service of this name. NotFoundError if it does not exist."""
     service = _find(connection, name)
     if service is None:
@@ -143,7 +143,7 @@ def need_service(connection: Connection, name: str) -> Service:
 
 def present_definition(connection: Connection, name: str) -> TaskDefinition:
     """The task definition of the service's revision."""
-    return _definition(connection, name, need_service(connection, name).revision)
+    return _definition(connection, name, require_service(connection, name).revision)
 
 
 def _definition(connection: Connection, family: str, revision: int) -> TaskDefinition:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, update
 from dockgate.gate.model import VexStatement
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.queries import select_as
 from dockgate.store.records import VexRecord
 from dockgate.store.schema import documents, vex_documents, vex_statements
@@ -39,9 +39,9 @@ class Vex:
         body = zlib.compress(canonical.encode(list(statements)))
         document = {"digest": record.document, "kind": KIND, "body": zlib.compress(data)}
         with self._database.write() as connection:
-            insert_new(connection, documents, document)
-            insert_new(connection, vex_statements, {"document": record.document, "body": body})
-            if not insert_new(connection, vex_documents, {**asdict(record), "changes": 1}):
+            insert_if_new(connection, documents, document)
+            insert_if_new(connection, vex_statements, {"document": record.document, "body": body})
+            if not insert_if_new(connection, vex_documents, {**asdict(record), "changes": 1}):
                 present = _get(connection, record.document, record.image)
                 envelopes = tuple(dict.fromkeys((*present.envelopes, *record.envelopes)))
                 if present.removed_at or envelopes != present.envelopes:

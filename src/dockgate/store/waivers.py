@@ -7,7 +7,7 @@ from sqlalchemy import Connection, RowMapping, or_, select, update
 
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_new
+from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.records import WaiverRecord
 from dockgate.store.schema import waivers
 
@@ -24,7 +24,7 @@ class Waivers:
         """Store a waiver. If the id exists, return the stored one unchanged."""
         row = {"id": waiver.id, "body": waiver, "until": waiver.until}
         with self._database.write() as connection:
-            insert_new(connection, waivers, {**row, "revoked_at": "", "revoked_by": "", "announced_at": ""})
+            insert_if_new(connection, waivers, {**row, "revoked_at": "", "revoked_by": "", "announced_at": ""})
             return _get(connection, waiver.id)
 
     def get(self, waiver_id: str) -> WaiverRecord:
