@@ -21,7 +21,7 @@ def envelope(payload_type: str, payload: bytes, *signatures: bytes) -> bytes:
         {
             "payloadType": payload_type,
             "payload": base64.b64encode(payload).decode(),
-            "signatures": [{"keyid": "", "sig": base64.b64encode(one).decode()} for one in signatures],
+            "signatures": [{"keyid": "", "sig": base64.b64encode(signature).decode()} for signature in signatures],
         }
     ).encode()
 
@@ -123,11 +123,11 @@ def test_what_is_no_envelope_is_unreadable(data: bytes) -> None:
 
 def test_what_is_no_key_that_is_taken_is_refused() -> None:
     weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
-    other = ec.generate_private_key(ec.SECP384R1())
-    for pem in (b"", b"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", public(weak), public(other)):
+    second_key = ec.generate_private_key(ec.SECP384R1())
+    for pem in (b"", b"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", public(weak), public(second_key)):
         with pytest.raises(UsageError):
             PublicKey(pem)
-    private = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    private = second_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     for pem in (b"", private):
         with pytest.raises(UsageError):
             Signer(pem)

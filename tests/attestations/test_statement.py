@@ -12,18 +12,18 @@ from dockgate.shared.errors import DeniedError, UnreadableError
 
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
 DIGEST = "sha256:" + "5" * 64
-CHILD, OTHER = "sha256:" + "6" * 64, "sha256:" + "7" * 64
-SAID = statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30)
+CHILD, UNRELATED = "sha256:" + "6" * 64, "sha256:" + "7" * 64
+STATEMENT = statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30)
 
 
 def changed(**fields: object) -> bytes:
-    document = json.loads(SAID)
+    document = json.loads(STATEMENT)
     document["predicate"].update(fields)
     return json.dumps(document).encode()
 
 
 def test_it_is_an_in_toto_statement_about_the_digest() -> None:
-    document = json.loads(SAID)
+    document = json.loads(STATEMENT)
     assert (document["_type"], document["predicateType"]) == (STATEMENT_TYPE, PREDICATE_TYPE)
     assert document["subject"] == [{"name": "registry.test/app", "digest": {"sha256": IMAGE.removeprefix("sha256:")}}]
     predicate = document["predicate"]
@@ -35,7 +35,7 @@ def test_it_is_an_in_toto_statement_about_the_digest() -> None:
 
 
 def test_the_same_verdict_gives_the_same_bytes() -> None:
-    assert statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30) == SAID
+    assert statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30) == STATEMENT
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.UNDETERMINED])
@@ -45,40 +45,43 @@ def test_what_is_not_approved_is_not_attested(status: Status) -> None:
 
 
 def test_it_is_believed_until_it_expires() -> None:
-    claim = believe(SAID, IMAGE, "strict", "2026-12-24T11:59:59.999Z")
+    claim = believe(STATEMENT, IMAGE, "strict", "2026-12-24T11:59:59.999Z")
     assert (claim.policy, claim.verdict, claim.evidence) == ("strict", DIGEST, "scan")
     with pytest.raises(DeniedError, match="expired at 2026-12-24"):
-        believe(SAID, IMAGE, "strict", "2026-12-24T12:00:00.000Z")
+        believe(STATEMENT, IMAGE, "strict", "2026-12-24T12:00:00.000Z")
 
 
 def test_one_of_another_image_is_not_believed() -> None:
     with pytest.raises(DeniedError, match="of another image"):
-        believe(SAID, CHILD, "strict", NOW)
+        believe(STATEMENT, CHILD, "strict", NOW)
     judged = replace(VERDICT, platform_verdicts=(replace(VERDICT.platform_verdicts[0], image=CHILD),))
     assert believe(statement(judged, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
 
 
 def test_only_digests_that_the_verdict_judged_are_attested() -> None:
     (platform_verdict,) = VERDICT.platform_verdicts
-    scanned, reported = replace(platform_verdict, image=CHILD), replace(platform_verdict, image=OTHER, source="trivy")
+    scanned, reported = (
+        replace(platform_verdict, image=CHILD),
+        replace(platform_verdict, image=UNRELATED, source="trivy"),
+    )
     index = replace(VERDICT, platform_verdicts=(scanned, reported))
-    assert covered(index) == (IMAGE, CHILD)  # anybody may hand in a report of another image
-    assert covered(replace(VERDICT, platform_verdicts=(reported,))) == (IMAGE, OTHER)
+    assert covered(index) == (IMAGE, CHILD)  # every pipeline may hand in a report of another image
+    assert covered(replace(VERDICT, platform_verdicts=(reported,))) == (IMAGE, UNRELATED)
     assert covered(replace(VERDICT, platform_verdicts=(scanned, scanned))) == (IMAGE, CHILD)
-    for verdict, digest in ((index, OTHER), (VERDICT, CHILD)):
+    for verdict, digest in ((index, UNRELATED), (VERDICT, CHILD)):
         with pytest.raises(ValueError, match="does not speak for"):
             statement(verdict, DIGEST, "app", digest, 30)
 
 
 def test_an_approval_by_another_policy_is_not_believed() -> None:
     with pytest.raises(DeniedError, match="by the policy 'strict', and 'default' is demanded"):
-        believe(SAID, IMAGE, "default", NOW)
+        believe(STATEMENT, IMAGE, "default", NOW)
     digest = "sha256:" + "9" * 64
     merge_rules = statement(replace(VERDICT, policy=f"strict+{digest}"), DIGEST, "app", IMAGE, 30)
     assert believe(merge_rules, IMAGE, "strict", NOW).policy == f"strict+{digest}"
-    for other in ("", "strict+", f"strict+{digest}", digest, "Strict"):
+    for policy_name in ("", "strict+", f"strict+{digest}", digest, "Strict"):
         with pytest.raises(DeniedError, match="is demanded"):
-            believe(merge_rules, IMAGE, other, NOW)
+            believe(merge_rules, IMAGE, policy_name, NOW)
 
 
 def test_one_that_approves_nothing_is_not_believed() -> None:
@@ -95,9 +98,9 @@ def test_one_that_approves_nothing_is_not_believed() -> None:
         b"[" * 100_000,
         changed(expiresAt="never"),
         changed(policy=None),
-        SAID.replace(PREDICATE_TYPE.encode(), b"https://slsa.dev/provenance/v1"),
-        SAID.replace(STATEMENT_TYPE.encode(), b"https://in-toto.io/Statement/v0.1"),
-        json.dumps({**json.loads(SAID), "subject": None}).encode(),
+        STATEMENT.replace(PREDICATE_TYPE.encode(), b"https://slsa.dev/provenance/v1"),
+        STATEMENT.replace(STATEMENT_TYPE.encode(), b"https://in-toto.io/Statement/v0.1"),
+        json.dumps({**json.loads(STATEMENT), "subject": None}).encode(),
     ],
 )
 def test_what_is_no_statement_of_ours_is_unreadable(payload: bytes) -> None:

@@ -27,7 +27,7 @@ from dockgate.shared.errors import UnavailableError, UsageError
 
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
 IMAGE = image([{"etc/os-release": b"ID=debian\n"}])
-ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+FIRST_VERDICT, SECOND_VERDICT = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
 
 def write(key: str, days: float = 30) -> Callable[[str, str], bytes]:
@@ -49,7 +49,7 @@ def memory(folder: Path) -> Iterator[World]:
     fake = MemoryAttestor()
     yield World(
         fake,
-        ONE,
+        FIRST_VERDICT,
         lambda digest: len(fake.attested.get((f"team/app@{digest}", "default"), ())),
         lambda digest: list(fake.provenance.get(f"team/app@{digest}", {}).values()),
     )
@@ -64,28 +64,30 @@ def real(folder: Path) -> Iterator[World]:
         yield World(
             attestor,
             digest,
-            lambda one: len(read_attestations(place, one)),
-            lambda one: [data.encode() for data in provenance_reader.envelopes(read_attestations(place, one))],
+            lambda image_digest: len(read_attestations(place, image_digest)),
+            lambda image_digest: [
+                data.encode() for data in provenance_reader.envelopes(read_attestations(place, image_digest))
+            ],
         )
 
 
 @pytest.fixture(params=[memory, pytest.param(real, marks=pytest.mark.real)], ids=["memory", "registry"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    with request.param(tmp_path) as found:
-        yield found
+    with request.param(tmp_path) as world:
+        yield world
 
 
 def test_the_same_key_attests_once(world: World) -> None:
-    first = world.attestor.attest("team/app", world.digest, ONE, "default", write(ONE))
-    assert world.attestor.attest("team/app", world.digest, ONE, "default", write(ONE)) == first
+    first = world.attestor.attest("team/app", world.digest, FIRST_VERDICT, "default", write(FIRST_VERDICT))
+    assert world.attestor.attest("team/app", world.digest, FIRST_VERDICT, "default", write(FIRST_VERDICT)) == first
     assert world.count(world.digest) == 1
 
 
 def test_a_new_key_is_used_and_the_old_one_stays_listed(world: World) -> None:
     (old,) = world.attestor.keys()
-    new, kept = world.attestor.rotate()
-    assert (new.current, kept.current, kept.id) == (True, False, old.id)
-    assert world.attestor.attest("team/app", world.digest, ONE, "default", write(ONE)) == new.id
+    new, retired = world.attestor.rotate()
+    assert (new.current, retired.current, retired.id) == (True, False, old.id)
+    assert world.attestor.attest("team/app", world.digest, FIRST_VERDICT, "default", write(FIRST_VERDICT)) == new.id
 
 
 def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World) -> None:
@@ -104,11 +106,11 @@ def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World)
 def test_the_fake_fails_where_it_is_told_to() -> None:
     fake = MemoryAttestor(Faults(before_attest=[UnavailableError("no registry")]))
     with pytest.raises(UnavailableError):
-        fake.attest("team/app", ONE, ONE, "default", write(ONE))
+        fake.attest("team/app", FIRST_VERDICT, FIRST_VERDICT, "default", write(FIRST_VERDICT))
     assert fake.attested == {}
     fake.fault = Faults(before_attach_provenance=[UnavailableError("no registry")])
     with pytest.raises(UnavailableError):
-        fake.attach_provenance("team/app", ONE, "web-1", b"{}")
+        fake.attach_provenance("team/app", FIRST_VERDICT, "web-1", b"{}")
     assert fake.provenance == {}
 
 
@@ -117,15 +119,15 @@ def test_the_fake_fails_where_it_is_told_to() -> None:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    with registry(tmp_path / "registry") as found:
-        yield found
+    with registry(tmp_path / "registry") as running:
+        yield running
 
 
 def attest(
     running: Running,
     digest: str,
     folder: Path,
-    key: str = ONE,
+    key: str = FIRST_VERDICT,
     days: float = 30,
     policy: str = "p",
     covered: Sequence[str] = (),
@@ -165,9 +167,9 @@ def other_key(folder: Path) -> Path:
 def test_cosign_accepts_it_with_our_key_and_no_other(running: Running, tmp_path: Path) -> None:
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
-    code, said, told = cosign(running, digest, public)
-    assert code == 0, told
-    assert json.loads(said)["payloadType"] == "application/vnd.in-toto+json"
+    code, output, errors = cosign(running, digest, public)
+    assert code == 0, errors
+    assert json.loads(output)["payloadType"] == "application/vnd.in-toto+json"
     assert cosign(running, digest, other_key(tmp_path))[0] != 0
     assert cosign(running, digest, public, "https://slsa.dev/provenance/v1")[0] != 0
 
@@ -185,8 +187,8 @@ def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Ru
     assert cosign(running, digest, public)[0] != 0
     attest(running, digest, tmp_path)
     for kind in ("slsaprovenance1", PREDICATE_TYPE):
-        code, _, told = cosign(running, digest, public, kind)
-        assert code == 0, told
+        code, _, errors = cosign(running, digest, public, kind)
+        assert code == 0, errors
     assert cosign(running, digest, other_key(tmp_path), "slsaprovenance1")[0] != 0
 
 
@@ -199,8 +201,8 @@ def test_cosign_looks_at_status_and_policy_by_the_documented_policy(running: Run
     for name, fine in (("strict", True), ("default", False)):
         cue = tmp_path / f"{name}.cue"
         cue.write_text(written.replace('"default"', f'"{name}"'))
-        code, _, told = cosign(running, digest, public, policy=cue)
-        assert (code == 0) == fine, told
+        code, _, errors = cosign(running, digest, public, policy=cue)
+        assert (code == 0) == fine, errors
 
 
 @pytest.mark.real
@@ -213,11 +215,11 @@ def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: 
     place = RegistryRepository(running.address, "team/app")
     (envelope,) = read_attestations(place, digest)
     assert add_attestation(place, rejected, lambda: envelope, {}, key=("k", "v"), replaces={"p": "q"})
-    code, _, told = cosign(running, rejected, public)
+    code, _, errors = cosign(running, rejected, public)
     assert code != 0
-    assert "digest" in told or "subject" in told or "attestation" in told
-    _, (found,) = attestations.verify(f"{running.address}/team/app@{rejected}", public, "strict")
-    assert (found.claim, found.refused) == (None, "The statement is of another image.")
+    assert "digest" in errors or "subject" in errors or "attestation" in errors
+    _, (checked,) = attestations.verify(f"{running.address}/team/app@{rejected}", public, "strict")
+    assert (checked.claim, checked.refused) == (None, "The statement is of another image.")
 
 
 @pytest.mark.real
@@ -233,27 +235,30 @@ def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Pa
     add_attestation(place, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=replaced)
     assert len(read_attestations(place, digest)) == 1
     assert cosign(running, digest, public)[0] != 0
-    _, (found,) = attestations.verify(f"{running.address}/team/app@{digest}", public, "strict")
-    assert found.claim is None
-    assert found.refused.startswith("No signature")
+    _, (checked,) = attestations.verify(f"{running.address}/team/app@{digest}", public, "strict")
+    assert checked.claim is None
+    assert checked.refused.startswith("No signature")
 
 
 @pytest.mark.real
 def test_an_index_is_attested_with_the_images_in_it_that_were_judged(running: Running, tmp_path: Path) -> None:
     """One image is left out of judging, as the verdict says; one that it names does not lie in the index."""
-    other = image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
+    second_image = image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
     hidden = image([{"etc/os-release": b"ID=hidden\n"}], platform="unknown/unknown")
-    entries = [descriptor(one.blobs[one.digest], MANIFEST) for one in (IMAGE, other, hidden)]
-    nested = listing([entries[1]], other.blobs)
+    entries = [
+        descriptor(image_content.blobs[image_content.digest], MANIFEST)
+        for image_content in (IMAGE, second_image, hidden)
+    ]
+    nested = listing([entries[1]], second_image.blobs)
     inner = descriptor(nested.blobs[nested.digest], INDEX)
-    whole = listing([entries[0], inner, entries[2]], {**IMAGE.blobs, **nested.blobs, **hidden.blobs})
+    index = listing([entries[0], inner, entries[2]], {**IMAGE.blobs, **nested.blobs, **hidden.blobs})
     running.push("team/app", "inner", nested)
-    digest = running.push("team/app", "1", whole)
-    public = attest(running, digest, tmp_path, covered=(digest, IMAGE.digest, other.digest, ONE))
-    for one in (digest, IMAGE.digest, other.digest):
-        assert cosign(running, one, public)[0] == 0
+    digest = running.push("team/app", "1", index)
+    public = attest(running, digest, tmp_path, covered=(digest, IMAGE.digest, second_image.digest, FIRST_VERDICT))
+    for subject in (digest, IMAGE.digest, second_image.digest):
+        assert cosign(running, subject, public)[0] == 0
     place = RegistryRepository(running.address, "team/app")
-    assert read_attestations(place, hidden.digest) == read_attestations(place, ONE) == ()
+    assert read_attestations(place, hidden.digest) == read_attestations(place, FIRST_VERDICT) == ()
 
 
 @pytest.mark.real
@@ -263,10 +268,14 @@ def test_an_approval_takes_the_place_of_the_one_before_and_leaves_what_others_at
     digest = running.push("team/app", "1", IMAGE)
     place = RegistryRepository(running.address, "team/app")
     add_attestation(place, digest, lambda: b"{}", {"whose": "theirs"}, key=("k", "v"), replaces={"p": "q"})
-    for key, policy in ((ONE, "p"), (OTHER, "p"), (ONE, "second")):
+    for key, policy in ((FIRST_VERDICT, "p"), (SECOND_VERDICT, "p"), (FIRST_VERDICT, "second")):
         public = attest(running, digest, tmp_path, key=key, policy=policy)
-    _, found = attestations.verify(f"{running.address}/team/app:1", public, "strict")
-    assert [one.claim.verdict if one.claim else "" for one in found] == ["", OTHER, ONE]
+    _, checked = attestations.verify(f"{running.address}/team/app:1", public, "strict")
+    assert [attestation.claim.verdict if attestation.claim else "" for attestation in checked] == [
+        "",
+        SECOND_VERDICT,
+        FIRST_VERDICT,
+    ]
     assert cosign(running, digest, public)[0] == 0
 
 
@@ -275,10 +284,13 @@ def test_verifying_looks_at_the_end_of_an_approval(running: Running, tmp_path: P
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
     reference = f"{running.address}/team/app@{digest}"
-    _, (found,) = attestations.verify(reference, public, "strict", now=datetime(2026, 12, 1, tzinfo=UTC))
-    assert found.claim is not None
-    _, (found,) = attestations.verify(reference, public, "strict", now=datetime(2027, 1, 1, tzinfo=UTC))
-    assert "expired" in found.refused
-    assert attestations.verify(f"{running.address}/team/unseen@{ONE}", public, "strict") == (ONE, ())
+    _, (checked,) = attestations.verify(reference, public, "strict", now=datetime(2026, 12, 1, tzinfo=UTC))
+    assert checked.claim is not None
+    _, (checked,) = attestations.verify(reference, public, "strict", now=datetime(2027, 1, 1, tzinfo=UTC))
+    assert "expired" in checked.refused
+    assert attestations.verify(f"{running.address}/team/unseen@{FIRST_VERDICT}", public, "strict") == (
+        FIRST_VERDICT,
+        (),
+    )
     with pytest.raises(UsageError, match="no public key"):
         attestations.verify(reference, Path(__file__), "strict")

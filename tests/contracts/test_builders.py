@@ -44,7 +44,7 @@ class Memory:
     def __init__(self, repository: str) -> None:
         self.repository = repository
         self.registry = MemoryRegistry()
-        failures: dict[str, DockgateError] = {"broken": BuildError("COPY missing: no such file", "Mend it.")}
+        failures: dict[str, DockgateError] = {"broken": BuildError("COPY missing: no such file", "Fix it.")}
         self.builder = MemoryBuilder(self.registry, self.registry.push, failures=failures)
 
     def down(self) -> Builder:
@@ -61,8 +61,8 @@ class Podman:
         self.builder = host.builder(unsafe=unsafe)
 
     def down(self) -> Builder:
-        nobody = DistributionRegistry(f"127.0.0.1:{free_port()}")
-        return self.host.builder(registry=nobody, unsafe=self.unsafe)
+        registry = DistributionRegistry(f"127.0.0.1:{free_port()}")
+        return self.host.builder(registry=registry, unsafe=self.unsafe)
 
 
 @pytest.fixture(scope="module")
@@ -153,11 +153,11 @@ def test_a_crash_after_the_push_builds_nothing_again(tmp_path: Path) -> None:
     registry = MemoryRegistry()
     faults = Faults(before_push=[UnavailableError("cut")], after_push=[UnavailableError("cut")])
     builder = MemoryBuilder(registry, registry.push, fault=faults)
-    asked = BuildRequest("key-1", "web", tmp_path)
+    build_request = BuildRequest("key-1", "web", tmp_path)
     for _ in range(2):
         with pytest.raises(UnavailableError):
-            builder.build(asked, lambda line: None)
-    assert builder.build(asked, lambda line: None).digest == registry.resolve("web", "key-1")
+            builder.build(build_request, lambda line: None)
+    assert builder.build(build_request, lambda line: None).digest == registry.resolve("web", "key-1")
     assert builder.builds == ["key-1", "key-1"]
 
 
@@ -228,8 +228,8 @@ def test_a_dockerfile_is_not_run_through_a_preprocessor(podman: Podman, tmp_path
 )
 def test_what_is_ignored_is_not_sent(podman: Podman, tmp_path: Path, dockerfile: str, ignore: str) -> None:
     write(tmp_path, {dockerfile: GOOD, "page": "one"})
-    asked = request(podman, tmp_path, dockerfile=dockerfile)
-    podman.builder.build(asked, lambda line: None)
+    build_request = request(podman, tmp_path, dockerfile=dockerfile)
+    podman.builder.build(build_request, lambda line: None)
     write(tmp_path, {ignore: "page\n"})
     with pytest.raises(BuildError, match="page"):
         podman.builder.build(BuildRequest("key-2", podman.repository, tmp_path, dockerfile), lambda line: None)
@@ -254,10 +254,10 @@ def test_a_dockerfile_that_is_too_large_is_refused(podman: Podman, tmp_path: Pat
 def test_arguments_reach_the_dockerfile(podman: Podman, tmp_path: Path) -> None:
     """The step itself compares: a line of its output may be another's end, for both write into one pipe."""
     context(tmp_path, shell('test "$NAME" = "a b"'))
-    asked = BuildRequest("key-1", podman.repository, tmp_path, args={"NAME": "a b"})
-    podman.builder.build(asked, lambda line: None)
+    build_request = BuildRequest("key-1", podman.repository, tmp_path, args={"NAME": "a b"})
+    podman.builder.build(build_request, lambda line: None)
     with pytest.raises(BuildError):
-        podman.builder.build(replace(asked, key="key-2", args={"NAME": "a  b"}), lambda line: None)
+        podman.builder.build(replace(build_request, key="key-2", args={"NAME": "a  b"}), lambda line: None)
 
 
 @pytest.mark.real
@@ -288,19 +288,19 @@ def test_builds_find_the_hosts_certificates_and_keep_nothing_of_them(podman: Pod
 
 @pytest.mark.real
 def test_two_builds_at_once_do_not_disturb_each_other(podman: Podman, tmp_path: Path) -> None:
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
 
     def build(name: str) -> None:
         source = context(tmp_path / name, shell(f"echo {name} >/name; sleep 0.3"))
-        found[name] = podman.host.builder().build(request(podman, source, name), lambda line: None).digest
+        variables[name] = podman.host.builder().build(request(podman, source, name), lambda line: None).digest
 
     threads = [threading.Thread(target=build, args=(name,)) for name in ("one", "two")]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {name: podman.registry.resolve(podman.repository, name) for name in ("one", "two")} == found
-    assert found["one"] != found["two"]
+    assert {name: podman.registry.resolve(podman.repository, name) for name in ("one", "two")} == variables
+    assert variables["one"] != variables["two"]
 
 
 @pytest.mark.real

@@ -33,8 +33,8 @@ paths = st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("/".join)
 
 
 def test_names_and_what_they_speak_for_are_unique() -> None:
-    for told in ([kind.name for kind in KINDS], *zip_attributes("orders", "purls")):
-        assert len(told) == len(set(told)), told
+    for names in ([kind.name for kind in KINDS], *zip_attributes("orders", "purls")):
+        assert len(names) == len(set(names)), names
 
 
 def zip_attributes(*names: str) -> list[list[str]]:

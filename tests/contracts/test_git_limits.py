@@ -167,7 +167,7 @@ def test_a_tree_of_too_many_paths_is_not_archived(bare: Bare, tmp_path: Path) ->
 
 
 def test_git_is_ended_while_it_works_when_the_room_ends(tmp_path: Path) -> None:
-    """git waits here for a file that nobody writes."""
+    """git waits here for a file that is never written."""
     os.mkfifo(tmp_path / "pipe")
 
     def check() -> None:

@@ -100,8 +100,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def opened(store: Store) -> Iterator[OpenedImages]:
-    with store(make.image(LAYERS))() as found:
-        yield found
+    with store(make.image(LAYERS))() as root:
+        yield root
 
 
 def _entries(layer: Layer) -> list[Entry]:
@@ -139,8 +139,8 @@ def test_each_entry_is_told_as_what_it_is(opened: OpenedImages) -> None:
 
 
 def test_files_have_their_size_mode_and_first_bytes(opened: OpenedImages) -> None:
-    found = {entry.path: entry for entry in opened.images[0].layers[0].entries()}
-    small, big = found["etc/os-release"], found["usr/lib/big"]
+    entries = {entry.path: entry for entry in opened.images[0].layers[0].entries()}
+    small, big = entries["etc/os-release"], entries["usr/lib/big"]
     assert (small.size, small.mode, small.head) == (10, 0o644, b"ID=debian\n")
     assert (big.size, big.head) == (2**21, bytes(range(64)))
 
@@ -372,7 +372,7 @@ def test_a_folder_can_be_read_again_and_beside_itself(root: Layer) -> None:
     one, two = root.entries(), root.entries()
     pairs = list(zip(one, two, strict=True))
     assert len(pairs) == 8
-    assert all(left.path == right.path for left, right in pairs)
+    assert all(first_entry.path == right.path for first_entry, right in pairs)
     stopped = root.entries()
     assert next(stopped).path == ""
     del stopped

@@ -73,13 +73,13 @@ def test_a_notice_may_be_handed_over_again(notifier: Notifier) -> None:
         notifier.notify(NOTICE)
 
 
-WHOLE = {"key": NOTICE.key, "kind": NOTICE.kind, "title": NOTICE.title, "body": NOTICE.body, "detail": {"n": 1}}
+ENCODED = {"key": NOTICE.key, "kind": NOTICE.kind, "title": NOTICE.title, "body": NOTICE.body, "detail": {"n": 1}}
 
 
 def test_a_topic_gets_the_notice_with_its_kind_to_filter_by(aws: Aws) -> None:
     aws.to_topic.notify(replace(NOTICE, title="web\nis “at risk” " + "x" * 200))
     (message,) = aws.messages()
-    assert json.loads(message["Message"]) == {**WHOLE, "title": "web\nis “at risk” " + "x" * 200}
+    assert json.loads(message["Message"]) == {**ENCODED, "title": "web\nis “at risk” " + "x" * 200}
     assert message["Subject"] == ("web is at risk " + "x" * 200)[:99]
     assert message["MessageAttributes"]["kind"]["Value"] == "Service At Risk"
 
@@ -87,16 +87,16 @@ def test_a_topic_gets_the_notice_with_its_kind_to_filter_by(aws: Aws) -> None:
 def test_a_bus_gets_the_notice_as_an_event(aws: Aws) -> None:
     aws.to_bus.notify(NOTICE)
     (entry,) = aws.entries
-    assert json.loads(entry.pop("Detail")) == WHOLE
+    assert json.loads(entry.pop("Detail")) == ENCODED
     assert entry == {"Source": "dockgate", "DetailType": "Service At Risk", "EventBusName": "gate"}
 
 
 def test_a_notice_too_long_for_aws_loses_its_detail_first(aws: Aws) -> None:
     aws.to_bus.notify(replace(NOTICE, detail={"much": "x" * 300_000}))
     aws.to_bus.notify(replace(NOTICE, body="y" * 300_000))
-    one, other = (json.loads(entry["Detail"]) for entry in aws.entries)
-    assert ("detail" in one, one["body"]) == (False, NOTICE.body)
-    assert ("detail" in other, other["body"]) == (False, "y" * 2000)
+    first, second = (json.loads(entry["Detail"]) for entry in aws.entries)
+    assert ("detail" in first, first["body"]) == (False, NOTICE.body)
+    assert ("detail" in second, second["body"]) == (False, "y" * 2000)
 
 
 def test_what_aws_does_not_take_is_tried_again_later(aws: Aws) -> None:

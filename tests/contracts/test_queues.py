@@ -39,7 +39,7 @@ class Sqs:
 
     def set_aside(self) -> list[str]:
         answer = self.client.receive_message(QueueUrl=self.dead)
-        return [one["Body"] for one in answer.get("Messages", [])]
+        return [message["Body"] for message in answer.get("Messages", [])]
 
 
 class Memory:
@@ -88,10 +88,10 @@ def test_several_come_at_once(there: Any) -> None:
     bodies = {f"message {number}" for number in range(5)}
     for body in bodies:
         there.put(body)
-    found: set[str] = set()
+    bodies: set[str] = set()
     for _ in range(5):
-        found |= {message.body for message in there.queue.receive()}
-    assert found == bodies
+        bodies |= {message.body for message in there.queue.receive()}
+    assert bodies == bodies
 
 
 def test_a_queue_that_is_not_there_is_told_with_what_may_be_wrong() -> None:

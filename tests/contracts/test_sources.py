@@ -89,8 +89,8 @@ def test_a_commit_is_found_by_branch_and_by_id(pushes: Pushes) -> None:
     for revision in (first, "main"):
         commit = pushes.host.commit("web", revision)
         assert (commit.branch, commit.author, commit.time) == ("main", "Ada <ada@example.org>", TIME)
-    found = pushes.host.commit("web", first)
-    assert (found.id, found.message) == (first, message)
+    commit = pushes.host.commit("web", first)
+    assert (commit.id, commit.message) == (first, message)
     assert pushes.host.commit("web", "main").message == "Another"
 
 
@@ -243,20 +243,20 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.real
 def test_clone_push_and_fetch_over_http(tmp_path: Path, url: str) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    git(tmp_path, "clone", "--quiet", f"{url}/web.git", str(one))
-    write(one, {"a": "1", "big": os.urandom(3_000_000)})  # above git's http.postBuffer: sent in chunks
-    git(one, "add", "--all")
-    git(one, "commit", "--quiet", "--message", "First")
-    git(one, "push", "origin", "HEAD:main")
-    git(one, "push", "origin", "HEAD:main")
-    git(tmp_path, "clone", "--quiet", f"{url}/web.git", str(other))
-    assert (other / "big").read_bytes() == (one / "big").read_bytes()
+    first_folder, second_folder = tmp_path / "one", tmp_path / "other"
+    git(tmp_path, "clone", "--quiet", f"{url}/web.git", str(first_folder))
+    write(first_folder, {"a": "1", "big": os.urandom(3_000_000)})  # above git's http.postBuffer: sent in chunks
+    git(first_folder, "add", "--all")
+    git(first_folder, "commit", "--quiet", "--message", "First")
+    git(first_folder, "push", "origin", "HEAD:main")
+    git(first_folder, "push", "origin", "HEAD:main")
+    git(tmp_path, "clone", "--quiet", f"{url}/web.git", str(second_folder))
+    assert (second_folder / "big").read_bytes() == (first_folder / "big").read_bytes()
     for number in range(30):
-        git(one, "commit", "--quiet", "--allow-empty", "--message", f"Change {number}")
-    git(one, "push", "--quiet", "origin", "HEAD:main")
-    git(other, "pull", "--quiet")
-    assert GitHost(tmp_path / "git").heads("web") == {"main": git(other, "rev-parse", "HEAD").strip()}
+        git(first_folder, "commit", "--quiet", "--allow-empty", "--message", f"Change {number}")
+    git(first_folder, "push", "--quiet", "origin", "HEAD:main")
+    git(second_folder, "pull", "--quiet")
+    assert GitHost(tmp_path / "git").heads("web") == {"main": git(second_folder, "rev-parse", "HEAD").strip()}
 
 
 @pytest.mark.real
@@ -315,7 +315,7 @@ def test_an_answer_that_nobody_reads_leaves_no_child(tmp_path: Path) -> None:
 
 
 def stored(body: bytes) -> IO[bytes]:
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asks closes it
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     file.write(body)
     file.seek(0)
     return file
@@ -324,12 +324,12 @@ def stored(body: bytes) -> IO[bytes]:
 def children() -> list[str]:
     """The git processes that this process has started and that are still there, dead or alive."""
     lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    commands = [Path("/proc", child, "comm") for one in lists for child in one.read_text().split()]
+    commands = [Path("/proc", child, "comm") for children in lists for child in children.read_text().split()]
     return [path.read_text() for path in commands if path.exists() and path.read_text().startswith("git")]
 
 
-def ids(found: Sequence[CommitPeople]) -> list[str]:
-    return [one.id for one in found]
+def ids(commits: Sequence[CommitPeople]) -> list[str]:
+    return [commit.id for commit in commits]
 
 
 def test_commits_between_two_are_those_since(pushes: Pushes) -> None:
@@ -339,7 +339,7 @@ def test_commits_between_two_are_those_since(pushes: Pushes) -> None:
     assert ids(between("web", "", third, 10)) == [third, second, first]
     assert ids(between("web", "", third, 2)) == [third, second]
     assert between("web", third, first, 10) == []
-    assert {email for one in between("web", "", third, 10) for email in one.emails} == {"ada@example.org"}
+    assert {email for commit in between("web", "", third, 10) for email in commit.emails} == {"ada@example.org"}
     for base, head in (("", "0" * 40), ("0" * 40, third)):
         with pytest.raises(NotFoundError):
             between("web", base, head, 10)
@@ -371,8 +371,8 @@ def test_people_of_a_commit_are_those_it_names_whatever_was_pushed_beside_it(tmp
     git(clone, "checkout", "--quiet", "-")
     git(clone, "merge", "--quiet", "--no-ff", "-m", message, "side", GIT_COMMITTER_EMAIL="committer@example.org")
     head = source.push({"a": "2"})
-    found = source.host.commits_between("web", first, head, 10)
-    emails = {email for one in found for email in one.emails}
+    commits = source.host.commits_between("web", first, head, 10)
+    emails = {email for commit in commits for email in commit.emails}
     assert emails == {
         "ada@example.org",
         "committer@example.org",
@@ -380,7 +380,7 @@ def test_people_of_a_commit_are_those_it_names_whatever_was_pushed_beside_it(tmp
         "ce@example.org",
         "side@example.org",
     }
-    assert len(found) == 3
+    assert len(commits) == 3
     archive = tmp_path / "archive.tar"
     source.host.archive("web", head, archive)
     before = archive.read_bytes()
@@ -388,6 +388,6 @@ def test_people_of_a_commit_are_those_it_names_whatever_was_pushed_beside_it(tmp
     git(clone, "commit", "--quiet", "--allow-empty", "-m", "Innocent", GIT_AUTHOR_EMAIL="innocent@example.org")
     git(clone, "push", "--quiet", "origin", f"HEAD:refs/replace/{head}")
     assert source.host.references("web")[f"refs/replace/{head}"]
-    assert source.host.commits_between("web", first, head, 10) == found
+    assert source.host.commits_between("web", first, head, 10) == commits
     source.host.archive("web", head, archive)
     assert archive.read_bytes() == before

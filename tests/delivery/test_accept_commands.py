@@ -1,4 +1,4 @@
-"""What is offered after a rejection: commands that would work, and none for what nobody can accept."""
+"""The commands offered after a rejection work; what cannot be accepted has none."""
 
 import shlex
 from dataclasses import replace
@@ -19,10 +19,10 @@ OVERRIDE = "dockgate approval override web-1 --until DATE --reason TEXT"
 
 def judge(*identities: str, policy: str = LIMITS, unread: bool = False, waivers: tuple[Waiver, ...] = ()) -> Verdict:
     """The verdict on an image whose package `a` has these vulnerabilities."""
-    held = inventory(package("a"), unread=(Unread("x", "It is broken."),) if unread else ())
-    held = replace(held, created="2020-01-01T00:00:00Z")
-    known = AdvisorySnapshot(tuple(advisory(one, "a") for one in identities), COVERED)
-    case = VerdictCase(IMAGE, policy_of(policy), NOW, "0.1.0", (held,), known, Waivers(waivers))
+    image = inventory(package("a"), unread=(Unread("x", "It is broken."),) if unread else ())
+    image = replace(image, created="2020-01-01T00:00:00Z")
+    snapshot = AdvisorySnapshot(tuple(advisory(identity, "a") for identity in identities), COVERED)
+    case = VerdictCase(IMAGE, policy_of(policy), NOW, "0.1.0", (image,), snapshot, Waivers(waivers))
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
 
@@ -31,9 +31,9 @@ def test_one_finding_is_named_in_the_command_and_the_waiver_turns_the_verdict() 
     assert override_command(verdict, "web-1") == OVERRIDE
     (command,) = waiver_commands(verdict)
     words = shlex.split(command)
-    given = dict(zip(words[3::2], words[4::2], strict=True))
-    assert given["--vulnerability"] == "CVE-2024-1"
-    waiver = Waiver("w1", "ana", "why", vulnerability="CVE-2024-1", image=given["--image"], until="2027-01-01")
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert options["--vulnerability"] == "CVE-2024-1"
+    waiver = Waiver("w1", "ana", "why", vulnerability="CVE-2024-1", image=options["--image"], until="2027-01-01")
     check_waiver(waiver)
     assert judge("CVE-2024-1", waivers=(waiver,)).status is Status.APPROVED
 

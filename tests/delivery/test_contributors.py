@@ -20,12 +20,12 @@ def approver(name: str, email: str = "") -> Principal:
         (["ａｄａ@example.org"], "ada@example.org"),
         (["+tag@example.org"], "+tag@example.org"),
         (["ada@" + "x" * 70 + ".example"], "ada@" + "x" * 70 + ".example"),
-        (["nobody"], "nobody"),
+        (["no-address"], "no-address"),
         ([""], ""),
     ],
 )
 def test_spellings_of_one_mailbox_are_one_address(spellings: list[str], mailbox: str) -> None:
-    assert {normalize_email(one) for one in spellings} == {mailbox}
+    assert {normalize_email(spelling) for spelling in spellings} == {mailbox}
     assert normalize_email(mailbox) == mailbox
 
 
@@ -44,8 +44,8 @@ def test_dots_tell_mailboxes_apart_but_at_google() -> None:
     ],
 )
 def test_a_contributor_may_not_approve_under_any_of_their_names(principal: Principal) -> None:
-    found = Contributors.of(["mallory", ""], ["Ada@example.org", "mallory@example.org", ""])
-    assert found.objection(principal) == f"{principal.name} {IS_CONTRIBUTOR}"
+    contributors = Contributors.of(["mallory", ""], ["Ada@example.org", "mallory@example.org", ""])
+    assert contributors.objection(principal) == f"{principal.name} {IS_CONTRIBUTOR}"
 
 
 def test_nobody_approves_what_it_is_not_known_who_contributed_to() -> None:
@@ -56,9 +56,9 @@ def test_nobody_approves_what_it_is_not_known_who_contributed_to() -> None:
 
 
 def test_an_address_that_is_none_excludes_nobody() -> None:
-    found = Contributors.of(["local"], ["local", "root"])
-    assert found.listed == ("local",)
-    assert found.objection(approver("root", "root@example.org")) is None
+    contributors = Contributors.of(["local"], ["local", "root"])
+    assert contributors.listed == ("local",)
+    assert contributors.objection(approver("root", "root@example.org")) is None
 
 
 def test_everybody_who_started_an_execution_is_known() -> None:

@@ -18,11 +18,11 @@ def task(state: TaskState, started: datetime = START, revision: int = 2, digest:
 
 def restarts(states: list[TaskState]) -> list[int]:
     """At which of the looks, ten seconds apart, the task is restarted."""
-    health, found = TaskHealth(), []
+    health, restart_checks = TaskHealth(), []
     for number, state in enumerate(states):
         health, restart = observe_task(health, task(state), START + number * LOOK)
-        found += [number] if restart else []
-    return found
+        restart_checks += [number] if restart else []
+    return restart_checks
 
 
 def test_three_failed_checks_in_a_row_restart_a_task() -> None:
@@ -40,8 +40,8 @@ def test_a_task_that_starts_is_waited_for() -> None:
 
 
 def test_a_task_that_stays_sick_is_restarted_less_and_less_often() -> None:
-    found = restarts([TaskState.UNHEALTHY] * 600)
-    pauses = [(after - before) * LOOK for before, after in pairwise(found)]
+    restart_checks = restarts([TaskState.UNHEALTHY] * 600)
+    pauses = [(after - before) * LOOK for before, after in pairwise(restart_checks)]
     assert pauses == sorted(pauses)
     assert pauses[-1] == timedelta(seconds=RESTARTS.longest)
 

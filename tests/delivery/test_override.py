@@ -1,4 +1,4 @@
-"""What an override accepts, and what nobody can."""
+"""What an override accepts, and what cannot be accepted."""
 
 from dataclasses import replace
 
@@ -26,28 +26,32 @@ def verdict(*violations: Violation, undetermined: tuple[Undetermined, ...] = ())
     )
 
 
-def override(given: Verdict, approval: Approval = APPROVAL, reason: str = "why", until: str = "2026-12-31"):  # type: ignore[no-untyped-def]
-    return waivers_of(approval, given, "sec", reason, until)
+def override(rejection: Verdict, approval: Approval = APPROVAL, reason: str = "why", until: str = "2026-12-31"):  # type: ignore[no-untyped-def]
+    return waivers_of(approval, rejection, "sec", reason, until)
 
 
 def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:
     high = Violation("max_findings", "1 HIGH", (FINDING,))
     root = Violation("runs_as_root", "runs as root")
     telnet, rsh = (Violation("forbidden_packages", f"{name} is forbidden") for name in ("telnet", "rsh"))
-    found = override(verdict(high, replace(high, rule="cvss"), root, telnet, rsh))
-    assert [(one.rule, one.violation, one.vulnerability, one.package, one.image) for one in found] == [
+    waivers = override(verdict(high, replace(high, rule="cvss"), root, telnet, rsh))
+    assert [
+        (waiver.rule, waiver.violation, waiver.vulnerability, waiver.package, waiver.image) for waiver in waivers
+    ] == [
         ("", "", "CVE-2026-1", "pkg:deb/debian/demo@1", IMAGE),
         ("runs_as_root", "", "", "", IMAGE),
         ("forbidden_packages", "telnet is forbidden", "", "", IMAGE),
         ("forbidden_packages", "rsh is forbidden", "", "", IMAGE),
     ]
-    assert len({one.id for one in found}) == len(found)
-    assert {one.repository for one in found} == {"web"}
-    assert {(one.owner, one.created_by, one.reason, one.until) for one in found} == {
+    assert len({waiver.id for waiver in waivers}) == len(waivers)
+    assert {waiver.repository for waiver in waivers} == {"web"}
+    assert {(waiver.owner, waiver.created_by, waiver.reason, waiver.until) for waiver in waivers} == {
         ("sec", "sec", "why", "2026-12-31")
     }
-    assert found == override(verdict(high, root, telnet, rsh))
-    assert {one.id for one in found}.isdisjoint(one.id for one in override(verdict(high, root), until="2027-01-01"))
+    assert waivers == override(verdict(high, root, telnet, rsh))
+    assert {waiver.id for waiver in waivers}.isdisjoint(
+        waiver.id for waiver in override(verdict(high, root), until="2027-01-01")
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +86,7 @@ def test_only_a_verdicts_rejection_is_overridden(approval: Approval) -> None:
 
 
 def test_a_reason_and_an_end_are_needed() -> None:
-    given = verdict(Violation("max_findings", "1 HIGH", (FINDING,)))
+    rejection = verdict(Violation("max_findings", "1 HIGH", (FINDING,)))
     for wrong in ({"reason": " "}, {"until": ""}, {"until": "soon"}):
         with pytest.raises(UsageError):
-            override(given, **wrong)
+            override(rejection, **wrong)

@@ -105,10 +105,10 @@ def test_variables_and_artifacts_come_from_the_last_try() -> None:
 
 
 def test_a_variable_is_put_in_where_it_is_named_and_an_unknown_one_is_an_error() -> None:
-    known = {"BuildVariables": {"IMAGE_DIGEST": "sha256:1"}}
-    assert resolve_variables("Image_Digest=#{BuildVariables.IMAGE_DIGEST}", known) == "Image_Digest=sha256:1"
+    variables = {"BuildVariables": {"IMAGE_DIGEST": "sha256:1"}}
+    assert resolve_variables("Image_Digest=#{BuildVariables.IMAGE_DIGEST}", variables) == "Image_Digest=sha256:1"
     with pytest.raises(UsageError) as caught:
-        resolve_variables("#{BuildVariables.IMAGE}", known)
+        resolve_variables("#{BuildVariables.IMAGE}", variables)
     assert "BuildVariables.IMAGE_DIGEST" in caught.value.advice
 
 

@@ -20,7 +20,7 @@ ANN = Principal("ann", (Role.DEVELOPER,))
 
 
 def token(**more: object) -> Token:
-    whole = {
+    role_permissions = {
         "id": "0123456789ab",
         "principal": "ann",
         "digest": digest(SECRET),
@@ -28,13 +28,13 @@ def token(**more: object) -> Token:
         "expires_at": "2026-11-25T10:00:00.000Z",
         **more,
     }
-    return Token(**whole)  # type: ignore[arg-type]
+    return Token(**role_permissions)  # type: ignore[arg-type]
 
 
 def test_every_role_may_look_and_only_an_admin_may_all() -> None:
     assert set(PERMISSIONS) == set(Role)
-    assert all(Permission.READ in held for held in PERMISSIONS.values())
-    assert [role for role, held in PERMISSIONS.items() if held == set(Permission)] == [Role.ADMIN]
+    assert all(Permission.READ in permissions for permissions in PERMISSIONS.values())
+    assert [role for role, permissions in PERMISSIONS.items() if permissions == set(Permission)] == [Role.ADMIN]
 
 
 def test_whoever_is_disabled_may_nothing() -> None:

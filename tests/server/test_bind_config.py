@@ -23,8 +23,8 @@ BEHIND = {**PUBLIC, "proxies": ("10.0.0.5", "10.1.0.0/16")}
 
 
 def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:
-    found = place()
-    assert (found.host, found.url, found.beyond) == ("127.0.0.1", "http://127.0.0.1:7420", False)
+    config = place()
+    assert (config.host, config.url, config.beyond) == ("127.0.0.1", "http://127.0.0.1:7420", False)
     assert place(host="::1").url == "http://[::1]:7420"
     assert not place(host="localhost").beyond
 
@@ -52,8 +52,8 @@ def test_what_would_let_tokens_travel_in_the_clear_is_refused(settings: dict[str
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "::"])
 def test_behind_a_proxy_that_ends_tls_it_may_listen_beyond(host: str) -> None:
-    found = place(host=host, **BEHIND)
-    assert (found.beyond, found.url) == (True, "https://gate.example.org")
+    config = place(host=host, **BEHIND)
+    assert (config.beyond, config.url) == (True, "https://gate.example.org")
 
 
 def registries(**settings: Any) -> list[Endpoint]:
@@ -65,7 +65,7 @@ def test_the_registry_listens_on_loopback_alone_unless_it_is_told_otherwise() ->
     assert (inside.host, inside.port, inside.realm) == ("127.0.0.1", 5000, "http://127.0.0.1:1/registry/token")
     assert inside.certificate is None
     behind_a_proxy = registries(registry_listen=("127.0.0.1", 5001), **BEHIND)
-    assert [one.host for one in behind_a_proxy] == ["127.0.0.1", "127.0.0.1"]
+    assert [endpoint.host for endpoint in behind_a_proxy] == ["127.0.0.1", "127.0.0.1"]
     assert behind_a_proxy[1].realm == "https://gate.example.org/registry/token"
     settings = Settings(Path("/data"), Path("/cache"), registry_listen=("127.0.0.1", 5001), **BEHIND)
     assert public_registry(settings) == "gate.example.org:5001"

@@ -1,4 +1,4 @@
-"""Clients that keep the server waiting are disconnected, and nobody else is."""
+"""Clients that keep the server waiting are disconnected, and no others."""
 
 import asyncio
 import socket
@@ -84,9 +84,9 @@ def test_a_request_that_does_not_come_to_its_end_is_given_up(sent: bytes) -> Non
 def test_a_client_that_reads_nothing_is_given_up() -> None:
     with serving(SHORT) as (port, server), connected(port) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        with connected(port) as other:  # it holds up nobody else
-            other.sendall(GET)
-            assert other.recv(12) == b"HTTP/1.1 200"
+        with connected(port) as second:  # it holds up no other client
+            second.sendall(GET)
+            assert second.recv(12) == b"HTTP/1.1 200"
         until(lambda: not server.server_state.connections)
         assert len(ended(connection)) < 64 << 20
 

@@ -55,17 +55,17 @@ def test_a_message_that_was_not_taken_comes_again(
     poll: Callable[..., Poller], error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue, taken = MemoryQueue(), Taken(error)
-    name = queue.put("the token of somebody")
+    name = queue.put("a secret token")
     poll(queue, taken)
     until(lambda: not taken.errors)
     assert queue.remaining
     queue.lapse()
     until(lambda: not queue.remaining)
-    assert taken.bodies == ["the token of somebody"]
-    (message,) = [one for one in caplog.messages if "is left" in one]
+    assert taken.bodies == ["a secret token"]
+    (message,) = [message_text for message_text in caplog.messages if "is left" in message_text]
     assert name in message
     assert str(error) in message
-    assert "somebody" not in caplog.text
+    assert "secret token" not in caplog.text
 
 
 def test_what_can_never_be_taken_is_set_aside_and_holds_up_nobody(poll: Callable[..., Poller]) -> None:
@@ -96,7 +96,7 @@ def test_a_queue_that_fails_is_asked_again_and_what_was_not_deleted_does_no_harm
     queue.put("one")
     poll(queue, taken)
     until(lambda: taken.bodies == ["one"])
-    until(lambda: any("not deleted" in one for one in caplog.messages))
+    until(lambda: any("not deleted" in message_text for message_text in caplog.messages))
     queue.lapse()
     until(lambda: not queue.remaining)
     assert taken.bodies == ["one", "one"]
@@ -124,11 +124,11 @@ def test_at_the_end_what_is_being_taken_is_taken_and_nothing_more(poll: Callable
 
 
 def test_the_end_does_not_wait_for_messages_and_gives_back_what_still_comes(poll: Callable[..., Poller]) -> None:
-    asked = threading.Event()
-    queue = MemoryQueue(wait_seconds=20, fault=lambda moment: asked.set())
+    is_asked = threading.Event()
+    queue = MemoryQueue(wait_seconds=20, fault=lambda moment: is_asked.set())
     taken = Taken()
     poller = poll(queue, taken)
-    asked.wait(10)
+    is_asked.wait(10)
     begin = time.monotonic()
     poller.close()
     assert time.monotonic() - begin < 5
@@ -144,10 +144,10 @@ SERVER: Any = SimpleNamespace(
 
 
 def test_the_settings_say_which_queues_are_listened_to() -> None:
-    asked: list[tuple[str, str]] = []
+    clients: list[tuple[str, str]] = []
 
     def client(service: str, region: str) -> object:
-        asked.append((service, region))
+        clients.append((service, region))
         return object()
 
     def named(text: str) -> list[Poller]:
@@ -157,7 +157,7 @@ def test_the_settings_say_which_queues_are_listened_to() -> None:
     assert named("") == []
     (poller,) = named("arn:aws-us-gov:sqs:us-gov-west-1:123456789012:pushes.fifo")
     assert poller._queue.name == "pushes.fifo"
-    assert asked == []
+    assert clients == []
     for wrong in ("pushes", "https://sqs.eu-west-1.amazonaws.com/1/pushes", "arn:aws:sns:eu-west-1:123456789012:told"):
         with pytest.raises(UsageError, match="DOCKGATE_ECR_QUEUE"):
             named(wrong)

@@ -1,4 +1,4 @@
-"""`dockgate down --purge` removes what a server kept, and nothing of anybody else's."""
+"""`dockgate down --purge` removes what a server kept, and no files of others."""
 
 from pathlib import Path
 

@@ -194,7 +194,7 @@ def server(data: Path) -> Iterator["subprocess.Popen[str]"]:
 
 def children_of(pid: int) -> list[int]:
     lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for one in lists for child in one.read_text().split()]
+    return [int(child) for children in lists for child in children.read_text().split()]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
@@ -244,13 +244,13 @@ def test_a_purge_leaves_nothing_and_may_be_repeated(tmp_path: Path) -> None:
 
 def watched(data: Path) -> list[str]:
     """The processes that watch over containers of a data folder, and over commands in them."""
-    found = []
+    networks = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            found.append(path.read_text(errors="replace"))
+            networks.append(path.read_text(errors="replace"))
         except OSError:
             continue
-    return [line for line in found if "conmon" in line and f"{data}/" in line]
+    return [line for line in networks if "conmon" in line and f"{data}/" in line]
 
 
 def test_a_start_after_a_boot_forgets_what_ran_before_it(tmp_path: Path) -> None:
@@ -269,18 +269,18 @@ def test_a_start_after_a_boot_forgets_what_ran_before_it(tmp_path: Path) -> None
 def test_two_data_folders_have_networks_of_their_own(tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     try:
-        one, two = (podman_service.prepare(folder, "127.0.0.1:9").network for folder in folders)
-        assert one
-        assert two
-        assert one != two
+        first, second = (podman_service.prepare(folder, "127.0.0.1:9").network for folder in folders)
+        assert first
+        assert second
+        assert first != second
     finally:
         for folder in folders:
             podman_service.purge(folder)
 
 
 def test_only_our_registry_is_spoken_to_without_tls(tmp_path: Path) -> None:
-    with running_host(tmp_path) as host, listening() as other:
-        refused = host.podman.attempt("pull", "--retry=0", f"127.0.0.1:{other.server_port}/app:1")
+    with running_host(tmp_path) as host, listening() as listener:
+        refused = host.podman.attempt("pull", "--retry=0", f"127.0.0.1:{listener.server_port}/app:1")
         answered = host.pull(f"{host.registry.address}/app:1")
     assert "TLS handshake" in refused.stderr
     assert "manifest unknown" in answered.stderr

@@ -19,11 +19,11 @@ class Colour(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Node:
     name: str
     colour: Colour = Colour.RED
-    parts: tuple["Held", ...] = ()
-    said: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple["Node", ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
     severity: Severity | None = None
 
 
@@ -33,17 +33,17 @@ _VALUES = st.recursive(
         st.lists(inner)
         | st.lists(inner).map(tuple)
         | st.dictionaries(st.text(), inner)
-        | st.builds(Held, st.text(), said=st.dictionaries(st.text(), inner).map(MappingProxyType))
+        | st.builds(Node, st.text(), details=st.dictionaries(st.text(), inner).map(MappingProxyType))
     ),
     max_leaves=20,
 )
 
 
 def test_it_has_sorted_keys_and_no_space() -> None:
-    held = Held("é", parts=(Held("b", severity=Severity.HIGH),), said=MappingProxyType({"z": 1.0, "a": None}))
-    inner = '{"colour":"red","name":"b","parts":[],"said":{},"severity":"HIGH"}'
-    whole = f'{{"colour":"red","name":"é","parts":[{inner}],"said":{{"a":null,"z":1.0}},"severity":null}}'
-    assert canonical.encode(held) == whole.encode()
+    node = Node("é", parts=(Node("b", severity=Severity.HIGH),), details=MappingProxyType({"z": 1.0, "a": None}))
+    inner = '{"colour":"red","name":"b","parts":[],"details":{},"severity":"HIGH"}'
+    expected = f'{{"colour":"red","name":"é","parts":[{inner}],"details":{{"a":null,"z":1.0}},"severity":null}}'
+    assert canonical.encode(node) == expected.encode()
 
 
 @given(_VALUES)
@@ -61,7 +61,7 @@ def test_what_is_no_number_is_refused(value: float) -> None:
         canonical.encode({"a": value})
 
 
-@pytest.mark.parametrize("value", [{1}, object(), Held])
+@pytest.mark.parametrize("value", [{1}, object(), Node])
 def test_what_has_no_form_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
         canonical.encode([value])

@@ -16,7 +16,7 @@ def test_deliveries_are_retried_with_doubling_pauses_for_a_day() -> None:
         now = following
     longest = timedelta(seconds=DELIVERY.longest)
     assert timedelta(seconds=2) <= pauses[0] < timedelta(seconds=3)
-    assert all(left < right for left, right in pairwise(pauses[:10]))
+    assert all(shorter < right for shorter, right in pairwise(pauses[:10]))
     assert max(pauses) <= longest * 1.25
     assert timedelta(days=1) - longest * 1.25 < now - NOW < timedelta(days=1)
 

@@ -24,8 +24,8 @@ class System(Protocol):
     not replace unhealthy tasks by itself."""
 
     target: Target
-    one: str
-    two: str
+    first_image: str
+    second_image: str
     sick: str
     is_restarted_by_us: bool
 
@@ -35,7 +35,7 @@ class System(Protocol):
 
 
 class Memory:
-    one, two, sick = (f"127.0.0.1:7421/web@sha256:{letter * 64}" for letter in "abc")
+    first_image, second_image, sick = (f"127.0.0.1:7421/web@sha256:{letter * 64}" for letter in "abc")
     is_restarted_by_us = True
 
     def __init__(self) -> None:
@@ -52,18 +52,20 @@ class Podman:
     def __init__(self, host: Host, folder: Path) -> None:
         self.host = host
         self.target = host.target()
-        self.one, self.two = host.image(folder, "one"), host.image(folder, "two")
+        self.first_image, self.second_image = host.image(folder, "one"), host.image(folder, "two")
         self.sick = host.image(folder, "sick", "echo I feel sick; trap 'exit 0' TERM; /bin/busybox sleep 99 & wait $!")
 
     def down(self) -> Target:
-        return PodmanTarget(f"unix://{self.host.data}/nobody.sock", self.host.podman.network)
+        return PodmanTarget(f"unix://{self.host.data}/missing.sock", self.host.podman.network)
 
 
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
 class InEcs:
-    one, two, sick = (f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/web@sha256:{letter * 64}" for letter in "abc")
+    first_image, second_image, sick = (
+        f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/web@sha256:{letter * 64}" for letter in "abc"
+    )
     is_restarted_by_us = False
 
     def __init__(self) -> None:
@@ -78,9 +80,9 @@ class InEcs:
         return image
 
     def down(self) -> Target:
-        nobody = Config(connect_timeout=1, retries={"total_max_attempts": 1})
+        config = Config(connect_timeout=1, retries={"total_max_attempts": 1})
         url = f"http://127.0.0.1:{free_port()}"
-        return EcsTarget(lambda: boto3.client("ecs", endpoint_url=url, config=nobody, **KEYS), CLUSTER, str)
+        return EcsTarget(lambda: boto3.client("ecs", endpoint_url=url, config=config, **KEYS), CLUSTER, str)
 
 
 def clean(target: Target) -> None:

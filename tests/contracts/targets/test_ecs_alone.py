@@ -14,17 +14,17 @@ from dockgate.shared.errors import DeployError, UnavailableError
 
 def running(ecs: InEcs, service: str = "web") -> dict[str, Any]:
     """What the service's task definition is now."""
-    (found,) = ecs.ecs.client.describe_services(cluster=CLUSTER, services=[service])["services"]
-    answer = ecs.ecs.client.describe_task_definition(taskDefinition=found["taskDefinition"], include=["TAGS"])
+    (description,) = ecs.ecs.client.describe_services(cluster=CLUSTER, services=[service])["services"]
+    answer = ecs.ecs.client.describe_task_definition(taskDefinition=description["taskDefinition"], include=["TAGS"])
     tags = {tag["key"]: tag["value"] for tag in answer["tags"]}
-    return {**answer["taskDefinition"], "desiredCount": found["desiredCount"], "tags": tags}
+    return {**answer["taskDefinition"], "desiredCount": description["desiredCount"], "tags": tags}
 
 
 def test_a_revision_in_ecs_is_what_ran_with_another_image(ecs: InEcs) -> None:
     before = running(ecs)
-    ecs.target.deploy(service(1, 1), definition(1, ecs.one), None)
+    ecs.target.deploy(service(1, 1), definition(1, ecs.first_image), None)
     after = running(ecs)
-    assert [one["image"] for one in after["containerDefinitions"]] == [ecs.one, SIDECAR["image"]]
+    assert [container["image"] for container in after["containerDefinitions"]] == [ecs.first_image, SIDECAR["image"]]
     assert (after["taskRoleArn"], after["family"]) == (before["taskRoleArn"], before["family"])
     assert after["tags"]["team"] == "web"
     assert after["revision"] == before["revision"] + 1
@@ -32,10 +32,10 @@ def test_a_revision_in_ecs_is_what_ran_with_another_image(ecs: InEcs) -> None:
 
 def test_a_deploy_that_is_made_again_registers_and_publishes_once(ecs: InEcs) -> None:
     for _ in range(3):
-        ecs.target.deploy(service(2, 1), definition(1, ecs.one), None)
+        ecs.target.deploy(service(2, 1), definition(1, ecs.first_image), None)
         ecs.target = EcsTarget(lambda: ecs.ecs, CLUSTER, ecs.publish, pause=0.01)  # another process
     assert running(ecs)["revision"] == 2
-    assert ecs.published == [ecs.one]
+    assert ecs.published == [ecs.first_image]
 
 
 def test_a_revision_that_was_registered_before_a_crash_is_used(ecs: InEcs) -> None:
@@ -46,9 +46,11 @@ def test_a_revision_that_was_registered_before_a_crash_is_used(ecs: InEcs) -> No
     cut = PowerCut.__new__(PowerCut)
     cut.__dict__.update(ecs.ecs.__dict__)
     with pytest.raises(UnavailableError):
-        EcsTarget(lambda: cut, CLUSTER, ecs.publish, pause=0.01).deploy(service(1, 1), definition(1, ecs.one), None)
-    ecs.target.deploy(service(1, 1), definition(1, ecs.one), None)
-    assert (running(ecs)["revision"], ecs.published) == (2, [ecs.one])
+        EcsTarget(lambda: cut, CLUSTER, ecs.publish, pause=0.01).deploy(
+            service(1, 1), definition(1, ecs.first_image), None
+        )
+    ecs.target.deploy(service(1, 1), definition(1, ecs.first_image), None)
+    assert (running(ecs)["revision"], ecs.published) == (2, [ecs.first_image])
 
 
 def test_what_ran_in_ecs_before_dockgate_runs_again(ecs: InEcs) -> None:
@@ -70,15 +72,15 @@ def test_a_rollout_that_ecs_gives_up_is_not_waited_for(ecs: InEcs) -> None:
 
 def test_a_service_or_container_that_ecs_lacks_is_told(ecs: InEcs) -> None:
     with pytest.raises(DeployError, match="no service api") as caught:
-        ecs.target.deploy(service(1, 1, "api"), definition(1, ecs.one), None)
+        ecs.target.deploy(service(1, 1, "api"), definition(1, ecs.first_image), None)
     assert "Create it" in caught.value.advice
     with pytest.raises(DeployError, match="no container 'nginx'") as caught:
-        ecs.target.deploy(service(1, 1), replace(definition(1, ecs.one), container="nginx"), None)
+        ecs.target.deploy(service(1, 1), replace(definition(1, ecs.first_image), container="nginx"), None)
     assert "app, log" in caught.value.advice
     assert list(EcsTarget(lambda: ecs.ecs, "nowhere", str).tasks("web")) == []
 
 
 def test_a_task_in_ecs_tells_its_ports_and_its_start(ecs: InEcs) -> None:
-    (task,) = ecs.target.deploy(service(1, 1), definition(1, ecs.one), None).tasks
+    (task,) = ecs.target.deploy(service(1, 1), definition(1, ecs.first_image), None).tasks
     assert task.started_at == "2026-11-24T10:00:00Z"
     assert (8080, 49_153) in task.ports

@@ -39,18 +39,20 @@ def page(task: Task) -> str:
 
 @pytest.mark.real
 def test_a_task_answers_on_the_port_it_tells(podman: Podman, target: PodmanTarget) -> None:
-    (task,) = target.deploy(service(1, 1), definition(1, podman.one), None).tasks
+    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None).tasks
     assert page(task) == "one"
 
 
 @pytest.mark.real
 def test_a_fixed_port_of_the_host_passes_from_revision_to_revision(podman: Podman, target: PodmanTarget) -> None:
     ports = (PortMapping(8080, free_port()),)
-    one, two = (replace(definition(n, image), ports=ports) for n, image in ((1, podman.one), (2, podman.two)))
+    first, two = (
+        replace(definition(n, image), ports=ports) for n, image in ((1, podman.first_image), (2, podman.second_image))
+    )
     sick = replace(impatient(3, podman.sick), ports=ports)
-    (task,) = target.deploy(service(1, 1), one, None).tasks
+    (task,) = target.deploy(service(1, 1), first, None).tasks
     assert page(task) == "one"
-    (task,) = target.deploy(service(1, 1), two, one).tasks
+    (task,) = target.deploy(service(1, 1), two, first).tasks
     assert (page(task), task.ports) == ("two", ((8080, ports[0].host_port),))
     with pytest.raises(DeployError, match="Revision 2 runs again"):
         target.deploy(service(1, 2), sick, two)
@@ -65,7 +67,7 @@ def test_a_port_that_is_taken_is_told(podman: Podman, target: PodmanTarget) -> N
         taken.listen()
         ports = (PortMapping(8080, taken.getsockname()[1]),)
         with pytest.raises(DeployError, match="address already in use"):
-            target.deploy(service(1, 1), replace(definition(1, podman.one), ports=ports), None)
+            target.deploy(service(1, 1), replace(definition(1, podman.first_image), ports=ports), None)
     assert facts(target) == []
 
 
@@ -73,71 +75,73 @@ def test_a_port_that_is_taken_is_told(podman: Podman, target: PodmanTarget) -> N
 def test_a_task_may_use_the_hosts_network(podman: Podman, target: PodmanTarget) -> None:
     port = free_port()
     program = SERVE.replace("8080", f"127.0.0.1:{port}")
-    given = replace(
-        definition(1, podman.one, replace(HTTP, http_port=port)),
+    configured = replace(
+        definition(1, podman.first_image, replace(HTTP, http_port=port)),
         network="host",
         command=("/bin/busybox", "sh", "-c", program),
     )
-    target.deploy(service(1, 1), given, None)
+    target.deploy(service(1, 1), configured, None)
     assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text == "one"
 
 
 @pytest.mark.real
 def test_a_check_may_be_a_command_in_the_container(podman: Podman, target: PodmanTarget) -> None:
     looks = HealthCheck(command=("/bin/busybox", "test", "-e", "/www/index.html"), interval=0.1, start_period=5)
-    target.deploy(service(1, 1), definition(1, podman.one, looks), None)
+    target.deploy(service(1, 1), definition(1, podman.first_image, looks), None)
     fails = replace(looks, command=("/bin/busybox", "test", "-e", "/nothing"), start_period=0.5)
     with pytest.raises(DeployError, match=r"not healthy after 0\.5 s"):
-        target.deploy(service(1, 1), definition(2, podman.one, fails), None)
+        target.deploy(service(1, 1), definition(2, podman.first_image, fails), None)
 
 
 @pytest.mark.real
 def test_a_program_that_ends_is_told_with_its_code_and_last_words(podman: Podman, target: PodmanTarget) -> None:
     says = ("/bin/busybox", "sh", "-c", "echo cannot find my database >&2; exit 7")
     with pytest.raises(DeployError, match=r"(?s)code 7.*cannot find my database") as caught:
-        target.deploy(service(1, 1), replace(definition(1, podman.one), command=says), None)
+        target.deploy(service(1, 1), replace(definition(1, podman.first_image), command=says), None)
     assert caught.value.advice
 
 
 @pytest.mark.real
 def test_an_image_that_is_not_there_is_told(podman: Podman, target: PodmanTarget) -> None:
-    missing = podman.one.partition("@")[0] + "@sha256:" + "0" * 64
+    missing = podman.first_image.partition("@")[0] + "@sha256:" + "0" * 64
     with pytest.raises(DeployError, match="no image"):
         target.deploy(service(1, 1), definition(1, missing), None)
 
 
 @pytest.mark.real
 def test_podman_says_that_what_runs_is_what_was_approved(podman: Podman, target: PodmanTarget) -> None:
-    target.deploy(service(1, 1), definition(1, podman.one), None)
+    target.deploy(service(1, 1), definition(1, podman.first_image), None)
     shown = podman.host.podman.run("inspect", "--format={{.ImageName}} {{.Image}}", "dockgate-web-1-0").split()
-    assert shown[0] == podman.one
-    assert digest(podman.one) in podman.host.podman.run("image", "inspect", "--format={{.RepoDigests}}", shown[1])
+    assert shown[0] == podman.first_image
+    assert digest(podman.first_image) in podman.host.podman.run(
+        "image", "inspect", "--format={{.RepoDigests}}", shown[1]
+    )
 
 
 @pytest.mark.real
 def test_a_stranger_under_a_tasks_name_does_not_stay(podman: Podman, target: PodmanTarget) -> None:
-    labels = ("dockgate.service=web", "dockgate.revision=1", f"dockgate.digest={digest(podman.one)}")
+    labels = ("dockgate.service=web", "dockgate.revision=1", f"dockgate.digest={digest(podman.first_image)}")
     options = [f"--label={label}" for label in labels]
-    podman.host.pull(podman.two)
-    podman.host.podman.run("run", "--detach", "--name=dockgate-web-1-0", *options, podman.two)
-    target.deploy(service(1, 1), definition(1, podman.one), None)
-    assert facts(target) == [(1, RUNNING, digest(podman.one))]
+    podman.host.pull(podman.second_image)
+    podman.host.podman.run("run", "--detach", "--name=dockgate-web-1-0", *options, podman.second_image)
+    target.deploy(service(1, 1), definition(1, podman.first_image), None)
+    assert facts(target) == [(1, RUNNING, digest(podman.first_image))]
 
 
 @pytest.mark.real
 def test_what_a_crash_left_half_done_is_completed(podman: Podman, target: PodmanTarget) -> None:
-    one = definition(1, podman.one)
-    first, second = target.deploy(service(2, 1), one, None).tasks
+    revision = definition(1, podman.first_image)
+    first, second = target.deploy(service(2, 1), revision, None).tasks
     podman.host.podman.run("stop", "--time=1", first.id)
     podman.host.podman.run("rm", "--force", "--time=0", second.id)
     assert len(facts(target)) == 1
-    target.deploy(service(2, 1), one, None)
-    assert facts(target) == [(1, RUNNING, digest(podman.one))] * 2
+    target.deploy(service(2, 1), revision, None)
+    assert facts(target) == [(1, RUNNING, digest(podman.first_image))] * 2
 
 
 @pytest.mark.real
 def test_a_task_whose_program_is_killed_comes_back(podman: Podman, target: PodmanTarget) -> None:
-    (task,) = target.deploy(service(1, 1), definition(1, podman.one), None).tasks
+    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None).tasks
 
     def pid() -> int:
         return int(podman.host.podman.run("inspect", "--format={{.State.Pid}}", task.id))
@@ -145,18 +149,18 @@ def test_a_task_whose_program_is_killed_comes_back(podman: Podman, target: Podma
     before = pid()
     os.kill(before, signal.SIGKILL)
     until(lambda: pid() not in (0, before))
-    until(lambda: facts(target) == [(1, RUNNING, digest(podman.one))])
+    until(lambda: facts(target) == [(1, RUNNING, digest(podman.first_image))])
 
 
 @pytest.mark.real
 def test_a_program_that_hangs_is_unhealthy_and_runs_again_when_restarted(podman: Podman) -> None:
     target = PodmanTarget(podman.host.podman.url, podman.host.podman.network, login=podman.host.login, grace=1)
     check = replace(HTTP, start_period=2, timeout=0.5)
-    (task,) = target.deploy(service(1, 1), definition(1, podman.one, check), None).tasks
+    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image, check), None).tasks
     podman.host.podman.run("exec", task.id, "/bin/busybox", "killall", "-STOP", "busybox")
     until(lambda: [task.state for task in target.tasks("web")] == [TaskState.UNHEALTHY])
     assert target.restart("web", task.id)
-    until(lambda: facts(target) == [(1, RUNNING, digest(podman.one))])
+    until(lambda: facts(target) == [(1, RUNNING, digest(podman.first_image))])
     (after,) = target.tasks("web")
     assert page(after) == "one"
     assert after.started_at > task.started_at

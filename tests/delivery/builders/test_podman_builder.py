@@ -77,9 +77,9 @@ class Images:
         assert limit == SMALL.disk
         write(self.folder, {"sha256/m": "{}"})
         image = BaseImage(reference, f"sha256:{reference}")
-        known, manifest = {"x": Layer("sha256:compressed", 1, "gzip")}, f"sha256:m-{reference}"
+        layers, manifest = {"x": Layer("sha256:compressed", 1, "gzip")}, f"sha256:m-{reference}"
         name = f"docker.io/library/{reference}"
-        return Base(image, name, manifest, 2, self.folder, ("sha256/m",), ("x",), known)
+        return Base(image, name, manifest, 2, self.folder, ("sha256/m",), ("x",), layers)
 
     def prepare(self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]) -> Publication:
         assert archive.read() == b"image"

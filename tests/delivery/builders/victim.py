@@ -67,13 +67,13 @@ def run(*command: str) -> None:
 def neighbour() -> Iterator[None]:
     """Another machine, to which the default route leads."""
     listen = ["unshare", "--net", "--", sys.executable, "-c", LISTEN]
-    with subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) as listener:
         try:
-            assert other.stdout is not None
-            assert other.stdout.readline() == "ready\n"
-            inside = ["nsenter", f"--net=/proc/{other.pid}/ns/net", "ip"]
+            assert listener.stdout is not None
+            assert listener.stdout.readline() == "ready\n"
+            inside = ["nsenter", f"--net=/proc/{listener.pid}/ns/net", "ip"]
             run("ip", "link", "set", "lo", "up")
-            run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", str(other.pid))
+            run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", str(listener.pid))
             for command, end, number in ((["ip"], "up0", "7"), (inside, "up1", "1")):
                 run(*command, "link", "set", end, "up")
                 run(*command, "link", "set", "lo", "up")
@@ -90,7 +90,7 @@ def neighbour() -> Iterator[None]:
                     run(*inside, "address", "add", address, "dev", "lo")
             yield
         finally:
-            other.kill()
+            listener.kill()
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def secret_process() -> Iterator[None]:
             process.kill()
 
 
-def context(folder: Path, wanted: dict[str, object]) -> Path:
+def context(folder: Path, secrets: dict[str, object]) -> Path:
     """A source whose build runs `attacks` with the Python of this machine, copied."""
     program = Path(os.path.realpath(f"/usr/bin/python3.{sys.version_info.minor}"))
     libraries = Path(sysconfig.get_path("stdlib"))
@@ -143,7 +143,7 @@ def context(folder: Path, wanted: dict[str, object]) -> Path:
     shutil.copy(Path(__file__).with_name("attacks.py"), root / "attacks.py")
     command = json.dumps([str(program), "-I", "-S", "-B", "/attacks.py"])
     dockerfile = f"FROM scratch\nCOPY root /\nCOPY wanted.json /\nRUN {command}\n"
-    return write(folder, {"Dockerfile": dockerfile, "wanted.json": json.dumps(wanted)})
+    return write(folder, {"Dockerfile": dockerfile, "wanted.json": json.dumps(secrets)})
 
 
 def loaded(program: Path, libraries: Path) -> list[Path]:
@@ -156,14 +156,14 @@ def loaded(program: Path, libraries: Path) -> list[Path]:
 
 
 def running(marker: str) -> list[str]:
-    found = []
+    leaks = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if marker in path.read_text(errors="replace"):
-                found.append(path.parent.name)
+                leaks.append(path.parent.name)
         except OSError:
             continue
-    return found
+    return leaks
 
 
 def main(folder: Path, kind: str) -> None:
@@ -179,7 +179,7 @@ def main(folder: Path, kind: str) -> None:
                 host = stack.enter_context(manager)
             assert host is not None
             listeners["the-registry"] = ["127.0.0.1", int(host.registry.address.rpartition(":")[2])]
-            wanted: dict[str, object] = {
+            secrets: dict[str, object] = {
                 "file": str(secret_file),
                 "secret": SECRET,
                 "marker": MARKER,
@@ -190,9 +190,9 @@ def main(folder: Path, kind: str) -> None:
                 "listeners": listeners,
             }
             builder = host.builder(unsafe=kind == "unboxed")
-            source = context(folder / "source", wanted)
+            source = context(folder / "source", secrets)
             for number in range(2):
-                write(source, {"wanted.json": json.dumps({**wanted, "number": number})})
+                write(source, {"wanted.json": json.dumps({**secrets, "number": number})})
                 say(f"BUILD {number}")
                 builder.build(BuildRequest(f"key-{number}", "attacker", source), say)
                 for process in running(DAEMON):

@@ -70,11 +70,14 @@ def test_an_approval_waits_seven_days_unless_told_otherwise() -> None:
 
 
 def test_a_service_starts_without_an_image() -> None:
-    found = read(SERVICE, "s.yaml")
-    assert isinstance(found, ServiceDefinition)
-    assert (found.service.name, found.service.desired_count, found.definition.image) == ("web", 1, "")
-    assert found.definition.health_check is not None
-    assert (found.definition.health_check.http_path, found.definition.health_check.start_period) == ("/healthz", 120)
+    definition = read(SERVICE, "s.yaml")
+    assert isinstance(definition, ServiceDefinition)
+    assert (definition.service.name, definition.service.desired_count, definition.definition.image) == ("web", 1, "")
+    assert definition.definition.health_check is not None
+    assert (definition.definition.health_check.http_path, definition.definition.health_check.start_period) == (
+        "/healthz",
+        120,
+    )
 
 
 ON_ECS = """kind: Service
@@ -88,11 +91,11 @@ taskDefinition:
 
 
 def test_a_service_on_ecs_tells_where_it_is() -> None:
-    found = read(ON_ECS, "s.yaml")
-    assert isinstance(found, ServiceDefinition)
-    assert found.service.target == "ecs:eu-west-1/main/123456789012.dkr.ecr.eu-west-1.amazonaws.com/web"
-    assert found.definition.health_check is not None
-    assert found.definition.health_check.start_period == 900
+    definition = read(ON_ECS, "s.yaml")
+    assert isinstance(definition, ServiceDefinition)
+    assert definition.service.target == "ecs:eu-west-1/main/123456789012.dkr.ecr.eu-west-1.amazonaws.com/web"
+    assert definition.definition.health_check is not None
+    assert definition.definition.health_check.start_period == 900
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ def test_a_source_belongs_into_the_first_stage_and_nothing_else_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("approvers", "where", "said"),
+    ("approvers", "where", "message"),
     [
         ("{principals: [ann], count: 2}", "approvers.count", "2 approvals of 1 principals"),
         ("{roles: [viewer]}", "approvers.roles.0", "may not decide"),
@@ -168,10 +171,10 @@ def test_a_source_belongs_into_the_first_stage_and_nothing_else_does() -> None:
         ("{principals: ['a b']}", "approvers.principals.0", "match"),
     ],
 )
-def test_approvers_who_cannot_be_enough_are_refused_at_their_line(approvers: str, where: str, said: str) -> None:
+def test_approvers_who_cannot_be_enough_are_refused_at_their_line(approvers: str, where: str, message: str) -> None:
     text = PIPELINE.replace("timeout: 90m", f"timeout: 90m\n        approvers: {approvers}")
     line = next(number for number, text in enumerate(text.splitlines(), 1) if "approvers:" in text)
-    with pytest.raises(DefinitionError, match=re.escape(said)) as error:
+    with pytest.raises(DefinitionError, match=re.escape(message)) as error:
         read(text, "p.yaml")
     assert str(error.value).startswith(f"p.yaml:{line}: stages.2.actions.0.{where}")
 

@@ -10,7 +10,7 @@ from dockgate.events.ports import Pushed
 
 DATA = Path(__file__).parent / "data"
 DIGEST = "sha256:8a9e9863dbb6e10edb5adfe917c00da84e1700fa76e7ed02476aa6e6fb8ee0d8"
-TOLD = {
+NOTIFICATIONS = {
     "harbor-push": [
         Pushed(f"1586922308/team/shop:1.7@{DIGEST}", "team/shop", "1.7", DIGEST, "harbor.example.org"),
     ],
@@ -43,14 +43,14 @@ TOLD = {
 
 
 def test_every_format_has_an_example() -> None:
-    assert {name.partition("-")[0] for name in TOLD} == set(pushes.load())
-    assert {file.stem for file in DATA.glob("*.json")} == set(TOLD)
+    assert {name.partition("-")[0] for name in NOTIFICATIONS} == set(pushes.load())
+    assert {file.stem for file in DATA.glob("*.json")} == set(NOTIFICATIONS)
 
 
-@pytest.mark.parametrize("name", TOLD)
+@pytest.mark.parametrize("name", NOTIFICATIONS)
 def test_an_example_tells_of_these_pushes(name: str) -> None:
     read = pushes.load()[name.partition("-")[0]].read
-    assert list(read(json.loads((DATA / f"{name}.json").read_text()))) == TOLD[name]
+    assert list(read(json.loads((DATA / f"{name}.json").read_text()))) == NOTIFICATIONS[name]
 
 
 @pytest.mark.parametrize("form", pushes.load())

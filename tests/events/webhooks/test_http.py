@@ -50,12 +50,12 @@ def _request(connection: socket.socket) -> bytes:
         return head + b"\r\n" + file.read(length)
 
 
-def said(status: str, *headers: str) -> bytes:
+def response(status: str, *headers: str) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status}", "Content-Length: 0", *headers, "", ""]).encode()
 
 
 def test_a_body_is_posted_with_its_headers() -> None:
-    with receiver(said("204 No Content")) as (url, got):
+    with receiver(response("204 No Content")) as (url, got):
         HttpWebhooks(loopback=True).call(url, {"webhook-id": "msg_1"}, b"{}")
     head = got[0].split(b"\r\n")
     assert head[0] == b"POST /answers HTTP/1.1"
@@ -64,16 +64,19 @@ def test_a_body_is_posted_with_its_headers() -> None:
 
 
 def test_a_redirect_is_not_followed() -> None:
-    with receiver(said("200 OK")) as (there, reached), receiver(said("302 Found", f"Location: {there}")) as (url, _):
+    with (
+        receiver(response("200 OK")) as (there, reached),
+        receiver(response("302 Found", f"Location: {there}")) as (url, _),
+    ):
         with pytest.raises(UnavailableError, match="302"):
             HttpWebhooks(loopback=True).call(url, {}, b"")
         assert reached == []
 
 
 def test_an_error_may_be_tried_again_and_gone_may_not() -> None:
-    with receiver(said("503 Service Unavailable")) as (url, _), pytest.raises(UnavailableError, match="503"):
+    with receiver(response("503 Service Unavailable")) as (url, _), pytest.raises(UnavailableError, match="503"):
         HttpWebhooks(loopback=True).call(url, {}, b"")
-    with receiver(said("410 Gone")) as (url, _), pytest.raises(DeniedError, match="410"):
+    with receiver(response("410 Gone")) as (url, _), pytest.raises(DeniedError, match="410"):
         HttpWebhooks(loopback=True).call(url, {}, b"")
 
 
@@ -81,7 +84,7 @@ def test_a_receiver_that_drips_or_never_ends_is_left() -> None:
     begin = time.monotonic()
     with receiver(*[b"H"] * 100, pause=0.1) as (url, _), pytest.raises(UnavailableError):
         HttpWebhooks(loopback=True, whole_seconds=0.5).call(url, {}, b"")
-    endless = said("200 OK").replace(b"Content-Length: 0\r\n", b"")
+    endless = response("200 OK").replace(b"Content-Length: 0\r\n", b"")
     with receiver(endless, *[b"x" * 65536] * 1000) as (url, _):
         HttpWebhooks(loopback=True).call(url, {}, b"")
     assert time.monotonic() - begin < 5
@@ -127,7 +130,7 @@ def test_hosts_of_ones_own_network_and_elsewhere_are_called(address: str) -> Non
 
 def test_a_name_is_looked_at_when_it_is_called() -> None:
     """A name that stood for another address when the callback was given."""
-    with receiver(said("200 OK")) as (url, got):
+    with receiver(response("200 OK")) as (url, got):
         port = url.rpartition(":")[2]
         caller = HttpWebhooks(loopback=False, resolve=lambda host, port: ["127.0.0.1"])
         caller.check(f"http://rebound.example:{port}")
