@@ -9,12 +9,12 @@ from typing import NamedTuple
 from dockgate.shared.errors import UsageError
 from dockgate.shared.limits import DiskLimits
 
+# `DOCKGATE_FEED_<NAME>` is the URL of the feed of that name, in upper case.
 FEED_PREFIX = "DOCKGATE_FEED_"
-"""`DOCKGATE_FEED_<NAME>` is the URL of the feed of that name, in upper case"""
 
 
+# Bytes.
 DEFAULT_PUSH_LIMIT = 1 << 30
-"""bytes"""
 
 
 class Setting(NamedTuple):
@@ -25,6 +25,7 @@ class Setting(NamedTuple):
     meaning: str
 
 
+# Every variable that is read, in the order of the documentation.
 SETTINGS = (
     Setting(
         "DOCKGATE_DATA",
@@ -177,7 +178,6 @@ SETTINGS = (
     ),
     Setting("DOCKGATE_DEBUG", "", "1 prints the traceback of an unexpected failure."),
 )
-"""every variable that is read, in the order of the documentation"""
 
 
 @dataclass(frozen=True)

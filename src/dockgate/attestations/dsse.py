@@ -16,12 +16,12 @@ from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+# The payload's type for in-toto statements.
 IN_TOTO = "application/vnd.in-toto+json"
-"""the payload's type for in-toto statements"""
+# Bytes of an envelope.
 SIZE_LIMIT = 16 * 1024 * 1024
-"""bytes of an envelope"""
+# Signatures of one envelope that are looked at.
 SIGNATURE_LIMIT = 32
-"""signatures of one envelope that are looked at"""
 _WEAKEST_RSA = 2048
 
 

@@ -13,10 +13,10 @@ class MemoryAttestor:
     def __init__(self, fault: Callable[[str], None] = lambda moment: None) -> None:
         self.fault = fault
         self._keys = [Signer(new_key())]
+        # Repository@image -> by key, the envelopes that were attached.
         self.provenance: dict[str, dict[str, bytes]] = {}
-        """repository@image -> by key, the envelopes that were attached"""
+        # (repository@image, policy) -> what was attached, oldest first.
         self.attested: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
-        """(repository@image, policy) -> what was attached, oldest first"""
 
     def attest(
         self,

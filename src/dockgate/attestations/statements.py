@@ -17,8 +17,8 @@ from dockgate.shared.digest import from_hex, hex_of
 from dockgate.shared.errors import DeniedError, UnreadableError
 from dockgate.shared.timestamps import moment
 
+# Of the predicate that docs/how-to/attestations.md describes.
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
-"""of the predicate that docs/how-to/attestations.md describes"""
 
 _TAG = r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?"
 

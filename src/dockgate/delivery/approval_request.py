@@ -13,8 +13,8 @@ from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.errors import ConflictError, UsageError
 
 NAME_LIMIT = 200
+# Seconds.
 TIMEOUT_LIMIT = 60 * 86400
-"""seconds"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,8 @@ class CommitPeople:
     emails: tuple[str, ...]
 
 
+# Bytes that may be written (`store.blobs.Blobs.room`).
 Room = Callable[[], int]
-"""bytes that may be written (`store.blobs.Blobs.room`)"""
 
 
 def unlimited() -> int:
@@ -148,8 +148,8 @@ class Builder(Protocol):
 class Registry(Protocol):
     """The registry that builds are pushed to and services run from."""
 
+    # "127.0.0.1:5000": the prefix of references.
     address: str
-    """"127.0.0.1:5000": the prefix of references"""
 
     def resolve(self, repository: str, tag: str) -> str | None:
         """The digest behind a tag, None when there is none. UnavailableError when the registry does not answer."""
@@ -184,10 +184,10 @@ class ScannerAnswer:
 class FindingsSource(Protocol):
     """Another scanner, which is asked what it found in images."""
 
+    # `ExternalReport.source`.
     name: str
-    """`ExternalReport.source`"""
+    # As people know it.
     title: str
-    """as people know it"""
 
     def knows(self, repository: str) -> bool:
         """Whether it is the one to ask about this repository, named as for `ImageReader`."""
@@ -328,8 +328,8 @@ class Target(Protocol):
         ...
 
 
+# Now, with time zone UTC.
 Clock = Callable[[], datetime]
-"""Now, with time zone UTC."""
 
+# Opens the advisory database as it stands now. Raises DatabaseError when there is none.
 Advisories = Callable[[], AdvisoryReader]
-"""Opens the advisory database as it stands now. Raises DatabaseError when there is none."""

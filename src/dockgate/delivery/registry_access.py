@@ -11,15 +11,15 @@ from dockgate.delivery.model import REPOSITORY, ActionType, Pipeline
 from dockgate.gate.patterns import matches
 from dockgate.identity.model import Caller, Permission
 
+# The audience of every token that the registry accepts.
 SERVICE = "dockgate-registry"
-"""the audience of every token that the registry accepts"""
+# The subject of the server's own tokens; no principal can have this name, because of the slash.
 SERVER = "dockgate/server"
-"""the subject of the server's own tokens; no principal can have this name, because of the slash"""
+# The subject of logins made by a person who can read the server's data folder.
 OPERATOR = "dockgate/operator"
-"""the subject of logins made by a person who can read the server's data folder"""
 PULL, PUSH = "pull", "push"
+# Scopes in one request; `docker push` asks for one, and one more for each repository that it mounts layers from.
 SCOPE_LIMIT = 32
-"""scopes in one request; `docker push` asks for one, and one more for each repository that it mounts layers from"""
 _REPOSITORY_LIMIT = 255
 
 
@@ -32,8 +32,8 @@ class Access:
     actions: tuple[str, ...]
 
 
+# The list of all repositories, for the server alone.
 CATALOG = Access("registry", "catalog", ("*",))
-"""the list of all repositories, for the server alone"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from dockgate.shared.errors import UsageError
 SETTLED = "dev.dockgate.approval.settled"
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret begins with
+# How long a secret may be, by Standard Webhooks.
 SECRET_BYTES = (24, 64)
-"""how long a secret may be, by Standard Webhooks"""
 
 
 @dataclass(frozen=True, slots=True)

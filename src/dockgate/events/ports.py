@@ -38,8 +38,8 @@ class Pushed:
 class Pushes(Protocol):
     """A form in which registries tell of pushes."""
 
+    # Part of the URL that a registry posts to.
     name: str
-    """in the URL that a registry posts to"""
 
     def read(self, body: Any) -> Iterable[Pushed]:
         """The pushes of images that the body (decoded JSON) tells of; other events give none. AttributeError,
@@ -60,8 +60,8 @@ class Notice:
 
 
 class Notifier(Protocol):
+    # The same after a restart: undelivered notifications are stored under it.
     name: str
-    """the same after a restart: what was not told yet is known by it"""
 
     def notify(self, notice: Notice) -> None:
         """Raises UnavailableError when it could not be handed on. After that, and after any other error, it is handed
@@ -82,8 +82,8 @@ class Queue(Protocol):
     """Where others put messages for us. What is received is hidden for a while, and comes again unless it was deleted
     by then; what came too often is set aside by the queue itself. UnavailableError when it does not answer."""
 
+    # Shown in messages.
     name: str
-    """for people"""
 
     def receive(self) -> Sequence[Message]:
         """Some messages, in no order, and any of them perhaps again. Waits a moment for the first (20 s at most)."""

@@ -9,23 +9,23 @@ from fnmatch import fnmatchcase
 
 from dockgate.shared.errors import DeniedError
 
+# What a principal may be called: an e-mail address, too.
 PRINCIPAL = r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}"
-"""what a principal may be called: an e-mail address, too"""
 
 
 class Permission(StrEnum):
     """What can be asked of the server."""
 
+    # Look at anything but secrets.
     READ = "read"
-    """look at anything but secrets"""
+    # Push commits, start and stop executions, ask for scans and approvals.
     RUN = "run"
-    """push commits, start and stop executions, ask for scans and approvals"""
+    # Approve or reject what waits for a person.
     DECIDE = "decide"
-    """approve or reject what waits for a person"""
+    # Policies, waivers, VEX documents, overriding a rejection, and reading who did what.
     ACCEPT = "accept"
-    """policies, waivers, VEX documents, overriding a rejection, and reading who did what"""
+    # Principals and tokens, repositories, pipelines and services.
     ADMINISTER = "administer"
-    """principals and tokens, repositories, pipelines and services"""
 
 
 class Role(StrEnum):

@@ -11,11 +11,11 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+# Bytes of a request's line and headers.
 MAX_HEAD = 32 << 10
-"""bytes of a request's line and headers"""
 MAX_CONNECTIONS = 1000
+# How many less than that there may be before those that wait for a request make room: else everyone is refused.
 SPARE_CONNECTIONS = 8
-"""how many less than that there may be before those that wait for a request make room: else everyone is refused"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from dockgate.server.host_check import Check
 from dockgate.server.supervisor import dying_with_us
 from dockgate.shared.errors import DockgateError
 
+# Program, Debian package, what needs it, how it is asked for its version.
 _PROGRAMS = (
     ("git", "git", "server", ("--version",)),
     ("docker-registry", "docker-registry", "server", ("--version",)),
@@ -30,13 +31,12 @@ _PROGRAMS = (
     ("mkfs.ext4", "e2fsprogs", "builds", ("-V",)),
     ("mount", "mount", "builds", ("--version",)),
 )
-"""program, Debian package, what needs it, how it is asked for its version"""
 _HELPERS = Path("/usr/lib/podman"), Path("/usr/libexec/podman")
 _OLDEST_PODMAN = (4, 3)
+# Characters of a version.
 _LONGEST = 60
-"""characters of a version"""
+# Bytes; a server that has less cannot keep an image of usual size.
 _FREE = 2 * 2**30
-"""bytes; a server that has less cannot keep an image of usual size"""
 
 
 def examine(settings: Settings) -> Iterator[Check]:

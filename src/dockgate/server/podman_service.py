@@ -21,17 +21,17 @@ from dockgate.delivery.builders.sandbox.unboxed import Host
 from dockgate.server.supervisor import Child, dying_with_us, find
 from dockgate.shared.errors import UnavailableError
 
+# The OCI runtimes that podman is packaged with, its own favourite first.
 _RUNTIMES = ("crun", "runc")
-"""the OCI runtimes that podman is packaged with, its own favourite first"""
+# How podman ends when a container was set up whole, and only its command was missing.
 _NOT_FOUND = 127
-"""how podman ends when a container was set up whole, and only its command was missing"""
 _TIMEOUT = 120.0
+# unix(7): sun_path has 108 bytes with its end.
 _LONGEST_SOCKET = 107
-"""unix(7): sun_path has 108 bytes with its end"""
+# The first podman that knows CONTAINERS_CONF_OVERRIDE and names the interface of a network.
 _OVERRIDES = (4, 4)
-"""the first podman that knows CONTAINERS_CONF_OVERRIDE and names the interface of a network"""
+# The folder of what builds keep.
 _BUILDS = "builds"
-"""the folder of what builds keep"""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 

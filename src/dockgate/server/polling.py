@@ -10,8 +10,8 @@ from dockgate.shared.retry import RetrySchedule
 
 # Before a queue that does not answer is asked again.
 RECEIVING = RetrySchedule(first=1, longest=60)
+# How long one message may take at the end.
 STOP_SECONDS = 10.0
-"""how long one message may take at the end"""
 
 _log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from dockgate.shared.errors import UsageError
 
+# All that a server keeps in its data folder.
 DATA_ENTRIES = (
     *("advisories.db*", "dockgate.db*", "dbos.db*"),
     *("blobs", "blobs-cache", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
 )
-"""all that a server keeps in its data folder"""
 _OPEN = stat.S_IRWXG | stat.S_IRWXO
+# What containers and builds see has its own modes; the folder above is closed.
 _NOT_WALKED = ("podman", "scratch")
-"""what containers and builds see has its own modes; the folder above is closed"""
 
 _log = logging.getLogger(__name__)
 

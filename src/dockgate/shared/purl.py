@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+# The qualifier in which a document's word for who maintains a distribution's package is handed to its ecosystem; none
+# that is written has it.
 MAINTAINER = "maintainer"
-"""The qualifier in which a document's word for who maintains a distribution's package is handed to its ecosystem; none
-that is written has it."""
 
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
 

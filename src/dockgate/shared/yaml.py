@@ -15,15 +15,15 @@ import yaml
 
 from dockgate.shared.errors import DefinitionError
 
+# Bytes of UTF-8.
 SIZE_LIMIT = 1_000_000
-"""bytes of UTF-8"""
+# Mappings and lists inside each other.
 DEPTH_LIMIT = 32
-"""mappings and lists inside each other"""
+# Keys and list items.
 COUNT_LIMIT = 50_000
-"""keys and list items"""
 
+# Keys and list indices from the document's root: ("stages", 0, "name").
 Location = tuple[str | int, ...]
-"""Keys and list indices from the document's root: ("stages", 0, "name")."""
 
 
 @dataclass(frozen=True, slots=True)

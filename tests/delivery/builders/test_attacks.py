@@ -10,8 +10,9 @@ import pytest
 
 pytestmark = pytest.mark.real
 
+# What a build may do.
 OPEN = {"connect-to-a-public-network"}
-"""what a build may do"""
+# Proof that the attacks work, and that there is something to be reached.
 REACHED_WITHOUT_A_BOX = {
     "see-a-process-of-the-host",
     "see-shared-memory-of-the-host",
@@ -31,7 +32,6 @@ REACHED_WITHOUT_A_BOX = {
     "connect-to-a-public-network",
     "connect-to-the-registry",
 }
-"""proof that the attacks work, and that there is something to be reached"""
 
 
 def attacked(folder: Path, kind: str) -> str:

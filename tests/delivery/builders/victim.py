@@ -25,8 +25,8 @@ from dockgate.delivery.ports import BuildRequest
 SECRET = "only-the-host-knows"
 MARKER = f"a-process-of-the-host-{os.getpid()}"
 DAEMON = f"a-process-that-outlives-its-build-{os.getpid()}"
+# All three differ where several hosts are under attack at once.
 SHARED_MEMORY = 0x10000000 + os.getpid()
-"""all three differ where several hosts are under attack at once"""
 PORT = 4715
 OWN = {
     "loopback": "127.0.0.1",
@@ -36,6 +36,7 @@ OWN = {
     "a-private-address-of-the-host": "10.201.0.1",
     "a-unique-local-address-of-the-host": "fd01::7",
 }
+# Addresses of another machine, in a network namespace of its own, that the host routes to.
 ABROAD = {
     "a-private-network": "10.200.0.2",
     "cloud-metadata": "169.254.169.254",
@@ -44,7 +45,6 @@ ABROAD = {
     "a-carrier-network": "100.64.0.9",
     "a-public-network": "203.0.113.9",
 }
-"""addresses of another machine, in a network namespace of its own, that the host routes to"""
 LISTEN = f"""
 import socket
 server = socket.create_server(("::", {PORT}), family=socket.AF_INET6, dualstack_ipv6=True)

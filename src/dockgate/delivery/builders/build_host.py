@@ -12,10 +12,11 @@ from dockgate.delivery.builders.sandbox import cgroups, seccomp
 from dockgate.delivery.builders.sandbox.sandbox import PATH, Ids
 from dockgate.shared.errors import UnavailableError
 
+# The user that builds run under: no login, no home, no other group.
 USER = "dockgate-build"
-"""the user that builds run under: no login, no home, no other group"""
+# Subordinate ids that a build needs: those of a whole image.
 COUNT = 65536
-"""subordinate ids that a build needs: those of a whole image"""
+# What a box needs, and the Debian package that brings it.
 PROGRAMS = {
     "pasta": "passt",
     "nft": "nftables",
@@ -24,7 +25,6 @@ PROGRAMS = {
     "mount": "mount",
     "setpriv": "util-linux",
 }
-"""what a box needs, and the Debian package that brings it"""
 ADD_USER = f"useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin {USER}"
 ADD_IDS = f"usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST {USER}"
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from dockgate.shared.errors import BuildError
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+])([^{}]*))?\})")
+# A word that begins a here-document, as podman's parser has it.
 _HEREDOC = re.compile(r"[0-9]*<<(-?)([^<]*)")
-"""a word that begins a here-document, as podman's parser has it"""
 _HEREDOC_NAME = re.compile(r"([\"']?)([A-Za-z0-9_.]+)\1")
 _BLANKS = " \t"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
@@ -23,12 +23,12 @@ _SCHEMES = re.compile(
     r"(containers-storage|dir|docker|docker-archive|docker-daemon|oci|oci-archive|ostree|sif|https?):"
 )
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+# Images that one Dockerfile may name.
 _MOST = 32
-"""images that one Dockerfile may name"""
+# ARG values before the first FROM; each may be made of the ones above it.
 _MOST_ARGUMENTS = 1000
-"""ARG values before the first FROM; each may be made of the ones above it"""
+# Characters of a value once its variables are filled in: this runs in the server, outside of the box.
 _VALUE_LIMIT = 4096
-"""characters of a value once its variables are filled in: this runs in the server, outside of the box"""
 
 
 @dataclass(frozen=True, slots=True)

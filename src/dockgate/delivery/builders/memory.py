@@ -8,8 +8,8 @@ from dockgate.delivery.ports import BaseImage, BuildRequest, BuildResult, Regist
 from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import BuildError, DockgateError
 
+# (repository, tag, digest).
 Push = Callable[[str, str, str], None]
-"""(repository, tag, digest)"""
 
 
 class MemoryBuilder:
@@ -36,8 +36,8 @@ class MemoryBuilder:
         self.failures = dict(failures or {})
         self.bases = bases
         self._results: dict[str, BuildResult] = {}
+        # The key of every build that was begun; one that had been pushed already is not built again.
         self.builds: list[str] = []
-        """the key of every build that was begun; one that had been pushed already is not built again"""
 
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
         pushed = self._registry.resolve(request.repository, request.key)

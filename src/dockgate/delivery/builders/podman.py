@@ -20,11 +20,11 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of, hex_of
 from dockgate.shared.errors import BuildError, UnavailableError
 
+# Bytes, of a Dockerfile or of the ignore file beside it.
 _DOCKERFILE_LIMIT = 2**20
-"""bytes, of a Dockerfile or of the ignore file beside it"""
 _CA_ARGUMENTS = ("PIP_CERT", "SSL_CERT_FILE")
+# How long the record of a build is kept: far longer than a step may take to be repeated after a crash.
 _RECORD_SECONDS = 7 * 24 * 3600
-"""how long the record of a build is kept: far longer than a step may take to be repeated after a crash"""
 
 
 class Runner(Protocol):

@@ -7,8 +7,8 @@ from dockgate.gate.model import Policy
 from dockgate.gate.rule import Rule
 from dockgate.shared.errors import DefinitionError
 
+# The name of the policy in a repository.
 NAME = "repository"
-"""what the asked policy is called"""
 KEYS = ("policy",)
 
 

@@ -11,10 +11,10 @@ from dockgate.gate.definitions.fields import Name, Strict, read_seconds
 from dockgate.shared.errors import UsageError
 from dockgate.shared.yaml import Document
 
+# How the name of a target on ECS begins; region, cluster and repository follow, with slashes between.
 ECS = "ecs:"
-"""how the name of a target on ECS begins; region, cluster and repository follow, with slashes between"""
+# A rollout ends within an hour.
 CheckSeconds = Annotated[int, BeforeValidator(read_seconds), Field(ge=1, le=3600)]
-"""a rollout ends within an hour"""
 
 
 class PortModel(Strict):

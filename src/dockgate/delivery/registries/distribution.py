@@ -17,8 +17,8 @@ _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
+# Seconds.
 _TIMEOUT = 10.0
-"""seconds"""
 
 
 class DistributionRegistry:

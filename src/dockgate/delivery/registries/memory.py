@@ -9,8 +9,8 @@ class MemoryRegistry:
     def __init__(self, address: str = "127.0.0.1:7421", fault: Callable[[str], None] = lambda moment: None) -> None:
         self.address = address
         self._fault = fault
+        # (repository, tag) -> digest.
         self.digests: dict[tuple[str, str], str] = {}
-        """(repository, tag) -> digest"""
 
     def push(self, repository: str, tag: str, digest: str) -> None:
         self.digests[repository, tag] = digest

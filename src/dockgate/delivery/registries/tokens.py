@@ -23,16 +23,16 @@ from dockgate.delivery.registry_access import SERVER, SERVICE, Access, Login
 from dockgate.shared.errors import UnavailableError
 
 ISSUER = "dockgate"
+# How long a registry token is valid; docker-registry accepts it for a minute more.
 TOKEN_SECONDS = 300
-"""how long a registry token is valid; docker-registry accepts it for a minute more"""
+# How long a program's login is valid: longer than the longest push or pull.
 LOGIN_SECONDS = 3600
-"""how long a program's login is valid: longer than the longest push or pull"""
 LOGIN_USER = "dockgate-login"
+# Not the registry's: a login is no registry token, and the other way round.
 _LOGIN_AUDIENCE = "dockgate-registry-login"
-"""not the registry's: a login is no registry token, and the other way round"""
 _FILE = "registry-tokens.pem"
+# No well-defined expiration date (RFC 5280, section 4.1.2.5); the key is replaced by rotation.
 _NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""no well-defined expiration date (RFC 5280, section 4.1.2.5); the key is replaced by rotation"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class RegistryTokens:
     """
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        # The file of the key, which need not be there yet.
         self.path = folder / _FILE
-        """the file of the key, which need not be there yet"""
         self._clock = clock
         self._lock = threading.Lock()
         self._key: _Key | None = None

@@ -22,15 +22,15 @@ from dockgate.shared.errors import NotFoundError, TooLargeError, UnavailableErro
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CHUNK = 64 * 1024
+# Git's placeholder for the character between the fields of one commit.
 _BETWEEN = "%x1f"
-"""git's placeholder for the character between the fields of one commit"""
 
+# Above the attributes of any commit: the archive is the whole tree, and does not change with branches and tags.
 _ATTRIBUTES = "* -export-ignore -export-subst\n"
-"""Above the attributes of any commit: the archive is the whole tree, and does not change with branches and tags."""
 
 
+# Bytes of the archive of one commit.
 MAX_ARCHIVE = 4 << 30
-"""bytes of the archive of one commit"""
 
 
 class GitHost:

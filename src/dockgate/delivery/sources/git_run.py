@@ -13,12 +13,12 @@ from typing import IO
 
 from dockgate.shared.errors import TooLargeError, UnavailableError
 
+# For one git command of the server's own.
 SECONDS = 600
-"""for one git command of the server's own"""
+# Bytes of one git process, without the packs that it maps. A small pack can hold objects of any size.
 MAX_MEMORY = 1 << 30
-"""bytes of one git process, without the packs that it maps. A small pack can hold objects of any size."""
+# Bytes of git's output that the server reads.
 MAX_OUTPUT = 32 << 20
-"""bytes of git's output that the server reads"""
 _MAX_ERRORS = 64 * 1024
 _POLL_SECONDS = 0.1
 

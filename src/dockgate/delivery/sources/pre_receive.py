@@ -7,16 +7,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
+# Bytes of a commit or a tag.
 MAX_COMMIT = 1 << 20
-"""bytes of a commit or a tag"""
+# Bytes of the list of one folder.
 MAX_TREE = 4 << 20
-"""bytes of the list of one folder"""
+# Files and folders in the tree of a branch.
 MAX_PATHS = 500_000
-"""files and folders in the tree of a branch"""
+# Paths that are counted in one push; trees beyond are counted when they are archived.
 MAX_COUNTED = 10 * MAX_PATHS
-"""paths that are counted in one push; trees beyond are counted when they are archived"""
+# Bytes of the list of all references.
 MAX_REFERENCES = 4 << 20
-"""bytes of the list of all references"""
 NO_OBJECT = "0" * 40
 
 _SIZES = {"commit": MAX_COMMIT, "tag": MAX_COMMIT, "tree": MAX_TREE}

@@ -14,6 +14,7 @@ from dockgate.shared.references import ImageReference
 SERVICE, REVISION = "dockgate:service", "dockgate:revision"
 _CONTAINER, _BEFORE, _BEFORE_COUNT = "dockgate:container", "dockgate:before", "dockgate:before-count"
 _OURS = frozenset({SERVICE, REVISION, _CONTAINER, _BEFORE, _BEFORE_COUNT})
+# What DescribeTaskDefinition tells and RegisterTaskDefinition does not take.
 _NOT_GIVEN = frozenset(
     {
         "taskDefinitionArn",
@@ -27,7 +28,6 @@ _NOT_GIVEN = frozenset(
         "deleteRequestedAt",
     }
 )
-"""what DescribeTaskDefinition tells and RegisterTaskDefinition does not take"""
 _REFUSED = ("InvalidParameterException", "ClientException", "UnsupportedFeatureException")
 _MISSING = ("ServiceNotFoundException", "ClusterNotFoundException")
 _STATES = {

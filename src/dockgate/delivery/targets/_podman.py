@@ -15,18 +15,18 @@ from dockgate.shared import canonical
 from dockgate.shared.errors import DeployError, UnavailableError
 from dockgate.shared.references import ImageReference
 
+# A task whose program fails is started again so often; a server that is down itself need not see to it.
 RESTARTS = 10
-"""A task whose program fails is started again so often; a server that is down itself need not see to it."""
 
+# By an image's reference: user name and password that pull it, None where the host's own logins count.
 Login = Callable[[str], tuple[str, str] | None]
-"""By an image's reference: user name and password that pull it, None where the host's own logins count."""
 
+# Seconds, for one request.
 _TIMEOUT = 120.0
-"""seconds, for one request"""
+# Lines of a task's output.
 _LAST_WORDS = 10
-"""lines of a task's output"""
+# Of these lines: one may be of any length.
 _LAST_BYTES = 4000
-"""of these lines: one may be of any length"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Container:
     error: str
     out_of_memory: bool
     restarts: int
+    # By podman's user, that is, by us.
     stopped: bool
-    """by podman's user, that is, by us"""
     started: datetime | None
     ports: tuple[tuple[int, int], ...]
     address: str

@@ -25,10 +25,10 @@ from dockgate.delivery.targets._ecs import (
 )
 from dockgate.shared.errors import DeployError
 
+# Seconds for a deploy without a health check's startPeriod: ECS drains load balancers, and places tasks.
 _PATIENCE = 600.0
-"""seconds for a deploy without a health check's startPeriod: ECS drains load balancers, and places tasks"""
+# How many of a family's newest revisions may be the one that a crashed deploy registered.
 _LOOK_BACK = 10
-"""how many of a family's newest revisions may be the one that a crashed deploy registered"""
 
 
 class EcsTarget:

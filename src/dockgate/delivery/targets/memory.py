@@ -20,10 +20,10 @@ class MemoryTarget:
         self.unhealthy_revisions: set[int] = set()
         self.room = 1000
         self.available = True
+        # The id of every task that was started, as often as it was.
         self.started: list[str] = []
-        """the id of every task that was started, as often as it was"""
+        # The id of every task that was restarted, as often as it was.
         self.restarted: list[str] = []
-        """the id of every task that was restarted, as often as it was"""
         self.fault = fault
         self._tasks: dict[str, Task] = {}
 

@@ -13,11 +13,11 @@ from dockgate.delivery.targets._podman import Container, Engine, Login
 from dockgate.shared.errors import DeployError
 from dockgate.shared.retry import RetrySchedule
 
+# Seconds that a task without a health check must have run.
 _SETTLED = 1.0
-"""seconds that a task without a health check must have run"""
 _PATIENCE = HealthCheck().start_period
+# Seconds that `tasks` waits for a health check's answer.
 _GLANCE = 2.0
-"""seconds that `tasks` waits for a health check's answer"""
 
 
 class PodmanTarget:

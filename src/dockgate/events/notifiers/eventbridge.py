@@ -9,8 +9,8 @@ from dockgate.shared.aws import LazyClient, aws_errors
 from dockgate.shared.errors import UnavailableError
 
 SOURCE = "dockgate"
+# Bytes of the detail; the whole entry may have 256 KiB (PutEvents, "Calculating entry size").
 _LIMIT = 200_000
-"""bytes of the detail; the whole entry may have 256 KiB (PutEvents, "Calculating entry size")"""
 _LONGEST_TYPE = 128
 
 

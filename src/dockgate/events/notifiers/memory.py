@@ -12,8 +12,8 @@ class MemoryNotifier:
 
     def __init__(self, fault: Callable[[str], None] = lambda moment: None) -> None:
         self._fault = fault
+        # Every notice, as often as it was handed over.
         self.handed: list[Notice] = []
-        """every notice, as often as it was handed over"""
 
     @property
     def notices(self) -> dict[str, Notice]:

@@ -8,10 +8,10 @@ from dockgate.events.notifiers._aws import encode_notice
 from dockgate.events.ports import Notice
 from dockgate.shared.aws import LazyClient, aws_errors
 
+# Bytes of the message; SNS takes 256 KiB, attributes included.
 _LIMIT = 200_000
-"""bytes of the message; SNS takes 256 KiB, attributes included"""
+# Characters: SNS takes fewer than 100 (Publish, "Subject").
 _LONGEST_SUBJECT = 99
-"""characters: SNS takes fewer than 100 (Publish, "Subject")"""
 
 
 class SnsNotifier:

@@ -7,10 +7,9 @@ from typing import Any
 from dockgate.events.ports import Message
 from dockgate.shared.aws import aws_errors
 
+# Messages per request, and seconds that a request waits for the first one: limits of ReceiveMessage.
 _AT_ONCE = 10
-"""messages that are received at once, and:"""
 _LONGEST_WAIT = 20
-"""seconds for the first of them, both SQS's own limits (ReceiveMessage)"""
 
 
 class SqsQueue:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import httpcore
 
 CONNECT_SECONDS = 5.0
+# From the connection on, whatever the receiver does.
 WHOLE_SECONDS = 15.0
-"""from the connection on, whatever the receiver does"""
+# Bytes of an answer that are read.
 MOST = 64 << 10
-"""bytes of an answer that are read"""
+# The receiver wants no more (Standard Webhooks, "Responses").
 GONE = 410
-"""the receiver wants no more (Standard Webhooks, "Responses")"""
+# Host, port -> addresses.
 Resolve = Callable[[str, int], Sequence[str]]
-"""host, port -> addresses"""
 
 
 def addresses(host: str, port: int) -> Sequence[str]:

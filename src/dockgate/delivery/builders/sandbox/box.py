@@ -52,9 +52,9 @@ from dockgate.delivery.builders.sandbox.system import (
     unshare,
 )
 
+# What podman needs in its user namespace: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
+# net_bind_service, sys_chroot, sys_admin, setfcap (linux/capability.h).
 _CAPABILITIES = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 21, 31))
-"""what podman needs in its user namespace: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
-net_bind_service, sys_chroot, sys_admin, setfcap (linux/capability.h)"""
 _LAST_CAPABILITY = 63
 
 

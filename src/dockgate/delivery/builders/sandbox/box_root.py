@@ -23,8 +23,8 @@ from dockgate.delivery.builders.sandbox.system import (
     mount,
 )
 
+# Name, major and minor number (kernel documentation, admin-guide/devices.txt).
 _DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
-"""name, major and minor number (kernel documentation, admin-guide/devices.txt)"""
 
 
 def make_root(plan: Mapping[str, Any]) -> Path:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from dockgate.shared.addresses import PRIVATE_4, PRIVATE_6
 
+# The address at which a build asks for names: pasta hands the questions on to the host's resolver.
 RESOLVER = "169.254.1.1"
-"""the address at which a build asks for names: pasta hands the questions on to the host's resolver"""
 
+# What the kernel needs to reach its router by IPv6 (RFC 4861).
 _NEIGHBOURS = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
-"""what the kernel needs to reach its router by IPv6 (RFC 4861)"""
 
 
 def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str] = ()) -> str:

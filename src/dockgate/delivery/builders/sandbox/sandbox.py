@@ -25,15 +25,16 @@ from dockgate.delivery.ports import BuildRequest
 from dockgate.shared.errors import BuildError, UnavailableError
 
 DOCTOR = "`dockgate doctor` names what this host lacks, and how to add it."
+# Where programs are, whoever started the server.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""where programs are, whoever started the server"""
+# Lines of output in an error.
 _LAST_LINES = 12
-"""lines of output in an error"""
+# Bytes of log that a line counts for, however short: each is a row of the store.
 LINE_COST = 64
-"""bytes of log that a line counts for, however short: each is a row of the store"""
+# Characters; a longer line of output is handed on in pieces.
 _LONGEST_LINE = 16 * 1024
-"""characters; a longer line of output is handed on in pieces"""
 _DETACH_SECONDS = 10.0
+# Files of the host that programs need to start, and to trust servers.
 _SHOWN = (
     "/etc/alternatives",
     "/etc/ld.so.cache",
@@ -41,16 +42,15 @@ _SHOWN = (
     "/etc/ld.so.conf.d",
     "/etc/ssl/certs/ca-certificates.crt",
 )
-"""files of the host that programs need to start, and to trust servers"""
+# Folders of the disk by their paths in the box.
 _FOLDERS = {"storage": "/storage", "tmp": "/tmp", "var-tmp": "/var/tmp", "out": "/out"}  # noqa: S108 - in the box
-"""folders of the disk by their paths in the box"""
 _NO_SPACE = os.strerror(errno.ENOSPC)
+# Python's arguments for the program `box`.
 _BOX = (
     *("-I", "-S", "-B", "-c"),
     f"import sys; sys.path.insert(0, {str(Path(box.__file__).parents[4])!r})\n"
     "from dockgate.delivery.builders.sandbox.box import main; main()",
 )
-"""python's arguments for the program `box`"""
 _CA_PATH = "/etc/dockgate-ca.pem"
 PODMAN = (
     "podman",
@@ -59,9 +59,10 @@ PODMAN = (
     "--tmpdir=/run/libpod",
     "--cgroup-manager=cgroupfs",
 )
+# Where an ext4 file system says whether it was unmounted (kernel documentation, filesystems/ext4/super.rst).
 _SUPERBLOCK_STATE = 1024 + 0x3A
-"""where an ext4 file system says whether it was unmounted (kernel documentation, filesystems/ext4/super.rst)"""
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"  # noqa: S105 - no password
+# What podman and the programs that it starts look for.
 _FILES = {
     "/etc/passwd": _PASSWD,
     "/etc/group": "root:x:0:\nnogroup:x:65534:\n",
@@ -78,7 +79,6 @@ _FILES = {
     ),
     "/etc/containers/containers.conf": '[engine]\nevents_logger = "none"\nlock_type = "file"\n',
 }
-"""what podman and the programs that it starts look for"""
 
 
 @dataclass(frozen=True, slots=True)

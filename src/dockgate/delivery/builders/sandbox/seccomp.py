@@ -9,6 +9,7 @@ import errno
 import os
 import struct
 
+# arch/x86/entry/syscalls/syscall_64.tbl.
 _X86_64 = {
     "add_key": 248, "request_key": 249, "keyctl": 250, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323,
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "kexec_load": 246, "kexec_file_load": 320,
@@ -16,7 +17,7 @@ _X86_64 = {
     "swapon": 167, "swapoff": 168, "reboot": 169, "acct": 163, "settimeofday": 164, "clock_settime": 227,
     "clock_adjtime": 305, "adjtimex": 159, "iopl": 172, "ioperm": 173, "syslog": 103, "lookup_dcookie": 212,
 }  # fmt: skip
-"""arch/x86/entry/syscalls/syscall_64.tbl"""
+# include/uapi/asm-generic/unistd.h.
 _AARCH64 = {
     "add_key": 217, "request_key": 218, "keyctl": 219, "bpf": 280, "perf_event_open": 241, "userfaultfd": 282,
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "kexec_load": 104, "kexec_file_load": 294,
@@ -24,20 +25,19 @@ _AARCH64 = {
     "swapon": 224, "swapoff": 225, "reboot": 142, "acct": 89, "settimeofday": 170, "clock_settime": 112,
     "clock_adjtime": 266, "adjtimex": 171, "syslog": 116, "lookup_dcookie": 18,
 }  # fmt: skip
-"""include/uapi/asm-generic/unistd.h"""
+# Machine: AUDIT_ARCH (linux/audit.h), the number of socket(2), the calls.
 MACHINES = {"x86_64": (0xC000003E, 41, _X86_64), "aarch64": (0xC00000B7, 198, _AARCH64)}
-"""machine: AUDIT_ARCH (linux/audit.h), the number of socket(2), the calls"""
+# AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. AF_VSOCK, of the others, reaches the hypervisor.
 _FAMILIES = (0, 1, 2, 10, 16)
-"""AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. AF_VSOCK, of the others, reaches the hypervisor."""
 _X32 = 0x40000000
 
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 _ALLOW = 0x7FFF0000
+# Programs take it for an old kernel, and do without.
 _REFUSE = 0x00050000 | errno.ENOSYS
-"""programs take it for an old kernel, and do without"""
+# Jumps, until they are counted.
 _TO_REFUSE, _TO_ALLOW = -1, -2
-"""jumps, until they are counted"""
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 
