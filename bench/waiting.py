@@ -24,7 +24,7 @@ from pathlib import Path
 import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests drive the same server
-from tests.scenarios import crowd
+from tests.scenarios import many_waiters
 
 IDLE_SECONDS = 10
 # Approvals whose answer a client of the API waits for.
@@ -35,7 +35,7 @@ def main(waiting: int, rate: int, digests: int, count: int) -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"{waiting} approvals wait on {digests} digests, {count} events, {rate} a second")
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as folder, crowd.Crowd(Path(folder)) as server:
+    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as folder, many_waiters.Crowd(Path(folder)) as server:
         begin = time.monotonic()
         server.lay(waiting, digests)
         print(f"{'asked in':28} {time.monotonic() - begin:.1f} s")
@@ -54,7 +54,7 @@ def main(waiting: int, rate: int, digests: int, count: int) -> None:
 
 
 async def events(
-    server: "crowd.Crowd", rate: int, digests: int, count: int
+    server: "many_waiters.Crowd", rate: int, digests: int, count: int
 ) -> tuple[dict[str, float], list[tuple[str, float]]]:
     """When each image's first event was sent, and when each poll ended, as seconds since the epoch."""
     sent: dict[str, float] = {}
@@ -69,7 +69,7 @@ async def events(
             polled.append((image, time.time()))
 
         async def event(number: int, turn: int) -> None:
-            sent.setdefault(crowd.digest(number), time.time())
+            sent.setdefault(many_waiters.digest(number), time.time())
             while True:  # as registries do: until it was taken
                 with suppress(httpx.TransportError):
                     answer = await client.post(**server.notification(number, f"{number}-{turn}"))

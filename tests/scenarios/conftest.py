@@ -1,4 +1,4 @@
 import pytest
 
 # A story that fails then tells what was there instead.
-pytest.register_assert_rewrite("tests.scenarios.mortal", "tests.scenarios.stories")
+pytest.register_assert_rewrite("tests.scenarios.killable_server", "tests.scenarios.stories")

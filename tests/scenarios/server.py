@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import httpx
 import uvicorn
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
 from tests.scenarios.planned_images import (
@@ -292,7 +292,7 @@ class ServerSystem:
             "tag": "latest",
         }
         body = {"events": [{"id": event, "action": "push", "target": target}]}
-        return patient.post(f"{self.url}/registry/events", json=body, headers={"Authorization": f"Bearer {secret}"})
+        return slow_http.post(f"{self.url}/registry/events", json=body, headers={"Authorization": f"Bearer {secret}"})
 
     def _approval(self, execution: str) -> Any:
         for stage in self.get(f"/executions/{execution}")["stages"]:

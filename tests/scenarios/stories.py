@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-from tests.scenarios import advisories, patient
+from tests.scenarios import advisories, slow_http
+from tests.scenarios.killable_server import OVER, Mortal
 from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application
-from tests.scenarios.mortal import OVER, Mortal
-from tests.scenarios.waiting import SECRET as CALLBACK_SECRET
-from tests.scenarios.waiting import Receiver
+from tests.scenarios.waiting_stories import SECRET as CALLBACK_SECRET
+from tests.scenarios.waiting_stories import Receiver
 
 from dockgate.services.effects import Step
 
@@ -143,7 +143,7 @@ def _is_answered(server: Live, url: str) -> bool:
     """By a key, for the receiver's port differs from run to run."""
     body = {"pipeline": "elsewhere", "stage": "gate", "execution": "1", "digest": REQUESTED, "repository": "nowhere"}
     callback = {"url": url, "secret": CALLBACK_SECRET}
-    answer = patient.post(
+    answer = slow_http.post(
         f"{server.url}/api/v1/approvals", json={**body, "callback": callback}, headers={"Idempotency-Key": "one"}
     )
     assert answer.status_code == 201, answer.text

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
@@ -35,10 +35,10 @@ def test_every_call_has_a_description_and_a_response_schema(server: ServerSystem
 def test_scripts_of_other_origins_are_refused(server: ServerSystem) -> None:
     url = f"{server.url}/api/v1/apply"
     document = "kind: Repository\nname: theirs\n"
-    assert patient.post(url, content=document, headers={"Origin": "https://example.org"}).status_code == 403
-    assert patient.post(url, content=document, headers={"Host": "example.org"}).status_code == 400
+    assert slow_http.post(url, content=document, headers={"Origin": "https://example.org"}).status_code == 403
+    assert slow_http.post(url, content=document, headers={"Host": "example.org"}).status_code == 400
     assert "theirs" not in [repository["name"] for repository in server.get("/repositories")]
-    assert patient.post(url, content=document, headers={"Origin": server.url}).status_code == 200
+    assert slow_http.post(url, content=document, headers={"Origin": server.url}).status_code == 200
 
 
 def test_an_endless_body_is_refused(server: ServerSystem) -> None:
@@ -46,7 +46,7 @@ def test_an_endless_body_is_refused(server: ServerSystem) -> None:
         for _ in range(64):
             yield b" " * (1 << 20)
 
-    answer = patient.post(f"{server.url}/api/v1/executions/none-1/stop", content=endless())
+    answer = slow_http.post(f"{server.url}/api/v1/executions/none-1/stop", content=endless())
     assert answer.status_code == 413
     assert "body" in answer.json()["error"]
 
@@ -66,11 +66,11 @@ def test_errors_have_advice(server: ServerSystem) -> None:
         f"/verdicts/{NOTHING}": 404,
     }
     for path, status in cases.items():
-        answer = patient.get(f"{server.url}/api/v1{path}")
+        answer = slow_http.get(f"{server.url}/api/v1{path}")
         assert answer.status_code == status
         assert answer.json()["error"]
         assert answer.json()["advice"]
-    wrong = patient.post(f"{server.url}/api/v1/apply?name=mine.yaml", content="kind: Repository\nnmae: x\n")
+    wrong = slow_http.post(f"{server.url}/api/v1/apply?name=mine.yaml", content="kind: Repository\nnmae: x\n")
     assert wrong.status_code == 400
     assert wrong.json()["error"].startswith("mine.yaml:2: nmae")
 
@@ -83,10 +83,10 @@ def test_a_person_can_reject_once_with_the_token_and_cannot_approve(server: Serv
     assert "token" not in server.get("/approvals")[0]
     token = server.get(f"/approvals/{approval}")["token"]
     body = {"reason": "not on a Friday", "who": "Ada"}
-    assert patient.post(f"{url}/reject", json={**body, "token": "guess"}).status_code == 403
-    assert patient.post(f"{url}/reject", json={**body, "token": token}).status_code == 200
-    assert patient.post(f"{url}/reject", json={**body, "token": token}).status_code == 409
-    assert patient.post(f"{url}/approve", json={**body, "token": token}).status_code in (404, 405)
+    assert slow_http.post(f"{url}/reject", json={**body, "token": "guess"}).status_code == 403
+    assert slow_http.post(f"{url}/reject", json={**body, "token": token}).status_code == 200
+    assert slow_http.post(f"{url}/reject", json={**body, "token": token}).status_code == 409
+    assert slow_http.post(f"{url}/approve", json={**body, "token": token}).status_code in (404, 405)
     until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
     assert "not on a Friday" in server.get(f"/executions/{execution}")["execution"]["reason"]
     server.scanned(image)
@@ -108,7 +108,7 @@ def test_starting_twice_with_one_key_starts_once(server: ServerSystem) -> None:
     image = server.image("keyed", PlannedFindings())
     server.scanned(image)
     url = f"{server.url}/api/v1/pipelines/keyed/executions"
-    first, second = (patient.post(url, headers={"Idempotency-Key": "one"}).json() for _ in range(2))
+    first, second = (slow_http.post(url, headers={"Idempotency-Key": "one"}).json() for _ in range(2))
     assert first["id"] == second["id"]
     until(lambda: server.get(f"/executions/{first['id']}")["execution"]["state"] == "Succeeded")
 

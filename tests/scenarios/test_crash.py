@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.scenarios.killing import BATCHES, Undisturbed, every_batch, kill_around, left_alone
-from tests.scenarios.mortal import Mortal
+from tests.scenarios.crash_stories import BATCHES, Undisturbed, every_batch, kill_around, left_alone
+from tests.scenarios.killable_server import Mortal
 
 from dockgate.services.effects import Step
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
@@ -52,7 +52,7 @@ class FourEyes:
 
     def call(self, who: str, path: str, body: Any = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"}
-        return patient.post(f"{self.server.url}/api/v1{path}", json=body or {}, headers=headers)
+        return slow_http.post(f"{self.server.url}/api/v1{path}", json=body or {}, headers=headers)
 
     def start(self, name: str, who: str = "starter") -> str:
         execution: str = self.call(who, f"/pipelines/{name}/executions").json()["id"]

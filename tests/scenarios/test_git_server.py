@@ -15,7 +15,7 @@ from typing import IO, Any
 import httpx
 import pytest
 from tests.parts import git, write
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
 
@@ -187,7 +187,7 @@ def test_pushers_of_references_and_commits_are_recorded(host: Host) -> None:
 def test_a_push_without_changes_is_recorded(host: Host) -> None:
     first = host.commit("first")
     git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
-    answer = patient.post(
+    answer = slow_http.post(
         host.server.url + RECEIVE,
         content=host.push_body(first, old="1" * 40),
         headers={"Content-Type": "application/x-git-receive-pack-request"},
@@ -234,14 +234,14 @@ def test_a_reader_cannot_push_by_any_query_or_spelling(host: Host) -> None:
     queries = ["", "?service=git-upload-pack", "?service=git-upload-pack&x=git-receive-pack"]
     twice = RECEIVE + "?service=git-receive-pack&service=git-upload-pack"
     shown = {**headers, "Authorization": f"Bearer {host.tokens['viewer']}"}
-    assert patient.request("POST", host.server.url + twice, content=body, headers=shown).status_code == 400
+    assert slow_http.request("POST", host.server.url + twice, content=body, headers=shown).status_code == 400
     for url in [host.server.url + path + query for path in paths for query in queries]:
-        assert patient.request("POST", url, content=body, headers=shown).status_code == 403, url
+        assert slow_http.request("POST", url, content=body, headers=shown).status_code == 403, url
         assert host.references() == {}
         assert [(entry["who"], entry["status"]) for entry in host.audit()[:1]] == [("viewer", 403)]
     for url in [host.server.url + path + query for path in paths for query in queries]:
         shown = {**headers, "Authorization": f"Bearer {host.tokens['developer']}"}
-        assert patient.request("POST", url, content=body, headers=shown).status_code == 200, url
+        assert slow_http.request("POST", url, content=body, headers=shown).status_code == 200, url
         assert [(entry["who"], entry["status"]) for entry in host.audit()[:1]] == [("developer", 200)]
 
 
@@ -274,11 +274,11 @@ NO_PUSH = [
 
 def test_only_the_smart_protocol_is_served(host: Host) -> None:
     for method, path in OTHERS:
-        answer = patient.request(method, httpx.URL(host.server.url + path), content=b"")
+        answer = slow_http.request(method, httpx.URL(host.server.url + path), content=b"")
         assert answer.status_code in (400, 404, 405), (method, path, answer.text)
     headers = {"Content-Type": "application/x-git-receive-pack-request"}
     for body in NO_PUSH:
-        answer = patient.request("POST", host.server.url + RECEIVE, content=body, headers=headers)
+        answer = slow_http.request("POST", host.server.url + RECEIVE, content=body, headers=headers)
         assert (answer.status_code, host.references()) == (400, {}), (body, answer.text)
         assert answer.headers["content-type"].startswith("text/plain")  # git shows no other text to its user
 
@@ -296,7 +296,7 @@ def test_gzip_fetches_work_and_decompression_bombs_are_refused(host: Host, tmp_p
     git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
     assert "gzip" in git(tmp_path / "other", "fetch", GIT_TRACE_CURL="1")  # it names its many own commits
     headers = {"Content-Type": "application/x-git-upload-pack-request", "Content-Encoding": "gzip"}
-    post = partial(patient.request, "POST", host.server.url + UPLOAD, headers=headers)
+    post = partial(slow_http.request, "POST", host.server.url + UPLOAD, headers=headers)
     assert post(content=gzip.compress(b"0" * (64 << 20))).status_code == 413
     assert post(content=b"no gzip").status_code == 400
     assert post(content=gzip.compress(b"0000")[:-4]).status_code == 400

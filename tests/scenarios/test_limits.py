@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.server import SECRET, ServerSystem
 
 from dockgate.web.request_limits import MAX_BODY, MAX_UPLOAD
@@ -78,7 +78,7 @@ def test_a_body_beyond_the_limit_is_refused(server: ServerSystem, path: str, lim
         for _ in range(limit // 65536 + 1):
             yield b" " * 65536
 
-    answer = patient.post(server.url + path, content=unannounced(), headers=headers)
+    answer = slow_http.post(server.url + path, content=unannounced(), headers=headers)
     assert answer.status_code == 413, answer.text
     assert answer.json()["advice"]
 
@@ -98,23 +98,23 @@ def test_repeated_headers_and_parameters_are_refused(server: ServerSystem) -> No
 
 
 def test_a_compressed_body_is_refused(server: ServerSystem) -> None:
-    answer = patient.post(f"{server.url}/api/v1/apply", content=b"x", headers={"Content-Encoding": "gzip"})
+    answer = slow_http.post(f"{server.url}/api/v1/apply", content=b"x", headers={"Content-Encoding": "gzip"})
     assert answer.status_code == 415
 
 
 def test_without_principals_requests_through_a_proxy_are_refused(server: ServerSystem) -> None:
     for header in ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"):
-        assert patient.get(f"{server.url}/api/v1/status", headers={header: "127.0.0.1"}).status_code == 401
+        assert slow_http.get(f"{server.url}/api/v1/status", headers={header: "127.0.0.1"}).status_code == 401
 
 
 def test_the_openapi_document_needs_a_token_once_there_are_principals(
     server: ServerSystem, named: ServerSystem
 ) -> None:
     assert "paths" in server.get("/openapi.json")
-    assert patient.get(f"{named.url}/api/v1/openapi.json").status_code == 401
+    assert slow_http.get(f"{named.url}/api/v1/openapi.json").status_code == 401
     assert "paths" in named.get("/openapi.json")
     for path in ("/docs", "/redoc", "/openapi.json"):
-        assert patient.get(named.url + path).status_code == 404
+        assert slow_http.get(named.url + path).status_code == 404
     for answer in (named.client.get("/nothing"), named.client.post("/approvals", json={})):
         assert "openapi" not in answer.text
 
@@ -125,5 +125,5 @@ def test_the_openapi_document_needs_a_token_once_there_are_principals(
 )
 def test_hostile_json_is_refused(server: ServerSystem, text: str) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = patient.post(f"{server.url}/api/v1/executions/none-1/stop", content=text, headers=headers)
+    answer = slow_http.post(f"{server.url}/api/v1/executions/none-1/stop", content=text, headers=headers)
     assert answer.status_code in (400, 422), answer.text

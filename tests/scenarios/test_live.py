@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.scenarios import advisories, patient
+from tests.scenarios import advisories, slow_http
 from tests.scenarios.live import OS_RELEASE, SERVICE, Clone, Live, application, until
 
 from dockgate.gate.provenance import BUILDER, UNSANDBOXED_BUILDER
@@ -75,7 +75,7 @@ def test_a_vulnerable_image_is_rejected_and_the_fixed_one_runs(live: Live) -> No
     assert [(task["state"], task["digest"]) for task in service["tasks"]] == [("RUNNING", digest)]
     assert service["definitions"][0]["image"].endswith(f"/story/app@{digest}")
     ((_, port),) = service["tasks"][0]["ports"]
-    assert patient.get(f"http://127.0.0.1:{port}/").text == "hello"
+    assert slow_http.get(f"http://127.0.0.1:{port}/").text == "hello"
 
     shown = live.dockgate("pipeline", "show", "story")
     for word in ("Source", "Build", "ContainerVulnerabilityAssessment", "Deploy", "succeeded"):
@@ -219,7 +219,7 @@ def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> No
     (after,) = [task for task in live.get("/services/sick")["tasks"] if task["state"] == "RUNNING"]
     assert after["digest"] == before["digest"]
     ((_, port),) = after["ports"]
-    assert patient.get(f"http://127.0.0.1:{port}/").text == "well"
+    assert slow_http.get(f"http://127.0.0.1:{port}/").text == "well"
 
     changed = live.folder / "sick.yaml"
     text = SERVICE.format(name="sick", count=1).replace("startPeriod: 20s", "startPeriod: 2s")
@@ -228,7 +228,7 @@ def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> No
     live.dockgate("apply", str(changed), code=2)
     assert live.get("/services/sick")["service"] == service
     assert "not healthy after 2 s" in live.get("/services/sick")["rollouts"][0]["reason"]
-    assert patient.get(f"http://127.0.0.1:{port}/").text == "well"
+    assert slow_http.get(f"http://127.0.0.1:{port}/").text == "well"
 
 
 def test_other_users_cannot_read_the_data_folder(live: Live) -> None:

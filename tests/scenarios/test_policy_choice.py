@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
@@ -41,7 +41,7 @@ class Asking:
 
     def call(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"}
-        return patient.request(method, f"{self.server.url}/api/v1{path}", headers=headers, **more)
+        return slow_http.request(method, f"{self.server.url}/api/v1{path}", headers=headers, **more)
 
     def ask(self, who: str, image: str, policy: str = "", execution: str = "1") -> httpx.Response:
         body = {"pipeline": "shop", "stage": "gate", "execution": execution, "image": image}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.server import ServerSystem
@@ -32,7 +32,7 @@ def test_a_verdict_is_replayed_identically_after_a_database_update(server: Serve
     server.advisory_appears(image)
 
     def document(digest: str) -> bytes:
-        return patient.get(f"{server.url}/api/v1/documents/{digest}").content
+        return slow_http.get(f"{server.url}/api/v1/documents/{digest}").content
 
     stored = document(record["digest"])
     case_json = json.dumps(server.get(f"/verdicts/{record['digest']}/case")).encode()
@@ -78,7 +78,7 @@ def test_a_pipeline_without_an_approval_deploys_nothing(server: ServerSystem) ->
 def test_an_unknown_policy_is_refused_with_the_list_of_policies(server: ServerSystem) -> None:
     server.image("lax", PlannedFindings())
     document = PIPELINE.format(name="lax", repository="lax", service="lax", timeout="1d")
-    answer = patient.post(
+    answer = slow_http.post(
         f"{server.url}/api/v1/apply",
         content=document.replace("timeout: 1d", "timeout: 1d\n        policy: anything-goes"),
     )

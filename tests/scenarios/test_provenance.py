@@ -12,7 +12,7 @@ from tests.gate.test_provenance import RECORD
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.test_asking import answer, ask
+from tests.scenarios.test_approval_requests import answer, ask
 from tests.scenarios.test_policies import gated, put, risk, run
 
 from dockgate.attestations import dsse

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
@@ -56,7 +56,7 @@ def test_a_push_to_another_registry_is_scanned_once_and_answers_approvals(server
     registry, body = bodies(image, f"pushed-{form}")[form]
     webhook = hook(server, form, registry)
     for _ in range(3):
-        answer = patient.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
+        answer = slow_http.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
         assert answer.status_code == 202, answer.text
     until(lambda: server._scan_state(image) == "Done")
     shown = server.get(f"/images/{image}")
@@ -73,11 +73,11 @@ def test_the_webhook_secret_can_be_in_a_header_or_the_url(server: ServerSystem) 
     secret = webhook["authorization"].removeprefix("Bearer ")
     basic = base64.b64encode(f"harbor:{secret}".encode()).decode()
     for header in (secret, f"Bearer {secret}", f"Basic {basic}"):
-        assert patient.post(webhook["url"], json=body, headers={"Authorization": header}).status_code == 202
-    assert patient.post(webhook["url_with_secret"], json=body).status_code == 202
+        assert slow_http.post(webhook["url"], json=body, headers={"Authorization": header}).status_code == 202
+    assert slow_http.post(webhook["url_with_secret"], json=body).status_code == 202
     wrong = base64.b64encode(b"harbor:guess").decode()
     for header in ("", "guess", "Bearer guess", f"Basic {wrong}", "Basic ///", f"Bearer {secret}x"):
-        assert patient.post(webhook["url"], json=body, headers={"Authorization": header}).status_code == 403
+        assert slow_http.post(webhook["url"], json=body, headers={"Authorization": header}).status_code == 403
 
 
 def test_a_webhook_secret_is_valid_for_its_registry_only(server: ServerSystem) -> None:
@@ -85,9 +85,9 @@ def test_a_webhook_secret_is_valid_for_its_registry_only(server: ServerSystem) -
     other_webhook = hook(server, "harbor", "other.example")
     _, body = bodies(image, "foreign")["harbor"]
     theirs = {"Authorization": other_webhook["authorization"]}
-    assert patient.post(other_webhook["url"], json=body, headers=theirs).status_code == 403
+    assert slow_http.post(other_webhook["url"], json=body, headers=theirs).status_code == 403
     url = hook(server, "harbor", "harbor.example")["url"]
-    assert patient.post(url, json=body, headers=theirs).status_code == 403
+    assert slow_http.post(url, json=body, headers=theirs).status_code == 403
     assert server._scan_state(image) == ""
 
 
@@ -100,7 +100,7 @@ def test_replacing_a_secret_affects_one_registry_only(server: ServerSystem) -> N
     assert after["url"] == before["url"]
     assert hook(server, "harbor", registry) == other_webhook
     for webhook, status in ((before, 403), (after, 202)):
-        answer = patient.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
+        answer = slow_http.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
         assert answer.status_code == status
     assert server.post(f"/registries/{registry}/hook/quay")["authorization"] not in (
         before["authorization"],
@@ -114,7 +114,7 @@ def test_an_invalid_registry_name_is_refused(server: ServerSystem, name: str) ->
     registry, body = bodies("sha256:" + "1" * 64, "t")["harbor"]
     body["event_data"]["repository"]["repo_full_name"] = name
     webhook = hook(server, "harbor", registry)
-    answer = patient.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
+    answer = slow_http.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
     assert answer.status_code == 400
     assert "harbor" in answer.json()["error"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.live import Clone, Live, free_port, until
 from tests.store.factories import NOW
 
@@ -79,8 +79,8 @@ def push_image(live: Live, repository: str) -> str:
     config = b"{}"
     blob = f"sha256:{hashlib.sha256(config).hexdigest()}"
     shown = live.registry_token(Access("repository", repository, (PULL, PUSH)))
-    where = httpx.URL(base).join(patient.post(f"{base}/blobs/uploads/", headers=shown).headers["location"])
-    assert patient.put(f"{where}&digest={blob}", content=config, headers=shown).status_code == 201
+    where = httpx.URL(base).join(slow_http.post(f"{base}/blobs/uploads/", headers=shown).headers["location"])
+    assert slow_http.put(f"{where}&digest={blob}", content=config, headers=shown).status_code == 201
     kind = "application/vnd.oci.image.manifest.v1+json"
     manifest = {
         "schemaVersion": 2,
@@ -88,7 +88,7 @@ def push_image(live: Live, repository: str) -> str:
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob, "size": len(config)},
         "layers": [],
     }
-    put = patient.put(f"{base}/manifests/1", content=json.dumps(manifest), headers={"Content-Type": kind, **shown})
+    put = slow_http.put(f"{base}/manifests/1", content=json.dumps(manifest), headers={"Content-Type": kind, **shown})
     assert put.status_code == 201, put.text
     return str(put.headers["docker-content-digest"])
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
@@ -56,7 +56,7 @@ class Voting:
 
     def vote(self, who: str, execution: str, yes: bool = True, reason: str = "") -> httpx.Response:
         approval = self.approval(execution)["id"]
-        return patient.post(
+        return slow_http.post(
             f"{self.server.url}/api/v1/approvals/{approval}/vote",
             json={"yes": yes, "reason": reason},
             headers={"Authorization": f"Bearer {self.tokens[who]}"},
@@ -187,7 +187,7 @@ def rejected(voting: Voting, name: str, findings: PlannedFindings) -> tuple[str,
 def override(voting: Voting, who: str, execution: str, **body: str) -> httpx.Response:
     first = voting.server.get(f"/executions/{execution}")["stages"][2]["actions"][0]["name"]
     approval = f"{execution}/ContainerVulnerabilityAssessment/{first}/1"
-    return patient.post(
+    return slow_http.post(
         f"{voting.server.url}/api/v1/approvals/{approval}/override",
         json={"reason": "not reachable", "until": "2999-01-01", **body},
         headers={"Authorization": f"Bearer {voting.tokens[who]}"},

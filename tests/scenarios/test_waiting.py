@@ -1,9 +1,9 @@
-"""The crowd, small; `tests/slow/test_waiting.py` has it whole."""
+"""A small run of the waiting stories; `tests/slow/test_waiting.py` has the full one."""
 
 from pathlib import Path
 
 import pytest
-from tests.scenarios.waiting import play
+from tests.scenarios.waiting_stories import play
 
 
 @pytest.mark.long

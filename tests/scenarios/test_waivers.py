@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.planned_images import UNREAD, advisory
@@ -161,7 +161,7 @@ def test_a_revoked_waiver_stays_on_record_without_effect(server: ServerSystem) -
 )
 def test_an_invalid_waiver_is_refused(server: ServerSystem, change: dict[str, str], status: int, expected: str) -> None:
     body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2024-1", "until": "2999-01-01", **change}
-    answer = patient.post(f"{server.url}/api/v1/waivers", json=body)
+    answer = slow_http.post(f"{server.url}/api/v1/waivers", json=body)
     assert answer.status_code == status
     assert expected in answer.json()["error"]
 
@@ -169,7 +169,7 @@ def test_an_invalid_waiver_is_refused(server: ServerSystem, change: dict[str, st
 def test_the_same_idempotency_key_creates_one_waiver(server: ServerSystem) -> None:
     body = {"owner": "ana", "reason": "why", "vulnerability": "CVE-2024-1", "until": "2999-01-01"}
     url, headers = f"{server.url}/api/v1/waivers", {"Idempotency-Key": "one"}
-    first, second = (patient.post(url, json=body, headers=headers).json() for _ in range(2))
+    first, second = (slow_http.post(url, json=body, headers=headers).json() for _ in range(2))
     assert first["waiver"] == second["waiver"]
 
 
@@ -215,7 +215,7 @@ def rejected(server: ServerSystem, name: str) -> tuple[str, str, str]:
 
 
 def upload(server: ServerSystem, document: bytes) -> httpx.Response:
-    return patient.post(f"{server.url}/api/v1/vex?name=vendor.json", content=document)
+    return slow_http.post(f"{server.url}/api/v1/vex?name=vendor.json", content=document)
 
 
 def test_an_uploaded_vex_document_applies_until_it_is_removed(server: ServerSystem) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.scenarios.waiting import play
+from tests.scenarios.waiting_stories import play
 
 
 def test_each_of_ten_thousand_is_answered_once_though_the_server_is_killed_in_between(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Requests as httpx makes them, to servers that a busy machine keeps waiting: no case is about how long they take."""
+"""Requests with long timeouts, for tests on busy machines that are not about speed."""
 
 from functools import partial
 

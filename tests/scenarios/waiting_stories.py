@@ -1,4 +1,4 @@
-"""Many wait on few digests while events come twice, late and in any order, and the server is killed again and again."""
+"""Many waiters on few digests, with repeated, late and unordered events, and a server that is killed again and again."""
 
 import random
 import threading
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 from standardwebhooks import Webhook
-from tests.scenarios.crowd import Crowd, digest, vulnerable
 from tests.scenarios.live import until
+from tests.scenarios.many_waiters import Crowd, digest, vulnerable
 
 from dockgate.delivery.webhook_delivery import Callback
 

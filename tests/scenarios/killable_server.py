@@ -1,4 +1,4 @@
-"""A server that is killed at chosen moments (`crashing.py`) and started again, and the playing of a story on it."""
+"""A server that is killed at chosen moments (`crash_at_step.py`) and restarted, and the stories that run on it."""
 
 import sqlite3
 import time
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from tests.scenarios.end_state import picture
 from tests.scenarios.live import Live
-from tests.scenarios.picture import picture
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> t
     """Plays the story on a server that dies at the moments; what it leaves behind, and how often it died."""
     server = Mortal(
         folder,
-        entry=("-m", "tests.scenarios.crashing"),
+        entry=("-m", "tests.scenarios.crash_at_step"),
         environment={
             "GIT_AUTHOR_DATE": "2026-11-24T10:00:00Z",
             "GIT_COMMITTER_DATE": "2026-11-24T10:00:00Z",

@@ -1,6 +1,6 @@
 """A server that is killed at a chosen moment: before or after the first time that it does a step.
 
-Run as `python -m tests.scenarios.crashing`. DOCKGATE_CRASH_AT names the moment ("before build"), as the effects'
+Run as `python -m tests.scenarios.crash_at_step`. DOCKGATE_CRASH_AT names the moment ("before build"), as the effects'
 observer is notified of it; DOCKGATE_STEPS is a file for the steps that are come to. Reading an image of the repository
 `slow` takes long, so that an approval can wait out its time.
 """

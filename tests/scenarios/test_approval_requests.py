@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
@@ -262,7 +262,7 @@ def test_an_invalid_request_is_refused(server: ServerSystem, wrong: dict[str, An
     server.foreign("asked", PlannedFindings())
     server.apply(SERVICE.format(name="earlier", count=1))
     body = {"pipeline": "shop", "stage": "gate", "execution": "9", "image": "elsewhere.example/app:asked", **wrong}
-    refused = patient.post(f"{server.url}/api/v1/approvals", json=body)
+    refused = slow_http.post(f"{server.url}/api/v1/approvals", json=body)
     assert refused.status_code == status, refused.text
     assert expected in refused.json()["error"] + refused.json()["advice"]
     assert "hunter2" not in refused.text

@@ -1,4 +1,4 @@
-"""Stories in which a server is killed around effects, and where it ends compared with one that was left alone."""
+"""Stories during which the server is killed around effects, compared with an undisturbed run."""
 
 import fcntl
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios.mortal import Mortal, play
+from tests.scenarios.killable_server import Mortal, play
 from tests.scenarios.stories import ACCEPTED, SIDE, VOTED, accepted_story, main_story, side_story, voted_story
 
 from dockgate.services.effects import Step

@@ -1,4 +1,4 @@
-"""What a server leaves behind: what must be the same however often it was killed on the way."""
+"""The state that a server leaves, which must be the same however often it was killed."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from tests.scenarios import patient
+from tests.scenarios import slow_http
 from tests.scenarios.live import Live
 
 from dockgate.delivery.registry_access import CATALOG, PULL, Access
@@ -74,12 +74,12 @@ def _stable_fields(row: dict[str, Any]) -> dict[str, Any]:
 def _registry(server: Live) -> dict[str, dict[str, str]]:
     base = f"http://127.0.0.1:{server.registry_port}/v2"
     match: dict[str, dict[str, str]] = {}
-    for repository in patient.get(f"{base}/_catalog", headers=server.registry_token(CATALOG)).json()["repositories"]:
+    for repository in slow_http.get(f"{base}/_catalog", headers=server.registry_token(CATALOG)).json()["repositories"]:
         shown = server.registry_token(Access("repository", repository, (PULL,)))
-        tags = patient.get(f"{base}/{repository}/tags/list", headers=shown).json()["tags"] or []
+        tags = slow_http.get(f"{base}/{repository}/tags/list", headers=shown).json()["tags"] or []
         accept = {"Accept": "application/vnd.oci.image.manifest.v1+json", **shown}
         match[repository] = {
-            tag: patient.head(f"{base}/{repository}/manifests/{tag}", headers=accept).headers["docker-content-digest"]
+            tag: slow_http.head(f"{base}/{repository}/manifests/{tag}", headers=accept).headers["docker-content-digest"]
             for tag in tags
         }
     return match

@@ -1,7 +1,7 @@
-"""A server in a process of its own on which many wait, without podman and registry: it can be killed and started again.
+"""A server process with many waiting approvals, without podman and registry, which can be killed and restarted.
 
-Run as `python -m tests.scenarios.crowd FOLDER PORT`, it is that server. Every image exists; reading one takes no time.
-Half of the images have a critical finding (`vulnerable`).
+Run it as `python -m tests.scenarios.many_waiters FOLDER PORT`. Every image exists, and reading one takes no time. Half of
+the images have a critical finding (`vulnerable`).
 """
 
 import os
@@ -87,7 +87,14 @@ class Crowd:
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.scenarios.crowd", str(self.folder), str(self.port), str(self.pauses)],
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.scenarios.many_waiters",
+                    str(self.folder),
+                    str(self.port),
+                    str(self.pauses),
+                ],
                 stdout=log,
                 stderr=log,
             )
