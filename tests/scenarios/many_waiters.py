@@ -1,7 +1,7 @@
 """A server process with many waiting approvals, without podman and registry, which can be killed and restarted.
 
-Run it as `python -m tests.scenarios.many_waiters FOLDER PORT`. Every image exists, and reading one takes no time. Half of
-the images have a critical finding (`vulnerable`).
+Run it as `python -m tests.scenarios.many_waiters FOLDER PORT`. Every image exists, and reading one takes no time. Half
+of the images have a critical finding (`vulnerable`).
 """
 
 import os

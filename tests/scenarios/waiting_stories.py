@@ -1,4 +1,4 @@
-"""Many waiters on few digests, with repeated, late and unordered events, and a server that is killed again and again."""
+"""Many waiters on few digests, with repeated, late and unordered events, on a server that is killed repeatedly."""
 
 import random
 import threading
