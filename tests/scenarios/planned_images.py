@@ -10,7 +10,7 @@ from tests.scenarios.defects import PlannedFindings
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.shared.errors import NotAnImageError
-from dockgate.shared.timestamps import written
+from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range, Rating, Severity
 
 # A file of images whose `PlannedFindings.status` is UNREAD.
@@ -55,7 +55,7 @@ class AdvisoryDatabase:
         return AdvisorySnapshot((), tuple(self.coverage())[1:])
 
     def coverage(self) -> Sequence[Coverage]:
-        now = written(self.clock())
+        now = format_time(self.clock())
         return (Coverage("Debian:13", True, (), now), Coverage("kev", True, (), now))
 
 

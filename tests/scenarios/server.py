@@ -43,7 +43,7 @@ from dockgate.services.server import GitBackend
 from dockgate.services.vex import Vex
 from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import NotFoundError, UnavailableError
-from dockgate.shared.timestamps import written
+from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.app import create_app
@@ -212,7 +212,7 @@ class ServerSystem:
 
     def accept(self, image: str) -> None:
         vulnerability = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
-        until = written(self.clock() + timedelta(days=30))
+        until = format_time(self.clock() + timedelta(days=30))
         said = {"owner": "ana", "reason": "It is never called.", "until": until}
         self.post("/waivers", {**said, "vulnerability": vulnerability, "image": image})
 
@@ -255,7 +255,7 @@ class ServerSystem:
         name, _ = self.found[image]
         until(lambda: self.get(f"/services/{name}")["service"]["at_risk"], seconds=10)
         service = self.get(f"/services/{name}")["service"]
-        return bool(service["at_risk"]) and service["at_risk_until"] > written(self.clock())
+        return bool(service["at_risk"]) and service["at_risk_until"] > format_time(self.clock())
 
     def runs(self, image: str) -> bool:
         tasks = self.get(f"/services/{self.found[image][0]}")["tasks"]

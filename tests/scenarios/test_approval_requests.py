@@ -18,7 +18,7 @@ from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import Approval
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.identity.model import Principal
-from dockgate.shared.timestamps import written as text
+from dockgate.shared.timestamps import format_time as text
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 URL = "https://ci.example/answers"

@@ -17,7 +17,7 @@ from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.registry_access import SERVER
 from dockgate.services import external_findings
 from dockgate.shared.errors import UnavailableError
-from dockgate.shared.timestamps import written as text
+from dockgate.shared.timestamps import format_time as text
 
 CASES = Path(__file__).parent.parent / "cases" / "findings"
 

@@ -11,7 +11,7 @@ import pytest
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 
-from dockgate.shared.timestamps import written as text
+from dockgate.shared.timestamps import format_time as text
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from dockgate.gate.policy import make_policy
 from dockgate.scanner import ecosystems
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
-from dockgate.shared.timestamps import written as text
+from dockgate.shared.timestamps import format_time as text
 from dockgate.vulnerabilities.model import Severity
 
 KEY = dsse.Signer(dsse.new_key())

@@ -15,7 +15,7 @@ from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared import canonical
 from dockgate.shared.digest import from_hex, hex_of
 from dockgate.shared.errors import DeniedError, UnreadableError
-from dockgate.shared.timestamps import moment
+from dockgate.shared.timestamps import parse_time
 
 # Of the predicate that docs/how-to/attestations.md describes.
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
@@ -125,7 +125,7 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
         kind, predicate = document["predicateType"], document["predicate"]
         subjects = [(subject["name"], subject["digest"]["sha256"]) for subject in document["subject"]]
         claim = _claim(predicate, digest, next((name for name, _ in subjects), ""))
-        status, expires = predicate["status"], moment(claim.expires_at)
+        status, expires = predicate["status"], parse_time(claim.expires_at)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"The statement cannot be read: {type(error).__name__}: {error}.") from None
     if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None:

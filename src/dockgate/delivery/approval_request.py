@@ -20,7 +20,7 @@ TIMEOUT_LIMIT = 60 * 86400
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
     """`reference` names the image as the one who asks knows it, by tag or digest. `policy` is the one that the request
-    names, "" for the repository's own (`core.policy_choice`). `timeout` is in seconds. With a `key`
+    names, "" for the repository's own (`gate.policy_choice`). `timeout` is in seconds. With a `key`
     the same question is known by it, whatever the tag stands for by then. `asker` is the principal who asks."""
 
     pipeline: str

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from dockgate.gate.model import BaselineExemptions, PlatformVerdict, Policy, Settings, VerdictCase
 from dockgate.gate.rule import BaselineFindings, Exemption, FindingKey, PackageMatcher, finding_key
 from dockgate.scanner.ports import Ecosystem
-from dockgate.shared.timestamps import moment
+from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Finding
 
@@ -90,5 +90,5 @@ def _grace_days(use: Settings) -> Iterator[float]:
 def _is_newer_than(finding: Finding, now: str, days: float) -> bool:
     """Whether the finding, or its fix, was published less than this many days ago."""
     here = datetime.fromisoformat(now)
-    dates = (moment(text) for text in (finding.published, finding.fixed_at))
+    dates = (parse_time(text) for text in (finding.published, finding.fixed_at))
     return any(date is not None and here - date < timedelta(days=days) for date in dates)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dockgate.gate.model import Settings
-from dockgate.shared.timestamps import moment
+from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Cve, Finding, Matches
 
 # The rule whose settings say after how many days a feed is stale.
@@ -79,5 +79,5 @@ def _enrich_finding(finding: Finding, cve_by_id: dict[str, Cve], fields: Collect
 
 
 def _is_stale(coverage: Coverage, now: str, days: int) -> bool:
-    then = moment(coverage.checked_at)
+    then = parse_time(coverage.checked_at)
     return then is None or not -_CLOCK_SKEW <= datetime.fromisoformat(now) - then < timedelta(days=days)

@@ -8,7 +8,7 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Policy, VexStatement, VexStatus
 from dockgate.gate.policy import vex_authors
 from dockgate.scanner.model import Inventory, Package
-from dockgate.shared.timestamps import moment
+from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Finding
 
 # The prefixes of `VexStatement.signer`.
@@ -34,7 +34,7 @@ class PlatformStatements:
         images: Collection[str],
         now: str,
     ) -> None:
-        self._now = moment(now)
+        self._now = parse_time(now)
         self._trusted_keys = {author.name: author.fingerprints for author in vex_authors(policy)}
         self._images = images
         self._by_vulnerability: dict[str, list[VexStatement]] = {}
@@ -96,7 +96,7 @@ class PlatformStatements:
         return self._has_trusted_signer(statement) and not is_premature
 
     def _is_in_future(self, statement: VexStatement) -> bool:
-        at = moment(statement.at)
+        at = parse_time(statement.at)
         return at is not None and (self._now is None or at > self._now)
 
     def _has_trusted_signer(self, statement: VexStatement) -> bool:
@@ -176,7 +176,7 @@ def _qualifiers(purl: str) -> dict[str, str]:
 
 def _age(statement: VexStatement) -> tuple[float, bool, str]:
     """The order of an author's statements, latest last. At equal times, one that excuses nothing is the later one."""
-    at = moment(statement.at)
+    at = parse_time(statement.at)
     return at.timestamp() if at else float("-inf"), statement.status not in _EXCUSES, statement.document
 
 

@@ -8,7 +8,7 @@ from dockgate.gate.model import AppliedWaiver, Policy, VexStatement, Violation, 
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
-from dockgate.shared.timestamps import moment, within
+from dockgate.shared.timestamps import is_within_days, parse_time
 from dockgate.vulnerabilities.model import Finding, Matches
 
 # Characters of a reason. Names and patterns have at most a tenth of it.
@@ -46,7 +46,7 @@ def check_waiver(waiver: Waiver) -> None:
         text = getattr(waiver, key)
         if len(text) > _LONGEST.get(key, LONGEST_TEXT // 10):
             raise UsageError(f"{key}: it has {len(text)} characters", "Shorten it.")
-    if waiver.until and moment(waiver.until) is None:
+    if waiver.until and parse_time(waiver.until) is None:
         raise UsageError(f"until: {waiver.until!r} is not a time", "Write a date, 2026-12-31, or a time in RFC 3339.")
     if not waiver.until and not waiver.until_fixed:
         raise UsageError("until: it is missing", "A waiver must expire: add until or until_fixed.")
@@ -130,15 +130,15 @@ def select_waivers(waivers: Iterable[Waiver], repository: str, images: Collectio
 
 def expiring_waivers(waivers: Iterable[Waiver], now: str, days: float) -> tuple[Waiver, ...]:
     """The waivers that expire by date within this many days, soonest first."""
-    expiring = (waiver for waiver in waivers if waiver.until and within(waiver.until, now, days))
-    return tuple(sorted(expiring, key=lambda waiver: (moment(waiver.until), waiver.id)))
+    expiring = (waiver for waiver in waivers if waiver.until and is_within_days(waiver.until, now, days))
+    return tuple(sorted(expiring, key=lambda waiver: (parse_time(waiver.until), waiver.id)))
 
 
 def is_active(waiver: Waiver, now: str) -> bool:
     """Whether the waiver's date is still to come. An unreadable time counts as over."""
     if not waiver.until:
         return waiver.until_fixed
-    until, here = moment(waiver.until), moment(now)
+    until, here = parse_time(waiver.until), parse_time(now)
     return until is not None and here is not None and here < until
 
 
@@ -146,7 +146,7 @@ def by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
     """Sort waivers by their end, latest first and those without a date before all, then by age, oldest first."""
 
     def order(waiver: Waiver) -> tuple[bool, float, str, str]:
-        until = moment(waiver.until)
+        until = parse_time(waiver.until)
         return bool(waiver.until), -until.timestamp() if until else 0.0, waiver.created_at, waiver.id
 
     return sorted(waivers, key=order)

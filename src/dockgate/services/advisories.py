@@ -162,7 +162,7 @@ def bring(
 
 
 class Current:
-    """The database as it stands now, opened again when another has taken its place (`core.adapters.Advisories`)."""
+    """The database as it stands now, opened again when another has taken its place (`delivery.ports.Advisories`)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -21,7 +21,7 @@ from dockgate.scanner.images.cosign_attestations import (
 from dockgate.scanner.images.reference import parse_remote
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.references import RepositoryReference
-from dockgate.shared.timestamps import written
+from dockgate.shared.timestamps import format_time
 
 KEYS = "keys"
 """the folder of the signing key, in the data folder"""
@@ -34,7 +34,7 @@ _COSIGN = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_
 
 
 class RegistryAttestor:
-    """`core.adapters.Attestor`. `registry` is our own, in which repositories without a registry lie. `demand` raises
+    """`delivery.ports.Attestor`. `registry` is our own, in which repositories without a registry lie. `demand` raises
     DeniedError for another that may not be spoken to. `issuers` make the tokens for our own."""
 
     def __init__(
@@ -153,6 +153,6 @@ def _judged(envelope: bytes, digest: str, policy: str, keys: list[dsse.PublicKey
         signed = dsse.verify(envelope, keys)
         if signed.payload_type != dsse.IN_TOTO:
             return Found(None, f"It is of the type {signed.payload_type!r}.")
-        return Found(believe(signed.payload, digest, policy, written(now)))
+        return Found(believe(signed.payload, digest, policy, format_time(now)))
     except DockgateError as error:
         return Found(None, str(error))

@@ -10,7 +10,7 @@ from dockgate.delivery.ports import Clock
 from dockgate.identity.model import LOCAL, AuditEntry, Permission, Token
 from dockgate.services.identity import People
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.shared.timestamps import written
+from dockgate.shared.timestamps import format_time
 from dockgate.store import open_store
 
 CALL = "dockgate token create --local"
@@ -44,7 +44,7 @@ def token(
             may = [one.name for one in everybody if one.may(Permission.ADMINISTER) and not one.disabled_at]
             advice = f"Who may administer: {', '.join(may)}." if may else "dockgate principal add NAME --role admin"
             raise NotFoundError(f"there is no principal {principal!r}", advice)
-        entry = AuditEntry(uuid.uuid4().hex, written(clock()), LOCAL.name, "", CALL, principal)
+        entry = AuditEntry(uuid.uuid4().hex, format_time(clock()), LOCAL.name, "", CALL, principal)
         store.audit.begin(entry)
         try:
             made = People(store, clock).issue(principal, days, scopes, repositories, pipelines)

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from dockgate.delivery.ports import Clock
-from dockgate.shared.timestamps import written
+from dockgate.shared.timestamps import format_time
 
 
 class ServerClock:
@@ -17,12 +17,12 @@ class ServerClock:
         return self._clock()
 
     def now(self) -> str:
-        return written(self._clock())
+        return format_time(self._clock())
 
     def ago(self, days: float) -> str:
         """The time so many days before now."""
-        return written(self._clock() - timedelta(days=days))
+        return format_time(self._clock() - timedelta(days=days))
 
     def later(self, seconds: float) -> str:
         """The time so many seconds after now."""
-        return written(self._clock() + timedelta(seconds=seconds))
+        return format_time(self._clock() + timedelta(seconds=seconds))

@@ -17,7 +17,7 @@ from dockgate.services.effects import Effects, Step
 from dockgate.services.notifications import Notifications
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
-from dockgate.shared.timestamps import moment, written
+from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 from dockgate.store.records import VexRecord, WaiverRecord
 
@@ -89,8 +89,8 @@ class Exceptions:
         waivers.check_waiver(waiver)
         check_protected(waiver, [path for ecosystem in self._ecosystems for path in ecosystem.databases])
         now = self._clock.now()
-        until = moment(waiver.until)
-        waiver = replace(waiver, until=written(until) if until else "", created_at=now)
+        until = parse_time(waiver.until)
+        waiver = replace(waiver, until=format_time(until) if until else "", created_at=now)
         if not waivers.is_active(waiver, now):
             raise UsageError(f"until: {waiver.until} is in the past", "Give a date in the future.")
         return self._store.waivers.add(waiver)

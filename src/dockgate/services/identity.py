@@ -20,7 +20,7 @@ from dockgate.identity.model import (
     write_token,
 )
 from dockgate.shared.errors import UnknownCallerError, UsageError
-from dockgate.shared.timestamps import written
+from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 
 TOKEN_DAYS = 90
@@ -130,4 +130,4 @@ class People:
 
     def _at(self, seconds: float) -> str:
         """The time so many seconds from now, as it is kept."""
-        return written(self.clock() + timedelta(seconds=seconds))
+        return format_time(self.clock() + timedelta(seconds=seconds))

@@ -45,7 +45,7 @@ class ImageAccess:
         self._ca_bundle = ca_bundle
 
     def resolve(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
-        """Repository and digest (`core.adapters.ImageResolver`)."""
+        """Repository and digest (`delivery.ports.ImageResolver`)."""
         named = parse_remote(reference)
         if self._public and named.registry == self._public:
             named = replace(named, registry=self._own)
@@ -61,7 +61,7 @@ class ImageAccess:
         return named.repository if ours else f"{registry}/{named.repository}", digest
 
     def read(self, repository: str, digest: str) -> Sequence[Inventory]:
-        """One inventory for every platform of the image (`core.adapters.ImageReader`)."""
+        """One inventory for every platform of the image (`delivery.ports.ImageReader`)."""
         named = self._named(repository, digest)
         with open_images(
             named, [scan.ALL], ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=SCAN_SECONDS

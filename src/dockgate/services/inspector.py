@@ -29,7 +29,7 @@ EVERYWHERE = ("*",)
 
 
 class InspectorFindings:
-    """`core.adapters.FindingsSource`: of those of ECR's repositories that match one of `patterns`, registry included.
+    """`delivery.ports.FindingsSource`: of those of ECR's repositories that match one of `patterns`, registry included.
     `clock` gives epoch seconds. May be used from several threads."""
 
     name = inspector.SOURCE

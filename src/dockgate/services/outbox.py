@@ -12,7 +12,7 @@ from typing import Protocol
 from dockgate.services.effects import Effects, Step
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.retry import DELIVERY
-from dockgate.shared.timestamps import written
+from dockgate.shared.timestamps import format_time
 from dockgate.store.outbox import Outbox
 from dockgate.store.records import OutboxEntry, OutboxKind
 
@@ -143,7 +143,7 @@ class _Lane:
             is_fresh = time.monotonic() - self._read_at < self._pause_seconds
             if is_fresh and self._queues:
                 return
-        due = self._outbox.due(self._handler.kind, written(self._clock()), RECEIVER_READ_LIMIT, READ_LIMIT)
+        due = self._outbox.due(self._handler.kind, format_time(self._clock()), RECEIVER_READ_LIMIT, READ_LIMIT)
         with self._lock:
             self._read_at = time.monotonic()
             for entry in due:
@@ -189,7 +189,7 @@ class _Lane:
             _log.warning("Sending %s failed with an internal error", _label(entry), exc_info=error)
             self._retry(entry, f"{type(error).__name__}: {error}")
         else:
-            self._outbox.complete(entry, written(self._clock()), result)
+            self._outbox.complete(entry, format_time(self._clock()), result)
 
     def _retry(self, entry: OutboxEntry, error: str) -> None:
         following = DELIVERY.next_attempt(entry.key, entry.attempts + 1, self._clock(), since=entry.due_since)
@@ -197,8 +197,8 @@ class _Lane:
             self._outbox.fail(entry, error, None)
             _log.error("Gave up %s after %d attempts: %s", _label(entry), entry.attempts + 1, error)
         else:
-            self._outbox.fail(entry, error, written(following))
-            _log.warning("Sending %s failed, next attempt at %s: %s", _label(entry), written(following), error)
+            self._outbox.fail(entry, error, format_time(following))
+            _log.warning("Sending %s failed, next attempt at %s: %s", _label(entry), format_time(following), error)
 
 
 def _label(entry: OutboxEntry) -> str:

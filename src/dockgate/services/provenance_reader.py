@@ -22,7 +22,7 @@ _FILE_LIMIT = 16 * SIZE_LIMIT
 
 
 class Provenance:
-    """`core.adapters.ProvenanceReader`."""
+    """`delivery.ports.ProvenanceReader`."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -97,7 +97,7 @@ def envelopes(documents: Iterable[bytes]) -> list[str]:
 
 
 def verify(envelope: str, key: str) -> bytes:
-    """The in-toto payload that the key (PEM) signed (`core.provenance.Verify`)."""
+    """The in-toto payload that the key (PEM) signed (`gate.provenance.Verify`)."""
     try:
         signed = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode())])
     except UsageError as error:

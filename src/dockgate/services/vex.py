@@ -16,7 +16,7 @@ Fetch = Callable[[str, str], Sequence[bytes]]
 
 
 class Vex:
-    """`core.adapters.VexReader`."""
+    """`delivery.ports.VexReader`."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch

@@ -1,10 +1,10 @@
-"""Times as text, compared as times."""
+"""RFC 3339 times: parse, format and compare them."""
 
 from datetime import UTC, datetime, timedelta
 
 
-def moment(text: str) -> datetime | None:
-    """RFC 3339, or a date alone (its first instant, in UTC); None for "" and for what is no time."""
+def parse_time(text: str) -> datetime | None:
+    """Read RFC 3339, or a date (its first instant in UTC). None for other text."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -12,12 +12,12 @@ def moment(text: str) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def written(time: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds."""
+def format_time(time: datetime) -> str:
+    """Write RFC 3339 in UTC with milliseconds, so that text sorts by time."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def within(text: str, now: str, days: float) -> bool:
-    """Whether the time lies after `now` and at most so many days ahead."""
-    there, here = moment(text), moment(now)
+def is_within_days(text: str, now: str, days: float) -> bool:
+    """Whether the time is after `now`, by at most so many days."""
+    there, here = parse_time(text), parse_time(now)
     return there is not None and here is not None and here < there <= here + timedelta(days=days)

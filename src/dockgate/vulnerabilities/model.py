@@ -220,7 +220,7 @@ class Undetermined:
 
     `kind` is what a policy may relax it by: "unread", "uncomparable", "uncovered", "stale"; "" cannot be relaxed.
     `ids` are the vulnerabilities of which it cannot be said whether they affect the subject, where that is what it is.
-    `advice` is what to do about it, a whole sentence; "" where that follows from the kind (`core.next_steps`).
+    `advice` is what to do about it, a whole sentence; "" where that follows from the kind (`gate.next_steps`).
     """
 
     subject: str

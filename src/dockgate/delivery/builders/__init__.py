@@ -1,1 +1,1 @@
-"""Source to image: one file per builder (`core.adapters.Builder`)."""
+"""Source to image: one file per builder (`delivery.ports.Builder`)."""

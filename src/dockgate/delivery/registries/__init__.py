@@ -1,1 +1,1 @@
-"""The registry that builds are pushed to and services run from. One file per kind (`core.adapters.Registry`)."""
+"""The registry that builds are pushed to and services run from. One file per kind (`delivery.ports.Registry`)."""

@@ -1,1 +1,1 @@
-"""Where commits come from: one file per source (`core.adapters.Source`)."""
+"""Where commits come from: one file per source (`delivery.ports.Source`)."""

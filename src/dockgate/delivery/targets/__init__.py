@@ -1,1 +1,1 @@
-"""Where services run: one file per target (`core.adapters.Target`)."""
+"""Where services run: one file per target (`delivery.ports.Target`)."""

@@ -1,1 +1,1 @@
-"""Who is told what happened. One file per notifier (`core.adapters.Notifier`)."""
+"""Who is told what happened. One file per notifier (`events.ports.Notifier`)."""

@@ -1,1 +1,1 @@
-"""Where others put messages for us: one file per kind of queue (`core.adapters.Queue`), and a fake in `memory.py`."""
+"""Where others put messages for us: one file per kind of queue (`events.ports.Queue`), and a fake in `memory.py`."""

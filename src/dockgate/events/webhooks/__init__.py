@@ -1,1 +1,1 @@
-"""Calling those who gave a callback. One file per kind (`core.adapters.Webhooks`)."""
+"""Calling those who gave a callback. One file per kind (`events.ports.Webhooks`)."""

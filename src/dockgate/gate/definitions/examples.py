@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from dockgate.gate.model import Status, VexStatus
 from dockgate.shared.errors import DefinitionError
-from dockgate.shared.timestamps import moment, written
+from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.shared.yaml import Document, Location, load
 from dockgate.vulnerabilities.model import Severity
 
@@ -19,7 +19,7 @@ KEYS = ("policy", "examples")
 
 
 def _check_time(value: object) -> object:
-    if not isinstance(value, str) or moment(value) is None:
+    if not isinstance(value, str) or parse_time(value) is None:
         raise ValueError("write a date, 2026-12-31, or a time in RFC 3339")
     return value
 
@@ -29,8 +29,8 @@ def _read_optional_time(value: object) -> object:
 
 
 def _read_time(value: object) -> object:
-    time = moment(str(_check_time(value)))
-    return written(time) if time else value
+    time = parse_time(str(_check_time(value)))
+    return format_time(time) if time else value
 
 
 def _as_list(value: object) -> object:

@@ -17,7 +17,7 @@ from dockgate.gate.model import Violation
 from dockgate.gate.policy import ANY, counted_severity, untriaged_severity
 from dockgate.gate.rule import BaselineFindings, Facts, finding_key
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, boolean, number, one_of, require_known_keys
-from dockgate.shared.timestamps import moment
+from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 SEVERITIES = tuple(severity.value for severity in Severity)
@@ -163,7 +163,7 @@ def _is_in_baseline(
     exemption = baseline.get(finding_key(finding))
     if exemption is None or (exemption.unfixed and settings["only_fixable"]):
         return False
-    then = moment(exemption.in_grace_at)
+    then = parse_time(exemption.in_grace_at)
     return then is None or not _is_in_grace(finding, severity, settings, then)
 
 
@@ -174,7 +174,7 @@ def _is_in_grace(finding: Finding, severity: Severity, settings: Mapping[str, ob
         days = days.get(severity.value, 0)
     if not isinstance(days, (int, float)) or not days:
         return False
-    since = moment(finding.fixed_at if settings["grace_from"] == "fix" else finding.published)
+    since = parse_time(finding.fixed_at if settings["grace_from"] == "fix" else finding.published)
     return since is not None and -CLOCK_SKEW <= now - since < timedelta(days=days)
 
 

@@ -10,7 +10,7 @@ from dockgate.gate.rules._settings import refused, require_known_keys, text_list
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import PATTERN, is_digest
 from dockgate.shared.errors import DefinitionError
-from dockgate.shared.timestamps import moment
+from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Undetermined
 
 _NAMES = "patterns of names"
@@ -142,7 +142,7 @@ def _is_past(until: object, now: str) -> bool:
     """Whether the time has passed. A date without time is its first instant."""
     if until is None:
         return False
-    end, here = moment(str(until)), moment(now)
+    end, here = parse_time(str(until)), parse_time(now)
     return end is None or here is None or end <= here
 
 
@@ -165,6 +165,6 @@ def _image(key: str, raw: object) -> dict[str, object]:
         if not isinstance(layer, str) or not is_digest(layer):
             raise refused(f"{key}.layers.{index}", layer, "a digest, sha256: and 64 hexadecimal digits")
     until = raw.get("until")
-    if until is not None and (not isinstance(until, str) or moment(until) is None):
+    if until is not None and (not isinstance(until, str) or parse_time(until) is None):
         raise refused(f"{key}.until", until, "a date, 2026-12-31, or a time in RFC 3339")
     return {**raw, "layers": list(layers)}

@@ -8,7 +8,7 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules import _end_of_life
 from dockgate.gate.rules._settings import one_of, require_known_keys, whole_number
-from dockgate.shared.timestamps import moment
+from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Undetermined
 
 _UNKNOWN = ("undetermined", "allow")
@@ -44,7 +44,7 @@ class EndOfLife(Rule):
         elif distribution:
             name = distribution.name or f"{distribution.id} {distribution.version}".strip()
             dates = distribution.support_end, _end_of_life.end_of_life(distribution.id, distribution.version)
-            ends = [(end, text) for text in dates if text and (end := moment(text))]
+            ends = [(end, text) for text in dates if text and (end := parse_time(text))]
             if ends:
                 end, text = min(ends)
                 past = datetime.fromisoformat(facts.now) - end

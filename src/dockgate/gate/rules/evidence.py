@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import CLOCK_SKEW, one_of, require_known_keys, text_list, whole_number
-from dockgate.shared.timestamps import moment
+from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Undetermined
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
@@ -95,7 +95,7 @@ def _stale(facts: Facts, days: int) -> Iterator[Undetermined]:
 
 def _stale_reason(subject: str, event: str, advice: str, at: str, now: str, days: int) -> str | None:
     """Why data of that time is stale now, None when it is not."""
-    then = moment(at)
+    then = parse_time(at)
     if then is None:
         return f"{subject} does not say when it {event}: {advice}."
     age = datetime.fromisoformat(now) - then

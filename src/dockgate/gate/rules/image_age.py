@@ -8,7 +8,7 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Facts, Rule
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
-from dockgate.shared.timestamps import moment
+from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Undetermined
 
 _ADVICE = "Build the image with the time of the build, without --timestamp or SOURCE_DATE_EPOCH."
@@ -34,7 +34,7 @@ class ImageAge(Rule):
 
     def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         text, days = facts.inventory.created, float(str(settings["days"]))
-        created = moment(text)
+        created = parse_time(text)
         if created is None:
             reason = "The age is not known: the image has no creation time."
             yield Undetermined("/", reason, advice=_ADVICE)

@@ -21,7 +21,7 @@ from dockgate.gate.rules._settings import (
 )
 from dockgate.shared.digest import PATTERN, is_digest
 from dockgate.shared.errors import DefinitionError
-from dockgate.shared.timestamps import moment
+from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Undetermined
 
 _MAX_REASONS = 4  # in a message
@@ -117,7 +117,7 @@ def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], 
         yield f"It was built from images that are not allowed: {', '.join(others[:_MAX_REASONS])}."
     days = settings.get("max_age_days")
     if isinstance(days, (int, float)):
-        built = moment(statement.finished_at)
+        built = parse_time(statement.finished_at)
         age = None if built is None else datetime.fromisoformat(now) - built
         if age is None or age < -CLOCK_SKEW:
             yield "Its provenance does not say when it was built, or names a time in the future."

@@ -61,8 +61,8 @@ def folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage,
 
 @dataclass(slots=True)
 class FolderLayer:
-    """See `core.ports.Layer`. `descriptor` is the open folder's. Its content may be another at any time, so that there
-    is no digest that could stand for it: "", under which nothing may be remembered.
+    """See `scanner.ports.Layer`. `descriptor` is the open folder's. Its content may change at any time, so there is
+    no digest for it: "", under which nothing may be cached.
 
     What cannot be opened is an entry all the same, whose `open` raises UnreadableError. So has a folder an `open`, and
     only then, whose content cannot be listed.
@@ -81,7 +81,7 @@ class FolderLayer:
         return ""
 
     def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
-        """See `core.ports.Layer`, in the order of names. Raises ImageError when there is no end of them."""
+        """See `scanner.ports.Layer`, in the order of names. Raises ImageError when there is no end of them."""
         walk = _Walk(_pseudo_devices(self.mounts))
         try:
             yield Entry("", "directory", mode=stat.S_IMODE(os.fstat(self.descriptor).st_mode))

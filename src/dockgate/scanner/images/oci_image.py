@@ -33,7 +33,7 @@ _CHILDREN = 256
 
 @dataclass(slots=True)
 class OciImage:
-    """See `core.ports.Image`."""
+    """See `scanner.ports.Image`."""
 
     digest: str
     platform: str

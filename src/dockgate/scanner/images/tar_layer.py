@@ -37,7 +37,7 @@ _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 class TarLayer:
     """A layer whose blob `source` gives from its beginning, each time anew. `size` is the blob's, None when unknown.
 
-    The rest is as in `core.ports.Layer`.
+    The rest is as in `scanner.ports.Layer`.
     """
 
     digest: str
@@ -49,7 +49,7 @@ class TarLayer:
     content_digest: str = ""
 
     def hash_content(self) -> str:
-        """See `core.ports.Layer`."""
+        """See `scanner.ports.Layer`."""
         buffer = memoryview(bytearray(2**18))
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
@@ -60,7 +60,7 @@ class TarLayer:
         return self.content_digest
 
     def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
-        """See `core.ports.Layer`. An entry that leads out of the image, or has two readings, is an ImageError."""
+        """See `scanner.ports.Layer`. An entry that leads out of the image, or has two readings, is an ImageError."""
         where = f"Layer {self.digest}"
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)

@@ -1,4 +1,4 @@
-"""Advisory feeds. A module here is a feed: it holds one object named `FEED` (`core.feeds.Feed`).
+"""Advisory feeds. A module here is a feed: it holds one object named `FEED` (`vulnerabilities.ports.Feed`).
 
 Modules whose name begins with "_" are shared by the others and are no feeds.
 """
