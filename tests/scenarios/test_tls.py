@@ -115,7 +115,7 @@ def test_over_tls_commands_git_and_the_registry_reach_the_server(tmp_path: Path)
         live.start()
         assert "trusted" in _err(live, DOCKGATE_CA_BUNDLE="/etc/ssl/certs/ca-certificates.crt")
         token = add_admin(live)
-        assert "must show a token" in _err(live)
+        assert "authentication required" in _err(live)
         assert "not valid" in _err(live, DOCKGATE_TOKEN=token[:-1] + ("0" if token[-1] != "0" else "1"))
         live.environment = {
             **live.environment,

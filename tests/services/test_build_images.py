@@ -10,8 +10,8 @@ from tests.scanner.images.webserver import serve
 from dockgate.services.build_images import RegistryBuildImages
 from dockgate.shared.errors import BuildError
 
+# Two layers of little size, each with a megabyte inside.
 ZEROS = make.image([{"a": bytes(2**20)}, {"b": bytes(2**20 + 1)}])
-"""two layers of little size, each with a megabyte inside"""
 
 
 def test_a_base_image_that_inflates_past_a_builds_disk_is_refused(tmp_path: Path) -> None:

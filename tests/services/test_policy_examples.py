@@ -72,9 +72,9 @@ def test_an_example_that_does_not_hold_says_what_was_said_instead() -> None:
         ),
         (
             "{status: Rejected, violations: [max_findings, malicious]}",
-            ["violations: expected 'malicious', said was max_findings: 1 HIGH finding, at most 0 allowed"],
+            ["violations: expected 'malicious', was max_findings: 1 HIGH finding, at most 0 allowed"],
         ),
-        ("{status: Rejected, warnings: [exploited]}", ["warnings: expected 'exploited', said was nothing"]),
+        ("{status: Rejected, warnings: [exploited]}", ["warnings: expected 'exploited', was nothing"]),
     ],
 )
 def test_what_is_listed_is_all_that_may_be_said(expect: str, said: list[str]) -> None:

@@ -94,7 +94,9 @@ def _text(answer: "Answer") -> str:
         f"{', disputed' if finding.disputed else ''}"
         for finding in answer.findings
     ]
-    lines = lines or ["no findings" if answer.known else f"no findings: no advisory names {_lookup_name(answer)}"]
+    lines = lines or [
+        "no findings" if answer.advisory_count else f"no findings: no advisory names {_lookup_name(answer)}"
+    ]
     return "".join(clean(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines)])
 
 
@@ -118,7 +120,7 @@ def _document(answer: "Answer") -> dict[str, Any]:
         "purl": answer.purl,
         "ecosystem": package.ecosystem if package else None,
         "source": {"name": package.source_name, "version": package.source_version} if package else None,
-        "known": answer.known if package else None,
+        "known": answer.advisory_count if package else None,
         "findings": [_finding(finding) for finding in answer.findings],
         "undetermined": list(answer.undetermined),
         "error": answer.error or None,

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 
+# Before a reference to an artifact in a registry.
 REGISTRY = "oci:"
-"""before a reference to an artifact in a registry"""
+# ArtifactType of an exported database, and media type of its blob.
 ARTIFACT = "application/vnd.dockgate.advisories.v1"
-"""artifactType of an exported database, and media type of its blob"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +179,14 @@ class Current:
 
     def _stat(self) -> tuple[int, int] | None:
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns
+        return status.st_ino, status.st_mtime_ns
 
 
 class _Shared:
-    """An open database for many threads, closed when nobody holds it any more."""
+    """An open database for many threads, closed when its last user is gone."""
 
     def __init__(self, database: Database) -> None:
         self.digest = database.digest

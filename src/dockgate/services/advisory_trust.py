@@ -12,8 +12,8 @@ from dockgate.shared.errors import DeniedError, DockgateError, UsageError
 if TYPE_CHECKING:
     from dockgate.vulnerabilities.database.transfer import Header, Sign, Trust
 
+# Of what is signed: the header of an export, with the digest of the database's bytes. No attestation has this type.
 PAYLOAD_TYPE = "application/vnd.dockgate.advisories.export.v1+json"
-"""of what is signed: the header of an export, with the digest of the database's bytes. No attestation has this type"""
 _ADVICE = "The one who exports says it: `dockgate db key` prints the key, `dockgate db export` the digest."
 
 
@@ -40,7 +40,7 @@ def trusting(key: Path | None, digest: str, *, pinned: bool) -> "Trust":
     Raises UsageError where nothing says whom to trust, for a file that is no key and for what is not a digest."""
     if key is None and not digest and not pinned:
         raise UsageError(
-            "An import demands the exporter's key, or the digest that is expected: anybody who can write the file or "
+            "An import demands the exporter's key, or the digest that is expected: everyone who can write the file or "
             "the registry could hide vulnerabilities.",
             f"Give --key FILE or --digest sha256:…. {_ADVICE}",
         )
@@ -49,9 +49,11 @@ def trusting(key: Path | None, digest: str, *, pinned: bool) -> "Trust":
     public = _read(key) if key else b""
 
     def trust(stated: bytes, header: "Header", envelope: bytes) -> None:
-        found = from_hex(header.content)
-        if digest and not hmac.compare_digest(found.encode(errors="replace"), digest.encode()):
-            raise DeniedError(f"The export holds a database of the digest {found}, and {digest} is expected.", _ADVICE)
+        content = from_hex(header.content)
+        if digest and not hmac.compare_digest(content.encode(errors="replace"), digest.encode()):
+            raise DeniedError(
+                f"The export holds a database of the digest {content}, and {digest} is expected.", _ADVICE
+            )
         if public:
             _require_signed(stated, envelope, public)
 

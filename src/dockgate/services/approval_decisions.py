@@ -70,7 +70,7 @@ class ApprovalDecisions:
         if approval.approvers.exclude_committer and objection is None and approval.action:
             objection = self._contributors.of(approval.action).objection(principal)
         if objection:
-            raise DeniedError(objection, "Somebody else has to approve it.")
+            raise DeniedError(objection, "Another approver has to vote.")
         vote = Vote(approval_id, principal.name, yes, reason, self._clock.now())
         first = self._effects.run(Step.VOTE, self._store.approvals.vote, vote)
         if first.yes != yes:
@@ -89,7 +89,7 @@ class ApprovalDecisions:
         approval = self._store.approvals.get(approval_id)
         objection = None if principal is LOCAL else self._override_objection(approval, principal)
         if objection:
-            raise DeniedError(objection, "Somebody else has to override it.")
+            raise DeniedError(objection, "Another person has to override it.")
         if not approval.verdict:
             raise ConflictError(f"{approval_id} was not rejected by a verdict", "`dockgate approval show` says how.")
         verdict = self._store.images.verdict(approval.verdict)
@@ -118,6 +118,6 @@ class ApprovalDecisions:
         return self._contributors.of(approval.action).objection(principal)
 
 
-def _same(left: str, right: str) -> bool:
+def _same(token: str, sent: str) -> bool:
     """Compare in constant time."""
-    return hmac.compare_digest(left.encode(errors="replace"), right.encode(errors="replace"))
+    return hmac.compare_digest(token.encode(errors="replace"), sent.encode(errors="replace"))

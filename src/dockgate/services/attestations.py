@@ -23,14 +23,14 @@ from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.timestamps import format_time
 
+# The folder of the signing key, in the data folder.
 KEYS = "keys"
-"""the folder of the signing key, in the data folder"""
 _VERDICT = "dev.dockgate.verdict"
 _POLICY = "dev.dockgate.policy"
 _KEY = "dev.dockgate.key"
 _BUILD = "dev.dockgate.build"
+# The annotations that cosign gives its own: it asks for the first.
 _COSIGN = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_TYPE}
-"""the annotations that cosign gives its own: it asks for the first"""
 
 
 class RegistryAttestor:
@@ -113,8 +113,8 @@ class RegistryAttestor:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What lies beside an image: `claim` is what it says if it is to be believed, else None and `refused` says why."""
+class VerifiedAttestation:
+    """A document attached to an image: `claim` is what it says if it is trusted, else None and `refused` says why."""
 
     claim: Claim | None
     refused: str = ""
@@ -128,7 +128,7 @@ def verify(
     ca_bundle: Path | None = None,
     insecure: bool = False,
     now: datetime | None = None,
-) -> tuple[str, tuple[Found, ...]]:
+) -> tuple[str, tuple[VerifiedAttestation, ...]]:
     """The digest of the image that is named, and what is attested of it: each envelope, believed or not; nothing for an
     image that is not there by its digest. An approval by another policy than `policy` is not believed.
 
@@ -145,14 +145,18 @@ def verify(
         with closing(place.open(tag=named.tag)) as origin:
             digest, _ = origin.root()
     moment = now or datetime.now(UTC)
-    return digest, tuple(_judged(one, digest, policy, keys, moment) for one in read_attestations(place, digest))
+    return digest, tuple(
+        _judged(envelope, digest, policy, keys, moment) for envelope in read_attestations(place, digest)
+    )
 
 
-def _judged(envelope: bytes, digest: str, policy: str, keys: list[dsse.PublicKey], now: datetime) -> Found:
+def _judged(
+    envelope: bytes, digest: str, policy: str, keys: list[dsse.PublicKey], now: datetime
+) -> VerifiedAttestation:
     try:
         signed = dsse.verify(envelope, keys)
         if signed.payload_type != dsse.IN_TOTO:
-            return Found(None, f"It is of the type {signed.payload_type!r}.")
-        return Found(believe(signed.payload, digest, policy, format_time(now)))
+            return VerifiedAttestation(None, f"It is of the type {signed.payload_type!r}.")
+        return VerifiedAttestation(believe(signed.payload, digest, policy, format_time(now)))
     except DockgateError as error:
-        return Found(None, str(error))
+        return VerifiedAttestation(None, str(error))

@@ -59,18 +59,18 @@ def deployed(
     stack: str,
     policy: str,
     waivers: Path | None,
-    given: Sequence[str],
+    given_parameters: Sequence[str],
     manage_scanning: bool,
     tell: Tell,
     patience: Patience | None = None,
     confirm: Confirm = change_set.refuse,
 ) -> bool:
-    """Deploy; False when there was nothing to change. `confirm` is asked before an update that loses something.
+    """Deploy the stack; False when nothing changed. `confirm` is called before an update that loses data.
 
-    `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME; "" is the one that the stack has, and the default for
-    a new stack. Everything that is given is looked at before anything is changed."""
+    `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME; "" is the stack's present policy, and the default
+    policy for a new stack. All arguments are checked before anything is changed."""
     deploy.check_name(stack)
-    values = parameters.read(given)
+    values = parameters.read(given_parameters)
     accepted = _waivers(account, waivers) if waivers else None
     chosen, parameter = _policy(account, policy) if policy else _standing(account, stack)
     archive.refuse(chosen, rules.load())
@@ -92,13 +92,13 @@ def state(account: Account, stack: str) -> Status:
 
 
 def redriven(account: Account, stack: str, tell: Tell) -> Redriven:
-    """Hand over again what the stack's functions could not handle."""
+    """Redrive the events that the stack's functions could not handle."""
     deploy.check_name(stack)
     return redrive.redrive(account, stack, tell)
 
 
 def contents(account: Account, stack: str) -> list[str]:
-    """What `destroyed` would take away, a line each."""
+    """List what `destroyed` would delete, a line each."""
     deploy.check_name(stack)
     return destroy.contents(account, stack)
 
@@ -107,34 +107,34 @@ def destroyed(account: Account, stack: str, tell: Tell, patience: Patience | Non
     destroy.destroy(account, stack, tell, patience)
 
 
-def _policy(account: Account, given: str) -> tuple[Policy, str]:
+def _policy(account: Account, location: str) -> tuple[Policy, str]:
     """The policy, and the name of its SSM parameter where it is to be read from there ("" otherwise)."""
-    if given.startswith(_SSM):
-        name = given.removeprefix(_SSM)
+    if location.startswith(_SSM):
+        name = location.removeprefix(_SSM)
         if not name.startswith("/"):
             raise UsageError(
-                f"{given!r} names no SSM parameter.", "Write ssm:/NAME, with a slash in front of the name."
+                f"{location!r} names no SSM parameter.", "Write ssm:/NAME, with a slash in front of the name."
             )
         with explain_errors(f"reading the parameter {name}"):
             answer = account.client("ssm").get_parameter(Name=name, WithDecryption=True)
-        return _read(str(answer["Parameter"]["Value"]).encode(), given), name
-    if given.startswith(_S3):
-        bucket, slash, key = given.removeprefix(_S3).partition("/")
+        return _read(str(answer["Parameter"]["Value"]).encode(), location), name
+    if location.startswith(_S3):
+        bucket, slash, key = location.removeprefix(_S3).partition("/")
         if not bucket or not slash or not key:
-            raise UsageError(f"{given!r} names no object.", "Write s3://BUCKET/KEY.")
-        with explain_errors(f"reading {given}"):
+            raise UsageError(f"{location!r} names no object.", "Write s3://BUCKET/KEY.")
+        with explain_errors(f"reading {location}"):
             body = account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-        return _read(body, given), ""
-    return policy_of(given), ""
+        return _read(body, location), ""
+    return policy_of(location), ""
 
 
 def _standing(account: Account, stack: str) -> tuple[Policy, str]:
     """The policy that the stack has: its rules have to be there in a new archive, too."""
-    found = formation.describe(account, stack)
-    held = formation.parameters(found) if found else {}
-    if name := held.get("PolicyParameter"):
+    description = formation.describe(account, stack)
+    stack_parameters = formation.parameters(description) if description else {}
+    if name := stack_parameters.get("PolicyParameter"):
         return _policy(account, f"{_SSM}{name}")
-    if key := held.get("PolicyKey"):
+    if key := stack_parameters.get("PolicyKey"):
         documents = Documents(account, stack)
         return _read(documents.read(key), f"{_S3}{documents.bucket}/{key}"), ""
     return policy_of(_DEFAULT), ""
@@ -142,19 +142,19 @@ def _standing(account: Account, stack: str) -> tuple[Policy, str]:
 
 def _read(body: bytes, place: str) -> Policy:
     """A policy in canonical form, whose settings are in full and taken by their rules. Raises UsageError."""
-    known = {rule.name: rule for rule in rules.load()}
+    rules_by_name = {rule.name: rule for rule in rules.load()}
     try:
         policy = decode_policy(body)
     except (AttributeError, KeyError, TypeError, ValueError, DockgateError) as error:
         reason = f"no JSON: {error}" if isinstance(error, json.JSONDecodeError) else repr(error)
         raise UsageError(f"{place} holds no policy in canonical form ({reason}).", _ADVICE) from None
     for name, uses in policy.rules.items():
-        if name not in known:
+        if name not in rules_by_name:
             raise UsageError(f"{place}: there is no rule {name!r}.", _ADVICE)
         for settings in uses:
             own = {key: value for key, value in settings.items() if key != "action"}
             try:
-                full = known[name].settings(own)
+                full = rules_by_name[name].settings(own)
             except DefinitionError as error:
                 raise UsageError(f"{place}: {name}: {error}", error.advice or _ADVICE) from None
             if set(full) != set(own):
@@ -169,8 +169,8 @@ def _waivers(account: Account, file: Path) -> Waivers:
     one in another registry, which would never count."""
     from dockgate.gate.definitions import waivers
 
-    found = waivers.read_waivers(file.read_text("utf-8"), str(file))
-    return Waivers(tuple(replace(one, repository=_repository(account, one)) for one in found))
+    accepted = waivers.read_waivers(file.read_text("utf-8"), str(file))
+    return Waivers(tuple(replace(waiver, repository=_repository(account, waiver)) for waiver in accepted))
 
 
 def _repository(account: Account, waiver: Waiver) -> str:

@@ -24,13 +24,13 @@ def base_layers(
     Raises what `images.open_images` does, and UsageError for a root folder, which has no layers.
     """
     with open_images(reference, [platform], ca_bundle=ca_bundle, insecure=insecure) as opened:
-        known: dict[str, str] = {}
-        found = []
+        hashed: dict[str, str] = {}
+        platforms = []
         for image in opened.images:
             for layer in image.layers:
                 if not isinstance(layer, TarLayer):
                     raise UsageError(f"{reference} has no layers.", "Name an image in a registry, layout or archive.")
-                if layer.digest not in known:
-                    known[layer.digest] = layer.hash_content()
-            found.append(BaseLayers(image.platform, tuple(known[layer.digest] for layer in image.layers)))
-        return tuple(found)
+                if layer.digest not in hashed:
+                    hashed[layer.digest] = layer.hash_content()
+            platforms.append(BaseLayers(image.platform, tuple(hashed[layer.digest] for layer in image.layers)))
+        return tuple(platforms)

@@ -1,4 +1,4 @@
-"""The way back for whoever lost every token that may administer: past the server, into its tables."""
+"""Break-glass access: issues a token in the server's tables, for operators who lost every admin token."""
 
 import uuid
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store import open_store
 
 CALL = "dockgate token create --local"
+# The statuses of the API's call that does the same.
 DONE, REFUSED = 201, 400
-"""the statuses of the API's call that does the same"""
 
 
 def token(
@@ -27,11 +27,10 @@ def token(
     pipelines: Sequence[str] = (),
     clock: Clock = lambda: datetime.now(UTC),
 ) -> tuple[Token, str]:
-    """A token as `People.issue` makes it, for whoever can read and write the server's tables; the server may run
-    meanwhile. It is on record.
+    """Issue a token as `People.issue` does, for a user who can read and write the server's tables. The server may be
+    running. The audit trail records it.
 
-    Raises NotFoundError where there are no tables, and for a principal that is not there, naming those who may
-    administer.
+    Raises NotFoundError without tables, and for an unknown principal, listing the admins.
     """
     if not settings.database_url and not (settings.data / "dockgate.db").exists():
         raise NotFoundError(
@@ -40,8 +39,12 @@ def token(
         )
     with closing(open_store(settings.data, settings.database_url or None)) as store:
         everybody = store.principals.list()
-        if principal not in [one.name for one in everybody]:
-            may = [one.name for one in everybody if one.may(Permission.ADMINISTER) and not one.disabled_at]
+        if principal not in [existing.name for existing in everybody]:
+            may = [
+                existing.name
+                for existing in everybody
+                if existing.may(Permission.ADMINISTER) and not existing.disabled_at
+            ]
             advice = f"Who may administer: {', '.join(may)}." if may else "dockgate principal add NAME --role admin"
             raise NotFoundError(f"there is no principal {principal!r}", advice)
         entry = AuditEntry(uuid.uuid4().hex, format_time(clock()), LOCAL.name, "", CALL, principal)

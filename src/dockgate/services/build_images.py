@@ -29,13 +29,13 @@ from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import BuildError, DeniedError, ImageError, NotFoundError, UnavailableError, UsageError
 
 _CHUNK = 2**20
+# How long a blob of a base image is kept after its last use.
 _UNUSED_SECONDS = 30 * 24 * 3600
-"""how long a blob of a base image is kept after its last use"""
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _GZIP = f"{_LAYER}+gzip"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+# How media types of layers end that are pushed as they are, and OCI's name for each.
 _COMPRESSED = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
-"""how media types of layers end that are pushed as they are, and OCI's name for each"""
 
 
 class RegistryBuildImages:
@@ -78,7 +78,7 @@ class RegistryBuildImages:
         self._demand(registry)
         if self._has_list:
             return
-        with suppress(OSError, UnicodeError):  # what has no address here is reached by a proxy, or not at all
+        with suppress(OSError, UnicodeError):  # a registry without an address here is reached by a proxy, or not at all
             own = set(host_addresses())
             if any(is_private(address) or address in own for address in addresses(host_of(registry).strip("[]"))):
                 raise DeniedError(
@@ -105,15 +105,15 @@ class RegistryBuildImages:
         platform_digest, data = _for_platform(origin, digest, data)
         manifest = parse(data, platform_digest)
         assert isinstance(manifest, Manifest)  # noqa: S101 - `_for_platform` sees to it
-        blobs = {one.digest: one for one in (manifest.config, *manifest.layers)}
-        if sum(one.size for one in blobs.values()) > limit:
+        blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
+        if sum(blob.size for blob in blobs.values()) > limit:
             raise ImageError(f"{named} is larger than the {limit} bytes of disk that a build may have.")
         self._forget_unused()
         for blob in blobs.values():
             self._download(origin, blob)
         self._keep(platform_digest, data)
         require_no_hidden_source(named, (self._folder / _file(manifest.config.digest)).read_bytes())
-        files = [_file(one) for one in (platform_digest, *blobs)]
+        files = [_file(digest) for digest in (platform_digest, *blobs)]
         room = limit
         diff_ids = []
         for layer in manifest.layers:
@@ -121,10 +121,10 @@ class RegistryBuildImages:
             room -= size
             diff_ids.append(diff_id)
         layers = {
-            diff_id: Layer(one.digest, one.size, media_type)
-            for diff_id, one in zip(diff_ids, manifest.layers, strict=True)
+            diff_id: Layer(layer.digest, layer.size, media_type)
+            for diff_id, layer in zip(diff_ids, manifest.layers, strict=True)
             for ending, media_type in _COMPRESSED.items()
-            if one.media_type.endswith(ending)
+            if layer.media_type.endswith(ending)
         }
         return Base(
             image=BaseImage(reference, digest),
@@ -150,7 +150,7 @@ class RegistryBuildImages:
                     while chunk := verified.read(_CHUNK):
                         file.write(chunk)
                     verified.verify()
-                os.fchmod(file.fileno(), 0o644)  # to be read in the box; the folder lets nobody else in
+                os.fchmod(file.fileno(), 0o644)  # the sandbox reads it; the folder is private
                 Path(file.name).replace(target)
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
@@ -228,10 +228,12 @@ def _for_platform(origin: ImageSource, digest: str, data: bytes) -> tuple[str, b
     document = parse(data, digest)
     if isinstance(document, Manifest):
         return digest, data
-    wanted = host_platform()
-    fitting = [one for one in document.manifests if one.platform.split("/")[:2] == wanted.split("/")]
+    platform = host_platform()
+    fitting = [
+        candidate for candidate in document.manifests if candidate.platform.split("/")[:2] == platform.split("/")
+    ]
     if not fitting:
-        raise ImageError(f"{origin.name} has no image for {wanted}.")
+        raise ImageError(f"{origin.name} has no image for {platform}.")
     chosen = origin.manifest(fitting[0].digest)
     if isinstance(parse(chosen, fitting[0].digest), Index):
         raise ImageError(f"{origin.name} is an index in an index.")
@@ -251,12 +253,12 @@ def _pushed(
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     # Layers come as they are, not compressed: then their digests are their diff_ids, and what is said of one by its
     # diff_id holds for it.
-    if diff_ids != [one.digest for one in manifest.layers]:
+    if diff_ids != [descriptor.digest for descriptor in manifest.layers]:
         raise ImageError("its config names other layers than its manifest.")
     used: dict[str, Layer] = {}
-    for one in manifest.layers:
-        if one.digest not in used:
-            used[one.digest] = _layer(origin, pusher, one, layers.get(one.digest), folder)
+    for descriptor in manifest.layers:
+        if descriptor.digest not in used:
+            used[descriptor.digest] = _layer(origin, pusher, descriptor, layers.get(descriptor.digest), folder)
     pusher.blob(config)
     document = {
         "schemaVersion": 2,
@@ -268,27 +270,33 @@ def _pushed(
         },
         "layers": [
             {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
-            for layer in (used[one.digest] for one in manifest.layers)
+            for layer in (used[descriptor.digest] for descriptor in manifest.layers)
         ],
         **({"annotations": dict(manifest.annotations)} if manifest.annotations else {}),
     }
-    return json.dumps(document, separators=(",", ":")).encode(), used, [one.digest for one in manifest.layers]
+    return (
+        json.dumps(document, separators=(",", ":")).encode(),
+        used,
+        [descriptor.digest for descriptor in manifest.layers],
+    )
 
 
-def _layer(origin: ImageSource, pusher: Pusher, one: Descriptor, known: Layer | None, folder: Path) -> Layer:
-    if known is not None:
-        blob = folder / _file(known.digest)
-        if pusher.has_blob(known.digest):
-            return known
+def _layer(
+    origin: ImageSource, pusher: Pusher, descriptor: Descriptor, base_layer: Layer | None, folder: Path
+) -> Layer:
+    if base_layer is not None:
+        blob = folder / _file(base_layer.digest)
+        if pusher.has_blob(base_layer.digest):
+            return base_layer
         if blob.exists():
             pusher.blob(blob)
-            return known
+            return base_layer
         # It came as an empty file, since it was known.
         raise UnavailableError(
-            f"a layer of an earlier build is no longer in the registry: {known.digest}", "Try again."
+            f"a layer of an earlier build is no longer in the registry: {base_layer.digest}", "Try again."
         )
     with tempfile.NamedTemporaryFile(dir=folder) as file:
-        _compress(origin, one, cast(IO[bytes], file))
+        _compress(origin, descriptor, cast(IO[bytes], file))
         file.flush()
         digest, size = pusher.blob(Path(file.name))
     return Layer(digest, size, _GZIP)
@@ -303,12 +311,12 @@ def _inflated(blob: Path, name: str) -> Iterator[memoryview]:
             yield buffer[:count]
 
 
-def _compress(origin: ImageSource, one: Descriptor, target: IO[bytes]) -> None:
+def _compress(origin: ImageSource, descriptor: Descriptor, target: IO[bytes]) -> None:
     from isal import isal_zlib
 
     packer = isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31)  # gzip
-    with origin.blob(one.digest) as source:
-        verified = VerifiedBlob(source, one.digest, one.size)
+    with origin.blob(descriptor.digest) as source:
+        verified = VerifiedBlob(source, descriptor.digest, descriptor.size)
         while chunk := verified.read(_CHUNK):
             target.write(packer.compress(chunk))
         verified.verify()

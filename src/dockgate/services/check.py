@@ -1,4 +1,4 @@
-"""Asked directly: what packages suffer, by their package URLs, without an image."""
+"""Look up the vulnerabilities of package URLs, without an image."""
 
 import gc
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +20,9 @@ _ADVICE = "Say of which release it is, as in ?distro=debian-12."
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one package URL suffers, and why what cannot be said of it cannot be said (`undetermined`).
+    """The findings of one package URL, and the reasons for what could not be determined (`undetermined`).
 
-    `known`: how many vulnerabilities advisories tell of in any version of it; with none, it may be nobody's name.
+    `advisory_count`: how many vulnerabilities of any version have an advisory; with none, the name may not exist.
 
     `error` says what is wrong with the package URL itself; all else is then empty.
     """
@@ -31,7 +31,7 @@ class Answer:
     package: Package | None = None
     findings: tuple[Finding, ...] = ()
     undetermined: tuple[str, ...] = ()
-    known: int = 0
+    advisory_count: int = 0
     error: str = ""
 
 

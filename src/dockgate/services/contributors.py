@@ -25,8 +25,8 @@ class ContributorFinder:
         self._source = source
 
     def of(self, approval: ActionKey) -> Contributors:
-        """Of what the approval's execution builds: whoever started it, moved its branches since the commit that this
-        action approved last, or pushed, authored or committed one of the commits since."""
+        """Return the contributors to what the approval's execution builds: who started it, moved its branches since the
+        commit that this action approved last, or pushed, authored or committed one of the commits since."""
         names: list[str] = []
         emails: list[str] = []
         unknown = ""
@@ -42,7 +42,7 @@ class ContributorFinder:
                     raise NotFoundError(f"the source action {action.name} has no commit")
                 repository = str(action.configuration["repository"])
                 base = next((commit for place, commit in before if place == repository), "")
-                for name, email in self._since(repository, action, base, built):
+                for name, email in self._contributors_since(repository, action, base, built):
                     names.append(name)
                     emails.append(email)
         except DockgateError as error:
@@ -60,10 +60,10 @@ class ContributorFinder:
         if definition.action(approval.stage, approval.action).type is not ActionType.APPROVAL:
             return []
         runs = latest_runs(self._store.executions.runs(last))
-        sources = [runs.get((definition.stages[0].name, one.name)) for one in definition.stages[0].actions]
+        sources = [runs.get((definition.stages[0].name, action.name)) for action in definition.stages[0].actions]
         return [(run.variables.get("RepositoryName", ""), _commit(run)) for run in sources if run and _commit(run)]
 
-    def _since(self, repository: str, action: Action, base: str, built: str) -> Iterator[tuple[str, str]]:
+    def _contributors_since(self, repository: str, action: Action, base: str, built: str) -> Iterator[tuple[str, str]]:
         """Names of principals and e-mail addresses ("" for none). Raises NotFoundError for what cannot be found out."""
         commits = self._commits(repository, base, built)
         if len(commits) > COMMIT_LIMIT:
@@ -71,8 +71,8 @@ class ContributorFinder:
                 f"more than {COMMIT_LIMIT} commits of {repository} since the last approval",
                 "Set exclude_committer: false for the first approval of a long history.",
             )
-        yield from (("", email) for one in commits for email in one.emails)
-        yield from self._pushers(repository, [one.id for one in commits])
+        yield from (("", email) for commit in commits for email in commit.emails)
+        yield from self._pushers(repository, [commit.id for commit in commits])
         yield from self._movers(repository, f"refs/heads/{action.configuration['branch']}", base, built)
 
     def _commits(self, repository: str, base: str, built: str) -> Sequence[CommitPeople]:
@@ -81,41 +81,41 @@ class ContributorFinder:
         except NotFoundError:
             if not base:
                 raise
-            # The approved commit is gone, by a forced push: whoever contributed to any of the history counts.
+            # The approved commit was removed by a forced push: all contributors to the history count.
             return self._source.commits_between(repository, "", built, COMMIT_LIMIT + 1)
 
     def _pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
-        known = self._store.pushes.pushers(repository, commits)
-        yield from ((one.principal, one.email) for pushers in known.values() for one in pushers)
-        missing = {commit for commit in commits if commit not in known}
+        pushers_by_commit = self._store.pushes.pushers(repository, commits)
+        yield from ((pusher.principal, pusher.email) for pushers in pushers_by_commit.values() for pusher in pushers)
+        missing = {commit for commit in commits if commit not in pushers_by_commit}
         for record in self._store.pushes.unfinished(repository) if missing else ():
-            brought = self._brought(record) & set(commits)
-            if brought:
+            pushed_commits = self._commits_of(record) & set(commits)
+            if pushed_commits:
                 yield record.principal, record.email
-                missing -= brought
+                missing -= pushed_commits
         if missing:
             raise NotFoundError(
                 f"nothing says who pushed the commit {min(missing)[:12]} of {repository}",
                 "Set exclude_committer: false for this approval, or build a commit whose push is on record.",
             )
 
-    def _brought(self, record: PushRecord) -> set[str]:
-        """The commits that a push brought, if it came in, which nobody noted: the server ended in between."""
+    def _commits_of(self, record: PushRecord) -> set[str]:
+        """The commits of a push that was requested but not recorded as accepted: the server ended in between."""
         if record.new == NO_OBJECT:
             return set()
         base = "" if record.old == NO_OBJECT else record.old
         try:
-            found = self._source.commits_between(record.repository, base, record.new, PUSH_LIMIT)
+            commits = self._source.commits_between(record.repository, base, record.new, PUSH_LIMIT)
         except NotFoundError:
             return set()
-        return {one.id for one in found}
+        return {commit.id for commit in commits}
 
     def _movers(self, repository: str, ref: str, base: str, built: str) -> Iterator[tuple[str, str]]:
-        """Whoever moved the branch after it stood at `base`, up to where it stood at `built`."""
-        moves = [one for one in self._store.pushes.for_ref(repository, ref) if one.accepted or one.new == built]
-        last = max((place for place, one in enumerate(moves) if one.new == built), default=len(moves) - 1)
-        first = max((place for place, one in enumerate(moves[:last]) if one.new == base), default=-1) if base else -1
-        yield from ((one.principal, one.email) for one in moves[first + 1 : last + 1])
+        """Who moved the branch from `base` to `built`."""
+        moves = [move for move in self._store.pushes.for_ref(repository, ref) if move.accepted or move.new == built]
+        last = max((place for place, move in enumerate(moves) if move.new == built), default=len(moves) - 1)
+        first = max((place for place, move in enumerate(moves[:last]) if move.new == base), default=-1) if base else -1
+        yield from ((move.principal, move.email) for move in moves[first + 1 : last + 1])
 
     def _email(self, name: str) -> str:
         try:

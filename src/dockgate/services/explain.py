@@ -11,8 +11,8 @@ from dockgate.gate.replay.explain import Explanation
 from dockgate.scanner import ecosystems
 from dockgate.shared.errors import UsageError
 
+# Bytes of a case file: that of an image with 20,000 packages has some 20 million.
 LIMIT = 512 * 1024 * 1024
-"""bytes of a case file: that of an image with 20,000 packages has some 20 million"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ def of_file(file: Path) -> RecordedVerdict:
 
 def replay(recorded: RecordedVerdict) -> Replay:
     """Raises DefinitionError when the policy has a rule that this installation lacks."""
-    found = case_file.replay(recorded, ecosystems.load(), rules.load())
-    return Replay(recorded.digest, not found.differences, found.differences, recorded.case.engine, __version__)
+    replayed = case_file.replay(recorded, ecosystems.load(), rules.load())
+    return Replay(recorded.digest, not replayed.differences, replayed.differences, recorded.case.engine, __version__)
 
 
-def compare(one: RecordedVerdict, other: RecordedVerdict) -> Explanation:
-    return explain.compare(one, other, ecosystems.load(), rules.load())
+def compare(first: RecordedVerdict, second: RecordedVerdict) -> Explanation:
+    return explain.compare(first, second, ecosystems.load(), rules.load())

@@ -1,4 +1,4 @@
-"""The gate at a terminal: a scan judged by a policy that comes with Dockgate or lies in a file."""
+"""The gate at a terminal: evaluates a scan by a built-in policy or a policy file."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,17 +27,18 @@ def judge(
     accepted: Waivers = NO_WAIVERS,
     provenance: ProvenanceFacts | None = None,
 ) -> GateReport:
-    """The verdict on what was read, and on what other scanners report of it, as of `now` (the present moment unless
-    given), by what is `accepted` and known of its `provenance`. Raises UsageError for a report of another image."""
-    ours = {scanned.digest, *(one.image for one in scanned.inventories)}
-    for one in external_reports:
-        if one.inventory.image not in ours:
+    """Return the verdict on a scanned image and on what other scanners report about it, as of `now` (default: the
+    present time), with the `accepted` exceptions. Raises UsageError for a report about another image."""
+    digests = {scanned.digest, *(external_report.image for external_report in scanned.inventories)}
+    for external_report in external_reports:
+        if external_report.inventory.image not in digests:
             raise UsageError(
-                f"{one.source} reports of {one.inventory.image}, which is not {scanned.reference}.",
-                f"The image is {scanned.digest}: was another scanned?",
+                f"The report of {external_report.source} is about {external_report.inventory.image}, "
+                f"not about {scanned.reference}.",
+                f"The image is {scanned.digest}. Was another one scanned?",
             )
     at = _text(now)
-    held = (*scanned.inventories, *(one.inventory for one in external_reports))
+    inventories = (*scanned.inventories, *(external_report.inventory for external_report in external_reports))
     case = VerdictCase(
         image=scanned.digest,
         policy=policy,
@@ -46,7 +47,7 @@ def judge(
         inventories=scanned.inventories,
         snapshot=advisories.snapshot(scanned.inventories),
         external_reports=external_reports,
-        waivers=narrow(accepted, scanned.reference, scanned.digest, held, at),
+        waivers=narrow(accepted, scanned.reference, scanned.digest, inventories, at),
         provenance=provenance,
     )
     verdict = evaluate.judge(case, ecosystems.load(), rules.load())
@@ -62,16 +63,19 @@ def judge_reported(
     image: str = "",
     advisories: AdvisoryReader | None = None,
 ) -> GateReport:
-    """The verdict on what other scanners report of one image, which nobody reads here: of `image`, a digest, with the
-    platforms in it, which `reference` names; without them of the one that all of the reports are of. `advisories` say
-    which of the findings are known to be exploited, where the reports do not."""
-    images = [image] if image else sorted({one.inventory.image for one in external_reports})
+    """Return the verdict on what other scanners report about an image that is not scanned here.
+
+    `image` is the digest of the image that `reference` names, and may have several platforms; without it, all reports
+    must be about one image. `advisories` add which findings are known to be exploited."""
+    images = [image] if image else sorted({external_report.inventory.image for external_report in external_reports})
     if len(images) != 1:
         raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
     at = _text(now)
     named = reference or images[0]
-    held = narrow(accepted, named, images[0], (one.inventory for one in external_reports), at)
-    case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=held)
+    waivers = narrow(
+        accepted, named, images[0], (external_report.inventory for external_report in external_reports), at
+    )
+    case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=waivers)
     if advisories is not None:
         case = replace(case, snapshot=advisories.catalogues(external_reports))
     return GateReport(named, evaluate.judge(case, ecosystems.load(), rules.load()), case=case)
@@ -81,29 +85,29 @@ def _text(now: datetime | None) -> str:
     return (now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def policy_of(given: str) -> Policy:
-    """The policy of this name, or in this YAML file, which is then called as the file is without its suffix.
+def policy_of(name: str) -> Policy:
+    """Return the built-in policy with this name, or the policy in this YAML file, named after the file.
 
     Raises NotFoundError for neither, DefinitionError for a wrong document.
     """
-    held = rules.load()
-    if given in policies.BUILTIN:
-        return policies.builtin_policy(given, held)
-    file = Path(given)
+    known_rules = rules.load()
+    if name in policies.BUILTIN:
+        return policies.builtin_policy(name, known_rules)
+    file = Path(name)
     try:
-        return policies.read_policy(file.read_text("utf-8"), file.stem, held, given)
+        return policies.read_policy(file.read_text("utf-8"), file.stem, known_rules, name)
     except FileNotFoundError:
         names = ", ".join(policies.BUILTIN)
-        raise NotFoundError(f"There is no policy {given!r}.", f"Name a YAML file, or one of: {names}.") from None
+        raise NotFoundError(f"There is no policy {name!r}.", f"Name a YAML file, or one of: {names}.") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{given} is not UTF-8: {error}.", "Save the policy as UTF-8.") from error
+        raise UsageError(f"{name} is not UTF-8: {error}.", "Save the policy as UTF-8.") from error
 
 
 def read_policy(text: str, file: Path) -> Policy:
-    """The policy in a file's text, called as the file is without its suffix, or as it calls itself. DefinitionError."""
+    """Return the policy in a file's text, with its own name, or else named after the file. DefinitionError."""
     return policies.read_policy(text, file.stem, rules.load(), str(file))
 
 
 def policy_schema() -> dict[str, Any]:
-    """The JSON Schema of policies."""
+    """Return the JSON Schema of policies."""
     return policies.policy_schema(rules.load())

@@ -1,4 +1,4 @@
-"""Principals and tokens as a server handles them: made, shown once, and asked for with every request."""
+"""Principals and their tokens: created, and checked with every request."""
 
 import re
 import secrets
@@ -25,46 +25,49 @@ from dockgate.store import Store
 
 TOKEN_DAYS = 90
 MOST_TOKEN_DAYS = 366
+# How old `last_used_at` may be: not every use of a token is a write.
 USED_SECONDS = 3600
-"""how old `last_used_at` may be: a token that is used all the time is not written down all the time"""
+# Names in the records that are not principals.
 RESERVED = ("local", "policy", "timeout")
-"""names that stand for nobody in the records"""
 
-_NOBODYS = "0" * 64
+_NO_DIGEST = "0" * 64
 _EMAIL = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,190}")
 
 
 @dataclass(frozen=True, slots=True)
 class People:
+    """Manages principals and their tokens."""
+
     store: Store
     clock: Clock
 
     def known_by(self, text: str) -> Caller:
-        """Whose token this is. UnknownCallerError, the same one, for a token that is unknown, wrong, expired or
-        revoked, and for a principal that is disabled: whoever guesses learns nothing."""
+        """Return the caller with this token. UnknownCallerError, the same one, for a token that is unknown, wrong,
+        expired or revoked, and for a disabled principal: guessing reveals nothing."""
         token_id, secret = read_token(text)
-        found = self.store.tokens.find(token_id) if token_id else None
+        record = self.store.tokens.find(token_id) if token_id else None
         now = self._at(0)
-        token, principal = found or (Token(token_id, "", _NOBODYS, "", ""), Principal("", ()))
+        token, principal = record or (Token(token_id, "", _NO_DIGEST, "", ""), Principal("", ()))
         if not token.is_of(secret) or not token.stands(now) or principal.disabled_at:
             raise UnknownCallerError(
                 "that token is not valid",
-                "Set DOCKGATE_TOKEN to one that is: an admin makes it by `dockgate token create`.",
+                "Set DOCKGATE_TOKEN to a valid token: an admin makes one with `dockgate token create`.",
             )
         if token.last_used_at < self._at(-USED_SECONDS):
             self.store.tokens.mark_used(token.id, now)
         return Caller(principal, token)
 
     def unnamed(self, here: bool) -> Caller:
-        """Whoever shows no token: LOCAL on this machine (`here`) while there are no principals, else nobody."""
+        """Return LOCAL for a request without a token from this machine (`here`), while there are no principals.
+        UnknownCallerError otherwise."""
         if not here or self.store.principals.has_any():
             raise UnknownCallerError(
-                "who asks must show a token", "Set DOCKGATE_TOKEN: an admin makes one by `dockgate token create`."
+                "authentication required", "Set DOCKGATE_TOKEN: an admin makes a token with `dockgate token create`."
             )
         return Caller(LOCAL)
 
     def add(self, name: str, roles: Sequence[Role], email: str) -> tuple[Principal, str]:
-        """A new principal, and a token's text if it is the first one ("" otherwise), which must be an admin."""
+        """Add a principal. Return it and, for the first one, which must be an admin, a token's text ("" otherwise)."""
         if not re.fullmatch(PRINCIPAL, name) or name.lower() in RESERVED:
             raise UsageError(
                 f"{name!r} cannot be a principal's name",
@@ -101,7 +104,7 @@ class People:
         repositories: Sequence[str] = (),
         pipelines: Sequence[str] = (),
     ) -> tuple[Token, str]:
-        """A new token, and its text: this is the only time that there is one."""
+        """Issue a token. Return it and its text, which cannot be read again."""
         owner = self.store.principals.get(principal)
         if not 0 < days <= MOST_TOKEN_DAYS:
             raise UsageError(f"a token of {days:g} days", f"A token lasts at most {MOST_TOKEN_DAYS} days.")
@@ -129,5 +132,5 @@ class People:
         return token, write_token(token_id, secret)
 
     def _at(self, seconds: float) -> str:
-        """The time so many seconds from now, as it is kept."""
+        """The time so many seconds from now, as text."""
         return format_time(self.clock() + timedelta(seconds=seconds))

@@ -15,10 +15,10 @@ from dockgate.services import scan
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference, canonical_registry
 
+# For all that is asked of a registry to read an image, in one try.
 SCAN_SECONDS = 3600.0
-"""for all that is asked of a registry to read an image, in one try"""
+# For which digest a tag has, and for what lies beside an image.
 QUESTION_SECONDS = 60.0
-"""for which digest a tag has, and for what lies beside an image"""
 
 
 class ImageAccess:

@@ -64,20 +64,22 @@ class InspectorFindings:
             scans = Scans(client, self._lists, *place, clock=self._clock)
             look = scans.look(digest, name, None)
             if look.documents:
-                return self._found({digest: look}, {digest: ""})
+                return self._answer({digest: look}, {digest: ""})
             try:
                 platforms = self._in_index(digest, name, region)
             except ImageError as error:
                 return ScannerAnswer((self.unknown(digest, str(error)),))
-            looks = {one: scans.look(one, name, None) for one in platforms} or {digest: look}
-        return self._found(looks, platforms)
+            looks = {image: scans.look(image, name, None) for image in platforms} or {digest: look}
+        return self._answer(looks, platforms)
 
     def unknown(self, image: str, reason: str) -> ExternalReport:
         return self._unknown(image, reason, "")
 
-    def _found(self, looks: Mapping[str, Look], platforms: Mapping[str, str]) -> ScannerAnswer:
+    def _answer(self, looks: Mapping[str, Look], platforms: Mapping[str, str]) -> ScannerAnswer:
         """All of them, each for what it is; together they are over when all are."""
-        reported = [one for image, look in looks.items() for one in self._read(image, look, platforms.get(image, ""))]
+        reported = [
+            report for image, look in looks.items() for report in self._read(image, look, platforms.get(image, ""))
+        ]
         pending = [look for look in looks.values() if not look.over]
         unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
         return ScannerAnswer(tuple(reported), next((look.fault for look in pending), ""), unconfirmed)
@@ -87,8 +89,8 @@ class InspectorFindings:
             return (self._unknown(image, look.fault, platform),)
         reported = inspector.FORMAT.read(look.documents[image], external_findings.read_context(image))
         return [
-            replace(one, inventory=replace(one.inventory, platform=platform or one.inventory.platform))
-            for one in reported
+            replace(report, inventory=replace(report.inventory, platform=platform or report.inventory.platform))
+            for report in reported
         ]
 
     def _unknown(self, image: str, reason: str, platform: str) -> ExternalReport:
@@ -103,10 +105,12 @@ class InspectorFindings:
             children = Indexes(self._of("ecr", region)).children(repository, digest)
             if children is None:
                 return {}
-            names = [one.platform for one in children]
+            names = [child.platform for child in children]
             self._platforms[digest] = {
-                one.digest: one.platform if names.count(one.platform) == 1 else f"{one.platform} {one.digest[:19]}"
-                for one in children
+                child.digest: child.platform
+                if names.count(child.platform) == 1
+                else f"{child.platform} {child.digest[:19]}"
+                for child in children
             }
         return self._platforms[digest]
 
@@ -146,8 +150,8 @@ def look_up(
         with closing(registry_source(named, ca_bundle=ca_bundle)) as origin:
             digest, _ = origin.root()
     repository = f"{named.registry}/{named.repository}"
-    found = source.ask(repository, digest)
-    if found.is_unconfirmed:
+    answer = source.ask(repository, digest)
+    if answer.is_unconfirmed:
         wait(CONFIRM_SECONDS)
-        found = source.ask(repository, digest)
-    return digest, found.reported
+        answer = source.ask(repository, digest)
+    return digest, answer.reported

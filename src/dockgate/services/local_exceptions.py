@@ -1,4 +1,4 @@
-"""What is accepted at a terminal: waivers and VEX documents out of files."""
+"""Exceptions at a terminal: waivers and VEX documents in files."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,28 +12,33 @@ from dockgate.shared.errors import UsageError
 
 
 def read(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Waivers:
-    """What these files accept: waivers as YAML, and VEX documents, vouched for by whoever names them here.
+    """Return the waivers in YAML files, and the statements in VEX documents; the user who names a document vouches
+    for it.
 
     Raises DefinitionError and UsageError naming file and place."""
-    given = tuple(one for file in waiver_files for one in documents.read_waivers(_text(file), str(file)))
+    accepted = tuple(waiver for file in waiver_files for waiver in documents.read_waivers(_text(file), str(file)))
     if not vex_files:
-        return Waivers(given)
+        return Waivers(accepted)
     from getpass import getuser
 
     from dockgate.gate import vex_formats
 
     signer = f"{vex_statements.PRINCIPAL}{getuser()}"
-    said = (one for file in vex_files for one in vex_formats.read(_bytes(file, vex_formats.SIZE_LIMIT), str(file)))
-    return Waivers(given, tuple(replace(one, signer=signer) for one in said))
+    statements = (
+        statement
+        for file in vex_files
+        for statement in vex_formats.read(_bytes(file, vex_formats.SIZE_LIMIT), str(file))
+    )
+    return Waivers(accepted, tuple(replace(statement, signer=signer) for statement in statements))
 
 
 def narrow(accepted: Waivers, reference: str, digest: str, inventories: Iterable[Inventory], now: str) -> Waivers:
-    """What of it may speak of this image."""
-    held = tuple(inventories)
-    images = list(dict.fromkeys((digest, *(one.image for one in held))))
+    """Return the exceptions that may apply to this image."""
+    listed = tuple(inventories)
+    images = list(dict.fromkeys((digest, *(inventory.image for inventory in listed))))
     return Waivers(
         waivers.select_waivers(accepted.waivers, _repository(reference), images, now),
-        vex_statements.select_statements(accepted.statements, images, held),
+        vex_statements.select_statements(accepted.statements, images, listed),
     )
 
 

@@ -33,8 +33,8 @@ from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
 
 IMAGE = "sha256:" + "0" * 64
+# The two layers of every example's image.
 BASE, OWN = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-"""the two layers of every example's image"""
 ALWAYS_FED = ("epss", "kev")
 OTHERS = "another"
 UPLOADED = "principal:example"
@@ -67,25 +67,25 @@ def test(text: str, file: str) -> TestedPolicy:
     document, written = definitions.read_examples(text, file)
     policy = _policy(document)
     bench = _Bench(policy)
-    return TestedPolicy(policy.name, file, tuple(bench.outcome(one) for one in written))
+    return TestedPolicy(policy.name, file, tuple(bench.outcome(example) for example in written))
 
 
 def _policy(document: Document) -> Policy:
     """The file's own, or the one that its key `policy` names or holds."""
-    known = rules.load()
+    known_rules = rules.load()
     if policies.is_document(document):
-        return policies.parse_document(document, known)[1]
+        return policies.parse_document(document, known_rules)[1]
     for key in document.value:
         if key not in definitions.KEYS:
             raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(definitions.KEYS)}.")
-    given = document.value.get("policy")
-    if not isinstance(given, str):
-        return policies.parse_rules(document, ("policy",) if "policy" in document.value else (), "policy", known)
-    if given in policies.BUILTIN:
-        return policies.builtin_policy(given, known)
-    path = Path(document.name).parent / given
+    name = document.value.get("policy")
+    if not isinstance(name, str):
+        return policies.parse_rules(document, ("policy",) if "policy" in document.value else (), "policy", known_rules)
+    if name in policies.BUILTIN:
+        return policies.builtin_policy(name, known_rules)
+    path = Path(document.name).parent / name
     try:
-        return policies.read_policy(path.read_text("utf-8"), path.stem, known, str(path))
+        return policies.read_policy(path.read_text("utf-8"), path.stem, known_rules, str(path))
     except (OSError, UnicodeDecodeError) as error:
         names = ", ".join(policies.BUILTIN)
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
@@ -121,7 +121,11 @@ class _Bench:
         }
         feeds = example.feeds
         if feeds is None:
-            seen = [one for held in (inventory, *(held[0] for held in baselines.values())) for one in held.packages]
+            seen = [
+                package
+                for listed in (inventory, *(listed[0] for listed in baselines.values()))
+                for package in listed.packages
+            ]
             feeds = [*sorted({package.ecosystem for package in seen}), *ALWAYS_FED]
         snapshot = AdvisorySnapshot(
             tuple(self._advisory(written, index) for index in range(len(example.findings))),
@@ -142,17 +146,17 @@ class _Bench:
         self, written: LocatedExample, packages: Sequence[tuple[Location, definitions.Package]]
     ) -> Inventory:
         image = written.example.image
-        implied = int(bool(image.base) or any(told.layer == "base" for _, told in packages))
-        known: dict[str, Package] = {}
-        for location, told in packages:
-            package = self._package(written, location, told)
-            known.setdefault(package.purl, package)
+        implied = int(bool(image.base) or any(definition.layer == "base" for _, definition in packages))
+        packages_by_purl: dict[str, Package] = {}
+        for location, definition in packages:
+            package = self._package(written, location, definition)
+            packages_by_purl.setdefault(package.purl, package)
         return Inventory(
             image=IMAGE,
             platform="linux/amd64",
             distribution=_distribution(image),
             layers=(BASE, OWN),
-            packages=tuple(sorted(known.values(), key=lambda package: package.purl)),
+            packages=tuple(sorted(packages_by_purl.values(), key=lambda package: package.purl)),
             unread=tuple(Unread(path, f"{path} cannot be read.") for path in written.example.unread),
             base_layers=implied if image.base_layers is None else image.base_layers,
             base=image.base,
@@ -161,19 +165,19 @@ class _Bench:
             diff_ids=tuple(image.diff_ids or ()),
         )
 
-    def _package(self, written: LocatedExample, location: Location, told: definitions.Package) -> Package:
+    def _package(self, written: LocatedExample, location: Location, definition: definitions.Package) -> Package:
         try:
-            package = self._purls.package(self._purls.parse(told.package), _distribution(written.example.image))
+            package = self._purls.package(self._purls.parse(definition.package), _distribution(written.example.image))
         except UsageError as error:
             raise written.error((*location, "package"), str(error), error.advice) from None
         if not package.ecosystem:
             raise written.error(
                 (*location, "package"),
-                f"which release {told.package} is of is not known",
+                f"which release {definition.package} is of is not known",
                 "Say image.distribution, or write ?distro=… at its end.",
             )
         path = f"{package.name}/{package.version}"
-        return replace(package, path=path, layer=BASE if told.layer == "base" else OWN)
+        return replace(package, path=path, layer=BASE if definition.layer == "base" else OWN)
 
     def _advisory(self, written: LocatedExample, index: int) -> Advisory:
         finding = written.example.findings[index]
@@ -195,23 +199,23 @@ class _Bench:
     def _waivers(self, written: LocatedExample) -> Waivers:
         example = written.example
         accepted: list[Waiver] = []
-        for index, given in enumerate(example.waivers):
+        for index, fields in enumerate(example.waivers):
             location = (*written.here, "waivers", index)
             named = {"id": f"waiver {index + 1}", "owner": "example", "reason": "example"}
-            accepted.append(waivers.parse_waiver(written.document, location, {**named, **given}))
+            accepted.append(waivers.parse_waiver(written.document, location, {**named, **fields}))
         statements = tuple(
             VexStatement(
-                document=digest_of(canonical.encode([one.author, index])),
+                document=digest_of(canonical.encode([entry.author, index])),
                 format="openvex",
-                author=one.author,
+                author=entry.author,
                 signer=UPLOADED,
-                vulnerabilities=(one.vulnerability,),
-                status=one.status,
-                products=(one.package,) if one.package else (),
-                justification=one.justification,
+                vulnerabilities=(entry.vulnerability,),
+                status=entry.status,
+                products=(entry.package,) if entry.package else (),
+                justification=entry.justification,
                 at=example.now,
             )
-            for index, one in enumerate(example.vex)
+            for index, entry in enumerate(example.vex)
         )
         return Waivers(tuple(accepted), statements)
 
@@ -221,54 +225,61 @@ def _keyed(name: str, items: Sequence[definitions.Package]) -> list[tuple[Locati
 
 
 def _distribution(image: definitions.Image) -> Distribution | None:
-    told = image.distribution
-    if told is None:
+    distribution = image.distribution
+    if distribution is None:
         return None
-    return Distribution(told.id, told.version, told.name, tuple(told.like), told.support_end, told.repository)
+    return Distribution(
+        distribution.id,
+        distribution.version,
+        distribution.name,
+        tuple(distribution.like),
+        distribution.support_end,
+        distribution.repository,
+    )
 
 
-def _provenance(found: definitions.Provenance | None) -> ProvenanceFacts | None:
-    if found is None:
+def _provenance(provenance: definitions.Provenance | None) -> ProvenanceFacts | None:
+    if provenance is None:
         return None
     statements = (
         ProvenanceStatement(
             digest=f"sha256:{at:064x}",
-            keys=tuple(fingerprint(key) or key for key in one.keys),
-            builder=one.builder,
+            keys=tuple(fingerprint(key) or key for key in statement.keys),
+            builder=statement.builder,
             build_type=BUILD_TYPE,
-            source=one.source,
-            commit=one.commit,
-            bases=tuple(one.bases),
-            finished_at=one.finished_at,
+            source=statement.source,
+            commit=statement.commit,
+            bases=tuple(statement.bases),
+            finished_at=statement.finished_at,
         )
-        for at, one in enumerate(found.statements)
+        for at, statement in enumerate(provenance.statements)
     )
-    return ProvenanceFacts(IMAGE, tuple(statements), tuple(found.refused), found.unavailable)
+    return ProvenanceFacts(IMAGE, tuple(statements), tuple(provenance.refused), provenance.unavailable)
 
 
 def _cves(written: LocatedExample) -> Iterator[Cve]:
-    known: dict[str, Cve] = {}
+    cves: dict[str, Cve] = {}
     for index, finding in enumerate(written.example.findings):
-        told = Cve(
+        cve = Cve(
             finding.id,
             exploited=finding.exploited,
             due=finding.due,
             epss=-1.0 if finding.epss is None else finding.epss,
             percentile=-1.0 if finding.percentile is None else finding.percentile,
         )
-        if known.setdefault(finding.id, told) != told:
+        if cves.setdefault(finding.id, cve) != cve:
             raise written.error(
                 ("findings", index), f"{finding.id} stands here with other facts than before", "Say the same of both."
             )
-    yield from known.values()
+    yield from cves.values()
 
 
 def _absent(written: LocatedExample, index: int, platform_verdict: PlatformVerdict) -> str:
     """Why a finding that the example has is none, "" when it is one."""
     finding = written.example.findings[index]
     purl = finding.package.partition("?")[0]
-    for found in platform_verdict.findings:
-        if finding.id in (found.id, *found.aliases) and found.package.purl.partition("?")[0] == purl:
+    for match in platform_verdict.findings:
+        if finding.id in (match.id, *match.aliases) and match.package.purl.partition("?")[0] == purl:
             return ""
     line = written.document.line((*written.here, "findings", index))
     why = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
@@ -277,41 +288,44 @@ def _absent(written: LocatedExample, index: int, platform_verdict: PlatformVerdi
 
 def _differences(expected: Expected, platform_verdict: PlatformVerdict) -> Iterator[str]:
     if platform_verdict.status is not expected.status:
-        said = [
+        reasons = [
             *(violation.message for violation in platform_verdict.violations),
-            *(one.reason for one in platform_verdict.undetermined),
+            *(entry.reason for entry in platform_verdict.undetermined),
         ]
-        why = f": {'; '.join(said)}" if said else ""
+        why = f": {'; '.join(reasons)}" if reasons else ""
         yield f"expected {expected.status}, was {platform_verdict.status}{why}"
-    said_of: dict[str, tuple[Sequence[str] | None, Sequence[tuple[str, str]]]] = {
+    checks: dict[str, tuple[Sequence[str] | None, Sequence[tuple[str, str]]]] = {
         "violations": (expected.violations, list(map(_violation, platform_verdict.violations))),
         "warnings": (expected.warnings, list(map(_violation, platform_verdict.warnings))),
         "notes": (expected.notes, list(map(_violation, platform_verdict.notes))),
-        "undetermined": (expected.undetermined, [(one.kind, one.reason) for one in platform_verdict.undetermined]),
+        "undetermined": (
+            expected.undetermined,
+            [(entry.kind, entry.reason) for entry in platform_verdict.undetermined],
+        ),
         "waived": (
             expected.waived,
-            [(one.finding.id if one.finding else one.violation, one.by) for one in platform_verdict.waived],
+            [(entry.finding.id if entry.finding else entry.violation, entry.by) for entry in platform_verdict.waived],
         ),
     }
-    for name, (wanted, found) in said_of.items():
-        if wanted is not None:
-            yield from _unlike(name, wanted, found)
+    for name, (listed, actual) in checks.items():
+        if listed is not None:
+            yield from _unlike(name, listed, actual)
 
 
 def _violation(violation: Violation) -> tuple[str, str]:
     return violation.rule, violation.message
 
 
-def _unlike(name: str, wanted: Sequence[str], said: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """`said` are pairs of a short name, which an expectation may give whole, and a text, of which it may give
+def _unlike(name: str, expected: Sequence[str], actual: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """`actual` are pairs of a short name, which an expectation may give whole, and a text, of which it may give
     a part."""
-    for part in wanted:
-        if not any(part == short or part in text for short, text in said):
-            yield f"{name}: expected {part!r}, said was {_some(said)}"
-    for short, text in said:
-        if not any(part == short or part in text for part in wanted):
+    for part in expected:
+        if not any(part == short or part in text for short, text in actual):
+            yield f"{name}: expected {part!r}, was {_some(actual)}"
+    for short, text in actual:
+        if not any(part == short or part in text for part in expected):
             yield f"{name}: not expected, {short}: {text}"
 
 
-def _some(said: Sequence[tuple[str, str]]) -> str:
-    return "; ".join(f"{short}: {text}" for short, text in said) or "nothing"
+def _some(actual: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(f"{short}: {text}" for short, text in actual) or "nothing"

@@ -14,10 +14,10 @@ from dockgate.scanner.images.reference import FileReference, RegistryReference, 
 from dockgate.services.scan import DOCUMENT
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
 
+# (repository, digest) -> the documents beside that image, whatever they are.
 Fetch = Callable[[str, str], Sequence[bytes]]
-"""(repository, digest) -> the documents beside that image, whatever they are"""
+# Bytes of one envelope.
 SIZE_LIMIT = 2**20
-"""bytes of one envelope"""
 _FILE_LIMIT = 16 * SIZE_LIMIT
 
 
@@ -81,19 +81,19 @@ def _read(file: Path) -> list[str]:
         raise UsageError(f"{file} cannot be read: {error.strerror}.", "Name a file with a DSSE envelope.") from None
     if len(data) > _FILE_LIMIT:
         raise UsageError(f"{file} has more than {_FILE_LIMIT} bytes.", "Name a file with a DSSE envelope.")
-    found = envelopes([data]) or envelopes(data.splitlines())
-    if not found:
+    texts = envelopes([data]) or envelopes(data.splitlines())
+    if not texts:
         raise UsageError(
             f"{file} holds no SLSA Provenance v1 in a DSSE envelope.",
             "`cosign download attestation IMAGE` prints what is attached to an image.",
         )
-    return found
+    return texts
 
 
 def envelopes(documents: Iterable[bytes]) -> list[str]:
     """The DSSE envelopes of SLSA Provenance v1 among these documents, as JSON. Nothing is verified."""
-    found = (_envelope(data) for data in documents if len(data) <= SIZE_LIMIT)
-    return list(dict.fromkeys(text for text in found if text is not None))
+    texts = (_envelope(data) for data in documents if len(data) <= SIZE_LIMIT)
+    return list(dict.fromkeys(text for text in texts if text is not None))
 
 
 def verify(envelope: str, key: str) -> bytes:
@@ -125,7 +125,7 @@ def _envelope(data: bytes) -> str | None:
 
 def _object(data: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(data)
+        document = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None

@@ -35,6 +35,6 @@ class Purls:
         """
         kind = self._kinds.get(purl.type)
         if kind is None:
-            known = ", ".join(sorted(self._kinds))
-            raise UsageError(f"No packages of the type {purl.type} are read.", f"Types are: {known}.")
+            types = ", ".join(sorted(self._kinds))
+            raise UsageError(f"No packages of the type {purl.type} are read.", f"Types are: {types}.")
         return kind.package(purl, distribution)

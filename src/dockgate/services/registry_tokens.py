@@ -26,8 +26,8 @@ from dockgate.identity.model import Caller
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 
+# The folder of the signing key, in the data folder.
 KEYS = "keys"
-"""the folder of the signing key, in the data folder"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ from dockgate.vulnerabilities.model import CATALOGUES
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 ALL = "all"
+# Before the path of a bill of materials.
 DOCUMENT = "sbom:"
-"""before the path of a bill of materials"""
 
+# Is told what goes on, a few words at a time.
 Report = Callable[[str], None]
-"""is told what goes on, a few words at a time"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,10 @@ def read(
 ) -> tuple[Inventory, ...]:
     """The inventories of these images. Each layer is read once, and remembered in `cache`; what layers are together, in
     `made`, if there is one. `local`: they lie on this machine. `verified`: as in `scan`. Raises UnavailableError."""
-    known = [made.find(image, verified=verified) if made else None for image in images]
-    new = [image for image, one in zip(images, known, strict=True) if one is None]
+    cached = [made.find(image, verified=verified) if made else None for image in images]
+    new = [image for image, inventory in zip(images, cached, strict=True) if inventory is None]
     rest = _read(new, cache, report, local, made, verified)
-    return tuple(one or next(rest) for one in known)
+    return tuple(inventory or next(rest) for inventory in cached)
 
 
 def _read(
@@ -117,16 +117,16 @@ def _read(
     kinds = ecosystems.load()
     cached = LayerCache(cache, kinds, verified=verified)
     layers = {layer.digest: layer for image in images for layer in image.layers}
-    known = {digest: facts for digest, layer in layers.items() if (facts := cached.find(layer))}
-    missing = [layer for digest, layer in layers.items() if digest not in known]
+    facts_by_layer = {digest: facts for digest, layer in layers.items() if (facts := cached.find(layer))}
+    missing = [layer for digest, layer in layers.items() if digest not in facts_by_layer]
     for facts in read_all(cached, missing, local=local):
-        known[facts.layer] = facts
-        report(f"read layer {len(known)} of {len(layers)}")
+        facts_by_layer[facts.layer] = facts
+        report(f"read layer {len(facts_by_layer)} of {len(layers)}")
     for image in images:
-        held = [known[layer.digest] for layer in image.layers]
-        inventory = combine(image, held, kinds, verified=verified)
+        layer_facts = [facts_by_layer[layer.digest] for layer in image.layers]
+        inventory = combine(image, layer_facts, kinds, verified=verified)
         if made:
-            made.keep(image, inventory, held)
+            made.keep(image, inventory, layer_facts)
         yield inventory if inventory.image else replace(inventory, image=digest_of(canonical.encode(inventory)))
 
 
@@ -141,7 +141,7 @@ def bill(scanned: ScannedImage) -> InventoryReport:
 
 
 def look_up(scanned: ScannedImage, advisories: AdvisoryReader) -> ScanReport:
-    """What the packages suffer by these advisories."""
+    """Return what affects the packages, by these advisories."""
     snapshot = advisories.snapshot(scanned.inventories)
     matcher = Matcher(snapshot, ecosystems.load())
     return ScanReport(

@@ -37,9 +37,9 @@ def names() -> tuple[str, ...]:
 
 def _key(ecosystem: str) -> Callable[[str], Any]:
     kinds = [kind for kind in ecosystems.load() if kind.orders]
-    for wanted in ordered_as(ecosystem.lower()):
+    for candidate in ordered_as(ecosystem.lower()):
         for kind in kinds:
-            if wanted in (name.lower() for name in (kind.name, *kind.orders)):
+            if candidate in (name.lower() for name in (kind.name, *kind.orders)):
                 return kind.key
     raise NotFoundError(f"No ecosystem is called {ecosystem!r}.", f"Name one of: {', '.join(names())}.")
 
@@ -47,8 +47,10 @@ def _key(ecosystem: str) -> Callable[[str], Any]:
 def _compared(key: Callable[[str], Any], pairs: Iterable[tuple[str, str]]) -> Iterator[ComparedVersions]:
     for first, second in pairs:
         try:
-            left, right = key(first), key(second)
+            first_key, second_key = key(first), key(second)
         except UncomparableError as error:
             yield ComparedVersions(first, second, "?", str(error))
         else:
-            yield ComparedVersions(first, second, "<" if left < right else "=" if left == right else ">")
+            yield ComparedVersions(
+                first, second, "<" if first_key < second_key else "=" if first_key == second_key else ">"
+            )

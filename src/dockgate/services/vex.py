@@ -11,8 +11,8 @@ from dockgate.gate.model import VexStatement
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
+# (repository, digest) -> the documents beside that image, whatever they are, as they lie there.
 Fetch = Callable[[str, str], Sequence[bytes]]
-"""(repository, digest) -> the documents beside that image, whatever they are, as they lie there"""
 
 
 class Vex:
@@ -25,16 +25,16 @@ class Vex:
         return vex_formats.read(data, name)
 
     def attached(self, repository: str, digest: str) -> Sequence[AttachedVex]:
-        found = [_attached(data, digest) for data in self._fetch(repository, digest)]
-        return [one for one in found if one is not None]
+        documents = [_attached(data, digest) for data in self._fetch(repository, digest)]
+        return [document for document in documents if document is not None]
 
     def signer(self, envelope: str, document: str, image: str, keys: Sequence[str]) -> str:
         try:
             signed = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode()) for key in keys])
         except (DeniedError, UnreadableError, UsageError):
             return ""
-        held = _predicate(signed.payload, image) if signed.payload_type == dsse.IN_TOTO else None
-        return signed.key if held is not None and digest_of(held) == document else ""
+        predicate = _predicate(signed.payload, image) if signed.payload_type == dsse.IN_TOTO else None
+        return signed.key if predicate is not None and digest_of(predicate) == document else ""
 
 
 def _attached(data: bytes, image: str) -> AttachedVex | None:
@@ -46,13 +46,13 @@ def _attached(data: bytes, image: str) -> AttachedVex | None:
     if isinstance(envelope, dict) and "payloadType" in envelope:
         text = json.dumps(envelope)
         try:
-            held = _predicate(dsse.read(text.encode()).payload, image)
+            predicate = _predicate(dsse.read(text.encode()).payload, image)
         except UnreadableError:
             return None
-        return AttachedVex(held, text) if held is not None else None
+        return AttachedVex(predicate, text) if predicate is not None else None
     if "predicateType" in document:
-        held = _predicate(data, image)
-        return AttachedVex(held) if held is not None else None
+        predicate = _predicate(data, image)
+        return AttachedVex(predicate) if predicate is not None else None
     return AttachedVex(data) if any(candidate.recognises(document) for candidate in vex_formats.load()) else None
 
 
@@ -62,8 +62,8 @@ def _predicate(payload: bytes, image: str) -> bytes | None:
     if statement is None or not isinstance(statement.get("subject"), list):
         return None
     algorithm, _, digits = image.partition(":")
-    subjects = [one.get("digest") for one in statement["subject"] if isinstance(one, dict)]
-    if not any(isinstance(one, dict) and one.get(algorithm) == digits for one in subjects):
+    subjects = [subject.get("digest") for subject in statement["subject"] if isinstance(subject, dict)]
+    if not any(isinstance(subject, dict) and subject.get(algorithm) == digits for subject in subjects):
         return None
     predicate = statement.get("predicate")
     if not isinstance(predicate, dict) or not any(candidate.recognises(predicate) for candidate in vex_formats.load()):
@@ -75,7 +75,7 @@ def _object(data: bytes) -> dict[str, Any] | None:
     if len(data) > vex_formats.SIZE_LIMIT * 2:
         return None
     try:
-        found = json.loads(data)
+        document = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None

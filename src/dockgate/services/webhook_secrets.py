@@ -44,7 +44,7 @@ class WebhookSecrets:
     def _changes(self) -> dict[str, int]:
         try:
             changes = json.loads(self._file.read_text())
-            if isinstance(changes, dict) and all(isinstance(one, int) for one in changes.values()):
+            if isinstance(changes, dict) and all(isinstance(count, int) for count in changes.values()):
                 return changes
             reason = "it is no object of numbers"
         except FileNotFoundError:
