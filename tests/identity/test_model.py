@@ -43,9 +43,9 @@ def test_whoever_is_disabled_may_nothing() -> None:
 
 
 def test_a_token_stands_until_it_expires_or_is_revoked() -> None:
-    assert token().stands("2026-11-25T09:59:59.999Z")
-    assert not token().stands("2026-11-25T10:00:00.000Z")
-    assert not token(revoked_at="2026-11-24T11:00:00.000Z").stands("2026-11-24T12:00:00.000Z")
+    assert token().is_valid("2026-11-25T09:59:59.999Z")
+    assert not token().is_valid("2026-11-25T10:00:00.000Z")
+    assert not token(revoked_at="2026-11-24T11:00:00.000Z").is_valid("2026-11-24T12:00:00.000Z")
 
 
 def test_a_token_lends_its_scopes_and_no_more_than_its_principal_has() -> None:
@@ -56,7 +56,7 @@ def test_a_token_lends_its_scopes_and_no_more_than_its_principal_has() -> None:
 
 def test_a_token_for_some_pipelines_reaches_nothing_else() -> None:
     caller = Caller(ANN, token(pipelines=("team-*",)))
-    assert caller.limited
+    assert caller.is_limited
     caller.require(pipeline="team-a")
     for wrong in ({"pipeline": "other"}, {"repository": "team-a"}, {"pipeline": "", "repository": ""}):
         with pytest.raises(DeniedError, match="is not for"):

@@ -1,4 +1,4 @@
-"""What happened, and who is told.
+"""Events, and the notifications and webhooks that follow from them.
 
 `model` has the events, `ports` the interfaces of adapters. `notifiers/`,
 `webhooks/`, `queues/` and `pushes/` hold one file an adapter or format.

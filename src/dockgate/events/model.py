@@ -1,21 +1,22 @@
-"""Events: what happened, stored before anything follows from it. Delivery is at least once; the id makes it count
-once."""
+"""Events, stored before anything follows from them. Delivery is at least once; the id removes repetitions."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class EventKind(StrEnum):
+    """The kind of an event."""
+
     REPOSITORY_PUSH = "Repository Push"
     IMAGE_PUSH = "Image Push"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`detail` is flat text; `handled_at` is "" while what follows from the event has not all been done.
+    """An event. `detail` maps names to text; `handled_at` is "" until all consequences of the event are complete.
 
-    A REPOSITORY_PUSH has repository, branch, commit, and `by` where it is known who pushed; an IMAGE_PUSH has
-    repository, digest, tag, and `by` where our own registry told who pushed.
+    A REPOSITORY_PUSH has repository, branch, commit, and `by` if the pusher is known; an IMAGE_PUSH has repository,
+    digest, tag, and `by` if our own registry reported the pusher.
     """
 
     id: str

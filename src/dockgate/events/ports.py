@@ -9,23 +9,29 @@ from typing import Any, Protocol
 
 
 class Webhooks(Protocol):
-    """Tells those who gave a callback."""
+    """Delivers answers to callback URLs."""
 
     def check(self, url: str) -> None:
-        """UsageError for a URL that is never called, whatever its host's address."""
+        """Raise UsageError for a URL that can never be called, whatever its host's address."""
         ...
 
     def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
-        """Posts the body, and returns when the receiver has taken it (2xx). Follows no redirect, and ends in bounded
-        time and memory. UnavailableError when it failed and may be tried again, DeniedError when that is of no use."""
+        """Post the body, and return when the receiver has accepted it (2xx).
+
+        Follows no redirect; time and memory are bounded. Raises UnavailableError for a failure that may be retried,
+        DeniedError for a final one.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """A push that a registry tells of. `id` is the notification's, the same when it comes again ("" for none). One of
-    `digest` and `tag` may be "", where the registry does not say it, and `registry`, its host, too. `by` is the
-    subject of the token that pushed, "" where it is not known; only our own registry is to be believed there."""
+    """A push that a registry reports.
+
+    `id` identifies the notification, also when it is sent again ("" for none). `digest` or `tag` is "" if the registry
+    does not report it, and so is `registry`, its host. `by` is the subject of the token that pushed, "" if unknown;
+    only our own registry can be trusted with it.
+    """
 
     id: str
     repository: str
@@ -36,21 +42,26 @@ class Pushed:
 
 
 class Pushes(Protocol):
-    """A form in which registries tell of pushes."""
+    """A format of push notifications."""
 
     # Part of the URL that a registry posts to.
     name: str
 
     def read(self, body: Any) -> Iterable[Pushed]:
-        """The pushes of images that the body (decoded JSON) tells of; other events give none. AttributeError,
-        LookupError, TypeError or ValueError when it is no such notification."""
+        """The pushes of images in the body (decoded JSON); other events give none.
+
+        Raises AttributeError, LookupError, TypeError or ValueError for a body of another format.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell people. `key` is unique to what happened: a notifier may be handed the same notice again, after
-    a crash, and whoever gets it twice knows it by its key."""
+    """A notification for people.
+
+    `key` identifies what happened. After a crash a notifier may get the same notification again: receivers recognise
+    the repetition by its key.
+    """
 
     key: str
     kind: str
@@ -60,18 +71,22 @@ class Notice:
 
 
 class Notifier(Protocol):
+    """Sends notifications somewhere."""
+
     # The same after a restart: undelivered notifications are stored under it.
     name: str
 
     def notify(self, notice: Notice) -> None:
-        """Raises UnavailableError when it could not be handed on. After that, and after any other error, it is handed
-        over again, less and less often, for a day."""
+        """Send the notification. Raises UnavailableError if that failed.
+
+        After any error it is sent again, with growing pauses, for a day (`retry.DELIVERY`).
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a queue. `id` is the message's own, `receipt` names this receiving of it."""
+    """A message of a queue. `id` identifies the message, `receipt` this delivery of it."""
 
     id: str
     body: str
@@ -79,20 +94,23 @@ class Message:
 
 
 class Queue(Protocol):
-    """Where others put messages for us. What is received is hidden for a while, and comes again unless it was deleted
-    by then; what came too often is set aside by the queue itself. UnavailableError when it does not answer."""
+    """A queue that other systems put messages in.
+
+    A received message is hidden for a while and delivered again unless it was deleted. The queue moves a message away
+    that was delivered too often. Methods raise UnavailableError when the queue does not answer.
+    """
 
     # Shown in messages.
     name: str
 
     def receive(self) -> Sequence[Message]:
-        """Some messages, in no order, and any of them perhaps again. Waits a moment for the first (20 s at most)."""
+        """Some messages, in any order, possibly repeated. Waits for the first one (20 s at most)."""
         ...
 
     def delete(self, message: Message) -> None:
-        """It is dealt with. Does nothing when it is gone."""
+        """Remove a handled message. Does nothing if it no longer exists."""
         ...
 
     def release(self, message: Message) -> None:
-        """It comes again at once. For one that is received, and neither deleted nor released."""
+        """Make a received message visible at once. It must be neither deleted nor released."""
         ...

@@ -14,7 +14,7 @@ PRINCIPAL = r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}"
 
 
 class Permission(StrEnum):
-    """What can be asked of the server."""
+    """A permission of a caller."""
 
     # Look at anything but secrets.
     READ = "read"
@@ -47,8 +47,10 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A person or a program with a name. `email` tells whose commits are its own ("" for nobody's). One that is
-    disabled keeps its name for the record, and may nothing."""
+    """A person or a program with a name.
+
+    `email` says which commits are its own ("" for none). A disabled principal stays on record without permissions.
+    """
 
     name: str
     roles: tuple[Role, ...]
@@ -62,15 +64,14 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a principal shows to be known by, without its secret: `digest` is the secret's SHA-256 in hex.
+    """A principal's credential, without its secret: `digest` is the secret's SHA-256 in hex.
 
-    A fast hash is the right one here. The slow ones (scrypt, Argon2) make up for secrets that people choose, of which
-    an attacker can try the likely ones; a secret of 256 random bits has no likely ones, and trying 2^255 of them is as
-    hopeless at a billion a second as at ten.
+    A fast hash is enough: slow ones (scrypt, Argon2) protect secrets that people choose and attackers can guess, while
+    256 random bits cannot be guessed at any speed.
 
-    `scopes` are the permissions it lends of its principal's (empty: all of them, also those of later roles).
-    `repositories` and `pipelines` are patterns ("team-*"); with either it reaches what they name, and nothing else.
-    `last_used_at` is at most an hour behind.
+    `scopes` limit the principal's permissions (empty: no limit, also for later roles). `repositories` and `pipelines`
+    are patterns ("team-*"); with either, the token works for the matching ones only. `last_used_at` may be up to an
+    hour old.
     """
 
     id: str
@@ -84,7 +85,8 @@ class Token:
     last_used_at: str = ""
     revoked_at: str = ""
 
-    def stands(self, now: str) -> bool:
+    def is_valid(self, now: str) -> bool:
+        """Whether the token is neither revoked nor expired."""
         return not self.revoked_at and now < self.expires_at
 
     def is_of(self, secret: str) -> bool:
@@ -104,8 +106,8 @@ class Caller:
         return self.principal.name
 
     @property
-    def limited(self) -> bool:
-        """Whether the token reaches some repositories and pipelines only."""
+    def is_limited(self) -> bool:
+        """Whether the token works for some repositories and pipelines only."""
         return self.token is not None and bool(self.token.repositories or self.token.pipelines)
 
     def may(self, permission: Permission) -> bool:
@@ -114,14 +116,14 @@ class Caller:
 
     def reaches(self, *, repository: str = "", pipeline: str = "") -> bool:
         """Whether the token is for one of these; "" names none."""
-        if self.token is None or not self.limited:
+        if self.token is None or not self.is_limited:
             return True
         return (bool(repository) and any(fnmatchcase(repository, pattern) for pattern in self.token.repositories)) or (
             bool(pipeline) and any(fnmatchcase(pipeline, pattern) for pattern in self.token.pipelines)
         )
 
     def require(self, *, repository: str = "", pipeline: str = "") -> None:
-        """DeniedError unless the token is for one of these."""
+        """Raise DeniedError unless the token is for one of these."""
         if not self.reaches(repository=repository, pipeline=pipeline):
             what = f"the pipeline {pipeline}" if pipeline else f"the repository {repository}"
             raise DeniedError(
@@ -132,9 +134,12 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """A changing call: `who` asked by the token `token` (its id) for `call` ("POST /api/v1/apply") on `subject` (the
-    path asked for). `status` is HTTP's of the answer, 0 while there is none: then the server ended before. `detail` is
-    what a push changed, one line per reference: "refs/heads/main OLD -> NEW"."""
+    """A call that changed something.
+
+    `who` made it with the token of the id `token`; `call` is "POST /api/v1/apply", `subject` the requested path.
+    `status` is the HTTP status of the answer, 0 if the server ended before there was one. `detail` has the changes of
+    a push, one line per reference: "refs/heads/main OLD -> NEW".
+    """
 
     id: str
     at: str
@@ -161,17 +166,16 @@ LOCAL = Principal("local", (Role.ADMIN,))
 
 
 def digest(secret: str) -> str:
-    """As a token keeps its secret."""
+    """The digest of a secret, as a token stores it."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def write_token(token_id: str, secret: str) -> str:
-    """The text that its owner keeps. Scanners of repositories know it by its beginning:
-    `dgt_[0-9a-f]{12}_[0-9a-f]{64}`."""
+    """The token as its owner stores it. Secret scanners recognise the form `dgt_[0-9a-f]{12}_[0-9a-f]{64}`."""
     return f"dgt_{token_id}_{secret}"
 
 
 def read_token(text: str) -> tuple[str, str]:
-    """Id and secret of a token's text; ("", "") for what is none."""
+    """Id and secret of a token's text; ("", "") for other text."""
     match = re.fullmatch(r"dgt_([0-9a-f]{12})_([0-9a-f]{64})", text)
     return (match[1], match[2]) if match else ("", "")

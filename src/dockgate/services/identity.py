@@ -48,7 +48,7 @@ class People:
         record = self.store.tokens.find(token_id) if token_id else None
         now = self._at(0)
         token, principal = record or (Token(token_id, "", _NO_DIGEST, "", ""), Principal("", ()))
-        if not token.is_of(secret) or not token.stands(now) or principal.disabled_at:
+        if not token.is_of(secret) or not token.is_valid(now) or principal.disabled_at:
             raise UnknownCallerError(
                 "that token is not valid",
                 "Set DOCKGATE_TOKEN to a valid token: an admin makes one with `dockgate token create`.",

@@ -133,7 +133,7 @@ class RequirePermission:
             _begin_audit_entry(request, who)
         if not who.may(permission) and not (self.alternative and who.may(self.alternative)):
             require(who, permission)
-        if who.limited and request.scope["endpoint"] not in _self_checking_calls:
+        if who.is_limited and request.scope["endpoint"] not in _self_checking_calls:
             who.require(**_subject(request))
         request.scope[_CALLER] = who
         return who

@@ -1,1 +1,1 @@
-"""Source to image: one file per builder (`delivery.ports.Builder`)."""
+"""Builders of images, one file each (`delivery.ports.Builder`)."""

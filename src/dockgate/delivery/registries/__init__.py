@@ -1,1 +1,1 @@
-"""The registry that builds are pushed to and services run from. One file per kind (`delivery.ports.Registry`)."""
+"""Registries that builds are pushed to and services run from, one file per kind (`delivery.ports.Registry`)."""

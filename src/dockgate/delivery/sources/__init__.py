@@ -1,1 +1,1 @@
-"""Where commits come from: one file per source (`delivery.ports.Source`)."""
+"""Sources of commits, one file each (`delivery.ports.Source`)."""

@@ -1,1 +1,1 @@
-"""Where services run: one file per target (`delivery.ports.Target`)."""
+"""Targets that run services, one file each (`delivery.ports.Target`)."""

@@ -1,1 +1,1 @@
-"""Who is told what happened. One file per notifier (`events.ports.Notifier`)."""
+"""Notifiers, one file each (`events.ports.Notifier`)."""

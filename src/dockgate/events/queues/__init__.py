@@ -1,1 +1,1 @@
-"""Where others put messages for us: one file per kind of queue (`events.ports.Queue`), and a fake in `memory.py`."""
+"""Queues that other systems put messages in, one file per kind (`events.ports.Queue`), and a fake in `memory.py`."""

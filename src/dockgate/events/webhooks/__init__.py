@@ -1,1 +1,1 @@
-"""Calling those who gave a callback. One file per kind (`events.ports.Webhooks`)."""
+"""Calls of callback URLs, one file per kind (`events.ports.Webhooks`)."""

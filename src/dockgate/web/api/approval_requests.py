@@ -143,7 +143,7 @@ def _require_service(name: str, server: ServerDependency, who: Caller) -> None:
     """Raise NotFoundError for an unknown service. Unlimited callers get the list of services."""
     services = [service.name for service in server.store.services.list()]
     if name and name not in services:
-        advice = "`dockgate deploy list` lists the services" if who.limited else f"Services: {', '.join(services)}"
+        advice = "`dockgate deploy list` lists the services" if who.is_limited else f"Services: {', '.join(services)}"
         hint = advice if services else "The server has no services"
         raise NotFoundError(f"The service {name!r} does not exist.", f"{hint}. Or omit `service`.")
 

@@ -144,7 +144,7 @@ def override(approval_id: str, body: OverrideRequest, who: Accepter, server: Ser
     They become waivers, and the execution is retried.
     """
     approval = _require_approval(who, approval_id, server)
-    if who.limited:  # an external pipeline chooses its own name, so check the repository too
+    if who.is_limited:  # an external pipeline chooses its own name, so check the repository too
         who.require(repository=approval.repository)
     records = server.approval_decisions.override(approval_id, who.principal, body.reason, body.until)
     retried = approval.action.execution if approval.action else ""

@@ -234,7 +234,7 @@ def require_image_access(who: Caller, image: str, server: Server) -> None:
 
     It may see images of its repositories, and images for which its pipelines requested approvals.
     """
-    if who.limited:
+    if who.is_limited:
         approvals = server.store.approvals.for_image(image)
         if not any(
             who.reaches(pipeline=pipeline_of(approval), repository=approval.repository) for approval in approvals
@@ -255,6 +255,6 @@ def _require_repository_access(who: Caller, image: str, server: Server) -> None:
 
     It must be in its repositories.
     """
-    if who.limited:
+    if who.is_limited:
         scan = server.store.images.scan(image)
         who.require(repository=scan.repository if scan else "")
