@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scanner.ecosystems.test_rpm_header import BASH, header
 
-from dockgate.scanner.ecosystems.rpm import ECOSYSTEM, PACKAGES_LIMIT, UNREAD_LIMIT
+from dockgate.scanner.ecosystems.rpm import ECOSYSTEM
+from dockgate.scanner.ecosystems.rpm.database import PACKAGES_LIMIT, UNREAD_LIMIT
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 

@@ -20,6 +20,8 @@ from dockgate.shared.purl import Purl, write
 
 
 class Actions(StandaloneEcosystem):
+    """GitHub Actions, from SBOMs only."""
+
     name = "actions"
     version = 1
     orders: tuple[str, ...] = ("GitHub Actions",)

@@ -27,6 +27,8 @@ _IDENTIFIER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 
 class Bitnami(StandaloneEcosystem):
+    """Bitnami's components, ecosystem Bitnami."""
+
     name = "bitnami"
     version = 1
     orders: tuple[str, ...] = ("Bitnami",)

@@ -22,6 +22,8 @@ _FOLDER = "conda-meta"
 
 
 class Conda(StandaloneEcosystem):
+    """Conda packages, covered by no feed."""
+
     name = "conda"
     version = 1
     purls: tuple[str, ...] = ("conda",)

@@ -39,6 +39,8 @@ _BIOCONDUCTOR_GIT = "https://git.bioconductor.org/"
 
 
 class Cran(StandaloneEcosystem):
+    """R packages, ecosystems CRAN and Bioconductor."""
+
     name = "cran"
     version = 1
     orders: tuple[str, ...] = ("CRAN", "Bioconductor")

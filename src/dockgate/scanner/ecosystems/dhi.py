@@ -25,6 +25,8 @@ _PURL = "pkg:dhi/"
 
 
 class Dhi(StandaloneEcosystem):
+    """Docker's own builds in hardened images, covered by no feed."""
+
     name = "dhi"
     version = 1
     purls: tuple[str, ...] = ("dhi",)

@@ -31,6 +31,8 @@ _FIELDS = ("name", "version", "package-name", "import-dirs")
 
 
 class Haskell(StandaloneEcosystem):
+    """Haskell packages, ecosystems Hackage and GHC."""
+
     name = "haskell"
     version = 1
     orders: tuple[str, ...] = ("Hackage", "GHC")

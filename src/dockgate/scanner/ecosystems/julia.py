@@ -34,6 +34,8 @@ _VERSIONED = ("Manifest-v", "JuliaManifest-v")
 
 
 class Julia(StandaloneEcosystem):
+    """Julia packages, ecosystem Julia."""
+
     name = "julia"
     version = 2
     orders: tuple[str, ...] = ("Julia",)
@@ -135,9 +137,9 @@ def _package(name: str, version: str, uuid: str, path: str) -> Package:
 
 
 def _read_manifest(path: str, content: dict[str, Any]) -> Iterator[Package]:
-    """Read a manifest of format 1 or 2: a list of entries for each name, mostly one (Pkg, src/manifest.jl).
+    """Read a manifest of format 1 or 2: a list of entries for each name, mostly one.
 
-    Entries without a version come with Julia; those with a path are the project's own.
+    Entries without a version come with Julia; those with a path are the project's own (Pkg, src/manifest.jl).
     """
     listed = content.get("deps", {}) if "manifest_format" in content else content
     if not isinstance(listed, dict):

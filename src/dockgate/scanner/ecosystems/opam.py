@@ -30,6 +30,8 @@ _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 class Opam(StandaloneEcosystem):
+    """OCaml packages, ecosystem opam."""
+
     name = "opam"
     version = 1
     orders: tuple[str, ...] = ("opam",)

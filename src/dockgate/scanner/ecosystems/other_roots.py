@@ -67,6 +67,8 @@ _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", 
 
 
 class OtherRoots(StandaloneEcosystem):
+    """Software of other roots, which is only reported as unread."""
+
     name = "other_roots"
     version = 2
     purls: tuple[str, ...] = ()

@@ -35,6 +35,8 @@ _LOCAL_SOURCES = ("path", "sdk")
 
 
 class Pub(StandaloneEcosystem):
+    """Dart packages, ecosystem Pub."""
+
     name = "pub"
     version = 1
     orders: tuple[str, ...] = ("Pub",)

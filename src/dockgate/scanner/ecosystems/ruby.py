@@ -39,6 +39,8 @@ _ANY = "ruby"
 
 
 class Ruby(StandaloneEcosystem):
+    """Ruby gems, ecosystem RubyGems."""
+
     name = "ruby"
     version = 2
     orders: tuple[str, ...] = ("RubyGems",)

@@ -41,6 +41,8 @@ _INDICES = (
 
 
 class Rust(StandaloneEcosystem):
+    """Rust crates, ecosystem crates.io."""
+
     name = "rust"
     version = 1
     orders: tuple[str, ...] = ("crates.io",)

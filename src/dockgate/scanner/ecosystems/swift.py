@@ -25,6 +25,8 @@ _CHECKOUTS = ".build/checkouts/"
 
 
 class Swift(StandaloneEcosystem):
+    """Swift packages, ecosystem SwiftURL."""
+
     name = "swift"
     version = 1
     orders: tuple[str, ...] = ("SwiftURL",)

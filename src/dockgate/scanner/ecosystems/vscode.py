@@ -36,6 +36,8 @@ _PROGRAMS = {"/.openvscode-server/": "openvscode-server", "/code-server/": "code
 
 
 class VSCode(StandaloneEcosystem):
+    """Editor extensions, ecosystem VSCode."""
+
     name = "vscode"
     version = 3
     orders: tuple[str, ...] = ("VSCode",)

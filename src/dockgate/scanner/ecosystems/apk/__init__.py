@@ -46,6 +46,8 @@ _ROOT_PREFIX = "rootio-"
 
 
 class Apk:
+    """apk packages of Alpine, Wolfi, Chainguard and others."""
+
     name = "apk"
     version = 3
     orders: tuple[str, ...] = (*_OSV_NAMES.values(), f"{_HARDENED}:Alpine")

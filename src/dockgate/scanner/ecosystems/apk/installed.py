@@ -103,6 +103,7 @@ def _entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
 
 
 def package_url(package: Package, namespace: str, distro: str, vendor: str = "") -> str:
+    """Write the package URL, with the origin as `upstream` if it differs."""
     upstream = package.source_name if package.source_name != package.name else ""
     qualifiers = {"arch": package.arch, "distro": distro, "upstream": upstream, "vendor": vendor}
     return write("apk", namespace, package.name, package.version, qualifiers)

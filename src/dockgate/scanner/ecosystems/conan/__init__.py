@@ -36,6 +36,8 @@ _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 class Conan(StandaloneEcosystem):
+    """C and C++ packages, ecosystem ConanCenter."""
+
     name = "conan"
     version = 1
     orders: tuple[str, ...] = ("ConanCenter",)

@@ -32,6 +32,8 @@ _FRAMEWORKS = ("Microsoft.NETCore.App", "Microsoft.AspNetCore.App", "Microsoft.W
 
 
 class Dotnet(StandaloneEcosystem):
+    """.NET packages, ecosystem NuGet."""
+
     name = "dotnet"
     version = 2
     orders: tuple[str, ...] = ("NuGet",)

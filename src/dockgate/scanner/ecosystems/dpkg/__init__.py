@@ -48,6 +48,8 @@ _CODENAMES = {
 
 
 class Dpkg:
+    """Debian packages of Debian, Ubuntu and derivatives."""
+
     name = "dpkg"
     version = 5
     orders: tuple[str, ...] = (

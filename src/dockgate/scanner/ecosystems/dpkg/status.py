@@ -22,6 +22,7 @@ _SIGNED_ARCHITECTURES = ("-amd64", "-arm64", "-i386")
 
 
 def read_status(path: str, file: BinaryIO) -> Extract:
+    """Read the packages of a status file, or of one in status.d. Raises UnreadableError."""
     is_status_file = path == STATUS
     packages: list[Package] = []
     removed: list[str] = []
@@ -74,7 +75,7 @@ def source_of_advisories(source: str, source_version: str, version: str) -> tupl
 
 
 def _stanzas(file: BinaryIO, *, strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:
-    """Yield the first line number and the relevant fields of each entry (deb822(5); dpkg, lib/dpkg/parse.c).
+    """Yield the first line number and the relevant fields of each entry (deb822(5)).
 
     `strict`: the last line must end with a newline, as dpkg writes it.
     """

@@ -30,6 +30,8 @@ _LOCKS = ("mix.lock", "rebar.lock")
 
 
 class Erlang(StandaloneEcosystem):
+    """Erlang and Elixir applications, ecosystem Hex."""
+
     name = "erlang"
     version = 5
     orders: tuple[str, ...] = ("Hex",)

@@ -14,6 +14,7 @@ _PIECE = r"""%[^\n]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\$(?:\\.|.)|<<|>>|[^
 
 
 def read_application(path: str, name: str, content: bytes) -> Package:
+    """Build the package that an `.app` file describes. Raises UnreadableError."""
     return application_package(name, _version(decode(content), name), path)
 
 

@@ -46,6 +46,7 @@ def hex_package(organization: str, name: str, version: str, path: str) -> Packag
 
 
 def otp_package(name: str, version: str, repository: str, path: str) -> Package:
+    """Build the package of a part of Erlang/OTP or Elixir, which no feed covers."""
     purl = write("otp", "", name.lower(), version, {"repository_url": repository})
     return Package(name, version, purl, "Erlang/OTP", source_name=name, source_version=version, path=path)
 

@@ -35,6 +35,8 @@ _SYSTEM = "base/"
 
 
 class FreeBSD:
+    """FreeBSD packages."""
+
     name = "freebsd"
     version = 1
     orders: tuple[str, ...] = ("FreeBSD",)

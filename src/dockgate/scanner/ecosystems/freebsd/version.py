@@ -19,6 +19,8 @@ _ZERO: Component = (0, 0, 0)
 
 @total_ordering
 class FreeBSDVersion:
+    """A version that compares like pkg's."""
+
     __slots__ = ("blocks", "epoch", "revision")
 
     def __init__(self, version: str) -> None:

@@ -43,6 +43,8 @@ _RELEASE_VARIABLES = ("version", "appversion", "buildversion", "gitversion", "re
 
 
 class Go(StandaloneEcosystem):
+    """Go modules, ecosystem Go."""
+
     name = "go"
     version = 2
     orders: tuple[str, ...] = ("Go",)

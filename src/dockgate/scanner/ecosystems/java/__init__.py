@@ -23,6 +23,8 @@ _LOCK = "gradle.lockfile"
 
 
 class Java(StandaloneEcosystem):
+    """Java packages, ecosystem Maven."""
+
     name = "java"
     version = 6
     orders: tuple[str, ...] = ("Maven",)

@@ -33,6 +33,8 @@ _NODEJS = "/nodejs"
 
 
 class Npm(StandaloneEcosystem):
+    """npm packages, ecosystem npm."""
+
     name = "npm"
     version = 7
     orders: tuple[str, ...] = ("npm",)

@@ -30,6 +30,8 @@ _MAGICS = (b"#!/u", b"#!/b")
 
 
 class Php(StandaloneEcosystem):
+    """Composer packages, ecosystem Packagist."""
+
     name = "php"
     version = 3
     orders: tuple[str, ...] = ("Packagist",)

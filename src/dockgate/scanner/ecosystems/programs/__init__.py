@@ -26,6 +26,8 @@ _RUNTIME_FILES = ("bin/java", "lib/modules", "lib/jrt-fs.jar", "lib/server/libjv
 
 
 class Programs(StandaloneEcosystem):
+    """Programs without a package, in Bitnami's ecosystem or none."""
+
     name = "programs"
     version = 1
     purls: tuple[str, ...] = ("generic",)

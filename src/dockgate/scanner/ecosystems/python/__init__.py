@@ -35,6 +35,8 @@ _SITES = ("/site-packages/", "/dist-packages/")
 
 
 class Python(StandaloneEcosystem):
+    """Python distributions, ecosystem PyPI."""
+
     name = "python"
     version = 6
     orders: tuple[str, ...] = ("PyPI",)

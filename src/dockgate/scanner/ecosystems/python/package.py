@@ -12,10 +12,12 @@ HEADER_LIMIT = 1024 * 1024
 
 
 def package(name: str, version: str, path: str) -> Package:
+    """Build the package of a distribution."""
     return Package(name, version, purl(name, version), "PyPI", normalize(name), version, path)
 
 
 def purl(name: str, version: str) -> str:
+    """Write the package URL of a distribution."""
     return write("pypi", "", normalize(name), version)
 
 

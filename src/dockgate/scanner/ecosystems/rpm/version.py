@@ -21,7 +21,7 @@ def key(version: str) -> bytes:
 
 
 def _part(part: str) -> bytes:
-    """Encode a version or release: a mark tells the kind of each part; an end sorts before anything but "~".
+    """Encode a version or release: marks tell the kinds of parts; the end sorts after "~" only.
 
     Characters other than ASCII letters, digits, "~" and "^" only separate.
     """

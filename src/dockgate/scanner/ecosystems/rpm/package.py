@@ -1,0 +1,87 @@
+"""Build rpm packages, with the source packages that advisories name."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from dockgate.scanner.model import ANY_MODULE, Package
+from dockgate.shared.purl import write
+
+# In the release of a package that was built in a module ("1.module_el8.3.0+2005+45d748af").
+_MODULAR = ".module"
+
+
+class RpmPackage(NamedTuple):
+    """A package as rpm describes it.
+
+    `version` includes the epoch, if there is one. `source` is SOURCERPM, "bash-5.1.8-9.el9.src.rpm".
+    """
+
+    name: str
+    version: str
+    arch: str
+    source: str
+    module: str
+    vendor: str
+
+
+def build_packages(rows: Sequence[RpmPackage], path: str) -> tuple[Package, ...]:
+    """Build the packages, with the epochs of their sources.
+
+    SOURCERPM has no epoch, and a package may have another version than its source (perl-Errno-1.30 of perl-5.32.1,
+    whose epoch is 4). The source's epoch is that of another package with the source's version.
+    """
+    epochs: dict[str, str] = {}
+    for row in rows:
+        epoch, _, rest = row.version.rpartition(":")
+        if "-" in rest and row.source.endswith(f"-{rest}.src.rpm"):
+            epochs[row.source] = epoch
+    return tuple(build_package(_with_epoch(row, epochs), path) for row in rows)
+
+
+def _with_epoch(row: RpmPackage, epochs: Mapping[str, str]) -> RpmPackage:
+    """Add the source's epoch to SOURCERPM ("perl-4:5.32.1-481.el9.src.rpm") if the package's differs."""
+    epoch = epochs.get(row.source)
+    if epoch is None or epoch == row.version.rpartition(":")[0]:
+        return row
+    name, upstream, release = row.source.rsplit("-", 2)
+    return row._replace(source=f"{name}-{epoch or 0}:{upstream}-{release}")
+
+
+def build_package(row: RpmPackage, path: str) -> Package:
+    """Build a package that is not yet assigned to a distribution."""
+    epoch, colon, rest = row.version.rpartition(":")
+    source_name, source_version = _source(row, epoch + colon)
+    qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source}
+    return Package(
+        name=row.name,
+        version=row.version,
+        purl=write("rpm", "", row.name, rest, qualifiers),
+        ecosystem="",
+        source_name=source_name or row.name,
+        source_version=source_version or row.version,
+        path=path,
+        arch=row.arch,
+        module=row.module or (ANY_MODULE if _MODULAR in rest else ""),
+        vendor=row.vendor,
+    )
+
+
+def _source(row: RpmPackage, epoch: str) -> tuple[str, str]:
+    """Return name and version of the source, "" for missing ones.
+
+    From SOURCERPM ("bash-5.1.8-9.el9.src.rpm"), or from a package URL's upstream, a name perhaps with "@" and a
+    version.
+    """
+    stem = row.source.removesuffix(".rpm")
+    if stem != row.source:
+        stem = stem.removesuffix(".src").removesuffix(".nosrc")
+        name, upstream, release = stem.rsplit("-", 2) if stem.count("-") > 1 else ("", "", "")
+        version = f"{upstream}-{release}" if name else ""
+    else:
+        name, _, version = row.source.partition("@")
+    return name, version if not version or ":" in version else epoch + version
+
+
+def module_stream(label: str) -> str:
+    """Return "nodejs:18" of MODULARITYLABEL, "nodejs:18:9030020240301:rhel9"."""
+    return ":".join(label.split(":")[:2])
