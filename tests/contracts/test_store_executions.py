@@ -230,11 +230,11 @@ def test_the_principal_who_retried_is_recorded(store: Store) -> None:
 
 def test_the_last_execution_with_a_successful_action_is_found(store: Store) -> None:
     first, second, third = at_gate(store), at_gate(store, "second"), at_gate(store, "third")
-    assert store.executions.last_succeeded("web", "Gate", "Approve", third) == ""
+    assert store.executions.last_succeeded("web", "Gate", "Approve", third) is None
     store.executions.finish(key("Approve", execution=second), State.SUCCEEDED, NOW)
     assert store.executions.last_succeeded("web", "Gate", "Approve", third) == second
     store.executions.finish(key("Approve", execution=first), State.SUCCEEDED, LATER)
     store.executions.finish(key("Approve", execution=third), State.SUCCEEDED, LATER)
     assert store.executions.last_succeeded("web", "Gate", "Approve", third) == first
-    assert store.executions.last_succeeded("web", "Gate", "Second", third) == ""
-    assert store.executions.last_succeeded("other", "Gate", "Approve", third) == ""
+    assert store.executions.last_succeeded("web", "Gate", "Second", third) is None
+    assert store.executions.last_succeeded("other", "Gate", "Approve", third) is None

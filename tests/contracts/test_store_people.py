@@ -62,7 +62,7 @@ def test_a_principal_is_disabled_and_enabled(peopled: Store) -> None:
     assert peopled.principals.disable("ben", NOW).disabled_at == NOW
     assert peopled.principals.disable("ben", LATER).disabled_at == NOW
     for _ in range(2):
-        assert peopled.principals.disable("ben", "") == BEN
+        assert peopled.principals.enable("ben") == BEN
 
 
 def test_the_last_administrator_cannot_be_disabled_or_lose_the_role(peopled: Store) -> None:

@@ -53,7 +53,7 @@ class ContributorFinder:
     def _last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
         """Repository and commit of each source of the execution that this action approved last."""
         last = self._store.executions.last_succeeded(pipeline, approval.stage, approval.action, approval.execution)
-        if not last:
+        if last is None:
             return []
         execution = self._store.executions.get(last)
         definition = self._store.pipelines.get(pipeline, execution.pipeline_version)

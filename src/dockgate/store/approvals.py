@@ -122,7 +122,7 @@ class Approvals:
             if (row := connection.execute(present).mappings().first()) is not None:
                 return Vote(**row)
             if approval.state is not ApprovalState.WAITING:
-                raise ConflictError(f"{vote.approval} is settled already", "`dockgate approval show` says how.")
+                raise ConflictError(f"{vote.approval} is settled already", "`dockgate approval show` shows the answer.")
             insert_if_new(connection, votes, asdict(vote))
             if not vote.yes:
                 rejection = Answer(
@@ -231,7 +231,7 @@ def _get(connection: Connection, approval_id: str) -> Approval:
     if row is None:
         raise NotFoundError(
             f"there is no approval {approval_id!r}",
-            "`dockgate approval list` names those that wait; settled ones are deleted after a while.",
+            "`dockgate approval list` lists the waiting ones; settled ones are deleted after a while.",
         )
     return Approval(**row)
 

@@ -33,12 +33,12 @@ class Audit:
         with self._database.write() as connection:
             connection.execute(update(audit).where(audit.c.id == entry_id, audit.c.status == 0).values(status=status))
 
-    def list(self, who: str = "", limit: int = 100, before: str = "") -> Sequence[AuditEntry]:
+    def list(self, who: str | None = None, limit: int = 100, before: str | None = None) -> Sequence[AuditEntry]:
         """The newest entries first; `before` is the id of the entry to continue from."""
         query = _ENTRY.order_by(audit.c.seq.desc()).limit(limit)
-        if who:
+        if who is not None:
             query = query.where(audit.c.who == who)
-        if before:
+        if before is not None:
             query = query.where(audit.c.seq < select(audit.c.seq).where(audit.c.id == before).scalar_subquery())
         with self._database.read() as connection:
             return [AuditEntry(**row) for row in connection.execute(query).mappings()]

@@ -132,7 +132,7 @@ def blob_name(digest: str) -> str:
 
 def artifact_not_found(digest: str) -> NotFoundError:
     """The error for a digest without an artifact."""
-    return NotFoundError(f"there is no artifact {digest!r}", "`dockgate pipeline retry` makes it again.")
+    return NotFoundError(f"there is no artifact {digest!r}", "`dockgate pipeline retry` builds it again.")
 
 
 def _sync(folder: Path) -> None:

@@ -123,8 +123,8 @@ class Executions:
             _run(connection, key)
             return False
 
-    def last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str:
-        """The execution, except `other_than`, in which this action succeeded last; "" for none."""
+    def last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str | None:
+        """The execution, except `other_than`, in which this action succeeded last; None if it never did."""
         query = (
             select(action_runs.c.key)
             .join(executions, executions.c.id == action_runs.c.execution)
@@ -133,7 +133,7 @@ class Executions:
             .order_by(action_runs.c.finished_at.desc(), action_runs.c.seq.desc())
         )
         with self._database.read() as connection, connection.execute(query).scalars() as keys:
-            return next((key.execution for key in keys if (key.stage, key.action) == (stage, action)), "")
+            return next((key.execution for key in keys if (key.stage, key.action) == (stage, action)), None)
 
     def retry(self, execution_id: str, now: str, by: str = "") -> Sequence[ActionKey]:
         """Start the failed actions of an execution again, and record who retried. Returns the new runs' keys.
@@ -206,7 +206,8 @@ def _get(connection: Connection, execution_id: str) -> Execution:
     row = connection.execute(_EXECUTION.where(executions.c.id == execution_id)).mappings().first()
     if row is None:
         raise NotFoundError(
-            f"there is no execution {execution_id!r}", "`dockgate pipeline show NAME` names a pipeline's executions."
+            f"there is no execution {execution_id!r}",
+            "`dockgate pipeline show NAME` lists its executions.",
         )
     return Execution(**row)
 
@@ -221,7 +222,7 @@ def _run(connection: Connection, key: ActionKey) -> ActionRun:
     if row is None:
         raise NotFoundError(
             f"the action {str(key)!r} has not started",
-            f"`dockgate pipeline show {key.execution.rpartition('-')[0]}` shows what has.",
+            f"`dockgate pipeline show {key.execution.rpartition('-')[0]}` shows the started actions.",
         )
     return ActionRun(**row)
 

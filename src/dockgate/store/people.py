@@ -42,7 +42,7 @@ class Principals:
         with self._database.write() as connection:
             if not _add(connection, principal) and _find(connection, principal.name) != principal:
                 raise ConflictError(
-                    f"there is a principal {principal.name!r} already", "`dockgate principal list` names them."
+                    f"there is a principal {principal.name!r} already", "`dockgate principal list` lists them all."
                 )
 
     def get(self, name: str) -> Principal:
@@ -59,8 +59,12 @@ class Principals:
         return self._change(name, {"roles": tuple(roles)})
 
     def disable(self, name: str, now: str) -> Principal:
-        """Disable a principal; "" for `now` enables it, and its tokens, again."""
+        """Disable a principal, and so its tokens."""
         return self._change(name, {"disabled_at": now})
+
+    def enable(self, name: str) -> Principal:
+        """Enable a disabled principal, and so its tokens that were not revoked."""
+        return self._change(name, {"disabled_at": ""})
 
     def _change(self, name: str, values: Mapping[str, Any]) -> Principal:
         with self._database.write() as connection:
@@ -95,10 +99,10 @@ class Tokens:
             token = Token(**row)
             return token, require_principal(connection, token.principal)
 
-    def list(self, principal: str = "") -> Sequence[Token]:
+    def list(self, principal: str | None = None) -> Sequence[Token]:
         """All tokens, or those of one principal, newest first."""
         query = _TOKEN.order_by(tokens.c.seq.desc())
-        if principal:
+        if principal is not None:
             query = query.where(tokens.c.principal == principal)
         with self._database.read() as connection:
             return [Token(**row) for row in connection.execute(query).mappings()]
@@ -115,7 +119,7 @@ class Tokens:
             connection.execute(change)
             row = connection.execute(_TOKEN.where(tokens.c.id == token_id)).mappings().first()
             if row is None:
-                raise NotFoundError(f"there is no token {token_id!r}", "`dockgate token list` names those there are.")
+                raise NotFoundError(f"there is no token {token_id!r}", "`dockgate token list` lists them all.")
             return Token(**row)
 
 
@@ -136,7 +140,7 @@ def require_principal(connection: Connection, name: str) -> Principal:
     """The principal of this name. NotFoundError if it does not exist."""
     principal = _find(connection, name)
     if principal is None:
-        raise NotFoundError(f"there is no principal {name!r}", "`dockgate principal list` names those there are.")
+        raise NotFoundError(f"there is no principal {name!r}", "`dockgate principal list` lists them all.")
     return principal
 
 

@@ -99,7 +99,7 @@ class Policies:
         with self._database.read() as connection:
             body = connection.scalar(query)
         if body is None:
-            raise NotFoundError(f"there is no policy {digest!r}", "`dockgate policy list` names those there are.")
+            raise NotFoundError(f"there is no policy {digest!r}", "`dockgate policy list` lists them all.")
         return decode_policy(decompress_document(body))
 
 
@@ -114,7 +114,7 @@ def _present(connection: Connection, name: str) -> PolicyVersion:
     newest = _newest(connection, name)
     if newest is None or newest.removed:
         gone = f": {newest.changed_by} removed it at {newest.changed_at}" if newest else ""
-        raise NotFoundError(f"there is no policy {name!r}{gone}", "`dockgate policy list` names those there are.")
+        raise NotFoundError(f"there is no policy {name!r}{gone}", "`dockgate policy list` lists them all.")
     return newest
 
 

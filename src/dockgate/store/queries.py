@@ -37,5 +37,5 @@ def require_pipeline(connection: Connection, name: str, version: int | None = No
     pipeline = find_pipeline(connection, name, version)
     if pipeline is None:
         missing = f"pipeline {name!r}" if version is None else f"version {version} of pipeline {name!r}"
-        raise NotFoundError(f"there is no {missing}", "`dockgate pipeline list` names those there are.")
+        raise NotFoundError(f"there is no {missing}", "`dockgate pipeline list` lists them all.")
     return pipeline

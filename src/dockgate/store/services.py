@@ -137,7 +137,7 @@ def require_service(connection: Connection, name: str) -> Service:
     """The service of this name. NotFoundError if it does not exist."""
     service = _find(connection, name)
     if service is None:
-        raise NotFoundError(f"there is no service {name!r}", "`dockgate deploy list` names those there are.")
+        raise NotFoundError(f"there is no service {name!r}", "`dockgate deploy list` lists them all.")
     return service
 
 
@@ -152,7 +152,7 @@ def _definition(connection: Connection, family: str, revision: int) -> TaskDefin
     if definition is None:
         raise NotFoundError(
             f"there is no revision {revision} of task definition {family!r}",
-            "`dockgate deploy list` names the services.",
+            "`dockgate deploy list` lists the services.",
         )
     return definition
 

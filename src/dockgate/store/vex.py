@@ -94,5 +94,5 @@ def _get(connection: Connection, document: str, image: str) -> VexRecord:
     this = vex_documents.c.document == document, vex_documents.c.image == image
     row = connection.execute(_RECORD.where(*this)).mappings().first()
     if row is None:
-        raise NotFoundError(f"no VEX document {document!r} was uploaded", "`dockgate vex list` names those there are.")
+        raise NotFoundError(f"no VEX document {document!r} was uploaded", "`dockgate vex list` lists them all.")
     return VexRecord(**row)

@@ -61,7 +61,7 @@ class Waivers:
 def _get(connection: Connection, waiver_id: str) -> WaiverRecord:
     row = connection.execute(_RECORD.where(waivers.c.id == waiver_id)).mappings().first()
     if row is None:
-        raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` names those there are.")
+        raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` lists them all.")
     return _record(row)
 
 

@@ -124,13 +124,13 @@ def disable(name: str, who: Administrator, server: ServerDependency) -> Principa
 @router.post("/principals/{name}/enable")
 def enable(name: str, who: Administrator, server: ServerDependency) -> Principal:
     """Enable a disabled principal."""
-    return server.store.principals.disable(name, "")
+    return server.store.principals.enable(name)
 
 
 @router.get("/tokens")
 def tokens(who: Administrator, server: ServerDependency, principal: str = "") -> list[TokenView]:
     """List tokens, newest first, optionally of one principal."""
-    return [view(token) for token in server.store.tokens.list(principal)]
+    return [view(token) for token in server.store.tokens.list(principal or None)]
 
 
 @router.post("/tokens", status_code=201)
@@ -151,4 +151,4 @@ def audit(
     who: Accepter, server: ServerDependency, by: str = "", limit: int = 100, before: str = ""
 ) -> list[AuditEntry]:
     """List changing calls, newest first; `before` is the id of the last entry of the previous page."""
-    return list(server.store.audit.list(by, max(1, min(limit, 1000)), before))
+    return list(server.store.audit.list(by or None, max(1, min(limit, 1000)), before or None))
