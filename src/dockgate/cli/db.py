@@ -246,7 +246,7 @@ def _failure_lines(failures: "Sequence[Failure]") -> Iterator[str]:
     groups: dict[tuple[object, ...], list[Failure]] = {}
     for failure in failures:
         alone = () if failure.cause else (failure.feed, failure.name)
-        groups.setdefault((failure.cause, failure.kept, *alone), []).append(failure)
+        groups.setdefault((failure.cause, failure.has_old_data, *alone), []).append(failure)
     for (trigger_text, has_cached_copy, *_), group in groups.items():
         state = "using the cached copy" if has_cached_copy else "no cached copy"
         names = [f"{entry.feed} {entry.name}".rstrip() for entry in group]

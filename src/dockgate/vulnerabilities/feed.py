@@ -1,6 +1,6 @@
-"""The seam of the advisory feeds: how a publisher's feed is fetched, and what its files say.
+"""The interface of advisory feeds: fetch a publisher's feed, and parse its files.
 
-The comments promise behaviour, and the contract suite in `tests/contracts` holds every feed to them.
+The contract suite in `tests/contracts` tests every feed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,10 +13,10 @@ from dockgate.vulnerabilities.model import Advisory, Rating
 
 @dataclass(frozen=True, slots=True)
 class FeedFetch:
-    """A feed's answer. `unchanged`: what was fetched last still holds, and `path` is None.
+    """The result of a fetch. `unchanged`: nothing new since the last fetch, and `path` is None.
 
-    `path` is a local file to parse. It holds the part whole, or, where `replaces` is not None, only its records of
-    those ids: what was known of them is void (an id that the file lacks is gone), and all others stand.
+    `path` is a local file to parse. It has the complete part, or, if `replaces` is set, only the records with these
+    ids: they replace the stored ones (an id that the file lacks was removed), and all other records stay.
     """
 
     unchanged: bool
@@ -25,13 +25,13 @@ class FeedFetch:
     replaces: frozenset[str] | None = None
 
 
-# Id -> `modified` of every record of a part, as the database holds it.
+# Returns the `modified` time of every stored record of a part, by id.
 RecordLookup = Callable[[], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class CveScore:
-    """What the record of a CVE says of its severity; the rating's source is "cve"."""
+    """The severity in a CVE record; the source of the rating is "cve"."""
 
     cve: str
     rating: Rating
@@ -39,8 +39,10 @@ class CveScore:
 
 @dataclass(frozen=True, slots=True)
 class ExploitedCve:
-    """A CVE is known to be exploited. `since` is the date at which the catalogue took it up, `due` the one by which it
-    wants it mended, YYYY-MM-DD ("" when it does not say)."""
+    """A known exploited CVE. `since` is the date of its listing, `due` the date to fix it by.
+
+    Both are YYYY-MM-DD; `due` is "" if unknown.
+    """
 
     cve: str
     since: str
@@ -49,7 +51,7 @@ class ExploitedCve:
 
 @dataclass(frozen=True, slots=True)
 class CvePrediction:
-    """How likely a CVE is to be exploited: see `Cve.epss` and `Cve.percentile`."""
+    """The probability that a CVE is exploited: see `Cve.epss` and `Cve.percentile`."""
 
     cve: str
     epss: float
@@ -58,10 +60,10 @@ class CvePrediction:
 
 @dataclass(frozen=True, slots=True)
 class FaultyRecord:
-    """Something in a feed could not be read. `name` is the member or line.
+    """A record that could not be read. `name` is the member or line.
 
-    `contained`: the package that it speaks of is known, and has an advisory that no version can be compared with.
-    Otherwise it may speak of any package, and the feed is no longer complete.
+    `contained`: its package is known, and gets an advisory that no version can be compared with. Otherwise it may be
+    about any package, and the feed is incomplete.
     """
 
     name: str
@@ -71,7 +73,7 @@ class FaultyRecord:
 
 @dataclass(frozen=True, slots=True)
 class SilentRecord:
-    """A record that speaks of no package of its part. It is remembered to know it again, and for the names it joins."""
+    """A record about no package of its part. It is stored for its aliases, and to recognise it in the next update."""
 
     id: str
     modified: str
@@ -87,22 +89,25 @@ class Feed(Protocol):
 
     # "osv", "kev" or "cvss", for example.
     name: str
-    # Raised whenever the same bytes would be read otherwise: they are then fetched and read again.
+    # Increase it whenever the same bytes would be parsed differently: they are then fetched and parsed again.
     version: int
-    # Where it lies in a folder; "osv/*/all.zip" for a feed that has parts, "*" being the part.
+    # Its path in a folder. With parts: "osv/*/all.zip", where "*" is the part.
     file: str
-    # Where it is published, "" for nowhere: the base of its parts, or the file itself.
+    # Where it is published: the base URL of its parts, or the URL of the file. "" if nowhere.
     url: str
 
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
-        """The parts published at `url` that speak of these OSV ecosystems (without release); ("",) for a feed without
-        parts. Never fails: a list that cannot be had leaves out nothing.
+        """The parts at `url` for these OSV ecosystems (without release); ("",) for a feed without parts.
+
+        Never fails: without a list of parts, returns all of them.
         """
         ...
 
     def ecosystem(self, part: str) -> str:
-        """The OSV ecosystem for all of which, or all of whose releases, the part is the publisher's whole word:
-        "Debian", "Amazon Linux:2023"; "" for a feed without parts."""
+        """The OSV ecosystem that the part covers completely, with all its releases: "Debian", "Amazon Linux:2023".
+
+        "" for a feed without parts.
+        """
         ...
 
     def fetch(
@@ -112,21 +117,24 @@ class Feed(Protocol):
         fingerprint: str,
         into: Path,
         ca_bundle: Path | None = None,
-        held: RecordLookup | None = None,
+        lookup: RecordLookup | None = None,
     ) -> FeedFetch:
-        """Brings one part ("" for a feed without parts) from a folder (Path) or URL (str).
+        """Fetch one part ("" for a feed without parts) from a folder (Path) or a URL (str).
 
-        `fingerprint` is what the last fetch from this origin gave, "" for none; while it holds, nothing is brought.
-        `held` tells what is known since then; only where it is given may the answer be a part of the whole.
-        What is downloaded is written into the folder `into`; a folder's file is left where it is. `ca_bundle` holds the
-        authorities to trust, None the usual ones. Raises NotFoundError when the folder has no such file, and
-        UnavailableError naming the feed and its URL when it cannot be reached or answers wrongly.
+        `fingerprint` is that of the last fetch from this origin, "" for none. If it still matches, nothing is fetched.
+        `lookup` returns the stored records. Only with it may the result be a set of changed records. Downloads are
+        written to the folder `into`; a file in a folder stays there. `ca_bundle` has the trusted authorities, None
+        for the usual ones.
+
+        Raises NotFoundError if the folder has no such file, and UnavailableError naming the feed and its URL if the
+        download fails.
         """
         ...
 
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
-        """Every statement of a seekable file, in its order, in memory that does not grow with it.
+        """Parse a seekable file, in its order, with memory that does not grow with the file.
 
-        What cannot be read is Faulty, never left out. Raises UnreadableError when the file as a whole cannot be read.
+        An unreadable record becomes a FaultyRecord and is never left out. Raises UnreadableError if the whole file
+        cannot be read.
         """
         ...

@@ -1,5 +1,7 @@
-"""Whether an advisory speaks of a version, in one ecosystem's order: the evaluation of the OSV schema, and where it
-says too little, MATCHING's word."""
+"""Decide whether an advisory affects a version, in the order of its ecosystem. Pure.
+
+Follows the evaluation of the OSV schema.
+"""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
@@ -51,7 +53,7 @@ class Order:
     """The versions of one ecosystem, each parsed once, and its ranges, each sorted once. `key` raises
     UncomparableError for what is no version.
 
-    `optional_epoch`: an advisory that leaves the epoch out of a version speaks of whatever epoch is installed.
+    `optional_epoch`: an advisory's version without an epoch applies to every installed epoch.
     `optional_local_label`: an advisory's version without a label ("2.10.0") includes those with one ("2.10.0+cu126").
     """
 
@@ -103,11 +105,11 @@ class Order:
     def fixes(self, advisory: Advisory, above: str) -> list[str]:
         """Its fixed versions above this one, lowest first. None for a version that cannot be compared."""
         events = [event for span in advisory.ranges for event in span.events]
-        found = {version for kind, version in events if kind == "fixed" and version != "0"}
-        here = self._points[self._as_told(above, epochs=self._name_epochs(events))] if found else None
+        fixed = {version for kind, version in events if kind == "fixed" and version != "0"}
+        here = self._points[self._without_optional_epoch(above, epochs=self._name_epochs(events))] if fixed else None
         if here is None:
             return []
-        later = [(point, version) for version in found if (point := self._points[version]) is not None and point > here]
+        later = [(point, version) for version in fixed if (point := self._points[version]) is not None and point > here]
         return [version for _, version in sorted(later)]
 
     def fix(self, advisory: Advisory, above: str) -> str:
@@ -123,7 +125,7 @@ class Order:
         if ready.refused is not None:
             raise UncomparableError(ready.refused)
         if self._optional_epoch:
-            version = self._as_told(version, epochs=ready.epochs)
+            version = self._without_optional_epoch(version, epochs=ready.epochs)
         here = self._points[version]
         if here is None:
             if any(point not in (_BELOW, _ABOVE) for point, *_ in ready.steps):
@@ -162,8 +164,8 @@ class Order:
         """Asked only where it matters."""
         return self._optional_epoch and any(":" in text for _, text in events)
 
-    def _as_told(self, version: str, *, epochs: bool) -> str:
-        """The version as events speak of it that may leave the epoch out, and do unless they name `epochs`."""
+    def _without_optional_epoch(self, version: str, *, epochs: bool) -> str:
+        """The version without its epoch if events may omit epochs and do; `epochs`: some event has one."""
         return version.partition(":")[2] if self._optional_epoch and not epochs and ":" in version else version
 
     def _event(self, kind: str, version: str) -> Point:
@@ -176,8 +178,7 @@ class Order:
 
 
 class Orders:
-    """The orders of all ecosystems at hand, by OSV name; versions of any other cannot be compared. They are asked for
-    when a version is."""
+    """The orders of the given ecosystems, by OSV name, created on first use. Other versions cannot be compared."""
 
     def __init__(self, ecosystems: Iterable[Ecosystem]) -> None:
         self._ecosystems = ecosystems
@@ -202,26 +203,26 @@ class Orders:
             self._orders[base] = Order(partial(_unordered, base))
         return self._orders[base]
 
-    def compare(self, ecosystem: str, one: str, other: str) -> int:
+    def compare(self, ecosystem: str, first: str, second: str) -> int:
         """-1, 0 or 1, as the first version is before, the same as, or after the other. Raises UncomparableError."""
         order = self.of(ecosystem)
-        first, second = order.point(one), order.point(other)
-        return (first > second) - (first < second)
+        first_point, second_point = order.point(first), order.point(second)
+        return (first_point > second_point) - (first_point < second_point)
 
 
 def _without_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
     """The events without each "introduced" that "fixed 0" ends: fixed before every version means never affected. The
     "introduced" is the one before it in the record, or the first where none is."""
-    left = list(events)
-    while ("fixed", "0") in left:
-        end = left.index(("fixed", "0"))
-        starts = [at for at, (kind, text) in enumerate(left) if kind == "introduced" and text != "0"]
+    remaining = list(events)
+    while ("fixed", "0") in remaining:
+        end = remaining.index(("fixed", "0"))
+        starts = [at for at, (kind, text) in enumerate(remaining) if kind == "introduced" and text != "0"]
         if not starts:
             break
         start = max((at for at in starts if at < end), default=starts[0])
         for at in sorted((start, end), reverse=True):
-            del left[at]
-    return left or [("introduced", "0"), ("fixed", "0")]
+            del remaining[at]
+    return remaining or [("introduced", "0"), ("fixed", "0")]
 
 
 def ordered_as(ecosystem: str) -> tuple[str, ...]:

@@ -92,10 +92,10 @@ def with_header(data: bytes, **changes: object) -> bytes:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda data: b"", "none that"),
-        (lambda data: b"nonsense" * 100, "none that"),
-        (lambda data: data[:6], "none that"),
-        (lambda data: data[:4] + struct.pack("<I", 2**31) + data[8:], "none that"),
+        (lambda data: b"", "did not write it"),
+        (lambda data: b"nonsense" * 100, "did not write it"),
+        (lambda data: data[:6], "did not write it"),
+        (lambda data: data[:4] + struct.pack("<I", 2**31) + data[8:], "did not write it"),
         (lambda data: data[:40], "header cannot be read"),
         (lambda data: with_header(data, more=1), "header cannot be read"),
         (lambda data: with_header(data, kind="something"), "something else"),
@@ -226,7 +226,7 @@ def test_an_older_export_takes_the_place_of_nothing_newer_unless_that_is_wanted(
     feeds = folder_of(path.parent / "later", {"PyPI": [RECORD]}, kev_json=kev({"CVE-1": "2024-01-01"}))
     built(path, feeds, NOW + timedelta(hours=1))
     newer = path.read_bytes()
-    with pytest.raises(ConflictError, match=r"older than the present database: kev, osv PyPI lacking") as refused:
+    with pytest.raises(ConflictError, match=r"older than the present database: kev, osv PyPI missing") as refused:
         unpack(file, path, anybody)
     assert "--allow-older" in refused.value.advice
     assert path.read_bytes() == newer
@@ -239,7 +239,7 @@ def test_an_export_that_lacks_a_feed_is_older_however_new_it_is(path: Path, tmp_
     without = tmp_path / "without.db"
     built(without, folder_of(tmp_path / "without", {"PyPI": [RECORD]}), NOW + timedelta(hours=1))
     pack(without, tmp_path / "without.zst", sign)
-    with pytest.raises(ConflictError, match="present database: kev lacking"):
+    with pytest.raises(ConflictError, match="present database: kev missing"):
         unpack(tmp_path / "without.zst", path, anybody)
 
 

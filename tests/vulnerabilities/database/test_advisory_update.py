@@ -17,7 +17,7 @@ from tests.vulnerabilities.feeds.serving import Site, serving
 from dockgate.shared.errors import DatabaseError, DownloadError, UnavailableError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.parts import Result
-from dockgate.vulnerabilities.database.update import MOST_REFUSED, update
+from dockgate.vulnerabilities.database.update import CONNECTION_FAILURE_LIMIT, update
 from dockgate.vulnerabilities.feed import Feed, FeedFetch, RecordLookup
 from dockgate.vulnerabilities.feeds.osv import Osv
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Cve, Rating, Severity
@@ -158,7 +158,7 @@ def test_a_feed_that_fails_keeps_its_last_good_part(file: str, fault: str, path:
     (failure,) = result.failures
     title = f"{failure.feed} {failure.name}".rstrip()
     assert title in ("osv Debian", "osv PyPI", "kev", "cvss", "epss")
-    assert failure.kept
+    assert failure.has_old_data
     assert "http://127.0.0.1" in failure.reason
     after = sliced(path)
     assert (after.advisories, after.cves) == (before.advisories, before.cves)
@@ -172,7 +172,7 @@ def test_a_part_that_is_no_longer_published_is_a_failure(path: Path, site: Site)
     del site.files[PYPI]
     site.files["/osv/ecosystems.txt"] = b"Debian\n"
     (failure,) = updated(path, site, later=True).failures
-    assert (failure.feed, failure.name, failure.kept) == ("osv", "PyPI", True)
+    assert (failure.feed, failure.name, failure.has_old_data) == ("osv", "PyPI", True)
     assert checked(path)["osv PyPI"] == NOW_TEXT
 
 
@@ -223,7 +223,7 @@ def test_a_host_that_takes_no_connection_is_not_asked_for_every_part(path: Path,
     many = tuple(f"E{number}" for number in range(20))
     feeds = (Unreachable(),)
     result = update(path, feeds, {"osv": "http://other.example/osv"}, many, LATER, lambda line: None)
-    assert Unreachable.asked == MOST_REFUSED
+    assert Unreachable.asked == CONNECTION_FAILURE_LIMIT
     assert {(failure.host, failure.cause) for failure in result.failures} == {("other.example", "refused")}
     assert len(result.failures) == 20
     with Database.open(path) as database:
@@ -233,7 +233,7 @@ def test_a_host_that_takes_no_connection_is_not_asked_for_every_part(path: Path,
 def test_a_database_without_any_coverage_is_not_made(path: Path, site: Site) -> None:
     del site.files[DEBIAN], site.files[PYPI]
     result = updated(path, site)
-    assert [failure.kept for failure in result.failures] == [False, False]
+    assert [failure.has_old_data for failure in result.failures] == [False, False]
     assert not path.exists()
 
 

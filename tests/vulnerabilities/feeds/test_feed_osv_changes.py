@@ -39,7 +39,7 @@ def site() -> Iterator[Site]:
 def fetch(site: Site, into: Path, fingerprint: str, held: Mapping[str, str] | None = None) -> FeedFetch:
     known = {"A": OLD, "B": OLD, "C": OLD} if held is None else held
     site.seen.clear()
-    return FEED.fetch(site.url, "PyPI", fingerprint, into, held=lambda: known)
+    return FEED.fetch(site.url, "PyPI", fingerprint, into, lookup=lambda: known)
 
 
 def first(site: Site, into: Path) -> str:

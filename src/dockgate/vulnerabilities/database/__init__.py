@@ -1,4 +1,4 @@
-"""The advisory database: one SQLite file, built beside the last one and put in its place whole.
+"""The advisory database: one SQLite file. A new one is built next to it, and replaces it atomically.
 
-`build` and `update` are handed the feeds; `database` reads, with nothing but the standard library.
+`build` and `update` get the feeds as arguments. `database` reads, with the standard library only.
 """

@@ -1,4 +1,4 @@
-"""Building the database from a folder of feeds."""
+"""Build the database from a folder of feeds."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,24 +15,25 @@ Report = Callable[[str], None]
 
 
 def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report: Report) -> Result:
-    """Builds the database at `path` from all that `folder` holds of the feeds, and puts it in place whole.
+    """Build the database at `path` from the feeds in `folder`, and replace the old one atomically.
 
-    A folder counts as checked when it is built. `report` gets a line a part. Feeds of which the folder holds nothing
-    are named in the result. Raises DatabaseError when nothing there covers an ecosystem, UnreadableError or
-    UnavailableError naming the file that cannot be read, DefinitionError for a bad `coverage.json`: what was in place
-    then stays.
+    The time of the build counts as the check of all parts. `report` gets a line for each part. The result names the
+    feeds that the folder lacks.
+
+    Raises DatabaseError if nothing covers an ecosystem, UnreadableError or UnavailableError naming an unreadable file,
+    DefinitionError for an invalid `coverage.json`. The old database then stays in place.
     """
     declares = declared(folder)
-    found = {feed.name: parts_in(folder, feed) for feed in feeds}
-    if not any(found.values()):
+    parts_by_feed = {feed.name: parts_in(folder, feed) for feed in feeds}
+    if not any(parts_by_feed.values()):
         files = ", ".join(layout(feed) for feed in feeds)
         raise DatabaseError(f"{folder} holds no advisories.", f"Give a folder that holds {files}.")
-    _check(folder, declares, {feed.ecosystem(name) for feed in feeds for name in found[feed.name]} - {""})
+    _check(folder, declares, {feed.ecosystem(name) for feed in feeds for name in parts_by_feed[feed.name]} - {""})
     time = stamp(now)
     parts: list[Part] = []
     with exclusively(path), Writer(path) as writer:
         for feed in feeds:
-            for name in found[feed.name]:
+            for name in parts_by_feed[feed.name]:
                 fetched = feed.fetch(folder, name, "", path.parent)
                 assert fetched.path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
                 part = Part(
@@ -45,11 +46,11 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
         if not writer.covers:
             raise DatabaseError(f"Nothing in {folder} covers an ecosystem.", "Give a folder with OSV exports in osv/.")
         digest = writer.commit()
-    return Result(digest, tuple(parts), tuple(_missing(folder, feed) for feed in feeds if not found[feed.name]))
+    return Result(digest, tuple(parts), tuple(_missing(folder, feed) for feed in feeds if not parts_by_feed[feed.name]))
 
 
 def readable(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:
-    """The statements of a fetched file. Raises UnreadableError naming the file's origin."""
+    """Parse a fetched file. Raises UnreadableError naming the origin of the file."""
     try:
         yield from feed.parse(stream, part.name)
     except UnreadableError as error:
@@ -58,14 +59,14 @@ def readable(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement
 
 
 def parts_in(folder: Path, feed: Feed) -> tuple[str, ...]:
-    """The parts that a folder holds, sorted; ("",) for a feed without parts that is there."""
+    """The parts of a feed in a folder, sorted; ("",) for a feed without parts."""
     place = Path(feed.file).parts.index("*") if "*" in feed.file else None
-    found = sorted(path.relative_to(folder) for path in folder.glob(feed.file) if path.is_file())
-    return tuple("" if place is None else path.parts[place] for path in found)
+    paths = sorted(path.relative_to(folder) for path in folder.glob(feed.file) if path.is_file())
+    return tuple("" if place is None else path.parts[place] for path in paths)
 
 
 def layout(feed: Feed) -> str:
-    """Where its files lie in a folder, for people: "osv/ECOSYSTEM/all.zip", "amazon/RELEASE/updateinfo.xml.gz"."""
+    """The place of its files in a folder, for people: "osv/ECOSYSTEM/all.zip", "amazon/RELEASE/updateinfo.xml.gz"."""
     return feed.file.replace("*", "RELEASE" if ":" in feed.ecosystem("*") else "ECOSYSTEM")
 
 

@@ -1,4 +1,4 @@
-"""For which ecosystems a feed speaks, and how completely."""
+"""Which ecosystems a feed covers, and how completely."""
 
 import json
 import re
@@ -9,12 +9,12 @@ from dockgate.shared.errors import DefinitionError
 
 FILE = "coverage.json"
 
-# Ecosystem with release -> the source names that a partial snapshot speaks of.
+# The source names that a partial snapshot covers, by ecosystem with release.
 Declared = Mapping[str, tuple[str, ...]]
 
 
 def declared(folder: Path) -> Declared | None:
-    """What `coverage.json` says, None when there is none: the folder then holds whole exports.
+    """Read `coverage.json`, None without it: then the folder has complete exports.
 
     Its form is `{"ecosystems": {"Debian:13": ["zlib"], "PyPI": ["idna"]}}`. Raises DefinitionError naming file and key.
     """
@@ -28,19 +28,19 @@ def declared(folder: Path) -> Declared | None:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DefinitionError(f"{path} is no JSON: {error}.", _ADVICE) from error
+        raise DefinitionError(f"{path} is not JSON: {error}.", _ADVICE) from error
     ecosystems = document.get("ecosystems") if isinstance(document, dict) else None
     if not isinstance(ecosystems, dict):
         raise DefinitionError(f"{path} has no object under the key ecosystems.", _ADVICE)
     for ecosystem, names in ecosystems.items():
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            raise DefinitionError(f"{path}: the key ecosystems.{ecosystem} is no list of names.", _ADVICE)
+            raise DefinitionError(f"{path}: the key ecosystems.{ecosystem} is not a list of names.", _ADVICE)
     return {ecosystem: _normal(ecosystem, names) for ecosystem, names in ecosystems.items()}
 
 
-def belongs(ecosystem: str, whole: str) -> bool:
-    """Whether an ecosystem, with its release if it has one, is part of what a feed is the whole word of."""
-    return ecosystem == whole or ecosystem.startswith(f"{whole}:")
+def belongs(ecosystem: str, covered: str) -> bool:
+    """Whether a feed that covers `covered` covers this ecosystem, with its release if it has one."""
+    return ecosystem == covered or ecosystem.startswith(f"{covered}:")
 
 
 def derived(standing: Mapping[str, int]) -> tuple[str, ...]:

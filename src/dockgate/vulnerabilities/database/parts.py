@@ -1,4 +1,4 @@
-"""What the advisory database is made of, and what is told of its making."""
+"""The parts of the advisory database, and the results of building and updating it."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from dockgate.vulnerabilities.feed import FaultyRecord
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of a feed, as the database holds it.
+    """One file of a feed in the database.
 
     `name` is the OSV ecosystem, "" for a feed without parts; `source` the folder or URL it came from; `version` that of
-    the feed's reading; `content` the SHA-256 of the file. `checked_at` is the last successful check, `changed_at` the
-    last that brought other content, both RFC 3339 in UTC. `statements` counts what was read; `faults` lists what could
-    not be.
+    the feed's parser; `content` the SHA-256 of the file. `checked_at` is the last successful check, `changed_at` the
+    last that brought new content, both RFC 3339 in UTC. `statements` counts what was read, `faults` are the records
+    that could not be read.
     """
 
     feed: str
@@ -28,31 +28,32 @@ class Part:
 
     @property
     def title(self) -> str:
-        """ "osv Debian", "kev"."""
+        """The part for people: "osv Debian", "kev"."""
         return f"{self.feed} {self.name}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A part that could not be brought up to date. `kept`: the database holds what it last held of it.
+    """A part that could not be updated. `has_old_data`: the database still has its previous content.
 
-    `host` and `cause` are of a download that failed ("" for other failures): alike for all that failed alike."""
+    `host` and `cause` are those of a failed download, "" for other failures. They group failures of one kind.
+    """
 
     feed: str
     name: str
     reason: str
     advice: str
-    kept: bool
+    has_old_data: bool
     host: str = ""
     cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a build or an update did. `digest` is of the database put in place, "" when the old one was left there.
+    """The result of a build or an update. `digest` is that of the new database, "" if the old one was not replaced.
 
-    `missing` tells of the feeds that were not to be had ("no kev.json in FOLDER"), `unchanged` are the titles of parts
-    that still stood, `failures` the parts that stayed as they were because their feed failed.
+    `missing` names the feeds that were not available ("no kev.json in FOLDER"), `unchanged` the parts without new
+    content, `failures` the parts that were not updated because their feed failed.
     """
 
     digest: str

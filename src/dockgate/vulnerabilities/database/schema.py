@@ -1,8 +1,8 @@
-"""The format of the advisory database's file."""
+"""The schema of the advisory database."""
 
-# SQLite's application_id of such a file.
+# The application_id in the SQLite file.
 APPLICATION = 0x446B4144
-# SQLite's user_version; raised with every change to what follows. Another format is not read: it is built anew.
+# The user_version in the SQLite file. Increase it with every change below: databases of another format are rebuilt.
 FORMAT = 5
 
 # `record.body` and `affected.body` are JSON arrays: `RECORD` and `AFFECTED` name their places. `record.alias_groups` is

@@ -1,8 +1,8 @@
-"""The database as one file to carry elsewhere: where there is no network, or into a job that wants it at once.
+"""Export the database as one signed file, and import it: for machines without network, or for short jobs.
 
-It is a zstd file (RFC 8878): a skippable frame says what is in it, another one signs that, and the frames after them
-are the database as it stands, so that its parts keep the times of their checks. Nothing is unpacked before the header
-is known to be one that a trusted key signed, or one that states the expected digest.
+It is a zstd file (RFC 8878). One skippable frame is the header, another one its signature, and the frames after them
+are the database file, so that its parts keep the times of their checks. Nothing is unpacked before the header is
+trusted: a trusted key signed it, or it has the expected digest.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _CHUNK = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of itself: `digest` is the database's, `content` the SHA-256 (hex) of its `size` bytes."""
+    """The header: `digest` of the database, `content` the SHA-256 (hex) of the `size` bytes of its file."""
 
     kind: str
     format: int
@@ -51,15 +51,15 @@ Trust = Callable[[bytes, Header, bytes], None]
 
 
 def pack(path: Path, into: Path, sign: Sign) -> Header:
-    """Writes the database at `path` into the file `into`, signed, whole or not at all.
+    """Export the database at `path` to the file `into`, signed and atomically.
 
-    Raises DatabaseError when there is none, UnavailableError when the file cannot be written.
+    Raises DatabaseError if there is none, UnavailableError if the file cannot be written.
     """
     import zstandard
 
     with Database.open(path) as database:
         digest = database.digest
-    # The file is never changed in place, so what is opened stays what it is, whatever takes its name.
+    # The file is never changed in place: an open file stays the same when another replaces it.
     with path.open("rb") as source:
         header = Header(KIND, FORMAT, digest, content(path), os.fstat(source.fileno()).st_size)
         stated = canonical.encode(header)
@@ -80,11 +80,11 @@ def pack(path: Path, into: Path, sign: Sign) -> Header:
 
 
 def unpack(file: Path, path: Path, trust: Trust, *, allow_older: bool = False) -> Header:
-    """Puts the database that `file` holds in place at `path`, whole or not at all.
+    """Import the database in `file` to `path`, atomically.
 
-    Raises what `trust` does, DatabaseError for a file that holds none of this format or does not match what it says of
-    itself, and unless `allow_older` ConflictError for one that is older than the present database in any part. Also
-    ConflictError while another process writes the database, UnavailableError when the file cannot be read.
+    Raises the errors of `trust`, DatabaseError for a file of another format or that does not match its header, and
+    unless `allow_older` ConflictError if any part is older than in the present database. Also ConflictError while
+    another process writes the database, and UnavailableError if the file cannot be read.
     """
     new = path.with_name(path.name + ".new")
     try:
@@ -111,11 +111,11 @@ def unpack(file: Path, path: Path, trust: Trust, *, allow_older: bool = False) -
 
 
 def _frame(source: BinaryIO, magic: int) -> bytes | None:
-    """The skippable frame of this kind that comes next, None (and nothing read) where another one or none does."""
+    """Read the next skippable frame if it is of this kind. Otherwise None, and nothing is read."""
     here = source.tell()
     start = source.read(_START.size)
-    found, size = _START.unpack(start) if len(start) == _START.size else (0, 0)
-    if found != magic or size > _HEADER_LIMIT:
+    found_magic, size = _START.unpack(start) if len(start) == _START.size else (0, 0)
+    if found_magic != magic or size > _HEADER_LIMIT:
         source.seek(here)
         return None
     return source.read(size)
@@ -123,38 +123,38 @@ def _frame(source: BinaryIO, magic: int) -> bytes | None:
 
 def _header(stated: bytes, file: Path) -> Header:
     if not stated:
-        raise _refused(file, "it is none that `dockgate db export` wrote")
+        raise _refused(file, "`dockgate db export` did not write it")
     try:
         header = canonical.decode(Header, stated)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _refused(file, f"its header cannot be read: {error}") from error
     if header.kind != KIND or not isinstance(header.size, int) or not 0 < header.size <= SIZE_LIMIT:
-        raise _refused(file, "its header is of something else")
+        raise _refused(file, "it contains something else")
     if header.format != FORMAT:
-        raise _refused(file, f"it has format {header.format}, and this version reads {FORMAT}")
+        raise _refused(file, f"it has format {header.format}, this version reads {FORMAT}")
     return header
 
 
 def _inflate(source: BinaryIO, new: Path, header: Header, file: Path) -> None:
     import zstandard
 
-    found, size = hashlib.sha256(), 0
+    sha256, size = hashlib.sha256(), 0
     try:
         with new.open("wb") as into, zstandard.ZstdDecompressor().stream_reader(source) as frames:
             while chunk := frames.read(_CHUNK):
                 size += len(chunk)
                 if size > header.size:
                     break
-                found.update(chunk)
+                sha256.update(chunk)
                 into.write(chunk)
     except zstandard.ZstdError as error:
         raise _refused(file, f"it is damaged: {error}") from error
-    if size != header.size or found.hexdigest() != header.content:
+    if size != header.size or sha256.hexdigest() != header.content:
         raise _refused(file, "it does not match the digest in its header")
 
 
 def _check(new: Path, header: Header, file: Path) -> None:
-    """That it is a database of ours down to its tables: a view in their place would run as a query of ours."""
+    """Check that it has exactly our tables: a view in their place would run inside our queries."""
     with Database.open(new) as database, closing(sqlite3.connect(":memory:")) as fresh:
         if database.digest != header.digest:
             raise _refused(file, "its database has another digest than its header says")
@@ -165,21 +165,23 @@ def _check(new: Path, header: Header, file: Path) -> None:
 
 
 def _require_newer(new: Path, path: Path, file: Path) -> None:
-    """ConflictError where the present database knows a feed that the new one lacks, or checked it later: whoever hands
-    over an old export, signed as it may be, would hide what has become known since."""
+    """Raise ConflictError if the present database has a feed that the new one lacks, or a later check of it.
+
+    An old export, even a signed one, would hide what became known since.
+    """
     try:
         with Database.open(path) as present:
             before = {part.title: part.checked_at for part in present.parts()}
     except DatabaseError:
-        return  # there is none, or none that is of use
+        return  # there is no usable database
     with Database.open(new) as database:
         after = {part.title: part.checked_at for part in database.parts()}
     older = sorted(title for title, checked_at in before.items() if after.get(title, "") < checked_at)
     if older:
         more = f" and {len(older) - 3} more" if len(older) > 3 else ""
         raise ConflictError(
-            f"{file} is older than the present database: {', '.join(older[:3])}{more} lacking, or checked earlier.",
-            "Export it again, or take it all the same with --allow-older.",
+            f"{file} is older than the present database: {', '.join(older[:3])}{more} missing or older.",
+            "Export it again, or import it with --allow-older.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Bringing the database up to date over HTTP."""
+"""Update the database over HTTP."""
 
 import hashlib
 import shutil
@@ -24,9 +24,9 @@ from dockgate.vulnerabilities.database.parts import Failure, Part, Result
 from dockgate.vulnerabilities.database.writer import Writer, content, exclusively
 from dockgate.vulnerabilities.feed import Feed
 
-# Downloads from a host to which no connection came about, before nothing more is asked of it.
-MOST_REFUSED = 2
-# Statements of a part that may well lose half of them.
+# Failed connections to a host after which an update stops asking it.
+CONNECTION_FAILURE_LIMIT = 2
+# Parts with at most this many statements may lose half of them.
 _FEW = 100
 
 
@@ -39,24 +39,24 @@ def update(
     report: Report,
     ca_bundle: Path | None = None,
 ) -> Result:
-    """Fetches what has changed, and puts a whole new database in place of the one at `path`, if there is one.
+    """Fetch what changed, and replace the database at `path` atomically.
 
-    `urls` maps a feed's name to its URL, in place of `Feed.url`; a feed without either is not fetched, and named in the
-    result. `ecosystems` are those of which feeds that have parts are to tell. Whatever else the database holds stays as
-    it is, with the time of its last check; so does a part whose feed fails, told as a failure. What did not change
-    counts as checked. `report` gets a line a part. Nothing is replaced when no feed answered, or when nothing would be
-    covered.
-    Raises ConflictError while another process writes, DatabaseError when the old one breaks off.
+    `urls` maps names of feeds to URLs that replace `Feed.url`. Feeds without a URL are not fetched, and the result
+    names them. `ecosystems` are those to fetch of feeds with parts. All other parts stay in the database with the time
+    of their last check, and so do parts whose feed fails, which the result lists. Unchanged parts count as checked.
+    `report` gets a line for each part. The database is not replaced if no feed answers or nothing would be covered.
+
+    Raises ConflictError while another process writes, DatabaseError if the old database is broken.
     """
     parts: dict[tuple[str, str], Part] = {}
     unchanged: list[str] = []
     failures: list[Failure] = []
     unreachable = _Unreachable()
     with exclusively(path), _downloads(path) as into:
-        held = _held(path)
-        with Writer(path, goes_on=bool(held)) as writer:
-            for feed, url, name in _wanted(feeds, urls, ecosystems, held, ca_bundle):
-                was = held.get((feed.name, name))
+        old_parts = _parts_in(path)
+        with Writer(path, goes_on=bool(old_parts)) as writer:
+            for feed, url, name in _downloads_to_make(feeds, urls, ecosystems, old_parts, ca_bundle):
+                was = old_parts.get((feed.name, name))
                 if failure := unreachable.failure(feed, name, url, is_kept=was is not None):
                     failures.append(failure)
                     report(f"{feed.name} {name}".rstrip() + ": failed")
@@ -73,7 +73,7 @@ def update(
                 unchanged += [part.title] if stands else []
                 report(f"{part.title}: {'unchanged' if stands else f'{part.statements} statements'}")
             digest = writer.commit() if parts and writer.covers else ""
-    others = [part for key, part in held.items() if key not in parts]
+    others = [part for key, part in old_parts.items() if key not in parts]
     missing = tuple(
         f"no URL for the feed {feed.name}: set DOCKGATE_FEED_{feed.name.upper()}"
         for feed in feeds
@@ -83,7 +83,7 @@ def update(
 
 
 class _Unreachable:
-    """Hosts to which no connection came about, twice in one update: nothing more is asked of them in it."""
+    """The hosts that an update no longer asks, after CONNECTION_FAILURE_LIMIT failed connections."""
 
     def __init__(self) -> None:
         self._errors: dict[str, list[DownloadError]] = {}
@@ -93,9 +93,9 @@ class _Unreachable:
             self._errors.setdefault(error.host, []).append(error)
 
     def failure(self, feed: Feed, name: str, url: str, *, is_kept: bool) -> Failure | None:
-        """The failure of a part that is not asked for, None for one that is."""
+        """The failure of a part whose host is unreachable, None if it can be fetched."""
         errors = self._errors.get(urlsplit(url).netloc.rpartition("@")[2], [])
-        return _failure(feed, name, errors[-1], is_kept=is_kept) if len(errors) >= MOST_REFUSED else None
+        return _failure(feed, name, errors[-1], is_kept=is_kept) if len(errors) >= CONNECTION_FAILURE_LIMIT else None
 
 
 def _failure(feed: Feed, name: str, error: DockgateError, *, is_kept: bool) -> Failure:
@@ -103,20 +103,22 @@ def _failure(feed: Feed, name: str, error: DockgateError, *, is_kept: bool) -> F
     return Failure(feed.name, name, str(error), error.advice, is_kept, host, cause)
 
 
-def _wanted(
+def _downloads_to_make(
     feeds: Sequence[Feed],
     urls: Mapping[str, str],
     ecosystems: Sequence[str],
-    held: Mapping[tuple[str, str], Part],
+    old_parts: Mapping[tuple[str, str], Part],
     ca_bundle: Path | None,
 ) -> Iterator[tuple[Feed, str, str]]:
-    """Feed, URL and part of all that is to be fetched: what is published, and what came from there before. A part that
-    is no longer published is a failure to be told: it would grow old unseen."""
+    """Feed, URL and part of everything to fetch: the published parts, and those fetched from there before.
+
+    A part that is no longer published is fetched too, and reported as a failure: otherwise it would age unnoticed.
+    """
     for feed in feeds:
         if url := urls.get(feed.name) or feed.url:
             before = [
                 name
-                for (of, name), part in held.items()
+                for (of, name), part in old_parts.items()
                 if of == feed.name
                 and part.source == _public(url)
                 and feed.ecosystem(name).partition(":")[0] in ecosystems
@@ -130,34 +132,37 @@ def _renew(
     feed: Feed,
     name: str,
     url: str,
-    was: Part | None,
+    old_part: Part | None,
     now: datetime,
     old: Path,
     into: Path,
     ca_bundle: Path | None,
 ) -> Part:
-    """One part, read anew or taken over. What was read otherwise, or from elsewhere, is fetched in any case."""
+    """Fetch and parse one part, or keep the old one if it is unchanged.
+
+    A part that another parser version read, or that came from another URL, is always fetched.
+    """
     time, source = stamp(now), _public(url)
-    same = was is not None and (was.version, was.source) == (feed.version, source)
-    held = partial(_records, old, feed.name, name) if same else None
-    fetched = feed.fetch(url, name, was.fingerprint if was and same else "", into, ca_bundle, held)
+    same = old_part is not None and (old_part.version, old_part.source) == (feed.version, source)
+    lookup = partial(_records, old, feed.name, name) if same else None
+    fetched = feed.fetch(url, name, old_part.fingerprint if old_part and same else "", into, ca_bundle, lookup)
     if fetched.path is None:
-        if was is None:
+        if old_part is None:
             raise UnavailableError(f"The feed {feed.name} says that {name or 'it'} is unchanged, and was never read.")
-        part = replace(was, fingerprint=fetched.fingerprint, checked_at=time)
+        part = replace(old_part, fingerprint=fetched.fingerprint, checked_at=time)
         writer.keep(part)
         return part
-    found = content(fetched.path)
-    if was and fetched.replaces is not None:
-        found = hashlib.sha256(f"{was.content} {found}".encode()).hexdigest()
-    changed = was.changed_at if was and was.content == found else time
-    part = Part(feed.name, name, feed.version, source, fetched.fingerprint, found, time, changed, 0)
+    new_content = content(fetched.path)
+    if old_part and fetched.replaces is not None:
+        new_content = hashlib.sha256(f"{old_part.content} {new_content}".encode()).hexdigest()
+    changed = old_part.changed_at if old_part and old_part.content == new_content else time
+    part = Part(feed.name, name, feed.version, source, fetched.fingerprint, new_content, time, changed, 0)
     try:
         with fetched.path.open("rb") as stream:
             statements, ecosystem = readable(feed, part, stream), feed.ecosystem(name)
-            if was is None or fetched.replaces is None:
-                return writer.add(part, statements, ecosystem, None, _least(was) if same else 0)
-            part = replace(part, statements=was.statements, faults=was.faults)
+            if old_part is None or fetched.replaces is None:
+                return writer.add(part, statements, ecosystem, None, _least(old_part) if same else 0)
+            part = replace(part, statements=old_part.statements, faults=old_part.faults)
             return writer.amend(part, statements, ecosystem, fetched.replaces)
     finally:
         fetched.path.unlink()
@@ -169,7 +174,7 @@ def _least(was: Part | None) -> int:
     return was.statements // 2 if was and was.statements >= _FEW else 0
 
 
-def _held(path: Path) -> dict[tuple[str, str], Part]:
+def _parts_in(path: Path) -> dict[tuple[str, str], Part]:
     """What the present database holds; nothing when there is none, or none that can be read."""
     try:
         with Database.open(path) as database:

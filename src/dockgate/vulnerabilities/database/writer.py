@@ -121,18 +121,20 @@ class Writer:
         `part` has the statements and faults of so far; returns it with all of them. UnreadableError as in `add`.
         """
         added, was = self._add(_only(statements, replaces)), self._number(part)
-        gone = self._erase(was, ecosystem, replaces)
+        removed = self._erase(was, ecosystem, replaces)
         self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (was, added.number))
-        standing = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
-        part = replace(part, statements=part.statements - gone + added.count, faults=(*standing, *added.faults))
+        remaining_faults = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
+        part = replace(
+            part, statements=part.statements - removed + added.count, faults=(*remaining_faults, *added.faults)
+        )
         self._undescribe(was)
         self._describe(was, part)
-        spoken = self._sql.execute(
+        counts = self._sql.execute(
             "SELECT e.name, count(*) FROM ecosystem e JOIN affected a ON a.ecosystem = e.id"
             " JOIN record r ON r.id = a.record WHERE r.part = ? AND r.body ->> 6 = '' GROUP BY e.name",
             (was,),
         )
-        self._cover(was, part, ecosystem, None, dict(spoken.fetchall()))
+        self._cover(was, part, ecosystem, None, dict(counts.fetchall()))
         return part
 
     def keep(self, part: Part) -> None:
@@ -225,8 +227,8 @@ class Writer:
 
     def _number(self, part: Part) -> int:
         """The number of a part as it is held, 0 when it is not."""
-        found = self._sql.execute("SELECT id FROM part WHERE feed = ? AND name = ?", (part.feed, part.name)).fetchone()
-        return int(found[0]) if found else 0
+        row = self._sql.execute("SELECT id FROM part WHERE feed = ? AND name = ?", (part.feed, part.name)).fetchone()
+        return int(row[0]) if row else 0
 
     def _forget(self, number: int, ecosystem: str) -> None:
         """Removes a part, which speaks of `ecosystem`, with all its statements; nothing when the number is 0."""
@@ -241,15 +243,15 @@ class Writer:
         which = "record WHERE part = :part"
         which += "" if ids is None else " AND body ->> 0 IN (SELECT value FROM json_each(:ids))"
         # The ecosystems are named so that not the whole table has to be searched.
-        spoken = [number for name, number in self._ecosystems.items() if belongs(name, ecosystem)]
-        given = {"part": number, "ids": _dump(sorted(ids or ())), "spoken": _dump(spoken)}
-        gone: int = self._sql.execute(
+        ecosystem_ids = [number for name, number in self._ecosystems.items() if belongs(name, ecosystem)]
+        parameters = {"part": number, "ids": _dump(sorted(ids or ())), "spoken": _dump(ecosystem_ids)}
+        removed: int = self._sql.execute(
             "DELETE FROM affected WHERE ecosystem IN (SELECT value FROM json_each(:spoken))"  # noqa: S608 - as above
             f" AND record IN (SELECT id FROM {which})",
-            given,
+            parameters,
         ).rowcount
-        self._sql.execute(f"DELETE FROM {which}", given)  # noqa: S608 - as above
-        return gone
+        self._sql.execute(f"DELETE FROM {which}", parameters)  # noqa: S608 - as above
+        return removed
 
     def _undescribe(self, number: int) -> None:
         for table, key in (("coverage", "part"), ("fault", "part"), ("part", "id")):

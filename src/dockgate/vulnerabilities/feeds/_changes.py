@@ -24,45 +24,45 @@ _AT_ONCE = 8
 _MARK = "list "
 
 
-def changes(web: Web, base: str, fingerprint: str, into: Path, held: RecordLookup) -> FeedFetch | None:
+def changes(web: Web, base: str, fingerprint: str, into: Path, lookup: RecordLookup) -> FeedFetch | None:
     """The records below the URL `base` that changed; None when the whole export has to be fetched.
 
     That is so when the list or one of its records cannot be had (a mirror may keep exports alone), when more than MOST
     changed or went, for a list may be cut short, and when some went and none changed.
     """
     try:
-        known = fingerprint.removeprefix(_MARK) if fingerprint.startswith(_MARK) else ""
-        index = web.fetch(f"{base}/{INDEX}", known, into)
+        last_list = fingerprint.removeprefix(_MARK) if fingerprint.startswith(_MARK) else ""
+        index = web.fetch(f"{base}/{INDEX}", last_list, into)
         if index.path is None:
             return FeedFetch(True, fingerprint)
-        there, here = _listed(index.path), held()
-        gone = here.keys() - there.keys()
-        changed = [name for name, time in there.items() if _instant(here.get(name, "")) != _instant(time)]
+        published, stored = _listed(index.path), lookup()
+        removed = stored.keys() - published.keys()
+        changed = [name for name, time in published.items() if _instant(stored.get(name, "")) != _instant(time)]
         now = _MARK + index.fingerprint
-        if there and not changed and not gone:
+        if published and not changed and not removed:
             return FeedFetch(True, now)
-        if not changed or len(changed) + len(gone) > MOST:
+        if not changed or len(changed) + len(removed) > MOST:
             return None
-        return FeedFetch(False, now, _collected(web, base, changed, into), frozenset((*changed, *gone)))
+        return FeedFetch(False, now, _collected(web, base, changed, into), frozenset((*changed, *removed)))
     except (UnavailableError, UnreadableError):
         return None
 
 
 def _listed(path: Path) -> Mapping[str, str]:
-    found: dict[str, str] = {}
+    times: dict[str, str] = {}
     with path.open("rb") as stream:
         for number, line in lines(stream, f"OSV list {INDEX}"):
             time, comma, name = line.partition(",")
             if not comma or not name or "/" in name:
                 raise UnreadableError(f"The OSV list {INDEX} has no row of time and id at line {number}.")
-            found[name] = time
-    return found
+            times[name] = time
+    return times
 
 
 def _instant(time: str) -> str:
     """RFC 3339 in UTC without the zeros that end its fraction: the list and the records are not written alike."""
-    whole, _, fraction = time.removesuffix("Z").removesuffix("+00:00").partition(".")
-    return f"{whole}.{fraction.rstrip('0')}"
+    seconds, _, fraction = time.removesuffix("Z").removesuffix("+00:00").partition(".")
+    return f"{seconds}.{fraction.rstrip('0')}"
 
 
 def _collected(web: Web, base: str, names: list[str], into: Path) -> Path:

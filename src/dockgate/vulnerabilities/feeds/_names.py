@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-# Ecosystems (of the schema's list) whose publisher is the distribution: its word is about its own package.
+# Ecosystems (in the list of the schema) whose publisher is the distribution itself.
 DISTRIBUTIONS = frozenset(
     (
         *("AlmaLinux", "Alpaquita", "Alpine", "Azure Linux", "BellSoft Hardened Containers", "Chainguard", "Debian"),
@@ -34,7 +34,7 @@ def ecosystems(text: str) -> tuple[str, ...]:
     apart, whose packages do not tell their release. What follows a language is a registry
     ("Packagist:https://packages.drupal.org/8").
 
-    What Ubuntu mends for the subscribers of Pro alone, as all of a release after its five years, its records call
+    What Ubuntu fixes for the subscribers of Pro alone, as all of a release after its five years, its records call
     "Ubuntu:Pro:22.04:LTS", and say nothing of "Ubuntu:22.04:LTS", whose packages are the same and stay as they were
     (UBUNTU-CVE-2024-24258 in canonical/ubuntu-security-notices; OSV's own interface asks for both, too).
     """
@@ -42,8 +42,8 @@ def ecosystems(text: str) -> tuple[str, ...]:
     if base not in DISTRIBUTIONS or not release:
         return (base,)
     if base == "Red Hat":
-        known = _RED_HAT.fullmatch(release)
-        release = f"enterprise_linux:{known[1]}" if known else release.partition("::")[0]
+        product = _RED_HAT.fullmatch(release)
+        release = f"enterprise_linux:{product[1]}" if product else release.partition("::")[0]
     elif base == "SUSE" and (product := _SUSE.fullmatch(release)):
         if product[1] == "12" and " Module " in release:
             return tuple(f"SUSE:{pack}" for pack in _SERVICE_PACKS)
@@ -99,7 +99,8 @@ def module(identity: str, summary: str, fixed: list[str]) -> str:
     """The rpm module and stream that these fixed versions are of ("nodejs:18"), "" for none or when it is not told.
 
     Modular builds have ".module" in their release; the stream stands in the record's summary alone ("Important:
-    nodejs:18 security update"). A summary of several ("virt:rhel and virt-devel:rhel") tells of no package which.
+    nodejs:18 security update"). A summary of several ("virt:rhel and virt-devel:rhel") does not say
+    which package is in which.
     """
     if not any(".module" in version for version in fixed):
         return ""

@@ -1,4 +1,4 @@
-"""OSV records (schema 1.7): what of them is read, strictly, and what matching is told of it.
+"""Parse OSV records (schema 1.7) strictly into advisories.
 
 A record's header is read whole or not at all. An affected entry that cannot be read becomes, if its package's name
 can, an advisory with a range that begins nowhere: matching can compare no version with it.
@@ -112,7 +112,7 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 
 
 def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
-    """An advisory for each package of the ecosystem `part` that the record speaks of, and what of it cannot be read.
+    """An advisory for each package of the ecosystem `part` in the record, and what cannot be read.
 
     Fixed versions of an rpm module are an advisory of their own.
     """
@@ -230,20 +230,22 @@ def _imports(affected: _Affected) -> list[str]:
     """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific"); none where it does not say, or not
     in a form that is understood: then all of the module is meant."""
     listed = affected.ecosystem_specific.imports if affected.ecosystem_specific else None
-    paths = [one.get("path") if isinstance(one, dict) else None for one in (listed if isinstance(listed, list) else ())]
+    paths = [
+        entry.get("path") if isinstance(entry, dict) else None for entry in (listed if isinstance(listed, list) else ())
+    ]
     return [path for path in paths if path] if all(isinstance(path, str) and path for path in paths) else []
 
 
 def _ratings(record: _Record, affected: _Affected, distribution: bool) -> Iterator[Rating]:
     """The distribution's word for this package, then the advisory's vectors, then the advisory's word."""
-    given = affected.severity or record.severity or []
+    vectors = affected.severity or record.severity or []
     source = "distribution" if distribution else "advisory"
-    words: list[object] = [vector.score for vector in given if not vector.type.startswith("CVSS_")]
+    words: list[object] = [vector.score for vector in vectors if not vector.type.startswith("CVSS_")]
     for specific in (affected.ecosystem_specific, affected.database_specific, record.database_specific):
         if specific:
             words += [specific.urgency, specific.priority, specific.severity]
     word = next((rating for text in words if (rating := by_word(source, text))), None)
-    vector = by_vectors("advisory", (vector.score for vector in given if vector.type.startswith("CVSS_")))
+    vector = by_vectors("advisory", (vector.score for vector in vectors if vector.type.startswith("CVSS_")))
     if word and (distribution or not vector):
         yield word
     if vector:
@@ -267,5 +269,5 @@ def _note(affected: _Affected) -> str:
                 return note
         if specific and specific.nodsa:
             return "no-dsa"
-    told = (event.get("fixed", "") for span in affected.ranges or () for event in span.events)
-    return next((note for word in told if _is_word(word) and (note := _NOTES.get(word.strip("<>")))), "")
+    fixed_versions = (event.get("fixed", "") for span in affected.ranges or () for event in span.events)
+    return next((note for word in fixed_versions if _is_word(word) and (note := _NOTES.get(word.strip("<>")))), "")

@@ -32,15 +32,15 @@ def updateinfo(web: Web, mirrors: str, fingerprint: str, into: Path) -> FeedFetc
 
 def _from_mirror(web: Web, mirror: str, fingerprint: str, into: Path) -> FeedFetch:
     href, algorithm, checksum = _named(web, f"{mirror}/repodata/repomd.xml", into)
-    found = f"{algorithm} {checksum}"
-    if found == fingerprint:
+    new_fingerprint = f"{algorithm} {checksum}"
+    if new_fingerprint == fingerprint:
         return FeedFetch(True, fingerprint)
     path = web.fetch(f"{mirror}/{href}", "", into).path
     assert path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
     with path.open("rb") as file:
         if hashlib.file_digest(file, algorithm).hexdigest() != checksum:
             raise UnavailableError(f"{shown(mirror)}/{href} does not match its checksum.", "Try again later.")
-    return FeedFetch(False, found, path)
+    return FeedFetch(False, new_fingerprint, path)
 
 
 def _listed(web: Web, url: str, into: Path) -> list[str]:

@@ -28,7 +28,7 @@ class Single:
         fingerprint: str,
         into: Path,
         ca_bundle: Path | None = None,
-        held: RecordLookup | None = None,
+        lookup: RecordLookup | None = None,
     ) -> FeedFetch:
         if isinstance(origin, Path):
             return from_folder(origin, self.file, fingerprint)

@@ -21,12 +21,14 @@ def from_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
     """The folder's own file; its fingerprint is of its content. Raises NotFoundError, UnavailableError."""
     path = folder / file
     try:
-        found = _content(path)
+        new_fingerprint = _content(path)
     except FileNotFoundError as error:
         raise NotFoundError(f"There is no {file} in {folder}.") from error
     except OSError as error:
         raise UnavailableError(f"{path} cannot be read: {error.strerror}.", "Check the file and its rights.") from error
-    return FeedFetch(True, found) if found == fingerprint else FeedFetch(False, found, path)
+    return (
+        FeedFetch(True, new_fingerprint) if new_fingerprint == fingerprint else FeedFetch(False, new_fingerprint, path)
+    )
 
 
 def from_url(feed: str, url: str, fingerprint: str, into: Path, ca_bundle: Path | None) -> FeedFetch:
@@ -112,8 +114,12 @@ class Web:
                         raise ValueError(f"it is larger than {LIMIT} bytes")
                     file.write(chunk)
             etag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
-        found = _ETAG + etag if etag else _MODIFIED + modified if modified else _content(path)
-        return FeedFetch(True, found) if found == fingerprint else FeedFetch(False, found, path)
+        new_fingerprint = _ETAG + etag if etag else _MODIFIED + modified if modified else _content(path)
+        return (
+            FeedFetch(True, new_fingerprint)
+            if new_fingerprint == fingerprint
+            else FeedFetch(False, new_fingerprint, path)
+        )
 
 
 def shown(url: str) -> str:

@@ -47,7 +47,7 @@ class Amazon:
         fingerprint: str,
         into: Path,
         ca_bundle: Path | None = None,
-        held: RecordLookup | None = None,
+        lookup: RecordLookup | None = None,
     ) -> FeedFetch:
         if isinstance(origin, Path):
             return from_folder(origin, self.file.replace("*", part), fingerprint)
@@ -55,7 +55,7 @@ class Amazon:
             return updateinfo(web, f"{origin}/{_MIRRORS[part]}", fingerprint, into)
 
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
-        """Updates that are neither called security nor name a CVE are left out: they mend something else."""
+        """Updates that are neither called security nor name a CVE are left out: they fix something else."""
         ecosystem, update, root = self.ecosystem(part), _Update(), ""
         for element in elements(stream, f"update information of {ecosystem}"):
             root = root or element.name
@@ -77,7 +77,7 @@ class _Update:
     """One update in the making. `fixed` is name -> versions, None for one that cannot be read."""
 
     security: bool = False
-    said: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     cves: dict[str, None] = field(default_factory=dict)
     fixed: dict[str, dict[str | None, None]] = field(default_factory=dict)
     nameless: bool = False
@@ -85,11 +85,11 @@ class _Update:
     def take(self, element: Element) -> None:
         attributes = element.attributes
         if element.closed and element.name in ("id", "title", "severity"):
-            self.said.setdefault(element.name, element.text)
+            self.texts.setdefault(element.name, element.text)
         elif element.closed:
             return
         elif element.name in ("issued", "updated"):
-            self.said[element.name] = attributes.get("date", "")
+            self.texts[element.name] = attributes.get("date", "")
         elif element.name == "reference" and attributes.get("type") == "cve":
             self.cves[attributes.get("id", "")] = None
         elif element.name == "package" and attributes.get("arch") != "src":
@@ -98,7 +98,7 @@ class _Update:
             self.fixed.setdefault(name, {})[_evr(attributes)] = None
 
     def statements(self, ecosystem: str) -> Iterator[FeedStatement]:
-        identity, cves = self.said.get("id", ""), [cve for cve in self.cves if cve.startswith("CVE-")]
+        identity, cves = self.texts.get("id", ""), [cve for cve in self.cves if cve.startswith("CVE-")]
         if not self.security and not cves:
             return
         if not identity or self.nameless:
@@ -106,7 +106,7 @@ class _Update:
                 identity or "update", "it has no id" if not identity else "it has a package without name"
             )
             return
-        rating = by_word("distribution", self.said.get("severity"))
+        rating = by_word("distribution", self.texts.get("severity"))
         for name, versions in self.fixed.items():
             if None in versions:
                 yield FaultyRecord(identity, f"its package {name} has no version and release", contained=True)
@@ -120,9 +120,9 @@ class _Update:
                 ),
                 upstream=tuple(cves),
                 ratings=(rating,) if rating else (),
-                summary=self.said.get("title", ""),
-                published=_time(self.said.get("issued", "")),
-                modified=_time(self.said.get("updated", "")),
+                summary=self.texts.get("title", ""),
+                published=_time(self.texts.get("issued", "")),
+                modified=_time(self.texts.get("updated", "")),
             )
 
 
@@ -133,5 +133,5 @@ def _evr(attributes: Mapping[str, str]) -> str | None:
 
 def _time(text: str) -> str:
     """Amazon's "2023-02-22 23:22", with seconds or without, in RFC 3339; "" for another form."""
-    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d)?Z?", text)
-    return f"{found[1]}T{found[2]}{found[3] or ':00'}Z" if found else ""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d)?Z?", text)
+    return f"{match[1]}T{match[2]}{match[3] or ':00'}Z" if match else ""

@@ -19,8 +19,7 @@ class Cvss(Single):
     url = ""
 
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
-        """One rating a CVE: by the highest version of the standard that anybody scored it with, of one version the
-        worst."""
+        """One rating a CVE: by the highest version of the standard in its vectors, among equals the worst."""
         vectors: dict[str, list[str]] = {}
         for number, line in lines(stream, "CVSS file"):
             fields = line.split(",")
@@ -31,8 +30,8 @@ class Cvss(Single):
                 yield FaultyRecord(f"line {number}", "it is no row of CVE, version and vector")
             else:
                 vectors.setdefault(fields[0], []).append(fields[2])
-        for cve, given in vectors.items():
-            rating = by_vectors("cve", given)
+        for cve, texts in vectors.items():
+            rating = by_vectors("cve", texts)
             yield CveScore(cve, rating) if rating else FaultyRecord(cve, "no vector of it can be scored")
 
 

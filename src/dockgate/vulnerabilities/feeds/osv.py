@@ -44,14 +44,14 @@ class Osv:
         fingerprint: str,
         into: Path,
         ca_bundle: Path | None = None,
-        held: RecordLookup | None = None,
+        lookup: RecordLookup | None = None,
     ) -> FeedFetch:
         """Over HTTP the records that changed, where they are few; the whole export otherwise."""
         if isinstance(origin, Path):
             return from_folder(origin, self.file.replace("*", part), fingerprint)
         base = f"{origin}/{quote(part, safe='')}"
         with Web(self.name, ca_bundle) as web:
-            changed = changes(web, base, fingerprint, into, held) if held and fingerprint else None
+            changed = changes(web, base, fingerprint, into, lookup) if lookup and fingerprint else None
             return changed or web.fetch(f"{base}/all.zip", fingerprint, into)
 
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
