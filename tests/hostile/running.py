@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Between pytest and the child, for a child's peak counts that of whoever starts it.
+# Between pytest and the child, because a child's peak memory includes that of its parent.
 WATCH = """
 import json, os, signal, sys
 told, patience, *command = sys.argv[1:]

@@ -1,4 +1,4 @@
-"""Files made to deceive, to exhaust or to crash whoever reads them, all of one kind in one layer: each is unread and
+"""Files made to deceive, to exhaust or to crash their readers, all of one kind in one layer: each is unread and
 named, and none takes the others' place."""
 
 import gzip
@@ -164,7 +164,7 @@ def test_packages_of_node(check: Check) -> None:
 
 
 def test_more_packages_than_there_is_room_for(check: Check) -> None:
-    """Of one archive's, a header of a megabyte tells of thousands."""
+    """A header of a megabyte names thousands of files of one archive."""
     folders = b",".join(b'"%d":{"files":{"package.json":{"size":29,"offset":"0"}}}' % at for at in range(9999))
     content = asar(b'{"files":{"node_modules":{"files":{' + folders + b"}}}}", b'{"name":"abc","version":"1" }')
     broken = check.layers({f"{at}/a.asar": content for at in range(20)}).broken

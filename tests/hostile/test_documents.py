@@ -71,7 +71,7 @@ def test_a_config_that_lies_is_refused_or_says_nothing(check: Check) -> None:
 
 
 def test_an_index_that_lies_is_refused(check: Check) -> None:
-    """An index of indexes without end, of itself, of more images than anybody builds for, and of none."""
+    """An index of indexes without end, of itself, of more images than real ones have, and of none."""
     honest = make.image([DEBIAN])
     inner = make.index([honest])
     deep = inner

@@ -208,7 +208,7 @@ def test_a_bomb_of_zstd_is_unread(check: Check) -> None:
 
 
 def test_an_archive_that_lies_is_refused(check: Check, tmp_path: Path) -> None:
-    """The outer file is no layer: without it there is no image to speak of."""
+    """The outer file is no layer: without it there is no image."""
     archive = tmp_path / "image.tar"
     make.oci_archive(archive, {"latest": make.image([DEBIAN])})
     data = archive.read_bytes()

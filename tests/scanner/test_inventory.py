@@ -57,7 +57,7 @@ def test_packages_of_all_kinds_are_put_together_and_sorted() -> None:
 
 
 def test_a_package_is_of_the_layer_that_first_told_of_it_in_its_version() -> None:
-    """Whoever installs a package writes the whole database anew, with all that the base image brought."""
+    """Installing a package rewrites the whole database, with the packages of the base image."""
     result = inventory(
         [file("etc/os-release", DEBIAN), status(stanza("bash", "5"), stanza("curl", "8"), stanza("zlib", "1"))],
         [status(stanza("bash", "5"), stanza("curl", "8.1"), stanza("zlib", "1"), stanza("vim", "9"))],

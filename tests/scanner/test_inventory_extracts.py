@@ -144,9 +144,7 @@ def test_of_a_file_that_tells_of_several_packages_each_is_held_against_its_own_f
     edited = read(base, [file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/")])
     assert [entry.reason for entry in edited.unread] == ["v/all.pkg became a 2, yet there are files of a 1."]
     removed = read(base, [file("v/all.pkg", "a 1\nowns a v/a/")])
-    assert [entry.reason for entry in removed.unread] == [
-        "v/all.pkg no longer tells of b 1, yet files of it are there."
-    ]
+    assert [entry.reason for entry in removed.unread] == ["v/all.pkg no longer lists b 1, yet files of it are there."]
 
 
 def test_the_release_that_package_repositories_serve_is_the_distributions() -> None:

@@ -1,4 +1,4 @@
-"""Symbolic links to folders: whoever writes below one, or hides evidence behind one, leaves the image undetermined."""
+"""Symbolic links to folders: writing below one, or hiding package metadata behind one, makes the image undetermined."""
 
 import io
 import itertools

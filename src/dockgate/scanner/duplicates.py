@@ -1,4 +1,4 @@
-"""Packages that several files of an image name, of which one says that the others are its files."""
+"""Detect packages that are named again by one of their own files."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from dockgate.scanner.ports import Ecosystem
 
 
 class Duplicates:
-    """Which packages are named again by one of their own files.
+    """The packages that are named again by one of their own files.
 
-    A program's version stands in its executable and also in what its vendor puts beside it: a Java runtime's `release`
-    file, the document of a Bitnami component. Both are judged by the same advisories, so only one counts. A package is
+    A program's version is in its executable, and also in a file that its vendor adds: the `release` file of a Java
+    runtime, the SBOM of a Bitnami component. Both match the same advisories, so only one counts. A package is
     a duplicate if another one of the same ecosystem, source name and version owns the file that names it.
     """
 
@@ -33,7 +33,7 @@ class Duplicates:
                         )
 
     def is_duplicate(self, package: Package, read: PackageFile) -> bool:
-        """Whether the package that `read` names is one that another file names already."""
+        """Whether another file, which owns the file `read`, already names the package."""
         if not self._owners or not self._is_shared(package.ecosystem, read):
             return False
         return any(
@@ -46,9 +46,9 @@ class Duplicates:
         return self._orders.get(ecosystem, read.ecosystem) != read.ecosystem
 
 
-def _is_same(version: str, other: str) -> bool:
+def _is_same(version: str, rebuilt_from: str) -> bool:
     """Also a rebuild of it: Bitnami's 3.12.3-4 is upstream's 3.12.3."""
-    return version == other or version.startswith(f"{other}-")
+    return version == rebuilt_from or version.startswith(f"{rebuilt_from}-")
 
 
 def _owns(owner: PackageFile, path: str) -> bool:

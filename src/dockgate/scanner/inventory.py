@@ -1,4 +1,4 @@
-"""Layers of files, read by ecosystems, put together into an inventory."""
+"""Combine what the layers of an image hold into an inventory."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -21,16 +21,16 @@ by_unread = attrgetter(*(field.name for field in fields(Unread)))
 
 
 def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
-    """Reads every layer. Raises UnavailableError when a layer cannot be fetched."""
+    """Read every layer of an image. Raises UnavailableError when a layer cannot be fetched."""
     return combine(image, [read_layer(layer, ecosystems) for layer in image.layers], ecosystems)
 
 
 def combine(
     image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, verified: bool = False
 ) -> Inventory:
-    """The image's inventory from what its layers hold, base first, with every reason to doubt it (promise 7).
+    """Combine what the layers hold, base first, into an inventory with every inconsistency as unread (promise 7).
 
-    `verified`: a layer whose uncompressed content was not hashed is such a reason.
+    `verified`: a layer whose uncompressed content was not hashed is unread too.
     """
     facts = list(_bounded(facts))
     stack = LayerStack(facts)

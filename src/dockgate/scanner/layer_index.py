@@ -1,4 +1,4 @@
-"""What one layer holds, as it is kept for good, and what stands in the image when layers lie on each other."""
+"""What one layer holds, as it is stored, and what is present in a stack of layers."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -49,7 +49,7 @@ class OsRelease:
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
-    """All that is needed of a layer once it is read. `layer` is its blob's digest.
+    """All that is stored of a layer. `layer` is its blob's digest.
 
     `files` are the packed paths of all that is no folder and no device. `links` are the symbolic links at paths where
     evidence may be, with their targets seen from the root; `folders` the folders there. `symlinks` are all links, and
@@ -84,7 +84,7 @@ def unpack(packed: str) -> list[str]:
 
 
 class LayerStack:
-    """The layers on each other, base first; a layer is called by its index.
+    """The layers of an image, base first; a layer is identified by its index.
 
     Whiteouts and opaque folders act on the layers below theirs only. A path is gone too when something other than a
     folder has taken its place or that of a folder above it.
@@ -96,7 +96,7 @@ class LayerStack:
         self._emptied_above: dict[str, int] = {}
 
     def is_present(self, path: str, layer: int) -> bool:
-        """Whether what `layer` has at `path` is still there."""
+        """Whether the file of `layer` at `path` is still present in the image."""
         if layer == len(self.facts) - 1:
             return True
         last = max(self._top.get(path, -1), self._whiteouts.get(path, -1), self._folders.get(path, -1))
@@ -113,15 +113,17 @@ class LayerStack:
                 yield layer
 
     def is_introduced(self, name: str, layer: int, systems: Iterable[str]) -> bool:
-        """Whether `layer`'s database tells of that package in a version in which none below does. `systems` are the
-        ecosystems that have a database."""
+        """Whether `layer`'s database has the package in a version that no layer below has.
+
+        `systems` are the ecosystems that have a database.
+        """
         versions = [entry for system in systems for entry in self._versions_by_package.get((system, name), ())]
         below = {version for at, version in versions if at < layer}
         return any(at == layer and version not in below for at, version in versions)
 
     def introducing_layer(self, read: PackageFile, package: Package, layer: int) -> int:
         """The layer that brought a package of a package database, which `layer` wrote: every layer that installs
-        something writes all of it anew, so it is the lowest one since which the database has always told of it."""
+        something writes all of it anew, so this is the lowest layer from which on every database has it."""
         for at, packages in reversed(self._databases[read.ecosystem, read.path]):
             if at <= layer:
                 if (package.name, package.version, package.arch) not in packages:
@@ -171,7 +173,7 @@ class LayerStack:
         return at < len(paths) and paths[at].startswith(folder)
 
     def file_paths(self) -> Collection[str]:
-        """Every path at which any layer has a file."""
+        """Every path at which any layer has a file, present or removed."""
         return self._top
 
     def files_of(self, ecosystem: str) -> Sequence[tuple[int, PackageFile]]:
@@ -199,7 +201,7 @@ class LayerStack:
         )
 
     def is_link_target(self, folder: str) -> bool:
-        """Whether a symbolic link that is still there, at a path of evidence, leads to the folder."""
+        """Whether a symbolic link that is present, at a path of package metadata, leads to the folder."""
         return folder in self._targets
 
     @cached_property
@@ -213,7 +215,7 @@ class LayerStack:
 
     @cached_property
     def releases(self) -> dict[str, tuple[int, OsRelease]]:
-        """The os-release files that are still there, with their layers."""
+        """The os-release files that are present, with their layers."""
         return {
             release.path: (at, release)
             for at, facts in enumerate(self.facts)
@@ -240,7 +242,7 @@ class LayerStack:
 
     @cached_property
     def _versions_by_package(self) -> dict[tuple[str, str], set[tuple[int, str]]]:
-        """Ecosystem and name of a package -> the layers that tell of it, and in which versions."""
+        """Ecosystem and name of a package -> the layers that have it, each with the version."""
         versions: dict[tuple[str, str], set[tuple[int, str]]] = {}
         for at, facts in enumerate(self.facts):
             for read in facts.reads:

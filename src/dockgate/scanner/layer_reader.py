@@ -1,4 +1,4 @@
-"""What one layer holds: its entries, those that tell of packages read by ecosystems."""
+"""Read one layer: collect its paths, and let ecosystems read the files that name packages."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -35,18 +35,17 @@ _RELEASES = frozenset(osrelease.PATHS)
 
 
 def facts_version(ecosystems: Sequence[Ecosystem]) -> str:
-    """What facts depend on besides the layer: kept beside them, they hold for as long as it is the same."""
+    """The version under which facts are stored: it changes when the same layer would give other facts."""
     return " ".join([f"facts:{FACTS_VERSION}", *(f"{kind.name}:{kind.version}" for kind in ecosystems)])
 
 
 def read_layer(
     layer: Layer, ecosystems: Sequence[Ecosystem], clock: Callable[[], float] = float, *, hashed: bool = False
 ) -> LayerFacts:
-    """What the layer holds. A broken layer, or one that takes too long by the clock, yields no facts but an unread
-    entry for "/". Raises UnavailableError.
+    """Read a layer. A layer that is broken or takes too long gives an unread entry for "/" and nothing else.
 
-    `clock` tells the seconds of the processor that this thread has taken; without one, none pass. `hashed`: the digest
-    of the uncompressed content is computed, too.
+    `clock` returns the processor seconds of this thread; by default no time passes. `hashed`: also compute the digest
+    of the uncompressed content. Raises UnavailableError.
     """
     draft = _Draft(ecosystems, clock)
     try:
@@ -60,7 +59,7 @@ def read_layer(
 
 
 def memory_cost(read: PackageFile) -> int:
-    """Bytes of memory that it takes, about."""
+    """Estimate the bytes of memory that it takes."""
     parts = 1 + len(read.packages) + len(read.owns) + len(read.unread_parts)
     texts = sum(len(package.purl) + len(package.imports) for package in read.packages) + sum(
         map(len, read.owns.values())
@@ -144,17 +143,17 @@ class _Draft:
             if kinds or path in _RELEASES:
                 self._take_evidence(entry, kinds)
                 if len(self.reads) > READS_LIMIT:
-                    raise ImageError(f"It holds more than {READS_LIMIT} files that may tell of packages.")
+                    raise ImageError(f"It holds more than {READS_LIMIT} files that may name packages.")
 
     def take_linked(self, entries: Iterable[Entry]) -> None:
         """Once more, for the hard links at wanted paths: what each link's target was when the link was made."""
-        wanted: dict[str, list[str]] = {}
+        paths_by_target: dict[str, list[str]] = {}
         for path, (target, _) in self.hardlinks.items():
-            wanted.setdefault(target, []).append(path)
+            paths_by_target.setdefault(target, []).append(path)
         read: set[str] = set()
         for entry in entries:
             if entry.kind == "file":
-                for path in wanted.get(entry.path, ()):
+                for path in paths_by_target.get(entry.path, ()):
                     if path in self.hardlinks:
                         self._read(path, entry, self.hardlinks[path][1])
                         read.add(path)
@@ -279,7 +278,7 @@ class _Draft:
             )
             self.spent += memory_cost(read)
             if self.spent > FACTS_LIMIT:
-                raise ImageError("Its files tell of too many packages.")
+                raise ImageError("Its files name too many packages.")
             self.reads[path, kind.name] = read
             if kind.distributions and extract.owns:
                 self.lists[path] = extract.owns
@@ -324,7 +323,7 @@ class _Draft:
 
 
 def trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Collection[Ecosystem]]:
-    """Which ecosystems' triggers hold for a path and the beginning of its content."""
+    """Return a function that finds the ecosystems whose triggers match a path and the first bytes of its content."""
     names, suffixes, prefixes, parts, magics = (_triggered(ecosystems, field) for field in Triggers._fields)
     beginnings = tuple(prefixes)
 
@@ -346,7 +345,7 @@ def trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Co
 
 
 def _triggered(ecosystems: Sequence[Ecosystem], field: str) -> dict[Any, tuple[Ecosystem, ...]]:
-    """Each trigger of that kind, and whose it is."""
+    """The ecosystems of each trigger of one kind."""
     triggered: dict[Any, tuple[Ecosystem, ...]] = {}
     for kind in ecosystems:
         for trigger in getattr(kind.triggers, field):

@@ -61,7 +61,7 @@ class Layer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageMetadata:
-    """Where an image comes from, by its manifest and config: see `Inventory` for each."""
+    """What an image's manifest and config say about its origin; `Inventory` has the same fields."""
 
     base_layers: int = 0
     base: str = ""
@@ -84,7 +84,7 @@ class Image(Protocol):
 
 
 class Triggers(NamedTuple):
-    """Which files are worth asking an ecosystem about, by tests that cost next to nothing: one that holds is enough.
+    """Cheap tests for files that an ecosystem may want; one match is enough.
 
     `names` are last parts of paths ("METADATA"), `suffixes` what the last part has from its last dot on, in lower case
     (".jar", which also stands for ".JAR"), `prefixes` beginnings of paths, `parts` what stands anywhere in them,
@@ -101,23 +101,23 @@ class Triggers(NamedTuple):
 class Ecosystem(Protocol):
     """A package kind: one module in `ecosystems/` with one object named `ECOSYSTEM`."""
 
-    # "dpkg", "python", "npm.
+    # "dpkg", "python", "npm".
     name: str
     # Raised whenever the same bytes would be read otherwise: layers are then read again.
     version: int
     # OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu", "TuxCare:Debian")
     orders: tuple[str, ...]
-    # Whether an advisory may leave out the epoch of a version (rpm), and then speaks of the one that is installed.
+    # Whether an advisory may omit the epoch of a version (rpm), and then means the installed one.
     optional_epoch: bool
-    # Whether an advisory's "2.10.0" speaks of "2.10.0+cu126" too (PEP 440, local version labels)
+    # Whether an advisory's "2.10.0" includes "2.10.0+cu126" (PEP 440, local version labels)
     optional_local_label: bool
     # The package URL types that `package` understands: ("deb",)
     purls: tuple[str, ...]
-    # Os-release IDs whose package database this is; () for languages.
+    # os-release IDs whose package database this is; () for languages.
     distributions: tuple[str, ...]
     # The paths one of which must exist on those distributions ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")
     databases: tuple[str, ...]
-    # `wants` is asked only of files for which one of these holds: it says yes to no other.
+    # `wants` is called only for files that match one of these.
     triggers: Triggers
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -128,7 +128,7 @@ class Ecosystem(Protocol):
         ...
 
     def read(self, path: str, file: BinaryIO) -> "Extract":
-        """What the file says. Raises UnreadableError with the reason; any other exception is a bug."""
+        """Read the packages of a file. Raises UnreadableError with the reason; any other exception is a bug."""
         ...
 
     def settle(self, package: Package, distribution: Distribution) -> Package:

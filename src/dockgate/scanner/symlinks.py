@@ -97,8 +97,8 @@ def _aliases(
             alias = f"{link}/{path[len(place) :].lstrip('/')}"
             if path in links and links[path] != target and depth < _DEPTH:
                 waiting.append((alias, links[path], depth + 1))
-            wanted = [kind for kind in candidates(alias, b"") if kind.wants(alias, 0, 0, b"")]
-            missed = any((path, kind.name) not in read and not kind.wants(path, 0, 0, b"") for kind in wanted)
+            interested = [kind for kind in candidates(alias, b"") if kind.wants(alias, 0, 0, b"")]
+            missed = any((path, kind.name) not in read and not kind.wants(path, 0, 0, b"") for kind in interested)
             if (missed or (alias in osrelease.PATHS and path not in osrelease.PATHS)) and list(
                 stack.source_layers(path)
             ):

@@ -1,4 +1,4 @@
-"""Folders in which software lies that no package database of the image's own root lists."""
+"""Find folders of software that no package database of the image lists: Nix, snaps, container storage and so on."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -87,14 +87,16 @@ FOLDER_NAMES = tuple(sorted(_by_name()))
 
 
 def store_of(path: str) -> str | None:
-    """What a folder of that path holds which is not read, None where it is none of these."""
+    """The kind of unsupported store at a path, or None."""
     store = _store(path)
     return store.what if store else None
 
 
 def stores(stack: LayerStack) -> Iterator[Unread]:
-    """An unread entry for each such folder with files in it. Raises UnreadableError when there are too many files to
-    look through."""
+    """Return an unread entry for each such folder with files in it.
+
+    Raises UnreadableError when there are too many files to look through.
+    """
     names = _by_name()
     seen: set[str] = set()
     for facts in stack.facts:

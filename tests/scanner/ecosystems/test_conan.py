@@ -179,7 +179,7 @@ def test_package_url_becomes_a_package() -> None:
 def test_package_removed_from_the_cache_with_files_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, CACHE), file(f"{ZLIB}include/zlib.h")]
     inventory = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
-    assert f"{PATH} no longer tells of zlib 1.2.13" in "".join(entry.reason for entry in inventory.unread)
+    assert f"{PATH} no longer lists zlib 1.2.13" in "".join(entry.reason for entry in inventory.unread)
 
 
 @settings(deadline=None, max_examples=300)

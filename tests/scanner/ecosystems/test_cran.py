@@ -156,7 +156,7 @@ def test_removed_description_with_code_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, COMMONMARK), file(f"{LIBRARY}/commonmark/R/commonmark")]
     for edit in (whiteout(PATH), [file(PATH, COMMONMARK.replace(b"\nBuilt:", b"\nBuild:"))]):
         reasons = "".join(entry.reason for entry in read_image(image(base, edit), [ECOSYSTEM]).unread)
-        assert f"{PATH} no longer tells of commonmark 1.9.5" in reasons
+        assert f"{PATH} no longer lists commonmark 1.9.5" in reasons
     newer = [file(PATH, COMMONMARK.replace(b"1.9.5", b"2.0.0")), base[2]]
     inventory = read_image(image(base, newer), [ECOSYSTEM])
     assert [package.version for package in inventory.packages] == ["2.0.0"]

@@ -251,7 +251,7 @@ def reasons(*layers: object) -> str:
 
 def test_removed_or_edited_application_with_code_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, COWLIB), file(f"{LIB}/ebin/cow_http.beam")]
-    assert f"{PATH} no longer tells of cowlib 1.3.0" in reasons(base, whiteout(PATH))
+    assert f"{PATH} no longer lists cowlib 1.3.0" in reasons(base, whiteout(PATH))
     edited = file(PATH, COWLIB.replace(b"1.3.0", b"9.9.9"))
     assert f"{PATH} became cowlib 9.9.9" in reasons(base, [edited])
     assert "cowlib" not in reasons(base, [edited, base[2]])

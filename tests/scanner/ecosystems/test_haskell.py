@@ -146,7 +146,7 @@ def reasons(*layers: object) -> str:
 
 def test_removed_or_edited_entry_with_interfaces_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, AESON), file(f"{STORE}/aeson-2.0.0.0-0a1b/lib/Data/Aeson.hi")]
-    assert f"{PATH} no longer tells of aeson 2.0.0.0" in reasons(base, whiteout(PATH))
+    assert f"{PATH} no longer lists aeson 2.0.0.0" in reasons(base, whiteout(PATH))
     assert f"{PATH} became aeson 2.2" in reasons(base, [file(PATH, AESON.replace("2.0.0.0", "2.2"))])
     assert "aeson" not in reasons(base)
     assert "which was not read" in reasons([*base, symlink("var/lib/ghc/package.conf.d", "/opt/clean")])

@@ -118,7 +118,7 @@ def test_removed_or_edited_project_file_with_code_left_is_unread() -> None:
         base = [file("etc/os-release", DEBIAN), file(PATH, PROJECT), file(f"{FOLDER}/src/HTTP.jl")]
         return "".join(entry.reason for entry in read_image(image(base, edit), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
 
-    assert f"{PATH} no longer tells of HTTP 1.10.8" in reasons(whiteout(PATH))
+    assert f"{PATH} no longer lists HTTP 1.10.8" in reasons(whiteout(PATH))
     assert f"{PATH} became HTTP 9.9.9" in reasons([file(PATH, PROJECT.replace(b"1.10.8", b"9.9.9"))])
 
 

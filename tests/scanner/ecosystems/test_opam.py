@@ -116,7 +116,7 @@ def test_package_url_becomes_a_package() -> None:
 def test_removed_description_with_library_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, DESCRIPTION), file(f"{SWITCH}/lib/hello/META")]
     inventory = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
-    assert f"{PATH} no longer tells of hello 1.0~rc1" in "".join(entry.reason for entry in inventory.unread)
+    assert f"{PATH} no longer lists hello 1.0~rc1" in "".join(entry.reason for entry in inventory.unread)
 
 
 def test_a_switch_without_its_descriptions_is_known_by_its_state() -> None:

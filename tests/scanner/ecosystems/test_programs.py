@@ -233,7 +233,7 @@ def test_a_runtime_whose_release_file_was_removed_is_still_there() -> None:
     image = inventory(runtime, whiteout("opt/jdk/release"))
     assert judged(image) == [("pkg:generic/java@17.0.9", "opt/jdk/lib/server/libjvm.so", "")]
     (unread,) = image.unread
-    assert "opt/jdk/release no longer tells of java 17.0.9, yet files of it are there." in unread.reason
+    assert "opt/jdk/release no longer lists java 17.0.9, yet files of it are there." in unread.reason
 
 
 def test_a_bitnami_component_counts_once() -> None:

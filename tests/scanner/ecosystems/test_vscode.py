@@ -176,7 +176,7 @@ def reasons(*layers: Any) -> str:
 def test_removed_or_edited_package_json_with_code_left_is_unread() -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH, EXTENSION), file(f"{FOLDER}/out/extension.js")]
     name = "ms-vscode.vscode-js-profile-table"
-    assert f"{PATH} no longer tells of {name} 1.0.10" in reasons(base, whiteout(PATH))
+    assert f"{PATH} no longer lists {name} 1.0.10" in reasons(base, whiteout(PATH))
     assert f"{PATH} became {name} 9.9.9" in reasons(base, [file(PATH, EXTENSION.replace(b"1.0.10", b"9.9.9"))])
 
 

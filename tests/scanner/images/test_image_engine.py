@@ -123,15 +123,15 @@ def test_no_engine_at_all_is_told_with_what_else_can_be_done(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("host", ["tcp://10.0.0.1:2375", "ssh://ada:secret@example.org/run/podman.sock", "unix://x"])
-def test_an_engine_elsewhere_is_not_asked_and_its_address_not_told(host: str, tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="DOCKER_HOST names an engine elsewhere") as caught:
+def test_a_remote_engine_is_refused_without_naming_its_address(host: str, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="DOCKER_HOST names a remote engine") as caught:
         engine_source(EngineReference("docker", "app"), {"DOCKER_HOST": host}, tmp_path)
     assert host not in caught.value.full_message
 
 
 def test_an_engine_that_is_named_and_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match=r"nobody\.sock cannot be reached"):
-        engine_source(EngineReference("podman", "app"), {"CONTAINER_HOST": f"unix://{tmp_path}/nobody.sock"}, tmp_path)
+    with pytest.raises(UnavailableError, match=r"absent\.sock cannot be reached"):
+        engine_source(EngineReference("podman", "app"), {"CONTAINER_HOST": f"unix://{tmp_path}/absent.sock"}, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Layers as tar files: all formats that occur, and all that somebody might think of to hide a file from the gate."""
+"""Layers as tar files: all formats that occur, and all known ways to hide a file from the gate."""
 
 import gzip
 import tarfile

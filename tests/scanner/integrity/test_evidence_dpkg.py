@@ -98,10 +98,10 @@ def test_a_source_changed_while_the_files_stay_is_noticed(source: str) -> None:
 
 @pytest.mark.parametrize("maker", ["Maintainer: Docker <support@docker.com>\n", "Origin: Example\n"])
 def test_a_maker_changed_while_the_files_stay_is_noticed(maker: str) -> None:
-    """No feed speaks of a vendor's packages, and a policy may accept those."""
+    """No feed covers a vendor's packages, and a policy may accept those."""
     result = inventory(with_curl(), [status(*BASH, stanza("curl", "7.1", more=maker))])
     assert f"curl became 7.1 by {maker.partition(': ')[2].strip()}" in reasons(result)
-    assert "yet its files are those of 7.1 by nobody" in reasons(result)
+    assert "yet its files are those of 7.1 by an unknown maker" in reasons(result)
 
 
 @pytest.mark.parametrize("touched", ["usr/share/doc/curl/copyright", "usr/bin/a", "etc/curlrc"])

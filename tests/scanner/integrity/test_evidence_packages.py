@@ -299,7 +299,7 @@ def test_a_package_folder_that_distributions_use_hides_nothing() -> None:
 
 def test_a_package_in_a_folder_of_another_name_is_not_looked_for() -> None:
     """Out of reach: any folder may be put on NODE_PATH, yet a package.json outside of node_modules is a project's own
-    far more often, and its name then nobody's."""
+    far more often, and then no package has its name."""
     assert purls([package_json("app/modules/left", "left", "1.0.0")]) == []
     assert purls([package_json("app/node_modules/left/vendored", "right", "1.0.0")]) == []
 

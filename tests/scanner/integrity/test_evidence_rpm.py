@@ -114,7 +114,7 @@ def test_a_version_changed_while_another_package_claims_the_files_is_noticed() -
 
 
 def test_an_epoch_or_a_source_changed_while_the_files_stay_is_noticed() -> None:
-    """Advisories of some distributions speak of the source."""
+    """Advisories of some distributions name the source package."""
     assert "curl became 1:7.1-1" in doubts([database(RELEASE, BASH, curl("7.1", (EPOCH, [1])))])
     source = curl("7.1", (SOURCE, "nothing-9-1.src.rpm"))
     assert "curl became 7.1-1 of the source nothing 9-1" in doubts([database(RELEASE, BASH, source)])
@@ -220,7 +220,7 @@ def test_a_version_put_beside_the_true_one_and_kept_alone_is_noticed() -> None:
 
 def test_a_database_of_another_distribution_put_beside_is_noticed() -> None:
     status = file("var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nVersion: 1\n\n")
-    reason = "yet var/lib/dpkg/status tells of packages of another distribution"
+    reason = "yet var/lib/dpkg/status lists packages of another distribution"
     assert reason in doubts([status])
     assert reason in reasons(inventory([*BASE, status]))
 
@@ -272,7 +272,7 @@ def test_a_list_of_a_package_that_was_there_gives_no_owner() -> None:
 
 
 def test_an_owner_made_up_in_the_layer_of_its_language_package_is_believed() -> None:
-    """Out of reach: whoever writes a whole layer can build a package of that name and install it, which looks the
+    """Cannot be detected: the author of a whole layer can build and install a package of that name, which looks the
     same. The package is listed, under a name that no advisory knows."""
     result = inventory(BASE, [SIX, database(RELEASE, BASH, curl("7.1"), package("made-up", "1", METADATA))])
     assert [package.owner for package in result.packages if package.name == "six"] == ["made-up"]

@@ -210,7 +210,7 @@ def test_a_vendor_s_package_is_known_by_who_makes_it(read: Read, purl: str, make
 
 
 def test_what_an_rpm_was_built_from_is_told_to_its_ecosystem(read: Read) -> None:
-    """openSUSE's advisories speak of source packages, Rocky's of what is installed."""
+    """openSUSE's advisories name source packages, Rocky's name installed packages."""
     text = {"PkgType": "rpm", "SrcName": "openssl-3", "SrcVersion": "3.1.4", "SrcRelease": "150600.5.1"}
     rpm = {
         "type": "library",

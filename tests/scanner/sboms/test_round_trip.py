@@ -29,7 +29,7 @@ _TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 _NAME = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
 _PACKAGES = st.builds(
     Package, *([_NAME] * 6), path=_TEXT, layer=_TEXT, arch=_TEXT, owner=_TEXT, module=_TEXT, vendor=_TEXT
-)  # a purl is any text: what we wrote is taken at its word
+)  # a purl is any text: documents written by Dockgate are trusted
 
 
 def again(original: Inventory, form: str, folder: Path) -> Inventory:

@@ -1,1 +1,1 @@
-"""What layers and images hold, remembered on disk, and several layers read in parallel."""
+"""Cache what layers and images hold on disk, and read layers in parallel."""

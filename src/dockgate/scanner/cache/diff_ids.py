@@ -25,24 +25,24 @@ class KnownDiffId:
 def with_diff_ids(images: Sequence[Image], inventories: Sequence[Inventory], cache: Path) -> tuple[Inventory, ...]:
     """The inventories of these images with their `diff_ids`, each computed from the layer's bytes and remembered in
     `cache`. One is "" where the layer cannot be read. Raises UnavailableError when it cannot be fetched."""
-    known = FileCache(cache / "diff_ids", KnownDiffId)
+    stored = FileCache(cache / "diff_ids", KnownDiffId)
     layers = {layer.digest: layer for image in images for layer in image.layers if layer.digest}
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = dict(zip(layers, pool.map(lambda layer: _diff_id(layer, known), layers.values()), strict=True))
+        diff_ids = dict(zip(layers, pool.map(lambda layer: _diff_id(layer, stored), layers.values()), strict=True))
     return tuple(
-        replace(one, diff_ids=one.diff_ids or tuple(found.get(layer, "") for layer in one.layers))
-        for one in inventories
+        replace(inventory, diff_ids=inventory.diff_ids or tuple(diff_ids.get(layer, "") for layer in inventory.layers))
+        for inventory in inventories
     )
 
 
-def _diff_id(layer: Layer, known: FileCache[KnownDiffId]) -> str:
+def _diff_id(layer: Layer, cache: FileCache[KnownDiffId]) -> str:
     name = layer.digest.replace(":", "-")
-    kept = known.find(name)
-    if kept is not None and kept.blob == layer.digest:
-        return kept.diff_id
+    cached = cache.find(name)
+    if cached is not None and cached.blob == layer.digest:
+        return cached.diff_id
     try:
-        found = layer.hash_content()
+        diff_id = layer.hash_content()
     except ImageError:
         return ""  # the inventory says already that the layer is unread
-    known.keep(name, KnownDiffId(layer.digest, found))
-    return found
+    cache.keep(name, KnownDiffId(layer.digest, diff_id))
+    return diff_id

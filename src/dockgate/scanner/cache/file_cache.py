@@ -1,4 +1,4 @@
-"""Values in files of a folder, remembered from one process to the next."""
+"""A cache of values in the files of a folder, shared by processes."""
 
 import os
 import zlib
@@ -10,12 +10,12 @@ from dockgate.shared import canonical
 
 T = TypeVar("T")
 
-# Bytes before the value, by which a broken one is known: it may still say something, though another thing.
+# Bytes before the value, with its CRC-32: a damaged value may still decode, to something else.
 _CHECK = 4
 
 
 class FileCache(Generic[T]):
-    """Dataclasses of one kind by name. What cannot be read or written costs time, and nothing else."""
+    """Store dataclasses of one type by name. A value that cannot be read or written is a cache miss, not an error."""
 
     def __init__(self, folder: Path, kind: type[T]) -> None:
         self._folder = folder
@@ -23,13 +23,13 @@ class FileCache(Generic[T]):
 
     def find(self, name: str) -> T | None:
         with suppress(OSError, KeyError, TypeError, ValueError):
-            kept = memoryview((self._folder / name).read_bytes())
-            if bytes(kept[:_CHECK]) == _check(kept[_CHECK:]):
-                return _decode(self._kind, kept[_CHECK:])
+            data = memoryview((self._folder / name).read_bytes())
+            if bytes(data[:_CHECK]) == _check(data[_CHECK:]):
+                return _decode(self._kind, data[_CHECK:])
         return None
 
     def keep(self, name: str, value: T) -> None:
-        """Whoever finds it, finds all of it."""
+        """Store a value. The file is replaced atomically, so a reader never sees part of it."""
         with suppress(OSError):
             data = _encode(value)
             self._write(self._folder / name, _check(data), data)

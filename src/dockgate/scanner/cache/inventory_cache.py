@@ -1,4 +1,4 @@
-"""What images hold, remembered: the same layers are put together once by the same code."""
+"""Cache inventories: the same layers are combined once by the same code."""
 
 import hashlib
 import os
@@ -22,41 +22,41 @@ OTHER_PARTS = frozenset(("cache", "images", "sboms", "__pycache__"))
 
 
 class InventoryCache:
-    """Inventories in files of `folder`, by their layers, by what manifest and config say of those, and by the code.
+    """Inventories in files of `folder`, keyed by layers, manifest, config and a hash of the scanner's source.
 
-    By its bytes, not by a number that somebody has to raise: what it learns to doubt is to be doubted in an image that
-    was read before, too. What was made of a layer that could not be read is not remembered, nor the rest of a config.
+    The hash makes a changed scanner check again the images that it read before. Inventories with an unreadable layer
+    are not stored, nor is the rest of the config.
     """
 
     def __init__(self, folder: Path, package: Path = PACKAGE) -> None:
         code = _code(package)
-        self._kept = FileCache(folder / "images" / code[:16], Inventory) if code else None
+        self._cache = FileCache(folder / "images" / code[:16], Inventory) if code else None
 
     def find(self, image: Image, *, verified: bool = False) -> Inventory | None:
-        """What the image holds, if its layers were put together before; never for a folder, which has no digest.
+        """The cached inventory of an image, or None. A folder has no digest and is never cached.
 
         `verified`: the layers' uncompressed content has to have been hashed for it.
         """
         layers = tuple(layer.digest for layer in image.layers)
-        if self._kept is None or not all(layers):
+        if self._cache is None or not all(layers):
             return None
         names = [_name(image, verified=True), *([] if verified else [_name(image, verified=False)])]
-        inventory = next((cached for name in names if (cached := self._kept.find(name))), None)
+        inventory = next((cached for name in names if (cached := self._cache.find(name))), None)
         return add_image_metadata(inventory, image) if inventory and inventory.layers == layers else None
 
     def keep(self, image: Image, inventory: Inventory, facts: "Sequence[LayerFacts]") -> None:
-        """Remembers the inventory that was made of these."""
-        if self._kept and all(layer.layer and not layer.unread for layer in facts):
-            self._kept.keep(_name(image, verified=all(layer.diff_id for layer in facts)), inventory)
+        """Store the inventory that was made of these layers."""
+        if self._cache and all(layer.layer and not layer.unread for layer in facts):
+            self._cache.keep(_name(image, verified=all(layer.diff_id for layer in facts)), inventory)
 
 
 def _name(image: Image, *, verified: bool) -> str:
-    said = [[layer.digest, layer.media_type] for layer in image.layers]
-    return hashlib.sha256(repr((verified, said, list(image.diff_ids or ()))).encode()).hexdigest()
+    layers_read = [[layer.digest, layer.media_type] for layer in image.layers]
+    return hashlib.sha256(repr((verified, layers_read, list(image.diff_ids or ()))).encode()).hexdigest()
 
 
 def _code(package: Path) -> str:
-    """A digest of the code, "" where its source is not at hand."""
+    """A digest of the scanner's source, "" if the source is not available."""
     digest = hashlib.sha256()
     try:
         for part in PARTS:

@@ -1,4 +1,4 @@
-"""What layers hold, remembered: each is read once for a version of its readers, however many images lie on it."""
+"""Cache what layers hold: each layer is read once for a version of the scanner's readers."""
 
 import time
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from dockgate.shared.errors import ImageError
 class LayerCache:
     """Layer facts in files of `folder`, by digest and version of the facts.
 
-    What is there was read from a blob that matched the digest, so nothing is fetched again. A layer that could not be
-    read is not remembered. `verified`: facts have to hold the digest of the layer's uncompressed content; those of a
-    scan that did without it are completed, for which the blob is read once more.
+    Stored facts come from a blob that matched its digest, so it is not fetched again. A layer that could not be read is
+    not stored. `verified`: facts must include the digest of the uncompressed content; facts without it are completed
+    by reading the blob once more.
     """
 
     def __init__(self, folder: Path, ecosystems: Sequence[Ecosystem], *, verified: bool = False) -> None:
         version = hex_of(digest_of(facts_version(ecosystems).encode()))[:16]
-        self._kept = FileCache(folder / "layers" / version, LayerFacts)
+        self._cache = FileCache(folder / "layers" / version, LayerFacts)
         self._ecosystems = ecosystems
         self.verified = verified
 
@@ -33,11 +33,11 @@ class LayerCache:
         return facts if facts and (facts.diff_id or not self.verified) else None
 
     def read(self, layer: Layer) -> LayerFacts:
-        """Reads it, and remembers what it holds. Raises UnavailableError when it cannot be fetched."""
+        """Read a layer and store its facts. Raises UnavailableError when it cannot be fetched."""
         facts = self._completed(layer) if self.verified else None
         facts = facts or read_layer(layer, self._ecosystems, time.thread_time, hashed=self.verified)
         if layer.digest and not facts.unread:
-            self._kept.keep(_name(layer), facts)
+            self._cache.keep(_name(layer), facts)
         return facts
 
     def _completed(self, layer: Layer) -> LayerFacts | None:
@@ -51,7 +51,7 @@ class LayerCache:
             return None  # reading it says why
 
     def _find(self, layer: Layer) -> LayerFacts | None:
-        facts = self._kept.find(_name(layer)) if layer.digest else None
+        facts = self._cache.find(_name(layer)) if layer.digest else None
         return facts if facts and facts.layer == layer.digest else None
 
 

@@ -1,5 +1,7 @@
-"""Several layers read at once: by processes where that can be, for walking a tar file keeps the interpreter busy, else
-by threads, which share what inflating and waiting for a registry leave of it."""
+"""Read layers in parallel: in processes if possible, because walking a tar file keeps the interpreter busy.
+
+Otherwise in threads, which overlap inflating and waiting for a registry.
+"""
 
 import os
 import signal
@@ -37,20 +39,22 @@ def _alone() -> bool:
 
 
 def _by_processes(cache: LayerCache, layers: Sequence[Layer], workers: int) -> Iterator[LayerFacts]:
-    """Children put what they read into the cache. What is not there in the end (for the cache cannot be written, or a
-    layer is broken) is read here, which then says why."""
-    taken, given = os.pipe()
-    os.write(given, b"".join(at.to_bytes(2) for at in range(min(len(layers), TICKETS))))
-    os.close(given)
+    """Let child processes read layers into the cache.
+
+    Layers that are missing from it afterwards (the cache is not writable, the layer is broken) are read here.
+    """
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"".join(at.to_bytes(2) for at in range(min(len(layers), TICKETS))))
+    os.close(write_end)
     children: list[int] = []
     try:
         for _ in range(workers - 1):
             child = os.fork()
             if child == 0:
-                _work(cache, layers, taken)
+                _work(cache, layers, read_end)
             children.append(child)
         mine = set()
-        while ticket := os.read(taken, 2):
+        while ticket := os.read(read_end, 2):
             at = int.from_bytes(ticket)
             mine.add(at)
             yield cache.read(layers[at])
@@ -58,7 +62,7 @@ def _by_processes(cache: LayerCache, layers: Sequence[Layer], workers: int) -> I
             os.waitpid(child, 0)
             children.remove(child)
     finally:
-        os.close(taken)
+        os.close(read_end)
         for child in children:
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
@@ -68,10 +72,10 @@ def _by_processes(cache: LayerCache, layers: Sequence[Layer], workers: int) -> I
             yield cache.find(layer) or cache.read(layer)
 
 
-def _work(cache: LayerCache, layers: Sequence[Layer], taken: int) -> None:
-    """A child's whole life. What fails here is told by the parent, which then does it itself."""
+def _work(cache: LayerCache, layers: Sequence[Layer], read_end: int) -> None:
+    """Read layers in a child process, then exit. The parent reads again, and reports, what fails here."""
     try:
-        while ticket := os.read(taken, 2):
+        while ticket := os.read(read_end, 2):
             with suppress(Exception):
                 cache.read(layers[int.from_bytes(ticket)])
     finally:

@@ -1,4 +1,4 @@
-"""Reading images: from a registry, a folder, an archive or an engine's store, entry by entry, trusting nothing."""
+"""Read images entry by entry from a registry, folder, archive or container engine, without trusting their content."""
 
 import os
 import sys

@@ -1,5 +1,4 @@
-"""What is attached to an image in its registry or layout: OCI referrers, by the API or its tag, and cosign's
-attestations.
+"""Read documents attached to an image in its registry or layout: OCI referrers and cosign attestations.
 
 OCI distribution spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; cosign's SIGNATURE_SPEC.md for the tag
 `sha256-<hex>.att`, under which a manifest has an attestation a layer.

@@ -1,4 +1,4 @@
-"""Telling attestation manifests, which no runtime runs, from images that only bear their marks.
+"""Distinguish attestation manifests, which no runtime runs, from images that are only marked as such.
 
 Marks alone (`attestation_form`) prove nothing: an index that hides an image behind them would be approved without it.
 So the manifest's layers have to be in-toto statements.

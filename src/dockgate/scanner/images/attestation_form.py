@@ -23,7 +23,7 @@ _LAYERS = 64
 def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str:
     """Why the manifest `data`, which an index lists as `entry`, is no attestation manifest; "" where its form is one.
 
-    `siblings` are the digests of the images in the index, one of which it has to speak of. What its blobs hold is not
+    `siblings` are the digests of the images in the index, one of which must be its subject. What its blobs hold is not
     looked at: see `attestation_check`. Raises ImageError for what is no JSON object.
     """
     if entry.platform != NOT_RUNNABLE or entry.media_type != MANIFESTS[0]:

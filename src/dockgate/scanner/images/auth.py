@@ -1,4 +1,4 @@
-"""Proving to a registry who asks: Basic, and Bearer tokens (distribution spec's "Token Authentication Specification").
+"""Authenticate to registries: Basic, and Bearer tokens (distribution spec, "Token Authentication Specification").
 
 Docker's OAuth2 variant is used where `login` left an identity token rather than a password.
 """
@@ -99,7 +99,7 @@ class Authorizer:
         return token
 
     def _check(self, realm: str) -> None:
-        """Credentials go where the registry says, so it must be a place that nobody else can listen in on."""
+        """Refuse a token server that is not safe: credentials are sent to the URL that the registry names."""
         parts = urlsplit(realm)
         secure = parts.scheme == "https" or (parts.scheme == "http" and not self._transport.secure)
         if not secure or not parts.hostname or parts.username or parts.fragment:
@@ -115,7 +115,7 @@ Issuers = Mapping[str, Callable[[str, str], str]]
 
 
 class IssuedAuthorizer:
-    """As `Authorizer`, for a registry whose tokens are made in this process: nobody else is asked for them."""
+    """As `Authorizer`, for a registry whose tokens this process issues itself."""
 
     def __init__(self, issue: Callable[[str, str], str], repository: str, actions: str = "pull") -> None:
         self._issue = issue

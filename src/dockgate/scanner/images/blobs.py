@@ -1,4 +1,4 @@
-"""Where blobs come from, whatever holds them: the seam between reading an image and fetching its bytes."""
+"""The interface of image sources, and blobs that are verified while they are read."""
 
 import hashlib
 import io
@@ -90,7 +90,7 @@ class VerifiedBlob(io.RawIOBase):
 
 
 class BackgroundHash:
-    """A digest that is made beside the reading, in a thread: hashing and inflating leave the interpreter free."""
+    """A digest that is computed in a thread: hashing and inflating release the interpreter lock."""
 
     def __init__(self, algorithm: str) -> None:
         self._hash = hashlib.new(algorithm)

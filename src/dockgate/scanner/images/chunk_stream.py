@@ -1,4 +1,4 @@
-"""What comes in chunks, as a stream."""
+"""Read an iterator of chunks as a stream."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -1,5 +1,7 @@
-"""Putting signed statements beside an image in its registry, as cosign does: an image of its own under the tag
-"sha256-<hex>.att", each layer of which is a DSSE envelope (sigstore/cosign, specs/SIGNATURE_SPEC.md, "Storage").
+"""Attach signed statements to an image in its registry, as cosign does.
+
+They are the layers of an image under the tag "sha256-<hex>.att", each a DSSE envelope
+(sigstore/cosign, specs/SIGNATURE_SPEC.md, "Storage").
 """
 
 from collections.abc import Callable, Mapping
@@ -52,7 +54,7 @@ class RegistryRepository:
 
 
 def attestation_tag(digest: str) -> str:
-    """The tag under which the attestations of an image lie."""
+    """The tag of an image's attestations."""
     check_digest(digest)
     return digest.replace(":", "-") + ".att"
 
@@ -72,7 +74,7 @@ def list_manifests(place: RegistryRepository, digest: str) -> tuple[str, ...]:
 
 
 def read_attestations(place: RegistryRepository, digest: str) -> tuple[bytes, ...]:
-    """The envelopes beside an image, in their order, as anybody may have put them there; none where there are none.
+    """Read the envelopes attached to an image, in order and unverified: anyone who can push may have attached them.
 
     Raises what registries do, and ImageError for what is broken or too large.
     """
@@ -93,7 +95,7 @@ def add_attestation(
     """Puts an envelope beside an image, after those that are there. False when one with the annotation `key` (name,
     value) is there already: then `content` is not asked for. Those of ours with all annotations `replaces` make room.
 
-    What somebody else writes at the same moment may be lost: a registry has no way to prevent that.
+    A concurrent write may be lost: registries have no conditional update.
     """
     with closing(place.open(tag=attestation_tag(digest))) as image_source:
         layers = _layers(image_source)

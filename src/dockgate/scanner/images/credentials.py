@@ -1,4 +1,4 @@
-"""Credentials for registries, where Docker's and Podman's `login` have put them.
+"""Find registry credentials where `docker login` and `podman login` store them.
 
 Forms: containers-auth.json(5), and Docker's "docker login", "Credential stores" and "Credential helpers". The first
 file that knows the registry wins: $REGISTRY_AUTH_FILE, then Podman's, then Docker's. For Amazon ECR's registries AWS is
@@ -38,7 +38,7 @@ def find_credentials(
     registry: str, repository: str, environ: Mapping[str, str], tokens: EcrTokens = ECR_TOKENS
 ) -> Credentials | None:
     """The credentials for a repository, None without any. Raises UsageError for a file or helper that does not work,
-    and for ECR what `Tokens.get` does."""
+    and for ECR what `EcrTokens.get` does."""
     for path in _files(environ):
         try:
             config = json.loads(path.read_bytes())
@@ -46,11 +46,11 @@ def find_credentials(
             continue
         except (OSError, ValueError, RecursionError) as error:
             raise UsageError(
-                f"{path} cannot be read: {error}.", "Mend it, or log in again to write it anew."
+                f"{path} cannot be read: {error}.", "Correct the file, or log in again to rewrite it."
             ) from error
         credentials = _look_up(config if isinstance(config, dict) else {}, path, registry, repository, environ)
         if credentials:
-            return _require_encodable(credentials, f"{path} tells of for {registry}")
+            return _require_encodable(credentials, f"{path} has for {registry}")
     return Credentials(*tokens.get(registry)) if region_of(registry) else None
 
 

@@ -42,7 +42,7 @@ def require_destination(registry: str, url: str, resolve: Resolve = addresses) -
         if nearest is Nearness.METADATA or nearest > _farthest(registry_host, resolve):
             raise UnavailableError(
                 f"The registry {registry} sends its clients to {host}, which is at a {nearest.name.lower()} address.",
-                "Name the registry by its address in the same network, or nearness both by one proxy.",
+                "Name the registry by its address in the same network, or reach both through the same proxy.",
             )
 
 

@@ -1,4 +1,4 @@
-"""Images in the store of an engine on this machine, brought as an archive.
+"""Read images from the store of a local container engine, as an archive.
 
 podman: libpod API, "Export multiple images" (`/libpod/images/export`), and `podman-image-save(1)` where no service runs
 (by default none does). Layers are asked for as they are stored: that is faster, and the manifest has the digest then by
@@ -67,11 +67,13 @@ def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path |
         scheme, _, path = setting.partition("://")
         if scheme != "unix" or not path.startswith("/"):
             raise UnavailableError(
-                f"{_VARIABLES[engine]} names an engine elsewhere, which is not asked.",
+                f"{_VARIABLES[engine]} names a remote engine, which is not supported.",
                 f"Set it to unix:///PATH, {_ALTERNATIVES}",
             )
         if not _is_listening(Path(path)):
-            raise UnavailableError(f"{engine} at {path} cannot be reached: nobody listens.", _start_advice(engine))
+            raise UnavailableError(
+                f"{engine} at {path} cannot be reached: nothing listens there.", _start_advice(engine)
+            )
         return Path(path)
     own = environment.get("XDG_RUNTIME_DIR", "")
     folders = [system, *([Path(own)] if own else [])]
@@ -88,7 +90,7 @@ def _is_listening(place: Path) -> bool:
             probe.connect(str(place))
         except PermissionError as error:
             raise UnavailableError(
-                f"This user may not speak to {place}.", f"Run as one who may, {_ALTERNATIVES}"
+                f"Permission denied: {place}.", f"Run as a user with access, {_ALTERNATIVES}"
             ) from error
         except OSError:
             return False
@@ -184,7 +186,7 @@ def _save_error(reference: EngineReference, message: str) -> NotFoundError | Una
 
 @contextmanager
 def _translate_errors(where: str, engine: str) -> Iterator[None]:
-    """httpx's errors as ours."""
+    """Translate httpx's errors."""
     import httpx
 
     try:
@@ -209,7 +211,7 @@ def _start_advice(engine: str) -> str:
 
 
 def _error_message(response: "httpx.Response") -> str:
-    """The engine's own words, "" when they are not in the APIs' form."""
+    """The engine's error message, "" if the response has none."""
     data = bytearray()
     for chunk in response.iter_raw():
         data += chunk

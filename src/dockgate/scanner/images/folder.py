@@ -1,7 +1,7 @@
 """A folder that is the root of a system, as an image of one layer.
 
 Everything is opened relative to the folder above it and never through a link, so that nothing outside is read, even
-when somebody changes the folder meanwhile. Other file systems that are mounted in it belong to it, but those that the
+if the folder changes meanwhile. Other file systems that are mounted in it belong to it, but those that the
 kernel makes up (proc, sysfs and the like) do not: they hold no files.
 """
 
@@ -61,8 +61,9 @@ def folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage,
 
 @dataclass(slots=True)
 class FolderLayer:
-    """See `scanner.ports.Layer`. `descriptor` is the open folder's. Its content may change at any time, so there is
-    no digest for it: "", under which nothing may be cached.
+    """A folder as a layer (see `scanner.ports.Layer`). `descriptor` is the open folder's.
+
+    Its content may change at any time, so its digest is "", under which nothing may be cached.
 
     What cannot be opened is an entry all the same, whose `open` raises UnreadableError. So has a folder an `open`, and
     only then, whose content cannot be listed.

@@ -1,4 +1,4 @@
-"""Bringing an image from registry to registry as it is: the same bytes, and so the same digest."""
+"""Copy an image between registries unchanged, so that it keeps its digest."""
 
 import tempfile
 from contextlib import closing

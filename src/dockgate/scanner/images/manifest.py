@@ -38,7 +38,7 @@ NAMES = frozenset(
 )  # fmt: skip
 # What is read of a config.
 CONFIG_NAMES = frozenset({"os", "architecture", "variant", "rootfs", "diff_ids"})
-# Names, case folded, of objects whose keys are anybody's: runtimes tell "A" and "a" apart there.
+# Names, case folded, of objects with free keys: there, runtimes distinguish "A" and "a".
 _FREE = ("annotations", "labels", "volumes", "exposedports")
 
 # Layers of one image; runtimes stop at 127 to 500.

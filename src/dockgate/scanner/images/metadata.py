@@ -1,4 +1,4 @@
-"""Where an image comes from: its base image, as far as its manifest's annotations and its config's history tell.
+"""Read an image's base image, creation time and user from its annotations and config.
 
 Annotations: OCI image spec 1.1, "Pre-Defined Annotation Keys". How the histories of buildah and podman, of BuildKit and
 of Docker's classic builder look is told at `count_base_layers`.
@@ -33,7 +33,7 @@ def read_metadata(
     platform: str,
     fetch: Fetch,
 ) -> ImageMetadata:
-    """What is told of an image with this config and these layer digests. Whatever is of a wrong type tells nothing.
+    """Read the metadata of an image with this config and these layer digests. Values of a wrong type are ignored.
 
     `annotations` are the manifest's, then those of the index. The config's labels come last, for images inherit them
     from their base. Layers are counted by the base's own manifest, where `fetch` has it, else by the history.
@@ -84,8 +84,8 @@ class _HistoryEntry:
 def count_base_layers(history: object, layers: int) -> tuple[int, str]:
     """How many of an image's layers are its base image's, and the base's name: 0 and "" where its history is silent.
 
-    An image of which all layers are said to be the base's has none of its own to tell: whoever writes a history could
-    disown everything so, and 0 lets nothing pass.
+    An image of which all layers are said to be the base's counts as having none (0): otherwise a
+    forged history could attribute every layer to the base image.
 
     The entries of the base come first, in one row with the image's own. What tells where these begin:
     - buildah and podman mark the first entry of a build with the comment "FROM NAME";

@@ -1,4 +1,4 @@
-"""From what a reference names to the images of the platforms asked for."""
+"""Select the images of the requested platforms from a manifest or index."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Putting blobs and manifests into a registry (OCI distribution spec 1.1, "Push")."""
+"""Push blobs and manifests to a registry (OCI distribution spec 1.1, "Push")."""
 
 import hashlib
 import os
@@ -110,7 +110,7 @@ class Pusher:
             response.close()
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | Path) -> "httpx.Response":
-        """Asks, and proves who asks when the registry wants that."""
+        """Send a request, and authenticate when the registry requires it."""
         self._detect_scheme()
         for _ in range(3):
             sent = self._authorizer.headers()

@@ -51,7 +51,7 @@ class RegistrySource:
         return self._manifest(digest, ImageError)
 
     def blob(self, digest: str) -> io.RawIOBase:
-        """It goes on where a connection breaks off."""
+        """Open a blob; a broken connection is resumed."""
         ask = partial(self._get_blob_from, digest)
         return ResumableBlob(self._transport, ask(0), ask, f"the blob {digest} of {self.name}")
 
@@ -66,7 +66,7 @@ class RegistrySource:
         return response
 
     def base_manifest(self, name: str, digest: str) -> bytes:
-        """Asks this same registry, once, with what it has let us in by already."""
+        """Request the manifest from this registry, once, with the credentials in use."""
         base = parse_remote(name)
         check_digest(digest)
         if base.registry != self._reference.registry:
@@ -111,7 +111,7 @@ class RegistrySource:
         return self._transport.fetch(partial(self._get, path, headers), DOCUMENT_LIMIT + 1)
 
     def _get(self, path: str, headers: dict[str, str]) -> "httpx.Response":
-        """Asks, proves who asks when the registry wants that, and follows redirects."""
+        """Send a request, authenticate when the registry requires it, and follow redirects."""
         url = f"/v2/{self._reference.repository}/{path}"
         for _ in range(3):
             sent = self._authorizer.headers()
@@ -125,7 +125,7 @@ class RegistrySource:
         raise denied(self._reference.registry, f"{self.name} may not be read with the credentials at hand")
 
     def _error(self, response: "httpx.Response", data: bytes, what: str, missing: type[DockgateError]) -> DockgateError:
-        """What an answer means that is not what was asked for; `data` is its body, as far as it came."""
+        """The error for an unexpected response; `data` is the beginning of its body."""
         registry, status = self._reference.registry, response.status_code
         message = _error_text(data)
         if status in (401, 403):
@@ -165,7 +165,7 @@ def registry_source(
 
 
 def _error_text(data: bytes) -> str:
-    """The registry's own words, as ": CODE, message"; "" when they are not in the spec's form."""
+    """The registry's error as " (it says: CODE, message)", "" if the body is not in the spec's form."""
     try:
         first = json.loads(data)["errors"][0]
         text = f"{first['code']}, {first.get('message', '')}".rstrip(", ")

@@ -1,4 +1,4 @@
-"""A blob over as many connections as it takes: where one breaks off, the next goes on (RFC 9110, section 14)."""
+"""Read a blob over several connections: when one breaks off, the next one continues (RFC 9110, section 14)."""
 
 import io
 import re
@@ -22,9 +22,10 @@ class ResumableBlob(io.RawIOBase):
 
     `ask` answers with the blob from a byte on (206), or with all of it (200), or with none (416).
 
-    That the pieces are of one blob is not known here: whoever reads verifies its digest. Raises what `ask` does, and
-    UnavailableError when connections keep breaking off or crawling: more than `len(BACKOFF)` times without STEP bytes
-    between, or MOST times in all.
+    The caller verifies the digest: this class cannot tell whether the pieces are of one blob.
+
+    Raises what `ask` does, and UnavailableError when connections keep breaking off or stalling: more than
+    `len(BACKOFF)` times without PROGRESS_STEP bytes between, or MAX_DISCONNECTS times in all.
     """
 
     def __init__(

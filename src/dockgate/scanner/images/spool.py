@@ -1,4 +1,4 @@
-"""A stream put into a temporary file, so that it can be read from any place: what comes only once, or is compressed."""
+"""Copy a stream into a temporary file, so that it can be read at any position."""
 
 import io
 import os

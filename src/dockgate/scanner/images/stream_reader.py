@@ -1,4 +1,4 @@
-"""Reading a stream forwards in memory of one size, whatever its length: what a tar file is read from."""
+"""Read a stream forwards through a buffer of fixed size."""
 
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 

@@ -1,4 +1,4 @@
-"""A total time for what is asked of a registry: one that sends a byte now and then holds nobody for ever."""
+"""A time limit for all requests to a registry, so that a slow trickle of bytes cannot block a scan forever."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""HTTP to a registry: requests that are tried again, redirects that take no secrets along, and errors with advice."""
+"""HTTP to a registry: retries, redirects without credentials, and errors with advice."""
 
 import io
 import random
@@ -36,11 +36,11 @@ _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
 class _UntrustedError(UnavailableError):
-    """Trying again does not help."""
+    """The certificate is not trusted; a retry does not help."""
 
 
 class _NoTlsError(UnavailableError):
-    """Nor here: what answered the handshake was no TLS."""
+    """The server does not speak TLS; a retry does not help."""
 
 
 class Transport:
@@ -148,7 +148,7 @@ class Transport:
     def follow(
         self, response: "httpx.Response", headers: Mapping[str, str], proof: Mapping[str, str]
     ) -> "httpx.Response":
-        """The answer behind redirects, never from TLS to plain HTTP. `proof`, headers that say who asks, goes to the
+        """The answer behind redirects, never from TLS to plain HTTP. `proof`, headers with credentials, goes to the
         same host and port only."""
         import httpx
 
@@ -215,7 +215,7 @@ def enforce_limit(limit: TimeLimit | None) -> Iterator[None]:
 
 @contextmanager
 def translate_errors(registry: str) -> Iterator[None]:
-    """httpx's errors as ours."""
+    """Translate httpx's errors."""
     import httpx
 
     try:
@@ -225,14 +225,14 @@ def translate_errors(registry: str) -> Iterator[None]:
         kind: type[UnavailableError] = UnavailableError
         if isinstance(fault, ssl.SSLCertVerificationError):
             kind, reason = _UntrustedError, f"its certificate is not trusted ({fault.verify_message})"
-            advice = "Name the file with its authority's certificate by --ca-bundle or DOCKGATE_CA_BUNDLE."
+            advice = "Set --ca-bundle or DOCKGATE_CA_BUNDLE to the file with its CA certificate."
         elif isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
             kind, reason = _NoTlsError, f"it does not speak TLS as it should ({fault.reason})"
-            advice = "If it is known to be without TLS, say so with --insecure."
+            advice = "If the registry has no TLS, use --insecure."
         elif isinstance(error, httpx.TimeoutException):
             reason, advice = "it took too long to answer", "Try again later."
         else:
-            reason, advice = str(error) or type(error).__name__, "Is its name right, does it run, is a proxy needed?"
+            reason, advice = str(error) or type(error).__name__, "Check its name, that it runs, and the proxy settings."
         where = f"{registry}{_other_host(error, registry)}"
         raise kind(f"The registry {where} cannot be reached: {reason}.", advice) from error
 

@@ -1,7 +1,7 @@
-"""Promise 7: an image may not edit its own evidence. Here is every reason to doubt what an image says of itself.
+"""Detect package metadata that was changed without its files (promise 7).
 
-The central question is always from which layer a file comes that is still there (`View.source_layers`): real tools that
-remove or replace a package do so with its files in the same layer; who only edits the database leaves them behind.
+The checks compare the layers that provide the files which are still present (`LayerStack.source_layers`). Package
+managers remove or replace a package together with its files, in one layer; editing only the database leaves the files.
 """
 
 from bisect import bisect_left
@@ -24,7 +24,7 @@ _LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so", "ntdll.dll
 
 
 def find_problems(stack: LayerStack, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
-    """An unread entry for each thing in the image's evidence that cannot be believed."""
+    """Return an unread entry for each inconsistency in the image's package metadata."""
     databases = [Database(stack, kind) for kind in ecosystems if kind.distributions]
     linked = list(_links(stack, ecosystems, databases))
     yield from linked
@@ -48,10 +48,9 @@ def find_problems(stack: LayerStack, ecosystems: Sequence[Ecosystem]) -> Iterato
 
 
 def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database]) -> Iterator[Unread]:
-    """Symbolic links at paths of evidence which lead to what is not read as evidence.
+    """Find symbolic links at paths of package metadata that lead to files which were not read.
 
-    A link that a distribution package brings along is that package's affair, unless it leads to evidence of a
-    distribution.
+    A link that a distribution package installs is accepted, unless it is at a path of distribution metadata.
     """
     linked = [(at, facts, *link) for at, facts in enumerate(stack.facts) for link in facts.links.items()]
     if not linked:
@@ -92,7 +91,7 @@ def _reads_through(kind: Ecosystem, path: str, target: str, read: list[str]) -> 
 
 
 def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread]:
-    """The distribution that the image names, and the package database which that one has."""
+    """Check that the image has the package database of the distribution that it names."""
     distribution = stack.distribution
     living = [database for database in databases if database.live]
     if distribution is None:
@@ -117,12 +116,12 @@ def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread
     for database in living:
         if database not in theirs and database.packages:
             at, read = database.live[-1]
-            reason = f"The image is {name}, yet {read.path} tells of packages of another distribution."
+            reason = f"The image is {name}, yet {read.path} lists packages of another distribution."
             yield Unread(read.path, reason, stack.facts[at].layer)
 
 
 def _releases(stack: LayerStack) -> Iterator[Unread]:
-    """Two files that name two distributions: most tools believe the one, and some the other."""
+    """Find os-release files that name different distributions: tools disagree on which one counts."""
     named = {
         (release.distribution.id, release.distribution.version): (path, at)
         for path in reversed(osrelease.PATHS)
@@ -132,12 +131,12 @@ def _releases(stack: LayerStack) -> Iterator[Unread]:
     }
     if len(named) > 1:
         path, at = list(named.values())[-1]
-        said = " and ".join(f"{place} {' '.join(name).strip()}" for name, (place, _) in named.items())
-        yield Unread(path, f"The image names two distributions: {said}.", stack.facts[at].layer)
+        names_found = " and ".join(f"{place} {' '.join(name).strip()}" for name, (place, _) in named.items())
+        yield Unread(path, f"The image names two distributions: {names_found}.", stack.facts[at].layer)
 
 
 def _repository(stack: LayerStack) -> Iterator[Unread]:
-    """Package repositories of another release than the distribution's: packages would be judged by that one's word."""
+    """Find package repositories of another release: packages would be matched with that release's advisories."""
     distribution = stack.distribution
     for at, read in stack.live:
         release = read.release.removeprefix("v")
@@ -155,7 +154,7 @@ def _serves(kind: Ecosystem, distribution: Distribution) -> bool:
 
 
 def _identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
-    """The distribution renamed, though its packages are those of the one before."""
+    """Find a renamed distribution whose packages are still those of the earlier one."""
     now = stack.distribution
     places = {*osrelease.PATHS, "etc", "usr", "usr/lib"}
     touching = [

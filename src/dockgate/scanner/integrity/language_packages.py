@@ -1,4 +1,4 @@
-"""Promise 7 for language packages, whose evidence is a file of each package's own: see `checks`."""
+"""Detect language packages whose metadata file was changed without their other files (promise 7)."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -11,8 +11,10 @@ _INFO = (".dist-info", ".egg-info", "egg-info")
 
 
 def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
-    """Language packages whose own file went, or changed its version, while their other files stayed as they were.
-    Raises UnreadableError, after those found so far, when that would take too long to tell."""
+    """Find packages whose metadata was removed, or changed its version, while their other files stayed the same.
+
+    Raises UnreadableError, after the results so far, when the check would take too long.
+    """
     history: dict[str, list[tuple[int, PackageFile]]] = {}
     for at, read in stack.files_of(kind.name):
         if not read.is_linked_only or stack.is_link_target(read.path.rpartition("/")[0]):
@@ -39,7 +41,7 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
                 reason = f"{path} became {name} {now[name]}, yet there are files of {package.name} {package.version}."
                 yield Unread(path, reason, stack.facts[last].layer)
             else:
-                reason = f"{path} no longer tells of {package.name} {package.version}, yet files of it are there."
+                reason = f"{path} no longer lists {package.name} {package.version}, yet files of it are there."
                 yield Unread(path, reason, stack.facts[at].layer)
 
     yield from _nameless(stack, kind)
@@ -96,7 +98,7 @@ def _removed_packages(readings: list[tuple[int, PackageFile]], now: dict[str, st
 
 
 class _Records:
-    """What packages own, by the file that says so: one that tells of the package itself, or one beside that."""
+    """The files that packages own, by the record that lists them: the metadata file itself, or a file beside it."""
 
     def __init__(self, history: dict[str, list[tuple[int, PackageFile]]]) -> None:
         self._own: dict[tuple[str, str], list[str]] = {}

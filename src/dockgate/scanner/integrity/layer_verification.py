@@ -62,7 +62,8 @@ def _reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, verified
     elif facts_of_layer.compression != expected:
         yield f"The layer has the media type {layer.media_type!r}, and the compression {facts_of_layer.compression!r}."
     if facts_of_layer.diff_id and facts_of_layer.diff_id != diff_id:
-        said = diff_id or "nothing"
-        yield f"The layer's uncompressed content has the digest {facts_of_layer.diff_id}; the config says {said[:120]}."
+        stated = diff_id or "nothing"
+        computed = facts_of_layer.diff_id
+        yield f"The layer's uncompressed content has the digest {computed}; the config says {stated[:120]}."
     if verified and not facts_of_layer.diff_id:
         yield "The digest of the layer's uncompressed content was not verified."

@@ -1,4 +1,4 @@
-"""Promise 7 for the package databases of distributions: see `checks`."""
+"""Detect distribution packages whose database entries were changed without their files (promise 7)."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -53,11 +53,11 @@ class Database:
             yield Unread(path, reason, self.stack.facts[at].layer)
 
     def history(self, name: str, arch: str) -> list[tuple[int, Package]]:
-        """What each layer's database said of a package, base first."""
+        """The entries of a package, each with its layer, base first."""
         return self._history.get((name, arch), [])
 
     def owners(self, path: str) -> Iterator[tuple[int, str]]:
-        """Whose list names the path, and in which layer."""
+        """The packages whose lists name the path, each with its layer."""
         return iter(self._owners.get(path, ()))
 
     def is_brought_by(self, path: str, layer: int) -> bool:
@@ -105,7 +105,7 @@ class Database:
 
     @cached_property
     def _since(self) -> dict[str, int]:
-        """Evidence name of an installed package -> the layer since which the database tells of it as it is now."""
+        """Evidence name of an installed package -> the layer from which on the database has its present version."""
         since: dict[str, int] = {}
         for key, packages in self.packages.items():
             now = {_identity_of(package) for package in packages}
@@ -164,11 +164,11 @@ class Database:
             )
             if different := sorted(first_packages.keys() ^ second_packages.keys()):
                 package = (first_packages | second_packages)[different[0]]
-                reason = f"and {first.path} contradict each other: only {package.path} tells of"
+                reason = f"and {first.path} contradict each other: only {package.path} lists"
                 yield self._unread(at, read, f"{reason} {package.name} {package.version}")
 
     def _changed(self) -> Iterator[Unread]:
-        """Entries that went, or changed their version, while their files stayed as they were."""
+        """Find entries that were removed, or changed their version, while their files stayed the same."""
         if len(self.readings) == len(self.live):
             return
         for (name, arch), history in self._history.items():
@@ -219,10 +219,10 @@ class Database:
                 yield Unread(package.path, reason, self.stack.facts[at].layer)
 
     def _unlisted_packages(self) -> Iterator[Unread]:
-        """Lists of packages of which no database says anything, while their files are there."""
-        known = {name for key in self._history for name in evidence_names(*key)}
+        """Find lists of packages that are in no database, while their files are present."""
+        recorded_names = {name for key in self._history for name in evidence_names(*key)}
         for name, lists in self.lists.items():
-            if name in known:
+            if name in recorded_names:
                 continue
             for at, path, owned in lists:
                 for file in unpack(owned):
@@ -247,7 +247,7 @@ class Database:
                     yield file
 
     def _has_old_files(self, package: Package, before: int) -> bool:
-        """Whether the files are those of before.
+        """Whether the package still has the files of its earlier version.
 
         An upgrade writes every file of the package. Yet a builder leaves out of the layer what has the content and the
         time that it had before, which happens: packages keep the time of files that they only copy, documentation
@@ -256,13 +256,13 @@ class Database:
         is claimed for another later does not come from that.
         """
         names = evidence_names(package.name, package.arch)
-        kept: list[list[bool]] = [[], [], []]
+        is_old_by_rank: list[list[bool]] = [[], [], []]
         for file in self._owned(package):
             source_layers = self._live_origins(file)
             if source_layers and all(name in names for at, name in self._owners.get(file, ()) if at <= before):
                 rank = 2 if file.startswith(_PROSE) else 1 if file.startswith("usr/share/") else 0
-                kept[rank].append(max(source_layers) <= before)
-        code, data, prose = kept
+                is_old_by_rank[rank].append(max(source_layers) <= before)
+        code, data, prose = is_old_by_rank
         decisive = code or data
         return 2 * sum(decisive) >= len(decisive) if decisive else bool(prose) and all(prose)
 
@@ -303,7 +303,7 @@ class Database:
 
 
 def _has_parallel_versions(history: list[tuple[int, Package]]) -> bool:
-    """Whether any layer told of several versions at once."""
+    """Whether any layer has several versions of the package at once."""
     versions: dict[int, str] = {}
     return any(versions.setdefault(at, package.version) != package.version for at, package in history)
 
@@ -312,16 +312,16 @@ def _identity_of(package: Package) -> _Identity:
     return package.version, package.source_name, package.source_version, package.vendor
 
 
-def _difference(package: Package, other: Package) -> str:
+def _difference(package: Package, compared: Package) -> str:
     """The version, and the source or the maker where it is that which tells the two apart."""
-    if package.version != other.version:
+    if package.version != compared.version:
         return package.version
-    source, other_source = (f"{candidate.source_name} {candidate.source_version}" for candidate in (package, other))
+    source, other_source = (f"{candidate.source_name} {candidate.source_version}" for candidate in (package, compared))
     if source != other_source:
         return f"{package.version} of the source {source}"
-    return f"{package.version} by {package.vendor.lstrip('=?') or 'nobody'}"
+    return f"{package.version} by {package.vendor.lstrip('=?') or 'an unknown maker'}"
 
 
 def evidence_names(name: str, arch: str) -> set[str]:
-    """By which lists of files may call a package."""
+    """The names that lists of files use for a package."""
     return {name, f"{name}:{arch}"}

@@ -1,9 +1,9 @@
-"""Bills of materials that others or we wrote, read into an inventory.
+"""Read SBOMs, written by Dockgate or by other tools, as inventories.
 
-Read are CycloneDX JSON 1.2 to 1.7 and SPDX 2.2 and 2.3, as JSON and as tag-value, also inside in-toto statements. A
-package is what has a package URL of a known type; what lacks one is unread, never left out, save for what is no package
-at all: files, the image itself, a group of packages.
-Nothing in such a document says which language package a distribution's package owns, unless we wrote it.
+Supported are CycloneDX JSON 1.2 to 1.7 and SPDX 2.2 and 2.3, as JSON and as tag-value, also inside in-toto statements.
+A package is an item with a package URL of a known type. An item without one is unread, unless it is no package at all:
+a file, the image itself, a group of packages. Only documents written by Dockgate say which language packages a
+distribution's package owns.
 """
 
 import json
@@ -16,7 +16,7 @@ from dockgate.scanner.inventory import by_package, by_unread
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.sboms import _cyclonedx, _intoto, _spdx, _spdx_tags
-from dockgate.scanner.sboms._contents import Contents, Item, Traits
+from dockgate.scanner.sboms._contents import Contents, Item, Properties
 from dockgate.scanner.sboms._packages import Packages, distribution
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UsageError
@@ -28,16 +28,17 @@ _ADVICE = "Read are CycloneDX (1.2 to 1.7) as JSON and SPDX (2.2 and 2.3) as JSO
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
-    """What a document tells of: the inventory of one image, or, in one that we wrote of an index, of each platform's.
-    `digest` is of the whole; an inventory's `image` is the digest of its image as the document has it, else the
-    document's own."""
+class SbomDocument:
+    """The inventories in an SBOM: one, or one for each platform if Dockgate wrote it for an index.
+
+    `digest` is of the image or index. An inventory's `image` is the digest in the document, else the document's own.
+    """
 
     digest: str
     inventories: tuple[Inventory, ...]
 
 
-def read(path: Path, ecosystems: Sequence[Ecosystem]) -> Bill:
+def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
     """The document at `path`. Raises UsageError naming the file for whatever is no such document, and OSError."""
     with path.open("rb") as file:
         raw = file.read(SIZE_LIMIT + 1)
@@ -45,12 +46,12 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> Bill:
         raise UsageError(f"{path} has more than {SIZE_LIMIT} bytes, which is too much for a bill of materials.")
     try:
         document, subject = _intoto.unwrap(_parsed(raw))
-        whole, contents = _contents(document)
+        document_digest, contents = _contents(document)
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
     own = subject or digest_of(raw)
-    inventories = tuple(_inventory(one, own, ecosystems) for one in contents)
-    return Bill(whole or (inventories[0].image if len(inventories) == 1 else own), inventories)
+    inventories = tuple(_inventory(image, own, ecosystems) for image in contents)
+    return SbomDocument(document_digest or (inventories[0].image if len(inventories) == 1 else own), inventories)
 
 
 def package(
@@ -63,8 +64,8 @@ def package(
 ) -> Package | None:
     """The package of a package URL as other tools write it, with this version where it has none, built from this source
     (name, version); None for what no ecosystem knows."""
-    found = Packages(ecosystems, distribution).package(Item(purl, "", version, purl, Traits(), source))
-    return found if isinstance(found, Package) else None
+    package_found = Packages(ecosystems, distribution).package(Item(purl, "", version, purl, Properties(), source))
+    return package_found if isinstance(package_found, Package) else None
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:
@@ -99,24 +100,24 @@ def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem])
     packages: set[Package] = set()
     unread = {*contents.unread, *image.unread()}
     for item in contents.items:
-        found = made.package(item)
-        if isinstance(found, Unread):
-            unread.add(found)
+        package_found = made.package(item)
+        if isinstance(package_found, Unread):
+            unread.add(package_found)
         else:
-            packages.add(found)
-    if not packages and not unread and not image.said:
+            packages.add(package_found)
+    if not packages and not unread and not image.values:
         unread.add(Unread("/", "The document names no package."))
     layers = image.all("dockgate:layers")
-    base_layers = image.one("dockgate:base_layers")
+    base_layers = image.first("dockgate:base_layers")
     return Inventory(
-        image=image.one("dockgate:image") or contents.digest or digest,
-        platform=image.one("dockgate:platform"),
+        image=image.first("dockgate:image") or contents.digest or digest,
+        platform=image.first("dockgate:platform"),
         distribution=system,
         layers=layers,
         packages=tuple(sorted(packages, key=by_package)),
         unread=tuple(sorted(unread, key=by_unread)),
         base_layers=min(int(base_layers), len(layers)) if base_layers.isdecimal() and len(base_layers) < 5 else 0,
-        base=image.one("dockgate:base"),
-        created=image.one("dockgate:created"),
-        user=image.one("dockgate:user"),
+        base=image.first("dockgate:base"),
+        created=image.first("dockgate:created"),
+        user=image.first("dockgate:user"),
     )

@@ -1,4 +1,4 @@
-"""What a document says, whatever its format: items that claim to be packages, and what is said beside the standard."""
+"""The format-independent contents of an SBOM: items that may be packages, and tool-specific properties."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -13,34 +13,34 @@ MIXED = "Write one of each platform: `dockgate sbom IMAGE --platform OS/ARCH`."
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
-    """Names and texts, each name possibly several times: CycloneDX' properties, and what SPDX has in annotations."""
+class Properties:
+    """Named texts, several for a name: CycloneDX properties, or SPDX annotations."""
 
-    said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def one(self, *names: str) -> str:
+    def first(self, *names: str) -> str:
         """The first text of the first of these names that is there, else ""."""
-        return next((self.said[name][0] for name in names if self.said.get(name)), "")
+        return next((self.values[name][0] for name in names if self.values.get(name)), "")
 
     def all(self, name: str) -> tuple[str, ...]:
-        return self.said.get(name, ())
+        return self.values.get(name, ())
 
     def unread(self) -> Iterable[Unread]:
-        """What we said could not be read."""
-        columns = (self.all(f"dockgate:unread:{one.name}") for one in fields(Unread))
+        """The unread entries that Dockgate itself wrote into the document."""
+        columns = (self.all(f"dockgate:unread:{field.name}") for field in fields(Unread))
         return (Unread(*entry) for entry in zip(*columns, strict=False))
 
 
-def collect(pairs: Iterable[tuple[str, str]]) -> Traits:
-    held: dict[str, list[str]] = {}
+def collect(pairs: Iterable[tuple[str, str]]) -> Properties:
+    texts_by_name: dict[str, list[str]] = {}
     for name, text in pairs:
-        held.setdefault(name, []).append(text)
-    return Traits({name: tuple(texts) for name, texts in held.items()})
+        texts_by_name.setdefault(name, []).append(text)
+    return Properties({name: tuple(texts) for name, texts in texts_by_name.items()})
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What claims to be a package. `reference` is its name within the document, `source` the name and version of what
+    """An item that may be a package. `reference` is its name within the document, `source` the name and version of what
     it was built from, `maker` who maintains or sells it ("Docker <support@docker.com>"), each "" where it is not said.
     """
 
@@ -48,7 +48,7 @@ class Item:
     name: str
     version: str
     purl: str
-    traits: Traits
+    properties: Properties
     source: tuple[str, str] = ("", "")
     maker: str = ""
 
@@ -59,25 +59,25 @@ class Item:
 
 @dataclass(slots=True)
 class Contents:
-    """What is said of one image. `digest` is its own, "" where the document does not say it."""
+    """The contents of an SBOM for one image. `digest` is the image's, "" if the document does not name it."""
 
-    image: Traits = field(default_factory=Traits)
+    image: Properties = field(default_factory=Properties)
     digest: str = ""
     distribution: Distribution | None = None
     items: list[Item] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
 
 
-def system(name: str, version: str, description: str, traits: Traits) -> Distribution:
-    """The distribution that an operating system's component tells of, in our form, Syft's or Trivy's."""
-    said = {one.name: traits.all(f"dockgate:distribution:{one.name}") for one in fields(Distribution)}
+def system(name: str, version: str, description: str, properties: Properties) -> Distribution:
+    """The distribution that an operating system component describes, as Dockgate, Syft or Trivy write it."""
+    values = {field.name: properties.all(f"dockgate:distribution:{field.name}") for field in fields(Distribution)}
     return Distribution(
-        id=traits.one("dockgate:distribution:id") or os_id(traits.one("syft:distro:id") or name),
-        version=traits.one("dockgate:distribution:version", "syft:distro:versionID") or version.partition(" ")[0],
+        id=properties.first("dockgate:distribution:id") or os_id(properties.first("syft:distro:id") or name),
+        version=properties.first("dockgate:distribution:version", "syft:distro:versionID") or version.partition(" ")[0],
         name=description,
-        like=said["like"] or tuple(traits.one("syft:distro:idLike:0").split()),
-        support_end=next(iter(said["support_end"]), ""),
-        repository=next(iter(said["repository"]), ""),
+        like=values["like"] or tuple(properties.first("syft:distro:idLike:0").split()),
+        support_end=next(iter(values["support_end"]), ""),
+        repository=next(iter(values["repository"]), ""),
     )
 
 
@@ -91,13 +91,13 @@ def text(value: Any) -> str:
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a list; whatever else stands there is none of ours to judge."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    """The JSON objects in a list; other values are ignored."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def listed(value: Any, what: str) -> list[dict[str, Any]]:
-    """The same of what may be left out, but not be anything else: UsageError, for it would go unnoticed."""
-    found = objects(value)
-    if value is not None and (not isinstance(value, list) or len(found) < len(value)):
+    """The JSON objects in an optional list. Raises UsageError for any other value, which would otherwise be missed."""
+    result = objects(value)
+    if value is not None and (not isinstance(value, list) or len(result) < len(value)):
         raise UsageError(f"has {what} that are none.")
-    return found
+    return result

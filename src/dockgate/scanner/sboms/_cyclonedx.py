@@ -8,7 +8,7 @@ from dockgate.scanner.sboms._contents import (
     MIXED,
     Contents,
     Item,
-    Traits,
+    Properties,
     collect,
     is_package,
     listed,
@@ -35,23 +35,23 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     root = metadata.get("component") if isinstance(metadata, dict) else None
     root = root if isinstance(root, dict) else {}
     components = listed(document.get("components"), "components")
-    platforms = [one for one in components if _is_platform(one)]
+    platforms = [component for component in components if _is_platform(component)]
     if platforms and not _is_platform(root):
         if len(platforms) < len(components):
             raise UsageError("is of several platforms, and of components that are of none.", MIXED)
-        return _digest(root), [_contents(one, []) for one in platforms]
+        return _digest(root), [_contents(platform, []) for platform in platforms]
     contents = _contents(root, components)
-    if not contents.image.said and _says_incomplete(document):
+    if not contents.image.values and _says_incomplete(document):
         contents.unread.append(Unread("/", "The document says of itself that it is incomplete."))
     return "", [contents]
 
 
 def _is_platform(component: dict[str, Any]) -> bool:
-    return component.get("type") == "container" and bool(_traits(component).one("dockgate:image"))
+    return component.get("type") == "container" and bool(_properties(component).first("dockgate:image"))
 
 
 def _contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Contents:
-    contents = Contents(image=_traits(root), digest=_digest(root))
+    contents = Contents(image=_properties(root), digest=_digest(root))
     if root.get("type") == "library" or _is_released(root):  # a bill of one package and what that needs
         _take(root, contents)
     for component in _all([*listed(root.get("components"), "components"), *components]):
@@ -61,25 +61,25 @@ def _contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Content
 
 def _all(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """All components, also those within others, in their order."""
-    waiting = [(one, 1) for one in reversed(components)]
+    waiting = [(component, 1) for component in reversed(components)]
     while waiting:
         component, depth = waiting.pop()
         if depth > NESTING_LIMIT:
             raise UsageError(f"has components nested more than {NESTING_LIMIT} deep.")
         yield component
-        waiting += [(one, depth + 1) for one in reversed(listed(component.get("components"), "components"))]
+        waiting += [(child, depth + 1) for child in reversed(listed(component.get("components"), "components"))]
 
 
 def _take(component: dict[str, Any], contents: Contents) -> None:
-    kind, traits = text(component.get("type")), _traits(component)
+    kind, properties = text(component.get("type")), _properties(component)
     if kind == "operating-system":
         name, version = text(component.get("name")), text(component.get("version"))
         if name and contents.distribution is None:
-            contents.distribution = system(name, version, text(component.get("description")), traits)
-    elif kind == "container" and traits.one("dockgate:image"):
+            contents.distribution = system(name, version, text(component.get("description")), properties)
+    elif kind == "container" and properties.first("dockgate:image"):
         raise UsageError("has an image within an image.", MIXED)
-    elif is_package(text(component.get("purl"))) or (kind not in _NO_PACKAGES and not _is_group(component, traits)):
-        contents.items.append(_item(component, traits))
+    elif is_package(text(component.get("purl"))) or (kind not in _NO_PACKAGES and not _is_group(component, properties)):
+        contents.items.append(_item(component, properties))
 
 
 def _is_released(root: dict[str, Any]) -> bool:
@@ -88,12 +88,14 @@ def _is_released(root: dict[str, Any]) -> bool:
     return is_package(purl) and ("@" in purl or bool(text(root.get("version"))))
 
 
-def _item(component: dict[str, Any], traits: Traits) -> Item:
+def _item(component: dict[str, Any], properties: Properties) -> Item:
     purl = text(component.get("purl"))
     group, name = text(component.get("group")), text(component.get("name"))
-    whole = f"{group}/{name}" if group and not purl else name
-    reference = text(component.get("bom-ref")) or purl or whole
-    return Item(reference, whole, text(component.get("version")), purl, traits, _source(traits), _maker(component))
+    full_name = f"{group}/{name}" if group and not purl else name
+    reference = text(component.get("bom-ref")) or purl or full_name
+    return Item(
+        reference, full_name, text(component.get("version")), purl, properties, _source(properties), _maker(component)
+    )
 
 
 def _maker(component: dict[str, Any]) -> str:
@@ -102,28 +104,33 @@ def _maker(component: dict[str, Any]) -> str:
     return text(component.get("publisher")) or (text(supplier.get("name")) if isinstance(supplier, dict) else "")
 
 
-def _is_group(component: dict[str, Any], traits: Traits) -> bool:
-    """Trivy has a component for each file that tells of packages (a lockfile, a binary)."""
-    return not component.get("purl") and bool(traits.one("aquasecurity:trivy:Class"))
+def _is_group(component: dict[str, Any], properties: Properties) -> bool:
+    """Trivy has a component for each file that names packages (a lockfile, a binary)."""
+    return not component.get("purl") and bool(properties.first("aquasecurity:trivy:Class"))
 
 
-def _source(traits: Traits) -> tuple[str, str]:
-    """Trivy says epoch, version and release apart."""
-    epoch, version, release = (traits.one(f"aquasecurity:trivy:Src{part}") for part in ("Epoch", "Version", "Release"))
-    whole = (f"{epoch}:" if epoch not in ("", "0") else "") + version + (f"-{release}" if release else "")
-    return traits.one("aquasecurity:trivy:SrcName"), whole if version else ""
+def _source(properties: Properties) -> tuple[str, str]:
+    """Join the epoch, version and release that Trivy writes as separate properties."""
+    epoch, version, release = (
+        properties.first(f"aquasecurity:trivy:Src{part}") for part in ("Epoch", "Version", "Release")
+    )
+    full_version = (f"{epoch}:" if epoch not in ("", "0") else "") + version + (f"-{release}" if release else "")
+    return properties.first("aquasecurity:trivy:SrcName"), full_version if version else ""
 
 
 def _digest(root: dict[str, Any]) -> str:
     """The image's: Syft has it as the version, Trivy in the purl."""
-    found = [text(root.get("version")), text(root.get("purl")).partition("?")[0].rpartition("@")[2]]
-    digests = (one.replace("%3A", ":").replace("%3a", ":") for one in found)
-    return next((one for one in digests if one.startswith("sha256:")), "")
+    candidates = [text(root.get("version")), text(root.get("purl")).partition("?")[0].rpartition("@")[2]]
+    digests = (item.replace("%3A", ":").replace("%3a", ":") for item in candidates)
+    return next((digest for digest in digests if digest.startswith("sha256:")), "")
 
 
-def _traits(component: dict[str, Any]) -> Traits:
-    return collect((text(one.get("name")), text(one.get("value"))) for one in objects(component.get("properties")))
+def _properties(component: dict[str, Any]) -> Properties:
+    return collect((text(item.get("name")), text(item.get("value"))) for item in objects(component.get("properties")))
 
 
 def _says_incomplete(document: dict[str, Any]) -> bool:
-    return any(text(one.get("aggregate")).startswith("incomplete") for one in objects(document.get("compositions")))
+    return any(
+        text(composition.get("aggregate")).startswith("incomplete")
+        for composition in objects(document.get("compositions"))
+    )

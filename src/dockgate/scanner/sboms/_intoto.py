@@ -48,19 +48,19 @@ def _payload(envelope: dict[str, Any]) -> dict[str, Any]:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        value = None
+    if not isinstance(value, dict):
         raise UsageError("is a statement whose content is no JSON object.")
-    return found
+    return value
 
 
 def _subject(subjects: Any) -> str:
     digests = {
-        str(one["digest"].get("sha256"))
-        for one in (subjects if isinstance(subjects, list) else ())
-        if isinstance(one, dict) and isinstance(one.get("digest"), dict)
+        str(subject["digest"].get("sha256"))
+        for subject in (subjects if isinstance(subjects, list) else ())
+        if isinstance(subject, dict) and isinstance(subject.get("digest"), dict)
     }
     digest = digests.pop() if len(digests) == 1 else ""
     return from_hex(digest) if _DIGEST.fullmatch(digest) else ""

@@ -1,4 +1,4 @@
-"""From an item of a document to a package."""
+"""Make packages from the items of an SBOM document."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -12,20 +12,20 @@ from dockgate.shared.errors import DockgateError
 from dockgate.shared.purl import MAINTAINER, Purl
 
 _SYSTEMS = ("deb", "apk", "rpm")
-_EXTRAS = tuple(one.name for one in fields(Package) if one.name not in ("name", "version", "purl"))
+_EXTRAS = tuple(field.name for field in fields(Package) if field.name not in ("name", "version", "purl"))
 
 
 class Packages:
     """Makes packages, by the ecosystems whose purls they bear."""
 
     def __init__(self, ecosystems: Sequence[Ecosystem], distribution: Distribution | None) -> None:
-        self._kinds: Mapping[str, Ecosystem] = {kind: one for one in ecosystems for kind in one.purls}
+        self._kinds: Mapping[str, Ecosystem] = {kind: ecosystem for ecosystem in ecosystems for kind in ecosystem.purls}
         self._distribution = distribution
 
     def package(self, item: Item) -> Package | Unread:
         if not item.purl:
             return item.unread("it has no package URL")
-        ours = {name: item.traits.one(f"dockgate:{name}") for name in _EXTRAS}
+        ours = {name: item.properties.first(f"dockgate:{name}") for name in _EXTRAS}
         if ours["source_name"]:
             return Package(name=item.name, version=item.version, purl=item.purl, **ours)
         try:
@@ -38,7 +38,7 @@ class Packages:
         if not purl.version and not item.version:
             return item.unread("it has no version")
         try:
-            package = kind.package(_mended(purl, item), self._distribution)
+            package = kind.package(_normalize(purl, item), self._distribution)
         except DockgateError as error:
             return item.unread(str(error).rstrip("."))
         return replace(package, **_places(purl, item))
@@ -58,22 +58,22 @@ def distribution(items: Iterable[Item]) -> Distribution | None:
     return None
 
 
-def _mended(purl: Purl, item: Item) -> Purl:
+def _normalize(purl: Purl, item: Item) -> Purl:
     """As Syft writes it. Trivy puts a Debian version's epoch and what a package was built from elsewhere, and has names
     of its own for some distributions. Both write Alpine's R as the specification has it, in lower case."""
-    given = dict(purl.qualifiers)
+    qualifiers = dict(purl.qualifiers)
     version = purl.version or item.version
-    if purl.type == "deb" and (epoch := given.pop("epoch", "")) and ":" not in version:
+    if purl.type == "deb" and (epoch := qualifiers.pop("epoch", "")) and ":" not in version:
         version = f"{epoch}:{version}"
-    name, dash, release = given.get("distro", "").rpartition("-")
+    name, dash, release = qualifiers.get("distro", "").rpartition("-")
     if dash:
-        given["distro"] = f"{os_id(name)}-{release}"
+        qualifiers["distro"] = f"{os_id(name)}-{release}"
     if item.source[0] and purl.type in _SYSTEMS:
-        given.setdefault("upstream", _upstream(purl.type, *item.source))
+        qualifiers.setdefault("upstream", _upstream(purl.type, *item.source))
     if item.maker and purl.type in _SYSTEMS:
-        given.setdefault("vendor" if purl.type == "rpm" else MAINTAINER, item.maker)
+        qualifiers.setdefault("vendor" if purl.type == "rpm" else MAINTAINER, item.maker)
     name = item.name if purl.type == "apk" and item.name.lower() == purl.name else purl.name
-    return purl._replace(name=name, version=version, qualifiers=given)
+    return purl._replace(name=name, version=version, qualifiers=qualifiers)
 
 
 def _upstream(kind: str, name: str, version: str) -> str:
@@ -83,8 +83,11 @@ def _upstream(kind: str, name: str, version: str) -> str:
 
 
 def _places(purl: Purl, item: Item) -> dict[str, str]:
-    """The file that told of it. Of a distribution's package Syft names first what else it looked at."""
-    path = item.traits.one("aquasecurity:trivy:FilePath")
+    """The path and layer of the file that names the package.
+
+    For distribution packages, Syft's first location is not that file, so it is ignored.
+    """
+    path = item.properties.first("aquasecurity:trivy:FilePath")
     if not path and purl.type not in _SYSTEMS:
-        path = item.traits.one("syft:location:0:path")
-    return {"path": path.lstrip("/"), "layer": item.traits.one("aquasecurity:trivy:LayerDigest")}
+        path = item.properties.first("syft:location:0:path")
+    return {"path": path.lstrip("/"), "layer": item.properties.first("aquasecurity:trivy:LayerDigest")}

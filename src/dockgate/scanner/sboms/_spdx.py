@@ -8,7 +8,7 @@ from dockgate.scanner.sboms._contents import (
     MIXED,
     Contents,
     Item,
-    Traits,
+    Properties,
     collect,
     is_package,
     listed,
@@ -34,10 +34,10 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
         raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")
     described = _described(document)
     packages = listed(document.get("packages"), "packages")
-    images = [text(one.get("SPDXID")) for one in packages if _traits(one).one("dockgate:image")]
-    whole = _traits(document).one("dockgate:digest")
+    images = [text(package.get("SPDXID")) for package in packages if _properties(package).first("dockgate:image")]
+    document_digest = _properties(document).first("dockgate:digest")
     if len(images) < 2:
-        return whole, [_contents(packages, described)]
+        return document_digest, [_contents(packages, described)]
     within = _within(document)
     parts: dict[str, list[dict[str, Any]]] = {image: [] for image in images}
     for package in packages:
@@ -48,7 +48,7 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
         parts[image].append(package)
     if len(parts) < len(images):
         raise UsageError("has one image twice.", MIXED)
-    return whole, [_contents(part, described) for part in parts.values()]
+    return document_digest, [_contents(part, described) for part in parts.values()]
 
 
 def _contents(packages: list[dict[str, Any]], described: set[str]) -> Contents:
@@ -61,43 +61,47 @@ def _contents(packages: list[dict[str, Any]], described: set[str]) -> Contents:
 def _within(document: dict[str, Any]) -> dict[str, str]:
     """SPDX id -> that of what contains it."""
     return {
-        text(one.get("relatedSpdxElement")): text(one.get("spdxElementId"))
-        for one in objects(document.get("relationships"))
-        if one.get("relationshipType") == "CONTAINS"
+        text(relationship.get("relatedSpdxElement")): text(relationship.get("spdxElementId"))
+        for relationship in objects(document.get("relationships"))
+        if relationship.get("relationshipType") == "CONTAINS"
     }
 
 
 def _described(document: dict[str, Any]) -> set[str]:
     """The SPDX ids of what the document is about."""
     relations = [
-        (text(one.get("spdxElementId")), text(one.get("relationshipType")), text(one.get("relatedSpdxElement")))
-        for one in objects(document.get("relationships"))
+        (
+            text(relationship.get("spdxElementId")),
+            text(relationship.get("relationshipType")),
+            text(relationship.get("relatedSpdxElement")),
+        )
+        for relationship in objects(document.get("relationships"))
     ]
     listed = document.get("documentDescribes")
     return (
         {to for _, kind, to in relations if kind == "DESCRIBES"}
         | {of for of, kind, _ in relations if kind == "DESCRIBED_BY"}
-        | {text(one) for one in (listed if isinstance(listed, list) else ())}
+        | {text(item) for item in (listed if isinstance(listed, list) else ())}
     )
 
 
 def _take(package: dict[str, Any], described: set[str], contents: Contents) -> None:
     identity, purpose = text(package.get("SPDXID")), text(package.get("primaryPackagePurpose"))
     name, version = text(package.get("name")), text(package.get("versionInfo"))
-    traits, purl = _traits(package), _purl(package)
+    properties, purl = _properties(package), _purl(package)
     if purpose in _SYSTEM:
         if name and contents.distribution is None:
-            description = traits.one("dockgate:distribution:name")
-            contents.distribution = system(name, version, description, traits)
-    elif traits.one("dockgate:image"):
-        contents.image = traits
-    elif is_package(purl) or (purpose not in _NO_PACKAGES and not (described == {identity} or _is_group(traits))):
-        contents.items.append(Item(identity, name, version, purl, traits, _source(package), _maker(package)))
+            description = properties.first("dockgate:distribution:name")
+            contents.distribution = system(name, version, description, properties)
+    elif properties.first("dockgate:image"):
+        contents.image = properties
+    elif is_package(purl) or (purpose not in _NO_PACKAGES and not (described == {identity} or _is_group(properties))):
+        contents.items.append(Item(identity, name, version, purl, properties, _source(package), _maker(package)))
 
 
-def _is_group(traits: Traits) -> bool:
-    """Trivy has a package for each file that tells of packages (a lockfile, a binary)."""
-    return bool(traits.one("aquasecurity:trivy:Class"))
+def _is_group(properties: Properties) -> bool:
+    """Trivy has a package for each file that names packages (a lockfile, a binary)."""
+    return bool(properties.first("aquasecurity:trivy:Class"))
 
 
 def _purl(package: dict[str, Any]) -> str:
@@ -121,8 +125,8 @@ def _maker(package: dict[str, Any]) -> str:
     return name.replace(" (", " <").replace(")", ">") if colon and kind in ("Person", "Organization") else ""
 
 
-def _traits(package: dict[str, Any]) -> Traits:
-    return collect(pair for one in objects(package.get("annotations")) for pair in _annotated(one))
+def _properties(package: dict[str, Any]) -> Properties:
+    return collect(pair for annotation in objects(package.get("annotations")) for pair in _annotated(annotation))
 
 
 def _annotated(annotation: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -133,8 +137,8 @@ def _annotated(annotation: dict[str, Any]) -> Iterator[tuple[str, str]]:
         except (ValueError, RecursionError):
             return
         for name, value in facts.items():
-            for one in value if isinstance(value, list) else [value]:
-                yield f"dockgate:{name}", text(one)
+            for item in value if isinstance(value, list) else [value]:
+                yield f"dockgate:{name}", text(item)
     elif text(annotation.get("annotator")).startswith("Tool: trivy"):
         name, _, value = comment.partition(": ")
         yield f"aquasecurity:trivy:{name}", value

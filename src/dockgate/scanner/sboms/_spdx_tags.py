@@ -74,7 +74,7 @@ def _relationship(value: str, number: int) -> dict[str, str]:
 
 def _attach(annotations: list[dict[str, Any]], document: dict[str, Any], packages: list[dict[str, Any]]) -> None:
     """Put each annotation to the element that its SPDXREF names, to the document where it names none."""
-    elements = {one.get("SPDXID"): one for one in packages}
+    elements = {package.get("SPDXID"): package for package in packages}
     for annotation in annotations:
         element = elements.get(annotation.pop("of", ""), document)
         element.setdefault("annotations", []).append(annotation)

@@ -16,16 +16,16 @@ def parse(text: str) -> Purl:
     """Raises ValueError for what is no package URL."""
     from packageurl import PackageURL
 
-    found = PackageURL.from_string(text)
-    qualifiers: Any = found.qualifiers or {}
-    namespace, name = found.namespace or "", found.name
-    if found.type in _CASED:
+    parsed = PackageURL.from_string(text)
+    qualifiers: Any = parsed.qualifiers or {}
+    namespace, name = parsed.namespace or "", parsed.name
+    if parsed.type in _CASED:
         scope, name = _as_written(text)
-        namespace = scope if found.type == "npm" else namespace
-    elif found.type in _VENDORS:
+        namespace = scope if parsed.type == "npm" else namespace
+    elif parsed.type in _VENDORS:
         namespace = namespace.lower()
-        name = name.lower() if found.type == "deb" else name
-    return Purl(found.type, namespace, name, found.version or "", dict(qualifiers), found.subpath or "")
+        name = name.lower() if parsed.type == "deb" else name
+    return Purl(parsed.type, namespace, name, parsed.version or "", dict(qualifiers), parsed.subpath or "")
 
 
 def _as_written(text: str) -> tuple[str, str]:
