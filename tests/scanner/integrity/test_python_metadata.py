@@ -105,7 +105,7 @@ def test_a_list_removed_above_is_noticed() -> None:
 
 def test_a_list_that_leaves_the_metadata_out_is_unread() -> None:
     for content in ("", "flask/__init__.py,,\n", "other-2.dist-info/METADATA,,\n"):
-        assert "it does not list the METADATA beside it" in str(
+        assert "it does not list the METADATA next to it" in str(
             unread([METADATA, file(f"{FLASK}/RECORD", content), *CODE])
         )
 

@@ -106,12 +106,12 @@ def bill_of_an_index(form: str, folder: Path, *inventories: Inventory) -> Path:
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_of_several_platforms_holds_each_platforms_inventory(form: str, tmp_path: Path) -> None:
     original = (inventory(), again(odd_inventory(), form, tmp_path))
-    assert sboms.read(bill_of_an_index(form, tmp_path, *original), KINDS) == sboms.Bill(INDEX, original)
+    assert sboms.read(bill_of_an_index(form, tmp_path, *original), KINDS) == sboms.SbomDocument(INDEX, original)
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_of_an_index_with_one_platform_is_the_indexs(form: str, tmp_path: Path) -> None:
-    assert sboms.read(bill_of_an_index(form, tmp_path, inventory()), KINDS) == sboms.Bill(INDEX, (inventory(),))
+    assert sboms.read(bill_of_an_index(form, tmp_path, inventory()), KINDS) == sboms.SbomDocument(INDEX, (inventory(),))
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
