@@ -97,7 +97,7 @@ class VexStatement:
 
     `document` is the document's digest and `format` "openvex", "cyclonedx" or "csaf". `author` is the author that the
     document names. `signer` vouches for it: "principal:NAME" uploaded it, "key:sha256:…" signed the document attached
-    to the image, "" for nobody.
+    to the image, "" if it has no signer.
     `vulnerabilities` are all names of one vulnerability. `products` are purls or digests (empty: any image that the
     document is attached to), `packages` are purls inside the products (empty: the products themselves).
     `justification` is OpenVEX's word or the format's own, `impact` free text, `at` a time in RFC 3339.

@@ -148,15 +148,15 @@ def is_stricter(policy: Policy, own: Policy) -> bool:
     return {*vex_authors(policy)} <= {*vex_authors(own)}
 
 
-def _covers(use: Settings, other: Settings) -> bool:
+def _covers(use: Settings, own_use: Settings) -> bool:
     """Whether `use` is at least as strict: the same settings, with limits that are not higher."""
-    if use.keys() != other.keys():
+    if use.keys() != own_use.keys():
         return False
-    return all(use[key] == value or (key in _LIMITS and _is_lower(use[key], value)) for key, value in other.items())
+    return all(use[key] == value or (key in _LIMITS and _is_lower(use[key], value)) for key, value in own_use.items())
 
 
-def _is_lower(limit: object, other: object) -> bool:
-    return isinstance(limit, int) and isinstance(other, int) and limit <= other
+def _is_lower(limit: object, own_limit: object) -> bool:
+    return isinstance(limit, int) and isinstance(own_limit, int) and limit <= own_limit
 
 
 def _specificity(pattern: str) -> tuple[bool, int, int]:

@@ -83,12 +83,12 @@ def _search(trials: "_Trials", violations: Sequence[Violation], matcher: Package
 
     A rule may report the worst finding only, and a waiver may accept the installed version only.
     """
-    known = list(violations)
+    considered = list(violations)
     while True:
-        search = _Search(trials, find_candidates(trials.inventory, known, matcher))
+        search = _Search(trials, find_candidates(trials.inventory, considered, matcher))
         if search.is_sufficient:
             return search
-        known_fixes = {_fix_key(finding) for violation in known for finding in violation.findings}
+        known_fixes = {_fix_key(finding) for violation in considered for finding in violation.findings}
         after = search.best.all_upgraded
         # A new violation without findings may depend on any finding.
         appeared = [
@@ -100,7 +100,7 @@ def _search(trials: "_Trials", violations: Sequence[Violation], matcher: Package
         ]
         if not appeared:
             return search
-        known += appeared
+        considered += appeared
 
 
 def _fix_key(finding: Finding) -> tuple[str, str, str]:

@@ -92,7 +92,7 @@ def _sets(
 ) -> Iterator[tuple[int, ...]]:
     """Every set of this size that meets the requirements, in order.
 
-    If `is_counting`, the first of several candidates with equal weights stands for all of them.
+    If `is_counting`, only the first of several candidates with equal weights is tried.
     """
     rows = [tuple(requirement.weights[index] for requirement in requirements) for index in optional]
     most = [_most(rows[at:], len(requirements)) for at in range(len(optional) + 1)]

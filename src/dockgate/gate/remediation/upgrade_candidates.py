@@ -30,9 +30,9 @@ class Target:
     remaining: FindingsByPath
     is_clean: bool
 
-    def is_no_worse_than(self, other: "Target") -> bool:
+    def is_no_worse_than(self, target: "Target") -> bool:
         """Whether the other version has all findings of this one."""
-        return all(other.remaining.get(key) == finding for key, finding in self.remaining.items())
+        return all(target.remaining.get(key) == finding for key, finding in self.remaining.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -169,13 +169,15 @@ def _renew(
 
 
 def _least(was: Part | None) -> int:
-    """How many statements a part may shrink to: publishers withdraw records, and do not take half of them away. One
-    that is cut off, or emptied by whoever serves it, would make everything clean of which it no longer speaks."""
+    """The number of statements that a part may shrink to.
+
+    Publishers withdraw records, but not half of them. A truncated part would hide the vulnerabilities that it lacks.
+    """
     return was.statements // 2 if was and was.statements >= _FEW else 0
 
 
 def _parts_in(path: Path) -> dict[tuple[str, str], Part]:
-    """What the present database holds; nothing when there is none, or none that can be read."""
+    """The parts of the present database by feed and name; none if it does not exist or cannot be read."""
     try:
         with Database.open(path) as database:
             return {(part.feed, part.name): part for part in database.parts()}

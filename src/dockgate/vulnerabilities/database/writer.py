@@ -96,11 +96,12 @@ class Writer:
     def add(
         self, part: Part, statements: Iterable[FeedStatement], ecosystem: str, declares: Declared | None, least: int = 0
     ) -> Part:
-        """Writes a part from its statements, in place of what there was of it; returns it with their count and faults.
+        """Write a part from its statements and replace the old one; return it with their count and faults.
 
-        `ecosystem` is what the part is the whole word of, "" for none. `declares` is what a partial snapshot speaks of,
-        None when the part is whole. UnreadableError, raised while the statements are read, or because there are fewer
-        than `least`, leaves what there was.
+        `ecosystem` is the one that the part covers completely, "" for none. `declares` are the names that a partial
+        snapshot covers, None if the part is complete.
+
+        Raises UnreadableError, and keeps the old part, if the statements cannot be read or are fewer than `least`.
         """
         added = self._add(statements)
         if added.count < least:
@@ -138,18 +139,18 @@ class Writer:
         return part
 
     def keep(self, part: Part) -> None:
-        """Leaves a part as it is, with what `part` now says of its check."""
+        """Keep the old part, with the fingerprint and check time of `part`."""
         checked = (part.fingerprint, part.checked_at, self._number(part))
         self._sql.execute("UPDATE part SET fingerprint = ?, checked_at = ? WHERE id = ?", checked)
 
     @property
     def covers(self) -> bool:
-        """Whether it speaks for any ecosystem yet: without that it is no use to anybody."""
+        """Whether it covers any ecosystem: without one, it is useless."""
         return self._sql.execute("SELECT 1 FROM coverage").fetchone() is not None
 
     def commit(self) -> str:
         """Puts the database in place, durably, and returns its digest."""
-        self._sql.executemany("UPDATE record SET alias_groups = ? WHERE id = ?", list(self._akin()))
+        self._sql.executemany("UPDATE record SET alias_groups = ? WHERE id = ?", list(self._alias_group_updates()))
         digest = self._digest()
         self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (digest,))
         self._sql.execute("COMMIT")
@@ -195,11 +196,11 @@ class Writer:
         for name in (*added.standing, ""):
             self._forget(added.number, name)
 
-    def _akin(self) -> Iterator[tuple[str, int]]:
-        """What has to be written into which records for their `alias_groups` to be that of all records.
+    def _alias_group_updates(self) -> Iterator[tuple[str, int]]:
+        """The alias groups to write, and the number of the record to write them into.
 
-        Two CVEs are two vulnerabilities, whatever one record makes of them for its own package: a group that has both
-        is nobody's alias_groups, and neither is a large one, which is somebody's mistake.
+        Two CVEs are two vulnerabilities, even if one record treats them as one. A group with both is therefore not
+        used, and neither is one of more than ALIAS_GROUP_LIMIT names, which is a mistake in a record.
         """
         groups = AliasGroups()
         for _, identity, aliases, _, _ in self._named():
@@ -231,7 +232,7 @@ class Writer:
         return int(row[0]) if row else 0
 
     def _forget(self, number: int, ecosystem: str) -> None:
-        """Removes a part, which speaks of `ecosystem`, with all its statements; nothing when the number is 0."""
+        """Remove a part about `ecosystem` with all its statements. Nothing if the number is 0."""
         if number:
             self._erase(number, ecosystem, None)
             for table in ("score", "exploited", "predicted"):
@@ -298,7 +299,7 @@ class Writer:
     def _cover(
         self, number: int, part: Part, ecosystem: str, declares: Declared | None, standing: Mapping[str, int]
     ) -> None:
-        """A record that could not be read may speak of any package, so the part then speaks for none of them."""
+        """Write the coverage. An unreadable record may be about any package: the part is then incomplete."""
         broken = any(not fault.contained for fault in part.faults)
         if declares is None:
             rows = [(name, number, not broken, "[]") for name in derived(standing)]
@@ -322,8 +323,10 @@ class Writer:
 
 @dataclass(slots=True)
 class _Added:
-    """Statements just written, under the number of a part: their count, what could not be read, and how many of them
-    that are not withdrawn speak of which ecosystem."""
+    """Statements just written under the number of a part: their count, faults, and how many are not withdrawn.
+
+    `standing` has the latter by ecosystem.
+    """
 
     number: int
     count: int = 0
