@@ -85,5 +85,5 @@ def kill_around(
         assert ended["registry"] == alone.picture["registry"]
         assert ended["tasks"] == alone.picture["tasks"]
         for table, rows in alone.picture["tables"].items():
-            assert ended["tables"][table] == rows, table
+            assert ended["tables"][table] == rows, (table, set(ended["tables"][table]) ^ set(rows))
         moments = moments[deaths:]

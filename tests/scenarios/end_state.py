@@ -66,9 +66,12 @@ def _tables(file: Path) -> dict[str, list[str]]:
 
 
 def _stable_fields(row: dict[str, Any]) -> dict[str, Any]:
-    return {
+    fields = {
         column: value for column, value in row.items() if not MASKED.search(column) and not isinstance(value, bytes)
     }
+    if isinstance(fields.get("payload"), str):  # of the outbox, in JSON
+        fields["payload"] = _stable_fields(json.loads(fields["payload"]))
+    return fields
 
 
 def _registry(server: Live) -> dict[str, dict[str, str]]:
