@@ -89,7 +89,7 @@ def test_each_role_has_its_permissions_only(people: People, name: str, role: Rol
     assert answer.status_code != 401
     assert (answer.status_code == 403) == (role not in allowed), answer.text
     if role not in allowed:
-        assert all(entry.value in answer.json()["advice"] for entry in allowed)
+        assert all(entry.value in answer.json()["error"] for entry in allowed)
 
 
 def test_an_invalid_token_gets_no_details(people: People) -> None:
