@@ -195,7 +195,7 @@ def custom_data(image: str, **more: str) -> str:
 
 
 class OneAtATime:
-    """A client whose calls wait for each other: moto's S3 closes an object's file under whoever reads it meanwhile."""
+    """A client whose calls wait for each other: moto's S3 closes an object's file while another call reads it."""
 
     def __init__(self, client: Any) -> None:
         self._client, self._turn = client, threading.RLock()
@@ -259,7 +259,7 @@ class Account:
         return token
 
     def covered(self, image: str, reason: str, repository: str = REPOSITORY, ended: int | None = ENDED) -> None:
-        """What ListCoverage says of the image; `ended` is when its last scan ended, None where nobody says."""
+        """The entry of the image in ListCoverage; `ended` is when its last scan ended, None if unknown."""
         name = f"arn:aws:ecr:{REGION}:{self.id}:repository/{repository}/{image}"
         self.inspector.covered[name] = reason
         self.inspector.ended[name] = ended
@@ -278,7 +278,7 @@ class Account:
         """What images are judged by, where the functions look for it."""
         self.client("s3").put_object(Bucket="verdicts", Key="policy.json", Body=encode_policy(policy))
 
-    def kept(self) -> list[str]:
+    def verdict_keys(self) -> list[str]:
         """The keys of all that is in the bucket of verdicts."""
         listed = self.client("s3").list_objects_v2(Bucket="verdicts")
         return [content["Key"] for content in listed.get("Contents", []) if content["Key"].startswith("verdicts/")]

@@ -26,7 +26,7 @@ class Ecs:
         client.create_cluster(clusterName=CLUSTER)
 
     def create(self, service: str, count: int = 0) -> None:
-        """A service as somebody made it in ECS, before Dockgate knew of it."""
+        """A service that was created in ECS before Dockgate was deployed."""
         tags = [{"key": "team", "value": "web"}]
         made = self.client.register_task_definition(
             family=f"{service}-family",

@@ -94,10 +94,10 @@ def test_the_first_commit_is_rejected_by_its_violations_and_the_second_is_approv
     first, second = commits
     assert {name for name in first if first[name] != second[name]} == {"requirements.txt"}
     with account() as made:
-        assert answer(made, 1, found(first["requirements.txt"], tmp_path)) == "Rejected"
+        assert answer(made, 1, findings_of(first["requirements.txt"], tmp_path)) == "Rejected"
         (summary,) = made.approvals.summaries.values()
         assert "HIGH findings" in summary, summary
-        assert answer(made, 2, found(second["requirements.txt"], tmp_path)) == "Approved"
+        assert answer(made, 2, findings_of(second["requirements.txt"], tmp_path)) == "Approved"
 
 
 def answer(made: Account, number: int, findings: list[dict[str, Any]]) -> str | None:
@@ -115,7 +115,7 @@ def answer(made: Account, number: int, findings: list[dict[str, Any]]) -> str | 
     return made.approvals.answered.get(token)
 
 
-def found(requirements: str, tmp_path: Path) -> list[dict[str, Any]]:
+def findings_of(requirements: str, tmp_path: Path) -> list[dict[str, Any]]:
     """What Inspector would find in these packages, going by the demo's advisories."""
     here = {"DOCKGATE_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT / "src")}
     program = (sys.executable, "-c", "from dockgate.cli.main import main; main()")

@@ -39,7 +39,7 @@ _DETAILS_AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ScanState:
     """The state of a scan.
 
     `over`: it has ended. `fault`: why it failed, or what it waits for, "" if it is complete. `is_unconfirmed`: it only
@@ -107,7 +107,7 @@ class Scans:
         self._asks_details = details
         self._clock = clock
 
-    def look(self, digest: str, repository: str, scan: Scan | None) -> Look:
+    def look(self, digest: str, repository: str, scan: Scan | None) -> ScanState:
         """Get the current state. `scan` is from the event, if it has arrived.
 
         Coverage takes precedence over the event, which is about the initial scan only. For images that Inspector
@@ -124,19 +124,19 @@ class Scans:
             covered = {**covered, "scanStatus": _SCANNED}
         elif scan is not None and fresh and (covered is None or reason in _INITIAL):
             if scan.status != COMPLETE:
-                return Look(True, f"Inspector could not scan the image: {scan.status or 'no scan status'}.")
+                return ScanState(True, f"Inspector could not scan the image: {scan.status or 'no scan status'}.")
             covered, ended = _by_event(name, scan), scan.at
         elif covered is None or reason in _PENDING:
-            return Look(False, f"Inspector has not scanned the image{f': {reason}' if reason else ''}.")
+            return ScanState(False, f"Inspector has not scanned the image{f': {reason}' if reason else ''}.")
         else:
-            return Look(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
+            return ScanState(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
         findings = self._findings(digest, repository)
         missing, is_unconfirmed = self._incomplete(digest, repository, findings, ended, scan)
         if missing:
-            return Look(False, missing, is_unconfirmed=is_unconfirmed)
+            return ScanState(False, missing, is_unconfirmed=is_unconfirmed)
         open_ones = [finding for finding in findings if finding.get("status") != "CLOSED"]
         document = {"findings": open_ones, "findingDetails": self._details(open_ones), "coveredResources": [covered]}
-        return Look(True, documents={digest: document})
+        return ScanState(True, documents={digest: document})
 
     def _incomplete(
         self, digest: str, repository: str, findings: Sequence[Mapping[str, Any]], ended: str, scan: Scan | None

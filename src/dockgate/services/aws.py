@@ -7,14 +7,14 @@ from importlib import resources
 from pathlib import Path
 
 from dockgate.aws import ecr_registry
-from dockgate.aws.stack import archive, change_set, deploy, destroy, formation, parameters, redrive, status
+from dockgate.aws.stack import archive, change_set, cloudformation, deploy, destroy, parameters, redrive, status
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.change_set import Confirm
-from dockgate.aws.stack.documents import Documents
+from dockgate.aws.stack.cloudformation import Patience, Tell
 from dockgate.aws.stack.first_commit import first_commit
-from dockgate.aws.stack.formation import Patience, Tell
 from dockgate.aws.stack.parameters import template
 from dockgate.aws.stack.redrive import Redriven
+from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.aws.stack.status import Status
 from dockgate.gate import rules
 from dockgate.gate.model import Policy, Waiver, Waivers
@@ -130,12 +130,12 @@ def _policy(account: Account, location: str) -> tuple[Policy, str]:
 
 def _standing(account: Account, stack: str) -> tuple[Policy, str]:
     """The policy that the stack has: its rules have to be there in a new archive, too."""
-    description = formation.describe(account, stack)
-    stack_parameters = formation.parameters(description) if description else {}
+    description = cloudformation.describe(account, stack)
+    stack_parameters = cloudformation.parameters(description) if description else {}
     if name := stack_parameters.get("PolicyParameter"):
         return _policy(account, f"{_SSM}{name}")
     if key := stack_parameters.get("PolicyKey"):
-        documents = Documents(account, stack)
+        documents = StackBucket(account, stack)
         return _read(documents.read(key), f"{_S3}{documents.bucket}/{key}"), ""
     return policy_of(_DEFAULT), ""
 

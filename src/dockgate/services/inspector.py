@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.aws.indexes import Indexes
-from dockgate.aws.scans import CONFIRM_SECONDS, Look, MemoryLists, Scans
+from dockgate.aws.scans import CONFIRM_SECONDS, MemoryLists, Scans, ScanState
 from dockgate.config import Settings
 from dockgate.delivery.ports import ScannerAnswer
 from dockgate.gate.external import inspector
@@ -75,7 +75,7 @@ class InspectorFindings:
     def unknown(self, image: str, reason: str) -> ExternalReport:
         return self._unknown(image, reason, "")
 
-    def _answer(self, looks: Mapping[str, Look], platforms: Mapping[str, str]) -> ScannerAnswer:
+    def _answer(self, looks: Mapping[str, ScanState], platforms: Mapping[str, str]) -> ScannerAnswer:
         """All of them, each for what it is; together they are over when all are."""
         reported = [
             report for image, look in looks.items() for report in self._read(image, look, platforms.get(image, ""))
@@ -84,7 +84,7 @@ class InspectorFindings:
         unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
         return ScannerAnswer(tuple(reported), next((look.fault for look in pending), ""), unconfirmed)
 
-    def _read(self, image: str, look: Look, platform: str) -> Sequence[ExternalReport]:
+    def _read(self, image: str, look: ScanState, platform: str) -> Sequence[ExternalReport]:
         if look.fault:
             return (self._unknown(image, look.fault, platform),)
         reported = inspector.FORMAT.read(look.documents[image], external_findings.read_context(image))

@@ -85,7 +85,7 @@ class Approvals:
         return {"approvedAt": 0}
 
     def get_pipeline(self, request: dict[str, Any]) -> dict[str, Any]:
-        pipeline = self._known(request["name"])
+        pipeline = self._pipeline_by_name(request["name"])
         places = dict.fromkeys((run.stage, run.action) for run in reversed(pipeline.runs))
         return {
             "pipeline": {
@@ -100,7 +100,7 @@ class Approvals:
         }
 
     def get_pipeline_state(self, request: dict[str, Any]) -> dict[str, Any]:
-        pipeline = self._known(request["name"])
+        pipeline = self._pipeline_by_name(request["name"])
         latest: dict[tuple[str, str], Run] = {}
         for run in pipeline.runs:
             latest.setdefault((run.stage, run.action), run)
@@ -117,7 +117,7 @@ class Approvals:
         }
 
     def list_action_executions(self, request: dict[str, Any]) -> dict[str, Any]:
-        pipeline = self._known(request["pipelineName"])
+        pipeline = self._pipeline_by_name(request["pipelineName"])
         response = request.get("filter", {}).get("pipelineExecutionId", "")
         if response and response not in {run.execution for run in pipeline.runs}:
             raise Refused("PipelineExecutionNotFoundException")
@@ -144,7 +144,7 @@ class Approvals:
             },
         )
 
-    def _known(self, name: str) -> Pipeline:
+    def _pipeline_by_name(self, name: str) -> Pipeline:
         if name not in self.pipelines:
             raise Refused("PipelineNotFoundException")
         return self.pipelines[name]

@@ -6,9 +6,9 @@ from typing import Any
 from tests.aws.fakes.server import Service
 
 ENDED = 1_795_000_000 - 7200
-"""long enough ago that nobody waits for more findings of that scan"""
+# long enough ago that no more findings of that scan are expected
 PAGE = 2
-"""findings on a page: few, so that nobody forgets the next one"""
+# findings on a page: few, so that tests need a second page
 
 
 @dataclass

@@ -63,7 +63,7 @@ def _string(shape: Any, value: Any, where: str) -> list[str]:
         return [f"{where}: {value!r} is no string"]
     result = _size(shape, len(value), where)
     if shape.enum and value not in shape.enum:
-        result.append(f"{where}: {value!r} is none of {', '.join(shape.enum)}")
+        result.append(f"{where}: {value!r} is not one of {', '.join(shape.enum)}")
     pattern = shape.metadata.get("pattern")
     if pattern and not re.fullmatch(pattern, value, re.DOTALL):
         result.append(f"{where}: {value!r} does not match {pattern}")

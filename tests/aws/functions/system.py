@@ -6,7 +6,7 @@ from typing import Any
 from tests.aws.account import ACCOUNT, REGION, REPOSITORY, Account, approval_event, digest_of, finding, scan_event
 from tests.scenarios.defects import PlannedFindings
 
-from dockgate.aws.functions.waits import KEEP_DAYS
+from dockgate.aws.functions.wait_table import KEEP_DAYS
 from dockgate.gate.model import Waiver, Waivers
 from dockgate.shared import canonical
 
@@ -18,7 +18,7 @@ class Functions:
     """`found` is what Inspector will find, by digest."""
 
     account: Account
-    found: dict[str, PlannedFindings] = field(default_factory=dict)
+    planned: dict[str, PlannedFindings] = field(default_factory=dict)
     images: int = 0
 
     def __post_init__(self) -> None:
@@ -31,7 +31,7 @@ class Functions:
     def image(self, name: str, result: PlannedFindings) -> str:
         self.images += 1
         image = digest_of(self.images)
-        self.found[image] = result
+        self.planned[image] = result
         return image
 
     def approval(self, image: str) -> str:
@@ -53,7 +53,7 @@ class Functions:
 
     def scanned(self, image: str) -> None:
         """Inspector sends an event for images that it can scan, and for others says it in the coverage alone."""
-        result = self.found[image]
+        result = self.planned[image]
         if result.status == "COMPLETE":
             findings = list(self._findings(image, result))
             self.account.scanned(image, *findings)
@@ -92,7 +92,7 @@ class Functions:
         ecs.create_service(cluster=CLUSTER, serviceName=SERVICE, taskDefinition=SERVICE, desiredCount=1)
 
     def advisory_appears(self, image: str) -> None:
-        """Inspector tells of the finding in an event of its own."""
+        """Inspector sends an event for the finding."""
         new = finding(image, "CRITICAL", 999)
         self.account.inspector.findings[image].append(new)
         self._functions.sweep({"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": new})

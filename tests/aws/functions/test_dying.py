@@ -9,7 +9,7 @@ from tests.aws.account import ENVIRONMENT, account, approval_event, digest_of, f
 
 from dockgate.aws.functions.handlers import functions
 from dockgate.aws.functions.settings import from_environment
-from dockgate.aws.functions.waits import LEASE_SECONDS
+from dockgate.aws.functions.wait_table import LEASE_SECONDS
 
 CLOCK = {"source": "aws.events"}
 IMAGE = digest_of(1)

@@ -54,7 +54,7 @@ def test_an_approval_whose_message_was_lost_is_answered_by_the_sweep(
 
 
 def test_a_recovered_approval_has_waited_since_its_action_began(aws: Account) -> None:
-    """Not since we found it: nobody waits an hour anew."""
+    """Not since it was found: the wait does not start again."""
     token = aws.ask(IMAGE, started=aws.now - 59 * MINUTE)
     handlers = aws.functions()
     assert handlers.sweep(CLOCK) == {"waiting": 1}

@@ -67,7 +67,7 @@ def test_an_events_word_holds_while_it_is_fresh(aws: Account, reason: str, hours
 
 
 def test_a_scan_that_failed_first_and_succeeded_since_counts(aws: Account) -> None:
-    """No event tells of the second."""
+    """The second has no event."""
     aws.functions().judge(scan_event(IMAGE, status="SCAN_FAILED_SOMEHOW"))
     assert aws.answers(_request_approval(aws, IMAGE)) == ["Rejected"]
     aws.scanned(IMAGE)

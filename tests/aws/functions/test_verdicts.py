@@ -13,7 +13,7 @@ from tests.scenarios.reference import Reference
 from dockgate.aws.approval_answers import summary
 from dockgate.aws.functions.settings import from_environment
 from dockgate.aws.functions.verdicts import Verdicts
-from dockgate.aws.scans import Look
+from dockgate.aws.scans import ScanState
 from dockgate.gate import rules
 from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.model import Status, Verdict
@@ -36,13 +36,13 @@ class Bucket:
     """A bucket with one object in it, as far as the functions ask."""
 
     def __init__(self, content: bytes = b"") -> None:
-        self._held = content
+        self._content = content
 
     def get_object(self, **request: str) -> dict[str, Any]:
-        return {"Body": io.BytesIO(self._held)}
+        return {"Body": io.BytesIO(self._content)}
 
 
-def _look(*findings: dict[str, Any], details: tuple[dict[str, Any], ...] | None = None) -> Look:
+def _look(*findings: dict[str, Any], details: tuple[dict[str, Any], ...] | None = None) -> ScanState:
     messages = ({"findingArn": item["findingArn"]} for item in findings) if details is None else details
     covered = {
         "resourceId": f"arn:aws:ecr:eu-west-1:123456789012:repository/dockgate-app/{IMAGE}",
@@ -50,10 +50,10 @@ def _look(*findings: dict[str, Any], details: tuple[dict[str, Any], ...] | None 
         "lastScannedAt": NOW,
     }
     document = {"findings": list(findings), "findingDetails": list(messages), "coveredResources": [covered]}
-    return Look(True, documents={IMAGE: document})
+    return ScanState(True, documents={IMAGE: document})
 
 
-def _judged(policy: str, look: Look) -> Verdict:
+def _judged(policy: str, look: ScanState) -> Verdict:
     canonical = encode_policy(definitions.read_named_policy(policy, "ours", rules.load()))
     verdicts = Verdicts(from_environment(ENVIRONMENT), Bucket(canonical), None, lambda: NOW)
     return verdicts.judge(IMAGE, "dockgate-app", look).verdict
@@ -126,7 +126,7 @@ def _layered(layer: str) -> dict[str, Any]:
         (
             "max_findings: {CRITICAL: 0, only_fixable: true}",
             _look(finding(IMAGE, "CRITICAL", fixed="", fixAvailable="YES")),
-            "Undetermined",  # a fix, and nobody says which
+            "Undetermined",  # a fix without a version
         ),
         ("epss: {score: 0.1}", _look(finding(IMAGE, "LOW", epss={"score": 0.2})), "Rejected"),
         ("epss: {score: 0.1}", _look(finding(IMAGE, "LOW", epss={"score": 0.05})), "Approved"),
@@ -154,13 +154,13 @@ def _layered(layer: str) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_a_policy_is_judged_by_what_inspector_tells_and_undetermined_by_what_it_does_not(
-    policy: str, look: Look, status: str
+    policy: str, look: ScanState, status: str
 ) -> None:
     assert _judged(policy, look).status.value == status
 
 
 def test_an_image_that_was_not_scanned_is_undetermined_under_every_policy() -> None:
-    look = Look(True, fault="Inspector cannot scan the image: UNSUPPORTED_OS.")
+    look = ScanState(True, fault="Inspector cannot scan the image: UNSUPPORTED_OS.")
     for verdicts in (
         Verdicts(from_environment({**ENVIRONMENT, **REFERENCE}), None, None, lambda: NOW),
         Verdicts(from_environment(ENVIRONMENT), Bucket(b'{"name":"none","rules":{}}'), None, lambda: NOW),
@@ -206,7 +206,7 @@ def test_the_verdict_is_kept_as_page_and_json_with_a_case_that_can_be_explained(
     aws.functions().record(approval_event(token, image=IMAGE))
     output = aws.approvals.summaries[token]
     assert len(output) <= 512
-    page, case, document = sorted(aws.kept(), key=lambda key: key.partition(".")[2] != "html")
+    page, case, document = sorted(aws.verdict_keys(), key=lambda key: key.partition(".")[2] != "html")
     assert output.endswith(f"&prefix={page}")
     s3 = aws.client("s3")
     bodies = {key.partition(".")[2]: s3.get_object(Bucket="verdicts", Key=key) for key in (page, case, document)}

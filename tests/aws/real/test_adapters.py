@@ -42,7 +42,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 
 def user(aws: Cloud, allowed: set[str], *resources: str) -> Callable[[str, str | None], Any]:
-    """Makes clients of somebody who may do this alone."""
+    """Makes clients with only this permission."""
     name = f"server-{uuid4()}"
     iam = aws.client("iam")
     iam.create_user(UserName=name)
@@ -78,7 +78,7 @@ class Queue:
         self.adapter = SqsQueue(client, self.name, ACCOUNT_ID, wait_seconds=1)
 
     def let(self, service: str, source: str) -> None:
-        """Lets this topic or rule, and nobody else, send to the queue."""
+        """Lets only this topic or rule send to the queue."""
         statement = {
             "Effect": "Allow",
             "Principal": {"Service": service},

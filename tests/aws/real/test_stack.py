@@ -15,10 +15,10 @@ import pytest
 from tests.aws.account import PIPELINE, REGION, REPOSITORY, STAGE, approval_message, coverage_event, digest_of, finding
 from tests.aws.real.cloud import ACCOUNT_ID, SOURCE, Cloud, cloud, until
 
-from dockgate.aws.stack import change_set, formation
+from dockgate.aws.stack import change_set, cloudformation
 from dockgate.aws.stack.account import Account
-from dockgate.aws.stack.documents import Documents
 from dockgate.aws.stack.parameters import template
+from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.shared.errors import UsageError
 
 pytestmark = pytest.mark.real
@@ -158,15 +158,15 @@ def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate
     account = Account(client=gate.cloud.client)
     renamed = template().replace("VerdictBucket", "EvidenceBucket").replace("SweepAlarm", "SilenceAlarm")
     (stack,) = gate.cloud.client("cloudformation").describe_stacks(StackName="gate")["Stacks"]
-    values = [{"ParameterKey": name, "UsePreviousValue": True} for name in formation.parameters(stack)]
+    values = [{"ParameterKey": name, "UsePreviousValue": True} for name in cloudformation.parameters(stack)]
     upgrade = [{"ParameterKey": "ArchiveKey", "ParameterValue": "functions/of-the-next-version.zip"}]
     upgrade += [value for value in values if value["ParameterKey"] != "ArchiveKey"]
-    same = Documents(account, "gate").put_template(template().encode())
-    result = change_set.create(account, "gate", same, upgrade, formation.Patience())
+    same = StackBucket(account, "gate").put_template(template().encode())
+    result = change_set.create(account, "gate", same, upgrade, cloudformation.Patience())
     assert result is not None
     assert result.losses == ()  # an upgrade of Dockgate asks nothing
-    url = Documents(account, "gate").put_template(renamed.encode())
-    result = change_set.create(account, "gate", url, values, formation.Patience())
+    url = StackBucket(account, "gate").put_template(renamed.encode())
+    result = change_set.create(account, "gate", url, values, cloudformation.Patience())
     assert result is not None
     removed = {(loss.logical, loss.is_retained) for loss in result.losses if not loss.replacement}
     assert {("VerdictBucket", True), ("SweepAlarm", False)} <= removed

@@ -36,7 +36,7 @@ from tests.aws.stack.stack_state import (
 )
 
 from dockgate.aws.stack.account import Account
-from dockgate.aws.stack.formation import Patience
+from dockgate.aws.stack.cloudformation import Patience
 
 KEYS = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 SOON = Patience(seconds=0, times=20)
@@ -69,12 +69,12 @@ class Formation:
 
     def describe_stacks(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request["StackName"]
-        made = self._known(name)
+        made = self._existing(name)
         if made.moves:
             made.state, made.moves = (made.moves[0], made.moves[1:]) if self.slow else (made.moves[-1], [])
             if made.state == "DELETE_COMPLETE":
                 del self.stacks[name]
-                made = self._known(name)
+                made = self._existing(name)
         values = [{"ParameterKey": key, "ParameterValue": value} for key, value in made.parameters.items()]
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in made.outputs.items()]
         item = {"StackName": name, "CreationTime": TIME, "StackStatus": made.state, "Parameters": values}
@@ -101,7 +101,7 @@ class Formation:
         return {"StackId": name}
 
     def create_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
-        made = self._known(request["StackName"])
+        made = self._existing(request["StackName"])
         if not made.state.endswith("_COMPLETE") or made.state == "ROLLBACK_COMPLETE":
             raise Refusal("ValidationError", f"Stack is in {made.state} state and can not be updated.")
         values = {
@@ -119,7 +119,7 @@ class Formation:
 
     def describe_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
         """One change a page."""
-        made = self._known(request["StackName"])
+        made = self._existing(request["StackName"])
         _, stack = made.change_sets[request["ChangeSetName"]]
         if stack is None:
             reason = "The submitted information didn't contain changes. Submit different information."
@@ -130,11 +130,11 @@ class Formation:
         return {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "Changes": changes[at : at + 1], **more}
 
     def delete_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
-        del self._known(request["StackName"]).change_sets[request["ChangeSetName"]]
+        del self._existing(request["StackName"]).change_sets[request["ChangeSetName"]]
         return {}
 
     def execute_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
-        made = self._known(request["StackName"])
+        made = self._existing(request["StackName"])
         text, stack = made.change_sets[request["ChangeSetName"]]
         assert stack is not None
         made.change_sets.clear()
@@ -169,10 +169,10 @@ class Formation:
         return {}
 
     def describe_stack_events(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"StackEvents": self._known(request["StackName"]).events}
+        return {"StackEvents": self._existing(request["StackName"]).events}
 
     def list_stack_resources(self, request: dict[str, Any]) -> dict[str, Any]:
-        made = self._known(request["StackName"])
+        made = self._existing(request["StackName"])
         return {
             "StackResourceSummaries": [
                 {
@@ -227,7 +227,7 @@ class Formation:
         self.sources = {key: item for key, item in self.sources.items() if item != request["repositoryName"]}
         return {}
 
-    def _known(self, name: str) -> Made:
+    def _existing(self, name: str) -> Made:
         if name not in self.stacks:
             raise Refusal("ValidationError", f"Stack with id {name} does not exist")
         return self.stacks[name]
@@ -327,7 +327,7 @@ class Formation:
 
 @dataclass
 class Cloud:
-    """`account` is what the commands get; `client` makes clients that nobody watches, for tests to look around."""
+    """`account` is what the commands get; `client` makes unrecorded clients for tests."""
 
     formation: Formation
     account: Account

@@ -68,7 +68,7 @@ class Stack:
 
     A resource's Ref is "ref:NAME", and an attribute "NAME.Attribute": enough to see what refers to what."""
 
-    given: Mapping[str, str] = field(default_factory=dict)
+    parameter_values: Mapping[str, str] = field(default_factory=dict)
     template: Mapping[str, Any] = field(default_factory=ours)
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class Stack:
 
     def parameter(self, name: str) -> Any:
         item = self.template["Parameters"][name]
-        value = self.given.get(name, item.get("Default"))
+        value = self.parameter_values.get(name, item.get("Default"))
         if value is None:
             raise KeyError(f"{name} has no default and is not given")
         return str(value).split(",") if item["Type"] == "CommaDelimitedList" else str(value)

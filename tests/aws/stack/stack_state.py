@@ -86,7 +86,7 @@ def retains(made: Made, name: str, policy: str) -> bool:
 
 def parameter_values(stack: Stack) -> dict[str, str]:
     parameters = stack.template["Parameters"]
-    return {name: str(stack.given.get(name, item.get("Default", ""))) for name, item in parameters.items()}
+    return {name: str(stack.parameter_values.get(name, item.get("Default", ""))) for name, item in parameters.items()}
 
 
 def physical_name(made: Made, value: str) -> str:

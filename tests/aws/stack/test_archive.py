@@ -15,7 +15,7 @@ from tests.aws.stack.cloudformation import MODES, Stack
 from tests.scanner.ecosystems.test_upgrades import CASES, raised
 
 from dockgate.aws.stack import archive
-from dockgate.aws.stack.packing import pack
+from dockgate.aws.stack.zip_archive import pack
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import builtin_policy, read_named_policy
 from dockgate.gate.policy import decode_policy, make_policy
@@ -44,7 +44,7 @@ def members(packed: bytes) -> dict[str, bytes]:
 
 
 def test_nothing_goes_in_that_does_not_belong_in(packed: bytes) -> None:
-    """A guard for whoever adds a module: users of a large policy get a large archive, and no error."""
+    """A guard against large new modules: users of a large policy get a large archive, and no error."""
     assert len(packed) <= 1_250_000
 
 

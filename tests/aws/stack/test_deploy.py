@@ -8,7 +8,7 @@ import pytest
 from tests.aws.stack.cloud import ID, REGION, Cloud
 from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy, document, parameters
 
-from dockgate.aws.stack.documents import Documents
+from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import builtin_policy
 from dockgate.gate.policy import decode_policy
@@ -27,7 +27,7 @@ def test_a_stack_is_created_with_all_that_it_needs(cloud: Cloud) -> None:
 
 
 def test_stacks_whose_names_differ_in_case_do_not_share_a_bucket(cloud: Cloud) -> None:
-    buckets = {Documents(cloud.account, name).bucket for name in ("Shop", "shop", "a" * 40, "a" * 39 + "b")}
+    buckets = {StackBucket(cloud.account, name).bucket for name in ("Shop", "shop", "a" * 40, "a" * 39 + "b")}
     assert len(buckets) == 4
     assert all(len(name) <= 63 and name == name.lower() for name in buckets)
 

@@ -10,7 +10,7 @@ from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy,
 
 from dockgate.aws.stack.account import Account
 from dockgate.aws.stack.change_set import Loss, create
-from dockgate.aws.stack.formation import Patience
+from dockgate.aws.stack.cloudformation import Patience
 from dockgate.shared.errors import DeniedError, DeployError, UsageError
 
 CONNECTION = (
@@ -27,10 +27,10 @@ class Declined(Exception):  # noqa: N818 - an answer, not a fault
 class Person:
     def __init__(self, agrees: bool) -> None:
         self.agrees = agrees
-        self.asked: list[list[str]] = []
+        self.confirmations: list[list[str]] = []
 
     def __call__(self, losses: Sequence[str]) -> None:
-        self.asked.append(list(losses))
+        self.confirmations.append(list(losses))
         if not self.agrees:
             raise Declined
 
@@ -39,7 +39,7 @@ def test_an_update_that_loses_nothing_is_not_asked_about(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     person = Person(agrees=False)
     assert deploy(cloud, "RiskDays=3", confirm=person)
-    assert person.asked == []
+    assert person.confirmations == []
     assert cloud.formation.stacks["gate"].change_sets == {}
 
 
@@ -48,7 +48,7 @@ def test_a_source_that_is_taken_out_of_the_stack_is_shown_and_keeps_its_commits(
     ((key, name),) = cloud.formation.sources.items()
     person = Person(agrees=True)
     assert deploy(cloud, *CONNECTION, confirm=person)
-    (losses,) = person.asked
+    (losses,) = person.confirmations
     stored = f"SourceRepository (AWS::CodeCommit::Repository {key}): removed; stays in the account, outside the stack"
     assert stored in losses
     assert "CommitRole (AWS::IAM::Role gate-CommitRole): removed; deleted" in losses
@@ -59,7 +59,7 @@ def test_an_image_repository_of_another_name_leaves_the_images_of_the_first(clou
     deploy(cloud, *NETWORK)
     person = Person(agrees=True)
     assert deploy(cloud, "ImageRepositoryName=other", confirm=person)
-    (losses,) = person.asked
+    (losses,) = person.confirmations
     stored = "ImageRepository (AWS::ECR::Repository dockgate-app): replaced; the old one stays in the account"
     assert [line for line in losses if "ECR::" in line] == [stored]
     names = {repository["repositoryName"] for repository in cloud.client("ecr").describe_repositories()["repositories"]}
@@ -95,7 +95,7 @@ def test_a_new_image_replaces_the_task_definition_without_a_question(cloud: Clou
     person = Person(agrees=False)
     assert deploy(cloud, confirm=person)
     assert parameters(cloud)["ServiceImage"] == image
-    assert person.asked == []
+    assert person.confirmations == []
 
 
 def test_what_holds_data_is_on_record_beside_the_stack(cloud: Cloud) -> None:

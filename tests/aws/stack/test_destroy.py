@@ -129,7 +129,7 @@ def test_another_repository_that_has_the_name_since_is_left_alone(cloud: Cloud) 
 
 
 def test_a_repository_that_stood_in_the_way_of_the_stack_is_left_alone(cloud: Cloud) -> None:
-    """CloudFormation lists what it could not create, under the name that somebody else's has."""
+    """CloudFormation lists what it could not create, under the name of a foreign resource."""
     ecr = cloud.client("ecr")
     ecr.create_repository(repositoryName="dockgate-app")
     cloud.formation.fails = ("ImageRepository", "Repository already exists")

@@ -24,7 +24,7 @@ class Queues:
     def __init__(self, cloud: Cloud) -> None:
         deploy(cloud, *ALONE)
         self.cloud, self.sqs = cloud, cloud.client("sqs")
-        self.said: list[str] = []
+        self.progress: list[str] = []
 
     def put(self, name: str, body: Any) -> str:
         url = self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -32,12 +32,12 @@ class Queues:
         self.sqs.send_message(QueueUrl=url, MessageBody=text)
         return text
 
-    def left(self) -> list[int]:
+    def counts(self) -> list[int]:
         result = aws.state(self.cloud.account, "gate")
         return [result.approval_failures, result.failures]
 
     def redrive(self) -> Redriven:
-        return aws.redriven(self.cloud.account, "gate", self.said.append)
+        return aws.redriven(self.cloud.account, "gate", self.progress.append)
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def test_each_message_goes_to_its_function_and_is_deleted(queues: Queues) -> Non
     judged = [queues.put("failures", event) for event in (scan_event(DIGEST), coverage)]
     for event in (FINDING, CLOCK, batch):
         queues.put("failures", event)
-    assert queues.left() == [2, 5]
+    assert queues.counts() == [2, 5]
     assert queues.redrive() == Redriven(7, ())
-    assert queues.left() == [0, 0]
+    assert queues.counts() == [0, 0]
     invoked = queues.cloud.formation.invoked
     assert sorted(item for item in invoked if item[0] != "gate-sweep") == sorted(
         [("gate-record", "RequestResponse", body) for body in approvals]
@@ -67,7 +67,7 @@ def test_each_message_goes_to_its_function_and_is_deleted(queues: Queues) -> Non
     ((kind, body),) = ((kind, body) for name, kind, body in invoked if name == "gate-sweep")
     assert (kind, json.loads(body)["detail-type"]) == ("Event", "Scheduled Event"), "one sweep makes up for all"
     assert queues.redrive() == Redriven(0, ())
-    assert TOKEN not in "".join(queues.said)
+    assert TOKEN not in "".join(queues.progress)
 
 
 def test_what_fails_again_is_left_for_the_next_run(queues: Queues) -> None:
@@ -76,12 +76,12 @@ def test_what_fails_again_is_left_for_the_next_run(queues: Queues) -> None:
         queues.put("approvalfailures", approval_event(TOKEN, image=DIGEST, expires="2026-11-26T12:00Z"))
     queues.cloud.formation.refusals[bad] = "it may not"
     done = queues.redrive()
-    assert (done.handed, len(done.faults), queues.left()) == (12, 1, [1, 0])
+    assert (done.handed, len(done.faults), queues.counts()) == (12, 1, [1, 0])
     assert "gate-record: ClientError: it may not" in done.faults[0]
     assert [body for _, _, body in queues.cloud.formation.invoked].count(bad) == 1
     queues.cloud.formation.refusals.clear()
     assert queues.redrive() == Redriven(1, ())
-    assert queues.left() == [0, 0]
+    assert queues.counts() == [0, 0]
 
 
 @pytest.mark.parametrize("body", ["no JSON", "[]", "7", COMMIT, {}, {"Records": [7]}, "[" * 100_000])
@@ -90,7 +90,7 @@ def test_what_is_for_no_function_is_left(queues: Queues, body: Any) -> None:
     done = queues.redrive()
     assert (done.handed, len(done.faults)) == (0, 1)
     assert "no event of this stack" in done.faults[0]
-    assert (queues.left(), queues.cloud.formation.invoked) == ([0, 1], [])
+    assert (queues.counts(), queues.cloud.formation.invoked) == ([0, 1], [])
 
 
 def test_a_stack_that_is_not_there(cloud: Cloud) -> None:

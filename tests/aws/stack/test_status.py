@@ -1,4 +1,4 @@
-"""What is told of a stack."""
+"""The status of a stack."""
 
 import pytest
 from tests.aws.stack.cloud import Cloud

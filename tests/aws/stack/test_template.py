@@ -125,7 +125,7 @@ def test_the_approval_names_the_digest_that_the_build_exports() -> None:
 
 
 def test_whoever_answers_is_there_before_the_pipeline_starts_by_itself() -> None:
-    """CodePipeline starts a new pipeline at once, and a topic's first message may come before anybody subscribes."""
+    """CodePipeline starts a new pipeline at once, and a topic's first message may come before there is a subscriber."""
     needed = set(ours()["Resources"]["Pipeline"]["DependsOn"])
     callers = {"ApprovalsMayCallRecord", "CoverageMayCallJudge", "ScansMayCallJudge"}
     assert needed == {"ApprovalSubscription", *callers}

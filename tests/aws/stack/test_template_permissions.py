@@ -179,14 +179,14 @@ def test_approvals_are_answered_of_the_named_actions_alone() -> None:
 
 
 def test_only_the_pipelines_of_these_actions_are_asked_what_waits() -> None:
-    def asked(mode: str) -> list[str]:
+    def queried_pipelines(mode: str) -> list[str]:
         (item,) = (
             item for _, item in statements(Stack(MODES[mode])) if "codepipeline:ListActionExecutions" in item["Action"]
         )
         return as_list(item["Resource"])
 
-    assert asked("whole") == ["arn:aws:codepipeline:eu-west-1:123456789012:gate"]
-    assert asked("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop"]
+    assert queried_pipelines("whole") == ["arn:aws:codepipeline:eu-west-1:123456789012:gate"]
+    assert queried_pipelines("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop"]
 
 
 def test_roles_are_passed_only_where_there_are_any() -> None:

@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 from dockgate.aws import messages
 from dockgate.aws.approval_answers import Answers
-from dockgate.aws.functions.looking import Looking
-from dockgate.aws.functions.rendezvous import Rendezvous
-from dockgate.aws.functions.running import Running
+from dockgate.aws.functions.approval_matcher import ApprovalMatcher
+from dockgate.aws.functions.risk_monitor import RiskMonitor
+from dockgate.aws.functions.scan_lookup import ScanLookup
 from dockgate.aws.functions.settings import Settings, from_environment
 from dockgate.aws.functions.table import Table
 from dockgate.aws.functions.telemetry import Telemetry
 from dockgate.aws.functions.verdicts import Verdicts
-from dockgate.aws.functions.waits import Waits
+from dockgate.aws.functions.wait_table import WaitTable
 from dockgate.aws.indexes import Indexes
 from dockgate.aws.messages import Scan
 from dockgate.aws.pipelines import Pipelines
@@ -42,13 +42,13 @@ _COVERAGE, _FINDING = "Inspector2 Coverage", "Inspector2 Finding"
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    rendezvous: Rendezvous
-    running: Running
+    approvals: ApprovalMatcher
+    running: RiskMonitor
     telemetry: Telemetry
 
     def record(self, event: Any) -> dict[str, Any]:
         """Record approval requests, from SNS or a queue."""
-        return self._each(event, messages.request, self.rendezvous.record_request)
+        return self._each(event, messages.request, self.approvals.record_request)
 
     def judge(self, event: Any) -> dict[str, Any]:
         """Handle ended scans, and images that cannot be scanned, from EventBridge or a queue."""
@@ -56,7 +56,7 @@ class Functions:
 
     def _scanned(self, scans: Sequence[Scan]) -> None:
         for scan in scans:
-            self.rendezvous.scanned(scan)
+            self.approvals.scanned(scan)
 
     def sweep(self, event: Any, seconds_left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
         """On the schedule: answer waiting approvals and re-evaluate running images.
@@ -69,7 +69,7 @@ class Functions:
         fault: Exception | None = None
         waiting = -1
         try:
-            waiting = self.rendezvous.sweep(lambda: seconds_left() < SPARE_SECONDS)
+            waiting = self.approvals.sweep(lambda: seconds_left() < SPARE_SECONDS)
         except Exception as error:
             fault = error
         self.running.renew()
@@ -139,21 +139,21 @@ def functions(settings: Settings, client: Client, clock: Callable[[], float] = t
     """The functions with these clients; `clock` gives epoch seconds."""
     of = {name: OnUse(partial(client, name)) for name in _SERVICES}
     tell = Telemetry(clock=clock)
-    waits = Waits(Table(of["dynamodb"], settings.table), clock)
+    waits = WaitTable(Table(of["dynamodb"], settings.table), clock)
     details = settings.thresholds is None
     place = settings.partition, settings.region, settings.account
     scans = Scans(of["inspector2"], waits, *place, details, clock)
-    looking = Looking(waits, scans, Indexes(of["ecr"]), tell)
+    scan_lookup = ScanLookup(waits, scans, Indexes(of["ecr"]), tell)
     verdicts = Verdicts(settings, of["s3"], of["ssm"], partial(_now, clock))
     answers = Answers(of["codepipeline"])
     pipelines = Pipelines(of["codepipeline"], settings.actions, settings.account, settings.region, clock)
     return Functions(
-        Rendezvous(waits, pipelines, looking, verdicts, answers, settings.patience, tell, clock),
-        Running(
+        ApprovalMatcher(waits, pipelines, scan_lookup, verdicts, answers, settings.patience, tell, clock),
+        RiskMonitor(
             of["ecs"],
             of["sns"],
             waits,
-            looking,
+            scan_lookup,
             verdicts,
             settings.services,
             settings.topic,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from dockgate import __version__
 from dockgate.aws.functions.settings import Settings
-from dockgate.aws.scans import Look
+from dockgate.aws.scans import ScanState
 from dockgate.gate import evaluate, rules, waivers
 from dockgate.gate.external import ReadContext, inspector
 from dockgate.gate.model import Policy, Verdict, VerdictCase, Waiver, Waivers
@@ -80,7 +80,7 @@ class Verdicts:
         self._rules = rules.load()
         self._ecosystems = _Ecosystems()
 
-    def judge(self, digest: str, repository: str, look: Look) -> Judged:
+    def judge(self, digest: str, repository: str, look: ScanState) -> Judged:
         """The verdict on a scan; missing evidence is Undetermined.
 
         Raises the client's errors, and UsageError, DefinitionError or ValueError for an unreadable policy or waivers.

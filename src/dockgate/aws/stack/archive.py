@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from dockgate.aws.stack.packing import pack
+from dockgate.aws.stack.zip_archive import pack
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import encode_policy
 from dockgate.gate.rule import Rule

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.formation import Patience
+from dockgate.aws.stack.cloudformation import Patience
 from dockgate.shared.errors import DeployError, DockgateError, UsageError
 
 # Gets a line for each loss, and raises to stop the deployment.

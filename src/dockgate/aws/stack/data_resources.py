@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.formation import resources
+from dockgate.aws.stack.cloudformation import resources
 from dockgate.shared.errors import DeployError, NotFoundError
 
 _BATCH = 100

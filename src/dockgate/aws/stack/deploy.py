@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockgate.aws.stack import change_set, concurrency, data_resources, scanning
+from dockgate.aws.stack import change_set, concurrency, data_resources, registry_scanning
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.change_set import ChangeSet, Confirm
-from dockgate.aws.stack.documents import Documents
-from dockgate.aws.stack.formation import Patience, Tell, at_rest, describe, outputs, parameters, reasons
+from dockgate.aws.stack.cloudformation import Patience, Tell, at_rest, describe, outputs, parameters, reasons
 from dockgate.aws.stack.parameters import as_arns, names, pipelines, template
+from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.gate.model import Policy, Waivers
 from dockgate.shared.errors import DeployError, NotFoundError, UsageError
 
@@ -70,7 +70,7 @@ def deploy(
         parameter_values["ReservedConcurrency"] = concurrency.reserve(account)
         if parameter_values["ReservedConcurrency"] == "0":
             tell("no concurrency reserved: the account has too few concurrent executions of Lambda to spare")
-    documents = Documents(account, spec.stack)
+    documents = StackBucket(account, spec.stack)
     documents.create()
     tell(f"bucket {documents.bucket}")
     parameter_values |= {"ArchiveBucket": documents.bucket, "ArchiveKey": documents.put_archive(spec.archive)}
@@ -93,7 +93,7 @@ def deploy(
     if spec.manage_scanning:
         previous = parameters(stack) if stack else {}
         name = parameter_values.get("ImageRepositoryName") or previous.get("ImageRepositoryName") or "dockgate-app"
-        tell(scanning.enhance(account, documents, name))
+        tell(registry_scanning.enhance(account, documents, name))
     if stack is None:
         token = _create(account, spec.stack, url, values, tell)
     elif changes is not None:

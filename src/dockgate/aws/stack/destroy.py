@@ -1,10 +1,10 @@
 """Delete the stack with the data that CloudFormation retains: buckets, images, source repositories."""
 
-from dockgate.aws.stack import data_resources, scanning
+from dockgate.aws.stack import data_resources, registry_scanning
 from dockgate.aws.stack.account import Account, explain_errors
+from dockgate.aws.stack.cloudformation import Patience, Tell, at_rest, describe, reasons, resources
 from dockgate.aws.stack.data_resources import KINDS, Resource
-from dockgate.aws.stack.documents import Documents
-from dockgate.aws.stack.formation import Patience, Tell, at_rest, describe, reasons, resources
+from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.shared.errors import DeployError
 
 # Attempts to delete a stack.
@@ -26,7 +26,7 @@ def contents(account: Account, stack: str) -> list[str]:
     there = describe(account, stack) is not None
     if there:
         lines.append(f"stack {stack}")
-    documents = Documents(account, stack)
+    documents = StackBucket(account, stack)
     named = {resource: data_resources.name(account, resource) for resource in _data(account, stack, documents)}
     lines += [_LOST[resource.kind].format(name) for resource, name in named.items() if name is not None]
     if there:
@@ -40,7 +40,7 @@ def contents(account: Account, stack: str) -> list[str]:
 def destroy(account: Account, stack: str, tell: Tell = lambda line: None, patience: Patience | None = None) -> None:
     """Delete the data, then the stack. May be repeated after any failure, and if nothing is left."""
     patience = patience or Patience()
-    documents = Documents(account, stack)
+    documents = StackBucket(account, stack)
     at_rest(account, stack, tell, patience)
     for resource in _data(account, stack, documents):
         if name := data_resources.name(account, resource):
@@ -54,14 +54,14 @@ def destroy(account: Account, stack: str, tell: Tell = lambda line: None, patien
             raise DeployError(f"the stack {stack} could not be deleted: {why}", "Fix what it names; then again.")
     if not documents.exists():
         return
-    message = scanning.restore(account, documents)
+    message = registry_scanning.restore(account, documents)
     if message:
         tell(message)
     tell(f"deleting {documents.bucket}")
     data_resources.delete(account, Resource("AWS::S3::Bucket", documents.bucket))
 
 
-def _data(account: Account, stack: str, documents: Documents) -> list[Resource]:
+def _data(account: Account, stack: str, documents: StackBucket) -> list[Resource]:
     """Resources with data: those of the stack, and earlier ones that the account retained."""
     resources = data_resources.of_stack(account, stack) if describe(account, stack) is not None else []
     return list(dict.fromkeys([*resources, *documents.data_resources()]))

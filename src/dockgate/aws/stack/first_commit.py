@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from dockgate.aws.stack.packing import pack
+from dockgate.aws.stack.zip_archive import pack
 
 _KINDS = (".html", ".py", ".txt")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.formation import Tell, describe, outputs
+from dockgate.aws.stack.cloudformation import Tell, describe, outputs
 from dockgate.shared.errors import NotFoundError
 
 # The stack's outputs that name the queues.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.formation import describe, outputs
+from dockgate.aws.stack.cloudformation import describe, outputs
 from dockgate.shared.errors import NotFoundError
 
 

@@ -44,7 +44,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Halves:
+class ImageItems:
     """The items of an image.
 
     `waiting`: approvals that wait, and those whose answer was started and not finished in time; `scans`: the last of
@@ -62,7 +62,7 @@ class Halves:
         return next((scan for scan in self.scans if repository in ("", scan.repository)), None)
 
 
-class Waits:
+class WaitTable:
     """The table of approvals and scans. `clock` gives epoch seconds."""
 
     def __init__(self, table: Table, clock: Any = time.time) -> None:
@@ -117,7 +117,7 @@ class Waits:
             self._table.put({**_key(platform, _INDEX + index), "ttl": self._ttl()})
         self._table.put({**_key(index, _PLATFORMS), "platforms": list(platforms), "ttl": self._ttl()})
 
-    def at(self, digest: str) -> Halves:
+    def at(self, digest: str) -> ImageItems:
         """All items of the image, read consistently: of two concurrent writers at least one sees both."""
         condition, values = "digest = :digest", {":digest": digest}
         items = list(
@@ -125,7 +125,7 @@ class Waits:
         )
         platforms = next((item["platforms"] for item in items if item["half"] == _PLATFORMS), None)
         scans = [_scan(item) for item in items if item["half"].startswith(_SCAN)]
-        return Halves(
+        return ImageItems(
             waiting=tuple(_wait(item) for item in items if item["half"].startswith(_APPROVAL) and self._open(item)),
             scans=tuple(sorted(scans, key=lambda scan: scan.at, reverse=True)),
             platforms=None if platforms is None else tuple(platforms),

@@ -6,12 +6,12 @@ There is one for the whole account and region, so it is changed only on request,
 from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.documents import Documents
+from dockgate.aws.stack.stack_bucket import StackBucket
 
 _CONTINUAL = "CONTINUOUS_SCAN"
 
 
-def enhance(account: Account, documents: Documents, repository: str) -> str:
+def enhance(account: Account, documents: StackBucket, repository: str) -> str:
     """Turn on Inspector's continuous scanning for this repository, in addition to existing rules; returns a message.
 
     The earlier configuration is stored in `documents` before the change.
@@ -32,7 +32,7 @@ def enhance(account: Account, documents: Documents, repository: str) -> str:
     return message
 
 
-def restore(account: Account, documents: Documents) -> str:
+def restore(account: Account, documents: StackBucket) -> str:
     """Restore the earlier configuration; returns a message, "" if we never changed it.
 
     A configuration that others changed since stays, and the message says so.

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.aws.functions.looking import Looking, Tell
+from dockgate.aws.functions.scan_lookup import ScanLookup, Tell
 from dockgate.aws.functions.settings import Service
 from dockgate.aws.functions.verdicts import Evidence, Judged, Verdicts
-from dockgate.aws.functions.waits import Waits
+from dockgate.aws.functions.wait_table import WaitTable
 from dockgate.gate.model import Status
 from dockgate.shared.digest import is_digest
 from dockgate.shared.references import ImageReference, RepositoryReference, repository_in
@@ -21,13 +21,13 @@ _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RiskMonitor:
     """Re-evaluates running images. `ecs` and `sns` are boto3 clients; `topic` is an ARN, "" for none."""
 
     ecs: Any
     sns: Any
-    waits: Waits
-    looking: Looking
+    waits: WaitTable
+    scan_lookup: ScanLookup
     verdicts: Verdicts
     services: tuple[Service, ...]
     topic: str
@@ -71,7 +71,7 @@ class Running:
         halves = self.waits.at(digest)
         if only and not {digest, *(halves.platforms or ())} & set(only):
             return
-        look = self.looking.look(digest, repository, halves)
+        look = self.scan_lookup.look(digest, repository, halves)
         if not look.over:
             return
         judged = self.verdicts.judge(digest, repository, look)

@@ -23,7 +23,7 @@ _DATA = "data.json"
 _LONGEST = 63
 
 
-class Documents:
+class StackBucket:
     """One bucket per stack. Uploads are idempotent: keys are made from the content.
 
     Its name is predictable, so every call requires the account that must own it.

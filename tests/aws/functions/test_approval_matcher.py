@@ -19,7 +19,7 @@ from tests.aws.account import (
 from tests.aws.fakes.server import Refused
 
 from dockgate.aws.functions.table import Table
-from dockgate.aws.functions.waits import LEASE_SECONDS, Waits
+from dockgate.aws.functions.wait_table import LEASE_SECONDS, WaitTable
 from dockgate.gate.model import Waiver, Waivers
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError
@@ -34,8 +34,8 @@ def _sqs(*bodies: str) -> dict[str, Any]:
     return {"Records": [{"messageId": str(number), "body": body} for number, body in enumerate(bodies, 1)]}
 
 
-def _waits(aws: Account) -> Waits:
-    return Waits(Table(aws.client("dynamodb"), "approvals"), lambda: aws.now)
+def _waits(aws: Account) -> WaitTable:
+    return WaitTable(Table(aws.client("dynamodb"), "approvals"), lambda: aws.now)
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_one_who_cannot_be_answered_holds_up_no_other(aws: Account) -> None:
     aws.approvals.run(theirs).status = "Failed"
     with pytest.raises(ClientError):
         handlers.sweep(CLOCK)
-    assert handlers.sweep(CLOCK) == {"waiting": 0}, "CodePipeline has given it up: nobody tries for ever"
+    assert handlers.sweep(CLOCK) == {"waiting": 0}, "CodePipeline has given up: no endless retries"
 
 
 def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> None:
@@ -228,7 +228,7 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
         with pytest.raises(ClientError):
             handlers.sweep(CLOCK)
         aws.now += 5 * MINUTE
-    first = aws.kept()
+    first = aws.verdict_keys()
     assert len(first) == 3, "a page, its JSON and its case"
     aws.scanned(IMAGE, finding(IMAGE, "CRITICAL", 2))
     for _ in range(2):
@@ -237,9 +237,9 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
     aws.broken = set()
     handlers.sweep(CLOCK)
     assert aws.answers(*tokens) == ["Rejected", "Rejected"]
-    assert len(aws.kept()) == 6
+    assert len(aws.verdict_keys()) == 6
     (page,) = {aws.approvals.summaries[token].partition("&prefix=")[2] for token in tokens}
-    assert page in aws.kept()
+    assert page in aws.verdict_keys()
     assert page not in first
 
 
@@ -251,7 +251,7 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
     [
         ({"DOCKGATE_POLICY": "s3://verdicts/none.json"}, "", "NoSuchKey"),
         ({"DOCKGATE_POLICY": "ssm:/none"}, "", "ParameterNotFound"),
-        ({"DOCKGATE_POLICY": "nowhere"}, "", "no place of a document"),
+        ({"DOCKGATE_POLICY": "nowhere"}, "", "not the location of a document"),
         ({"DOCKGATE_POLICY": "s3://verdicts/broken.json"}, "", "JSONDecodeError"),
         ({"DOCKGATE_POLICY": "s3://verdicts/foreign.json"}, "", "names rules that do not exist here: unheard_of"),
         ({"DOCKGATE_WAIVERS": "s3://verdicts/broken.json"}, "", "JSONDecodeError"),
@@ -335,7 +335,7 @@ def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys:
     handlers.record(approval_event(pressing, image=digest_of(9)))
     aws.now += 30
     looked = iter(range(100))
-    assert handlers.rendezvous.sweep(lambda: next(looked) >= 2) == len(patient)
+    assert handlers.approvals.sweep(lambda: next(looked) >= 2) == len(patient)
     assert aws.answers(pressing) == ["Rejected"]
     assert '"SweepCut"' in capsys.readouterr().out
     seen = set()
@@ -344,7 +344,7 @@ def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys:
         calls = aws.services["inspector2"].calls
         calls.clear()
         looked = iter(range(100))
-        handlers.rendezvous.sweep(lambda: next(looked) >= 2)  # noqa: B023 - it is called at once
+        handlers.approvals.sweep(lambda: next(looked) >= 2)  # noqa: B023 - it is called at once
         seen |= {item["value"] for _, request in calls for item in request["filterCriteria"]["resourceId"]}
     assert len(seen) == len(patient), "each has its turn, however little time there is"
 

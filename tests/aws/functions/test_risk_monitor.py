@@ -1,4 +1,4 @@
-"""What runs is judged again: at risk until a deadline, told once, cleared when approved again, never taken down."""
+"""What runs is judged again: at risk until a deadline, notices once, cleared when approved again, never taken down."""
 
 import json
 from typing import Any
@@ -12,24 +12,24 @@ from dockgate.aws.functions.table import Table
 from dockgate.gate.model import Waiver, Waivers
 from dockgate.shared import canonical
 
-IMAGE, OTHER = digest_of(1), digest_of(2)
+IMAGE, OTHER_IMAGE = digest_of(1), digest_of(2)
 CLOCK = {"source": "aws.events"}
 DAY = 86400
 
 
 class Running:
-    """Two services, of which one runs the image; who is told gets messages through a queue."""
+    """Two services, of which one runs the image; who is notices gets messages through a queue."""
 
     def __init__(self, aws: Account, **environment: str) -> None:
         self.aws = aws
-        topic = aws.client("sns").create_topic(Name="told")["TopicArn"]
-        self._queue = aws.client("sqs").create_queue(QueueName="told")["QueueUrl"]
-        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:told"
+        topic = aws.client("sns").create_topic(Name="notices")["TopicArn"]
+        self._queue = aws.client("sqs").create_queue(QueueName="notices")["QueueUrl"]
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:notices"
         aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
         aws.client("ecs").create_cluster(clusterName="c")
         aws.scanned(IMAGE)
         self.run("web", IMAGE)
-        self.run("jobs", OTHER)
+        self.run("jobs", OTHER_IMAGE)
         self.handlers: Functions = aws.functions(
             DOCKGATE_SERVICES="c/web,c/jobs", DOCKGATE_TOPIC=topic, DOCKGATE_RISK_DAYS="14", **environment
         )
@@ -49,8 +49,8 @@ class Running:
         self.aws.inspector.findings.setdefault(image, []).append(new)
         return {"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": new}
 
-    def told(self) -> list[dict[str, Any]]:
-        """What people were told since they last looked."""
+    def notices(self) -> list[dict[str, Any]]:
+        """What people were notices since they last looked."""
         result = self.aws.client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
         return [json.loads(json.loads(message["Body"])["Message"]) for message in result.get("Messages", [])]
 
@@ -68,7 +68,7 @@ def test_a_new_finding_marks_it_at_risk_and_is_told_once(aws: Account) -> None:
     running = Running(aws)
     event = running.finds()
     running.handlers.sweep(event)
-    (message,) = running.told()
+    (message,) = running.notices()
     assert (message["service"], message["image"], message["until"]) == ("c/web", IMAGE, "2026-12-02")
     assert "1 CRITICAL finding" in message["summary"]
     assert "/verdicts/" in message["verdict"].replace("=verdicts", "/verdicts")
@@ -76,7 +76,7 @@ def test_a_new_finding_marks_it_at_risk_and_is_told_once(aws: Account) -> None:
     aws.now += 3 * DAY
     running.handlers.sweep(event)
     running.handlers.sweep(CLOCK)
-    assert running.told() == []
+    assert running.notices() == []
     assert running.deadline() == SCANNED + 600 + 14 * DAY, "the deadline stands"
     aws.now += 30 * DAY
     running.handlers.sweep(CLOCK)
@@ -93,22 +93,22 @@ def test_it_is_cleared_when_it_is_approved_again(aws: Account, capsys: pytest.Ca
     running.handlers.sweep(CLOCK)
     assert capsys.readouterr().out.count('"ServiceSafe"') == 0
     aws.inspector.findings[IMAGE][0]["status"] = "ACTIVE"
-    running.told()
+    running.notices()
     running.handlers.sweep(CLOCK)
-    assert len(running.told()) == 1, "a new risk is told anew"
+    assert len(running.notices()) == 1, "a new risk is notices anew"
 
 
 def test_what_comes_back_is_told_of_again_and_its_deadline_stands(aws: Account) -> None:
     """As when a deploy is taken back."""
     running = Running(aws)
     running.handlers.sweep(running.finds())
-    (first,) = running.told()
+    (first,) = running.notices()
     for service in ("jobs", "web"):
         aws.now += DAY
         aws.client("ecs").update_service(cluster="c", service="web", taskDefinition=service)
         running.handlers.sweep(CLOCK)
         running.handlers.sweep(CLOCK)
-    (again,) = running.told()
+    (again,) = running.notices()
     assert (again["service"], again["image"], again["until"]) == ("c/web", IMAGE, first["until"])
 
 
@@ -117,10 +117,10 @@ def test_a_waiver_that_lapses_leaves_it_at_risk(aws: Account) -> None:
     aws.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
     running = Running(aws, DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
     running.handlers.sweep(running.finds())
-    assert (running.deadline(), running.told()) == (None, [])
+    assert (running.deadline(), running.notices()) == (None, [])
     aws.now = SCANNED + 2 * DAY
     running.handlers.sweep(CLOCK)
-    assert len(running.told()) == 1
+    assert len(running.notices()) == 1
     assert running.deadline() == int(aws.now) + 14 * DAY
 
 
@@ -132,7 +132,7 @@ def test_what_could_not_be_told_is_told_by_the_next_sweep(aws: Account, broken: 
     with pytest.raises(ClientError):
         running.handlers.sweep(event)
     deadline = running.deadline()
-    assert (deadline is not None, running.told()) == (True, [])
+    assert (deadline is not None, running.notices()) == (True, [])
     aws.now += 60
     with pytest.raises(ClientError):
         running.handlers.sweep(CLOCK)
@@ -140,7 +140,7 @@ def test_what_could_not_be_told_is_told_by_the_next_sweep(aws: Account, broken: 
     aws.now += 60
     running.handlers.sweep(CLOCK)
     running.handlers.sweep(CLOCK)
-    assert (running.deadline(), len(running.told()), len(aws.kept())) == (deadline, 1, 3)
+    assert (running.deadline(), len(running.notices()), len(aws.verdict_keys())) == (deadline, 1, 3)
 
 
 def test_one_who_died_while_telling_is_followed_by_another(aws: Account) -> None:
@@ -149,10 +149,10 @@ def test_one_who_died_while_telling_is_followed_by_another(aws: Account) -> None
     running.finds()
     assert waits.at_risk(IMAGE, "c/web", 1_797_000_000) == 1_797_000_000
     running.handlers.sweep(CLOCK)
-    assert running.told() == [], "it may yet be telling"
+    assert running.notices() == [], "it may yet be telling"
     aws.now += 121
     running.handlers.sweep(CLOCK)
-    assert [message["until"] for message in running.told()] == ["2026-12-11"]
+    assert [message["until"] for message in running.notices()] == ["2026-12-11"]
 
 
 def test_an_event_of_another_image_judges_nothing(aws: Account) -> None:
@@ -177,7 +177,7 @@ def test_many_findings_of_one_image_judge_it_once(aws: Account) -> None:
     output = running.handlers.sweep(_queued(*events, {"detail": 7}, *events))
     assert output == {"batchItemFailures": []}
     assert [name for name, _ in calls].count("ListCoverage") == 1
-    assert len(running.told()) == 1
+    assert len(running.notices()) == 1
 
 
 def test_a_batch_that_cannot_be_judged_comes_again(aws: Account) -> None:
@@ -223,7 +223,7 @@ def test_an_image_of_ecr_is_known_by_every_name_of_the_registry(aws: Account, ho
 def test_a_service_that_cannot_be_looked_at_holds_up_no_other(aws: Account) -> None:
     running = Running(aws)
     running.finds()
-    running.run("jobs2", OTHER)
+    running.run("jobs2", OTHER_IMAGE)
     handlers = aws.functions(DOCKGATE_SERVICES="nowhere/jobs,c/web")
     with pytest.raises(ClientError):
         handlers.sweep(CLOCK)
@@ -235,18 +235,18 @@ def test_an_image_that_is_watched_no_more_is_at_risk(aws: Account) -> None:
     running = Running(aws)
     aws.covered(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
     running.handlers.sweep(CLOCK)
-    (message,) = running.told()
+    (message,) = running.notices()
     assert message["summary"] == "Inspector cannot scan the image: SCAN_ELIGIBILITY_EXPIRED."
 
 
 def test_approvals_that_fail_do_not_keep_what_runs_from_being_judged(aws: Account) -> None:
     running = Running(aws)
     running.finds()
-    token = aws.ask(OTHER)
+    token = aws.ask(OTHER_IMAGE)
     aws.broken = {"s3.GetObject"}
-    aws.scanned(OTHER)
+    aws.scanned(OTHER_IMAGE)
     with pytest.raises(ClientError):
-        running.handlers.record(approval_event(token, image=OTHER))
+        running.handlers.record(approval_event(token, image=OTHER_IMAGE))
     aws.broken = {"codepipeline.PutApprovalResult"}
     with pytest.raises(ClientError):
         running.handlers.sweep(CLOCK)

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from dockgate.aws.approval_answers import Answers, summary
-from dockgate.aws.functions.looking import Looking, Tell
+from dockgate.aws.functions.scan_lookup import ScanLookup, Tell
 from dockgate.aws.functions.verdicts import Evidence, Verdicts
-from dockgate.aws.functions.waits import WAITING, Halves, Wait, Waits
+from dockgate.aws.functions.wait_table import WAITING, ImageItems, Wait, WaitTable
 from dockgate.aws.messages import Request, Scan
 from dockgate.aws.pipelines import Pending, Pipelines
-from dockgate.aws.scans import Look
+from dockgate.aws.scans import ScanState
 from dockgate.gate.model import Status
 from dockgate.shared.errors import UsageError
 
@@ -46,7 +46,7 @@ class _Group:
 
     digest: str
     repository: str
-    halves: Halves
+    halves: ImageItems
     waiting: list[Wait] = field(default_factory=list)
 
 
@@ -63,15 +63,15 @@ class _Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Rendezvous:
+class ApprovalMatcher:
     """Matches approvals with scans. `patience` is in minutes, see `settings`.
 
     A message about an approval is only a hint. The answer uses CodePipeline's own data: see `pipelines`.
     """
 
-    waits: Waits
+    waits: WaitTable
     pipelines: Pipelines
-    looking: Looking
+    scan_lookup: ScanLookup
     verdicts: Verdicts
     answers: Answers
     patience: int
@@ -242,7 +242,7 @@ class Rendezvous:
         self._record(pending)
         self.waits.settle(wait, "Contradicted", pending.objection or f"The action itself names {named}.", "")
 
-    def _answer_all(self, digest: str, halves: Halves, faults: _Faults, listing: _Listing | None = None) -> int:
+    def _answer_all(self, digest: str, halves: ImageItems, faults: _Faults, listing: _Listing | None = None) -> int:
         """Answer what can be answered; returns how many still wait.
 
         Without a `listing`, CodePipeline is queried for each.
@@ -275,10 +275,10 @@ class Rendezvous:
     def _answer_group(self, group: _Group, faults: _Faults) -> int:
         """Judge once for all approvals that can be answered: after the scan all of them, before it the due ones."""
         try:
-            look = self.looking.look(group.digest, group.repository, group.halves)
+            look = self.scan_lookup.look(group.digest, group.repository, group.halves)
         except Exception as error:
             faults.take(error)
-            look = Look(False, f"The image could not be looked at: {_describe(error)}")
+            look = ScanState(False, f"The image could not be looked at: {_describe(error)}")
         ready = group.waiting if look.over else [wait for wait in group.waiting if self._overdue(wait)]
         claimed = [(wait, lease) for wait in ready if (lease := self.waits.claim(wait))]
         unanswered = len(group.waiting) - len(ready)

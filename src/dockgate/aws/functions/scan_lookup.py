@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dockgate.aws.functions.waits import Halves, Waits
+from dockgate.aws.functions.wait_table import ImageItems, WaitTable
 from dockgate.aws.indexes import Indexes
-from dockgate.aws.scans import Look, Scans
+from dockgate.aws.scans import Scans, ScanState
 from dockgate.shared.errors import ImageError
 
 # ECR's errors for a repository that is missing in the stack's parameter ImageRepositories.
@@ -16,13 +16,13 @@ Tell = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
-class Looking:
-    waits: Waits
+class ScanLookup:
+    waits: WaitTable
     scans: Scans
     indexes: Indexes
     tell: Tell
 
-    def look(self, digest: str, repository: str, halves: Halves) -> Look:
+    def look(self, digest: str, repository: str, halves: ImageItems) -> ScanState:
         """The scan of an image. `repository` is "" if unknown: then that of the last scan is used.
 
         A digest that Inspector does not know may be an index: then its manifests are looked up, and the result combines
@@ -36,10 +36,10 @@ class Looking:
         try:
             platforms = self._platforms(digest, repository, halves)
         except ImageError as error:
-            return Look(True, str(error))
+            return ScanState(True, str(error))
         return self._all(platforms, repository) if platforms else look
 
-    def _platforms(self, digest: str, repository: str, halves: Halves) -> Sequence[str]:
+    def _platforms(self, digest: str, repository: str, halves: ImageItems) -> Sequence[str]:
         """The manifests of an index, looked up once and recorded.
 
         The end of a manifest's scan then triggers the approvals of the index.
@@ -58,7 +58,7 @@ class Looking:
         self.waits.relate(digest, platforms)
         return platforms
 
-    def _all(self, platforms: Sequence[str], repository: str) -> Look:
+    def _all(self, platforms: Sequence[str], repository: str) -> ScanState:
         """Combine the scans of all platforms: over when all are.
 
         The fault of one scan does not hide the findings of the others.
@@ -69,7 +69,7 @@ class Looking:
         over = all(look.over for look in looks)
         faults = [look.fault for look in looks if look.fault and look.over is over]
         documents = {digest: document for look in looks for digest, document in look.documents.items()}
-        return Look(over, next(iter(faults), ""), documents)
+        return ScanState(over, next(iter(faults), ""), documents)
 
 
 def _code(error: Exception) -> str:
