@@ -28,20 +28,20 @@ def coverage(*names: str, at: str = NOW, complete: bool = True) -> tuple[Coverag
 
 def test_a_catalogue_answers_its_own_fields_and_no_others() -> None:
     matches = Matches((finding("GHSA-1", "CVE-2024-2"), finding("CVE-2024-9")), ())
-    found, missing_fields = enrich(matches, UNTOLD, coverage("kev"), [KEV])
-    assert [finding.exploited for finding in found.findings] == ["2024-01-05", ""]
-    assert [finding.due for finding in found.findings] == ["2024-01-26", ""]
-    assert [finding.epss for finding in found.findings] == [-1.0, -1.0]
+    result, missing_fields = enrich(matches, UNTOLD, coverage("kev"), [KEV])
+    assert [finding.exploited for finding in result.findings] == ["2024-01-05", ""]
+    assert [finding.due for finding in result.findings] == ["2024-01-26", ""]
+    assert [finding.epss for finding in result.findings] == [-1.0, -1.0]
     assert missing_fields == ("epss", "fixed_at", "percentile")
-    found, missing_fields = enrich(matches, UNTOLD, coverage("epss", "kev"), [KEV])
-    assert [finding.epss for finding in found.findings] == [0.5, -1.0]
+    result, missing_fields = enrich(matches, UNTOLD, coverage("epss", "kev"), [KEV])
+    assert [finding.epss for finding in result.findings] == [0.5, -1.0]
     assert missing_fields == ("fixed_at",)
 
 
 def test_what_the_report_says_itself_stays() -> None:
     own = replace(finding("CVE-2024-2"), exploited="2023-01-01")
-    found, missing_fields = enrich(Matches((own,), ()), ("epss",), coverage("kev"), [KEV])
-    assert (found.findings, missing_fields) == ((own,), ("epss",))
+    result, missing_fields = enrich(Matches((own,), ()), ("epss",), coverage("kev"), [KEV])
+    assert (result.findings, missing_fields) == ((own,), ("epss",))
 
 
 @pytest.mark.parametrize(

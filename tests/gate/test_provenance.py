@@ -93,10 +93,10 @@ def test_a_statement_names_image_source_dockerfile_bases_and_builder() -> None:
 
 
 def test_what_a_statement_of_ours_says_is_read_back() -> None:
-    found = read(OURS, IMAGE, ("key-1",))
-    assert (found.keys, found.builder, found.build_type) == (("key-1",), BUILDER, BUILD_TYPE)
-    assert (found.source, found.commit) == (RECORD.source, RECORD.commit)
-    assert (found.bases, found.finished_at) == ((DEBIAN, PYTHON), RECORD.finished_at)
+    result = read(OURS, IMAGE, ("key-1",))
+    assert (result.keys, result.builder, result.build_type) == (("key-1",), BUILDER, BUILD_TYPE)
+    assert (result.source, result.commit) == (RECORD.source, RECORD.commit)
+    assert (result.bases, result.finished_at) == ((DEBIAN, PYTHON), RECORD.finished_at)
 
 
 # --- what is relied on of anybody's ----------------------------------------------------------------------------------
@@ -113,8 +113,8 @@ def test_the_source_of_a_build_by_github_is_its_workflow_s_repository() -> None:
                 resolvedDependencies=[dependency],
             )
         )
-        found = read(payload, IMAGE)
-        assert (found.source, found.commit, found.bases) == (uri, "b" * 40, ())
+        result = read(payload, IMAGE)
+        assert (result.source, result.commit, result.bases) == (uri, "b" * 40, ())
 
 
 def test_the_source_of_an_unknown_build_type_is_not_known() -> None:
@@ -175,14 +175,14 @@ def test_an_approval_s_statement_is_no_provenance() -> None:
 def test_what_is_no_provenance_statement_is_refused(payload: bytes) -> None:
     with pytest.raises(UnreadableError):
         read(payload, IMAGE)
-    found = facts(signed(payload, "key-1"))
-    assert found.statements == ()
-    assert len(found.refused) == 1
+    result = facts(signed(payload, "key-1"))
+    assert result.statements == ()
+    assert len(result.refused) == 1
 
 
 def test_a_statement_counts_with_every_listed_key_that_signed_it() -> None:
-    (found,) = facts(signed(OURS, "key-2", "key-1", "key-3")).statements
-    assert found.keys == ("key-1", "key-2")
+    (result,) = facts(signed(OURS, "key-2", "key-1", "key-3")).statements
+    assert result.keys == ("key-1", "key-2")
 
 
 def test_a_statement_that_no_listed_key_signed_does_not_count() -> None:
@@ -193,9 +193,9 @@ def test_a_statement_that_no_listed_key_signed_does_not_count() -> None:
 
 def test_forged_and_broken_statements_do_not_harm_a_good_one() -> None:
     copied = signed(statement(RECORD, "shop", CHILD), "key-1")
-    found = facts("{}", signed(OURS, "key-9"), copied, signed(OURS, "key-1"))
-    assert [statement.keys for statement in found.statements] == [("key-1",)]
-    assert len(found.refused) == 3
+    result = facts("{}", signed(OURS, "key-9"), copied, signed(OURS, "key-1"))
+    assert [statement.keys for statement in result.statements] == [("key-1",)]
+    assert len(result.refused) == 3
 
 
 def test_a_bounded_number_of_statements_is_looked_at() -> None:

@@ -109,9 +109,11 @@ def test_case(path: Path) -> None:
     expected = case.get("findings", [])
     for given in expected:
         assert given.keys() >= {"id", "package", "fixed"}
-    found = [seen(finding) for finding in matches.findings]
-    assert [{key: each[key] for key in given} for each, given in zip(found, expected, strict=False)] == expected, found
-    assert len(found) == len(expected), found
+    result = [seen(finding) for finding in matches.findings]
+    assert [{key: each[key] for key in given} for each, given in zip(result, expected, strict=False)] == expected, (
+        result
+    )
+    assert len(result) == len(expected), result
 
     doubts = case.get("undetermined", [])
     assert [(each.subject, each.kind) for each in matches.undetermined] == [

@@ -30,14 +30,14 @@ def remediation(judged: Inventory, known: list[Advisory], under: Policy) -> Reme
     return judge(judged, known, under).platform_verdicts[0].remediation
 
 
-def raised(found: Remediation) -> dict[str, str]:
-    return {upgrade.name: upgrade.fixed for upgrade in found.upgrades}
+def raised(result: Remediation) -> dict[str, str]:
+    return {upgrade.name: upgrade.fixed for upgrade in result.upgrades}
 
 
 def test_of_a_budget_the_fewest_packages_are_raised() -> None:
     known = [advisory(f"CVE-2024-{number}", "abbccc"[number], MEDIUM) for number in range(6)]
-    found = remediation(inventory(*map(package, "abc")), known, limits(MEDIUM=3))
-    assert (raised(found), found.is_sufficient, found.is_minimum) == ({"c": "2.0.0"}, True, True)
+    result = remediation(inventory(*map(package, "abc")), known, limits(MEDIUM=3))
+    assert (raised(result), result.is_sufficient, result.is_minimum) == ({"c": "2.0.0"}, True, True)
 
 
 def test_two_that_clear_little_are_not_raised_where_one_clears_enough_for_both_limits() -> None:
@@ -46,8 +46,8 @@ def test_two_that_clear_little_are_not_raised_where_one_clears_enough_for_both_l
         *(advisory(f"CVE-2024-2{number}", "b", LOW) for number in range(3)),
         *(advisory(f"CVE-2024-3{number}", "c", severity) for number, severity in enumerate((MEDIUM, LOW))),
     ]
-    found = remediation(inventory(*map(package, "abc")), known, limits(MEDIUM=3, LOW=3))
-    assert (raised(found), found.is_minimum) == ({"c": "2.0.0"}, True)
+    result = remediation(inventory(*map(package, "abc")), known, limits(MEDIUM=3, LOW=3))
+    assert (raised(result), result.is_minimum) == ({"c": "2.0.0"}, True)
 
 
 def test_a_package_goes_no_higher_than_is_enough_beside_the_others() -> None:
@@ -68,15 +68,15 @@ def test_of_two_versions_each_with_a_fault_of_its_own_the_one_is_taken_that_turn
         advisory("CVE-2024-3", "a", LOW, introduced="2.0.0", fixed=""),
     ]
     assert raised(remediation(inventory(package("a")), known, limits(CRITICAL=0, LOW=0))) == {}
-    found = remediation(inventory(package("a")), known, limits(CRITICAL=0, LOW=1))
-    assert (raised(found), found.is_sufficient, found.is_minimum) == ({"a": "2.0.0"}, True, True)
+    result = remediation(inventory(package("a")), known, limits(CRITICAL=0, LOW=1))
+    assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
 
 
 def test_a_package_is_raised_wherever_it_lies_and_is_one_upgrade() -> None:
     twice = package("a"), package("a", path="srv/node_modules/a/package.json")
-    found = remediation(inventory(*twice), [advisory("CVE-2024-1", "a")], limits(HIGH=0))
-    assert raised(found) == {"a": "2.0.0"}
-    assert found.commands == ("cd /app && npm install a@2.0.0", "cd /srv && npm install a@2.0.0")
+    result = remediation(inventory(*twice), [advisory("CVE-2024-1", "a")], limits(HIGH=0))
+    assert raised(result) == {"a": "2.0.0"}
+    assert result.commands == ("cd /app && npm install a@2.0.0", "cd /srv && npm install a@2.0.0")
 
 
 def in_layers(*packages: tuple[str, str]) -> Inventory:
@@ -91,10 +91,10 @@ def in_layers(*packages: tuple[str, str]) -> Inventory:
 
 def test_what_the_base_image_brought_is_told_apart_and_own_packages_go_first() -> None:
     known = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c")]
-    found = remediation(in_layers(("a", "base"), ("b", "own"), ("c", "base"), ("c", "own")), known, limits(HIGH=0))
-    assert [(upgrade.name, upgrade.base) for upgrade in found.upgrades] == [("b", False), ("c", False), ("a", True)]
-    assert found.base_commands == ("cd /base && npm install a@2.0.0",)
-    assert found.commands == ("cd /base && npm install c@2.0.0", "cd /own && npm install b@2.0.0 c@2.0.0")
+    result = remediation(in_layers(("a", "base"), ("b", "own"), ("c", "base"), ("c", "own")), known, limits(HIGH=0))
+    assert [(upgrade.name, upgrade.base) for upgrade in result.upgrades] == [("b", False), ("c", False), ("a", True)]
+    assert result.base_commands == ("cd /base && npm install a@2.0.0",)
+    assert result.commands == ("cd /base && npm install c@2.0.0", "cd /own && npm install b@2.0.0 c@2.0.0")
     choice = remediation(in_layers(("a", "base"), ("b", "own")), known, limits(HIGH=1))
     assert [(upgrade.name, upgrade.base) for upgrade in choice.upgrades] == [("b", False)]
 
@@ -102,8 +102,8 @@ def test_what_the_base_image_brought_is_told_apart_and_own_packages_go_first() -
 def test_above_twenty_candidates_no_member_can_be_left_out_and_it_says_so() -> None:
     names = [f"p{number:02}" for number in range(21)]
     known = [advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
-    found = remediation(inventory(*map(package, names)), known, limits(MEDIUM=10))
-    assert (len(found.upgrades), found.is_sufficient, found.is_minimum) == (11, True, False)
+    result = remediation(inventory(*map(package, names)), known, limits(MEDIUM=10))
+    assert (len(result.upgrades), result.is_sufficient, result.is_minimum) == (11, True, False)
 
 
 def test_what_is_waived_needs_no_upgrade() -> None:
@@ -124,9 +124,9 @@ def test_what_cannot_be_cleared_is_named_with_its_reason_and_the_rest_is_cleared
         Advisory("CVE-2024-5", "npm", "e", (), ("1.0.0",), ratings=(Rating("advisory", HIGH),)),
         advisory("MAL-2024-6", "f", fixed=""),
     ]
-    found = remediation(inventory(*map(package, "abcdef")), known, limits(HIGH=0))
-    assert (raised(found), found.is_sufficient, found.is_minimum) == ({"a": "2.0.0"}, False, False)
-    assert [(obstacle.id, obstacle.package, obstacle.reason) for obstacle in found.obstacles] == [
+    result = remediation(inventory(*map(package, "abcdef")), known, limits(HIGH=0))
+    assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, False, False)
+    assert [(obstacle.id, obstacle.package, obstacle.reason) for obstacle in result.obstacles] == [
         ("MAL-2024-6", "pkg:npm/f@1.0.0", "f 1.0.0 is malicious, by MAL-2024-6: remove it."),
         ("CVE-2024-2", "pkg:npm/b@1.0.0", "b 1.0.0: CVE-2024-2 has no fix yet."),
         (
@@ -141,18 +141,18 @@ def test_what_cannot_be_cleared_is_named_with_its_reason_and_the_rest_is_cleared
 
 def test_where_a_limit_cannot_be_kept_everything_that_counts_and_can_be_cleared_is() -> None:
     known = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", fixed="")]
-    found = remediation(
+    result = remediation(
         inventory(*map(package, "abc")), [*known, advisory("CVE-2024-4", "c", fixed="")], limits(HIGH=1)
     )
-    assert (raised(found), found.is_sufficient) == ({"a": "2.0.0", "b": "2.0.0"}, False)
+    assert (raised(result), result.is_sufficient) == ({"a": "2.0.0", "b": "2.0.0"}, False)
 
 
 def test_what_cannot_be_said_stands_in_the_way_with_and_without_a_violation() -> None:
     torn = inventory(package("a"), unread=(Unread("app/x", "app/x cannot be read."),))
     for known, upgrades in (([advisory("CVE-2024-1", "a")], {"a": "2.0.0"}), ([], {})):
-        found = remediation(torn, known, limits(HIGH=0))
-        assert (raised(found), found.is_sufficient) == (upgrades, False)
-        assert [obstacle.reason for obstacle in found.obstacles] == ["app/x cannot be read."]
+        result = remediation(torn, known, limits(HIGH=0))
+        assert (raised(result), result.is_sufficient) == (upgrades, False)
+        assert [obstacle.reason for obstacle in result.obstacles] == ["app/x cannot be read."]
 
 
 @pytest.mark.parametrize("fixes", [("1.x", "2.y")])
@@ -161,8 +161,8 @@ def test_a_fix_whose_version_cannot_be_compared_is_named_as_such(fixes: tuple[st
     odd = Package("a", "odd", "pkg:swift/a@odd", "SwiftURL", "a", "odd", "Package.resolved")
     known = AdvisorySnapshot((advisory("CVE-2024-1", "x"), advisory("CVE-2024-2", "x")), COVERED)
     held = match(inventory(package("x")), known, ECOSYSTEMS)
-    found = tuple(replace(one, package=odd, fixed=fix) for one, fix in zip(held.findings, fixes, strict=True))
-    reported = ExternalReport("grype", NOW, inventory(odd), replace(held, findings=found, undetermined=()))
+    result = tuple(replace(one, package=odd, fixed=fix) for one, fix in zip(held.findings, fixes, strict=True))
+    reported = ExternalReport("grype", NOW, inventory(odd), replace(held, findings=result, undetermined=()))
     case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert platform_verdict.remediation.upgrades == ()
@@ -198,8 +198,8 @@ def test_many_packages_each_of_whose_versions_has_a_fault_of_its_own_are_all_rai
     for name in names:
         known.append(advisory(f"CVE-2024-1{name}", name, HIGH, fixed="1.1.0"))
         known.append(advisory(f"CVE-2024-2{name}", name, LOW, introduced="1.1.0", fixed=""))
-    found = remediation(inventory(*map(package, names)), known, limits(HIGH=0, LOW=20))
-    assert (raised(found), found.is_sufficient, found.is_minimum) == (dict.fromkeys(names, "1.1.0"), True, False)
+    result = remediation(inventory(*map(package, names)), known, limits(HIGH=0, LOW=20))
+    assert (raised(result), result.is_sufficient, result.is_minimum) == (dict.fromkeys(names, "1.1.0"), True, False)
 
 
 def test_what_names_no_fix_itself_may_be_gone_where_another_finding_is_mended() -> None:
@@ -210,8 +210,8 @@ def test_what_names_no_fix_itself_may_be_gone_where_another_finding_is_mended() 
         (Range("SEMVER", (("introduced", "0"), ("last_affected", "1.0.0"))),),
         ratings=(Rating("advisory", HIGH),),
     )
-    found = remediation(inventory(package("a")), [ends, advisory("CVE-2024-2", "a", LOW)], limits(HIGH=0))
-    assert (raised(found), found.is_sufficient, found.is_minimum) == ({"a": "2.0.0"}, True, True)
+    result = remediation(inventory(package("a")), [ends, advisory("CVE-2024-2", "a", LOW)], limits(HIGH=0))
+    assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
     assert remediation(inventory(package("a")), [ends], limits(HIGH=0)).obstacles[0].id == "CVE-2024-1"
 
 
@@ -220,9 +220,9 @@ def test_a_violation_that_names_no_finding_is_turned_by_upgrades_where_it_hangs_
     known = [advisory(f"CVE-2024-{name}", name) for name in "abb"] + [advisory("CVE-2024-9", "c", CRITICAL)]
     under = policy(expression={"when": when, "message": "Too many"}, max_findings={"CRITICAL": 0})
     held = inventory(*map(package, "abc"))
-    found = remediation(held, [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), *known[3:]], under)
-    assert (found.is_sufficient, found.is_minimum, len(found.upgrades)) == (True, True, 2)
-    assert raised(found)["c"] == "2.0.0"
+    result = remediation(held, [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), *known[3:]], under)
+    assert (result.is_sufficient, result.is_minimum, len(result.upgrades)) == (True, True, 2)
+    assert raised(result)["c"] == "2.0.0"
     rooted = replace(held, user="root")
     stuck = remediation(rooted, known, policy(runs_as_root={}))
     assert (stuck.upgrades, stuck.is_sufficient) == ((), False)
@@ -240,15 +240,15 @@ def test_a_waiver_of_a_version_is_of_no_other_that_the_package_is_raised_to() ->
 
 def test_a_rule_that_tells_of_the_worst_alone_is_kept_in_all() -> None:
     known = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", LOW)]
-    found = remediation(inventory(*map(package, "abc")), known, policy(reference_2022={}))
-    assert (raised(found), found.is_sufficient, found.is_minimum) == ({"a": "2.0.0", "b": "2.0.0"}, True, True)
+    result = remediation(inventory(*map(package, "abc")), known, policy(reference_2022={}))
+    assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0", "b": "2.0.0"}, True, True)
 
 
 def test_an_expression_sees_the_version_that_a_package_is_raised_to() -> None:
     known = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", LOW, fixed="2.0.0")]
     broken = {"when": "packages.filter(p, p.purl == 'pkg:npm/a@1.5.0')", "message": "1.5.0 is broken"}
-    found = remediation(inventory(package("a")), known, policy(expression=broken, max_findings={"HIGH": 0}))
-    assert (raised(found), found.is_sufficient) == ({"a": "2.0.0"}, True)
+    result = remediation(inventory(package("a")), known, policy(expression=broken, max_findings={"HIGH": 0}))
+    assert (raised(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
     listed = {"when": "findings.filter(f, f.package.purl.startsWith('pkg:npm/a@1.'))", "message": "1"}
-    found = remediation(inventory(package("a")), known, policy(expression=listed))
-    assert (raised(found), found.is_sufficient) == ({"a": "2.0.0"}, True)
+    result = remediation(inventory(package("a")), known, policy(expression=listed))
+    assert (raised(result), result.is_sufficient) == ({"a": "2.0.0"}, True)

@@ -59,17 +59,17 @@ def test_the_same_case_differs_in_nothing() -> None:
 
 def test_a_package_that_is_new_is_the_code_s_doing_and_not_the_advisories() -> None:
     """The first snapshot does not speak of it, for its image had none."""
-    found = told(case("x"), replace(case("x", "a"), image="sha256:" + "9" * 64))
-    (change,) = found.changes
+    result = told(case("x"), replace(case("x", "a"), image="sha256:" + "9" * 64))
+    (change,) = result.changes
     assert (change.input, change.is_status_changed, ids(change)) == (Input.CODE, True, (["CVE-2024-1"], []))
-    assert found.status_changed_by == (Input.CODE,)
+    assert result.status_changed_by == (Input.CODE,)
     assert change.effect.added_reasons == ("1 HIGH finding, at most 0 allowed",)
 
 
 def test_a_new_advisory_about_a_package_of_both_is_the_advisories_doing() -> None:
-    found = told(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a"))
-    assert [(change.input, ids(change)) for change in found.changes] == [(Input.ADVISORIES, (["CVE-2024-1"], []))]
-    assert (found.before, found.after, found.status_changed_by) == (
+    result = told(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a"))
+    assert [(change.input, ids(change)) for change in result.changes] == [(Input.ADVISORIES, (["CVE-2024-1"], []))]
+    assert (result.before, result.after, result.status_changed_by) == (
         Status.APPROVED,
         Status.REJECTED,
         (Input.ADVISORIES,),
@@ -82,23 +82,23 @@ def test_provenance_that_was_attached_later_is_told_as_such() -> None:
     built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(key),), BUILDER, BUILD_TYPE)
     before = replace(case("b"), snapshot=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE))
     after = replace(before, provenance=ProvenanceFacts(IMAGE, (built,)))
-    found = told(before, after)
-    assert [change.input for change in found.changes] == [Input.PROVENANCE]
-    assert (found.before, found.after) == (Status.REJECTED, Status.APPROVED)
+    result = told(before, after)
+    assert [change.input for change in result.changes] == [Input.PROVENANCE]
+    assert (result.before, result.after) == (Status.REJECTED, Status.APPROVED)
     other = "sha256:" + "9" * 64
-    found = told(after, replace(after, image=other, provenance=ProvenanceFacts(other)))
-    assert found.status_changed_by == (Input.CODE,)
+    result = told(after, replace(after, image=other, provenance=ProvenanceFacts(other)))
+    assert result.status_changed_by == (Input.CODE,)
     copied = replace(after, image=other)
     assert recorded(copied).verdict.status is Status.UNDETERMINED  # what is known of another digest is nothing
 
 
 def test_with_both_changed_each_is_told_what_it_did() -> None:
-    found = told(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a", "b"))
-    assert [(change.input, ids(change)) for change in found.changes] == [
+    result = told(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a", "b"))
+    assert [(change.input, ids(change)) for change in result.changes] == [
         (Input.CODE, (["CVE-2024-2"], [])),
         (Input.ADVISORIES, (["CVE-2024-1"], [])),
     ]
-    assert found.status_changed_by == (Input.CODE,)
+    assert result.status_changed_by == (Input.CODE,)
 
 
 def test_a_finding_of_which_more_is_known_is_altered() -> None:
@@ -123,12 +123,12 @@ def test_another_base_image_is_told_apart_from_own_layers() -> None:
     )
     one = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(KNOWN, COVERED))
     other = replace(one, inventories=(newer,), snapshot=AdvisorySnapshot(KNOWN, COVERED))
-    found = told(one, other)
-    assert [(change.input, ids(change)) for change in found.changes] == [
+    result = told(one, other)
+    assert [(change.input, ids(change)) for change in result.changes] == [
         (Input.CODE, ([], ["CVE-2024-3"])),
         (Input.BASE, (["CVE-2024-2"], ["CVE-2024-1"])),
     ]
-    assert found.changes[1].after == "debian:13"
+    assert result.changes[1].after == "debian:13"
 
 
 WAIVED = Waivers((Waiver("w", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01T00:00:00Z"),))
@@ -149,10 +149,10 @@ BASELINE = {"running": (inventory(package("a")),)}
     ids=["policy", "waivers", "lapsed waiver", "stale feed", "scanned", "no more scanned"],
 )
 def test_the_input_that_changed_is_the_one_that_turned_it(one: VerdictCase, other: VerdictCase, by: Input) -> None:
-    found = told(one, other)
-    assert found.before is not found.after
-    assert found.status_changed_by == (by,)
-    assert [change.input for change in found.changes] == [by]
+    result = told(one, other)
+    assert result.before is not result.after
+    assert result.status_changed_by == (by,)
+    assert [change.input for change in result.changes] == [by]
 
 
 def test_what_is_waived_and_no_more_waived_is_named() -> None:
@@ -163,8 +163,8 @@ def test_what_is_waived_and_no_more_waived_is_named() -> None:
 
 
 def test_another_scanner_s_findings_are_an_input_of_their_own() -> None:
-    found = match(inventory(package("a")), AdvisorySnapshot(KNOWN, COVERED), ECOSYSTEMS)
-    reported = ExternalReport("trivy", NOW, inventory(package("a")), found)
+    result = match(inventory(package("a")), AdvisorySnapshot(KNOWN, COVERED), ECOSYSTEMS)
+    reported = ExternalReport("trivy", NOW, inventory(package("a")), result)
     fixed = ExternalReport(
         "trivy", NOW, inventory(package("a", "2.0.0")), match((), AdvisorySnapshot((), ()), ECOSYSTEMS)
     )
@@ -182,8 +182,8 @@ def test_a_coverage_that_shrank_is_the_advisories_doing() -> None:
 def test_where_the_recorded_verdict_is_another_the_engine_did_it() -> None:
     old = recorded(replace(A, engine="0.0.9"))
     other = replace(old, verdict=replace(old.verdict, status=Status.APPROVED, platform_verdicts=()))
-    found = compare(other, recorded(A), ECOSYSTEMS, RULES)
-    (change,) = found.changes
+    result = compare(other, recorded(A), ECOSYSTEMS, RULES)
+    (change,) = result.changes
     assert (change.input, change.before, change.after, change.is_status_changed) == (
         Input.ENGINE,
         "0.0.9",
@@ -201,15 +201,15 @@ def test_the_last_change_leads_to_the_second_verdict_s_status() -> None:
         waivers=WAIVED,
         baselines=BASELINE,
     )
-    found = told(A, other)
-    assert [change.input for change in found.changes] == [
+    result = told(A, other)
+    assert [change.input for change in result.changes] == [
         Input.CODE,
         Input.POLICY,
         Input.WAIVERS,
         Input.BASELINE,
         Input.TIME,
     ]
-    assert found.changes[-1].status is found.after is Status.UNDETERMINED
+    assert result.changes[-1].status is result.after is Status.UNDETERMINED
 
 
 # --- replaying ---------------------------------------------------------------------------------------------------

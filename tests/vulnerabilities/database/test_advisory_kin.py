@@ -44,13 +44,13 @@ def laid(path: Path, tmp_path: Path, *pypi: Json) -> Kin:
 
 def test_records_of_other_packages_join_names(path: Path, tmp_path: Path) -> None:
     group = ("CVE-1", "GHSA-1", "PYSEC-1")
-    found = laid(path, tmp_path, of_six("GHSA-1"), of_another("GHSA-1", "CVE-1"))
-    assert found == {"DEBIAN-CVE-1": (group,), "PYSEC-1": (group,)}
+    result = laid(path, tmp_path, of_six("GHSA-1"), of_another("GHSA-1", "CVE-1"))
+    assert result == {"DEBIAN-CVE-1": (group,), "PYSEC-1": (group,)}
 
 
 def test_what_a_record_says_itself_is_not_told_again(path: Path, tmp_path: Path) -> None:
-    found = laid(path, tmp_path, of_six("GHSA-1", "CVE-1"))
-    assert found == {"DEBIAN-CVE-1": (("CVE-1", "GHSA-1", "PYSEC-1"),), "PYSEC-1": ()}
+    result = laid(path, tmp_path, of_six("GHSA-1", "CVE-1"))
+    assert result == {"DEBIAN-CVE-1": (("CVE-1", "GHSA-1", "PYSEC-1"),), "PYSEC-1": ()}
 
 
 def test_a_record_of_no_package_joins_names(path: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_vectors_may_come_unpacked() -> None:
 
 def test_a_row_that_cannot_be_read_is_told_and_the_others_stand() -> None:
     data = cvss(("GHSA-1", "3.1", HIGH, ""), ("CVE-2", "9", "nonsense", ""), ("CVE-3", "3.1", HIGH, ""))
-    row, vector, scored = sorted(CVSS.parse(BytesIO(data), ""), key=lambda found: isinstance(found, CveScore))
+    row, vector, scored = sorted(CVSS.parse(BytesIO(data), ""), key=lambda result: isinstance(result, CveScore))
     assert isinstance(row, FaultyRecord)
     assert isinstance(vector, FaultyRecord)
     assert (row.name, vector.name) == ("line 2", "CVE-2")
@@ -60,8 +60,8 @@ def test_the_catalogue_says_since_when() -> None:
 
 
 def test_an_entry_without_a_cve_is_told() -> None:
-    found = list(KEV.parse(BytesIO(b'{"vulnerabilities": [1, {"cveID": 3}, {"cveID": "CVE-1"}]}'), ""))
-    assert [type(each) for each in found] == [FaultyRecord, FaultyRecord, ExploitedCve]
+    result = list(KEV.parse(BytesIO(b'{"vulnerabilities": [1, {"cveID": 3}, {"cveID": "CVE-1"}]}'), ""))
+    assert [type(each) for each in result] == [FaultyRecord, FaultyRecord, ExploitedCve]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"vulnerabilities": {}}', b"[" * 100_000])
@@ -71,9 +71,9 @@ def test_a_catalogue_of_other_form_is_refused(data: bytes) -> None:
 
 
 def test_epss_is_read_with_and_without_its_comment() -> None:
-    found = [CvePrediction("CVE-1999-0001", 0.03351, 0.8765)]
-    assert list(EPSS.parse(BytesIO(epss(("CVE-1999-0001", "0.03351", "0.8765"))), "")) == found
-    assert list(EPSS.parse(BytesIO(b"cve,epss,percentile\r\nCVE-1999-0001,0.03351,0.8765\r\n"), "")) == found
+    result = [CvePrediction("CVE-1999-0001", 0.03351, 0.8765)]
+    assert list(EPSS.parse(BytesIO(epss(("CVE-1999-0001", "0.03351", "0.8765"))), "")) == result
+    assert list(EPSS.parse(BytesIO(b"cve,epss,percentile\r\nCVE-1999-0001,0.03351,0.8765\r\n"), "")) == result
 
 
 @pytest.mark.parametrize(

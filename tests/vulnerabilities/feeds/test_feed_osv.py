@@ -31,7 +31,7 @@ def one(part: str, given: Json) -> Advisory:
 
 
 def test_a_record_becomes_an_advisory_for_each_package_and_release() -> None:
-    found = read(
+    result = read(
         "Debian",
         record(
             "DSA-1",
@@ -43,12 +43,12 @@ def test_a_record_becomes_an_advisory_for_each_package_and_release() -> None:
             published="2026-01-01T00:00:00Z",
         ),
     )
-    assert [(row.ecosystem, row.name) for row in found if isinstance(row, Advisory)] == [
+    assert [(row.ecosystem, row.name) for row in result if isinstance(row, Advisory)] == [
         ("Debian:12", "zlib"),
         ("Debian:13", "zlib"),
         ("Debian:13", "zlib-ng"),
     ]
-    assert found[0] == Advisory(
+    assert result[0] == Advisory(
         id="DSA-1",
         ecosystem="Debian:12",
         name="zlib",
@@ -122,8 +122,8 @@ def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
         entry("AlmaLinux:8", "nodejs", *fixed("1:16-1.el8")),
         summary="Important: nodejs:18 security update",
     )
-    found = [row for row in read("AlmaLinux", given) if isinstance(row, Advisory)]
-    assert [(row.module, row.ranges[0].events[-1][1]) for row in found] == [("nodejs:18", MODULAR), ("", "1:16-1.el8")]
+    result = [row for row in read("AlmaLinux", given) if isinstance(row, Advisory)]
+    assert [(row.module, row.ranges[0].events[-1][1]) for row in result] == [("nodejs:18", MODULAR), ("", "1:16-1.el8")]
 
 
 @pytest.mark.parametrize(
@@ -270,8 +270,8 @@ def test_the_vulnerable_packages_of_a_module_are_known_when_every_entry_names_th
 def test_a_word_of_debians_tracker_is_no_fixed_version(
     word: str, events: tuple[tuple[str, str], ...], note: str
 ) -> None:
-    found = one("Debian", record("X-1", entry("Debian:13", "a", *fixed(word))))
-    assert (found.ranges[0].events, found.note) == (events, note)
+    result = one("Debian", record("X-1", entry("Debian:13", "a", *fixed(word))))
+    assert (result.ranges[0].events, result.note) == (events, note)
 
 
 # --- what cannot be read -----------------------------------------------------------------------------------------
@@ -293,10 +293,10 @@ def test_a_word_of_debians_tracker_is_no_fixed_version(
     ],
 )
 def test_a_record_that_may_speak_of_anything_is_told(broken: bytes) -> None:
-    found = read("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1"))), broken)
-    assert isinstance(found[0], Advisory)
-    assert isinstance(found[1], FaultyRecord)
-    assert (found[1].name, found[1].contained) == ("broken-1.json", False)
+    result = read("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1"))), broken)
+    assert isinstance(result[0], Advisory)
+    assert isinstance(result[1], FaultyRecord)
+    assert (result[1].name, result[1].contained) == ("broken-1.json", False)
 
 
 @pytest.mark.parametrize(
