@@ -261,8 +261,10 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
         replace(inventory, unread=(*inventory.unread, Unread("var/lib/x", "It is gone.")))
         for inventory in case.inventories
     )
+    # A waiver of a package that cannot be judged accepts that no feed covers it (docs/security.md).
+    accepts_uncovered = any(waiver.unread.startswith("pkg:") for waiver in case.waivers.waivers)
     return [
-        *(replace(case, snapshot=one) for one in lost if "uncovered" not in passes),
+        *(replace(case, snapshot=snapshot) for snapshot in lost if "uncovered" not in passes and not accepts_uncovered),
         *(replace(case, snapshot=one) for one in rated if not reference and _scored(case.policy)),
         replace(case, snapshot=old),
         *([replace(case, inventories=torn)] if "unread" not in passes else []),
