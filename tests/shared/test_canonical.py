@@ -41,8 +41,8 @@ _VALUES = st.recursive(
 
 def test_it_has_sorted_keys_and_no_space() -> None:
     node = Node("é", parts=(Node("b", severity=Severity.HIGH),), details=MappingProxyType({"z": 1.0, "a": None}))
-    inner = '{"colour":"red","name":"b","parts":[],"details":{},"severity":"HIGH"}'
-    expected = f'{{"colour":"red","name":"é","parts":[{inner}],"details":{{"a":null,"z":1.0}},"severity":null}}'
+    inner = '{"colour":"red","details":{},"name":"b","parts":[],"severity":"HIGH"}'
+    expected = f'{{"colour":"red","details":{{"a":null,"z":1.0}},"name":"é","parts":[{inner}],"severity":null}}'
     assert canonical.encode(node) == expected.encode()
 
 
