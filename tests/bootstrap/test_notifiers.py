@@ -28,8 +28,8 @@ class Client:
         assert request["MessageGroupId"] == "dockgate"
 
 
-def settings(**given: str) -> Settings:
-    return from_environment({"HOME": "/nowhere", **given})
+def settings(**value: str) -> Settings:
+    return from_environment({"HOME": "/nowhere", **value})
 
 
 def test_the_log_is_told_always() -> None:
@@ -38,9 +38,9 @@ def test_the_log_is_told_always() -> None:
 
 def test_a_bus_and_a_topic_are_called_in_their_own_regions() -> None:
     client = Client()
-    told = notifiers(settings(DOCKGATE_EVENT_BUS=BUS, DOCKGATE_SNS_TOPIC=TOPIC), client)
+    messages = notifiers(settings(DOCKGATE_EVENT_BUS=BUS, DOCKGATE_SNS_TOPIC=TOPIC), client)
     assert client.asked == []
-    for notifier in told:
+    for notifier in messages:
         notifier.notify(Notice("key", "Kind", "title", "body", {}))
     assert client.asked == [("events", "eu-west-1"), ("sns", "cn-north-1")]
 

@@ -20,13 +20,13 @@ KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_acc
 
 @pytest.mark.real
 def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> None:
-    asked: list[tuple[str, str]] = []
+    request: list[tuple[str, str]] = []
     with registry(tmp_path / "registry") as running, mock_aws():
         ecs = Ecs(boto3.client("ecs", **KEYS))
         ecs.create("web")
 
         def client(service: str, region: str) -> Ecs:
-            asked.append((service, region))
+            request.append((service, region))
             return ecs
 
         targets = Targets({"podman": MemoryTarget()}, None, client)
@@ -40,7 +40,7 @@ def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> 
         )
         assert there.status_code == 200
         assert targets[name] is targets[name]
-        assert asked == [("ecs", "eu-west-1")]
+        assert request == [("ecs", "eu-west-1")]
 
 
 def test_a_target_that_nobody_knows_is_none() -> None:

@@ -369,8 +369,8 @@ def test_a_folders_files_have_what_a_layers_have(root: Layer) -> None:
 
 
 def test_a_folder_can_be_read_again_and_beside_itself(root: Layer) -> None:
-    one, two = root.entries(), root.entries()
-    pairs = list(zip(one, two, strict=True))
+    item, two = root.entries(), root.entries()
+    pairs = list(zip(item, two, strict=True))
     assert len(pairs) == 8
     assert all(first_entry.path == right.path for first_entry, right in pairs)
     stopped = root.entries()

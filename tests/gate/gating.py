@@ -39,8 +39,8 @@ def advisory(
 
 def policy(**settings: dict[str, object]) -> Policy:
     """Of these rules' settings, filled in, with the rules that always hold."""
-    given = {rule.name: settings.get(rule.name, rule.mandatory_settings) for rule in RULES}
-    full = {rule.name: (complete_settings(rule, chosen),) for rule in RULES if (chosen := given[rule.name]) is not None}
+    value = {rule.name: settings.get(rule.name, rule.mandatory_settings) for rule in RULES}
+    full = {rule.name: (complete_settings(rule, chosen),) for rule in RULES if (chosen := value[rule.name]) is not None}
     return make_policy("strict", full)
 
 

@@ -21,9 +21,9 @@ def new(**settings: object) -> Policy:
     return policy(max_findings={"HIGH": 0, "baseline": "approved", **settings})
 
 
-def case(under: Policy, known: Advisory, now: str = NOW, held: Inventory = A) -> VerdictCase:
-    checked = tuple(Coverage(one.ecosystem, one.complete, one.names, now) for one in COVERED)
-    return VerdictCase(IMAGE, under, now, "0.1.0", (held,), AdvisorySnapshot((known,), checked))
+def case(under: Policy, known: Advisory, now: str = NOW, content: Inventory = A) -> VerdictCase:
+    checked = tuple(Coverage(item.ecosystem, item.complete, item.names, now) for item in COVERED)
+    return VerdictCase(IMAGE, under, now, "0.1.0", (content,), AdvisorySnapshot((known,), checked))
 
 
 def judge(case: VerdictCase) -> Verdict:
@@ -40,10 +40,10 @@ def next_build(before: VerdictCase, after: VerdictCase) -> Status:
 
 
 def test_what_an_image_just_had_is_known() -> None:
-    one = advisory("CVE-2024-1", "a")
+    item = advisory("CVE-2024-1", "a")
     lenient = new(HIGH=1)
-    assert next_build(case(lenient, one, EARLIER), case(lenient, one)) is Status.APPROVED
-    assert next_build(case(lenient, one, EARLIER), case(new(), one)) is Status.APPROVED
+    assert next_build(case(lenient, item, EARLIER), case(lenient, item)) is Status.APPROVED
+    assert next_build(case(lenient, item, EARLIER), case(new(), item)) is Status.APPROVED
 
 
 def test_what_appeared_since_is_known() -> None:
@@ -52,11 +52,11 @@ def test_what_appeared_since_is_known() -> None:
 
 
 def test_what_was_waived_counts_again_when_the_waiver_ends() -> None:
-    one = advisory("CVE-2024-1", "a")
+    item = advisory("CVE-2024-1", "a")
     accepted = Waivers((WAIVER,))
-    before = replace(case(new(), one, EARLIER), waivers=accepted)
-    assert next_build(before, replace(case(new(), one, "2026-11-19T00:00:00Z"), waivers=accepted)) is Status.APPROVED
-    assert next_build(before, replace(case(new(), one), waivers=accepted)) is Status.REJECTED
+    before = replace(case(new(), item, EARLIER), waivers=accepted)
+    assert next_build(before, replace(case(new(), item, "2026-11-19T00:00:00Z"), waivers=accepted)) is Status.APPROVED
+    assert next_build(before, replace(case(new(), item), waivers=accepted)) is Status.REJECTED
 
 
 def test_what_had_no_fix_counts_when_it_has_one() -> None:
@@ -69,21 +69,21 @@ def test_what_had_no_fix_counts_when_it_has_one() -> None:
 
 @pytest.mark.parametrize(("grace", "then"), [(14, Status.REJECTED), (30, Status.APPROVED)])
 def test_what_was_in_its_grace_counts_when_that_ends(grace: int, then: Status) -> None:
-    one = replace(advisory("CVE-2024-1", "a"), published="2026-11-05T00:00:00Z")
+    item = replace(advisory("CVE-2024-1", "a"), published="2026-11-05T00:00:00Z")
     under = new(grace_days={"HIGH": grace})
-    assert next_build(case(under, one, EARLIER), case(under, one)) is then
+    assert next_build(case(under, item, EARLIER), case(under, item)) is then
 
 
 def test_what_was_known_then_needed_no_leave() -> None:
-    one = replace(advisory("CVE-2024-1", "a", fixed=""), published="2026-11-05T00:00:00Z")
+    item = replace(advisory("CVE-2024-1", "a", fixed=""), published="2026-11-05T00:00:00Z")
     under = new(grace_days=30, only_fixable=True)
-    before = replace(case(under, one, EARLIER), waivers=Waivers((WAIVER,)), baselines={"approved": (A,)})
+    before = replace(case(under, item, EARLIER), waivers=Waivers((WAIVER,)), baselines={"approved": (A,)})
     assert baselines.find_exemptions(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)
     again = replace(before, baseline_exemptions={"approved": BaselineExemptions(EARLIER, waived=(KEY,))})
     assert baselines.find_exemptions(again, judge(again).platform_verdicts, ECOSYSTEMS).waived == (KEY,)
 
 
 def test_what_the_policy_spares_nobody_for_is_no_leave() -> None:
-    one = replace(advisory("CVE-2024-1", "a", Severity.LOW, fixed=""), published="2026-11-05T00:00:00Z")
-    before = case(new(), one, EARLIER)
+    item = replace(advisory("CVE-2024-1", "a", Severity.LOW, fixed=""), published="2026-11-05T00:00:00Z")
+    before = case(new(), item, EARLIER)
     assert baselines.find_exemptions(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)

@@ -244,8 +244,8 @@ def test_a_verdict_is_replayed_to_the_same_bytes_from_stored_inputs() -> None:
 
 def test_a_rule_that_warns_or_notes_blocks_nothing_and_is_told() -> None:
     warned = policy_of("max_findings: [{HIGH: 0, action: warn}, {LOW: 0, action: note}]")
-    known = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "a", LOW)]
-    (platform_verdict,) = judge(inventory(package("a")), known, warned).platform_verdicts
+    existing = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "a", LOW)]
+    (platform_verdict,) = judge(inventory(package("a")), existing, warned).platform_verdicts
     assert platform_verdict.status is Status.APPROVED
     assert [violation.message for violation in platform_verdict.warnings] == ["1 HIGH finding, at most 0 allowed"]
     assert [violation.message for violation in platform_verdict.notes] == ["1 LOW finding, at most 0 allowed"]
@@ -273,8 +273,8 @@ def test_a_waived_finding_does_not_count_and_stays_in_sight() -> None:
 
 
 def test_what_another_scanner_found_is_judged_by_the_same_rules() -> None:
-    known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    matches = match(inventory(package("a")), known, ECOSYSTEMS)
+    existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    matches = match(inventory(package("a")), existing, ECOSYSTEMS)
     reported = ExternalReport("trivy", NOW, inventory(package("a")), matches)
     verdict = evaluate.judge(
         VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,)), ECOSYSTEMS, RULES
@@ -324,8 +324,8 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
         required_fields = ("exploited",)
         schema: ClassVar[dict[str, Any]] = {}
 
-        def settings(self, given: Mapping[str, object]) -> dict[str, object]:
-            return dict(given)
+        def settings(self, value: Mapping[str, object]) -> dict[str, object]:
+            return dict(value)
 
         def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation]:
             return iter(())
@@ -338,9 +338,10 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
     none = replace(case, external_reports=(reported(unlisted_counts={"CRITICAL": 0}),))
     assert evaluate.judge(none, ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
-    told = replace(reported(bad), missing_fields=("epss",))
+    messages = replace(reported(bad), missing_fields=("epss",))
     assert (
-        evaluate.judge(replace(case, external_reports=(told,)), ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
+        evaluate.judge(replace(case, external_reports=(messages,)), ECOSYSTEMS, (*RULES, Fussy())).status
+        is Status.APPROVED
     )
     silent = replace(reported(bad), missing_fields=("epss", "exploited"))
     verdict = evaluate.judge(replace(case, external_reports=(silent,)), ECOSYSTEMS, (*RULES, Fussy()))
@@ -350,11 +351,11 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
 
 def test_an_approval_counts_what_is_waived_in_its_summary() -> None:
     advisories = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "a", CRITICAL)]
-    held = tuple(Waiver(f"w{n}", "ana", "Not run.", f"CVE-2024-{n}", until="2099-01-01") for n in (1, 2))
+    content = tuple(Waiver(f"w{n}", "ana", "Not run.", f"CVE-2024-{n}", until="2099-01-01") for n in (1, 2))
     parts = (replace(inventory(package("a")), platform=name) for name in ("linux/amd64", "linux/arm64"))
     case = VerdictCase(
         IMAGE, limits(CRITICAL=0), NOW, "0.1.0", tuple(parts), AdvisorySnapshot(tuple(advisories), COVERED)
     )
-    verdict = evaluate.judge(replace(case, waivers=Waivers(held)), ECOSYSTEMS, RULES)
+    verdict = evaluate.judge(replace(case, waivers=Waivers(content)), ECOSYSTEMS, RULES)
     assert verdict.status is Status.APPROVED
     assert verdict.summary == "All findings within the policy's limits; 2 waived findings"

@@ -30,7 +30,7 @@ def inventories(draw: st.DrawFn) -> Inventory:
 
 @st.composite
 def advisories(draw: st.DrawFn, prefix: str = "") -> list[Advisory]:
-    found = []
+    result = []
     for number in range(draw(st.integers(0, 5))):
         events: list[tuple[str, str]] = []
         for _ in range(draw(st.integers(1, 2))):
@@ -39,19 +39,19 @@ def advisories(draw: st.DrawFn, prefix: str = "") -> list[Advisory]:
                 events.append((draw(st.sampled_from(("fixed", "fixed", "last_affected"))), draw(versions)))
         severity = draw(st.sampled_from(Severity))
         identity = draw(st.sampled_from(("CVE", "CVE", "CVE", "GHSA", "MAL"))) + f"-2024-{prefix}{number}"
-        found.append(
+        result.append(
             Advisory(
                 identity,
                 "npm",
                 draw(st.sampled_from(NAMES)),
                 (Range("SEMVER", tuple(events)),),
-                aliases=tuple(draw(st.lists(st.sampled_from([each.id for each in found]), max_size=1)))
-                if found
+                aliases=tuple(draw(st.lists(st.sampled_from([each.id for each in result]), max_size=1)))
+                if result
                 else (),
                 ratings=() if severity is Severity.UNTRIAGED else (Rating("advisory", severity),),
             )
         )
-    return found
+    return result
 
 
 def breaking(platform_verdict: PlatformVerdict) -> list[Finding]:
@@ -145,15 +145,15 @@ def every_way(judged: Inventory, known: list[Advisory], most: int) -> Iterator[d
                 yield dict(zip(chosen, versions, strict=True))
 
 
-def _fixes(one: Package, matcher: Matcher) -> set[str]:
-    found: set[str] = set()
-    waiting = [one]
+def _fixes(item: Package, matcher: Matcher) -> set[str]:
+    result: set[str] = set()
+    waiting = [item]
     while waiting:
-        held = waiting.pop()
-        named = {finding.fixed for finding in matcher.match((held,)).findings if finding.fixed} - found
-        found |= named
-        waiting += [replace(one, version=version, source_version=version) for version in named]
-    return found
+        content = waiting.pop()
+        named = {finding.fixed for finding in matcher.match((content,)).findings if finding.fixed} - result
+        result |= named
+        waiting += [replace(item, version=version, source_version=version) for version in named]
+    return result
 
 
 @given(inventories(), advisories(), policies)
@@ -187,11 +187,11 @@ def test_where_nothing_turns_it_the_upgrades_leave_as_little_as_any_and_the_rest
     made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
     (after,) = judge(with_versions(judged, made), known, under).platform_verdicts
     assert after.status is not Status.APPROVED
-    left = {(finding.package.purl, finding.id) for finding in breaking(after)}
-    assert left == {(obstacle.package, obstacle.id) for obstacle in remediation.obstacles if obstacle.id}
+    remaining = {(finding.package.purl, finding.id) for finding in breaking(after)}
+    assert remaining == {(obstacle.package, obstacle.id) for obstacle in remediation.obstacles if obstacle.id}
     assert {entry.reason for entry in after.undetermined} <= {obstacle.reason for obstacle in remediation.obstacles}
     for purl in made:
-        fewer = {other: version for other, version in made.items() if other != purl}
+        fewer = {second: version for second, version in made.items() if second != purl}
         (without,) = judge(with_versions(judged, fewer), known, under).platform_verdicts
         assert by_rule(without) - by_rule(after) or without.undetermined != after.undetermined
 
@@ -205,11 +205,11 @@ def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
     made = {upgrade.package: upgrade.fixed for upgrade in platform_verdict.remediation.upgrades}
     (after,) = judge(with_versions(judged, made), known, under).platform_verdicts
     broken = {(finding.package.purl, finding.id) for finding in breaking(after)}
-    left = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
+    remaining = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
     for upgrade in platform_verdict.remediation.upgrades:
         # Where nothing turns it, the same finding may be left under a milder rule.
         assert upgrade.clears or not platform_verdict.remediation.is_sufficient
-        assert not {(upgrade.package, name) for name in upgrade.clears} & (broken | left)
+        assert not {(upgrade.package, name) for name in upgrade.clears} & (broken | remaining)
 
 
 @given(inventories(), advisories(), policies)

@@ -19,8 +19,8 @@ FIELDS = ("exploited", "due", "epss", "percentile", "fixed", "fixed_at", "publis
 fields = st.sets(st.sampled_from(FIELDS), max_size=3)
 
 
-def found(held: Inventory, known: tuple[Advisory, ...]) -> tuple[Finding, ...]:
-    return Matcher(AdvisorySnapshot(known, COVERED), ECOSYSTEMS).match(held.packages).findings
+def found(content: Inventory, known: tuple[Advisory, ...]) -> tuple[Finding, ...]:
+    return Matcher(AdvisorySnapshot(known, COVERED), ECOSYSTEMS).match(content.packages).findings
 
 
 @st.composite
@@ -29,21 +29,26 @@ def reported(draw: st.DrawFn) -> VerdictCase:
     case = draw(gated())
     (scanned,) = case.inventories
     packages = tuple(package for package in scanned.packages if package.version != "odd") or (package("a"),)
-    held = replace(scanned, packages=packages, unread=(), base_layers=0)
+    content = replace(scanned, packages=packages, unread=(), base_layers=0)
     unlisted_counts = draw(st.sampled_from(({}, {"HIGH": 1}, {"": 2}, {"CRITICAL": 1, "UNTRIAGED": 1})))
-    told = ExternalReport(
-        "other", NOW, held, Matches(found(held, case.snapshot.advisories), ()), unlisted_counts=unlisted_counts
+    messages = ExternalReport(
+        "other", NOW, content, Matches(found(content, case.snapshot.advisories), ()), unlisted_counts=unlisted_counts
     )
     return replace(
-        case, inventories=(), snapshot=EMPTY_SNAPSHOT, external_reports=(told,), baselines={}, baseline_exemptions={}
+        case,
+        inventories=(),
+        snapshot=EMPTY_SNAPSHOT,
+        external_reports=(messages,),
+        baselines={},
+        baseline_exemptions={},
     )
 
 
 def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
     """The case, of whose findings the scanner does not tell these fields."""
-    (told,) = case.external_reports
+    (report,) = case.external_reports
     findings = []
-    for finding in told.matches.findings:
+    for finding in report.matches.findings:
         bare = {name: "" for name in lost if name not in ("epss", "percentile", "rating", "severity")}
         bare |= {name: -1.0 for name in lost if name in ("epss", "percentile")}
         if "severity" in lost or "rating" in lost:
@@ -51,7 +56,7 @@ def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
             bare |= {"severity": severity, "rating": Rating("", severity)}
         findings.append(replace(finding, **bare))
     matches = Matches(tuple(findings), ())
-    return replace(case, external_reports=(replace(told, matches=matches, missing_fields=tuple(sorted(lost))),))
+    return replace(case, external_reports=(replace(report, matches=matches, missing_fields=tuple(sorted(lost))),))
 
 
 @given(reported(), fields)
@@ -68,9 +73,9 @@ def test_what_is_not_told_approves_nothing(case: VerdictCase, lost: set[str]) ->
 @given(reported(), advisories(prefix="9"), fields)
 @settings(max_examples=50, deadline=None)
 def test_one_more_reported_finding_never_approves(case: VerdictCase, more: list[Advisory], lost: set[str]) -> None:
-    (told,) = case.external_reports
-    findings = (*told.matches.findings, *found(told.inventory, tuple(more)))
-    longer = replace(case, external_reports=(replace(told, matches=Matches(findings, ())),))
+    (report,) = case.external_reports
+    findings = (*report.matches.findings, *found(report.inventory, tuple(more)))
+    longer = replace(case, external_reports=(replace(report, matches=Matches(findings, ())),))
     if look(without(case, lost)) is not Status.APPROVED:
         assert look(without(longer, lost)) is not Status.APPROVED
 
@@ -80,11 +85,11 @@ def test_one_more_reported_finding_never_approves(case: VerdictCase, more: list[
     [("linux/amd64", Status.APPROVED), ("", Status.APPROVED), ("linux/arm64", Status.UNDETERMINED)],
 )
 def test_what_a_report_leaves_open_is_answered_by_a_scan_of_its_platform_alone(platform: str, status: Status) -> None:
-    held = inventory(package("a"))
-    told = ExternalReport("other", "", replace(held, platform=platform), Matches((), ()))
+    content = inventory(package("a"))
+    messages = ExternalReport("other", "", replace(content, platform=platform), Matches((), ()))
     case = VerdictCase(
-        IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), AdvisorySnapshot((), COVERED), external_reports=(told,)
+        IMAGE, limits(HIGH=0), NOW, "0.1.0", (content,), AdvisorySnapshot((), COVERED), external_reports=(messages,)
     )
     assert look(case) is status
-    variant = replace(held, platform=f"{platform}/v8")
+    variant = replace(content, platform=f"{platform}/v8")
     assert look(replace(case, inventories=(variant,))) is Status.APPROVED

@@ -55,10 +55,10 @@ def test_every_undetermined_verdict_names_a_next_step(case: VerdictCase) -> None
 
 
 def test_one_path_is_named_in_the_command_and_several_are_not() -> None:
-    one = [Undetermined("opt/a b.jar", "It is encrypted.", "unread")]
-    (step,) = next_steps(one, IMAGE)
+    item = [Undetermined("opt/a b.jar", "It is encrypted.", "unread")]
+    (step,) = next_steps(item, IMAGE)
     assert f"--unread 'opt/a b.jar' --image {IMAGE}" in step.command
-    (step,) = next_steps([*one, Undetermined("opt/c.jar", "It is encrypted.", "unread")], IMAGE)
+    (step,) = next_steps([*item, Undetermined("opt/c.jar", "It is encrypted.", "unread")], IMAGE)
     assert "each of the 2 paths" in step.sentence
     assert "--unread PATH" in step.command
 
@@ -78,9 +78,9 @@ def test_the_command_of_a_hostile_path_accepts_that_path_alone(path: str) -> Non
     assert named == path
     waiver = Waiver("w1", "ana", "why", unread=named, image=IMAGE, until="2026-12-31")
     others = (Unread("other", "no"), Unread("a/b/c/d", "no"), Unread("/", "no"))
-    held = replace(inventory(package("a")), unread=others)
-    left = apply_to_unread(held, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, ()).inventory.unread
-    assert {entry.path for entry in others} - {entry.path for entry in left} <= {path.strip("/")}
+    content = replace(inventory(package("a")), unread=others)
+    unread = apply_to_unread(content, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, ()).inventory.unread
+    assert {entry.path for entry in others} - {entry.path for entry in unread} <= {path.strip("/")}
 
 
 def test_an_image_without_a_scan_has_a_next_step() -> None:

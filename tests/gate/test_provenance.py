@@ -83,7 +83,7 @@ def test_a_statement_names_image_source_dockerfile_bases_and_builder() -> None:
         "arguments": ["TOKEN", "VERSION"],
     }
     assert definition["resolvedDependencies"][1] == {"name": "Dockerfile", "digest": {"sha256": "f" * 64}}
-    assert [one["uri"] for one in definition["resolvedDependencies"][2:]] == [
+    assert [dependency["uri"] for dependency in definition["resolvedDependencies"][2:]] == [
         f"pkg:oci/debian@sha256%3A{'d' * 64}?repository_url=docker.io/library/Debian",
         f"pkg:oci/python@sha256%3A{'e' * 64}?repository_url=registry.example%3A5000/python",
     ]
@@ -107,7 +107,7 @@ def test_the_source_of_a_build_by_github_is_its_workflow_s_repository() -> None:
     dependency = {"uri": f"git+{uri}@refs/heads/main", "digest": {"gitCommit": "b" * 40}}
     for kind in GITHUB_BUILD_TYPES:
         payload = changed(
-            lambda one, kind=kind: one["predicate"]["buildDefinition"].update(
+            lambda item, kind=kind: item["predicate"]["buildDefinition"].update(
                 buildType=kind,
                 externalParameters={"workflow": {"repository": uri, "ref": "refs/heads/main"}},
                 resolvedDependencies=[dependency],
@@ -119,7 +119,7 @@ def test_the_source_of_a_build_by_github_is_its_workflow_s_repository() -> None:
 
 def test_the_source_of_an_unknown_build_type_is_not_known() -> None:
     """Its parameters may mean anything: a repository named in them need not be what was built."""
-    payload = changed(lambda one: one["predicate"]["buildDefinition"].update(buildType="https://other.example"))
+    payload = changed(lambda item: item["predicate"]["buildDefinition"].update(buildType="https://other.example"))
     assert (read(payload, IMAGE).source, read(payload, IMAGE).commit) == ("", "")
 
 
@@ -127,13 +127,13 @@ def test_a_statement_about_another_image_is_refused() -> None:
     """Copied from another digest, of a platform of the image, or by another algorithm."""
     for payload in (
         statement(RECORD, "registry.example/shop", CHILD),
-        changed(lambda one: one["subject"][0].update(digest={"sha512": "1" * 64})),
-        changed(lambda one: one.update(subject=[])),
+        changed(lambda item: item["subject"][0].update(digest={"sha512": "1" * 64})),
+        changed(lambda item: item.update(subject=[])),
     ):
         with pytest.raises(DeniedError, match="about another image"):
             read(payload, IMAGE)
     with pytest.raises(DeniedError):
-        read(changed(lambda one: one["subject"][0].update(digest={"sha256": ""})), "")
+        read(changed(lambda item: item["subject"][0].update(digest={"sha256": ""})), "")
 
 
 def test_an_approval_s_statement_is_no_provenance() -> None:

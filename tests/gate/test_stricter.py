@@ -101,23 +101,23 @@ def test_two_wishes_are_as_strict_as_either(
 
 def test_whom_to_believe_is_for_the_server_alone_to_say() -> None:
     own = make_policy("default", {VEX_RULE: [{"authors": ["vendor"]}]})
-    asked = make_policy("repository", {VEX_RULE: [{"authors": ["mallory"]}]})
-    assert merge_rules(own, asked).rules == own.rules
-    assert VEX_RULE not in merge_rules(make_policy("default", {}), asked).rules
+    request = make_policy("repository", {VEX_RULE: [{"authors": ["mallory"]}]})
+    assert merge_rules(own, request).rules == own.rules
+    assert VEX_RULE not in merge_rules(make_policy("default", {}), request).rules
 
 
 def test_a_rule_that_always_holds_is_not_relaxed_in_a_policy_of_before_it_did() -> None:
     """Such a policy is completed before it is combined: else the wish would be the rule's only use."""
     before = make_policy("default", {"max_findings": [complete_settings(RULE["max_findings"], {"HIGH": 0})]})
-    asked = full("repository", {"evidence": [RELAXED]})
-    assert len(combine_policies(with_mandatory_rules(before, RULES), asked).rules["evidence"]) == 2
+    request = full("repository", {"evidence": [RELAXED]})
+    assert len(combine_policies(with_mandatory_rules(before, RULES), request).rules["evidence"]) == 2
 
 
 def test_a_combined_policy_is_named_by_both_of_its_parts() -> None:
-    own, asked = policy(), full("repository", {"evidence": [{}]})
-    both = combine_policies(own, asked)
+    own, request = policy(), full("repository", {"evidence": [{}]})
+    both = combine_policies(own, request)
     reference = PolicyReference.parse(both.name)
-    assert reference == PolicyReference(own.name, asked.digest)
+    assert reference == PolicyReference(own.name, request.digest)
     assert (str(reference), reference.label) == (both.name, "strict+repository")
     alone = PolicyReference.parse(own.name)
     assert (alone, str(alone), alone.label) == (PolicyReference("strict"), "strict", "strict")

@@ -24,9 +24,11 @@ def held(*paths: str) -> Inventory:
     return replace(inventory(package("a")), unread=tuple(Unread(path, f"{path} cannot be read.") for path in paths))
 
 
-def judge(held: Inventory, *given: Waiver, policy: Policy = POLICY, known: AdvisorySnapshot | None = None) -> Verdict:
+def judge(
+    content: Inventory, *value: Waiver, policy: Policy = POLICY, known: AdvisorySnapshot | None = None
+) -> Verdict:
     snapshot = known or AdvisorySnapshot((), COVERED)
-    case = VerdictCase(IMAGE, policy, NOW, "0.1.0", (held,), snapshot, Waivers(given))
+    case = VerdictCase(IMAGE, policy, NOW, "0.1.0", (content,), snapshot, Waivers(value))
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
 
@@ -107,8 +109,8 @@ def test_a_pattern_accepts_the_paths_of_one_image_but_never_all_of_it() -> None:
 
 
 def test_it_accepts_no_finding_of_its_image() -> None:
-    known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    verdict = judge(held(JAR), PATH, known=known)
+    existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    verdict = judge(held(JAR), PATH, known=existing)
     assert verdict.status is Status.REJECTED
     assert [applied.finding for applied in verdict.platform_verdicts[0].waived] == [None]
 
@@ -127,9 +129,9 @@ def test_evidence_of_what_is_installed_is_accepted_for_one_image_only(path: str)
     with pytest.raises(UsageError, match=r"^image: "):
         check_protected(of_repository, DATABASES)
     evidence = held(path.rstrip("/"))
-    for waiver, left in ((of_image, 0), (of_repository, 1)):
+    for waiver, remaining in ((of_image, 0), (of_repository, 1)):
         accepted = apply_to_unread(evidence, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, DATABASES)
-        assert len(accepted.inventory.unread) == left
+        assert len(accepted.inventory.unread) == remaining
 
 
 def doubted(*doubts: Undetermined, waiver: Waiver, inventory: Inventory) -> tuple[Undetermined, ...]:
@@ -139,14 +141,14 @@ def doubted(*doubts: Undetermined, waiver: Waiver, inventory: Inventory) -> tupl
 
 
 def test_a_package_that_cannot_be_judged_is_accepted_by_its_purl() -> None:
-    one = package("a")
-    here = inventory(one)
-    waiver = replace(PATH, unread=one.purl.partition("@")[0])
+    first = package("a")
+    here = inventory(first)
+    waiver = replace(PATH, unread=first.purl.partition("@")[0])
     for kind in ("uncomparable", "uncovered"):
-        assert doubted(Undetermined(one.purl, "why", kind), waiver=waiver, inventory=here) == ()
-        other = Undetermined("pkg:npm/other@1", "why", kind)
-        assert doubted(other, waiver=waiver, inventory=here) == (other,)
-    for kind, subject in (("stale", one.ecosystem), ("", one.purl), ("uncovered", "/")):
+        assert doubted(Undetermined(first.purl, "why", kind), waiver=waiver, inventory=here) == ()
+        second = Undetermined("pkg:npm/other@1", "why", kind)
+        assert doubted(second, waiver=waiver, inventory=here) == (second,)
+    for kind, subject in (("stale", first.ecosystem), ("", first.purl), ("uncovered", "/")):
         doubt = Undetermined(subject, "why", kind)
         assert doubted(doubt, waiver=waiver, inventory=here) == (doubt,)
 
@@ -155,7 +157,7 @@ def test_an_ecosystem_without_a_feed_is_accepted_package_by_package() -> None:
     first, second = package("a"), package("b")
     here = inventory(first, second)
     without = AdvisorySnapshot((), (Coverage("kev", True, (), NOW),))
-    waiver = [replace(PATH, id=one.name, unread=one.purl.partition("@")[0]) for one in (first, second)]
+    waiver = [replace(PATH, id=item.name, unread=item.purl.partition("@")[0]) for item in (first, second)]
     assert judge(here, known=without).status is Status.UNDETERMINED
     assert judge(here, waiver[0], known=without).status is Status.UNDETERMINED
     assert judge(here, *waiver, known=without).status is Status.APPROVED

@@ -48,30 +48,30 @@ def test_case(path: Path) -> None:
     text = path.read_text("utf-8").replace("{image}", IMAGE).replace("{index}", INDEX)
     case: dict[str, Any] = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - makes nothing but text
     assert not case.keys() - KEYS
-    packages = {one.split()[1]: package(one) for one in case["packages"]}
+    packages = {item.split()[1]: package(item) for item in case["packages"]}
     now = case.get("now", NOW)
-    given = []
-    for number, one in enumerate(case.get("waivers", ()), 1):
-        fields = {**one, "until_fixed": one.get("until_fixed") == "true"}
+    value = []
+    for number, item in enumerate(case.get("waivers", ()), 1):
+        fields = {**item, "until_fixed": item.get("until_fixed") == "true"}
         waiver = Waiver(**{"id": f"w{number}", "owner": "ana", "reason": "It is never called.", **fields})
         waivers.check_waiver(waiver)
-        given.append(waiver)
-    said = []
-    for one in case.get("vex", ()):
-        document = json.dumps(_typed(one["document"])).encode()
-        said += [replace(statement, signer=one["signer"]) for statement in vex_formats.read(document, path.name)]
+        value.append(waiver)
+    output = []
+    for item in case.get("vex", ()):
+        document = json.dumps(_typed(item["document"])).encode()
+        output += [replace(statement, signer=item["signer"]) for statement in vex_formats.read(document, path.name)]
     inventory = Inventory(IMAGE, "linux/amd64", None, (), tuple(packages.values()), ())
     chosen = Waivers(
-        waivers.select_waivers(given, case.get("repository", "team/app"), (IMAGE, INDEX), now),
-        vex_statements.select_statements(said, (IMAGE, INDEX), [inventory]),
+        waivers.select_waivers(value, case.get("repository", "team/app"), (IMAGE, INDEX), now),
+        vex_statements.select_statements(output, (IMAGE, INDEX), [inventory]),
     )
     policy = make_policy("strict", {"vex": ({"authors": case.get("authors", [])},)})
-    matches = Matches(tuple(finding(one, packages) for one in case["findings"]), ())
+    matches = Matches(tuple(finding(item, packages) for item in case["findings"]), ())
     applied = waivers.apply_to_findings(matches, chosen, policy, inventory, INDEX, now)
     assert {
-        f"{one.finding.id} {one.finding.package.name}": f"{one.by if one.kind == 'waiver' else one.owner}: {one.reason}"
-        for one in applied.waived
-        if one.finding
+        f"{waived.finding.id} {waived.finding.package.name}": f"{waived.by if waived.kind == 'waiver' else waived.owner}: {waived.reason}"
+        for waived in applied.waived
+        if waived.finding
     } == case.get("waived", {})
     assert [f"{finding.id} {finding.package.name}" for finding in applied.matches.findings] == case.get("left", [])
     assert [note.message for note in applied.notes] == case.get("notes", [])
@@ -80,8 +80,8 @@ def test_case(path: Path) -> None:
 def _typed(value: Any) -> Any:
     """CycloneDX wants its `version` as a number."""
     if isinstance(value, dict):
-        return {key: int(one) if key == "version" and one == "1" else _typed(one) for key, one in value.items()}
-    return [_typed(one) for one in value] if isinstance(value, list) else value
+        return {key: int(item) if key == "version" and item == "1" else _typed(item) for key, item in value.items()}
+    return [_typed(item) for item in value] if isinstance(value, list) else value
 
 
 def test_there_is_a_case_for_every_form() -> None:

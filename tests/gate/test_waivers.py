@@ -79,11 +79,11 @@ def test_a_time_that_cannot_be_read_has_come() -> None:
 
 def test_a_rule_is_waived_for_one_image_and_only_where_it_has_no_findings() -> None:
     bare, counted = Violation("image_age", "Too old."), Violation("image_age", "1 HIGH", (object(),))  # type: ignore[arg-type]
-    left, waived = waivers.apply_to_violations((bare, counted), Waivers((RULE,)), {IMAGE}, NOW)
-    assert left == (counted,)
+    remaining, waived = waivers.apply_to_violations((bare, counted), Waivers((RULE,)), {IMAGE}, NOW)
+    assert remaining == (counted,)
     assert [(applied.by, applied.violation, applied.finding) for applied in waived] == [("w2", "Too old.", None)]
-    for other in ({"sha256:other"}, set[str]()):
-        assert waivers.apply_to_violations((bare,), Waivers((RULE,)), other, NOW) == ((bare,), ())
+    for second in ({"sha256:other"}, set[str]()):
+        assert waivers.apply_to_violations((bare,), Waivers((RULE,)), second, NOW) == ((bare,), ())
     assert waivers.apply_to_violations((bare,), Waivers((RULE,)), {IMAGE}, "2026-12-02T00:00:00Z") == ((bare,), ())
     unread = Violation("evidence", "usr/lib was not read.")
     assert waivers.apply_to_violations((unread,), Waivers((replace(RULE, rule="evidence"),)), {IMAGE}, NOW) == (
@@ -96,13 +96,13 @@ def test_a_rule_is_waived_for_one_image_and_only_where_it_has_no_findings() -> N
 
 @pytest.mark.parametrize("rule", ["expression", "forbidden_packages", "max_findings"])
 def test_of_a_rule_that_other_things_may_break_only_the_violation_that_was_accepted_is(rule: str) -> None:
-    known, other = Violation(rule, "telnet 1 is forbidden"), Violation(rule, "telnet 1, rsh 2 are forbidden")
-    named = Waivers((replace(RULE, rule=rule, violation=known.message),))
-    left, waived = waivers.apply_to_violations((known, other), named, {IMAGE}, NOW)
-    assert (left, [applied.violation for applied in waived]) == ((other,), [known.message])
-    assert waivers.apply_to_violations((known,), named, {IMAGE}, NOW, growing=[known]) == ((known,), ())
+    existing, second = Violation(rule, "telnet 1 is forbidden"), Violation(rule, "telnet 1, rsh 2 are forbidden")
+    named = Waivers((replace(RULE, rule=rule, violation=existing.message),))
+    remaining, waived = waivers.apply_to_violations((existing, second), named, {IMAGE}, NOW)
+    assert (remaining, [applied.violation for applied in waived]) == ((second,), [existing.message])
+    assert waivers.apply_to_violations((existing,), named, {IMAGE}, NOW, growing=[existing]) == ((existing,), ())
     from_before = Waivers((replace(RULE, rule=rule),))
-    assert waivers.apply_to_violations((known, other), from_before, {IMAGE}, NOW) == ((known, other), ())
+    assert waivers.apply_to_violations((existing, second), from_before, {IMAGE}, NOW) == ((existing, second), ())
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_of_a_rule_that_other_things_may_break_only_the_violation_that_was_accep
 )
 def test_what_new_findings_would_be_part_of_without_other_words_is_not_accepted(when: str, status: Status) -> None:
     under = policy_of(f"expression:\n  when: {when}\n  message: Not here.\n")
-    known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (inventory(package("a")),), known)
+    existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (inventory(package("a")),), existing)
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.REJECTED
     given_ = Waivers((replace(RULE, rule="expression", violation="Not here."),))
     assert evaluate.judge(replace(case, waivers=given_), ECOSYSTEMS, RULES).status is status
@@ -218,8 +218,8 @@ def test_a_waiver_of_the_index_holds_for_each_of_its_platforms() -> None:
         replace(inventory(package("a"), platform=name), image="sha256:" + digit * 64)
         for name, digit in (("linux/amd64", "2"), ("linux/arm64", "3"))
     )
-    known = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", platforms, known)
+    existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", platforms, existing)
     for image, expected in (
         (IMAGE, [Status.APPROVED, Status.APPROVED]),
         ("sha256:" + "2" * 64, [Status.APPROVED, Status.REJECTED]),
@@ -231,9 +231,9 @@ def test_a_waiver_of_the_index_holds_for_each_of_its_platforms() -> None:
 
 def test_where_no_fix_is_told_one_may_exist() -> None:
     rating = Rating("advisory", Severity.HIGH)
-    found = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, "", note=FIX_UNKNOWN)
-    held = inventory(package("a"))
-    for one, accepted in ((found, False), (replace(found, note=""), True)):
+    result = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, "", note=FIX_UNKNOWN)
+    content = inventory(package("a"))
+    for item, accepted in ((result, False), (replace(result, note=""), True)):
         given_ = Waivers((replace(FINE, until="", until_fixed=True),))
-        applied = waivers.apply_to_findings(Matches((one,), ()), given_, limits(HIGH=0), held, IMAGE, NOW)
+        applied = waivers.apply_to_findings(Matches((item,), ()), given_, limits(HIGH=0), content, IMAGE, NOW)
         assert bool(applied.waived) is accepted

@@ -45,8 +45,8 @@ unscored = st.sampled_from(("undetermined", "count", "ignore"))
 words = st.sampled_from(("undetermined", "reject", "warn", "allow"))
 
 
-def _with(**given: Any) -> st.SearchStrategy[dict[str, Any]]:
-    return limits.map(lambda chosen: {**given, **chosen})
+def _with(**value: Any) -> st.SearchStrategy[dict[str, Any]]:
+    return limits.map(lambda chosen: {**value, **chosen})
 
 
 # By rule, settings as a person writes them.
@@ -170,32 +170,32 @@ excused = st.builds(
 def gated(draw: st.DrawFn) -> VerdictCase:
     """Own layers or the base image's, a distribution or none; some of the advisories dated. In every other case nothing
     is in doubt but by the rules."""
-    held, covered = draw(inventories()), draw(coverage)
+    content, covered = draw(inventories()), draw(coverage)
     if draw(st.booleans()):
-        certain = tuple(package for package in held.packages if package.version != "odd")
-        held, covered = replace(held, packages=certain or (package("a"),), unread=()), COVERED
+        certain = tuple(package for package in content.packages if package.version != "odd")
+        content, covered = replace(content, packages=certain or (package("a"),), unread=()), COVERED
     base, own = "sha256:" + "b" * 64, "sha256:" + "c" * 64
-    held = replace(
-        held,
+    content = replace(
+        content,
         layers=(base, own),
         base_layers=draw(st.integers(0, 1)),
         base=draw(st.sampled_from(("", "debian:13"))),
         user=draw(st.sampled_from(("", "app", "1000"))),
         created=draw(st.sampled_from(("", "2026-11-01T00:00:00Z"))),
         distribution=draw(st.sampled_from((None, Distribution("debian", "13", support_end="2030-06-30")))),
-        packages=tuple(replace(package, layer=draw(st.sampled_from((base, own)))) for package in held.packages),
+        packages=tuple(replace(package, layer=draw(st.sampled_from((base, own)))) for package in content.packages),
     )
     dated = tuple(
         replace(row, published=draw(st.sampled_from(("", "2026-11-23T00:00:00Z", "2026-01-01T00:00:00Z"))))
         for row in draw(advisories())
     )
-    baselines = draw(st.dictionaries(st.sampled_from(("running", "approved")), inventories().map(lambda one: (one,))))
+    baselines = draw(st.dictionaries(st.sampled_from(("running", "approved")), inventories().map(lambda item: (item,))))
     catalogues = tuple(
         Coverage(name, True, (), draw(st.sampled_from((CHECKED, OLD))))
         for name in draw(st.sets(st.sampled_from(CATALOGUES)).map(sorted))
     )
     snapshot = AdvisorySnapshot(dated, (*covered, *catalogues), draw(cves))
-    made = VerdictCase(IMAGE, draw(policies()), NOW, "0.1.0", (held,), snapshot, draw(accepted), baselines)
+    made = VerdictCase(IMAGE, draw(policies()), NOW, "0.1.0", (content,), snapshot, draw(accepted), baselines)
     return replace(made, baseline_exemptions={name: draw(excused) for name in baselines})
 
 
@@ -213,14 +213,14 @@ def test_the_same_case_gives_the_same_bytes_also_when_it_was_written_and_read(ca
     verdict = judge(case)
     assert canonical.encode(judge(case)) == canonical.encode(verdict)
     again = case_file.read(case_file.text(case_file.RecordedVerdict(verdict, case)).encode(), "it")
-    assert case_file.replay(again, ECOSYSTEMS, RULES).differs == ()
+    assert case_file.replay(again, ECOSYSTEMS, RULES).differences == ()
 
 
 @given(gated(), advisories(prefix="9"))
 @settings(max_examples=100, deadline=None)
 def test_one_more_finding_never_approves_what_was_rejected(case: VerdictCase, more: list[Advisory]) -> None:
-    known = replace(case.snapshot, advisories=(*case.snapshot.advisories, *more))
-    before, after = look(case), look(replace(case, snapshot=known))
+    existing = replace(case.snapshot, advisories=(*case.snapshot.advisories, *more))
+    before, after = look(case), look(replace(case, snapshot=existing))
     if before is Status.REJECTED:
         assert after is not Status.APPROVED
 
@@ -265,7 +265,7 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
     accepts_uncovered = any(waiver.unread.startswith("pkg:") for waiver in case.waivers.waivers)
     return [
         *(replace(case, snapshot=snapshot) for snapshot in lost if "uncovered" not in passes and not accepts_uncovered),
-        *(replace(case, snapshot=one) for one in rated if not reference and _scored(case.policy)),
+        *(replace(case, snapshot=item) for item in rated if not reference and _scored(case.policy)),
         replace(case, snapshot=old),
         *([replace(case, inventories=torn)] if "unread" not in passes else []),
         replace(case, inventories=(), no_scan_reason="The layer is broken."),
@@ -299,7 +299,7 @@ def test_the_remediation_applied_is_approved_and_no_smaller_one_is(case: Verdict
         assert remediation.is_minimum
     else:
         assert remediation.obstacles
-    (held,) = case.inventories
-    known = list(case.snapshot.advisories)
-    for way in every_way(held, known, len(made) - 1 if remediation.is_sufficient else len(held.packages)):
+    (inventory,) = case.inventories
+    existing = list(case.snapshot.advisories)
+    for way in every_way(inventory, existing, len(made) - 1 if remediation.is_sufficient else len(inventory.packages)):
         assert look(_applied(case, way)) is not Status.APPROVED, way

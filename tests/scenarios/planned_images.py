@@ -49,7 +49,7 @@ class AdvisoryDatabase:
     def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         names = {package.source_name for inventory in inventories for package in inventory.packages}
         affecting = tuple(advisory for advisory in self.advisories if advisory.name in names)
-        return AdvisorySnapshot(tuple(sorted(affecting, key=lambda one: (one.name, one.id))), tuple(self.coverage()))
+        return AdvisorySnapshot(tuple(sorted(affecting, key=lambda item: (item.name, item.id))), tuple(self.coverage()))
 
     def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), tuple(self.coverage())[1:])
@@ -94,7 +94,7 @@ def planned_inventory(digest: str, name: str, plan: PlannedFindings) -> Inventor
         platform="linux/amd64",
         distribution=Distribution("debian", "13", "Debian GNU/Linux 13 (trixie)"),
         layers=(),
-        packages=tuple(sorted(packages, key=lambda one: one.name)),
+        packages=tuple(sorted(packages, key=lambda item: item.name)),
         unread=(),
     )
     if plan.status == "UNREAD":

@@ -159,9 +159,9 @@ class ServerSystem:
 
     # --- defects.System ------------------------------------------------------------------------------------------
 
-    def image(self, name: str, found: PlannedFindings) -> str:
+    def image(self, name: str, result: PlannedFindings) -> str:
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.found[digest] = (name, found)
+        self.found[digest] = (name, result)
         self.scan_may_end[digest] = threading.Event()
         self.builder.digests[f"{name}/app"] = digest
         self.apply(f"kind: Repository\nname: {name}\n")
@@ -193,10 +193,10 @@ class ServerSystem:
         self.pushes += 1
         self.push_history.accept(f"push-{self.pushes}", repository, by, "", updates)
 
-    def foreign(self, name: str, found: PlannedFindings) -> str:
+    def foreign(self, name: str, result: PlannedFindings) -> str:
         """An image in another registry, that no pipeline of ours builds. Returns its digest."""
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.found[digest] = (name, found)
+        self.found[digest] = (name, result)
         self.scan_may_end[digest] = threading.Event()
         return digest
 
@@ -213,8 +213,8 @@ class ServerSystem:
     def accept(self, image: str) -> None:
         vulnerability = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
         until = format_time(self.clock() + timedelta(days=30))
-        said = {"owner": "ana", "reason": "It is never called.", "until": until}
-        self.post("/waivers", {**said, "vulnerability": vulnerability, "image": image})
+        output = {"owner": "ana", "reason": "It is never called.", "until": until}
+        self.post("/waivers", {**output, "vulnerability": vulnerability, "image": image})
 
     def scanned(self, image: str) -> None:
         self.scan_may_end[image].set()
@@ -327,8 +327,8 @@ class ServerSystem:
         if digest not in self.found:
             raise NotFoundError(f"no image {digest} in {repository}", "Push it first.")
         self.scan_may_end[digest].wait(600)  # longer than any case, but no run hangs on it
-        name, found = self.found[digest]
-        return [planned_inventory(digest, name, found)]
+        name, result = self.found[digest]
+        return [planned_inventory(digest, name, result)]
 
 
 async def _no_git(*_: object) -> Any:

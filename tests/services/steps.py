@@ -58,11 +58,11 @@ class Steps:
 
     def at(self, moment: str, action: Callable[[], object]) -> None:
         """Does this once, at a moment of the target."""
-        left = [action]
+        remaining = [action]
 
         def fault(now: str) -> None:
-            if now == moment and left:
-                left.pop()()
+            if now == moment and remaining:
+                remaining.pop()()
 
         self.target.fault = fault
 

@@ -25,7 +25,7 @@ def test_whoever_has_the_tables_gets_a_token_that_stands_and_it_is_on_record(tmp
         token, text = break_glass.token(settings(tmp_path), "ada", 1)
         assert re.fullmatch(f"dgt_{token.id}_[0-9a-f]{{64}}", text)
         server.client.headers["Authorization"] = f"Bearer {text}"
-        assert [one["name"] for one in server.get("/principals")] == ["ada"]
+        assert [item["name"] for item in server.get("/principals")] == ["ada"]
         made, first = server.get("/audit")
         assert (made["who"], made["call"], made["subject"], made["status"]) == (
             *("local", "dockgate token create --local", "ada"),
@@ -43,13 +43,13 @@ def test_it_lends_what_it_is_told_to(tmp_path: Path) -> None:
 
 def test_an_unknown_principal_is_told_who_may_administer(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
-        with pytest.raises(NotFoundError) as nobody:
+        with pytest.raises(NotFoundError) as anonymous:
             break_glass.token(settings(tmp_path), "ada", 1)
-        assert "principal add NAME --role admin" in nobody.value.advice
+        assert "principal add NAME --role admin" in anonymous.value.advice
         server.post("/principals", {"name": "ada", "roles": ["admin"]})
-    with pytest.raises(NotFoundError, match="no principal 'eve'") as told:
+    with pytest.raises(NotFoundError, match="no principal 'eve'") as messages:
         break_glass.token(settings(tmp_path), "eve", 1)
-    assert "ada" in told.value.advice
+    assert "ada" in messages.value.advice
 
 
 def test_what_the_server_would_refuse_is_refused_and_on_record(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_what_the_server_would_refuse_is_refused_and_on_record(tmp_path: Path) -
 
 
 def test_a_folder_without_tables_is_left_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(DockgateError, match="no server has kept its tables") as told:
+    with pytest.raises(DockgateError, match="no server has kept its tables") as messages:
         break_glass.token(settings(tmp_path), "ada", 1)
-    assert "DOCKGATE_DATA" in told.value.advice
+    assert "DOCKGATE_DATA" in messages.value.advice
     assert list(tmp_path.iterdir()) == []

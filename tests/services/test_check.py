@@ -43,7 +43,7 @@ def test_a_batch_leaves_no_advisories_for_the_garbage_collector(version: str) ->
 
 
 def _advisories() -> int:
-    return sum(isinstance(found, Advisory) for found in gc.get_objects())
+    return sum(isinstance(result, Advisory) for result in gc.get_objects())
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -39,7 +39,7 @@ def answered(
 
 
 @pytest.mark.parametrize(
-    ("state", "given"),
+    ("state", "value"),
     [
         (ApprovalState.APPROVED, "Approved"),
         (ApprovalState.REJECTED, "Rejected"),
@@ -47,33 +47,33 @@ def answered(
         (ApprovalState.CANCELLED, "Rejected"),
     ],
 )
-def test_only_what_is_approved_is_answered_so(aws: CodePipeline, state: ApprovalState, given: str) -> None:
+def test_only_what_is_approved_is_answered_so(aws: CodePipeline, state: ApprovalState, value: str) -> None:
     token = aws.ask(1)
     CodePipelineAnswers(URL, aws.client).give(answered(token, state))
-    assert aws.approvals.answered == {token: given}
+    assert aws.approvals.answered == {token: value}
     assert aws.approvals.summaries == {token: f"fine {URL}/api/v1/verdicts/{VERDICT}"}
     assert aws.regions == ["eu-west-1"]
 
 
 def test_an_answer_that_is_given_again_or_to_nobody_is_settled(aws: CodePipeline) -> None:
     answers, token = CodePipelineAnswers(URL, aws.client), aws.ask(1)
-    for one in (answered(token), answered(token, ApprovalState.REJECTED), answered(token.replace("1111", "9999"))):
-        answers.give(one)
+    for item in (answered(token), answered(token, ApprovalState.REJECTED), answered(token.replace("1111", "9999"))):
+        answers.give(item)
     assert aws.approvals.answered == {token: "Approved"}
     assert aws.approvals.refused == 2
     assert aws.regions == ["eu-west-1"]
 
 
 def test_a_summary_fits_with_its_link(aws: CodePipeline) -> None:
-    token, other = aws.ask(1), aws.ask(2)
+    token, second = aws.ask(1), aws.ask(2)
     answers = CodePipelineAnswers(URL, aws.client)
     answers.give(answered(token, summary="x" * SUMMARY_LIMIT))
-    answers.give(answered(other, ApprovalState.REJECTED, "rejected by Ana: no", verdict=""))
-    given = aws.approvals.summaries[token]
-    assert len(given) == SUMMARY_LIMIT
-    assert given.endswith(f"x… {URL}/api/v1/verdicts/{VERDICT}")
+    answers.give(answered(second, ApprovalState.REJECTED, "rejected by Ana: no", verdict=""))
+    value = aws.approvals.summaries[token]
+    assert len(value) == SUMMARY_LIMIT
+    assert value.endswith(f"x… {URL}/api/v1/verdicts/{VERDICT}")
     link = f"{URL}/api/v1/approvals/external/Shop/1/Assess/0"
-    assert aws.approvals.summaries[other] == f"rejected by Ana: no {link}"
+    assert aws.approvals.summaries[second] == f"rejected by Ana: no {link}"
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "SomethingNew"])

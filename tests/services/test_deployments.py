@@ -17,9 +17,9 @@ from dockgate.vulnerabilities.model import Severity
 
 @pytest.fixture
 def steps(tmp_path: Path) -> Iterator[Steps]:
-    found = Steps(tmp_path)
-    yield found
-    found.system.store.close()
+    result = Steps(tmp_path)
+    yield result
+    result.system.store.close()
 
 
 def test_an_older_execution_that_registered_first_does_not_replace_a_newer_one(steps: Steps) -> None:
@@ -98,13 +98,13 @@ def test_an_advisory_that_came_during_a_deploy_marks_what_runs_since(steps: Step
     steps.deployments.deploy(first := steps.at_deploy("before"), steps.deployments.register_revision(first))
     key = steps.at_deploy("after")
     definition = steps.deployments.register_revision(key)
-    known = steps.evaluate_changed({})
+    existing = steps.evaluate_changed({})
     steps.deployments.deploy(key, definition)
     steps.system.advisories.advisories.append(advisory("after", Severity.CRITICAL, "2"))
-    known = steps.evaluate_changed(known)
+    existing = steps.evaluate_changed(existing)
     assert "CRITICAL" in steps.store.services.get("web").at_risk
     steps.system.advisories.advisories.pop()
-    steps.evaluate_changed(known)
+    steps.evaluate_changed(existing)
     assert steps.store.services.get("web").at_risk == ""
 
 

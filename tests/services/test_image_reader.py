@@ -33,8 +33,8 @@ def test_images_are_named_in_our_registry_and_in_those_that_are_listed(
     tmp_path: Path, reference: str, repository: str
 ) -> None:
     listed = reach(tmp_path, "quay.io", "registry.example", "*.images.example")
-    for one in (listed, reach(tmp_path)):
-        assert one.resolve(f"{reference}@{DIGEST}") == (repository, DIGEST)
+    for item in (listed, reach(tmp_path)):
+        assert item.resolve(f"{reference}@{DIGEST}") == (repository, DIGEST)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_images_are_named_in_our_registry_and_in_those_that_are_listed(
 )
 def test_no_other_registry_is_spoken_to(tmp_path: Path, registry: str) -> None:
     listed = reach(tmp_path, "quay.io:443", "*.images.example")
-    with pytest.raises(DeniedError, match=f"no images in {registry}") as told:
+    with pytest.raises(DeniedError, match=f"no images in {registry}") as messages:
         listed.resolve(f"{registry}/team/app:1")
-    assert "DOCKGATE_REGISTRIES" in told.value.advice
+    assert "DOCKGATE_REGISTRIES" in messages.value.advice
     for call in (listed.read, listed.attached):
         with pytest.raises(DeniedError):
             call(f"{registry}/team/app", DIGEST)
@@ -66,10 +66,10 @@ def test_what_is_to_be_sure_is_looked_for(tmp_path: Path) -> None:
         digest = running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\n"}]))
         here = ImageAccess(running.address, (), tmp_path, None)
         assert here.resolve(f"{running.address}/team/app@{digest}", sure=True) == ("team/app", digest)
-        other = f"{running.address}/team/other@{digest}"
-        assert here.resolve(other) == ("team/other", digest)
+        second = f"{running.address}/team/other@{digest}"
+        assert here.resolve(second) == ("team/other", digest)
         with pytest.raises(NotFoundError):
-            here.resolve(other, sure=True)
+            here.resolve(second, sure=True)
 
 
 @pytest.mark.real
@@ -78,8 +78,8 @@ def test_a_server_holds_layers_to_their_diff_ids(tmp_path: Path) -> None:
     made, lying = image(layers), image(layers, config={"rootfs": {"diff_ids": ["sha256:" + "0" * 64] * 2}})
     with registry(tmp_path / "registry") as running:
         here = ImageAccess(running.address, (), tmp_path / "cache", None)
-        for one in (made, lying):
-            (inventory,) = here.read("team/app", running.push("team/app", "1", one))
+        for item in (made, lying):
+            (inventory,) = here.read("team/app", running.push("team/app", "1", item))
             assert inventory.diff_ids == tuple(made.diff_ids)
             reasons = [entry.reason for entry in inventory.unread if "uncompressed content" in entry.reason]
-            assert len(reasons) == (2 if one is lying else 0)
+            assert len(reasons) == (2 if item is lying else 0)

@@ -27,21 +27,21 @@ def source(there: Aws, *patterns: str) -> InspectorFindings:
 
 
 def doubts(reported: ExternalReport) -> list[str]:
-    return [one.reason for one in reported.matches.undetermined]
+    return [item.reason for item in reported.matches.undetermined]
 
 
 def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(there: Aws) -> None:
     every, some = source(there), source(there, f"{HOST}/team/*", "*/shop")
-    assert [every.knows(one) for one in (PLACE, "quay.io/team/app", "team/app", HOST, "")] == [True, *[False] * 4]
+    assert [every.knows(item) for item in (PLACE, "quay.io/team/app", "team/app", HOST, "")] == [True, *[False] * 4]
     assert [some.knows(f"{HOST}/{name}") for name in ("team/app", "shop", "other")] == [True, True, False]
 
 
 def test_what_it_found_is_told_page_by_page_as_of_now(there: Aws) -> None:
     there.scanned(IMAGE, *(finding(IMAGE, "HIGH", number) for number in range(5)))
     for _ in range(2):
-        found = source(there).ask(PLACE, IMAGE)
-        (reported,) = found.reported
-        assert (found.pending, reported.source, reported.inventory.image) == ("", "inspector", IMAGE)
+        result = source(there).ask(PLACE, IMAGE)
+        (reported,) = result.reported
+        assert (result.pending, reported.source, reported.inventory.image) == ("", "inspector", IMAGE)
         assert len(reported.matches.findings) == 5
         assert (doubts(reported), reported.at) == ([], "2026-11-18T11:16:40.000Z")
     assert there.regions == [("inspector2", "eu-west-1")] * 2
@@ -51,27 +51,27 @@ def test_what_it_found_is_told_page_by_page_as_of_now(there: Aws) -> None:
 def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(there: Aws, reason: str) -> None:
     if reason:
         there.covered(IMAGE, reason)
-    found = source(there).ask(PLACE, IMAGE)
-    said = f"Inspector has not scanned the image{f': {reason}' if reason else ''}."
-    assert found.pending == said
-    assert [doubts(one) for one in found.reported] == [[said]]
+    result = source(there).ask(PLACE, IMAGE)
+    output = f"Inspector has not scanned the image{f': {reason}' if reason else ''}."
+    assert result.pending == output
+    assert [doubts(item) for item in result.reported] == [[output]]
 
 
 def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None:
     there.scanned(IMAGE)
     index = there.index(IMAGE)
-    held = there.registry.manifests.pop((REPOSITORY, index))
-    asked = source(there)
-    assert asked.ask(PLACE, index).pending == "Inspector has not scanned the image."
-    there.registry.manifests[REPOSITORY, index] = held
-    assert asked.ask(PLACE, index).pending == ""
+    content = there.registry.manifests.pop((REPOSITORY, index))
+    request = source(there)
+    assert request.ask(PLACE, index).pending == "Inspector has not scanned the image."
+    there.registry.manifests[REPOSITORY, index] = content
+    assert request.ask(PLACE, index).pending == ""
 
 
 @pytest.mark.parametrize("reason", ["UNSUPPORTED_OS", "SCAN_ELIGIBILITY_EXPIRED", "IMAGE_ARCHIVED"])
 def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(there: Aws, reason: str) -> None:
     there.covered(IMAGE, reason)
-    found = source(there).ask(PLACE, IMAGE)
-    assert (found.pending, [doubts(one) for one in found.reported]) == (
+    result = source(there).ask(PLACE, IMAGE)
+    assert (result.pending, [doubts(item) for item in result.reported]) == (
         "",
         [[f"Inspector cannot scan the image: {reason}."]],
     )
@@ -82,23 +82,23 @@ def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
     there.scanned(good)
     there.scanned(bad, finding(bad, "CRITICAL"))
     there.covered(odd, "UNSUPPORTED_OS")
-    asked, index = source(there), there.index(good, bad, odd)
-    found = asked.ask(PLACE, index)
-    assert found.pending == ""
-    told = {one.inventory.platform: (one.inventory.image, len(one.matches.findings)) for one in found.reported}
-    assert told == {"linux/amd64": (good, 0), "linux/arm64": (bad, 1), "linux/s390x": (odd, 0)}
-    assert [bool(doubts(one)) for one in found.reported] == [False, False, True]
+    request, index = source(there), there.index(good, bad, odd)
+    result = request.ask(PLACE, index)
+    assert result.pending == ""
+    messages = {item.inventory.platform: (item.inventory.image, len(item.matches.findings)) for item in result.reported}
+    assert messages == {"linux/amd64": (good, 0), "linux/arm64": (bad, 1), "linux/s390x": (odd, 0)}
+    assert [bool(doubts(item)) for item in result.reported] == [False, False, True]
     there.covered(good, "PENDING_INITIAL_SCAN")
-    assert asked.ask(PLACE, index).pending == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
+    assert request.ask(PLACE, index).pending == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
     assert (
         len([name for name, _ in there.services["ecr"].calls if name == "BatchGetImage"]) == 2
     )  # the index and its attestation, once
 
 
 def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:
-    found = source(there).ask(PLACE, there.index())
-    assert (found.pending, len(found.reported)) == ("", 1)
-    assert "holds 0 images" in doubts(found.reported[0])[0]
+    result = source(there).ask(PLACE, there.index())
+    assert (result.pending, len(result.reported)) == ("", 1)
+    assert "holds 0 images" in doubts(result.reported[0])[0]
 
 
 def test_what_aws_refuses_is_told_with_what_it_needs(there: Aws) -> None:
@@ -106,9 +106,9 @@ def test_what_aws_refuses_is_told_with_what_it_needs(there: Aws) -> None:
         raise Refused("AccessDeniedException", "not you")
 
     there.services["inspector2"].operations["ListCoverage"] = refuse
-    with pytest.raises(UnavailableError, match="AccessDeniedException: not you") as one:
+    with pytest.raises(UnavailableError, match="AccessDeniedException: not you") as item:
         source(there).ask(PLACE, IMAGE)
-    assert "permissions" in one.value.advice
+    assert "permissions" in item.value.advice
 
 
 def test_it_calls_what_the_page_lists_and_no_more(there: Aws) -> None:
@@ -139,8 +139,8 @@ def test_a_terminal_waits_for_a_second_list_where_that_can_settle_it(
         waited.append(pause)
         now[0] += pause
 
-    asked = InspectorFindings(("*",), there.client, lambda: now[0])
-    look_up(f"{PLACE}@{IMAGE}", source=asked, wait=wait)
+    request = InspectorFindings(("*",), there.client, lambda: now[0])
+    look_up(f"{PLACE}@{IMAGE}", source=request, wait=wait)
     assert waited == waits
 
 
@@ -150,4 +150,4 @@ def test_a_terminal_does_not_wait_for_a_scan(there: Aws, reason: str) -> None:
         there.covered(IMAGE, reason)
     waited: list[float] = []
     _, reported = look_up(f"{PLACE}@{IMAGE}", source=source(there), wait=waited.append)
-    assert (waited, [bool(doubts(one)) for one in reported]) == ([], [True])
+    assert (waited, [bool(doubts(item)) for item in reported]) == ([], [True])

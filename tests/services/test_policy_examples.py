@@ -38,7 +38,7 @@ def test_every_policy_that_comes_with_dockgate_has_examples_that_hold(name: str)
     file = DEFINITIONS / f"{name}.examples.yaml"
     tested = run(file.read_text(), str(file))
     assert tested.policy == name
-    assert [(one.name, one.problems) for one in tested.outcomes if one.problems] == []
+    assert [(outcome.name, outcome.problems) for outcome in tested.outcomes if outcome.problems] == []
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -62,7 +62,7 @@ def test_an_example_that_does_not_hold_says_what_was_said_instead() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expect", "said"),
+    ("expect", "output"),
     [
         ("{status: Rejected, violations: [max_findings]}", []),
         ("{status: Rejected, violations: 1 HIGH}", []),
@@ -77,8 +77,8 @@ def test_an_example_that_does_not_hold_says_what_was_said_instead() -> None:
         ("{status: Rejected, warnings: [exploited]}", ["warnings: expected 'exploited', was nothing"]),
     ],
 )
-def test_what_is_listed_is_all_that_may_be_said(expect: str, said: list[str]) -> None:
-    assert problems(WHOLE.replace("expect: Rejected", f"expect: {expect}")) == said
+def test_what_is_listed_is_all_that_may_be_said(expect: str, output: list[str]) -> None:
+    assert problems(WHOLE.replace("expect: Rejected", f"expect: {expect}")) == output
 
 
 def test_a_finding_that_is_none_is_told_with_its_line() -> None:
@@ -121,7 +121,7 @@ def test_a_policy_may_lie_in_a_file_beside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "output"),
     [
         (("severity: HIGH", "severity: HIHG"), "p.yaml:9: examples.0.findings.0.severity: "),
         (("severity: HIGH", "severtiy: HIGH"), "p.yaml:9: examples.0.findings.0.severtiy: unknown key"),
@@ -138,7 +138,7 @@ def test_a_policy_may_lie_in_a_file_beside(tmp_path: Path) -> None:
         (("examples:", "exmaples:"), "p.yaml:1: the document has no examples"),
     ],
 )
-def test_every_error_has_its_line(change: tuple[str, str], said: str) -> None:
+def test_every_error_has_its_line(change: tuple[str, str], output: str) -> None:
     with pytest.raises(DefinitionError) as raised:
         run(WHOLE.replace(*change), "p.yaml")
-    assert str(raised.value).startswith(said)
+    assert str(raised.value).startswith(output)

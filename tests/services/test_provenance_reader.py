@@ -44,10 +44,10 @@ def policy(builder: str = BUILDER, signer: dsse.Signer = OURS) -> Policy:
     return definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
 
 
-def passes(found: ProvenanceFacts | None, under: Policy) -> bool:
+def passes(result: ProvenanceFacts | None, under: Policy) -> bool:
     """Whether the rule has nothing to say."""
-    (rule,) = (one for one in RULES if one.name == "provenance")
-    facts = Facts(inventory(), judge_nothing(), (), "2026-11-24T12:00:00Z", provenance=found)
+    (rule,) = (item for item in RULES if item.name == "provenance")
+    facts = Facts(inventory(), judge_nothing(), (), "2026-11-24T12:00:00Z", provenance=result)
     return list(rule.judge(facts, under.rules["provenance"][0])) == []
 
 
@@ -70,7 +70,7 @@ def attached_image(*documents: bytes) -> make.Image:
             "schemaVersion": 2,
             "mediaType": make.MANIFEST,
             "config": make.descriptor(CONFIG, make.CONFIG),
-            "layers": [make.descriptor(one, ENVELOPE) for one in documents],
+            "layers": [make.descriptor(document, ENVELOPE) for document in documents],
         }
     )
     blobs = {make.sha256(data): data for data in (*documents, CONFIG, manifest)}
@@ -81,8 +81,8 @@ def attached_image(*documents: bytes) -> make.Image:
 
 
 def test_a_statement_by_the_builder_s_key_counts() -> None:
-    (found,) = collected(GOOD).statements
-    assert (found.builder, found.keys) == (BUILDER, (OURS.public.id,))
+    (result,) = collected(GOOD).statements
+    assert (result.builder, result.keys) == (BUILDER, (OURS.public.id,))
     assert fingerprint(OURS.public.pem) == OURS.public.id
     assert passes(collected(GOOD), policy())
 
@@ -142,11 +142,11 @@ def test_the_right_builder_s_name_with_another_builder_s_key_does_not_count() ->
 
 
 def test_a_statement_about_an_index_does_not_cover_a_child_nor_the_other_way_round() -> None:
-    whole = make.index([IMAGE, OTHER])
-    about_index = dsse.sign(statement(RECORD, NAME, whole.digest), OURS)
-    assert passes(collected(about_index, image=whole.digest), policy())
+    complete = make.index([IMAGE, OTHER])
+    about_index = dsse.sign(statement(RECORD, NAME, complete.digest), OURS)
+    assert passes(collected(about_index, image=complete.digest), policy())
     assert not passes(collected(about_index, image=IMAGE.digest), policy())
-    assert not passes(collected(GOOD, image=whole.digest), policy())
+    assert not passes(collected(GOOD, image=complete.digest), policy())
 
 
 def test_a_key_that_is_none_verifies_nothing() -> None:
@@ -183,13 +183,13 @@ def layout(tmp_path: Path) -> Path:
 
 
 def test_a_layout_holds_statements_beside_its_image(layout: Path) -> None:
-    found = look_up(f"oci:{layout}:1", IMAGE.digest, policy())
-    assert found is not None
-    assert found.unavailable is None
-    assert passes(found, policy())
-    other = look_up(f"oci:{layout}:2", OTHER.digest, policy())
-    assert other is not None
-    assert (other.statements, other.refused) == ((), ("A signed statement is about another image.",))
+    result = look_up(f"oci:{layout}:1", IMAGE.digest, policy())
+    assert result is not None
+    assert result.unavailable is None
+    assert passes(result, policy())
+    second = look_up(f"oci:{layout}:2", OTHER.digest, policy())
+    assert second is not None
+    assert (second.statements, second.refused) == ((), ("A signed statement is about another image.",))
 
 
 def test_an_archive_of_a_layout_holds_them_too(tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ def test_where_nothing_can_lie_beside_an_image_nothing_is_known(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make.docker_archive(tmp_path / "image.tar", {"shop:1": IMAGE})
-    found = look_up(reference, IMAGE.digest, policy())
-    assert found is not None
-    assert found.unavailable is not None
+    result = look_up(reference, IMAGE.digest, policy())
+    assert result is not None
+    assert result.unavailable is not None
 
 
 def test_a_policy_without_the_rule_asks_nothing() -> None:
@@ -255,8 +255,8 @@ def test_the_gate_asks_for_provenance(run: Run, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with registry(tmp_path_factory.mktemp("registry")) as found:
-        yield found
+    with registry(tmp_path_factory.mktemp("registry")) as result:
+        yield result
 
 
 def cosign(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
@@ -273,12 +273,12 @@ def test_cosign_verifies_our_statement_as_provenance(running: Running, tmp_path:
     kind = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_TYPE}
     add_attestation(place, digest, lambda: GOOD, kind, key=("k", "v"), replaces={"p": "q"})
     (tmp_path / "key.pub").write_text(OURS.public.pem)
-    asked = ("verify-attestation", "--key", "key.pub", "--insecure-ignore-tlog", "--allow-http-registry")
+    request = ("verify-attestation", "--key", "key.pub", "--insecure-ignore-tlog", "--allow-http-registry")
     name = f"{running.address}/shop@{digest}"
-    done = cosign(*asked, "--type", "slsaprovenance1", name, folder=tmp_path)
+    done = cosign(*request, "--type", "slsaprovenance1", name, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["payloadType"] == dsse.IN_TOTO
-    assert cosign(*asked, "--type", "slsaprovenance", name, folder=tmp_path).returncode != 0
+    assert cosign(*request, "--type", "slsaprovenance", name, folder=tmp_path).returncode != 0
     assert passes(look_up(name, digest, policy()), policy())
 
 
@@ -309,6 +309,6 @@ def test_a_statement_copied_beside_another_image_does_not_count(running: Running
         key=("k", "v"),
         replaces={"p": "q"},
     )
-    found = look_up(f"{running.address}/copied:1", digest, policy())
-    assert found is not None
-    assert found.refused == ("A signed statement is about another image.",)
+    result = look_up(f"{running.address}/copied:1", digest, policy())
+    assert result is not None
+    assert result.refused == ("A signed statement is about another image.",)

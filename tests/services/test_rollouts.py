@@ -17,9 +17,9 @@ OFF = "  environment: {FEATURE: 'off'}\n"
 
 @pytest.fixture
 def steps(tmp_path: Path) -> Iterator[Steps]:
-    found = Steps(tmp_path)
-    yield found
-    found.system.store.close()
+    result = Steps(tmp_path)
+    yield result
+    result.system.store.close()
 
 
 def tasks(steps: Steps) -> list[tuple[int, TaskState]]:

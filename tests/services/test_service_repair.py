@@ -14,10 +14,10 @@ from dockgate.store.records import OutboxKind
 
 @pytest.fixture
 def steps(tmp_path: Path) -> Iterator[Steps]:
-    found = Steps(tmp_path)
-    found.deployed("first")
-    yield found
-    found.system.store.close()
+    result = Steps(tmp_path)
+    result.deployed("first")
+    yield result
+    result.system.store.close()
 
 
 def notices(steps: Steps) -> list[str]:
@@ -33,7 +33,7 @@ def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -
     assert steps.target.restarted == []
     steps.repair("web")
     assert steps.target.restarted == [task.id]
-    assert [one.state for one in steps.target.tasks("web")] == [TaskState.RUNNING]
+    assert [item.state for item in steps.target.tasks("web")] == [TaskState.RUNNING]
     (event,) = steps.store.services.events("web")
     assert event.message == f"task {task.id} restarted: 3 health checks in a row failed (GET / on port 8080)"
     (body,) = notices(steps)
@@ -45,7 +45,7 @@ def test_a_stopped_task_is_restarted_and_reported_with_its_reason(steps: Steps) 
     (task,) = steps.target.tasks("web")
     steps.target.end(task.id, "exited with code 7")
     steps.repair("web")
-    assert [one.state for one in steps.target.tasks("web")] == [TaskState.RUNNING]
+    assert [item.state for item in steps.target.tasks("web")] == [TaskState.RUNNING]
     assert "exited with code 7" in notices(steps)[0]
 
 

@@ -43,7 +43,7 @@ class Table:
         return True
 
     def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
-        return sum([self.settle(one, answer, now) for one in approval_ids])
+        return sum([self.settle(item, answer, now) for item in approval_ids])
 
     def record_verdict(self, approval_id: str, answer: Answer) -> None:
         if self.rows[approval_id].state is ApprovalState.WAITING:
@@ -74,18 +74,18 @@ def test_each_waiter_is_answered_exactly_once_whatever_comes_when(moves: list[tu
     def judge(approval: Approval, cause: str) -> tuple[Verdict, str] | None:
         return (verdict(approval.image, Status.APPROVED), "sha256:v") if approval.image in scanned else None
 
-    asked = set()
+    request = set()
     for move, number, image in moves:
         if move == "approval":
             table.add(f"{image}/{number}", image)
-            asked.add((f"{image}/{number}", image))
+            request.add((f"{image}/{number}", image))
         elif move == "scan":
             scanned.add(image)
         settle(table, image, judge)
     answered = [name for name, _ in table.answers]
-    assert sorted(answered) == sorted({name for name, image in asked if image in scanned})
+    assert sorted(answered) == sorted({name for name, image in request if image in scanned})
     assert {row.id for row in table.rows.values() if row.state is ApprovalState.WAITING} == {
-        name for name, image in asked if image not in scanned
+        name for name, image in request if image not in scanned
     }
 
 

@@ -22,16 +22,16 @@ def test_a_changed_secret_stays_changed_after_a_restart(tmp_path: Path) -> None:
 def test_each_registry_format_and_server_has_its_own(tmp_path: Path) -> None:
     hooks = WebhookSecrets("own", tmp_path / "hooks.json")
     hooks.change("harbor", "a.example")
-    other = WebhookSecrets("another", tmp_path / "hooks.json")
-    asked = [("harbor", "a.example"), ("harbor", "b.example"), ("quay", "a.example")]
-    assert len({one.secret(*named) for one in (hooks, other) for named in asked}) == 6
+    second = WebhookSecrets("another", tmp_path / "hooks.json")
+    request = [("harbor", "a.example"), ("harbor", "b.example"), ("quay", "a.example")]
+    assert len({first.secret(*named) for first in (hooks, second) for named in request}) == 6
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"harbor/a.example": "many"}'])
 def test_a_damaged_file_lets_no_secret_hold(tmp_path: Path, text: str) -> None:
     file = tmp_path / "hooks.json"
     file.write_text(text)
-    with pytest.raises(UnavailableError) as told:
+    with pytest.raises(UnavailableError) as messages:
         WebhookSecrets("own", file).secret("harbor", "a.example")
-    assert str(file) in str(told.value)
-    assert "registry-secret" in told.value.advice
+    assert str(file) in str(messages.value)
+    assert "registry-secret" in messages.value.advice

@@ -29,39 +29,39 @@ def read(path: Path) -> dict[str, Any]:
     return case
 
 
-def package(given: str | dict[str, str]) -> Package:
-    if isinstance(given, str):
-        given = dict(zip(("ecosystem", "name", "version"), shlex.split(given), strict=True))
-    kind = {"PyPI": "pypi", "Debian": "deb", "Ubuntu": "deb"}.get(given["ecosystem"].partition(":")[0])
-    version = given["version"]
+def package(value: str | dict[str, str]) -> Package:
+    if isinstance(value, str):
+        value = dict(zip(("ecosystem", "name", "version"), shlex.split(value), strict=True))
+    kind = {"PyPI": "pypi", "Debian": "deb", "Ubuntu": "deb"}.get(value["ecosystem"].partition(":")[0])
+    version = value["version"]
     return Package(
-        name=given["name"],
+        name=value["name"],
         version=version,
-        purl=f"pkg:{kind or given['ecosystem'].lower()}/{given['name']}@{version}",
-        ecosystem=given["ecosystem"],
-        source_name=given.get("source", given["name"]),
-        source_version=given.get("source_version", version),
-        path=given.get("path", "some/path"),
-        owner=given.get("owner", ""),
-        module=given.get("module", ""),
-        imports=given.get("imports", ""),
+        purl=f"pkg:{kind or value['ecosystem'].lower()}/{value['name']}@{version}",
+        ecosystem=value["ecosystem"],
+        source_name=value.get("source", value["name"]),
+        source_version=value.get("source_version", version),
+        path=value.get("path", "some/path"),
+        owner=value.get("owner", ""),
+        module=value.get("module", ""),
+        imports=value.get("imports", ""),
     )
 
 
-def advisory(given: Mapping[str, Any]) -> Advisory:
-    ecosystem, name = given["of"].rsplit(maxsplit=1)
-    lists = {key: tuple(given.get(key, ())) for key in ("versions", "aliases", "upstream", "imports")}
-    texts = {key: given.get(key, "") for key in ("withdrawn", "note", "module")}
-    ranges = tuple(_range(text) for text in given.get("ranges", ()))
-    ratings = tuple(_rating(text) for text in given.get("ratings", ()))
-    alias_groups = tuple(map(tuple, given.get("alias_groups", ())))
-    return Advisory(given["id"], ecosystem, name, ranges, ratings=ratings, alias_groups=alias_groups, **lists, **texts)
+def advisory(value: Mapping[str, Any]) -> Advisory:
+    ecosystem, name = value["of"].rsplit(maxsplit=1)
+    lists = {key: tuple(value.get(key, ())) for key in ("versions", "aliases", "upstream", "imports")}
+    texts = {key: value.get(key, "") for key in ("withdrawn", "note", "module")}
+    ranges = tuple(_range(text) for text in value.get("ranges", ()))
+    ratings = tuple(_rating(text) for text in value.get("ratings", ()))
+    alias_groups = tuple(map(tuple, value.get("alias_groups", ())))
+    return Advisory(value["id"], ecosystem, name, ranges, ratings=ratings, alias_groups=alias_groups, **lists, **texts)
 
 
-def cve(identity: str, given: Mapping[str, str]) -> Cve:
-    rating = _rating(f"cve {given['rating']}") if "rating" in given else None
-    chances = {key: float(given.get(key, -1)) for key in ("epss", "percentile")}
-    return Cve(identity, rating, given.get("exploited", ""), given.get("due", ""), **chances)
+def cve(identity: str, value: Mapping[str, str]) -> Cve:
+    rating = _rating(f"cve {value['rating']}") if "rating" in value else None
+    chances = {key: float(value.get(key, -1)) for key in ("epss", "percentile")}
+    return Cve(identity, rating, value.get("exploited", ""), value.get("due", ""), **chances)
 
 
 def _range(text: str) -> Range:
@@ -95,29 +95,29 @@ def seen(finding: Finding) -> dict[str, Any]:
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_case(path: Path) -> None:
     case = read(path)
-    packages = [package(given) for given in case["packages"]]
+    packages = [package(value) for value in case["packages"]]
     covered = case.get("coverage", [{"ecosystem": name} for name in sorted({each.ecosystem for each in packages})])
     coverage = tuple(
         Coverage(each["ecosystem"], "names" not in each, tuple(each.get("names", ())), "2026-11-24T00:00:00Z")
         for each in covered
     )
-    cves = tuple(cve(identity, given) for identity, given in sorted(case.get("cves", {}).items()))
-    snapshot = AdvisorySnapshot(tuple(advisory(given) for given in case.get("advisories", ())), coverage, cves)
+    cves = tuple(cve(identity, value) for identity, value in sorted(case.get("cves", {}).items()))
+    snapshot = AdvisorySnapshot(tuple(advisory(value) for value in case.get("advisories", ())), coverage, cves)
 
     matches = match(packages, snapshot, ecosystems.load())
 
     expected = case.get("findings", [])
-    for given in expected:
-        assert given.keys() >= {"id", "package", "fixed"}
+    for value in expected:
+        assert value.keys() >= {"id", "package", "fixed"}
     result = [seen(finding) for finding in matches.findings]
-    assert [{key: each[key] for key in given} for each, given in zip(result, expected, strict=False)] == expected, (
+    assert [{key: each[key] for key in value} for each, value in zip(result, expected, strict=False)] == expected, (
         result
     )
     assert len(result) == len(expected), result
 
     doubts = case.get("undetermined", [])
     assert [(each.subject, each.kind) for each in matches.undetermined] == [
-        (given["subject"], given["kind"]) for given in doubts
+        (value["subject"], value["kind"]) for value in doubts
     ], matches.undetermined
-    for each, given in zip(matches.undetermined, doubts, strict=True):
-        assert given["says"] in each.reason
+    for each, value in zip(matches.undetermined, doubts, strict=True):
+        assert value["says"] in each.reason

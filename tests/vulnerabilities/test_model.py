@@ -9,5 +9,5 @@ from dockgate.vulnerabilities.model import Finding
 
 def test_a_finding_said_of_another_package_differs_in_nothing_else() -> None:
     values = {field.name: cast(Any, field.name) for field in fields(Finding)}
-    finding, other = Finding(**values), Package(*"nvpesrl")
-    assert finding.of(other) == replace(finding, package=other)
+    finding, second = Finding(**values), Package(*"nvpesrl")
+    assert finding.of(second) == replace(finding, package=second)

@@ -22,35 +22,35 @@ def advisory(*events: tuple[str, str]) -> Advisory:
 @pytest.mark.parametrize("version", ["1", "what"])
 @pytest.mark.parametrize("end", ["3", "what"])
 def test_a_version_refused_without_a_word_is_in_doubt_and_never_unaffected(version: str, end: str) -> None:
-    order, told = Order(key), advisory(("introduced", "2"), ("fixed", end))
+    order, messages = Order(key), advisory(("introduced", "2"), ("fixed", end))
     if "what" not in (version, end):
-        assert not order.affects(told, version)
+        assert not order.affects(messages, version)
         return
     for _ in range(2):
         with pytest.raises(UncomparableError):
-            order.affects(told, version)
+            order.affects(messages, version)
 
 
 def test_a_range_is_asked_again_with_the_same_answers() -> None:
-    order, told = Order(key), advisory(("fixed", "3"), ("introduced", "2"), ("limit", "5"), ("introduced", "4"))
-    asked = ["1", "2", "3", "4", "5"]
+    order, messages = Order(key), advisory(("fixed", "3"), ("introduced", "2"), ("limit", "5"), ("introduced", "4"))
+    request = ["1", "2", "3", "4", "5"]
     expected = [False, True, False, True, False]
-    assert [[order.affects(told, version) for version in asked] for _ in range(2)] == [expected, expected]
+    assert [[order.affects(messages, version) for version in request] for _ in range(2)] == [expected, expected]
 
 
 def test_a_doubt_leaves_nothing_behind_for_the_garbage_collector() -> None:
-    order, told = Order(key), advisory(("introduced", "2"), ("fixed", "what"))
+    order, messages = Order(key), advisory(("introduced", "2"), ("fixed", "what"))
     gc.collect()
     gc.disable()
     before = _doubts()
     try:
         for _ in range(3):
             with pytest.raises(UncomparableError):
-                order.affects(told, "1")
+                order.affects(messages, "1")
         assert _doubts() == before
     finally:
         gc.enable()
 
 
 def _doubts() -> int:
-    return sum(isinstance(found, UncomparableError) for found in gc.get_objects())
+    return sum(isinstance(result, UncomparableError) for result in gc.get_objects())

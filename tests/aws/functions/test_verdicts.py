@@ -219,4 +219,4 @@ def test_the_verdict_is_kept_as_page_and_json_with_a_case_that_can_be_explained(
     assert b"<script>alert" not in bodies["html"]["Body"].read()
     recorded = case_file.read(bodies["case.json"]["Body"].read(), "case")
     assert recorded.digest.removeprefix("sha256:") in page
-    assert case_file.replay(recorded, ecosystems.load(), rules.load()).differs == ()
+    assert case_file.replay(recorded, ecosystems.load(), rules.load()).differences == ()

@@ -35,9 +35,9 @@ def main() -> None:
         a, b = (chance.choice(SEEN) if chance.random() < 0.5 else made(chance) for _ in "ab")
         if chance.random() < 0.3:
             b = a + chance.choice((".0", ".0.0", "-0", "+0", "-a", ".a", "-0.0", "0"))
-        left, right = Version(a), Version(b)
-        lines.append(f"{a} = {b}" if left == right else f"{a} < {b}" if left < right else f"{b} < {a}")
-        assert (left < right) + (right < left) + (left == right) == 1
+        remaining, right = Version(a), Version(b)
+        lines.append(f"{a} = {b}" if remaining == right else f"{a} < {b}" if remaining < right else f"{b} < {a}")
+        assert (remaining < right) + (right < remaining) + (remaining == right) == 1
     Path(__file__).with_name("conan.txt").write_text("\n".join([*dict.fromkeys(lines), ""]), "utf-8")
 
 

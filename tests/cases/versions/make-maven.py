@@ -36,8 +36,8 @@ def main() -> None:
     chance = random.Random(17)  # noqa: S311 a repeatable sample
     versions = [chance.choice(SEEN) if chance.random() < 0.4 else made(chance) for _ in range(PAIRS + 1)]
     command = ["java", "-cp", JAR, "org.apache.maven.artifact.versioning.ComparableVersion", *versions]
-    said = subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout.splitlines()
-    compared = [line.strip() for line in said if line.startswith("   ")]
+    output = subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout.splitlines()
+    compared = [line.strip() for line in output if line.startswith("   ")]
     lines = [
         "# Order of Maven versions, one statement a line: `A < B` or `A = B`.",
         "# Made by make-maven.py with the ComparableVersion of maven-artifact 3.9.9.",

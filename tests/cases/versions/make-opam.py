@@ -42,23 +42,23 @@ def main() -> None:
                 (place / "opam").write_text('opam-version: "2.0"\n', "utf-8")
         command = ["opam", "admin", "list", "--all-versions", "--short"]
         listed = subprocess.run(command, cwd=folder, capture_output=True, check=True, encoding="utf-8").stdout.split()
-    told = subprocess.run(["opam", "--version"], capture_output=True, check=True, encoding="utf-8").stdout.strip()
-    found: dict[str, list[str]] = {}
+    messages = subprocess.run(["opam", "--version"], capture_output=True, check=True, encoding="utf-8").stdout.strip()
+    result: dict[str, list[str]] = {}
     for line in listed:
         name, _, version = line.partition(".")
-        found.setdefault(name, []).append(version)
-    given = (version for pair in pairs.values() for version in pair)
-    refused = {version for version in given if not version.isascii() or set(version) & set(":,*")}
+        result.setdefault(name, []).append(version)
+    value = (version for pair in pairs.values() for version in pair)
+    refused = {version for version in value if not version.isascii() or set(version) & set(":,*")}
     lines = []
     for name, (a, b) in pairs.items():
         if refused.isdisjoint((a, b)):
-            there = found[name]
+            there = result[name]
             lines.append(f"{a} = {b}" if len(there) == 1 else f"{there[0]} < {there[1]}")
         else:
-            assert len(found.get(name, ())) < 2
+            assert len(result.get(name, ())) < 2
     text = [
         "# Order of opam's versions: `A < B`, `A = B`, or `A !` for what is none.",
-        f"# Made by make-opam.py with opam {told}.",
+        f"# Made by make-opam.py with opam {messages}.",
     ]
     text += [*(f"{version} !" for version in sorted(refused)), *dict.fromkeys(lines)]
     Path(__file__).with_name("opam.txt").write_text("\n".join([*text, ""]), "utf-8")

@@ -35,40 +35,40 @@ def raised(result: Remediation) -> dict[str, str]:
 
 
 def test_of_a_budget_the_fewest_packages_are_raised() -> None:
-    known = [advisory(f"CVE-2024-{number}", "abbccc"[number], MEDIUM) for number in range(6)]
-    result = remediation(inventory(*map(package, "abc")), known, limits(MEDIUM=3))
+    existing = [advisory(f"CVE-2024-{number}", "abbccc"[number], MEDIUM) for number in range(6)]
+    result = remediation(inventory(*map(package, "abc")), existing, limits(MEDIUM=3))
     assert (raised(result), result.is_sufficient, result.is_minimum) == ({"c": "2.0.0"}, True, True)
 
 
 def test_two_that_clear_little_are_not_raised_where_one_clears_enough_for_both_limits() -> None:
-    known = [
+    existing = [
         *(advisory(f"CVE-2024-1{number}", "a", MEDIUM) for number in range(3)),
         *(advisory(f"CVE-2024-2{number}", "b", LOW) for number in range(3)),
         *(advisory(f"CVE-2024-3{number}", "c", severity) for number, severity in enumerate((MEDIUM, LOW))),
     ]
-    result = remediation(inventory(*map(package, "abc")), known, limits(MEDIUM=3, LOW=3))
+    result = remediation(inventory(*map(package, "abc")), existing, limits(MEDIUM=3, LOW=3))
     assert (raised(result), result.is_minimum) == ({"c": "2.0.0"}, True)
 
 
 def test_a_package_goes_no_higher_than_is_enough_beside_the_others() -> None:
-    known = [
+    existing = [
         advisory("CVE-2024-1", "a", MEDIUM, fixed="1.1.0"),
         advisory("CVE-2024-2", "a", MEDIUM, fixed="1.2.0"),
         advisory("CVE-2024-3", "a", MEDIUM, fixed="3.0.0"),
     ]
-    assert raised(remediation(inventory(package("a")), known, limits(MEDIUM=2))) == {"a": "1.1.0"}
-    assert raised(remediation(inventory(package("a")), known, limits(MEDIUM=1))) == {"a": "1.2.0"}
-    assert raised(remediation(inventory(package("a")), known, limits(MEDIUM=0))) == {"a": "3.0.0"}
+    assert raised(remediation(inventory(package("a")), existing, limits(MEDIUM=2))) == {"a": "1.1.0"}
+    assert raised(remediation(inventory(package("a")), existing, limits(MEDIUM=1))) == {"a": "1.2.0"}
+    assert raised(remediation(inventory(package("a")), existing, limits(MEDIUM=0))) == {"a": "3.0.0"}
 
 
 def test_of_two_versions_each_with_a_fault_of_its_own_the_one_is_taken_that_turns() -> None:
-    known = [
+    existing = [
         advisory("CVE-2024-1", "a", CRITICAL, fixed="1.1.0"),
         advisory("CVE-2024-2", "a", CRITICAL, introduced="1.1.0", fixed="2.0.0"),
         advisory("CVE-2024-3", "a", LOW, introduced="2.0.0", fixed=""),
     ]
-    assert raised(remediation(inventory(package("a")), known, limits(CRITICAL=0, LOW=0))) == {}
-    result = remediation(inventory(package("a")), known, limits(CRITICAL=0, LOW=1))
+    assert raised(remediation(inventory(package("a")), existing, limits(CRITICAL=0, LOW=0))) == {}
+    result = remediation(inventory(package("a")), existing, limits(CRITICAL=0, LOW=1))
     assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
 
 
@@ -90,33 +90,33 @@ def in_layers(*packages: tuple[str, str]) -> Inventory:
 
 
 def test_what_the_base_image_brought_is_told_apart_and_own_packages_go_first() -> None:
-    known = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c")]
-    result = remediation(in_layers(("a", "base"), ("b", "own"), ("c", "base"), ("c", "own")), known, limits(HIGH=0))
+    existing = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c")]
+    result = remediation(in_layers(("a", "base"), ("b", "own"), ("c", "base"), ("c", "own")), existing, limits(HIGH=0))
     assert [(upgrade.name, upgrade.base) for upgrade in result.upgrades] == [("b", False), ("c", False), ("a", True)]
     assert result.base_commands == ("cd /base && npm install a@2.0.0",)
     assert result.commands == ("cd /base && npm install c@2.0.0", "cd /own && npm install b@2.0.0 c@2.0.0")
-    choice = remediation(in_layers(("a", "base"), ("b", "own")), known, limits(HIGH=1))
+    choice = remediation(in_layers(("a", "base"), ("b", "own")), existing, limits(HIGH=1))
     assert [(upgrade.name, upgrade.base) for upgrade in choice.upgrades] == [("b", False)]
 
 
 def test_above_twenty_candidates_no_member_can_be_left_out_and_it_says_so() -> None:
     names = [f"p{number:02}" for number in range(21)]
-    known = [advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
-    result = remediation(inventory(*map(package, names)), known, limits(MEDIUM=10))
+    existing = [advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
+    result = remediation(inventory(*map(package, names)), existing, limits(MEDIUM=10))
     assert (len(result.upgrades), result.is_sufficient, result.is_minimum) == (11, True, False)
 
 
 def test_what_is_waived_needs_no_upgrade() -> None:
     waiver = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2027-01-01T00:00:00Z")
-    known = AdvisorySnapshot((advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b")), COVERED)
+    existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b")), COVERED)
     case = VerdictCase(
-        IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(*map(package, "ab")),), known, Waivers((waiver,))
+        IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(*map(package, "ab")),), existing, Waivers((waiver,))
     )
     assert raised(evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts[0].remediation) == {"b": "2.0.0"}
 
 
 def test_what_cannot_be_cleared_is_named_with_its_reason_and_the_rest_is_cleared() -> None:
-    known = [
+    existing = [
         advisory("CVE-2024-1", "a"),
         advisory("CVE-2024-2", "b", fixed=""),
         replace(advisory("CVE-2024-3", "c", fixed=""), note="wont-fix"),
@@ -124,7 +124,7 @@ def test_what_cannot_be_cleared_is_named_with_its_reason_and_the_rest_is_cleared
         Advisory("CVE-2024-5", "npm", "e", (), ("1.0.0",), ratings=(Rating("advisory", HIGH),)),
         advisory("MAL-2024-6", "f", fixed=""),
     ]
-    result = remediation(inventory(*map(package, "abcdef")), known, limits(HIGH=0))
+    result = remediation(inventory(*map(package, "abcdef")), existing, limits(HIGH=0))
     assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, False, False)
     assert [(obstacle.id, obstacle.package, obstacle.reason) for obstacle in result.obstacles] == [
         ("MAL-2024-6", "pkg:npm/f@1.0.0", "f 1.0.0 is malicious, by MAL-2024-6: remove it."),
@@ -140,17 +140,17 @@ def test_what_cannot_be_cleared_is_named_with_its_reason_and_the_rest_is_cleared
 
 
 def test_where_a_limit_cannot_be_kept_everything_that_counts_and_can_be_cleared_is() -> None:
-    known = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", fixed="")]
+    existing = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", fixed="")]
     result = remediation(
-        inventory(*map(package, "abc")), [*known, advisory("CVE-2024-4", "c", fixed="")], limits(HIGH=1)
+        inventory(*map(package, "abc")), [*existing, advisory("CVE-2024-4", "c", fixed="")], limits(HIGH=1)
     )
     assert (raised(result), result.is_sufficient) == ({"a": "2.0.0", "b": "2.0.0"}, False)
 
 
 def test_what_cannot_be_said_stands_in_the_way_with_and_without_a_violation() -> None:
     torn = inventory(package("a"), unread=(Unread("app/x", "app/x cannot be read."),))
-    for known, upgrades in (([advisory("CVE-2024-1", "a")], {"a": "2.0.0"}), ([], {})):
-        result = remediation(torn, known, limits(HIGH=0))
+    for existing, upgrades in (([advisory("CVE-2024-1", "a")], {"a": "2.0.0"}), ([], {})):
+        result = remediation(torn, existing, limits(HIGH=0))
         assert (raised(result), result.is_sufficient) == (upgrades, False)
         assert [obstacle.reason for obstacle in result.obstacles] == ["app/x cannot be read."]
 
@@ -159,10 +159,10 @@ def test_what_cannot_be_said_stands_in_the_way_with_and_without_a_violation() ->
 def test_a_fix_whose_version_cannot_be_compared_is_named_as_such(fixes: tuple[str, str]) -> None:
     """As another scanner may report it, of an ecosystem that nobody here orders."""
     odd = Package("a", "odd", "pkg:swift/a@odd", "SwiftURL", "a", "odd", "Package.resolved")
-    known = AdvisorySnapshot((advisory("CVE-2024-1", "x"), advisory("CVE-2024-2", "x")), COVERED)
-    held = match(inventory(package("x")), known, ECOSYSTEMS)
-    result = tuple(replace(one, package=odd, fixed=fix) for one, fix in zip(held.findings, fixes, strict=True))
-    reported = ExternalReport("grype", NOW, inventory(odd), replace(held, findings=result, undetermined=()))
+    existing = AdvisorySnapshot((advisory("CVE-2024-1", "x"), advisory("CVE-2024-2", "x")), COVERED)
+    content = match(inventory(package("x")), existing, ECOSYSTEMS)
+    result = tuple(replace(item, package=odd, fixed=fix) for item, fix in zip(content.findings, fixes, strict=True))
+    reported = ExternalReport("grype", NOW, inventory(odd), replace(content, findings=result, undetermined=()))
     case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert platform_verdict.remediation.upgrades == ()
@@ -178,7 +178,7 @@ def test_an_approved_image_needs_none() -> None:
 
 def test_a_kernel_with_hundreds_of_fixes_is_looked_at_in_few_versions() -> None:
     """Its highest fixed version is among them, and so it turns."""
-    known = [
+    existing = [
         Advisory(
             f"CVE-2024-{number:04}",
             "npm",
@@ -188,17 +188,17 @@ def test_a_kernel_with_hundreds_of_fixes_is_looked_at_in_few_versions() -> None:
         )
         for number in range(300)
     ]
-    assert raised(remediation(inventory(package("a")), known, limits(HIGH=0))) == {"a": "2.299.0"}
+    assert raised(remediation(inventory(package("a")), existing, limits(HIGH=0))) == {"a": "2.299.0"}
 
 
 def test_many_packages_each_of_whose_versions_has_a_fault_of_its_own_are_all_raised() -> None:
     """More than can be gone through in all ways."""
     names = [f"p{number}" for number in range(9)]
-    known = []
+    existing = []
     for name in names:
-        known.append(advisory(f"CVE-2024-1{name}", name, HIGH, fixed="1.1.0"))
-        known.append(advisory(f"CVE-2024-2{name}", name, LOW, introduced="1.1.0", fixed=""))
-    result = remediation(inventory(*map(package, names)), known, limits(HIGH=0, LOW=20))
+        existing.append(advisory(f"CVE-2024-1{name}", name, HIGH, fixed="1.1.0"))
+        existing.append(advisory(f"CVE-2024-2{name}", name, LOW, introduced="1.1.0", fixed=""))
+    result = remediation(inventory(*map(package, names)), existing, limits(HIGH=0, LOW=20))
     assert (raised(result), result.is_sufficient, result.is_minimum) == (dict.fromkeys(names, "1.1.0"), True, False)
 
 
@@ -217,38 +217,38 @@ def test_what_names_no_fix_itself_may_be_gone_where_another_finding_is_mended() 
 
 def test_a_violation_that_names_no_finding_is_turned_by_upgrades_where_it_hangs_on_findings() -> None:
     when = "findings.filter(f, f.severity == 'HIGH').size() > 1"
-    known = [advisory(f"CVE-2024-{name}", name) for name in "abb"] + [advisory("CVE-2024-9", "c", CRITICAL)]
+    existing = [advisory(f"CVE-2024-{name}", name) for name in "abb"] + [advisory("CVE-2024-9", "c", CRITICAL)]
     under = policy(expression={"when": when, "message": "Too many"}, max_findings={"CRITICAL": 0})
-    held = inventory(*map(package, "abc"))
-    result = remediation(held, [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), *known[3:]], under)
+    content = inventory(*map(package, "abc"))
+    result = remediation(content, [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), *existing[3:]], under)
     assert (result.is_sufficient, result.is_minimum, len(result.upgrades)) == (True, True, 2)
     assert raised(result)["c"] == "2.0.0"
-    rooted = replace(held, user="root")
-    stuck = remediation(rooted, known, policy(runs_as_root={}))
+    rooted = replace(content, user="root")
+    stuck = remediation(rooted, existing, policy(runs_as_root={}))
     assert (stuck.upgrades, stuck.is_sufficient) == ((), False)
 
 
 def test_a_waiver_of_a_version_is_of_no_other_that_the_package_is_raised_to() -> None:
-    known = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", fixed="2.0.0")]
+    existing = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", fixed="2.0.0")]
     waiver = Waiver("w1", "ana", "reason", "CVE-2024-2", package="pkg:npm/a@1.0.0", until="2026-12-01")
     case = VerdictCase(
-        IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(package("a")),), AdvisorySnapshot(tuple(known), COVERED)
+        IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(package("a")),), AdvisorySnapshot(tuple(existing), COVERED)
     )
     (platform_verdict,) = evaluate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES).platform_verdicts
     assert raised(platform_verdict.remediation) == {"a": "2.0.0"}
 
 
 def test_a_rule_that_tells_of_the_worst_alone_is_kept_in_all() -> None:
-    known = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", LOW)]
-    result = remediation(inventory(*map(package, "abc")), known, policy(reference_2022={}))
+    existing = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", LOW)]
+    result = remediation(inventory(*map(package, "abc")), existing, policy(reference_2022={}))
     assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0", "b": "2.0.0"}, True, True)
 
 
 def test_an_expression_sees_the_version_that_a_package_is_raised_to() -> None:
-    known = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", LOW, fixed="2.0.0")]
+    existing = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", LOW, fixed="2.0.0")]
     broken = {"when": "packages.filter(p, p.purl == 'pkg:npm/a@1.5.0')", "message": "1.5.0 is broken"}
-    result = remediation(inventory(package("a")), known, policy(expression=broken, max_findings={"HIGH": 0}))
+    result = remediation(inventory(package("a")), existing, policy(expression=broken, max_findings={"HIGH": 0}))
     assert (raised(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
     listed = {"when": "findings.filter(f, f.package.purl.startsWith('pkg:npm/a@1.'))", "message": "1"}
-    result = remediation(inventory(package("a")), known, policy(expression=listed))
+    result = remediation(inventory(package("a")), existing, policy(expression=listed))
     assert (raised(result), result.is_sufficient) == ({"a": "2.0.0"}, True)

@@ -27,74 +27,74 @@ demands = st.integers(1, 7).flatmap(
 )
 
 
-def accepted(wanted: list[Requirement]) -> Callable[[frozenset[int]], bool]:
-    return lambda members: all(require.is_met(members) for require in wanted)
+def accepted(expected: list[Requirement]) -> Callable[[frozenset[int]], bool]:
+    return lambda members: all(require.is_met(members) for require in expected)
 
 
 @given(demands)
 @settings(max_examples=150, deadline=None)
 def test_no_smaller_set_meets_the_demands(case: tuple[int, list[Requirement]]) -> None:
-    count, wanted = case
-    cover = find_smallest_set(count, wanted, accepted(wanted), is_counting=True)
+    count, expected = case
+    cover = find_smallest_set(count, expected, accepted(expected), is_counting=True)
     assert cover.is_minimum
-    assert accepted(wanted)(cover.members)
+    assert accepted(expected)(cover.members)
     fewer = len(cover.members) - 1
     assert fewer < 0 or not any(
-        accepted(wanted)(frozenset(combination)) for combination in combinations(range(count), fewer)
+        accepted(expected)(frozenset(combination)) for combination in combinations(range(count), fewer)
     )
 
 
 @given(demands)
 @settings(max_examples=100, deadline=None)
 def test_where_counting_does_not_tell_the_judgement_does(case: tuple[int, list[Requirement]]) -> None:
-    count, wanted = case
-    known = [require for number, require in enumerate(wanted) if number % 2]
-    assert len(find_smallest_set(count, known, accepted(wanted), is_counting=False).members) == len(
-        find_smallest_set(count, wanted, accepted(wanted), is_counting=True).members
+    count, expected = case
+    existing = [require for number, require in enumerate(expected) if number % 2]
+    assert len(find_smallest_set(count, existing, accepted(expected), is_counting=False).members) == len(
+        find_smallest_set(count, expected, accepted(expected), is_counting=True).members
     )
 
 
 @given(demands)
 @settings(max_examples=100, deadline=None)
 def test_no_member_of_an_irreducible_set_can_be_left_out(case: tuple[int, list[Requirement]]) -> None:
-    count, wanted = case
+    count, expected = case
     for members in (
-        find_irreducible_set(count, wanted, accepted(wanted), is_counting=True),
-        find_irreducible_set(count, (), accepted(wanted), is_counting=False),
+        find_irreducible_set(count, expected, accepted(expected), is_counting=True),
+        find_irreducible_set(count, (), accepted(expected), is_counting=False),
     ):
-        assert accepted(wanted)(members)
-        assert not any(accepted(wanted)(members - {member}) for member in members)
+        assert accepted(expected)(members)
+        assert not any(accepted(expected)(members - {member}) for member in members)
 
 
 def test_among_more_than_twenty_no_smallest_set_is_claimed() -> None:
     for count, exact in ((EXACT_UP_TO, True), (EXACT_UP_TO + 1, False)):
-        wanted = [Requirement(3, (1,) * count)]
-        cover = find_smallest_set(count, wanted, accepted(wanted), is_counting=True)
+        expected = [Requirement(3, (1,) * count)]
+        cover = find_smallest_set(count, expected, accepted(expected), is_counting=True)
         assert (len(cover.members), cover.is_minimum) == (3, exact)
 
 
 def test_what_must_be_raised_is_no_choice() -> None:
     """Only those count among the twenty that could be left out."""
-    wanted = [Requirement(40, (1,) * 40 + (0,) * 5), Requirement(1, (0,) * 40 + (1,) * 5)]
-    cover = find_smallest_set(45, wanted, accepted(wanted), is_counting=True)
+    expected = [Requirement(40, (1,) * 40 + (0,) * 5), Requirement(1, (0,) * 40 + (1,) * 5)]
+    cover = find_smallest_set(45, expected, accepted(expected), is_counting=True)
     assert (cover.members, cover.is_minimum) == (frozenset(range(41)), True)
 
 
 def test_judging_is_asked_so_often_and_no_more() -> None:
-    asked: list[frozenset[int]] = []
+    request: list[frozenset[int]] = []
 
     def accept(members: frozenset[int]) -> bool:
-        asked.append(members)
+        request.append(members)
         return len(members) >= 10
 
     cover = find_smallest_set(20, (), accept, is_counting=False)
     assert (len(cover.members), cover.is_minimum) == (10, False)
-    assert len(asked) <= TRIAL_LIMIT + 2 * 20
+    assert len(request) <= TRIAL_LIMIT + 2 * 20
 
 
 def test_a_rule_that_counts_otherwise_than_it_says_is_found_out() -> None:
     """The set is proven by judging in the end, whatever the numbers promise."""
-    told = [Requirement(1, (1, 1, 1))]
-    cover = find_smallest_set(3, told, lambda members: 2 in members, is_counting=True)
+    messages = [Requirement(1, (1, 1, 1))]
+    cover = find_smallest_set(3, messages, lambda members: 2 in members, is_counting=True)
     assert 2 in cover.members
-    assert find_irreducible_set(3, told, lambda members: 2 in members, is_counting=True) == {2}
+    assert find_irreducible_set(3, messages, lambda members: 2 in members, is_counting=True) == {2}

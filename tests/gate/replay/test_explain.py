@@ -36,21 +36,21 @@ KNOWN = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE
 
 def case(*names: str, snapshot: AdvisorySnapshot | None = None) -> VerdictCase:
     """Cut to the packages, as the advisory database gives it."""
-    held = inventory(*map(package, names))
-    known = snapshot or AdvisorySnapshot(tuple(row for row in KNOWN if row.name in names), COVERED)
-    return VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (held,), known)
+    content = inventory(*map(package, names))
+    existing = snapshot or AdvisorySnapshot(tuple(row for row in KNOWN if row.name in names), COVERED)
+    return VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (content,), existing)
 
 
-def recorded(one: VerdictCase) -> RecordedVerdict:
-    return RecordedVerdict(evaluate.judge(one, ECOSYSTEMS, RULES), one)
+def recorded(item: VerdictCase) -> RecordedVerdict:
+    return RecordedVerdict(evaluate.judge(item, ECOSYSTEMS, RULES), item)
 
 
-def told(one: VerdictCase, other: VerdictCase) -> Explanation:
-    return compare(recorded(one), recorded(other), ECOSYSTEMS, RULES)
+def told(first: VerdictCase, other: VerdictCase) -> Explanation:
+    return compare(recorded(first), recorded(other), ECOSYSTEMS, RULES)
 
 
 def ids(change: Change) -> tuple[list[str], list[str]]:
-    return [one.finding.id for one in change.effect.added], [one.finding.id for one in change.effect.removed]
+    return [item.finding.id for item in change.effect.added], [item.finding.id for item in change.effect.removed]
 
 
 def test_the_same_case_differs_in_nothing() -> None:
@@ -85,10 +85,10 @@ def test_provenance_that_was_attached_later_is_told_as_such() -> None:
     result = told(before, after)
     assert [change.input for change in result.changes] == [Input.PROVENANCE]
     assert (result.before, result.after) == (Status.REJECTED, Status.APPROVED)
-    other = "sha256:" + "9" * 64
-    result = told(after, replace(after, image=other, provenance=ProvenanceFacts(other)))
+    second = "sha256:" + "9" * 64
+    result = told(after, replace(after, image=second, provenance=ProvenanceFacts(second)))
     assert result.status_changed_by == (Input.CODE,)
-    copied = replace(after, image=other)
+    copied = replace(after, image=second)
     assert recorded(copied).verdict.status is Status.UNDETERMINED  # what is known of another digest is nothing
 
 
@@ -121,9 +121,9 @@ def test_another_base_image_is_told_apart_from_own_layers() -> None:
         ),
         base="debian:13",
     )
-    one = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(KNOWN, COVERED))
-    other = replace(one, inventories=(newer,), snapshot=AdvisorySnapshot(KNOWN, COVERED))
-    result = told(one, other)
+    first = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(KNOWN, COVERED))
+    second = replace(first, inventories=(newer,), snapshot=AdvisorySnapshot(KNOWN, COVERED))
+    result = told(first, second)
     assert [(change.input, ids(change)) for change in result.changes] == [
         (Input.CODE, ([], ["CVE-2024-3"])),
         (Input.BASE, (["CVE-2024-2"], ["CVE-2024-1"])),
@@ -137,7 +137,7 @@ BASELINE = {"running": (inventory(package("a")),)}
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "by"),
+    ("first", "second", "by"),
     [
         (A, replace(A, policy=limits(HIGH=1)), Input.POLICY),
         (A, replace(A, waivers=WAIVED), Input.WAIVERS),
@@ -148,8 +148,8 @@ BASELINE = {"running": (inventory(package("a")),)}
     ],
     ids=["policy", "waivers", "lapsed waiver", "stale feed", "scanned", "no more scanned"],
 )
-def test_the_input_that_changed_is_the_one_that_turned_it(one: VerdictCase, other: VerdictCase, by: Input) -> None:
-    result = told(one, other)
+def test_the_input_that_changed_is_the_one_that_turned_it(first: VerdictCase, second: VerdictCase, by: Input) -> None:
+    result = told(first, second)
     assert result.before is not result.after
     assert result.status_changed_by == (by,)
     assert [change.input for change in result.changes] == [by]
@@ -158,8 +158,8 @@ def test_the_input_that_changed_is_the_one_that_turned_it(one: VerdictCase, othe
 def test_what_is_waived_and_no_more_waived_is_named() -> None:
     (waived,) = told(A, replace(A, waivers=WAIVED)).changes
     (lapsed,) = told(replace(A, waivers=WAIVED), A).changes
-    assert [one.finding.id for one in waived.effect.newly_waived] == ["CVE-2024-1"]
-    assert [one.finding.id for one in lapsed.effect.no_longer_waived] == ["CVE-2024-1"]
+    assert [item.finding.id for item in waived.effect.newly_waived] == ["CVE-2024-1"]
+    assert [item.finding.id for item in lapsed.effect.no_longer_waived] == ["CVE-2024-1"]
 
 
 def test_another_scanner_s_findings_are_an_input_of_their_own() -> None:
@@ -168,8 +168,8 @@ def test_another_scanner_s_findings_are_an_input_of_their_own() -> None:
     fixed = ExternalReport(
         "trivy", NOW, inventory(package("a", "2.0.0")), match((), AdvisorySnapshot((), ()), ECOSYSTEMS)
     )
-    one = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
-    (change,) = told(one, replace(one, external_reports=(fixed,))).changes
+    item = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
+    (change,) = told(item, replace(item, external_reports=(fixed,))).changes
     assert (change.input, ids(change)) == (Input.EXTERNAL_REPORTS, ([], ["CVE-2024-1"]))
 
 
@@ -181,8 +181,8 @@ def test_a_coverage_that_shrank_is_the_advisories_doing() -> None:
 
 def test_where_the_recorded_verdict_is_another_the_engine_did_it() -> None:
     old = recorded(replace(A, engine="0.0.9"))
-    other = replace(old, verdict=replace(old.verdict, status=Status.APPROVED, platform_verdicts=()))
-    result = compare(other, recorded(A), ECOSYSTEMS, RULES)
+    second = replace(old, verdict=replace(old.verdict, status=Status.APPROVED, platform_verdicts=()))
+    result = compare(second, recorded(A), ECOSYSTEMS, RULES)
     (change,) = result.changes
     assert (change.input, change.before, change.after, change.is_status_changed) == (
         Input.ENGINE,
@@ -194,14 +194,14 @@ def test_where_the_recorded_verdict_is_another_the_engine_did_it() -> None:
 
 
 def test_the_last_change_leads_to_the_second_verdict_s_status() -> None:
-    other = replace(
+    second = replace(
         case("x", snapshot=A.snapshot),
         policy=limits(LOW=0),
         now="2026-12-20T00:00:00Z",
         waivers=WAIVED,
         baselines=BASELINE,
     )
-    result = told(A, other)
+    result = told(A, second)
     assert [change.input for change in result.changes] == [
         Input.CODE,
         Input.POLICY,
@@ -229,39 +229,39 @@ CASES: dict[str, Callable[[], VerdictCase]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_written_and_read_is_judged_to_the_same_bytes(name: str) -> None:
-    given = recorded(CASES[name]())
-    text = case_file.text(given)
+    value = recorded(CASES[name]())
+    text = case_file.text(value)
     assert text.isascii()
     assert text.isprintable()
     again = case_file.read(text.encode(), "file")
     replayed = case_file.replay(again, ECOSYSTEMS, RULES)
     assert replayed.differences == ()
-    assert canonical.encode(replayed.verdict) == canonical.encode(given.verdict)
-    assert again.digest == given.digest
+    assert canonical.encode(replayed.verdict) == canonical.encode(value.verdict)
+    assert again.digest == value.digest
 
 
 def test_replaying_an_altered_verdict_reports_the_differences() -> None:
-    given = recorded(A)
-    forged = replace(given, verdict=replace(given.verdict, status=Status.APPROVED))
+    value = recorded(A)
+    forged = replace(value, verdict=replace(value.verdict, status=Status.APPROVED))
     assert case_file.replay(forged, ECOSYSTEMS, RULES).differences == (
         "The verdict's status was Approved, and is Rejected.",
     )
 
 
 def test_replaying_an_altered_case_names_the_input() -> None:
-    given = recorded(A)
-    lenient = replace(given, case=replace(A, policy=replace(limits(HIGH=9), digest=A.policy.digest)))
+    value = recorded(A)
+    lenient = replace(value, case=replace(A, policy=replace(limits(HIGH=9), digest=A.policy.digest)))
     differences = case_file.replay(lenient, ECOSYSTEMS, RULES).differences
     assert differences[0] == f"The policy strict does not match its digest {A.policy.digest}."
     assert "The verdict's status was Rejected, and is Approved." in differences
-    later = replace(given, case=replace(A, waivers=WAIVED))
+    later = replace(value, case=replace(A, waivers=WAIVED))
     assert case_file.replay(later, ECOSYSTEMS, RULES).differences[0].endswith("the verdict's digest of waivers.")
 
 
 def test_replaying_a_policy_with_an_unknown_rule_fails() -> None:
-    given = replace(recorded(A), case=replace(A, policy=make_policy("future", {"no_curl": ({},)})))
+    value = replace(recorded(A), case=replace(A, policy=make_policy("future", {"no_curl": ({},)})))
     with pytest.raises(DefinitionError, match="no_curl"):
-        case_file.replay(given, ECOSYSTEMS, RULES)
+        case_file.replay(value, ECOSYSTEMS, RULES)
 
 
 @pytest.mark.parametrize(

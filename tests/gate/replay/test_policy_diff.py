@@ -22,9 +22,9 @@ BROKEN = BlockingReason("linux/amd64", "max_findings", "1 HIGH finding, at most 
 
 
 def trial(before: int, after: int, unread: bool = False) -> ImageComparison:
-    held = inventory(package("a"), unread=(Unread("app/x", "It ends too early."),) if unread else ())
-    known = [advisory("CVE-2026-1", "a")]
-    old, new = (judge(held, known, limits(HIGH=limit)).platform_verdicts for limit in (before, after))
+    content = inventory(package("a"), unread=(Unread("app/x", "It ends too early."),) if unread else ())
+    existing = [advisory("CVE-2026-1", "a")]
+    old, new = (judge(content, existing, limits(HIGH=limit)).platform_verdicts for limit in (before, after))
     return compare(outcome_of(old), outcome_of(new), "strict", "an image")
 
 

@@ -84,8 +84,8 @@ def test_what_is_known_of_the_cves_that_are_named_comes_along(path: Path, tmp_pa
 
 
 def test_a_cve_that_a_record_is_named_after_is_one_that_it_names(path: Path, tmp_path: Path) -> None:
-    given = record("CVE-3", entry("PyPI", "a", *fixed("1")))
-    built(path, folder_of(tmp_path / "f", {"PyPI": [given]}, cvss_csv_gz=cvss(("CVE-3", "3.1", WORSE, ""))))
+    value = record("CVE-3", entry("PyPI", "a", *fixed("1")))
+    built(path, folder_of(tmp_path / "f", {"PyPI": [value]}, cvss_csv_gz=cvss(("CVE-3", "3.1", WORSE, ""))))
     with Database.open(path) as database:
         (cve,) = database.snapshot([inventory(package("PyPI", "a"))]).cves
     assert cve.rating == Rating("cve", Severity.CRITICAL, 9.8, WORSE)
@@ -96,9 +96,9 @@ def test_amazon_linux_is_covered_by_its_own_feed(path: Path, tmp_path: Path) -> 
     lay(folder, {"amazon/2023/updateinfo.xml.gz": updateinfo(bulletin("ALAS2023-1", {"name": "curl"}))})
     built(path, folder)
     with Database.open(path) as database:
-        found = database.snapshot([inventory(package("Amazon Linux:2023", "curl"), package("Amazon Linux:2", "curl"))])
-    assert [row.id for row in found.advisories] == ["ALAS2023-1"]
-    assert found.coverage == (Coverage("Amazon Linux:2023", True, (), NOW_TEXT),)
+        result = database.snapshot([inventory(package("Amazon Linux:2023", "curl"), package("Amazon Linux:2", "curl"))])
+    assert [row.id for row in result.advisories] == ["ALAS2023-1"]
+    assert result.coverage == (Coverage("Amazon Linux:2023", True, (), NOW_TEXT),)
 
 
 def test_a_partial_snapshot_may_hold_amazon_linux(path: Path, tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_the_same_folder_gives_the_same_digest_and_other_content_another(path: P
     first = built(path, folder).digest
     assert built(path, folder).digest == first
     assert built(tmp_path / "elsewhere.db", folder).digest == first
-    other = record("PYSEC-1", entry("PyPI", "jinja2", *fixed("4")))
-    assert built(path, folder_of(tmp_path / "feeds", {"PyPI": [other]})).digest != first
+    second = record("PYSEC-1", entry("PyPI", "jinja2", *fixed("4")))
+    assert built(path, folder_of(tmp_path / "feeds", {"PyPI": [second]})).digest != first
 
 
 # --- partial snapshots -------------------------------------------------------------------------------------------
@@ -133,8 +133,8 @@ def test_a_partial_snapshot_covers_the_names_it_declares(path: Path, tmp_path: P
             Coverage("Debian:13", False, ("bash", "zlib"), NOW_TEXT),
             Coverage("PyPI", False, ("jinja2", "zope-interface"), NOW_TEXT),
         )
-        asked = inventory(package("Debian:13", "zlib"), package("Debian:12", "zlib"))
-        assert database.snapshot([asked]).coverage == (Coverage("Debian:13", False, ("zlib",), NOW_TEXT),)
+        request = inventory(package("Debian:13", "zlib"), package("Debian:12", "zlib"))
+        assert database.snapshot([request]).coverage == (Coverage("Debian:13", False, ("zlib",), NOW_TEXT),)
 
 
 @pytest.mark.parametrize("ecosystems", [None, [], {"PyPI": "jinja2"}, {"PyPI": [1]}, {"PyPI": [""]}])
@@ -195,15 +195,15 @@ def test_a_release_that_its_publisher_took_out_of_the_feed_is_not_covered(path: 
     """What is left of it are records that were withdrawn, and some that were forgotten."""
     noble: list[Json | bytes] = [record(f"U-{n}", entry("Ubuntu:24.04:LTS", f"p{n}", *fixed("2"))) for n in range(499)]
     gone = record("U-A", entry("Ubuntu:24.10", "zlib", *fixed("2")), withdrawn="2026-01-01T00:00:00Z")
-    left = record("U-B", entry("Ubuntu:25.04", "zlib", *fixed("2")))
-    built(path, folder_of(tmp_path / "feeds", {"Ubuntu": [*noble, gone, left]}))
+    remaining = record("U-B", entry("Ubuntu:25.04", "zlib", *fixed("2")))
+    built(path, folder_of(tmp_path / "feeds", {"Ubuntu": [*noble, gone, remaining]}))
     with Database.open(path) as database:
         assert [coverage.ecosystem for coverage in database.coverage()] == ["Ubuntu:24.04:LTS", "Ubuntu:25.04"]
     built(
         path,
         folder_of(
             tmp_path / "feeds",
-            {"Ubuntu": [*noble, record("U-C", entry("Ubuntu:24.04:LTS", "zlib", *fixed("2"))), gone, left]},
+            {"Ubuntu": [*noble, record("U-C", entry("Ubuntu:24.04:LTS", "zlib", *fixed("2"))), gone, remaining]},
         ),
     )
     with Database.open(path) as database:
@@ -244,13 +244,13 @@ def test_a_journal_of_an_interrupted_build_is_not_rolled_back_upon_the_next_copy
 def test_a_reader_keeps_what_it_opened_while_another_takes_its_place(path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
     built(path, folder)
-    asked = [inventory(package("PyPI", "jinja2"))]
+    request = [inventory(package("PyPI", "jinja2"))]
     with Database.open(path) as old:
-        before = old.snapshot(asked)
+        before = old.snapshot(request)
         built(path, folder_of(folder, {"PyPI": [record("PYSEC-9", entry("PyPI", "jinja2", *fixed("9")))]}))
-        assert old.snapshot(asked) == before
+        assert old.snapshot(request) == before
     with Database.open(path) as new:
-        assert [row.id for row in new.snapshot(asked).advisories] == ["PYSEC-9"]
+        assert [row.id for row in new.snapshot(request).advisories] == ["PYSEC-9"]
 
 
 def test_two_writers_at_once_are_refused(path: Path, tmp_path: Path) -> None:

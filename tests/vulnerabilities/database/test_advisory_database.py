@@ -41,8 +41,8 @@ def path(tmp_path: Path) -> Path:
 
 def ids(path: Path, *ecosystems: str) -> list[tuple[str, str]]:
     with Database.open(path) as database:
-        found = database.snapshot([inventory(*(package(name, "zlib") for name in ecosystems))])
-    return [(row.ecosystem, row.id) for row in found.advisories]
+        result = database.snapshot([inventory(*(package(name, "zlib") for name in ecosystems))])
+    return [(row.ecosystem, row.id) for row in result.advisories]
 
 
 def test_a_release_is_answered_with_its_own_and_those_without_release(path: Path) -> None:
@@ -70,8 +70,8 @@ def test_an_ecosystem_that_is_not_there_has_neither_advisories_nor_coverage(path
 
 def test_an_owned_package_asks_for_nothing(path: Path) -> None:
     with Database.open(path) as database:
-        asked = inventory(package("npm", "@a/b", owner="node-ab"), package("", "zlib"))
-        assert database.snapshot([asked]) == AdvisorySnapshot((), ())
+        request = inventory(package("npm", "@a/b", owner="node-ab"), package("", "zlib"))
+        assert database.snapshot([request]) == AdvisorySnapshot((), ())
 
 
 def test_a_snapshot_is_the_same_whatever_the_order_of_the_question(path: Path) -> None:
@@ -103,13 +103,13 @@ def test_an_advisory_comes_back_as_it_was_read(path: Path) -> None:
 
 
 def test_a_module_comes_back_beside_what_is_outside_it(tmp_path: Path) -> None:
-    given = record(
+    value = record(
         "ALSA-1",
         entry("AlmaLinux:8", "nodejs", *fixed("1:18-1.module_el8+1")),
         entry("AlmaLinux:8", "nodejs", *fixed("1:16-1.el8"), ecosystem_specific={"fix_state": "will not fix"}),
         summary="Important: nodejs:18 security update",
     )
-    built(tmp_path / "a.db", folder_of(tmp_path / "feeds", {"AlmaLinux": [given]}))
+    built(tmp_path / "a.db", folder_of(tmp_path / "feeds", {"AlmaLinux": [value]}))
     with Database.open(tmp_path / "a.db") as database:
         rows = database.snapshot([inventory(package("AlmaLinux:8", "nodejs"))]).advisories
     assert [(row.module, row.note) for row in rows] == [("", "wont-fix"), ("nodejs:18", "")]

@@ -199,10 +199,10 @@ def test_the_header_says_what_is_in_it(path: Path, file: Path) -> None:
 
 
 def test_trust_is_asked_for_the_very_header_before_anything_is_unpacked(path: Path, file: Path, tmp_path: Path) -> None:
-    asked: list[tuple[bytes, str, bytes]] = []
+    request: list[tuple[bytes, str, bytes]] = []
 
     def nobody(stated: bytes, header: Header, envelope: bytes) -> None:
-        asked.append((stated, header.content, envelope))
+        request.append((stated, header.content, envelope))
         raise DeniedError("nobody is trusted")
 
     data = file.read_bytes()
@@ -211,8 +211,8 @@ def test_trust_is_asked_for_the_very_header_before_anything_is_unpacked(path: Pa
         with pytest.raises(DeniedError, match="nobody is trusted"):
             unpack(file, tmp_path / "here.db", nobody)
     stated, _ = header_frame(data)
-    assert asked[0] == (stated[8:], hashlib.sha256(path.read_bytes()).hexdigest(), ENVELOPE)
-    assert asked[2][2] == b""
+    assert request[0] == (stated[8:], hashlib.sha256(path.read_bytes()).hexdigest(), ENVELOPE)
+    assert request[2][2] == b""
     assert not (tmp_path / "here.db").exists()
 
 

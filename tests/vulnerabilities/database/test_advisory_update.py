@@ -79,10 +79,10 @@ def checked(path: Path) -> dict[str, str]:
 def test_the_first_update_reads_everything(path: Path, site: Site) -> None:
     result = updated(path, site)
     assert (result.missing, result.unchanged, result.failures) == ((), (), ())
-    found = sliced(path)
-    assert [row.id for row in found.advisories] == ["DSA-1", "PYSEC-1"]
-    assert found.cves == (Cve("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, VECTOR), "2024-01-01", "", 0.5, 0.9),)
-    assert [(row.ecosystem, row.complete, row.checked_at) for row in found.coverage] == [
+    results = sliced(path)
+    assert [row.id for row in results.advisories] == ["DSA-1", "PYSEC-1"]
+    assert results.cves == (Cve("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, VECTOR), "2024-01-01", "", 0.5, 0.9),)
+    assert [(row.ecosystem, row.complete, row.checked_at) for row in results.coverage] == [
         ("Debian:13", True, NOW_TEXT),
         ("PyPI", True, NOW_TEXT),
         ("epss", True, NOW_TEXT),
@@ -95,8 +95,8 @@ def test_unchanged_is_a_check_and_says_the_same(path: Path, site: Site) -> None:
     before = sliced(path)
     site.seen.clear()
     result = updated(path, site, later=True)
-    asked = [seen for seen in site.seen if not seen.endswith("404")]
-    assert sorted(asked) == [f"{CVSS} 304", f"{EPSS} 304", f"{KEV} 304", f"{DEBIAN} 304", f"{PYPI} 304"]
+    request = [seen for seen in site.seen if not seen.endswith("404")]
+    assert sorted(request) == [f"{CVSS} 304", f"{EPSS} 304", f"{KEV} 304", f"{DEBIAN} 304", f"{PYPI} 304"]
     assert result.unchanged == ("cvss", "epss", "kev", "osv Debian", "osv PyPI")
     after = sliced(path)
     assert (after.advisories, after.cves) == (before.advisories, before.cves)
@@ -211,7 +211,7 @@ class Unreachable(Osv):
         fingerprint: str,
         into: Path,
         ca_bundle: Path | None = None,
-        held: RecordLookup | None = None,
+        content: RecordLookup | None = None,
     ) -> FeedFetch:
         Unreachable.asked += 1
         raise DownloadError("no connection", "", urlsplit(str(origin)).netloc, "refused", is_unreachable=True)
@@ -251,9 +251,9 @@ def test_a_part_from_elsewhere_is_fetched_in_any_case(path: Path, site: Site, tm
     (partial / "coverage.json").write_text('{"ecosystems": {"PyPI": ["x"]}}')
     built(path, partial)
     updated(path, site, later=True)
-    found = sliced(path)
-    assert [row.id for row in found.advisories] == ["DSA-1", "PYSEC-1"]
-    assert all(row.complete for row in found.coverage)
+    result = sliced(path)
+    assert [row.id for row in result.advisories] == ["DSA-1", "PYSEC-1"]
+    assert all(row.complete for row in result.coverage)
 
 
 def test_ecosystems_that_are_not_asked_for_stay(path: Path, site: Site) -> None:
@@ -352,10 +352,10 @@ def everything(path: Path) -> list[tuple[object, ...]]:
     """What PyPI's part of the database holds."""
     names = ("jinja2", "flask", "idna")
     with Database.open(path) as database:
-        found = database.snapshot([inventory(*(package("PyPI", name) for name in names))])
+        result = database.snapshot([inventory(*(package("PyPI", name) for name in names))])
         (part,) = (part for part in database.parts() if part.name == "PyPI")
         records = database.records("osv", "PyPI")
-    return [*((row.id, row.name, row.modified) for row in found.advisories), found.coverage, part.statements, records]
+    return [*((row.id, row.name, row.modified) for row in result.advisories), result.coverage, part.statements, records]
 
 
 LATE = "2026-02-01T00:00:00Z"

@@ -34,8 +34,8 @@ def matched(database: Database, ecosystem: str, versions: dict[str, str]) -> Mat
         Package(name, version, f"pkg:x/{name}@{version}", ecosystem, name, version, "a/path")
         for name, version in versions.items()
     )
-    asked = Inventory("sha256:1", "linux/amd64", None, (), packages, ())
-    return match(asked, database.snapshot([asked]), ecosystems.load())
+    request = Inventory("sha256:1", "linux/amd64", None, (), packages, ())
+    return match(request, database.snapshot([request]), ecosystems.load())
 
 
 def test_it_is_small_and_says_where_it_comes_from() -> None:
@@ -52,8 +52,8 @@ def test_it_speaks_only_of_what_it_declares(database: Database) -> None:
 
 
 def test_the_old_requirements_are_vulnerable_and_the_raised_ones_are_not(database: Database) -> None:
-    found = matched(database, "PyPI", OLD)
-    assert found.undetermined == ()
-    assert sum(finding.severity is Severity.HIGH for finding in found.findings) >= 3
-    assert all(finding.fixed for finding in found.findings)
+    result = matched(database, "PyPI", OLD)
+    assert result.undetermined == ()
+    assert sum(finding.severity is Severity.HIGH for finding in result.findings) >= 3
+    assert all(finding.fixed for finding in result.findings)
     assert matched(database, "PyPI", RAISED) == Matches((), ())

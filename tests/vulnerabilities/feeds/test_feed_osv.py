@@ -24,8 +24,8 @@ def read(part: str, *records: Json | bytes) -> list[FeedStatement]:
     return list(FEED.parse(BytesIO(export(*records)), part))
 
 
-def one(part: str, given: Json) -> Advisory:
-    (advisory,) = read(part, given)
+def one(part: str, value: Json) -> Advisory:
+    (advisory,) = read(part, value)
     assert isinstance(advisory, Advisory)
     return advisory
 
@@ -82,10 +82,10 @@ def test_other_ecosystems_are_left_to_their_own_exports() -> None:
 
 def test_git_ranges_are_dropped_and_the_others_stay() -> None:
     git = {"type": "GIT", "repo": "https://example.org/a", "events": [{"introduced": "0"}, {"fixed": "abc"}]}
-    given = record("PYSEC-1", entry("PyPI", "a", *fixed("2")))
-    given["affected"][0]["ranges"].insert(0, git)
-    given["affected"].append({"ranges": [git]})
-    assert one("PyPI", given).ranges == (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "2"))),)
+    value = record("PYSEC-1", entry("PyPI", "a", *fixed("2")))
+    value["affected"][0]["ranges"].insert(0, git)
+    value["affected"].append({"ranges": [git]})
+    assert one("PyPI", value).ranges == (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "2"))),)
 
 
 MODULAR = "1:18.14.2-3.module+el9.2.0+14843+acebbfea"
@@ -103,26 +103,26 @@ MODULAR = "1:18.14.2-3.module+el9.2.0+14843+acebbfea"
     ],
 )
 def test_fixed_versions_of_a_module_carry_its_stream_where_the_summary_tells_one(summary: str, module: str) -> None:
-    given = record(
+    value = record(
         "ALSA-2022:5468",
         entry("AlmaLinux:8", "nodejs", *fixed(MODULAR)),
         entry("AlmaLinux:8", "openssl", *fixed("1:1-1.el8")),
         summary=summary,
     )
-    assert [(row.name, row.module) for row in read("AlmaLinux", given) if isinstance(row, Advisory)] == [
+    assert [(row.name, row.module) for row in read("AlmaLinux", value) if isinstance(row, Advisory)] == [
         ("nodejs", module),
         ("openssl", ""),
     ]
 
 
 def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
-    given = record(
+    value = record(
         "ALSA-1",
         entry("AlmaLinux:8", "nodejs", *fixed(MODULAR)),
         entry("AlmaLinux:8", "nodejs", *fixed("1:16-1.el8")),
         summary="Important: nodejs:18 security update",
     )
-    result = [row for row in read("AlmaLinux", given) if isinstance(row, Advisory)]
+    result = [row for row in read("AlmaLinux", value) if isinstance(row, Advisory)]
     assert [(row.module, row.ranges[0].events[-1][1]) for row in result] == [("nodejs:18", MODULAR), ("", "1:16-1.el8")]
 
 
@@ -146,13 +146,13 @@ def test_malicious_packages_come_as_they_are() -> None:
 
 
 def test_a_withdrawn_record_says_so() -> None:
-    given = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), withdrawn="2026-07-09T16:19:00Z")
-    assert one("PyPI", given).withdrawn == "2026-07-09T16:19:00Z"
+    value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), withdrawn="2026-07-09T16:19:00Z")
+    assert one("PyPI", value).withdrawn == "2026-07-09T16:19:00Z"
 
 
 def test_nulls_stand_for_absent_lists() -> None:
-    given = record("PYSEC-1", entry("PyPI", "a", *fixed("1"), versions=None), aliases=None, severity=None)
-    assert one("PyPI", given).aliases == ()
+    value = record("PYSEC-1", entry("PyPI", "a", *fixed("1"), versions=None), aliases=None, severity=None)
+    assert one("PyPI", value).aliases == ()
 
 
 # --- severity ----------------------------------------------------------------------------------------------------
@@ -164,23 +164,23 @@ def _severity(*vectors: str) -> list[Json]:
 
 
 def test_the_highest_version_of_the_standard_rates() -> None:
-    given = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2, V31, V4))
-    assert one("PyPI", given).ratings == (Rating("advisory", Severity.MEDIUM, 5.4, V4),)
+    value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2, V31, V4))
+    assert one("PyPI", value).ratings == (Rating("advisory", Severity.MEDIUM, 5.4, V4),)
 
 
 def test_a_vector_that_cannot_be_scored_gives_way() -> None:
-    given = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity("CVSS:4.0/AV:nonsense", V31))
-    assert one("PyPI", given).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
+    value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity("CVSS:4.0/AV:nonsense", V31))
+    assert one("PyPI", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
 
 
 def test_version_2_is_read_on_the_bands_of_3() -> None:
-    given = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2))
-    assert one("PyPI", given).ratings == (Rating("advisory", Severity.HIGH, 7.5, V2),)
+    value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2))
+    assert one("PyPI", value).ratings == (Rating("advisory", Severity.HIGH, 7.5, V2),)
 
 
 def test_the_packages_own_vector_goes_before_the_records() -> None:
-    given = record("BIT-1", entry("Bitnami", "a", *fixed("1"), severity=_severity(V4)), severity=_severity(V31))
-    assert one("Bitnami", given).ratings[0].vector == V4
+    value = record("BIT-1", entry("Bitnami", "a", *fixed("1"), severity=_severity(V4)), severity=_severity(V31))
+    assert one("Bitnami", value).ratings[0].vector == V4
 
 
 def test_a_word_rates_where_there_is_no_vector() -> None:
@@ -189,8 +189,8 @@ def test_a_word_rates_where_there_is_no_vector() -> None:
     assert one("npm", record("GHSA-1", affected, database_specific=word)).ratings == (
         Rating("advisory", Severity.MEDIUM),
     )
-    given = record("GHSA-1", affected, database_specific=word, severity=_severity(V31))
-    assert one("npm", given).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
+    value = record("GHSA-1", affected, database_specific=word, severity=_severity(V31))
+    assert one("npm", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,8 @@ def test_the_distributions_word_goes_before_the_vector(part: str, more: Json, se
 
 @pytest.mark.parametrize("word", ["not yet assigned", "None", "Unknown", "", 3, None])
 def test_words_that_say_nothing_rate_nothing(word: Any) -> None:
-    given = record("X-1", entry("Debian:13", "a", *fixed("1"), ecosystem_specific={"urgency": word}))
-    assert one("Debian", given).ratings == ()
+    value = record("X-1", entry("Debian:13", "a", *fixed("1"), ecosystem_specific={"urgency": word}))
+    assert one("Debian", value).ratings == ()
 
 
 @pytest.mark.parametrize(
@@ -232,8 +232,8 @@ def test_words_that_say_nothing_rate_nothing(word: Any) -> None:
     ],
 )
 def test_a_distributions_word_on_what_it_will_not_fix_is_a_note(specific: Json, note: str) -> None:
-    given = record("X-1", entry("Debian:13", "a", {"introduced": "0"}, ecosystem_specific=specific))
-    assert one("Debian", given).note == note
+    value = record("X-1", entry("Debian:13", "a", {"introduced": "0"}, ecosystem_specific=specific))
+    assert one("Debian", value).note == note
 
 
 @pytest.mark.parametrize(
@@ -252,8 +252,8 @@ def test_the_vulnerable_packages_of_a_module_are_known_when_every_entry_names_th
     blocks: list[Any], imports: tuple[str, ...]
 ) -> None:
     specific = [{"ecosystem_specific": {"imports": block}} if block is not None else {} for block in blocks]
-    given = record("GO-1", *(entry("Go", "a", *fixed("1"), **each) for each in specific))
-    assert one("Go", given).imports == imports
+    value = record("GO-1", *(entry("Go", "a", *fixed("1"), **each) for each in specific))
+    assert one("Go", value).imports == imports
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,10 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def fetch(site: Site, into: Path, fingerprint: str, held: Mapping[str, str] | None = None) -> FeedFetch:
-    known = {"A": OLD, "B": OLD, "C": OLD} if held is None else held
+def fetch(site: Site, into: Path, fingerprint: str, content: Mapping[str, str] | None = None) -> FeedFetch:
+    existing = {"A": OLD, "B": OLD, "C": OLD} if content is None else content
     site.seen.clear()
-    return FEED.fetch(site.url, "PyPI", fingerprint, into, lookup=lambda: known)
+    return FEED.fetch(site.url, "PyPI", fingerprint, into, lookup=lambda: existing)
 
 
 def first(site: Site, into: Path) -> str:

@@ -27,7 +27,7 @@ def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: st
 
 
 @pytest.mark.parametrize(
-    ("given", "normal"),
+    ("value", "normal"),
     [
         ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9"),
         ("Red Hat:enterprise_linux:9::appstream", "Red Hat:enterprise_linux:9"),
@@ -71,26 +71,26 @@ def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: st
         ("FreeBSD:ports:14.3", "FreeBSD:ports"),
     ],
 )
-def test_releases_that_share_their_packages_are_one(given: str, normal: str) -> None:
-    assert one(given.partition(":")[0], record("X-1", entry(given, "a", *fixed("1")))).ecosystem == normal
+def test_releases_that_share_their_packages_are_one(value: str, normal: str) -> None:
+    assert one(value.partition(":")[0], record("X-1", entry(value, "a", *fixed("1")))).ecosystem == normal
 
 
 def test_the_modules_of_suse_12_are_for_each_of_its_service_packs() -> None:
-    given = record("X-1", entry("SUSE:Linux Enterprise Module for Web and Scripting 12", "nodejs18", *fixed("18.20")))
-    spoken = [advisory.ecosystem for advisory in read("SUSE", given) if isinstance(advisory, Advisory)]
+    value = record("X-1", entry("SUSE:Linux Enterprise Module for Web and Scripting 12", "nodejs18", *fixed("18.20")))
+    spoken = [advisory.ecosystem for advisory in read("SUSE", value) if isinstance(advisory, Advisory)]
     assert spoken == ["SUSE:12", "SUSE:12 SP1", "SUSE:12 SP2", "SUSE:12 SP3", "SUSE:12 SP4", "SUSE:12 SP5"]
 
 
 @pytest.mark.parametrize("ecosystem", ["Echo:PyPI", "Echo:PyPi", "Echo:npm", "Echo:Maven"])
 def test_what_echo_rebuilds_of_a_languages_packages_is_none_of_its_distributions(ecosystem: str) -> None:
-    given = record("ECHO-1", entry(ecosystem, "jinja2", *fixed("2.11.3-1+deb11u1")))
-    assert [type(told) for told in read("Echo", given)] == [SilentRecord]
-    both = record("ECHO-2", *given["affected"], entry("Echo", "jinja2", *fixed("3.1.6-1")))
+    value = record("ECHO-1", entry(ecosystem, "jinja2", *fixed("2.11.3-1+deb11u1")))
+    assert [type(messages) for messages in read("Echo", value)] == [SilentRecord]
+    both = record("ECHO-2", *value["affected"], entry("Echo", "jinja2", *fixed("3.1.6-1")))
     assert one("Echo", both).ranges[0].events[1] == ("fixed", "3.1.6-1")
 
 
 @pytest.mark.parametrize(
-    ("ecosystem", "package", "told", "version"),
+    ("ecosystem", "package", "messages", "version"),
     [
         ("Mageia:9", "gtk+2.0", "gtk+2.0-2.24.33-5.1.mga9", "2.24.33-5.1.mga9"),
         ("Mageia:9", "ffmpeg", "5.1.4-1.mga9", "5.1.4-1.mga9"),
@@ -107,8 +107,8 @@ def test_what_echo_rebuilds_of_a_languages_packages_is_none_of_its_distributions
         ),
     ],
 )
-def test_versions_are_without_what_is_none_of_theirs(ecosystem: str, package: str, told: str, version: str) -> None:
-    advisory = one(ecosystem.partition(":")[0], record("X-1", entry(ecosystem, package, *fixed(told))))
+def test_versions_are_without_what_is_none_of_theirs(ecosystem: str, package: str, messages: str, version: str) -> None:
+    advisory = one(ecosystem.partition(":")[0], record("X-1", entry(ecosystem, package, *fixed(messages))))
     assert advisory.ranges[0].events == (("introduced", "0"), ("fixed", version))
 
 
@@ -139,5 +139,5 @@ def test_products_that_become_one_release_are_joined() -> None:
 def test_a_bulletin_is_about_the_cves_that_it_calls_related(
     part: str, names: dict[str, list[str]], upstream: tuple[str, ...]
 ) -> None:
-    given = record("X-1", entry(part, "a", *fixed("1")), **names)
-    assert one(part.partition(":")[0], given).upstream == upstream
+    value = record("X-1", entry(part, "a", *fixed("1")), **names)
+    assert one(part.partition(":")[0], value).upstream == upstream
