@@ -182,9 +182,12 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """`feeds` maps a feed's name in lower case to its URL, for those that the environment names. `database_url`,
-    `blobs`, `token`, `public_url`, `event_bus`, `sns_topic`, `ecr_queue` and `approval_queue` are "" where not set;
-    `ca_bundle`, `tls_cert`, `tls_key` and `registry_listen` (host and port) are None. `push_limit` is in bytes."""
+    """`feeds` maps a feed's name in lower case to its URL, for those that the environment names.
+
+    `database_url`, `blobs`, `token`, `public_url`, `event_bus`, `sns_topic`, `ecr_queue` and `approval_queue` are ""
+    where not set; `ca_bundle`, `tls_cert`, `tls_key` and `registry_listen` (host and port) are None. `push_limit` is in
+    bytes.
+    """
 
     data: Path
     cache: Path

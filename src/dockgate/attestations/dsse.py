@@ -27,8 +27,10 @@ _WEAKEST_RSA = 2048
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An envelope that was read, and not yet believed. `signatures` are raw bytes: the hint of which key made them is
-    signed by nobody, and not kept."""
+    """An envelope that was read, and not yet believed.
+
+    `signatures` are raw bytes: the hint of which key made them is signed by nobody, and not kept.
+    """
 
     payload_type: str
     payload: bytes
@@ -153,7 +155,8 @@ def read(data: bytes) -> Envelope:
 def verify(data: bytes, keys: Iterable[PublicKey]) -> Signed:
     """What an envelope says, if one of its signatures is by one of the keys.
 
-    Raises UnreadableError for other bytes, DeniedError when none of these keys signed it."""
+    Raises UnreadableError for other bytes, DeniedError when none of these keys signed it.
+    """
     envelope = read(data)
     signed = pae(envelope.payload_type, envelope.payload)
     for key in keys:

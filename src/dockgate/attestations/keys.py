@@ -50,8 +50,10 @@ class Keys:
         return (ListedKey(current.id, current.pem, current=True), *others)
 
     def _make(self) -> None:
-        """The public half is there before anything can be signed: no signature is ever by an unlisted key. Of two
-        processes that come at once the later key stays, and both are listed."""
+        """The public half is there before anything can be signed: no signature is ever by an unlisted key.
+
+        Of two processes that come at once the later key stays, and both are listed.
+        """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pem = new_key()
         public = Signer(pem).public

@@ -7,8 +7,10 @@ from dockgate.attestations.statements import ListedKey
 
 
 class MemoryAttestor:
-    """What was attested, by image and policy: (key, statement). `fault` is called with "before attest" and
-    "before attach provenance", and may raise."""
+    """What was attested, by image and policy: (key, statement).
+
+    `fault` is called with "before attest" and "before attach provenance", and may raise.
+    """
 
     def __init__(self, fault: Callable[[str], None] = lambda moment: None) -> None:
         self.fault = fault

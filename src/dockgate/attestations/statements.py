@@ -25,8 +25,11 @@ _TAG = r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?"
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
-    """What became of one. `key` is the signing key's id, `attested_at` "" while it is not done; `error` is why, and
-    `next_at` when it is tried again ("" for never)."""
+    """What became of one.
+
+    `key` is the signing key's id, `attested_at` "" while it is not done; `error` is why, and `next_at` when it is tried
+    again ("" for never).
+    """
 
     verdict: str
     image: str
@@ -64,7 +67,8 @@ class Claim:
 
 def attached_to(tag: str) -> str:
     """The digest of the image to which is attached what lies under this tag: by cosign or us, or as OCI stands in for
-    referrers (distribution spec 1.1, "Referrers Tag Schema"); "" for any other tag."""
+    referrers (distribution spec 1.1, "Referrers Tag Schema"); "" for any other tag.
+    """
     match = re.fullmatch(_TAG, tag)
     return from_hex(match[1]) if match else ""
 
@@ -114,8 +118,9 @@ def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, day
 
 
 def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
-    """What a signed statement says of the image `digest`, as of `now`. The server's policy in it has to be `policy`,
-    alone or made stricter by a repository (`PolicyReference`).
+    """What a signed statement says of the image `digest`, as of `now`.
+
+    The server's policy in it has to be `policy`, alone or made stricter by a repository (`PolicyReference`).
 
     Raises UnreadableError for what is no statement of ours, DeniedError for one of another image, one by another
     policy, one that approves nothing and one that has expired. Whether a trusted key signed it has to be known before.

@@ -1,5 +1,6 @@
 """The adapters of a server, made from its settings: registry, builder, targets, notifiers, queues, and what else it
-speaks to."""
+speaks to.
+"""
 
 import os
 import re
@@ -129,8 +130,10 @@ def make_options(settings: Settings, programs: LocalPrograms, url: str) -> Optio
 
 
 def blobs(settings: Settings, client: Client | None = None) -> Blobs | None:
-    """Return where artifacts are stored; None for the data folder. Raises UsageError for an invalid location in S3, and
-    when boto3 is needed and missing."""
+    """Return where artifacts are stored; None for the data folder.
+
+    Raises UsageError for an invalid location in S3, and when boto3 is needed and missing.
+    """
     if not settings.blobs:
         return None
     location = re.fullmatch(_S3_LOCATION, settings.blobs)
@@ -144,8 +147,10 @@ def blobs(settings: Settings, client: Client | None = None) -> Blobs | None:
 
 
 def notifiers(settings: Settings, client: Client | None = None) -> list[Notifier]:
-    """Return the log, and the notifiers that the settings name. Raises UsageError for an invalid ARN, and when boto3 is
-    needed and missing."""
+    """Return the log, and the notifiers that the settings name.
+
+    Raises UsageError for an invalid ARN, and when boto3 is needed and missing.
+    """
     made: list[Notifier] = [LogNotifier()]
     if settings.event_bus:
         region = parse_arn("DOCKGATE_EVENT_BUS", settings.event_bus, BUS)["region"]
@@ -158,8 +163,10 @@ def notifiers(settings: Settings, client: Client | None = None) -> list[Notifier
 
 
 def pollers(settings: Settings, server: Server, client: Client | None = None) -> list[Poller]:
-    """Return a poller for each queue that the settings name, not yet started. Raises UsageError for an invalid ARN, and
-    when boto3 is needed and missing."""
+    """Return a poller for each queue that the settings name, not yet started.
+
+    Raises UsageError for an invalid ARN, and when boto3 is needed and missing.
+    """
     made = []
     if settings.ecr_queue:
         queue = parse_arn("DOCKGATE_ECR_QUEUE", settings.ecr_queue, QUEUE)
@@ -179,7 +186,9 @@ def _queue(queue: re.Match[str], client: Client | None) -> SqsQueue:
 
 class Targets(Mapping[str, Target]):
     """`fixed`, and a target for each "ecs:<region>/<cluster>/<registry>/<repository>", made when it is first read.
-    KeyError for other names, UsageError for ECS without boto3."""
+
+    KeyError for other names, UsageError for ECS without boto3.
+    """
 
     def __init__(
         self,

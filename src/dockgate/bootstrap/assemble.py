@@ -80,9 +80,11 @@ PURGE_EVERY = 30
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What a server connects to. `findings` is another scanner: images that it knows are not read. Callbacks whose URL
-    has a scheme in `answers` are answered by that, all others by `webhooks`. Without an `attestor` nothing is
-    signed."""
+    """What a server connects to.
+
+    `findings` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in `answers` are
+    answered by that, all others by `webhooks`. Without an `attestor` nothing is signed.
+    """
 
     store: Store
     source: RepositoryHost
@@ -107,10 +109,12 @@ class Adapters:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`url` is where the API answers on this host, `public_url` what others call it by. `secret` is known to the server
-    alone. `scratch` is an empty folder for temporary files. `risk_days` is how long a running image may stay at risk,
-    `keep_days` how long settled approvals and handled events are stored, `notice_days` how long before its end a waiver
-    is announced. The reconciler pauses for `pause_seconds`."""
+    """`url` is where the API answers on this host, `public_url` what others call it by.
+
+    `secret` is known to the server alone. `scratch` is an empty folder for temporary files. `risk_days` is how long a
+    running image may stay at risk, `keep_days` how long settled approvals and handled events are stored, `notice_days`
+    how long before its end a waiver is announced. The reconciler pauses for `pause_seconds`.
+    """
 
     url: str
     public_url: str
@@ -158,8 +162,11 @@ def assemble(
     executor: str = "dockgate",
     read_policy: Callable[[str], Policy] | None = None,
 ) -> App:
-    """Make a server whose workflows are recorded in `folder`. `executor` names the process to dbos. `observe` is called
-    before and after each effect, and `read_policy` replaces the policies that images are evaluated by: for tests."""
+    """Make a server whose workflows are recorded in `folder`.
+
+    `executor` names the process to dbos. `observe` is called before and after each effect, and `read_policy` replaces
+    the policies that images are evaluated by: for tests.
+    """
     effects = Effects(observe, run_step)
     clock = ServerClock(adapters.clock)
     starter = DbosStarter(adapters.store, clock, effects, folder, executor)

@@ -19,9 +19,12 @@ TIMEOUT_LIMIT = 60 * 86400
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """`reference` names the image as the one who asks knows it, by tag or digest. `policy` is the one that the request
-    names, "" for the repository's own (`gate.policy_choice`). `timeout` is in seconds. With a `key`
-    the same question is known by it, whatever the tag stands for by then. `asker` is the principal who asks."""
+    """`reference` names the image as the one who asks knows it, by tag or digest.
+
+    `policy` is the one that the request names, "" for the repository's own (`gate.policy_choice`). `timeout` is in
+    seconds. With a `key` the same question is known by it, whatever the tag stands for by then. `asker` is the
+    principal who asks.
+    """
 
     pipeline: str
     stage: str
@@ -53,8 +56,10 @@ class ApprovalRequest:
         return f"{EXTERNAL}{_slug(self.pipeline)}/{_slug(self.execution)}/{_slug(self.stage)}/{mark}"
 
     def require_same(self, reference: str, policy: str, service: str) -> None:
-        """ConflictError when the key was used for another question, which had these. A question that names no policy is
-        the same whatever policy judges it."""
+        """ConflictError when the key was used for another question, which had these.
+
+        A question that names no policy is the same whatever policy judges it.
+        """
         if (self.reference, self.policy or policy, self.service) != (reference, policy, service):
             raise ConflictError(
                 f"the idempotency key {self.key!r} stands for {reference} by the policy {policy!r}",

@@ -33,8 +33,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class RefUpdate:
-    """A change of one reference ("refs/heads/main") by a push. `old` and `new` are object ids, 40 zeros where the
-    reference did not or does not exist."""
+    """A change of one reference ("refs/heads/main") by a push.
+
+    `old` and `new` are object ids, 40 zeros where the reference did not or does not exist.
+    """
 
     ref: str
     old: str
@@ -71,13 +73,16 @@ class Source(Protocol):
 
     def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
         """At most `limit` of the commits that can be reached from `head` and not from `base` ("": all from `head`),
-        through every parent of a merge. Both are commit ids. NotFoundError where one of them is not there."""
+        through every parent of a merge. Both are commit ids. NotFoundError where one of them is not there.
+        """
         ...
 
     def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
         """Writes the commit's tree as a tar file, the same bytes each time, replacing `into` whole or not at all.
+
         `room` is called before and while it is written: no more bytes are written than it returned at first, and it
-        ends the writing by raising."""
+        ends the writing by raising.
+        """
         ...
 
 
@@ -88,7 +93,8 @@ class RepositoryHost(Source, Protocol):
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
         """At most `limit` of the commits that can be reached from one of the objects `after` and from none of `before`,
-        newest first."""
+        newest first.
+        """
         ...
 
     def create(self, repository: str) -> None:
@@ -102,8 +108,10 @@ class RepositoryHost(Source, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """What to build. `key` is unique to the attempt and a valid tag: the image is pushed under it. `context` is a
-    folder."""
+    """What to build.
+
+    `key` is unique to the attempt and a valid tag: the image is pushed under it. `context` is a folder.
+    """
 
     key: str
     repository: str
@@ -114,8 +122,11 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True, order=True)
 class BaseImage:
-    """An image that a Dockerfile starts or copies from. `reference` is as the Dockerfile names it, arguments filled in.
-    `digest` is of the manifest or index that its registry answered with."""
+    """An image that a Dockerfile starts or copies from.
+
+    `reference` is as the Dockerfile names it, arguments filled in. `digest` is of the manifest or index that its
+    registry answered with.
+    """
 
     reference: str
     digest: str
@@ -123,9 +134,12 @@ class BaseImage:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """What was built, and from what. `digest` is of the pushed manifest, `dockerfile_digest` of the Dockerfile's bytes
-    ("sha256:…" both), `bases` are sorted. All of it was recorded outside the build, which cannot change it.
-    `is_sandboxed` says whether the build was kept apart from the host."""
+    """What was built, and from what.
+
+    `digest` is of the pushed manifest, `dockerfile_digest` of the Dockerfile's bytes ("sha256:…" both), `bases` are
+    sorted. All of it was recorded outside the build, which cannot change it. `is_sandboxed` says whether the build was
+    kept apart from the host.
+    """
 
     digest: str
     dockerfile_digest: str
@@ -141,7 +155,8 @@ class Builder(Protocol):
 
         Called again with the same key it returns the same result without building, provided that what was pushed is
         still there. Lines of output go to `log`, without line ends. Raises BuildError (the Dockerfile's fault, or a
-        limit was passed), UnavailableError (the registry, the engine, or this host cannot keep builds apart)."""
+        limit was passed), UnavailableError (the registry, the engine, or this host cannot keep builds apart).
+        """
         ...
 
 
@@ -161,12 +176,16 @@ class Registry(Protocol):
 
 
 class ImageReader(Protocol):
-    """Turns an image in a registry into inventories. `repository` is one of our own registry, or goes on from the
-    registry that it is in ("quay.io/team/app")."""
+    """Turns an image in a registry into inventories.
+
+    `repository` is one of our own registry, or goes on from the registry that it is in ("quay.io/team/app").
+    """
 
     def __call__(self, repository: str, digest: str) -> Sequence[Inventory]:
-        """One inventory per platform (attestation manifests aside). ImageError, NotFoundError, DeniedError,
-        UnavailableError."""
+        """One inventory per platform (attestation manifests aside).
+
+        ImageError, NotFoundError, DeniedError, UnavailableError.
+        """
         ...
 
 
@@ -174,7 +193,8 @@ class ImageReader(Protocol):
 class ScannerAnswer:
     """What another scanner says of an image: a report for each platform, which is in doubt where it could not scan, or
     has not yet. `pending` is what it still waits for, "" when all of it is over; `is_unconfirmed` where that is only a
-    second list that equals the first."""
+    second list that equals the first.
+    """
 
     reported: tuple[ExternalReport, ...]
     pending: str = ""
@@ -206,9 +226,11 @@ class ImageResolver(Protocol):
     """Finds out what a reference stands for at this moment."""
 
     def __call__(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
-        """Repository (as `ImageReader` takes it) and digest. One by digest is taken at its word, unless it has to be
-        `sure` that it lies there. UsageError for what is no reference to an image in a registry, NotFoundError,
-        DeniedError, UnavailableError."""
+        """Repository (as `ImageReader` takes it) and digest.
+
+        One by digest is taken at its word, unless it has to be `sure` that it lies there. UsageError for what is no
+        reference to an image in a registry, NotFoundError, DeniedError, UnavailableError.
+        """
         ...
 
 
@@ -216,15 +238,19 @@ class Answers(Protocol):
     """Tells pipelines elsewhere that hear answers in a way of their own."""
 
     def give(self, delivery: "Delivery") -> None:
-        """Gives the answer that is in the delivery's body; one that was given before stands. UnavailableError when it
-        failed and may be tried again, DeniedError when that is of no use."""
+        """Gives the answer that is in the delivery's body; one that was given before stands.
+
+        UnavailableError when it failed and may be tried again, DeniedError when that is of no use.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AttachedVex:
-    """A VEX document beside an image in its registry. `envelope` is the DSSE envelope that it came in, as JSON, ""
-    where it lies there unsigned."""
+    """A VEX document beside an image in its registry.
+
+    `envelope` is the DSSE envelope that it came in, as JSON, "" where it lies there unsigned.
+    """
 
     document: bytes
     envelope: str = ""
@@ -238,13 +264,16 @@ class VexReader(Protocol):
         ...
 
     def attached(self, repository: str, digest: str) -> Sequence[AttachedVex]:
-        """The documents beside an image; what is no VEX document is left out. DockgateError when the registry does not
-        say."""
+        """The documents beside an image; what is no VEX document is left out.
+
+        DockgateError when the registry does not say.
+        """
         ...
 
     def signer(self, envelope: str, document: str, image: str, keys: Sequence[str]) -> str:
         """The fingerprint of the one of these keys (PEM) that signed the envelope, if that holds the document of this
-        digest and says that it is about the image; "" otherwise."""
+        digest and says that it is about the image; "" otherwise.
+        """
         ...
 
 
@@ -252,13 +281,17 @@ class ProvenanceReader(Protocol):
     """Finds the provenance statements beside images, and checks their signatures."""
 
     def attached(self, repository: str, digest: str) -> Sequence[str]:
-        """The DSSE envelopes (JSON) of SLSA Provenance v1 beside an image, nothing of them verified. DockgateError when
-        the registry does not answer."""
+        """The DSSE envelopes (JSON) of SLSA Provenance v1 beside an image, nothing of them verified.
+
+        DockgateError when the registry does not answer.
+        """
         ...
 
     def verify(self, envelope: str, key: str) -> bytes:
-        """The in-toto payload that the key (PEM) signed. DeniedError when it did not sign, UnreadableError for what is
-        no envelope of an in-toto statement."""
+        """The in-toto payload that the key (PEM) signed.
+
+        DeniedError when it did not sign, UnreadableError for what is no envelope of an in-toto statement.
+        """
         ...
 
 
@@ -278,17 +311,22 @@ class Attestor(Protocol):
         attaches it. Returns the id of the signing key.
 
         Called again with the same `key` it adds nothing. One of the same policy takes the place of what was attached
-        before. Raises DockgateError when the registry does not take it."""
+        before. Raises DockgateError when the registry does not take it.
+        """
         ...
 
     def sign(self, statement: bytes) -> bytes:
-        """A DSSE envelope (JSON) of the in-toto statement, signed by the present key. DockgateError when the key cannot
-        be used."""
+        """A DSSE envelope (JSON) of the in-toto statement, signed by the present key.
+
+        DockgateError when the key cannot be used.
+        """
         ...
 
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
-        """Attaches the envelope of a provenance statement to the image. Called again with the same `key` it adds
-        nothing. DockgateError when the registry does not take it."""
+        """Attaches the envelope of a provenance statement to the image.
+
+        Called again with the same `key` it adds nothing. DockgateError when the registry does not take it.
+        """
         ...
 
     def keys(self) -> Sequence[ListedKey]:
@@ -301,15 +339,18 @@ class Attestor(Protocol):
 
 
 class Target(Protocol):
-    """Runs services. Everything is keyed by service name and revision; the target keeps no memory of its own but what
-    runs."""
+    """Runs services.
+
+    Everything is keyed by service name and revision; the target keeps no memory of its own but what runs.
+    """
 
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
         """Makes `service.desired_count` tasks of `definition` run and be healthy, then none of any other revision.
 
         Idempotent: called again it completes what is missing and leaves what is right. When a task does not become
         healthy in time, `previous` (None: nothing) runs again and DeployError tells why. Raises UnavailableError when
-        the engine is down."""
+        the engine is down.
+        """
         ...
 
     def tasks(self, service: str) -> Sequence[Task]:
@@ -320,7 +361,8 @@ class Target(Protocol):
         """Stops the task of this id, running or not, and starts it again; returns without waiting for its health.
 
         False where there is no such task, and where the engine replaces unhealthy tasks by itself. UnavailableError
-        when the engine is down, DeployError when it refuses."""
+        when the engine is down, DeployError when it refuses.
+        """
         ...
 
     def remove(self, service: str) -> None:

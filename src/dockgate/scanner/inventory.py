@@ -89,7 +89,8 @@ def _system(stack: LayerStack, distribution: Distribution | None, system: Mappin
 
 def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
     """The layers as far as there is room for what they hold: an image may have hundreds that are full, or one of them
-    hundreds of times."""
+    hundreds of times.
+    """
     spent = 0
     for layer in facts:
         spent += 2 * len(layer.files) + sum(map(len, (*layer.symlinks, *layer.symlinks.values(), *layer.implied)))

@@ -123,7 +123,8 @@ class LayerStack:
 
     def introducing_layer(self, read: PackageFile, package: Package, layer: int) -> int:
         """The layer that brought a package of a package database, which `layer` wrote: every layer that installs
-        something writes all of it anew, so this is the lowest layer from which on every database has it."""
+        something writes all of it anew, so this is the lowest layer from which on every database has it.
+        """
         for at, packages in reversed(self._databases[read.ecosystem, read.path]):
             if at <= layer:
                 if (package.name, package.version, package.arch) not in packages:
@@ -155,8 +156,10 @@ class LayerStack:
         return frozenset(third_party)
 
     def paths_below(self, folder: str) -> Iterator[str]:
-        """Every path that any layer has below `folder`, which ends with "/". Raises UnreadableError once so many have
-        been asked for as none but an image made for that can need."""
+        """Every path that any layer has below `folder`, which ends with "/".
+
+        Raises UnreadableError once so many have been asked for as none but an image made for that can need.
+        """
         paths = self._sorted
         for index in range(bisect_left(paths, folder), len(paths)):
             if not paths[index].startswith(folder):
@@ -191,7 +194,8 @@ class LayerStack:
     @cached_property
     def live(self) -> tuple[tuple[int, PackageFile], ...]:
         """What was read from files that are still there, each with its layer; of what counts only where a link leads
-        to its folder (`Extract.is_linked_only`), what does."""
+        to its folder (`Extract.is_linked_only`), what does.
+        """
         return tuple(
             (at, read)
             for at, facts in enumerate(self.facts)

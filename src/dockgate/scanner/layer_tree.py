@@ -54,7 +54,8 @@ class LayerTree:
 
     def resolve_hard_link(self, entry: Entry) -> Entry | None:
         """What a hard link makes of its path: a hard link to a file, a symbolic link, a device; None when its target is
-        no earlier entry of the layer. To be called before the path is added to `files`."""
+        no earlier entry of the layer. To be called before the path is added to `files`.
+        """
         self._hardlinks.add(entry.path)
         if entry.target in self.symlinks:
             return Entry(entry.path, "symlink", mode=entry.mode, target=self.symlinks[entry.target])

@@ -46,8 +46,10 @@ class Layer(Protocol):
     content_digest: str
 
     def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
-        """Every entry, in order. May be called again (the blob is then read again). Memory stays flat in the layer's
-        size. `hashed`: computes `content_digest`, by the end.
+        """Every entry, in order.
+
+        May be called again (the blob is then read again). Memory stays flat in the layer's size. `hashed`: computes
+        `content_digest`, by the end.
 
         Verifies the digest while reading: raises ImageError at the end when the blob does not match, is truncated or
         is no tar (the caller then drops all facts of this layer), UnavailableError when the transport fails.

@@ -28,7 +28,8 @@ def find_problems(
     stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
 ) -> Iterator[Unread]:
     """An unread entry for each layer that writes through a link, and for each link that hides evidence and is not among
-    the `unread` ones. A link that a distribution's package brings may lead to any evidence but a distribution's."""
+    the `unread` ones. A link that a distribution's package brings may lead to any evidence but a distribution's.
+    """
     yield from _writes_through_links(stack)
     try:
         yield from _aliases(stack, ecosystems, databases, unread)
@@ -113,7 +114,8 @@ def _is_packaged(stack: LayerStack, link: str, databases: Sequence[Database]) ->
 
 def _triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """Names, suffixes and beginnings of the paths of evidence: what is wanted for a part of its path has such a name or
-    suffix, too."""
+    suffix, too.
+    """
     triggers = [kind.triggers for kind in ecosystems]
     return (
         frozenset(name for trigger in triggers for name in trigger.names),

@@ -9,8 +9,11 @@ from dockgate.scanner.model import Unread
 
 
 class _Store(NamedTuple):
-    """A kind of folder. `places` are its paths from the root; one of several parts counts below any folder, one that
-    begins with "/" anywhere. With `marks`, only folders count in which the path of a file, between slashes, has one."""
+    """A kind of folder.
+
+    `places` are its paths from the root; one of several parts counts below any folder, one that begins with "/"
+    anywhere. With `marks`, only folders count in which the path of a file, between slashes, has one.
+    """
 
     what: str
     places: tuple[str, ...]

@@ -66,8 +66,10 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
 
 
 def stop(settings: Settings, purge: bool) -> bool:
-    """Stop the server of this data folder; what it deployed runs on. `purge` removes that too, and all data. Returns
-    whether a server ran."""
+    """Stop the server of this data folder; what it deployed runs on.
+
+    `purge` removes that too, and all data. Returns whether a server ran.
+    """
     pid = _running(settings.data)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
@@ -106,8 +108,10 @@ def identity(url: str) -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, as the kernel counts it (proc(5), field 22); None when there is none. With the number it
-    names a process for good, numbers alone are used again."""
+    """When a process started, as the kernel counts it (proc(5), field 22); None when there is none.
+
+    With the number it names a process for good, numbers alone are used again.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -19,8 +19,11 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """`url` is what others call the server by. `beyond`: others than this machine may reach it. `proxies` are the
-    addresses whose word is taken for who asks and by which scheme."""
+    """`url` is what others call the server by.
+
+    `beyond`: others than this machine may reach it. `proxies` are the addresses whose word is taken for who asks and by
+    which scheme.
+    """
 
     host: str
     port: int
@@ -98,7 +101,8 @@ def endpoints(settings: Settings, realm: str) -> list[Endpoint]:
 
 def public_registry(settings: Settings) -> str:
     """What others call the registry by: the public URL's host, and the port that it listens on for them; "" where it
-    listens for nobody else."""
+    listens for nobody else.
+    """
     if settings.registry_listen is None:
         return ""
     host = urlsplit(listening(settings).url).hostname or LOOPBACK

@@ -86,7 +86,8 @@ class PatientProtocol(H11Protocol):
 
     def _make_room(self) -> None:
         """End the connection that has waited longest for a request, where there are nearly as many as may be: whoever
-        opens many and sends nothing shuts out nobody but themselves."""
+        opens many and sends nothing shuts out nobody but themselves.
+        """
         if self.limit_concurrency is None or len(self.connections) <= self.limit_concurrency - SPARE_CONNECTIONS:
             return
         others = (

@@ -13,8 +13,9 @@ from dockgate.services.registry_tokens import KEYS
 
 
 class LocalPrograms:
-    """The registry and podman's service. They run within the `with` block, and end with this process however it ends;
-    containers that podman runs continue.
+    """The registry and podman's service.
+
+    They run within the `with` block, and end with this process however it ends; containers that podman runs continue.
 
     The registry sends `secret` with its notifications. `inside` is the URL of the server's listener for these programs
     (`web.app.create_internal_app`): it issues tokens and receives notifications. Entering raises UnavailableError when

@@ -37,8 +37,10 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class Podman:
-    """How to call podman: `command` is the beginning of every command line, `environment` is whole. `folder` holds all
-    that it keeps, `socket` is where its service answers, `version` its major and minor one."""
+    """How to call podman: `command` is the beginning of every command line, `environment` is whole.
+
+    `folder` holds all that it keeps, `socket` is where its service answers, `version` its major and minor one.
+    """
 
     folder: Path
     command: tuple[str, ...]
@@ -137,13 +139,16 @@ def runner(podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequ
 def ca_mount(podman: Podman) -> str:
     """Where a build finds the host's certificates. podman mounts a note of its own at this first path, and of all mount
     points it takes only that one away again; an older one does so even above our mount, so it gets a path of its own,
-    which stays in the image as an empty file."""
+    which stays in the image as an empty file.
+    """
     return "/run/.containerenv" if podman.version >= (5, 0) else "/run/dockgate-ca.pem"
 
 
 def purge(data: Path) -> None:
-    """Removes every container, image and network of this data folder and all that podman keeps, mounts too. Does
-    nothing when there is nothing."""
+    """Removes every container, image and network of this data folder and all that podman keeps, mounts too.
+
+    Does nothing when there is nothing.
+    """
     folder = data / "podman"
     if not folder.exists():
         return
@@ -198,7 +203,7 @@ def _version(program: str) -> tuple[int, int]:
 
 
 def _forget_other_boot(folder: Path) -> None:
-    """podman expects these folders on a file system that a boot empties, and refuses to work when one did not."""
+    """Podman expects these folders on a file system that a boot empties, and refuses to work when one did not."""
     boot, seen = _BOOT.read_text(), folder / "boot"
     if not seen.exists() or seen.read_text() != boot:
         for name in ("run", "tmp"):
@@ -207,8 +212,10 @@ def _forget_other_boot(folder: Path) -> None:
 
 
 def _choose_runtime(podman: Podman) -> None:
-    """Tries, rather than assume: with hybrid cgroups crun refuses where runc works. Leaves the first that works in the
-    configuration."""
+    """Tries, rather than assume: with hybrid cgroups crun refuses where runc works.
+
+    Leaves the first that works in the configuration.
+    """
     refusals = []
     installed = [name for name in _RUNTIMES if shutil.which(name)]
     for runtime in installed:
@@ -230,7 +237,8 @@ def _choose_runtime(podman: Podman) -> None:
 def _make_network(podman: Podman) -> None:
     """A network that belongs to this data folder alone. podman keeps apart the subnets of one configuration, of which
     every data folder has its own, and shares its table of addresses, by the network's name, with all of the host: so
-    name, interface and subnet are those that the folder's path leads to."""
+    name, interface and subnet are those that the folder's path leads to.
+    """
     if podman.network:
         return
     failed = ""
@@ -252,10 +260,13 @@ def _numbers(text: str) -> Iterator[int]:
 
 
 def _configuration(runtime: str) -> str:
-    """containers.conf(5), above the host's own. Without limits handed down podman asks for more than a host with low
-    hard limits may give. File locks, since podman's default shares one table between all storages of a host. Events
-    go nowhere: the journal is not ours to clean up, and a file would grow for ever. What watches over a command in a
-    container, as every health check may be one, stays for the seconds of the delay after its end."""
+    """containers.conf(5), above the host's own.
+
+    Without limits handed down podman asks for more than a host with low hard limits may give. File locks, since
+    podman's default shares one table between all storages of a host. Events go nowhere: the journal is not ours to
+    clean up, and a file would grow for ever. What watches over a command in a container, as every health check may be
+    one, stays for the seconds of the delay after its end.
+    """
     limits = []
     for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
         hard = resource.getrlimit(number)[1]
@@ -283,8 +294,10 @@ def _registries(address: str) -> str:
 
 
 def _end_monitors(folder: Path) -> None:
-    """Ends the processes that watch over what was run in containers. Those of a command in a container outlive it, and
-    would at last call podman, which would make its folders again."""
+    """Ends the processes that watch over what was run in containers.
+
+    Those of a command in a container outlive it, and would at last call podman, which would make its folders again.
+    """
     for process in Path("/proc").glob("[0-9]*"):
         try:
             program, *arguments = (process / "cmdline").read_bytes().split(b"\0")
@@ -299,7 +312,8 @@ def _end_monitors(folder: Path) -> None:
 
 def _unmount(folder: Path) -> None:
     """Takes every mount below a folder away. podman may still be tidying up after a container that it ended, so that a
-    mount is gone before its turn comes: only one that stays is an error."""
+    mount is gone before its turn comes: only one that stays is an error.
+    """
     for mount in _mounts(folder):
         done = subprocess.run(["umount", "--lazy", mount], capture_output=True, text=True, check=False)
         if done.returncode and mount in _mounts(folder):

@@ -17,9 +17,11 @@ _log = logging.getLogger(__name__)
 
 
 class Poller:
-    """Hands the bodies of a queue's messages to `take`, one after the other, and deletes each that was taken. What
-    cannot be taken, by an error of any kind, is told in the log and left: it comes again, until the queue sets it
-    aside."""
+    """Hands the bodies of a queue's messages to `take`, one after the other, and deletes each that was taken.
+
+    What cannot be taken, by an error of any kind, is told in the log and left: it comes again, until the queue sets it
+    aside.
+    """
 
     def __init__(self, queue: Queue, take: Callable[[str], None], schedule: RetrySchedule = RECEIVING) -> None:
         self._queue = queue
@@ -33,8 +35,10 @@ class Poller:
         self._thread.start()
 
     def close(self) -> None:
-        """Takes nothing from now on, and returns when what is being taken is. To wait for messages may go on for a
-        while: those that still come are given back."""
+        """Takes nothing from now on, and returns when what is being taken is.
+
+        To wait for messages may go on for a while: those that still come are given back.
+        """
         self._closing.set()
         if self._turn.acquire(timeout=STOP_SECONDS):
             self._turn.release()

@@ -23,8 +23,11 @@ _LEAVING_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a registry listens. `realm` is the URL that it sends clients to for a token; `certificate` and `key` are
-    PEM files for TLS, None for plain HTTP. `name` tells its files from another's."""
+    """Where a registry listens.
+
+    `realm` is the URL that it sends clients to for a token; `certificate` and `key` are PEM files for TLS, None for
+    plain HTTP. `name` tells its files from another's.
+    """
 
     name: str
     host: str
@@ -62,8 +65,11 @@ def trust(data: Path, endpoint: Endpoint, trusted: bytes) -> None:
 
 
 def _configuration(data: Path, endpoint: Endpoint, bundle: Path, notify: str, secret: str) -> dict[str, object]:
-    """YAML by the letter: JSON is some of it. The keys are those of Distribution's documentation, "Configuring a
-    registry". Nothing deletes blobs or manifests yet, so that deleting is off whatever a token says."""
+    """YAML by the letter: JSON is some of it.
+
+    The keys are those of Distribution's documentation, "Configuring a registry". Nothing deletes blobs or manifests
+    yet, so that deleting is off whatever a token says.
+    """
     events = {
         "name": "dockgate",
         "url": notify,

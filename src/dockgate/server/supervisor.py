@@ -33,7 +33,8 @@ def find(program: str, package: str) -> str:
 
 def dying_with_us(signal: str, command: Sequence[str]) -> tuple[str, ...]:
     """The command, told by the kernel when the *thread* that started it ends (PR_SET_PDEATHSIG, prctl(2)), as it does
-    when our process is killed."""
+    when our process is killed.
+    """
     return (find("setpriv", "util-linux"), "--pdeathsig", signal, "--", *command)
 
 
@@ -71,8 +72,10 @@ class Child:
         return None if process is None or process.returncode is not None else process.pid
 
     def start(self) -> None:
-        """Returns when it is ready. Raises UnavailableError with its last words when it ends instead, or is not ready
-        in time."""
+        """Returns when it is ready.
+
+        Raises UnavailableError with its last words when it ends instead, or is not ready in time.
+        """
         self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._log_start = log_tail.size(self._log)
         self._thread.start()

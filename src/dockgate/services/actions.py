@@ -42,8 +42,11 @@ def definition_of(store: Store, key: ActionKey) -> tuple[Pipeline, Action]:
 
 
 class Actions:
-    """Fetches sources and builds images. `registry` is the address of our own registry, `secret` makes tags that a
-    client cannot guess, and `scratch` is a folder for build contexts."""
+    """Fetches sources and builds images.
+
+    `registry` is the address of our own registry, `secret` makes tags that a client cannot guess, and `scratch` is a
+    folder for build contexts.
+    """
 
     def __init__(
         self,
@@ -132,8 +135,10 @@ class Actions:
 
 
 def _unpack(archive: Path, into: Path) -> None:
-    """Unpack a source artifact with tar(1), which never writes outside the folder. Modes and owners are not restored: a
-    build reads the files as another user."""
+    """Unpack a source artifact with tar(1), which never writes outside the folder.
+
+    Modes and owners are not restored: a build reads the files as another user.
+    """
     command = [
         "tar",
         "--extract",

@@ -42,7 +42,8 @@ class Status:
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """An export or an import: the file or reference, the database's digest, the manifest's ("" for a file), the digest
-    of the database's bytes, by which an import may demand it, and the id of the key that signed an export."""
+    of the database's bytes, by which an import may demand it, and the id of the key that signed an export.
+    """
 
     place: str
     digest: str
@@ -62,7 +63,8 @@ def build(path: Path, folder: Path, report: Report) -> "Result":
 def update(settings: Settings, path: Path, report: Report) -> "Result":
     """Brings the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared.
 
-    Raises UsageError for a CA bundle that cannot be used, and what `advisories.update.update` does."""
+    Raises UsageError for a CA bundle that cannot be used, and what `advisories.update.update` does.
+    """
     from dockgate.scanner import ecosystems
     from dockgate.shared.tls import trusted
     from dockgate.vulnerabilities import feeds

@@ -37,7 +37,8 @@ def trusting(key: Path | None, digest: str, *, pinned: bool) -> "Trust":
     """Trusts exports that the public key in the file `key` signed, and those whose database has the digest `digest`;
     both where both are given. `pinned`: the reference names a manifest's digest, which is enough.
 
-    Raises UsageError where nothing says whom to trust, for a file that is no key and for what is not a digest."""
+    Raises UsageError where nothing says whom to trust, for a file that is no key and for what is not a digest.
+    """
     if key is None and not digest and not pinned:
         raise UsageError(
             "An import demands the exporter's key, or the digest that is expected: everyone who can write the file or "

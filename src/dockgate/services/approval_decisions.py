@@ -60,7 +60,8 @@ class ApprovalDecisions:
         """Record a person's vote on an approval that needs people; their first vote counts.
 
         The required number of yes votes and an approving verdict settle it as approved; one no rejects. DeniedError for
-        a principal whose vote does not count."""
+        a principal whose vote does not count.
+        """
         approval = self._store.approvals.get(approval_id)
         if approval.approvers is None:
             raise UsageError(
@@ -81,11 +82,13 @@ class ApprovalDecisions:
         return self._store.approvals.get(approval_id)
 
     def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:
-        """Waive what a verdict rejected until a date, and retry the execution. Nothing is recorded where the new
-        verdict would not approve. The old answer stays as it was.
+        """Waive what a verdict rejected until a date, and retry the execution.
+
+        Nothing is recorded where the new verdict would not approve. The old answer stays as it was.
 
         DeniedError for a principal who contributed to the image, started the execution, or asked for the approval: who
-        may not approve may not override."""
+        may not approve may not override.
+        """
         approval = self._store.approvals.get(approval_id)
         objection = None if principal is LOCAL else self._override_objection(approval, principal)
         if objection:

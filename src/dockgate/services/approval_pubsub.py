@@ -15,8 +15,10 @@ class ApprovalPubSub:
 
     @contextmanager
     def subscribe(self, approval_id: str) -> Iterator[asyncio.Event]:
-        """Give an event of the running loop that is set when the approval is published from now on. Subscribe before
-        looking at the approval: so no answer is missed in between."""
+        """Give an event of the running loop that is set when the approval is published from now on.
+
+        Subscribe before looking at the approval: so no answer is missed in between.
+        """
         loop, event = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:

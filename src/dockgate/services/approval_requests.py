@@ -30,8 +30,10 @@ from dockgate.store.records import Scan
 
 
 class ApprovalRequests:
-    """Creates approvals. `registry` is the address of our own registry; `secret` signs callbacks that bring no secret
-    of their own."""
+    """Creates approvals.
+
+    `registry` is the address of our own registry; `secret` signs callbacks that bring no secret of their own.
+    """
 
     def __init__(
         self,
@@ -67,10 +69,12 @@ class ApprovalRequests:
 
     def request(self, key: ActionKey) -> Scan:
         """Create the approval of an action, after the request for a scan and the notice that it needs an answer.
+
         Return the scan. One effect: a repetition changes nothing.
 
         The row is written last, because it may be answered from that moment on. Approvals beside a failed scan are
-        answered by the reconciler."""
+        answered by the reconciler.
+        """
         pipeline, action = definition_of(self._store, key)
         variables = pipeline_logic.collect_variables(pipeline, self._store.executions.runs(key.execution))
         image = pipeline_logic.resolve_variables(str(action.configuration["image"]), variables)
@@ -116,13 +120,15 @@ class ApprovalRequests:
     # --- by pipelines elsewhere -----------------------------------------------------------------------------------
 
     def ask(self, request: ApprovalRequest, requester: Principal) -> Approval:
-        """Return the approval for a request from outside: the same for each repetition by the same requester. It is
-        settled at once where the image was scanned before.
+        """Return the approval for a request from outside: the same for each repetition by the same requester.
+
+        It is settled at once where the image was scanned before.
 
         The scan is requested first: the reconciler answers approvals beside a failed scan, perhaps by an older report
         of another scanner. An image that was scanned in another repository has to exist in the requested one: the
         requester may not choose whose waivers and whose baseline count. The policy is the repository's own, or another
-        that the requester may name for it."""
+        that the requester may name for it.
+        """
         request = replace(request, asker=requester.name)
         approval = self._same_key(request)
         if approval is None:

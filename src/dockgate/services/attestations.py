@@ -34,8 +34,11 @@ _COSIGN = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_
 
 
 class RegistryAttestor:
-    """`delivery.ports.Attestor`. `registry` is our own, in which repositories without a registry lie. `demand` raises
-    DeniedError for another that may not be spoken to. `issuers` make the tokens for our own."""
+    """`delivery.ports.Attestor`.
+
+    `registry` is our own, in which repositories without a registry lie. `demand` raises DeniedError for another that
+    may not be spoken to. `issuers` make the tokens for our own.
+    """
 
     def __init__(
         self,

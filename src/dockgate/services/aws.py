@@ -42,8 +42,10 @@ _ADVICE = "Put there what `dockgate aws policy FILE` writes, byte for byte; or d
 
 
 def package(policy: str) -> bytes:
-    """The functions' archive with this policy: a name, or a YAML file. Raises what `policy_of` does, and UsageError
-    naming the rules that cannot run in it."""
+    """The functions' archive with this policy: a name, or a YAML file.
+
+    Raises what `policy_of` does, and UsageError naming the rules that cannot run in it.
+    """
     return archive.build(policy_of(policy), rules.load())
 
 
@@ -68,7 +70,8 @@ def deployed(
     """Deploy the stack; False when nothing changed. `confirm` is called before an update that loses data.
 
     `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME; "" is the stack's present policy, and the default
-    policy for a new stack. All arguments are checked before anything is changed."""
+    policy for a new stack. All arguments are checked before anything is changed.
+    """
     deploy.check_name(stack)
     values = parameters.read(given_parameters)
     accepted = _waivers(account, waivers) if waivers else None
@@ -165,8 +168,11 @@ def _read(body: bytes, place: str) -> Policy:
 
 
 def _waivers(account: Account, file: Path) -> Waivers:
-    """The waivers of a file. The functions know repositories without their registry: UsageError for a waiver that names
-    one in another registry, which would never count."""
+    """The waivers of a file.
+
+    The functions know repositories without their registry: UsageError for a waiver that names one in another registry,
+    which would never count.
+    """
     from dockgate.gate.definitions import waivers
 
     accepted = waivers.read_waivers(file.read_text("utf-8"), str(file))

@@ -18,7 +18,8 @@ class DeploymentContext:
     """What an image is evaluated for: its repository ("": where it was scanned), the service that is to run it and the
     execution that approved it for that ("" for none). The approvals of the execution name what repositories require on
     top of the server's policies. With `keep_baselines` an approved image is compared with the baselines of its
-    approval."""
+    approval.
+    """
 
     repository: str = ""
     service: str = ""
@@ -54,7 +55,8 @@ class Baselines:
         """Return what the policy's rules compare the image with.
 
         An image is never its own baseline, or none of its findings would be new: one that runs already is compared with
-        the baselines of its approval."""
+        the baselines of its approval.
+        """
         names = required_baselines(policy)
         if not names:
             return BaselineImages()
@@ -82,7 +84,8 @@ class Baselines:
 
     def _exemptions(self, image: str, own_policy: str) -> BaselineExemptions:
         """The findings that were waived when the image was approved: by this policy, or where only others approved it,
-        by the newest of these."""
+        by the newest of these.
+        """
         records = self._images.verdicts(image)
         approving = (record for record in records if record.status == Status.APPROVED)
         record = approving_record(records, own_policy) or next(approving, None)
@@ -93,7 +96,8 @@ class Baselines:
 
     def _running_image(self, service: str, repository: str) -> str:
         """The digest that the service runs, "" for none and for an image of another repository: the request names the
-        service, and may not choose what is exempted."""
+        service, and may not choose what is exempted.
+        """
         if not service:
             return ""
         try:

@@ -27,8 +27,9 @@ def token(
     pipelines: Sequence[str] = (),
     clock: Clock = lambda: datetime.now(UTC),
 ) -> tuple[Token, str]:
-    """Issue a token as `People.issue` does, for a user who can read and write the server's tables. The server may be
-    running. The audit trail records it.
+    """Issue a token as `People.issue` does, for a user who can read and write the server's tables.
+
+    The server may be running. The audit trail records it.
 
     Raises NotFoundError without tables, and for an unknown principal, listing the admins.
     """

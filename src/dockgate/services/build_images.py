@@ -39,9 +39,12 @@ _COMPRESSED = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
 
 
 class RegistryBuildImages:
-    """`builders.images.BuildImages`. `folder` keeps the blobs of base images. `own` is our registry's address; `demand`
-    raises DeniedError for another that the server may not use. `has_list`: those that it may use are listed by name.
-    `issuers` make the tokens for our own."""
+    """`builders.images.BuildImages`.
+
+    `folder` keeps the blobs of base images. `own` is our registry's address; `demand` raises DeniedError for another
+    that the server may not use. `has_list`: those that it may use are listed by name. `issuers` make the tokens for our
+    own.
+    """
 
     def __init__(
         self,
@@ -71,8 +74,11 @@ class RegistryBuildImages:
             raise BuildError(f"the base image {reference} cannot be used: {error}", error.advice) from error
 
     def _check(self, registry: str) -> None:
-        """DeniedError for a registry that a Dockerfile may not have the server speak to. One at a private address has
-        to be named by who runs the server: else a Dockerfile could look around in its networks."""
+        """DeniedError for a registry that a Dockerfile may not have the server speak to.
+
+        One at a private address has to be named by who runs the server: else a Dockerfile could look around in its
+        networks.
+        """
         if registry == self._own:
             return
         self._demand(registry)
@@ -210,7 +216,8 @@ class RegistryPublication:
 def require_no_hidden_source(named: RegistryReference, config: bytes) -> None:
     """Refuse a base image whose ONBUILD instructions take files from further images, which no Dockerfile names.
 
-    `config` is the image's (OCI image specification, "Image Configuration"). Raises ImageError."""
+    `config` is the image's (OCI image specification, "Image Configuration"). Raises ImageError.
+    """
     try:
         document = json.loads(config)
         triggers = (document.get("config") or {}).get("OnBuild") or []

@@ -61,7 +61,8 @@ def _answers(
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Looking for garbage among all that a batch needs takes a tenth of its time, and finds none: neither while it is
-    made, nor among what is left of it then."""
+    made, nor among what is left of it then.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -7,8 +7,10 @@ from dockgate.shared.timestamps import format_time
 
 
 class ServerClock:
-    """Gives the time as RFC 3339 text in UTC with milliseconds, so that text order is time order. Called, it gives the
-    time itself."""
+    """Gives the time as RFC 3339 text in UTC with milliseconds, so that text order is time order.
+
+    Called, it gives the time itself.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

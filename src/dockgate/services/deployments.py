@@ -65,7 +65,8 @@ class Deployments:
 
     def _on_top_of(self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey) -> TaskDefinition:
         """The revision to deploy: the service may have changed since this one was registered, or this deploy may be
-        done already."""
+        done already.
+        """
         if present.settings == definition.settings:
             return definition
         if present.image == definition.image and self._store.services.deployed_by(present.family) == key.execution:

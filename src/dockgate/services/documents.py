@@ -19,8 +19,10 @@ from dockgate.store import Store
 
 @dataclass(frozen=True, slots=True)
 class AppliedDocument:
-    """What `apply` did: `change` is created, updated or unchanged; `advice` is the next step, "" for none. `rollout` is
-    the number of the rollout that changes a service, which is updated when that has succeeded."""
+    """What `apply` did: `change` is created, updated or unchanged; `advice` is the next step, "" for none.
+
+    `rollout` is the number of the rollout that changes a service, which is updated when that has succeeded.
+    """
 
     kind: str
     name: str
@@ -53,7 +55,8 @@ class Documents:
     def apply(self, text: str, name: str, who: Caller) -> AppliedDocument:
         """Make the server match a document. What exists is changed, or left as it is where it matches.
 
-        Raises DefinitionError for an invalid document, DeniedError when the caller lacks the permission."""
+        Raises DefinitionError for an invalid document, DeniedError when the caller lacks the permission.
+        """
         document = load(text, name)
         require(who, Permission.ACCEPT if documents.is_about_policies(document) else Permission.ADMINISTER)
         definition = documents.of(document)

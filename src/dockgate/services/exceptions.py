@@ -70,7 +70,8 @@ class Exceptions:
         """Record the VEX documents that are attached to an image.
 
         A document that is missing lets nothing pass: registries that do not answer and documents that cannot be read
-        are logged, and raise nothing."""
+        are logged, and raise nothing.
+        """
         try:
             attached = self._vex.attached(repository, image)
         except DockgateError as error:

@@ -22,16 +22,20 @@ class Executions:
         self._pubsub = pubsub
 
     def start(self, pipeline: str, cause: str, by: str) -> Execution:
-        """Start a pipeline by hand at the heads of its source branches, once for each cause. `by` is a principal, ""
-        before there are any."""
+        """Start a pipeline by hand at the heads of its source branches, once for each cause.
+
+        `by` is a principal, "" before there are any.
+        """
         start, trigger = self._store.executions.start, manual_trigger(by)
         execution = self._effects.run(Step.START_EXECUTION, start, pipeline, cause, trigger, self._clock.now())
         self._starter.proceed(execution.id)
         return execution
 
     def record_triggered(self, event: Event) -> list[str]:
-        """Record an execution of each pipeline that has the pushed branch as a source, once for each event. Return
-        their ids."""
+        """Record an execution of each pipeline that has the pushed branch as a source, once for each event.
+
+        Return their ids.
+        """
         executions = []
         pushed = event.detail["repository"], event.detail["branch"]
         for name in self._store.pipelines.names():

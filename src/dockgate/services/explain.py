@@ -18,7 +18,8 @@ LIMIT = 512 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Replay:
     """A verdict judged again: `digest` of the verdict, `same` bytes or what `differs`; `engine` is the version that
-    judged then, `present` this one."""
+    judged then, `present` this one.
+    """
 
     digest: str
     same: bool

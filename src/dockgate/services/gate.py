@@ -28,7 +28,8 @@ def judge(
     provenance: ProvenanceFacts | None = None,
 ) -> GateReport:
     """Return the verdict on a scanned image and on what other scanners report about it, as of `now` (default: the
-    present time), with the `accepted` exceptions. Raises UsageError for a report about another image."""
+    present time), with the `accepted` exceptions. Raises UsageError for a report about another image.
+    """
     digests = {scanned.digest, *(external_report.image for external_report in scanned.inventories)}
     for external_report in external_reports:
         if external_report.inventory.image not in digests:
@@ -66,7 +67,8 @@ def judge_reported(
     """Return the verdict on what other scanners report about an image that is not scanned here.
 
     `image` is the digest of the image that `reference` names, and may have several platforms; without it, all reports
-    must be about one image. `advisories` add which findings are known to be exploited."""
+    must be about one image. `advisories` add which findings are known to be exploited.
+    """
     images = [image] if image else sorted({external_report.inventory.image for external_report in external_reports})
     if len(images) != 1:
         raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")

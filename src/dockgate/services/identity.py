@@ -42,8 +42,11 @@ class People:
     clock: Clock
 
     def known_by(self, text: str) -> Caller:
-        """Return the caller with this token. UnknownCallerError, the same one, for a token that is unknown, wrong,
-        expired or revoked, and for a disabled principal: guessing reveals nothing."""
+        """Return the caller with this token.
+
+        UnknownCallerError, the same one, for a token that is unknown, wrong, expired or revoked, and for a disabled
+        principal: guessing reveals nothing.
+        """
         token_id, secret = read_token(text)
         record = self.store.tokens.find(token_id) if token_id else None
         now = self._at(0)
@@ -59,7 +62,9 @@ class People:
 
     def unnamed(self, here: bool) -> Caller:
         """Return LOCAL for a request without a token from this machine (`here`), while there are no principals.
-        UnknownCallerError otherwise."""
+
+        UnknownCallerError otherwise.
+        """
         if not here or self.store.principals.has_any():
             raise UnknownCallerError(
                 "authentication required", "Set DOCKGATE_TOKEN: an admin makes a token with `dockgate token create`."

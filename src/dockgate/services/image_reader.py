@@ -22,11 +22,13 @@ QUESTION_SECONDS = 60.0
 
 
 class ImageAccess:
-    """`own` is our registry's address, and `public` what others call it by ("" for nothing else). `registries` are
-    patterns of the others' hosts, with or without a port; empty, every registry may be asked. `issuers` make the tokens
-    for our own registry.
+    """`own` is our registry's address, and `public` what others call it by ("" for nothing else).
 
-    All calls raise DeniedError for a registry that may not be asked, and what registries do."""
+    `registries` are patterns of the others' hosts, with or without a port; empty, every registry may be asked.
+    `issuers` make the tokens for our own registry.
+
+    All calls raise DeniedError for a registry that may not be asked, and what registries do.
+    """
 
     def __init__(
         self,

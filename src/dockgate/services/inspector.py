@@ -1,5 +1,6 @@
 """Amazon Inspector, asked what it found in images of Amazon ECR: for a terminal, and for a server in place of a scan of
-our own."""
+our own.
+"""
 
 import fnmatch
 import threading
@@ -30,7 +31,9 @@ EVERYWHERE = ("*",)
 
 class InspectorFindings:
     """`delivery.ports.FindingsSource`: of those of ECR's repositories that match one of `patterns`, registry included.
-    `clock` gives epoch seconds. May be used from several threads."""
+
+    `clock` gives epoch seconds. May be used from several threads.
+    """
 
     name = inspector.SOURCE
     title = "Amazon Inspector"
@@ -99,8 +102,10 @@ class InspectorFindings:
         return report.build()
 
     def _in_index(self, digest: str, repository: str, region: str) -> Mapping[str, str]:
-        """The images in an index, each with what tells it from the others; none for what is no index. It is asked for
-        once: what is behind a digest never changes."""
+        """The images in an index, each with what tells it from the others; none for what is no index.
+
+        It is asked for once: what is behind a digest never changes.
+        """
         if digest not in self._platforms:
             children = Indexes(self._of("ecr", region)).children(repository, digest)
             if children is None:
@@ -137,7 +142,8 @@ def look_up(
 
     `wait` pauses for that many seconds, before Inspector is asked a second time: one list of findings may be partial.
 
-    Raises UsageError for another reference, NotFoundError, DeniedError and UnavailableError."""
+    Raises UsageError for another reference, NotFoundError, DeniedError and UnavailableError.
+    """
     source = source or InspectorFindings()
     named = parse(reference)
     if not isinstance(named, RegistryReference) or not source.knows(f"{named.registry}/{named.repository}"):

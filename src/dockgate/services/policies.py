@@ -69,7 +69,8 @@ class Policies:
         """Store the YAML as the policy's next version. What runs is evaluated by it at the next review.
 
         Raises DefinitionError, ConflictError and UsageError as `require_changeable`, and ChangedError when `expected`
-        is not the present version."""
+        is not the present version.
+        """
         self.require_changeable(name)
         policy = definitions.read_named_policy(text, name, self._rules, "")
         return self._put(policy, text, who, comment, expected)

@@ -63,14 +63,17 @@ class PolicyDryRun:
     def run(
         self, text: str, name: str, against: Literal["history", "running"], policy: str, limit: int, after: str
     ) -> PolicyComparison:
-        """Evaluate the candidate in a YAML text on past verdicts, or on what runs. DefinitionError, and BusyError while
-        another part is evaluated."""
+        """Evaluate the candidate in a YAML text on past verdicts, or on what runs.
+
+        DefinitionError, and BusyError while another part is evaluated.
+        """
         candidate = self._policies.read(text, name)
         return (self.history if against == "history" else self.running)(candidate, policy, limit, after)
 
     def history(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
         """Evaluate the cases of the newest verdict on each image by each policy (by `policy` alone unless ""), newest
-        first. `after` is the `next` of the previous part, "" for the first."""
+        first. `after` is the `next` of the previous part, "" for the first.
+        """
         before = _number(after)
         comparisons: list[ImageComparison] = []
         with self._turn_taken() as is_over:

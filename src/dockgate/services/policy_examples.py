@@ -62,8 +62,10 @@ class TestedPolicy:
 
 
 def test(text: str, file: str) -> TestedPolicy:
-    """Judges every example in a policy's file, or in a file that names a policy. Raises DefinitionError with the line
-    of what cannot be understood."""
+    """Judges every example in a policy's file, or in a file that names a policy.
+
+    Raises DefinitionError with the line of what cannot be understood.
+    """
     document, written = definitions.read_examples(text, file)
     policy = _policy(document)
     bench = _Bench(policy)
@@ -317,8 +319,8 @@ def _violation(violation: Violation) -> tuple[str, str]:
 
 
 def _unlike(name: str, expected: Sequence[str], actual: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """`actual` are pairs of a short name, which an expectation may give whole, and a text, of which it may give
-    a part."""
+    """`actual` are pairs of a short name, which an expectation may give whole, and a text, of which it may give a
+    part."""
     for part in expected:
         if not any(part == short or part in text for short, text in actual):
             yield f"{name}: expected {part!r}, was {_some(actual)}"

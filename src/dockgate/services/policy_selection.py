@@ -61,7 +61,8 @@ class PolicySelection:
         with what the pipeline's sources require on top.
 
         DeniedError where the repository is assigned another policy than the pipeline names, DefinitionError with the
-        line for a repository's file that cannot be read."""
+        line for a repository's file that cannot be read.
+        """
         named = str(pipeline.action(key.stage, key.action).configuration.get("policy", ""))
         name = named or self.policy_of(repository)
         if not self._may_evaluate(repository, name, [name]):

@@ -29,8 +29,10 @@ _HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Where a registry sends its notifications (`url`), and the `authorization` header that it sends with them. A
-    sender that can set no header uses `url_with_secret`, which has the secret as its password."""
+    """Where a registry sends its notifications (`url`), and the `authorization` header that it sends with them.
+
+    A sender that can set no header uses `url_with_secret`, which has the secret as its password.
+    """
 
     format: str
     registry: str
@@ -52,8 +54,10 @@ class RegistryNotifications:
         self._registry = registry
 
     def hook(self, form: str, registry: str) -> Hook:
-        """Return where this registry sends its notifications. NotFoundError for an unknown format, UsageError for an
-        invalid registry."""
+        """Return where this registry sends its notifications.
+
+        NotFoundError for an unknown format, UsageError for an invalid registry.
+        """
         _format(form)
         if not re.fullmatch(_HOST, registry) or RepositoryReference.parse(f"{registry}/image").is_own:
             raise UsageError(f"{registry!r} is not a registry", "Give its host as in references: harbor.example.org.")
@@ -80,7 +84,8 @@ class RegistryNotifications:
         """Record the pushes that a notification reports. `registry` is "" for our own.
 
         DeniedError without the secret, or for a push to another registry; UsageError for an invalid notification;
-        UnavailableError makes the sender try again."""
+        UnavailableError makes the sender try again.
+        """
         self.require_secret(form, registry, authorization)
         for push in _read_pushes(form, registry, lambda: json.loads(sent)):
             self._record(form, registry, push)
@@ -89,7 +94,8 @@ class RegistryNotifications:
         """Record the push that an event of Amazon ECR reports, which came by a queue, alone or inside a message of
         Amazon SNS. The queue decides who may send to it.
 
-        UsageError for an invalid event; events about anything but pushes are ignored."""
+        UsageError for an invalid event; events about anything but pushes are ignored.
+        """
         event = body(Record({"body": text}))
         for push in _read_pushes(ECR, "", lambda: event):
             if not region_of(push.registry):
@@ -149,7 +155,8 @@ def _format(form: str) -> Pushes:
 
 def _has_secret(authorization: str, secret: str) -> bool:
     """Whether the header is the secret alone, or has it as a bearer token or a password (RFC 7617): senders differ in
-    what they support."""
+    what they support.
+    """
     kind, _, value = authorization.partition(" ")
     if kind.lower() == "bearer":
         authorization = value

@@ -40,7 +40,8 @@ class RegistryPushes:
         """Record a push that a registry reports, perhaps more than once.
 
         `repository` begins with the registry, unless that is our own. A tag that attaches a document to an image (our
-        attestations, cosign's signatures) is not scanned: it may be a VEX document of that image."""
+        attestations, cosign's signatures) is not scanned: it may be a VEX document of that image.
+        """
         detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": by} if by else {})
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self._clock.now())
         if subject := attached_to(tag):

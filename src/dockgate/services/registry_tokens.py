@@ -40,8 +40,10 @@ class GrantedToken:
 
 
 class RegistryAccess:
-    """Decides who may do what in our registry. `patterns` open repositories for pushes by principals. `restart` makes
-    the registry trust the present certificate."""
+    """Decides who may do what in our registry.
+
+    `patterns` open repositories for pushes by principals. `restart` makes the registry trust the present certificate.
+    """
 
     def __init__(
         self, tokens: RegistryTokens, patterns: Sequence[str] = (), restart: Callable[[], None] = lambda: None
@@ -53,8 +55,10 @@ class RegistryAccess:
     def grant(
         self, caller: Caller | Login, service: str, scopes: Sequence[str], store: Store
     ) -> tuple[GrantedToken, tuple[Access, ...]]:
-        """A token for what the caller may do of what it asks for, and what that is. It may be nothing: the registry
-        then refuses the request. UsageError for another service than our registry."""
+        """A token for what the caller may do of what it asks for, and what that is.
+
+        It may be nothing: the registry then refuses the request. UsageError for another service than our registry.
+        """
         if service != SERVICE:
             raise UsageError(
                 f"this server issues tokens for the service {SERVICE}, not for {service[:100]!r}",

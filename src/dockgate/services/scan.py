@@ -98,8 +98,11 @@ def read(
     made: InventoryCache | None = None,
     verified: bool = False,
 ) -> tuple[Inventory, ...]:
-    """The inventories of these images. Each layer is read once, and remembered in `cache`; what layers are together, in
-    `made`, if there is one. `local`: they lie on this machine. `verified`: as in `scan`. Raises UnavailableError."""
+    """The inventories of these images.
+
+    Each layer is read once, and remembered in `cache`; what layers are together, in `made`, if there is one. `local`:
+    they lie on this machine. `verified`: as in `scan`. Raises UnavailableError.
+    """
     cached = [made.find(image, verified=verified) if made else None for image in images]
     new = [image for image, inventory in zip(images, cached, strict=True) if inventory is None]
     rest = _read(new, cache, report, local, made, verified)

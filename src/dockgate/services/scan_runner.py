@@ -33,7 +33,9 @@ class ScanRunner:
 
     def run(self, scan: Scan) -> None:
         """Store the image's inventories, or another scanner's reports, and the VEX documents that are attached to it.
-        PendingError while the other scanner has not finished."""
+
+        PendingError while the other scanner has not finished.
+        """
         source = self._source(scan)
         if source is not None:
             answer = source.ask(scan.repository, scan.image)

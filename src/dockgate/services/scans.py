@@ -142,8 +142,10 @@ class FindingReports:
         self._effects = effects
 
     def add(self, reported: Sequence[ExternalReport], who: str, vouched: bool) -> Sequence[ReportRecord]:
-        """Record what another scanner reports, and answer the approvals of its images. A `vouched` report may replace
-        a scan."""
+        """Record what another scanner reports, and answer the approvals of its images.
+
+        A `vouched` report may replace a scan.
+        """
         put, now = self._store.reports.put, self._clock.now()
         records = [self._effects.run(Step.REPORT, put, report, who, vouched, now) for report in reported]
         for image in dict.fromkeys(record.image for record in records):

@@ -35,8 +35,10 @@ GitBackend = Callable[
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`url` is where the API answers, `registry` the address of our own registry. `scratch` is a folder for request
-    bodies; a push may have `push_limit` bytes."""
+    """`url` is where the API answers, `registry` the address of our own registry.
+
+    `scratch` is a folder for request bodies; a push may have `push_limit` bytes.
+    """
 
     url: str
     registry: str

@@ -56,8 +56,10 @@ class ServiceRisk:
         self._evaluated = self._effects.run(Step.REJUDGE, self.evaluate_changed, self._evaluated)
 
     def evaluate_changed(self, evaluated: Mapping[str, str]) -> dict[str, str]:
-        """Evaluate the running images whose inputs differ from `evaluated`, a digest for each service. Return the
-        present digests."""
+        """Evaluate the running images whose inputs differ from `evaluated`, a digest for each service.
+
+        Return the present digests.
+        """
         database = self._verdicts.advisory_digest()
         if not database:
             return dict(evaluated)

@@ -41,7 +41,8 @@ class Verdicts:
 
     def for_approval(self, approval: Approval, cause: str) -> tuple[Verdict, str] | None:
         """Return the verdict that an approval waits for, with its digest, stored under the cause; None until the image
-        was scanned. The same cause gives the same verdict. Under a policy that cannot be read it is Undetermined."""
+        was scanned. The same cause gives the same verdict. Under a policy that cannot be read it is Undetermined.
+        """
         context = DeploymentContext(approval.repository, approval.service)
         case = self._case(approval.image, self._selection.read(approval.policy), context)
         if case is None:
@@ -59,8 +60,11 @@ class Verdicts:
         return "" if verdict.status is Status.APPROVED else verdict.summary
 
     def require_approval(self, image: str, cause: str, context: DeploymentContext) -> None:
-        """Evaluate the image as of now by every required policy. DeployError unless all approve: the image may be known
-        as vulnerable since its approval, and a waiver may have expired."""
+        """Evaluate the image as of now by every required policy.
+
+        DeployError unless all approve: the image may be known as vulnerable since its approval, and a waiver may have
+        expired.
+        """
         if not self._store.images.verdicts(image):
             raise DeployError(
                 f"no verdict on {image}: only approved digests run",
@@ -119,7 +123,8 @@ class Verdicts:
 
     def _record(self, verdict: Verdict, case: VerdictCase) -> None:
         """Store the verdict after the newest of its policy, unless both say the same: running images are evaluated
-        every hour, and most verdicts do not change."""
+        every hour, and most verdicts do not change.
+        """
         records = self._store.images.verdicts(verdict.image)
         newest = next((record.digest for record in records if record.policy == verdict.policy), "")
         if not newest or _decision(self._store.images.verdict(newest)) != _decision(verdict):

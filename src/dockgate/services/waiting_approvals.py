@@ -42,8 +42,11 @@ class WaitingApprovals:
             self._starter.proceed(execution)
 
     def settle(self, image: str) -> list[str]:
-        """Settle every approval that waits on this image and can be decided now. Return the executions that may
-        continue. Approvals that ask for the same are evaluated once, and settled together."""
+        """Settle every approval that waits on this image and can be decided now.
+
+        Return the executions that may continue. Approvals that ask for the same are evaluated once, and settled
+        together.
+        """
         same: dict[tuple[str, str, str], list[Approval]] = {}
         for approval in self._approvals.waiting(image):
             if approval.approvers is not None:
@@ -63,8 +66,10 @@ class WaitingApprovals:
             self.proceed(approval.id)
 
     def proceed(self, approval_id: str) -> None:
-        """Continue the execution that waited on the approval. Pipelines elsewhere read the answer, or get it by
-        callback."""
+        """Continue the execution that waited on the approval.
+
+        Pipelines elsewhere read the answer, or get it by callback.
+        """
         if action := waiting_action(approval_id):
             self._starter.proceed(action.execution)
 

@@ -10,8 +10,9 @@ from dockgate.shared.errors import UnavailableError
 
 
 class WebhookSecrets:
-    """`own` is what our own registry shows, and what the others' secrets are made of, each registry's another. `file`
-    counts how often each of these was changed: it need not be there, and is no secret.
+    """`own` is what our own registry shows, and what the others' secrets are made of, each registry's another.
+
+    `file` counts how often each of these was changed: it need not be there, and is no secret.
 
     All calls raise UnavailableError when the file cannot be used: which secrets hold is not known then.
     """

@@ -74,8 +74,10 @@ _Maker = Callable[[Any], Any]
 
 @cache
 def _maker(kind: Any) -> _Maker | None:
-    """What makes a `kind` of plain JSON; None where that is it already. Made once for each kind: an inventory is a
-    thousand values of a few."""
+    """What makes a `kind` of plain JSON; None where that is it already.
+
+    Made once for each kind: an inventory is a thousand values of a few.
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         (inner,) = (_maker(argument) for argument in arguments if argument is not type(None))

@@ -61,7 +61,9 @@ class UnavailableError(DockgateError):
 
 class DownloadError(UnavailableError):
     """A file that could not be downloaded: from which `host`, and the `cause`, which is alike for every file of it.
-    `is_unreachable`: no connection came about, so that nothing else will come from there either."""
+
+    `is_unreachable`: no connection came about, so that nothing else will come from there either.
+    """
 
     def __init__(self, message: str, advice: str, host: str, cause: str, *, is_unreachable: bool) -> None:
         super().__init__(message, advice)

@@ -12,7 +12,8 @@ _PROBE_SECONDS = 3.0
 def trusted(ca_bundle: Path | None) -> ssl.SSLContext:
     """A context for clients that trusts the authorities in the PEM file, or the system's where there is none.
 
-    Raises UsageError for a file that is missing or holds no certificate."""
+    Raises UsageError for a file that is missing or holds no certificate.
+    """
     try:
         return ssl.create_default_context(cafile=ca_bundle)
     except ssl.SSLError:

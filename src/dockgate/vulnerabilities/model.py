@@ -29,8 +29,11 @@ _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """One OSV range. `type` is ECOSYSTEM or SEMVER (GIT ranges are dropped when read); events are
-    `(kind, version)` with kind introduced, fixed, last_affected or limit, in the order they are published."""
+    """One OSV range.
+
+    `type` is ECOSYSTEM or SEMVER (GIT ranges are dropped when read); events are `(kind, version)` with kind introduced,
+    fixed, last_affected or limit, in the order they are published.
+    """
 
     type: str
     events: tuple[tuple[str, str], ...]
@@ -215,8 +218,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Undetermined:
-    """Something that cannot be said. `subject` is a purl, a path, an ecosystem or "database"; `reason` a whole
-    sentence.
+    """Something that cannot be said.
+
+    `subject` is a purl, a path, an ecosystem or "database"; `reason` a whole sentence.
 
     `kind` is what a policy may relax it by: "unread", "uncomparable", "uncovered", "stale"; "" cannot be relaxed.
     `ids` are the vulnerabilities of which it cannot be said whether they affect the subject, where that is what it is.

@@ -40,8 +40,11 @@ class _Points(dict[str, Point | None]):
 
 
 class _Span(NamedTuple):
-    """A range's events in the order of their versions, and its limits. `epochs`: whether any of its versions has one.
-    `refused` says why nothing can be compared with it, None when that can be."""
+    """A range's events in the order of their versions, and its limits.
+
+    `epochs`: whether any of its versions has one. `refused` says why nothing can be compared with it, None when that
+    can be.
+    """
 
     steps: tuple[tuple[Point, int, str], ...] = ()
     limits: tuple[Point, ...] = ()
@@ -50,8 +53,9 @@ class _Span(NamedTuple):
 
 
 class Order:
-    """The versions of one ecosystem, each parsed once, and its ranges, each sorted once. `key` raises
-    UncomparableError for what is no version.
+    """The versions of one ecosystem, each parsed once, and its ranges, each sorted once.
+
+    `key` raises UncomparableError for what is no version.
 
     `optional_epoch`: an advisory's version without an epoch applies to every installed epoch.
     `optional_local_label`: an advisory's version without a label ("2.10.0") includes those with one ("2.10.0+cu126").
@@ -211,8 +215,10 @@ class Orders:
 
 
 def _without_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
-    """The events without each "introduced" that "fixed 0" ends: fixed before every version means never affected. The
-    "introduced" is the one before it in the record, or the first where none is."""
+    """The events without each "introduced" that "fixed 0" ends: fixed before every version means never affected.
+
+    The "introduced" is the one before it in the record, or the first where none is.
+    """
     remaining = list(events)
     while ("fixed", "0") in remaining:
         end = remaining.index(("fixed", "0"))
@@ -227,7 +233,8 @@ def _without_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[
 
 def ordered_as(ecosystem: str) -> tuple[str, ...]:
     """The names by which an OSV ecosystem's order may be known: with the first part of what follows, for some rebuild
-    several distributions ("TuxCare:Debian:10" is ordered as "TuxCare:Debian"), and without ("Debian:13")."""
+    several distributions ("TuxCare:Debian:10" is ordered as "TuxCare:Debian"), and without ("Debian:13").
+    """
     base, _, rest = ecosystem.partition(":")
     return (f"{base}:{rest.partition(':')[0]}", base) if rest else (base,)
 

@@ -44,8 +44,10 @@ class Background:
         self._outbox.start()
 
     def close(self) -> None:
-        """Begin nothing more, and wait a moment for what runs; the rest continues at the next launch. May be called
-        without `launch`, and twice."""
+        """Begin nothing more, and wait a moment for what runs; the rest continues at the next launch.
+
+        May be called without `launch`, and twice.
+        """
         if self._is_closed:
             return
         self._is_closed = True

@@ -24,7 +24,9 @@ R = TypeVar("R")
 
 def run_step(name: str, effect: Callable[[], R]) -> R:
     """Run the effect as a step of the running workflow, or at once outside of workflows (`services.effects.RunStep`).
-    After UnavailableError it is tried up to three times, a second and two apart."""
+
+    After UnavailableError it is tried up to three times, a second and two apart.
+    """
     if DBOS.workflow_id is None:
         return effect()
     return DBOS.run_step(
@@ -94,9 +96,12 @@ class DbosStarter:
         DBOS.destroy(workflow_completion_timeout_sec=5)
 
     def _begin(self, key: str, workflow: str, argument: str) -> None:
-        """Start the workflow under this key, unless it runs or has run. One that broke, because of a full disk or a
-        defect, is started again under a further key; the reconciler asks for that. The keys begin with the store's id:
-        restored or new tables have nothing in common with the workflows that dbos remembers of other tables."""
+        """Start the workflow under this key, unless it runs or has run.
+
+        One that broke, because of a full disk or a defect, is started again under a further key; the reconciler asks
+        for that. The keys begin with the store's id: restored or new tables have nothing in common with the workflows
+        that dbos remembers of other tables.
+        """
         base = f"{self._store.id}/{key}"
         further, number = base, 1
         while DBOS.workflow_id is None and (status := DBOS.get_workflow_status(further)) and status.status in _BROKEN:

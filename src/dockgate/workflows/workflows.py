@@ -111,8 +111,10 @@ class Workflows:
 
 
 def explain(error: Exception) -> str:
-    """Return what people read of an error. Our own errors explain themselves; any other is a defect, and its traceback
-    goes to the log."""
+    """Return what people read of an error.
+
+    Our own errors explain themselves; any other is a defect, and its traceback goes to the log.
+    """
     if isinstance(error, dbos_error.DBOSMaxStepRetriesExceeded) and error.errors:
         error = error.errors[-1]
     if isinstance(error, DockgateError):

@@ -37,7 +37,8 @@ class Loss:
     """A resource that the update removes from the stack or replaces.
 
     `replacement` is "" for a removal, else CloudFormation's "True" or "Conditional". `is_retained` says that the
-    account keeps the old resource, outside of the stack."""
+    account keeps the old resource, outside of the stack.
+    """
 
     logical: str
     kind: str

@@ -33,8 +33,11 @@ _VALUE_LIMIT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The images that a Dockerfile names, arguments filled in, in their order. `last` is the one that the last stage
-    starts from, if need be by way of other stages; None for none, as for `scratch`."""
+    """The images that a Dockerfile names, arguments filled in, in their order.
+
+    `last` is the one that the last stage starts from, if need be by way of other stages; None for none, as for
+    `scratch`.
+    """
 
     images: tuple[str, ...]
     last: str | None
@@ -167,7 +170,8 @@ def _heredocs(rest: str, escape: str) -> Iterator[tuple[bool, str]]:
 def _words(rest: str, escape: str = "\\") -> list[str]:
     """Words with their quotes. Blanks in quotes and behind an escape character belong to a word.
 
-    Raises BuildError where quotes are not closed, for then it is unclear where a word ends."""
+    Raises BuildError where quotes are not closed, for then it is unclear where a word ends.
+    """
     words: list[str] = []
     word, quote = "", ""
     letters = iter(rest)
@@ -215,7 +219,8 @@ def _require_plain_value(key: str, value: str) -> None:
 def _filled(text: str, values: Mapping[str, str]) -> str:
     """`text` with its variables filled in, "Environment replacement": `:-` and `:+` count an empty value as none.
 
-    Raises BuildError for more than _VALUE_LIMIT characters."""
+    Raises BuildError for more than _VALUE_LIMIT characters.
+    """
     total = len(text)
 
     def bounded(match: re.Match[str]) -> str:

@@ -19,10 +19,13 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base image that lies on this machine. `manifest` is the digest of its manifest for this platform, `name` its
-    whole name ("docker.io/library/debian:trixie"), `diff_ids` are those of its layers, the lowest first, computed from
-    their bytes, `layers` what is known of them in registries, `blobs` the folder of all
-    that the manifest names, by digest ("sha256/…")."""
+    """A base image that lies on this machine.
+
+    `manifest` is the digest of its manifest for this platform, `name` its whole name
+    ("docker.io/library/debian:trixie"), `diff_ids` are those of its layers, the lowest first, computed from their
+    bytes, `layers` what is known of them in registries, `blobs` the folder of all that the manifest names, by digest
+    ("sha256/…").
+    """
 
     image: BaseImage
     name: str
@@ -35,8 +38,10 @@ class Base:
 
 
 class Publication(Protocol):
-    """An image that is ready to be pushed. `diff_ids` are those of its layers, the lowest first, `layers` what is known
-    of them in the registry."""
+    """An image that is ready to be pushed.
+
+    `diff_ids` are those of its layers, the lowest first, `layers` what is known of them in the registry.
+    """
 
     digest: str
     diff_ids: Sequence[str]
@@ -54,7 +59,8 @@ class BuildImages(Protocol):
         """The image that a Dockerfile names, downloaded and verified; not again while its digest is the same.
 
         BuildError when there is none, when this server may not use its registry, or when it is larger than `limit`
-        bytes; UnavailableError when the registry does not answer."""
+        bytes; UnavailableError when the registry does not answer.
+        """
         ...
 
     def prepare(self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]) -> Publication:
@@ -62,5 +68,6 @@ class BuildImages(Protocol):
 
         `layers` are those that came as empty files, by their diff_ids: they are in the registry already, or among the
         blobs of base images. BuildError when the archive holds no image; UnavailableError, also when one of `layers` is
-        gone."""
+        gone.
+        """
         ...

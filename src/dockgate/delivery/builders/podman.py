@@ -28,8 +28,10 @@ _RECORD_SECONDS = 7 * 24 * 3600
 
 
 class Runner(Protocol):
-    """Runs the commands of builds: in a box (`sandbox.Sandbox`), or on the host (`unboxed.Host`). `folder` is the
-    repository's, which no build can read or write."""
+    """Runs the commands of builds: in a box (`sandbox.Sandbox`), or on the host (`unboxed.Host`).
+
+    `folder` is the repository's, which no build can read or write.
+    """
 
     limits: Limits
     is_sandboxed: bool
@@ -52,11 +54,13 @@ class Runner(Protocol):
 
 
 class PodmanBuilder:
-    """`folder` is for files that builds share. With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or
-    `ARG SSL_CERT_FILE` gets the path `ca_mount`, where its RUN instructions find that bundle; nothing of it stays in
-    the image but, where `ca_mount` is no place that podman clears itself, an empty file. `environment` is what RUN
-    instructions may know of the host: its proxies. After every `prune_every` builds of a repository the layers are
-    removed that its last image is not made of."""
+    """`folder` is for files that builds share.
+
+    With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or `ARG SSL_CERT_FILE` gets the path `ca_mount`,
+    where its RUN instructions find that bundle; nothing of it stays in the image but, where `ca_mount` is no place that
+    podman clears itself, an empty file. `environment` is what RUN instructions may know of the host: its proxies. After
+    every `prune_every` builds of a repository the layers are removed that its last image is not made of.
+    """
 
     def __init__(
         self,
@@ -210,8 +214,11 @@ class PodmanBuilder:
 
 
 def _save_commands(paths: Paths, diff_ids: Iterable[str]) -> list[list[str]]:
-    """Save the image as a tar file of an OCI layout. Layers with one of the `diff_ids` come as empty files:
-    podman takes a blob that is there for the one that it would write."""
+    """Save the image as a tar file of an OCI layout.
+
+    Layers with one of the `diff_ids` come as empty files: podman takes a blob that is there for the one that it would
+    write.
+    """
     blobs = f"{paths.layout}/blobs/sha256"
     empty = [f"{blobs}/{hex_of(diff_id)}" for diff_id in dict.fromkeys(diff_ids)]
     return [
@@ -223,8 +230,11 @@ def _save_commands(paths: Paths, diff_ids: Iterable[str]) -> list[list[str]]:
 
 
 def _check_base(diff_ids: Sequence[str], base: Base | None) -> None:
-    """That an image lies on the base that is on record for it. The storage of a repository holds images of earlier
-    builds: podman may have understood the Dockerfile otherwise, and have taken one of those. Raises BuildError."""
+    """That an image lies on the base that is on record for it.
+
+    The storage of a repository holds images of earlier builds: podman may have understood the Dockerfile otherwise, and
+    have taken one of those. Raises BuildError.
+    """
     if base is not None and tuple(diff_ids[: len(base.diff_ids)]) != base.diff_ids:
         raise BuildError(
             f"the image does not lie on {base.image.reference}, its Dockerfile's last base image",
@@ -233,8 +243,10 @@ def _check_base(diff_ids: Sequence[str], base: Base | None) -> None:
 
 
 class _State:
-    """What the disk of a repository holds, as the server knows it. `bases` are manifests by name; `layers` are those of
-    the last image that was pushed, by diff_id; `builds` counts."""
+    """What the disk of a repository holds, as the server knows it.
+
+    `bases` are manifests by name; `layers` are those of the last image that was pushed, by diff_id; `builds` counts.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -326,7 +338,8 @@ def _link(source: Path, target: Path) -> None:
 
 def _copied(request: BuildRequest, dockerfile: Path, scratch: Path) -> Path:
     """A copy of the Dockerfile under a name of ours: podman runs one called *.in through the C preprocessor, whose
-    #include reads files. An ignore file beside it (containerignore(5)) goes with it."""
+    #include reads files. An ignore file beside it (containerignore(5)) goes with it.
+    """
     plain = scratch / "Dockerfile"
     plain.write_bytes(_content(dockerfile, request.dockerfile))
     for suffix in (".containerignore", ".dockerignore"):

@@ -15,7 +15,8 @@ KEYS = ("policy",)
 def read_requested_policy(data: bytes, file: str, rules: Sequence[Rule]) -> Policy | None:
     """The rules under the file's key `policy`, and no others; None when it asks for nothing. `file` is said in errors.
 
-    Raises DefinitionError."""
+    Raises DefinitionError.
+    """
     from dockgate.shared.yaml import load
 
     try:

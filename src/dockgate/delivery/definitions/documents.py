@@ -1,5 +1,6 @@
-"""The YAML documents that people write: Repository, Pipeline, Service, Policy, PolicyAssignment. Each becomes a noun of
-the core.
+"""The YAML documents that people write: Repository, Pipeline, Service, Policy, PolicyAssignment.
+
+Each becomes a noun of the core.
 
 Every error names file, line and key, and says what is allowed there.
 """
@@ -230,8 +231,10 @@ def _action(model: AnyAction) -> Action:
 
 
 def _translate(document: Document, error: ValidationError, model: type[BaseModel]) -> DefinitionError:
-    """pydantic's first complaint, in our words, at its line. An unknown key comes first: often it is a missing one,
-    misspelt."""
+    """Pydantic's first complaint, in our words, at its line.
+
+    An unknown key comes first: often it is a missing one, misspelt.
+    """
     problems = error.errors(include_url=False)
     problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
     location = tuple(_present(document.value, problem["loc"]))

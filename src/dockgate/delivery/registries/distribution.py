@@ -33,7 +33,8 @@ class DistributionRegistry:
 
     def resolve(self, repository: str, tag: str) -> str | None:
         """The OCI distribution specification, "Pulling manifests": HEAD answers with Docker-Content-Digest, which the
-        registry may leave out by the letter, but not CNCF Distribution."""
+        registry may leave out by the letter, but not CNCF Distribution.
+        """
         path = f"/v2/{quote(repository)}/manifests/{quote(tag, safe='')}"
         answer = self._ask("HEAD", path, _pull(repository))
         if answer is None:

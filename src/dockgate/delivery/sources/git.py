@@ -41,8 +41,7 @@ class GitHost:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def create(self, repository: str) -> None:
-        """Raises UsageError for a name that is none: up to 100 of A-Z a-z 0-9 . _ -, the first a letter or
-        digit."""
+        """Raises UsageError for a name that is none: up to 100 of A-Z a-z 0-9 . _ -, the first a letter or digit."""
         if not _NAME.fullmatch(repository):
             raise UsageError(
                 f"{repository!r} cannot be the name of a repository",

@@ -96,7 +96,7 @@ def _wait(process: subprocess.Popen[bytes], verb: str, check: Callable[[], objec
 
 
 def command(*arguments: str, max_file: int = 0) -> list[str]:
-    """git with its limits. `max_file`: bytes of each file that it writes, 0 for any."""
+    """Git with its limits. `max_file`: bytes of each file that it writes, 0 for any."""
     if not shutil.which("git"):
         raise UnavailableError("there is no git here", "Install the package git: apt-get install git")
     if not shutil.which("prlimit"):

@@ -37,8 +37,10 @@ class MemoryHost:
         committer: str = "",
         merges: Sequence[str] = (),
     ) -> str:
-        """What `git push` of one commit does, whose further parents are `merges`. Returns the commit's id, which holds
-        its parent, as git's does."""
+        """What `git push` of one commit does, whose further parents are `merges`.
+
+        Returns the commit's id, which holds its parent, as git's does.
+        """
         branches = self._repository(repository)
         content = json.dumps([branches.get(branch, ""), author, time, message, sorted(files.items())])
         identity = hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()

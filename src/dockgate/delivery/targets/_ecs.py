@@ -87,8 +87,10 @@ def revision_of(content: Mapping[str, Any], tags: Sequence[Mapping[str, str]]) -
 
 
 def new_revision(running: Revision, service: str, definition: TaskDefinition, image: str, count: int) -> dict[str, Any]:
-    """RegisterTaskDefinition's request: what runs, with another image in one container. DeployError when there is no
-    such container."""
+    """RegisterTaskDefinition's request: what runs, with another image in one container.
+
+    DeployError when there is no such container.
+    """
     containers = running.content["containerDefinitions"]
     names = [container["name"] for container in containers]
     if definition.container not in names:

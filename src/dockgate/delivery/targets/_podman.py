@@ -31,9 +31,12 @@ _LAST_BYTES = 4000
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container of a service, as podman sees it. `image` is the reference it was made from, `digest` the manifest
-    digest that podman confirms for it. `ports` are (container port, host port). `address` is "" without a network of
-    its own. `started` is None before the first start. `check` is its health check."""
+    """A container of a service, as podman sees it.
+
+    `image` is the reference it was made from, `digest` the manifest digest that podman confirms for it. `ports` are
+    (container port, host port). `address` is "" without a network of its own. `started` is None before the first start.
+    `check` is its health check.
+    """
 
     id: str
     name: str
@@ -73,9 +76,12 @@ class Container:
 
 
 class Engine:
-    """Every call opens a connection of its own: any thread may call. `url` is the service's socket ("unix:///…"),
-    `bridge` the name of podman's network that stands for "bridge". Published ports are opened at the host address
-    `publish`. `login` knows how to pull an image. UnavailableError when podman does not answer."""
+    """Every call opens a connection of its own: any thread may call.
+
+    `url` is the service's socket ("unix:///…"), `bridge` the name of podman's network that stands for "bridge".
+    Published ports are opened at the host address `publish`. `login` knows how to pull an image. UnavailableError when
+    podman does not answer.
+    """
 
     def __init__(self, url: str, bridge: str, publish: str, login: Login) -> None:
         self._url = url

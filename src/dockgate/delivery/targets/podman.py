@@ -44,8 +44,9 @@ class PodmanTarget:
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
-        """A port of the host can be had once: tasks with a fixed one stop before their successors start. Others stop
-        when those are healthy.
+        """A port of the host can be had once: tasks with a fixed one stop before their successors start.
+
+        Others stop when those are healthy.
 
         When `previous` is the same revision there is nothing to go back to: the tasks stay as they are.
         """

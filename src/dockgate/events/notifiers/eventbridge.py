@@ -15,10 +15,12 @@ _LONGEST_TYPE = 128
 
 
 class EventBridgeNotifier:
-    """The event's `detail-type` is the notice's kind, its `detail` all of it. `bus` is a bus's name or ARN; `client`
-    makes a boto3 client, at first use.
+    """The event's `detail-type` is the notice's kind, its `detail` all of it.
 
-    A notice that is handed over again is a second event with the same `key`."""
+    `bus` is a bus's name or ARN; `client` makes a boto3 client, at first use.
+
+    A notice that is handed over again is a second event with the same `key`.
+    """
 
     def __init__(self, client: Callable[[], Any], bus: str) -> None:
         self._client = LazyClient(client)

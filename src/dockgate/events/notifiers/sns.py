@@ -16,7 +16,9 @@ _LONGEST_SUBJECT = 99
 
 class SnsNotifier:
     """The subject is the notice's title, the message all of it as JSON; the attribute `kind` is for filter policies.
-    `topic` is an ARN, `client` makes a boto3 client, at first use."""
+
+    `topic` is an ARN, `client` makes a boto3 client, at first use.
+    """
 
     def __init__(self, client: Callable[[], Any], topic: str) -> None:
         self._client = LazyClient(client)

@@ -1,5 +1,6 @@
-"""Formats of registries' push notifications. A module here is a format, and holds one object named `PUSHES`
-(`events.ports.Pushes`).
+"""Formats of registries' push notifications.
+
+A module here is a format, and holds one object named `PUSHES` (`events.ports.Pushes`).
 
 Modules whose name begins with "_" are shared by the others and are no formats.
 """

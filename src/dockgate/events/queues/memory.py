@@ -7,9 +7,12 @@ from dockgate.events.ports import Message
 
 
 class MemoryQueue:
-    """`put` puts a message in. What was received and not deleted comes again after `lapse`, until it has come `most`
-    times: then it is `dead`. `fault` is called with "before" and "after" each of receive, delete and release, and may
-    raise; `wait_seconds` is how long `receive` waits for a message."""
+    """`put` puts a message in.
+
+    What was received and not deleted comes again after `lapse`, until it has come `most` times: then it is `dead`.
+    `fault` is called with "before" and "after" each of receive, delete and release, and may raise; `wait_seconds` is
+    how long `receive` waits for a message.
+    """
 
     def __init__(
         self,

@@ -13,9 +13,12 @@ _LONGEST_WAIT = 20
 
 
 class SqsQueue:
-    """A queue by its name and its account. For how long a message that was received is hidden, and how often one that
-    is not deleted comes again before SQS sets it aside, are the queue's own settings. `client` makes a boto3 client, at
-    first use. May be used from several threads."""
+    """A queue by its name and its account.
+
+    For how long a message that was received is hidden, and how often one that is not deleted comes again before SQS
+    sets it aside, are the queue's own settings. `client` makes a boto3 client, at first use. May be used from several
+    threads.
+    """
 
     def __init__(self, client: Callable[[], Any], name: str, account: str, wait_seconds: int = _LONGEST_WAIT) -> None:
         self.name = name

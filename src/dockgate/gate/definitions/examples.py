@@ -214,7 +214,7 @@ def _example(document: Document, here: Location, entry: object) -> LocatedExampl
 
 
 def _error(document: Document, here: Location, entry: Mapping[str, Any], error: ValidationError) -> DefinitionError:
-    """pydantic's first problem as our error. An unknown key comes first: often it is a required one, misspelt."""
+    """Pydantic's first problem as our error. An unknown key comes first: often it is a required one, misspelt."""
     problems = error.errors(include_url=False)
     problem = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     present: list[str | int] = []

@@ -91,7 +91,8 @@ class Change:
     """An input that is another, and what that did. `before` and `after` name the input: a digest, a time, a version.
 
     `status` is the verdict's with this and all earlier inputs replaced; `is_status_changed`, whether it was another
-    before."""
+    before.
+    """
 
     input: Input
     before: str

@@ -24,7 +24,8 @@ class KnownDiffId:
 
 def with_diff_ids(images: Sequence[Image], inventories: Sequence[Inventory], cache: Path) -> tuple[Inventory, ...]:
     """The inventories of these images with their `diff_ids`, each computed from the layer's bytes and remembered in
-    `cache`. One is "" where the layer cannot be read. Raises UnavailableError when it cannot be fetched."""
+    `cache`. One is "" where the layer cannot be read. Raises UnavailableError when it cannot be fetched.
+    """
     stored = FileCache(cache / "diff_ids", KnownDiffId)
     layers = {layer.digest: layer for image in images for layer in image.layers if layer.digest}
     with ThreadPoolExecutor(_THREADS) as pool:

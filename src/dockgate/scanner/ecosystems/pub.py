@@ -70,7 +70,7 @@ class Pub(StandaloneEcosystem):
         return _package(purl.name, purl.version, "")
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """pub takes the versions from pubspec.yaml."""
+        """Pub takes the versions from pubspec.yaml."""
         return upgrade_command(raised, "_", "dart pub upgrade {words} # {list} or later")
 
     def key(self, version: str) -> bytes:

@@ -94,7 +94,7 @@ class VSCode(StandaloneEcosystem):
         return (*lines, *remark)
 
     def key(self, version: str) -> Any:
-        """npm's order, by which the editor compares versions and refuses invalid ones."""
+        """Npm's order, by which the editor compares versions and refuses invalid ones."""
         return npm_key(version)
 
 

@@ -73,7 +73,8 @@ class DockerArchiveSource:
     """The images of a `docker save` file (see `blobs.ImageSource`).
 
     Such a file has no manifest, so one is made in canonical JSON: of its config, and of its layers
-    as they are stored, in canonical JSON. The layers' digests are verified when they are read, like all others."""
+    as they are stored, in canonical JSON. The layers' digests are verified when they are read, like all others.
+    """
 
     def __init__(self, files: TarFiles, name: str, tag: str = "", digest: str = "") -> None:
         self.name = name
@@ -186,7 +187,8 @@ def _string_list(value: object) -> list[str]:
 
 def _require_same_images(docker: DockerArchiveSource, layout: LayoutSource) -> None:
     """That manifest.json, which Docker before 25 and skopeo's docker-archive read, names no image that the layout has
-    not. Its layers are those of the config, or no tool loads it."""
+    not. Its layers are those of the config, or no tool loads it.
+    """
     unknown = set(docker.configs()) - set(layout.configs())
     if unknown:
         raise ImageError(f"{layout.name} holds two sets of images: its index.json does not lead to {min(unknown)}.")
@@ -225,8 +227,10 @@ def file_source(reference: FileReference) -> ImageSource:
 
 
 def stdin_source(stdin: BinaryIO | None) -> ImageSource:
-    """The images in an archive on standard input, which may be compressed as a whole. Raises as above, and UsageError
-    when none can come there."""
+    """The images in an archive on standard input, which may be compressed as a whole.
+
+    Raises as above, and UsageError when none can come there.
+    """
     if stdin is None or stdin.isatty():
         raise UsageError("Standard input is a terminal, or closed.", "Pipe an archive into it: podman save NAME | …")
     return archive_source(spool(cast(Stream, stdin), "standard input"), "standard input")

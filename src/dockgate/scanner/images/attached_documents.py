@@ -44,8 +44,9 @@ def read(
     issuers: Issuers | None = None,
     seconds: float | None = None,
 ) -> list[bytes]:
-    """The documents beside the image `reference` names by digest, as they lie there, none twice. `seconds`: the time
-    that the registry has for all of them.
+    """The documents beside the image `reference` names by digest, as they lie there, none twice.
+
+    `seconds`: the time that the registry has for all of them.
 
     Raises UnavailableError, TooSlowError and DeniedError. What is broken is left out: it could only have helped the
     image.

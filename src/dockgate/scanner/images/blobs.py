@@ -42,8 +42,10 @@ class ImageSource(Protocol):
         ...
 
     def base_manifest(self, name: str, digest: str) -> bytes:
-        """The manifest of the base image, which is called `name` ("" if nothing calls it), verified. Raises
-        DockgateError when it is not at hand, for which nothing is tried twice."""
+        """The manifest of the base image, which is called `name` ("" if nothing calls it), verified.
+
+        Raises DockgateError when it is not at hand, for which nothing is tried twice.
+        """
         ...
 
     def close(self) -> None:

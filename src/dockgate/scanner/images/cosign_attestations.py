@@ -92,8 +92,10 @@ def add_attestation(
     key: tuple[str, str],
     replaces: Mapping[str, str],
 ) -> bool:
-    """Puts an envelope beside an image, after those that are there. False when one with the annotation `key` (name,
-    value) is there already: then `content` is not asked for. Those of ours with all annotations `replaces` make room.
+    """Puts an envelope beside an image, after those that are there.
+
+    False when one with the annotation `key` (name, value) is there already: then `content` is not asked for. Those of
+    ours with all annotations `replaces` make room.
 
     A concurrent write may be lost: registries have no conditional update.
     """

@@ -37,8 +37,10 @@ class Credentials:
 def find_credentials(
     registry: str, repository: str, environ: Mapping[str, str], tokens: EcrTokens = ECR_TOKENS
 ) -> Credentials | None:
-    """The credentials for a repository, None without any. Raises UsageError for a file or helper that does not work,
-    and for ECR what `EcrTokens.get` does."""
+    """The credentials for a repository, None without any.
+
+    Raises UsageError for a file or helper that does not work, and for ECR what `EcrTokens.get` does.
+    """
     for path in _files(environ):
         try:
             config = json.loads(path.read_bytes())

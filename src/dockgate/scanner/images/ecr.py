@@ -47,7 +47,8 @@ class EcrTokens:
 
     def get(self, registry: str) -> tuple[str, str]:
         """Raises UsageError without boto3, DeniedError when AWS gives no token, UnavailableError when it does not
-        answer."""
+        answer.
+        """
         with self._lock:
             cached = self._cached.get(registry)
             if cached is None or self._clock() > cached[2] - _RENEW_BEFORE:

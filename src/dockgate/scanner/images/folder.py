@@ -41,8 +41,10 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage, Callable[[], None]]:
-    """The folder as an image, and what closes it. A folder does not tell its platform: it is the one asked for, this
-    machine's for none or "all". It has no digest either, "".
+    """The folder as an image, and what closes it.
+
+    A folder does not tell its platform: it is the one asked for, this machine's for none or "all". It has no digest
+    either, "".
 
     Raises UsageError for several platforms, UnavailableError when the folder may not be read.
     """

@@ -26,7 +26,8 @@ def copy_image(
 ) -> None:
     """Copies the image of the source's digest, with everything that an index names. What is there already is left.
 
-    Raises what registries do, and ImageError."""
+    Raises what registries do, and ImageError.
+    """
     with (
         closing(registry_source(source, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers)) as image_source,
         Pusher(target, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers) as pusher,

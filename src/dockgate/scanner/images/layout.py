@@ -51,8 +51,11 @@ class LayoutSource:
         self._digest = digest
 
     def root(self) -> tuple[str, bytes]:
-        """What the reference names. Without tag or digest: the only entry of index.json, or index.json itself when its
-        entries are nameless: some builders list an image's platforms there."""
+        """What the reference names.
+
+        Without tag or digest: the only entry of index.json, or index.json itself when its entries are nameless: some
+        builders list an image's platforms there.
+        """
         data = self.index()
         listed = digest_of(data)
         index = parse(data, listed)

@@ -129,7 +129,9 @@ def _steps(history: object) -> list[_HistoryEntry]:
 
 def _layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[str]:
     """The layers of the base image's manifest, or of the one for the platform when it is an index; none if it has none.
-    Raises DockgateError."""
+
+    Raises DockgateError.
+    """
     document = parse(fetch(name, digest), digest)
     if isinstance(document, Index):
         child = next((entry.digest for entry in document.manifests if entry.platform == platform), "")

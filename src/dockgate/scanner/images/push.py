@@ -72,7 +72,8 @@ class Pusher:
 
     def manifest(self, data: bytes, *, by_digest: bool = True, kind: str = MANIFESTS[0]) -> str:
         """Pushes a manifest whose blobs are there, under its digest and the reference's tag (or under the tag alone);
-        returns its digest. `kind` is its media type."""
+        returns its digest. `kind` is its media type.
+        """
         digest = digest_of(data)
         names = (digest, self._reference.tag or digest)
         for name in dict.fromkeys(names if by_digest else names[1:]):

@@ -30,8 +30,10 @@ _MAX_LENGTH = 255
 
 @dataclass(frozen=True, slots=True)
 class RegistryReference:
-    """An image in a registry. `registry` is "host" or "host:port"; of `tag` and `digest` one at least is set, and the
-    digest wins."""
+    """An image in a registry.
+
+    `registry` is "host" or "host:port"; of `tag` and `digest` one at least is set, and the digest wins.
+    """
 
     registry: str
     repository: str

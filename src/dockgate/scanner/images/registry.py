@@ -79,7 +79,8 @@ class RegistrySource:
 
     def referrers(self, digest: str) -> bytes | None:
         """The index of what refers to the digest (distribution spec 1.1, "Listing Referrers"), its first page; None
-        where the registry has no such API, and keeps the index under a tag."""
+        where the registry has no such API, and keeps the index under a tag.
+        """
         response, data = self._get_document(f"referrers/{digest}", {"Accept": INDEXES[0]})
         status = response.status_code
         if status != 200 or "index" not in response.headers.get("Content-Type", ""):
@@ -151,8 +152,10 @@ def registry_source(
     issuers: Issuers | None = None,
     seconds: float | None = None,
 ) -> RegistrySource:
-    """The image in its registry, with a token of its issuer, or the credentials that this user has stored. `seconds`:
-    the time for all that is asked of it, from now until it is closed; then calls raise TooSlowError."""
+    """The image in its registry, with a token of its issuer, or the credentials that this user has stored.
+
+    `seconds`: the time for all that is asked of it, from now until it is closed; then calls raise TooSlowError.
+    """
     limit = TimeLimit(reference.registry, seconds) if seconds is not None else None
     transport = Transport(reference.registry, ca_bundle, insecure, limit=limit)
     if issuers and reference.registry in issuers:

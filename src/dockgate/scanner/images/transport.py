@@ -57,8 +57,10 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
         limit: TimeLimit | None = None,
     ) -> None:
-        """`timeout`: seconds without a single byte after which a connection is given up. `limit`: for all calls
-        together; they raise TooSlowError when it is over."""
+        """`timeout`: seconds without a single byte after which a connection is given up.
+
+        `limit`: for all calls together; they raise TooSlowError when it is over.
+        """
         import httpx
 
         local = is_loopback(registry)
@@ -149,7 +151,8 @@ class Transport:
         self, response: "httpx.Response", headers: Mapping[str, str], proof: Mapping[str, str]
     ) -> "httpx.Response":
         """The answer behind redirects, never from TLS to plain HTTP. `proof`, headers with credentials, goes to the
-        same host and port only."""
+        same host and port only.
+        """
         import httpx
 
         for _ in range(REDIRECTS):

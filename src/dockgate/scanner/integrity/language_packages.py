@@ -72,7 +72,8 @@ class Locks:
 
     def is_idle(self, read: PackageFile) -> bool:
         """Whether it does not count at all: most of it is installed (what is for other platforms, or optional, is then
-        left out on purpose), or it lies in an installed package."""
+        left out on purpose), or it lies in an installed package.
+        """
         if any(folder in self._owned for folder in _folders(read.path)):
             return True
         return bool(read.packages) and 2 * sum(map(self.is_installed, read.packages)) >= len(read.packages)
@@ -88,7 +89,8 @@ def _folders(path: str) -> Iterator[str]:
 
 def _removed_packages(readings: list[tuple[int, PackageFile]], now: dict[str, str]) -> dict[Package, int]:
     """The packages of which a file told before and which it no longer names so, each with the last layer that did: of
-    several versions the newest."""
+    several versions the newest.
+    """
     removed: dict[str, tuple[Package, int]] = {}
     for at, read in readings:
         for package in read.packages:

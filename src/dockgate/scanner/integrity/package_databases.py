@@ -136,7 +136,8 @@ class Database:
 
     def _removed(self) -> Iterator[Unread]:
         """Databases removed above the layer that wrote them, unless another holds all that theirs did: rpm changes its
-        form, distributions its place. Then entries are compared as if it were the same."""
+        form, distributions its place. Then entries are compared as if it were the same.
+        """
         is_present = {read.path for _, read in self.live}
         complete = is_present.intersection(self.kind.databases)
         for path, (at, read) in {read.path: (at, read) for at, read in self.readings}.items():
@@ -152,7 +153,8 @@ class Database:
 
     def _contradictions(self) -> Iterator[Unread]:
         """Databases each of which is to hold all packages, and which do not hold the same. rpm itself would look into
-        one of them alone."""
+        one of them alone.
+        """
         complete = [
             (at, read)
             for at, read in self.live
@@ -202,8 +204,10 @@ class Database:
                 yield Unread(now.path, reason, self.stack.facts[last].layer)
 
     def _removed_versions(self, history: list[tuple[int, Package]], installed: list[Package]) -> Iterator[Unread]:
-        """Of several versions those that went. No list tells one's files from another's, but those that are no longer
-        listed once it is gone were its own."""
+        """Of several versions those that went.
+
+        No list tells one's files from another's, but those that are no longer listed once it is gone were its own.
+        """
         there = {package.version for package in installed}
         gone = {package.version: (at, package) for at, package in history if package.version not in there}
         for at, package in gone.values():
@@ -233,7 +237,8 @@ class Database:
 
     def _remaining_files(self, package: Package, last: int) -> Iterator[str]:
         """Files of a removed package that are those of its time, and that no other package had then; or that were
-        written anew by the time it was gone, and are no other package's."""
+        written anew by the time it was gone, and are no other package's.
+        """
         names = evidence_names(package.name, package.arch)
         is_complete_list = package.path in self.kind.databases
         gone = next((at for at, _ in self.readings if at > last), last) if is_complete_list else len(self.stack.facts)
@@ -295,7 +300,8 @@ class Database:
 
     def _is_reclaimed(self, file: str, last: int) -> bool:
         """Whether the file is an installed package's that had it by `last`, or that is new since: a list alone, written
-        later for a package that is as it was, gives it nothing."""
+        later for a package that is as it was, gives it nothing.
+        """
         return any(
             name in self._installed and (layer <= last or self._since[name] > last)
             for layer, name in self._owners.get(file, ())

@@ -42,7 +42,8 @@ class PackageFolders:
 
     def without_list(self, read: PackageFile) -> bool:
         """Whether `read` names a package of whose files there is no list: neither its RECORD nor another package's
-        list that names its metadata."""
+        list that names its metadata.
+        """
         folder, _, name = read.path.rpartition("/")
         if name != "METADATA" or not folder.lower().endswith(".dist-info") or not read.packages:
             return False

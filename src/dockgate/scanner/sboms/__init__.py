@@ -63,7 +63,8 @@ def package(
     ecosystems: Sequence[Ecosystem],
 ) -> Package | None:
     """The package of a package URL as other tools write it, with this version where it has none, built from this source
-    (name, version); None for what no ecosystem knows."""
+    (name, version); None for what no ecosystem knows.
+    """
     package_found = Packages(ecosystems, distribution).package(Item(purl, "", version, purl, Properties(), source))
     return package_found if isinstance(package_found, Package) else None
 

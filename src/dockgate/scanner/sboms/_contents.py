@@ -40,8 +40,10 @@ def collect(pairs: Iterable[tuple[str, str]]) -> Properties:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item that may be a package. `reference` is its name within the document, `source` the name and version of what
-    it was built from, `maker` who maintains or sells it ("Docker <support@docker.com>"), each "" where it is not said.
+    """An item that may be a package.
+
+    `reference` is its name within the document, `source` the name and version of what it was built from, `maker` who
+    maintains or sells it ("Docker <support@docker.com>"), each "" where it is not said.
     """
 
     reference: str

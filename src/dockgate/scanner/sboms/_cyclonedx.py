@@ -27,7 +27,8 @@ _NO_PACKAGES = ("container", "cryptographic-asset", "data", "device", "file", "m
 
 def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     """The digest of what the document is of ("" where that is its only image's), and what it says of each image: of
-    several only what we wrote is understood. Raises UsageError whose message follows upon the file's name."""
+    several only what we wrote is understood. Raises UsageError whose message follows upon the file's name.
+    """
     version = document.get("specVersion")
     if version not in VERSIONS:
         raise UsageError(f"is CycloneDX {version}, which is not known here.")

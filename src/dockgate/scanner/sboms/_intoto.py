@@ -21,7 +21,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def unwrap(document: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The bill of materials, and the digest of the only image that the statement is about ("" where there is not one).
 
-    A document that is no statement is returned as it is. Raises UsageError for a statement that holds no object."""
+    A document that is no statement is returned as it is. Raises UsageError for a statement that holds no object.
+    """
     if "payload" in document and "payloadType" in document:
         document = _payload(document)
     if document.get("_type") not in _STATEMENTS:

@@ -59,8 +59,11 @@ def distribution(items: Iterable[Item]) -> Distribution | None:
 
 
 def _normalize(purl: Purl, item: Item) -> Purl:
-    """As Syft writes it. Trivy puts a Debian version's epoch and what a package was built from elsewhere, and has names
-    of its own for some distributions. Both write Alpine's R as the specification has it, in lower case."""
+    """As Syft writes it.
+
+    Trivy puts a Debian version's epoch and what a package was built from elsewhere, and has names of its own for some
+    distributions. Both write Alpine's R as the specification has it, in lower case.
+    """
     qualifiers = dict(purl.qualifiers)
     version = purl.version or item.version
     if purl.type == "deb" and (epoch := qualifiers.pop("epoch", "")) and ":" not in version:

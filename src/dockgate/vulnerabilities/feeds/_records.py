@@ -44,7 +44,8 @@ class _Vector(msgspec.Struct):
 class _Specific(msgspec.Struct):
     """The words that publishers put into `database_specific` and `ecosystem_specific`: severity (GitHub, Ubuntu, Red
     Hat), priority and status (Ubuntu), urgency and nodsa (Debian's tracker), fix_state (Red Hat). And the packages of a
-    Go module that are vulnerable: imports."""
+    Go module that are vulnerable: imports.
+    """
 
     severity: Any = None
     priority: Any = None
@@ -167,7 +168,8 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
 
 def _upstream(record: _Record, part: str) -> tuple[str, ...]:
     """The vulnerabilities that it is about, by `upstream` or, in bulletins that are older than that field (schema 1.7)
-    or made as they were (AlmaLinux'), by `related`."""
+    or made as they were (AlmaLinux'), by `related`.
+    """
     if record.upstream or record.aliases or part not in _names.DISTRIBUTIONS:
         return tuple(record.upstream or ())
     return tuple(name for name in record.related or () if name.startswith("CVE-"))
@@ -190,7 +192,8 @@ def _range(span: _Range, part: str, package: str) -> Range:
 
 def _is_word(version: str) -> bool:
     """Whether it is no version but one of the words that Debian's tracker has in its place, `<end-of-life>` or
-    `<unfixed>`: no fix, then."""
+    `<unfixed>`: no fix, then.
+    """
     return version.startswith("<") and version != _NEVER
 
 
@@ -201,7 +204,8 @@ def _revised(version: str) -> str:
 
 def _built(version: str) -> str:
     """Azure Linux names what its specifications say ("1.2.3-4"), and builds "1.2.3-4.azl3", which is later to rpm: all
-    that is built of the last affected one is affected (akhila-dev5/vulnex, "Version-range matching")."""
+    that is built of the last affected one is affected (akhila-dev5/vulnex, "Version-range matching").
+    """
     return f"{version}.z"
 
 
@@ -228,7 +232,8 @@ def _join(entry: _Entry, record: _Record, affected: _Affected, ranges: list[Rang
 
 def _imports(affected: _Affected) -> list[str]:
     """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific"); none where it does not say, or not
-    in a form that is understood: then all of the module is meant."""
+    in a form that is understood: then all of the module is meant.
+    """
     listed = affected.ecosystem_specific.imports if affected.ecosystem_specific else None
     paths = [
         entry.get("path") if isinstance(entry, dict) else None for entry in (listed if isinstance(listed, list) else ())

@@ -24,8 +24,10 @@ class Osv:
     url = "https://storage.googleapis.com/osv-vulnerabilities"
 
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
-        """Those of the ecosystems that `ecosystems.txt` lists. A mirror may lack it, and a page that a proxy shows in
-        its place lists none: then all."""
+        """Those of the ecosystems that `ecosystems.txt` lists.
+
+        A mirror may lack it, and a page that a proxy shows in its place lists none: then all.
+        """
         try:
             with TemporaryDirectory() as folder:
                 listed = from_url(self.name, f"{url}/ecosystems.txt", "", Path(folder), ca_bundle).path

@@ -196,8 +196,11 @@ def belong(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, ho
 
 
 def first(plan: Mapping[str, Any], progress: int) -> int:
-    """Process 1. When it ends, the kernel ends whatever the commands left running. Writes the index of a command that
-    failed to `progress`."""
+    """Process 1.
+
+    When it ends, the kernel ends whatever the commands left running. Writes the index of a command that failed to
+    `progress`.
+    """
     check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     os.setsid()
     socket.sethostname("build")

@@ -14,8 +14,11 @@ _NEIGHBOURS = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
 
 
 def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str] = ()) -> str:
-    """A ruleset for `nft -f`. `own` are the host's addresses, which nothing opens; `allowed` are open although private,
-    `blocked` closed although public. All are addresses or networks."""
+    """A ruleset for `nft -f`.
+
+    `own` are the host's addresses, which nothing opens; `allowed` are open although private, `blocked` closed although
+    public. All are addresses or networks.
+    """
     lines = ['oifname "lo" accept', f"ip daddr {RESOLVER} meta l4proto {{ tcp, udp }} th dport 53 accept"]
     lines += [f"icmpv6 type {{ {_NEIGHBOURS} }} accept"]
     for networks, verdict in (
@@ -46,8 +49,10 @@ def _by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
 
 
 def pasta(resolver: str | None) -> list[str]:
-    """pasta(1): connect a network namespace, with no way to the host's own addresses or ports. `resolver` is the
-    host's, None for the one that pasta finds in /etc/resolv.conf."""
+    """pasta(1): connect a network namespace, with no way to the host's own addresses or ports.
+
+    `resolver` is the host's, None for the one that pasta finds in /etc/resolv.conf.
+    """
     command = ["pasta", "--quiet", "--config-net", "--no-map-gw", f"--dns-forward={RESOLVER}"]
     if resolver is not None:
         command.append(f"--dns={resolver}")

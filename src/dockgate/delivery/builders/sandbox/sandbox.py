@@ -95,7 +95,8 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Ids:
     """The host's ids that builds run under: those of a user without a login, and the first of 65,536 subordinate
-    ones of each kind (subuid(5), subgid(5))."""
+    ones of each kind (subuid(5), subgid(5)).
+    """
 
     user: int
     group: int
@@ -106,9 +107,12 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where the commands of a build find what they need. `podman` begins podman's command lines, `scratch` is the
-    folder of the Dockerfile and of the base images, `layout` the one to save the image in, `archive` a tar file of it.
-    `tag` names the layers of the repository's last build, which its next one may use again."""
+    """Where the commands of a build find what they need.
+
+    `podman` begins podman's command lines, `scratch` is the folder of the Dockerfile and of the base images, `layout`
+    the one to save the image in, `archive` a tar file of it. `tag` names the layers of the repository's last build,
+    which its next one may use again.
+    """
 
     podman: Sequence[str]
     context: str
@@ -121,8 +125,11 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Commands to run one after another until one fails. `commands` whose index is in `silent` have no output in the
-    log. `read_only` are files and folders of the host with their paths in the box. `result` is a file in the box."""
+    """Commands to run one after another until one fails.
+
+    `commands` whose index is in `silent` have no output in the log. `read_only` are files and folders of the host with
+    their paths in the box. `result` is a file in the box.
+    """
 
     repository: str
     commands: Sequence[Sequence[str]]
@@ -135,7 +142,8 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`failed` is the index of the command that failed, None when all went well; then `result` is the file that was
-    asked for, if it is one. `last` are the last lines of output. `is_full`: the disk had no room left."""
+    asked for, if it is one. `last` are the last lines of output. `is_full`: the disk had no room left.
+    """
 
     failed: int | None
     code: int
@@ -145,9 +153,12 @@ class Outcome:
 
 
 class Sandbox:
-    """A `podman.Runner`. `folder` tells one server's builds from another's. `keepers` begins the command lines of
-    programs that end with this process. `ids` raises UnavailableError on a host that cannot keep builds apart.
-    `allowed` and `blocked` are networks."""
+    """A `podman.Runner`.
+
+    `folder` tells one server's builds from another's. `keepers` begins the command lines of programs that end with this
+    process. `ids` raises UnavailableError on a host that cannot keep builds apart. `allowed` and `blocked` are
+    networks.
+    """
 
     def __init__(
         self,
@@ -205,8 +216,10 @@ class Sandbox:
             raise UnavailableError(f"cannot make a disk for builds: {result.stderr.strip()}", DOCTOR)
 
     def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
-        """Run a job on the disk of the folder, which is reserved. Raises BuildError when it passes a limit, and
-        UnavailableError when there is no box to be had."""
+        """Run a job on the disk of the folder, which is reserved.
+
+        Raises BuildError when it passes a limit, and UnavailableError when there is no box to be had.
+        """
         root = folder / "root"
         root.mkdir(exist_ok=True)
         groups = cgroups.make(f"{self._name}-{folder.name[:16]}", self.limits.memory, self.limits.processes)
@@ -363,7 +376,7 @@ def _is_attached(disk: Path) -> bool:
 
 
 def hard_limits() -> list[str]:
-    """podman's options that hand this process's hard limits down: podman may not ask for more."""
+    """Podman's options that hand this process's hard limits down: podman may not ask for more."""
     options = []
     for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
         hard = resource.getrlimit(number)[1]

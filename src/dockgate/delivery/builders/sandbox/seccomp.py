@@ -42,8 +42,10 @@ _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 
 def program(machine: str) -> bytes:
-    """The filter for a machine, as named by uname(2). Calls in another machine's form, as of 32-bit programs, are
-    refused. LookupError for a machine that is not known."""
+    """The filter for a machine, as named by uname(2).
+
+    Calls in another machine's form, as of 32-bit programs, are refused. LookupError for a machine that is not known.
+    """
     arch, socket, calls = MACHINES[machine]
     lines = [
         (_LOAD, 0, 0, _ARCH),
@@ -67,8 +69,10 @@ def program(machine: str) -> bytes:
 
 
 def install() -> None:
-    """Filter the calls of this process and all that it starts. It needs CAP_SYS_ADMIN in its user namespace. OSError;
-    LookupError for a machine that is not known."""
+    """Filter the calls of this process and all that it starts.
+
+    It needs CAP_SYS_ADMIN in its user namespace. OSError; LookupError for a machine that is not known.
+    """
     code = program(os.uname().machine)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer))

@@ -18,8 +18,11 @@ _LONGEST_LINE = 16 * 1024
 
 
 class Host:
-    """A `podman.Runner`. `command` begins podman's command lines, best ones that end with the server; `environment` is
-    whole. Of the limits only time and log hold."""
+    """A `podman.Runner`.
+
+    `command` begins podman's command lines, best ones that end with the server; `environment` is whole. Of the limits
+    only time and log hold.
+    """
 
     is_sandboxed = False
 

@@ -131,7 +131,7 @@ class Apk:
         return self.settle(package, distribution)
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """apk installs the lowest suitable version (apk-world(5))."""
+        """Apk installs the lowest suitable version (apk-world(5))."""
         return upgrade_command(raised, "+-._", "apk add --no-cache --upgrade {words}", word="{name}>={version}")
 
     def key(self, version: str) -> bytes:

@@ -76,7 +76,7 @@ class FreeBSD:
         return replace(package, purl=_purl(purl.name, purl.version, distro))
 
     def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
-        """pkg accepts no version, and installs the latest."""
+        """Pkg accepts no version, and installs the latest."""
         return upgrade_command(raised, "+-._", "pkg update && pkg upgrade --yes {words} # {list} or later")
 
     def key(self, version: str) -> Any:
