@@ -1,3 +1,1 @@
-"""What is said of images and signed: in-toto statements in DSSE envelopes, their keys, and their place beside the image
-in its registry.
-"""
+"""Signed statements about images: in-toto statements in DSSE envelopes, and their keys."""

@@ -66,8 +66,10 @@ class Claim:
 
 
 def attached_to(tag: str) -> str:
-    """The digest of the image to which is attached what lies under this tag: by cosign or us, or as OCI stands in for
-    referrers (distribution spec 1.1, "Referrers Tag Schema"); "" for any other tag.
+    """The image digest that a tag of attachments belongs to, "" for any other tag.
+
+    Such tags are cosign's and ours, and those that replace OCI referrers (distribution spec 1.1, "Referrers Tag
+    Schema").
     """
     match = re.fullmatch(_TAG, tag)
     return from_hex(match[1]) if match else ""

@@ -1,6 +1,4 @@
-"""The adapters of a server, made from its settings: registry, builder, targets, notifiers, queues, and what else it
-speaks to.
-"""
+"""Make the adapters of a server from its settings: registry, builder, targets, notifiers, queues."""
 
 import os
 import re

@@ -95,8 +95,9 @@ def _polled(queues: Sequence[Poller]) -> Iterator[None]:
 
 @contextmanager
 def _inside(listener: socket.socket, app: App) -> Iterator[None]:
-    """Listen on loopback for the registry and podman, over plain HTTP, from before the background work starts until it
-    has ended: images that are deployed meanwhile are pulled with a token.
+    """Serve the registry and podman on loopback over plain HTTP.
+
+    It starts before the background work and ends after it: images that are deployed meanwhile are pulled with a token.
     """
     web = uvicorn.Server(uvicorn.Config(create_internal_app(app.server), proxy_headers=False, **connections.settings()))
     thread = threading.Thread(target=web.run, kwargs={"sockets": [listener]}, name="inside")

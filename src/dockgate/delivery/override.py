@@ -12,11 +12,13 @@ from dockgate.shared.errors import ConflictError
 
 
 def waivers_of(approval: Approval, verdict: Verdict, who: str, reason: str, until: str) -> tuple[Waiver, ...]:
-    """One for each finding of the verdict's violations, and one for each violation without findings: for this image in
-    the approval's repository, and until then. The same override gives the same waivers.
+    """The waivers that an override creates.
 
-    ConflictError for what cannot be overridden: an answer that no verdict gave, a known malicious package, and whatever
-    is undetermined. UsageError without a reason or an end.
+    One for each finding of the verdict's violations, and one for each violation without findings: for this image in the
+    approval's repository, until the end of the override. The same override gives the same waivers.
+
+    Raises ConflictError for what cannot be overridden: an answer without a verdict, a known malicious package,
+    undetermined content. Raises UsageError without a reason or an end.
     """
     if approval.state is not ApprovalState.REJECTED or not approval.verdict:
         raise ConflictError(

@@ -72,8 +72,9 @@ class Source(Protocol):
         ...
 
     def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
-        """At most `limit` of the commits that can be reached from `head` and not from `base` ("": all from `head`),
-        through every parent of a merge. Both are commit ids. NotFoundError where one of them is not there.
+        """Return at most `limit` commits reachable from `head` and not from `base` ("": all from `head`).
+
+        Every parent of a merge is followed. Both are commit ids. Raises NotFoundError if one of them does not exist.
         """
         ...
 
@@ -92,9 +93,7 @@ class RepositoryHost(Source, Protocol):
     def commits_introduced(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
-        """At most `limit` of the commits that can be reached from one of the objects `after` and from none of `before`,
-        newest first.
-        """
+        """Return at most `limit` commits reachable from one of `after` and from none of `before`, newest first."""
         ...
 
     def create(self, repository: str) -> None:
@@ -191,9 +190,10 @@ class ImageReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScannerAnswer:
-    """What another scanner says of an image: a report for each platform, which is in doubt where it could not scan, or
-    has not yet. `pending` is what it still waits for, "" when all of it is over; `is_unconfirmed` where that is only a
-    second list that equals the first.
+    """The reports of another scanner about an image, one for each platform.
+
+    A report is in doubt where the platform could not be scanned, or is not scanned yet. `pending` is what is still
+    missing, "" if nothing is; `is_unconfirmed` where that is only a second list that equals the first.
     """
 
     reported: tuple[ExternalReport, ...]
@@ -271,8 +271,9 @@ class VexReader(Protocol):
         ...
 
     def signer(self, envelope: str, document: str, image: str, keys: Sequence[str]) -> str:
-        """The fingerprint of the one of these keys (PEM) that signed the envelope, if that holds the document of this
-        digest and says that it is about the image; "" otherwise.
+        """Return the fingerprint of the key that signed the envelope, "" if none of these keys (PEM) did.
+
+        The envelope must contain the document of this digest and name the image.
         """
         ...
 
@@ -307,11 +308,11 @@ class Attestor(Protocol):
         write: Callable[[str, str], bytes],
         covered: Sequence[str] = (),
     ) -> str:
-        """Signs `write(name, digest)` for the image, and for each of the digests `covered` that its index lists, and
-        attaches it. Returns the id of the signing key.
+        """Sign `write(name, digest)` for the image and the listed `covered` digests, and attach it.
 
-        Called again with the same `key` it adds nothing. One of the same policy takes the place of what was attached
-        before. Raises DockgateError when the registry does not take it.
+        Only digests that the index lists are signed. Returns the id of the signing key. Called again with the same
+        `key` it adds nothing. A statement of the same policy replaces the earlier one. Raises DockgateError when the
+        registry does not accept it.
         """
         ...
 

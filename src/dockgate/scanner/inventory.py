@@ -88,8 +88,9 @@ def _system(stack: LayerStack, distribution: Distribution | None, system: Mappin
 
 
 def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
-    """The layers as far as there is room for what they hold: an image may have hundreds that are full, or one of them
-    hundreds of times.
+    """The layers, as far as there is room for their content.
+
+    An image can have hundreds of full layers, or one of them hundreds of times.
     """
     spent = 0
     for layer in facts:

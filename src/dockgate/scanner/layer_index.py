@@ -122,8 +122,10 @@ class LayerStack:
         return any(at == layer and version not in below for at, version in versions)
 
     def introducing_layer(self, read: PackageFile, package: Package, layer: int) -> int:
-        """The layer that brought a package of a package database, which `layer` wrote: every layer that installs
-        something writes all of it anew, so this is the lowest layer from which on every database has it.
+        """The layer that added a package to a package database that `layer` wrote.
+
+        Every layer that installs something writes the whole database again, so this is the lowest layer from which on
+        every database contains the package.
         """
         for at, packages in reversed(self._databases[read.ecosystem, read.path]):
             if at <= layer:
@@ -193,8 +195,9 @@ class LayerStack:
 
     @cached_property
     def live(self) -> tuple[tuple[int, PackageFile], ...]:
-        """What was read from files that are still there, each with its layer; of what counts only where a link leads
-        to its folder (`Extract.is_linked_only`), what does.
+        """The package files that still exist, each with its layer.
+
+        Files that count only where a link leads to their folder (`Extract.is_linked_only`) are included if one does.
         """
         return tuple(
             (at, read)

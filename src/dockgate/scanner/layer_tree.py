@@ -53,8 +53,9 @@ class LayerTree:
         self.symlinks[path] = target
 
     def resolve_hard_link(self, entry: Entry) -> Entry | None:
-        """What a hard link makes of its path: a hard link to a file, a symbolic link, a device; None when its target is
-        no earlier entry of the layer. To be called before the path is added to `files`.
+        """The entry that a hard link creates at its path: a hard link to a file, a symbolic link, a device.
+
+        None if its target is no earlier entry of the layer. Call it before the path is added to `files`.
         """
         self._hardlinks.add(entry.path)
         if entry.target in self.symlinks:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """The operating system, from os-release(5): `ID`, `VERSION_ID` ("" for a rolling release), `PRETTY_NAME`,
-    `ID_LIKE`, `SUPPORT_END` (YYYY-MM-DD, "" when it does not say).
+    """The operating system, from os-release(5).
 
-    `repository` is the release that its package repositories serve ("v3.19", "edge"), "" where they do not say.
+    The fields are `ID`, `VERSION_ID` ("" for a rolling release), `PRETTY_NAME`, `ID_LIKE` and `SUPPORT_END`
+    (YYYY-MM-DD, "" if missing). `repository` is the release of its package repositories ("v3.19", "edge"), "" if
+    unknown.
     """
 
     id: str

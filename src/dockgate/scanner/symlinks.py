@@ -27,8 +27,10 @@ _MERGED = frozenset({"bin", "lib", "lib32", "lib64", "libx32", "sbin"})
 def find_problems(
     stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
 ) -> Iterator[Unread]:
-    """An unread entry for each layer that writes through a link, and for each link that hides evidence and is not among
-    the `unread` ones. A link that a distribution's package brings may lead to any evidence but a distribution's.
+    """An unread entry for each layer that writes through a link, and for each link that hides evidence.
+
+    Links already in `unread` are left out. A link of a distribution package may lead to any evidence except a
+    distribution's.
     """
     yield from _writes_through_links(stack)
     try:
@@ -113,8 +115,9 @@ def _is_packaged(stack: LayerStack, link: str, databases: Sequence[Database]) ->
 
 
 def _triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Names, suffixes and beginnings of the paths of evidence: what is wanted for a part of its path has such a name or
-    suffix, too.
+    """Names, suffixes and beginnings of the paths of evidence.
+
+    Evidence that is wanted for a part of its path has such a name or suffix, too.
     """
     triggers = [kind.triggers for kind in ecosystems]
     return (

@@ -74,10 +74,12 @@ def listening(settings: Settings) -> Listening:
 
 
 def endpoints(settings: Settings, realm: str) -> list[Endpoint]:
-    """Where the registry listens: on loopback for the server's own programs, whose tokens come from `realm`, and, if
-    the settings say so, for others, whose tokens come from the public URL.
+    """Where the registry listens.
 
-    UsageError where tokens would travel in the clear.
+    On loopback for the server's own programs, whose tokens come from `realm`, and, if the settings say so, for other
+    machines, whose tokens come from the public URL.
+
+    Raises UsageError if tokens would be sent without TLS.
     """
     inside = Endpoint("registry", LOOPBACK, settings.registry_port, realm)
     if settings.registry_listen is None:
@@ -100,9 +102,7 @@ def endpoints(settings: Settings, realm: str) -> list[Endpoint]:
 
 
 def public_registry(settings: Settings) -> str:
-    """What others call the registry by: the public URL's host, and the port that it listens on for them; "" where it
-    listens for nobody else.
-    """
+    """The registry's public name: the public URL's host and its port; "" if it is on loopback only."""
     if settings.registry_listen is None:
         return ""
     host = urlsplit(listening(settings).url).hostname or LOOPBACK

@@ -85,8 +85,9 @@ class PatientProtocol(H11Protocol):
         return "head" if state is h11.IDLE and not is_idle else ""  # uvicorn ends connections that are idle
 
     def _make_room(self) -> None:
-        """End the connection that has waited longest for a request, where there are nearly as many as may be: whoever
-        opens many and sends nothing shuts out nobody but themselves.
+        """End the connection that has waited longest for a request, if nearly all are in use.
+
+        A client that opens many and sends nothing then shuts out only itself.
         """
         if self.limit_concurrency is None or len(self.connections) <= self.limit_concurrency - SPARE_CONNECTIONS:
             return

@@ -137,9 +137,10 @@ def runner(podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequ
 
 
 def ca_mount(podman: Podman) -> str:
-    """Where a build finds the host's certificates. podman mounts a note of its own at this first path, and of all mount
-    points it takes only that one away again; an older one does so even above our mount, so it gets a path of its own,
-    which stays in the image as an empty file.
+    """The paths at which a build finds the host's certificates.
+
+    podman mounts a note of its own at this first path, and removes only that mount point again; an older podman does so
+    even above our mount. So it gets a path of its own, which stays in the image as an empty file.
     """
     return "/run/.containerenv" if podman.version >= (5, 0) else "/run/dockgate-ca.pem"
 
@@ -235,9 +236,11 @@ def _choose_runtime(podman: Podman) -> None:
 
 
 def _make_network(podman: Podman) -> None:
-    """A network that belongs to this data folder alone. podman keeps apart the subnets of one configuration, of which
-    every data folder has its own, and shares its table of addresses, by the network's name, with all of the host: so
-    name, interface and subnet are those that the folder's path leads to.
+    """The network of this data folder.
+
+    podman separates the subnets of one configuration, of which every data folder has its own, and shares its table of
+    addresses, by the network's name, with the whole host. So name, interface and subnet are derived from the folder's
+    path.
     """
     if podman.network:
         return
@@ -311,8 +314,10 @@ def _end_monitors(folder: Path) -> None:
 
 
 def _unmount(folder: Path) -> None:
-    """Takes every mount below a folder away. podman may still be tidying up after a container that it ended, so that a
-    mount is gone before its turn comes: only one that stays is an error.
+    """Unmount everything below a folder.
+
+    podman may still be tidying up after a container that it ended, so a mount can disappear before its turn: only one
+    that stays is an error.
     """
     for mount in _mounts(folder):
         done = subprocess.run(["umount", "--lazy", mount], capture_output=True, text=True, check=False)

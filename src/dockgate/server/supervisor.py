@@ -32,8 +32,9 @@ def find(program: str, package: str) -> str:
 
 
 def dying_with_us(signal: str, command: Sequence[str]) -> tuple[str, ...]:
-    """The command, told by the kernel when the *thread* that started it ends (PR_SET_PDEATHSIG, prctl(2)), as it does
-    when our process is killed.
+    """The command, ended by the kernel when the *thread* that started it ends.
+
+    That is PR_SET_PDEATHSIG (prctl(2)); it also happens when our process is killed.
     """
     return (find("setpriv", "util-linux"), "--pdeathsig", signal, "--", *command)
 

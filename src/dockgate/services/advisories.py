@@ -41,8 +41,10 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """An export or an import: the file or reference, the database's digest, the manifest's ("" for a file), the digest
-    of the database's bytes, by which an import may demand it, and the id of the key that signed an export.
+    """An export or import of the advisory database.
+
+    `place` is the file or reference; then follow the database's digest, the manifest's ("" for a file), the digest of
+    the database's bytes, which an import can require, and the id of the key that signed an export.
     """
 
     place: str
@@ -130,11 +132,10 @@ def bring(
     ca_bundle: Path | None = None,
     insecure: bool = False,
 ) -> Transfer:
-    """Puts an exported database in place at `path`, from a file that exists or from a registry, if it is to be trusted
-    (`advisory_trust.trusting`).
+    """Install an exported database at `path`, from a file or a registry, if it is trusted.
 
-    Raises what `advisory_trust.trusting`, `advisories.transfer.unpack` and `images.artifact.pull` do, and NotFoundError
-    for a mere name that is no file.
+    Raises what `advisory_trust.trusting`, `vulnerabilities.database.transfer.unpack` and `scanner.images.artifact.pull`
+    do, and NotFoundError for a name that is no file.
     """
     from dockgate.services.advisory_trust import trusting
     from dockgate.vulnerabilities.database.transfer import SIZE_LIMIT, unpack

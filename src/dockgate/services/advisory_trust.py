@@ -34,10 +34,11 @@ def public_key(settings: Settings) -> str:
 
 
 def trusting(key: Path | None, digest: str, *, pinned: bool) -> "Trust":
-    """Trusts exports that the public key in the file `key` signed, and those whose database has the digest `digest`;
-    both where both are given. `pinned`: the reference names a manifest's digest, which is enough.
+    """Trust exports that the public key in the file `key` signed, and those whose database has `digest`.
 
-    Raises UsageError where nothing says whom to trust, for a file that is no key and for what is not a digest.
+    With both, both must match. `pinned`: the reference names a manifest's digest, which is enough.
+
+    Raises UsageError if nothing says whom to trust, for an invalid key and an invalid digest.
     """
     if key is None and not digest and not pinned:
         raise UsageError(

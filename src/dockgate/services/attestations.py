@@ -132,10 +132,11 @@ def verify(
     insecure: bool = False,
     now: datetime | None = None,
 ) -> tuple[str, tuple[VerifiedAttestation, ...]]:
-    """The digest of the image that is named, and what is attested of it: each envelope, believed or not; nothing for an
-    image that is not there by its digest. An approval by another policy than `policy` is not believed.
+    """The image's digest, and each attestation envelope with its verification.
 
-    Raises UsageError for what is no public key, NotFoundError for a tag that is not there.
+    An image without such a digest has none. An approval by another policy than `policy` does not count.
+
+    Raises UsageError for an invalid public key, NotFoundError for a tag that does not exist.
     """
     try:
         keys = [dsse.PublicKey(key.read_bytes())]

@@ -15,10 +15,11 @@ from dockgate.store.records import VerdictRecord
 
 @dataclass(frozen=True, slots=True)
 class DeploymentContext:
-    """What an image is evaluated for: its repository ("": where it was scanned), the service that is to run it and the
-    execution that approved it for that ("" for none). The approvals of the execution name what repositories require on
-    top of the server's policies. With `keep_baselines` an approved image is compared with the baselines of its
-    approval.
+    """The context in which an image is evaluated.
+
+    Its repository ("": where it was scanned), the service that is to run it and the execution that approved it for that
+    ("" for none). The approvals of the execution name what repositories require on top of the server's policies. With
+    `keep_baselines` an approved image is compared with the baselines of its approval.
     """
 
     repository: str = ""
@@ -83,8 +84,9 @@ class Baselines:
         return BaselineImages(inventories, exemptions).select([name for name in names if inventories.get(name)])
 
     def _exemptions(self, image: str, own_policy: str) -> BaselineExemptions:
-        """The findings that were waived when the image was approved: by this policy, or where only others approved it,
-        by the newest of these.
+        """The findings that were waived when the image was approved.
+
+        The approval by this policy counts, or the newest one if only other policies approved it.
         """
         records = self._images.verdicts(image)
         approving = (record for record in records if record.status == Status.APPROVED)
@@ -95,8 +97,9 @@ class Baselines:
         return baselines.find_exemptions(case, verdict.platform_verdicts, self._ecosystems)
 
     def _running_image(self, service: str, repository: str) -> str:
-        """The digest that the service runs, "" for none and for an image of another repository: the request names the
-        service, and may not choose what is exempted.
+        """The digest that the service runs, "" if none or of another repository.
+
+        The request names the service, and must not choose what is exempted.
         """
         if not service:
             return ""

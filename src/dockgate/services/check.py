@@ -60,8 +60,9 @@ def _answers(
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Looking for garbage among all that a batch needs takes a tenth of its time, and finds none: neither while it is
-    made, nor among what is left of it then.
+    """Switch the garbage collector off while a batch is checked.
+
+    Searching all objects of a batch takes a tenth of its time, and finds nothing.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -1,7 +1,6 @@
-"""Pipelines of AWS CodePipeline that wait for our gate: their approval actions send messages by a topic and a queue,
-and are answered by PutApprovalResult.
+"""Approvals of AWS CodePipeline, which arrive by a queue and are answered by PutApprovalResult.
 
-Each message becomes an approval like any from outside. Its answer is delivered and retried like a callback.
+Each message becomes an external approval. Its answer is delivered and retried like a callback.
 """
 
 import hashlib

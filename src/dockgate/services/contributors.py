@@ -25,8 +25,10 @@ class ContributorFinder:
         self._source = source
 
     def of(self, approval: ActionKey) -> Contributors:
-        """Return the contributors to what the approval's execution builds: who started it, moved its branches since the
-        commit that this action approved last, or pushed, authored or committed one of the commits since.
+        """Return the contributors to what the approval's execution builds.
+
+        They started it, moved its branches since the commit that this action approved last, or pushed, authored or
+        committed one of the commits since.
         """
         names: list[str] = []
         emails: list[str] = []

@@ -64,8 +64,9 @@ class Deployments:
         return ActionResult({"SERVICE": name, "REVISION": str(definition.revision)})
 
     def _on_top_of(self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey) -> TaskDefinition:
-        """The revision to deploy: the service may have changed since this one was registered, or this deploy may be
-        done already.
+        """The revision to deploy.
+
+        The service may have changed since this one was registered, or this deploy may be done already.
         """
         if present.settings == definition.settings:
             return definition

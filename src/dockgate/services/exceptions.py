@@ -25,8 +25,10 @@ _log = logging.getLogger(__name__)
 
 
 class Exceptions:
-    """Records exceptions, and selects those that apply. `notice_days` is how long before its end a waiver is
-    announced."""
+    """Records exceptions, and selects those that apply.
+
+    A waiver is announced `notice_days` before its end.
+    """
 
     def __init__(
         self,

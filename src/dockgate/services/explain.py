@@ -17,8 +17,10 @@ LIMIT = 512 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A verdict judged again: `digest` of the verdict, `same` bytes or what `differs`; `engine` is the version that
-    judged then, `present` this one.
+    """A verdict judged again.
+
+    `digest` is the verdict's; `same` bytes, or what `differs`; `engine` is the version that judged then, `present` this
+    one.
     """
 
     digest: str

@@ -27,8 +27,9 @@ def judge(
     accepted: Waivers = NO_WAIVERS,
     provenance: ProvenanceFacts | None = None,
 ) -> GateReport:
-    """Return the verdict on a scanned image and on what other scanners report about it, as of `now` (default: the
-    present time), with the `accepted` exceptions. Raises UsageError for a report about another image.
+    """Return the verdict on a scanned image and on other scanners' reports, with the `accepted` exceptions.
+
+    `now` is the present time by default. Raises UsageError for a report about another image.
     """
     digests = {scanned.digest, *(external_report.image for external_report in scanned.inventories)}
     for external_report in external_reports:

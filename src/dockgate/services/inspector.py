@@ -1,6 +1,4 @@
-"""Amazon Inspector, asked what it found in images of Amazon ECR: for a terminal, and for a server in place of a scan of
-our own.
-"""
+"""Findings of Amazon Inspector for images in Amazon ECR, instead of a scan of our own."""
 
 import fnmatch
 import threading

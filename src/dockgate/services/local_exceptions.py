@@ -12,10 +12,9 @@ from dockgate.shared.errors import UsageError
 
 
 def read(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Waivers:
-    """Return the waivers in YAML files, and the statements in VEX documents; the user who names a document vouches
-    for it.
+    """Return the waivers in YAML files, and the statements in VEX documents.
 
-    Raises DefinitionError and UsageError naming file and place.
+    The user who names a document vouches for it. Raises DefinitionError and UsageError naming file and place.
     """
     accepted = tuple(waiver for file in waiver_files for waiver in documents.read_waivers(_text(file), str(file)))
     if not vex_files:

@@ -30,8 +30,7 @@ class Policies:
         self._builtin = cache(lambda name: definitions.builtin_policy(name, rules))
 
     def __call__(self, name: str) -> Policy:
-        """Return the present version, with the rules that a repository adds where the name has them
-        (`PolicyReference`).
+        """Return the current version, with the rules that a repository adds (`PolicyReference`).
 
         Raises NotFoundError listing the policies that exist, DefinitionError for a policy with an unknown rule.
         """

@@ -71,8 +71,9 @@ class PolicyDryRun:
         return (self.history if against == "history" else self.running)(candidate, policy, limit, after)
 
     def history(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
-        """Evaluate the cases of the newest verdict on each image by each policy (by `policy` alone unless ""), newest
-        first. `after` is the `next` of the previous part, "" for the first.
+        """Evaluate the newest verdict on each image by each policy, newest first.
+
+        `policy` limits it to one policy unless "". `after` is the `next` of the previous part, "" for the first.
         """
         before = _number(after)
         comparisons: list[ImageComparison] = []

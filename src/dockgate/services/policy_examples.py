@@ -319,8 +319,10 @@ def _violation(violation: Violation) -> tuple[str, str]:
 
 
 def _unlike(name: str, expected: Sequence[str], actual: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """`actual` are pairs of a short name, which an expectation may give whole, and a text, of which it may give a
-    part."""
+    """Compare what an example expects with what the gate said.
+
+    `actual` are pairs of a short name, which an expectation may give in full, and a text, of which it may give a part.
+    """
     for part in expected:
         if not any(part == short or part in text for short, text in actual):
             yield f"{name}: expected {part!r}, was {_some(actual)}"

@@ -57,11 +57,10 @@ class PolicySelection:
         return choose_policy(self._assignments(), repository, requested, requester, self._policies)
 
     def choose_for_action(self, repository: str, pipeline: Pipeline, key: ActionKey) -> str:
-        """Return the policy for an approval action: the one that the pipeline names, or the repository's own, combined
-        with what the pipeline's sources require on top.
+        """Return the policy for an approval action, combined with what the pipeline's sources require.
 
-        DeniedError where the repository is assigned another policy than the pipeline names, DefinitionError with the
-        line for a repository's file that cannot be read.
+        It is the one that the pipeline names, or the repository's own. Raises DeniedError if the repository is assigned
+        another policy than the pipeline names, DefinitionError with the line for an invalid file of a repository.
         """
         named = str(pipeline.action(key.stage, key.action).configuration.get("policy", ""))
         name = named or self.policy_of(repository)
@@ -95,13 +94,13 @@ class PolicySelection:
     # --- for a deployment -----------------------------------------------------------------------------------------
 
     def required_policies(self, image: str, execution: str, repository: str) -> list[UsablePolicy]:
-        """Return the policies by which the image has to be approved as of now: every policy that evaluated it before
-        and still exists.
+        """Return the policies by which the image must be approved now.
 
-        What its repository required on top is taken from the approval of the image in this execution ("" for none), or
-        else from the newest verdict: one digest may be built from several repositories, and a repository may require
-        less than before. Where none of these policies may evaluate images of the `repository`, its own policy is added:
-        an approval in a repository with a weaker policy does not count in this one.
+        These are all policies that evaluated it before and still exist. What its repository required on top is taken
+        from the approval of the image in this execution ("" for none), or else from the newest verdict: one digest may
+        be built from several repositories, and a repository may require less than before. If none of these policies may
+        evaluate images of the `repository`, its own policy is added: an approval in a repository with a weaker policy
+        does not count in this one.
 
         Each policy is read once: one that is removed meanwhile is used for the last time.
         """

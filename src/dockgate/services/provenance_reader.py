@@ -43,10 +43,10 @@ def look_up(
     ca_bundle: Path | None = None,
     insecure: bool = False,
 ) -> ProvenanceFacts | None:
-    """What is known of the provenance of the image that a terminal names: its registry or layout is asked, and `files`
-    hold more statements. None where the policy does not ask for provenance.
+    """The provenance of an image for a local verdict; None if the policy does not need it.
 
-    Raises UsageError for a file that cannot be read, or holds no provenance statement.
+    The image's registry or layout is read, and `files` hold more statements. Raises UsageError for a file that cannot
+    be read, or contains no provenance statement.
     """
     keys = provenance_keys(policy)
     if not keys:

@@ -91,10 +91,10 @@ class RegistryNotifications:
             self._record(form, registry, push)
 
     def receive_ecr_event(self, text: str) -> None:
-        """Record the push that an event of Amazon ECR reports, which came by a queue, alone or inside a message of
-        Amazon SNS. The queue decides who may send to it.
+        """Record the push that an event of Amazon ECR reports.
 
-        UsageError for an invalid event; events about anything but pushes are ignored.
+        The event comes by a queue, alone or inside a message of Amazon SNS. The queue decides who may send to it.
+        Raises UsageError for an invalid event; events about anything but pushes are ignored.
         """
         event = body(Record({"body": text}))
         for push in _read_pushes(ECR, "", lambda: event):
@@ -154,8 +154,9 @@ def _format(form: str) -> Pushes:
 
 
 def _has_secret(authorization: str, secret: str) -> bool:
-    """Whether the header is the secret alone, or has it as a bearer token or a password (RFC 7617): senders differ in
-    what they support.
+    """Whether the header contains the secret.
+
+    Senders differ: it is alone, a bearer token, or a password (RFC 7617).
     """
     kind, _, value = authorization.partition(" ")
     if kind.lower() == "bearer":

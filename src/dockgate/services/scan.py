@@ -50,9 +50,10 @@ def scan(
     report: Report = lambda text: None,
     verified: bool = False,
 ) -> ScannedImage:
-    """Reads what `reference` names: an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX
-    document. `platform` is "os/arch" or "os/arch/variant", "all", or "" for this machine's; a document is read whole.
-    `verified`: the layers are held to the diff_ids of the image's config, as for a verdict; it takes a third longer.
+    """Read an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX document.
+
+    `platform` is "os/arch" or "os/arch/variant", "all", or "" for this machine's; a document is read whole. `verified`:
+    the layers are compared with the diff_ids of the image's config, as for a verdict; it takes a third longer.
 
     Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
     """

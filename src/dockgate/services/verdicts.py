@@ -40,8 +40,10 @@ class Verdicts:
         self._rules = rules
 
     def for_approval(self, approval: Approval, cause: str) -> tuple[Verdict, str] | None:
-        """Return the verdict that an approval waits for, with its digest, stored under the cause; None until the image
-        was scanned. The same cause gives the same verdict. Under a policy that cannot be read it is Undetermined.
+        """Return the verdict that an approval waits for, with its digest; None until the image was scanned.
+
+        It is stored under the cause, and the same cause gives the same verdict. Under a policy that cannot be read it
+        is Undetermined.
         """
         context = DeploymentContext(approval.repository, approval.service)
         case = self._case(approval.image, self._selection.read(approval.policy), context)
@@ -122,8 +124,9 @@ class Verdicts:
         return evaluate.judge(case, self._ecosystems, self._rules)
 
     def _record(self, verdict: Verdict, case: VerdictCase) -> None:
-        """Store the verdict after the newest of its policy, unless both say the same: running images are evaluated
-        every hour, and most verdicts do not change.
+        """Store the verdict after the newest of its policy, unless both say the same.
+
+        Running images are evaluated every hour, and most verdicts do not change.
         """
         records = self._store.images.verdicts(verdict.image)
         newest = next((record.digest for record in records if record.policy == verdict.policy), "")

@@ -9,8 +9,9 @@ from dockgate.shared.errors import DockgateError
 
 
 def load(package: str, declares: str, noun: str, without: str) -> Iterator[Any]:
-    """The object named `declares` of every module of `package`, by module name; names that begin with "_" are no
-    plugins.
+    """Yield the object named `declares` of every module of `package`, by module name.
+
+    Names that begin with "_" are no plugins.
 
     Raises DockgateError naming the module (a `noun`) that does not import or declares nothing; `without` says what is
     not done without it. A plugin must never go missing quietly.

@@ -232,8 +232,10 @@ def _without_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[
 
 
 def ordered_as(ecosystem: str) -> tuple[str, ...]:
-    """The names by which an OSV ecosystem's order may be known: with the first part of what follows, for some rebuild
-    several distributions ("TuxCare:Debian:10" is ordered as "TuxCare:Debian"), and without ("Debian:13").
+    """The names under which an OSV ecosystem's version order may be registered.
+
+    With the first part of what follows, because some rebuild several distributions ("TuxCare:Debian:10" is ordered as
+    "TuxCare:Debian"), and without it ("Debian:13").
     """
     base, _, rest = ecosystem.partition(":")
     return (f"{base}:{rest.partition(':')[0]}", base) if rest else (base,)

@@ -19,8 +19,9 @@ class RepeatedTask:
 
 
 class Reconciler:
-    """A thread for each group of tasks runs them one after the other, then pauses: a long task blocks only its own
-    group. Errors are logged, and the task is repeated in its next round.
+    """A thread for each group of tasks runs them one after the other, then pauses.
+
+    A long task blocks only its own group. Errors are logged, and the task is repeated in its next round.
     """
 
     def __init__(self, pause_seconds: float, groups: Sequence[Sequence[RepeatedTask]]) -> None:

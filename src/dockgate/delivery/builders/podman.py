@@ -337,8 +337,10 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _copied(request: BuildRequest, dockerfile: Path, scratch: Path) -> Path:
-    """A copy of the Dockerfile under a name of ours: podman runs one called *.in through the C preprocessor, whose
-    #include reads files. An ignore file beside it (containerignore(5)) goes with it.
+    """Copy the Dockerfile and its ignore file to names of our own, and return the new path.
+
+    podman runs a file called *.in through the C preprocessor, whose #include reads files. An ignore file beside it
+    (containerignore(5)) is copied too.
     """
     plain = scratch / "Dockerfile"
     plain.write_bytes(_content(dockerfile, request.dockerfile))

@@ -32,8 +32,10 @@ class DistributionRegistry:
         self._issue = issue
 
     def resolve(self, repository: str, tag: str) -> str | None:
-        """The OCI distribution specification, "Pulling manifests": HEAD answers with Docker-Content-Digest, which the
-        registry may leave out by the letter, but not CNCF Distribution.
+        """Return the digest of a tag, by a HEAD request for its manifest.
+
+        OCI distribution specification, "Pulling manifests": registries may leave out Docker-Content-Digest; CNCF
+        Distribution does not.
         """
         path = f"/v2/{quote(repository)}/manifests/{quote(tag, safe='')}"
         answer = self._ask("HEAD", path, _pull(repository))

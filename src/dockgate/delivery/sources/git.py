@@ -133,13 +133,12 @@ async def http_backend(
     body: IO[bytes] | None,
     max_push: int = 0,
 ) -> tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]:
-    """Answer a request of git's smart HTTP protocol by `git http-backend`, a CGI program (gitprotocol-http(5), RFC
-    3875).
+    """Answer a request of git's smart HTTP protocol by `git http-backend`, a CGI program.
 
-    `path` is what follows the repository in the URL ("/info/refs"). `body` is the whole request, in a file at its
-    start: git begins to answer before it has read all, which an HTTP server cannot pass on without mixing the two up.
-    git refuses packs of more than `max_push` bytes (0: any size). Returns status, headers and body; close the body.
-    Raises NotFoundError for an unknown repository. The child is gone when the body has ended or was closed.
+    See gitprotocol-http(5) and RFC 3875. `path` is what follows the repository in the URL ("/info/refs"). `body` is the
+    whole request, in a file at its start: git begins to answer before it has read all, which an HTTP server cannot pass
+    on without mixing the two up. git refuses packs of more than `max_push` bytes (0: any size). Returns status, headers
+    and body; close the body. Raises NotFoundError for an unknown repository. The child process ends with the body.
     """
     _place(folder, repository)
     if "\0" in path + query:

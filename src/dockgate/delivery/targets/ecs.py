@@ -180,8 +180,10 @@ class EcsTarget:
             time.sleep(self._pause)
 
     def _rollout(self, service: str, arn: str) -> tuple[str, str]:
-        """State and reason of the revision's rollout, "" when there is none. One without a state counts as
-        completed."""
+        """Return state and reason of the revision's rollout, "" if there is none.
+
+        A rollout without a state counts as completed.
+        """
         for deployment in self._there(service)["deployments"]:
             if deployment["taskDefinition"] == arn:
                 return deployment.get("rolloutState", "COMPLETED"), deployment.get("rolloutStateReason", "")

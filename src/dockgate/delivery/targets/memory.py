@@ -9,10 +9,12 @@ from dockgate.shared.errors import DeployError, UnavailableError
 
 
 class MemoryTarget:
-    """`unhealthy` holds digests and `unhealthy_revisions` revisions whose tasks never become healthy; no more than
-    `room` tasks do; `available` says whether the engine answers. `fault` is called with "before deploy", "before
-    start", "after start", "before stop", "after deploy", "before restart", "after restart", "before remove" and "after
-    remove", and may raise. All of them may be changed at any time.
+    """A target in memory, with faults that tests set.
+
+    Tasks of digests in `unhealthy` and of revisions in `unhealthy_revisions` never become healthy; at most `room` tasks
+    do; `available` says whether the engine answers. `fault` is called with "before deploy", "before start", "after
+    start", "before stop", "after deploy", "before restart", "after restart", "before remove" and "after remove", and
+    may raise. All of them may be changed at any time.
     """
 
     def __init__(self, unhealthy: Iterable[str] = (), fault: Callable[[str], None] = lambda moment: None) -> None:

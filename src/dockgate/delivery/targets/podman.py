@@ -21,13 +21,14 @@ _GLANCE = 2.0
 
 
 class PodmanTarget:
-    """Tasks are containers named `dockgate-<service>-<revision>-<number>`: a name exists once, so that whatever is done
-    twice, at the same time or after a crash, adopts what is there.
+    """Runs tasks as containers named `dockgate-<service>-<revision>-<number>`.
 
-    podman starts a task again when its program fails, ten times; they run on when the server ends. `url` is the socket
-    of its service ("unix:///…"), `bridge` the podman network for those whose definition says "bridge". Ports are
-    published at the host address `publish`. A task gets `grace` seconds to end before it is killed. `login` gives user
-    name and password to pull an image, None where the host's own logins count.
+    A name exists once, so a call that is repeated, at the same time or after a crash, adopts the existing container.
+
+    podman restarts a task whose program fails, ten times; tasks keep running when the server ends. `url` is the socket
+    of its service ("unix:///…"), `bridge` the podman network for definitions with "bridge". Ports are published at the
+    host address `publish`. A task gets `grace` seconds to end before it is killed. `login` gives user name and password
+    to pull an image, None if the host's own logins are used.
     """
 
     def __init__(

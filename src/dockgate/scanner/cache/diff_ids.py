@@ -23,8 +23,10 @@ class KnownDiffId:
 
 
 def with_diff_ids(images: Sequence[Image], inventories: Sequence[Inventory], cache: Path) -> tuple[Inventory, ...]:
-    """The inventories of these images with their `diff_ids`, each computed from the layer's bytes and remembered in
-    `cache`. One is "" where the layer cannot be read. Raises UnavailableError when it cannot be fetched.
+    """Return these inventories with the `diff_ids` of their layers, computed from the bytes.
+
+    They are remembered in `cache`. A diff_id is "" if the layer cannot be read. Raises UnavailableError if a layer
+    cannot be fetched.
     """
     stored = FileCache(cache / "diff_ids", KnownDiffId)
     layers = {layer.digest: layer for image in images for layer in image.layers if layer.digest}

@@ -186,8 +186,9 @@ def _string_list(value: object) -> list[str]:
 
 
 def _require_same_images(docker: DockerArchiveSource, layout: LayoutSource) -> None:
-    """That manifest.json, which Docker before 25 and skopeo's docker-archive read, names no image that the layout has
-    not. Its layers are those of the config, or no tool loads it.
+    """Require that manifest.json names only images and layers of the layout and its configs.
+
+    Docker before 25 and skopeo's docker-archive read manifest.json.
     """
     unknown = set(docker.configs()) - set(layout.configs())
     if unknown:

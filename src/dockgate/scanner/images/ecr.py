@@ -36,8 +36,10 @@ def _classify(failure: AwsFailure) -> DockgateError | None:
 
 
 class EcrTokens:
-    """User name and password by registry. May be used from several threads. `client` makes an ECR client for a
-    region."""
+    """Credentials of ECR registries, by registry. May be used from several threads.
+
+    `client` makes an ECR client for a region.
+    """
 
     def __init__(self, client: Callable[[str], Any], clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._ecr_client = client
@@ -46,8 +48,9 @@ class EcrTokens:
         self._cached: dict[str, tuple[str, str, datetime]] = {}
 
     def get(self, registry: str) -> tuple[str, str]:
-        """Raises UsageError without boto3, DeniedError when AWS gives no token, UnavailableError when it does not
-        answer.
+        """Return user name and password for a registry of ECR.
+
+        Raises UsageError without boto3, DeniedError when AWS gives no token, UnavailableError when it does not answer.
         """
         with self._lock:
             cached = self._cached.get(registry)

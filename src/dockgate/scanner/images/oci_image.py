@@ -70,11 +70,12 @@ def read_images(image_source: ImageSource, digest: str, data: bytes, platforms: 
 def _select_images(
     image_source: ImageSource, children: list[Descriptor], annotations: Mapping[str, str], names: Sequence[str]
 ) -> list[tuple[str, OciImage]]:
-    """The images wanted, each with the platform that it is chosen by: what the index says of it, or, where the index is
-    silent, its config, for runtimes choose like that.
+    """Return the requested images, each with the platform that selects it.
 
-    Nothing is left out of all but attestation manifests: what is none is an image, whatever platform it claims, or the
-    whole index cannot be read.
+    The platform is the index's, or the config's where the index has none, because runtimes choose like that.
+
+    Only attestation manifests are left out: everything else is an image, whatever platform it claims, or the whole
+    index cannot be read.
     """
     images: list[tuple[str, OciImage]] = []
     check = AttestationCheck(image_source, (name.digest for name in children if name.platform != NOT_RUNNABLE))

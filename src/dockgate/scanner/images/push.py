@@ -71,8 +71,9 @@ class Pusher:
         return digest, size
 
     def manifest(self, data: bytes, *, by_digest: bool = True, kind: str = MANIFESTS[0]) -> str:
-        """Pushes a manifest whose blobs are there, under its digest and the reference's tag (or under the tag alone);
-        returns its digest. `kind` is its media type.
+        """Push a manifest whose blobs exist, under its digest and the reference's tag; return its digest.
+
+        With a flag it is pushed under the tag only. `kind` is its media type.
         """
         digest = digest_of(data)
         names = (digest, self._reference.tag or digest)

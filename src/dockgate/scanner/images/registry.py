@@ -78,8 +78,9 @@ class RegistrySource:
         return check_document(data, digest)
 
     def referrers(self, digest: str) -> bytes | None:
-        """The index of what refers to the digest (distribution spec 1.1, "Listing Referrers"), its first page; None
-        where the registry has no such API, and keeps the index under a tag.
+        """Return the first page of the index of referrers (distribution spec 1.1, "Listing Referrers").
+
+        None if the registry has no such API, and keeps the index under a tag.
         """
         response, data = self._get_document(f"referrers/{digest}", {"Accept": INDEXES[0]})
         status = response.status_code

@@ -150,8 +150,9 @@ class Transport:
     def follow(
         self, response: "httpx.Response", headers: Mapping[str, str], proof: Mapping[str, str]
     ) -> "httpx.Response":
-        """The answer behind redirects, never from TLS to plain HTTP. `proof`, headers with credentials, goes to the
-        same host and port only.
+        """Follow redirects, never from TLS to plain HTTP, and return the answer.
+
+        `proof`, headers with credentials, is sent to the same host and port only.
         """
         import httpx
 

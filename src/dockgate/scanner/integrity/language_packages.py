@@ -71,8 +71,10 @@ class Locks:
         return (package.ecosystem, package.source_name, package.source_version) in self._versions
 
     def is_idle(self, read: PackageFile) -> bool:
-        """Whether it does not count at all: most of it is installed (what is for other platforms, or optional, is then
-        left out on purpose), or it lies in an installed package.
+        """Whether the lockfile does not count.
+
+        That is if most of it is installed (packages for other platforms and optional ones are then left out on
+        purpose), or if it lies in an installed package.
         """
         if any(folder in self._owned for folder in _folders(read.path)):
             return True
@@ -88,8 +90,9 @@ def _folders(path: str) -> Iterator[str]:
 
 
 def _removed_packages(readings: list[tuple[int, PackageFile]], now: dict[str, str]) -> dict[Package, int]:
-    """The packages of which a file told before and which it no longer names so, each with the last layer that did: of
-    several versions the newest.
+    """The packages that a file listed before and no longer lists, each with the last layer that did.
+
+    Of several versions, the newest.
     """
     removed: dict[str, tuple[Package, int]] = {}
     for at, read in readings:

@@ -135,8 +135,10 @@ class Database:
         return Unread(read.path, f"{read.path} {what}.", self.stack.facts[at].layer)
 
     def _removed(self) -> Iterator[Unread]:
-        """Databases removed above the layer that wrote them, unless another holds all that theirs did: rpm changes its
-        form, distributions its place. Then entries are compared as if it were the same.
+        """Databases that were removed above the layer that wrote them.
+
+        One that another database replaces completely is left out, because rpm changes its format and distributions its
+        place; the entries are then compared as if it were the same.
         """
         is_present = {read.path for _, read in self.live}
         complete = is_present.intersection(self.kind.databases)
@@ -152,8 +154,9 @@ class Database:
                 )
 
     def _contradictions(self) -> Iterator[Unread]:
-        """Databases each of which is to hold all packages, and which do not hold the same. rpm itself would look into
-        one of them alone.
+        """Databases that should each hold all packages, and hold different ones.
+
+        rpm itself would read only one of them.
         """
         complete = [
             (at, read)
@@ -236,8 +239,10 @@ class Database:
                         break
 
     def _remaining_files(self, package: Package, last: int) -> Iterator[str]:
-        """Files of a removed package that are those of its time, and that no other package had then; or that were
-        written anew by the time it was gone, and are no other package's.
+        """Files of a removed package that are still there.
+
+        They are those from its time that no other package had then, or files written anew by the time it was removed
+        that belong to no other package.
         """
         names = evidence_names(package.name, package.arch)
         is_complete_list = package.path in self.kind.databases
@@ -299,8 +304,9 @@ class Database:
         )
 
     def _is_reclaimed(self, file: str, last: int) -> bool:
-        """Whether the file is an installed package's that had it by `last`, or that is new since: a list alone, written
-        later for a package that is as it was, gives it nothing.
+        """Whether the file belongs to an installed package that had it by `last`, or that is new since.
+
+        A list alone, written later for an unchanged package, is no evidence.
         """
         return any(
             name in self._installed and (layer <= last or self._since[name] > last)

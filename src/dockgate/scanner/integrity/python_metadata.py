@@ -24,8 +24,9 @@ class PackageFolders:
         self._view = stack
 
     def nameless(self) -> Iterator[tuple[int, str, Unread]]:
-        """Folders with files and without the one that names the package; each with one of its files and that one's
-        layer. Of those with a list of files `language_packages` tells, where files on it are there.
+        """Folders with files and without the file that names the package, each with an example file and its layer.
+
+        Folders with a list of files are left to `language_packages`.
 
         Raises UnreadableError when there are too many files to look through.
         """
@@ -41,8 +42,9 @@ class PackageFolders:
                     break
 
     def without_list(self, read: PackageFile) -> bool:
-        """Whether `read` names a package of whose files there is no list: neither its RECORD nor another package's
-        list that names its metadata.
+        """Whether `read` names a package without any list of files.
+
+        Such a list is its RECORD, or another package's list that contains its metadata.
         """
         folder, _, name = read.path.rpartition("/")
         if name != "METADATA" or not folder.lower().endswith(".dist-info") or not read.packages:

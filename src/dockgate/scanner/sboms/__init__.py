@@ -62,8 +62,9 @@ def package(
     *,
     ecosystems: Sequence[Ecosystem],
 ) -> Package | None:
-    """The package of a package URL as other tools write it, with this version where it has none, built from this source
-    (name, version); None for what no ecosystem knows.
+    """The package of a package URL as other tools write it; None if no ecosystem knows it.
+
+    It gets this version if the URL has none, and this source (name, version).
     """
     package_found = Packages(ecosystems, distribution).package(Item(purl, "", version, purl, Properties(), source))
     return package_found if isinstance(package_found, Package) else None

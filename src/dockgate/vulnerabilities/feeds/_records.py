@@ -42,9 +42,10 @@ class _Vector(msgspec.Struct):
 
 
 class _Specific(msgspec.Struct):
-    """The words that publishers put into `database_specific` and `ecosystem_specific`: severity (GitHub, Ubuntu, Red
-    Hat), priority and status (Ubuntu), urgency and nodsa (Debian's tracker), fix_state (Red Hat). And the packages of a
-    Go module that are vulnerable: imports.
+    """Values that publishers put into `database_specific` and `ecosystem_specific`.
+
+    Severity (GitHub, Ubuntu, Red Hat), priority and status (Ubuntu), urgency and nodsa (Debian's tracker), fix_state
+    (Red Hat), and imports: the vulnerable packages of a Go module.
     """
 
     severity: Any = None
@@ -167,8 +168,9 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
 
 
 def _upstream(record: _Record, part: str) -> tuple[str, ...]:
-    """The vulnerabilities that it is about, by `upstream` or, in bulletins that are older than that field (schema 1.7)
-    or made as they were (AlmaLinux'), by `related`.
+    """The vulnerabilities of an advisory, from `upstream` or `related`.
+
+    `related` is used in bulletins that are older than `upstream` (schema 1.7), or written like those (AlmaLinux).
     """
     if record.upstream or record.aliases or part not in _names.DISTRIBUTIONS:
         return tuple(record.upstream or ())
@@ -191,8 +193,9 @@ def _range(span: _Range, part: str, package: str) -> Range:
 
 
 def _is_word(version: str) -> bool:
-    """Whether it is no version but one of the words that Debian's tracker has in its place, `<end-of-life>` or
-    `<unfixed>`: no fix, then.
+    """Whether this is `<end-of-life>` or `<unfixed>` instead of a version.
+
+    Debian's tracker writes these; they mean that there is no fix.
     """
     return version.startswith("<") and version != _NEVER
 
@@ -203,8 +206,10 @@ def _revised(version: str) -> str:
 
 
 def _built(version: str) -> str:
-    """Azure Linux names what its specifications say ("1.2.3-4"), and builds "1.2.3-4.azl3", which is later to rpm: all
-    that is built of the last affected one is affected (akhila-dev5/vulnex, "Version-range matching").
+    """The last affected version of Azure Linux, including all builds of it.
+
+    Its specifications say "1.2.3-4", its builds "1.2.3-4.azl3", which is later for rpm (akhila-dev5/vulnex,
+    "Version-range matching").
     """
     return f"{version}.z"
 
@@ -231,8 +236,9 @@ def _join(entry: _Entry, record: _Record, affected: _Affected, ranges: list[Rang
 
 
 def _imports(affected: _Affected) -> list[str]:
-    """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific"); none where it does not say, or not
-    in a form that is understood: then all of the module is meant.
+    """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific").
+
+    None if missing or not understood: then the whole module is affected.
     """
     listed = affected.ecosystem_specific.imports if affected.ecosystem_specific else None
     paths = [

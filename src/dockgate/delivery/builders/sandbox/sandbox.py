@@ -94,8 +94,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The host's ids that builds run under: those of a user without a login, and the first of 65,536 subordinate
-    ones of each kind (subuid(5), subgid(5)).
+    """The host's user and group ids of builds.
+
+    They are those of a user without a login, and the first of 65,536 subordinate ids of each kind (subuid(5),
+    subgid(5)).
     """
 
     user: int
@@ -141,8 +143,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`failed` is the index of the command that failed, None when all went well; then `result` is the file that was
-    asked for, if it is one. `last` are the last lines of output. `is_full`: the disk had no room left.
+    """What became of a job's commands.
+
+    `failed` is the index of the command that failed, None if all succeeded; then `result` is the requested file, if it
+    is a file. `last` are the last lines of output. `is_full`: the disk had no room left.
     """
 
     failed: int | None
