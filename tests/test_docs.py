@@ -115,7 +115,7 @@ def test_no_page_installs_our_name_from_a_public_index_or_outside_an_environment
 
 def test_every_step_that_the_architecture_page_names_exists() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
-    steps = re.findall(r"`([a-z_/]+)\.py:([A-Za-z_.]+)`", page)
+    steps = re.findall(r"([a-z_/]+)\.py:([A-Za-z_.]+)\b", page)
     assert len(steps) >= 20
     for module, name in steps:
         value: object = importlib.import_module(f"dockgate.{module.replace('/', '.')}")

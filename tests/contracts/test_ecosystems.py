@@ -103,4 +103,4 @@ def test_a_distributions_package_is_settled_by_its_distribution(kind: Ecosystem)
     for identity in kind.distributions:
         package = reader.package(purl, Distribution(identity, "12.5"))
         assert package.ecosystem
-        assert kind.settle(package, Distribution(identity, "12.5")).ecosystem == package.ecosystem
+        assert kind.assign_distribution(package, Distribution(identity, "12.5")).ecosystem == package.ecosystem

@@ -21,7 +21,7 @@ from tests.gate.gating import (
 from dockgate.gate import evaluate
 from dockgate.gate.model import ExternalReport, Status, Upgrade, Verdict, VerdictCase, Violation, Waiver, Waivers
 from dockgate.gate.policy import encode_policy, make_policy
-from dockgate.gate.rule import Facts
+from dockgate.gate.rule import RuleInput
 from dockgate.scanner.model import Unread
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
@@ -327,7 +327,7 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
         def settings(self, value: Mapping[str, object]) -> dict[str, object]:
             return dict(value)
 
-        def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation]:
+        def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
             return iter(())
 
     under = make_policy("fussy", {"fussy": [{}]})

@@ -38,7 +38,9 @@ def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined: list[
         assert advice_of(entry, IMAGE).strip()
 
 
-@pytest.mark.parametrize("path", [*sorted((SOURCE / "rules").glob("[!_]*.py")), SOURCE / "gate/rules/_limit.py"])
+@pytest.mark.parametrize(
+    "path", [*sorted((SOURCE / "gate" / "rules").glob("[!_]*.py")), SOURCE / "gate" / "rules" / "_property_limit.py"]
+)
 def test_what_a_rule_alone_knows_to_be_undetermined_comes_with_advice(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Undetermined":

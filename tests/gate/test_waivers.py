@@ -100,7 +100,10 @@ def test_of_a_rule_that_other_things_may_break_only_the_violation_that_was_accep
     named = Waivers((replace(RULE, rule=rule, violation=existing.message),))
     remaining, waived = waivers.apply_to_violations((existing, second), named, {IMAGE}, NOW)
     assert (remaining, [applied.violation for applied in waived]) == ((second,), [existing.message])
-    assert waivers.apply_to_violations((existing,), named, {IMAGE}, NOW, growing=[existing]) == ((existing,), ())
+    assert waivers.apply_to_violations((existing,), named, {IMAGE}, NOW, not_waivable_by_message=[existing]) == (
+        (existing,),
+        (),
+    )
     from_before = Waivers((replace(RULE, rule=rule),))
     assert waivers.apply_to_violations((existing, second), from_before, {IMAGE}, NOW) == ((existing, second), ())
 

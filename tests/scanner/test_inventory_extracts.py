@@ -9,7 +9,7 @@ from tests.scanner.layers import DEBIAN, dpkg_list, file, image, inventory, name
 
 from dockgate.scanner.inventory import read_image
 from dockgate.scanner.model import Distribution, Inventory, Package
-from dockgate.scanner.ports import Ecosystem, Entry, Extract, ImageMetadata, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Entry, Extract, ImageMetadata, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
 
@@ -61,13 +61,13 @@ class Kind:
             release=next((line[1] for line in words if line[0] == "release"), ""),
         )
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
+    def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         return package
 
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         raise NotImplementedError
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         raise NotImplementedError
 
     def key(self, version: str) -> bytes:

@@ -37,10 +37,10 @@ from dockgate.events.webhooks.memory import MemoryWebhooks
 from dockgate.gate.model import Policy
 from dockgate.scanner.model import Inventory
 from dockgate.services.git_pushes import PushHistory
-from dockgate.services.provenance_reader import Provenance
+from dockgate.services.provenance_reader import RegistryProvenanceReader
 from dockgate.services.registry_tokens import RegistryAccess
-from dockgate.services.server import GitBackend
 from dockgate.services.vex import Vex
+from dockgate.services.web_services import GitBackend
 from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.shared.timestamps import format_time
@@ -98,7 +98,7 @@ class ServerSystem:
             read_image=self._read,
             resolve_image=self._resolve,
             vex=Vex(lambda repository, digest: self.attached.get(digest, [])),
-            provenance=Provenance(self._attached),
+            provenance=RegistryProvenanceReader(self._attached),
             webhooks=webhooks or self.webhooks,
             webhook_secrets=WebhookSecrets(SECRET, folder / "hooks.json"),
             targets={"podman": MemoryTarget()},

@@ -98,7 +98,8 @@ def test_another_principals_request_gets_no_existing_approval(server: ServerSyst
     callback = Callback(URL, "")
     question = ApprovalRequest("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback=callback, key=key)
     first, again, second = (
-        server.server.approval_requests.ask(question, Principal(name, ())) for name in ("ana", "ana", "mallory")
+        server.server.approval_requests.request_external(question, Principal(name, ()))
+        for name in ("ana", "ana", "mallory")
     )
     assert first.id == again.id
     assert first.id != second.id

@@ -13,7 +13,7 @@ import pytest
 from tests.scenarios.live import Live, until
 
 from dockgate.config import from_environment
-from dockgate.server import background
+from dockgate.server import daemon
 from dockgate.shared.errors import UnavailableError
 
 pytestmark = pytest.mark.real
@@ -76,7 +76,7 @@ def test_a_background_server_that_does_not_answer_is_stopped(tmp_path: Path, mon
     monkeypatch.setenv("DOCKGATE_DATA", str(tmp_path / "data"))
     try:
         with pytest.raises(UnavailableError, match="did not answer within 0 seconds, and was ended"):
-            background.start(from_environment(), patience=0)
+            daemon.start(from_environment(), patience=0)
         assert servers_of(tmp_path) == []
     finally:
         for pid in servers_of(tmp_path):
@@ -91,7 +91,7 @@ def test_a_failed_background_start_shows_only_its_own_errors(tmp_path: Path, mon
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         monkeypatch.setenv("DOCKGATE_REGISTRY_PORT", str(taken.getsockname()[1]))
         with pytest.raises(UnavailableError, match="the server ended with code 2") as caught:
-            background.start(from_environment())
+            daemon.start(from_environment())
     assert "Address already in use" in str(caught.value)
     assert "an old error" not in str(caught.value)
 

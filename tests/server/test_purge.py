@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dockgate.config import from_environment
-from dockgate.server.background import stop
+from dockgate.server.daemon import stop
 from dockgate.shared.errors import UsageError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.scenarios.planned_images import advisory
-from tests.services.steps import NOW, Steps
+from tests.services.pipeline_steps import NOW, Steps
 
 from dockgate.bootstrap.assemble import make_use_cases
 from dockgate.delivery.model import Rollout

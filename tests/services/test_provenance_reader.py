@@ -21,9 +21,9 @@ from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import fingerprint, provenance_keys
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, statement
-from dockgate.gate.rule import Facts
+from dockgate.gate.rule import RuleInput
 from dockgate.scanner.images.cosign_attestations import ENVELOPE, RegistryRepository, add_attestation
-from dockgate.services.provenance_reader import Provenance, envelopes, look_up, verify
+from dockgate.services.provenance_reader import RegistryProvenanceReader, envelopes, look_up, verify
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 from dockgate.vulnerabilities.model import Matches
@@ -47,7 +47,7 @@ def policy(builder: str = BUILDER, signer: dsse.Signer = OURS) -> Policy:
 def passes(result: ProvenanceFacts | None, under: Policy) -> bool:
     """Whether the rule has nothing to say."""
     (rule,) = (item for item in RULES if item.name == "provenance")
-    facts = Facts(inventory(), judge_nothing(), (), "2026-11-24T12:00:00Z", provenance=result)
+    facts = RuleInput(inventory(), judge_nothing(), (), "2026-11-24T12:00:00Z", provenance=result)
     return list(rule.judge(facts, under.rules["provenance"][0])) == []
 
 
@@ -164,7 +164,7 @@ def test_a_bundle_of_sigstore_s_is_opened() -> None:
 
 
 def test_a_server_reads_what_its_registry_gives() -> None:
-    reader = Provenance(lambda repository, digest: [b"{}", GOOD, GOOD] if digest == IMAGE.digest else [])
+    reader = RegistryProvenanceReader(lambda repository, digest: [b"{}", GOOD, GOOD] if digest == IMAGE.digest else [])
     (envelope,) = reader.attached("shop", IMAGE.digest)
     assert reader.verify(envelope, OURS.public.pem) == statement(RECORD, NAME, IMAGE.digest)
     assert list(reader.attached("shop", OTHER.digest)) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.scenarios.planned_images import advisory
-from tests.services.steps import NOW, Steps
+from tests.services.pipeline_steps import NOW, Steps
 
 from dockgate.delivery.model import State, TaskState
 from dockgate.shared.errors import DeployError, UnavailableError

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.services.steps import NOW, Steps
+from tests.services.pipeline_steps import NOW, Steps
 
 from dockgate.delivery.deployments import FAILED_CHECKS
 from dockgate.delivery.model import TaskState

@@ -42,10 +42,10 @@ from dockgate.services.advisories import Current
 from dockgate.services.attestations import KEYS, RegistryAttestor
 from dockgate.services.build_images import RegistryBuildImages
 from dockgate.services.image_reader import ImageAccess
-from dockgate.services.provenance_reader import Provenance
+from dockgate.services.provenance_reader import RegistryProvenanceReader
 from dockgate.services.registry_tokens import RegistryAccess
-from dockgate.services.server import Server
 from dockgate.services.vex import Vex
+from dockgate.services.web_services import WebServices
 from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.shared.aws import BUS, QUEUE, TOPIC, Client, boto3_client, parse_arn
 from dockgate.shared.errors import UsageError
@@ -93,7 +93,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         read_image=images.read,
         resolve_image=images.resolve,
         vex=Vex(images.attached),
-        provenance=Provenance(images.attached),
+        provenance=RegistryProvenanceReader(images.attached),
         webhooks=HttpWebhooks(
             settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
         ),
@@ -160,7 +160,7 @@ def notifiers(settings: Settings, client: Client | None = None) -> list[Notifier
     return made
 
 
-def pollers(settings: Settings, server: Server, client: Client | None = None) -> list[Poller]:
+def pollers(settings: Settings, server: WebServices, client: Client | None = None) -> list[Poller]:
     """Return a poller for each queue that the settings name, not yet started.
 
     Raises UsageError for an invalid ARN, and when boto3 is needed and missing.

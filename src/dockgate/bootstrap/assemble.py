@@ -41,7 +41,6 @@ from dockgate.services.contributors import ContributorFinder
 from dockgate.services.deployments import Deployments
 from dockgate.services.documents import Documents
 from dockgate.services.effects import Effects, Observer, Starter, unobserved
-from dockgate.services.exceptions import Exceptions
 from dockgate.services.executions import Executions
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
@@ -54,18 +53,19 @@ from dockgate.services.provenance import Provenance
 from dockgate.services.registry_notifications import RegistryNotifications
 from dockgate.services.registry_pushes import RegistryPushes
 from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.rollouts import Rollouts
 from dockgate.services.scan_runner import ScanRunner
-from dockgate.services.scans import PARALLEL_SCANS, FindingReports, Scans
-from dockgate.services.server import GitBackend, Server
+from dockgate.services.scan_scheduler import PARALLEL_SCANS, FindingReports, ScanScheduler
 from dockgate.services.service_repair import ServiceRepair
 from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.waiting_approvals import WaitingApprovals
+from dockgate.services.web_services import GitBackend, WebServices
 from dockgate.services.webhook_deliveries import WebhookHandler
 from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.store import Store
-from dockgate.workflows.background import Background, Purge, Recovery
+from dockgate.workflows.background_tasks import BackgroundTasks, Purge, Recovery
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask
 from dockgate.workflows.starter import DbosStarter, run_step
 from dockgate.workflows.workflows import Workflows, explain
@@ -133,7 +133,7 @@ class Options:
 class UseCases:
     """The use cases that the server's workflows and repeated tasks need beside those of its web application."""
 
-    server: Server
+    server: WebServices
     actions: Actions
     deployments: Deployments
     notifications: Notifications
@@ -149,9 +149,9 @@ class UseCases:
 class App:
     """A server that is not launched yet."""
 
-    server: Server
+    server: WebServices
     use_cases: UseCases
-    background: Background
+    background: BackgroundTasks
 
 
 def assemble(
@@ -190,7 +190,7 @@ def assemble(
     )
     handlers = _outbox_handlers(adapters, options)
     outbox = OutboxWorker(adapters.store.outbox, handlers, effects, adapters.clock, options.pause_seconds)
-    background = Background(starter, server.git_pushes, server.scans, outbox, server.approval_pubsub, reconciler)
+    background = BackgroundTasks(starter, server.git_pushes, server.scans, outbox, server.approval_pubsub, reconciler)
     return App(server, use_cases, background)
 
 
@@ -221,7 +221,7 @@ def make_use_cases(
     )
     pubsub = ApprovalPubSub()
     store.approvals.watch(pubsub.publish)
-    exceptions = Exceptions(
+    exceptions = RiskAcceptances(
         store, adapters.vex, all_ecosystems, notifications, clock, effects, notice_days=options.notice_days
     )
     selection = PolicySelection(store, read_policy, partial(read_requested_policy, rules=all_rules))
@@ -230,7 +230,7 @@ def make_use_cases(
     verdicts = Verdicts(store, cases, selection, provenance, adapters.advisories, all_ecosystems, all_rules)
     waiting = WaitingApprovals(store.approvals, verdicts.for_approval, clock, effects, starter)
     scan_runner = ScanRunner(store, adapters.read_image, adapters.findings, exceptions, clock)
-    scans = Scans(
+    scans = ScanScheduler(
         store.images,
         scan_runner,
         waiting,
@@ -260,7 +260,7 @@ def make_use_cases(
     executions = Executions(store, clock, effects, starter, pubsub)
     rollouts = Rollouts(store, adapters.targets, verdicts, locks, clock, effects, starter, registry)
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, notifications, clock, effects)
-    server = Server(
+    server = WebServices(
         url=options.url,
         registry=registry,
         store=store,

@@ -14,8 +14,8 @@ from dockgate.bootstrap.adapters import blobs, make_adapters, make_options, poll
 from dockgate.bootstrap.assemble import Adapters, App, assemble
 from dockgate.config import Settings
 from dockgate.server import connections
-from dockgate.server.background import alone, identity
 from dockgate.server.bind_config import LOOPBACK, Listening, listening, require_principals
+from dockgate.server.daemon import alone, identity
 from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.log_format import start_logging
 from dockgate.server.polling import Poller

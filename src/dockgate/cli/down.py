@@ -13,10 +13,10 @@ def command(purge: bool) -> None:
 
     Deployed tasks keep running, unless --purge is given.
     """
-    from dockgate.server import background
+    from dockgate.server import daemon
 
     settings = from_environment()
-    has_run = background.stop(settings, purge)
+    has_run = daemon.stop(settings, purge)
     echo("Stopped." if has_run else f"No server was running in {settings.data}.")
     if purge:
         echo("Deployed tasks and all data are deleted.")

@@ -12,7 +12,7 @@ from dockgate.cli.options import show_progress
 from dockgate.config import Settings
 
 if TYPE_CHECKING:
-    from dockgate.services.scan import ScannedImage
+    from dockgate.services.image_inventory import ScannedImage
 
 FORMS = """
 
@@ -43,10 +43,10 @@ class ImageArgument:
 
         `verified` and errors: see `services.scan.scan`.
         """
-        from dockgate.services import scan
+        from dockgate.services import image_inventory
 
         with show_progress(is_quiet=is_quiet) as show:
-            return scan.scan(
+            return image_inventory.scan(
                 self.reference,
                 settings,
                 platform=self.platform,

@@ -19,9 +19,9 @@ def command(context: click.Context, argument: ImageArgument, allow_unread: bool,
     It includes what could not be read. The command needs no advisory database. Exits 0 when the whole image was read, 3
     when part of it could not be read.
     """
-    from dockgate.services import scan
+    from dockgate.services import image_inventory
 
     scanned = argument.scan(from_environment())
-    write_report(scan.bill(scanned), outputs)
+    write_report(image_inventory.bill(scanned), outputs)
     if any(inventory.unread for inventory in scanned.inventories) and not allow_unread:
         context.exit(UNDETERMINED)

@@ -30,12 +30,12 @@ def command(
 
     A scan applies no policy. Exits 0 when the whole image was read, 3 when part of it could not be read.
     """
-    from dockgate.services import scan
+    from dockgate.services import image_inventory
 
     settings = from_environment()
-    with scan.advisories(database or settings.advisories) as advisories:
+    with image_inventory.advisories(database or settings.advisories) as advisories:
         scanned = argument.scan(settings, is_quiet=display.is_quiet)
-        report = scan.look_up(scanned, advisories)
+        report = image_inventory.look_up(scanned, advisories)
     write_report(report, outputs, display)
     if any(inventory.unread for inventory in scanned.inventories) and not allow_unread:
         context.exit(UNDETERMINED)

@@ -37,10 +37,10 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
 
 
 def _start_in_background(settings: Settings) -> None:
-    from dockgate.server import background
+    from dockgate.server import daemon
     from dockgate.server.bind_config import listening
 
-    background.start(settings)
+    daemon.start(settings)
     echo(f"Dockgate runs at {listening(settings).url}")
     if not settings.advisories.exists():
         echo("  dockgate db update       downloads the advisory database")

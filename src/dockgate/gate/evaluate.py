@@ -31,7 +31,7 @@ from dockgate.gate.model import (
 from dockgate.gate.policy import COUNTING_RULE, action_of, counted_severity
 from dockgate.gate.remediation.commands import commands
 from dockgate.gate.remediation.search import find_remediation
-from dockgate.gate.rule import BaselineFindings, Facts, PackageMatcher, Rule
+from dockgate.gate.rule import BaselineFindings, PackageMatcher, Rule, RuleInput
 from dockgate.gate.summaries import shorten, summarize
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
@@ -167,7 +167,7 @@ class _Platform:
             inventory, unwaived.matches, case.waivers, case.image, case.now, database_paths
         )
         report = self.external_report
-        facts = Facts(
+        facts = RuleInput(
             readable.inventory,
             readable.matches,
             cve_enrichment.expire_catalogues(self.coverage, feed_settings, case.now),
@@ -187,7 +187,11 @@ class _Platform:
         answers = self._ask_rules(facts, active_rules)
         images = {inventory.image, case.image} - {""}
         violations, waived_violations = waivers.apply_to_violations(
-            answers.violations[RuleAction.REJECT], case.waivers, images, case.now, growing=answers.growing
+            answers.violations[RuleAction.REJECT],
+            case.waivers,
+            images,
+            case.now,
+            not_waivable_by_message=answers.not_waivable_by_message,
         )
         return Evaluation(
             facts=facts,
@@ -219,7 +223,7 @@ class _Platform:
             matches, missing_fields = cve_enrichment.enrich(matches, missing_fields, coverage, case.snapshot.cves)
         return matches, missing_fields
 
-    def _ask_rules(self, facts: Facts, active_rules: Sequence[ActiveRule]) -> "_Answers":
+    def _ask_rules(self, facts: RuleInput, active_rules: Sequence[ActiveRule]) -> "_Answers":
         answers = _Answers()
         for active in active_rules:
             for entry in _judge_by_rule(active, facts):
@@ -228,7 +232,7 @@ class _Platform:
                 elif isinstance(entry, Violation):
                     answers.violations[active.action].append(entry)
                     if not entry.findings and "findings" in str(active.settings.get("when", "")):
-                        answers.growing.append(entry)
+                        answers.not_waivable_by_message.append(entry)
                 elif self._is_scanned_too:
                     answers.violations[RuleAction.NOTE].append(Violation(active.rule.name, entry.reason))
                 elif active.action is RuleAction.REJECT:
@@ -253,7 +257,7 @@ class _Platform:
 class Evaluation:
     """The result of all rules for one platform. `findings` include the waived ones, `facts.matches` does not."""
 
-    facts: Facts
+    facts: RuleInput
     findings: tuple[Finding, ...]
     violations: tuple[Violation, ...]
     undetermined: tuple[Undetermined, ...]
@@ -273,16 +277,16 @@ class Evaluation:
 class _Answers:
     """What the rules say, by the action of each rule.
 
-    `growing` are violations of expressions over findings: a new finding breaks them without changing the message, so
-    no waiver may accept them by that message.
+    `not_waivable_by_message` are violations of expressions over findings: a new finding breaks them without changing
+    the message, so no waiver may accept them by that message.
     """
 
     violations: dict[RuleAction, list[Violation]] = field(default_factory=lambda: {action: [] for action in RuleAction})
     undetermined: dict[Undetermined, None] = field(default_factory=dict)
-    growing: list[Violation] = field(default_factory=list)
+    not_waivable_by_message: list[Violation] = field(default_factory=list)
 
 
-def _judge_by_rule(active: ActiveRule, facts: Facts) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
+def _judge_by_rule(active: ActiveRule, facts: RuleInput) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
     """The rule's own answers, and whether another scanner's report lacks what the rule needs."""
     rule = active.rule
     yield from rule.judge(facts, active.settings)
@@ -306,7 +310,7 @@ def _required_catalogues(active_rules: Sequence[ActiveRule]) -> tuple[str, ...]:
     return cve_enrichment.required_catalogues(fields, (str(active.settings.get("when", "")) for active in rejecting))
 
 
-def _with_advice(entry: Undetermined, rule: Rule, facts: Facts) -> Undetermined:
+def _with_advice(entry: Undetermined, rule: Rule, facts: RuleInput) -> Undetermined:
     """The entry with a next step, unless the rule or the kind of the entry has one."""
     if entry.kind or entry.advice:
         return entry

@@ -40,7 +40,7 @@ def finding_key(finding: Finding) -> FindingKey:
 
 
 def uncomparable(ecosystem: str, first: str, second: str) -> int:
-    """A `Facts.compare` that orders no versions."""
+    """A `RuleInput.compare` that orders no versions."""
     raise UncomparableError(f"No ecosystem here orders versions of {ecosystem or 'unknown packages'}.")
 
 
@@ -55,7 +55,7 @@ class PackageMatcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RuleInput:
     """The facts about one platform. Times are RFC 3339 in UTC.
 
     `matches` has no waived findings. `compare` orders versions (`PackageMatcher.compare`). `baseline_findings` has the
@@ -100,7 +100,7 @@ class Rule(Protocol):
     # always rejects: a policy cannot choose its `action`.
     mandatory_settings: Mapping[str, object] | None = None
     # Fields of `Finding` that it needs ("exploited", "epss"). It is undetermined if another scanner does not report one
-    # of them (`Facts.missing_fields`), or only counted findings (`Facts.unlisted_counts`).
+    # of them (`RuleInput.missing_fields`), or only counted findings (`RuleInput.unlisted_counts`).
     required_fields: tuple[str, ...] = ()
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
@@ -118,7 +118,7 @@ class Rule(Protocol):
         return ()
 
     def judge(
-        self, facts: Facts, settings: Mapping[str, object]
+        self, facts: RuleInput, settings: Mapping[str, object]
     ) -> "Iterable[Violation | Undetermined | NonBlockingViolation]":
         """All violations and undetermined entries, in a stable order."""
         ...

@@ -198,12 +198,12 @@ def apply_to_violations(
     images: Collection[str],
     now: str,
     *,
-    growing: Collection[Violation] = (),
+    not_waivable_by_message: Collection[Violation] = (),
 ) -> tuple[tuple[Violation, ...], tuple[AppliedWaiver, ...]]:
     """Separate the violations without findings that are waived for one of `images` from those that count.
 
-    Never waived are the rules `evidence` and `malicious`, and `growing` violations, which new findings break without
-    another message. That also holds for waivers that were stored before these checks existed.
+    Never waived are the rules `evidence` and `malicious`, and `not_waivable_by_message` violations, which new findings
+    break without another message. That also holds for waivers that were stored before these checks existed.
     """
     candidates = [
         waiver
@@ -216,7 +216,7 @@ def apply_to_violations(
         waiver = next(
             (waiver for waiver in candidates if _accepts_violation(waiver, violation) and is_active(waiver, now)), None
         )
-        if waiver is None or violation.findings or violation in growing:
+        if waiver is None or violation.findings or violation in not_waivable_by_message:
             counting.append(violation)
         else:
             waived.append(

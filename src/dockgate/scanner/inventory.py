@@ -28,7 +28,7 @@ def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
 def combine(
     image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, verified: bool = False
 ) -> Inventory:
-    """Combine what the layers hold, base first, into an inventory with every inconsistency as unread (promise 7).
+    """Combine what the layers hold, base first, into an inventory with every inconsistency as unread.
 
     `verified`: a layer whose uncompressed content was not hashed is unread too.
     """
@@ -83,7 +83,7 @@ def _system(stack: LayerStack, distribution: Distribution | None, system: Mappin
                 placed = _placed(package, stack.facts[stack.introducing_layer(read, package, at)].layer, "")
                 if strange and not strange.isdisjoint(evidence_names(package.name, package.arch)):
                     placed = replace(placed, vendor=THIRD_PARTY + placed.vendor)
-                settled = system[read.ecosystem].settle(placed, distribution) if distribution else None
+                settled = system[read.ecosystem].assign_distribution(placed, distribution) if distribution else None
                 yield settled or replace(placed, vendor="")
 
 

@@ -28,18 +28,18 @@ THIRD_PARTY = "?"
 class Package:
     """One installed package.
 
-    `name` and `version` are as installed; `source_name` and `source_version` are what advisories name (a dpkg
-    source package, a PEP 503 name). `ecosystem` is OSV's, with its release ("Debian:13", "PyPI"); a distribution's
-    package has it empty until `Ecosystem.settle` has seen the distribution. `path` is the file that names it, and
-    what lies in an archive comes after "!/" ("app.war!/WEB-INF/lib/a.jar"). `layer` is the digest of the layer which
-    brought that file, or, of a package database, which first has it in this version. `owner` is the distribution
-    package that owns the file ("" for none): an owned package is judged by the distribution's advisories alone.
-    `module` is an rpm's module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for one that is not told.
-    `vendor` is who made a package in a distribution's form that is not the distribution's own ("docker.com"), "" for
-    all others; until it is settled, what its database says of who made it, after `THIRD_PARTY` where its files
-    tell that the distribution did not. A vendor's ecosystem is "vendor:" and that, unless it publishes advisories
-    (Docker, of its hardened images). `imports` are the import paths of those packages of a Go module that the program
-    holds, with blanks between, "" where the program does not say.
+    `name` and `version` are as installed; `source_name` and `source_version` are what advisories name (a dpkg source
+    package, a PEP 503 name). `ecosystem` is OSV's, with its release ("Debian:13", "PyPI"); a distribution's package has
+    it empty until `Ecosystem.assign_distribution` has seen the distribution. `path` is the file that names it, and what
+    lies in an archive comes after "!/" ("app.war!/WEB-INF/lib/a.jar"). `layer` is the digest of the layer which brought
+    that file, or, of a package database, which first has it in this version. `owner` is the distribution package that
+    owns the file ("" for none): an owned package is judged by the distribution's advisories alone. `module` is an rpm's
+    module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for one that is not told. `vendor` is who made a package
+    in a distribution's form that is not the distribution's own ("docker.com"), "" for all others; until it is settled,
+    what its database says of who made it, after `THIRD_PARTY` where its files tell that the distribution did not. A
+    vendor's ecosystem is "vendor:" and that, unless it publishes advisories (Docker, of its hardened images). `imports`
+    are the import paths of those packages of a Go module that the program holds, with blanks between, "" where the
+    program does not say.
     """
 
     name: str

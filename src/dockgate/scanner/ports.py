@@ -105,7 +105,7 @@ class Ecosystem(Protocol):
 
     # "dpkg", "python", "npm".
     name: str
-    # Raised whenever the same bytes would be read otherwise: layers are then read again.
+    # PackageUpgrade whenever the same bytes would be read otherwise: layers are then read again.
     version: int
     # OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu", "TuxCare:Debian")
     orders: tuple[str, ...]
@@ -133,7 +133,7 @@ class Ecosystem(Protocol):
         """Read the packages of a file. Raises UnreadableError with the reason; any other exception is a bug."""
         ...
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
+    def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         """The package with `ecosystem` and `purl` completed by the distribution. Languages return it unchanged."""
         ...
 
@@ -145,7 +145,7 @@ class Ecosystem(Protocol):
         """
         ...
 
-    def upgrade(self, raised: "Sequence[Raised]") -> tuple[str, ...]:
+    def upgrade(self, raised: "Sequence[PackageUpgrade]") -> tuple[str, ...]:
         """The commands that a build of the image runs to have these packages at these versions or later.
 
         One line of shell each, as few as can be; what no command can do is said in a line that begins with "#". Names,
@@ -158,7 +158,7 @@ class Ecosystem(Protocol):
         ...
 
 
-class Raised(NamedTuple):
+class PackageUpgrade(NamedTuple):
     """A package at one place, and the version of its source that it is to have, or a later one."""
 
     package: Package

@@ -55,7 +55,7 @@ class Transfer:
 
 
 def build(path: Path, folder: Path, report: Report) -> "Result":
-    """Builds the database at `path` from a folder of feeds. Raises as `advisories.build.build` does."""
+    """Builds the database at `path` from a folder of feeds. Raises as `vulnerabilities.database.build.build` does."""
     from dockgate.vulnerabilities import feeds
     from dockgate.vulnerabilities.database.build import build as build_from
 
@@ -65,7 +65,7 @@ def build(path: Path, folder: Path, report: Report) -> "Result":
 def update(settings: Settings, path: Path, report: Report) -> "Result":
     """Brings the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared.
 
-    Raises UsageError for a CA bundle that cannot be used, and what `advisories.update.update` does.
+    Raises UsageError for a CA bundle that cannot be used, and what `vulnerabilities.database.update.update` does.
     """
     from dockgate.scanner import ecosystems
     from dockgate.shared.tls import trusted
@@ -94,7 +94,8 @@ def export(
 ) -> Transfer:
     """Writes the database at `path`, signed, to a file, or, where `target` begins with "oci:", into a registry.
 
-    Raises DatabaseError when there is none, and what `advisories.transfer.pack` and `images.artifact.push` do.
+    Raises DatabaseError when there is none, and what `vulnerabilities.database.transfer.pack` and
+    `scanner.images.artifact.push` do.
     """
     from dockgate.services.advisory_trust import signing
     from dockgate.vulnerabilities.database.transfer import pack

@@ -13,8 +13,8 @@ from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.effects import Effects, Step
-from dockgate.services.exceptions import Exceptions
 from dockgate.services.executions import Executions
+from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.waiting_approvals import WaitingApprovals
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
@@ -30,7 +30,7 @@ class ApprovalDecisions:
         store: Store,
         verdicts: Verdicts,
         waiting: WaitingApprovals,
-        exceptions: Exceptions,
+        exceptions: RiskAcceptances,
         executions: Executions,
         contributors: ContributorFinder,
         clock: ServerClock,
@@ -97,7 +97,7 @@ class ApprovalDecisions:
             raise ConflictError(f"{approval_id} was not rejected by a verdict", "`dockgate approval show` says how.")
         verdict = self._store.images.verdict(approval.verdict)
         waivers = waivers_of(approval, verdict, principal.name, reason, until)
-        if remaining := self._verdicts.objection(approval, waivers):
+        if remaining := self._verdicts.rejection_with_waivers(approval, waivers):
             raise ConflictError(
                 f"with what was rejected accepted until {until}, it would still not be approved: {remaining}",
                 "Ask for a new approval first: something else has come since, or the date is over. What an expression "

@@ -20,7 +20,7 @@ from dockgate.services.effects import Effects, Step
 from dockgate.services.notifications import Notifications
 from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.provenance import Provenance
-from dockgate.services.scans import Scans
+from dockgate.services.scan_scheduler import ScanScheduler
 from dockgate.services.waiting_approvals import WaitingApprovals
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError, UsageError
@@ -43,7 +43,7 @@ class ApprovalRequests:
         contributors: ContributorFinder,
         provenance: Provenance,
         resolve_image: ImageResolver,
-        scans: Scans,
+        scans: ScanScheduler,
         waiting: WaitingApprovals,
         notifications: Notifications,
         clock: ServerClock,
@@ -67,7 +67,7 @@ class ApprovalRequests:
 
     # --- by our own pipelines -------------------------------------------------------------------------------------
 
-    def request(self, key: ActionKey) -> Scan:
+    def request_for_action(self, key: ActionKey) -> Scan:
         """Create the approval of an action, after the request for a scan and the notice that it needs an answer.
 
         Return the scan. One effect: a repetition changes nothing.
@@ -119,7 +119,7 @@ class ApprovalRequests:
 
     # --- by pipelines elsewhere -----------------------------------------------------------------------------------
 
-    def ask(self, request: ApprovalRequest, requester: Principal) -> Approval:
+    def request_external(self, request: ApprovalRequest, requester: Principal) -> Approval:
         """Return the approval for a request from outside: the same for each repetition by the same requester.
 
         It is settled at once where the image was scanned before.

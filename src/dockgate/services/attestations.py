@@ -36,7 +36,7 @@ _COSIGN = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_
 class RegistryAttestor:
     """`delivery.ports.Attestor`.
 
-    `registry` is our own, in which repositories without a registry lie. `demand` raises DeniedError for another that
+    `registry` is our own, in which repositories without a registry lie. `require` raises DeniedError for another that
     may not be spoken to. `issuers` make the tokens for our own.
     """
 

@@ -41,7 +41,7 @@ _COMPRESSED = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
 class RegistryBuildImages:
     """`builders.images.BuildImages`.
 
-    `folder` keeps the blobs of base images. `own` is our registry's address; `demand` raises DeniedError for another
+    `folder` keeps the blobs of base images. `own` is our registry's address; `require` raises DeniedError for another
     that the server may not use. `has_list`: those that it may use are listed by name. `issuers` make the tokens for our
     own.
     """

@@ -9,8 +9,8 @@ from dockgate.gate.model import EMPTY_SNAPSHOT, ExternalReport, Policy, VerdictC
 from dockgate.scanner.model import Inventory
 from dockgate.services.baselines import Baselines, DeploymentContext
 from dockgate.services.clock import ServerClock
-from dockgate.services.exceptions import Exceptions
 from dockgate.services.provenance import Provenance
+from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 from dockgate.store.records import Scan, ScanState
@@ -25,7 +25,7 @@ class Cases:
         store: Store,
         advisories: Advisories,
         baselines: Baselines,
-        exceptions: Exceptions,
+        exceptions: RiskAcceptances,
         provenance: Provenance,
         findings: FindingsSource | None,
         clock: ServerClock,

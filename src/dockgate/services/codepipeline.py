@@ -103,7 +103,7 @@ class CodePipelineRequests:
                     "Check who may publish to the topic. The action's own message is still accepted.",
                 )
             approval_request = replace(approval_request, timeout=max(1, self._timeout(pending.request)))
-        approval = self._requests.ask(approval_request, Principal(REQUESTER, ()))
+        approval = self._requests.request_external(approval_request, Principal(REQUESTER, ()))
         _log.info("%s waits for the approval %s", where, approval.id)
 
     def _approval_request(self, action: Request, comment: str, region: str) -> ApprovalRequest:

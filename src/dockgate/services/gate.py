@@ -12,8 +12,8 @@ from dockgate.gate.model import NO_WAIVERS, ExternalReport, Policy, VerdictCase,
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.reports import GateReport
 from dockgate.scanner import ecosystems
+from dockgate.services.image_inventory import ScannedImage
 from dockgate.services.local_exceptions import narrow
-from dockgate.services.scan import ScannedImage
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.vulnerabilities.ports import AdvisoryReader
 

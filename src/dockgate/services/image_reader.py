@@ -11,7 +11,7 @@ from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.reference import RegistryReference, host_of, parse_remote
 from dockgate.scanner.images.registry import RegistrySource, registry_source
 from dockgate.scanner.model import Inventory
-from dockgate.services import scan
+from dockgate.services import image_inventory
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference, canonical_registry
 
@@ -66,12 +66,12 @@ class ImageAccess:
         """One inventory for every platform of the image (`delivery.ports.ImageReader`)."""
         named = self._named(repository, digest)
         with open_images(
-            named, [scan.ALL], ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=SCAN_SECONDS
+            named, [image_inventory.ALL], ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=SCAN_SECONDS
         ) as opened:
-            return scan.read(opened.images, self._cache, verified=True)
+            return image_inventory.read(opened.images, self._cache, verified=True)
 
     def attached(self, repository: str, digest: str) -> Sequence[bytes]:
-        """What lies beside an image (`bootstrap.vex.Fetch`)."""
+        """What lies beside an image (`services.vex.Fetch`)."""
         named = self._named(repository, digest)
         return attached_documents.read(
             named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS

@@ -11,7 +11,7 @@ from dockgate.gate.policy import provenance_keys
 from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
 from dockgate.scanner.images import attached_documents
 from dockgate.scanner.images.reference import FileReference, RegistryReference, parse
-from dockgate.services.scan import DOCUMENT
+from dockgate.services.image_inventory import DOCUMENT
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
 
 # (repository, digest) -> the documents beside that image, whatever they are.
@@ -21,7 +21,7 @@ SIZE_LIMIT = 2**20
 _FILE_LIMIT = 16 * SIZE_LIMIT
 
 
-class Provenance:
+class RegistryProvenanceReader:
     """`delivery.ports.ProvenanceReader`."""
 
     def __init__(self, fetch: Fetch) -> None:

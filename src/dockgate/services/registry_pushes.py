@@ -6,9 +6,9 @@ from dockgate.events.model import Event, EventKind
 from dockgate.events.ports import Notice
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Step
-from dockgate.services.exceptions import Exceptions
 from dockgate.services.notifications import Notifications
-from dockgate.services.scans import Scans
+from dockgate.services.risk_acceptances import RiskAcceptances
+from dockgate.services.scan_scheduler import ScanScheduler
 from dockgate.shared.references import own_repository
 from dockgate.store import Store
 from dockgate.store.records import TagMove
@@ -21,8 +21,8 @@ class RegistryPushes:
         self,
         store: Store,
         registry: Registry,
-        scans: Scans,
-        exceptions: Exceptions,
+        scans: ScanScheduler,
+        exceptions: RiskAcceptances,
         notifications: Notifications,
         clock: ServerClock,
         effects: Effects,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dockgate.delivery.ports import FindingsSource, ImageReader
 from dockgate.gate.model import ExternalReport
 from dockgate.services.clock import ServerClock
-from dockgate.services.exceptions import Exceptions
+from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import PendingError
 from dockgate.store import Store
 from dockgate.store.records import Scan
@@ -22,7 +22,7 @@ class ScanRunner:
         store: Store,
         read_image: ImageReader,
         findings: FindingsSource | None,
-        exceptions: Exceptions,
+        exceptions: RiskAcceptances,
         clock: ServerClock,
     ) -> None:
         self._store = store

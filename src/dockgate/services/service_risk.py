@@ -7,10 +7,10 @@ from dockgate.events.ports import Notice
 from dockgate.services.baselines import DeploymentContext
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Step
-from dockgate.services.exceptions import Exceptions
 from dockgate.services.notifications import Notifications
 from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.provenance import Provenance
+from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
@@ -30,7 +30,7 @@ class ServiceRisk:
         store: Store,
         verdicts: Verdicts,
         selection: PolicySelection,
-        exceptions: Exceptions,
+        exceptions: RiskAcceptances,
         provenance: Provenance,
         notifications: Notifications,
         clock: ServerClock,
@@ -75,7 +75,7 @@ class ServiceRisk:
             context = DeploymentContext(repository, service.name, execution, keep_baselines=True)
             present[service.name] = self._inputs_digest(database, image.digest, context)
             if evaluated.get(service.name) != present[service.name]:
-                self._mark(service, image.digest, self._verdicts.objections(image.digest, context))
+                self._mark(service, image.digest, self._verdicts.review_deployed(image.digest, context))
         return present
 
     def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:

@@ -51,7 +51,7 @@ class Verdicts:
             return None
         return self._store.images.add_verdict(self._evaluate(case), case, cause)
 
-    def objection(self, approval: Approval, waivers: Sequence[Waiver]) -> str:
+    def rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str:
         """Return why the image would not be approved now with these waivers added, "" when it would."""
         context = DeploymentContext(approval.repository, approval.service)
         case = self._case(approval.image, self._selection.read(approval.policy), context)
@@ -95,7 +95,7 @@ class Verdicts:
                 "Build it again with the upgrades that the verdict names.",
             )
 
-    def objections(self, image: str, context: DeploymentContext) -> str:
+    def review_deployed(self, image: str, context: DeploymentContext) -> str:
         """Return why the image would not be approved now, "" when it would. Changed verdicts are stored."""
         policies = self._selection.required_policies(image, context.execution, context.repository)
         reasons = [] if policies else ["every policy that judged it was removed since"]

@@ -12,7 +12,7 @@ from dockgate.identity.model import Principal
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.executions import OPEN, finish_runs
-from dockgate.store.outbox import Outbox, add_entries, release, webhook_entry
+from dockgate.store.outbox import Outbox, add_entries, enqueue_answers, webhook_entry
 from dockgate.store.people import require_principal
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.records import OutboxKind, ScanState
@@ -27,7 +27,7 @@ _VOTE = select_as(Vote, votes)
 
 
 class Approvals:
-    """Approvals and votes. Also the `ApprovalTable` of `delivery.approvals`."""
+    """Approvals and votes. The approvals table."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
@@ -216,7 +216,7 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
     connection.execute(update(approvals).where(approvals.c.id.in_(ids)).values(**asdict(answer), settled_at=now))
     if actions := [name for name in ids if not is_external(name)]:
         finish_runs(connection, actions, state, now, reason=answer.summary)
-    release(connection, ids, now)
+    enqueue_answers(connection, ids, now)
     return ids
 
 

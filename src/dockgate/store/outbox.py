@@ -121,7 +121,7 @@ def registry_receiver(repository: str) -> str:
     return RepositoryReference.parse(repository).registry or OWN_REGISTRY
 
 
-def release(connection: Connection, approval_ids: Sequence[str], now: str) -> None:
+def enqueue_answers(connection: Connection, approval_ids: Sequence[str], now: str) -> None:
     """Make due what follows from approvals that were settled in this transaction: callbacks, and attestations.
 
     Approvals of one image and repository by one verdict share an attestation.

@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.shared import errors
 from dockgate.shared.addresses import LOOPBACK_NAMES, is_loopback
 from dockgate.web import git_endpoints, registry_endpoints
@@ -97,7 +97,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 _log = logging.getLogger(__name__)
 
 
-def create_app(server: Server, is_remote: bool = False) -> FastAPI:
+def create_app(server: WebServices, is_remote: bool = False) -> FastAPI:
     """The public application.
 
     It accepts requests for loopback names and the public URL, and from scripts of no other origin. With `is_remote`
@@ -167,7 +167,7 @@ def _read_calls(document: Mapping[str, Any]) -> list[tuple[int, str, re.Pattern[
     ]
 
 
-def create_internal_app(server: Server) -> FastAPI:
+def create_internal_app(server: WebServices) -> FastAPI:
     """The internal application, for the local registry and its clients: tokens and notifications."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK_NAMES))

@@ -21,7 +21,7 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.identity.model import AuditEntry, Caller, Permission, require
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, UnknownCallerError
 from dockgate.web.request_limits import require_storable
@@ -75,7 +75,7 @@ def caller(request: Request) -> Caller:
 
     Bearer TOKEN`, or the password of git (RFC 6750, RFC 7617).
     """
-    server: Server = request.app.state.server
+    server: WebServices = request.app.state.server
     address = request.client.host if request.client else ""
     header = request.headers.get("authorization", "")
     try:
@@ -201,7 +201,7 @@ def _template(request: Request) -> str:
 
 def _begin_audit_entry(request: Request, who: Caller) -> None:
     """Write the audit entry before the call is executed."""
-    server: Server = request.app.state.server
+    server: WebServices = request.app.state.server
     entry = AuditEntry(
         id=uuid.uuid4().hex,
         at=server.clock.now(),
@@ -230,7 +230,7 @@ class AuditMiddleware:
         async def finish(status: int) -> None:
             if entry := scope.pop(_AUDITED, ""):
                 state = scope["app"].state
-                server: Server = state.server
+                server: WebServices = state.server
                 threads: Threads = state.threads
                 with CancelScope(shield=True):  # even if the client has gone, which cancels the response
                     await threads.run_prompt(server.store.audit.finish, entry, status)

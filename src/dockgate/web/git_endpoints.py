@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.web.api import Reader, Runner, ServerDependency
 from dockgate.web.authorization import GuardedRoute, RequirePermission, audit_entry
@@ -77,7 +77,7 @@ async def receive_pack(repository: str, request: Request, who: Runner, server: S
     return PushResponse(push)
 
 
-async def _require_repository(repository: str, server: Server) -> None:
+async def _require_repository(repository: str, server: WebServices) -> None:
     if repository not in await run_in_threadpool(server.store.repositories.names):
         raise NotFoundError(
             f"The repository {repository!r} does not exist.",

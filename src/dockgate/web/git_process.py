@@ -10,7 +10,7 @@ from typing import IO, Any
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.web.threads import Turns, turn
 
 # Concurrent fetches: in total, per principal.
@@ -89,7 +89,7 @@ class FetchResponse(Response):
     """Runs git while the response is sent, and ends it with the response, even if the client disconnects."""
 
     def __init__(
-        self, server: Server, processes: GitProcesses, principal: str, call: GitCall, body: IO[bytes] | None
+        self, server: WebServices, processes: GitProcesses, principal: str, call: GitCall, body: IO[bytes] | None
     ) -> None:
         super().__init__()
         self._server = server

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from dockgate.delivery.model import Execution
 from dockgate.delivery.ports import RefUpdate
 from dockgate.events.model import Event
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UnavailableError, UsageError
 from dockgate.store import Store
 from dockgate.web.git_messages import END, accepts_messages, lines, packets
@@ -81,7 +81,7 @@ class Push:
 
     def __init__(
         self,
-        server: Server,
+        server: WebServices,
         processes: GitProcesses,
         call: GitCall,
         body: IO[bytes],

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from dockgate.delivery.registry_access import PUSH, Access, Login
 from dockgate.identity.model import AuditEntry, Caller, Permission
 from dockgate.services.registry_notifications import OUR_OWN
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.shared.canonical import plain
 from dockgate.web.api import ServerDependency
 from dockgate.web.authorization import GuardedRoute, RequirePermission, checks_token_limits, request_token
@@ -29,7 +29,7 @@ class RequirePull(RequirePermission):
         return login or await super().__call__(request)
 
     def authorize(self, request: Request) -> Caller | Login:  # type: ignore[override]
-        server: Server = request.app.state.server
+        server: WebServices = request.app.state.server
         shown_token = request_token(request)
         login = server.registry_access.tokens.read_login(shown_token) if shown_token else None
         if login is None:
@@ -53,7 +53,7 @@ async def token(
     return await threads.run_prompt(_grant, server, who, service, scope or [])
 
 
-def _grant(server: Server, who: Caller | Login, service: str, scopes: list[str]) -> Response:
+def _grant(server: WebServices, who: Caller | Login, service: str, scopes: list[str]) -> Response:
     granted, access = server.registry_access.grant(who, service, scopes, server.store)
     if isinstance(who, Caller):
         for entry in access:
@@ -79,7 +79,7 @@ async def remote_registry_event(
     return await _accept_event(request, server, threads, form, registry)
 
 
-async def _accept_event(request: Request, server: Server, threads: Threads, form: str, registry: str) -> Response:
+async def _accept_event(request: Request, server: WebServices, threads: Threads, form: str, registry: str) -> Response:
     header = request.headers.get("authorization", "")
     notifications = server.registry_notifications
     await threads.run_prompt(notifications.require_secret, form, registry, header)  # before reading the body
@@ -90,7 +90,7 @@ async def _accept_event(request: Request, server: Server, threads: Threads, form
     return Response(status_code=202)
 
 
-def _audit(server: Server, who: Caller, access: Access) -> None:
+def _audit(server: WebServices, who: Caller, access: Access) -> None:
     entry = AuditEntry(
         id=uuid.uuid4().hex,
         at=server.clock.now(),

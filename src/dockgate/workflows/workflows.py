@@ -18,7 +18,7 @@ from dockgate.services.deployments import Deployments
 from dockgate.services.effects import Effects, Step
 from dockgate.services.executions import Executions
 from dockgate.services.rollouts import Rollouts
-from dockgate.services.scans import Scans
+from dockgate.services.scan_scheduler import ScanScheduler
 from dockgate.services.waiting_approvals import WaitingApprovals
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
@@ -38,7 +38,7 @@ class Workflows:
         actions: Actions,
         approval_requests: ApprovalRequests,
         waiting: WaitingApprovals,
-        scans: Scans,
+        scans: ScanScheduler,
         deployments: Deployments,
         rollouts: Rollouts,
         clock: ServerClock,
@@ -96,7 +96,7 @@ class Workflows:
         if action.type is ActionType.DEPLOY:
             definition = run(Step.REGISTER_REVISION, self._deployments.register_revision, key)
             return run(Step.DEPLOY, self._deployments.deploy, key, definition)
-        scan = run(Step.REQUEST_APPROVAL, self._approval_requests.request, key)
+        scan = run(Step.REQUEST_APPROVAL, self._approval_requests.request_for_action, key)
         self._scans.start(scan)
         run(Step.ANSWER, self._waiting.settle, scan.image)
         return None

@@ -14,7 +14,7 @@ from tests.fuzz.target import Part, Target, advised
 from tests.shell import assert_words
 
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Raised
+from dockgate.scanner.ports import Ecosystem, PackageUpgrade
 from dockgate.services.purls import Purls
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 
@@ -43,7 +43,7 @@ def read(kind: Ecosystem, path: str, data: bytes) -> None:
     assert all(package.path.startswith(path) for package in extract.packages)
     for package in extract.packages[:2]:
         for name, release in zip(kind.distributions or ("debian",), cycle(_RELEASES), strict=False):
-            settled = kind.settle(package, Distribution(name, release, name="A (LTS-1)"))
+            settled = kind.assign_distribution(package, Distribution(name, release, name="A (LTS-1)"))
             assert settled.ecosystem
             raise_(kind, settled)
         key(kind, package.version)
@@ -52,7 +52,7 @@ def read(kind: Ecosystem, path: str, data: bytes) -> None:
 
 def raise_(kind: Ecosystem, package: Package) -> None:
     """Build the upgrade commands to the version of the package's own source."""
-    for line in kind.upgrade([Raised(package, package.source_version)]):
+    for line in kind.upgrade([PackageUpgrade(package, package.source_version)]):
         assert_words(line)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.gate.gating import NOW, inventory
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts
+from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules.base_image import RULE
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.model import Matches, Undetermined
@@ -19,7 +19,7 @@ DIGESTS = st.sampled_from((A, B, C))
 
 def judged(image: Inventory, *images: dict[str, object]) -> list[object]:
     settings = RULE.settings({"images": images})
-    return list(RULE.judge(Facts(image, Matches((), ()), (), NOW), settings))
+    return list(RULE.judge(RuleInput(image, Matches((), ()), (), NOW), settings))
 
 
 def image(layers: tuple[str, ...], diff_ids: tuple[str, ...] = ()) -> Inventory:

@@ -4,7 +4,7 @@ import pytest
 from tests.gate.gating import CHECKED, NOW, inventory, package
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Facts
+from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules.evidence import RULE
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared.errors import DefinitionError
@@ -16,7 +16,7 @@ FRESH = (Coverage("npm", True, (), CHECKED),)
 def judge(
     judged: Inventory, *undetermined: Undetermined, coverage: tuple[Coverage, ...] = FRESH, **settings: object
 ) -> list[object]:
-    facts = Facts(judged, Matches((), undetermined), coverage, NOW)
+    facts = RuleInput(judged, Matches((), undetermined), coverage, NOW)
     return list(RULE.judge(facts, RULE.settings(settings)))
 
 
@@ -132,7 +132,7 @@ def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, o
     ],
 )
 def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None:
-    facts = Facts(inventory(package("a")), Matches((), ()), (), NOW, is_external=True, source="trivy", at=at)
+    facts = RuleInput(inventory(package("a")), Matches((), ()), (), NOW, is_external=True, source="trivy", at=at)
     (result,) = RULE.judge(facts, RULE.settings({}))
     assert isinstance(result, Undetermined)
     assert (result.subject, result.kind) == ("trivy", "stale")
@@ -140,5 +140,5 @@ def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None
 
 
 def test_another_scanners_fresh_report_may_name_no_package() -> None:
-    facts = Facts(inventory(), Matches((), ()), (), NOW, is_external=True, source="trivy", at=CHECKED)
+    facts = RuleInput(inventory(), Matches((), ()), (), NOW, is_external=True, source="trivy", at=CHECKED)
     assert list(RULE.judge(facts, RULE.settings({}))) == []

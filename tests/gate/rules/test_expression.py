@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.gate.gating import NOW, inventory, package, policy_of
 
 from dockgate.gate.model import NonBlockingViolation, Violation
-from dockgate.gate.rule import Facts
+from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules._cel import compile_expression
 from dockgate.gate.rules.expression import RULE
 from dockgate.shared.errors import DefinitionError
@@ -21,12 +21,12 @@ def settings(when: str) -> dict[str, object]:
     return RULE.settings({"when": when, "message": "Broken"})
 
 
-def facts(findings: int = 1) -> Facts:
+def facts(findings: int = 1) -> RuleInput:
     matches = [
         Finding(f"CVE-2026-{number}", (), package("a"), Severity.HIGH, Rating("", Severity.HIGH), "")
         for number in range(findings)
     ]
-    return Facts(inventory(package("a")), Matches(tuple(matches), ()), (), NOW)
+    return RuleInput(inventory(package("a")), Matches(tuple(matches), ()), (), NOW)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_an_accepted_expression_stays_true_with_more_findings(
 
     def result_type(findings: list[Finding]) -> object:
         named = tuple(replace(finding, id=f"CVE-2026-{number}") for number, finding in enumerate(findings))
-        facts = Facts(inventory(package("a")), Matches(named, ()), (Coverage("kev", True, (), NOW),), NOW)
+        facts = RuleInput(inventory(package("a")), Matches(named, ()), (Coverage("kev", True, (), NOW),), NOW)
         return next((type(result) for result in RULE.judge(facts, stored)), None)
 
     if result_type(findings) is Violation:

@@ -1,7 +1,7 @@
 from tests.gate.gating import NOW, inventory, package
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts
+from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules.malicious import RULE
 from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
@@ -11,7 +11,7 @@ def finding(identity: str, *aliases: str, name: str = "a") -> Finding:
 
 
 def judge(*findings: Finding) -> list[object]:
-    return list(RULE.judge(Facts(inventory(package("a")), Matches(findings, ()), (), NOW), RULE.settings({})))
+    return list(RULE.judge(RuleInput(inventory(package("a")), Matches(findings, ()), (), NOW), RULE.settings({})))
 
 
 def test_a_known_malicious_package_is_a_violation_whatever_its_severity_or_fix() -> None:

@@ -7,7 +7,7 @@ from tests.gate.gating import NOW, inventory, package
 
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import untriaged_severity
-from dockgate.gate.rule import Facts
+from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules.max_findings import RULE
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, VERSIONS_ONLY, Finding, Matches, Rating, Severity, Undetermined
@@ -18,7 +18,7 @@ def finding(severity: Severity, fixed: str = "2.0.0", identity: str = "CVE-2024-
 
 
 def violations(*findings: Finding, **settings: object) -> list[Violation]:
-    facts = Facts(inventory(package("a")), Matches(findings, ()), (), NOW)
+    facts = RuleInput(inventory(package("a")), Matches(findings, ()), (), NOW)
     return [result for result in RULE.judge(facts, RULE.settings(settings)) if isinstance(result, Violation)]
 
 
@@ -76,7 +76,7 @@ def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, o
 
 def counted(unlisted_counts: dict[str, int], **settings: object) -> list[str]:
     """The results for counts without findings: "!" before a violation, "?" before an undetermined entry."""
-    facts = Facts(
+    facts = RuleInput(
         inventory(), Matches((), ()), (), NOW, is_external=True, source="inspector", unlisted_counts=unlisted_counts
     )
     results = RULE.judge(facts, RULE.settings(settings))
@@ -112,7 +112,7 @@ def test_counts_of_untriaged_count_as_the_policy_sets() -> None:
 
 def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
     findings = (replace(finding(Severity.HIGH, fixed=""), note=FIX_UNKNOWN),)
-    facts = Facts(inventory(), Matches(findings, ()), (), NOW, is_external=True, source="sarif")
+    facts = RuleInput(inventory(), Matches(findings, ()), (), NOW, is_external=True, source="sarif")
     (result,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(result, Undetermined)
     assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []
@@ -123,7 +123,7 @@ def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
 @pytest.mark.parametrize("note", [VERSIONS_ONLY, FIX_UNKNOWN])
 def test_an_unknown_fix_in_our_own_advisories_is_undetermined(note: str) -> None:
     unknown = (replace(finding(Severity.HIGH, fixed=""), note=note), replace(finding(Severity.HIGH, fixed="")))
-    facts = Facts(inventory(), Matches(unknown, ()), (), NOW)
+    facts = RuleInput(inventory(), Matches(unknown, ()), (), NOW)
     (entry,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(entry, Undetermined)
     assert "has a fix, and only findings with a fix count: up to 1 may count as HIGH" in entry.reason
@@ -172,7 +172,7 @@ def test_a_lost_rating_never_approves(
             replace(finding(severity, identity=f"CVE-2024-{number}"), published="2026-11-20T00:00:00Z")
             for number, severity in enumerate(severities)
         ]
-        facts = Facts(inventory(package("a")), Matches(tuple(findings), ()), (), NOW)
+        facts = RuleInput(inventory(package("a")), Matches(tuple(findings), ()), (), NOW)
         return len(list(RULE.judge(facts, settings)))
 
     fewer = [Severity.UNTRIAGED if at in lost else severity for at, severity in enumerate(rated)]

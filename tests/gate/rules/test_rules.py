@@ -9,7 +9,7 @@ from tests.gate.gating import CHECKED, NOW, inventory, package
 from dockgate.gate import rules
 from dockgate.gate.policy import fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.scanner.model import Distribution
 from dockgate.shared.errors import DefinitionError, DockgateError
 from dockgate.vulnerabilities.model import Coverage, Matches
@@ -52,7 +52,7 @@ class TestEveryRule:
             user="1000",
         )
         built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(KEY),), BUILDER, BUILD_TYPE)
-        facts = Facts(clean, Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
+        facts = RuleInput(clean, Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
         facts = replace(facts, provenance=ProvenanceFacts(clean.image, (built,)))
         assert list(rule.judge(facts, rule.settings(NEEDED.get(rule.name, {})))) == []
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.gate.gating import NOW, inventory, package
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Exemption, Facts, finding_key
+from dockgate.gate.rule import Exemption, RuleInput, finding_key
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules.max_findings import RULE
 from dockgate.scanner.model import Inventory
@@ -50,14 +50,14 @@ def image(base_layers: int) -> Inventory:
     return replace(inventory(), layers=_LAYERS, base_layers=base_layers)
 
 
-def counted(facts: Facts, raw: dict[str, object]) -> set[str]:
+def counted(facts: RuleInput, raw: dict[str, object]) -> set[str]:
     return {finding.id for _, finding in _selection.select(facts, _selection.settings(raw)).findings}
 
 
 @given(findings(), SETTINGS)
 def test_unknown_values_never_exclude_a_finding(selected: tuple[Finding, ...], chosen: dict[str, object]) -> None:
     baselines = {"running": {finding_key(finding): Exemption() for finding in selected[::2]}}
-    full = Facts(image(1), Matches(selected, ()), (), NOW, baseline_findings=baselines)
+    full = RuleInput(image(1), Matches(selected, ()), (), NOW, baseline_findings=baselines)
     counted_ids = counted(full, chosen)
     undated = tuple(replace(finding, published="", fixed_at="") for finding in selected)
     assert counted_ids <= counted(replace(full, matches=Matches(undated, ())), chosen)
@@ -70,7 +70,7 @@ def test_base_and_own_findings_together_are_those_of_the_image(
     selected: tuple[Finding, ...], chosen: dict[str, object]
 ) -> None:
     for base_layers in (0, 1, 2):
-        facts = Facts(image(base_layers), Matches(selected, ()), (), NOW)
+        facts = RuleInput(image(base_layers), Matches(selected, ()), (), NOW)
         base, own, image_findings = (counted(facts, {**chosen, "scope": scope}) for scope in ("base", "own", "image"))
         assert base | own == image_findings
 
@@ -83,7 +83,7 @@ def test_removing_a_finding_never_adds_a_violation(
 
     def severity_of_result(some: tuple[Finding, ...]) -> int:
         """0 for nothing, 1 for undetermined, 2 for a violation."""
-        facts = Facts(image(base_layers), Matches(some, ()), (), NOW)
+        facts = RuleInput(image(base_layers), Matches(some, ()), (), NOW)
         return max((2 if isinstance(entry, Violation) else 1 for entry in RULE.judge(facts, settings)), default=0)
 
     assert all(

@@ -191,7 +191,7 @@ def test_repositories_state_the_release(content: str, expected: str) -> None:
     ],
 )
 def test_the_distribution_names_the_ecosystem(distribution: Distribution, ecosystem: str, utils: Package) -> None:
-    assert ECOSYSTEM.settle(utils, distribution).ecosystem == ecosystem
+    assert ECOSYSTEM.assign_distribution(utils, distribution).ecosystem == ecosystem
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_the_distribution_names_the_ecosystem(distribution: Distribution, ecosys
 def test_advisories_name_the_origin_except_for_chainguard(
     distribution: Distribution, source: str, utils: Package
 ) -> None:
-    settled = ECOSYSTEM.settle(utils, distribution)
+    settled = ECOSYSTEM.assign_distribution(utils, distribution)
     assert (settled.source_name, settled.source_version) == (source, utils.version)
     arguments = {"distro": distribution.id, "upstream": "musl"}
     again = ECOSYSTEM.package(Purl("apk", distribution.id, utils.name, utils.version, arguments), None)
@@ -217,15 +217,15 @@ def test_advisories_name_the_origin_except_for_chainguard(
 
 
 def test_package_urls_contain_the_origin(utils: Package) -> None:
-    settled = ECOSYSTEM.settle(utils, ALPINE)
+    settled = ECOSYSTEM.assign_distribution(utils, ALPINE)
     version = "1.2.4_git20230717-r4"
     assert settled.purl == f"pkg:apk/alpine/musl-utils@{version}?arch=x86_64&distro=alpine-3.19.1&upstream=musl"
-    assert ECOSYSTEM.settle(settled, ALPINE) == settled
+    assert ECOSYSTEM.assign_distribution(settled, ALPINE) == settled
 
 
 @pytest.mark.parametrize("upstream", ["musl", "musl@1.2.4"])
 def test_own_package_url_parses_to_the_same_package(upstream: str, utils: Package) -> None:
-    settled = ECOSYSTEM.settle(utils, ALPINE)
+    settled = ECOSYSTEM.assign_distribution(utils, ALPINE)
     arguments = {"arch": "x86_64", "distro": "alpine-3.19.1", "upstream": upstream}
     again = ECOSYSTEM.package(Purl("apk", "alpine", utils.name, utils.version, arguments), Distribution("wolfi", ""))
     assert again.path == ""

@@ -33,7 +33,7 @@ def read(content: str | bytes, path: str = STATUS) -> Extract:
 
 
 def settled(distribution: Distribution, package: Package | None = None) -> Package:
-    return ECOSYSTEM.settle(package or read(BASH).packages[0], distribution)
+    return ECOSYSTEM.assign_distribution(package or read(BASH).packages[0], distribution)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_an_image_of_docker_s_must_have_the_database_of_its_family() -> None:
 
 def deb(version: str, maintainer: str = "", distribution: Distribution = BUSTER) -> Package:
     package = Package("libssl1.1", version, "", "", "openssl", version, dpkg.STATUS, vendor=maintainer)
-    return dpkg.ECOSYSTEM.settle(package, distribution)
+    return dpkg.ECOSYSTEM.assign_distribution(package, distribution)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_vendor_of_a_debian_package(package: Package, ecosystem: str, name: str)
 )
 def test_vendor_of_an_rpm_package(distribution: Distribution, version: str, vendor: str, ecosystem: str) -> None:
     package = Package("squid", version, f"pkg:rpm/squid@{version}", "", "src", "1", "", vendor=vendor)
-    settled = rpm.ECOSYSTEM.settle(package, distribution)
+    settled = rpm.ECOSYSTEM.assign_distribution(package, distribution)
     assert (settled.ecosystem, settled.source_name, settled.vendor) == (ecosystem, "squid", "")
 
 
@@ -138,7 +138,7 @@ def test_vendor_of_an_rpm_package(distribution: Distribution, version: str, vend
     ],
 )
 def test_vendor_of_an_apk_package(distribution: str, name: str, version: str, ecosystem: str) -> None:
-    settled = apk.ECOSYSTEM.settle(
+    settled = apk.ECOSYSTEM.assign_distribution(
         Package(name, version, "", "", name, version, ""), Distribution(distribution, "3.18.4")
     )
     assert settled.ecosystem == ecosystem
@@ -177,4 +177,4 @@ def test_own_package_url_parses_to_the_same_package(maintainer: str, version: st
     result = deb(version, maintainer, distribution)
     again = dpkg.ECOSYSTEM.package(parse(result.purl), None)
     assert (again.ecosystem, again.source_name, again.vendor) == (result.ecosystem, result.source_name, result.vendor)
-    assert dpkg.ECOSYSTEM.settle(result, distribution).ecosystem == result.ecosystem
+    assert dpkg.ECOSYSTEM.assign_distribution(result, distribution).ecosystem == result.ecosystem

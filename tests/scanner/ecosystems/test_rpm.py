@@ -169,7 +169,7 @@ def test_the_distribution_names_the_ecosystem(
     distribution: Distribution, ecosystem: str, packages: dict[tuple[str, str], Package]
 ) -> None:
     bash = replace(packages["bash", "x86_64"], vendor="")
-    assert ECOSYSTEM.settle(bash, distribution).ecosystem == ecosystem
+    assert ECOSYSTEM.assign_distribution(bash, distribution).ecosystem == ecosystem
     assert distribution.id in ECOSYSTEM.distributions
 
 
@@ -193,7 +193,7 @@ def test_every_ecosystem_that_is_named_is_ordered() -> None:
 def test_advisories_name_the_installed_package_or_its_source(
     distribution: Distribution, source: str, packages: dict[tuple[str, str], Package]
 ) -> None:
-    settled = ECOSYSTEM.settle(packages["bash-doc", "x86_64"], distribution)
+    settled = ECOSYSTEM.assign_distribution(packages["bash-doc", "x86_64"], distribution)
     assert (settled.name, settled.source_name, settled.source_version) == ("bash-doc", source, "5.1.8-9.el9")
 
 
@@ -203,7 +203,7 @@ def test_a_package_with_a_version_of_its_own_has_the_epoch_of_its_source() -> No
     rows = [("perl-libs", "5.32.1-481.el9", "4"), ("perl-Errno", "1.30-481.el9", "(none)"), ("other", "2-1", "7")]
     result = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\t{source}\n" for name, v, epoch in rows))
     assert {package.source_version for package in result} == {"4:5.32.1-481.el9"}
-    settled = [ECOSYSTEM.settle(package, ROCKY) for package in result]
+    settled = [ECOSYSTEM.assign_distribution(package, ROCKY) for package in result]
     assert [ECOSYSTEM.package(parse(package.purl), None).source_version for package in settled] == [
         "4:5.32.1-481.el9"
     ] * 3
@@ -217,14 +217,14 @@ def test_a_source_without_a_release_has_no_epoch() -> None:
 
 
 def test_package_urls_say_all_that_is_matched_by(packages: dict[tuple[str, str], Package]) -> None:
-    node = ECOSYSTEM.settle(packages["nodejs", "x86_64"], ROCKY)
+    node = ECOSYSTEM.assign_distribution(packages["nodejs", "x86_64"], ROCKY)
     version = "18.19.1-1.module%2Bel9.3.0%2B20%2Bd23a2d4c"
     assert node.purl == (
         f"pkg:rpm/rocky/nodejs@{version}?arch=x86_64&distro=rocky-9.4&epoch=1&rpmmod=nodejs:18"
         f"&upstream=nodejs-{version}.src.rpm"
     )
-    assert ECOSYSTEM.settle(node, ROCKY) == node
-    red_hat = ECOSYSTEM.settle(packages["filesystem", "noarch"], Distribution("rhel", "9.4"))
+    assert ECOSYSTEM.assign_distribution(node, ROCKY) == node
+    red_hat = ECOSYSTEM.assign_distribution(packages["filesystem", "noarch"], Distribution("rhel", "9.4"))
     assert red_hat.purl.startswith("pkg:rpm/redhat/filesystem@3.16-2~rc1.el9?arch=noarch&distro=rhel-9.4&upstream=")
 
 
@@ -234,7 +234,7 @@ def test_own_package_url_parses_to_the_same_package(
 ) -> None:
     for item in packages.values():
         installed = replace(item, vendor="")
-        settled = ECOSYSTEM.settle(installed, distribution)
+        settled = ECOSYSTEM.assign_distribution(installed, distribution)
         epoch, _, version = settled.version.rpartition(":")
         source = f"{installed.source_name}-{installed.source_version.rpartition(':')[2]}.src.rpm"
         arguments = {
@@ -246,7 +246,7 @@ def test_own_package_url_parses_to_the_same_package(
         }
         again = ECOSYSTEM.package(Purl("rpm", "any", settled.name, version, arguments), None)
         assert (again.path, settled.path) == ("", "var/lib/rpm/rpmdb.sqlite")
-        assert ECOSYSTEM.settle(installed, distribution).purl == again.purl
+        assert ECOSYSTEM.assign_distribution(installed, distribution).purl == again.purl
         for part in ("ecosystem", "version", "source_name", "source_version", "arch", "module"):
             assert getattr(again, part) == getattr(settled, part)
 

@@ -15,7 +15,7 @@ from dockgate.gate.model import Upgrade
 from dockgate.gate.remediation.commands import commands
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Inventory, Package
-from dockgate.scanner.ports import Ecosystem, Raised
+from dockgate.scanner.ports import Ecosystem, PackageUpgrade
 
 CASES = yaml.safe_load(
     (Path(__file__).parent.parent.parent / "cases" / "upgrades" / "commands.yaml").read_text("utf-8")
@@ -79,7 +79,7 @@ def test_commands_are_one_line_of_words_for_any_image(kind: Ecosystem, name: str
         (name, "y"), (f"{path}/node_modules/y/package.json", f"{path}/lib/python3/site-packages/y")
     ):
         hostile = Package(called, "1.0", "pkg:x/y@1", ecosystem, called, "1.0", at)
-        for line in kind.upgrade([Raised(hostile, version)]):
+        for line in kind.upgrade([PackageUpgrade(hostile, version)]):
             assert_words(line)
 
 
@@ -87,6 +87,6 @@ def test_commands_are_one_line_of_words_for_any_image(kind: Ecosystem, name: str
 @pytest.mark.parametrize("name", HOSTILE)
 def test_illegal_names_are_left_out_and_counted(kind: Ecosystem, name: str) -> None:
     illegal = Package(name, "1.0", "pkg:x/y@1", kind.orders[0], name, "1.0", "some/file")
-    assert kind.upgrade([Raised(illegal, "1.1")]) == (
+    assert kind.upgrade([PackageUpgrade(illegal, "1.1")]) == (
         "# 1 package left out: the image gives no legal name, version or path.",
     )

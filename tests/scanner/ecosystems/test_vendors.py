@@ -49,7 +49,7 @@ def deb(version: str = "1.0-1", **fields: str) -> Package:
     ],
 )
 def test_debian_vendors_are_listed_or_stated(package: Package, vendor: str) -> None:
-    settled = dpkg.ECOSYSTEM.settle(package, DEBIAN)
+    settled = dpkg.ECOSYSTEM.assign_distribution(package, DEBIAN)
     assert (settled.vendor, settled.ecosystem) == (vendor, f"vendor:{vendor}" if vendor else "Debian:12")
 
 
@@ -65,7 +65,7 @@ def test_debian_vendors_are_listed_or_stated(package: Package, vendor: str) -> N
     ],
 )
 def test_ubuntu_packages_have_ubuntu_maintainers(maintainer: str, vendor: str) -> None:
-    settled = dpkg.ECOSYSTEM.settle(deb(Maintainer=maintainer), UBUNTU)
+    settled = dpkg.ECOSYSTEM.assign_distribution(deb(Maintainer=maintainer), UBUNTU)
     assert (settled.vendor, settled.ecosystem) == (vendor, f"vendor:{vendor}" if vendor else "Ubuntu:24.04:LTS")
 
 
@@ -74,7 +74,7 @@ def test_alpine_s_vendors_are_known_by_name() -> None:
     content = entry.format("nginx", "NGINX Packaging Team <nginx-packaging@f5.com>")
     content += entry.format("musl", "Timo <timo.teras@iki.fi>")
     read = apk.ECOSYSTEM.read(apk.DATABASES[0], io.BytesIO(content.encode())).packages
-    settled = [apk.ECOSYSTEM.settle(package, ALPINE) for package in read]
+    settled = [apk.ECOSYSTEM.assign_distribution(package, ALPINE) for package in read]
     assert [(package.vendor, package.ecosystem) for package in settled] == [
         ("f5.com", "vendor:f5.com"),
         ("", "Alpine:v3.20"),
@@ -84,7 +84,7 @@ def test_alpine_s_vendors_are_known_by_name() -> None:
 def installed(*entries: str) -> list[tuple[str, str]]:
     content = "".join(f"P:{entry}\nV:1-r1\n\n" for entry in entries)
     read = apk.ECOSYSTEM.read(apk.DATABASES[0], io.BytesIO(content.encode())).packages
-    return [(package.name, apk.ECOSYSTEM.settle(package, ALPINE).ecosystem) for package in read]
+    return [(package.name, apk.ECOSYSTEM.assign_distribution(package, ALPINE).ecosystem) for package in read]
 
 
 def test_a_package_without_an_origin_is_not_alpine_s() -> None:
@@ -119,7 +119,7 @@ def test_a_package_without_an_origin_is_not_alpine_s() -> None:
 )
 def test_rpm_s_database_names_the_vendor(distribution: str, stated: str, vendor: str) -> None:
     package = Package("a", "1-1.el9", "pkg:rpm/a@1-1.el9", "", "a", "1-1.el9", "", vendor=stated)
-    settled = rpm.ECOSYSTEM.settle(package, Distribution(distribution, "9"))
+    settled = rpm.ECOSYSTEM.assign_distribution(package, Distribution(distribution, "9"))
     assert (settled.vendor, settled.ecosystem.startswith("vendor:")) == (vendor, bool(vendor))
 
 
@@ -135,7 +135,7 @@ def test_rpm_s_database_names_the_vendor(distribution: str, stated: str, vendor:
 )
 def test_own_package_may_lack_the_vendor(release: str, distribution: Distribution, ecosystem: str) -> None:
     package = Package("a", f"1-{release}", f"pkg:rpm/a@1-{release}", "", "a", f"1-{release}", "", vendor="unknown")
-    assert rpm.ECOSYSTEM.settle(package, distribution).ecosystem == ecosystem
+    assert rpm.ECOSYSTEM.assign_distribution(package, distribution).ecosystem == ecosystem
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_own_package_may_lack_the_vendor(release: str, distribution: Distributio
     ],
 )
 def test_a_package_url_names_the_vendor(kind: Ecosystem, package: Package, distribution: Distribution) -> None:
-    settled = kind.settle(package, distribution)
+    settled = kind.assign_distribution(package, distribution)
     again = kind.package(parse(settled.purl), None)
     assert settled.vendor
     assert (again.vendor, again.ecosystem, again.purl) == (settled.vendor, settled.ecosystem, settled.purl)
-    assert kind.settle(settled, distribution) == settled
+    assert kind.assign_distribution(settled, distribution) == settled

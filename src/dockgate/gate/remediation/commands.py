@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 from dockgate.gate.model import Upgrade
 from dockgate.scanner.model import Inventory
-from dockgate.scanner.ports import Ecosystem, Raised
+from dockgate.scanner.ports import Ecosystem, PackageUpgrade
 from dockgate.vulnerabilities.versions import ordered_as
 
 
 def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequence[Ecosystem]) -> tuple[str, ...]:
     """Shell lines for the upgrades. Upgrades of unknown ecosystems have none."""
     versions = {upgrade.package: upgrade.fixed for upgrade in upgrades}
-    upgraded = [Raised(package, versions[package.purl]) for package in inventory.packages if package.purl in versions]
+    upgraded = [
+        PackageUpgrade(package, versions[package.purl]) for package in inventory.packages if package.purl in versions
+    ]
     lines: list[str] = []
     for ecosystem in ecosystems if upgraded else ():
         matching = [

@@ -15,7 +15,7 @@ from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import ANY, counted_severity, untriaged_severity
-from dockgate.gate.rule import BaselineFindings, Facts, finding_key
+from dockgate.gate.rule import BaselineFindings, RuleInput, finding_key
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, boolean, number, one_of, require_known_keys
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
@@ -65,21 +65,22 @@ def settings(raw: Mapping[str, object], untriaged: str = ANY) -> dict[str, objec
 class Selected:
     """The findings that count, worst first, each with the severity that it counts as.
 
-    `uncertain` would count as that severity if they had a fix, or were so severe, which no source says. `scope` words
-    the scope for messages: " in own layers". `doubt` is why the findings may be of another scope, None if it is known.
+    `possible` would count as that severity if they had a fix, or were so severe, which no source says. `scope` words
+    the scope for messages: " in own layers". `scope_doubt` is why the findings may be of another scope, None if it is
+    known.
     """
 
     findings: tuple[tuple[Severity, Finding], ...]
-    uncertain: tuple[tuple[Severity, Finding], ...]
+    possible: tuple[tuple[Severity, Finding], ...]
     scope: str
     has_baseline: bool
-    doubt: str | None
+    scope_doubt: str | None
 
     @property
-    def only_uncertain(self) -> tuple[Finding, ...]:
-        """The uncertain findings that do not count anyway, each once."""
+    def possible_not_counted(self) -> tuple[Finding, ...]:
+        """The possible findings that do not count anyway, each once."""
         certain = {_key(finding) for _, finding in self.findings}
-        uncertain = {_key(finding): finding for _, finding in self.uncertain}
+        uncertain = {_key(finding): finding for _, finding in self.possible}
         return tuple(finding for key, finding in uncertain.items() if key not in certain)
 
     def describe(self, count: int, noun: str) -> str:
@@ -92,12 +93,12 @@ class Selected:
 
         Then all findings were counted: within the limit is certain, above it is not.
         """
-        if self.doubt:
-            return Undetermined("/", f"{self.doubt} ({message}).", advice=ADVICE)
+        if self.scope_doubt:
+            return Undetermined("/", f"{self.scope_doubt} ({message}).", advice=ADVICE)
         return Violation(rule, message, tuple(findings), allowed)
 
 
-def select(facts: Facts, settings: Mapping[str, object]) -> Selected:
+def select(facts: RuleInput, settings: Mapping[str, object]) -> Selected:
     """The findings that count under these settings, which are in full."""
     scope = str(settings["scope"])
     has_known_base = facts.inventory.base_layers > 0
@@ -117,7 +118,7 @@ def select(facts: Facts, settings: Mapping[str, object]) -> Selected:
 
 
 def _uncertain(
-    findings: Sequence[Finding], facts: Facts, settings: Mapping[str, object], scope: str
+    findings: Sequence[Finding], facts: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     """Findings that may count in addition, once for each severity that they may count as."""
     certain = untriaged_severity(settings)
@@ -137,12 +138,12 @@ def _key(finding: Finding) -> tuple[str, str, str]:
     return finding.id, finding.package.purl, finding.package.path
 
 
-def _may_be_fixed(finding: Finding, facts: Facts) -> bool:
+def _may_be_fixed(finding: Finding, facts: RuleInput) -> bool:
     return finding.has_unknown_fix or ("fixed" in facts.missing_fields and not finding.fixed)
 
 
 def _counting(
-    findings: Sequence[Finding], facts: Facts, settings: Mapping[str, object], scope: str
+    findings: Sequence[Finding], facts: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     baseline = facts.baseline_findings.get(str(settings["baseline"]), {})
     now = datetime.fromisoformat(facts.now)

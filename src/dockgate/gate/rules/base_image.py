@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules._settings import refused, require_known_keys, text_list
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import PATTERN, is_digest
@@ -81,7 +81,7 @@ class BaseImage(Rule):
             full["images"] = [_image(f"images.{index}", image) for index, image in enumerate(images)]
         return full
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         if "allowed" in settings:
             yield from self._judge_name(facts.inventory.base, text_list("allowed", settings["allowed"], _NAMES))
         if "images" in settings:
@@ -94,7 +94,9 @@ class BaseImage(Rule):
         elif not any(patterns.matches(base, pattern) for pattern in allowed):
             yield Violation(self.name, f"The base image {base} is not allowed; allowed: {', '.join(allowed)}")
 
-    def _judge_layers(self, facts: Facts, images: Sequence[Mapping[str, Any]]) -> Iterator[Violation | Undetermined]:
+    def _judge_layers(
+        self, facts: RuleInput, images: Sequence[Mapping[str, Any]]
+    ) -> Iterator[Violation | Undetermined]:
         inventory = facts.inventory
         if facts.is_external or not inventory.layers:
             reason = "The base image is not known: the digests of the image's layers are missing."

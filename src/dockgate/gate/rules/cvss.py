@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts, Rule
-from dockgate.gate.rules import _limit
+from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rules import _property_limit
 from dockgate.gate.rules._settings import UNSCORED, number, one_of, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Undetermined
@@ -24,29 +24,29 @@ class Cvss(Rule):
         "properties": {
             "score": {"type": "number", "minimum": 0, "maximum": 10},
             "unscored": {"enum": list(UNSCORED)},
-            **_limit.SCHEMA,
+            **_property_limit.SCHEMA,
         },
         "required": ["score"],
     }
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
-        require_known_keys(raw, ("score", "unscored", *_limit.KEYS))
+        require_known_keys(raw, ("score", "unscored", *_property_limit.KEYS))
         if "score" not in raw:
             raise DefinitionError("score: missing; set a number, 0 to 10")
         return {
             "score": number("score", raw["score"], maximum=10),
             "unscored": one_of("unscored", raw.get("unscored", UNSCORED[0]), UNSCORED),
-            **_limit.settings(raw),
+            **_property_limit.settings(raw),
         }
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         minimum = float(str(settings["score"]))
         unscored = {"undetermined": None, "count": True, "ignore": False}[str(settings["unscored"])]
 
         def has_score(finding: Finding) -> bool | None:
             return unscored if finding.rating.score < 0 else finding.rating.score >= minimum
 
-        yield from _limit.judge(self.name, facts, settings, has_score, f"of CVSS {minimum:g} or more")
+        yield from _property_limit.judge(self.name, facts, settings, has_score, f"of CVSS {minimum:g} or more")
 
 
 RULE: Rule = Cvss()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules._settings import CLOCK_SKEW, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import parse_time
@@ -32,7 +32,7 @@ class DatabaseAge(Rule):
             raise DefinitionError("hours: missing; set a number above 0")
         return {"hours": number("hours", raw["hours"], above=0, maximum=_MAX_HOURS)}
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Undetermined]:
         hours = float(str(settings["hours"]))
         all_times = {coverage.ecosystem: coverage.checked_at for coverage in facts.coverage}
         checked = {name: time for name, time in all_times.items() if name not in CATALOGUES}

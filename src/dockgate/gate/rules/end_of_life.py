@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _end_of_life
 from dockgate.gate.rules._settings import one_of, require_known_keys, whole_number
 from dockgate.shared.timestamps import parse_time
@@ -36,7 +36,7 @@ class EndOfLife(Rule):
             "unknown": one_of("unknown", raw.get("unknown", _UNKNOWN[0]), _UNKNOWN),
         }
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         distribution = facts.inventory.distribution
         reason = "The end of life is not known: the image names no distribution."
         if facts.is_external:

@@ -5,8 +5,8 @@ from typing import Any
 
 from dockgate.gate import cve_enrichment
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts, Rule
-from dockgate.gate.rules import _limit
+from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rules import _property_limit
 from dockgate.gate.rules._settings import UNSCORED, number, one_of, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Undetermined
@@ -29,20 +29,20 @@ class Epss(Rule):
         "properties": {
             **{bound: {"type": "number", "minimum": 0, "maximum": 1} for bound in _BOUNDS},
             "unscored": {"enum": list(UNSCORED)},
-            **_limit.SCHEMA,
+            **_property_limit.SCHEMA,
         },
         "anyOf": [{"required": [bound]} for bound in _BOUNDS],
     }
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
-        require_known_keys(raw, (*_BOUNDS, "unscored", *_limit.KEYS))
+        require_known_keys(raw, (*_BOUNDS, "unscored", *_property_limit.KEYS))
         bounds = {key: number(key, raw[key], maximum=1) for key in _BOUNDS if key in raw}
         if not bounds:
             raise DefinitionError("epss: no bound is set; set score, percentile, or both")
         unscored = one_of("unscored", raw.get("unscored", UNSCORED[0]), UNSCORED)
-        return {**bounds, "unscored": unscored, **_limit.settings(raw)}
+        return {**bounds, "unscored": unscored, **_property_limit.settings(raw)}
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         bounds = {key: float(str(settings[key])) for key in _BOUNDS if key in settings}
         unscored = {"undetermined": None, "count": True, "ignore": False}[str(settings["unscored"])]
         has_scores = facts.is_external or cve_enrichment.is_catalogue_complete(facts.coverage, _FEED)
@@ -56,7 +56,7 @@ class Epss(Rule):
             return unscored if any(values[key] < 0 for key in bounds) else False
 
         description = " or ".join(_BOUNDS[key].format(bound) for key, bound in bounds.items())
-        yield from _limit.judge(self.name, facts, settings, has_score, f"of {description} or more")
+        yield from _property_limit.judge(self.name, facts, settings, has_score, f"of {description} or more")
 
 
 RULE: Rule = Epss()

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules._settings import CLOCK_SKEW, one_of, require_known_keys, text_list, whole_number
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Undetermined
@@ -46,7 +46,7 @@ class Evidence(Rule):
         return settings
 
     def judge(
-        self, facts: Facts, settings: Mapping[str, object]
+        self, facts: RuleInput, settings: Mapping[str, object]
     ) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
         days = int(str(settings["stale_after_days"]))
         exempt = _exempt_ecosystems(facts, settings)
@@ -65,13 +65,13 @@ class Evidence(Rule):
 RULE: Rule = Evidence()
 
 
-def _exempt_ecosystems(facts: Facts, settings: Mapping[str, object]) -> set[str]:
+def _exempt_ecosystems(facts: RuleInput, settings: Mapping[str, object]) -> set[str]:
     """The ecosystems of `no_feed_for` that have no feed. A partial feed still reports the packages that it omits."""
     names = settings.get("no_feed_for")
     return set(names) - {coverage.ecosystem for coverage in facts.coverage} if isinstance(names, list) else set()
 
 
-def _unread(facts: Facts) -> Iterator[Undetermined]:
+def _unread(facts: RuleInput) -> Iterator[Undetermined]:
     for unread in facts.inventory.unread:
         yield Undetermined(unread.path, unread.reason, "unread")
     is_empty = not facts.inventory.packages and not facts.inventory.unread
@@ -79,7 +79,7 @@ def _unread(facts: Facts) -> Iterator[Undetermined]:
         yield Undetermined("/", "No packages were found in the image.", "unread")
 
 
-def _stale(facts: Facts, days: int) -> Iterator[Undetermined]:
+def _stale(facts: RuleInput, days: int) -> Iterator[Undetermined]:
     """Another scanner's report, or feeds of the packages, that are too old."""
     if facts.is_external:
         report = f"The report by {facts.source}", "was made", "scan the image again"

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate import cve_enrichment, patterns
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Facts, Rule, finding_key
+from dockgate.gate.rule import Rule, RuleInput, finding_key
 from dockgate.gate.rules import _cel, _cel_limits
 from dockgate.gate.rules._settings import refused, require_known_keys
 from dockgate.scanner.model import Package
@@ -66,7 +66,7 @@ class Expression(Rule):
         return ("cel-expr-python", "protobuf")
 
     def judge(
-        self, facts: Facts, settings: Mapping[str, object]
+        self, facts: RuleInput, settings: Mapping[str, object]
     ) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
         text, message = str(settings["when"]), str(settings["message"])
         program = _cel.compile_expression(text)
@@ -103,11 +103,11 @@ def _key(finding: Finding) -> tuple[str, str, str]:
     return finding.id, patterns.purl(finding.package), finding.package.path
 
 
-def _findings(facts: Facts, text: str) -> list[Any]:
+def _findings(facts: RuleInput, text: str) -> list[Any]:
     return [_finding(finding, facts, text) for finding in facts.matches.findings]
 
 
-def _finding(finding: Finding, facts: Facts, text: str) -> Any:
+def _finding(finding: Finding, facts: RuleInput, text: str) -> Any:
     """The finding as a message. Unknown values are null.
 
     Unknown are: fields that another scanner does not report; whether a vulnerability is exploited, and how likely,
@@ -149,11 +149,11 @@ def _finding(finding: Finding, facts: Facts, text: str) -> Any:
     )
 
 
-def _packages(facts: Facts, _: str) -> list[Any]:
+def _packages(facts: RuleInput, _: str) -> list[Any]:
     return [_package(package, facts) for package in facts.inventory.packages]
 
 
-def _package(package: Package, facts: Facts) -> Any:
+def _package(package: Package, facts: RuleInput) -> Any:
     has_known_base = facts.inventory.base_layers > 0 and package.layer
     return _cel.message(
         "Package",
@@ -170,7 +170,7 @@ def _package(package: Package, facts: Facts) -> Any:
     )
 
 
-def _image(facts: Facts, _: str) -> Any:
+def _image(facts: RuleInput, _: str) -> Any:
     inventory, distribution = facts.inventory, facts.inventory.distribution
     has_config = not facts.is_external and bool(inventory.layers)
     return _cel.message(
@@ -190,7 +190,7 @@ def _image(facts: Facts, _: str) -> Any:
     )
 
 
-def _now(facts: Facts, _: str) -> Any:
+def _now(facts: RuleInput, _: str) -> Any:
     return datetime.fromisoformat(facts.now)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _vers
 from dockgate.gate.rules._settings import refused, require_known_keys
 from dockgate.shared.errors import DefinitionError, UncomparableError
@@ -58,7 +58,7 @@ class ForbiddenPackages(Rule):
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ("ecosystems",) if any(entry["versions"] for entry in _entries(settings)) else ()
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         for entry in _entries(settings):
             versions = _vers.parse_range(entry["versions"]) if entry["versions"] else None
             forbidden: dict[str, None] = {}

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import parse_time
@@ -32,7 +32,7 @@ class ImageAge(Rule):
             raise DefinitionError("days: missing; set a number, 0 or more")
         return {"days": number("days", raw["days"], maximum=MAX_DAYS)}
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         text, days = facts.inventory.created, float(str(settings["days"]))
         created = parse_time(text)
         if created is None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules._settings import require_known_keys
 
 
@@ -19,7 +19,7 @@ class Malicious(Rule):
         require_known_keys(raw, ())
         return {}
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
         findings = tuple(finding for finding in facts.matches.findings if finding.malicious)
         if findings:
             packages = len({(finding.package.purl, finding.package.path) for finding in findings})

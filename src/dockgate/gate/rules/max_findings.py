@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import ANY, COUNTING_RULE, untriaged_severity
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._selection import SEVERITIES
 from dockgate.gate.rules._settings import require_known_keys, whole_number
@@ -42,12 +42,12 @@ class MaxFindings(Rule):
             raise DefinitionError(f"UNTRIAGED: the limit has no effect, because untriaged_counts_as is {untriaged}")
         return {**limits, **selection}
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         selected = _selection.select(facts, settings)
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
         for severity, finding in selected.findings:
             counting[severity].append(finding)
-        uncertain = Counter(severity for severity, _ in selected.uncertain)
+        uncertain = Counter(severity for severity, _ in selected.possible)
         for severity, findings in counting.items():
             limit = settings.get(severity.value)
             if not isinstance(limit, int):
@@ -66,10 +66,12 @@ class MaxFindings(Rule):
             counted = 0 if settings["only_fixable"] else sum(facts.unlisted_counts.values())
             if (count := len(selected.findings) + counted) > total:
                 message = f"{selected.describe(count, 'finding')} in total, at most {total} allowed"
-                allowed = -1 if selected.only_uncertain else max(total - sum(facts.unlisted_counts.values()), -1)
+                allowed = -1 if selected.possible_not_counted else max(total - sum(facts.unlisted_counts.values()), -1)
                 yield selected.violation(self.name, message, [finding for _, finding in selected.findings], allowed)
             elif (
-                count := len(selected.findings) + len(selected.only_uncertain) + sum(facts.unlisted_counts.values())
+                count := len(selected.findings)
+                + len(selected.possible_not_counted)
+                + sum(facts.unlisted_counts.values())
             ) > total:
                 yield _undetermined("any", count, total, facts, selected)
 
@@ -96,9 +98,11 @@ def _counts_without_findings(
     return minimum, maximum
 
 
-def _undetermined(severity: str, maximum: int, limit: int, facts: Facts, selected: _selection.Selected) -> Undetermined:
+def _undetermined(
+    severity: str, maximum: int, limit: int, facts: RuleInput, selected: _selection.Selected
+) -> Undetermined:
     """Up to `maximum` findings may count as this severity, more than its limit."""
-    unknown = [finding for finding in selected.only_uncertain if finding.has_unknown_fix]
+    unknown = [finding for finding in selected.possible_not_counted if finding.has_unknown_fix]
     if facts.is_external:
         cause = f"{facts.source} does not report the severity of every finding, or whether it has a fix"
     elif unknown:

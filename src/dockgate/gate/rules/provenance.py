@@ -8,7 +8,7 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import PROVENANCE_RULE, fingerprint
 from dockgate.gate.provenance import ProvenanceStatement
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules._settings import (
     CLOCK_SKEW,
     KEY_BEGIN,
@@ -77,7 +77,7 @@ class Provenance(Rule):
             full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=MAX_DAYS, above=0)
         return full
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         provenance = facts.provenance
         if provenance is None:
             reason = "The builder is not known: the image's provenance was not looked up."

@@ -10,7 +10,7 @@ from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.policy import REFERENCE_RULE
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules._settings import require_known_keys, whole_number
 from dockgate.vulnerabilities.model import Severity, Undetermined
 
@@ -34,7 +34,7 @@ class Reference2022(Rule):
         }
 
     def judge(
-        self, facts: Facts, settings: Mapping[str, object]
+        self, facts: RuleInput, settings: Mapping[str, object]
     ) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
         for severity in _DECIDING:
             if violation := self._violation(severity, facts, settings):
@@ -43,7 +43,7 @@ class Reference2022(Rule):
         if low := self._violation(Severity.LOW, facts, settings):
             yield NonBlockingViolation(RuleAction.WARN, low)
 
-    def _violation(self, severity: Severity, facts: Facts, settings: Mapping[str, object]) -> Violation | None:
+    def _violation(self, severity: Severity, facts: RuleInput, settings: Mapping[str, object]) -> Violation | None:
         findings = tuple(finding for finding in facts.matches.findings if finding.severity is severity)
         count, threshold = (
             len(findings) + facts.unlisted_counts.get(severity.value, 0),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules._settings import one_of, require_known_keys
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -27,7 +27,7 @@ class RunsAsRoot(Rule):
         require_known_keys(raw, ("named",))
         return {"named": one_of("named", raw.get("named", _NAMED[0]), _NAMED)}
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         if facts.is_external or not facts.inventory.layers:
             reason = "The user is not known: the image's config was not read."
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its config.")

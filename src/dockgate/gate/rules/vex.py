@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import VEX_RULE
-from dockgate.gate.rule import Facts, Rule
+from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules._settings import KEY_BEGIN, public_key, refused, require_known_keys
 from dockgate.shared.errors import DefinitionError
 
@@ -44,7 +44,7 @@ class Vex(Rule):
             raise DefinitionError("authors: missing; set a list of authors, each with a name")
         return {"authors": [_author(f"authors.{index}", author) for index, author in enumerate(authors)]}
 
-    def judge(self, facts: Facts, settings: Mapping[str, object]) -> Iterator[Violation]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
         yield from ()
 
 

@@ -14,7 +14,7 @@ from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.purl import Purl, write
 
@@ -52,7 +52,7 @@ class Actions(StandaloneEcosystem):
             path="",
         )
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """No command changes a workflow: its file names the version."""
         return upgrade_command(raised, "/._-", "# Name {list} or later in the workflows.", item="{name}@{version}")
 

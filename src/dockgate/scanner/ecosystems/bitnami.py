@@ -13,7 +13,7 @@ from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.spdx import read_packages
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -56,7 +56,7 @@ class Bitnami(StandaloneEcosystem):
         check_purl(purl, "pkg:bitnami/NAME@VERSION")
         return _package(purl.name, purl.version, purl.qualifiers, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Nothing in such an image installs its components."""
         return upgrade_command(raised, "+-._", "# Build on a newer image of Bitnami's, with {list} or later.")
 

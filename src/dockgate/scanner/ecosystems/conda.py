@@ -11,7 +11,7 @@ from dockgate.scanner.formats.content import get_string, json_object
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -56,7 +56,7 @@ class Conda(StandaloneEcosystem):
         build, channel, subdir = (purl.qualifiers.get(key, "") for key in ("build", "channel", "subdir"))
         return _package(purl.name, purl.version, build, channel, subdir, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         return upgrade_command(raised, "-._", "conda install --yes {words}", word="{name}>={version}")
 
     def key(self, version: str) -> bytes:

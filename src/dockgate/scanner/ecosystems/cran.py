@@ -13,7 +13,7 @@ from dockgate.scanner.formats.order import fits, is_digits, number_row, without_
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -73,7 +73,7 @@ class Cran(StandaloneEcosystem):
         repository = purl.qualifiers.get("repository_url", "").removeprefix("https://")
         return _package(purl.name, purl.version, repository.startswith("bioconductor.org"), "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install into the library of the old version.
 
         Repositories have only the newest version. A lockfile must be locked again.

@@ -13,7 +13,7 @@ from dockgate.scanner.formats.order import is_digits, number_row
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -68,7 +68,7 @@ class Haskell(StandaloneEcosystem):
         check_purl(purl, "pkg:hackage/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """No command changes the dependencies of a build: its file must name the version."""
         files = "(constraints in cabal.project, extra-deps in stack.yaml)"
         return upgrade_command(raised, "-", f"# Raise {{list}} {files}, then build again.", item="{name} >= {version}")

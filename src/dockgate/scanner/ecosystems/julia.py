@@ -14,7 +14,7 @@ from dockgate.scanner.formats.order import fits, is_digits, label_row, number
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -76,7 +76,7 @@ class Julia(StandaloneEcosystem):
         check_purl(purl, "pkg:julia/NAME@VERSION?uuid=UUID")
         return _package(purl.name, purl.version, purl.qualifiers.get("uuid", ""), "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Update the active project; another one needs `--project`."""
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "_"))
         items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected)

@@ -14,7 +14,7 @@ from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -59,7 +59,7 @@ class Opam(StandaloneEcosystem):
         check_purl(purl, "pkg:opam/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install into the selected switch; another one needs `--switch`."""
         return upgrade_command(raised, "+-_", "opam install --yes {words}", word="{name}>={version}")
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from dockgate.scanner.formats.standalone import StandaloneEcosystem
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.unsupported_stores import DRIVERS, FOLDER_NAMES, store_of
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.purl import Purl
@@ -123,7 +123,7 @@ class OtherRoots(StandaloneEcosystem):
     def package(self, purl: Purl, distribution: Distribution | None) -> Package:
         raise UsageError(f"{purl} has an unknown type.", "Other roots have no package URLs.")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         return ()
 
     def key(self, version: str) -> bytes:

@@ -17,7 +17,7 @@ from dockgate.scanner.formats.order import fits, label_row, number
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -69,7 +69,7 @@ class Pub(StandaloneEcosystem):
         check_purl(purl, "pkg:pub/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Pub takes the versions from pubspec.yaml."""
         return upgrade_command(raised, "_", "dart pub upgrade {words} # {list} or later")
 

@@ -14,7 +14,7 @@ from dockgate.scanner.formats.order import number
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -77,7 +77,7 @@ class Ruby(StandaloneEcosystem):
         version, platform = _without_platform(purl.version)
         return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY), "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Bundler takes the versions from the Gemfile, and upgrades no other gem."""
         return upgrade_command(raised, "._-", "bundle update --conservative {words} # {list} or later")
 

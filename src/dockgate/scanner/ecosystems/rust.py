@@ -19,7 +19,7 @@ from dockgate.scanner.formats.executable import MAGICS, executables, may_be_prog
 from dockgate.scanner.formats.shell import VERSION, is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -68,7 +68,7 @@ class Rust(StandaloneEcosystem):
         check_purl(purl, "pkg:cargo/NAME@VERSION")
         return _package(purl.name, purl.version, _source(purl))
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "_-"))
         steps = [
             f"cargo update --package {quote_words((f'{name}@{upgrade.package.version}', '--precise', upgrade.version))}"

@@ -13,7 +13,7 @@ from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -62,7 +62,7 @@ class Swift(StandaloneEcosystem):
         check_purl(purl, "pkg:swift/HOST/OWNER/NAME@VERSION", namespace="host")
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """The package manager takes the versions from Package.swift.
 
         It identifies a package by the last part of its repository.

@@ -17,7 +17,7 @@ from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -76,7 +76,7 @@ class VSCode(StandaloneEcosystem):
         check_purl(purl, "pkg:vscode-extension/PUBLISHER/NAME@VERSION", namespace="publisher")
         return _package(purl.namespace, purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install the newest version of each, with the program whose folder contains it."""
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
         programs: dict[str, list[tuple[str, str]]] = {}

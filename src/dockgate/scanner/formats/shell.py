@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from dockgate.scanner.ports import Raised
+from dockgate.scanner.ports import PackageUpgrade
 
 # Characters of a name or version; no real one is longer.
 LENGTH_LIMIT = 256
@@ -18,7 +18,7 @@ def is_plain(text: str, signs: str) -> bool:
 
 
 def upgrade_command(
-    raised: Sequence[Raised], signs: str, line: str, *, word: str = "{name}", item: str = "{name} {version}"
+    raised: Sequence[PackageUpgrade], signs: str, line: str, *, word: str = "{name}", item: str = "{name} {version}"
 ) -> tuple[str, ...]:
     """Build one command line for all packages, and a remark if some are left out.
 
@@ -34,13 +34,13 @@ def upgrade_command(
 
 
 def select_upgrades(
-    raised: Sequence[Raised], is_name: Callable[[str], bool]
-) -> tuple[list[tuple[str, Raised]], tuple[str, ...]]:
+    raised: Sequence[PackageUpgrade], is_name: Callable[[str], bool]
+) -> tuple[list[tuple[str, PackageUpgrade]], tuple[str, ...]]:
     """Return each package once with its name, sorted, and a remark if some are left out.
 
     A package is left out if its name, version or path is not a legal one.
     """
-    selected: dict[tuple[str, str], Raised] = {}
+    selected: dict[tuple[str, str], PackageUpgrade] = {}
     refused = set()
     for upgrade in raised:
         name = upgrade.package.name

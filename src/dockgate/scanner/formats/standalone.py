@@ -22,7 +22,7 @@ class StandaloneEcosystem:
     databases: tuple[str, ...] = ()
     triggers: Triggers
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
+    def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         """Return the package unchanged: its name in advisories is the same on every distribution."""
         return package
 

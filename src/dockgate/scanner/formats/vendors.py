@@ -106,7 +106,7 @@ def hardened_distribution(qualifiers: Mapping[str, str]) -> Distribution | None:
 
 
 def mark_stated(vendor: str) -> str:
-    """Mark a vendor as stated by the package itself, the form of `Package.vendor` before `settle`."""
+    """Mark a vendor as stated by the package itself, the form of `Package.vendor` before `assign_distribution`."""
     return _STATED + vendor if vendor else ""
 
 

@@ -1,4 +1,4 @@
-"""Detect package metadata that was changed without its files (promise 7).
+"""Detect package metadata that was changed without its files.
 
 The checks compare the layers that provide the files which are still present (`LayerStack.source_layers`). Package
 managers remove or replace a package together with its files, in one layer; editing only the database leaves the files.

@@ -1,4 +1,4 @@
-"""Detect language packages whose metadata file was changed without their other files (promise 7)."""
+"""Detect language packages whose metadata file was changed without their other files."""
 
 from collections.abc import Iterator
 from functools import cached_property

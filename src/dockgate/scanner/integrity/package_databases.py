@@ -1,4 +1,4 @@
-"""Detect distribution packages whose database entries were changed without their files (promise 7)."""
+"""Detect distribution packages whose database entries were changed without their files."""
 
 from collections.abc import Iterator
 from functools import cached_property

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request
 
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.web.authorization import GuardedRoute, RequirePermission, checks_token_limits
 from dockgate.web.threads import ThreadsDependency
@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 
-async def _server(request: Request) -> Server:
-    server: Server = request.app.state.server
+async def _server(request: Request) -> WebServices:
+    server: WebServices = request.app.state.server
     return server
 
 
@@ -42,7 +42,7 @@ async def _server(request: Request) -> Server:
 Count = Annotated[int, Query(ge=0, le=1 << 53)]
 Digest = Annotated[str, Path(pattern=f"^{PATTERN}$")]
 
-ServerDependency = Annotated[Server, Depends(_server)]
+ServerDependency = Annotated[WebServices, Depends(_server)]
 
 Reader = Annotated[Caller, Depends(RequirePermission(Permission.READ))]
 Runner = Annotated[Caller, Depends(RequirePermission(Permission.RUN))]

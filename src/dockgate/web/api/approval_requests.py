@@ -11,7 +11,7 @@ from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, Approv
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, key
 from dockgate.identity.model import Caller
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference, repository_in
 from dockgate.web.api import GuardedRoute, Reader, Runner, ServerDependency, ThreadsDependency, checks_token_limits
@@ -82,7 +82,9 @@ async def request_approval(
     return await threads.run_remote(who.name, _request_approval, body, server, who, idempotency_key)
 
 
-def _request_approval(body: ApprovalRequestBody, server: Server, who: Caller, idempotency_key: str) -> CreatedApproval:
+def _request_approval(
+    body: ApprovalRequestBody, server: WebServices, who: Caller, idempotency_key: str
+) -> CreatedApproval:
     address = server.registry
     reference = _reference(body, address)
     who.require(pipeline=body.pipeline, repository=_qualified_repository(reference).removeprefix(f"{address}/"))
@@ -104,7 +106,7 @@ def _request_approval(body: ApprovalRequestBody, server: Server, who: Caller, id
         timeout=body.timeout,
         key=idempotency_key,
     )
-    approval = server.approval_requests.ask(approval_request, who.principal)
+    approval = server.approval_requests.request_external(approval_request, who.principal)
     callback_record = server.store.approvals.callback(approval.id)
     return CreatedApproval(view(approval), approval.token, callback_record.secret if callback_record else "")
 

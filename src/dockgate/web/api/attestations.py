@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from dockgate.attestations.statements import Attestation, ListedKey
 from dockgate.delivery.ports import Attestor
 from dockgate.services import attestation_deliveries
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Administrator, Digest, GuardedRoute, Reader, ServerDependency, checks_token_limits
 from dockgate.web.api.images import require_image_access
@@ -43,7 +43,7 @@ def attestations(digest: Digest, who: Reader, server: ServerDependency) -> list[
     return list(attestation_deliveries.attestations(server.store.outbox, digest))
 
 
-def _attestor(server: Server) -> Attestor:
+def _attestor(server: WebServices) -> Attestor:
     if server.attestor is None:
         raise NotFoundError("This server signs no attestations.")
     return server.attestor

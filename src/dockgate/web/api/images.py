@@ -14,7 +14,7 @@ from dockgate.gate.replay.explain import Explanation
 from dockgate.identity.model import Caller, Permission
 from dockgate.services import external_findings as reading
 from dockgate.services.explain import Replay, compare, replay
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 from dockgate.store.records import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
@@ -177,7 +177,7 @@ async def findings(
     return await threads.run_remote(who.name, _report, server, who, digest, body, name, found_at)
 
 
-def _report(server: Server, who: Caller, digest: str, body: bytes, name: str, found_at: str) -> list[ReportRecord]:
+def _report(server: WebServices, who: Caller, digest: str, body: bytes, name: str, found_at: str) -> list[ReportRecord]:
     """Record a report. With the permission accept it can replace a missing scan."""
     reported = reading.read(body, name[:200], digest, found_at)
     return list(server.finding_reports.add(reported, who.name, who.may(Permission.ACCEPT)))
@@ -222,14 +222,14 @@ def document(digest: Digest, who: Reader, server: ServerDependency) -> Response:
     return Response(server.store.images.document(digest), media_type="application/json")
 
 
-def _recorded(digest: str, who: Caller, server: Server) -> case_file.RecordedVerdict:
+def _recorded(digest: str, who: Caller, server: WebServices) -> case_file.RecordedVerdict:
     images = server.store.images
     stored = images.verdict(digest)
     require_image_access(who, stored.image, server)
     return case_file.RecordedVerdict(stored, images.case(digest))
 
 
-def require_image_access(who: Caller, image: str, server: Server) -> None:
+def require_image_access(who: Caller, image: str, server: WebServices) -> None:
     """Raise DeniedError if a limited token may not see an image.
 
     It may see images of its repositories, and images for which its pipelines requested approvals.
@@ -242,7 +242,7 @@ def require_image_access(who: Caller, image: str, server: Server) -> None:
             _require_repository_access(who, image, server)
 
 
-def _may_see(who: Caller, image: str, server: Server) -> bool:
+def _may_see(who: Caller, image: str, server: WebServices) -> bool:
     try:
         require_image_access(who, image, server)
     except DeniedError:
@@ -250,7 +250,7 @@ def _may_see(who: Caller, image: str, server: Server) -> bool:
     return True
 
 
-def _require_repository_access(who: Caller, image: str, server: Server) -> None:
+def _require_repository_access(who: Caller, image: str, server: WebServices) -> None:
     """Raise DeniedError if a limited token may not change data of an image.
 
     It must be in its repositories.

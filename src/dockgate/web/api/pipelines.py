@@ -7,8 +7,8 @@ from fastapi import APIRouter, Header, Request
 
 from dockgate.delivery.model import Execution, Pipeline
 from dockgate.services.documents import AppliedDocument
-from dockgate.services.server import ServerStatus
-from dockgate.services.server import status as status_of
+from dockgate.services.web_services import ServerStatus
+from dockgate.services.web_services import status as status_of
 from dockgate.shared.errors import UsageError
 from dockgate.web.api import (
     Definer,

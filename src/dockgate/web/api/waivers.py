@@ -11,7 +11,7 @@ from pydantic import Field
 
 from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
-from dockgate.services.server import Server
+from dockgate.services.web_services import WebServices
 from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web.api import (
     Accepter,
@@ -145,7 +145,7 @@ async def refresh_attached_vex(
     return await threads.run_remote(who.name, _refresh_vex, server, body.repository, digest)
 
 
-def _refresh_vex(server: Server, repository: str, digest: str) -> list[VexView]:
+def _refresh_vex(server: WebServices, repository: str, digest: str) -> list[VexView]:
     server.exceptions.refresh_attached_vex(repository, digest)
     return [_document(record) for record in server.store.vex.list() if record.image == digest]
 

@@ -11,7 +11,7 @@ from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import MAINTAINER, Purl
 
@@ -68,7 +68,7 @@ class Apk:
         check_size(file, SIZE_LIMIT)
         return read_installed(path, file)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
+    def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         """Set the package's ecosystem with its release, and the name that advisories use.
 
         Alpine's release is that of its repositories, else of os-release. Wolfi, Chainguard and MinimOS are rolling
@@ -128,9 +128,9 @@ class Apk:
             distribution = Distribution(purl.namespace, "")
         if distribution is None:
             return replace(package, purl=package_url(package, "", ""), vendor="")
-        return self.settle(package, distribution)
+        return self.assign_distribution(package, distribution)
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Apk installs the lowest suitable version (apk-world(5))."""
         return upgrade_command(raised, "+-._", "apk add --no-cache --upgrade {words}", word="{name}>={version}")
 

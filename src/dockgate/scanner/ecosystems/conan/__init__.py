@@ -12,7 +12,7 @@ from dockgate.scanner.formats.content import check_size, decode, json_object
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -78,7 +78,7 @@ class Conan(StandaloneEcosystem):
         qualifiers = purl.qualifiers
         return _package(purl.name, purl.version, qualifiers.get("user", ""), qualifiers.get("channel", ""), "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """No command changes what a project requires: its file must name the version."""
         return upgrade_command(
             raised,

@@ -16,7 +16,7 @@ from dockgate.scanner.formats.executable import ELF
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -56,7 +56,7 @@ class Dotnet(StandaloneEcosystem):
         check_purl(purl, "pkg:nuget/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Shared frameworks belong to the runtime, not to a project."""
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
         runtime = [f"{name} {upgrade.version}" for name, upgrade in selected if name.startswith(_FRAMEWORKS)]

@@ -18,7 +18,7 @@ from dockgate.scanner.formats.content import check_size
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import MAINTAINER, Purl
 
@@ -83,7 +83,7 @@ class Dpkg:
         check_size(file, STATUS_LIMIT)
         return read_status(path, file)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
+    def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         """Set the package's ecosystem with its release; a derivative's is its os-release ID.
 
         No feed covers derivatives. TuxCare and Docker (in its hardened images) rebuild packages and publish advisories
@@ -98,7 +98,7 @@ class Dpkg:
             )
         if distribution.id == "dhi" and not vendor:
             if "@" in package.vendor or package.ecosystem:
-                return self.settle(package, replace(distribution, id="debian"))
+                return self.assign_distribution(package, replace(distribution, id="debian"))
             vendor = vendors.UNKNOWN
         if distribution.id == "dhi" and vendor == vendors.HARDENED:
             return _rebuilt_package(package, distribution, "Docker Hardened Images:Debian", vendor)
@@ -153,10 +153,10 @@ class Dpkg:
         )
         if distribution is None:
             return replace(package, vendor="")
-        settled = self.settle(package, distribution)
+        settled = self.assign_distribution(package, distribution)
         return replace(settled, purl=str(purl._replace(qualifiers=qualifiers | {"vendor": settled.vendor})))
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use `apt-get satisfy` (apt 1.9 or newer), which accepts later versions too.
 
         Archives of security updates keep only the latest version. A binary package whose version differs from its

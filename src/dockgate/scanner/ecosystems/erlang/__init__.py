@@ -17,7 +17,7 @@ from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import Purl
 
@@ -73,7 +73,7 @@ class Erlang(StandaloneEcosystem):
             return otp_package(purl.name, purl.version, purl.qualifiers.get("repository_url", ""), "")
         return hex_package(purl.namespace, purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Mix takes the versions from mix.exs."""
         return upgrade_command(raised, "_", "mix deps.update {words} # {list} or later")
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from dockgate.scanner.formats.content import check_size, decode, decode_path
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.purl import Purl, write
 
@@ -59,7 +59,7 @@ class FreeBSD:
         check_size(file, SIZE_LIMIT)
         return _read_database(path, file)
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
+    def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         distro = f"freebsd-{distribution.version}" if distribution.version else ""
         return replace(package, purl=_purl(package.name, package.version, distro))
 
@@ -72,10 +72,10 @@ class FreeBSD:
         package = _package(purl.name, purl.version, "", "")
         distro = purl.qualifiers.get("distro", "")
         if distribution and not distro:
-            return self.settle(package, distribution)
+            return self.assign_distribution(package, distribution)
         return replace(package, purl=_purl(purl.name, purl.version, distro))
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Pkg accepts no version, and installs the latest."""
         return upgrade_command(raised, "+-._", "pkg update && pkg upgrade --yes {words} # {list} or later")
 

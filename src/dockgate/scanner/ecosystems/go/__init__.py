@@ -27,7 +27,7 @@ from dockgate.scanner.formats.executable import MAGICS, Executable, executables,
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -85,7 +85,7 @@ class Go(StandaloneEcosystem):
         path = "/".join(part for part in (purl.namespace, purl.name, subpath) if part)
         return _package(Module("stdlib" if path == "std" else path, purl.version), "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Upgrade modules in the program's own module; the standard library comes with the toolchain."""
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "/.-_~"))
         library = [upgrade.version for name, upgrade in selected if name in ("stdlib", "toolchain")]

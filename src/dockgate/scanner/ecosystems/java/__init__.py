@@ -12,7 +12,7 @@ from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
 
@@ -47,7 +47,7 @@ class Java(StandaloneEcosystem):
         check_purl(purl, "pkg:maven/GROUP/ARTIFACT@VERSION", namespace="group")
         return _package(purl.namespace, purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """No command changes the dependencies of a build: its file must name the version."""
         files = "(dependencyManagement in pom.xml, constraints in build.gradle)"
         return upgrade_command(

@@ -15,7 +15,7 @@ from dockgate.scanner.ecosystems.npm.version import key as version_key
 from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
 
@@ -91,7 +91,7 @@ class Npm(StandaloneEcosystem):
         check_purl(purl, "pkg:npm/NAME@VERSION")
         return package(f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         from dockgate.scanner.ecosystems.npm import upgrade_command
 
         return upgrade_command.commands(raised)

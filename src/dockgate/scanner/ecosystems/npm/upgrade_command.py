@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.ports import Raised
+from dockgate.scanner.ports import PackageUpgrade
 
 _MODULES = "node_modules/"
 
 
-def commands(raised: Sequence[Raised]) -> tuple[str, ...]:
+def commands(raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
     """Install top-level packages of a project; override dependencies of its packages.
 
     Packages in a lockfile are overridden too (npm, package.json, "overrides").

@@ -13,7 +13,7 @@ from dockgate.scanner.formats.content import is_script_of, json_value
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -59,7 +59,7 @@ class Php(StandaloneEcosystem):
         check_purl(purl, "pkg:composer/VENDOR/NAME@VERSION", namespace="vendor")
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         selected, remark = select_upgrades(raised, lambda name: name.count("/") == 1 and is_plain(name, "/._-"))
         words = quote_words(f"{name}:>={upgrade.version}" for name, upgrade in selected)
         return ((f"composer update --with-all-dependencies {words}",) if selected else ()) + remark

@@ -13,7 +13,7 @@ from dockgate.scanner.formats.executable import ELF, may_be_program
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
@@ -59,7 +59,7 @@ class Programs(StandaloneEcosystem):
         check_purl(purl, "pkg:generic/NAME@VERSION")
         return program_package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """No command upgrades what was unpacked or compiled."""
         return upgrade_command(raised, "+-._", "# Install {list} or later.")
 

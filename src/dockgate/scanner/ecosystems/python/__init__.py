@@ -18,7 +18,7 @@ from dockgate.scanner.formats.content import check_size, decode_path
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.purl import Purl
 
 # Bytes of a RECORD or installed-files.txt.
@@ -76,7 +76,7 @@ class Python(StandaloneEcosystem):
         check_purl(purl, "pkg:pypi/NAME@VERSION")
         return package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use the interpreter that has the packages; a lockfile must be locked again."""
         selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
         by_interpreter: dict[str, list[str]] = {}

@@ -20,7 +20,7 @@ from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.content import check_size
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, Raised, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import Purl, quote
 
@@ -77,7 +77,7 @@ class Rpm:
             return read_database(path, file)
         return Extract()
 
-    def settle(self, package: Package, distribution: Distribution) -> Package:
+    def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         """Set the package's ecosystem with its release, and the name that advisories use.
 
         The name depends on the distribution (`Naming.by_source`). A distribution that OSV does not cover is named after
@@ -129,9 +129,9 @@ class Rpm:
             distribution = distribution if is_same else stated
         elif distribution is None and purl.namespace:
             distribution = parse_distribution(purl.namespace)
-        return self.settle(package, distribution) if distribution else replace(package, vendor="")
+        return self.assign_distribution(package, distribution) if distribution else replace(package, vendor="")
 
-    def upgrade(self, raised: Sequence[Raised]) -> tuple[str, ...]:
+    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use each distribution's package manager.
 
         tdnf accepts no version, and installs the latest. A package whose version differs from its source's is also
@@ -165,7 +165,7 @@ def _has_source_version(package: Package) -> bool:
     return version == source
 
 
-def _fixed_version(upgrade: Raised) -> str:
+def _fixed_version(upgrade: PackageUpgrade) -> str:
     """The fixed version with an epoch.
 
     An advisory may omit it and mean the package's; rpm would take a missing one for 0.

@@ -31,7 +31,7 @@ READING = RetrySchedule(first=1, longest=2, attempts=3)
 _log = logging.getLogger(__name__)
 
 
-class Scans:
+class ScanScheduler:
     """Requests and runs scans. `explain` turns an error into text for people.
 
     Another scanner that has not finished is asked again after `pending_seconds`, and later after up to ten times as

@@ -5,7 +5,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter, Step
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.outbox import OutboxWorker
-from dockgate.services.scans import Scans
+from dockgate.services.scan_scheduler import ScanScheduler
 from dockgate.services.waiting_approvals import WaitingApprovals
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind
@@ -16,14 +16,14 @@ from dockgate.workflows.starter import DbosStarter
 LEAST_NOTICE_DAYS = 2
 
 
-class Background:
+class BackgroundTasks:
     """Starts and stops all of it."""
 
     def __init__(
         self,
         starter: DbosStarter,
         git_pushes: GitPushes,
-        scans: Scans,
+        scans: ScanScheduler,
         outbox: OutboxWorker,
         pubsub: ApprovalPubSub,
         reconciler: Reconciler,
@@ -62,7 +62,7 @@ class Background:
 class Recovery:
     """Starts what a crash, a broken workflow or a lost message left undone. Where nothing is, it does nothing."""
 
-    def __init__(self, store: Store, scans: Scans, waiting: WaitingApprovals, starter: Starter) -> None:
+    def __init__(self, store: Store, scans: ScanScheduler, waiting: WaitingApprovals, starter: Starter) -> None:
         self._store = store
         self._scans = scans
         self._waiting = waiting

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Facts
+from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._settings import whole_number
 from dockgate.vulnerabilities.model import Finding, Undetermined
@@ -20,7 +20,7 @@ def settings(raw: Mapping[str, object]) -> dict[str, object]:
 
 def judge(
     rule: str,
-    facts: Facts,
+    facts: RuleInput,
     settings: Mapping[str, object],
     has_property: Callable[[Finding], bool | None],
     description: str,
@@ -33,7 +33,7 @@ def judge(
     answers = [(finding, has_property(finding)) for _, finding in selected.findings]
     violating = [finding for finding, answer in answers if answer]
     unknown = [finding for finding, answer in answers if answer is None]
-    uncertain = [finding for finding in selected.only_uncertain if has_property(finding) is not False]
+    uncertain = [finding for finding in selected.possible_not_counted if has_property(finding) is not False]
     limit = int(str(settings["max"]))
     if len(violating) > limit:
         message = f"{selected.describe(len(violating), 'finding')} {description}, at most {limit} allowed"

@@ -24,7 +24,7 @@ from dockgate.store.records import VexRecord, WaiverRecord
 _log = logging.getLogger(__name__)
 
 
-class Exceptions:
+class RiskAcceptances:
     """Records exceptions, and selects those that apply.
 
     A waiver is announced `notice_days` before its end.

@@ -13,7 +13,6 @@ from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
 from dockgate.services.documents import Documents
-from dockgate.services.exceptions import Exceptions
 from dockgate.services.executions import Executions
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
@@ -21,8 +20,9 @@ from dockgate.services.policies import Policies
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.registry_notifications import RegistryNotifications
 from dockgate.services.registry_tokens import RegistryAccess
+from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.rollouts import Rollouts
-from dockgate.services.scans import FindingReports, Scans
+from dockgate.services.scan_scheduler import FindingReports, ScanScheduler
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 
@@ -34,7 +34,7 @@ GitBackend = Callable[
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class WebServices:
     """`url` is where the API answers, `registry` the address of our own registry.
 
     `scratch` is a folder for request bodies; a push may have `push_limit` bytes.
@@ -55,12 +55,12 @@ class Server:
     registry_notifications: RegistryNotifications
     registry_access: RegistryAccess
     executions: Executions
-    scans: Scans
+    scans: ScanScheduler
     finding_reports: FindingReports
     approval_requests: ApprovalRequests
     approval_decisions: ApprovalDecisions
     approval_pubsub: ApprovalPubSub
-    exceptions: Exceptions
+    exceptions: RiskAcceptances
     policies: Policies
     policy_dry_run: PolicyDryRun
     documents: Documents
@@ -83,7 +83,7 @@ class ServerStatus:
     database: dict[str, Any]
 
 
-def status(server: Server) -> ServerStatus:
+def status(server: WebServices) -> ServerStatus:
     """Return what the server is, and the state of its advisory database."""
     try:
         reader = server.advisories()
