@@ -135,12 +135,13 @@ make_fuzzer() {
     printf '%s\n' "$stamp" >"$fuzzer/stamp" # last: without it the next run starts over
 }
 
-# Style, types and the import table.
+# Style, types, the import table, and plain names.
 lint() {
     "$venv/bin/ruff" check
     "$venv/bin/ruff" format --check
     "$venv/bin/mypy"
     "$venv/bin/lint-imports"
+    "$venv/bin/python" scripts/language.py
 }
 
 # One set-up at a time in this checkout; the lock is on the folder itself and ends with the subshell.

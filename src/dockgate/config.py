@@ -134,7 +134,7 @@ SETTINGS = (
     Setting(
         "DOCKGATE_UNSAFE_BUILDS",
         "",
-        "1 runs builds as root on the host, without a box: whoever may push to a repository is root on this machine.",
+        "1 runs builds as root on the host, without a sandbox: everyone who can push is root on this machine.",
     ),
     Setting(
         "DOCKGATE_CALLBACK_HOSTS",

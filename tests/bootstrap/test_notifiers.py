@@ -15,10 +15,10 @@ class Client:
     """Keeps which services were called, in which region."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.requested: list[tuple[str, str]] = []
 
     def __call__(self, service: str, region: str) -> "Client":
-        self.asked.append((service, region))
+        self.requested.append((service, region))
         return self
 
     def put_events(self, **_: object) -> dict[str, int]:
@@ -39,10 +39,10 @@ def test_the_log_is_told_always() -> None:
 def test_a_bus_and_a_topic_are_called_in_their_own_regions() -> None:
     client = Client()
     messages = notifiers(settings(DOCKGATE_EVENT_BUS=BUS, DOCKGATE_SNS_TOPIC=TOPIC), client)
-    assert client.asked == []
+    assert client.requested == []
     for notifier in messages:
         notifier.notify(Notice("key", "Kind", "title", "body", {}))
-    assert client.asked == [("events", "eu-west-1"), ("sns", "cn-north-1")]
+    assert client.requested == [("events", "eu-west-1"), ("sns", "cn-north-1")]
 
 
 @pytest.mark.parametrize(

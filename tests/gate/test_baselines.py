@@ -1,4 +1,4 @@
-"""What a baseline makes known: what it just had, and not what it was approved with by leave."""
+"""What a baseline excludes: findings that it had, and not those that it passed with by an exemption."""
 
 from dataclasses import replace
 
@@ -21,9 +21,9 @@ def new(**settings: object) -> Policy:
     return policy(max_findings={"HIGH": 0, "baseline": "approved", **settings})
 
 
-def case(under: Policy, known: Advisory, now: str = NOW, content: Inventory = A) -> VerdictCase:
+def case(under: Policy, published: Advisory, now: str = NOW, content: Inventory = A) -> VerdictCase:
     checked = tuple(Coverage(item.ecosystem, item.complete, item.names, now) for item in COVERED)
-    return VerdictCase(IMAGE, under, now, "0.1.0", (content,), AdvisorySnapshot((known,), checked))
+    return VerdictCase(IMAGE, under, now, "0.1.0", (content,), AdvisorySnapshot((published,), checked))
 
 
 def judge(case: VerdictCase) -> Verdict:
@@ -60,9 +60,9 @@ def test_what_was_waived_counts_again_when_the_waiver_ends() -> None:
 
 
 def test_what_had_no_fix_counts_when_it_has_one() -> None:
-    mended, open_ = advisory("CVE-2024-1", "a"), advisory("CVE-2024-1", "a", fixed="")
+    fixed_advisory, open_ = advisory("CVE-2024-1", "a"), advisory("CVE-2024-1", "a", fixed="")
     under = new(only_fixable=True)
-    assert next_build(case(under, open_, EARLIER), case(under, mended)) is Status.REJECTED
+    assert next_build(case(under, open_, EARLIER), case(under, fixed_advisory)) is Status.REJECTED
     assert next_build(case(under, open_, EARLIER), case(under, open_)) is Status.APPROVED
     assert next_build(case(under, open_, EARLIER), case(new(), open_)) is Status.APPROVED
 

@@ -78,22 +78,22 @@ coverage = st.lists(
 @given(st.lists(inventories(), max_size=2), advisories(), policies, coverage)
 @settings(max_examples=50, deadline=None)
 def test_the_same_inputs_give_the_same_bytes_in_whatever_order_they_come(
-    judged: list[Inventory], known: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+    judged: list[Inventory], published: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
 ) -> None:
     named = [replace(each, platform=f"linux/{number}") for number, each in enumerate(judged)]
-    first = judge(named, known, under, covered)
-    again = judge(list(reversed(named)), known, under, covered)
+    first = judge(named, published, under, covered)
+    again = judge(list(reversed(named)), published, under, covered)
     assert canonical.encode(first) == canonical.encode(again)
-    shuffled = judge(named, list(reversed(known)), under, covered)
+    shuffled = judge(named, list(reversed(published)), under, covered)
     assert canonical.encode(first.platform_verdicts) == canonical.encode(shuffled.platform_verdicts)
 
 
 @given(inventories(), advisories(), advisories(prefix="9"), policies, coverage)
 @settings(max_examples=50, deadline=None)
 def test_one_more_finding_never_approves_what_was_not(
-    judged: Inventory, known: list[Advisory], more: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+    judged: Inventory, published: list[Advisory], more: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
 ) -> None:
-    before, after = judge(judged, known, under, covered), judge(judged, [*known, *more], under, covered)
+    before, after = judge(judged, published, under, covered), judge(judged, [*published, *more], under, covered)
     if before.status is not Status.APPROVED:
         assert after.status is not Status.APPROVED
     if before.status is Status.REJECTED:
@@ -103,9 +103,9 @@ def test_one_more_finding_never_approves_what_was_not(
 @given(inventories(), advisories(), policies, coverage, st.sets(st.sampled_from(NAMES)))
 @settings(max_examples=50, deadline=None)
 def test_less_coverage_never_approves_what_was_not(
-    judged: Inventory, known: list[Advisory], under: Policy, covered: tuple[Coverage, ...], fewer: set[str]
+    judged: Inventory, published: list[Advisory], under: Policy, covered: tuple[Coverage, ...], fewer: set[str]
 ) -> None:
-    before = judge(judged, known, under, covered).status
+    before = judge(judged, published, under, covered).status
     weaker = [
         (),
         tuple(replace(each, complete=False) for each in covered),
@@ -113,16 +113,16 @@ def test_less_coverage_never_approves_what_was_not(
         tuple(replace(each, checked_at="2026-01-01T00:00:00Z") for each in covered),
     ]
     if before is not Status.APPROVED:
-        assert all(judge(judged, known, under, less).status is not Status.APPROVED for less in weaker)
+        assert all(judge(judged, published, under, less).status is not Status.APPROVED for less in weaker)
 
 
 @given(inventories(), advisories(), policies, coverage)
 @settings(max_examples=50, deadline=None)
 def test_what_could_not_be_read_never_approves_what_was_not_and_always_blocks(
-    judged: Inventory, known: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+    judged: Inventory, published: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
 ) -> None:
     torn = replace(judged, unread=(*judged.unread, Unread("var/lib/dpkg/status", "It is gone.")))
-    assert judge(torn, known, under, covered).status is not Status.APPROVED
+    assert judge(torn, published, under, covered).status is not Status.APPROVED
 
 
 def by_rule(platform_verdict: PlatformVerdict) -> set[tuple[str, str, str]]:
@@ -134,10 +134,10 @@ def by_rule(platform_verdict: PlatformVerdict) -> set[tuple[str, str, str]]:
     }
 
 
-def every_way(judged: Inventory, known: list[Advisory], most: int) -> Iterator[dict[str, str]]:
+def every_way(judged: Inventory, published: list[Advisory], most: int) -> Iterator[dict[str, str]]:
     """All ways to bring at most so many packages to versions that their findings name as fixed, at the version that is
     installed or at one of these."""
-    matcher = Matcher(AdvisorySnapshot(tuple(known), COVERED), ECOSYSTEMS)
+    matcher = Matcher(AdvisorySnapshot(tuple(published), COVERED), ECOSYSTEMS)
     fixed = {package.purl: sorted(_fixes(package, matcher)) for package in judged.packages}
     for count in range(most + 1):
         for chosen in combinations(fixed, count):
@@ -159,51 +159,51 @@ def _fixes(item: Package, matcher: Matcher) -> set[str]:
 @given(inventories(), advisories(), policies)
 @settings(max_examples=80, deadline=None)
 def test_the_remediation_once_applied_is_approved_and_no_smaller_one_is(
-    judged: Inventory, known: list[Advisory], under: Policy
+    judged: Inventory, published: list[Advisory], under: Policy
 ) -> None:
     """Checked against every set there is."""
-    (platform_verdict,) = judge(judged, known, under).platform_verdicts
+    (platform_verdict,) = judge(judged, published, under).platform_verdicts
     remediation = platform_verdict.remediation
     made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
     if remediation.is_sufficient:
-        assert judge(with_versions(judged, made), known, under).status is Status.APPROVED
+        assert judge(with_versions(judged, made), published, under).status is Status.APPROVED
         assert remediation.is_minimum
     most = len(made) - 1 if remediation.is_sufficient else len(judged.packages)
     if platform_verdict.status is not Status.APPROVED:
-        for way in every_way(judged, known, most):
-            assert judge(with_versions(judged, way), known, under).status is not Status.APPROVED, way
+        for way in every_way(judged, published, most):
+            assert judge(with_versions(judged, way), published, under).status is not Status.APPROVED, way
 
 
 @given(inventories(), advisories(), policies)
 @settings(max_examples=50, deadline=None)
 def test_where_nothing_turns_it_the_upgrades_leave_as_little_as_any_and_the_rest_is_named(
-    judged: Inventory, known: list[Advisory], under: Policy
+    judged: Inventory, published: list[Advisory], under: Policy
 ) -> None:
-    (platform_verdict,) = judge(judged, known, under).platform_verdicts
+    (platform_verdict,) = judge(judged, published, under).platform_verdicts
     remediation = platform_verdict.remediation
     if platform_verdict.status is Status.APPROVED or remediation.is_sufficient:
         assert remediation.obstacles == ()
         return
     made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
-    (after,) = judge(with_versions(judged, made), known, under).platform_verdicts
+    (after,) = judge(with_versions(judged, made), published, under).platform_verdicts
     assert after.status is not Status.APPROVED
     remaining = {(finding.package.purl, finding.id) for finding in breaking(after)}
     assert remaining == {(obstacle.package, obstacle.id) for obstacle in remediation.obstacles if obstacle.id}
     assert {entry.reason for entry in after.undetermined} <= {obstacle.reason for obstacle in remediation.obstacles}
     for purl in made:
         fewer = {second: version for second, version in made.items() if second != purl}
-        (without,) = judge(with_versions(judged, fewer), known, under).platform_verdicts
+        (without,) = judge(with_versions(judged, fewer), published, under).platform_verdicts
         assert by_rule(without) - by_rule(after) or without.undetermined != after.undetermined
 
 
 @given(inventories(), advisories(), policies)
 @settings(max_examples=50, deadline=None)
 def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
-    judged: Inventory, known: list[Advisory], under: Policy
+    judged: Inventory, published: list[Advisory], under: Policy
 ) -> None:
-    (platform_verdict,) = judge(judged, known, under).platform_verdicts
+    (platform_verdict,) = judge(judged, published, under).platform_verdicts
     made = {upgrade.package: upgrade.fixed for upgrade in platform_verdict.remediation.upgrades}
-    (after,) = judge(with_versions(judged, made), known, under).platform_verdicts
+    (after,) = judge(with_versions(judged, made), published, under).platform_verdicts
     broken = {(finding.package.purl, finding.id) for finding in breaking(after)}
     remaining = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
     for upgrade in platform_verdict.remediation.upgrades:
@@ -214,8 +214,8 @@ def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
 
 @given(inventories(), advisories(), policies)
 @settings(max_examples=50, deadline=None)
-def test_counts_are_those_the_violations_tell(judged: Inventory, known: list[Advisory], under: Policy) -> None:
-    (platform_verdict,) = judge(judged, known, under).platform_verdicts
+def test_counts_are_those_the_violations_tell(judged: Inventory, published: list[Advisory], under: Policy) -> None:
+    (platform_verdict,) = judge(judged, published, under).platform_verdicts
     assert list(platform_verdict.counts) == [severity.value for severity in Severity]
     for violation in platform_verdict.violations:
         if violation.rule == "max_findings":

@@ -19,8 +19,8 @@ FIELDS = ("exploited", "due", "epss", "percentile", "fixed", "fixed_at", "publis
 fields = st.sets(st.sampled_from(FIELDS), max_size=3)
 
 
-def found(content: Inventory, known: tuple[Advisory, ...]) -> tuple[Finding, ...]:
-    return Matcher(AdvisorySnapshot(known, COVERED), ECOSYSTEMS).match(content.packages).findings
+def findings_of(content: Inventory, published: tuple[Advisory, ...]) -> tuple[Finding, ...]:
+    return Matcher(AdvisorySnapshot(published, COVERED), ECOSYSTEMS).match(content.packages).findings
 
 
 @st.composite
@@ -32,7 +32,11 @@ def reported(draw: st.DrawFn) -> VerdictCase:
     content = replace(scanned, packages=packages, unread=(), base_layers=0)
     unlisted_counts = draw(st.sampled_from(({}, {"HIGH": 1}, {"": 2}, {"CRITICAL": 1, "UNTRIAGED": 1})))
     messages = ExternalReport(
-        "other", NOW, content, Matches(found(content, case.snapshot.advisories), ()), unlisted_counts=unlisted_counts
+        "other",
+        NOW,
+        content,
+        Matches(findings_of(content, case.snapshot.advisories), ()),
+        unlisted_counts=unlisted_counts,
     )
     return replace(
         case,
@@ -74,7 +78,7 @@ def test_what_is_not_told_approves_nothing(case: VerdictCase, lost: set[str]) ->
 @settings(max_examples=50, deadline=None)
 def test_one_more_reported_finding_never_approves(case: VerdictCase, more: list[Advisory], lost: set[str]) -> None:
     (report,) = case.external_reports
-    findings = (*report.matches.findings, *found(report.inventory, tuple(more)))
+    findings = (*report.matches.findings, *findings_of(report.inventory, tuple(more)))
     longer = replace(case, external_reports=(replace(report, matches=Matches(findings, ())),))
     if look(without(case, lost)) is not Status.APPROVED:
         assert look(without(longer, lost)) is not Status.APPROVED

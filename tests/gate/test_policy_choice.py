@@ -133,18 +133,23 @@ def test_stricter_is_what_has_every_use_and_no_higher_limit() -> None:
 @given(inventories(), advisories(), servers(), servers(), wishes(), coverage)
 @settings(max_examples=150, deadline=None)
 def test_what_is_provably_stricter_approves_nothing_more(
-    judged: Inventory, known: list[Advisory], own: Policy, drawn: Policy, asked: Policy, covered: tuple[Coverage, ...]
+    judged: Inventory,
+    published: list[Advisory],
+    own: Policy,
+    drawn: Policy,
+    requested: Policy,
+    covered: tuple[Coverage, ...],
 ) -> None:
-    for policy in (drawn, combine_policies(own, asked)):
-        if is_stricter(policy, own) and judge(judged, known, policy, covered).status is Status.APPROVED:
-            assert judge(judged, known, own, covered).status is Status.APPROVED
+    for policy in (drawn, combine_policies(own, requested)):
+        if is_stricter(policy, own) and judge(judged, published, policy, covered).status is Status.APPROVED:
+            assert judge(judged, published, own, covered).status is Status.APPROVED
 
 
 @given(st.sampled_from(CASES), st.sampled_from(CASES))
 @settings(max_examples=300, deadline=None)
-def test_so_it_is_under_every_rule(judged: VerdictCase, other: VerdictCase) -> None:
-    if is_stricter(other.policy, judged.policy):
-        by_other = replace(judged, policy=other.policy)
+def test_so_it_is_under_every_rule(judged: VerdictCase, second: VerdictCase) -> None:
+    if is_stricter(second.policy, judged.policy):
+        by_other = replace(judged, policy=second.policy)
         if evaluate.judge(by_other, ECOSYSTEMS, RULES, remediations=False).status is Status.APPROVED:
             assert evaluate.judge(judged, ECOSYSTEMS, RULES, remediations=False).status is Status.APPROVED
 

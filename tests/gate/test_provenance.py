@@ -1,4 +1,4 @@
-"""Provenance statements: what ours say, and what is relied on of anybody's."""
+"""Provenance statements: what ours contain, and what is trusted of others."""
 
 import json
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def test_what_a_statement_of_ours_says_is_read_back() -> None:
     assert (result.bases, result.finished_at) == ((DEBIAN, PYTHON), RECORD.finished_at)
 
 
-# --- what is relied on of anybody's ----------------------------------------------------------------------------------
+# --- what is trusted of others ----------------------------------------------------------------------------------
 
 
 def test_the_source_of_a_build_by_github_is_its_workflow_s_repository() -> None:
@@ -156,19 +156,31 @@ def test_an_approval_s_statement_is_no_provenance() -> None:
         b"[" * 100_000,
         OURS.replace(b"Statement/v1", b"Statement/v2"),
         OURS.replace(b"provenance/v1", b"provenance/v0.2"),
-        changed(lambda one: one.update(subject=None)),
-        changed(lambda one: one.update(subject=[{"digest": {"sha256": ["1" * 64]}}])),
-        changed(lambda one: one.update(predicate=None)),
-        changed(lambda one: one["predicate"]["runDetails"]["builder"].update(id="")),
-        changed(lambda one: one["predicate"]["runDetails"]["builder"].update(id=["a"])),
-        changed(lambda one: one["predicate"]["runDetails"]["builder"].update(id="a\nb")),
-        changed(lambda one: one["predicate"]["runDetails"]["builder"].update(id="a" * 501)),
-        changed(lambda one: one["predicate"]["runDetails"].update(metadata=7)),
-        changed(lambda one: one["predicate"]["buildDefinition"].update(externalParameters={})),
-        changed(lambda one: one["predicate"]["buildDefinition"].update(resolvedDependencies=7)),
-        changed(lambda one: one["predicate"]["buildDefinition"]["resolvedDependencies"][2].update(digest={})),
+        changed(lambda statement_document: statement_document.update(subject=None)),
+        changed(lambda statement_document: statement_document.update(subject=[{"digest": {"sha256": ["1" * 64]}}])),
+        changed(lambda statement_document: statement_document.update(predicate=None)),
+        changed(lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id="")),
+        changed(lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id=["a"])),
+        changed(lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id="a\nb")),
         changed(
-            lambda one: one["predicate"]["buildDefinition"]["resolvedDependencies"][2]["digest"].update(sha256="x")
+            lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id="a" * 501)
+        ),
+        changed(lambda statement_document: statement_document["predicate"]["runDetails"].update(metadata=7)),
+        changed(
+            lambda statement_document: statement_document["predicate"]["buildDefinition"].update(externalParameters={})
+        ),
+        changed(
+            lambda statement_document: statement_document["predicate"]["buildDefinition"].update(resolvedDependencies=7)
+        ),
+        changed(
+            lambda statement_document: statement_document["predicate"]["buildDefinition"]["resolvedDependencies"][
+                2
+            ].update(digest={})
+        ),
+        changed(
+            lambda statement_document: statement_document["predicate"]["buildDefinition"]["resolvedDependencies"][2][
+                "digest"
+            ].update(sha256="x")
         ),
     ],
 )

@@ -57,10 +57,10 @@ def servers(draw: st.DrawFn) -> Policy:
 @given(inventories(), advisories(), servers(), wishes(), coverage)
 @settings(max_examples=200, deadline=None)
 def test_whatever_the_stricter_policy_approves_the_servers_own_approves(
-    judged: Inventory, known: list[Advisory], own: Policy, asked: Policy, covered: tuple[Coverage, ...]
+    judged: Inventory, published: list[Advisory], own: Policy, requested: Policy, covered: tuple[Coverage, ...]
 ) -> None:
-    alone = judge(judged, known, own, covered).status
-    together = judge(judged, known, combine_policies(own, asked), covered).status
+    alone = judge(judged, published, own, covered).status
+    together = judge(judged, published, combine_policies(own, requested), covered).status
     if together is Status.APPROVED:
         assert alone is Status.APPROVED
     if alone is Status.REJECTED:
@@ -69,19 +69,19 @@ def test_whatever_the_stricter_policy_approves_the_servers_own_approves(
 
 # Of every rule: images, and policies that approve, reject or relax.
 CASES = [verdict_case(case) for _, case in cases()]
-ASKED = [
+STRICTER_POLICIES = [
     parse_rules(load(json.dumps(case["policy"]), "p"), (), "repository", RULES, add_mandatory=False)
     for _, case in cases()
 ]
 
 
-@given(st.sampled_from(CASES), st.sampled_from(CASES), st.sampled_from(ASKED))
+@given(st.sampled_from(CASES), st.sampled_from(CASES), st.sampled_from(STRICTER_POLICIES))
 @settings(max_examples=400, deadline=None)
-def test_so_it_is_under_every_rule(judged: VerdictCase, by: VerdictCase, asked: Policy) -> None:
+def test_so_it_is_under_every_rule(judged: VerdictCase, by: VerdictCase, requested: Policy) -> None:
     def status(policy: Policy) -> Status:
         return evaluate.judge(replace(judged, policy=policy), ECOSYSTEMS, RULES, remediations=False).status
 
-    alone, together = status(by.policy), status(combine_policies(by.policy, asked))
+    alone, together = status(by.policy), status(combine_policies(by.policy, requested))
     if together is Status.APPROVED:
         assert alone is Status.APPROVED
     if alone is Status.REJECTED:
@@ -91,12 +91,12 @@ def test_so_it_is_under_every_rule(judged: VerdictCase, by: VerdictCase, asked: 
 @given(inventories(), advisories(), wishes(), wishes(), coverage)
 @settings(max_examples=100, deadline=None)
 def test_two_wishes_are_as_strict_as_either(
-    judged: Inventory, known: list[Advisory], one: Policy, other: Policy, covered: tuple[Coverage, ...]
+    judged: Inventory, published: list[Advisory], first: Policy, second: Policy, covered: tuple[Coverage, ...]
 ) -> None:
     own = policy()
-    if judge(judged, known, combine_policies(own, merge_rules(one, other)), covered).status is Status.APPROVED:
-        for alone in (one, other):
-            assert judge(judged, known, combine_policies(own, alone), covered).status is Status.APPROVED
+    if judge(judged, published, combine_policies(own, merge_rules(first, second)), covered).status is Status.APPROVED:
+        for alone in (first, second):
+            assert judge(judged, published, combine_policies(own, alone), covered).status is Status.APPROVED
 
 
 def test_whom_to_believe_is_for_the_server_alone_to_say() -> None:

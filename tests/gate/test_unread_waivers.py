@@ -1,4 +1,4 @@
-"""Waivers of unread content: they accept a path or a package of an image, and nothing that nobody has looked at."""
+"""Waivers of unread content: they accept a path or a package of an image, and nothing unchecked."""
 
 from dataclasses import replace
 
@@ -16,18 +16,18 @@ JAR = "opt/app/secret.jar"
 PATH = Waiver("w1", "ana", "A vendor's file, reviewed.", unread=JAR, image=IMAGE, until="2026-12-31")
 OF_REPOSITORY = replace(PATH, image="", repository="team/app")
 POLICY = policy_of("max_findings:\n  HIGH: 0\n")
-OTHER = "sha256:" + "7" * 64
+SECOND_DIGEST = "sha256:" + "7" * 64
 DATABASES = ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")
 
 
-def held(*paths: str) -> Inventory:
+def inventory_with(*paths: str) -> Inventory:
     return replace(inventory(package("a")), unread=tuple(Unread(path, f"{path} cannot be read.") for path in paths))
 
 
 def judge(
-    content: Inventory, *value: Waiver, policy: Policy = POLICY, known: AdvisorySnapshot | None = None
+    content: Inventory, *value: Waiver, policy: Policy = POLICY, snapshot_override: AdvisorySnapshot | None = None
 ) -> Verdict:
-    snapshot = known or AdvisorySnapshot((), COVERED)
+    snapshot = snapshot_override or AdvisorySnapshot((), COVERED)
     case = VerdictCase(IMAGE, policy, NOW, "0.1.0", (content,), snapshot, Waivers(value))
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
@@ -72,8 +72,8 @@ def test_a_path_or_package_of_an_image_or_repository_can_be_accepted(waiver: Wai
 
 
 def test_an_accepted_path_is_shown_and_does_not_block() -> None:
-    assert judge(held(JAR)).status is Status.UNDETERMINED
-    verdict = judge(held(JAR), PATH)
+    assert judge(inventory_with(JAR)).status is Status.UNDETERMINED
+    verdict = judge(inventory_with(JAR), PATH)
     assert verdict.status is Status.APPROVED
     assert verdict.summary.endswith("1 accepted unread path")
     (waived,) = verdict.platform_verdicts[0].waived
@@ -86,7 +86,7 @@ def test_an_accepted_path_is_shown_and_does_not_block() -> None:
     [
         replace(PATH, unread="opt/app"),
         replace(PATH, unread="opt/app/secret"),
-        replace(PATH, image=OTHER),
+        replace(PATH, image=SECOND_DIGEST),
         replace(PATH, until="2026-11-01"),
         replace(PATH, unread="/"),
         replace(PATH, unread="**"),
@@ -97,26 +97,26 @@ def test_an_accepted_path_is_shown_and_does_not_block() -> None:
 )
 def test_what_is_not_accepted_blocks(waiver: Waiver) -> None:
     """Also by a waiver that could not be put on record, as from an older file."""
-    assert judge(held(JAR), waiver).status is Status.UNDETERMINED
+    assert judge(inventory_with(JAR), waiver).status is Status.UNDETERMINED
 
 
 def test_a_pattern_accepts_the_paths_of_one_image_but_never_all_of_it() -> None:
     pattern = replace(PATH, unread="opt/**")
-    assert judge(held(JAR, "opt/app/other.jar!/inner"), pattern).status is Status.APPROVED
-    assert judge(held(JAR, "usr/lib/other.jar"), pattern).status is Status.UNDETERMINED
-    assert judge(held("/"), pattern).status is Status.UNDETERMINED
-    assert judge(held("//"), replace(PATH, unread="/")).status is Status.UNDETERMINED
+    assert judge(inventory_with(JAR, "opt/app/other.jar!/inner"), pattern).status is Status.APPROVED
+    assert judge(inventory_with(JAR, "usr/lib/other.jar"), pattern).status is Status.UNDETERMINED
+    assert judge(inventory_with("/"), pattern).status is Status.UNDETERMINED
+    assert judge(inventory_with("//"), replace(PATH, unread="/")).status is Status.UNDETERMINED
 
 
 def test_it_accepts_no_finding_of_its_image() -> None:
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    verdict = judge(held(JAR), PATH, known=existing)
+    verdict = judge(inventory_with(JAR), PATH, snapshot_override=existing)
     assert verdict.status is Status.REJECTED
     assert [applied.finding for applied in verdict.platform_verdicts[0].waived] == [None]
 
 
 def test_an_image_whose_only_file_is_accepted_is_not_without_a_package() -> None:
-    bare = replace(held("app/server"), packages=())
+    bare = replace(inventory_with("app/server"), packages=())
     accepted = replace(PATH, unread="app/server")
     assert judge(bare, accepted).status is Status.APPROVED
     assert judge(replace(bare, unread=()), accepted).status is Status.UNDETERMINED
@@ -128,7 +128,7 @@ def test_evidence_of_what_is_installed_is_accepted_for_one_image_only(path: str)
     check_protected(of_image, DATABASES)
     with pytest.raises(UsageError, match=r"^image: "):
         check_protected(of_repository, DATABASES)
-    evidence = held(path.rstrip("/"))
+    evidence = inventory_with(path.rstrip("/"))
     for waiver, remaining in ((of_image, 0), (of_repository, 1)):
         accepted = apply_to_unread(evidence, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, DATABASES)
         assert len(accepted.inventory.unread) == remaining
@@ -158,12 +158,12 @@ def test_an_ecosystem_without_a_feed_is_accepted_package_by_package() -> None:
     here = inventory(first, second)
     without = AdvisorySnapshot((), (Coverage("kev", True, (), NOW),))
     waiver = [replace(PATH, id=item.name, unread=item.purl.partition("@")[0]) for item in (first, second)]
-    assert judge(here, known=without).status is Status.UNDETERMINED
-    assert judge(here, waiver[0], known=without).status is Status.UNDETERMINED
-    assert judge(here, *waiver, known=without).status is Status.APPROVED
+    assert judge(here, snapshot_override=without).status is Status.UNDETERMINED
+    assert judge(here, waiver[0], snapshot_override=without).status is Status.UNDETERMINED
+    assert judge(here, *waiver, snapshot_override=without).status is Status.APPROVED
 
 
 def test_a_policy_that_rejects_what_is_unread_lets_the_accepted_path_pass() -> None:
     strict = policy_of("evidence:\n  unread: reject\n")
-    assert judge(held(JAR), policy=strict).status is Status.REJECTED
-    assert judge(held(JAR), PATH, policy=strict).status is Status.APPROVED
+    assert judge(inventory_with(JAR), policy=strict).status is Status.REJECTED
+    assert judge(inventory_with(JAR), PATH, policy=strict).status is Status.APPROVED

@@ -65,8 +65,8 @@ def test_a_waiver_needs_an_end_of_either_kind() -> None:
 
 def test_those_that_lapse_within_the_days_are_named_the_soonest_first() -> None:
     ends = {"a": "2026-12-01T12:00:00Z", "b": "2026-12-01T12:00:01Z", "c": "2026-11-25", "d": "2026-11-24", "e": ""}
-    given_ = [replace(FINE, id=name, until=until, until_fixed=not until) for name, until in ends.items()]
-    assert [waiver.id for waiver in waivers.expiring_waivers(given_, "2026-11-24T12:00:00Z", 7)] == [
+    accepted_waivers = [replace(FINE, id=name, until=until, until_fixed=not until) for name, until in ends.items()]
+    assert [waiver.id for waiver in waivers.expiring_waivers(accepted_waivers, "2026-11-24T12:00:00Z", 7)] == [
         "c",
         "a",
     ]
@@ -122,8 +122,8 @@ def test_what_new_findings_would_be_part_of_without_other_words_is_not_accepted(
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
     case = VerdictCase(IMAGE, under, NOW, "0.1.0", (inventory(package("a")),), existing)
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.REJECTED
-    given_ = Waivers((replace(RULE, rule="expression", violation="Not here."),))
-    assert evaluate.judge(replace(case, waivers=given_), ECOSYSTEMS, RULES).status is status
+    accepted_waivers = Waivers((replace(RULE, rule="expression", violation="Not here."),))
+    assert evaluate.judge(replace(case, waivers=accepted_waivers), ECOSYSTEMS, RULES).status is status
 
 
 @pytest.mark.parametrize(
@@ -195,15 +195,15 @@ given_statements = st.lists(
 @settings(max_examples=200, deadline=None)
 def test_a_waiver_never_rejects_what_was_approved_and_hides_nothing(
     judged: Inventory,
-    known: list[Advisory],
+    published: list[Advisory],
     under: Policy,
     covered: tuple[Coverage, ...],
     accepted: tuple[Waiver, ...],
-    said: tuple[VexStatement, ...],
+    statements: tuple[VexStatement, ...],
 ) -> None:
-    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (judged,), AdvisorySnapshot(tuple(known), covered))
+    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (judged,), AdvisorySnapshot(tuple(published), covered))
     without = evaluate.judge(case, ECOSYSTEMS, RULES)
-    verdict = evaluate.judge(replace(case, waivers=Waivers(accepted, said)), ECOSYSTEMS, RULES)
+    verdict = evaluate.judge(replace(case, waivers=Waivers(accepted, statements)), ECOSYSTEMS, RULES)
     order = list(Status)
     assert order.index(verdict.status) <= order.index(without.status)
     (before,), (after,) = without.platform_verdicts, verdict.platform_verdicts
@@ -237,6 +237,6 @@ def test_where_no_fix_is_told_one_may_exist() -> None:
     result = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, "", note=FIX_UNKNOWN)
     content = inventory(package("a"))
     for item, accepted in ((result, False), (replace(result, note=""), True)):
-        given_ = Waivers((replace(FINE, until="", until_fixed=True),))
-        applied = waivers.apply_to_findings(Matches((item,), ()), given_, limits(HIGH=0), content, IMAGE, NOW)
+        accepted_waivers = Waivers((replace(FINE, until="", until_fixed=True),))
+        applied = waivers.apply_to_findings(Matches((item,), ()), accepted_waivers, limits(HIGH=0), content, IMAGE, NOW)
         assert bool(applied.waived) is accepted

@@ -132,7 +132,7 @@ statements = st.builds(
     VexStatement,
     st.just("sha256:" + "d" * 64),
     st.just("openvex"),
-    st.sampled_from(("Vendor", "Somebody")),
+    st.sampled_from(("Vendor", "Unlisted")),
     st.just("principal:ana"),
     st.sampled_from((("CVE-2024-0",), ("CVE-2024-1",))),
     st.sampled_from(VexStatus),
@@ -141,7 +141,7 @@ statements = st.builds(
 )
 accepted = st.builds(
     Waivers,
-    st.lists(st.one_of(waivers, unread_waivers), max_size=2, unique_by=lambda one: one.id).map(tuple),
+    st.lists(st.one_of(waivers, unread_waivers), max_size=2, unique_by=lambda item: item.id).map(tuple),
     st.lists(statements, max_size=1).map(tuple),
 )
 cves = st.lists(
@@ -155,7 +155,7 @@ cves = st.lists(
     ),
     max_size=2,
     unique_by=lambda build: build.id,
-).map(lambda found: tuple(sorted(found, key=lambda one: one.id)))
+).map(lambda drawn: tuple(sorted(drawn, key=lambda item: item.id)))
 
 
 keys = st.lists(st.tuples(st.sampled_from(("CVE-2024-0", "CVE-2024-1")), st.just("npm"), st.sampled_from(NAMES))).map(

@@ -84,7 +84,7 @@ def planned_inventory(digest: str, name: str, plan: PlannedFindings) -> Inventor
     if plan.status == "ARTIFACT":
         raise NotAnImageError(f"Manifest {digest} is not a container image.")
     if plan.status == "STRANGE":
-        raise RuntimeError("nobody foresaw this")
+        raise RuntimeError("unforeseen")
     packages = [package(name)]
     for kind, counts in (("fixed", plan.counts), ("open", plan.unfixable)):
         for severity, count in counts.items():

@@ -73,7 +73,7 @@ class ServerSystem:
     ) -> None:
         self.clock = AdjustableClock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
-        self.found: dict[str, tuple[str, PlannedFindings]] = {}
+        self.planned: dict[str, tuple[str, PlannedFindings]] = {}
         self.scan_may_end: dict[str, threading.Event] = {}
         self.registry = MemoryRegistry()
         self.builder = MemoryBuilder(self.registry, self.registry.push)
@@ -161,7 +161,7 @@ class ServerSystem:
 
     def image(self, name: str, result: PlannedFindings) -> str:
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.found[digest] = (name, result)
+        self.planned[digest] = (name, result)
         self.scan_may_end[digest] = threading.Event()
         self.builder.digests[f"{name}/app"] = digest
         self.apply(f"kind: Repository\nname: {name}\n")
@@ -196,12 +196,12 @@ class ServerSystem:
     def foreign(self, name: str, result: PlannedFindings) -> str:
         """An image in another registry, that no pipeline of ours builds. Returns its digest."""
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.found[digest] = (name, result)
+        self.planned[digest] = (name, result)
         self.scan_may_end[digest] = threading.Event()
         return digest
 
     def approval(self, image: str) -> str:
-        execution: str = self.post(f"/pipelines/{self.found[image][0]}/executions")["id"]
+        execution: str = self.post(f"/pipelines/{self.planned[image][0]}/executions")["id"]
         until(lambda: self._approval(execution))
         return execution
 
@@ -248,21 +248,21 @@ class ServerSystem:
         until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
 
     def advisory_appears(self, image: str) -> None:
-        name, _ = self.found[image]
+        name, _ = self.planned[image]
         self.advisories.advisories = [*self.advisories.advisories, advisory(name, Severity.CRITICAL, "2")]
 
     def marked_at_risk(self, image: str) -> bool:
-        name, _ = self.found[image]
+        name, _ = self.planned[image]
         until(lambda: self.get(f"/services/{name}")["service"]["at_risk"], seconds=10)
         service = self.get(f"/services/{name}")["service"]
         return bool(service["at_risk"]) and service["at_risk_until"] > format_time(self.clock())
 
     def runs(self, image: str) -> bool:
-        tasks = self.get(f"/services/{self.found[image][0]}")["tasks"]
+        tasks = self.get(f"/services/{self.planned[image][0]}")["tasks"]
         return [task["digest"] for task in tasks if task["state"] == "RUNNING"] == [image]
 
     def redeploy(self, image: str) -> str:
-        execution: str = self.post(f"/pipelines/{self.found[image][0]}/executions")["id"]
+        execution: str = self.post(f"/pipelines/{self.planned[image][0]}/executions")["id"]
         until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
         state = self.get(f"/executions/{execution}")["execution"]["state"]
         return "Deployed" if state == "Succeeded" else "Refused"
@@ -288,7 +288,7 @@ class ServerSystem:
         target = {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": image,
-            "repository": f"{self.found[image][0]}/app",
+            "repository": f"{self.planned[image][0]}/app",
             "tag": "latest",
         }
         body = {"events": [{"id": event, "action": "push", "target": target}]}
@@ -318,16 +318,16 @@ class ServerSystem:
         place, _, tag = reference.rpartition(":")
         if place.startswith("down.example/"):
             raise UnavailableError("The registry down.example cannot be reached.", "Does it run?")
-        for digest, (name, _found) in self.found.items():
+        for digest, (name, _planned) in self.planned.items():
             if name == tag:
                 return place, digest
         raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
 
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
-        if digest not in self.found:
+        if digest not in self.planned:
             raise NotFoundError(f"no image {digest} in {repository}", "Push it first.")
         self.scan_may_end[digest].wait(600)  # longer than any case, but no run hangs on it
-        name, result = self.found[digest]
+        name, result = self.planned[digest]
         return [planned_inventory(digest, name, result)]
 
 

@@ -111,7 +111,7 @@ def test_another_principals_request_gets_no_existing_approval(server: ServerSyst
 def test_an_idempotency_key_returns_the_first_approval_after_the_tag_moved(server: ServerSystem) -> None:
     image = server.foreign("keyed", PlannedFindings())
     first = ask(server, "keyed", key="one")
-    server.found[image] = ("moved", PlannedFindings())
+    server.planned[image] = ("moved", PlannedFindings())
     assert ask(server, "keyed", key="one") == first
     body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:another"}
     second_response = server.client.post("/approvals", json=body, headers={"Idempotency-Key": "one"})

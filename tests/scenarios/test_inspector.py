@@ -199,7 +199,7 @@ def test_the_last_inspector_findings_count_after_inspector_is_disabled(there: Aw
     calls_before = len(there.services["inspector2"].calls)
     with ServerSystem(tmp_path) as server:
         for image in (good, bad):
-            server.found[image] = (image, PlannedFindings())
+            server.planned[image] = (image, PlannedFindings())
             server.scan_may_end[image] = Event()
             server.scan_may_end[image].set()
         assert [state(server, ask(server, image, "2"), 20) for image in images] == ["Approved", "Rejected", "Approved"]

@@ -42,7 +42,7 @@ class Voting:
     def waiting(self, name: str, approvers: str, findings: PlannedFindings | None = None) -> tuple[str, str]:
         """An execution that waits for people, and its image, whose scan may end."""
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.server.found[digest] = (name, findings or PlannedFindings())
+        self.server.planned[digest] = (name, findings or PlannedFindings())
         self.server.scan_may_end[digest] = threading.Event()
         self.server.builder.digests[f"{name}/app"] = digest
         self.server.apply(f"kind: Repository\nname: {name}\n")

@@ -1,4 +1,4 @@
-"""A server's parts, with nobody working but the test: the steps of a deploy are taken one by one."""
+"""A server without background work: the test takes the steps of a deploy one by one."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -18,7 +18,7 @@ NOW = "2026-11-24T10:00:00.000Z"
 
 
 class Steps:
-    """A server's parts, with nobody working but the test."""
+    """A server without background work."""
 
     def __init__(self, folder: Path) -> None:
         self.system = ServerSystem(folder)
@@ -77,7 +77,7 @@ class Steps:
     def at_deploy(self, name: str) -> ActionKey:
         """An execution whose build gave an image of this name, approved, and whose deploy has just begun."""
         image = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.system.found[image] = (name, PlannedFindings())
+        self.system.planned[image] = (name, PlannedFindings())
         self.use_cases.scan_runner.run(self.store.images.request_scan(image, "web/app", NOW))
         approval = Approval(name, "token", image, "web/app", "default", "", NOW, NOW)
         self.use_cases.verdicts.for_approval(approval, f"approval of {name}")
@@ -90,7 +90,7 @@ class Steps:
 
     def running(self) -> list[str]:
         tasks = self.target.tasks("web")
-        return [self.system.found[task.digest][0] for task in tasks]
+        return [self.system.planned[task.digest][0] for task in tasks]
 
 
 class _Always(dict[str, object]):

@@ -1,4 +1,4 @@
-"""A token made past the server, by whoever has its tables."""
+"""A token made directly in the tables, without the server."""
 
 import re
 from contextlib import closing
@@ -20,7 +20,7 @@ def settings(folder: Path) -> Settings:
 
 def test_whoever_has_the_tables_gets_a_token_that_stands_and_it_is_on_record(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
-        server.post("/principals", {"name": "ada", "roles": ["admin"]})  # whose token nobody has kept
+        server.post("/principals", {"name": "ada", "roles": ["admin"]})  # whose token was lost
         assert server.client.get("/principals").status_code == 401
         token, text = break_glass.token(settings(tmp_path), "ada", 1)
         assert re.fullmatch(f"dgt_{token.id}_[0-9a-f]{{64}}", text)

@@ -138,10 +138,10 @@ class Going:
 
     def __init__(self, policies: Callable[[str], Policy], readings: int) -> None:
         self._policies = policies
-        self._left = readings
+        self._remaining = readings
 
     def __call__(self, name: str) -> Policy:
-        self._left -= 1
-        if self._left < 0:
+        self._remaining -= 1
+        if self._remaining < 0:
             raise NotFoundError(f"There is no policy {name!r}.")
         return self._policies(name)

@@ -15,7 +15,7 @@ from dockgate.shared.errors import DefinitionError
 
 DEFINITIONS = Path(policy.__file__).parent
 CASES = dict(cases())
-WHOLE = """\
+COMPLETE = """\
 kind: Policy
 name: strict
 rules:
@@ -53,11 +53,11 @@ def test_whatever_a_rule_says_an_example_can_expect(case: Mapping[str, Any]) -> 
 
 
 def test_an_example_that_does_not_hold_says_what_was_said_instead() -> None:
-    assert problems(WHOLE) == []
-    assert problems(WHOLE.replace("HIGH: 0", "HIGH: 1")) == ["expected Rejected, was Approved"]
-    (problem,) = problems(WHOLE.replace("Rejected", "Approved"))
+    assert problems(COMPLETE) == []
+    assert problems(COMPLETE.replace("HIGH: 0", "HIGH: 1")) == ["expected Rejected, was Approved"]
+    (problem,) = problems(COMPLETE.replace("Rejected", "Approved"))
     assert problem == "expected Approved, was Rejected: 1 HIGH finding, at most 0 allowed"
-    outcome = run(WHOLE.replace("Rejected", "Approved"), "p.yaml").outcomes[0]
+    outcome = run(COMPLETE.replace("Rejected", "Approved"), "p.yaml").outcomes[0]
     assert (outcome.name, outcome.line, outcome.status) == ("a HIGH rejects", 7, "Rejected")
 
 
@@ -78,11 +78,11 @@ def test_an_example_that_does_not_hold_says_what_was_said_instead() -> None:
     ],
 )
 def test_what_is_listed_is_all_that_may_be_said(expect: str, output: list[str]) -> None:
-    assert problems(WHOLE.replace("expect: Rejected", f"expect: {expect}")) == output
+    assert problems(COMPLETE.replace("expect: Rejected", f"expect: {expect}")) == output
 
 
 def test_a_finding_that_is_none_is_told_with_its_line() -> None:
-    (problem,) = problems(WHOLE.replace("fixed: 2.0.0", "fixed: 0.9.0"))
+    (problem,) = problems(COMPLETE.replace("fixed: 2.0.0", "fixed: 0.9.0"))
     assert problem.startswith("line 9: CVE-2025-1 does not affect pkg:npm/a@1.0.0: is the version below 0.9.0")
 
 
@@ -140,5 +140,5 @@ def test_a_policy_may_lie_in_a_file_beside(tmp_path: Path) -> None:
 )
 def test_every_error_has_its_line(change: tuple[str, str], output: str) -> None:
     with pytest.raises(DefinitionError) as raised:
-        run(WHOLE.replace(*change), "p.yaml")
+        run(COMPLETE.replace(*change), "p.yaml")
     assert str(raised.value).startswith(output)

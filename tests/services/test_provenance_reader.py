@@ -32,7 +32,7 @@ __all__ = ["dockgate", "run"]
 
 OURS, THEIRS = dsse.Signer(dsse.new_key()), dsse.Signer(dsse.new_key())
 IMAGE = make.image([{"etc/os-release": b"ID=debian\n"}])
-OTHER = make.image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
+SECOND_IMAGE = make.image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
 NAME = "registry.example/shop"
 GOOD = dsse.sign(statement(RECORD, NAME, IMAGE.digest), OURS)
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
@@ -91,9 +91,11 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
     "envelope",
     [
         pytest.param(dsse.sign(statement(RECORD, NAME, IMAGE.digest), THEIRS), id="written by a build step"),
-        pytest.param(dsse.sign(statement(RECORD, NAME, OTHER.digest), OURS), id="copied from another digest"),
+        pytest.param(dsse.sign(statement(RECORD, NAME, SECOND_IMAGE.digest), OURS), id="copied from another digest"),
         pytest.param(
-            rewritten(GOOD, payload=json.loads(dsse.sign(statement(RECORD, NAME, OTHER.digest), OURS))["payload"]),
+            rewritten(
+                GOOD, payload=json.loads(dsse.sign(statement(RECORD, NAME, SECOND_IMAGE.digest), OURS))["payload"]
+            ),
             id="another payload under a good signature",
         ),
         pytest.param(rewritten(GOOD, signatures=[]), id="unsigned"),
@@ -142,7 +144,7 @@ def test_the_right_builder_s_name_with_another_builder_s_key_does_not_count() ->
 
 
 def test_a_statement_about_an_index_does_not_cover_a_child_nor_the_other_way_round() -> None:
-    complete = make.index([IMAGE, OTHER])
+    complete = make.index([IMAGE, SECOND_IMAGE])
     about_index = dsse.sign(statement(RECORD, NAME, complete.digest), OURS)
     assert passes(collected(about_index, image=complete.digest), policy())
     assert not passes(collected(about_index, image=IMAGE.digest), policy())
@@ -167,7 +169,7 @@ def test_a_server_reads_what_its_registry_gives() -> None:
     reader = RegistryProvenanceReader(lambda repository, digest: [b"{}", GOOD, GOOD] if digest == IMAGE.digest else [])
     (envelope,) = reader.attached("shop", IMAGE.digest)
     assert reader.verify(envelope, OURS.public.pem) == statement(RECORD, NAME, IMAGE.digest)
-    assert list(reader.attached("shop", OTHER.digest)) == []
+    assert list(reader.attached("shop", SECOND_IMAGE.digest)) == []
 
 
 # --- at a terminal ---------------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def layout(tmp_path: Path) -> Path:
     """An image, and its statements as `cosign save` and copying tools lay them beside it."""
     folder = tmp_path / "layout"
     tag = IMAGE.digest.replace(":", "-") + ".att"
-    make.write_layout(folder, {"1": IMAGE, tag: attached_image(b"{}", GOOD), "2": OTHER})
+    make.write_layout(folder, {"1": IMAGE, tag: attached_image(b"{}", GOOD), "2": SECOND_IMAGE})
     return folder
 
 
@@ -187,7 +189,7 @@ def test_a_layout_holds_statements_beside_its_image(layout: Path) -> None:
     assert result is not None
     assert result.unavailable is None
     assert passes(result, policy())
-    second = look_up(f"oci:{layout}:2", OTHER.digest, policy())
+    second = look_up(f"oci:{layout}:2", SECOND_IMAGE.digest, policy())
     assert second is not None
     assert (second.statements, second.refused) == ((), ("A signed statement is about another image.",))
 
@@ -284,7 +286,7 @@ def test_cosign_verifies_our_statement_as_provenance(running: Running, tmp_path:
 
 @pytest.mark.real
 def test_provenance_that_cosign_attached_counts(running: Running, tmp_path: Path) -> None:
-    digest = running.push("theirs", "1", OTHER)
+    digest = running.push("theirs", "1", SECOND_IMAGE)
     assert cosign("generate-key-pair", folder=tmp_path).returncode == 0
     predicate = json.loads(statement(RECORD, NAME, digest))["predicate"]
     (tmp_path / "predicate.json").write_text(json.dumps(predicate))
@@ -300,7 +302,7 @@ def test_provenance_that_cosign_attached_counts(running: Running, tmp_path: Path
 
 @pytest.mark.real
 def test_a_statement_copied_beside_another_image_does_not_count(running: Running) -> None:
-    digest = running.push("copied", "1", OTHER)
+    digest = running.push("copied", "1", SECOND_IMAGE)
     add_attestation(
         RegistryRepository(running.address, "copied"),
         digest,

@@ -1,4 +1,4 @@
-"""What is done again and again: what fails or takes long holds up nobody else, and all of it ends."""
+"""Repeated tasks: a failing or long task blocks no other group, and all of them end."""
 
 import logging
 import threading

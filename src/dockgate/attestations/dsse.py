@@ -29,7 +29,7 @@ _WEAKEST_RSA = 2048
 class Envelope:
     """An envelope that was read, and not yet believed.
 
-    `signatures` are raw bytes: the hint of which key made them is signed by nobody, and not kept.
+    `signatures` are raw bytes: the hint of which key made them is unsigned, and not kept.
     """
 
     payload_type: str

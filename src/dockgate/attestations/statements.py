@@ -78,7 +78,8 @@ def attached_to(tag: str) -> str:
 def covered(verdict: Verdict) -> tuple[str, ...]:
     """The digests that the verdict speaks for: its image, and the images in it that were judged.
 
-    Where any was scanned, those that only another scanner's report names do not count: anybody may hand in a report.
+    Where any was scanned, those that only another scanner's report names do not count: every developer can upload a
+    report.
     """
     scanned = [platform_verdict.image for platform_verdict in verdict.platform_verdicts if not platform_verdict.source]
     judged = scanned or [platform_verdict.image for platform_verdict in verdict.platform_verdicts]

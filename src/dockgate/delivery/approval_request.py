@@ -1,7 +1,7 @@
 """Asking from outside: what a foreign pipeline hands in, and the approval that it becomes.
 
-The approval's id is made of what was asked and of who asked, so that asking twice gives the same approval, and nobody
-gets the answer, the token or the callback's secret of somebody else's question.
+The approval's id is derived from the request and its principal, so the same request gives the same approval, and no
+other principal gets its answer, token or callback secret.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ TIMEOUT_LIMIT = 60 * 86400
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """`reference` names the image as the one who asks knows it, by tag or digest.
+    """`reference` names the image as in the request, by tag or digest.
 
     `policy` is the one that the request names, "" for the repository's own (`gate.policy_choice`). `timeout` is in
     seconds. With a `key` the same question is known by it, whatever the tag stands for by then. `asker` is the
-    principal who asks.
+    principal who requests it.
     """
 
     pipeline: str

@@ -228,7 +228,7 @@ class ImageResolver(Protocol):
     def __call__(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
         """Repository (as `ImageReader` takes it) and digest.
 
-        One by digest is taken at its word, unless it has to be `sure` that it lies there. UsageError for what is no
+        A digest is not checked, unless `sure` requires that it exists there. UsageError for what is no
         reference to an image in a registry, NotFoundError, DeniedError, UnavailableError.
         """
         ...

@@ -1,4 +1,4 @@
-"""The decision: may this image run?
+"""The decision whether an image may run.
 
 `model` has the nouns, `evaluate` judges an image by a policy, `waivers` and `vex_statements` accept findings,
 `remediation/` finds the upgrades that would turn a verdict, `replay/` judges a kept case again. `rules/` holds one file

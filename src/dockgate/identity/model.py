@@ -29,6 +29,8 @@ class Permission(StrEnum):
 
 
 class Role(StrEnum):
+    """A set of permissions that principals have."""
+
     VIEWER = "viewer"
     DEVELOPER = "developer"
     APPROVER = "approver"

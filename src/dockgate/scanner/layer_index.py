@@ -80,6 +80,7 @@ def pack(paths: Iterable[str]) -> str:
 
 
 def unpack(packed: str) -> list[str]:
+    """The paths in a packed list."""
     return packed.split("\0") if packed else []
 
 

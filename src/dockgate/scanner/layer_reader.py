@@ -68,6 +68,7 @@ def memory_cost(read: PackageFile) -> int:
 
 
 def unread_reason(path: str, reason: str) -> str:
+    """The reason of an unread entry, as a sentence."""
     return f"{path} cannot be read: {reason}"
 
 

@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"
 class Listening:
     """`url` is what others call the server by.
 
-    `beyond`: others than this machine may reach it. `proxies` are the addresses whose word is taken for who asks and by
+    `beyond`: other machines can reach it. `proxies` are the addresses that are trusted to name the client and
     which scheme.
     """
 

@@ -77,7 +77,7 @@ class PatientProtocol(H11Protocol):
         super().resume_writing()
 
     def _awaited(self) -> str:
-        """What the client has to send next: head, body, the rest of a body that nobody reads, or "" for nothing."""
+        """What the client has to send next: head, body, the rest of an unread body, or "" for nothing."""
         state = self.conn.their_state
         if state is h11.SEND_BODY:
             return "rest" if self.cycle is not None and self.cycle.response_complete else "body"

@@ -91,6 +91,7 @@ def deployed(
 
 
 def state(account: Account, stack: str) -> Status:
+    """The state of a stack and its pipeline."""
     return status.status(account, stack)
 
 
@@ -107,6 +108,7 @@ def contents(account: Account, stack: str) -> list[str]:
 
 
 def destroyed(account: Account, stack: str, tell: Tell, patience: Patience | None = None) -> None:
+    """Delete a stack with everything that it retains."""
     destroy.destroy(account, stack, tell, patience)
 
 

@@ -82,6 +82,8 @@ class Starter(Protocol):
 
 
 class RunStep(Protocol):
+    """Runs an effect as a step of a workflow."""
+
     def __call__(self, name: str, effect: Callable[[], R], /) -> R:
         """Return the result of the effect, stored under this name in the running workflow."""
         ...

@@ -44,4 +44,5 @@ def replay(recorded: RecordedVerdict) -> Replay:
 
 
 def compare(first: RecordedVerdict, second: RecordedVerdict) -> Explanation:
+    """Compare two recorded verdicts, judged again here."""
     return explain.compare(first, second, ecosystems.load(), rules.load())

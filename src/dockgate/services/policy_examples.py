@@ -52,6 +52,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class TestedPolicy:
+    """A policy with the outcomes of its examples."""
+
     policy: str
     file: str
     outcomes: tuple[Outcome, ...]

@@ -26,8 +26,8 @@ from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Ra
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 
 
-def remediation(judged: Inventory, known: list[Advisory], under: Policy) -> Remediation:
-    return judge(judged, known, under).platform_verdicts[0].remediation
+def remediation(judged: Inventory, published: list[Advisory], under: Policy) -> Remediation:
+    return judge(judged, published, under).platform_verdicts[0].remediation
 
 
 def raised(result: Remediation) -> dict[str, str]:
@@ -157,7 +157,7 @@ def test_what_cannot_be_said_stands_in_the_way_with_and_without_a_violation() ->
 
 @pytest.mark.parametrize("fixes", [("1.x", "2.y")])
 def test_a_fix_whose_version_cannot_be_compared_is_named_as_such(fixes: tuple[str, str]) -> None:
-    """As another scanner may report it, of an ecosystem that nobody here orders."""
+    """As another scanner may report it, of an ecosystem without a version order here."""
     odd = Package("a", "odd", "pkg:swift/a@odd", "SwiftURL", "a", "odd", "Package.resolved")
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "x"), advisory("CVE-2024-2", "x")), COVERED)
     content = match(inventory(package("x")), existing, ECOSYSTEMS)

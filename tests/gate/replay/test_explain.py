@@ -31,13 +31,13 @@ from dockgate.shared.errors import DefinitionError, UsageError
 from dockgate.vulnerabilities.matching import match
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Severity
 
-KNOWN = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c"))
+PUBLISHED = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c"))
 
 
 def case(*names: str, snapshot: AdvisorySnapshot | None = None) -> VerdictCase:
     """Cut to the packages, as the advisory database gives it."""
     content = inventory(*map(package, names))
-    existing = snapshot or AdvisorySnapshot(tuple(row for row in KNOWN if row.name in names), COVERED)
+    existing = snapshot or AdvisorySnapshot(tuple(row for row in PUBLISHED if row.name in names), COVERED)
     return VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (content,), existing)
 
 
@@ -45,8 +45,8 @@ def recorded(item: VerdictCase) -> RecordedVerdict:
     return RecordedVerdict(evaluate.judge(item, ECOSYSTEMS, RULES), item)
 
 
-def told(first: VerdictCase, other: VerdictCase) -> Explanation:
-    return compare(recorded(first), recorded(other), ECOSYSTEMS, RULES)
+def explained(first: VerdictCase, second: VerdictCase) -> Explanation:
+    return compare(recorded(first), recorded(second), ECOSYSTEMS, RULES)
 
 
 def ids(change: Change) -> tuple[list[str], list[str]]:
@@ -54,12 +54,12 @@ def ids(change: Change) -> tuple[list[str], list[str]]:
 
 
 def test_the_same_case_differs_in_nothing() -> None:
-    assert told(case("a"), case("a")) == Explanation(Status.REJECTED, Status.REJECTED, ())
+    assert explained(case("a"), case("a")) == Explanation(Status.REJECTED, Status.REJECTED, ())
 
 
 def test_a_package_that_is_new_is_the_code_s_doing_and_not_the_advisories() -> None:
-    """The first snapshot does not speak of it, for its image had none."""
-    result = told(case("x"), replace(case("x", "a"), image="sha256:" + "9" * 64))
+    """The first snapshot lacks it, because its image had none."""
+    result = explained(case("x"), replace(case("x", "a"), image="sha256:" + "9" * 64))
     (change,) = result.changes
     assert (change.input, change.is_status_changed, ids(change)) == (Input.CODE, True, (["CVE-2024-1"], []))
     assert result.status_changed_by == (Input.CODE,)
@@ -67,7 +67,7 @@ def test_a_package_that_is_new_is_the_code_s_doing_and_not_the_advisories() -> N
 
 
 def test_a_new_advisory_about_a_package_of_both_is_the_advisories_doing() -> None:
-    result = told(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a"))
+    result = explained(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a"))
     assert [(change.input, ids(change)) for change in result.changes] == [(Input.ADVISORIES, (["CVE-2024-1"], []))]
     assert (result.before, result.after, result.status_changed_by) == (
         Status.APPROVED,
@@ -82,18 +82,18 @@ def test_provenance_that_was_attached_later_is_told_as_such() -> None:
     built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(key),), BUILDER, BUILD_TYPE)
     before = replace(case("b"), snapshot=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE))
     after = replace(before, provenance=ProvenanceFacts(IMAGE, (built,)))
-    result = told(before, after)
+    result = explained(before, after)
     assert [change.input for change in result.changes] == [Input.PROVENANCE]
     assert (result.before, result.after) == (Status.REJECTED, Status.APPROVED)
     second = "sha256:" + "9" * 64
-    result = told(after, replace(after, image=second, provenance=ProvenanceFacts(second)))
+    result = explained(after, replace(after, image=second, provenance=ProvenanceFacts(second)))
     assert result.status_changed_by == (Input.CODE,)
     copied = replace(after, image=second)
     assert recorded(copied).verdict.status is Status.UNDETERMINED  # what is known of another digest is nothing
 
 
 def test_with_both_changed_each_is_told_what_it_did() -> None:
-    result = told(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a", "b"))
+    result = explained(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a", "b"))
     assert [(change.input, ids(change)) for change in result.changes] == [
         (Input.CODE, (["CVE-2024-2"], [])),
         (Input.ADVISORIES, (["CVE-2024-1"], [])),
@@ -102,8 +102,8 @@ def test_with_both_changed_each_is_told_what_it_did() -> None:
 
 
 def test_a_finding_of_which_more_is_known_is_altered() -> None:
-    later = case("a", snapshot=AdvisorySnapshot(KNOWN[:1], COVERED, (Cve("CVE-2024-1", exploited="2026-11-01"),)))
-    (change,) = told(case("a"), later).changes
+    later = case("a", snapshot=AdvisorySnapshot(PUBLISHED[:1], COVERED, (Cve("CVE-2024-1", exploited="2026-11-01"),)))
+    (change,) = explained(case("a"), later).changes
     assert change.input is Input.ADVISORIES
     ((altered),) = change.effect.changed
     assert (altered.before.exploited, altered.after.exploited) == ("", "2026-11-01")
@@ -121,9 +121,9 @@ def test_another_base_image_is_told_apart_from_own_layers() -> None:
         ),
         base="debian:13",
     )
-    first = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(KNOWN, COVERED))
-    second = replace(first, inventories=(newer,), snapshot=AdvisorySnapshot(KNOWN, COVERED))
-    result = told(first, second)
+    first = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(PUBLISHED, COVERED))
+    second = replace(first, inventories=(newer,), snapshot=AdvisorySnapshot(PUBLISHED, COVERED))
+    result = explained(first, second)
     assert [(change.input, ids(change)) for change in result.changes] == [
         (Input.CODE, ([], ["CVE-2024-3"])),
         (Input.BASE, (["CVE-2024-2"], ["CVE-2024-1"])),
@@ -149,33 +149,33 @@ BASELINE = {"running": (inventory(package("a")),)}
     ids=["policy", "waivers", "lapsed waiver", "stale feed", "scanned", "no more scanned"],
 )
 def test_the_input_that_changed_is_the_one_that_turned_it(first: VerdictCase, second: VerdictCase, by: Input) -> None:
-    result = told(first, second)
+    result = explained(first, second)
     assert result.before is not result.after
     assert result.status_changed_by == (by,)
     assert [change.input for change in result.changes] == [by]
 
 
 def test_what_is_waived_and_no_more_waived_is_named() -> None:
-    (waived,) = told(A, replace(A, waivers=WAIVED)).changes
-    (lapsed,) = told(replace(A, waivers=WAIVED), A).changes
+    (waived,) = explained(A, replace(A, waivers=WAIVED)).changes
+    (lapsed,) = explained(replace(A, waivers=WAIVED), A).changes
     assert [item.finding.id for item in waived.effect.newly_waived] == ["CVE-2024-1"]
     assert [item.finding.id for item in lapsed.effect.no_longer_waived] == ["CVE-2024-1"]
 
 
 def test_another_scanner_s_findings_are_an_input_of_their_own() -> None:
-    result = match(inventory(package("a")), AdvisorySnapshot(KNOWN, COVERED), ECOSYSTEMS)
+    result = match(inventory(package("a")), AdvisorySnapshot(PUBLISHED, COVERED), ECOSYSTEMS)
     reported = ExternalReport("trivy", NOW, inventory(package("a")), result)
     fixed = ExternalReport(
         "trivy", NOW, inventory(package("a", "2.0.0")), match((), AdvisorySnapshot((), ()), ECOSYSTEMS)
     )
     item = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
-    (change,) = told(item, replace(item, external_reports=(fixed,))).changes
+    (change,) = explained(item, replace(item, external_reports=(fixed,))).changes
     assert (change.input, ids(change)) == (Input.EXTERNAL_REPORTS, ([], ["CVE-2024-1"]))
 
 
 def test_a_coverage_that_shrank_is_the_advisories_doing() -> None:
     partial = (Coverage("npm", False, (), CHECKED),)
-    (change,) = told(case("x"), case("x", snapshot=AdvisorySnapshot((), partial))).changes
+    (change,) = explained(case("x"), case("x", snapshot=AdvisorySnapshot((), partial))).changes
     assert (change.input, change.status) == (Input.ADVISORIES, Status.UNDETERMINED)
 
 
@@ -201,7 +201,7 @@ def test_the_last_change_leads_to_the_second_verdict_s_status() -> None:
         waivers=WAIVED,
         baselines=BASELINE,
     )
-    result = told(A, second)
+    result = explained(A, second)
     assert [change.input for change in result.changes] == [
         Input.CODE,
         Input.POLICY,

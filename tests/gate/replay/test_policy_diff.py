@@ -52,7 +52,7 @@ def test_only_changes_are_listed_and_all_are_counted() -> None:
 @given(inventories(), advisories(), st.integers(0, 3), coverage)
 @settings(max_examples=50, deadline=None)
 def test_a_stored_verdict_says_what_it_said(
-    judged: Inventory, known: list[Advisory], limit: int, covered: tuple[Coverage, ...]
+    judged: Inventory, published: list[Advisory], limit: int, covered: tuple[Coverage, ...]
 ) -> None:
-    verdict = judge(judged, known, limits(HIGH=limit), covered)
+    verdict = judge(judged, published, limits(HIGH=limit), covered)
     assert outcome_of_document(canonical.encode(verdict)) == outcome_of(verdict.platform_verdicts)

@@ -27,7 +27,7 @@ def sign(stated: bytes) -> bytes:
     return ENVELOPE
 
 
-def anybody(stated: bytes, header: Header, envelope: bytes) -> None:
+def trust_all(stated: bytes, header: Header, envelope: bytes) -> None:
     """Trusts every export."""
 
 
@@ -49,13 +49,13 @@ def file(path: Path, tmp_path: Path) -> Path:
 
 def test_it_comes_back_as_it_was_with_its_age(path: Path, file: Path, tmp_path: Path) -> None:
     here = tmp_path / "here" / "advisories.db"
-    header = unpack(file, here, anybody)
+    header = unpack(file, here, trust_all)
     assert here.read_bytes() == path.read_bytes()
     with Database.open(here) as database:
         assert database.digest == header.digest
         assert {part.checked_at for part in database.parts()} == {NOW_TEXT}
         assert [row.id for row in database.snapshot([inventory(package("PyPI", "jinja2"))]).advisories] == ["PYSEC-1"]
-    assert unpack(file, here, anybody) == header
+    assert unpack(file, here, trust_all) == header
 
 
 def test_it_is_a_zstd_file_that_any_tool_can_unpack(path: Path, file: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_file_that_does_not_hold_what_it_says_leaves_the_good_one(
     file.write_bytes(damage(file.read_bytes()))
     before = path.read_bytes()
     with pytest.raises(DatabaseError, match=reason) as caught:
-        unpack(file, path, anybody)
+        unpack(file, path, trust_all)
     assert caught.value.advice
     assert path.read_bytes() == before
     assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
@@ -128,7 +128,7 @@ def test_a_bomb_is_not_unpacked_beyond_the_size_it_states(path: Path, file: Path
     bomb = zstandard.compress(b"\0" * 50_000_000)
     file.write_bytes(data[: len(data) - len(rest)] + bomb)
     with pytest.raises(DatabaseError, match="does not match"):
-        unpack(file, path, anybody)
+        unpack(file, path, trust_all)
     assert header["size"] == path.stat().st_size
 
 
@@ -145,7 +145,7 @@ def test_a_database_with_other_tables_is_refused(change: str, path: Path, file: 
     sql.close()
     pack(path, file, sign)
     with pytest.raises(DatabaseError, match="tables"):
-        unpack(file, tmp_path / "here.db", anybody)
+        unpack(file, tmp_path / "here.db", trust_all)
     assert not (tmp_path / "here.db").exists()
 
 
@@ -157,8 +157,8 @@ def test_a_database_whose_tables_cannot_be_listed_leaves_nothing_open(path: Path
     changed.write_bytes(data)
     pack(changed, file, sign)
     with pytest.raises(DatabaseError, match="broken"):
-        unpack(file, path, anybody)
-    gc.collect()  # tells of a connection that is still open, as a warning
+        unpack(file, path, trust_all)
+    gc.collect()  # warns of a connection that is still open
 
 
 def test_it_waits_for_no_other_writer(path: Path, file: Path) -> None:
@@ -167,12 +167,12 @@ def test_it_waits_for_no_other_writer(path: Path, file: Path) -> None:
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ConflictError):
-            unpack(file, path, anybody)
+            unpack(file, path, trust_all)
 
 
 def test_a_file_that_is_not_there_is_told(path: Path, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="cannot be read"):
-        unpack(tmp_path / "none", path, anybody)
+        unpack(tmp_path / "none", path, trust_all)
 
 
 @pytest.mark.parametrize("fault", ["a full disk", "a folder in the way"])
@@ -186,7 +186,7 @@ def test_a_place_that_cannot_be_written_is_told_as_that(fault: str, file: Path, 
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, usual[1]))
     try:
         with pytest.raises(UnavailableError, match=r"elsewhere/advisories\.db cannot be written"):
-            unpack(file, place, anybody)
+            unpack(file, place, trust_all)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
         signal.signal(signal.SIGXFSZ, ignored)
@@ -201,15 +201,15 @@ def test_the_header_says_what_is_in_it(path: Path, file: Path) -> None:
 def test_trust_is_asked_for_the_very_header_before_anything_is_unpacked(path: Path, file: Path, tmp_path: Path) -> None:
     request: list[tuple[bytes, str, bytes]] = []
 
-    def nobody(stated: bytes, header: Header, envelope: bytes) -> None:
+    def trust_none(stated: bytes, header: Header, envelope: bytes) -> None:
         request.append((stated, header.content, envelope))
-        raise DeniedError("nobody is trusted")
+        raise DeniedError("no key is trusted")
 
     data = file.read_bytes()
     for damaged in (data, data[:-100], b"".join(header_frame(data)) + zstandard.compress(b"\0" * 50_000_000)):
         file.write_bytes(damaged)
-        with pytest.raises(DeniedError, match="nobody is trusted"):
-            unpack(file, tmp_path / "here.db", nobody)
+        with pytest.raises(DeniedError, match="no key is trusted"):
+            unpack(file, tmp_path / "here.db", trust_none)
     stated, _ = header_frame(data)
     assert request[0] == (stated[8:], hashlib.sha256(path.read_bytes()).hexdigest(), ENVELOPE)
     assert request[2][2] == b""
@@ -227,10 +227,10 @@ def test_an_older_export_takes_the_place_of_nothing_newer_unless_that_is_wanted(
     built(path, feeds, NOW + timedelta(hours=1))
     newer = path.read_bytes()
     with pytest.raises(ConflictError, match=r"older than the present database: kev, osv PyPI missing") as refused:
-        unpack(file, path, anybody)
+        unpack(file, path, trust_all)
     assert "--allow-older" in refused.value.advice
     assert path.read_bytes() == newer
-    assert unpack(file, path, anybody, allow_older=True).size
+    assert unpack(file, path, trust_all, allow_older=True).size
     with Database.open(path) as database:
         assert {part.checked_at for part in database.parts()} == {NOW_TEXT}
 
@@ -240,9 +240,9 @@ def test_an_export_that_lacks_a_feed_is_older_however_new_it_is(path: Path, tmp_
     built(without, folder_of(tmp_path / "without", {"PyPI": [RECORD]}), NOW + timedelta(hours=1))
     pack(without, tmp_path / "without.zst", sign)
     with pytest.raises(ConflictError, match="present database: kev missing"):
-        unpack(tmp_path / "without.zst", path, anybody)
+        unpack(tmp_path / "without.zst", path, trust_all)
 
 
 def test_a_broken_database_is_replaced_by_any(path: Path, file: Path) -> None:
     path.write_bytes(b"broken")
-    assert unpack(file, path, anybody).size == path.stat().st_size
+    assert unpack(file, path, trust_all).size == path.stat().st_size

@@ -26,7 +26,7 @@ DEBIAN, PYPI, KEV, CVSS = "/osv/Debian/all.zip", "/osv/PyPI/all.zip", "/kev.json
 EPSS, LIST = "/epss.csv.gz", "/osv/PyPI/modified_id.csv"
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 LATER, LATER_TEXT = NOW + timedelta(hours=6), "2026-11-24T18:00:00Z"
-ASKED = inventory(package("Debian:13", "zlib"), package("PyPI", "jinja2"))
+QUERIED = inventory(package("Debian:13", "zlib"), package("PyPI", "jinja2"))
 
 
 def pypi(version: str) -> bytes:
@@ -68,7 +68,7 @@ def updated(path: Path, site: Site, *, later: bool = False, feeds: tuple[Feed, .
 
 def sliced(path: Path) -> AdvisorySnapshot:
     with Database.open(path) as database:
-        return database.snapshot([ASKED])
+        return database.snapshot([QUERIED])
 
 
 def checked(path: Path) -> dict[str, str]:
@@ -199,7 +199,7 @@ def test_when_no_feed_answers_nothing_is_replaced(path: Path, site: Site) -> Non
 class Unreachable(Osv):
     """A feed whose host takes no connection; `asked` counts the downloads that were tried."""
 
-    asked = 0
+    requests = 0
 
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         return ecosystems
@@ -213,17 +213,17 @@ class Unreachable(Osv):
         ca_bundle: Path | None = None,
         content: RecordLookup | None = None,
     ) -> FeedFetch:
-        Unreachable.asked += 1
+        Unreachable.requests += 1
         raise DownloadError("no connection", "", urlsplit(str(origin)).netloc, "refused", is_unreachable=True)
 
 
 def test_a_host_that_takes_no_connection_is_not_asked_for_every_part(path: Path, site: Site) -> None:
     digest = updated(path, site).digest
-    Unreachable.asked = 0
+    Unreachable.requests = 0
     many = tuple(f"E{number}" for number in range(20))
     feeds = (Unreachable(),)
     result = update(path, feeds, {"osv": "http://other.example/osv"}, many, LATER, lambda line: None)
-    assert Unreachable.asked == CONNECTION_FAILURE_LIMIT
+    assert Unreachable.requests == CONNECTION_FAILURE_LIMIT
     assert {(failure.host, failure.cause) for failure in result.failures} == {("other.example", "refused")}
     assert len(result.failures) == 20
     with Database.open(path) as database:

@@ -1,4 +1,4 @@
-"""The feeds that speak of CVEs: CVSS vectors, EPSS and CISA's catalogue. And how feeds are found."""
+"""The feeds about CVEs: CVSS vectors, EPSS and CISA's catalogue. And how feeds are found."""
 
 import sys
 from io import BytesIO

@@ -24,7 +24,7 @@ def read(part: str, *records: Json | bytes) -> list[FeedStatement]:
     return list(FEED.parse(BytesIO(export(*records)), part))
 
 
-def one(part: str, value: Json) -> Advisory:
+def advisory_with(part: str, value: Json) -> Advisory:
     (advisory,) = read(part, value)
     assert isinstance(advisory, Advisory)
     return advisory
@@ -61,7 +61,7 @@ def test_a_record_becomes_an_advisory_for_each_package_and_release() -> None:
 
 
 def test_entries_of_one_package_are_joined() -> None:
-    advisory = one(
+    advisory = advisory_with(
         "npm",
         record(
             "GHSA-1",
@@ -75,8 +75,8 @@ def test_entries_of_one_package_are_joined() -> None:
 
 def test_other_ecosystems_are_left_to_their_own_exports() -> None:
     shared = record("GHSA-1", entry("npm", "a", *fixed("1")), entry("PyPI", "b", *fixed("2")))
-    assert one("npm", shared).name == "a"
-    assert one("PyPI", shared).name == "b"
+    assert advisory_with("npm", shared).name == "a"
+    assert advisory_with("PyPI", shared).name == "b"
     assert read("Debian", shared) == [SilentRecord("GHSA-1", "2026-01-02T00:00:00Z")]
 
 
@@ -85,7 +85,7 @@ def test_git_ranges_are_dropped_and_the_others_stay() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("2")))
     value["affected"][0]["ranges"].insert(0, git)
     value["affected"].append({"ranges": [git]})
-    assert one("PyPI", value).ranges == (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "2"))),)
+    assert advisory_with("PyPI", value).ranges == (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "2"))),)
 
 
 MODULAR = "1:18.14.2-3.module+el9.2.0+14843+acebbfea"
@@ -137,22 +137,22 @@ def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
     ],
 )
 def test_a_record_that_says_so_is_disputed(more: Json, disputed: bool) -> None:
-    assert one("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1")), **more)).disputed is disputed
+    assert advisory_with("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1")), **more)).disputed is disputed
 
 
 def test_malicious_packages_come_as_they_are() -> None:
-    advisory = one("npm", record("MAL-2024-1", entry("npm", "a", {"introduced": "0"})))
+    advisory = advisory_with("npm", record("MAL-2024-1", entry("npm", "a", {"introduced": "0"})))
     assert (advisory.id, advisory.ratings) == ("MAL-2024-1", ())
 
 
 def test_a_withdrawn_record_says_so() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), withdrawn="2026-07-09T16:19:00Z")
-    assert one("PyPI", value).withdrawn == "2026-07-09T16:19:00Z"
+    assert advisory_with("PyPI", value).withdrawn == "2026-07-09T16:19:00Z"
 
 
 def test_nulls_stand_for_absent_lists() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("1"), versions=None), aliases=None, severity=None)
-    assert one("PyPI", value).aliases == ()
+    assert advisory_with("PyPI", value).aliases == ()
 
 
 # --- severity ----------------------------------------------------------------------------------------------------
@@ -165,32 +165,32 @@ def _severity(*vectors: str) -> list[Json]:
 
 def test_the_highest_version_of_the_standard_rates() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2, V31, V4))
-    assert one("PyPI", value).ratings == (Rating("advisory", Severity.MEDIUM, 5.4, V4),)
+    assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.MEDIUM, 5.4, V4),)
 
 
 def test_a_vector_that_cannot_be_scored_gives_way() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity("CVSS:4.0/AV:nonsense", V31))
-    assert one("PyPI", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
+    assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
 
 
 def test_version_2_is_read_on_the_bands_of_3() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2))
-    assert one("PyPI", value).ratings == (Rating("advisory", Severity.HIGH, 7.5, V2),)
+    assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.HIGH, 7.5, V2),)
 
 
 def test_the_packages_own_vector_goes_before_the_records() -> None:
     value = record("BIT-1", entry("Bitnami", "a", *fixed("1"), severity=_severity(V4)), severity=_severity(V31))
-    assert one("Bitnami", value).ratings[0].vector == V4
+    assert advisory_with("Bitnami", value).ratings[0].vector == V4
 
 
 def test_a_word_rates_where_there_is_no_vector() -> None:
     affected = entry("npm", "a", *fixed("1"))
     word: Json = {"severity": "MODERATE"}
-    assert one("npm", record("GHSA-1", affected, database_specific=word)).ratings == (
+    assert advisory_with("npm", record("GHSA-1", affected, database_specific=word)).ratings == (
         Rating("advisory", Severity.MEDIUM),
     )
     value = record("GHSA-1", affected, database_specific=word, severity=_severity(V31))
-    assert one("npm", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
+    assert advisory_with("npm", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
 
 
 @pytest.mark.parametrize(
@@ -205,16 +205,18 @@ def test_a_word_rates_where_there_is_no_vector() -> None:
 )
 def test_the_distributions_word_goes_before_the_vector(part: str, more: Json, severity: Severity) -> None:
     affected = entry(f"{part}:1", "a", *fixed("1"), **more)
-    sources = [rating.source for rating in one(part, record("X-1", affected, severity=_severity(V31))).ratings]
+    sources = [
+        rating.source for rating in advisory_with(part, record("X-1", affected, severity=_severity(V31))).ratings
+    ]
     if "severity" not in more:
         assert sources == ["distribution", "advisory"]
-    assert one(part, record("X-1", affected)).ratings == (Rating("distribution", severity),)
+    assert advisory_with(part, record("X-1", affected)).ratings == (Rating("distribution", severity),)
 
 
 @pytest.mark.parametrize("word", ["not yet assigned", "None", "Unknown", "", 3, None])
 def test_words_that_say_nothing_rate_nothing(word: Any) -> None:
     value = record("X-1", entry("Debian:13", "a", *fixed("1"), ecosystem_specific={"urgency": word}))
-    assert one("Debian", value).ratings == ()
+    assert advisory_with("Debian", value).ratings == ()
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_words_that_say_nothing_rate_nothing(word: Any) -> None:
 )
 def test_a_distributions_word_on_what_it_will_not_fix_is_a_note(specific: Json, note: str) -> None:
     value = record("X-1", entry("Debian:13", "a", {"introduced": "0"}, ecosystem_specific=specific))
-    assert one("Debian", value).note == note
+    assert advisory_with("Debian", value).note == note
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_the_vulnerable_packages_of_a_module_are_known_when_every_entry_names_th
 ) -> None:
     specific = [{"ecosystem_specific": {"imports": block}} if block is not None else {} for block in blocks]
     value = record("GO-1", *(entry("Go", "a", *fixed("1"), **each) for each in specific))
-    assert one("Go", value).imports == imports
+    assert advisory_with("Go", value).imports == imports
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ def test_the_vulnerable_packages_of_a_module_are_known_when_every_entry_names_th
 def test_a_word_of_debians_tracker_is_no_fixed_version(
     word: str, events: tuple[tuple[str, str], ...], note: str
 ) -> None:
-    result = one("Debian", record("X-1", entry("Debian:13", "a", *fixed(word))))
+    result = advisory_with("Debian", record("X-1", entry("Debian:13", "a", *fixed(word))))
     assert (result.ranges[0].events, result.note) == (events, note)
 
 
@@ -348,7 +350,7 @@ def test_an_export_whose_members_lie_upon_each_other_is_refused() -> None:
 
 def test_a_bitnami_version_that_is_affected_is_so_in_every_revision() -> None:
     affected = entry("Bitnami", "node", {"introduced": "0"}, {"last_affected": "2.6.0"})
-    (span,) = one("Bitnami", record("BIT-node-1", affected)).ranges
+    (span,) = advisory_with("Bitnami", record("BIT-node-1", affected)).ranges
     order = Order(BITNAMI.key)
     advisory = Advisory("BIT-node-1", "Bitnami", "node", (span,))
     affects = {version: order.affects(advisory, version) for version in ("2.6.0", "2.6.0-3", "2.6.1", "2.6.1-0")}
@@ -357,7 +359,7 @@ def test_a_bitnami_version_that_is_affected_is_so_in_every_revision() -> None:
 
 def test_what_azure_linux_built_of_the_last_affected_version_is_affected() -> None:
     affected = entry("Azure Linux:3", "curl", {"introduced": "0"}, {"last_affected": "8.11.1-2"})
-    (span,) = one("Azure Linux", record("AZL-1", affected)).ranges
+    (span,) = advisory_with("Azure Linux", record("AZL-1", affected)).ranges
     order = Order(RPM.key, optional_epoch=True)
     advisory = Advisory("AZL-1", "Azure Linux:3", "curl", (span,))
     versions = ("8.11.1-2", "8.11.1-2.azl3", "8.11.1-2.cm2", "8.11.1-3.azl3", "8.11.1-10.azl3", "8.12.0-1.azl3")

@@ -42,6 +42,8 @@ _COVERAGE, _FINDING = "Inspector2 Coverage", "Inspector2 Finding"
 
 @dataclass(frozen=True, slots=True)
 class Functions:
+    """The functions of the stack, with the clients that they share."""
+
     approvals: ApprovalMatcher
     running: RiskMonitor
     telemetry: Telemetry
@@ -169,14 +171,17 @@ _SERVICES = ("codepipeline", "dynamodb", "ecr", "ecs", "inspector2", "s3", "sns"
 
 
 def record(event: Any, context: Any) -> dict[str, Any]:
+    """Record approval requests (messages of the approval topic)."""
     return _functions().record(event)
 
 
 def judge(event: Any, context: Any) -> dict[str, Any]:
+    """Judge ended scans (events of Inspector)."""
     return _functions().judge(event)
 
 
 def sweep(event: Any, context: Any) -> dict[str, Any]:
+    """Answer what still waits, and judge what runs (the clock, events of findings)."""
     return _functions().sweep(event, lambda: float(context.get_remaining_time_in_millis()) / 1000)
 
 

@@ -17,6 +17,8 @@ Tell = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class ScanLookup:
+    """Looks up what Inspector knows of an image or an index."""
+
     waits: WaitTable
     scans: Scans
     indexes: Indexes

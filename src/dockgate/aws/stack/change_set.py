@@ -59,6 +59,8 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
+    """A change set of CloudFormation, and what it would remove or replace."""
+
     identifier: str
     losses: tuple[Loss, ...]
 

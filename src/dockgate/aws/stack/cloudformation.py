@@ -37,10 +37,12 @@ def describe(account: Account, stack: str) -> Mapping[str, Any] | None:
 
 
 def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    """The outputs of a described stack, by name."""
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
 def parameters(stack: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters of a described stack, by name."""
     return {parameter["ParameterKey"]: parameter.get("ParameterValue", "") for parameter in stack.get("Parameters", [])}
 
 

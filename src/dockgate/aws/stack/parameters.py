@@ -33,6 +33,7 @@ def template() -> str:
 
 @cache
 def names() -> tuple[str, ...]:
+    """The names of the template's parameters."""
     return tuple(yaml.load(template(), _Template)["Parameters"])  # noqa: S506 - a safe loader, and our own file
 
 

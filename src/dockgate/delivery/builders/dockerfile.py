@@ -193,7 +193,7 @@ def _words(rest: str, escape: str = "\\") -> list[str]:
 
 
 def _sources(rest: str) -> Iterator[str]:
-    """What the options of COPY, ADD and RUN name as source: --from=IMAGE and --mount=…,from=IMAGE,…"""
+    """The images in the options of COPY, ADD and RUN: --from=IMAGE and --mount=…,from=IMAGE,…."""
     for word in rest.split():
         if not word.startswith("--"):
             return

@@ -138,7 +138,7 @@ class PodmanBuilder:
             state.clear()
         plain = _copied(request, dockerfile, scratch)
         _write_layout(bases, scratch / "bases")
-        # Others than root are to read them, in the box; the folders above let nobody else in.
+        # Users other than root read them in the sandbox; the folders above are closed.
         for path in (scratch, request.context):
             path.chmod(path.stat().st_mode | 0o055)
         paths = self._runner.paths(request, scratch, self._ca_bundle)

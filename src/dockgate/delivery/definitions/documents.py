@@ -48,6 +48,8 @@ class _Action(Strict):
 
 
 class SourceAction(_Action):
+    """An action of type `source`."""
+
     type: Literal["source"]
     repository: Name
     branch: Annotated[str, Field(min_length=1, max_length=255)] = "main"
@@ -55,6 +57,8 @@ class SourceAction(_Action):
 
 
 class BuildAction(_Action):
+    """An action of type `build`."""
+
     type: Literal["build"]
     input: Name
     output: Name
@@ -72,6 +76,8 @@ class _Approvers(Strict):
 
 
 class ApprovalAction(_Action):
+    """An action of type `approval`."""
+
     type: Literal["approval"]
     image: str
     policy: Name | None = None
@@ -80,6 +86,8 @@ class ApprovalAction(_Action):
 
 
 class DeployAction(_Action):
+    """An action of type `deploy`."""
+
     type: Literal["deploy"]
     input: Name
     service: Name
@@ -106,6 +114,8 @@ class _Repository(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Repository:
+    """A git repository that the server hosts."""
+
     name: str
 
 

@@ -18,16 +18,22 @@ CheckSeconds = Annotated[int, BeforeValidator(read_seconds), Field(ge=1, le=3600
 
 
 class PortModel(Strict):
+    """A port of a container."""
+
     containerPort: int = Field(ge=1, le=65535)  # noqa: N815 - ECS's own spelling
     hostPort: int = Field(0, ge=0, le=65535)  # noqa: N815
 
 
 class HttpModel(Strict):
+    """A health check over HTTP."""
+
     port: int = Field(ge=1, le=65535)
     path: Annotated[str, Field(pattern=r"^/")] = "/"
 
 
 class HealthCheckModel(Strict):
+    """A health check: over HTTP, or a command in the container."""
+
     http: HttpModel | None = None
     command: list[str] = Field(default_factory=list)
     interval: CheckSeconds = 1
@@ -36,6 +42,8 @@ class HealthCheckModel(Strict):
 
 
 class TaskDefinitionModel(Strict):
+    """The task definition of a service document."""
+
     container: Name
     ports: list[PortModel] = Field(default_factory=list)
     environment: dict[str, str] = Field(default_factory=dict)
@@ -45,12 +53,16 @@ class TaskDefinitionModel(Strict):
 
 
 class EcsModel(Strict):
+    """Where a service is in Amazon ECS."""
+
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")]
     cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
     repository: Annotated[str, Field(pattern=rf"^[a-z0-9.-]+\.[a-z]+(:[0-9]{{1,5}})?/{REPOSITORY}$", max_length=255)]
 
 
 class ServiceModel(Strict):
+    """A document of `kind: Service`."""
+
     kind: Literal["Service"]
     name: Name
     target: Literal["podman", "ecs"] = "podman"
@@ -61,6 +73,8 @@ class ServiceModel(Strict):
 
 @dataclass(frozen=True, slots=True)
 class ServiceDefinition:
+    """A service with its task definition."""
+
     service: Service
     definition: TaskDefinition
 

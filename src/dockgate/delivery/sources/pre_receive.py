@@ -23,6 +23,7 @@ _SIZES = {"commit": MAX_COMMIT, "tag": MAX_COMMIT, "tree": MAX_TREE}
 
 
 def main() -> int:
+    """Check the pushed objects; exit 1 refuses the push."""
     updates = [line.split(" ", 2) for line in sys.stdin.read().splitlines()]
     new = [(commit, ref) for _, commit, ref in updates if commit != NO_OBJECT]
     refusal = _too_large() or _too_many_paths(commit for commit, ref in new if ref.startswith("refs/heads/"))

@@ -1,7 +1,7 @@
 """CNCF Distribution's notifications, as our own registry sends them too.
 
 Source: its documentation, "Work with notifications", "Envelope": `{"events": [{"id", "action", "target": {"mediaType",
-"digest", "repository", "tag"}, "actor": {"name"}}]}`. Blobs are told of as well as manifests; which registry it is, is
+"digest", "repository", "tag"}, "actor": {"name"}}]}`. Blobs are reported as well as manifests; which registry it is, is
 not said reliably.
 """
 
@@ -19,6 +19,8 @@ MANIFESTS = (
 
 
 class DistributionPushes:
+    """Notifications of CNCF Distribution."""
+
     name = "distribution"
 
     def read(self, body: Any) -> Iterator[Pushed]:

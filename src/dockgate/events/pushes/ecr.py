@@ -13,6 +13,8 @@ from dockgate.events.ports import Pushed
 
 
 class EcrPushes:
+    """`ECR Image Action` events of Amazon EventBridge."""
+
     name = "ecr"
 
     def read(self, body: Any) -> Iterator[Pushed]:

@@ -15,6 +15,8 @@ PUSHED = ("PUSH_ARTIFACT", "harbor.artifact.pushed")
 
 
 class HarborPushes:
+    """Webhooks of Harbor."""
+
     name = "harbor"
 
     def read(self, body: Any) -> Iterator[Pushed]:

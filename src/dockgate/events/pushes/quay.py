@@ -12,6 +12,8 @@ from dockgate.events.ports import Pushed
 
 
 class QuayPushes:
+    """Notifications of Quay."""
+
     name = "quay"
 
     def read(self, body: Any) -> Iterator[Pushed]:

@@ -14,12 +14,16 @@ _Pattern = Annotated[str, Field(pattern=r"^[a-z0-9*][a-z0-9*._:/-]{0,254}$")]
 
 
 class Allowed(Strict):
+    """Policies that requests can choose, and who can choose them."""
+
     policies: list[Name] = Field(min_length=1)
     principals: list[Annotated[str, Field(pattern=f"^{PRINCIPAL}$")]] = Field(default_factory=list)
     roles: list[Annotated[Role, Field(strict=False)]] = Field(default_factory=list)
 
 
 class Assignment(Strict):
+    """A document of `kind: PolicyAssignment`."""
+
     kind: Literal["PolicyAssignment"]
     name: Name
     repositories: list[_Pattern] = Field(min_length=1)

@@ -37,6 +37,8 @@ _METHODS = ("CVSSv4", "CVSSv31", "CVSSv3", "CVSSv2")
 
 
 class CycloneDx:
+    """CycloneDX 1.4 to 1.7 with `vulnerabilities`."""
+
     name = "cyclonedx"
     title = "CycloneDX with vulnerabilities"
     version = 1

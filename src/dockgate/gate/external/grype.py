@@ -37,6 +37,8 @@ _NOTES = {"not-fixed": "", "wont-fix": "wont-fix"}
 
 
 class Grype:
+    """Grype's JSON."""
+
     name = "grype"
     title = "Grype JSON"
     version = 1

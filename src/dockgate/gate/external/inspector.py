@@ -25,6 +25,8 @@ _SCANNED = "SUCCESSFUL"
 
 
 class Inspector:
+    """Findings of Amazon Inspector."""
+
     name = SOURCE
     title = "Amazon Inspector findings"
     version = 1

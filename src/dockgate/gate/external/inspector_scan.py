@@ -19,6 +19,8 @@ _TOTAL = "TOTAL"
 
 
 class InspectorScan:
+    """`Inspector2 Scan` events: counts only."""
+
     name = "inspector_scan"
     title = "Inspector2 Scan event"
     version = 1

@@ -39,6 +39,8 @@ _OTHER_TAGS = frozenset({"misconfiguration", "secret", "license"})
 
 
 class Sarif:
+    """SARIF 2.1.0."""
+
     name = "sarif"
     title = "SARIF 2.1.0"
     version = 1

@@ -35,6 +35,8 @@ _ADVISORIES = ("ghsa", "glad", "osv", "govulndb", "ruby-advisory-db", "php-secur
 
 
 class Trivy:
+    """Trivy's JSON, schema 2."""
+
     name = "trivy"
     title = "Trivy JSON"
     version = 1

@@ -18,6 +18,8 @@ Accept = Callable[[frozenset[int]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
+    """A number that a set of candidates must reach."""
+
     need: int
     weights: tuple[int, ...]
 

@@ -29,6 +29,8 @@ _NESTING_LIMIT = 64
 
 
 class Csaf:
+    """CSAF 2.0, profiles VEX and security advisory."""
+
     name = "csaf"
     title = "CSAF 2.0, profiles VEX and security advisory"
 

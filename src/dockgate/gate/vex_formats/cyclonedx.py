@@ -43,6 +43,8 @@ _BOM_LINK = "urn:cdx:"
 
 
 class CycloneDx:
+    """CycloneDX 1.4 to 1.7 (`vulnerabilities[].analysis`)."""
+
     name = "cyclonedx"
     title = "CycloneDX 1.4 to 1.7"
 

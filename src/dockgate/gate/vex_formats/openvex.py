@@ -16,6 +16,8 @@ _STATUSES = {status.value: status for status in VexStatus}
 
 
 class OpenVex:
+    """OpenVEX 0.2.0."""
+
     name = "openvex"
     title = "OpenVEX 0.2.0"
 

@@ -48,7 +48,9 @@ def open_images(
     issuers: "Issuers | None" = None,
     seconds: float | None = None,
 ) -> OpenedImages:
-    """Opens what `reference` names:
+    """Open what `reference` names.
+
+    It is one of:
 
     - a name in a registry,
     - oci:FOLDER, oci-archive:FILE, docker-archive:FILE, or the path alone; a file may be gzip or zstd as a whole,

@@ -146,6 +146,7 @@ class IssuedAuthorizer:
 
 
 def denied(registry: str, reason: str) -> DeniedError:
+    """The error for a registry that refuses access."""
     return DeniedError(
         f"The registry {registry} denies access: {reason}.",
         f"Is the name right? Otherwise log in with `podman login {registry}` or `docker login {registry}`.",

@@ -67,6 +67,8 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Index:
+    """An image index: its manifests by platform."""
+
     manifests: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = field(default_factory=dict)
 

@@ -17,6 +17,8 @@ _ROOMY = "/var/tmp"  # noqa: S108 - the file has no name there
 
 
 class Stream(Protocol):
+    """A stream of bytes that is read once."""
+
     def readinto(self, buffer: "WriteableBuffer", /) -> int | None: ...
 
 

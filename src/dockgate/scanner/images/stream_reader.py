@@ -11,10 +11,14 @@ _CHUNK = 2**18
 
 
 class Source(Protocol):
+    """A source of bytes."""
+
     def readinto(self, buffer: "WriteableBuffer", /) -> int | None: ...
 
 
 class Seekable(Source, Protocol):
+    """A source that can move to an offset."""
+
     def seek(self, offset: int, /) -> int: ...
 
 

@@ -29,6 +29,8 @@ _UNREADABLE = Range("ECOSYSTEM", ())
 
 
 class Amazon:
+    """Advisories of Amazon Linux (updateinfo.xml)."""
+
     name = "amazon"
     version = 1
     file = "amazon/*/updateinfo.xml.gz"

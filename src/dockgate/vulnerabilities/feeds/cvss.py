@@ -13,6 +13,8 @@ _HEADER = ["cve", "version", "vector"]
 
 
 class Cvss(Single):
+    """CVSS vectors by CVE."""
+
     name = "cvss"
     version = 1
     file = "cvss.csv.gz"

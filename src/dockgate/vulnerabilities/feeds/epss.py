@@ -15,6 +15,8 @@ _HEADER = "cve,epss,percentile"
 
 
 class Epss(Single):
+    """Exploit predictions of FIRST."""
+
     name = "epss"
     version = 1
     file = "epss.csv.gz"

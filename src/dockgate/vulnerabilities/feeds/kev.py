@@ -12,6 +12,8 @@ LIMIT = 256 * 1024 * 1024
 
 
 class Kev(Single):
+    """Known exploited vulnerabilities of CISA."""
+
     name = "kev"
     version = 2
     file = "kev.json"

@@ -18,6 +18,8 @@ RECORD_LIMIT = 16 * 1024 * 1024
 
 
 class Osv:
+    """OSV records in the layout of the public export."""
+
     name = "osv"
     version = 9
     file = "osv/*/all.zip"

@@ -74,7 +74,7 @@ def host_addresses(proc: Path = Path("/proc")) -> list[str]:
 
 
 def loopback_resolver(resolv: Path = Path("/etc/resolv.conf")) -> str | None:
-    """The host's first resolver if it is on loopback, where pasta has to be told of it; else None (resolv.conf(5))."""
+    """The host's first resolver if it is on loopback, which pasta needs to know; else None (resolv.conf(5))."""
     for line in _lines(resolv):
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":

@@ -25,7 +25,7 @@ from dockgate.delivery.ports import BuildRequest
 from dockgate.shared.errors import BuildError, UnavailableError
 
 DOCTOR = "`dockgate doctor` names what this host lacks, and how to add it."
-# Where programs are, whoever started the server.
+# Where programs are, whatever PATH the server was started with.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Lines of output in an error.
 _LAST_LINES = 12
@@ -365,7 +365,7 @@ def _outcome(channel: socket.socket, code: int, last: str, is_out_of_memory: boo
     if "error" in answer:
         raise UnavailableError(f"this host cannot keep a build apart: {answer['error']}\n{last}", DOCTOR)
     failed = answer["failed"] if answer["code"] else None
-    # What a step wrote is gone by the end of podman. Its word costs a build no more than its own repository's cache.
+    # What a step wrote is gone by the end of podman. Trusting it risks no more than the cache of its own repository.
     is_full = answer["full"] or (failed is not None and _NO_SPACE in last)
     return Outcome(failed, answer["code"], last, result, is_full)
 

@@ -20,11 +20,13 @@ class BoxError(Exception):
 
 
 def check(result: int, what: str) -> None:
+    """Raise OSError, naming the call, for a negative result of the C library."""
     if result:
         raise BoxError(f"{what}: {os.strerror(ctypes.get_errno())}")
 
 
 def unshare(flags: int, what: str) -> None:
+    """Leave namespaces: unshare(2)."""
     check(libc.unshare(flags), f"cannot make a new {what} namespace")
 
 

@@ -1,4 +1,6 @@
-"""Find a jar's Maven coordinates, by evidence in this order:
+"""Find a jar's Maven coordinates.
+
+The evidence is used in this order:
 
 1. `META-INF/maven/GROUP/ARTIFACT/pom.properties`, written by maven-archiver; missing values from the pom.xml next to
 it.

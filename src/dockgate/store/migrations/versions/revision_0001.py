@@ -8,6 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Create all tables."""
     _repositories()
     _pipelines()
     _images()

@@ -12,7 +12,7 @@ from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.update import update
 from dockgate.vulnerabilities.database.writer import ALIAS_GROUP_LIMIT
 
-Kin = dict[str, tuple[tuple[str, ...], ...]]
+AliasGroups = dict[str, tuple[tuple[str, ...], ...]]
 ZLIB, SIX = package("Debian:13", "zlib"), package("PyPI", "six")
 BUGS: list[Json | bytes] = [record("DEBIAN-CVE-1", entry("Debian:13", "zlib", *fixed("2")), upstream=["CVE-1"])]
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "advisories.db"
 
 
-def alias_groups(path: Path) -> Kin:
+def alias_groups(path: Path) -> AliasGroups:
     """Of the advisories for zlib and six."""
     with Database.open(path) as database:
         return {row.id: row.alias_groups for row in database.snapshot([inventory(ZLIB, SIX)]).advisories}
@@ -37,7 +37,7 @@ def of_another(identity: str, *aliases: str, **more: str) -> Json:
     return record(identity, entry("PyPI", "another", *fixed("2")), aliases=list(aliases), **more)
 
 
-def laid(path: Path, tmp_path: Path, *pypi: Json) -> Kin:
+def laid(path: Path, tmp_path: Path, *pypi: Json) -> AliasGroups:
     built(path, folder_of(tmp_path / "feeds", {"Debian": BUGS, "PyPI": list(pypi)}))
     return alias_groups(path)
 
@@ -91,7 +91,7 @@ def test_an_update_joins_and_parts(path: Path) -> None:
     files = {"/osv/Debian/all.zip": export(*BUGS), pypi: export(of_six("GHSA-1"))}
     with serving(files) as site:
 
-        def updated(hours: int) -> Kin:
+        def updated(hours: int) -> AliasGroups:
             now = NOW + timedelta(hours=hours)
             update(path, FEEDS, {"osv": f"{site.url}/osv"}, ("Debian", "PyPI"), now, lambda line: None)
             return alias_groups(path)
