@@ -18,7 +18,7 @@ Accept = Callable[[frozenset[int]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A number that a set of candidates must reach."""
+    """A sum of `weights` that a set of candidates, by index, must reach: `need`."""
 
     need: int
     weights: tuple[int, ...]

@@ -64,7 +64,7 @@ class Outcome:
 
 
 def outcome_of(platform_verdicts: Sequence[PlatformVerdict]) -> Outcome:
-    """What platform verdicts say, without findings."""
+    """The worst status of these platform verdicts, and what blocks."""
     reasons = dict.fromkeys(reason for verdict in platform_verdicts for reason in _blocking_reasons(verdict))
     return Outcome(worst([platform_verdict.status for platform_verdict in platform_verdicts]), tuple(reasons))
 

@@ -46,5 +46,5 @@ def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> s
 
 
 def media_type(value: object) -> str:
-    """A media type in lower case without parameters, "" for other values."""
+    """The media type of a descriptor, "" if it has none."""
     return str(value.get("mediaType", "")) if isinstance(value, dict) else ""

@@ -276,7 +276,7 @@ def run(command: Sequence[str], stdin: "IO[bytes] | str" = "") -> None:
 
 
 def main() -> NoReturn:
-    """Run the program `box` with its arguments from standard input."""
+    """Run the program `box`: a plan in JSON on standard input, a socket as its argument."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     plan = json.load(sys.stdin)
     try:
