@@ -64,7 +64,11 @@ def test_verify_accepts_signed_approvals_and_refuses_others(dockgate: Dockgate, 
         public.write_text(attestor.keys()[0].pem)
         named = f"{running.address}/team/app:1"
         nothing = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "strict")
-        assert (nothing.code, nothing.out.startswith(digest), "nothing is attested" in nothing.out) == (1, True, True)
+        assert (nothing.code, nothing.out.startswith(digest), "the image has no attestation" in nothing.out) == (
+            1,
+            True,
+            True,
+        )
         absent = dockgate(
             "attestation", "verify", f"{running.address}/team/app:none", "--key", str(public), "--policy", "strict"
         )

@@ -1,8 +1,8 @@
 """A server that is killed at a chosen moment: before or after the first time that it does a step.
 
 Run as `python -m tests.scenarios.crash_at_step`. DOCKGATE_CRASH_AT names the moment ("before build"), as the effects'
-observer is notified of it; DOCKGATE_STEPS is a file for the steps that are come to. Reading an image of the repository
-`slow` takes long, so that an approval can wait out its time.
+observer is notified of it; DOCKGATE_STEPS is a file for the moments that the server survived. Reading an image of the
+repository `slow` takes long, so that an approval can wait out its time.
 """
 
 import os
@@ -20,11 +20,10 @@ SLOW_SECONDS = 6
 
 
 def crash(moment: str) -> None:
-    if moment.startswith("before "):
-        with open(os.environ["DOCKGATE_STEPS"], "a") as steps:
-            steps.write(f"{moment}\n")
     if moment == os.environ.get("DOCKGATE_CRASH_AT"):
         os.kill(os.getpid(), signal.SIGKILL)
+    with open(os.environ["DOCKGATE_STEPS"], "a") as steps:
+        steps.write(f"{moment}\n")
 
 
 def with_slow_scans(adapters: Adapters) -> Adapters:

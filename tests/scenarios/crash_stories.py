@@ -41,7 +41,8 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[
             folder = tmp_path_factory.mktemp(story.__name__)
             picture, deaths = play(folder, story, [])
             assert deaths == 0
-            order = [line.removeprefix("before ") for line in (folder / "steps").read_text().splitlines()]
+            moments = (folder / "steps").read_text().splitlines()
+            order = [moment.removeprefix("before ") for moment in moments if moment.startswith("before ")]
             undisturbed = Undisturbed(picture, list(dict.fromkeys(order)))
             file.write(json.dumps(asdict(undisturbed)).encode())
             return undisturbed

@@ -51,6 +51,7 @@ def main_story(server: Mortal) -> None:
     advisories.write(feed, advisories.DEMO, advisories.record("CVE-2026-2000", "demo", "3.0"))
     server.dockgate("db", "build", "--from", str(feed))
     server.insist(lambda: server.get("/services/web")["service"]["at_risk"])
+    server.insist(lambda: "after converge\n" in (server.folder / "steps").read_text())
 
 
 def side_story(server: Mortal) -> None:

@@ -304,7 +304,7 @@ def test_an_image_is_found_by_its_push_and_the_policy_can_be_named(gate: ServerS
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("no JSON", "no JSON"),
+        ("no JSON", "not JSON"),
         ('{"approval": {}}', "no pipelineName, stageName, actionName, token"),
         (message(UNKNOWN_TOKEN, "Image_Repository=a"), "Shop/Assess/Gate names no digest"),
         (message("t", custom(UNKNOWN)), "no token"),

@@ -195,6 +195,6 @@ def test_findings_come_by_their_queue_and_mark_what_runs(gate: Gate) -> None:
 
 def test_status_tells_of_it_and_destroy_leaves_nothing(gate: Gate) -> None:
     assert "UPDATE_COMPLETE" in gate.cloud.dockgate("status", "--stack", "gate")
-    assert gate.cloud.dockgate("destroy", "--stack", "gate", "--yes").endswith("gate: gone\n")
+    assert gate.cloud.dockgate("destroy", "--stack", "gate", "--yes").endswith("gate: deleted\n")
     assert gate.cloud.client("lambda").list_functions()["Functions"] == []
     assert gate.cloud.client("s3").list_buckets()["Buckets"] == []
