@@ -16,7 +16,7 @@ from dockgate.config import Settings, from_environment
     "--registry-port", type=click.IntRange(1, 65535), help="The registry's port.  [default: DOCKGATE_REGISTRY_PORT]"
 )
 def command(detach: bool, host: str | None, port: int | None, registry_port: int | None) -> None:
-    """Start the server, its registry and its git host.
+    """Start the server with its registry, its git host and podman's service.
 
     The server listens on loopback. Another address needs a principal and TLS. All data is in DOCKGATE_DATA. Without
     --detach the server runs until it is interrupted.
