@@ -1,7 +1,7 @@
 """The interfaces of delivery: where commits come from, what builds, what keeps images, where services run.
 
-The comments promise behaviour, and the contract suites in `tests/contracts` hold every implementation (its memory fake
-too) to them.
+The docstrings state the behaviour that callers rely on. The contract suites in `tests/contracts` check it for every
+implementation, including the in-memory fakes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ class RefUpdate:
 
 @dataclass(frozen=True, slots=True)
 class CommitPeople:
-    """A commit and the e-mail addresses that it names: author, committer, co-authors. They are what it claims."""
+    """A commit and the e-mail addresses that it names: author, committer, co-authors. Git verifies none of them."""
 
     id: str
     emails: tuple[str, ...]
@@ -56,7 +56,7 @@ Room = Callable[[], int]
 
 
 def unlimited() -> int:
-    """A `Room` that never ends."""
+    """A `Room` without a limit."""
     return 1 << 60
 
 
@@ -64,11 +64,14 @@ class Source(Protocol):
     """Where commits come from."""
 
     def heads(self, repository: str) -> Mapping[str, str]:
-        """Branch name -> commit id. NotFoundError for an unknown repository."""
+        """Return branch name -> commit id. Raises NotFoundError for an unknown repository."""
         ...
 
     def commit(self, repository: str, revision: str) -> Commit:
-        """`revision` is a commit id or a branch name. NotFoundError for an unknown repository or revision."""
+        """Return the commit that `revision`, a commit id or a branch name, stands for.
+
+        Raises NotFoundError for an unknown repository or revision.
+        """
         ...
 
     def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
@@ -79,16 +82,16 @@ class Source(Protocol):
         ...
 
     def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited) -> None:
-        """Writes the commit's tree as a tar file, the same bytes each time, replacing `into` whole or not at all.
+        """Write the commit's tree as a tar file to `into`, atomically; the same commit gives the same bytes.
 
-        `room` is called before and while it is written: no more bytes are written than it returned at first, and it
-        ends the writing by raising.
+        `room` is called before and during the writing. At most as many bytes are written as its first call returned;
+        if it raises, the writing ends.
         """
         ...
 
 
 class RepositoryHost(Source, Protocol):
-    """A source that we host ourselves."""
+    """A source that Dockgate hosts itself."""
 
     def commits_introduced(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
@@ -97,11 +100,11 @@ class RepositoryHost(Source, Protocol):
         ...
 
     def create(self, repository: str) -> None:
-        """An empty repository. Does nothing when it exists."""
+        """Create an empty repository. Does nothing if it exists."""
         ...
 
     def references(self, repository: str) -> Mapping[str, str]:
-        """Every reference by its full name ("refs/tags/v1") -> object id. NotFoundError for an unknown repository."""
+        """Return full reference name ("refs/tags/v1") -> object id. Raises NotFoundError for an unknown repository."""
         ...
 
 
@@ -123,8 +126,8 @@ class BuildRequest:
 class BaseImage:
     """An image that a Dockerfile starts or copies from.
 
-    `reference` is as the Dockerfile names it, arguments filled in. `digest` is of the manifest or index that its
-    registry answered with.
+    `reference` is the Dockerfile's name for it, with build arguments replaced. `digest` is that of the manifest or
+    index that its registry returned.
     """
 
     reference: str
@@ -135,9 +138,9 @@ class BaseImage:
 class BuildResult:
     """What was built, and from what.
 
-    `digest` is of the pushed manifest, `dockerfile_digest` of the Dockerfile's bytes ("sha256:…" both), `bases` are
-    sorted. All of it was recorded outside the build, which cannot change it. `is_sandboxed` says whether the build was
-    kept apart from the host.
+    `digest` is that of the pushed manifest, `dockerfile_digest` that of the Dockerfile's bytes (both "sha256:…").
+    `bases` are sorted. All fields are recorded outside the build, so its steps cannot change them. `is_sandboxed` is
+    true if the build was isolated from the host.
     """
 
     digest: str
@@ -152,9 +155,9 @@ class Builder(Protocol):
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
         """Build, and push to `<registry>/<repository>:<key>`.
 
-        Called again with the same key it returns the same result without building, provided that what was pushed is
-        still there. Lines of output go to `log`, without line ends. Raises BuildError (the Dockerfile's fault, or a
-        limit was passed), UnavailableError (the registry, the engine, or this host cannot keep builds apart).
+        Called again with the same key, it returns the same result without building if the pushed image still exists.
+        Lines of output go to `log`, without line ends. Raises BuildError (an error of the Dockerfile, or an exceeded
+        limit), UnavailableError (no registry or engine, or this host cannot isolate builds).
         """
         ...
 
@@ -166,24 +169,27 @@ class Registry(Protocol):
     address: str
 
     def resolve(self, repository: str, tag: str) -> str | None:
-        """The digest behind a tag, None when there is none. UnavailableError when the registry does not answer."""
+        """Return the digest of a tag, None if there is no such tag.
+
+        Raises UnavailableError if the registry does not answer.
+        """
         ...
 
     def tags(self) -> Iterator[tuple[str, str]]:
-        """Every repository and tag there is. UnavailableError when the registry does not answer."""
+        """Yield every repository and tag. Raises UnavailableError if the registry does not answer."""
         ...
 
 
 class ImageReader(Protocol):
     """Turns an image in a registry into inventories.
 
-    `repository` is one of our own registry, or goes on from the registry that it is in ("quay.io/team/app").
+    `repository` is one of Dockgate's registry, or starts with the name of another ("quay.io/team/app").
     """
 
     def __call__(self, repository: str, digest: str) -> Sequence[Inventory]:
-        """One inventory per platform (attestation manifests aside).
+        """Return one inventory for each platform. Attestation manifests are no platforms.
 
-        ImageError, NotFoundError, DeniedError, UnavailableError.
+        Raises ImageError, NotFoundError, DeniedError, UnavailableError.
         """
         ...
 
@@ -192,8 +198,8 @@ class ImageReader(Protocol):
 class ScannerAnswer:
     """The reports of another scanner about an image, one for each platform.
 
-    A report is in doubt where the platform could not be scanned, or is not scanned yet. `pending` is what is still
-    missing, "" if nothing is; `is_unconfirmed` where that is only a second list that equals the first.
+    A report is uncertain if its platform could not be scanned, or is not scanned yet. `pending` is what is still
+    missing, "" if nothing is. `is_unconfirmed` is true if only a second, equal list of findings is missing.
     """
 
     reported: tuple[ExternalReport, ...]
@@ -202,54 +208,54 @@ class ScannerAnswer:
 
 
 class FindingsSource(Protocol):
-    """Another scanner, which is asked what it found in images."""
+    """Another scanner that reports its findings about images."""
 
     # `ExternalReport.source`.
     name: str
-    # As people know it.
+    # The product name, for reports.
     title: str
 
     def knows(self, repository: str) -> bool:
-        """Whether it is the one to ask about this repository, named as for `ImageReader`."""
+        """Whether this scanner covers the repository, which is named as for `ImageReader`."""
         ...
 
     def ask(self, repository: str, digest: str) -> ScannerAnswer:
-        """What it found, as of now. UnavailableError when it does not answer."""
+        """Return its present findings. Raises UnavailableError if it does not answer."""
         ...
 
     def unknown(self, image: str, reason: str) -> ExternalReport:
-        """A report in doubt, for this reason."""
+        """Return an uncertain report that states this reason."""
         ...
 
 
 class ImageResolver(Protocol):
-    """Finds out what a reference stands for at this moment."""
+    """Resolves a reference to the repository and digest that it names at this moment."""
 
     def __call__(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
-        """Repository (as `ImageReader` takes it) and digest.
+        """Return the repository (as `ImageReader` takes it) and the digest.
 
-        A digest is not checked, unless `sure` requires that it exists there. UsageError for what is no
-        reference to an image in a registry, NotFoundError, DeniedError, UnavailableError.
+        Whether a given digest exists is checked only if `sure` is true. Raises UsageError if `reference` names no
+        image in a registry, NotFoundError, DeniedError, UnavailableError.
         """
         ...
 
 
 class Answers(Protocol):
-    """Tells pipelines elsewhere that hear answers in a way of their own."""
+    """Delivers answers to external pipelines that have an API of their own for them."""
 
     def give(self, delivery: "Delivery") -> None:
-        """Gives the answer that is in the delivery's body; one that was given before stands.
+        """Deliver the answer in the delivery's body. An earlier answer is not replaced.
 
-        UnavailableError when it failed and may be tried again, DeniedError when that is of no use.
+        Raises UnavailableError if a retry may succeed, DeniedError if it cannot.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AttachedVex:
-    """A VEX document beside an image in its registry.
+    """A VEX document that is attached to an image in its registry.
 
-    `envelope` is the DSSE envelope that it came in, as JSON, "" where it lies there unsigned.
+    `envelope` is the DSSE envelope around it, as JSON, "" if the document is unsigned.
     """
 
     document: bytes
@@ -260,44 +266,44 @@ class VexReader(Protocol):
     """Reads VEX documents, and finds those that are attached to images."""
 
     def read(self, data: bytes, name: str) -> Sequence[VexStatement]:
-        """The statements of a document, without signer. UsageError naming the place at fault."""
+        """Return a document's statements, without signer. Raises UsageError that names the faulty place."""
         ...
 
     def attached(self, repository: str, digest: str) -> Sequence[AttachedVex]:
-        """The documents beside an image; what is no VEX document is left out.
+        """Return the VEX documents attached to an image; other attachments are left out.
 
-        DockgateError when the registry does not say.
+        Raises DockgateError if the registry does not answer.
         """
         ...
 
     def signer(self, envelope: str, document: str, image: str, keys: Sequence[str]) -> str:
-        """Return the fingerprint of the key that signed the envelope, "" if none of these keys (PEM) did.
+        """Return the fingerprint of the one of `keys` (PEM) that signed the envelope, "" if none did.
 
-        The envelope must contain the document of this digest and name the image.
+        The envelope must contain the document with this digest and name the image.
         """
         ...
 
 
 class ProvenanceReader(Protocol):
-    """Finds the provenance statements beside images, and checks their signatures."""
+    """Finds the provenance statements that are attached to images, and verifies their signatures."""
 
     def attached(self, repository: str, digest: str) -> Sequence[str]:
-        """The DSSE envelopes (JSON) of SLSA Provenance v1 beside an image, nothing of them verified.
+        """Return the DSSE envelopes (JSON) of SLSA Provenance v1 attached to an image, unverified.
 
-        DockgateError when the registry does not answer.
+        Raises DockgateError if the registry does not answer.
         """
         ...
 
     def verify(self, envelope: str, key: str) -> bytes:
-        """The in-toto payload that the key (PEM) signed.
+        """Return the in-toto payload that the key (PEM) signed.
 
-        DeniedError when it did not sign, UnreadableError for what is no envelope of an in-toto statement.
+        Raises DeniedError if that key did not sign it, UnreadableError if it is no envelope of an in-toto statement.
         """
         ...
 
 
 class Attestor(Protocol):
-    """Signs what an approval says, and puts it beside the image in its registry; so of the provenance of a build."""
+    """Signs approvals and the provenance of builds, and attaches them to the image in its registry."""
 
     def attest(
         self,
@@ -317,57 +323,57 @@ class Attestor(Protocol):
         ...
 
     def sign(self, statement: bytes) -> bytes:
-        """A DSSE envelope (JSON) of the in-toto statement, signed by the present key.
+        """Return a DSSE envelope (JSON) of the in-toto statement, signed by the current key.
 
-        DockgateError when the key cannot be used.
+        Raises DockgateError if the key cannot be used.
         """
         ...
 
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
-        """Attaches the envelope of a provenance statement to the image.
+        """Attach the envelope of a provenance statement to the image.
 
-        Called again with the same `key` it adds nothing. DockgateError when the registry does not take it.
+        Called again with the same `key`, it adds nothing. Raises DockgateError if the registry does not accept it.
         """
         ...
 
     def keys(self) -> Sequence[ListedKey]:
-        """The public keys: the present one, then those before it, the newest first."""
+        """Return the public keys: the current one first, then the former ones, newest first."""
         ...
 
     def rotate(self) -> Sequence[ListedKey]:
-        """Signs with a new key from now on. The old one can sign no more; what it signed stands."""
+        """Replace the signing key. The old key can no longer sign; its signatures stay valid."""
         ...
 
 
 class Target(Protocol):
     """Runs services.
 
-    Everything is keyed by service name and revision; the target keeps no memory of its own but what runs.
+    Everything is keyed by service name and revision. The target stores nothing; its state is what runs.
     """
 
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
-        """Makes `service.desired_count` tasks of `definition` run and be healthy, then none of any other revision.
+        """Run `service.desired_count` healthy tasks of `definition`, then stop the tasks of other revisions.
 
-        Idempotent: called again it completes what is missing and leaves what is right. When a task does not become
-        healthy in time, `previous` (None: nothing) runs again and DeployError tells why. Raises UnavailableError when
-        the engine is down.
+        Idempotent: called again, it only starts and stops what differs. If a task does not become healthy in time, it
+        runs `previous` again (None: nothing) and raises DeployError with the reason. Raises UnavailableError if the
+        engine is down.
         """
         ...
 
     def tasks(self, service: str) -> Sequence[Task]:
-        """What exists now, stopped tasks of the current deploy included. An unknown service has none."""
+        """Return the tasks that exist, including stopped ones of the current deploy. An unknown service has none."""
         ...
 
     def restart(self, service: str, task: str) -> bool:
-        """Stops the task of this id, running or not, and starts it again; returns without waiting for its health.
+        """Stop the task, if it runs, and start it again, without waiting for its health.
 
-        False where there is no such task, and where the engine replaces unhealthy tasks by itself. UnavailableError
-        when the engine is down, DeployError when it refuses.
+        Returns false if there is no such task, or if the engine replaces unhealthy tasks itself. Raises
+        UnavailableError if the engine is down, DeployError if it refuses.
         """
         ...
 
     def remove(self, service: str) -> None:
-        """Stops and removes every task of the service. Does nothing when there are none."""
+        """Stop and remove every task of the service. Does nothing if there are none."""
         ...
 
 
