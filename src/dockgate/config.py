@@ -98,7 +98,7 @@ SETTINGS = (
         "A PEM file of the certificate authorities to trust, for registries, feeds and the server.",
     ),
     Setting("DOCKGATE_RISK_DAYS", "14", "How many days a running image may stay at risk after a new advisory."),
-    Setting("DOCKGATE_WAIVER_NOTICE_DAYS", "7", "How many days before a waiver lapses people are told."),
+    Setting("DOCKGATE_WAIVER_NOTICE_DAYS", "7", "How many days before a waiver lapses the notifiers announce it."),
     Setting(
         "DOCKGATE_ATTESTATION_DAYS", "30", "How many days an approval's attestation is good for, from its verdict on."
     ),

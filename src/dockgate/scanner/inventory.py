@@ -14,7 +14,7 @@ from dockgate.scanner.layer_reader import FACTS_LIMIT, memory_cost, read_layer, 
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem, Image
 
-# By all that is said of a package: the order of an inventory's.
+# The order of an inventory's packages: by all their fields.
 by_package = attrgetter(*(field.name for field in fields(Package)))
 # The same of what could not be read.
 by_unread = attrgetter(*(field.name for field in fields(Unread)))

@@ -34,7 +34,7 @@ class Package:
     lies in an archive comes after "!/" ("app.war!/WEB-INF/lib/a.jar"). `layer` is the digest of the layer which brought
     that file, or, of a package database, which first has it in this version. `owner` is the distribution package that
     owns the file ("" for none): an owned package is judged by the distribution's advisories alone. `module` is an rpm's
-    module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for one that is not told. `vendor` is who made a package
+    module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for an unknown one. `vendor` is who made a package
     in a distribution's form that is not the distribution's own ("docker.com"), "" for all others; until it is settled,
     what its database says of who made it, after `THIRD_PARTY` where its files tell that the distribution did not. A
     vendor's ecosystem is "vendor:" and that, unless it publishes advisories (Docker, of its hardened images). `imports`

@@ -148,8 +148,8 @@ class Ecosystem(Protocol):
     def upgrade(self, raised: "Sequence[PackageUpgrade]") -> tuple[str, ...]:
         """The commands that a build of the image runs to have these packages at these versions or later.
 
-        One line of shell each, as few as can be; what no command can do is said in a line that begins with "#". Names,
-        versions and paths come from a hostile image: they are quoted, and what is no legal one is left out and counted.
+        One line of shell each, as few as possible; a line that begins with "#" says what no command can do. Names,
+        versions and paths may come from a hostile image: they are quoted, and illegal ones are left out and counted.
         """
         ...
 

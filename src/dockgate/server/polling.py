@@ -17,10 +17,10 @@ _log = logging.getLogger(__name__)
 
 
 class Poller:
-    """Hands the bodies of a queue's messages to `take`, one after the other, and deletes each that was taken.
+    """Hands the bodies of a queue's messages to `take`, one after the other, and deletes each that it handled.
 
-    What cannot be taken, by an error of any kind, is told in the log and left: it comes again, until the queue sets it
-    aside.
+    If `take` raises any error, the error is logged and the message stays in the queue, which delivers it again until it
+    moves it to its dead-letter queue.
     """
 
     def __init__(self, queue: Queue, take: Callable[[str], None], schedule: RetrySchedule = RECEIVING) -> None:
@@ -35,9 +35,9 @@ class Poller:
         self._thread.start()
 
     def close(self) -> None:
-        """Takes nothing from now on, and returns when what is being taken is.
+        """Take no further message, and return when the current ones are handled.
 
-        To wait for messages may go on for a while: those that still come are given back.
+        A receive call may still be waiting; the messages that it gets are returned to the queue.
         """
         self._closing.set()
         if self._turn.acquire(timeout=STOP_SECONDS):

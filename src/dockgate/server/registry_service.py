@@ -145,7 +145,7 @@ def _answers(endpoint: Endpoint) -> bool:
     if endpoint.certificate is None:
         connection = http.client.HTTPConnection(host, endpoint.port, timeout=2)
     else:
-        # The certificate names the public host, and nothing is told to the answering side.
+        # The certificate names the public host, and the request carries no secret.
         unverified = ssl._create_unverified_context()  # noqa: S323
         connection = http.client.HTTPSConnection(host, endpoint.port, timeout=2, context=unverified)
     try:

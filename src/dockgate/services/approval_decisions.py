@@ -76,7 +76,7 @@ class ApprovalDecisions:
         first = self._effects.run(Step.VOTE, self._store.approvals.vote, vote)
         if first.yes != yes:
             word = "yes" if first.yes else "no"
-            raise ConflictError(f"{principal.name} has said {word} to {approval_id} already", "A first vote stands.")
+            raise ConflictError(f"{principal.name} has already voted {word} on {approval_id}", "The first vote counts.")
         self._effects.run(Step.ANSWER, self._waiting.settle, approval.image)
         self._waiting.proceed(approval_id)
         return self._store.approvals.get(approval_id)

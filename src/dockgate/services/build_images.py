@@ -258,8 +258,7 @@ def _pushed(
     config = read_document(origin.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
     rootfs = load(config, "its config", CONFIG_NAMES).get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-    # Layers come as they are, not compressed: then their digests are their diff_ids, and what is said of one by its
-    # diff_id holds for it.
+    # The layers are uncompressed, so their digests are their diff_ids, and a layer can be identified by its diff_id.
     if diff_ids != [descriptor.digest for descriptor in manifest.layers]:
         raise ImageError("its config names other layers than its manifest.")
     used: dict[str, Layer] = {}

@@ -23,7 +23,7 @@ ALL = "all"
 # Before the path of a bill of materials.
 DOCUMENT = "sbom:"
 
-# Is told what goes on, a few words at a time.
+# Called with the progress, a few words at a time.
 Report = Callable[[str], None]
 
 

@@ -321,7 +321,7 @@ def _violation(violation: Violation) -> tuple[str, str]:
 
 
 def _unlike(name: str, expected: Sequence[str], actual: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Compare what an example expects with what the gate said.
+    """Compare what an example expects with what the gate answered.
 
     `actual` are pairs of a short name, which an expectation may give in full, and a text, of which it may give a part.
     """

@@ -11,7 +11,7 @@ from dockgate.vulnerabilities.versions import ordered_as
 
 @dataclass(frozen=True, slots=True)
 class ComparedVersions:
-    """How `first` stands to `second`: "<", "=", ">", or "?" with the `reason` why it cannot be said."""
+    """The order of `first` and `second`: "<", "=", ">", or "?" with the `reason` why they cannot be compared."""
 
     first: str
     second: str

@@ -47,7 +47,7 @@ class Document:
 
 
 def load(text: str, name: str) -> Document:
-    """Reads one document. `name` is said in errors. Raises DefinitionError with the line at fault."""
+    """Read one document. Errors contain `name`. Raises DefinitionError with the faulty line."""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > SIZE_LIMIT:
         raise DefinitionError(f"{name}: the document has {size} bytes, at most {SIZE_LIMIT} are read")
@@ -64,7 +64,7 @@ def load(text: str, name: str) -> Document:
 
 
 class _Reader:
-    """Builds values from the parser's events, one after the other, so that nothing is expanded or held twice."""
+    """Builds values from the parser's events, one after the other, so that nothing is expanded or stored twice."""
 
     def __init__(self, name: str, events: Iterator[yaml.Event]) -> None:
         self._name = name

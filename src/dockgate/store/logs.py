@@ -45,7 +45,7 @@ class Logs:
             size = os.fstat(file.fileno()).st_size
             if size > self._limits.log:
                 return
-            if size + len(data) > self._limits.log:  # afterwards the file is larger than the limit: said once
+            if size + len(data) > self._limits.log:  # afterwards the file is larger than the limit: noted once
                 data = data[: self._limits.log - size] + f"\n{CUT_OFF}\n".encode()
             file.write(data)
         self._count(len(data))

@@ -218,12 +218,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Undetermined:
-    """Something that cannot be said.
+    """Something about the image that the available data does not answer.
 
     `subject` is a purl, a path, an ecosystem or "database"; `reason` a whole sentence.
 
     `kind` is what a policy may relax it by: "unread", "uncomparable", "uncovered", "stale"; "" cannot be relaxed.
-    `ids` are the vulnerabilities of which it cannot be said whether they affect the subject, where that is what it is.
+    `ids` are the vulnerabilities that may or may not affect the subject, if that is the open question.
     `advice` is what to do about it, a whole sentence; "" where that follows from the kind (`gate.next_steps`).
     """
 

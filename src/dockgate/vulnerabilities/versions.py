@@ -135,7 +135,7 @@ class Order:
             if any(point not in (_BELOW, _ABOVE) for point, *_ in ready.steps):
                 raise UncomparableError(self._points.refused[version])
             here = (1, None)
-        # A labelled version comes right after the one without its label, so only these two are told apart by it.
+        # A labelled version comes right after the one without its label, so it distinguishes only these two.
         public = self._without_label(version) or here
         inside = False
         for point, _, kind in ready.steps:

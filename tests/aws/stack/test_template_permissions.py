@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 WILDCARDS = {
     "ecr:GetAuthorizationToken": "it is for the whole registry",
     "ecs:DescribeTaskDefinition": "AWS knows no resource type for it",
-    "ecs:ListTasks": "it knows container instances alone; held to the cluster by a condition",
+    "ecs:ListTasks": "its resource is the container instance; a condition limits it to the cluster",
     "inspector2:BatchGetFindingDetails": "AWS knows no resource type for it",
     "inspector2:ListCoverage": "AWS knows no resource type for it",
     "inspector2:ListFindings": "AWS knows no resource type for it",

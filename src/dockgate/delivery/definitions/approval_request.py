@@ -13,9 +13,9 @@ KEYS = ("policy",)
 
 
 def read_requested_policy(data: bytes, file: str, rules: Sequence[Rule]) -> Policy | None:
-    """The rules under the file's key `policy`, and no others; None when it asks for nothing. `file` is said in errors.
+    """Read the rules under the file's key `policy`, and no others; None if it has none.
 
-    Raises DefinitionError.
+    Raises DefinitionError, which names `file`.
     """
     from dockgate.shared.yaml import load
 

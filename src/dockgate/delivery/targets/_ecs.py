@@ -134,7 +134,7 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
 
 
 def reason_of(task: Mapping[str, Any]) -> str:
-    """Why it ended or cannot start; "" when nothing is said."""
+    """Why it ended or cannot start; "" if ECS gives no reason."""
     parts = [task.get("stoppedReason", "")]
     for container in task.get("containers", []):
         code = f"code {container['exitCode']}" if "exitCode" in container else ""

@@ -1,4 +1,4 @@
-"""Whether something answers over HTTP, said within a bounded time, whatever it answers."""
+"""Whether something answers over HTTP, decided within a bounded time, whatever the answer."""
 
 import socket
 import time

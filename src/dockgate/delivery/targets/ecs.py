@@ -156,7 +156,7 @@ class EcsTarget:
         check = definition.health_check
         patience = check.start_period if check else _PATIENCE
         end = time.monotonic() + patience
-        seen = False  # what ECS tells lags behind what it was told
+        seen = False  # what ECS reports lags behind what it was asked to do
         while True:
             rollout, reason = self._rollout(service.name, arn)
             seen = seen or bool(rollout)
@@ -208,7 +208,7 @@ class EcsTarget:
         name = before.rpartition("/")[2]
         if not count:
             return DeployError(f"{error}\nNothing ran before it: the desired count is 0 again.", error.advice)
-        return DeployError(f"{error}\nECS was told to run {name} again, as before.", error.advice)
+        return DeployError(f"{error}\nECS runs {name} again, as before.", error.advice)
 
     def _list(self, service: str, status: str = "RUNNING") -> Iterator[dict[str, Any]]:
         pages = self._ecs.get_paginator("list_tasks").paginate(

@@ -1,4 +1,4 @@
-"""A target for tests: tasks are rows of a table, and healthy unless told otherwise."""
+"""A target for tests: tasks are rows of a table, and healthy unless the test says otherwise."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace

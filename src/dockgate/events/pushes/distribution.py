@@ -1,8 +1,8 @@
 """CNCF Distribution's notifications, as our own registry sends them too.
 
 Source: its documentation, "Work with notifications", "Envelope": `{"events": [{"id", "action", "target": {"mediaType",
-"digest", "repository", "tag"}, "actor": {"name"}}]}`. Blobs are reported as well as manifests; which registry it is, is
-not said reliably.
+"digest", "repository", "tag"}, "actor": {"name"}}]}`. Blobs are reported as well as manifests. The
+envelope does not name its registry reliably.
 """
 
 from collections.abc import Iterator

@@ -32,9 +32,9 @@ _PSEUDO_FILESYSTEMS = frozenset(
 )  # fmt: skip
 _MOUNTS = Path("/proc/self/mountinfo")
 _ENTRIES = 4_000_000
-# In one folder: they are held in memory to be sorted, in about 100 MB.
+# In one folder: they are sorted in memory, in about 100 MB.
 _NAMES = 1_000_000
-# Folders in each other, each of which is held open while it is walked.
+# Nested folders, each of which stays open while it is walked.
 _DEPTH = 256
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

@@ -1,4 +1,4 @@
-"""A layer blob as the tar file inside it: gzip, zstd or plain, told by its first bytes as container runtimes do."""
+"""A layer blob as the tar file inside it: gzip, zstd or plain, detected by its first bytes as container runtimes do."""
 
 import io
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Read an image's base image, creation time and user from its annotations and config.
 
-Annotations: OCI image spec 1.1, "Pre-Defined Annotation Keys". How the histories of buildah and podman, of BuildKit and
-of Docker's classic builder look is told at `count_base_layers`.
+Annotations: OCI image spec 1.1, "Pre-Defined Annotation Keys". The histories of buildah and podman, of BuildKit
+and of Docker's classic builder are described at `count_base_layers`.
 """
 
 import re
@@ -84,8 +84,8 @@ class _HistoryEntry:
 def count_base_layers(history: object, layers: int) -> tuple[int, str]:
     """How many of an image's layers are its base image's, and the base's name: 0 and "" where its history is silent.
 
-    An image of which all layers are said to be the base's counts as having none (0): otherwise a
-    forged history could attribute every layer to the base image.
+    If the history attributes all layers to the base, the count is 0: otherwise a forged history could attribute every
+    layer to the base image.
 
     The entries of the base come first, in one row with the image's own. What tells where these begin:
     - buildah and podman mark the first entry of a build with the comment "FROM NAME";

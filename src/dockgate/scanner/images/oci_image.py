@@ -138,7 +138,7 @@ def _build_image(image_source: ImageSource, digest: str, manifest: Manifest, *ab
 
 
 def _diff_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The digests of the uncompressed layers, as far as the config names them: it is held to them afterwards."""
+    """The digests of the uncompressed layers, as far as the config names them; they are verified later."""
     rootfs = config.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     return tuple(map(str, diff_ids)) if isinstance(diff_ids, list) else ()

@@ -64,7 +64,7 @@ class ResumableBlob(io.RawIOBase):
         count = self._body.readinto(buffer)
         self._position += count
         if not count and self._position < self._size:
-            raise UnavailableError(f"It was said to have {self._size} bytes.")
+            raise UnavailableError(f"Its descriptor states {self._size} bytes, and fewer came.")
         return count
 
     def _pause(self, fault: UnavailableError) -> None:
@@ -99,7 +99,7 @@ class ResumableBlob(io.RawIOBase):
 
 
 def _content_range(response: "httpx.Response") -> tuple[int, int]:
-    """The byte of the blob that an answer begins with (-1: none of use), and how many the blob has (0: not said)."""
+    """The byte of the blob that an answer begins with (-1: none of use), and how many the blob has (0: unknown)."""
     if response.status_code == 200:
         return 0, int(response.headers.get("Content-Length") or 0)
     part = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/(?:([0-9]{1,18})|\*)", response.headers.get("Content-Range", ""))

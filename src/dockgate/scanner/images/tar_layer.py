@@ -17,7 +17,7 @@ from dockgate.scanner.images.tar import Member, members
 from dockgate.scanner.ports import Entry, Kind
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
 
-# Bytes of a file's content that are held in memory; what is larger goes to an unlinked temporary file.
+# Bytes of a file's content in memory at most; a larger one goes to an unlinked temporary file.
 IN_MEMORY = 8 * 2**20
 
 # Bytes; a larger file is not opened. Package databases have a few megabytes, the largest binaries a hundred.

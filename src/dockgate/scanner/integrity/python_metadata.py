@@ -71,7 +71,7 @@ class PackageFolders:
 
     @cached_property
     def _listing(self) -> frozenset[str]:
-        """Folders whose list of files names one, or cannot be read, which is told elsewhere."""
+        """Folders whose list of files names one, or cannot be read, which another check reports."""
         return frozenset(
             read.path.rpartition("/")[0]
             for _, read in self._view.live

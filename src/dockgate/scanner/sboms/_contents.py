@@ -8,7 +8,7 @@ from dockgate.scanner.model import Distribution, Unread
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
 
-# Advice for documents of several images that cannot be told apart.
+# Advice for documents of several images that cannot be distinguished.
 MIXED = "Write one of each platform: `dockgate sbom IMAGE --platform OS/ARCH`."
 
 
@@ -43,7 +43,7 @@ class Item:
     """An item that may be a package.
 
     `reference` is its name within the document, `source` the name and version of what it was built from, `maker` who
-    maintains or sells it ("Docker <support@docker.com>"), each "" where it is not said.
+    maintains or sells it ("Docker <support@docker.com>"), each "" if unknown.
     """
 
     reference: str

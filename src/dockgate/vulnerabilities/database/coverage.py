@@ -54,7 +54,7 @@ def derived(standing: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted(name for name, count in released.items() if count > least))
 
 
-# A release with less than this part of what is said of another is one that its publisher took out of the feed, as
+# A release with fewer records than this part of another's is one that its publisher took out of the feed, as
 # Ubuntu did with 25.04 when it ended: 3 records still stood, of 13,000 (anchore/vunnel, src/vunnel/providers/ubuntu,
 # 2026-09).
 _RESIDUE = 500

@@ -227,7 +227,7 @@ class Writer:
                 yield number, identity, aliases, upstream, alias_groups
 
     def _number(self, part: Part) -> int:
-        """The number of a part as it is held, 0 when it is not."""
+        """The number of a part in the database, 0 if it is not there."""
         row = self._sql.execute("SELECT id FROM part WHERE feed = ? AND name = ?", (part.feed, part.name)).fetchone()
         return int(row[0]) if row else 0
 
@@ -312,7 +312,7 @@ class Writer:
         self._sql.executemany("INSERT INTO coverage VALUES (?, ?, ?, ?)", rows)
 
     def _digest(self) -> str:
-        """Of what was read, how, and what is said of it: any answer follows from these."""
+        """The digest of the parts, of how they were read, and of their coverage: every answer follows from these."""
         parts = self._sql.execute("SELECT feed, name, version, content FROM part ORDER BY feed, name").fetchall()
         coverage = self._sql.execute(
             "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"

@@ -1,7 +1,7 @@
 """What has changed of an OSV export since it was read, by its list of records.
 
 Beside each `all.zip` lies `modified_id.csv`, a row `TIME,ID` for every record (osv.dev, "Data sources", "Downloading
-recent changes"). Rows are compared with what is held, record by record, and not with the time of the last fetch: a
+recent changes"). Rows are compared with what is stored, record by record, and not with the time of the last fetch: a
 record may be published hours after the time at which it says that it was modified.
 """
 

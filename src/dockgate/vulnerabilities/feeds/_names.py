@@ -30,8 +30,8 @@ def ecosystems(text: str) -> tuple[str, ...]:
     Products that are built from one code base become one release: "Red Hat:enterprise_linux:10.1::baseos" is
     "Red Hat:enterprise_linux:10", "SUSE:Linux Enterprise Module for Basesystem 15 SP5" is "SUSE:15 SP5", with the fixes
     of its long-term support. The modules of SUSE's 12 are for each of its service packs. Docker's hardened images are
-    of a distribution with its release ("Docker Hardened Images:Debian:13"). Of FreeBSD ports and system are told
-    apart, whose packages do not tell their release. What follows a language is a registry
+    of a distribution with its release ("Docker Hardened Images:Debian:13"). For FreeBSD, ports and
+    the system are distinguished; their packages do not name a release. What follows a language is a registry
     ("Packagist:https://packages.drupal.org/8").
 
     What Ubuntu fixes for the subscribers of Pro alone, as all of a release after its five years, its records call
@@ -79,7 +79,7 @@ _NAMES: dict[str, Callable[[str], str]] = {
 
 
 def version(base: str, package: str, text: str) -> str:
-    """A version of the package in the ecosystem `base`, as packages have it. Raises ValueError where none is told.
+    """A version of the package in the ecosystem `base`, as packages have it. Raises ValueError if there is none.
 
     Mageia and openEuler give now and then the whole name of a source package in its place: "gtk+2.0-2.24.33-5.1.mga9"
     of gtk+2.0 in MGASA-2024-0312, "java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2" in OESA-2025-2072 (google/osv.dev,
@@ -96,7 +96,7 @@ def version(base: str, package: str, text: str) -> str:
 
 
 def module(identity: str, summary: str, fixed: list[str]) -> str:
-    """The rpm module and stream that these fixed versions are of ("nodejs:18"), "" for none or when it is not told.
+    """The rpm module and stream that these fixed versions are of ("nodejs:18"), "" for none or if it is unknown.
 
     Modular builds have ".module" in their release; the stream stands in the record's summary alone ("Important:
     nodejs:18 security update"). A summary of several ("virt:rhel and virt-devel:rhel") does not say
