@@ -43,9 +43,9 @@ def problems(path: Path) -> Iterator[str]:
     place = path.relative_to(ROOT).as_posix()
     allowed = ALLOWED.get(place, frozenset())
     if path.suffix == ".py":
-        for line, name in _identifiers(ast.parse(text)):
+        for number, name in _identifiers(ast.parse(text)):
             if name.strip("_").lower() in NAMES - allowed:
-                yield f"{place}:{line}: the name {name!r} does not say what it holds"
+                yield f"{place}:{number}: the name {name!r} does not say what it holds"
         if path.stem.strip("_") in NAMES:
             yield f"{place}: the file name does not say what it holds"
     for number, line in enumerate(text.splitlines(), 1):
