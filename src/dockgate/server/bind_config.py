@@ -1,4 +1,4 @@
-"""Where a server listens, what it is called from outside, and what must be so before it listens beyond this machine."""
+"""Where a server listens, its public URL, and what it requires before it listens beyond this machine."""
 
 import ipaddress
 import ssl
@@ -19,10 +19,10 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """`url` is what others call the server by.
+    """Where the server listens.
 
-    `beyond`: other machines can reach it. `proxies` are the addresses that are trusted to name the client and
-    which scheme.
+    `url` is its public URL. `beyond` is true if other machines can reach it. `proxies` are the addresses whose
+    forwarded headers (client, scheme) are trusted.
     """
 
     host: str
@@ -35,7 +35,10 @@ class Listening:
 
 
 def listening(settings: Settings) -> Listening:
-    """As the settings say. UsageError for what contradicts itself, or would let tokens travel in the clear."""
+    """Return where the settings let the server listen.
+
+    Raises UsageError if they conflict, or if tokens would be sent without TLS.
+    """
     tls = _tls(settings)
     here = f"{'https' if tls else 'http'}://{_bracketed(settings.host)}:{settings.port}"
     url = settings.public_url or here
@@ -74,10 +77,10 @@ def listening(settings: Settings) -> Listening:
 
 
 def endpoints(settings: Settings, realm: str) -> list[Endpoint]:
-    """Where the registry listens.
+    """Return where the registry listens.
 
-    On loopback for the server's own programs, whose tokens come from `realm`, and, if the settings say so, for other
-    machines, whose tokens come from the public URL.
+    The first endpoint is on loopback, for the server's own programs, which get tokens from `realm`. A second one, if
+    the settings name it, is for other machines, which get tokens from the public URL.
 
     Raises UsageError if tokens would be sent without TLS.
     """
@@ -102,7 +105,7 @@ def endpoints(settings: Settings, realm: str) -> list[Endpoint]:
 
 
 def public_registry(settings: Settings) -> str:
-    """The registry's public name: the public URL's host and its port; "" if it is on loopback only."""
+    """Return the registry's public name: the public URL's host with its port, "" if it is on loopback only."""
     if settings.registry_listen is None:
         return ""
     host = urlsplit(listening(settings).url).hostname or LOOPBACK
@@ -123,7 +126,7 @@ def require_principals(place: Listening, settings: Settings) -> None:
 
 
 def _tls(settings: Settings) -> bool:
-    """Whether to speak TLS. A certificate or CA bundle that cannot be used is refused at the start."""
+    """Return whether to use TLS. Raises UsageError for an unusable certificate or CA bundle."""
     trusted(settings.ca_bundle)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise UsageError("a certificate needs its key", "Set both DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY.")
@@ -140,5 +143,5 @@ def _tls(settings: Settings) -> bool:
 
 
 def _bracketed(host: str) -> str:
-    """As it stands in a URL (RFC 3986, section 3.2.2)."""
+    """Write a host as in a URL, IPv6 addresses in brackets (RFC 3986, section 3.2.2)."""
     return f"[{host}]" if ":" in host else host

@@ -1,6 +1,6 @@
-"""Connections to the server: how many there may be, and how long one may keep us waiting.
+"""Limits on connections to the server: their number, and how long each may be idle.
 
-uvicorn waits for ever for a request's head, for the rest of its body and for a client that does not read.
+uvicorn itself has no timeout for a request's head, for the rest of its body, or for a client that does not read.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ SPARE_CONNECTIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds, after Apache's mod_reqtimeout.
+    """Timeouts in seconds, modelled on Apache's mod_reqtimeout.
 
-    `head` for a request's line and headers; `body` for its body, one more for each `rate` bytes that came; `write` for
-    a client that reads nothing of the answer; `linger` for the rest of a body that was refused.
+    `head` is for a request's line and headers, `body` for its body, plus one second for each `rate` received bytes,
+    `write` for a client that does not read the answer, `linger` for the rest of a refused body.
     """
 
     head: float = 20
@@ -34,7 +34,7 @@ class Patience:
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's protocol over h11, which ends connections that keep it waiting for longer than `patience`."""
+    """uvicorn's h11 protocol with timeouts: connections that exceed `patience` are closed."""
 
     patience = Patience()
 
@@ -77,7 +77,7 @@ class PatientProtocol(H11Protocol):
         super().resume_writing()
 
     def _awaited(self) -> str:
-        """What the client has to send next: head, body, the rest of an unread body, or "" for nothing."""
+        """What the client must send next: head, body, the rest of an unread body, or "" for nothing."""
         state = self.conn.their_state
         if state is h11.SEND_BODY:
             return "rest" if self.cycle is not None and self.cycle.response_complete else "body"
@@ -85,9 +85,9 @@ class PatientProtocol(H11Protocol):
         return "head" if state is h11.IDLE and not is_idle else ""  # uvicorn ends connections that are idle
 
     def _make_room(self) -> None:
-        """End the connection that has waited longest for a request, if nearly all are in use.
+        """Close the connection that has been idle longest, if nearly all are in use.
 
-        A client that opens many and sends nothing then shuts out only itself.
+        So a client that opens many connections and sends nothing blocks only itself.
         """
         if self.limit_concurrency is None or len(self.connections) <= self.limit_concurrency - SPARE_CONNECTIONS:
             return
@@ -101,12 +101,12 @@ class PatientProtocol(H11Protocol):
             min(idle, key=lambda connection: connection._since)._abort()
 
     def _is_idle(self) -> bool:
-        """Whether it waits for a request, and does not end already."""
+        """Whether the connection waits for a request and is not closing."""
         is_waiting = self._phase == "head" or self.timeout_keep_alive_task is not None
         return is_waiting and not self.transport.is_closing()
 
     def _watch(self, phase: str) -> None:
-        """Start to wait for this phase, unless it is under way already."""
+        """Start the timeout of this phase, unless it is running already."""
         if phase == self._phase:
             return
         self._phase, self._received = phase, 0
@@ -133,12 +133,12 @@ class PatientProtocol(H11Protocol):
             self._writing = None
 
     def _abort(self) -> None:
-        """Without waiting for what is not sent yet: the client does not read it."""
+        """Close without sending the rest: the client does not read it."""
         self.transport.abort()
 
 
 def settings() -> dict[str, Any]:
-    """What every server of ours gives to `uvicorn.Config`."""
+    """Return the arguments of `uvicorn.Config` that all servers of Dockgate share."""
     return {
         "http": PatientProtocol,
         "ws": "none",
@@ -152,6 +152,6 @@ def settings() -> dict[str, Any]:
 
 
 def _max_connections() -> int:
-    """Half of the files that may be open, at most MAX_CONNECTIONS: what a connection starts opens files too."""
+    """Half of the limit on open files, at most MAX_CONNECTIONS: what a connection starts opens files, too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)

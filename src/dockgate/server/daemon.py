@@ -1,4 +1,4 @@
-"""The server of a data folder, from outside of it: started in the background, stopped, taken away."""
+"""Start a data folder's server in the background, stop it, and purge it, from another process."""
 
 import fcntl
 import json
@@ -25,7 +25,7 @@ STOP_SECONDS = 30
 def start(settings: Settings, patience: float = START_SECONDS) -> None:
     """Start the server in the background, and return when it answers.
 
-    One that does not answer within `patience`, in seconds, is ended: UnavailableError.
+    If it does not answer within `patience` seconds, it is stopped. Raises UnavailableError.
     """
     listening(settings)
     if _running(settings.data) is not None:
@@ -66,9 +66,9 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
 
 
 def stop(settings: Settings, purge: bool) -> bool:
-    """Stop the server of this data folder; what it deployed runs on.
+    """Stop the server of this data folder. Deployed services keep running.
 
-    `purge` removes that too, and all data. Returns whether a server ran.
+    With `purge`, services and all data are removed, too. Returns whether a server ran.
     """
     pid = _running(settings.data)
     if pid is not None:
@@ -90,7 +90,7 @@ def stop(settings: Settings, purge: bool) -> bool:
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Only one server works on a data folder: two would do every step twice."""
+    """Lock the data folder for one server: two would do every step twice."""
     lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock.open("a") as file:
         try:
@@ -103,14 +103,14 @@ def alone(lock: Path) -> Iterator[None]:
 
 
 def identity(url: str) -> str:
-    """What `run/server.json` holds of this process, so that others find it."""
+    """Return the content of `run/server.json`, by which other processes find this one."""
     return json.dumps({"pid": os.getpid(), "url": url, "started": _started(os.getpid())})
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, as the kernel counts it (proc(5), field 22); None when there is none.
+    """Return when a process started, in the kernel's ticks (proc(5), field 22), None if there is no such process.
 
-    With the number it names a process for good, numbers alone are used again.
+    Process ids are reused; the id together with the start time is unique.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -120,7 +120,7 @@ def _started(pid: int) -> str | None:
 
 
 def _running(data: Path) -> int | None:
-    """The server of this data folder, None when there is none."""
+    """Return the server of this data folder, None if none runs."""
     try:
         status = json.loads((data / "run" / "server.json").read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What `dockgate doctor` looks at: everything that `dockgate up` and its builds need of this host."""
+"""The checks of `dockgate doctor`: everything that `dockgate up` and its builds need of this host."""
 
 import fcntl
 import os
@@ -40,7 +40,7 @@ _FREE = 2 * 2**30
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Every check, in the order of the output."""
+    """Run every check, in the order of the output."""
     yield _python()
     for program, package, needed_for, question in _PROGRAMS:
         yield _program(program, package, needed_for, question)
@@ -80,7 +80,7 @@ def _program(program: str, package: str, needed_for: str, question: tuple[str, .
 
 
 def _version(text: str) -> tuple[int, ...]:
-    """Of "podman version 5.4.2", (5, 4, 2); () for anything else."""
+    """Parse "podman version 5.4.2" to (5, 4, 2); () for anything else."""
     numbers = text.split()[-1].split(".") if text else []
     return tuple(int(number) for number in numbers if number.isdecimal())
 
@@ -119,7 +119,7 @@ def _builds(settings: Settings) -> Iterator[Check]:
 
 
 def _trial() -> Check:
-    """Make a small box and run a command in it: policies of a kernel may forbid what all its parts are there for."""
+    """Run a command in a small sandbox: a kernel's policies may forbid it even if every part is installed."""
     with tempfile.TemporaryDirectory(prefix="dockgate-doctor-") as folder:
         place = Path(folder)
         limits = Limits(seconds=60, memory=2**28, processes=128, disk=2**25)
@@ -135,7 +135,7 @@ def _trial() -> Check:
 
 
 def _data(settings: Settings) -> Check:
-    """Whether only the server can read the data folder, which holds keys."""
+    """Check that only the server can read the data folder, which contains keys."""
     folder = settings.data
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -173,7 +173,7 @@ def _port(name: str, port: int, variable: str, settings: Settings) -> Check:
 
 
 def _is_served(data: Path) -> bool:
-    """Whether a server works on the data folder: it holds a lock there."""
+    """Whether a server has the lock of the data folder."""
     try:
         with (data / "run" / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`needed_for` is "server", "builds" or "deploys". `advice` says how to add what is missing."""
+    """One check: `needed_for` is "server", "builds" or "deploys", `advice` says how to add what is missing."""
 
     name: str
     is_ok: bool

@@ -15,10 +15,10 @@ from dockgate.services.registry_tokens import KEYS
 class LocalPrograms:
     """The registry and podman's service.
 
-    They run within the `with` block, and end with this process however it ends; containers that podman runs continue.
+    They run within the `with` block, and end when this process ends, even by a crash. Containers keep running.
 
-    The registry sends `secret` with its notifications. `inside` is the URL of the server's listener for these programs
-    (`web.app.create_internal_app`): it issues tokens and receives notifications. Entering raises UnavailableError when
+    The registry sends `secret` with its notifications. `inside` is the URL of the server's internal listener
+    (`web.app.create_internal_app`), which issues tokens and receives notifications. Entering raises UnavailableError if
     a program is missing, cannot run on this host, or does not answer.
     """
 
@@ -50,7 +50,7 @@ class LocalPrograms:
         return self
 
     def restart_registry(self) -> None:
-        """Restart the registry with the present certificate. UnavailableError when it does not come back."""
+        """Restart the registry with the current certificate. Raises UnavailableError if it does not start again."""
         trusted = self.tokens.certificate()
         for endpoint, child in self._registries:
             registry_service.trust(self._settings.data, endpoint, trusted)

@@ -1,4 +1,4 @@
-"""Lines of the server's log: what images, feeds and callers wrote cannot steer a terminal that shows them."""
+"""The format of the server's log: text from images, feeds and callers cannot control a terminal that shows it."""
 
 import logging
 
@@ -6,7 +6,7 @@ from dockgate.services.reports import clean
 
 
 class PrintableFormatter(logging.Formatter):
-    """One line for each message, and those of its traceback; whatever cannot be printed shows as its escape."""
+    """One line for each message and for each line of its traceback; unprintable characters are escaped."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         return clean(super().formatMessage(record))

@@ -7,7 +7,7 @@ _MOST_BYTES = 64 * 1024
 
 
 def size(log: Path) -> int:
-    """Bytes in the log now, 0 when there is none: where the output of the next start begins."""
+    """Return the log's size in bytes, 0 if there is none: where the output of the next start begins."""
     try:
         return log.stat().st_size
     except OSError:
@@ -15,7 +15,7 @@ def size(log: Path) -> int:
 
 
 def last_lines(log: Path, count: int, start: int) -> list[str]:
-    """The last lines that were written from the byte `start` on, none of an earlier start. Reads 64 KiB at most."""
+    """Return the last lines from the byte `start` on, none of an earlier start. Reads at most 64 KiB."""
     try:
         with log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)

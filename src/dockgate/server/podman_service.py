@@ -1,4 +1,4 @@
-"""podman, with storage and configuration of our own: what builder and target are handed, and the service they use."""
+"""podman with storage and configuration of its own: what builder and target get, and the service that they use."""
 
 import hashlib
 import json
@@ -37,9 +37,9 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class Podman:
-    """How to call podman: `command` is the beginning of every command line, `environment` is whole.
+    """How to call podman: `command` begins every command line, `environment` is complete.
 
-    `folder` holds all that it keeps, `socket` is where its service answers, `version` its major and minor one.
+    `folder` contains all its data, `socket` is its service's address, `version` its major and minor version.
     """
 
     folder: Path
@@ -54,11 +54,11 @@ class Podman:
 
     @property
     def network(self) -> str:
-        """The bridge network of the services, "" before `prepare`. podman willing, its interface has its name."""
+        """Return the bridge network of the services, "" before `prepare`. Its interface usually has the same name."""
         return next((path.stem for path in (self.folder / "networks").glob("*.json")), "")
 
     def run(self, *arguments: str) -> str:
-        """Standard output of one podman command. Raises UnavailableError with its last words when it fails."""
+        """Run one podman command and return its standard output. Raises UnavailableError with its last lines."""
         result = self.attempt(*arguments)
         if result.returncode:
             raise UnavailableError(
@@ -68,7 +68,7 @@ class Podman:
         return result.stdout
 
     def attempt(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """One podman command, whatever its exit."""
+        """Run one podman command, and return its result with any exit code."""
         try:
             return subprocess.run(
                 [*self.command, *arguments],
@@ -86,10 +86,10 @@ class Podman:
 
 
 def prepare(data: Path, registry: str) -> Podman:
-    """Writes podman's configuration into `data/podman` and finds the OCI runtime that this host can use.
+    """Write podman's configuration into `data/podman`, with an OCI runtime that works on this host.
 
-    Of all registries only `registry` ("127.0.0.1:5000") may be spoken to without TLS. Raises UnavailableError, naming
-    the package, when something is not installed, or with podman's own words when no runtime works.
+    Only `registry` ("127.0.0.1:5000") may be used without TLS. Raises UnavailableError that names the missing package,
+    or, if no runtime works, with podman's message.
     """
     podman = _at(data)
     if len(os.fsencode(podman.socket)) > _LONGEST_SOCKET:
@@ -107,7 +107,7 @@ def prepare(data: Path, registry: str) -> Podman:
 
 
 def service(podman: Podman, data: Path) -> Child:
-    """`podman system service`, not yet started. What it started runs on when it ends."""
+    """Return `podman system service`, not started. The containers that it starts outlive it."""
     podman.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Child(
         "podman's service",
@@ -120,17 +120,17 @@ def service(podman: Podman, data: Path) -> Child:
 
 
 def builder(podman: Podman) -> tuple[str, ...]:
-    """The start of a command line that ends with the server, since its result would be lost."""
+    """Return the start of a command line whose process ends with the server: its result would be lost."""
     return dying_with_us("KILL", podman.command)
 
 
 def build_place(podman: Podman) -> Path:
-    """The folder of what builds keep."""
+    """Return the folder of the builds' data."""
     return podman.folder / _BUILDS
 
 
 def runner(podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequence[str], unsafe: bool) -> Runner:
-    """What builds run in: a box, or, `unsafe`, the host itself."""
+    """Return what builds run in: a sandbox, or, if `unsafe`, the host itself."""
     if unsafe:
         return Host(builder(podman), podman.environment, limits)
     return Sandbox(build_place(podman), dying_with_us("KILL", ()), build_host.ids, limits, allowed, blocked)
@@ -139,16 +139,16 @@ def runner(podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequ
 def ca_mount(podman: Podman) -> str:
     """The paths at which a build finds the host's certificates.
 
-    podman mounts a note of its own at this first path, and removes only that mount point again; an older podman does so
-    even above our mount. So it gets a path of its own, which stays in the image as an empty file.
+    podman mounts a file of its own at the first path, and removes only that mount point afterwards; an older podman
+    does so even over our mount. So our mount has another path, which remains in the image as an empty file.
     """
     return "/run/.containerenv" if podman.version >= (5, 0) else "/run/dockgate-ca.pem"
 
 
 def purge(data: Path) -> None:
-    """Removes every container, image and network of this data folder and all that podman keeps, mounts too.
+    """Remove every container, image, network and mount of this data folder, and podman's storage.
 
-    Does nothing when there is nothing.
+    Does nothing if there is none.
     """
     folder = data / "podman"
     if not folder.exists():
@@ -194,7 +194,7 @@ def _at(data: Path) -> Podman:
 
 
 def _version(program: str) -> tuple[int, int]:
-    """Of "podman version 5.4.2", (5, 4)."""
+    """Parse "podman version 5.4.2" to (5, 4)."""
     output = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     try:
         major, minor = output.split()[-1].split(".")[:2]
@@ -204,7 +204,7 @@ def _version(program: str) -> tuple[int, int]:
 
 
 def _forget_other_boot(folder: Path) -> None:
-    """Podman expects these folders on a file system that a boot empties, and refuses to work when one did not."""
+    """Delete folders that are from an earlier boot: podman expects a boot to empty them, and refuses to run."""
     boot, seen = _BOOT.read_text(), folder / "boot"
     if not seen.exists() or seen.read_text() != boot:
         for name in ("run", "tmp"):
@@ -213,9 +213,9 @@ def _forget_other_boot(folder: Path) -> None:
 
 
 def _choose_runtime(podman: Podman) -> None:
-    """Tries, rather than assume: with hybrid cgroups crun refuses where runc works.
+    """Write the first OCI runtime that works on this host into the configuration.
 
-    Leaves the first that works in the configuration.
+    Each is tried: with hybrid cgroups, for example, crun fails and runc works.
     """
     refusals = []
     installed = [name for name in _RUNTIMES if shutil.which(name)]
@@ -236,11 +236,10 @@ def _choose_runtime(podman: Podman) -> None:
 
 
 def _make_network(podman: Podman) -> None:
-    """The network of this data folder.
+    """Create the network of this data folder.
 
-    podman separates the subnets of one configuration, of which every data folder has its own, and shares its table of
-    addresses, by the network's name, with the whole host. So name, interface and subnet are derived from the folder's
-    path.
+    podman keeps subnets apart only within one configuration, and each data folder has its own; its table of addresses,
+    by network name, is shared by the whole host. So name, interface and subnet are derived from the folder's path.
     """
     if podman.network:
         return
@@ -263,12 +262,12 @@ def _numbers(text: str) -> Iterator[int]:
 
 
 def _configuration(runtime: str) -> str:
-    """containers.conf(5), above the host's own.
+    """Write containers.conf(5), which overrides the host's.
 
-    Without limits handed down podman asks for more than a host with low hard limits may give. File locks, since
-    podman's default shares one table between all storages of a host. Events go nowhere: the journal is not ours to
-    clean up, and a file would grow for ever. What watches over a command in a container, as every health check may be
-    one, stays for the seconds of the delay after its end.
+    Limits are inherited: podman's defaults exceed what a host with low hard limits allows. Locks are files: podman's
+    default lock table is shared by all storages of a host. Events are not recorded: we cannot clean up the journal, and
+    a file would grow without end. The exit delay is how many seconds conmon stays after a command in a container, such
+    as a health check, has ended.
     """
     limits = []
     for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
@@ -290,16 +289,16 @@ def _configuration(runtime: str) -> str:
 
 
 def _registries(address: str) -> str:
-    """The host's containers-registries.conf(5), with ours after it."""
+    """Return the host's containers-registries.conf(5), followed by ours."""
     host = Path("/etc/containers/registries.conf")
     text = host.read_text(encoding="utf-8") if host.exists() else ""
     return f'{text}\n[[registry]]\nlocation = "{address}"\ninsecure = true\n'
 
 
 def _end_monitors(folder: Path) -> None:
-    """Ends the processes that watch over what was run in containers.
+    """End the conmon processes of this data folder.
 
-    Those of a command in a container outlive it, and would at last call podman, which would make its folders again.
+    Those of a command in a container outlive it, and would finally call podman, which would create its folders again.
     """
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -316,8 +315,7 @@ def _end_monitors(folder: Path) -> None:
 def _unmount(folder: Path) -> None:
     """Unmount everything below a folder.
 
-    podman may still be tidying up after a container that it ended, so a mount can disappear before its turn: only one
-    that stays is an error.
+    podman may still be cleaning up a container, so a mount can disappear meanwhile; only one that remains is an error.
     """
     for mount in _mounts(folder):
         done = subprocess.run(["umount", "--lazy", mount], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The queues that a server listens to, each by a thread of its own."""
+"""The queues that a server polls, each in a thread of its own."""
 
 import logging
 import threading
@@ -61,7 +61,7 @@ class Poller:
                     self._deal_with(message)
 
     def _deal_with(self, message: Message) -> None:
-        """The body is not logged: it may hold a token."""
+        """Handle one message. Its body is not logged, since it may contain a token."""
         name = f"the message {message.id} of {self._queue.name}"
         try:
             if self._closing.is_set():
@@ -82,5 +82,5 @@ def _describe(error: Exception) -> str:
 
 
 def _unforeseen(error: Exception) -> Exception | None:
-    """What is to be logged with its traceback."""
+    """The error, if its traceback is to be logged."""
     return None if isinstance(error, DockgateError) else error

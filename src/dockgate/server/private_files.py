@@ -1,4 +1,4 @@
-"""The data folder is for the user alone that the server runs as: folders 0700, files 0600 (0700 if executable)."""
+"""Restrict the data folder to the server's user: folders 0700, files 0600 (0700 if executable)."""
 
 import logging
 import os
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 def restrict(data: Path) -> None:
-    """Make the data folder if it is missing, and take everybody else's rights to it and to what is ours in it away.
+    """Create the data folder if it is missing, and remove other users' permissions on it and on our files in it.
 
-    From now on this process makes files for its user alone. A folder that holds files of others keeps its mode.
-    Raises UsageError for a folder that everybody may write to, or that is another user's.
+    From now on this process creates files for its user alone. A folder with files of other users keeps its mode.
+    Raises UsageError if the folder is writable by all, or owned by another user.
     """
     os.umask(0o077)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def _without_links(place: str, names: Iterable[str]) -> Iterable[str]:
 
 
 def _close(path: Path) -> None:
-    """A file that vanishes meanwhile needs no mode; one that is another user's is closed by its folder."""
+    """Set the mode, unless the file is gone or another user's, which the folder's mode protects."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & _OPEN:
