@@ -2,7 +2,7 @@
 
 import pytest
 from tests.vulnerabilities.feeds.making import entry, fixed, record
-from tests.vulnerabilities.feeds.test_feed_osv import one, read
+from tests.vulnerabilities.feeds.test_feed_osv import advisory_with, read
 
 from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord
 from dockgate.vulnerabilities.model import Advisory, Range
@@ -23,7 +23,7 @@ from dockgate.vulnerabilities.model import Advisory, Range
     ],
 )
 def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: str, normal: str) -> None:
-    assert one(ecosystem, record("X-1", entry(ecosystem, name, *fixed("1")))).name == normal
+    assert advisory_with(ecosystem, record("X-1", entry(ecosystem, name, *fixed("1")))).name == normal
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: st
     ],
 )
 def test_releases_that_share_their_packages_are_one(value: str, normal: str) -> None:
-    assert one(value.partition(":")[0], record("X-1", entry(value, "a", *fixed("1")))).ecosystem == normal
+    assert advisory_with(value.partition(":")[0], record("X-1", entry(value, "a", *fixed("1")))).ecosystem == normal
 
 
 def test_the_modules_of_suse_12_are_for_each_of_its_service_packs() -> None:
@@ -86,7 +86,7 @@ def test_what_echo_rebuilds_of_a_languages_packages_is_none_of_its_distributions
     value = record("ECHO-1", entry(ecosystem, "jinja2", *fixed("2.11.3-1+deb11u1")))
     assert [type(messages) for messages in read("Echo", value)] == [SilentRecord]
     both = record("ECHO-2", *value["affected"], entry("Echo", "jinja2", *fixed("3.1.6-1")))
-    assert one("Echo", both).ranges[0].events[1] == ("fixed", "3.1.6-1")
+    assert advisory_with("Echo", both).ranges[0].events[1] == ("fixed", "3.1.6-1")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_echo_rebuilds_of_a_languages_packages_is_none_of_its_distributions
     ],
 )
 def test_versions_are_without_what_is_none_of_theirs(ecosystem: str, package: str, messages: str, version: str) -> None:
-    advisory = one(ecosystem.partition(":")[0], record("X-1", entry(ecosystem, package, *fixed(messages))))
+    advisory = advisory_with(ecosystem.partition(":")[0], record("X-1", entry(ecosystem, package, *fixed(messages))))
     assert advisory.ranges[0].events == (("introduced", "0"), ("fixed", version))
 
 
@@ -123,7 +123,9 @@ def test_a_whole_name_that_is_not_the_packages_tells_no_version() -> None:
 
 def test_products_that_become_one_release_are_joined() -> None:
     names = ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9::appstream")
-    advisory = one("Red Hat", record("RHSA-1", *(entry(name, "openssl", *fixed("1:3-1.el9")) for name in names)))
+    advisory = advisory_with(
+        "Red Hat", record("RHSA-1", *(entry(name, "openssl", *fixed("1:3-1.el9")) for name in names))
+    )
     assert len(advisory.ranges) == 1
 
 
@@ -140,4 +142,4 @@ def test_a_bulletin_is_about_the_cves_that_it_calls_related(
     part: str, names: dict[str, list[str]], upstream: tuple[str, ...]
 ) -> None:
     value = record("X-1", entry(part, "a", *fixed("1")), **names)
-    assert one(part.partition(":")[0], value).upstream == upstream
+    assert advisory_with(part.partition(":")[0], value).upstream == upstream
