@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from tests.postgres import drop_database, open_postgres
+
 from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Pipeline, Stage, State
 from dockgate.delivery.pipeline import plan_next
 from dockgate.store import Store, open_store
 
-FACTORIES: dict[str, Callable[[Path], Store]] = {"sqlite": open_store}
+FACTORIES: dict[str, Callable[[Path], Store]] = {"sqlite": open_store, "postgres": open_postgres}
 
 NOW = "2026-11-24T10:00:00.000Z"
 LATER = "2026-11-24T11:00:00.000Z"
@@ -17,8 +19,11 @@ IMAGE = "sha256:" + "a" * 64
 
 @contextmanager
 def opened(kind: str, folder: Path) -> Iterator[Store]:
-    with closing(FACTORIES[kind](folder / "data")) as store:
-        yield store
+    try:
+        with closing(FACTORIES[kind](folder / "data")) as store:
+            yield store
+    finally:
+        drop_database(folder / "data")
 
 
 PIPELINE = Pipeline(
