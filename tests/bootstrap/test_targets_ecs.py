@@ -7,12 +7,12 @@ import httpx
 import pytest
 from moto import mock_aws
 from tests.aws.ecs import CLUSTER, Ecs
+from tests.fakes.target import MemoryTarget
 from tests.registryd import registry
 from tests.scanner.images.make import image
 
 from dockgate.bootstrap.adapters import Targets
 from dockgate.delivery.model import Service, TaskDefinition, TaskState
-from dockgate.delivery.targets.memory import MemoryTarget
 from dockgate.scanner.images.manifest import MANIFESTS
 
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}

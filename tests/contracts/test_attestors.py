@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.fakes.attestor import MemoryAttestor
 from tests.gate.gating import inventory, judge, limits, package
 from tests.gate.test_provenance import RECORD
 from tests.parts import Faults
@@ -17,7 +18,6 @@ from tests.scanner.images.make import INDEX, MANIFEST, descriptor, image, listin
 
 from dockgate.attestations.dsse import Signer, new_key
 from dockgate.attestations.keys import Keys
-from dockgate.attestations.memory import MemoryAttestor
 from dockgate.attestations.statements import PREDICATE_TYPE, statement
 from dockgate.delivery.ports import Attestor
 from dockgate.gate import provenance as core

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from tests.fakes.builder import MemoryBuilder
+from tests.fakes.registry import MemoryRegistry
 from tests.parts import BUSYBOX, SMALL, Faults, Host, free_port, running_host, until, write
 
-from dockgate.delivery.builders.memory import MemoryBuilder
 from dockgate.delivery.builders.sandbox.unboxed import Host as Unboxed
 from dockgate.delivery.ports import Builder, BuildRequest, Registry
 from dockgate.delivery.registries.distribution import DistributionRegistry
-from dockgate.delivery.registries.memory import MemoryRegistry
 from dockgate.shared.errors import BuildError, DockgateError, UnavailableError
 
 GOOD = "FROM scratch\nCOPY page /page\n"

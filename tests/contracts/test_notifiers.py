@@ -9,11 +9,11 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from tests.fakes.notifier import MemoryNotifier
 from tests.parts import Faults
 
 from dockgate.events.notifiers.eventbridge import EventBridgeNotifier
 from dockgate.events.notifiers.log import LogNotifier
-from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.notifiers.sns import SnsNotifier
 from dockgate.events.ports import Notice, Notifier
 from dockgate.shared.errors import UnavailableError

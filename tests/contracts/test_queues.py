@@ -6,10 +6,10 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from tests.fakes.queue import MemoryQueue
 from tests.parts import Faults
 
 from dockgate.events.ports import Queue
-from dockgate.events.queues.memory import MemoryQueue
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.shared.errors import UnavailableError
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import pytest
+from tests.fakes.repository_host import MemoryHost
 from tests.parts import Faults, git, serving, write
 
 from dockgate.delivery.ports import CommitPeople, RepositoryHost
 from dockgate.delivery.sources.git import GitHost, http_backend
-from dockgate.delivery.sources.memory import MemoryHost
 from dockgate.shared.errors import DiskFullError, NotFoundError, TooLargeError, UnavailableError, UsageError
 
 TIME = "2026-11-24T10:00:00Z"

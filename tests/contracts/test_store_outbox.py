@@ -6,12 +6,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from tests.fakes.notifier import MemoryNotifier
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
 
 from dockgate.delivery.model import Answer, ApprovalState, Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.notifiers.log import LogNotifier
-from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.ports import Notice, Notifier
 from dockgate.services.attestation_deliveries import attestations
 from dockgate.services.clock import ServerClock

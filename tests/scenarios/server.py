@@ -11,6 +11,13 @@ from typing import Any, Self
 
 import httpx
 import uvicorn
+from tests.fakes.attestor import MemoryAttestor
+from tests.fakes.builder import MemoryBuilder
+from tests.fakes.notifier import MemoryNotifier
+from tests.fakes.registry import MemoryRegistry
+from tests.fakes.repository_host import MemoryHost
+from tests.fakes.target import MemoryTarget
+from tests.fakes.webhooks import MemoryWebhooks
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
@@ -22,18 +29,11 @@ from tests.scenarios.planned_images import (
     planned_inventory,
 )
 
-from dockgate.attestations.memory import MemoryAttestor
 from dockgate.bootstrap.assemble import Adapters, Options, assemble
-from dockgate.delivery.builders.memory import MemoryBuilder
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryHost
-from dockgate.delivery.registries.memory import MemoryRegistry
 from dockgate.delivery.registries.tokens import RegistryTokens
-from dockgate.delivery.sources.memory import MemoryHost
-from dockgate.delivery.targets.memory import MemoryTarget
-from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.ports import Notifier, Webhooks
-from dockgate.events.webhooks.memory import MemoryWebhooks
 from dockgate.gate.model import Policy
 from dockgate.scanner.model import Inventory
 from dockgate.services.git_pushes import PushHistory

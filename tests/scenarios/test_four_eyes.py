@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.fakes.repository_host import MemoryHost
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
@@ -14,7 +15,6 @@ from tests.scenarios.test_voting import APPROVERS
 
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.ports import RefUpdate
-from dockgate.delivery.sources.memory import MemoryHost
 
 # An author without a principal.
 OUTSIDER = "Zoe <zoe@elsewhere.example>"

@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.fakes.repository_host import MemoryHost
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.sources.memory import MemoryHost
 from dockgate.gate.policy import PolicyReference
 from dockgate.shared.errors import BusyError
 from dockgate.vulnerabilities.model import Severity

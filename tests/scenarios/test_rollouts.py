@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fakes.target import MemoryTarget
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_faults import FailsAtFirst
 
-from dockgate.delivery.targets.memory import MemoryTarget
 from dockgate.store import Store
 
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.fakes.queue import MemoryQueue
 from tests.parts import Faults, until
 
 from dockgate.bootstrap.adapters import pollers
 from dockgate.config import from_environment
-from dockgate.events.queues.memory import MemoryQueue
 from dockgate.server.polling import Poller
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.retry import RetrySchedule

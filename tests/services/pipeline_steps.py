@@ -4,6 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+from tests.fakes.target import MemoryTarget
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
@@ -12,7 +13,6 @@ from dockgate.delivery.definitions import documents
 from dockgate.delivery.model import ActionKey, Approval, Pipeline, Rollout, ServiceChange, State
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
-from dockgate.delivery.targets.memory import MemoryTarget
 
 NOW = "2026-11-24T10:00:00.000Z"
 

@@ -7,10 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.fakes.notifier import MemoryNotifier
 from tests.parts import until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.events.notifiers.memory import MemoryNotifier
 from dockgate.events.ports import Notice, Notifier
 from dockgate.shared.errors import UnavailableError
 from dockgate.store.records import OutboxEntry, OutboxKind

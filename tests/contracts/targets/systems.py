@@ -7,12 +7,12 @@ from typing import Protocol
 import boto3
 from botocore.config import Config
 from tests.aws.ecs import CLUSTER, Ecs
+from tests.fakes.target import MemoryTarget
 from tests.parts import Host, free_port
 
 from dockgate.delivery.model import HealthCheck, PortMapping, Service, TaskDefinition, TaskState
 from dockgate.delivery.ports import Target
 from dockgate.delivery.targets.ecs import EcsTarget
-from dockgate.delivery.targets.memory import MemoryTarget
 from dockgate.delivery.targets.podman import PodmanTarget
 
 RUNNING = TaskState.RUNNING

@@ -11,9 +11,9 @@ from tests.contracts.targets.systems import (
     impatient,
     service,
 )
+from tests.fakes.target import MemoryTarget
 from tests.parts import Faults, until
 
-from dockgate.delivery.targets.memory import MemoryTarget
 from dockgate.shared.errors import DeployError, UnavailableError
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from tests.fakes.registry import MemoryRegistry
 from tests.parts import SMALL, write
 
 from dockgate.delivery.builders.images import Base, Layer
@@ -13,7 +14,6 @@ from dockgate.delivery.builders.podman import PodmanBuilder
 from dockgate.delivery.builders.sandbox.sandbox import Job, Outcome, Paths
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.ports import BaseImage, BuildRequest
-from dockgate.delivery.registries.memory import MemoryRegistry
 from dockgate.shared.errors import BuildError, UnavailableError
 
 DIGEST = "sha256:" + "d" * 64

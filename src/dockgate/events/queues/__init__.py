@@ -1,1 +1,1 @@
-"""Queues that other systems put messages in, one file per kind (`events.ports.Queue`), and a fake in `memory.py`."""
+"""Queues that other systems put messages in, one file per kind (`events.ports.Queue`)."""
