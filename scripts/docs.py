@@ -10,7 +10,6 @@ from fastapi.routing import APIRoute
 
 from dockgate.aws.functions.settings import VARIABLES
 from dockgate.cli.main import root
-from dockgate.config import FEED_PREFIX, SETTINGS
 from dockgate.web import api
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -23,13 +22,7 @@ def commands() -> Iterator[str]:
 
 
 def settings() -> Iterator[str]:
-    """Every environment variable."""
-    yield "\n| variable | default | meaning |\n|---|---|---|\n"
-    for setting in SETTINGS:
-        yield f"| `{setting.name}` | {setting.default or 'none'} | {setting.meaning} |\n"
-    yield f"\n`{FEED_PREFIX}<NAME>` is the URL of the feed of that name, in capitals.\n"
-    yield "\n## Of the functions in AWS\n\n"
-    yield "The stack's template sets these; a parameter of the stack is where to change one.\n"
+    """Every environment variable of the functions in AWS."""
     yield "\n| variable | meaning |\n|---|---|\n"
     for name, meaning in VARIABLES.items():
         yield f"| `{name}` | {meaning} |\n"

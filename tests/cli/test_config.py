@@ -12,7 +12,7 @@ def test_defaults() -> None:
     settings = config.from_environment({"HOME": "/home/ada"})
     assert settings.server == "http://127.0.0.1:7420"
     assert (settings.port, settings.registry_port) == (7420, 7421)
-    assert (settings.token, settings.database_url, settings.ca_bundle, settings.feeds) == ("", "", None, ())
+    assert (settings.token, settings.database_url, settings.ca_bundle, settings.feeds) == (None, None, None, ())
     assert settings.data in (Path("/var/lib/dockgate"), Path("/home/ada/.local/share/dockgate"))
 
 

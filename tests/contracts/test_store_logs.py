@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, key, opened
 
+from dockgate.config import DiskLimits
 from dockgate.delivery.model import ActionKey
-from dockgate.shared.limits import DiskLimits
 from dockgate.store import Store
 from dockgate.store.logs import CUT_OFF, Logs
 

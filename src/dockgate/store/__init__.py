@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from sqlalchemy import insert, select
 
+from dockgate.config import DiskLimits
 from dockgate.shared.errors import UnavailableError
-from dockgate.shared.limits import DiskLimits
 from dockgate.store.approvals import Approvals
 from dockgate.store.audit import Audit
 from dockgate.store.blobs import Blobs, FileBlobs

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from dockgate.config import DiskLimits
 from dockgate.shared.digest import from_hex, hex_of, is_digest
 from dockgate.shared.errors import DiskFullError, NotFoundError
-from dockgate.shared.limits import DiskLimits
 
 
 class Blobs(Protocol):

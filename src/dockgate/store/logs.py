@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from dockgate.config import DiskLimits
 from dockgate.delivery.model import ActionKey
-from dockgate.shared.limits import DiskLimits
 
 # How long a log is kept at least: its execution may be under way.
 SPARED_SECONDS = 86_400
