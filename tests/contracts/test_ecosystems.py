@@ -24,7 +24,7 @@ PIECES = sorted(
         *(f"a{suffix}" for kind in KINDS for suffix in kind.triggers.suffixes),
         *(prefix.strip("/") for kind in KINDS for prefix in kind.triggers.prefixes),
         *(part.strip("/") for kind in KINDS for part in kind.triggers.parts),
-        *(path.strip("/") for kind in KINDS for path in kind.databases),
+        *(path.strip("/") for kind in KINDS for path in kind.database_paths),
     }
 )
 MAGICS = sorted({b"", b"plain text", *(magic + bytes(60) for kind in KINDS for magic in kind.triggers.magics)})
@@ -33,7 +33,7 @@ paths = st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("/".join)
 
 
 def test_names_and_what_they_speak_for_are_unique() -> None:
-    for names in ([kind.name for kind in KINDS], *zip_attributes("orders", "purls")):
+    for names in ([kind.name for kind in KINDS], *zip_attributes("osv_names", "purl_types")):
         assert len(names) == len(set(names)), names
 
 
@@ -63,17 +63,17 @@ def test_whatever_is_wanted_is_read_or_refused(kind: Ecosystem, path: str, conte
 @given(version=st.text(max_size=20))
 def test_a_version_is_ordered_or_refused(kind: Ecosystem, version: str) -> None:
     try:
-        key = kind.key(version)
+        key = kind.version_key(version)
     except UncomparableError:
         return
-    assert key == kind.key(version)
-    assert not key < kind.key(version)
+    assert key == kind.version_key(version)
+    assert not key < kind.version_key(version)
 
 
 @every
 def test_a_package_url_becomes_the_package_that_it_names(kind: Ecosystem) -> None:
     reader = Purls(KINDS)
-    for purl_type in kind.purls:
+    for purl_type in kind.purl_types:
         namespace = {
             "maven": "org.example/",
             "composer": "acme/",
@@ -95,11 +95,11 @@ def test_a_package_url_becomes_the_package_that_it_names(kind: Ecosystem) -> Non
 @every
 def test_a_distributions_package_is_settled_by_its_distribution(kind: Ecosystem) -> None:
     if not kind.distributions:
-        assert not kind.databases
+        assert not kind.database_paths
         return
-    assert kind.databases
+    assert kind.database_paths
     reader = Purls(KINDS)
-    purl = reader.parse(f"pkg:{kind.purls[0]}/thing@1.2.3-1")
+    purl = reader.parse(f"pkg:{kind.purl_types[0]}/thing@1.2.3-1")
     for identity in kind.distributions:
         package = reader.package(purl, Distribution(identity, "12.5"))
         assert package.ecosystem

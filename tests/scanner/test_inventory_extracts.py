@@ -21,12 +21,12 @@ class Kind:
 
     name: str = "kind"
     version: int = 1
-    orders: tuple[str, ...] = ("Kind",)
-    optional_epoch: bool = False
-    optional_local_label: bool = False
-    purls: tuple[str, ...] = ()
+    osv_names: tuple[str, ...] = ("Kind",)
+    can_omit_epoch: bool = False
+    can_omit_local_label: bool = False
+    purl_types: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
+    database_paths: tuple[str, ...] = ()
     triggers: Triggers = Triggers(suffixes=(".pkg",))  # noqa: RUF009 - frozen
     calls: list[str] = field(default_factory=list)
 
@@ -64,13 +64,13 @@ class Kind:
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         return package
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         raise NotImplementedError
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         raise NotImplementedError
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         return version.encode()
 
 
@@ -149,7 +149,7 @@ def test_of_a_file_that_tells_of_several_packages_each_is_held_against_its_own_f
 
 def test_the_release_that_package_repositories_serve_is_the_distributions() -> None:
     release = [file("etc/os-release", DEBIAN), file("r.pkg", "release 13")]
-    result = read(release, kind=Kind(distributions=("debian",), databases=("db.pkg",)))
+    result = read(release, kind=Kind(distributions=("debian",), database_paths=("db.pkg",)))
     assert result.distribution is not None
     assert result.distribution.repository == "13"
     assert not any("serves" in entry.reason for entry in result.unread)
@@ -157,7 +157,7 @@ def test_the_release_that_package_repositories_serve_is_the_distributions() -> N
 
 def test_repositories_of_another_release_are_doubted() -> None:
     release = [file("etc/os-release", DEBIAN), file("r.pkg", "release v12")]
-    result = read(release, kind=Kind(distributions=("debian",), databases=("db.pkg",)))
+    result = read(release, kind=Kind(distributions=("debian",), database_paths=("db.pkg",)))
     assert "r.pkg serves v12, where os-release says 13." in [entry.reason for entry in result.unread]
 
 
@@ -183,7 +183,7 @@ def test_a_folder_that_could_not_be_listed_is_unread() -> None:
 
 
 def test_two_files_that_name_two_distributions_are_doubted() -> None:
-    kind = Kind(distributions=("debian",), databases=("db.pkg",))
+    kind = Kind(distributions=("debian",), database_paths=("db.pkg",))
     older = DEBIAN.replace("13", "11")
     result = read([file("etc/os-release", older), file("usr/lib/os-release", DEBIAN), file("db.pkg", "a 1")], kind=kind)
     assert "The image names two distributions" in "".join(entry.reason for entry in result.unread)

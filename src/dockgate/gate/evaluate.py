@@ -162,7 +162,7 @@ class _Platform:
         feed_settings = [active.settings for active in active_rules if active.rule.name == cve_enrichment.EVIDENCE_RULE]
         matches, missing_fields = self._match(inventory, feed_settings)
         unwaived = waivers.apply_to_findings(matches, case.waivers, case.policy, inventory, case.image, case.now)
-        database_paths = tuple(path for ecosystem in self.ecosystems for path in ecosystem.databases)
+        database_paths = tuple(path for ecosystem in self.ecosystems for path in ecosystem.database_paths)
         readable = unread_waivers.apply_to_unread(
             inventory, unwaived.matches, case.waivers, case.image, case.now, database_paths
         )

@@ -16,7 +16,7 @@ class Duplicates:
     """
 
     def __init__(self, stack: LayerStack, kinds: Sequence[Ecosystem]) -> None:
-        self._orders = {name: kind.name for kind in kinds for name in kind.orders}
+        self._orders = {name: kind.name for kind in kinds for name in kind.osv_names}
         self._owners: dict[tuple[str, str], list[tuple[str, PackageFile]]] = {}
         shared = {
             name

@@ -105,20 +105,20 @@ class Ecosystem(Protocol):
 
     # "dpkg", "python", "npm".
     name: str
-    # PackageUpgrade whenever the same bytes would be read otherwise: layers are then read again.
+    # Raised whenever the same bytes would be read otherwise: layers are then read again.
     version: int
-    # OSV ecosystem names without release whose versions `key` orders: ("Debian", "Ubuntu", "TuxCare:Debian")
-    orders: tuple[str, ...]
+    # OSV ecosystem names without release whose versions `key` osv_names: ("Debian", "Ubuntu", "TuxCare:Debian")
+    osv_names: tuple[str, ...]
     # Whether an advisory may omit the epoch of a version (rpm), and then means the installed one.
-    optional_epoch: bool
+    can_omit_epoch: bool
     # Whether an advisory's "2.10.0" includes "2.10.0+cu126" (PEP 440, local version labels)
-    optional_local_label: bool
-    # The package URL types that `package` understands: ("deb",)
-    purls: tuple[str, ...]
+    can_omit_local_label: bool
+    # The package URL types that `package_from_purl` understands: ("deb",)
+    purl_types: tuple[str, ...]
     # os-release IDs whose package database this is; () for languages.
     distributions: tuple[str, ...]
     # The paths one of which must exist on those distributions ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")
-    databases: tuple[str, ...]
+    database_paths: tuple[str, ...]
     # `wants` is called only for files that match one of these.
     triggers: Triggers
 
@@ -137,15 +137,15 @@ class Ecosystem(Protocol):
         """The package with `ecosystem` and `purl` completed by the distribution. Languages return it unchanged."""
         ...
 
-    def package(self, purl: "Purl", distribution: Distribution | None) -> Package:
-        """The package that a package URL of one of `purls` names, `path` empty, settled as far as can be.
+    def package_from_purl(self, purl: "Purl", distribution: Distribution | None) -> Package:
+        """The package that a package URL of one of `purl_types` names, `path` empty, settled as far as can be.
 
         `distribution` is the one that the document names which the purl stands in; the purl's own `distro` goes before
         it. Raises UsageError for a purl that lacks what the ecosystem needs (no version).
         """
         ...
 
-    def upgrade(self, raised: "Sequence[PackageUpgrade]") -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: "Sequence[PackageUpgrade]") -> tuple[str, ...]:
         """The commands that a build of the image runs to have these packages at these versions or later.
 
         One line of shell each, as few as possible; a line that begins with "#" says what no command can do. Names,
@@ -153,7 +153,7 @@ class Ecosystem(Protocol):
         """
         ...
 
-    def key(self, version: str) -> Any:
+    def version_key(self, version: str) -> Any:
         """Something whose `<` and `==` are the version's order (bytes where possible). Raises UncomparableError."""
         ...
 

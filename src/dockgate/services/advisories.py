@@ -73,7 +73,7 @@ def update(settings: Settings, path: Path, report: Report) -> "Result":
     from dockgate.vulnerabilities.database.update import update as update_from
 
     trusted(settings.ca_bundle)
-    names = sorted({name.partition(":")[0] for ecosystem in ecosystems.load() for name in ecosystem.orders})
+    names = sorted({name.partition(":")[0] for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
     return update_from(path, feeds.load(), dict(settings.feeds), names, datetime.now(UTC), report, settings.ca_bundle)
 
 

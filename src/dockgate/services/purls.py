@@ -13,7 +13,7 @@ class Purls:
     """Reads package URLs. `kinds` are the ecosystems that may be asked."""
 
     def __init__(self, kinds: Sequence[Ecosystem]) -> None:
-        self._kinds = {kind_of: kind for kind in kinds for kind_of in kind.purls}
+        self._kinds = {kind_of: kind for kind in kinds for kind_of in kind.purl_types}
 
     def parse(self, text: str) -> Purl:
         """Raises UsageError for what is no package URL."""
@@ -37,4 +37,4 @@ class Purls:
         if kind is None:
             types = ", ".join(sorted(self._kinds))
             raise UsageError(f"No packages of the type {purl.type} are read.", f"Types are: {types}.")
-        return kind.package(purl, distribution)
+        return kind.package_from_purl(purl, distribution)

@@ -90,7 +90,7 @@ class RiskAcceptances:
 
     def _add_waiver(self, waiver: Waiver) -> WaiverRecord:
         waivers.check_waiver(waiver)
-        check_protected(waiver, [path for ecosystem in self._ecosystems for path in ecosystem.databases])
+        check_protected(waiver, [path for ecosystem in self._ecosystems for path in ecosystem.database_paths])
         now = self._clock.now()
         until = parse_time(waiver.until)
         waiver = replace(waiver, until=format_time(until) if until else "", created_at=now)

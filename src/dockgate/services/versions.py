@@ -29,18 +29,18 @@ def compare(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Compar
 
 def names() -> tuple[str, ...]:
     """Every name that `compare` knows, sorted; of those that differ by case alone OSV's."""
-    kinds = [kind for kind in ecosystems.load() if kind.orders]
-    ours, theirs = [kind.name for kind in kinds], [name for kind in kinds for name in kind.orders]
+    kinds = [kind for kind in ecosystems.load() if kind.osv_names]
+    ours, theirs = [kind.name for kind in kinds], [name for kind in kinds for name in kind.osv_names]
     called = {name.lower(): name for name in (*ours, *theirs)}
     return tuple(called[name] for name in sorted(called))
 
 
 def _key(ecosystem: str) -> Callable[[str], Any]:
-    kinds = [kind for kind in ecosystems.load() if kind.orders]
+    kinds = [kind for kind in ecosystems.load() if kind.osv_names]
     for candidate in ordered_as(ecosystem.lower()):
         for kind in kinds:
-            if candidate in (name.lower() for name in (kind.name, *kind.orders)):
-                return kind.key
+            if candidate in (name.lower() for name in (kind.name, *kind.osv_names)):
+                return kind.version_key
     raise NotFoundError(f"No ecosystem is called {ecosystem!r}.", f"Name one of: {', '.join(names())}.")
 
 

@@ -57,17 +57,17 @@ class Order:
 
     `key` raises UncomparableError for what is no version.
 
-    `optional_epoch`: an advisory's version without an epoch applies to every installed epoch.
-    `optional_local_label`: an advisory's version without a label ("2.10.0") includes those with one ("2.10.0+cu126").
+    `can_omit_epoch`: an advisory's version without an epoch applies to every installed epoch.
+    `can_omit_local_label`: an advisory's version without a label ("2.10.0") includes those with one ("2.10.0+cu126").
     """
 
     def __init__(
-        self, key: Callable[[str], Any], *, optional_epoch: bool = False, optional_local_label: bool = False
+        self, key: Callable[[str], Any], *, can_omit_epoch: bool = False, can_omit_local_label: bool = False
     ) -> None:
         self._points = _Points(key)
         self._spans: dict[tuple[tuple[str, str], ...], _Span] = {}
-        self._optional_epoch = optional_epoch
-        self._optional_local_label = optional_local_label
+        self._optional_epoch = can_omit_epoch
+        self._optional_local_label = can_omit_local_label
 
     def point(self, version: str) -> Point:
         """Raises UncomparableError."""
@@ -191,12 +191,12 @@ class Orders:
     def _orders(self) -> dict[str, Order]:
         return {
             name: Order(
-                ecosystem.key,
-                optional_epoch=ecosystem.optional_epoch,
-                optional_local_label=ecosystem.optional_local_label,
+                ecosystem.version_key,
+                can_omit_epoch=ecosystem.can_omit_epoch,
+                can_omit_local_label=ecosystem.can_omit_local_label,
             )
             for ecosystem in self._ecosystems
-            for name in ecosystem.orders
+            for name in ecosystem.osv_names
         }
 
     def of(self, ecosystem: str) -> Order:

@@ -52,13 +52,13 @@ def read(kind: Ecosystem, path: str, data: bytes) -> None:
 
 def raise_(kind: Ecosystem, package: Package) -> None:
     """Build the upgrade commands to the version of the package's own source."""
-    for line in kind.upgrade([PackageUpgrade(package, package.source_version)]):
+    for line in kind.upgrade_commands([PackageUpgrade(package, package.source_version)]):
         assert_words(line)
 
 
 def key(kind: Ecosystem, version: str) -> Any:
     try:
-        return kind.key(version)
+        return kind.version_key(version)
     except UncomparableError:
         return None
 

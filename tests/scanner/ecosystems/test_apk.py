@@ -210,7 +210,7 @@ def test_advisories_name_the_origin_except_for_chainguard(
     settled = ECOSYSTEM.assign_distribution(utils, distribution)
     assert (settled.source_name, settled.source_version) == (source, utils.version)
     arguments = {"distro": distribution.id, "upstream": "musl"}
-    again = ECOSYSTEM.package(Purl("apk", distribution.id, utils.name, utils.version, arguments), None)
+    again = ECOSYSTEM.package_from_purl(Purl("apk", distribution.id, utils.name, utils.version, arguments), None)
     assert again.source_name == source
     assert "upstream=musl" in settled.purl
     assert "upstream=musl" in again.purl
@@ -227,7 +227,9 @@ def test_package_urls_contain_the_origin(utils: Package) -> None:
 def test_own_package_url_parses_to_the_same_package(upstream: str, utils: Package) -> None:
     settled = ECOSYSTEM.assign_distribution(utils, ALPINE)
     arguments = {"arch": "x86_64", "distro": "alpine-3.19.1", "upstream": upstream}
-    again = ECOSYSTEM.package(Purl("apk", "alpine", utils.name, utils.version, arguments), Distribution("wolfi", ""))
+    again = ECOSYSTEM.package_from_purl(
+        Purl("apk", "alpine", utils.name, utils.version, arguments), Distribution("wolfi", "")
+    )
     assert again.path == ""
     assert again.purl == settled.purl
     assert (again.ecosystem, again.source_name, again.source_version) == ("Alpine:v3.19", "musl", utils.version)
@@ -235,9 +237,9 @@ def test_own_package_url_parses_to_the_same_package(upstream: str, utils: Packag
 
 def test_distribution_of_a_package_url_without_qualifier() -> None:
     purl = Purl("apk", "wolfi", "musl", "1.2.5-r0")
-    assert ECOSYSTEM.package(purl, ALPINE).ecosystem == "Alpine:v3.19"
-    assert ECOSYSTEM.package(purl, None).ecosystem == "Wolfi"
-    alone = ECOSYSTEM.package(Purl("apk", "", "musl", "1.2.5-r0", {"distro": ""}), None)
+    assert ECOSYSTEM.package_from_purl(purl, ALPINE).ecosystem == "Alpine:v3.19"
+    assert ECOSYSTEM.package_from_purl(purl, None).ecosystem == "Wolfi"
+    alone = ECOSYSTEM.package_from_purl(Purl("apk", "", "musl", "1.2.5-r0", {"distro": ""}), None)
     assert (alone.ecosystem, alone.purl) == ("", "pkg:apk/musl@1.2.5-r0")
 
 
@@ -246,9 +248,11 @@ def test_distribution_of_a_package_url_without_qualifier() -> None:
     [("alpine-3.19.1", "Alpine:v3.19"), ("3.19.1", "Alpine:v3.19"), ("wolfi-20230201", "Wolfi"), ("wolfi", "Wolfi")],
 )
 def test_package_url_states_the_distribution(distro: str, ecosystem: str) -> None:
-    assert ECOSYSTEM.package(Purl("apk", "alpine", "musl", "1", {"distro": distro}), None).ecosystem == ecosystem
+    assert (
+        ECOSYSTEM.package_from_purl(Purl("apk", "alpine", "musl", "1", {"distro": distro}), None).ecosystem == ecosystem
+    )
 
 
 def test_package_url_needs_a_version() -> None:
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package(Purl("apk", "alpine", "musl"), None)
+        ECOSYSTEM.package_from_purl(Purl("apk", "alpine", "musl"), None)

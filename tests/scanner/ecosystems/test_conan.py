@@ -170,10 +170,12 @@ def test_files_that_list_no_packages_are_unreadable(content: bytes, path: str, r
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package(Purl("conan", "", "png", "1.6.40", {"user": "acme", "channel": "stable"}), None)
+    package = ECOSYSTEM.package_from_purl(
+        Purl("conan", "", "png", "1.6.40", {"user": "acme", "channel": "stable"}), None
+    )
     assert (package.source_name, package.purl) == ("png", BOTH[1])
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package(Purl("conan", "", "png"), None)
+        ECOSYSTEM.package_from_purl(Purl("conan", "", "png"), None)
 
 
 def test_package_removed_from_the_cache_with_files_left_is_unread() -> None:

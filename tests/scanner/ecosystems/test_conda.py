@@ -106,17 +106,17 @@ def test_file_in_place_of_the_folder_is_ignored() -> None:
 
 
 def test_versions_are_not_ordered() -> None:
-    assert ECOSYSTEM.orders == ()
+    assert ECOSYSTEM.osv_names == ()
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.key("1.0")
+        ECOSYSTEM.version_key("1.0")
 
 
 def test_package_url_becomes_a_package() -> None:
     purl = Purl("conda", "", "openssl", "3.3.1", {"build": "h4ab18f5_0", "channel": "main", "subdir": "linux-64"})
-    package = ECOSYSTEM.package(purl, None)
+    package = ECOSYSTEM.package_from_purl(purl, None)
     assert (package.source_name, package.ecosystem, package.purl) == ("openssl", "conda", str(purl))
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package(Purl("conda", "", "openssl"), None)
+        ECOSYSTEM.package_from_purl(Purl("conda", "", "openssl"), None)
 
 
 @settings(deadline=None, max_examples=300)

@@ -132,13 +132,13 @@ def test_a_lockfile_names_what_renv_would_install() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package(Purl("cran", "", "rJava", "1.0-4"), None)
+    package = ECOSYSTEM.package_from_purl(Purl("cran", "", "rJava", "1.0-4"), None)
     assert (package.source_name, package.source_version, package.ecosystem) == ("rJava", "1.0-4", "CRAN")
     arguments = {"repository_url": "https://bioconductor.org"}
-    package = ECOSYSTEM.package(Purl("cran", "", "limma", "3.62.2", arguments), None)
+    package = ECOSYSTEM.package_from_purl(Purl("cran", "", "limma", "3.62.2", arguments), None)
     assert (package.ecosystem, package.purl) == ("Bioconductor", f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}")
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package(Purl("cran", "", "rJava"), None)
+        ECOSYSTEM.package_from_purl(Purl("cran", "", "rJava"), None)
 
 
 def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
@@ -179,4 +179,4 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 @pytest.mark.parametrize("version", ["", " ", "1.0 ", " 1.0", "1.0\n", "\ud800", "1\0.0", "⁵.1"])
 def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.key(version)
+        ECOSYSTEM.version_key(version)

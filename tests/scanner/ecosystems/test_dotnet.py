@@ -152,17 +152,17 @@ def test_a_malformed_file_is_unreadable(content: str | bytes, path: str, reason:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package(Purl("nuget", "", "Newtonsoft.Json", "13.0.1"), None)
+    package = ECOSYSTEM.package_from_purl(Purl("nuget", "", "Newtonsoft.Json", "13.0.1"), None)
     assert (package.source_name, package.purl) == ("newtonsoft.json", "pkg:nuget/Newtonsoft.Json@13.0.1")
     with pytest.raises(UsageError) as caught:
-        ECOSYSTEM.package(Purl("nuget", "", "a"), None)
+        ECOSYSTEM.package_from_purl(Purl("nuget", "", "a"), None)
     assert caught.value.advice
 
 
 def relation(a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
-        first, second = ECOSYSTEM.key(a), ECOSYSTEM.key(b)
+        first, second = ECOSYSTEM.version_key(a), ECOSYSTEM.version_key(b)
     except UncomparableError:
         return "!"
     assert isinstance(first, bytes)

@@ -80,7 +80,7 @@ def test_a_signed_kernel_is_judged_as_the_kernel_that_was_signed(source: str, ve
     (package,) = read(stanza).packages
     assert (package.source_name, package.source_version) == (advised, version)
     upstream = source.replace(" (", "@").rstrip(")")
-    named = ECOSYSTEM.package(Purl("deb", "debian", "linux-image", version, {"upstream": upstream}), None)
+    named = ECOSYSTEM.package_from_purl(Purl("deb", "debian", "linux-image", version, {"upstream": upstream}), None)
     assert (named.source_name, named.source_version) == (advised, version)
 
 
@@ -229,12 +229,12 @@ def test_package_urls_are_encoded() -> None:
     ],
 )
 def test_package_url_states_release_source_and_epoch(purl: str, expected: tuple[str, str, str]) -> None:
-    package = ECOSYSTEM.package(parse(f"pkg:deb/debian/{purl}"), None)
+    package = ECOSYSTEM.package_from_purl(parse(f"pkg:deb/debian/{purl}"), None)
     assert (package.ecosystem, package.source_name, package.source_version) == expected
 
 
 def test_own_package_url_parses_to_the_same_package() -> None:
     package = settled(Distribution("debian", "13"))
-    again = ECOSYSTEM.package(parse(package.purl), None)
+    again = ECOSYSTEM.package_from_purl(parse(package.purl), None)
     assert (again.source_name, again.source_version) == (package.source_name, package.source_version)
     assert (again.purl, again.ecosystem) == (package.purl, package.ecosystem)

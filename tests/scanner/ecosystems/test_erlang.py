@@ -222,16 +222,16 @@ def test_a_lockfile_that_hides_a_package_is_unreadable(content: str | bytes, pat
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package(Purl("hex", "", "Phoenix_HTML", "2.13.3"), None)
+    package = ECOSYSTEM.package_from_purl(Purl("hex", "", "Phoenix_HTML", "2.13.3"), None)
     assert (package.source_name, package.ecosystem) == ("phoenix_html", "Hex")
     assert package.purl == "pkg:hex/phoenix_html@2.13.3"
-    assert ECOSYSTEM.package(Purl("hex", "Acme", "foo", "2.3.0"), None).source_name == "acme/foo"
-    package = ECOSYSTEM.package(
+    assert ECOSYSTEM.package_from_purl(Purl("hex", "Acme", "foo", "2.3.0"), None).source_name == "acme/foo"
+    package = ECOSYSTEM.package_from_purl(
         Purl("otp", "", "ssh", "5.2.9", {"repository_url": "https://github.com/erlang/otp"}), None
     )
     assert (package.ecosystem, package.purl) == ("Erlang/OTP", f"pkg:otp/ssh@5.2.9?{OTP}")
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package(Purl("hex", "", "plug"), None)
+        ECOSYSTEM.package_from_purl(Purl("hex", "", "plug"), None)
 
 
 def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:

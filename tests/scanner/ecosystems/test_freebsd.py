@@ -116,13 +116,16 @@ def test_files_that_list_no_packages_are_unreadable(tmp_path: Path, statement: s
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package(Purl("bsd", "freebsd", "curl", "8.14.1_1", {"distro": "freebsd-14.3"}), None)
+    package = ECOSYSTEM.package_from_purl(Purl("bsd", "freebsd", "curl", "8.14.1_1", {"distro": "freebsd-14.3"}), None)
     assert (package.source_name, package.ecosystem) == ("curl", "FreeBSD:ports")
     assert package.purl == "pkg:bsd/freebsd/curl@8.14.1_1?distro=freebsd-14.3"
-    assert ECOSYSTEM.package(Purl("bsd", "FreeBSD", "FreeBSD-runtime", "14.3"), None).ecosystem == "FreeBSD base system"
+    assert (
+        ECOSYSTEM.package_from_purl(Purl("bsd", "FreeBSD", "FreeBSD-runtime", "14.3"), None).ecosystem
+        == "FreeBSD base system"
+    )
     for purl in (Purl("bsd", "openbsd", "curl", "8.14.1"), Purl("bsd", "freebsd", "curl")):
         with pytest.raises(UsageError, match=r"not a FreeBSD package|no version"):
-            ECOSYSTEM.package(purl, None)
+            ECOSYSTEM.package_from_purl(purl, None)
 
 
 @settings(deadline=None, max_examples=300)
@@ -138,7 +141,7 @@ pieces = st.lists(st.sampled_from(["0", "1", "10", ".", "+", "_", ",", "a", "rc"
 
 @given(versions=st.lists(pieces.map(lambda made: "1" + "".join(made)), min_size=3, max_size=3))
 def test_version_order_is_transitive(versions: list[str]) -> None:
-    first, second, third = sorted(map(ECOSYSTEM.key, versions))
+    first, second, third = sorted(map(ECOSYSTEM.version_key, versions))
     assert not second < first
     assert not third < second
     assert not third < first

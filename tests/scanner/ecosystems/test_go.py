@@ -123,7 +123,7 @@ def test_modules_are_named_as_advisories_name_them() -> None:
 def test_written_build_information_is_read_back() -> None:
     for package in read(program()).packages:
         namespace, _, name = package.name.rpartition("/")
-        again = ECOSYSTEM.package(Purl("golang", namespace, name, package.version), None)
+        again = ECOSYSTEM.package_from_purl(Purl("golang", namespace, name, package.version), None)
         assert (again.purl, again.source_version) == (package.purl, package.source_version)
 
 

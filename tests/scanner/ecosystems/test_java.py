@@ -298,11 +298,11 @@ def test_a_lockfile_has_a_limit() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package(Purl("maven", "org.slf4j", "slf4j-api", "2.0.17"), None)
+    package = ECOSYSTEM.package_from_purl(Purl("maven", "org.slf4j", "slf4j-api", "2.0.17"), None)
     assert (package.source_name, package.purl) == ("org.slf4j:slf4j-api", "pkg:maven/org.slf4j/slf4j-api@2.0.17")
     for wrong in (Purl("maven", "org.slf4j", "slf4j-api"), Purl("maven", "", "slf4j-api", "1")):
         with pytest.raises(UsageError) as caught:
-            ECOSYSTEM.package(wrong, None)
+            ECOSYSTEM.package_from_purl(wrong, None)
         assert caught.value.advice
 
 

@@ -106,11 +106,13 @@ def test_manifest_lists_packages_except_julia_and_local_ones() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package(Purl("julia", "", "HTTP", "1.10.8", {"uuid": HTTP.removeprefix("uuid=")}), None)
+    package = ECOSYSTEM.package_from_purl(
+        Purl("julia", "", "HTTP", "1.10.8", {"uuid": HTTP.removeprefix("uuid=")}), None
+    )
     assert (package.source_name, package.ecosystem) == ("HTTP", "Julia")
     assert package.purl == f"pkg:julia/HTTP@1.10.8?{HTTP}"
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package(Purl("julia", "", "HTTP"), None)
+        ECOSYSTEM.package_from_purl(Purl("julia", "", "HTTP"), None)
 
 
 def test_removed_or_edited_project_file_with_code_left_is_unread() -> None:

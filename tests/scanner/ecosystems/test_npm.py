@@ -68,7 +68,7 @@ def test_wanted_paths_have_a_trigger(folders: list[str], last: str) -> None:
 
 @pytest.mark.parametrize(("namespace", "name"), [("@vue", "@vue/core"), ("", "core")])
 def test_a_purl_names_a_package(namespace: str, name: str) -> None:
-    result = ECOSYSTEM.package(Purl("npm", namespace, "core", "3.5.0", {"vcs_url": "git+https://x"}), None)
+    result = ECOSYSTEM.package_from_purl(Purl("npm", namespace, "core", "3.5.0", {"vcs_url": "git+https://x"}), None)
     installed = read(f'{{"name": "{name}", "version": "3.5.0"}}').packages[0]
     assert (result.purl, result.source_name, result.ecosystem) == (installed.purl, name, "npm")
     assert result.path == ""
@@ -76,7 +76,7 @@ def test_a_purl_names_a_package(namespace: str, name: str) -> None:
 
 def test_a_purl_without_a_version_names_none() -> None:
     with pytest.raises(UsageError, match="pkg:npm/core has no version"):
-        ECOSYSTEM.package(Purl("npm", "", "core"), None)
+        ECOSYSTEM.package_from_purl(Purl("npm", "", "core"), None)
 
 
 def test_a_package_owns_its_folder() -> None:

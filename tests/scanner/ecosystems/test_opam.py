@@ -106,11 +106,11 @@ def test_files_that_list_no_packages_are_unreadable(content: bytes, path: str, r
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package(Purl("opam", "", "ocaml-base-compiler", "5.2.0"), None)
+    package = ECOSYSTEM.package_from_purl(Purl("opam", "", "ocaml-base-compiler", "5.2.0"), None)
     assert (package.source_name, package.ecosystem) == ("ocaml-base-compiler", "opam")
     assert package.purl == "pkg:opam/ocaml-base-compiler@5.2.0"
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package(Purl("opam", "", "ocaml"), None)
+        ECOSYSTEM.package_from_purl(Purl("opam", "", "ocaml"), None)
 
 
 def test_removed_description_with_library_left_is_unread() -> None:

@@ -174,7 +174,7 @@ def test_a_java_runtime_is_known_by_its_release_file() -> None:
     ],
 )
 def test_a_version_is_judged_as_advisories_write_it(name: str, version: str, judged_as: str) -> None:
-    package = ECOSYSTEM.package(Purl("generic", "", name, version), None)
+    package = ECOSYSTEM.package_from_purl(Purl("generic", "", name, version), None)
     assert package.source_version == judged_as
 
 

@@ -54,7 +54,7 @@ def test_wanted_paths_have_a_trigger(folder: str, last: str) -> None:
 
 
 def test_a_purl_names_a_distribution() -> None:
-    result = ECOSYSTEM.package(Purl("pypi", "", "Foo_Bar", "1.0+local", {"extension": "whl"}), None)
+    result = ECOSYSTEM.package_from_purl(Purl("pypi", "", "Foo_Bar", "1.0+local", {"extension": "whl"}), None)
     (installed,) = read(HEADER).packages
     assert (result.purl, result.source_name, result.ecosystem) == (installed.purl, "foo-bar", "PyPI")
     assert result.path == ""
@@ -62,7 +62,7 @@ def test_a_purl_names_a_distribution() -> None:
 
 def test_a_purl_without_a_version_names_none() -> None:
     with pytest.raises(UsageError, match="pkg:pypi/foo has no version"):
-        ECOSYSTEM.package(Purl("pypi", "", "foo"), None)
+        ECOSYSTEM.package_from_purl(Purl("pypi", "", "foo"), None)
 
 
 @pytest.mark.parametrize("path", [METADATA, "x/a.egg-info/PKG-INFO", "x/a-1.egg-info"])
@@ -140,5 +140,5 @@ def test_a_record_too_large_is_unreadable() -> None:
 
 def test_a_hostile_version_takes_no_time() -> None:
     before = time.process_time()
-    ECOSYSTEM.key("1" + ".1" * 20_000 + "a1.post1.dev1+a" + ".1" * 20_000)
+    ECOSYSTEM.version_key("1" + ".1" * 20_000 + "a1.post1.dev1+a" + ".1" * 20_000)
     assert time.process_time() - before < 2

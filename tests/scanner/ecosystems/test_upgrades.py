@@ -49,7 +49,7 @@ def test_the_commands_of_each_manager(case: dict[str, Any]) -> None:
 
 def test_every_ecosystem_has_a_case() -> None:
     bases = {raised(text)[0].ecosystem.partition(":")[0] for case in CASES for text in case["raise"]}
-    assert [kind.name for kind in KINDS if kind.orders and not bases & set(kind.orders)] == []
+    assert [kind.name for kind in KINDS if kind.osv_names and not bases & set(kind.osv_names)] == []
 
 
 HOSTILE = (
@@ -74,19 +74,19 @@ strange = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12))
 @example(name="y", version="1.1", path="a'b")
 @settings(max_examples=60, deadline=None)
 def test_commands_are_one_line_of_words_for_any_image(kind: Ecosystem, name: str, version: str, path: str) -> None:
-    ecosystem = kind.orders[0] if kind.orders else ""
+    ecosystem = kind.osv_names[0] if kind.osv_names else ""
     for called, at in product(
         (name, "y"), (f"{path}/node_modules/y/package.json", f"{path}/lib/python3/site-packages/y")
     ):
         hostile = Package(called, "1.0", "pkg:x/y@1", ecosystem, called, "1.0", at)
-        for line in kind.upgrade([PackageUpgrade(hostile, version)]):
+        for line in kind.upgrade_commands([PackageUpgrade(hostile, version)]):
             assert_words(line)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.orders], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.osv_names], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_illegal_names_are_left_out_and_counted(kind: Ecosystem, name: str) -> None:
-    illegal = Package(name, "1.0", "pkg:x/y@1", kind.orders[0], name, "1.0", "some/file")
-    assert kind.upgrade([PackageUpgrade(illegal, "1.1")]) == (
+    illegal = Package(name, "1.0", "pkg:x/y@1", kind.osv_names[0], name, "1.0", "some/file")
+    assert kind.upgrade_commands([PackageUpgrade(illegal, "1.1")]) == (
         "# 1 package left out: the image gives no legal name, version or path.",
     )

@@ -155,18 +155,22 @@ def test_editor_is_listed_and_undetermined() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package(Purl("vscode-extension", "Golang", "Go", "0.39.1", {"platform": "linux-x64"}), None)
+    package = ECOSYSTEM.package_from_purl(
+        Purl("vscode-extension", "Golang", "Go", "0.39.1", {"platform": "linux-x64"}), None
+    )
     assert (package.source_name, package.ecosystem) == ("golang.go", "VSCode")
     assert package.purl == "pkg:vscode-extension/golang/go@0.39.1"
     for purl in (Purl("vscode-extension", "a", "b"), Purl("vscode-extension", "", "b", "1.0.0")):
         with pytest.raises(UsageError, match="has no"):
-            ECOSYSTEM.package(purl, None)
+            ECOSYSTEM.package_from_purl(purl, None)
 
 
 def test_versions_are_ordered_as_npm_orders_them() -> None:
-    assert ECOSYSTEM.key("1.46.2025091308") > ECOSYSTEM.key("1.9.0") > ECOSYSTEM.key("1.9.0-beta")
+    assert (
+        ECOSYSTEM.version_key("1.46.2025091308") > ECOSYSTEM.version_key("1.9.0") > ECOSYSTEM.version_key("1.9.0-beta")
+    )
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.key("1.0")
+        ECOSYSTEM.version_key("1.0")
 
 
 def reasons(*layers: Any) -> str:

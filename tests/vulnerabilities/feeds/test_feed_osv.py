@@ -351,7 +351,7 @@ def test_an_export_whose_members_lie_upon_each_other_is_refused() -> None:
 def test_a_bitnami_version_that_is_affected_is_so_in_every_revision() -> None:
     affected = entry("Bitnami", "node", {"introduced": "0"}, {"last_affected": "2.6.0"})
     (span,) = advisory_with("Bitnami", record("BIT-node-1", affected)).ranges
-    order = Order(BITNAMI.key)
+    order = Order(BITNAMI.version_key)
     advisory = Advisory("BIT-node-1", "Bitnami", "node", (span,))
     affects = {version: order.affects(advisory, version) for version in ("2.6.0", "2.6.0-3", "2.6.1", "2.6.1-0")}
     assert affects == {"2.6.0": True, "2.6.0-3": True, "2.6.1": False, "2.6.1-0": False}
@@ -360,7 +360,7 @@ def test_a_bitnami_version_that_is_affected_is_so_in_every_revision() -> None:
 def test_what_azure_linux_built_of_the_last_affected_version_is_affected() -> None:
     affected = entry("Azure Linux:3", "curl", {"introduced": "0"}, {"last_affected": "8.11.1-2"})
     (span,) = advisory_with("Azure Linux", record("AZL-1", affected)).ranges
-    order = Order(RPM.key, optional_epoch=True)
+    order = Order(RPM.version_key, can_omit_epoch=True)
     advisory = Advisory("AZL-1", "Azure Linux:3", "curl", (span,))
     versions = ("8.11.1-2", "8.11.1-2.azl3", "8.11.1-2.cm2", "8.11.1-3.azl3", "8.11.1-10.azl3", "8.12.0-1.azl3")
     assert [order.affects(advisory, version) for version in versions] == [True, True, True, False, False, False]

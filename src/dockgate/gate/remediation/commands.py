@@ -17,8 +17,8 @@ def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequ
     lines: list[str] = []
     for ecosystem in ecosystems if upgraded else ():
         matching = [
-            entry for entry in upgraded if not set(ordered_as(entry.package.ecosystem)).isdisjoint(ecosystem.orders)
+            entry for entry in upgraded if not set(ordered_as(entry.package.ecosystem)).isdisjoint(ecosystem.osv_names)
         ]
         if matching:
-            lines += ecosystem.upgrade(matching)
+            lines += ecosystem.upgrade_commands(matching)
     return tuple(lines)

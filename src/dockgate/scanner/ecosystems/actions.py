@@ -24,8 +24,8 @@ class Actions(StandaloneEcosystem):
 
     name = "actions"
     version = 1
-    orders: tuple[str, ...] = ("GitHub Actions",)
-    purls: tuple[str, ...] = ("githubactions",)
+    osv_names: tuple[str, ...] = ("GitHub Actions",)
+    purl_types: tuple[str, ...] = ("githubactions",)
     triggers = Triggers()
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -34,7 +34,7 @@ class Actions(StandaloneEcosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         return Extract()
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Name the package after its repository, whichever of its actions it is.
 
         Source: OSV schema 1.7, `affected[].package`.
@@ -52,11 +52,11 @@ class Actions(StandaloneEcosystem):
             path="",
         )
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """No command changes a workflow: its file names the version."""
-        return upgrade_command(raised, "/._-", "# Name {list} or later in the workflows.", item="{name}@{version}")
+        return upgrade_command(upgrades, "/._-", "# Name {list} or later in the workflows.", item="{name}@{version}")
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         """Semantic Versioning, with or without a "v" before three numbers, as in tags.
 
         Advisories omit trailing zeros ("fixed 41" in GHSA-mcph-m25j-8j63). A tag with fewer than three numbers moves,
@@ -65,7 +65,7 @@ class Actions(StandaloneEcosystem):
         bare = version.removeprefix("v")
         if bare != version and bare.count(".") < 2:
             raise UncomparableError(f"The GitHub Actions version {version[:80]!r} is a tag that moves.")
-        return semver.key(bare, "GitHub Actions", least=1)
+        return semver.version_key(bare, "GitHub Actions", least=1)
 
 
 ECOSYSTEM: Ecosystem = Actions()

@@ -31,8 +31,8 @@ class Bitnami(StandaloneEcosystem):
 
     name = "bitnami"
     version = 1
-    orders: tuple[str, ...] = ("Bitnami",)
-    purls: tuple[str, ...] = ("bitnami",)
+    osv_names: tuple[str, ...] = ("Bitnami",)
+    purl_types: tuple[str, ...] = ("bitnami",)
     triggers = Triggers(names=("bitnami", ".bitnami_components.json"), suffixes=(".spdx",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -52,15 +52,15 @@ class Bitnami(StandaloneEcosystem):
         content = json_object(file, FILE_LIMIT)
         return _read_list(path, content) if path == _LIST else _read_document(path, content)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:bitnami/NAME@VERSION")
         return _package(purl.name, purl.version, purl.qualifiers, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Nothing in such an image installs its components."""
-        return upgrade_command(raised, "+-._", "# Build on a newer image of Bitnami's, with {list} or later.")
+        return upgrade_command(upgrades, "+-._", "# Build on a newer image of Bitnami's, with {list} or later.")
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         """Semantic Versioning, except that a number after the hyphen is Bitnami's revision.
 
         A revision sorts after the plain version (bitnami/go-version): "2.4.62-3" is the third rebuild of 2.4.62, and

@@ -26,7 +26,7 @@ class Conda(StandaloneEcosystem):
 
     name = "conda"
     version = 1
-    purls: tuple[str, ...] = ("conda",)
+    purl_types: tuple[str, ...] = ("conda",)
     triggers = Triggers(parts=(_FOLDER,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -51,15 +51,15 @@ class Conda(StandaloneEcosystem):
             (package,), {package.purl: tuple(prefix + file_path for file_path in files if _is_owned(file_path))}
         )
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:conda/NAME@VERSION")
         build, channel, subdir = (purl.qualifiers.get(key, "") for key in ("build", "channel", "subdir"))
         return _package(purl.name, purl.version, build, channel, subdir, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        return upgrade_command(raised, "-._", "conda install --yes {words}", word="{name}>={version}")
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+        return upgrade_command(upgrades, "-._", "conda install --yes {words}", word="{name}>={version}")
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         raise UncomparableError(f"Versions of conda packages are not ordered, such as {version[:80]!r}.")
 
 

@@ -43,8 +43,8 @@ class Cran(StandaloneEcosystem):
 
     name = "cran"
     version = 1
-    orders: tuple[str, ...] = ("CRAN", "Bioconductor")
-    purls: tuple[str, ...] = ("cran",)
+    osv_names: tuple[str, ...] = ("CRAN", "Bioconductor")
+    purl_types: tuple[str, ...] = ("cran",)
     triggers = Triggers(names=("DESCRIPTION", _LOCK))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -68,17 +68,17 @@ class Cran(StandaloneEcosystem):
         package = _package(name, version, bioconductor, path)
         return Extract((package,), {package.purl: (path.removesuffix("DESCRIPTION"),)})
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:cran/NAME@VERSION")
         repository = purl.qualifiers.get("repository_url", "").removeprefix("https://")
         return _package(purl.name, purl.version, repository.startswith("bioconductor.org"), "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install into the library of the old version.
 
         Repositories have only the newest version. A lockfile must be locked again.
         """
-        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "."))
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "."))
         libraries: dict[tuple[str, str], list[str]] = {}
         locked = []
         for name, upgrade in selected:
@@ -95,7 +95,7 @@ class Cran(StandaloneEcosystem):
         advice = (f"# Raise {', '.join(locked)}, and lock the packages again.",) if locked else ()
         return (*lines, *advice, *remark)
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         """The order of R's operators on `package_version`.
 
         Two or more numbers, separated by dots or dashes, missing ones 0. (`compareVersion` sorts 1.0 before 1.0.0, but

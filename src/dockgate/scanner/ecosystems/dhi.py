@@ -29,7 +29,7 @@ class Dhi(StandaloneEcosystem):
 
     name = "dhi"
     version = 1
-    purls: tuple[str, ...] = ("dhi",)
+    purl_types: tuple[str, ...] = ("dhi",)
     triggers = Triggers(prefixes=(_ROOT,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -42,15 +42,15 @@ class Dhi(StandaloneEcosystem):
         packages, unread = read_packages(content, _PURL, lambda purl: _package_of(purl, path), ignore_invalid=True)
         return Extract(tuple(packages.values()), unread=unread)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:dhi/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Nothing in such an image installs them."""
-        return upgrade_command(raised, "+-._", "# Build on a newer image of Docker's, with {list} or later.")
+        return upgrade_command(upgrades, "+-._", "# Build on a newer image of Docker's, with {list} or later.")
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         raise UncomparableError(f"Versions of what Docker compiles are not ordered, such as {version[:80]!r}.")
 
 

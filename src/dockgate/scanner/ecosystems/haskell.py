@@ -35,8 +35,8 @@ class Haskell(StandaloneEcosystem):
 
     name = "haskell"
     version = 1
-    orders: tuple[str, ...] = ("Hackage", "GHC")
-    purls: tuple[str, ...] = ("hackage",)
+    osv_names: tuple[str, ...] = ("Hackage", "GHC")
+    purl_types: tuple[str, ...] = ("hackage",)
     triggers = Triggers(names=(_FREEZE, _STACK, *_DATABASES), suffixes=(".conf",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -64,16 +64,18 @@ class Haskell(StandaloneEcosystem):
         compiler = (_compiler(version, path),) if name == "ghc" else ()
         return Extract((package, *compiler), {package.purl: (owned,)} if owned else {})
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:hackage/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """No command changes the dependencies of a build: its file must name the version."""
         files = "(constraints in cabal.project, extra-deps in stack.yaml)"
-        return upgrade_command(raised, "-", f"# Raise {{list}} {files}, then build again.", item="{name} >= {version}")
+        return upgrade_command(
+            upgrades, "-", f"# Raise {{list}} {files}, then build again.", item="{name} >= {version}"
+        )
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         """Numbers one by one, fewer first (Cabal-syntax, Distribution/Types/Version.hs).
 
         Refuses what Cabal refuses, and tags, which Cabal no longer compares.

@@ -38,8 +38,8 @@ class Julia(StandaloneEcosystem):
 
     name = "julia"
     version = 2
-    orders: tuple[str, ...] = ("Julia",)
-    purls: tuple[str, ...] = ("julia",)
+    osv_names: tuple[str, ...] = ("Julia",)
+    purl_types: tuple[str, ...] = ("julia",)
     triggers = Triggers(names=(*_PROJECTS, *_MANIFESTS), parts=("Manifest-v",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -72,19 +72,19 @@ class Julia(StandaloneEcosystem):
         package = _package(name, version, uuid if isinstance(uuid, str) else "", path)
         return Extract((package,), {package.purl: (f"{folder}/",)})
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:julia/NAME@VERSION?uuid=UUID")
         return _package(purl.name, purl.version, purl.qualifiers.get("uuid", ""), "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Update the active project; another one needs `--project`."""
-        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "_"))
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "_"))
         items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected)
         names = ", ".join(f'"{name}"' for name in dict.fromkeys(name for name, _ in selected))
         program = quote_words([f"import Pkg; Pkg.update([{names}])"])
         return ((f"julia -e {program} # {items} or later",) if selected else ()) + remark
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         """The order of Julia's VersionNumber (base/version.jl).
 
         Semantic Versioning, but minor and patch may be missing, a "v" may precede, and builds count: "1.0.0" sorts

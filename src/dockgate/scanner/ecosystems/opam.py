@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.dpkg.version import key as dpkg_key
+from dockgate.scanner.ecosystems.dpkg.version import version_key as dpkg_key
 from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
@@ -34,8 +34,8 @@ class Opam(StandaloneEcosystem):
 
     name = "opam"
     version = 1
-    orders: tuple[str, ...] = ("opam",)
-    purls: tuple[str, ...] = ("opam",)
+    osv_names: tuple[str, ...] = ("opam",)
+    purl_types: tuple[str, ...] = ("opam",)
     triggers = Triggers(names=("opam", "switch-state", "opam.locked"), suffixes=(".locked",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -55,15 +55,15 @@ class Opam(StandaloneEcosystem):
         package = _split(rest.removesuffix("/opam"), path)
         return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:opam/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install into the selected switch; another one needs `--switch`."""
-        return upgrade_command(raised, "+-_", "opam install --yes {words}", word="{name}>={version}")
+        return upgrade_command(upgrades, "+-_", "opam install --yes {words}", word="{name}>={version}")
 
-    def key(self, version: str) -> Any:
+    def version_key(self, version: str) -> Any:
         """Debian's order without epochs; either side of a dash may be empty.
 
         Source: opam, src/core/opamVersionCompare.ml.

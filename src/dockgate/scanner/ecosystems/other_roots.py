@@ -71,7 +71,7 @@ class OtherRoots(StandaloneEcosystem):
 
     name = "other_roots"
     version = 2
-    purls: tuple[str, ...] = ()
+    purl_types: tuple[str, ...] = ()
     triggers = Triggers(
         names=(
             *sorted({path.rpartition("/")[2] for path in (*_DATABASES, *_OF_OTHER_MANAGERS)}),
@@ -120,13 +120,13 @@ class OtherRoots(StandaloneEcosystem):
             _read_disk(file)
         return Extract()
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         raise UsageError(f"{purl} has an unknown type.", "Other roots have no package URLs.")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         return ()
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         raise UncomparableError("Other roots have no versions.")
 
 

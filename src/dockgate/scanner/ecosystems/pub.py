@@ -39,8 +39,8 @@ class Pub(StandaloneEcosystem):
 
     name = "pub"
     version = 1
-    orders: tuple[str, ...] = ("Pub",)
-    purls: tuple[str, ...] = ("pub",)
+    osv_names: tuple[str, ...] = ("Pub",)
+    purl_types: tuple[str, ...] = ("pub",)
     triggers = Triggers(names=(_LOCK,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -65,15 +65,15 @@ class Pub(StandaloneEcosystem):
                 unread.append((name, "it has no source and version"))
         return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:pub/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Pub takes the versions from pubspec.yaml."""
-        return upgrade_command(raised, "_", "dart pub upgrade {words} # {list} or later")
+        return upgrade_command(upgrades, "_", "dart pub upgrade {words} # {list} or later")
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         """The order of pub_semver (lib/src/version.dart): Semantic Versioning with builds and leading zeros.
 
         A version sorts before its builds ("1.0.0" before "1.0.0+1"), and builds sort like pre-releases.

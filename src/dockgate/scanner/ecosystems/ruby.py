@@ -43,8 +43,8 @@ class Ruby(StandaloneEcosystem):
 
     name = "ruby"
     version = 2
-    orders: tuple[str, ...] = ("RubyGems",)
-    purls: tuple[str, ...] = ("gem",)
+    osv_names: tuple[str, ...] = ("RubyGems",)
+    purl_types: tuple[str, ...] = ("gem",)
     triggers = Triggers(names=(*_LOCKS, _FOLDER), suffixes=(".gemspec",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -72,16 +72,16 @@ class Ruby(StandaloneEcosystem):
         home = above.removesuffix(_FOLDER)
         return Extract((package,), {package.purl: (f"{home}gems/{folder}/",)})
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:gem/NAME@VERSION")
         version, platform = _without_platform(purl.version)
         return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY), "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Bundler takes the versions from the Gemfile, and upgrades no other gem."""
-        return upgrade_command(raised, "._-", "bundle update --conservative {words} # {list} or later")
+        return upgrade_command(upgrades, "._-", "bundle update --conservative {words} # {list} or later")
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         """The order of Gem::Version (rubygems/version.rb): letters before digits, missing segments 0.
 
         Zeros are encoded by what follows them: before letters their count, then the letters; before a number one byte

@@ -45,8 +45,8 @@ class Rust(StandaloneEcosystem):
 
     name = "rust"
     version = 1
-    orders: tuple[str, ...] = ("crates.io",)
-    purls: tuple[str, ...] = ("cargo",)
+    osv_names: tuple[str, ...] = ("crates.io",)
+    purl_types: tuple[str, ...] = ("cargo",)
     triggers = Triggers(names=("Cargo.lock",), magics=MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -63,13 +63,13 @@ class Rust(StandaloneEcosystem):
                 packages.update(dict.fromkeys(_read_list(path, executable.content(section))))
         return Extract(tuple(packages), is_self_contained=True) if packages else Extract()
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """A package URL that names a repository, checkout or source is not from crates.io."""
         check_purl(purl, "pkg:cargo/NAME@VERSION")
         return _package(purl.name, purl.version, _source(purl))
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "_-"))
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "_-"))
         steps = [
             f"cargo update --package {quote_words((f'{name}@{upgrade.package.version}', '--precise', upgrade.version))}"
             for name, upgrade in selected
@@ -77,9 +77,9 @@ class Rust(StandaloneEcosystem):
         ]
         return ((" && ".join(steps),) if steps else ()) + remark
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         """Semantic Versioning 2.0.0, as in Cargo."""
-        return semver.key(version, "crate's")
+        return semver.version_key(version, "crate's")
 
 
 ECOSYSTEM: Ecosystem = Rust()

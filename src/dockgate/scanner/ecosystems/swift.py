@@ -29,8 +29,8 @@ class Swift(StandaloneEcosystem):
 
     name = "swift"
     version = 1
-    orders: tuple[str, ...] = ("SwiftURL",)
-    purls: tuple[str, ...] = ("swift",)
+    osv_names: tuple[str, ...] = ("SwiftURL",)
+    purl_types: tuple[str, ...] = ("swift",)
     triggers = Triggers(names=(_LOCK,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -58,23 +58,23 @@ class Swift(StandaloneEcosystem):
                 packages.append(package)
         return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:swift/HOST/OWNER/NAME@VERSION", namespace="host")
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """The package manager takes the versions from Package.swift.
 
         It identifies a package by the last part of its repository.
         """
-        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "/._-~"))
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/._-~"))
         items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected)
         words = quote_words(dict.fromkeys(name.rpartition("/")[2] for name, _ in selected))
         return ((f"swift package update {words} # {items} or later",) if selected else ()) + remark
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         """Semantic Versioning 2.0.0, as in Swift's package manager."""
-        return semver.key(version, "Swift")
+        return semver.version_key(version, "Swift")
 
 
 ECOSYSTEM: Ecosystem = Swift()

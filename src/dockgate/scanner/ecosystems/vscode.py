@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT
-from dockgate.scanner.ecosystems.npm.version import key as npm_key
+from dockgate.scanner.ecosystems.npm.version import version_key as npm_key
 from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
@@ -40,8 +40,8 @@ class VSCode(StandaloneEcosystem):
 
     name = "vscode"
     version = 3
-    orders: tuple[str, ...] = ("VSCode",)
-    purls: tuple[str, ...] = ("vscode-extension",)
+    osv_names: tuple[str, ...] = ("VSCode",)
+    purl_types: tuple[str, ...] = ("vscode-extension",)
     triggers = Triggers(names=("package.json", _PRODUCT), suffixes=(_ARCHIVE,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -72,13 +72,13 @@ class VSCode(StandaloneEcosystem):
                 raise
             return Extract()
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:vscode-extension/PUBLISHER/NAME@VERSION", namespace="publisher")
         return _package(purl.namespace, purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install the newest version of each, with the program whose folder contains it."""
-        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         programs: dict[str, list[tuple[str, str]]] = {}
         for name, upgrade in selected:
             program = next(
@@ -93,7 +93,7 @@ class VSCode(StandaloneEcosystem):
             lines.append(f"{program} --force {words} # {name_of_program} or later")
         return (*lines, *remark)
 
-    def key(self, version: str) -> Any:
+    def version_key(self, version: str) -> Any:
         """Npm's order, by which the editor compares versions and refuses invalid ones."""
         return npm_key(version)
 

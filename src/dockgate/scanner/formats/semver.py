@@ -6,7 +6,7 @@ from dockgate.shared.errors import UncomparableError
 _IDENTIFIER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-def key(version: str, kind: str, least: int = 3) -> bytes:
+def version_key(version: str, kind: str, least: int = 3) -> bytes:
     """Encode a version by its precedence (section 11): build data is ignored, numbers have no limit.
 
     At least `least` of the three numbers must be present, the others are 0; a version with fewer than three has no

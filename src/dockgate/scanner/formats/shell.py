@@ -18,14 +18,14 @@ def is_plain(text: str, signs: str) -> bool:
 
 
 def upgrade_command(
-    raised: Sequence[PackageUpgrade], signs: str, line: str, *, word: str = "{name}", item: str = "{name} {version}"
+    upgrades: Sequence[PackageUpgrade], signs: str, line: str, *, word: str = "{name}", item: str = "{name} {version}"
 ) -> tuple[str, ...]:
     """Build one command line for all packages, and a remark if some are left out.
 
     In `line`, `{words}` becomes the shell words made with `word`, and `{list}` the text made with `item`. Names may
     contain ASCII letters, digits and `signs`.
     """
-    selected, remark = select_upgrades(raised, lambda name: is_plain(name, signs))
+    selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, signs))
     if not selected:
         return remark
     words = dict.fromkeys(word.format(name=name, version=upgrade.version) for name, upgrade in selected)
@@ -34,7 +34,7 @@ def upgrade_command(
 
 
 def select_upgrades(
-    raised: Sequence[PackageUpgrade], is_name: Callable[[str], bool]
+    upgrades: Sequence[PackageUpgrade], is_name: Callable[[str], bool]
 ) -> tuple[list[tuple[str, PackageUpgrade]], tuple[str, ...]]:
     """Return each package once with its name, sorted, and a remark if some are left out.
 
@@ -42,7 +42,7 @@ def select_upgrades(
     """
     selected: dict[tuple[str, str], PackageUpgrade] = {}
     refused = set()
-    for upgrade in raised:
+    for upgrade in upgrades:
         name = upgrade.package.name
         if is_name(name) and is_plain(upgrade.version, VERSION) and upgrade.package.path.isprintable():
             selected.setdefault((name, upgrade.version), upgrade)

@@ -9,17 +9,17 @@ from dockgate.shared.purl import Purl
 class StandaloneEcosystem:
     """Defaults of an ecosystem whose packages belong to no distribution.
 
-    A subclass sets the fields that have no value here, and defines `wants`, `read`, `package`, `upgrade` and `key`.
+    A subclass sets the fields that have no value here, and defines the other methods of `scanner.ports.Ecosystem`.
     """
 
     name: str
     version: int
-    orders: tuple[str, ...] = ()
-    optional_epoch = False
-    optional_local_label = False
-    purls: tuple[str, ...]
+    osv_names: tuple[str, ...] = ()
+    can_omit_epoch = False
+    can_omit_local_label = False
+    purl_types: tuple[str, ...]
     distributions: tuple[str, ...] = ()
-    databases: tuple[str, ...] = ()
+    database_paths: tuple[str, ...] = ()
     triggers: Triggers
 
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:

@@ -111,7 +111,7 @@ def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread
         yield Unread(path, f"Packages of {name} are not read: its package database is of no known kind.")
         return
     if not any(database.live for database in theirs):
-        places = ", ".join(place for database in theirs for place in database.kind.databases)
+        places = ", ".join(place for database in theirs for place in database.kind.database_paths)
         yield Unread(path, f"The image is {name}, yet holds no package database of it ({places}).")
     for database in living:
         if database not in theirs and database.packages:

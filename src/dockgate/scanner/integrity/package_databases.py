@@ -129,7 +129,9 @@ class Database:
         return self.stack.is_introduced(name.partition(":")[0], layer, (self.kind.name,))
 
     def _is_database(self, path: str) -> bool:
-        return any(path == place or (place.endswith("/") and path.startswith(place)) for place in self.kind.databases)
+        return any(
+            path == place or (place.endswith("/") and path.startswith(place)) for place in self.kind.database_paths
+        )
 
     def _unread(self, at: int, read: PackageFile, what: str) -> Unread:
         return Unread(read.path, f"{read.path} {what}.", self.stack.facts[at].layer)
@@ -141,11 +143,11 @@ class Database:
         place; the entries are then compared as if it were the same.
         """
         is_present = {read.path for _, read in self.live}
-        complete = is_present.intersection(self.kind.databases)
+        complete = is_present.intersection(self.kind.database_paths)
         for path, (at, read) in {read.path: (at, read) for at, read in self.readings}.items():
             if path in is_present:
                 continue
-            if path in self.kind.databases:
+            if path in self.kind.database_paths:
                 if not complete:
                     yield self._unread(at, read, "was removed by a layer above the one that wrote it")
             elif not any(self._owned(package) for package in read.packages):
@@ -161,7 +163,7 @@ class Database:
         complete = [
             (at, read)
             for at, read in self.live
-            if read.path in self.kind.databases and not (read.unread or read.unread_parts)
+            if read.path in self.kind.database_paths and not (read.unread or read.unread_parts)
         ]
         for (_, first), (at, read) in pairwise(complete):
             first_packages, second_packages = (
@@ -189,7 +191,7 @@ class Database:
                     yield Unread(
                         package.path, f"{what}, yet its file {remaining} is there.", self.stack.facts[last].layer
                     )
-                elif package.path in self.kind.databases and not self._listed(package):
+                elif package.path in self.kind.database_paths and not self._listed(package):
                     reason = f"{what}, and no list tells whether its files are there."
                     yield Unread(package.path, reason, self.stack.facts[last].layer)
                 continue
@@ -245,7 +247,7 @@ class Database:
         that belong to no other package.
         """
         names = evidence_names(package.name, package.arch)
-        is_complete_list = package.path in self.kind.databases
+        is_complete_list = package.path in self.kind.database_paths
         gone = next((at for at, _ in self.readings if at > last), last) if is_complete_list else len(self.stack.facts)
         for file in self._owned(package):
             for at in self._live_origins(file):

@@ -19,7 +19,9 @@ class Packages:
     """Makes packages, by the ecosystems whose purls they bear."""
 
     def __init__(self, ecosystems: Sequence[Ecosystem], distribution: Distribution | None) -> None:
-        self._kinds: Mapping[str, Ecosystem] = {kind: ecosystem for ecosystem in ecosystems for kind in ecosystem.purls}
+        self._kinds: Mapping[str, Ecosystem] = {
+            kind: ecosystem for ecosystem in ecosystems for kind in ecosystem.purl_types
+        }
         self._distribution = distribution
 
     def package(self, item: Item) -> Package | Unread:
@@ -38,7 +40,7 @@ class Packages:
         if not purl.version and not item.version:
             return item.unread("it has no version")
         try:
-            package = kind.package(_normalize(purl, item), self._distribution)
+            package = kind.package_from_purl(_normalize(purl, item), self._distribution)
         except DockgateError as error:
             return item.unread(str(error).rstrip("."))
         return replace(package, **_places(purl, item))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.apk.installed import package_url, read_installed
-from dockgate.scanner.ecosystems.apk.version import key as version_key
+from dockgate.scanner.ecosystems.apk.version import version_key
 from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.order import is_digits
@@ -50,12 +50,12 @@ class Apk:
 
     name = "apk"
     version = 3
-    orders: tuple[str, ...] = (*_OSV_NAMES.values(), f"{_HARDENED}:Alpine")
-    optional_epoch = False
-    optional_local_label = False
-    purls: tuple[str, ...] = ("apk",)
+    osv_names: tuple[str, ...] = (*_OSV_NAMES.values(), f"{_HARDENED}:Alpine")
+    can_omit_epoch = False
+    can_omit_local_label = False
+    purl_types: tuple[str, ...] = ("apk",)
     distributions: tuple[str, ...] = (*_OSV_NAMES, *_UNCOVERED)
-    databases: tuple[str, ...] = DATABASES
+    database_paths: tuple[str, ...] = DATABASES
     triggers = Triggers(prefixes=(*DATABASES, REPOSITORIES))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -92,7 +92,7 @@ class Apk:
         purl = package_url(package, distribution.id, distro, vendor)
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl, source_name=source), vendor)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
         - `arch`, and `distro` ("alpine-3.19.1"; Trivy writes "3.19.1")
@@ -130,11 +130,11 @@ class Apk:
             return replace(package, purl=package_url(package, "", ""), vendor="")
         return self.assign_distribution(package, distribution)
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Apk installs the lowest suitable version (apk-world(5))."""
-        return upgrade_command(raised, "+-._", "apk add --no-cache --upgrade {words}", word="{name}>={version}")
+        return upgrade_command(upgrades, "+-._", "apk add --no-cache --upgrade {words}", word="{name}>={version}")
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         return version_key(version)
 
 

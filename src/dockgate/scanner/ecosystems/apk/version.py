@@ -10,7 +10,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _HEX = frozenset("0123456789abcdef")
 
 
-def key(version: str) -> bytes:
+def version_key(version: str) -> bytes:
     """Encode a version; refuses what `apk version --check` refuses (apk-tools, src/version.c).
 
     One addition: a number after the letter ("5.1p1-r0"), which apk-tools 2 accepts and 3 refuses.

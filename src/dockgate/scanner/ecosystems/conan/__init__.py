@@ -40,8 +40,8 @@ class Conan(StandaloneEcosystem):
 
     name = "conan"
     version = 1
-    orders: tuple[str, ...] = ("ConanCenter",)
-    purls: tuple[str, ...] = ("conan",)
+    osv_names: tuple[str, ...] = ("ConanCenter",)
+    purl_types: tuple[str, ...] = ("conan",)
     triggers = Triggers(names=_NAMES)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -73,27 +73,27 @@ class Conan(StandaloneEcosystem):
                 raise
             return Extract()
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:conan/NAME@VERSION")
         qualifiers = purl.qualifiers
         return _package(purl.name, purl.version, qualifiers.get("user", ""), qualifiers.get("channel", ""), "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """No command changes what a project requires: its file must name the version."""
         return upgrade_command(
-            raised,
+            upgrades,
             "_+.-",
             "# Require {list} or later (conanfile.txt, conanfile.py), then install again.",
             item="{name}/{version}",
         )
 
-    def key(self, version: str) -> Any:
+    def version_key(self, version: str) -> Any:
         """Conan 2's order; refuses what is invalid in a reference (conan/api/model/refs.py)."""
-        from dockgate.scanner.ecosystems.conan.version import VERSION_LIMIT, key
+        from dockgate.scanner.ecosystems.conan.version import VERSION_LIMIT, version_key
 
         if not 0 < len(version) <= VERSION_LIMIT or not _LEGAL.issuperset(version) or version[0] in "+.-":
             raise UncomparableError(f"The Conan version {version[:80]!r} is invalid.")
-        return key(version)
+        return version_key(version)
 
 
 ECOSYSTEM: Ecosystem = Conan()

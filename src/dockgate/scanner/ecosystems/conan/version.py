@@ -35,7 +35,7 @@ class Item:
         return hash(self.value)
 
 
-def key(version: str) -> tuple[Any, ...]:
+def version_key(version: str) -> tuple[Any, ...]:
     """Return a comparable value; trailing zeros are ignored.
 
     Pre-releases sort before the release, builds after it.

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.dotnet import single_file
-from dockgate.scanner.ecosystems.dotnet.version import key as version_key
+from dockgate.scanner.ecosystems.dotnet.version import version_key
 from dockgate.scanner.formats.content import check_mapping, check_size, json_object
 from dockgate.scanner.formats.executable import ELF
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
@@ -36,8 +36,8 @@ class Dotnet(StandaloneEcosystem):
 
     name = "dotnet"
     version = 2
-    orders: tuple[str, ...] = ("NuGet",)
-    purls: tuple[str, ...] = ("nuget",)
+    osv_names: tuple[str, ...] = ("NuGet",)
+    purl_types: tuple[str, ...] = ("nuget",)
     triggers = Triggers(names=(_CONFIG,), suffixes=(".json",), magics=(ELF,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -52,13 +52,13 @@ class Dotnet(StandaloneEcosystem):
         content = json_object(file, FILE_LIMIT)
         return _read_deps(path, content) if path.endswith(_DEPS) else _read_lock(path, content)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:nuget/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Shared frameworks belong to the runtime, not to a project."""
-        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         runtime = [f"{name} {upgrade.version}" for name, upgrade in selected if name.startswith(_FRAMEWORKS)]
         advice = (f"# Build on a newer .NET runtime, with {', '.join(runtime)} or later.",) if runtime else ()
         packages = [
@@ -68,7 +68,7 @@ class Dotnet(StandaloneEcosystem):
         ]
         return ((" && ".join(packages),) if packages else ()) + advice + remark
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         return version_key(version)
 
 

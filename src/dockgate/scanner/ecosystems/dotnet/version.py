@@ -8,7 +8,7 @@ INT_MAX = 2**31 - 1
 _LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-def key(version: str) -> bytes:
+def version_key(version: str) -> bytes:
     """Encode a version by NuGetVersion and VersionComparer; refuses what NuGetVersion.TryParse refuses.
 
     One to four numbers, labels regardless of case, build data ignored.

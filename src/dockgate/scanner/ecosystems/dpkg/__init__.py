@@ -12,7 +12,7 @@ from dockgate.scanner.ecosystems.dpkg.status import (
     read_status,
     source_of_advisories,
 )
-from dockgate.scanner.ecosystems.dpkg.version import key as version_key
+from dockgate.scanner.ecosystems.dpkg.version import version_key
 from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.content import check_size
 from dockgate.scanner.formats.order import is_digits
@@ -52,15 +52,15 @@ class Dpkg:
 
     name = "dpkg"
     version = 5
-    orders: tuple[str, ...] = (
+    osv_names: tuple[str, ...] = (
         *("Debian", "Ubuntu", "Echo", "Docker Hardened Images:Debian"),
         *(f"TuxCare:{name}" for name in _TUXCARE.values()),
     )
-    optional_epoch = False
-    optional_local_label = False
-    purls: tuple[str, ...] = ("deb",)
+    can_omit_epoch = False
+    can_omit_local_label = False
+    purl_types: tuple[str, ...] = ("deb",)
     distributions: tuple[str, ...] = ("debian", "ubuntu", "echo")
-    databases: tuple[str, ...] = (STATUS, STATUS_FOLDER)
+    database_paths: tuple[str, ...] = (STATUS, STATUS_FOLDER)
     triggers = Triggers(prefixes=("var/lib/dpkg/",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -114,7 +114,7 @@ class Dpkg:
         purl = package_url(package, distribution.id, distro, vendor)
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl), vendor)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
         - `distro` ("debian-12", "bookworm")
@@ -156,13 +156,13 @@ class Dpkg:
         settled = self.assign_distribution(package, distribution)
         return replace(settled, purl=str(purl._replace(qualifiers=qualifiers | {"vendor": settled.vendor})))
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use `apt-get satisfy` (apt 1.9 or newer), which accepts later versions too.
 
         Archives of security updates keep only the latest version. A binary package whose version differs from its
         source's is upgraded to its latest version.
         """
-        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "+-."))
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "+-."))
         requirements = [
             f"{name} (>= {upgrade.version})"
             for name, upgrade in selected
@@ -179,7 +179,7 @@ class Dpkg:
         advice = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if needs_pro else ()
         return ((" && ".join(steps),) if selected else ()) + advice + remark
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         return version_key(version)
 
 

@@ -6,7 +6,7 @@ from dockgate.shared.errors import UncomparableError
 _INT_MAX = 2**31 - 1
 
 
-def key(version: str) -> bytes:
+def version_key(version: str) -> bytes:
     """Encode a version; refuses what `dpkg --compare-versions` calls an error (lib/dpkg/parsehelp.c)."""
     stripped = version.strip(" \t")
     if not stripped:

@@ -34,8 +34,8 @@ class Erlang(StandaloneEcosystem):
 
     name = "erlang"
     version = 5
-    orders: tuple[str, ...] = ("Hex",)
-    purls: tuple[str, ...] = ("hex", "otp")
+    osv_names: tuple[str, ...] = ("Hex",)
+    purl_types: tuple[str, ...] = ("hex", "otp")
     triggers = Triggers(names=(*_LOCKS, "ebin"), suffixes=(".app", zip_packages.SUFFIX), magics=zip_packages.MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -66,20 +66,20 @@ class Erlang(StandaloneEcosystem):
         package = read_application(path, name.removesuffix(".app"), file.read())
         return Extract((package,), {package.purl: (f"{folder}/",)})
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         if not purl.version:
             raise UsageError(f"{purl} has no version.", f"Write it as pkg:{purl.type}/NAME@VERSION.")
         if purl.type == "otp":
             return otp_package(purl.name, purl.version, purl.qualifiers.get("repository_url", ""), "")
         return hex_package(purl.namespace, purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Mix takes the versions from mix.exs."""
-        return upgrade_command(raised, "_", "mix deps.update {words} # {list} or later")
+        return upgrade_command(upgrades, "_", "mix deps.update {words} # {list} or later")
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         """Semantic Versioning 2.0.0, as in Elixir's Version."""
-        return semver.key(version, "Hex")
+        return semver.version_key(version, "Hex")
 
 
 ECOSYSTEM: Ecosystem = Erlang()

@@ -39,12 +39,12 @@ class FreeBSD:
 
     name = "freebsd"
     version = 1
-    orders: tuple[str, ...] = ("FreeBSD",)
-    optional_epoch = False
-    optional_local_label = False
-    purls: tuple[str, ...] = ("bsd",)
+    osv_names: tuple[str, ...] = ("FreeBSD",)
+    can_omit_epoch = False
+    can_omit_local_label = False
+    purl_types: tuple[str, ...] = ("bsd",)
     distributions: tuple[str, ...] = ("freebsd",)
-    databases: tuple[str, ...] = (DATABASE,)
+    database_paths: tuple[str, ...] = (DATABASE,)
     triggers = Triggers(prefixes=(DATABASE,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -63,7 +63,7 @@ class FreeBSD:
         distro = f"freebsd-{distribution.version}" if distribution.version else ""
         return replace(package, purl=_purl(package.name, package.version, distro))
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package; the type `bsd` is only a proposal (package-url/purl-spec#496)."""
         system = purl.namespace.lower() or (distribution.id if distribution else "")
         if not purl.version or system != "freebsd":
@@ -75,11 +75,11 @@ class FreeBSD:
             return self.assign_distribution(package, distribution)
         return replace(package, purl=_purl(purl.name, purl.version, distro))
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Pkg accepts no version, and installs the latest."""
-        return upgrade_command(raised, "+-._", "pkg update && pkg upgrade --yes {words} # {list} or later")
+        return upgrade_command(upgrades, "+-._", "pkg update && pkg upgrade --yes {words} # {list} or later")
 
-    def key(self, version: str) -> Any:
+    def version_key(self, version: str) -> Any:
         """The order of `pkg version --test-version`, which refuses nothing."""
         from dockgate.scanner.ecosystems.freebsd.version import FreeBSDVersion
 

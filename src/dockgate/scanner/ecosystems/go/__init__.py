@@ -19,8 +19,7 @@ from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.go import buildinfo, mod, package_symbols
 from dockgate.scanner.ecosystems.go.buildinfo import DEVEL_VERSION, BuildInfo, Module
-from dockgate.scanner.ecosystems.go.version import key as version_key
-from dockgate.scanner.ecosystems.go.version import toolchain_release
+from dockgate.scanner.ecosystems.go.version import toolchain_release, version_key
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.executable import MAGICS, Executable, executables, may_be_program
@@ -47,8 +46,8 @@ class Go(StandaloneEcosystem):
 
     name = "go"
     version = 2
-    orders: tuple[str, ...] = ("Go",)
-    purls: tuple[str, ...] = ("golang",)
+    osv_names: tuple[str, ...] = ("Go",)
+    purl_types: tuple[str, ...] = ("golang",)
     triggers = Triggers(names=("go.mod",), magics=MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -74,7 +73,7 @@ class Go(StandaloneEcosystem):
         unread = () if is_complete else (("modules", "it was built without modules, so its modules are not recorded"),)
         return Extract(tuple(packages), unread=unread, is_self_contained=True)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package; a subpath is the end of the module's path ("github.com/a/b@v2.0.1#v2").
 
         Syft writes it so. With `type=package` (cyclonedx-gomod), the subpath is a package instead; that tool also names
@@ -85,15 +84,15 @@ class Go(StandaloneEcosystem):
         path = "/".join(part for part in (purl.namespace, purl.name, subpath) if part)
         return _package(Module("stdlib" if path == "std" else path, purl.version), "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Upgrade modules in the program's own module; the standard library comes with the toolchain."""
-        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "/.-_~"))
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/.-_~"))
         library = [upgrade.version for name, upgrade in selected if name in ("stdlib", "toolchain")]
         advice = (f"# Build with Go {', '.join(dict.fromkeys(library))} or later.",) if library else ()
         modules = [f"{name}@v{upgrade.version}" for name, upgrade in selected if name not in ("stdlib", "toolchain")]
         return ((f"go get {quote_words(modules)} && go mod tidy",) if modules else ()) + advice + remark
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         return version_key(version)
 
 
@@ -157,7 +156,7 @@ def _linked_release(info: BuildInfo) -> str:
             values.add(value)
     try:
         (version,) = values
-        semver.key(version, "Go")
+        semver.version_key(version, "Go")
     except (ValueError, UncomparableError):
         return ""
     return f"v{version}"

@@ -4,7 +4,7 @@ from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.order import is_digits
 
 
-def key(version: str) -> bytes:
+def version_key(version: str) -> bytes:
     """Encode a version by golang.org/x/mod/semver, or by go/version for the toolchain.
 
     A leading "v" may be missing, as in OSV. "go1.22rc1", "1.22rc1" and OSV's "1.22.0-rc.1" are equal. Build data is
@@ -12,8 +12,8 @@ def key(version: str) -> bytes:
     from 1.21 on; "v1.22" is v1.22.0.
     """
     if version.startswith("v"):
-        return semver.key(version[1:], "Go", least=1)
-    return semver.key(_semantic(toolchain_release(version)), "Go")
+        return semver.version_key(version[1:], "Go", least=1)
+    return semver.version_key(_semantic(toolchain_release(version)), "Go")
 
 
 def toolchain_release(version: str) -> str:

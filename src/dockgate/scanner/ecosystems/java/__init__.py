@@ -27,8 +27,8 @@ class Java(StandaloneEcosystem):
 
     name = "java"
     version = 6
-    orders: tuple[str, ...] = ("Maven",)
-    purls: tuple[str, ...] = ("maven",)
+    osv_names: tuple[str, ...] = ("Maven",)
+    purl_types: tuple[str, ...] = ("maven",)
     triggers = Triggers(names=(_LOCK,), suffixes=SUFFIXES)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -42,19 +42,19 @@ class Java(StandaloneEcosystem):
 
         return read_archive(path, file)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package; it needs a group, because artifact names are not unique."""
         check_purl(purl, "pkg:maven/GROUP/ARTIFACT@VERSION", namespace="group")
         return _package(purl.namespace, purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """No command changes the dependencies of a build: its file must name the version."""
         files = "(dependencyManagement in pom.xml, constraints in build.gradle)"
         return upgrade_command(
-            raised, ":._-", f"# Raise {{list}} {files}, then build again.", item="{name} to {version}"
+            upgrades, ":._-", f"# Raise {{list}} {files}, then build again.", item="{name} to {version}"
         )
 
-    def key(self, version: str) -> MavenVersion:
+    def version_key(self, version: str) -> MavenVersion:
         return MavenVersion(version)
 
 

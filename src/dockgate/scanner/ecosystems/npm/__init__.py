@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, package, read_declaration
-from dockgate.scanner.ecosystems.npm.version import key as version_key
+from dockgate.scanner.ecosystems.npm.version import version_key
 from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
@@ -37,8 +37,8 @@ class Npm(StandaloneEcosystem):
 
     name = "npm"
     version = 7
-    orders: tuple[str, ...] = ("npm",)
-    purls: tuple[str, ...] = ("npm",)
+    osv_names: tuple[str, ...] = ("npm",)
+    purl_types: tuple[str, ...] = ("npm",)
     triggers = Triggers(
         names=(*_LOCKS, "package.json"),
         suffixes=(_ASAR,),
@@ -87,16 +87,16 @@ class Npm(StandaloneEcosystem):
             return _read_linked(path, file)
         return _extract_package(read_declaration(json_object(file, PACKAGE_LIMIT), path))
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:npm/NAME@VERSION")
         return package(f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         from dockgate.scanner.ecosystems.npm import upgrade_command
 
-        return upgrade_command.commands(raised)
+        return upgrade_command.commands(upgrades)
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         return version_key(version)
 
 

@@ -8,18 +8,18 @@ from dockgate.scanner.ports import PackageUpgrade
 _MODULES = "node_modules/"
 
 
-def commands(raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+def commands(upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
     """Install top-level packages of a project; override dependencies of its packages.
 
     Packages in a lockfile are overridden too (npm, package.json, "overrides").
     """
-    selected, remark = select_upgrades(raised, _is_name)
+    selected, remark = select_upgrades(upgrades, _is_name)
     installed: dict[str, list[str]] = {}
     overridden: dict[str, list[str]] = {}
     global_dependencies: list[str] = []
     for name, upgrade in selected:
         places = {
-            _project_folder(placed.package.path) for placed in raised if placed.package.purl == upgrade.package.purl
+            _project_folder(placed.package.path) for placed in upgrades if placed.package.purl == upgrade.package.purl
         }
         for folder in sorted({folder for folder, _ in places}):
             nested = (folder, True) in places

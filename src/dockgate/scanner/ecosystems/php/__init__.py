@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.php.version import key
+from dockgate.scanner.ecosystems.php.version import version_key
 from dockgate.scanner.formats.content import is_script_of, json_value
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
@@ -34,8 +34,8 @@ class Php(StandaloneEcosystem):
 
     name = "php"
     version = 3
-    orders: tuple[str, ...] = ("Packagist",)
-    purls: tuple[str, ...] = ("composer",)
+    osv_names: tuple[str, ...] = ("Packagist",)
+    purl_types: tuple[str, ...] = ("composer",)
     triggers = Triggers(names=("installed.json", _LOCK, "composer"), suffixes=(_PHAR,), magics=_MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -55,17 +55,17 @@ class Php(StandaloneEcosystem):
             return _read_list(path, json_value(file, FILE_LIMIT), lock=_ends_with(path, _LOCK))
         return _read_archive(path, file)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:composer/VENDOR/NAME@VERSION", namespace="vendor")
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        selected, remark = select_upgrades(raised, lambda name: name.count("/") == 1 and is_plain(name, "/._-"))
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+        selected, remark = select_upgrades(upgrades, lambda name: name.count("/") == 1 and is_plain(name, "/._-"))
         words = quote_words(f"{name}:>={upgrade.version}" for name, upgrade in selected)
         return ((f"composer update --with-all-dependencies {words}",) if selected else ()) + remark
 
-    def key(self, version: str) -> bytes:
-        return key(version)
+    def version_key(self, version: str) -> bytes:
+        return version_key(version)
 
 
 ECOSYSTEM: Ecosystem = Php()

@@ -19,7 +19,7 @@ _LONG_MAX = str(2**63 - 1)
 _OPEN = "9999999"
 
 
-def key(version: str) -> bytes:
+def version_key(version: str) -> bytes:
     """Encode a version. Raises UncomparableError for what Composer refuses, and for branches.
 
     Composer's constraints never match branches: the content of "dev-main" depends on its commit.

@@ -30,7 +30,7 @@ class Programs(StandaloneEcosystem):
 
     name = "programs"
     version = 1
-    purls: tuple[str, ...] = ("generic",)
+    purl_types: tuple[str, ...] = ("generic",)
     triggers = Triggers(names=(_RELEASE,), magics=(ELF,))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -54,16 +54,16 @@ class Programs(StandaloneEcosystem):
             return Extract()
         return Extract((program_package(program.name, version, path),), is_self_contained=True)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package; no feed covers programs other than the known ones."""
         check_purl(purl, "pkg:generic/NAME@VERSION")
         return program_package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """No command upgrades what was unpacked or compiled."""
-        return upgrade_command(raised, "+-._", "# Install {list} or later.")
+        return upgrade_command(upgrades, "+-._", "# Install {list} or later.")
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         raise UncomparableError(f"Versions of programs without a feed are not ordered, such as {version[:80]!r}.")
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from dockgate.scanner.ecosystems.python import zip_packages
 from dockgate.scanner.ecosystems.python.folder_name import find_contradictions
 from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, package, purl, read_metadata
-from dockgate.scanner.ecosystems.python.version import key as version_key
+from dockgate.scanner.ecosystems.python.version import version_key
 from dockgate.scanner.formats.content import check_size, decode_path
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
@@ -39,9 +39,9 @@ class Python(StandaloneEcosystem):
 
     name = "python"
     version = 6
-    orders: tuple[str, ...] = ("PyPI",)
-    optional_local_label = True
-    purls: tuple[str, ...] = ("pypi",)
+    osv_names: tuple[str, ...] = ("PyPI",)
+    can_omit_local_label = True
+    purl_types: tuple[str, ...] = ("pypi",)
     triggers = Triggers(
         names=("METADATA", "PKG-INFO", "RECORD", "installed-files.txt", "EGG-INFO", "egg-info", *_LOCKS),
         suffixes=(".dist-info", ".egg-info", ".toml", *zip_packages.SUFFIXES),
@@ -65,20 +65,20 @@ class Python(StandaloneEcosystem):
             return _read_record(path, file)
         if lower.endswith(_METADATA):
             package = read_metadata(path, file.read(HEADER_LIMIT))
-            return Extract((package,), unread=tuple(find_contradictions(path, package, self.key)))
+            return Extract((package,), unread=tuple(find_contradictions(path, package, self.version_key)))
         if not _is_lock(path):
             return zip_packages.read(path, file)
         from dockgate.scanner.ecosystems.python import lock
 
         return lock.read(path, file)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:pypi/NAME@VERSION")
         return package(purl.name, purl.version, "")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use the interpreter that has the packages; a lockfile must be locked again."""
-        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "._-"))
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         by_interpreter: dict[str, list[str]] = {}
         for name, upgrade in selected:
             by_interpreter.setdefault(_interpreter(upgrade.package.path), []).append(f"{name}>={upgrade.version}")
@@ -90,7 +90,7 @@ class Python(StandaloneEcosystem):
         )
         return lines + advice + remark
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         return version_key(version)
 
 

@@ -7,7 +7,7 @@ from dockgate.scanner.formats.order import is_digits, number, number_row, withou
 from dockgate.shared.errors import UncomparableError
 
 
-def key(version: str) -> bytes:
+def version_key(version: str) -> bytes:
     """Encode a version with all normalisations of PEP 440 (now the version specifiers' specification)."""
     normalized = version.strip().lower()
     if all(map(is_digits, normalized.split("."))):

@@ -15,7 +15,7 @@ from dockgate.scanner.ecosystems.rpm.distributions import (
 )
 from dockgate.scanner.ecosystems.rpm.manifest import read_manifest
 from dockgate.scanner.ecosystems.rpm.package import RpmPackage, build_package, build_packages, module_stream
-from dockgate.scanner.ecosystems.rpm.version import key as version_key
+from dockgate.scanner.ecosystems.rpm.version import version_key
 from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.content import check_size
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
@@ -48,12 +48,12 @@ class Rpm:
 
     name = "rpm"
     version = 4
-    orders: tuple[str, ...] = tuple(sorted({name.ecosystem for name in (*NAMINGS.values(), *TUXCARE.values())}))
-    optional_epoch = True
-    optional_local_label = False
-    purls: tuple[str, ...] = ("rpm",)
+    osv_names: tuple[str, ...] = tuple(sorted({name.ecosystem for name in (*NAMINGS.values(), *TUXCARE.values())}))
+    can_omit_epoch = True
+    can_omit_local_label = False
+    purl_types: tuple[str, ...] = ("rpm",)
     distributions: tuple[str, ...] = (*NAMINGS, *UNCOVERED)
-    databases: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in FORMS), MANIFEST)
+    database_paths: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in FORMS), MANIFEST)
     triggers = Triggers(prefixes=(*(folder.rstrip("/") for folder in FOLDERS), MANIFEST))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -98,7 +98,7 @@ class Rpm:
             settled = replace(settled, source_name=package.name, source_version=package.version)
         return vendors.apply_vendor(settled, vendor)
 
-    def package(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
         - `arch`, `distro` and `epoch`
@@ -131,13 +131,13 @@ class Rpm:
             distribution = parse_distribution(purl.namespace)
         return self.assign_distribution(package, distribution) if distribution else replace(package, vendor="")
 
-    def upgrade(self, raised: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use each distribution's package manager.
 
         tdnf accepts no version, and installs the latest. A package whose version differs from its source's is also
         upgraded to its latest, because advisories may name the source's version.
         """
-        selected, remark = select_upgrades(raised, lambda name: is_plain(name, "+-._"))
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "+-._"))
         lines = []
         for manager, (install, update, glue) in _MANAGERS.items():
             own = [(name, upgrade) for name, upgrade in selected if _manager_of(upgrade.package.ecosystem) == manager]
@@ -152,7 +152,7 @@ class Rpm:
             lines += [" && ".join(steps)] if steps else []
         return (*lines, *remark)
 
-    def key(self, version: str) -> bytes:
+    def version_key(self, version: str) -> bytes:
         return version_key(version)
 
 

@@ -4,7 +4,7 @@ from dockgate.scanner.formats.order import is_digits, number
 from dockgate.shared.errors import UncomparableError
 
 
-def key(version: str) -> bytes:
+def version_key(version: str) -> bytes:
     """Encode a version (rpm, rpmio/rpmver.c, rpmvercmp.c).
 
     A missing epoch is 0, a missing release sorts first. rpm refuses only an empty version.
