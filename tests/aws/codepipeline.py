@@ -12,7 +12,7 @@ from moto import mock_aws
 from tests.aws.fakes.codepipeline import Approvals
 from tests.aws.fakes.server import Service, serving
 
-from dockgate.services.codepipeline import Clients
+from dockgate.shared.aws import RegionalClients
 
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 PIPELINE, STAGE, ACTION = "Shop", "Assess", "Gate"
@@ -29,8 +29,8 @@ class CodePipeline:
     regions: list[str | None] = field(default_factory=list)
 
     @property
-    def clients(self) -> Clients:
-        return Clients(self.client)
+    def clients(self) -> RegionalClients:
+        return RegionalClients(self.client)
 
     def client(self, name: str, region: str | None) -> Any:
         assert name == "codepipeline"

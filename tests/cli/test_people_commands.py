@@ -76,7 +76,7 @@ def test_a_token_is_created_locally_without_a_server(dockgate: Dockgate, server:
         people.add("ada", [Role.ADMIN], "")
         made = dockgate("token", "create", "ada", "--local")
         assert made.code == 0
-        assert people.known_by(made.out.strip()).name == "ada"
+        assert people.authenticate(made.out.strip()).name == "ada"
         document = json.loads(dockgate("token", "create", "ada", "--local", "-o", "json").out)
     assert document["text"].startswith(f"dgt_{document['token']['id']}_")
     assert "digest" not in document["token"]

@@ -22,7 +22,7 @@ from dockgate.attestations.statements import PREDICATE_TYPE, statement
 from dockgate.delivery.ports import Attestor
 from dockgate.gate import provenance as core
 from dockgate.scanner.images.cosign_attestations import RegistryRepository, add_attestation, read_attestations
-from dockgate.services import attestations, provenance_reader
+from dockgate.services import attached_statements, attestations
 from dockgate.shared.errors import UnavailableError, UsageError
 
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
@@ -66,7 +66,7 @@ def real(folder: Path) -> Iterator[World]:
             digest,
             lambda image_digest: len(read_attestations(place, image_digest)),
             lambda image_digest: [
-                data.encode() for data in provenance_reader.envelopes(read_attestations(place, image_digest))
+                data.encode() for data in attached_statements.envelopes(read_attestations(place, image_digest))
             ],
         )
 
@@ -94,11 +94,11 @@ def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World)
     payload = core.statement(RECORD, "team/app", world.digest)
     envelope = world.attestor.sign(payload)
     key = world.attestor.keys()[0]
-    assert provenance_reader.verify(envelope.decode(), key.pem) == payload
+    assert attached_statements.verify(envelope.decode(), key.pem) == payload
     for _ in range(2):
         world.attestor.attach_provenance("team/app", world.digest, "web-1/Build/Build/1", envelope)
     (attached,) = world.provenance(world.digest)
-    assert provenance_reader.verify(attached.decode(), key.pem) == payload
+    assert attached_statements.verify(attached.decode(), key.pem) == payload
     world.attestor.attach_provenance("team/app", world.digest, "web-2/Build/Build/1", world.attestor.sign(payload))
     assert len(world.provenance(world.digest)) == 2
 

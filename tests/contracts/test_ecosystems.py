@@ -10,7 +10,7 @@ from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import trigger_lookup
 from dockgate.scanner.model import Distribution
 from dockgate.scanner.ports import Ecosystem
-from dockgate.services.purls import Purls
+from dockgate.services.packages import Purls
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 
 KINDS = ecosystems.load()

@@ -13,9 +13,8 @@ from dockgate.delivery.model import Answer, ApprovalState, Service, TaskDefiniti
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.notifiers.log import LogNotifier
 from dockgate.events.ports import Notice, Notifier
-from dockgate.services.attestation_deliveries import attestations
 from dockgate.services.clock import ServerClock
-from dockgate.services.notifications import Notifications
+from dockgate.services.deliveries import Notifications, attestations
 from dockgate.store import Store
 from dockgate.store.outbox import OWN_REGISTRY
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind

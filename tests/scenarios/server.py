@@ -36,12 +36,11 @@ from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.events.ports import Notifier, Webhooks
 from dockgate.gate.model import Policy
 from dockgate.scanner.model import Inventory
+from dockgate.services.attached_statements import RegistryProvenanceReader, RegistryVexReader
 from dockgate.services.git_pushes import PushHistory
-from dockgate.services.provenance_reader import RegistryProvenanceReader
+from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
-from dockgate.services.vex import Vex
 from dockgate.services.web_services import GitBackend
-from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
@@ -97,7 +96,7 @@ class ServerSystem:
             registry_access=access or RegistryAccess(RegistryTokens(folder / "keys", self.clock)),
             read_image=self._read,
             resolve_image=self._resolve,
-            vex=Vex(lambda repository, digest: self.attached.get(digest, [])),
+            vex=RegistryVexReader(lambda repository, digest: self.attached.get(digest, [])),
             provenance=RegistryProvenanceReader(self._attached),
             webhooks=webhooks or self.webhooks,
             webhook_secrets=WebhookSecrets(SECRET, folder / "hooks.json"),

@@ -37,17 +37,17 @@ from dockgate.server import podman_service
 from dockgate.server.bind_config import listening, public_registry
 from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.polling import Poller
-from dockgate.services import codepipeline, inspector
+from dockgate.services import codepipeline
 from dockgate.services.advisories import Current
+from dockgate.services.attached_statements import RegistryProvenanceReader, RegistryVexReader
 from dockgate.services.attestations import KEYS, RegistryAttestor
 from dockgate.services.build_images import RegistryBuildImages
+from dockgate.services.external_findings import InspectorFindings
 from dockgate.services.image_reader import ImageAccess
-from dockgate.services.provenance_reader import RegistryProvenanceReader
+from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
-from dockgate.services.vex import Vex
 from dockgate.services.web_services import WebServices
-from dockgate.services.webhook_secrets import WebhookSecrets
-from dockgate.shared.aws import BUS, QUEUE, TOPIC, Client, boto3_client, parse_arn
+from dockgate.shared.aws import BUS, QUEUE, TOPIC, Client, RegionalClients, boto3_client, parse_arn
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference, repository_in
 from dockgate.store import Store
@@ -92,7 +92,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         registry_access=access,
         read_image=images.read,
         resolve_image=images.resolve,
-        vex=Vex(images.attached),
+        vex=RegistryVexReader(images.attached),
         provenance=RegistryProvenanceReader(images.attached),
         webhooks=HttpWebhooks(
             settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
@@ -104,7 +104,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         notifiers=notifiers(settings),
         advisories=Current(settings.advisories),
         answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
-        findings=inspector.of_settings(settings),
+        findings=InspectorFindings(settings.inspector, boto3_client()) if settings.inspector else None,
         attestor=RegistryAttestor(
             Keys(settings.data / KEYS), registry_address, settings.ca_bundle, images.require, issuers
         ),
@@ -172,7 +172,7 @@ def pollers(settings: Settings, server: WebServices, client: Client | None = Non
     if settings.approval_queue:
         queue = parse_arn("DOCKGATE_APPROVAL_QUEUE", settings.approval_queue, QUEUE)
         requests = codepipeline.CodePipelineRequests(
-            server.store, server.approval_requests, server.clock, queue["account"], codepipeline.Clients(client)
+            server.store, server.approval_requests, server.clock, queue["account"], RegionalClients(client)
         )
         made.append(Poller(_queue(queue, client), requests.receive))
     return made

@@ -30,40 +30,36 @@ from dockgate.gate import rules
 from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
 from dockgate.services.actions import Actions
-from dockgate.services.approval_decisions import ApprovalDecisions
+from dockgate.services.approval_decisions import ApprovalDecisions, WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.approval_requests import ApprovalRequests
-from dockgate.services.attestation_deliveries import AttestationHandler, ProvenanceHandler
-from dockgate.services.baselines import Baselines
-from dockgate.services.cases import Cases
+from dockgate.services.cases import Baselines, Cases
 from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
-from dockgate.services.deployments import Deployments
+from dockgate.services.deliveries import (
+    AttestationHandler,
+    NotificationHandler,
+    Notifications,
+    ProvenanceHandler,
+    WebhookHandler,
+)
+from dockgate.services.deployments import Deployments, Rollouts, ServiceRepair
 from dockgate.services.documents import Documents
 from dockgate.services.effects import Effects, Observer, Starter, unobserved
 from dockgate.services.executions import Executions
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
-from dockgate.services.notifications import NotificationHandler, Notifications
 from dockgate.services.outbox import OutboxHandler, OutboxWorker
-from dockgate.services.policies import Policies
+from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.policy_dry_run import PolicyDryRun
-from dockgate.services.policy_selection import PolicySelection
 from dockgate.services.provenance import Provenance
-from dockgate.services.registry_notifications import RegistryNotifications
-from dockgate.services.registry_pushes import RegistryPushes
+from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.services.rollouts import Rollouts
-from dockgate.services.scan_runner import ScanRunner
-from dockgate.services.scan_scheduler import PARALLEL_SCANS, FindingReports, ScanScheduler
-from dockgate.services.service_repair import ServiceRepair
+from dockgate.services.scans import PARALLEL_SCANS, FindingReports, ScanRunner, ScanScheduler
 from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.verdicts import Verdicts
-from dockgate.services.waiting_approvals import WaitingApprovals
 from dockgate.services.web_services import GitBackend, WebServices
-from dockgate.services.webhook_deliveries import WebhookHandler
-from dockgate.services.webhook_secrets import WebhookSecrets
 from dockgate.store import Store
 from dockgate.workflows.background_tasks import BackgroundTasks, Purge, Recovery
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask

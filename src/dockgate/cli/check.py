@@ -15,7 +15,7 @@ from dockgate.shared.errors import UsageError
 if TYPE_CHECKING:
     from io import BufferedReader
 
-    from dockgate.services.check import Answer
+    from dockgate.services.packages import Answer
     from dockgate.vulnerabilities.model import Finding
 
 WRONG_USE = 2
@@ -45,7 +45,7 @@ def command(context: click.Context, purls: tuple[str, ...], output: str, databas
     Exits 0 when every package could be checked, 3 when one is undetermined, 2 when a PURL is malformed.
     """
     from dockgate.services import image_inventory
-    from dockgate.services.check import check
+    from dockgate.services.packages import check
 
     code = 0
     written: dict[str, str] = {}

@@ -175,9 +175,9 @@ def key() -> None:
 
     It is PEM, for `dockgate db import --key`.
     """
-    from dockgate.services import advisory_trust
+    from dockgate.services import advisories
 
-    echo(advisory_trust.public_key(from_environment()), nl=False)
+    echo(advisories.public_key(from_environment()), nl=False)
 
 
 def _print_transfer(how: str, done: "Transfer", output_format: str) -> None:

@@ -170,12 +170,12 @@ def command(
     if wait:
         raise click.UsageError("--wait needs --server URL.")
 
-    from dockgate.services import gate, image_inventory, local_exceptions
+    from dockgate.services import gate, image_inventory
 
     if not (argument.reference or findings or inspector):
         raise UsageError("No image and no findings are given.", "Pass an IMAGE, or --findings FILE.")
     chosen = gate.policy_of(policy or "default")
-    exceptions = local_exceptions.read(waivers, vex)
+    exceptions = gate.read_exceptions(waivers, vex)
     settings = from_environment()
     reported = _reported(findings, digest, found_at)
     if inspector:
@@ -226,10 +226,10 @@ def _provenance(
                 "Add the rule provenance to the policy.",
             )
         return None
-    from dockgate.services import provenance_reader
+    from dockgate.services import attached_statements
 
     bundle = argument.ca_bundle or settings.ca_bundle
-    return provenance_reader.look_up(
+    return attached_statements.look_up(
         argument.reference, digest, policy, statements, ca_bundle=bundle, insecure=argument.insecure
     )
 
@@ -241,11 +241,11 @@ def _inspected(
     reported: tuple[ExternalReport, ...],
     exceptions: Waivers,
 ) -> GateReport:
-    from dockgate.services import gate, inspector
+    from dockgate.services import external_findings, gate
 
     if not argument.reference or argument.platform != "all":
         raise UsageError("--inspector needs an image name, and takes no --platform.", "Pass IMAGE without --platform.")
-    digest, reports = inspector.look_up(argument.reference, argument.ca_bundle or settings.ca_bundle)
+    digest, reports = external_findings.ask_inspector(argument.reference, argument.ca_bundle or settings.ca_bundle)
     digests = {digest, *(entry.inventory.image for entry in reports)}
     for entry in reported:
         if entry.inventory.image not in digests:

@@ -66,7 +66,7 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
     The entry has the digests of the uncompressed layers. The command computes them: it does not trust the image's own
     metadata.
     """
-    from dockgate.services.base_layers import base_layers
+    from dockgate.services.image_inventory import base_layers
 
     bundle = argument.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or argument.reference, **({"until": until} if until else {})}

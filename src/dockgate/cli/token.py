@@ -65,10 +65,10 @@ def create(
     user.
     """
     if local:
-        from dockgate.services import break_glass
+        from dockgate.services import identity
 
         lent = [Permission(scope) for scope in scopes]
-        made, text = break_glass.token(from_environment(), principal, days, lent, repositories, pipelines)
+        made, text = identity.issue_local_token(from_environment(), principal, days, lent, repositories, pipelines)
         answer = {"token": {name: value for name, value in plain(made).items() if name != "digest"}, "text": text}
         _show_token(answer, output_format)
         return

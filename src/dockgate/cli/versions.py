@@ -25,9 +25,9 @@ def command(ecosystem: str, output: str) -> None:
     ECOSYSTEM is OSV's name (Debian, PyPI, crates.io, ...) or a package type (dpkg, python, rust, ...). With -o json
     each line is an object: first, second, order, reason.
     """
-    from dockgate.services.versions import compare
+    from dockgate.services.packages import compare_versions
 
-    for comparison in compare(ecosystem, _pairs(sys.stdin)):
+    for comparison in compare_versions(ecosystem, _pairs(sys.stdin)):
         if output == "text":
             sys.stdout.write(comparison.order + "\n")
         else:

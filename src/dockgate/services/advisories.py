@@ -1,4 +1,4 @@
-"""The advisory database with its feeds: building, updating, describing and opening it."""
+"""The advisory database with its feeds: built, updated, described, exported, imported if trusted, and opened."""
 
 import weakref
 from collections.abc import Callable, Sequence
@@ -21,12 +21,27 @@ from dockgate.vulnerabilities.ports import AdvisoryReader
 if TYPE_CHECKING:
     from dockgate.vulnerabilities.database.parts import Part, Result
 
+
+import hmac
+from typing import TYPE_CHECKING
+
+from dockgate.services.attestations import KEYS
+from dockgate.shared.digest import is_digest
+from dockgate.shared.errors import DeniedError, DockgateError, UsageError
+
+if TYPE_CHECKING:
+    from dockgate.vulnerabilities.database.transfer import Header, Sign, Trust
+
+
 Report = Callable[[str], None]
 
 # Before a reference to an artifact in a registry.
 REGISTRY = "oci:"
 # ArtifactType of an exported database, and media type of its blob.
 ARTIFACT = "application/vnd.dockgate.advisories.v1"
+# Of what is signed: the header of an export, with the digest of the database's bytes. No attestation has this type.
+PAYLOAD_TYPE = "application/vnd.dockgate.advisories.export.v1+json"
+_ADVICE = "The one who exports says it: `dockgate db key` prints the key, `dockgate db export` the digest."
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +112,6 @@ def export(
     Raises DatabaseError when there is none, and what `vulnerabilities.database.transfer.pack` and
     `scanner.images.artifact.push` do.
     """
-    from dockgate.services.advisory_trust import signing
     from dockgate.vulnerabilities.database.transfer import pack
 
     status(path)  # no key is made where there is nothing to sign
@@ -138,7 +152,6 @@ def bring(
     Raises what `advisory_trust.trusting`, `vulnerabilities.database.transfer.unpack` and `scanner.images.artifact.pull`
     do, and NotFoundError for a name that is no file.
     """
-    from dockgate.services.advisory_trust import trusting
     from dockgate.vulnerabilities.database.transfer import SIZE_LIMIT, unpack
 
     reference = source.removeprefix(REGISTRY)
@@ -209,3 +222,76 @@ class _Shared:
     def coverage(self) -> Sequence[Coverage]:
         with self._lock:
             return self._database.coverage()
+
+
+def signing(settings: Settings) -> "tuple[Sign, str]":
+    """Signs by the key in the data folder, made when there is none; and that key's id."""
+    from dockgate.attestations import dsse
+    from dockgate.attestations.keys import Keys
+
+    signer = Keys(settings.data / KEYS).signer()
+    return lambda stated: dsse.sign(stated, signer, PAYLOAD_TYPE), signer.public.id
+
+
+def public_key(settings: Settings) -> str:
+    """The public half of that key, in PEM."""
+    from dockgate.attestations.keys import Keys
+
+    return Keys(settings.data / KEYS).signer().public.pem
+
+
+def trusting(key: Path | None, digest: str, *, pinned: bool) -> "Trust":
+    """Trust exports that the public key in the file `key` signed, and those whose database has `digest`.
+
+    With both, both must match. `pinned`: the reference names a manifest's digest, which is enough.
+
+    Raises UsageError if nothing says whom to trust, for an invalid key and an invalid digest.
+    """
+    if key is None and not digest and not pinned:
+        raise UsageError(
+            "An import demands the exporter's key, or the digest that is expected: everyone who can write the file or "
+            "the registry could hide vulnerabilities.",
+            f"Give --key FILE or --digest sha256:…. {_ADVICE}",
+        )
+    if digest and not is_digest(digest):
+        raise UsageError(f"{digest!r} is not a digest.", "Give --digest sha256: and 64 hex digits in lower case.")
+    public = _read(key) if key else b""
+
+    def trust(stated: bytes, header: "Header", envelope: bytes) -> None:
+        content = from_hex(header.content)
+        if digest and not hmac.compare_digest(content.encode(errors="replace"), digest.encode()):
+            raise DeniedError(
+                f"The export holds a database of the digest {content}, and {digest} is expected.", _ADVICE
+            )
+        if public:
+            _require_signed(stated, envelope, public)
+
+    return trust
+
+
+def _read(key: Path) -> bytes:
+    from dockgate.attestations import dsse
+
+    try:
+        data = key.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate db key` prints the key.") from None
+    dsse.PublicKey(data)
+    return data
+
+
+def _require_signed(stated: bytes, envelope: bytes, public: bytes) -> None:
+    """DeniedError unless the envelope is of this header, and by the key."""
+    from dockgate.attestations import dsse
+
+    if not envelope:
+        raise DeniedError(
+            "The export is not signed.",
+            "Export it with this version of Dockgate, or give the digest that is expected: --digest sha256:….",
+        )
+    try:
+        signed = dsse.verify(envelope, [dsse.PublicKey(public)])
+    except DockgateError as error:
+        raise DeniedError(f"The export's signature does not hold: {error}", _ADVICE) from None
+    if signed.payload_type != PAYLOAD_TYPE or signed.payload != stated:
+        raise DeniedError("The export's signature is of something else.", _ADVICE)

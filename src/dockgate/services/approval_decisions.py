@@ -1,25 +1,114 @@
-"""What people decide about approvals: votes, rejections, and overrides of a rejecting verdict."""
+"""Decisions on approvals: by a verdict as soon as there is one, and by people: votes, rejections, overrides.
+
+An approval and a scan may come in any order, and each may come twice: both sides first write their half, then call
+`WaitingApprovals.settle`. The later of the two writes sees both halves, and the table settles an approval only while it
+waits: so each waiter gets one answer.
+"""
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from dockgate.delivery.approvals import vote_objection
+from dockgate.delivery.approvals import decide, vote_objection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
-from dockgate.delivery.model import Answer, Approval, ApprovalState, Vote
+from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote, waiting_action
 from dockgate.delivery.override import waivers_of
 from dockgate.delivery.pipeline import latest_runs
+from dockgate.gate.model import Verdict
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
-from dockgate.services.effects import Effects, Step
+from dockgate.services.effects import Effects, Starter, Step
 from dockgate.services.executions import Executions
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
-from dockgate.services.waiting_approvals import WaitingApprovals
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 from dockgate.store import Store
+from dockgate.store.approvals import Approvals
 from dockgate.store.records import WaiverRecord
+
+# (approval, cause) -> the verdict that it waits for and its digest, stored under the cause; None until the image was
+# scanned. The same cause gives the same verdict.
+Evaluate = Callable[[Approval, str], tuple[Verdict, str] | None]
+
+
+class WaitingApprovals:
+    """Answers waiting approvals, and starts what follows."""
+
+    def __init__(
+        self,
+        approvals: Approvals,
+        evaluate: Evaluate,
+        clock: ServerClock,
+        effects: Effects,
+        starter: Starter,
+    ) -> None:
+        self._approvals = approvals
+        self._evaluate = evaluate
+        self._clock = clock
+        self._effects = effects
+        self._starter = starter
+
+    def answer(self, image: str) -> None:
+        """Settle the approvals of this image, and continue the executions."""
+        for execution in self._effects.run(Step.ANSWER, self.settle, image):
+            self._starter.proceed(execution)
+
+    def settle(self, image: str) -> list[str]:
+        """Settle every approval that waits on this image and can be decided now.
+
+        Return the executions that may continue. Approvals that ask for the same are evaluated once, and settled
+        together.
+        """
+        same: dict[tuple[str, str, str], list[Approval]] = {}
+        for approval in self._approvals.waiting(image):
+            if approval.approvers is not None:
+                self._settle_with_people(approval, approval.approvers)
+            else:
+                same.setdefault((approval.policy, approval.repository, approval.service), []).append(approval)
+        for approvals in same.values():
+            self._decide(approvals, approvals[0].id)
+        return list(self._approvals.open_executions(image))
+
+    def expire(self) -> None:
+        """Settle the approvals whose time is over."""
+        now = self._clock.now()
+        for approval in self._approvals.expired(now):
+            answer = decide(approval, None, now)
+            self._effects.run(Step.EXPIRE, self._approvals.settle, approval.id, answer, now)
+            self.proceed(approval.id)
+
+    def proceed(self, approval_id: str) -> None:
+        """Continue the execution that waited on the approval.
+
+        Pipelines elsewhere read the answer, or get it by callback.
+        """
+        if action := waiting_action(approval_id):
+            self._starter.proceed(action.execution)
+
+    def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
+        """People may vote long after the verdict: with the last vote that is needed, the image is evaluated again."""
+        if not approval.verdict and not self._decide([approval], approval.id):
+            return
+        votes = self._approvals.votes(approval.id)
+        supporters = [
+            vote.who for vote, who in votes if vote.yes and vote_objection(approvers, who, approval.committers) is None
+        ]
+        if len(supporters) >= approvers.count:
+            self._decide([approval], f"{approval.id}/people", supporters)
+
+    def _decide(self, approvals: list[Approval], cause: str, supporters: Iterable[str] = ()) -> bool:
+        """Settle the approvals by the verdict of the first. Return whether they wait on for people."""
+        verdict = self._evaluate(approvals[0], cause)
+        if verdict is None:
+            return False
+        now = self._clock.now()
+        answer = decide(approvals[0], verdict, now, tuple(supporters))
+        if answer.state is ApprovalState.WAITING:
+            self._approvals.record_verdict(approvals[0].id, answer)
+            return True
+        self._approvals.settle_all([approval.id for approval in approvals], answer, now)
+        return False
 
 
 class ApprovalDecisions:

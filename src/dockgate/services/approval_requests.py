@@ -14,14 +14,14 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.identity.model import Principal
 from dockgate.services.actions import definition_of
+from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
+from dockgate.services.deliveries import Notifications
 from dockgate.services.effects import Effects, Step
-from dockgate.services.notifications import Notifications
-from dockgate.services.policy_selection import PolicySelection
+from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
-from dockgate.services.scan_scheduler import ScanScheduler
-from dockgate.services.waiting_approvals import WaitingApprovals
+from dockgate.services.scans import ScanScheduler
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import own_repository

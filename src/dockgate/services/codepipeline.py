@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import re
-import threading
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -24,12 +23,13 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Principal
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
-from dockgate.shared.aws import Client, aws_errors, boto3_client
+from dockgate.shared.aws import Client, RegionalClients, aws_errors
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference
 from dockgate.store import Store
 
-# Of the callback: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's token as its secret.
+# AWS's name of the service, and the scheme of callbacks: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's
+# token as the secret.
 SCHEME = "codepipeline"
 REQUESTER = "codepipeline"
 # Seconds; how long an action waits by CodePipeline's default, for a message without an end.
@@ -43,26 +43,11 @@ _POLICY = re.compile(r"(?:^|\s)Policy=(\S+)")
 _log = logging.getLogger(__name__)
 
 
-class Clients:
-    """CodePipeline's client for each region. Threads may share a client, but only one may be made at a time."""
-
-    def __init__(self, client: Client | None = None) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-        self._clients: dict[str, Any] = {}
-
-    def of(self, region: str) -> Any:
-        with self._lock:
-            if region not in self._clients:
-                self._clients[region] = (self._client or boto3_client())("codepipeline", region)
-            return self._clients[region]
-
-
 class CodePipelineRequests:
     """Receives the messages of approval actions in an `account`, whose images they ask about."""
 
     def __init__(
-        self, store: Store, requests: ApprovalRequests, clock: ServerClock, account: str, clients: Clients
+        self, store: Store, requests: ApprovalRequests, clock: ServerClock, account: str, clients: RegionalClients
     ) -> None:
         self._store = store
         self._requests = requests
@@ -96,7 +81,7 @@ class CodePipelineRequests:
         comment = str(message["approval"].get("customData"))
         approval_request = self._approval_request(action, comment, region)
         if not self._requests.is_known(approval_request, REQUESTER):
-            pending = self._pending(self._clients.of(region), action)
+            pending = self._pending(self._clients(SCHEME, region), action)
             if pending.comment.split() != comment.split():
                 raise ConflictError(
                     f"A message about {where} contradicts the action's own CustomData: it is forged.",
@@ -163,7 +148,7 @@ class CodePipelineAnswers:
 
     def __init__(self, url: str, client: Client | None = None) -> None:
         self._url = url
-        self._clients = Clients(client)
+        self._clients = RegionalClients(client)
 
     def give(self, delivery: Delivery) -> None:
         callback = urlsplit(delivery.url)
@@ -173,7 +158,7 @@ class CodePipelineAnswers:
         status = Status.APPROVED if data["state"] == ApprovalState.APPROVED else Status.REJECTED
         link = f"verdicts/{data['verdict']}" if data["verdict"] else f"approvals/{data['approval']}"
         with _translated_errors(action_request, "answering"):
-            answers = Answers(self._clients.of(callback.netloc))
+            answers = Answers(self._clients(SCHEME, callback.netloc))
             outcome = answers.give(action_request, status, summary(data["summary"], f"{self._url}/api/v1/{link}"))
         result = "settled already, or no longer listed" if outcome == "Settled" else outcome
         _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, result, data["approval"])

@@ -1,23 +1,42 @@
-"""Deploy actions: a new revision for an approved digest, and tasks that run it."""
+"""Deploys, rollouts and repairs of services. One thread at a time changes the tasks of a service."""
 
 import json
+import logging
 import tarfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dockgate.delivery import pipeline as pipeline_logic
-from dockgate.delivery.deployments import require_image
-from dockgate.delivery.model import ActionKey, TaskDefinition
+from dockgate.delivery.deployments import FAILED_CHECKS, TaskHealth, has_expected_tasks, observe_task, require_image
+from dockgate.delivery.model import (
+    ActionKey,
+    Rollout,
+    Service,
+    ServiceChange,
+    ServiceEvent,
+    State,
+    Task,
+    TaskDefinition,
+    TaskState,
+)
 from dockgate.delivery.ports import Target
+from dockgate.events.ports import Notice
 from dockgate.services.actions import IMAGE_DEFINITIONS, ActionResult, definition_of
-from dockgate.services.baselines import DeploymentContext
-from dockgate.services.rollouts import ServiceLocks
+from dockgate.services.cases import DeploymentContext
+from dockgate.services.clock import ServerClock
+from dockgate.services.deliveries import Notifications
+from dockgate.services.effects import Effects, Starter, Step
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.digest import is_digest
-from dockgate.shared.errors import DeployError
+from dockgate.shared.errors import DeployError, DockgateError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
+
+# A lock for each service: one thread at a time changes its tasks.
+ServiceLocks = Mapping[str, threading.Lock]
+_log = logging.getLogger(__name__)
 
 
 class Deployments:
@@ -110,3 +129,186 @@ def _image_of(artifact: Path, container: str) -> ImageReference:
     if reference is None or not is_digest(reference.digest):
         raise DeployError(f"{image} is not a digest", "Deploys are by digest, never by tag.")
     return reference
+
+
+class Rollouts:
+    """Changes services. `registry` is the address of our own registry."""
+
+    def __init__(
+        self,
+        store: Store,
+        targets: Mapping[str, Target],
+        verdicts: Verdicts,
+        locks: ServiceLocks,
+        clock: ServerClock,
+        effects: Effects,
+        starter: Starter,
+        registry: str,
+    ) -> None:
+        self._store = store
+        self._targets = targets
+        self._verdicts = verdicts
+        self._locks = locks
+        self._clock = clock
+        self._effects = effects
+        self._starter = starter
+        self._registry = registry
+
+    def create_service(self, service: Service, definition: TaskDefinition) -> Service:
+        """Create a service. One that exists does not change."""
+        return self._effects.run(Step.PUT_SERVICE, self._store.services.put, service, definition)
+
+    def begin(self, service: str, change: ServiceChange, by: str) -> Rollout | None:
+        """Begin the rollout of a change; None when nothing changes. Raises what `store.rollouts.begin` raises."""
+        begin = self._store.rollouts.begin
+        rollout = self._effects.run(Step.CHANGE_SERVICE, begin, service, change, by, self._clock.now())
+        if rollout is not None:
+            self._starter.start_rollout(rollout)
+        return rollout
+
+    def run(self, name: str, number: int) -> None:
+        """Carry out the rollout. Does nothing when it has ended.
+
+        A changed definition is a deploy of the image that runs: it has to be approved as of now. DeployError when it is
+        not, or when tasks do not become healthy: then the previous tasks run again, and the service does not change.
+        """
+        with self._locks[name]:
+            rollout = self._store.rollouts.get(name, number)
+            if rollout.state.is_final:
+                return
+            service = self._store.services.get(name)
+            present = self._store.services.definition(name, service.revision)
+            definition = self._register(rollout, present)
+            if definition.reference:
+                if definition.revision != present.revision:
+                    self._require_approval(rollout, definition.reference)
+                self._deploy(rollout, definition, service, present)
+            self._store.rollouts.end(rollout, State.SUCCEEDED, definition.revision, "", self._clock.now())
+
+    def fail(self, name: str, number: int, reason: str) -> None:
+        """End the rollout as failed."""
+        rollout = self._store.rollouts.get(name, number)
+        self._store.rollouts.end(rollout, State.FAILED, None, reason, self._clock.now())
+
+    def _register(self, rollout: Rollout, present: TaskDefinition) -> TaskDefinition:
+        """The revision to deploy: the goal of the rollout with the image that the service has now."""
+        if rollout.definition == present.settings:
+            return present
+        goal = replace(rollout.definition, image=present.image)
+        return self._store.services.register(rollout.service, goal, f"rollout/{rollout.id} of {present.revision}")
+
+    def _require_approval(self, rollout: Rollout, image: ImageReference) -> None:
+        repository = image.repository_in(self._registry)
+        context = DeploymentContext(repository, rollout.service, self._store.services.deployed_by(rollout.service))
+        self._verdicts.require_approval(image.digest, f"rollout/{rollout.id}", context)
+
+    def _deploy(self, rollout: Rollout, definition: TaskDefinition, service: Service, present: TaskDefinition) -> None:
+        is_moved = rollout.target != service.target
+        goal = replace(service, target=rollout.target, desired_count=rollout.desired_count)
+        try:
+            self._targets[rollout.target].deploy(goal, definition, None if is_moved else present)
+        except DeployError as error:
+            if is_moved or goal.desired_count == service.desired_count:
+                raise
+            raise self._restore_count(service, present, error) from error
+
+    def _restore_count(self, service: Service, present: TaskDefinition, error: DeployError) -> DeployError:
+        """Run as many tasks as before. Return the error to raise, which says how that went."""
+        try:
+            self._targets[service.target].deploy(service, present, present)
+        except DockgateError as second:
+            return DeployError(f"{error}\nThe desired count stays {service.desired_count}: {second}", error.advice)
+        return DeployError(f"{error}\nThe desired count stays {service.desired_count}.", error.advice)
+
+
+class ServiceRepair:
+    """Repairs services. The health of tasks is remembered in memory only."""
+
+    def __init__(
+        self,
+        store: Store,
+        targets: Mapping[str, Target],
+        notifications: Notifications,
+        locks: ServiceLocks,
+        clock: ServerClock,
+        effects: Effects,
+    ) -> None:
+        self._store = store
+        self._targets = targets
+        self._notifications = notifications
+        self._locks = locks
+        self._clock = clock
+        self._effects = effects
+        self._health: dict[str, dict[str, TaskHealth]] = {}
+
+    def repair_all(self) -> None:
+        """Repair every service. One that cannot be repaired does not block the others."""
+        for service in self._store.services.list():
+            try:
+                self._effects.run(Step.CONVERGE, self.repair, service.name)
+            except DockgateError as error:
+                _log.warning("%s: not all tasks are healthy: %s", service.name, error)
+
+    def repair(self, name: str) -> None:
+        """Make the tasks match the service's revision and desired count, and check their health.
+
+        Does nothing while the service is being deployed. Waits for the health of tasks only where some were missing.
+        """
+        if not self._locks[name].acquire(blocking=False):
+            return
+        try:
+            if any(rollout.service == name for rollout in self._store.rollouts.in_progress()):
+                return
+            service = self._store.services.get(name)
+            definition = self._store.services.definition(name, service.revision)
+            if not definition.image:
+                return
+            target = self._targets[service.target]
+            tasks = target.tasks(name)
+            if has_expected_tasks(service, definition, tasks):
+                self._check_health(service, definition, tasks)
+            else:
+                target.deploy(service, definition, definition)
+        finally:
+            self._locks[name].release()
+
+    def _check_health(self, service: Service, definition: TaskDefinition, tasks: Sequence[Task]) -> None:
+        previous, self._health[service.name] = self._health.get(service.name, {}), {}
+        for task in tasks:
+            health, should_restart = observe_task(previous.get(task.id, TaskHealth()), task, self._clock())
+            self._health[service.name][task.id] = health
+            if should_restart:
+                self._restart(service, definition, task)
+
+    def _restart(self, service: Service, definition: TaskDefinition, task: Task) -> None:
+        try:
+            is_restarted = self._targets[service.target].restart(service.name, task.id)
+            outcome = "restarted" if is_restarted else "left to the target, which replaces unhealthy tasks itself"
+        except DockgateError as error:
+            outcome = f"could not be restarted: {error}"
+        self._announce(service, task, f"task {task.id} {outcome}: {_reason(definition, task)}")
+
+    def _announce(self, service: Service, task: Task, message: str) -> None:
+        """Keep the restart as an event of the service, and tell every notifier."""
+        now = self._clock.now()
+        _log.warning("%s: %s", service.name, message)
+        event = ServiceEvent(f"restart/{service.name}/{task.id}/{now}", service.name, now, message)
+        notice = Notice(
+            key=event.key,
+            kind="Task Restarted",
+            title=f"{service.name}: an unhealthy task was restarted",
+            body=f"{message}\n`dockgate deploy show {service.name}` shows the tasks.",
+            detail={"service": service.name, "task": task.id, "revision": task.revision, "image": task.digest},
+        )
+        self._store.services.record_event(event, self._notifications.entries(notice))
+
+
+def _reason(definition: TaskDefinition, task: Task) -> str:
+    """Why the task was restarted."""
+    if task.state is TaskState.STOPPED:
+        return task.reason or "it stopped"
+    check = definition.health_check
+    if check is None:
+        return task.reason or "it is not healthy"
+    what = " ".join(check.command) if check.command else f"GET {check.http_path} on port {check.http_port}"
+    return f"{FAILED_CHECKS} health checks in a row failed ({what})"

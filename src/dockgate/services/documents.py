@@ -10,8 +10,8 @@ from dockgate.delivery.ports import RepositoryHost, Target
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission, require
 from dockgate.services.clock import ServerClock
+from dockgate.services.deployments import Rollouts
 from dockgate.services.policies import Policies
-from dockgate.services.rollouts import Rollouts
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.yaml import load
 from dockgate.store import Store

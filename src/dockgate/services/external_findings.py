@@ -1,19 +1,33 @@
-"""Findings that other scanners made, read with the ecosystems at hand."""
+"""Findings of other scanners: read from their documents, or asked of Amazon Inspector for images in Amazon ECR."""
 
+import fnmatch
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from dockgate.aws.indexes import Indexes
+from dockgate.aws.scans import CONFIRM_SECONDS, MemoryLists, Scans, ScanState
+from dockgate.delivery.ports import ScannerAnswer
 from dockgate.gate import external
+from dockgate.gate.external import inspector
 from dockgate.gate.external._fields import timestamp
+from dockgate.gate.external._report import ReportBuilder
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems, sboms
+from dockgate.scanner.images.ecr import region_of
+from dockgate.scanner.images.reference import RegistryReference, parse
+from dockgate.scanner.images.registry import registry_source
+from dockgate.shared.aws import Client, RegionalClients, aws_errors
 from dockgate.shared.digest import require_digest
-from dockgate.shared.errors import UsageError
+from dockgate.shared.errors import ImageError, UsageError
 from dockgate.vulnerabilities.versions import Orders
 
 
 def read_file(path: Path, image: str = "", at: str = "") -> tuple[ExternalReport, ...]:
-    """What the document at `path` reports: see `read`."""
+    """Read the document at `path`: see `read`."""
     try:
         with path.open("rb") as file:
             data = file.read(external.SIZE_LIMIT + 1)
@@ -23,7 +37,7 @@ def read_file(path: Path, image: str = "", at: str = "") -> tuple[ExternalReport
 
 
 def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[ExternalReport, ...]:
-    """What the document called `name` reports of one image: of `image`, a digest, if there is one.
+    """Return what the document called `name` reports of one image: of `image`, a digest, if there is one.
 
     `at` is when it was made, for a document that does not say. Raises UsageError naming what is wrong, and what can be
     read.
@@ -36,6 +50,126 @@ def read(data: bytes, name: str, image: str = "", at: str = "") -> tuple[Externa
 
 
 def read_context(image: str, at: str = "") -> external.ReadContext:
-    """What a reader knows besides the document."""
+    """Return what a reader knows besides the document."""
     kinds = ecosystems.load()
     return external.ReadContext(image, at, partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)
+
+
+class InspectorFindings:
+    """`delivery.ports.FindingsSource`: of those of ECR's repositories that match one of `patterns`, registry included.
+
+    `clock` gives epoch seconds. May be used from several threads.
+    """
+
+    name = inspector.SOURCE
+    title = "Amazon Inspector"
+
+    def __init__(
+        self,
+        patterns: Sequence[str] = ("*",),
+        client: Client | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._patterns = patterns
+        self._clients = RegionalClients(client)
+        self._clock = clock
+        self._platforms: dict[str, Mapping[str, str]] = {}
+        self._lists = MemoryLists(clock)
+
+    def knows(self, repository: str) -> bool:
+        registry, _, name = repository.partition("/")
+        matched = any(fnmatch.fnmatchcase(repository, pattern) for pattern in self._patterns)
+        return bool(region_of(registry) and name) and matched
+
+    def ask(self, repository: str, digest: str) -> ScannerAnswer:
+        registry, _, name = repository.partition("/")
+        region = region_of(registry)
+        with aws_errors(f"asking {self.title} about {repository}@{digest}"):
+            account = registry.partition(".")[0]
+            client = self._clients("inspector2", region)
+            place = client.meta.partition, region, account
+            scans = Scans(client, self._lists, *place, clock=self._clock)
+            look = scans.look(digest, name, None)
+            if look.documents:
+                return self._answer({digest: look}, {digest: ""})
+            try:
+                platforms = self._in_index(digest, name, region)
+            except ImageError as error:
+                return ScannerAnswer((self.unknown(digest, str(error)),))
+            looks = {image: scans.look(image, name, None) for image in platforms} or {digest: look}
+        return self._answer(looks, platforms)
+
+    def unknown(self, image: str, reason: str) -> ExternalReport:
+        return self._unknown(image, reason, "")
+
+    def _answer(self, looks: Mapping[str, ScanState], platforms: Mapping[str, str]) -> ScannerAnswer:
+        """All of them, each for what it is; together they are over when all are."""
+        reported = [
+            report for image, look in looks.items() for report in self._read(image, look, platforms.get(image, ""))
+        ]
+        pending = [look for look in looks.values() if not look.over]
+        unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
+        return ScannerAnswer(tuple(reported), next((look.fault for look in pending), ""), unconfirmed)
+
+    def _read(self, image: str, look: ScanState, platform: str) -> Sequence[ExternalReport]:
+        if look.fault:
+            return (self._unknown(image, look.fault, platform),)
+        reported = inspector.FORMAT.read(look.documents[image], read_context(image))
+        return [
+            replace(report, inventory=replace(report.inventory, platform=platform or report.inventory.platform))
+            for report in reported
+        ]
+
+    def _unknown(self, image: str, reason: str, platform: str) -> ExternalReport:
+        report = ReportBuilder(self.name, image, at=timestamp(self._clock()), platform=platform)
+        report.add_undetermined(reason)
+        return report.build()
+
+    def _in_index(self, digest: str, repository: str, region: str) -> Mapping[str, str]:
+        """The images in an index, each with what tells it from the others; none for what is no index.
+
+        It is asked for once: what is behind a digest never changes.
+        """
+        if digest not in self._platforms:
+            children = Indexes(self._clients("ecr", region)).children(repository, digest)
+            if children is None:
+                return {}
+            names = [child.platform for child in children]
+            self._platforms[digest] = {
+                child.digest: child.platform
+                if names.count(child.platform) == 1
+                else f"{child.platform} {child.digest[:19]}"
+                for child in children
+            }
+        return self._platforms[digest]
+
+
+def ask_inspector(
+    reference: str,
+    ca_bundle: Path | None = None,
+    source: InspectorFindings | None = None,
+    wait: Callable[[float], None] = time.sleep,
+) -> tuple[str, tuple[ExternalReport, ...]]:
+    """Return the digest that a reference to an image in ECR stands for, and what Inspector reports of it.
+
+    `wait` pauses for that many seconds, before Inspector is asked a second time: one list of findings may be partial.
+
+    Raises UsageError for another reference, NotFoundError, DeniedError and UnavailableError.
+    """
+    source = source or InspectorFindings()
+    named = parse(reference)
+    if not isinstance(named, RegistryReference) or not source.knows(f"{named.registry}/{named.repository}"):
+        raise UsageError(
+            f"{reference} is no image in Amazon ECR, which Inspector scans.",
+            "Name one: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1.",
+        )
+    digest = named.digest
+    if not digest:
+        with closing(registry_source(named, ca_bundle=ca_bundle)) as origin:
+            digest, _ = origin.root()
+    repository = f"{named.registry}/{named.repository}"
+    answer = source.ask(repository, digest)
+    if answer.is_unconfirmed:
+        wait(CONFIRM_SECONDS)
+        answer = source.ask(repository, digest)
+    return digest, answer.reported

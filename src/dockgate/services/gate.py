@@ -1,21 +1,46 @@
-"""The gate at a terminal: evaluates a scan by a built-in policy or a policy file."""
+"""The gate at a terminal: judge a scan by a policy, with exceptions in files, and judge recorded verdicts again."""
 
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dockgate import __version__
-from dockgate.gate import evaluate, rules
+from dockgate.gate import evaluate, rules, vex_statements
 from dockgate.gate.definitions import policy as policies
+from dockgate.gate.definitions import waivers as waiver_documents
 from dockgate.gate.model import NO_WAIVERS, ExternalReport, Policy, VerdictCase, Waivers
 from dockgate.gate.provenance import ProvenanceFacts
+from dockgate.gate.replay import case_file, explain
+from dockgate.gate.replay.case_file import RecordedVerdict
+from dockgate.gate.replay.explain import Explanation
+from dockgate.gate.waivers import select_waivers
 from dockgate.reports import GateReport
 from dockgate.scanner import ecosystems
+from dockgate.scanner.model import Inventory
 from dockgate.services.image_inventory import ScannedImage
-from dockgate.services.local_exceptions import narrow
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.ports import AdvisoryReader
+
+# Bytes of a case file: that of an image with 20,000 packages has some 20 million.
+CASE_LIMIT = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A verdict judged again.
+
+    `digest` is the verdict's; `same` bytes, or what `differs`; `engine` is the version that judged then, `present` this
+    one.
+    """
+
+    digest: str
+    same: bool
+    differs: tuple[str, ...]
+    engine: str
+    present: str
 
 
 def judge(
@@ -31,7 +56,7 @@ def judge(
 
     `now` is the present time by default. Raises UsageError for a report about another image.
     """
-    digests = {scanned.digest, *(external_report.image for external_report in scanned.inventories)}
+    digests = {scanned.digest, *(inventory.image for inventory in scanned.inventories)}
     for external_report in external_reports:
         if external_report.inventory.image not in digests:
             raise UsageError(
@@ -39,8 +64,8 @@ def judge(
                 f"not about {scanned.reference}.",
                 f"The image is {scanned.digest}. Was another one scanned?",
             )
-    at = _text(now)
-    inventories = (*scanned.inventories, *(external_report.inventory for external_report in external_reports))
+    at = format_time(now or datetime.now(UTC))
+    inventories = (*scanned.inventories, *(report.inventory for report in external_reports))
     case = VerdictCase(
         image=scanned.digest,
         policy=policy,
@@ -49,7 +74,7 @@ def judge(
         inventories=scanned.inventories,
         snapshot=advisories.snapshot(scanned.inventories),
         external_reports=external_reports,
-        waivers=narrow(accepted, scanned.reference, scanned.digest, inventories, at),
+        waivers=_applicable(accepted, scanned.reference, scanned.digest, inventories, at),
         provenance=provenance,
     )
     verdict = evaluate.judge(case, ecosystems.load(), rules.load())
@@ -70,22 +95,20 @@ def judge_reported(
     `image` is the digest of the image that `reference` names, and may have several platforms; without it, all reports
     must be about one image. `advisories` add which findings are known to be exploited.
     """
-    images = [image] if image else sorted({external_report.inventory.image for external_report in external_reports})
+    inventories = [report.inventory for report in external_reports]
+    images = [image] if image else sorted({inventory.image for inventory in inventories})
     if len(images) != 1:
         raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
-    at = _text(now)
-    named = reference or images[0]
-    waivers = narrow(
-        accepted, named, images[0], (external_report.inventory for external_report in external_reports), at
-    )
+    at = format_time(now or datetime.now(UTC))
+    reference = reference or images[0]
+    waivers = _applicable(accepted, reference, images[0], inventories, at)
     case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=waivers)
     if advisories is not None:
         case = replace(case, snapshot=advisories.catalogues(external_reports))
-    return GateReport(named, evaluate.judge(case, ecosystems.load(), rules.load()), case=case)
+    return GateReport(reference, evaluate.judge(case, ecosystems.load(), rules.load()), case=case)
 
 
-def _text(now: datetime | None) -> str:
-    return (now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+# --- policies ---------------------------------------------------------------------------------------------------------
 
 
 def policy_of(name: str) -> Policy:
@@ -98,12 +121,10 @@ def policy_of(name: str) -> Policy:
         return policies.builtin_policy(name, known_rules)
     file = Path(name)
     try:
-        return policies.read_policy(file.read_text("utf-8"), file.stem, known_rules, name)
+        return policies.read_policy(_text_of(file), file.stem, known_rules, name)
     except FileNotFoundError:
         names = ", ".join(policies.BUILTIN)
         raise NotFoundError(f"There is no policy {name!r}.", f"Name a YAML file, or one of: {names}.") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is not UTF-8: {error}.", "Save the policy as UTF-8.") from error
 
 
 def read_policy(text: str, file: Path) -> Policy:
@@ -114,3 +135,77 @@ def read_policy(text: str, file: Path) -> Policy:
 def policy_schema() -> dict[str, Any]:
     """Return the JSON Schema of policies."""
     return policies.policy_schema(rules.load())
+
+
+# --- exceptions -------------------------------------------------------------------------------------------------------
+
+
+def read_exceptions(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Waivers:
+    """Return the waivers in YAML files, and the statements in VEX documents.
+
+    The user who names a document vouches for it. Raises DefinitionError and UsageError naming file and place.
+    """
+    accepted = (waiver_documents.read_waivers(_text_of(file), str(file)) for file in waiver_files)
+    waivers = tuple(waiver for listed in accepted for waiver in listed)
+    if not vex_files:
+        return Waivers(waivers)
+    from getpass import getuser
+
+    from dockgate.gate import vex_formats
+
+    signer = f"{vex_statements.PRINCIPAL}{getuser()}"
+    statements = []
+    for file in vex_files:
+        with file.open("rb") as opened:
+            data = opened.read(vex_formats.SIZE_LIMIT + 1)
+        statements += [replace(statement, signer=signer) for statement in vex_formats.read(data, str(file))]
+    return Waivers(waivers, tuple(statements))
+
+
+def _applicable(accepted: Waivers, reference: str, digest: str, inventories: Iterable[Inventory], now: str) -> Waivers:
+    """The exceptions that may apply to this image."""
+    listed = tuple(inventories)
+    images = list(dict.fromkeys((digest, *(inventory.image for inventory in listed))))
+    return Waivers(
+        select_waivers(accepted.waivers, _repository(reference), images, now),
+        vex_statements.select_statements(accepted.statements, images, listed),
+    )
+
+
+def _repository(reference: str) -> str:
+    """The repository in its registry, as waivers name it; the reference itself for what lies elsewhere."""
+    from dockgate.scanner.images.reference import RegistryReference, parse
+
+    try:
+        named = parse(reference)
+    except UsageError:
+        return reference
+    return named.repository if isinstance(named, RegistryReference) else reference
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8: {error}.", "Save it as UTF-8.") from error
+
+
+# --- recorded verdicts ------------------------------------------------------------------------------------------------
+
+
+def read_case(file: Path) -> RecordedVerdict:
+    """Return the verdict in a case file. Raises UsageError for any other file."""
+    if file.stat().st_size > CASE_LIMIT:
+        raise UsageError(f"{file} has {file.stat().st_size} bytes; no case has more than {CASE_LIMIT}.")
+    return case_file.read(file.read_bytes(), str(file))
+
+
+def replay(recorded: RecordedVerdict) -> Replay:
+    """Judge a recorded verdict again. Raises DefinitionError if the policy has a rule that this installation lacks."""
+    replayed = case_file.replay(recorded, ecosystems.load(), rules.load())
+    return Replay(recorded.digest, not replayed.differences, replayed.differences, recorded.case.engine, __version__)
+
+
+def compare(first: RecordedVerdict, second: RecordedVerdict) -> Explanation:
+    """Compare two recorded verdicts, judged again here."""
+    return explain.compare(first, second, ecosystems.load(), rules.load())

@@ -1,15 +1,19 @@
-"""Principals and their tokens: created, and checked with every request."""
+"""Principals and their tokens: created, checked with every request, and issued without one (break-glass access)."""
 
 import re
 import secrets
+import uuid
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from dockgate.config import Settings
 from dockgate.delivery.ports import Clock
 from dockgate.identity.model import (
     LOCAL,
     PRINCIPAL,
+    AuditEntry,
     Caller,
     Permission,
     Principal,
@@ -19,9 +23,9 @@ from dockgate.identity.model import (
     read_token,
     write_token,
 )
-from dockgate.shared.errors import UnknownCallerError, UsageError
+from dockgate.shared.errors import NotFoundError, UnknownCallerError, UsageError
 from dockgate.shared.timestamps import format_time
-from dockgate.store import Store
+from dockgate.store import Store, open_store
 
 TOKEN_DAYS = 90
 MOST_TOKEN_DAYS = 366
@@ -32,6 +36,9 @@ RESERVED = ("local", "policy", "timeout")
 
 _NO_DIGEST = "0" * 64
 _EMAIL = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,190}")
+# How the audit trail names `issue_local_token`, with the statuses of the API's call that does the same.
+LOCAL_CALL = "dockgate token create --local"
+CREATED, BAD_REQUEST = 201, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class People:
     store: Store
     clock: Clock
 
-    def known_by(self, text: str) -> Caller:
+    def authenticate(self, text: str) -> Caller:
         """Return the caller with this token.
 
         UnknownCallerError, the same one, for a token that is unknown, wrong, expired or revoked, and for a disabled
@@ -60,7 +67,7 @@ class People:
             self.store.tokens.mark_used(token.id, now)
         return Caller(principal, token)
 
-    def unnamed(self, here: bool) -> Caller:
+    def authenticate_local(self, here: bool) -> Caller:
         """Return LOCAL for a request without a token from this machine (`here`), while there are no principals.
 
         UnknownCallerError otherwise.
@@ -92,7 +99,7 @@ class People:
                 "the first principal must be an admin: from then on every call needs a token",
                 f"dockgate principal add {name} --role admin",
             )
-        token, text = self._issued(name, TOKEN_DAYS)
+        token, text = self._new_token(name, TOKEN_DAYS)
         self.store.principals.add_first(principal, token)
         return principal, text
 
@@ -121,7 +128,7 @@ class People:
             )
         if owner.disabled_at:
             raise UsageError(f"{principal} is disabled", f"dockgate principal enable {principal}")
-        token, text = self._issued(principal, days)
+        token, text = self._new_token(principal, days)
         token = replace(
             token,
             scopes=tuple(dict.fromkeys(scopes)),
@@ -131,7 +138,7 @@ class People:
         self.store.tokens.add(token)
         return token, text
 
-    def _issued(self, principal: str, days: float) -> tuple[Token, str]:
+    def _new_token(self, principal: str, days: float) -> tuple[Token, str]:
         token_id, secret = secrets.token_hex(6), secrets.token_hex(32)
         token = Token(token_id, principal, digest(secret), self._at(0), self._at(days * 86400))
         return token, write_token(token_id, secret)
@@ -139,3 +146,45 @@ class People:
     def _at(self, seconds: float) -> str:
         """The time so many seconds from now, as text."""
         return format_time(self.clock() + timedelta(seconds=seconds))
+
+
+def issue_local_token(
+    settings: Settings,
+    principal: str,
+    days: float,
+    scopes: Sequence[Permission] = (),
+    repositories: Sequence[str] = (),
+    pipelines: Sequence[str] = (),
+) -> tuple[Token, str]:
+    """Issue a token as `People.issue` does, for operators who lost every admin token (break-glass access).
+
+    They must be able to read and write the server's tables. The server may be running. The audit trail records it.
+
+    Raises NotFoundError without tables, and for an unknown principal, listing the admins.
+    """
+    if not settings.database_url and not (settings.data / "dockgate.db").exists():
+        raise NotFoundError(
+            f"no server has kept its tables in {settings.data}",
+            "Set DOCKGATE_DATA, or DOCKGATE_DATABASE_URL, as it has it.",
+        )
+    with closing(open_store(settings.data, settings.database_url or None)) as store:
+        everybody = {existing.name: existing for existing in store.principals.list()}
+        if principal not in everybody:
+            admins = (
+                name
+                for name, existing in everybody.items()
+                if existing.may(Permission.ADMINISTER) and not existing.disabled_at
+            )
+            names = ", ".join(admins)
+            advice = f"Who may administer: {names}." if names else "dockgate principal add NAME --role admin"
+            raise NotFoundError(f"there is no principal {principal!r}", advice)
+        people = People(store, lambda: datetime.now(UTC))
+        entry = AuditEntry(uuid.uuid4().hex, format_time(people.clock()), LOCAL.name, "", LOCAL_CALL, principal)
+        store.audit.begin(entry)
+        try:
+            issued = people.issue(principal, days, scopes, repositories, pipelines)
+        except UsageError:
+            store.audit.finish(entry.id, BAD_REQUEST)
+            raise
+        store.audit.finish(entry.id, CREATED)
+        return issued

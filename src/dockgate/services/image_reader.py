@@ -71,7 +71,7 @@ class ImageAccess:
             return image_inventory.read(opened.images, self._cache, verified=True)
 
     def attached(self, repository: str, digest: str) -> Sequence[bytes]:
-        """What lies beside an image (`services.vex.Fetch`)."""
+        """What lies beside an image (`services.attached_statements.Fetch`)."""
         named = self._named(repository, digest)
         return attached_documents.read(
             named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS

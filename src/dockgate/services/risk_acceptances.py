@@ -13,8 +13,8 @@ from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
+from dockgate.services.deliveries import Notifications
 from dockgate.services.effects import Effects, Step
-from dockgate.services.notifications import Notifications
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import format_time, parse_time

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from dockgate.delivery.model import Service
 from dockgate.events.ports import Notice
-from dockgate.services.baselines import DeploymentContext
+from dockgate.services.cases import DeploymentContext
 from dockgate.services.clock import ServerClock
+from dockgate.services.deliveries import Notifications
 from dockgate.services.effects import Effects, Step
-from dockgate.services.notifications import Notifications
-from dockgate.services.policy_selection import PolicySelection
+from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts

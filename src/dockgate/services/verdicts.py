@@ -10,9 +10,8 @@ from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.policy import PolicyReference
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
-from dockgate.services.baselines import DeploymentContext
-from dockgate.services.cases import Cases
-from dockgate.services.policy_selection import PolicySelection, UsablePolicy
+from dockgate.services.cases import Cases, DeploymentContext
+from dockgate.services.policies import PolicySelection, UsablePolicy
 from dockgate.services.provenance import Provenance
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store

@@ -12,17 +12,17 @@ from dockgate.services.approval_decisions import ApprovalDecisions
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
+from dockgate.services.deployments import Rollouts
 from dockgate.services.documents import Documents
 from dockgate.services.executions import Executions
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.policies import Policies
 from dockgate.services.policy_dry_run import PolicyDryRun
-from dockgate.services.registry_notifications import RegistryNotifications
+from dockgate.services.registry_pushes import RegistryNotifications
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.services.rollouts import Rollouts
-from dockgate.services.scan_scheduler import FindingReports, ScanScheduler
+from dockgate.services.scans import FindingReports, ScanScheduler
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 

@@ -58,6 +58,21 @@ class LazyClient:
             return self._client
 
 
+class RegionalClients:
+    """boto3 clients by service and region. Threads may share a client, but only one may be made at a time."""
+
+    def __init__(self, client: Client | None = None) -> None:
+        self._make = client
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, service: str, region: str) -> Any:
+        with self._lock:
+            if (service, region) not in self._clients:
+                self._clients[service, region] = (self._make or boto3_client())(service, region)
+            return self._clients[service, region]
+
+
 class FailureKind(Enum):
     """Why a call of AWS failed."""
 

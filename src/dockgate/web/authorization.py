@@ -81,8 +81,8 @@ def caller(request: Request) -> Caller:
     try:
         # Without principals, tokens are ignored.
         if not header or not server.store.principals.has_any():
-            return server.people.unnamed(is_loopback(address) and not _FORWARDED & set(request.headers))
-        return server.people.known_by(_token(header))
+            return server.people.authenticate_local(is_loopback(address) and not _FORWARDED & set(request.headers))
+        return server.people.authenticate(_token(header))
     except UnknownCallerError:
         if header:
             failed: FailedAuthentications = request.app.state.failed_authentications

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 
 from dockgate.delivery.registry_access import PUSH, Access, Login
 from dockgate.identity.model import AuditEntry, Caller, Permission
-from dockgate.services.registry_notifications import OUR_OWN
+from dockgate.services.registry_pushes import OUR_OWN
 from dockgate.services.web_services import WebServices
 from dockgate.shared.canonical import plain
 from dockgate.web.api import ServerDependency

@@ -1,12 +1,12 @@
 """What a server does in the background: workflows, scans, the outbox, and the reconciler's tasks."""
 
+from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter, Step
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.outbox import OutboxWorker
-from dockgate.services.scan_scheduler import ScanScheduler
-from dockgate.services.waiting_approvals import WaitingApprovals
+from dockgate.services.scans import ScanScheduler
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind
 from dockgate.workflows.reconciler import Reconciler

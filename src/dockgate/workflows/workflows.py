@@ -12,14 +12,13 @@ from dbos import error as dbos_error
 
 from dockgate.delivery.model import ActionKey, ActionType, State
 from dockgate.services.actions import ActionResult, Actions, definition_of
+from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
-from dockgate.services.deployments import Deployments
+from dockgate.services.deployments import Deployments, Rollouts
 from dockgate.services.effects import Effects, Step
 from dockgate.services.executions import Executions
-from dockgate.services.rollouts import Rollouts
-from dockgate.services.scan_scheduler import ScanScheduler
-from dockgate.services.waiting_approvals import WaitingApprovals
+from dockgate.services.scans import ScanScheduler
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 from dockgate.workflows.starter import DbosStarter

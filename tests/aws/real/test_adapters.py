@@ -25,6 +25,7 @@ from tests.scenarios.server import ServerSystem
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.server.polling import Poller
 from dockgate.services import codepipeline
+from dockgate.shared.aws import RegionalClients
 from dockgate.shared.errors import DockgateError
 from dockgate.store.s3 import S3Blobs
 
@@ -179,7 +180,7 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     topic = sns.create_topic(Name=f"approvals-{raw}")["TopicArn"]
     queue.let("sns.amazonaws.com", topic)
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn, Attributes={"RawMessageDelivery": raw})
-    clients = codepipeline.Clients(user(aws, {"codepipeline:*"}, "*"))
+    clients = RegionalClients(user(aws, {"codepipeline:*"}, "*"))
     requests = codepipeline.CodePipelineRequests(
         server.store, server.server.approval_requests, server.server.clock, ACCOUNT_ID, clients
     )

@@ -15,7 +15,7 @@ from tests.shell import assert_words
 
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, PackageUpgrade
-from dockgate.services.purls import Purls
+from dockgate.services.packages import Purls
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 
 DATA = Path(__file__).parent.parent.parent / "scanner" / "ecosystems" / "data"

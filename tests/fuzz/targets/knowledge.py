@@ -17,7 +17,7 @@ from tests.vulnerabilities.feeds import making
 
 from dockgate.scanner import ecosystems, sboms
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
-from dockgate.services.purls import Purls
+from dockgate.services.packages import Purls
 from dockgate.services.reports import InventoryReport, write
 from dockgate.shared.errors import DatabaseError, UnreadableError, UsageError
 from dockgate.vulnerabilities.database.database import Database
@@ -228,7 +228,9 @@ def _targets() -> Iterator[Target]:
         tuple(f"dockgate.scanner.sboms{name}" for name in ("", "._cyclonedx", "._spdx", "._contents", "._packages")),
     )
     yield Target(
-        "purl", (Part("purl", _purl, lambda: list(_PURLS), lines),), ("dockgate.services.purls", "dockgate.shared.purl")
+        "purl",
+        (Part("purl", _purl, lambda: list(_PURLS), lines),),
+        ("dockgate.services.packages", "dockgate.shared.purl"),
     )
 
 

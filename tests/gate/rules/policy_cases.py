@@ -40,7 +40,7 @@ from dockgate.gate.model import ExternalReport, Verdict, VerdictCase
 from dockgate.gate.policy import fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
-from dockgate.services.purls import Purls
+from dockgate.services.packages import Purls
 from dockgate.shared.yaml import load
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity

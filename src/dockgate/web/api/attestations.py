@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from dockgate.attestations.statements import Attestation, ListedKey
 from dockgate.delivery.ports import Attestor
-from dockgate.services import attestation_deliveries
+from dockgate.services import deliveries
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Administrator, Digest, GuardedRoute, Reader, ServerDependency, checks_token_limits
@@ -40,7 +40,7 @@ def rotate(who: Administrator, server: ServerDependency) -> Keys:
 def attestations(digest: Digest, who: Reader, server: ServerDependency) -> list[Attestation]:
     """List the attestations of an image, newest first. Their content is in the registry."""
     require_image_access(who, digest, server)
-    return list(attestation_deliveries.attestations(server.store.outbox, digest))
+    return list(deliveries.attestations(server.store.outbox, digest))
 
 
 def _attestor(server: WebServices) -> Attestor:

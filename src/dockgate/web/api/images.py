@@ -13,7 +13,7 @@ from dockgate.gate.replay import case_file
 from dockgate.gate.replay.explain import Explanation
 from dockgate.identity.model import Caller, Permission
 from dockgate.services import external_findings as reading
-from dockgate.services.explain import Replay, compare, replay
+from dockgate.services.gate import Replay, compare, replay
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError

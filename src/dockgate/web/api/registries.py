@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from dockgate.services.registry_notifications import Hook
+from dockgate.services.registry_pushes import Hook
 from dockgate.web.api import Administrator, GuardedRoute, ServerDependency
 
 router = APIRouter(route_class=GuardedRoute)

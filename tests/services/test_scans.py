@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dockgate.services.scan_queue import ScanQueue
+from dockgate.services.scans import ScanQueue
 from dockgate.store.records import Scan, ScanState
 
 SECONDS = 20

@@ -9,7 +9,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.config import Settings
 from dockgate.identity.model import Permission
-from dockgate.services import break_glass
+from dockgate.services import identity
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 from dockgate.store import open_store
 
@@ -22,7 +22,7 @@ def test_whoever_has_the_tables_gets_a_token_that_stands_and_it_is_on_record(tmp
     with ServerSystem(tmp_path) as server:
         server.post("/principals", {"name": "ada", "roles": ["admin"]})  # whose token was lost
         assert server.client.get("/principals").status_code == 401
-        token, text = break_glass.token(settings(tmp_path), "ada", 1)
+        token, text = identity.issue_local_token(settings(tmp_path), "ada", 1)
         assert re.fullmatch(f"dgt_{token.id}_[0-9a-f]{{64}}", text)
         server.client.headers["Authorization"] = f"Bearer {text}"
         assert [item["name"] for item in server.get("/principals")] == ["ada"]
@@ -37,18 +37,18 @@ def test_whoever_has_the_tables_gets_a_token_that_stands_and_it_is_on_record(tmp
 def test_it_lends_what_it_is_told_to(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         server.post("/principals", {"name": "ada", "roles": ["admin"]})
-        token, _ = break_glass.token(settings(tmp_path), "ada", 1, [Permission.READ], ["web"], ["Web"])
+        token, _ = identity.issue_local_token(settings(tmp_path), "ada", 1, [Permission.READ], ["web"], ["Web"])
         assert (token.scopes, token.repositories, token.pipelines) == ((Permission.READ,), ("web",), ("Web",))
 
 
 def test_an_unknown_principal_is_told_who_may_administer(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         with pytest.raises(NotFoundError) as anonymous:
-            break_glass.token(settings(tmp_path), "ada", 1)
+            identity.issue_local_token(settings(tmp_path), "ada", 1)
         assert "principal add NAME --role admin" in anonymous.value.advice
         server.post("/principals", {"name": "ada", "roles": ["admin"]})
     with pytest.raises(NotFoundError, match="no principal 'eve'") as messages:
-        break_glass.token(settings(tmp_path), "eve", 1)
+        identity.issue_local_token(settings(tmp_path), "eve", 1)
     assert "ada" in messages.value.advice
 
 
@@ -56,13 +56,13 @@ def test_what_the_server_would_refuse_is_refused_and_on_record(tmp_path: Path) -
     with ServerSystem(tmp_path) as server:
         server.post("/principals", {"name": "ada", "roles": ["admin"]})
     with pytest.raises(UsageError):
-        break_glass.token(settings(tmp_path), "ada", 1000)
+        identity.issue_local_token(settings(tmp_path), "ada", 1000)
     with closing(open_store(tmp_path)) as store:
         assert store.audit.list()[0].status == 400
 
 
 def test_a_folder_without_tables_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(DockgateError, match="no server has kept its tables") as messages:
-        break_glass.token(settings(tmp_path), "ada", 1)
+        identity.issue_local_token(settings(tmp_path), "ada", 1)
     assert "DOCKGATE_DATA" in messages.value.advice
     assert list(tmp_path.iterdir()) == []

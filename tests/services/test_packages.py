@@ -7,7 +7,7 @@ import pytest
 
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
-from dockgate.services.check import check
+from dockgate.services.packages import check
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
 
 

@@ -10,7 +10,7 @@ from tests.aws.inspector import HOST, PLACE, Aws, aws
 from tests.aws.page import permissions
 
 from dockgate.gate.model import ExternalReport
-from dockgate.services.inspector import InspectorFindings, look_up
+from dockgate.services.external_findings import InspectorFindings, ask_inspector
 from dockgate.shared.errors import UnavailableError, UsageError
 
 IMAGE = digest_of(1)
@@ -120,10 +120,10 @@ def test_it_calls_what_the_page_lists_and_no_more(there: Aws) -> None:
 
 def test_only_an_image_in_ecr_can_be_looked_up(there: Aws) -> None:
     there.scanned(IMAGE)
-    assert look_up(f"{PLACE}@{IMAGE}", source=source(there))[0] == IMAGE
+    assert ask_inspector(f"{PLACE}@{IMAGE}", source=source(there))[0] == IMAGE
     for wrong in (f"quay.io/team/app@{IMAGE}", "dir:/", "app:1"):
         with pytest.raises(UsageError, match="no image in Amazon ECR"):
-            look_up(wrong, source=source(there))
+            ask_inspector(wrong, source=source(there))
 
 
 @pytest.mark.parametrize(("seconds", "waits"), [(4000, []), (600, [30]), (60, [])])
@@ -140,7 +140,7 @@ def test_a_terminal_waits_for_a_second_list_where_that_can_settle_it(
         now[0] += pause
 
     request = InspectorFindings(("*",), there.client, lambda: now[0])
-    look_up(f"{PLACE}@{IMAGE}", source=request, wait=wait)
+    ask_inspector(f"{PLACE}@{IMAGE}", source=request, wait=wait)
     assert waited == waits
 
 
@@ -149,5 +149,5 @@ def test_a_terminal_does_not_wait_for_a_scan(there: Aws, reason: str) -> None:
     if reason:
         there.covered(IMAGE, reason)
     waited: list[float] = []
-    _, reported = look_up(f"{PLACE}@{IMAGE}", source=source(there), wait=waited.append)
+    _, reported = ask_inspector(f"{PLACE}@{IMAGE}", source=source(there), wait=waited.append)
     assert (waited, [bool(doubts(item)) for item in reported]) == ([], [True])

@@ -5,17 +5,21 @@ needs no workflow, and an event costs only its own few transactions.
 """
 
 import logging
+import re
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+from dockgate.delivery.ports import FindingsSource, ImageReader
 from dockgate.gate.model import ExternalReport
+from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter, Step
-from dockgate.services.scan_queue import ScanQueue
-from dockgate.services.scan_runner import ScanRunner
-from dockgate.services.waiting_approvals import WaitingApprovals
+from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import NotAnImageError, PendingError, UnavailableError
+from dockgate.shared.references import RepositoryReference
 from dockgate.shared.retry import RetrySchedule
 from dockgate.store import Store
 from dockgate.store.images import Images
@@ -29,6 +33,130 @@ PARALLEL_EVALUATIONS = 4
 READING = RetrySchedule(first=1, longest=2, attempts=3)
 
 _log = logging.getLogger(__name__)
+# How long after the scan was requested another scanner may take.
+PATIENCE_DAYS = 1 / 24
+
+
+class ScanQueue:
+    """Runs `read` for each scan in one of `readers` threads, which are started when they are first needed.
+
+    At most half of the readers are busy with one registry elsewhere, by its host, and three quarters with all of
+    these: our own registry always has readers. The next one is of the registry that has the fewest.
+    """
+
+    def __init__(self, readers: int, read: Callable[[Scan], None]) -> None:
+        self._pool = ThreadPoolExecutor(readers, "scan")
+        self._read = read
+        self._most_each = max(1, readers // 2)
+        self._most_elsewhere = max(1, readers * 3 // 4)
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._waiting: dict[str, deque[Scan]] = {}
+        self._reading: Counter[str] = Counter()
+
+    def add(self, scan: Scan) -> None:
+        """Read it when it is its turn."""
+        host = _host(scan.repository)
+        with self._lock:
+            if self._is_closed:
+                return
+            if not host:
+                self._pool.submit(self._read, scan)
+                return
+            self._waiting.setdefault(host, deque()).append(scan)
+            self._start_next()
+
+    def close(self) -> None:
+        """Start no more. What is being read is not waited for."""
+        with self._lock:
+            self._is_closed = True
+            self._waiting.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start_next(self) -> None:
+        while self._reading.total() < self._most_elsewhere and self._waiting:
+            host = min(self._waiting, key=self._reading.__getitem__)
+            if self._reading[host] >= self._most_each:
+                return
+            scans = self._waiting[host]
+            scan = scans.popleft()
+            if not scans:
+                del self._waiting[host]
+            self._reading[host] += 1
+            self._pool.submit(self._read_elsewhere, host, scan)
+
+    def _read_elsewhere(self, host: str, scan: Scan) -> None:
+        try:
+            self._read(scan)
+        finally:
+            with self._lock:
+                self._reading[host] -= 1
+                if not self._reading[host]:
+                    del self._reading[host]
+                self._start_next()
+
+
+def _host(repository: str) -> str:
+    """The host of the registry that a repository is in, "" for our own registry."""
+    return re.sub(r":\d+$", "", RepositoryReference.parse(repository).registry or "").lower()
+
+
+class ScanRunner:
+    """Runs scans. `findings` is the other scanner that some repositories rely on, None for none."""
+
+    def __init__(
+        self,
+        store: Store,
+        read_image: ImageReader,
+        findings: FindingsSource | None,
+        exceptions: RiskAcceptances,
+        clock: ServerClock,
+    ) -> None:
+        self._store = store
+        self._read_image = read_image
+        self._findings = findings
+        self._exceptions = exceptions
+        self._clock = clock
+
+    def run(self, scan: Scan) -> None:
+        """Store the image's inventories, or another scanner's reports, and the VEX documents that are attached to it.
+
+        PendingError while the other scanner has not finished.
+        """
+        source = self._source(scan)
+        if source is not None:
+            answer = source.ask(scan.repository, scan.image)
+            if answer.pending and scan.requested_at > self._clock.ago(PATIENCE_DAYS):
+                raise PendingError(answer.pending)
+            self._record_vex(scan, [report.inventory.image for report in answer.reported])
+            self._finish(scan, source, answer.reported, f"{source.title} is asked in place of a scan.")
+            return
+        inventories = self._read_image(scan.repository, scan.image)
+        self._record_vex(scan, [inventory.image for inventory in inventories])
+        self._store.images.finish_scan(scan.image, scan.number, inventories, "", self._clock.now())
+
+    def fail(self, scan: Scan, reason: str, *, is_image: bool = True) -> None:
+        """Store the failure. Earlier reports of another scanner become void, too."""
+        source = self._source(scan)
+        if source is not None:
+            self._finish(scan, source, [source.unknown(scan.image, reason)], reason)
+        else:
+            now = self._clock.now()
+            self._store.images.finish_scan(scan.image, scan.number, (), reason, now, is_image=is_image)
+
+    def _source(self, scan: Scan) -> FindingsSource | None:
+        source = self._findings
+        return source if source is not None and source.knows(scan.repository) else None
+
+    def _finish(self, scan: Scan, source: FindingsSource, reported: Sequence[ExternalReport], reason: str) -> None:
+        """Without inventories of our own, the next request for a scan asks the other scanner again."""
+        now = self._clock.now()
+        self._store.reports.replace(scan.image, reported, source.name, now)
+        self._store.images.finish_scan(scan.image, scan.number, (), reason, now)
+
+    def _record_vex(self, scan: Scan, platforms: Sequence[str]) -> None:
+        for image in dict.fromkeys((scan.image, *platforms)):
+            self._exceptions.record_attached_vex(scan.repository, image)
 
 
 class ScanScheduler:

@@ -1,0 +1,145 @@
+"""What the outbox delivers: notices, answers of approvals, attestations, and provenance of our builds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from dockgate.attestations.statements import Attestation, covered, statement
+from dockgate.delivery.ports import Answers, Attestor
+from dockgate.delivery.webhook_delivery import Callback, delivery, headers
+from dockgate.events.ports import Notice, Notifier, Webhooks
+from dockgate.gate.model import Status
+from dockgate.services.clock import ServerClock
+from dockgate.services.effects import Step
+from dockgate.services.outbox import UndeliverableError
+from dockgate.shared.errors import DeniedError, UnavailableError
+from dockgate.store.approvals import Approvals
+from dockgate.store.images import Images
+from dockgate.store.outbox import Outbox
+from dockgate.store.provenance import ProvenanceStatements
+from dockgate.store.records import OutboxEntry, OutboxKind
+
+
+class Notifications:
+    """Stores notices for the notifiers."""
+
+    def __init__(self, outbox: Outbox, notifiers: Sequence[Notifier], clock: ServerClock) -> None:
+        self._outbox = outbox
+        self._notifiers = notifiers
+        self._clock = clock
+
+    def notify(self, notice: Notice) -> None:
+        """Send a notice to every notifier, once for each key of a notice."""
+        self._outbox.put(self.entries(notice))
+
+    def entries(self, notice: Notice) -> list[OutboxEntry]:
+        """Return the outbox entries of a notice: one for each notifier, due at once."""
+        now = self._clock.now()
+        payload = {"kind": notice.kind, "title": notice.title, "body": notice.body, "detail": dict(notice.detail)}
+        return [
+            OutboxEntry(OutboxKind.NOTIFICATION, notice.key, notifier.name, payload, due_since=now, next_at=now)
+            for notifier in self._notifiers
+        ]
+
+
+class NotificationHandler:
+    """Hands notices to their notifiers, one at a time to each."""
+
+    kind = OutboxKind.NOTIFICATION
+    step = Step.TELL
+    receiver_limit = 1
+
+    def __init__(self, notifiers: Sequence[Notifier]) -> None:
+        self._notifiers = {notifier.name: notifier for notifier in notifiers}
+
+    def send(self, entry: OutboxEntry) -> None:
+        notifier = self._notifiers.get(entry.receiver)
+        if notifier is None:
+            advice = "Set DOCKGATE_EVENT_BUS or DOCKGATE_SNS_TOPIC."
+            raise UnavailableError(f"no notifier {entry.receiver!r} is configured", advice)
+        notifier.notify(Notice(key=entry.key, **entry.payload))
+
+
+class WebhookHandler:
+    """Posts the answer as a signed webhook, or hands it to the `answers` of the URL's scheme."""
+
+    kind = OutboxKind.WEBHOOK
+    step = Step.DELIVER
+    receiver_limit = 4
+
+    def __init__(
+        self, approvals: Approvals, webhooks: Webhooks, answers: Mapping[str, Answers], clock: Callable[[], datetime]
+    ) -> None:
+        self._approvals = approvals
+        self._webhooks = webhooks
+        self._answers = answers
+        self._clock = clock
+
+    def send(self, entry: OutboxEntry) -> None:
+        callback = Callback(entry.payload["url"], entry.payload["secret"])
+        made = delivery(self._approvals.get(entry.key), callback)
+        answers = self._answers.get(urlsplit(callback.url).scheme)
+        try:
+            if answers is None:
+                self._webhooks.call(made.url, headers(made, self._clock()), made.body.encode())
+            else:
+                answers.give(made)
+        except DeniedError as error:
+            raise UndeliverableError(error.full_message) from error
+
+
+def attestations(outbox: Outbox, image: str) -> Sequence[Attestation]:
+    """The attestations of an image, pending and failed ones too: the last approved first."""
+    return [
+        Attestation(
+            **entry.payload,
+            key=entry.result or "",
+            attested_at=entry.done_at or "",
+            attempts=entry.attempts,
+            error=entry.last_error or "",
+            next_at=entry.next_at or "",
+        )
+        for entry in outbox.entries(OutboxKind.ATTESTATION, image=image)
+    ]
+
+
+class AttestationHandler:
+    """Signs that the policy approved an image, and attaches the statement in the image's registry."""
+
+    kind = OutboxKind.ATTESTATION
+    step = Step.ATTEST
+    receiver_limit = 1
+
+    def __init__(self, images: Images, attestor: Attestor, days: float) -> None:
+        """`days` is how long an attestation is valid."""
+        self._images = images
+        self._attestor = attestor
+        self._days = days
+
+    def send(self, entry: OutboxEntry) -> str:
+        """Attest, and return the id of the signing key."""
+        digest, image, repository = (entry.payload[name] for name in ("verdict", "image", "repository"))
+        verdict = self._images.verdict(digest)
+        if verdict.status is not Status.APPROVED:
+            raise UndeliverableError(f"the verdict is {verdict.status}: a person approved the image, not the policy")
+
+        def write(name: str, subject: str) -> bytes:
+            return statement(verdict, digest, name, subject, self._days)
+
+        return self._attestor.attest(repository, image, digest, entry.payload["policy"], write, covered(verdict))
+
+
+class ProvenanceHandler:
+    """Attaches the provenance statements of our builds to their images."""
+
+    kind = OutboxKind.PROVENANCE
+    step = Step.ATTEST
+    receiver_limit = 1
+
+    def __init__(self, statements: ProvenanceStatements, attestor: Attestor) -> None:
+        self._statements = statements
+        self._attestor = attestor
+
+    def send(self, entry: OutboxEntry) -> None:
+        built = self._statements.built(entry.key)
+        self._attestor.attach_provenance(built.repository, built.image, built.build, built.envelope.encode())
