@@ -27,7 +27,7 @@ from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import SERVER, SERVICE, PushRules, granted, parse_scopes
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.server import podman_service, registry_service
-from dockgate.server.supervisor import Child
+from dockgate.server.supervisor import ChildProcess
 from dockgate.services.build_images import RegistryBuildImages
 from dockgate.services.registry_tokens import RegistryAccess, authfile
 from dockgate.shared.references import repository_in
@@ -156,8 +156,8 @@ class Host:
     podman: podman_service.Podman
     registry: DistributionRegistry
     access: RegistryAccess
-    service: Child
-    distribution: Child
+    service: ChildProcess
+    distribution: ChildProcess
 
     def builder(
         self,

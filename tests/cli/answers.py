@@ -10,9 +10,9 @@ from dockgate.delivery.model import (
     ApprovalState,
     Execution,
     Rollout,
+    RunState,
     Service,
     ServiceEvent,
-    State,
     Task,
     TaskDefinition,
     TaskState,
@@ -28,7 +28,7 @@ def ago(seconds: float) -> str:
     return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
 
-def execution(number: int = 1, state: State = State.FAILED, **changes: Any) -> Any:
+def execution(number: int = 1, state: RunState = RunState.FAILED, **changes: Any) -> Any:
     value = Execution(
         id=f"{NAME}-{number}",
         pipeline=NAME,
@@ -62,8 +62,8 @@ def approval(state: ApprovalState = ApprovalState.REJECTED, **changes: Any) -> A
     return plain(value) | changes
 
 
-def action(name: str, kind: str, state: State, **changes: Any) -> Any:
-    begun = state is not State.PENDING
+def action(name: str, kind: str, state: RunState, **changes: Any) -> Any:
+    begun = state is not RunState.PENDING
     return {
         "name": name,
         "type": kind,
@@ -86,18 +86,18 @@ def rejected() -> Any:
     return {
         "execution": execution(reason=f"Assess/Gate: {reason}"),
         "stages": [
-            {"name": "Source", "state": "Succeeded", "actions": [action("Source", "source", State.SUCCEEDED)]},
+            {"name": "Source", "state": "Succeeded", "actions": [action("Source", "source", RunState.SUCCEEDED)]},
             {
                 "name": "Build",
                 "state": "Succeeded",
-                "actions": [action("Image", "build", State.SUCCEEDED, variables={"IMAGE_DIGEST": MANIFEST})],
+                "actions": [action("Image", "build", RunState.SUCCEEDED, variables={"IMAGE_DIGEST": MANIFEST})],
             },
             {
                 "name": "Assess",
                 "state": "Failed",
-                "actions": [action("Gate", "approval", State.FAILED, reason=reason, approval=_public(approval()))],
+                "actions": [action("Gate", "approval", RunState.FAILED, reason=reason, approval=_public(approval()))],
             },
-            {"name": "Deploy", "state": "Pending", "actions": [action("Deploy", "deploy", State.PENDING)]},
+            {"name": "Deploy", "state": "Pending", "actions": [action("Deploy", "deploy", RunState.PENDING)]},
         ],
     }
 
@@ -105,10 +105,10 @@ def rejected() -> Any:
 def waiting() -> Any:
     """The same execution while the gate waits."""
     answer = rejected()
-    answer["execution"] = execution(state=State.IN_PROGRESS)
+    answer["execution"] = execution(state=RunState.IN_PROGRESS)
     waits = _public(approval(ApprovalState.WAITING))
     answer["stages"][2]["state"] = "Waiting"
-    answer["stages"][2]["actions"] = [action("Gate", "approval", State.WAITING, approval=waits)]
+    answer["stages"][2]["actions"] = [action("Gate", "approval", RunState.WAITING, approval=waits)]
     return answer
 
 
@@ -119,14 +119,14 @@ def service() -> Any:
         "service": plain(Service("web", "podman", 1, 2)),
         "definitions": [plain(definition)],
         "tasks": [plain(task)],
-        "rollouts": [plain(rollout(State.FAILED, "web: not healthy\nRevision 2 runs again."))],
+        "rollouts": [plain(rollout(RunState.FAILED, "web: not healthy\nRevision 2 runs again."))],
         "events": [plain(ServiceEvent("restart", "web", ago(5), "task 0123 restarted: exited with code 7"))],
     }
 
 
-def rollout(state: State = State.IN_PROGRESS, reason: str = "") -> Rollout:
+def rollout(state: RunState = RunState.IN_PROGRESS, reason: str = "") -> Rollout:
     definition = TaskDefinition("web", 0, "app", "")
-    revision = 3 if state is State.SUCCEEDED else None
+    revision = 3 if state is RunState.SUCCEEDED else None
     return Rollout("web", 4, "podman", 3, definition, state, reason, revision, ago(10), "ada")
 
 

@@ -10,7 +10,7 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
-from dockgate.delivery.model import ApprovalState, State
+from dockgate.delivery.model import ApprovalState, RunState
 from dockgate.gate.model import Status
 from dockgate.shared.canonical import plain
 
@@ -88,8 +88,8 @@ def test_only_a_retry_is_offered_after_a_persons_rejection_or_expiry(
 
 def test_retry_and_logs_are_offered_for_a_failed_build(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.rejected()
-    view["stages"][1]["actions"] = [answers.action("Image", "build", State.FAILED, reason="RUN failed")]
-    view["stages"][2]["actions"] = [answers.action("Gate", "approval", State.PENDING)]
+    view["stages"][1]["actions"] = [answers.action("Image", "build", RunState.FAILED, reason="RUN failed")]
+    view["stages"][2]["actions"] = [answers.action("Gate", "approval", RunState.PENDING)]
     text = shown(dockgate, server, view)
     assert "Push a commit that fixes it, or retry." in text
     assert f"dockgate pipeline logs {NAME}-1" in text

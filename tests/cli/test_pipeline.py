@@ -10,7 +10,7 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer, RecordedRequest
 from tests.reports import samples
 
-from dockgate.delivery.model import State
+from dockgate.delivery.model import RunState
 from dockgate.gate.model import AppliedWaiver, Status
 from dockgate.shared.canonical import plain
 
@@ -86,7 +86,7 @@ def test_show_says_what_an_approval_waits_for(dockgate: Dockgate, server: FakeSe
 
 def test_show_has_the_reason_and_attempt_of_a_failed_action(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.rejected()
-    failed = answers.action("Image", "build", State.FAILED, reason="RUN false: exit 1\nLook at line 3.", attempt=2)
+    failed = answers.action("Image", "build", RunState.FAILED, reason="RUN false: exit 1\nLook at line 3.", attempt=2)
     view["stages"][1] = {"name": "Build", "state": "Failed", "actions": [failed]}
     serve(server, view)
     out = dockgate("pipeline", "show", NAME).out
@@ -142,7 +142,7 @@ def test_lists(dockgate: Dockgate, server: FakeServer) -> None:
 
 
 def test_start_stop_and_retry(dockgate: Dockgate, server: FakeServer) -> None:
-    running = answers.execution(3, State.IN_PROGRESS)
+    running = answers.execution(3, RunState.IN_PROGRESS)
     server.answers |= {
         f"POST /pipelines/{NAME}/executions": (201, running),
         f"POST /executions/{NAME}-3/stop": running,
@@ -201,7 +201,7 @@ def test_several_logs_have_titles_and_actions_that_never_started_are_skipped(
 
 def test_following_waits_for_an_action_to_begin(dockgate: Dockgate, server: FakeServer) -> None:
     before, begun = answers.waiting(), answers.waiting()
-    begun["stages"][3]["actions"] = [answers.action("Deploy", "deploy", State.IN_PROGRESS)]
+    begun["stages"][3]["actions"] = [answers.action("Deploy", "deploy", RunState.IN_PROGRESS)]
     views = [before, before, before]
     serve(server, before)
     server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop() if views else begun
@@ -282,11 +282,11 @@ def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dock
 
 def test_wait_exits_by_the_outcome(dockgate: Dockgate, server: FakeServer) -> None:
     rejected, succeeded, stopped = answers.rejected(), answers.rejected(), answers.rejected()
-    succeeded["execution"] = answers.execution(state=State.SUCCEEDED)
-    stopped["execution"] = answers.execution(state=State.STOPPED)
+    succeeded["execution"] = answers.execution(state=RunState.SUCCEEDED)
+    stopped["execution"] = answers.execution(state=RunState.STOPPED)
     failed, expired = answers.rejected(), answers.rejected()
-    failed["stages"][1]["actions"] = [answers.action("Image", "build", State.FAILED)]
-    failed["stages"][2]["actions"] = [answers.action("Gate", "approval", State.PENDING)]
+    failed["stages"][1]["actions"] = [answers.action("Image", "build", RunState.FAILED)]
+    failed["stages"][2]["actions"] = [answers.action("Gate", "approval", RunState.PENDING)]
     expired["stages"][2]["actions"][0]["approval"] |= {"state": "Expired", "decided_by": "timeout"}
     for view, code in ((rejected, 1), (succeeded, 0), (stopped, 2), (failed, 2), (expired, 3)):
         serve(server, view)
@@ -310,7 +310,7 @@ def test_wait_polls_until_the_end_or_the_timeout(dockgate: Dockgate, server: Fak
 
 def test_start_and_retry_wait_for_the_outcome(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.rejected())
-    running = answers.execution(1, State.IN_PROGRESS)
+    running = answers.execution(1, RunState.IN_PROGRESS)
     server.answers |= {
         f"POST /pipelines/{NAME}/executions": (201, running),
         f"POST /executions/{NAME}-1/retry": running,

@@ -12,13 +12,13 @@ from tests.cli.fake_server import FakeServer
 from dockgate.cli.client import Client, ServerUnreachableError
 from dockgate.cli.rollout import wait_for_rollout
 from dockgate.config import from_environment
-from dockgate.delivery.model import State
+from dockgate.delivery.model import RunState
 from dockgate.shared.canonical import plain
 
 APPLIED = {"kind": "Service", "name": "web", "change": "updated", "advice": "dockgate deploy show web", "rollout": 4}
 
 
-def in_turn(*states: State, reason: str = "") -> Callable[[object], Any]:
+def in_turn(*states: RunState, reason: str = "") -> Callable[[object], Any]:
     """Answers with one state after the other, then with the last again and again."""
     remaining = list(states)
     return lambda _: plain(answers.rollout(remaining.pop(0) if len(remaining) > 1 else remaining[0], reason))
@@ -33,7 +33,7 @@ def document(tmp_path: Path) -> str:
 
 def test_apply_waits_until_a_changed_service_runs(dockgate: Dockgate, server: FakeServer, document: str) -> None:
     server.answers["POST /apply"] = APPLIED
-    server.answers["GET /services/web/rollouts/4"] = in_turn(State.IN_PROGRESS, State.SUCCEEDED)
+    server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
     ran = dockgate("apply", document)
     assert ran.code == 0
     assert ran.out.splitlines() == [
@@ -47,7 +47,9 @@ def test_apply_exits_with_2_and_the_reason_when_the_rollout_failed(
     dockgate: Dockgate, server: FakeServer, document: str
 ) -> None:
     server.answers["POST /apply"] = APPLIED
-    server.answers["GET /services/web/rollouts/4"] = in_turn(State.FAILED, reason="not healthy\nRevision 2 runs again.")
+    server.answers["GET /services/web/rollouts/4"] = in_turn(
+        RunState.FAILED, reason="not healthy\nRevision 2 runs again."
+    )
     ran = dockgate("apply", document)
     assert ran.code == 2
     assert "web failed and was rolled back: not healthy" in ran.err
@@ -64,9 +66,9 @@ def test_apply_with_no_wait_returns_at_once(dockgate: Dockgate, server: FakeServ
 def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.service()
     server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": plain(answers.rollout())}
-    server.answers["GET /services/web/rollouts/4"] = in_turn(State.IN_PROGRESS, State.SUCCEEDED)
+    server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
     assert dockgate("deploy", "scale", "web", "3").out == "web: revision 3, 3 tasks healthy\n"
-    server.answers["GET /services/web/rollouts/4"] = in_turn(State.FAILED, reason="no room")
+    server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.FAILED, reason="no room")
     assert dockgate("deploy", "scale", "web", "3").code == 2
     assert "scaling to 3" in dockgate("deploy", "scale", "web", "3", "--no-wait").out
     server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": None}
@@ -75,7 +77,7 @@ def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: Fak
 
 def test_calls_are_retried_while_the_server_restarts(server: FakeServer) -> None:
     away = [(503, {"error": "starting"})] * 3
-    after = in_turn(State.SUCCEEDED)
+    after = in_turn(RunState.SUCCEEDED)
     server.answers["GET /services/web/rollouts/4"] = lambda request: away.pop() if away else after(request)
     client = Client(from_environment())
     assert wait_for_rollout(client, "web", 4, lambda _: None).revision == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gate, key, opened
 
-from dockgate.delivery.model import Answer, ApprovalState, Approvers, State, Vote
+from dockgate.delivery.model import Answer, ApprovalState, Approvers, RunState, Vote
 from dockgate.identity.model import Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
@@ -65,19 +65,19 @@ def test_an_unknown_approval_is_not_found(store: Store) -> None:
 @pytest.mark.parametrize(
     ("state", "action"),
     [
-        (ApprovalState.APPROVED, State.SUCCEEDED),
-        (ApprovalState.REJECTED, State.FAILED),
-        (ApprovalState.EXPIRED, State.FAILED),
+        (ApprovalState.APPROVED, RunState.SUCCEEDED),
+        (ApprovalState.REJECTED, RunState.FAILED),
+        (ApprovalState.EXPIRED, RunState.FAILED),
     ],
 )
-def test_an_answer_finishes_the_action_that_waits(store: Store, state: ApprovalState, action: State) -> None:
+def test_an_answer_finishes_the_action_that_waits(store: Store, state: ApprovalState, action: RunState) -> None:
     at_gate(store)
     store.approvals.add(approval(str(key("Approve"))))
     store.executions.wait(key("Approve"))
     assert store.approvals.settle(str(key("Approve")), Answer(state, "because"), LATER)
     run = store.executions.run(key("Approve"))
     assert (run.state, run.reason, run.finished_at) == (action, "because", LATER)
-    assert store.executions.run(key("Second")).state is State.IN_PROGRESS
+    assert store.executions.run(key("Second")).state is RunState.IN_PROGRESS
     store.executions.wait(key("Approve"))
     assert store.executions.run(key("Approve")) == run
 
@@ -87,13 +87,13 @@ def test_an_answer_before_the_action_waits_finishes_it_too(store: Store) -> None
     store.approvals.add(approval(str(key("Approve"))))
     store.approvals.settle(str(key("Approve")), APPROVED, LATER)
     store.executions.wait(key("Approve"))
-    assert store.executions.run(key("Approve")).state is State.SUCCEEDED
+    assert store.executions.run(key("Approve")).state is RunState.SUCCEEDED
 
 
 def test_an_answer_does_not_change_a_finished_action(store: Store) -> None:
     at_gate(store)
     store.approvals.add(approval(str(key("Approve"))))
-    store.executions.finish(key("Approve"), State.FAILED, NOW, reason="first")
+    store.executions.finish(key("Approve"), RunState.FAILED, NOW, reason="first")
     assert store.approvals.settle(str(key("Approve")), APPROVED, LATER)
     assert store.executions.run(key("Approve")).reason == "first"
 
@@ -211,7 +211,7 @@ def test_a_no_vote_rejects_the_approval_and_finishes_its_action(voted: Store) ->
         assert voted.approvals.vote(no) == no
     settled = voted.approvals.get(approval_id)
     assert (settled.state, settled.decided_by, settled.settled_at) == (ApprovalState.REJECTED, "ben", LATER)
-    assert voted.executions.run(key("Approve")).state is State.FAILED
+    assert voted.executions.run(key("Approve")).state is RunState.FAILED
     assert settled_ids == [approval_id]
     with pytest.raises(ConflictError, match="settled"):
         voted.approvals.vote(Vote(approval_id, "ann", True, "", LATER))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
 
-from dockgate.delivery.model import ActionKey, ApprovalState, Pipeline, State
+from dockgate.delivery.model import ActionKey, ApprovalState, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan, plan_next, starters
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
@@ -18,14 +18,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def states(store: Store, execution: str) -> dict[str, State]:
+def states(store: Store, execution: str) -> dict[str, RunState]:
     return {f"{run.key.action}/{run.key.attempt}": run.state for run in store.executions.runs(execution)}
 
 
 def test_executions_are_numbered_and_hold_their_trigger(store: Store) -> None:
     store.pipelines.put(PIPELINE, NOW)
     first = store.executions.start("web", "push/1", {"commit": "c0ffee"}, NOW)
-    assert (first.id, first.number, first.pipeline_version, first.state) == ("web-1", 1, 1, State.IN_PROGRESS)
+    assert (first.id, first.number, first.pipeline_version, first.state) == ("web-1", 1, 1, RunState.IN_PROGRESS)
     assert (first.trigger, first.started_at, first.finished_at) == ({"commit": "c0ffee"}, NOW, "")
     assert store.executions.start("web", "push/2", {}, NOW).id == "web-2"
     assert store.executions.get("web-1") == first
@@ -70,7 +70,7 @@ def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
         lambda: store.executions.stop("web-9", "", NOW),
         lambda: store.executions.run(key("Build")),
         lambda: store.executions.wait(key("Build")),
-        lambda: store.executions.finish(key("Build"), State.FAILED, NOW),
+        lambda: store.executions.finish(key("Build"), RunState.FAILED, NOW),
     ):
         with pytest.raises(NotFoundError, match="web-") as caught:
             ask()
@@ -81,14 +81,14 @@ def test_advance_starts_the_planned_actions_once(store: Store) -> None:
     execution = started(store)
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Source")]
     (run,) = store.executions.runs(execution)
-    assert (run.key, run.state, run.started_at, run.finished_at) == (key("Source"), State.IN_PROGRESS, NOW, "")
+    assert (run.key, run.state, run.started_at, run.finished_at) == (key("Source"), RunState.IN_PROGRESS, NOW, "")
 
 
 def test_a_plan_that_repeats_itself_changes_no_run(store: Store) -> None:
     execution = started(store)
-    store.executions.finish(key("Source"), State.SUCCEEDED, NOW)
+    store.executions.finish(key("Source"), RunState.SUCCEEDED, NOW)
     assert store.executions.advance(execution, lambda *_: Plan(start=(key("Source"),)), LATER) == []
-    assert states(store, execution) == {"Source/1": State.SUCCEEDED}
+    assert states(store, execution) == {"Source/1": RunState.SUCCEEDED}
 
 
 def test_advance_returns_actions_in_progress_and_not_waiting_ones(store: Store) -> None:
@@ -97,7 +97,7 @@ def test_advance_returns_actions_in_progress_and_not_waiting_ones(store: Store) 
     for _ in range(2):
         store.executions.wait(key("Approve"))
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Second")]
-    assert store.executions.run(key("Approve")).state is State.WAITING
+    assert store.executions.run(key("Approve")).state is RunState.WAITING
 
 
 def test_a_failing_plan_changes_nothing(store: Store) -> None:
@@ -116,56 +116,56 @@ def test_a_failing_plan_changes_nothing(store: Store) -> None:
 def test_an_action_ends_once_with_its_variables_and_artifact(store: Store) -> None:
     execution = started(store)
     done = {"variables": {"CommitId": "c0ffee", "Text": "a\nb \udce4 \0"}, "artifact": "sha256:1"}
-    assert store.executions.finish(key("Source"), State.SUCCEEDED, NOW, reason="well", **done)
-    assert not store.executions.finish(key("Source"), State.FAILED, LATER, reason="late")
+    assert store.executions.finish(key("Source"), RunState.SUCCEEDED, NOW, reason="well", **done)
+    assert not store.executions.finish(key("Source"), RunState.FAILED, LATER, reason="late")
     store.executions.wait(key("Source"))
     run = store.executions.run(key("Source"))
-    assert (run.state, run.reason, run.finished_at) == (State.SUCCEEDED, "well", NOW)
+    assert (run.state, run.reason, run.finished_at) == (RunState.SUCCEEDED, "well", NOW)
     assert (run.variables, run.artifact) == (done["variables"], "sha256:1")
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Build")]
 
 
 def test_any_output_can_be_a_reason(store: Store) -> None:
     started(store)
-    store.executions.finish(key("Source"), State.FAILED, NOW, reason="bytes \udcff and \0 and é")
+    store.executions.finish(key("Source"), RunState.FAILED, NOW, reason="bytes \udcff and \0 and é")
     assert store.executions.run(key("Source")).reason == r"bytes \udcff and \x00 and é"
 
 
 def test_a_waiting_action_can_be_finished(store: Store) -> None:
     at_gate(store)
     store.executions.wait(key("Approve"))
-    assert store.executions.finish(key("Approve"), State.FAILED, NOW)
+    assert store.executions.finish(key("Approve"), RunState.FAILED, NOW)
 
 
 def test_a_failed_action_fails_the_execution_with_its_reason(store: Store) -> None:
     execution = started(store)
-    store.executions.finish(key("Source"), State.FAILED, NOW, reason="no such commit")
+    store.executions.finish(key("Source"), RunState.FAILED, NOW, reason="no such commit")
     for now in (LATER, "2026-11-24T12:00:00.000Z"):
         assert list(store.executions.advance(execution, plan_next, now)) == []
     ended = store.executions.get(execution)
-    assert (ended.state, ended.reason, ended.finished_at) == (State.FAILED, "Source/Source: no such commit", LATER)
+    assert (ended.state, ended.reason, ended.finished_at) == (RunState.FAILED, "Source/Source: no such commit", LATER)
     assert list(store.executions.runnable()) == []
 
 
 def test_retry_starts_new_runs_once(store: Store) -> None:
     execution = at_gate(store)
     for action in ("Approve", "Second"):
-        store.executions.finish(key(action), State.FAILED, NOW, reason="rejected")
+        store.executions.finish(key(action), RunState.FAILED, NOW, reason="rejected")
     store.executions.advance(execution, plan_next, NOW)
     keys = store.executions.retry(execution, LATER)
     assert list(keys) == [key("Approve", 2), key("Second", 2)]
     again = store.executions.get(execution)
-    assert (again.state, again.reason, again.finished_at) == (State.IN_PROGRESS, "", "")
+    assert (again.state, again.reason, again.finished_at) == (RunState.IN_PROGRESS, "", "")
     with pytest.raises(ConflictError, match="web-1"):
         store.executions.retry(execution, LATER)
-    assert states(store, execution)["Approve/1"] is State.FAILED
+    assert states(store, execution)["Approve/1"] is RunState.FAILED
     assert list(store.executions.advance(execution, plan_next, LATER)) == list(keys)
 
 
 def test_only_failed_actions_are_retried(store: Store) -> None:
     execution = at_gate(store)
-    store.executions.finish(key("Approve"), State.FAILED, NOW)
-    store.executions.finish(key("Second"), State.SUCCEEDED, NOW)
+    store.executions.finish(key("Approve"), RunState.FAILED, NOW)
+    store.executions.finish(key("Second"), RunState.SUCCEEDED, NOW)
     store.executions.advance(execution, plan_next, NOW)
     assert list(store.executions.retry(execution, LATER)) == [key("Approve", 2)]
 
@@ -177,13 +177,13 @@ def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> N
         store.executions.wait(key("Approve", execution=execution_id))
     store.executions.stop(execution, "not now", LATER)
     stopped = store.executions.get(execution)
-    assert (stopped.state, stopped.reason, stopped.finished_at) == (State.STOPPED, "not now", LATER)
-    expected = {"Source/1": State.SUCCEEDED, "Build/1": State.SUCCEEDED}
-    assert states(store, execution) == {**expected, "Approve/1": State.STOPPED, "Second/1": State.STOPPED}
+    assert (stopped.state, stopped.reason, stopped.finished_at) == (RunState.STOPPED, "not now", LATER)
+    expected = {"Source/1": RunState.SUCCEEDED, "Build/1": RunState.SUCCEEDED}
+    assert states(store, execution) == {**expected, "Approve/1": RunState.STOPPED, "Second/1": RunState.STOPPED}
     cancelled = store.approvals.get("web-1/Gate/Approve/1")
     assert (cancelled.state, cancelled.summary, cancelled.settled_at) == (ApprovalState.CANCELLED, "not now", LATER)
     assert store.approvals.get("web-2/Gate/Approve/1").state is ApprovalState.WAITING
-    assert store.executions.get(second).state is State.IN_PROGRESS
+    assert store.executions.get(second).state is RunState.IN_PROGRESS
 
     with pytest.raises(ConflictError, match="web-1"):
         store.executions.stop(execution, "again", "2026-11-24T12:00:00.000Z")
@@ -199,7 +199,7 @@ def test_a_stopped_execution_can_be_retried(store: Store) -> None:
 
 def test_runs_come_in_the_order_they_started(store: Store) -> None:
     execution = at_gate(store)
-    store.executions.finish(key("Approve"), State.FAILED, NOW)
+    store.executions.finish(key("Approve"), RunState.FAILED, NOW)
     store.executions.retry(execution, LATER)
     names = [str(run.key) for run in store.executions.runs(execution)]
     tail = ["web-1/Gate/Approve/1", "web-1/Gate/Second/1", "web-1/Gate/Approve/2"]
@@ -213,7 +213,7 @@ def test_an_execution_is_runnable_unless_it_is_over_or_waits(store: Store) -> No
     store.executions.wait(key("Approve"))
     assert list(store.executions.runnable()) == []
     for action in ("Approve", "Second"):
-        store.executions.finish(key(action), State.SUCCEEDED, LATER)
+        store.executions.finish(key(action), RunState.SUCCEEDED, LATER)
     assert list(store.executions.runnable()) == [execution]
     store.executions.advance(execution, plan_next, LATER)
     assert list(store.executions.runnable()) == []
@@ -221,9 +221,9 @@ def test_an_execution_is_runnable_unless_it_is_over_or_waits(store: Store) -> No
 
 def test_the_principal_who_retried_is_recorded(store: Store) -> None:
     execution = at_gate(store)
-    store.executions.finish(key("Approve"), State.FAILED, NOW)
+    store.executions.finish(key("Approve"), RunState.FAILED, NOW)
     store.executions.retry(execution, LATER, "ada")
-    store.executions.finish(key("Approve", 2), State.FAILED, NOW)
+    store.executions.finish(key("Approve", 2), RunState.FAILED, NOW)
     store.executions.retry(execution, LATER, "ben")
     assert starters(store.executions.get(execution).trigger)[-2:] == ("ada", "ben")
 
@@ -231,10 +231,10 @@ def test_the_principal_who_retried_is_recorded(store: Store) -> None:
 def test_the_last_execution_with_a_successful_action_is_found(store: Store) -> None:
     first, second, third = at_gate(store), at_gate(store, "second"), at_gate(store, "third")
     assert store.executions.last_succeeded("web", "Gate", "Approve", third) is None
-    store.executions.finish(key("Approve", execution=second), State.SUCCEEDED, NOW)
+    store.executions.finish(key("Approve", execution=second), RunState.SUCCEEDED, NOW)
     assert store.executions.last_succeeded("web", "Gate", "Approve", third) == second
-    store.executions.finish(key("Approve", execution=first), State.SUCCEEDED, LATER)
-    store.executions.finish(key("Approve", execution=third), State.SUCCEEDED, LATER)
+    store.executions.finish(key("Approve", execution=first), RunState.SUCCEEDED, LATER)
+    store.executions.finish(key("Approve", execution=third), RunState.SUCCEEDED, LATER)
     assert store.executions.last_succeeded("web", "Gate", "Approve", third) == first
     assert store.executions.last_succeeded("web", "Gate", "Second", third) is None
     assert store.executions.last_succeeded("other", "Gate", "Approve", third) is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, Stage, State
+from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState, Stage
 from dockgate.delivery.pipeline import (
     Plan,
     collect_variables,
@@ -29,14 +29,14 @@ PIPELINE = Pipeline(
         Stage("Deploy", (Action("Deploy", ActionType.DEPLOY),)),
     ),
 )
-EXECUTION = Execution("P-1", "P", 1, 1, State.IN_PROGRESS, {})
+EXECUTION = Execution("P-1", "P", 1, 1, RunState.IN_PROGRESS, {})
 
 
-def run(stage: str, action: str, state: State, attempt: int = 1, reason: str = "") -> ActionRun:
+def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str = "") -> ActionRun:
     return ActionRun(ActionKey("P-1", stage, action, attempt), state, reason)
 
 
-SOURCED = run("Source", "Source", State.SUCCEEDED)
+SOURCED = run("Source", "Source", RunState.SUCCEEDED)
 
 
 def test_an_execution_begins_with_its_first_stage() -> None:
@@ -45,58 +45,60 @@ def test_an_execution_begins_with_its_first_stage() -> None:
 
 def test_actions_of_one_run_order_start_together_and_the_next_order_waits() -> None:
     assert [key.action for key in plan_next(PIPELINE, EXECUTION, [SOURCED]).start] == ["One", "Two"]
-    half = [SOURCED, run("Build", "One", State.SUCCEEDED), run("Build", "Two", State.IN_PROGRESS)]
+    half = [SOURCED, run("Build", "One", RunState.SUCCEEDED), run("Build", "Two", RunState.IN_PROGRESS)]
     assert plan_next(PIPELINE, EXECUTION, half) == Plan()
-    both = [*half[:2], run("Build", "Two", State.SUCCEEDED)]
+    both = [*half[:2], run("Build", "Two", RunState.SUCCEEDED)]
     assert [key.action for key in plan_next(PIPELINE, EXECUTION, both).start] == ["After"]
 
 
 def test_an_action_that_waits_holds_the_stage() -> None:
-    assert plan_next(PIPELINE, EXECUTION, [run("Source", "Source", State.WAITING)]) == Plan()
+    assert plan_next(PIPELINE, EXECUTION, [run("Source", "Source", RunState.WAITING)]) == Plan()
 
 
 def test_a_failed_action_lets_its_neighbour_end_and_then_fails_the_execution_with_its_reason() -> None:
     failing = [
         SOURCED,
-        run("Build", "One", State.FAILED, reason="no Dockerfile"),
-        run("Build", "Two", State.IN_PROGRESS),
+        run("Build", "One", RunState.FAILED, reason="no Dockerfile"),
+        run("Build", "Two", RunState.IN_PROGRESS),
     ]
     assert plan_next(PIPELINE, EXECUTION, failing) == Plan()
-    failed = [*failing[:2], run("Build", "Two", State.SUCCEEDED)]
-    assert plan_next(PIPELINE, EXECUTION, failed) == Plan(state=State.FAILED, reason="Build/One: no Dockerfile")
+    failed = [*failing[:2], run("Build", "Two", RunState.SUCCEEDED)]
+    assert plan_next(PIPELINE, EXECUTION, failed) == Plan(state=RunState.FAILED, reason="Build/One: no Dockerfile")
 
 
 def test_an_execution_whose_actions_all_succeeded_has_succeeded() -> None:
-    done = [run(stage.name, action.name, State.SUCCEEDED) for stage in PIPELINE.stages for action in stage.actions]
-    assert plan_next(PIPELINE, EXECUTION, done) == Plan(state=State.SUCCEEDED)
+    done = [run(stage.name, action.name, RunState.SUCCEEDED) for stage in PIPELINE.stages for action in stage.actions]
+    assert plan_next(PIPELINE, EXECUTION, done) == Plan(state=RunState.SUCCEEDED)
 
 
-@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.STOPPED])
-def test_nothing_follows_in_an_execution_that_is_over(state: State) -> None:
+@pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED])
+def test_nothing_follows_in_an_execution_that_is_over(state: RunState) -> None:
     assert plan_next(PIPELINE, Execution("P-1", "P", 1, 1, state, {}), []) == Plan()
 
 
 def test_a_retry_gives_the_failed_actions_a_next_try_and_keeps_what_succeeded() -> None:
-    runs = [SOURCED, run("Build", "One", State.FAILED), run("Build", "Two", State.SUCCEEDED)]
+    runs = [SOURCED, run("Build", "One", RunState.FAILED), run("Build", "Two", RunState.SUCCEEDED)]
     assert plan_retry(PIPELINE, runs) == (ActionKey("P-1", "Build", "One", 2),)
-    again = [*runs, run("Build", "One", State.SUCCEEDED, attempt=2)]
+    again = [*runs, run("Build", "One", RunState.SUCCEEDED, attempt=2)]
     assert [key.action for key in plan_next(PIPELINE, EXECUTION, again).start] == ["After"]
     assert plan_retry(PIPELINE, again) == ()
 
 
 def test_a_stage_is_what_its_actions_last_tries_are() -> None:
     stage = PIPELINE.stages[1]
-    assert stage_state(stage, [SOURCED]) is State.PENDING
-    assert stage_state(stage, [run("Build", "One", State.SUCCEEDED)]) is State.IN_PROGRESS
-    assert stage_state(stage, [run("Build", "One", State.FAILED)]) is State.FAILED
-    tried = [run("Build", "One", State.FAILED), run("Build", "One", State.WAITING, attempt=2)]
-    assert stage_state(stage, tried) is State.WAITING
+    assert stage_state(stage, [SOURCED]) is RunState.PENDING
+    assert stage_state(stage, [run("Build", "One", RunState.SUCCEEDED)]) is RunState.IN_PROGRESS
+    assert stage_state(stage, [run("Build", "One", RunState.FAILED)]) is RunState.FAILED
+    tried = [run("Build", "One", RunState.FAILED), run("Build", "One", RunState.WAITING, attempt=2)]
+    assert stage_state(stage, tried) is RunState.WAITING
 
 
 def test_variables_and_artifacts_come_from_the_last_try() -> None:
-    first = ActionRun(ActionKey("P-1", "Source", "Source", 1), State.FAILED, variables={"CommitId": "a"}, artifact="x")
+    first = ActionRun(
+        ActionKey("P-1", "Source", "Source", 1), RunState.FAILED, variables={"CommitId": "a"}, artifact="x"
+    )
     last = ActionRun(
-        ActionKey("P-1", "Source", "Source", 2), State.SUCCEEDED, variables={"CommitId": "b"}, artifact="y"
+        ActionKey("P-1", "Source", "Source", 2), RunState.SUCCEEDED, variables={"CommitId": "b"}, artifact="y"
     )
     assert collect_variables(PIPELINE, [first, last]) == {"SourceVariables": {"CommitId": "b"}}
     assert find_artifact(PIPELINE, [first, last], "Out") == "y"

@@ -13,7 +13,7 @@ import pytest
 from tests.scenarios.killable_server import Mortal, play
 from tests.scenarios.stories import ACCEPTED, SIDE, VOTED, accepted_story, main_story, side_story, voted_story
 
-from dockgate.services.effects import Step
+from dockgate.services.effects import EffectKind
 
 # Steps at most that the server is killed around in one story.
 AT_ONCE = 8
@@ -50,12 +50,12 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[
     return of
 
 
-def _batches() -> Iterator[tuple[Callable[[Mortal], None], tuple[Step, ...]]]:
+def _batches() -> Iterator[tuple[Callable[[Mortal], None], tuple[EffectKind, ...]]]:
     """Every step, with those that happen on the way of the same story, so many at a time; the longest story last, which
     processes that begin at once would have to wait for."""
     stories = {voted_story: VOTED, accepted_story: ACCEPTED, side_story: SIDE}
     theirs = {step for steps in stories.values() for step in steps}
-    for story, steps in {**stories, main_story: tuple(step for step in Step if step not in theirs)}.items():
+    for story, steps in {**stories, main_story: tuple(step for step in EffectKind if step not in theirs)}.items():
         size = ceil(len(steps) / ceil(len(steps) / AT_ONCE))
         for start in range(0, len(steps), size):
             yield story, steps[start : start + size]
@@ -69,7 +69,11 @@ every_batch = pytest.mark.parametrize(
 
 
 def kill_around(
-    story: Callable[[Mortal], None], steps: Sequence[Step], when: Sequence[str], alone: Undisturbed, tmp_path: Path
+    story: Callable[[Mortal], None],
+    steps: Sequence[EffectKind],
+    when: Sequence[str],
+    alone: Undisturbed,
+    tmp_path: Path,
 ) -> None:
     """Kill a server "before" or "after" each step, in the order in which the story first comes to them.
 

@@ -1,5 +1,6 @@
-"""The stories that a server is killed in, which together come to every `Step`. A server may die at any moment of them:
-whatever is asked of it is insisted on, and may have been done already.
+"""The stories that a server is killed in. Together they run every `EffectKind`.
+
+A server may die at any moment of them: every request is repeated, and may have been served already.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,17 +13,25 @@ from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application
 from tests.scenarios.waiting_stories import SECRET as CALLBACK_SECRET
 from tests.scenarios.waiting_stories import Receiver
 
-from dockgate.services.effects import Step
+from dockgate.services.effects import EffectKind
 
 BOGUS, REQUESTED = "sha256:" + "0" * 64, "sha256:" + "1" * 64
 # What only happens on the way of `side_story`.
-SIDE = (Step.EXPIRE, Step.STOP, Step.FAIL_SCAN, Step.REPORT, Step.ASK, Step.DELIVER, Step.RECORD_IMAGE)
+SIDE = (
+    EffectKind.EXPIRE,
+    EffectKind.STOP,
+    EffectKind.FAIL_SCAN,
+    EffectKind.REPORT,
+    EffectKind.ASK,
+    EffectKind.DELIVER,
+    EffectKind.RECORD_IMAGE,
+)
 # What another scanner reports of it, in Grype's form.
 REPORT = {"matches": [], "descriptor": {"name": "grype"}, "source": {"type": "image"}}
 # What only happens on the way of `voted_story`.
-VOTED = (Step.VOTE,)
+VOTED = (EffectKind.VOTE,)
 # What only happens on the way of `accepted_story`.
-ACCEPTED = (Step.ACCEPT, Step.ANNOUNCE)
+ACCEPTED = (EffectKind.ACCEPT, EffectKind.ANNOUNCE)
 
 
 def main_story(server: Mortal) -> None:

@@ -30,7 +30,7 @@ from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.registry import registry_source
 from dockgate.server import registry_service
-from dockgate.server.supervisor import Child
+from dockgate.server.supervisor import ChildProcess
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.shared.errors import DeniedError, UnavailableError
 
@@ -133,7 +133,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder, port, children = tmp_path_factory.mktemp("site"), free_port(), list[Child]()
+    folder, port, children = tmp_path_factory.mktemp("site"), free_port(), list[ChildProcess]()
     tokens, address = RegistryTokens(folder / "keys"), f"127.0.0.1:{port}"
 
     def restart() -> None:

@@ -20,7 +20,7 @@ from tests.parts import free_port, running_host, until, write
 
 from dockgate.delivery.ports import BuildRequest
 from dockgate.server import podman_service, registry_service
-from dockgate.server.supervisor import Child, find
+from dockgate.server.supervisor import ChildProcess, find
 from dockgate.shared.errors import UnavailableError
 
 pytestmark = pytest.mark.real
@@ -34,10 +34,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-def sleeping(tmp_path: Path) -> Child:
+def sleeping(tmp_path: Path) -> ChildProcess:
     marker = tmp_path / "ready"
     command = ["sh", "-c", f"touch {marker}; exec sleep 4712"]
-    return Child("the sleeper", command, ENVIRONMENT, tmp_path / "logs" / "sleeper.log", marker.exists)
+    return ChildProcess("the sleeper", command, ENVIRONMENT, tmp_path / "logs" / "sleeper.log", marker.exists)
 
 
 def test_a_child_runs_until_it_is_stopped(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
 
 def test_a_child_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
     command = ["sh", "-c", "echo no such setting >&2; exit 2"]
-    child = Child("the sleeper", command, ENVIRONMENT, tmp_path / "log", lambda: False)
+    child = ChildProcess("the sleeper", command, ENVIRONMENT, tmp_path / "log", lambda: False)
     with pytest.raises(UnavailableError, match="the sleeper ended at once: no such setting") as caught:
         child.start()
     assert str(tmp_path / "log") in caught.value.advice
@@ -76,7 +76,7 @@ def test_a_child_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -
 
 def test_errors_of_an_earlier_start_are_not_told_again(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("an old error\n")
-    child = Child("the sleeper", ["sh", "-c", "exit 2"], ENVIRONMENT, tmp_path / "log", lambda: False)
+    child = ChildProcess("the sleeper", ["sh", "-c", "exit 2"], ENVIRONMENT, tmp_path / "log", lambda: False)
     with pytest.raises(UnavailableError, match="the sleeper ended at once: it printed nothing"):
         child.start()
 

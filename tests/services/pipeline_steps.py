@@ -10,7 +10,7 @@ from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.definitions import documents
-from dockgate.delivery.model import ActionKey, Approval, Pipeline, Rollout, ServiceChange, State
+from dockgate.delivery.model import ActionKey, Approval, Pipeline, Rollout, RunState, ServiceChange
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 
@@ -85,7 +85,9 @@ class Steps:
         build, deploy = ActionKey(execution, "Build", "Build", 1), ActionKey(execution, "Deploy", "Deploy", 1)
         self.store.executions.advance(execution, lambda *_: Plan(start=(build, deploy)), NOW)
         result = self.use_cases.actions.record_build(build, BuildResult(image, image))
-        self.store.executions.finish(build, State.SUCCEEDED, NOW, variables=result.variables, artifact=result.artifact)
+        self.store.executions.finish(
+            build, RunState.SUCCEEDED, NOW, variables=result.variables, artifact=result.artifact
+        )
         return deploy
 
     def running(self) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from tests.scenarios.planned_images import advisory
 from tests.services.pipeline_steps import NOW, Steps
 
-from dockgate.delivery.model import State, TaskState
+from dockgate.delivery.model import RunState, TaskState
 from dockgate.shared.errors import DeployError, UnavailableError
 from dockgate.vulnerabilities.model import Severity
 
@@ -35,7 +35,7 @@ def test_a_change_of_a_service_that_runs_is_deployed_with_the_same_image(steps: 
     assert steps.running() == ["first"]
     revision = steps.store.services.get("web").revision
     assert tasks(steps) == [(revision, TaskState.RUNNING)]
-    assert steps.store.rollouts.get("web", 1).state is State.SUCCEEDED
+    assert steps.store.rollouts.get("web", 1).state is RunState.SUCCEEDED
     assert len(steps.target.started) == 2
 
 

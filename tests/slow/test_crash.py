@@ -7,7 +7,7 @@ import pytest
 from tests.scenarios.crash_stories import Undisturbed, every_batch, kill_around, left_alone
 from tests.scenarios.killable_server import Mortal
 
-from dockgate.services.effects import Step
+from dockgate.services.effects import EffectKind
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[
 @every_batch
 def test_killed_around_steps_it_ends_as_if_left_alone(
     story: Callable[[Mortal], None],
-    steps: tuple[Step, ...],
+    steps: tuple[EffectKind, ...],
     undisturbed: Callable[[Callable[[Mortal], None]], Undisturbed],
     tmp_path: Path,
 ) -> None:

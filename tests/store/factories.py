@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.postgres import drop_database, open_postgres
 
-from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Pipeline, Stage, State
+from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Pipeline, RunState, Stage
 from dockgate.delivery.pipeline import plan_next
 from dockgate.store import Store, open_store
 
@@ -67,6 +67,6 @@ def at_gate(store: Store, cause: str = "push") -> str:
     """An execution whose two approval actions are in progress. Returns its id."""
     execution = started(store, cause)
     for action in ("Source", "Build"):
-        store.executions.finish(key(action, execution=execution), State.SUCCEEDED, NOW)
+        store.executions.finish(key(action, execution=execution), RunState.SUCCEEDED, NOW)
         store.executions.advance(execution, plan_next, NOW)
     return execution

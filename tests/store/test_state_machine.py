@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.store.factories import IMAGE, NOW, PIPELINE, approval, opened
 
-from dockgate.delivery.model import ActionKey, ActionRun, Answer, ApprovalState, Execution, State
+from dockgate.delivery.model import ActionKey, ActionRun, Answer, ApprovalState, Execution, RunState
 from dockgate.delivery.pipeline import plan_next, plan_retry
 from dockgate.shared.errors import ConflictError
 
 ACTIONS = [(stage.name, action.name) for stage in PIPELINE.stages for action in stage.actions]
 KEYS = st.builds(lambda at, attempt: ActionKey("web-1", *at, attempt), st.sampled_from(ACTIONS), st.integers(1, 2))
-ENDS = st.sampled_from([State.SUCCEEDED, State.SUCCEEDED, State.FAILED])
+ENDS = st.sampled_from([RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.FAILED])
 ANSWERS = st.sampled_from([ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.EXPIRED])
 TIMES = st.sampled_from([1, 1, 2])
 
@@ -29,21 +29,21 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.open.enter_context(opened("sqlite", folder))
         self.store.pipelines.put(PIPELINE, NOW)
         self.store.executions.start("web", "push", {}, NOW)
-        self.execution = Execution("web-1", "web", 1, 1, State.IN_PROGRESS, {}, started_at=NOW)
+        self.execution = Execution("web-1", "web", 1, 1, RunState.IN_PROGRESS, {}, started_at=NOW)
         self.runs: dict[ActionKey, ActionRun] = {}
         self.approvals: dict[str, ApprovalState] = {}
 
     def begin(self, keys: tuple[ActionKey, ...]) -> None:
         for key in keys:
-            self.runs.setdefault(key, ActionRun(key, State.IN_PROGRESS, started_at=NOW))
+            self.runs.setdefault(key, ActionRun(key, RunState.IN_PROGRESS, started_at=NOW))
 
-    def end(self, key: ActionKey, state: State, reason: str) -> bool:
+    def end(self, key: ActionKey, state: RunState, reason: str) -> bool:
         if key not in self.runs or self.runs[key].state.is_final:
             return False
         self.runs[key] = replace(self.runs[key], state=state, reason=reason, finished_at=NOW)
         return True
 
-    def become(self, state: State, reason: str) -> None:
+    def become(self, state: RunState, reason: str) -> None:
         self.execution = replace(self.execution, state=state, reason=reason, finished_at=NOW if state.is_final else "")
 
     @rule(times=TIMES)
@@ -53,11 +53,11 @@ class StoreMachine(RuleBasedStateMachine):
             self.begin(step.start)
             if step.state is not None and step.state is not self.execution.state:
                 self.become(step.state, step.reason)
-            going = [run.key for run in self.runs.values() if run.state is State.IN_PROGRESS]
+            going = [run.key for run in self.runs.values() if run.state is RunState.IN_PROGRESS]
             assert list(self.store.executions.advance("web-1", plan_next, NOW)) == going
 
     @rule(key=KEYS, state=ENDS, times=TIMES)
-    def finish(self, key: ActionKey, state: State, times: int) -> None:
+    def finish(self, key: ActionKey, state: RunState, times: int) -> None:
         for _ in range(times):
             if key in self.runs:
                 assert self.store.executions.finish(key, state, NOW, reason="r") == self.end(key, state, "r")
@@ -67,8 +67,8 @@ class StoreMachine(RuleBasedStateMachine):
         for _ in range(times):
             if key in self.runs:
                 self.store.executions.wait(key)
-                if self.runs[key].state is State.IN_PROGRESS:
-                    self.runs[key] = replace(self.runs[key], state=State.WAITING)
+                if self.runs[key].state is RunState.IN_PROGRESS:
+                    self.runs[key] = replace(self.runs[key], state=RunState.WAITING)
 
     @rule(key=KEYS, times=TIMES)
     def ask(self, key: ActionKey, times: int) -> None:
@@ -84,7 +84,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.store.approvals.settle(str(key), Answer(state, "s"), NOW) == waits
             if waits:
                 self.approvals[str(key)] = state
-                self.end(key, State.SUCCEEDED if state is ApprovalState.APPROVED else State.FAILED, "s")
+                self.end(key, RunState.SUCCEEDED if state is ApprovalState.APPROVED else RunState.FAILED, "s")
 
     @rule(times=TIMES)
     def retry(self, times: int) -> None:
@@ -96,7 +96,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert not keys
             else:
                 self.begin(keys)
-                self.become(State.IN_PROGRESS, "")
+                self.become(RunState.IN_PROGRESS, "")
 
     @rule(times=TIMES)
     def stop(self, times: int) -> None:
@@ -107,11 +107,11 @@ class StoreMachine(RuleBasedStateMachine):
                 assert self.execution.state.is_final
             else:
                 assert not self.execution.state.is_final
-                self.become(State.STOPPED, "stop")
+                self.become(RunState.STOPPED, "stop")
                 for key in self.runs:
                     if self.approvals.get(str(key)) is ApprovalState.WAITING:
                         self.approvals[str(key)] = ApprovalState.CANCELLED
-                    self.end(key, State.STOPPED, "stop")
+                    self.end(key, RunState.STOPPED, "stop")
 
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
 
-from dockgate.delivery.model import Answer, ApprovalState, State
+from dockgate.delivery.model import Answer, ApprovalState, RunState
 from dockgate.delivery.pipeline import plan_next
 from dockgate.shared.errors import ConflictError
 from dockgate.store import Store
@@ -55,13 +55,13 @@ def test_one_answer_of_many_wins(stores: tuple[Store, Store]) -> None:
     winner = won.index(True)
     assert store.approvals.get(str(key("Approve"))).summary == f"by {winner}"
     run = store.executions.run(key("Approve"))
-    assert (run.state, run.reason) == (State.SUCCEEDED if winner % 2 else State.FAILED, f"by {winner}")
+    assert (run.state, run.reason) == (RunState.SUCCEEDED if winner % 2 else RunState.FAILED, f"by {winner}")
     assert len(store.approvals.waiting(IMAGE)) == 5
 
 
 def test_every_action_starts_once(stores: tuple[Store, Store]) -> None:
     execution = started(stores[0])
-    stores[0].executions.finish(key("Source"), State.SUCCEEDED, NOW)
+    stores[0].executions.finish(key("Source"), RunState.SUCCEEDED, NOW)
     assert (
         at_once(stores, lambda store, _: list(store.executions.advance(execution, plan_next, NOW)))
         == [[key("Build")]] * THREADS
@@ -77,7 +77,9 @@ def test_numbers_are_given_once_and_without_a_gap(stores: tuple[Store, Store]) -
 
 def test_an_action_ends_once_and_is_tried_again_once(stores: tuple[Store, Store]) -> None:
     execution = started(stores[0])
-    ended = at_once(stores, lambda store, n: store.executions.finish(key("Source"), State.FAILED, NOW, reason=str(n)))
+    ended = at_once(
+        stores, lambda store, n: store.executions.finish(key("Source"), RunState.FAILED, NOW, reason=str(n))
+    )
     assert ended.count(True) == 1
 
     def retry(store: Store, _: int) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.delivery.accept_commands import override_command, waiver_commands
-from dockgate.delivery.model import Execution, State
+from dockgate.delivery.model import Execution, RunState
 from dockgate.gate.model import Status, Verdict
 
 # A command, and what it is for.
@@ -38,7 +38,7 @@ def advice(
         return Advice(sentences, ((f"dockgate pipeline show {pipeline} --execution {number}", "To see what runs"),))
     approval = failed["approval"] if failed else None
     if approval is None:
-        sentence = "Push a commit that fixes it, or retry." if execution.state is State.FAILED else "It was stopped."
+        sentence = "Push a commit that fixes it, or retry." if execution.state is RunState.FAILED else "It was stopped."
         return Advice((sentence,), ((retry, "To retry the failed actions"), (logs, "To see the logs")))
     if approval["state"] != "Rejected":
         return Advice(("The approval expired without a decision.",), ((retry, "To request the approval again"),))

@@ -12,7 +12,7 @@ from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.execution_advice import advice
 from dockgate.cli.listing_output import STATES, current_time, display_digest, short_digest, trigger_text
-from dockgate.delivery.model import Execution, State
+from dockgate.delivery.model import Execution, RunState
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import count_waived
 from dockgate.reports._lines import align, bullets, console, line, shell_command, show
@@ -20,7 +20,7 @@ from dockgate.reports._verdict_lines import show_reasons
 from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import NotFoundError
 
-_WORDS = {State.IN_PROGRESS: "in progress", State.PENDING: "not started"}
+_WORDS = {RunState.IN_PROGRESS: "in progress", RunState.PENDING: "not started"}
 
 
 def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
@@ -28,13 +28,15 @@ def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
     to, moment = console(sys.stdout), current_time()
     execution = parse_answer(Execution, answer["execution"])
     show(to, _head(execution, moment))
-    waiting = [action for stage in answer["stages"] for action in stage["actions"] if action["state"] == State.WAITING]
+    waiting = [
+        action for stage in answer["stages"] for action in stage["actions"] if action["state"] == RunState.WAITING
+    ]
     for stage in answer["stages"]:
         to.print()
         show(to, [_titled(stage["name"], stage["state"], _stage_time(stage, moment), indent=0)])
         for action in stage["actions"]:
             _action(to, client, action, moment, is_one_of_several=len(waiting) > 1)
-    if execution.state in (State.FAILED, State.STOPPED):
+    if execution.state in (RunState.FAILED, RunState.STOPPED):
         to.print()
         _advice(to, client, execution, answer)
 
@@ -51,7 +53,7 @@ def _head(execution: Execution, moment: datetime) -> Iterator[Text]:
 
 def _titled(name: str, state: str, duration: str, indent: int) -> Text:
     glyph, style = STATES[state]
-    word = _WORDS.get(State(state), state.lower())
+    word = _WORDS.get(RunState(state), state.lower())
     return line(
         " " * indent, (f"{glyph} ", style), (name, "bold" if indent == 0 else ""), "  ", (word, style),
         (f"  {duration}" if duration else "", "dim"),
@@ -121,7 +123,7 @@ def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
 
 def _advice(to: Console, client: Client, execution: Execution, answer: Mapping[str, Any]) -> None:
     """Print what to do next."""
-    failed = [action for stage in answer["stages"] for action in stage["actions"] if action["state"] == State.FAILED]
+    failed = [action for stage in answer["stages"] for action in stage["actions"] if action["state"] == RunState.FAILED]
     first = next(iter(failed), None)
     approval = first["approval"] if first else None
     verdict = _verdict(client, approval) if approval else None

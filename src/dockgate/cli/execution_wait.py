@@ -8,7 +8,7 @@ from dockgate.cli import approval_wait
 from dockgate.cli.client import Client, ServerUnreachableError
 from dockgate.cli.listing_output import current_time
 from dockgate.cli.output import echo
-from dockgate.delivery.model import State
+from dockgate.delivery.model import RunState
 from dockgate.shared.errors import NotFoundError
 
 POLL_SECONDS = 0.5
@@ -39,7 +39,7 @@ def wait(
             if time.monotonic() - lost > RETRY_SECONDS:
                 raise
         else:
-            if State(view["execution"]["state"]).is_final or (end is not None and time.monotonic() >= end):
+            if RunState(view["execution"]["state"]).is_final or (end is not None and time.monotonic() >= end):
                 return view
         sleep(POLL_SECONDS)
 
@@ -75,14 +75,14 @@ def waiting_approvals(view: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def exit_code(client: Client, view: Mapping[str, Any]) -> int:
     """0 succeeded, 1 rejected, 2 failed or stopped, 3 undetermined, expired or still running."""
-    state = State(view["execution"]["state"])
-    if state is State.SUCCEEDED:
+    state = RunState(view["execution"]["state"])
+    if state is RunState.SUCCEEDED:
         return SUCCEEDED
     if not state.is_final:
         return UNDETERMINED
-    if state is State.STOPPED:
+    if state is RunState.STOPPED:
         return FAILED
-    failed = [action for stage in view["stages"] for action in stage["actions"] if action["state"] == State.FAILED]
+    failed = [action for stage in view["stages"] for action in stage["actions"] if action["state"] == RunState.FAILED]
     codes = [_action_code(client, action) for action in failed]
     return next((code for code in (FAILED, REJECTED, UNDETERMINED) if code in codes), FAILED)
 
@@ -90,11 +90,11 @@ def exit_code(client: Client, view: Mapping[str, Any]) -> int:
 def result(view: Mapping[str, Any]) -> Iterator[str]:
     """One line with the outcome, and for a failure the command that shows details."""
     execution = view["execution"]
-    state = State(execution["state"])
+    state = RunState(execution["state"])
     word = state.value.lower() if state.is_final else "still running"
     reason = next(iter(str(execution["reason"]).splitlines()), "")
     yield f"{execution['id']}: {word}" + (f": {reason}" if reason else "")
-    if state is not State.SUCCEEDED:
+    if state is not RunState.SUCCEEDED:
         yield f"  dockgate pipeline show {execution['id']}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from dockgate.cli.client import Client
 from dockgate.cli.execution_wait import WaitNotices
 from dockgate.cli.output import echo
-from dockgate.delivery.model import State
+from dockgate.delivery.model import RunState
 from dockgate.shared.errors import NotFoundError
 
 POLL_SECONDS = 0.3
@@ -60,12 +60,12 @@ def has_failed(client: Client, execution: str, stage: str | None, action: str | 
 
 
 def _action_attempts(view: Mapping[str, Any], stage: str | None, action: str | None) -> Iterator[_ActionAttempt]:
-    ended = State(view["execution"]["state"]).is_final
+    ended = RunState(view["execution"]["state"]).is_final
     for stage_view in view["stages"]:
         for part in stage_view["actions"]:
             if part["has_log"] and stage in (None, stage_view["name"]) and action in (None, part["name"]):
-                state = State(part["state"])
-                is_over, has_succeeded = ended or state.is_final, state is State.SUCCEEDED
+                state = RunState(part["state"])
+                is_over, has_succeeded = ended or state.is_final, state is RunState.SUCCEEDED
                 yield _ActionAttempt(stage_view["name"], part["name"], part["attempt"], is_over, has_succeeded)
 
 

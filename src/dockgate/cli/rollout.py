@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from dockgate.cli.client import Client, ServerUnreachableError, parse_answer
-from dockgate.delivery.model import Rollout, State
+from dockgate.delivery.model import Rollout, RunState
 from dockgate.shared.errors import DeployError
 
 POLL_SECONDS = 0.5
@@ -29,7 +29,7 @@ def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[
             if unreachable_seconds > UNREACHABLE_SECONDS:
                 raise
         else:
-            if rollout.state is State.SUCCEEDED:
+            if rollout.state is RunState.SUCCEEDED:
                 return rollout
             if rollout.state.is_final:
                 raise DeployError(

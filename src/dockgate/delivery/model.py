@@ -23,7 +23,7 @@ class ActionType(StrEnum):
     DEPLOY = "deploy"
 
 
-class State(StrEnum):
+class RunState(StrEnum):
     """The state of an execution, a stage, an action or a rollout.
 
     Only an action can be WAITING: for a person, a scan or another answer that no computation gives.
@@ -39,7 +39,7 @@ class State(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether the state never changes again."""
-        return self in (State.SUCCEEDED, State.FAILED, State.STOPPED)
+        return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class ActionRun:
     """
 
     key: ActionKey
-    state: State
+    state: RunState
     reason: str = ""
     variables: dict[str, str] = field(default_factory=dict)
     artifact: str = ""
@@ -138,7 +138,7 @@ class Execution:
     pipeline: str
     number: int
     pipeline_version: int
-    state: State
+    state: RunState
     trigger: dict[str, str]
     reason: str = ""
     started_at: str = ""
@@ -372,7 +372,7 @@ class Rollout:
     target: str
     desired_count: int
     definition: TaskDefinition
-    state: State = State.IN_PROGRESS
+    state: RunState = RunState.IN_PROGRESS
     reason: str = ""
     revision: int | None = None
     started_at: str = ""

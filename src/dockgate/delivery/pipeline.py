@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dockgate.delivery.model import ActionKey, ActionRun, Execution, Pipeline, Stage, State
+from dockgate.delivery.model import ActionKey, ActionRun, Execution, Pipeline, RunState, Stage
 from dockgate.shared.errors import UsageError
 
 _VARIABLE = re.compile(r"#\{([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\}")
@@ -32,7 +32,7 @@ class Plan:
     """The next step of an execution: actions to start, and the new state (None: unchanged) with its reason."""
 
     start: tuple[ActionKey, ...] = ()
-    state: State | None = None
+    state: RunState | None = None
     reason: str = ""
 
 
@@ -59,21 +59,21 @@ def plan_next(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun
             group = [action for action in stage.actions if action.run_order == order]
             group_runs = [last.get((stage.name, action.name)) for action in group]
             started = [run for run in group_runs if run is not None]
-            failed = [run for run in started if run.state in (State.FAILED, State.STOPPED)]
+            failed = [run for run in started if run.state in (RunState.FAILED, RunState.STOPPED)]
             if failed:
                 if any(not run.state.is_final for run in started):
                     return Plan()
-                return Plan(state=State.FAILED, reason=f"{stage.name}/{failed[0].key.action}: {failed[0].reason}")
+                return Plan(state=RunState.FAILED, reason=f"{stage.name}/{failed[0].key.action}: {failed[0].reason}")
             start = tuple(
                 ActionKey(execution.id, stage.name, action.name, 1)
                 for action, run in zip(group, group_runs, strict=True)
                 if run is None
             )
             if start:
-                return Plan(start=start, state=State.IN_PROGRESS)
-            if not all(run.state is State.SUCCEEDED for run in started):
+                return Plan(start=start, state=RunState.IN_PROGRESS)
+            if not all(run.state is RunState.SUCCEEDED for run in started):
                 return Plan()
-    return Plan(state=State.SUCCEEDED)
+    return Plan(state=RunState.SUCCEEDED)
 
 
 def plan_retry(pipeline: Pipeline, runs: Sequence[ActionRun]) -> tuple[ActionKey, ...]:
@@ -83,23 +83,23 @@ def plan_retry(pipeline: Pipeline, runs: Sequence[ActionRun]) -> tuple[ActionKey
         keys = tuple(
             replace(run.key, attempt=run.key.attempt + 1)
             for action in stage.actions
-            if (run := last.get((stage.name, action.name))) and run.state in (State.FAILED, State.STOPPED)
+            if (run := last.get((stage.name, action.name))) and run.state in (RunState.FAILED, RunState.STOPPED)
         )
         if keys:
             return keys
     return ()
 
 
-def stage_state(stage: Stage, runs: Sequence[ActionRun]) -> State:
+def stage_state(stage: Stage, runs: Sequence[ActionRun]) -> RunState:
     """The state of a stage, from the last attempts of its actions."""
     last = latest_runs(runs)
     states = [last[stage.name, action.name].state for action in stage.actions if (stage.name, action.name) in last]
     if not states:
-        return State.PENDING
-    for state in (State.IN_PROGRESS, State.WAITING, State.FAILED, State.STOPPED):
+        return RunState.PENDING
+    for state in (RunState.IN_PROGRESS, RunState.WAITING, RunState.FAILED, RunState.STOPPED):
         if state in states:
             return state
-    return State.SUCCEEDED if len(states) == len(stage.actions) else State.IN_PROGRESS
+    return RunState.SUCCEEDED if len(states) == len(stage.actions) else RunState.IN_PROGRESS
 
 
 def collect_variables(pipeline: Pipeline, runs: Sequence[ActionRun]) -> dict[str, dict[str, str]]:

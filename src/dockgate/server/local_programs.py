@@ -8,7 +8,7 @@ from dockgate.config import Settings
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.server import podman_service, registry_service
 from dockgate.server.bind_config import LOOPBACK, endpoints
-from dockgate.server.supervisor import Child
+from dockgate.server.supervisor import ChildProcess
 from dockgate.services.registry_tokens import KEYS
 
 
@@ -31,7 +31,7 @@ class LocalPrograms:
         self.tokens = RegistryTokens(settings.data / KEYS)
         self._settings = settings
         self._stack = ExitStack()
-        self._registries: list[tuple[registry_service.Endpoint, Child]] = []
+        self._registries: list[tuple[registry_service.Endpoint, ChildProcess]] = []
 
     def __enter__(self) -> Self:
         settings = self._settings

@@ -18,7 +18,7 @@ from dockgate.delivery.builders import build_host
 from dockgate.delivery.builders.podman import Runner
 from dockgate.delivery.builders.sandbox.sandbox import Limits, Sandbox, clean
 from dockgate.delivery.builders.sandbox.unboxed import Host
-from dockgate.server.supervisor import Child, dying_with_us, find
+from dockgate.server.supervisor import ChildProcess, dying_with_us, find
 from dockgate.shared.errors import UnavailableError
 
 # The OCI runtimes that podman is packaged with, its own favourite first.
@@ -106,10 +106,10 @@ def prepare(data: Path, registry: str) -> Podman:
     return podman
 
 
-def service(podman: Podman, data: Path) -> Child:
+def service(podman: Podman, data: Path) -> ChildProcess:
     """Return `podman system service`, not started. The containers that it starts outlive it."""
     podman.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Child(
+    return ChildProcess(
         "podman's service",
         [*podman.command, "system", "service", "--time=0", podman.url],
         podman.environment,

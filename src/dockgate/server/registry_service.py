@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dockgate.delivery.registries.tokens import ISSUER
 from dockgate.delivery.registry_access import SERVICE
-from dockgate.server.supervisor import Child, find
+from dockgate.server.supervisor import ChildProcess, find
 from dockgate.shared.errors import UnavailableError
 
 _LEAVING_SECONDS = 2.0
@@ -37,7 +37,7 @@ class Endpoint:
     key: Path | None = None
 
 
-def registry(data: Path, endpoint: Endpoint, trusted: bytes, notify: str, secret: str) -> Child:
+def registry(data: Path, endpoint: Endpoint, trusted: bytes, notify: str, secret: str) -> ChildProcess:
     """The registry of a data folder, not yet started.
 
     It keeps its blobs in `data/registry`, accepts tokens that are signed under the certificate `trusted` (PEM), and
@@ -49,7 +49,7 @@ def registry(data: Path, endpoint: Endpoint, trusted: bytes, notify: str, secret
     config, bundle = (data / "run" / f"{endpoint.name}.{suffix}" for suffix in ("json", "crt"))
     trust(data, endpoint, trusted)
     _write(config, json.dumps(_configuration(data, endpoint, bundle, notify, secret), indent=1))
-    return Child(
+    return ChildProcess(
         f"the {endpoint.name}",
         [program, "serve", str(config)],
         # Its REGISTRY_* variables would overrule the configuration.

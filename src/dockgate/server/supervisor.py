@@ -39,7 +39,7 @@ def dying_with_us(signal: str, command: Sequence[str]) -> tuple[str, ...]:
     return (find("setpriv", "util-linux"), "--pdeathsig", signal, "--", *command)
 
 
-class Child:
+class ChildProcess:
     """One program. `ready` says whether it answers; what it prints goes to the file `log`.
 
     A thread of its own starts it and waits for it, and lives as long as it does: see `dying_with_us`.

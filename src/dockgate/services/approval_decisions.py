@@ -18,7 +18,7 @@ from dockgate.gate.summaries import shorten
 from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
-from dockgate.services.effects import Effects, Starter, Step
+from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.executions import Executions
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.verdicts import Verdicts
@@ -51,7 +51,7 @@ class WaitingApprovals:
 
     def answer(self, image: str) -> None:
         """Settle the approvals of this image, and continue the executions."""
-        for execution in self._effects.run(Step.ANSWER, self.settle, image):
+        for execution in self._effects.run(EffectKind.ANSWER, self.settle, image):
             self._starter.proceed(execution)
 
     def settle(self, image: str) -> list[str]:
@@ -75,7 +75,7 @@ class WaitingApprovals:
         now = self._clock.now()
         for approval in self._approvals.expired(now):
             answer = decide(approval, None, now)
-            self._effects.run(Step.EXPIRE, self._approvals.settle, approval.id, answer, now)
+            self._effects.run(EffectKind.EXPIRE, self._approvals.settle, approval.id, answer, now)
             self.proceed(approval.id)
 
     def proceed(self, approval_id: str) -> None:
@@ -140,7 +140,9 @@ class ApprovalDecisions:
         if not _same(approval.token, token):
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` tells it.")
         answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), "", who)
-        if not self._effects.run(Step.ANSWER, self._store.approvals.settle, approval_id, answer, self._clock.now()):
+        if not self._effects.run(
+            EffectKind.ANSWER, self._store.approvals.settle, approval_id, answer, self._clock.now()
+        ):
             raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` says how.")
         self._waiting.proceed(approval_id)
         return self._store.approvals.get(approval_id)
@@ -162,11 +164,11 @@ class ApprovalDecisions:
         if objection:
             raise DeniedError(objection, "Another approver has to vote.")
         vote = Vote(approval_id, principal.name, yes, reason, self._clock.now())
-        first = self._effects.run(Step.VOTE, self._store.approvals.vote, vote)
+        first = self._effects.run(EffectKind.VOTE, self._store.approvals.vote, vote)
         if first.yes != yes:
             word = "yes" if first.yes else "no"
             raise ConflictError(f"{principal.name} has already voted {word} on {approval_id}", "The first vote counts.")
-        self._effects.run(Step.ANSWER, self._waiting.settle, approval.image)
+        self._effects.run(EffectKind.ANSWER, self._waiting.settle, approval.image)
         self._waiting.proceed(approval_id)
         return self._store.approvals.get(approval_id)
 

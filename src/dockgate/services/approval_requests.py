@@ -18,7 +18,7 @@ from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.deliveries import Notifications
-from dockgate.services.effects import Effects, Step
+from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.scans import ScanScheduler
@@ -141,9 +141,9 @@ class ApprovalRequests:
                 if present is not None and present.repository != repository:
                     self._resolve_image(request.reference, sure=True)
                 self._scans.request(repository, digest)
-                approval = self._effects.run(Step.ASK, self._add, request, repository, digest)
+                approval = self._effects.run(EffectKind.ASK, self._add, request, repository, digest)
         if approval.state is ApprovalState.WAITING:
-            self._effects.run(Step.ANSWER, self._waiting.settle, approval.image)
+            self._effects.run(EffectKind.ANSWER, self._waiting.settle, approval.image)
         return self._store.approvals.get(approval.id)
 
     def is_known(self, request: ApprovalRequest, requester: str) -> bool:

@@ -6,7 +6,7 @@ Where that cannot be determined, `Contributors.unknown` has the reason, and no v
 from collections.abc import Iterator, Sequence
 
 from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
-from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, State
+from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, RunState
 from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.delivery.ports import CommitPeople, Source
 from dockgate.services.git_pushes import PUSH_LIMIT
@@ -128,4 +128,4 @@ class ContributorFinder:
 
 
 def _commit(run: ActionRun | None) -> str:
-    return run.variables.get("CommitId", "") if run is not None and run.state is State.SUCCEEDED else ""
+    return run.variables.get("CommitId", "") if run is not None and run.state is RunState.SUCCEEDED else ""

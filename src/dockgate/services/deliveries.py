@@ -10,7 +10,7 @@ from dockgate.delivery.webhook_delivery import Callback, delivery, headers
 from dockgate.events.ports import Notice, Notifier, Webhooks
 from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Step
+from dockgate.services.effects import EffectKind
 from dockgate.services.outbox import UndeliverableError
 from dockgate.shared.errors import DeniedError, UnavailableError
 from dockgate.store.approvals import Approvals
@@ -46,7 +46,7 @@ class NotificationHandler:
     """Hands notices to their notifiers, one at a time to each."""
 
     kind = OutboxKind.NOTIFICATION
-    step = Step.TELL
+    step = EffectKind.TELL
     receiver_limit = 1
 
     def __init__(self, notifiers: Sequence[Notifier]) -> None:
@@ -64,7 +64,7 @@ class WebhookHandler:
     """Posts the answer as a signed webhook, or hands it to the `answers` of the URL's scheme."""
 
     kind = OutboxKind.WEBHOOK
-    step = Step.DELIVER
+    step = EffectKind.DELIVER
     receiver_limit = 4
 
     def __init__(
@@ -107,7 +107,7 @@ class AttestationHandler:
     """Signs that the policy approved an image, and attaches the statement in the image's registry."""
 
     kind = OutboxKind.ATTESTATION
-    step = Step.ATTEST
+    step = EffectKind.ATTEST
     receiver_limit = 1
 
     def __init__(self, images: Images, attestor: Attestor, days: float) -> None:
@@ -133,7 +133,7 @@ class ProvenanceHandler:
     """Attaches the provenance statements of our builds to their images."""
 
     kind = OutboxKind.PROVENANCE
-    step = Step.ATTEST
+    step = EffectKind.ATTEST
     receiver_limit = 1
 
     def __init__(self, statements: ProvenanceStatements, attestor: Attestor) -> None:

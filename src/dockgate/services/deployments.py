@@ -13,10 +13,10 @@ from dockgate.delivery.deployments import FAILED_CHECKS, TaskHealth, has_expecte
 from dockgate.delivery.model import (
     ActionKey,
     Rollout,
+    RunState,
     Service,
     ServiceChange,
     ServiceEvent,
-    State,
     Task,
     TaskDefinition,
     TaskState,
@@ -27,7 +27,7 @@ from dockgate.services.actions import IMAGE_DEFINITIONS, ActionResult, definitio
 from dockgate.services.cases import DeploymentContext
 from dockgate.services.clock import ServerClock
 from dockgate.services.deliveries import Notifications
-from dockgate.services.effects import Effects, Starter, Step
+from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeployError, DockgateError
@@ -156,12 +156,12 @@ class Rollouts:
 
     def create_service(self, service: Service, definition: TaskDefinition) -> Service:
         """Create a service. One that exists does not change."""
-        return self._effects.run(Step.PUT_SERVICE, self._store.services.put, service, definition)
+        return self._effects.run(EffectKind.PUT_SERVICE, self._store.services.put, service, definition)
 
     def begin(self, service: str, change: ServiceChange, by: str) -> Rollout | None:
         """Begin the rollout of a change; None when nothing changes. Raises what `store.rollouts.begin` raises."""
         begin = self._store.rollouts.begin
-        rollout = self._effects.run(Step.CHANGE_SERVICE, begin, service, change, by, self._clock.now())
+        rollout = self._effects.run(EffectKind.CHANGE_SERVICE, begin, service, change, by, self._clock.now())
         if rollout is not None:
             self._starter.start_rollout(rollout)
         return rollout
@@ -183,12 +183,12 @@ class Rollouts:
                 if definition.revision != present.revision:
                     self._require_approval(rollout, definition.reference)
                 self._deploy(rollout, definition, service, present)
-            self._store.rollouts.end(rollout, State.SUCCEEDED, definition.revision, "", self._clock.now())
+            self._store.rollouts.end(rollout, RunState.SUCCEEDED, definition.revision, "", self._clock.now())
 
     def fail(self, name: str, number: int, reason: str) -> None:
         """End the rollout as failed."""
         rollout = self._store.rollouts.get(name, number)
-        self._store.rollouts.end(rollout, State.FAILED, None, reason, self._clock.now())
+        self._store.rollouts.end(rollout, RunState.FAILED, None, reason, self._clock.now())
 
     def _register(self, rollout: Rollout, present: TaskDefinition) -> TaskDefinition:
         """The revision to deploy: the goal of the rollout with the image that the service has now."""
@@ -245,7 +245,7 @@ class ServiceRepair:
         """Repair every service. One that cannot be repaired does not block the others."""
         for service in self._store.services.list():
             try:
-                self._effects.run(Step.CONVERGE, self.repair, service.name)
+                self._effects.run(EffectKind.CONVERGE, self.repair, service.name)
             except DockgateError as error:
                 _log.warning("%s: not all tasks are healthy: %s", service.name, error)
 

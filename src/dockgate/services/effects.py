@@ -1,9 +1,9 @@
 """How services change things (`Effects`) and start durable work (`Starter`).
 
-Every effect runs through `Effects.run`, under the name of a `Step`. Inside a workflow an effect is a step of dbos: its
+Every effect runs through `Effects.run`, with its `EffectKind`. Inside a workflow an effect is a step of dbos: its
 result is stored, and after a crash it is repeated only if the crash came before the result was written. So each effect
 may happen twice, and each is keyed. The observer is called before and after every effect; the crash tests take their
-list of moments from `Step`.
+list of moments from `EffectKind`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Step(StrEnum):
+class EffectKind(StrEnum):
     """The name of every effect."""
 
     RECORD_PUSH = "record-push"
@@ -101,7 +101,7 @@ class Effects:
         self._observe = observe
         self._run_step = run_step
 
-    def run(self, step: Step, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(self, step: EffectKind, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function as a step of the running workflow, and return its result."""
 
         def effect() -> R:

@@ -5,7 +5,7 @@ from dockgate.delivery.pipeline import manual_trigger
 from dockgate.events.model import Event
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, Starter, Step
+from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.store import Store
 
 
@@ -27,7 +27,7 @@ class Executions:
         `by` is a principal, "" before there are any.
         """
         start, trigger = self._store.executions.start, manual_trigger(by)
-        execution = self._effects.run(Step.START_EXECUTION, start, pipeline, cause, trigger, self._clock.now())
+        execution = self._effects.run(EffectKind.START_EXECUTION, start, pipeline, cause, trigger, self._clock.now())
         self._starter.proceed(execution.id)
         return execution
 
@@ -46,10 +46,10 @@ class Executions:
 
     def retry(self, execution: str, by: str) -> None:
         """Try the failed actions of the stage that failed again."""
-        self._effects.run(Step.RETRY, self._store.executions.retry, execution, self._clock.now(), by)
+        self._effects.run(EffectKind.RETRY, self._store.executions.retry, execution, self._clock.now(), by)
         self._starter.proceed(execution)
 
     def stop(self, execution: str, reason: str) -> None:
         """Stop an execution. The action that runs now ends by itself, and its result is dropped."""
-        self._effects.run(Step.STOP, self._store.executions.stop, execution, reason, self._clock.now())
+        self._effects.run(EffectKind.STOP, self._store.executions.stop, execution, reason, self._clock.now())
         self._pubsub.publish([str(run.key) for run in self._store.executions.runs(execution)])

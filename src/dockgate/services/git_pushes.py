@@ -8,7 +8,7 @@ from dockgate.delivery.contributors import NO_OBJECT, PushRecord
 from dockgate.delivery.ports import RefUpdate, RepositoryHost
 from dockgate.events.model import Event
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, Starter, Step
+from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.shared.errors import DockgateError, NotFoundError
 from dockgate.store import Store
 
@@ -36,7 +36,7 @@ class GitPushes:
 
     def request(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
         """Record the requested updates before git runs. `push` names the push in `accept`."""
-        self._effects.run(Step.RECORD_PUSH, self._history.request, push, repository, by, token, updates)
+        self._effects.run(EffectKind.RECORD_PUSH, self._history.request, push, repository, by, token, updates)
 
     def accept(
         self, repository: str, by: str = "", updates: Sequence[RefUpdate] = (), push: str = "", token: str = ""
@@ -52,10 +52,10 @@ class GitPushes:
         self._unobserved.add(repository)
         if push or updates:
             name = push or uuid.uuid4().hex
-            self._effects.run(Step.RECORD_PUSH, self._history.accept, name, repository, by, token, updates)
+            self._effects.run(EffectKind.RECORD_PUSH, self._history.accept, name, repository, by, token, updates)
         heads = self._source.heads(repository)
         observe = self._store.events.record_heads
-        events = self._effects.run(Step.OBSERVE_PUSH, observe, repository, heads, self._clock.now(), by)
+        events = self._effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, self._clock.now(), by)
         self._unobserved.discard(repository)
         for event in events:
             self._starter.start_event(event.id)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Protocol
 
-from dockgate.services.effects import Effects, Step
+from dockgate.services.effects import EffectKind, Effects
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.retry import DELIVERY
 from dockgate.shared.timestamps import format_time
@@ -35,7 +35,7 @@ class OutboxHandler(Protocol):
     """
 
     kind: OutboxKind
-    step: Step
+    step: EffectKind
     receiver_limit: int
 
     def send(self, entry: OutboxEntry) -> str | None:

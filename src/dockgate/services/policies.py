@@ -16,7 +16,7 @@ from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, assign
 from dockgate.gate.rule import Rule
 from dockgate.identity.model import Principal
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, Step
+from dockgate.services.effects import EffectKind, Effects
 from dockgate.shared.errors import ConflictError, DefinitionError, DeniedError, NotFoundError, UsageError
 from dockgate.shared.yaml import Document
 from dockgate.store import Store
@@ -99,7 +99,7 @@ class Policies:
         self.require_changeable(name)
         _require_short(comment)
         remove = self._store.remove
-        return self._effects.run(Step.REMOVE_POLICY, remove, name, who, self._clock.now(), comment, expected)
+        return self._effects.run(EffectKind.REMOVE_POLICY, remove, name, who, self._clock.now(), comment, expected)
 
     def read(self, text: str, name: str) -> Policy:
         """Return the policy in a YAML text, which need not be stored. DefinitionError."""
@@ -108,7 +108,7 @@ class Policies:
     def _put(self, policy: Policy, text: str, who: str, comment: str, expected: int | None) -> PolicyVersion:
         _require_short(comment)
         put, now = self._store.put, self._clock.now()
-        return self._effects.run(Step.PUT_POLICY, put, policy, text, who, now, comment, expected)
+        return self._effects.run(EffectKind.PUT_POLICY, put, policy, text, who, now, comment, expected)
 
     @staticmethod
     def require_changeable(name: str) -> None:

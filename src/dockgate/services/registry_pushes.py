@@ -23,7 +23,7 @@ from dockgate.events.ports import Notice, Pushed, Pushes
 from dockgate.scanner.images.ecr import region_of
 from dockgate.services.clock import ServerClock
 from dockgate.services.deliveries import Notifications
-from dockgate.services.effects import Effects, Step
+from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import ScanScheduler
 from dockgate.shared.digest import PATTERN
@@ -121,9 +121,9 @@ class RegistryPushes:
         detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": by} if by else {})
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self._clock.now())
         if subject := attached_to(tag):
-            self._effects.run(Step.RECORD_IMAGE, self._exceptions.record_attached_vex, repository, subject)
+            self._effects.run(EffectKind.RECORD_IMAGE, self._exceptions.record_attached_vex, repository, subject)
             return
-        scan = self._effects.run(Step.RECORD_EVENT, self._store.images.accept_push, event)
+        scan = self._effects.run(EffectKind.RECORD_EVENT, self._store.images.accept_push, event)
         if scan is not None:
             self._scans.start(scan)
 
@@ -142,7 +142,7 @@ class RegistryPushes:
     def announce_moved_tags(self) -> None:
         """Announce each tag that was moved to another digest, once."""
         for move in self._store.images.unannounced_moves():
-            self._effects.run(Step.ANNOUNCE, self._announce, move)
+            self._effects.run(EffectKind.ANNOUNCE, self._announce, move)
 
     def _announce(self, move: TagMove) -> None:
         name = f"{move.repository}:{move.tag}"

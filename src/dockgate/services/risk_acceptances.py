@@ -14,7 +14,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.deliveries import Notifications
-from dockgate.services.effects import Effects, Step
+from dockgate.services.effects import EffectKind, Effects
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import format_time, parse_time
@@ -52,21 +52,21 @@ class RiskAcceptances:
 
     def add_waiver(self, waiver: Waiver) -> WaiverRecord:
         """Record a waiver, once for each id. UsageError for an invalid or expired one."""
-        return self._effects.run(Step.ACCEPT, self._add_waiver, waiver)
+        return self._effects.run(EffectKind.ACCEPT, self._add_waiver, waiver)
 
     def revoke_waiver(self, waiver_id: str, who: str) -> WaiverRecord:
-        return self._effects.run(Step.ACCEPT, self._store.waivers.revoke, waiver_id, who, self._clock.now())
+        return self._effects.run(EffectKind.ACCEPT, self._store.waivers.revoke, waiver_id, who, self._clock.now())
 
     def upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
         """Record a VEX document that `who` vouches for. UsageError naming the invalid statement."""
-        return self._effects.run(Step.ACCEPT, self._upload_vex, data, name, who)
+        return self._effects.run(EffectKind.ACCEPT, self._upload_vex, data, name, who)
 
     def remove_vex(self, document: str, who: str) -> VexRecord:
-        return self._effects.run(Step.ACCEPT, self._store.vex.remove, document, who, self._clock.now())
+        return self._effects.run(EffectKind.ACCEPT, self._store.vex.remove, document, who, self._clock.now())
 
     def refresh_attached_vex(self, repository: str, image: str) -> None:
         """Record the VEX documents that are attached to an image by now."""
-        self._effects.run(Step.ACCEPT, self.record_attached_vex, repository, image)
+        self._effects.run(EffectKind.ACCEPT, self.record_attached_vex, repository, image)
 
     def record_attached_vex(self, repository: str, image: str) -> None:
         """Record the VEX documents that are attached to an image.
@@ -164,7 +164,7 @@ class RiskAcceptances:
         now = self._clock.now()
         records = {record.waiver.id: record for record in self._store.waivers.active(now) if not record.announced_at}
         for waiver in waivers.expiring_waivers((record.waiver for record in records.values()), now, self._notice_days):
-            self._effects.run(Step.ANNOUNCE, self._announce, waiver)
+            self._effects.run(EffectKind.ANNOUNCE, self._announce, waiver)
 
     def _announce(self, waiver: Waiver) -> None:
         fields = (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image)

@@ -16,7 +16,7 @@ from dockgate.delivery.ports import FindingsSource, ImageReader
 from dockgate.gate.model import ExternalReport
 from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, Starter, Step
+from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.shared.errors import NotAnImageError, PendingError, UnavailableError
 from dockgate.shared.references import RepositoryReference
@@ -197,7 +197,7 @@ class ScanScheduler:
     def request(self, repository: str, digest: str) -> Scan:
         """Request a scan, and start it. One that is requested or done is not requested again."""
         request_scan = self._images.request_scan
-        scan = self._effects.run(Step.RECORD_IMAGE, request_scan, digest, repository, self._clock.now())
+        scan = self._effects.run(EffectKind.RECORD_IMAGE, request_scan, digest, repository, self._clock.now())
         self.start(scan)
         return scan
 
@@ -231,10 +231,12 @@ class ScanScheduler:
                 return
             except Exception as error:
                 is_image = not isinstance(error, NotAnImageError)
-                self._effects.run(Step.FAIL_SCAN, self._runner.fail, scan, self._explain(error), is_image=is_image)
+                self._effects.run(
+                    EffectKind.FAIL_SCAN, self._runner.fail, scan, self._explain(error), is_image=is_image
+                )
             self._pending.pop(name, None)
             with self._evaluations:
-                executions = self._effects.run(Step.ANSWER, self._waiting.settle, scan.image)
+                executions = self._effects.run(EffectKind.ANSWER, self._waiting.settle, scan.image)
             for execution in executions:
                 self._starter.proceed(execution)
         except Exception as error:
@@ -253,11 +255,11 @@ class ScanScheduler:
     def _run_with_retries(self, scan: Scan) -> None:
         for pause in READING.pauses():
             try:
-                self._effects.run(Step.READ_IMAGE, self._runner.run, scan)
+                self._effects.run(EffectKind.READ_IMAGE, self._runner.run, scan)
                 return
             except UnavailableError:
                 self._closing.wait(pause)
-        self._effects.run(Step.READ_IMAGE, self._runner.run, scan)
+        self._effects.run(EffectKind.READ_IMAGE, self._runner.run, scan)
 
 
 class FindingReports:
@@ -275,7 +277,7 @@ class FindingReports:
         A `vouched` report may replace a scan.
         """
         put, now = self._store.reports.put, self._clock.now()
-        records = [self._effects.run(Step.REPORT, put, report, who, vouched, now) for report in reported]
+        records = [self._effects.run(EffectKind.REPORT, put, report, who, vouched, now) for report in reported]
         for image in dict.fromkeys(record.image for record in records):
             self._waiting.answer(image)
         return records

@@ -7,7 +7,7 @@ from dockgate.events.ports import Notice
 from dockgate.services.cases import DeploymentContext
 from dockgate.services.clock import ServerClock
 from dockgate.services.deliveries import Notifications
-from dockgate.services.effects import Effects, Step
+from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.risk_acceptances import RiskAcceptances
@@ -53,7 +53,7 @@ class ServiceRisk:
 
     def review(self) -> None:
         """Evaluate the running images whose inputs changed since the last review."""
-        self._evaluated = self._effects.run(Step.REJUDGE, self.evaluate_changed, self._evaluated)
+        self._evaluated = self._effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated)
 
     def evaluate_changed(self, evaluated: Mapping[str, str]) -> dict[str, str]:
         """Evaluate the running images whose inputs differ from `evaluated`, a digest for each service.

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
-from dockgate.delivery.model import Answer, Approval, ApprovalState, State, Vote, is_external
+from dockgate.delivery.model import Answer, Approval, ApprovalState, RunState, Vote, is_external
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal
@@ -210,7 +210,7 @@ class Approvals:
 
 def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer, now: str) -> Sequence[str]:
     """Settle those of the approvals that wait, finish their actions, and fill the outbox. Returns their ids."""
-    state = State.SUCCEEDED if answer.state is ApprovalState.APPROVED else State.FAILED
+    state = RunState.SUCCEEDED if answer.state is ApprovalState.APPROVED else RunState.FAILED
     is_waiting = approvals.c.id.in_(approval_ids), approvals.c.state == ApprovalState.WAITING
     ids = connection.scalars(select(approvals.c.id).where(*is_waiting)).all()
     connection.execute(update(approvals).where(approvals.c.id.in_(ids)).values(**asdict(answer), settled_at=now))
@@ -238,4 +238,4 @@ def _get(connection: Connection, approval_id: str) -> Approval:
 
 def _is_action_over(connection: Connection, approval_id: str) -> bool:
     state = connection.scalar(select(action_runs.c.state).where(action_runs.c.key == approval_id))
-    return state is not None and State(state).is_final
+    return state is not None and RunState(state).is_final

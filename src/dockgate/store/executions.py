@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, exists, func, insert, select, update
 
-from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Execution, Pipeline, State
+from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
 from dockgate.gate.summaries import shorten
 from dockgate.shared.errors import ConflictError, NotFoundError
@@ -14,7 +14,7 @@ from dockgate.store.schema import action_runs, approvals, executions
 
 _EXECUTION = select_as(Execution, executions)
 _RUN = select_as(ActionRun, action_runs)
-OPEN = [state for state in State if not state.is_final]
+OPEN = [state for state in RunState if not state.is_final]
 
 
 class Executions:
@@ -38,7 +38,7 @@ class Executions:
                     pipeline=pipeline,
                     number=number,
                     pipeline_version=version,
-                    state=State.IN_PROGRESS,
+                    state=RunState.IN_PROGRESS,
                     trigger=dict(trigger),
                     cause=cause,
                     reason="",
@@ -76,7 +76,7 @@ class Executions:
 
     def runnable(self) -> Sequence[str]:
         """The unfinished executions in which no action waits, oldest first: each should be making progress."""
-        waits = exists().where(action_runs.c.execution == executions.c.id, action_runs.c.state == State.WAITING)
+        waits = exists().where(action_runs.c.execution == executions.c.id, action_runs.c.state == RunState.WAITING)
         query = select(executions.c.id).where(executions.c.state.in_(OPEN), ~waits)
         with self._database.read() as connection:
             return connection.scalars(query.order_by(executions.c.started_at, executions.c.id)).all()
@@ -96,20 +96,20 @@ class Executions:
             _start_runs(connection, step.start, now)
             if step.state is not None and step.state is not execution.state:
                 _set_state(connection, execution_id, step.state, step.reason, now)
-            started = action_runs.c.execution == execution_id, action_runs.c.state == State.IN_PROGRESS
+            started = action_runs.c.execution == execution_id, action_runs.c.state == RunState.IN_PROGRESS
             return connection.scalars(select(action_runs.c.key).where(*started).order_by(action_runs.c.seq)).all()
 
     def wait(self, key: ActionKey) -> None:
         """Mark an action in progress as waiting. Does nothing when it is over."""
-        change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state == State.IN_PROGRESS)
+        change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state == RunState.IN_PROGRESS)
         with self._database.write() as connection:
-            if connection.execute(change.values(state=State.WAITING)).rowcount == 0:
+            if connection.execute(change.values(state=RunState.WAITING)).rowcount == 0:
                 _run(connection, key)
 
     def finish(
         self,
         key: ActionKey,
-        state: State,
+        state: RunState,
         now: str,
         *,
         reason: str = "",
@@ -129,7 +129,7 @@ class Executions:
             select(action_runs.c.key)
             .join(executions, executions.c.id == action_runs.c.execution)
             .where(executions.c.pipeline == pipeline, executions.c.id != other_than)
-            .where(action_runs.c.state == State.SUCCEEDED)
+            .where(action_runs.c.state == RunState.SUCCEEDED)
             .order_by(action_runs.c.finished_at.desc(), action_runs.c.seq.desc())
         )
         with self._database.read() as connection, connection.execute(query).scalars() as keys:
@@ -149,7 +149,7 @@ class Executions:
                     f"nothing of execution {execution_id!r} has failed (it is {execution.state})", _show(execution)
                 )
             _start_runs(connection, keys, now)
-            _set_state(connection, execution_id, State.IN_PROGRESS, "", now)
+            _set_state(connection, execution_id, RunState.IN_PROGRESS, "", now)
             trigger = add_retrier(execution.trigger, by)
             connection.execute(update(executions).where(executions.c.id == execution_id).values(trigger=trigger))
             return keys
@@ -175,15 +175,15 @@ class Executions:
             connection.execute(
                 update(action_runs)
                 .where(of_execution, action_runs.c.state.in_(OPEN))
-                .values(state=State.STOPPED, reason=reason, finished_at=now)
+                .values(state=RunState.STOPPED, reason=reason, finished_at=now)
             )
-            _set_state(connection, execution_id, State.STOPPED, reason, now)
+            _set_state(connection, execution_id, RunState.STOPPED, reason, now)
 
 
 def finish_run(
     connection: Connection,
     key: ActionKey | str,
-    state: State,
+    state: RunState,
     now: str,
     *,
     reason: str,
@@ -196,7 +196,7 @@ def finish_run(
     return connection.execute(change.values(state=state, **values)).rowcount == 1
 
 
-def finish_runs(connection: Connection, keys: Sequence[str], state: State, now: str, *, reason: str) -> None:
+def finish_runs(connection: Connection, keys: Sequence[str], state: RunState, now: str, *, reason: str) -> None:
     """End those of these actions that exist and are not over."""
     change = update(action_runs).where(action_runs.c.key.in_(keys), action_runs.c.state.in_(OPEN))
     connection.execute(change.values(state=state, reason=reason, variables={}, artifact="", finished_at=now))
@@ -229,13 +229,13 @@ def _run(connection: Connection, key: ActionKey) -> ActionRun:
 
 def _start_runs(connection: Connection, keys: Iterable[ActionKey], now: str) -> None:
     for key in keys:
-        run = {"key": key, "execution": key.execution, "state": State.IN_PROGRESS, "started_at": now}
+        run = {"key": key, "execution": key.execution, "state": RunState.IN_PROGRESS, "started_at": now}
         insert_if_new(
             connection, action_runs, {**run, "reason": "", "variables": {}, "artifact": "", "finished_at": ""}
         )
 
 
-def _set_state(connection: Connection, execution_id: str, state: State, reason: str, now: str) -> None:
+def _set_state(connection: Connection, execution_id: str, state: RunState, reason: str, now: str) -> None:
     change = update(executions).where(executions.c.id == execution_id)
     connection.execute(change.values(state=state, reason=reason, finished_at=now if state.is_final else ""))
 

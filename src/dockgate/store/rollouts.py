@@ -6,7 +6,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from dockgate.delivery.deployments import check_service
-from dockgate.delivery.model import Rollout, Service, ServiceChange, State, TaskDefinition
+from dockgate.delivery.model import Rollout, RunState, Service, ServiceChange, TaskDefinition
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import row_of, select_as
@@ -36,7 +36,7 @@ class Rollouts:
         with self._database.write() as connection:
             present = require_service(connection, service)
             definition = present_definition(connection, service)
-            current = _first(connection, _of(service).where(rollouts.c.state == State.IN_PROGRESS))
+            current = _first(connection, _of(service).where(rollouts.c.state == RunState.IN_PROGRESS))
             base = current or Rollout(service, 0, present.target, present.desired_count, definition.settings)
             goal = _with_change(base, change)
             if _has_same_goal(goal, base):
@@ -44,7 +44,7 @@ class Rollouts:
             _require_possible(present, definition, goal)
             if current is not None:
                 reason = f"superseded by a later change of {service}"
-                _end(connection, current, State.FAILED, None, reason, now)
+                _end(connection, current, RunState.FAILED, None, reason, now)
             number = select(func.coalesce(func.max(rollouts.c.number), 0)).where(rollouts.c.service == service)
             begun = Rollout(
                 service=service,
@@ -72,11 +72,11 @@ class Rollouts:
 
     def in_progress(self) -> Sequence[Rollout]:
         """The rollouts in progress of all services."""
-        query = _ROLLOUT.where(rollouts.c.state == State.IN_PROGRESS).order_by(rollouts.c.service)
+        query = _ROLLOUT.where(rollouts.c.state == RunState.IN_PROGRESS).order_by(rollouts.c.service)
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
-    def end(self, rollout: Rollout, state: State, revision: int | None, reason: str, now: str) -> bool:
+    def end(self, rollout: Rollout, state: RunState, revision: int | None, reason: str, now: str) -> bool:
         """End a rollout. After success, the service has its target, desired count and `revision`.
 
         False when it was over already: then nothing changes.
@@ -85,7 +85,7 @@ class Rollouts:
             if _get(connection, rollout.service, rollout.number).state.is_final:
                 return False
             _end(connection, rollout, state, revision, reason, now)
-            if state is State.SUCCEEDED:
+            if state is RunState.SUCCEEDED:
                 changed = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
                 if revision != require_service(connection, rollout.service).revision:
                     changed |= {"at_risk": "", "at_risk_until": ""}
@@ -139,7 +139,9 @@ def _require_possible(present: Service, definition: TaskDefinition, goal: Rollou
         )
 
 
-def _end(connection: Connection, rollout: Rollout, state: State, revision: int | None, reason: str, now: str) -> None:
+def _end(
+    connection: Connection, rollout: Rollout, state: RunState, revision: int | None, reason: str, now: str
+) -> None:
     is_this = rollouts.c.service == rollout.service, rollouts.c.number == rollout.number
     values = {"state": state, "revision": revision, "reason": reason, "finished_at": now}
     connection.execute(update(rollouts).where(*is_this).values(**values))

@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from dockgate.delivery.model import ApprovalState, Approvers, Pipeline, State, TaskDefinition
+from dockgate.delivery.model import ApprovalState, Approvers, Pipeline, RunState, TaskDefinition
 from dockgate.events.model import EventKind
 from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.store.columns import EnumText, Json, Key, SafeText
@@ -91,7 +91,7 @@ executions = Table(
     text("pipeline"),
     Column("number", Integer, nullable=False),
     Column("pipeline_version", Integer, nullable=False),
-    Column("state", EnumText(State), nullable=False),
+    Column("state", EnumText(RunState), nullable=False),
     Column("trigger", Json(dict[str, str]), nullable=False),
     text("cause"),
     text("reason"),
@@ -110,7 +110,7 @@ action_runs = Table(
     sequence(),
     Column("key", Key, unique=True, nullable=False),
     text("execution", ForeignKey(executions.c.id)),
-    Column("state", EnumText(State), nullable=False),
+    Column("state", EnumText(RunState), nullable=False),
     text("reason"),
     Column("variables", Json(dict[str, str]), nullable=False),
     text("artifact"),

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 
-from dockgate.delivery.model import State, TaskDefinition
+from dockgate.delivery.model import RunState, TaskDefinition
 from dockgate.store.columns import EnumText, Json
 from dockgate.store.schema import metadata, sequence, services, text
 
@@ -14,7 +14,7 @@ rollouts = Table(
     text("target"),
     Column("desired_count", Integer, nullable=False),
     Column("definition", Json(TaskDefinition), nullable=False),
-    Column("state", EnumText(State), nullable=False),
+    Column("state", EnumText(RunState), nullable=False),
     text("reason"),
     Column("revision", Integer),
     text("started_at"),

@@ -3,7 +3,7 @@
 from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, Starter, Step
+from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.outbox import OutboxWorker
 from dockgate.services.scans import ScanScheduler
@@ -98,6 +98,6 @@ class Purge:
 
     def run(self) -> None:
         days = self._keep_days
-        self._effects.run(Step.PURGE, self._store.approvals.purge, self._clock.ago(days))
+        self._effects.run(EffectKind.PURGE, self._store.approvals.purge, self._clock.ago(days))
         before = self._clock.ago(max(days, LEAST_NOTICE_DAYS))
-        self._effects.run(Step.PURGE, self._store.outbox.purge, OutboxKind.NOTIFICATION, before)
+        self._effects.run(EffectKind.PURGE, self._store.outbox.purge, OutboxKind.NOTIFICATION, before)

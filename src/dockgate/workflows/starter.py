@@ -11,7 +11,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dockgate.delivery.model import Rollout
 from dockgate.delivery.pipeline import plan_next
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, Step
+from dockgate.services.effects import EffectKind, Effects
 from dockgate.shared.errors import UnavailableError
 from dockgate.store import Store
 
@@ -78,7 +78,7 @@ class DbosStarter:
         def advance() -> list[str]:
             return [str(key) for key in self._store.executions.advance(execution, plan_next, self._clock.now())]
 
-        for key in self._effects.run(Step.ADVANCE, advance):
+        for key in self._effects.run(EffectKind.ADVANCE, advance):
             self._begin(key, "run-action", key)
 
     def start_event(self, event_id: str) -> None:

@@ -10,13 +10,13 @@ import logging
 
 from dbos import error as dbos_error
 
-from dockgate.delivery.model import ActionKey, ActionType, State
+from dockgate.delivery.model import ActionKey, ActionType, RunState
 from dockgate.services.actions import ActionResult, Actions, definition_of
 from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
 from dockgate.services.deployments import Deployments, Rollouts
-from dockgate.services.effects import Effects, Step
+from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.executions import Executions
 from dockgate.services.scans import ScanScheduler
 from dockgate.shared.errors import DockgateError
@@ -61,26 +61,26 @@ class Workflows:
     def _handle_event(self, event_id: str) -> None:
         """Start every pipeline that has the pushed branch as a source."""
         event = self._store.events.get(event_id)
-        for execution in self._effects.run(Step.START_EXECUTION, self._executions.record_triggered, event):
+        for execution in self._effects.run(EffectKind.START_EXECUTION, self._executions.record_triggered, event):
             self._starter.proceed(execution)
-        self._effects.run(Step.HANDLED, self._store.events.mark_handled, event.id, self._clock.now())
+        self._effects.run(EffectKind.HANDLED, self._store.events.mark_handled, event.id, self._clock.now())
 
     def _roll_out(self, rollout_id: str) -> None:
         service, _, number = rollout_id.rpartition("/")
         try:
-            self._effects.run(Step.ROLL_OUT, self._rollouts.run, service, int(number))
+            self._effects.run(EffectKind.ROLL_OUT, self._rollouts.run, service, int(number))
         except Exception as error:
-            self._effects.run(Step.FINISH, self._rollouts.fail, service, int(number), explain(error))
+            self._effects.run(EffectKind.FINISH, self._rollouts.fail, service, int(number), explain(error))
 
     def _run_action(self, key_text: str) -> None:
         key = ActionKey.parse(key_text)
         try:
             result = self._perform(key)
         except Exception as error:
-            self._finish(key, State.FAILED, explain(error), ActionResult())
+            self._finish(key, RunState.FAILED, explain(error), ActionResult())
         else:
             if result is not None:
-                self._finish(key, State.SUCCEEDED, "", result)
+                self._finish(key, RunState.SUCCEEDED, "", result)
         self._starter.proceed(key.execution)
 
     def _perform(self, key: ActionKey) -> ActionResult | None:
@@ -88,25 +88,25 @@ class Workflows:
         run, actions = self._effects.run, self._actions
         _, action = definition_of(self._store, key)
         if action.type is ActionType.SOURCE:
-            return run(Step.SOURCE, actions.fetch_source, key)
+            return run(EffectKind.SOURCE, actions.fetch_source, key)
         if action.type is ActionType.BUILD:
-            built = run(Step.BUILD, actions.build, key)
-            return run(Step.IMAGE_DEFINITIONS, actions.record_build, key, built)
+            built = run(EffectKind.BUILD, actions.build, key)
+            return run(EffectKind.IMAGE_DEFINITIONS, actions.record_build, key, built)
         if action.type is ActionType.DEPLOY:
-            definition = run(Step.REGISTER_REVISION, self._deployments.register_revision, key)
-            return run(Step.DEPLOY, self._deployments.deploy, key, definition)
-        scan = run(Step.REQUEST_APPROVAL, self._approval_requests.request_for_action, key)
+            definition = run(EffectKind.REGISTER_REVISION, self._deployments.register_revision, key)
+            return run(EffectKind.DEPLOY, self._deployments.deploy, key, definition)
+        scan = run(EffectKind.REQUEST_APPROVAL, self._approval_requests.request_for_action, key)
         self._scans.start(scan)
-        run(Step.ANSWER, self._waiting.settle, scan.image)
+        run(EffectKind.ANSWER, self._waiting.settle, scan.image)
         return None
 
-    def _finish(self, key: ActionKey, state: State, reason: str, result: ActionResult) -> None:
+    def _finish(self, key: ActionKey, state: RunState, reason: str, result: ActionResult) -> None:
         def finish() -> bool:
             return self._store.executions.finish(
                 key, state, self._clock.now(), reason=reason, variables=result.variables, artifact=result.artifact
             )
 
-        self._effects.run(Step.FINISH, finish)
+        self._effects.run(EffectKind.FINISH, finish)
 
 
 def explain(error: Exception) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, State
+from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import latest_runs, stage_state
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Count, GuardedRoute, Reader, Runner, ServerDependency
@@ -22,7 +22,7 @@ class ActionView:
 
     name: str
     type: ActionType
-    state: State
+    state: RunState
     reason: str
     attempt: int
     started_at: str
@@ -38,7 +38,7 @@ class StageView:
     """A stage with its actions."""
 
     name: str
-    state: State
+    state: RunState
     actions: list[ActionView]
 
 
@@ -83,7 +83,7 @@ def show(execution_id: str, who: Reader, server: ServerDependency) -> ExecutionV
         actions = []
         for action in stage.actions:
             run = last.get((stage.name, action.name)) or ActionRun(
-                ActionKey(execution_id, stage.name, action.name, 0), State.PENDING
+                ActionKey(execution_id, stage.name, action.name, 0), RunState.PENDING
             )
             approval = None
             if action.type is ActionType.APPROVAL and run.key.attempt:
@@ -108,7 +108,7 @@ def show(execution_id: str, who: Reader, server: ServerDependency) -> ExecutionV
 
 
 def _superseded_by(server: ServerDependency, execution: Execution, pipeline: Pipeline) -> str | None:
-    if execution.state is State.SUCCEEDED:
+    if execution.state is RunState.SUCCEEDED:
         return None
     actions = [action for stage in pipeline.stages for action in stage.actions if action.type is ActionType.DEPLOY]
     for action in actions:
