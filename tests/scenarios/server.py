@@ -37,7 +37,6 @@ from dockgate.events.ports import Notifier, Webhooks
 from dockgate.gate.model import Policy
 from dockgate.scanner.model import Inventory
 from dockgate.services.attached_statements import RegistryProvenanceReader, RegistryVexReader
-from dockgate.services.git_pushes import PushHistory
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.web_services import GitBackend
@@ -131,10 +130,6 @@ class ServerSystem:
         self.thread = threading.Thread(target=self.web.run, name="web")
         self.client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=30)
 
-    @property
-    def push_history(self) -> PushHistory:
-        return PushHistory(self.store, self.server.source, self.server.clock)
-
     def __enter__(self) -> Self:
         self.background.launch()
         self.thread.start()
@@ -190,7 +185,7 @@ class ServerSystem:
     def moved(self, repository: str, by: str, *updates: RefUpdate) -> None:
         """Notes that a principal has moved references."""
         self.pushes += 1
-        self.push_history.accept(f"push-{self.pushes}", repository, by, "", updates)
+        self.server.git_pushes.record(f"push-{self.pushes}", repository, by, "", updates)
 
     def foreign(self, name: str, result: PlannedFindings) -> str:
         """An image in another registry, that no pipeline of ours builds. Returns its digest."""

@@ -155,7 +155,7 @@ def bring(
     """
     path = database_path(database)
     with show_progress() as report:
-        done = advisories.bring(
+        done = advisories.import_database(
             from_environment(),
             path,
             source,

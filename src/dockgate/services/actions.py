@@ -41,6 +41,7 @@ def definition_of(store: Store, key: ActionKey) -> tuple[Pipeline, Action]:
     return pipeline, pipeline.action(key.stage, key.action)
 
 
+@dataclass(frozen=True, slots=True)
 class Actions:
     """Fetches sources and builds images.
 
@@ -48,34 +49,23 @@ class Actions:
     folder for build contexts.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        source: Source,
-        builder: Builder,
-        provenance: Provenance,
-        clock: ServerClock,
-        registry: str,
-        secret: str,
-        scratch: Path,
-    ) -> None:
-        self._store = store
-        self._source = source
-        self._builder = builder
-        self._provenance = provenance
-        self._clock = clock
-        self._registry = registry
-        self._secret = secret
-        self._scratch = scratch
+    store: Store
+    source: Source
+    builder: Builder
+    provenance: Provenance
+    clock: ServerClock
+    registry: str
+    secret: str = field(repr=False)
+    scratch: Path
 
     def fetch_source(self, key: ActionKey) -> ActionResult:
         """Store the commit that triggered the execution, or the branch's head, as an artifact."""
-        _, action = definition_of(self._store, key)
+        _, action = definition_of(self.store, key)
         repository, branch = str(action.configuration["repository"]), str(action.configuration["branch"])
-        trigger = self._store.executions.get(key.execution).trigger
+        trigger = self.store.executions.get(key.execution).trigger
         is_triggered = trigger.get("repository") == repository and trigger.get("branch") == branch
-        commit = self._source.commit(repository, trigger["commit"] if is_triggered else branch)
-        blobs, archive = self._store.blobs, self._source.archive
+        commit = self.source.commit(repository, trigger["commit"] if is_triggered else branch)
+        blobs, archive = self.store.blobs, self.source.archive
         artifact = blobs.put(lambda into: archive(repository, commit.id, into, blobs.room))
         return ActionResult(
             {
@@ -91,33 +81,33 @@ class Actions:
 
     def build(self, key: ActionKey) -> BuildResult:
         """Build and push the image."""
-        pipeline, action = definition_of(self._store, key)
-        runs = self._store.executions.runs(key.execution)
+        pipeline, action = definition_of(self.store, key)
+        runs = self.store.executions.runs(key.execution)
         artifact = pipeline_logic.find_artifact(pipeline, runs, action.input)
         variables = pipeline_logic.collect_variables(pipeline, runs)
         arguments = action.configuration["args"]
         if not isinstance(arguments, dict):
             raise UsageError(f"{key}: args is not a mapping")
-        with tempfile.TemporaryDirectory(prefix="build-", dir=self._scratch) as folder:
+        with tempfile.TemporaryDirectory(prefix="build-", dir=self.scratch) as folder:
             context = Path(folder)
-            _unpack(self._store.blobs.path(artifact), context)
+            _unpack(self.store.blobs.path(artifact), context)
             request = BuildRequest(
-                key=key.tag(self._secret),
+                key=key.tag(self.secret),
                 repository=str(action.configuration["image"]),
                 context=context,
                 dockerfile=str(action.configuration["dockerfile"]),
                 args={name: pipeline_logic.resolve_variables(value, variables) for name, value in arguments.items()},
             )
-            return self._builder.build(request, lambda line: self._store.logs.append(key, line))
+            return self.builder.build(request, lambda line: self.store.logs.append(key, line))
 
     def record_build(self, key: ActionKey, built: BuildResult) -> ActionResult:
         """Write imagedefinitions.json, export the digest, and record the push and the provenance.
 
         The push is recorded here too, because the registry's notification may be lost with the registry.
         """
-        pipeline, action = definition_of(self._store, key)
+        pipeline, action = definition_of(self.store, key)
         digest = built.digest
-        repository = f"{self._registry}/{action.configuration['image']}"
+        repository = f"{self.registry}/{action.configuration['image']}"
         body = json.dumps([{"name": action.configuration["container"], "imageUri": f"{repository}@{digest}"}]).encode()
 
         def write(into: Path) -> None:
@@ -126,11 +116,11 @@ class Actions:
                 member.size = len(body)
                 tar.addfile(member, io.BytesIO(body))
 
-        artifact = self._store.blobs.put(write)
+        artifact = self.store.blobs.put(write)
         name = str(action.configuration["image"])
-        tag = key.tag(self._secret)
-        self._store.images.add_push(PushedImage(name, tag, digest, self._clock.now(), SERVER))
-        self._provenance.record(key, pipeline, action, built)
+        tag = key.tag(self.secret)
+        self.store.images.add_push(PushedImage(name, tag, digest, self.clock.now(), SERVER))
+        self.provenance.record(key, pipeline, action, built)
         return ActionResult({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
 
 

@@ -1,5 +1,6 @@
 """The advisory database with its feeds: built, updated, described, exported, imported if trusted, and opened."""
 
+import hmac
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,26 +13,16 @@ from typing import TYPE_CHECKING
 from dockgate.config import Settings
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
-from dockgate.shared.digest import from_hex
-from dockgate.shared.errors import NotFoundError
+from dockgate.shared.digest import from_hex, is_digest
+from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
+    from dockgate.attestations.dsse import Signer
     from dockgate.vulnerabilities.database.parts import Part, Result
-
-
-import hmac
-from typing import TYPE_CHECKING
-
-from dockgate.services.attestations import KEYS
-from dockgate.shared.digest import is_digest
-from dockgate.shared.errors import DeniedError, DockgateError, UsageError
-
-if TYPE_CHECKING:
-    from dockgate.vulnerabilities.database.transfer import Header, Sign, Trust
-
+    from dockgate.vulnerabilities.database.transfer import Header, Trust
 
 Report = Callable[[str], None]
 
@@ -70,7 +61,7 @@ class Transfer:
 
 
 def build(path: Path, folder: Path, report: Report) -> "Result":
-    """Builds the database at `path` from a folder of feeds. Raises as `vulnerabilities.database.build.build` does."""
+    """Build the database at `path` from a folder of feeds. Raises as `vulnerabilities.database.build.build` does."""
     from dockgate.vulnerabilities import feeds
     from dockgate.vulnerabilities.database.build import build as build_from
 
@@ -78,7 +69,7 @@ def build(path: Path, folder: Path, report: Report) -> "Result":
 
 
 def update(settings: Settings, path: Path, report: Report) -> "Result":
-    """Brings the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared.
+    """Bring the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared.
 
     Raises UsageError for a CA bundle that cannot be used, and what `vulnerabilities.database.update.update` does.
     """
@@ -93,7 +84,7 @@ def update(settings: Settings, path: Path, report: Report) -> "Result":
 
 
 def status(path: Path) -> Status:
-    """Raises DatabaseError when there is none."""
+    """Describe the database at `path`. Raises DatabaseError when there is none."""
     with Database.open(path) as database:
         return Status(path, database.digest, tuple(database.parts()), tuple(database.coverage()))
 
@@ -107,35 +98,39 @@ def export(
     ca_bundle: Path | None = None,
     insecure: bool = False,
 ) -> Transfer:
-    """Writes the database at `path`, signed, to a file, or, where `target` begins with "oci:", into a registry.
+    """Write the database at `path`, signed, to a file, or, where `target` begins with "oci:", into a registry.
 
     Raises DatabaseError when there is none, and what `vulnerabilities.database.transfer.pack` and
     `scanner.images.artifact.push` do.
     """
+    from dockgate.attestations import dsse
     from dockgate.vulnerabilities.database.transfer import pack
 
     status(path)  # no key is made where there is nothing to sign
-    sign, key = signing(settings)
+    signer = _signer(settings)
     reference = target.removeprefix(REGISTRY)
+
+    def pack_into(file: Path) -> "Header":
+        return pack(path, file, lambda stated: dsse.sign(stated, signer, PAYLOAD_TYPE))
+
     if reference == target:
         report(f"writing {target}")
-        header = pack(path, Path(target), sign)
-        return Transfer(target, header.digest, content=from_hex(header.content), key=key)
+        header = pack_into(Path(target))
+        return Transfer(target, header.digest, content=from_hex(header.content), key=signer.public.id)
     from dockgate.scanner.images.artifact import push
 
+    bundle = ca_bundle or settings.ca_bundle
     with TemporaryDirectory(dir=path.parent if path.parent.is_dir() else None) as folder:
         report("packing the database")
         file = Path(folder) / "advisories"
-        header = pack(path, file, sign)
+        header = pack_into(file)
         report(f"pushing {reference}")
         annotations = {"org.opencontainers.image.title": "advisories.zst", "dev.dockgate.advisories": header.digest}
-        manifest = push(
-            reference, ARTIFACT, file, annotations, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure
-        )
-    return Transfer(reference, header.digest, manifest, from_hex(header.content), key)
+        manifest = push(reference, ARTIFACT, file, annotations, ca_bundle=bundle, insecure=insecure)
+    return Transfer(reference, header.digest, manifest, from_hex(header.content), signer.public.id)
 
 
-def bring(
+def import_database(
     settings: Settings,
     path: Path,
     source: str,
@@ -147,16 +142,16 @@ def bring(
     ca_bundle: Path | None = None,
     insecure: bool = False,
 ) -> Transfer:
-    """Install an exported database at `path`, from a file or a registry, if it is trusted.
+    """Install an exported database at `path`, from a file or a registry, if it is trusted (`_make_trust`).
 
-    Raises what `advisory_trust.trusting`, `vulnerabilities.database.transfer.unpack` and `scanner.images.artifact.pull`
-    do, and NotFoundError for a name that is no file.
+    Raises UsageError if nothing says whom to trust, NotFoundError for a name that is no file, and what
+    `vulnerabilities.database.transfer.unpack` and `scanner.images.artifact.pull` do.
     """
     from dockgate.vulnerabilities.database.transfer import SIZE_LIMIT, unpack
 
     reference = source.removeprefix(REGISTRY)
     if reference == source and Path(source).is_file():
-        trust = trusting(key, digest, pinned=False)
+        trust = _make_trust(key, digest, is_pinned=False)
         report(f"reading {source}")
         header = unpack(Path(source), path, trust, allow_older=allow_older)
         return Transfer(source, header.digest, content=from_hex(header.content))
@@ -166,16 +161,71 @@ def bring(
         )
     from dockgate.scanner.images.artifact import pull
 
-    trust = trusting(key, digest, pinned="@sha256:" in reference)
+    trust = _make_trust(key, digest, is_pinned="@sha256:" in reference)
+    bundle = ca_bundle or settings.ca_bundle
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent) as folder:
         report(f"fetching {reference}")
         file = Path(folder) / "advisories"
-        manifest = pull(
-            reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=ca_bundle or settings.ca_bundle, insecure=insecure
-        )
+        manifest = pull(reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=bundle, insecure=insecure)
         header = unpack(file, path, trust, allow_older=allow_older)
         return Transfer(reference, header.digest, manifest, from_hex(header.content))
+
+
+def public_key(settings: Settings) -> str:
+    """Return the public half of the key that signs exports, in PEM."""
+    return _signer(settings).public.pem
+
+
+def _signer(settings: Settings) -> "Signer":
+    """The key in the data folder, which signs attestations too, made when there is none."""
+    from dockgate.attestations.keys import Keys
+    from dockgate.services.attestations import KEYS
+
+    return Keys(settings.data / KEYS).signer()
+
+
+def _make_trust(key: Path | None, digest: str, *, is_pinned: bool) -> "Trust":
+    """Trust exports that the public key in the file `key` signed, and those whose database has `digest`.
+
+    With both, both must match. `is_pinned`: the reference names a manifest's digest, which is enough.
+    """
+    from dockgate.attestations import dsse
+
+    if key is None and not digest and not is_pinned:
+        raise UsageError(
+            "An import demands the exporter's key, or the digest that is expected: everyone who can write the file or "
+            "the registry could hide vulnerabilities.",
+            f"Give --key FILE or --digest sha256:…. {_ADVICE}",
+        )
+    if digest and not is_digest(digest):
+        raise UsageError(f"{digest!r} is not a digest.", "Give --digest sha256: and 64 hex digits in lower case.")
+    try:
+        public = dsse.PublicKey(key.read_bytes()) if key else None
+    except OSError as error:
+        raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate db key` prints the key.") from None
+
+    def trust(stated: bytes, header: "Header", envelope: bytes) -> None:
+        content = from_hex(header.content)
+        if digest and not hmac.compare_digest(content.encode(errors="replace"), digest.encode()):
+            raise DeniedError(
+                f"The export holds a database of the digest {content}, and {digest} is expected.", _ADVICE
+            )
+        if public is None:
+            return
+        if not envelope:
+            raise DeniedError(
+                "The export is not signed.",
+                "Export it with this version of Dockgate, or give the digest that is expected: --digest sha256:….",
+            )
+        try:
+            signed = dsse.verify(envelope, [public])
+        except DockgateError as error:
+            raise DeniedError(f"The export's signature does not hold: {error}", _ADVICE) from None
+        if signed.payload_type != PAYLOAD_TYPE or signed.payload != stated:
+            raise DeniedError("The export's signature is of something else.", _ADVICE)
+
+    return trust
 
 
 class Current:
@@ -189,17 +239,14 @@ class Current:
 
     def __call__(self) -> AdvisoryReader:
         with self._lock:
-            identity = self._stat()
+            try:
+                stat = self._path.stat()
+                identity = stat.st_ino, stat.st_mtime_ns
+            except OSError:
+                identity = None
             if self._reader is None or identity != self._identity:
                 self._reader, self._identity = _Shared(Database.open(self._path)), identity
             return self._reader
-
-    def _stat(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns
 
 
 class _Shared:
@@ -222,76 +269,3 @@ class _Shared:
     def coverage(self) -> Sequence[Coverage]:
         with self._lock:
             return self._database.coverage()
-
-
-def signing(settings: Settings) -> "tuple[Sign, str]":
-    """Signs by the key in the data folder, made when there is none; and that key's id."""
-    from dockgate.attestations import dsse
-    from dockgate.attestations.keys import Keys
-
-    signer = Keys(settings.data / KEYS).signer()
-    return lambda stated: dsse.sign(stated, signer, PAYLOAD_TYPE), signer.public.id
-
-
-def public_key(settings: Settings) -> str:
-    """The public half of that key, in PEM."""
-    from dockgate.attestations.keys import Keys
-
-    return Keys(settings.data / KEYS).signer().public.pem
-
-
-def trusting(key: Path | None, digest: str, *, pinned: bool) -> "Trust":
-    """Trust exports that the public key in the file `key` signed, and those whose database has `digest`.
-
-    With both, both must match. `pinned`: the reference names a manifest's digest, which is enough.
-
-    Raises UsageError if nothing says whom to trust, for an invalid key and an invalid digest.
-    """
-    if key is None and not digest and not pinned:
-        raise UsageError(
-            "An import demands the exporter's key, or the digest that is expected: everyone who can write the file or "
-            "the registry could hide vulnerabilities.",
-            f"Give --key FILE or --digest sha256:…. {_ADVICE}",
-        )
-    if digest and not is_digest(digest):
-        raise UsageError(f"{digest!r} is not a digest.", "Give --digest sha256: and 64 hex digits in lower case.")
-    public = _read(key) if key else b""
-
-    def trust(stated: bytes, header: "Header", envelope: bytes) -> None:
-        content = from_hex(header.content)
-        if digest and not hmac.compare_digest(content.encode(errors="replace"), digest.encode()):
-            raise DeniedError(
-                f"The export holds a database of the digest {content}, and {digest} is expected.", _ADVICE
-            )
-        if public:
-            _require_signed(stated, envelope, public)
-
-    return trust
-
-
-def _read(key: Path) -> bytes:
-    from dockgate.attestations import dsse
-
-    try:
-        data = key.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate db key` prints the key.") from None
-    dsse.PublicKey(data)
-    return data
-
-
-def _require_signed(stated: bytes, envelope: bytes, public: bytes) -> None:
-    """DeniedError unless the envelope is of this header, and by the key."""
-    from dockgate.attestations import dsse
-
-    if not envelope:
-        raise DeniedError(
-            "The export is not signed.",
-            "Export it with this version of Dockgate, or give the digest that is expected: --digest sha256:….",
-        )
-    try:
-        signed = dsse.verify(envelope, [dsse.PublicKey(public)])
-    except DockgateError as error:
-        raise DeniedError(f"The export's signature does not hold: {error}", _ADVICE) from None
-    if signed.payload_type != PAYLOAD_TYPE or signed.payload != stated:
-        raise DeniedError("The export's signature is of something else.", _ADVICE)

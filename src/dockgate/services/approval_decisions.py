@@ -7,6 +7,7 @@ waits: so each waiter gets one answer.
 
 import hmac
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from dockgate.delivery.approvals import decide, vote_objection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
@@ -32,27 +33,20 @@ from dockgate.store.records import WaiverRecord
 Evaluate = Callable[[Approval, str], tuple[Verdict, str] | None]
 
 
+@dataclass(frozen=True, slots=True)
 class WaitingApprovals:
     """Answers waiting approvals, and starts what follows."""
 
-    def __init__(
-        self,
-        approvals: Approvals,
-        evaluate: Evaluate,
-        clock: ServerClock,
-        effects: Effects,
-        starter: Starter,
-    ) -> None:
-        self._approvals = approvals
-        self._evaluate = evaluate
-        self._clock = clock
-        self._effects = effects
-        self._starter = starter
+    approvals: Approvals
+    evaluate: Evaluate
+    clock: ServerClock
+    effects: Effects
+    starter: Starter
 
     def answer(self, image: str) -> None:
         """Settle the approvals of this image, and continue the executions."""
-        for execution in self._effects.run(EffectKind.ANSWER, self.settle, image):
-            self._starter.proceed(execution)
+        for execution in self.effects.run(EffectKind.ANSWER, self.settle, image):
+            self.starter.proceed(execution)
 
     def settle(self, image: str) -> list[str]:
         """Settle every approval that waits on this image and can be decided now.
@@ -61,21 +55,21 @@ class WaitingApprovals:
         together.
         """
         same: dict[tuple[str, str, str], list[Approval]] = {}
-        for approval in self._approvals.waiting(image):
+        for approval in self.approvals.waiting(image):
             if approval.approvers is not None:
                 self._settle_with_people(approval, approval.approvers)
             else:
                 same.setdefault((approval.policy, approval.repository, approval.service), []).append(approval)
         for approvals in same.values():
             self._decide(approvals, approvals[0].id)
-        return list(self._approvals.open_executions(image))
+        return list(self.approvals.open_executions(image))
 
     def expire(self) -> None:
         """Settle the approvals whose time is over."""
-        now = self._clock.now()
-        for approval in self._approvals.expired(now):
+        now = self.clock.now()
+        for approval in self.approvals.expired(now):
             answer = decide(approval, None, now)
-            self._effects.run(EffectKind.EXPIRE, self._approvals.settle, approval.id, answer, now)
+            self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
             self.proceed(approval.id)
 
     def proceed(self, approval_id: str) -> None:
@@ -84,13 +78,13 @@ class WaitingApprovals:
         Pipelines elsewhere read the answer, or get it by callback.
         """
         if action := waiting_action(approval_id):
-            self._starter.proceed(action.execution)
+            self.starter.proceed(action.execution)
 
     def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
         """People may vote long after the verdict: with the last vote that is needed, the image is evaluated again."""
         if not approval.verdict and not self._decide([approval], approval.id):
             return
-        votes = self._approvals.votes(approval.id)
+        votes = self.approvals.votes(approval.id)
         supporters = [
             vote.who for vote, who in votes if vote.yes and vote_objection(approvers, who, approval.committers) is None
         ]
@@ -99,53 +93,41 @@ class WaitingApprovals:
 
     def _decide(self, approvals: list[Approval], cause: str, supporters: Iterable[str] = ()) -> bool:
         """Settle the approvals by the verdict of the first. Return whether they wait on for people."""
-        verdict = self._evaluate(approvals[0], cause)
+        verdict = self.evaluate(approvals[0], cause)
         if verdict is None:
             return False
-        now = self._clock.now()
+        now = self.clock.now()
         answer = decide(approvals[0], verdict, now, tuple(supporters))
         if answer.state is ApprovalState.WAITING:
-            self._approvals.record_verdict(approvals[0].id, answer)
+            self.approvals.record_verdict(approvals[0].id, answer)
             return True
-        self._approvals.settle_all([approval.id for approval in approvals], answer, now)
+        self.approvals.settle_all([approval.id for approval in approvals], answer, now)
         return False
 
 
+@dataclass(frozen=True, slots=True)
 class ApprovalDecisions:
     """Records decisions, and continues the executions that waited for them."""
 
-    def __init__(
-        self,
-        store: Store,
-        verdicts: Verdicts,
-        waiting: WaitingApprovals,
-        exceptions: RiskAcceptances,
-        executions: Executions,
-        contributors: ContributorFinder,
-        clock: ServerClock,
-        effects: Effects,
-    ) -> None:
-        self._store = store
-        self._verdicts = verdicts
-        self._waiting = waiting
-        self._exceptions = exceptions
-        self._executions = executions
-        self._contributors = contributors
-        self._clock = clock
-        self._effects = effects
+    store: Store
+    verdicts: Verdicts
+    waiting: WaitingApprovals
+    exceptions: RiskAcceptances
+    executions: Executions
+    contributors: ContributorFinder
+    clock: ServerClock
+    effects: Effects
 
     def reject(self, approval_id: str, token: str, reason: str, who: str) -> Approval:
         """Reject an approval. People cannot approve in place of a verdict."""
-        approval = self._store.approvals.get(approval_id)
+        approval = self.store.approvals.get(approval_id)
         if not _same(approval.token, token):
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` tells it.")
         answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {who}: {reason}"), "", who)
-        if not self._effects.run(
-            EffectKind.ANSWER, self._store.approvals.settle, approval_id, answer, self._clock.now()
-        ):
+        if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(f"{approval_id} is settled already", "`dockgate approval show` says how.")
-        self._waiting.proceed(approval_id)
-        return self._store.approvals.get(approval_id)
+        self.waiting.proceed(approval_id)
+        return self.store.approvals.get(approval_id)
 
     def vote(self, approval_id: str, principal: Principal, yes: bool, reason: str) -> Approval:
         """Record a person's vote on an approval that needs people; their first vote counts.
@@ -153,24 +135,24 @@ class ApprovalDecisions:
         The required number of yes votes and an approving verdict settle it as approved; one no rejects. DeniedError for
         a principal whose vote does not count.
         """
-        approval = self._store.approvals.get(approval_id)
+        approval = self.store.approvals.get(approval_id)
         if approval.approvers is None:
             raise UsageError(
                 f"{approval_id} waits for a verdict alone", "Name `approvers` in the action; `reject` needs none."
             )
         objection = vote_objection(approval.approvers, principal, approval.committers)
         if approval.approvers.exclude_committer and objection is None and approval.action:
-            objection = self._contributors.of(approval.action).objection(principal)
+            objection = self.contributors.of(approval.action).objection(principal)
         if objection:
             raise DeniedError(objection, "Another approver has to vote.")
-        vote = Vote(approval_id, principal.name, yes, reason, self._clock.now())
-        first = self._effects.run(EffectKind.VOTE, self._store.approvals.vote, vote)
+        vote = Vote(approval_id, principal.name, yes, reason, self.clock.now())
+        first = self.effects.run(EffectKind.VOTE, self.store.approvals.vote, vote)
         if first.yes != yes:
             word = "yes" if first.yes else "no"
             raise ConflictError(f"{principal.name} has already voted {word} on {approval_id}", "The first vote counts.")
-        self._effects.run(EffectKind.ANSWER, self._waiting.settle, approval.image)
-        self._waiting.proceed(approval_id)
-        return self._store.approvals.get(approval_id)
+        self.effects.run(EffectKind.ANSWER, self.waiting.settle, approval.image)
+        self.waiting.proceed(approval_id)
+        return self.store.approvals.get(approval_id)
 
     def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:
         """Waive what a verdict rejected until a date, and retry the execution.
@@ -180,25 +162,25 @@ class ApprovalDecisions:
         DeniedError for a principal who contributed to the image, started the execution, or asked for the approval: who
         may not approve may not override.
         """
-        approval = self._store.approvals.get(approval_id)
+        approval = self.store.approvals.get(approval_id)
         objection = None if principal is LOCAL else self._override_objection(approval, principal)
         if objection:
             raise DeniedError(objection, "Another person has to override it.")
         if not approval.verdict:
             raise ConflictError(f"{approval_id} was not rejected by a verdict", "`dockgate approval show` says how.")
-        verdict = self._store.images.verdict(approval.verdict)
+        verdict = self.store.images.verdict(approval.verdict)
         waivers = waivers_of(approval, verdict, principal.name, reason, until)
-        if remaining := self._verdicts.rejection_with_waivers(approval, waivers):
+        if remaining := self.verdicts.rejection_with_waivers(approval, waivers):
             raise ConflictError(
                 f"with what was rejected accepted until {until}, it would still not be approved: {remaining}",
                 "Ask for a new approval first: something else has come since, or the date is over. What an expression "
                 "says of findings without naming them is accepted by waivers of the findings.",
             )
-        records = [self._exceptions.add_waiver(waiver) for waiver in waivers]
+        records = [self.exceptions.add_waiver(waiver) for waiver in waivers]
         if key := approval.action:
-            last = latest_runs(self._store.executions.runs(key.execution))[key.stage, key.action]
+            last = latest_runs(self.store.executions.runs(key.execution))[key.stage, key.action]
             if last.key == key:
-                self._executions.retry(key.execution, "")  # the waivers name who decided
+                self.executions.retry(key.execution, "")  # the waivers name who decided
         return records
 
     def _override_objection(self, approval: Approval, principal: Principal) -> str | None:
@@ -209,7 +191,7 @@ class ApprovalDecisions:
             return None
         if is_contributor(principal, approval.committers):
             return f"{principal.name} {IS_CONTRIBUTOR}"
-        return self._contributors.of(approval.action).objection(principal)
+        return self.contributors.of(approval.action).objection(principal)
 
 
 def _same(token: str, sent: str) -> bool:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.approval_request import ApprovalRequest
@@ -29,41 +29,26 @@ from dockgate.store import Store
 from dockgate.store.records import Scan
 
 
+@dataclass(frozen=True, slots=True)
 class ApprovalRequests:
     """Creates approvals.
 
     `registry` is the address of our own registry; `secret` signs callbacks that bring no secret of their own.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        selection: PolicySelection,
-        policies: Callable[[str], Policy],
-        contributors: ContributorFinder,
-        provenance: Provenance,
-        resolve_image: ImageResolver,
-        scans: ScanScheduler,
-        waiting: WaitingApprovals,
-        notifications: Notifications,
-        clock: ServerClock,
-        effects: Effects,
-        registry: str,
-        secret: str,
-    ) -> None:
-        self._store = store
-        self._selection = selection
-        self._policies = policies
-        self._contributors = contributors
-        self._provenance = provenance
-        self._resolve_image = resolve_image
-        self._scans = scans
-        self._waiting = waiting
-        self._notifications = notifications
-        self._clock = clock
-        self._effects = effects
-        self._registry = registry
-        self._secret = secret
+    store: Store
+    selection: PolicySelection
+    policies: Callable[[str], Policy]
+    contributors: ContributorFinder
+    provenance: Provenance
+    resolve_image: ImageResolver
+    scans: ScanScheduler
+    waiting: WaitingApprovals
+    notifications: Notifications
+    clock: ServerClock
+    effects: Effects
+    registry: str
+    secret: str = field(repr=False)
 
     # --- by our own pipelines -------------------------------------------------------------------------------------
 
@@ -75,16 +60,16 @@ class ApprovalRequests:
         The row is written last, because it may be answered from that moment on. Approvals beside a failed scan are
         answered by the reconciler.
         """
-        pipeline, action = definition_of(self._store, key)
-        variables = pipeline_logic.collect_variables(pipeline, self._store.executions.runs(key.execution))
+        pipeline, action = definition_of(self.store, key)
+        variables = pipeline_logic.collect_variables(pipeline, self.store.executions.runs(key.execution))
         image = pipeline_logic.resolve_variables(str(action.configuration["image"]), variables)
         if not image.startswith("sha256:"):
             raise UsageError(
                 f"{image!r} is not a digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
             )
-        repository = own_repository(self._repository(image, variables), self._registry)
-        policy = self._selection.choose_for_action(repository, pipeline, key)
-        scan = self._store.images.request_scan(image, repository, self._clock.now())
+        repository = own_repository(self._repository(image, variables), self.registry)
+        policy = self.selection.choose_for_action(repository, pipeline, key)
+        scan = self.store.images.request_scan(image, repository, self.clock.now())
         approvers = action.configuration.get("approvers")
         approval = Approval(
             id=str(key),
@@ -93,16 +78,16 @@ class ApprovalRequests:
             repository=repository,
             policy=policy,
             custom_data=f"Image_Digest={image}",
-            created_at=self._clock.now(),
-            expires_at=self._clock.later(float(str(action.configuration["timeout"]))),
+            created_at=self.clock.now(),
+            expires_at=self.clock.later(float(str(action.configuration["timeout"]))),
             service=_service(pipeline),
             approvers=None if approvers is None else canonical.build(Approvers, approvers),
-            committers=self._contributors.of(key).listed,
+            committers=self.contributors.of(key).listed,
         )
-        self._provenance.fetch(repository, image, policy)
-        self._notifications.notify(_needed(key, approval))
-        self._store.approvals.add(approval)
-        self._store.executions.wait(key)
+        self.provenance.fetch(repository, image, policy)
+        self.notifications.notify(_needed(key, approval))
+        self.store.approvals.add(approval)
+        self.store.executions.wait(key)
         return scan
 
     def _repository(self, image: str, variables: dict[str, dict[str, str]]) -> str:
@@ -110,7 +95,7 @@ class ApprovalRequests:
         for values in variables.values():
             if values.get("IMAGE_DIGEST") == image:
                 return values["IMAGE_REPOSITORY"]
-        for pushed in self._store.images.pushed_images():
+        for pushed in self.store.images.pushed_images():
             if pushed.digest == image:
                 return pushed.repository
         raise UsageError(
@@ -132,19 +117,19 @@ class ApprovalRequests:
         request = replace(request, asker=requester.name)
         approval = self._same_key(request)
         if approval is None:
-            self._policies(request.policy or DEFAULT_POLICY)
-            repository, digest = self._resolve_image(request.reference)
-            request = replace(request, policy=self._selection.choose(repository, request.policy, requester))
+            self.policies(request.policy or DEFAULT_POLICY)
+            repository, digest = self.resolve_image(request.reference)
+            request = replace(request, policy=self.selection.choose(repository, request.policy, requester))
             approval = self._find(request.id(repository, digest))
             if approval is None:
-                present = self._store.images.scan(digest)
+                present = self.store.images.scan(digest)
                 if present is not None and present.repository != repository:
-                    self._resolve_image(request.reference, sure=True)
-                self._scans.request(repository, digest)
-                approval = self._effects.run(EffectKind.ASK, self._add, request, repository, digest)
+                    self.resolve_image(request.reference, sure=True)
+                self.scans.request(repository, digest)
+                approval = self.effects.run(EffectKind.ASK, self._add, request, repository, digest)
         if approval.state is ApprovalState.WAITING:
-            self._effects.run(EffectKind.ANSWER, self._waiting.settle, approval.image)
-        return self._store.approvals.get(approval.id)
+            self.effects.run(EffectKind.ANSWER, self.waiting.settle, approval.image)
+        return self.store.approvals.get(approval.id)
 
     def is_known(self, request: ApprovalRequest, requester: str) -> bool:
         """Return whether this requester used the request's idempotency key before."""
@@ -153,11 +138,11 @@ class ApprovalRequests:
     def _add(self, request: ApprovalRequest, repository: str, digest: str) -> Approval:
         """The approval, and the delivery of its answer. It finishes no action."""
         approval_id = request.id(repository, digest)
-        self._provenance.fetch(repository, digest, request.policy)
+        self.provenance.fetch(repository, digest, request.policy)
         callback = request.callback
         if callback is not None and not callback.secret:
-            callback = replace(callback, secret=made_secret(self._secret, approval_id))
-        return self._store.approvals.add(
+            callback = replace(callback, secret=made_secret(self.secret, approval_id))
+        return self.store.approvals.add(
             Approval(
                 id=approval_id,
                 token=secrets.token_urlsafe(24),
@@ -165,8 +150,8 @@ class ApprovalRequests:
                 repository=repository,
                 policy=request.policy,
                 custom_data=f"Image_Digest={digest}",
-                created_at=self._clock.now(),
-                expires_at=self._clock.later(request.timeout),
+                created_at=self.clock.now(),
+                expires_at=self.clock.later(request.timeout),
                 reference=request.reference,
                 pipeline=request.pipeline,
                 service=request.service,
@@ -184,7 +169,7 @@ class ApprovalRequests:
 
     def _find(self, approval_id: str) -> Approval | None:
         try:
-            return self._store.approvals.get(approval_id)
+            return self.store.approvals.get(approval_id)
         except NotFoundError:
             return None
 

@@ -49,14 +49,13 @@ class BaselineImages:
         )
 
 
+@dataclass(frozen=True, slots=True)
 class Baselines:
     """Finds the baselines of images. `registry` is the address of our own registry."""
 
-    def __init__(self, store: Store, ecosystems: Sequence[Ecosystem], registry: str) -> None:
-        self._store = store
-        self._images = store.images
-        self._ecosystems = ecosystems
-        self._registry = registry
+    store: Store
+    ecosystems: Sequence[Ecosystem]
+    registry: str
 
     def find(self, image: str, policy: Policy, context: DeploymentContext) -> BaselineImages:
         """Return what the policy's rules compare the image with.
@@ -68,16 +67,16 @@ class Baselines:
         if not names:
             return BaselineImages()
         own_policy = PolicyReference.parse(policy.name).name  # whatever a repository requires on top
-        record = approving_record(self._images.verdicts(image), own_policy)
+        record = approving_record(self.store.images.verdicts(image), own_policy)
         approved_against = BaselineImages()
         if record:
-            case = self._images.case(record.digest)
+            case = self.store.images.case(record.digest)
             approved_against = BaselineImages(case.baselines, case.baseline_exemptions)
         if context.keep_baselines and record:
             return approved_against.select(names)
         digests = {
             "running": self._running_image(context.service, context.repository),
-            "approved": self._images.last_approved_image(context.repository, own_policy, image),
+            "approved": self.store.images.last_approved_image(context.repository, own_policy, image),
         }
         inventories, exemptions = {}, {}
         for name in names:
@@ -85,7 +84,7 @@ class Baselines:
                 inventories[name] = approved_against.inventories.get(name, ())
                 exemptions[name] = approved_against.exemptions.get(name, BaselineExemptions())
             elif digests[name]:
-                inventories[name] = tuple(self._images.inventories(digests[name]))
+                inventories[name] = tuple(self.store.images.inventories(digests[name]))
                 exemptions[name] = self._exemptions(digests[name], own_policy)
         return BaselineImages(inventories, exemptions).select([name for name in names if inventories.get(name)])
 
@@ -94,13 +93,13 @@ class Baselines:
 
         The approval by this policy counts, or the newest one if only other policies approved it.
         """
-        records = self._images.verdicts(image)
+        records = self.store.images.verdicts(image)
         approving = (record for record in records if record.status == Status.APPROVED)
         record = approving_record(records, own_policy) or next(approving, None)
         if record is None:
             return BaselineExemptions()
-        verdict, case = self._images.verdict(record.digest), self._images.case(record.digest)
-        return baselines.find_exemptions(case, verdict.platform_verdicts, self._ecosystems)
+        verdict, case = self.store.images.verdict(record.digest), self.store.images.case(record.digest)
+        return baselines.find_exemptions(case, verdict.platform_verdicts, self.ecosystems)
 
     def _running_image(self, service: str, repository: str) -> str:
         """The digest that the service runs, "" if none or of another repository.
@@ -110,9 +109,9 @@ class Baselines:
         if not service:
             return ""
         try:
-            revision = self._store.services.get(service).revision
-            image = self._store.services.definition(service, revision).reference
-            return image.digest if image and image.repository_in(self._registry) == repository else ""
+            revision = self.store.services.get(service).revision
+            image = self.store.services.definition(service, revision).reference
+            return image.digest if image and image.repository_in(self.registry) == repository else ""
         except NotFoundError:
             return ""
 
@@ -123,28 +122,18 @@ def approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRe
     return next((record for record in own if record.status == Status.APPROVED), None)
 
 
+@dataclass(frozen=True, slots=True)
 class Cases:
     """Builds cases. `findings` is the other scanner that some repositories rely on, None for none."""
 
-    def __init__(
-        self,
-        store: Store,
-        advisories: Advisories,
-        baselines: Baselines,
-        exceptions: RiskAcceptances,
-        provenance: Provenance,
-        findings: FindingsSource | None,
-        clock: ServerClock,
-        engine_version: str,
-    ) -> None:
-        self._store = store
-        self._advisories = advisories
-        self._baselines = baselines
-        self._exceptions = exceptions
-        self._provenance = provenance
-        self._findings = findings
-        self._clock = clock
-        self._engine_version = engine_version
+    store: Store
+    advisories: Advisories
+    baselines: Baselines
+    exceptions: RiskAcceptances
+    provenance: Provenance
+    findings: FindingsSource | None
+    clock: ServerClock
+    engine_version: str
 
     def build(self, image: str, policy: Policy, context: DeploymentContext) -> VerdictCase | None:
         """Return the case of an image under a policy, None while its scan is requested, or nothing was scanned.
@@ -153,26 +142,26 @@ class Cases:
         answer. Reports of other scanners are evaluated beside a scan; they replace it only if a principal who may
         accept risks has vouched for one.
         """
-        scan = self._store.images.scan(image)
-        is_vouched = any(record.vouched for record in self._store.reports.for_image(image))
+        scan = self.store.images.scan(image)
+        is_vouched = any(record.vouched for record in self.store.reports.for_image(image))
         if scan is None and not is_vouched:
             return None
         if scan is not None and scan.state is ScanState.REQUESTED:
             return None
         context = replace(context, repository=context.repository or (scan.repository if scan else ""))
-        inventories = tuple(self._store.images.inventories(image))
-        reported = tuple(self._store.reports.external_reports(image))
-        every_inventory, now = (*inventories, *(report.inventory for report in reported)), self._clock.now()
-        provenance = self._provenance.collect_facts(image, policy)
-        case = VerdictCase(image, policy, now, self._engine_version, external_reports=reported, provenance=provenance)
+        inventories = tuple(self.store.images.inventories(image))
+        reported = tuple(self.store.reports.external_reports(image))
+        every_inventory, now = (*inventories, *(report.inventory for report in reported)), self.clock.now()
+        provenance = self.provenance.collect_facts(image, policy)
+        case = VerdictCase(image, policy, now, self.engine_version, external_reports=reported, provenance=provenance)
         if every_inventory:
             repository = context.repository if self._waivers_apply(context.repository, image, scan) else ""
-            case = replace(case, waivers=self._exceptions.of(image, every_inventory, policy, repository, now))
+            case = replace(case, waivers=self.exceptions.of(image, every_inventory, policy, repository, now))
         if scan is None or scan.state.has_failed:
             case = replace(case, snapshot=self._consult_catalogues(reported))
             return case if scan is None or is_vouched else replace(case, no_scan_reason=scan.reason)
         try:
-            baselines = self._baselines.find(image, policy, context)
+            baselines = self.baselines.find(image, policy, context)
             return replace(
                 case,
                 inventories=inventories,
@@ -190,25 +179,25 @@ class Cases:
         registry reported a push. In a repository that a pipeline builds, only images that the server or its operator
         pushed count: its waivers were accepted for images that were built from recorded commits.
         """
-        if self._store.pipelines.is_built(repository):
-            return any(pusher in (SERVER, OPERATOR) for pusher in self._store.images.pushers(repository, image))
+        if self.store.pipelines.is_built(repository):
+            return any(pusher in (SERVER, OPERATOR) for pusher in self.store.images.pushers(repository, image))
         if scan is not None and (scan.state is ScanState.DONE or self._is_scanned_by_another(scan.repository)):
             return True
-        return bool(self._store.images.pushers(repository, image))
+        return bool(self.store.images.pushers(repository, image))
 
     def _is_scanned_by_another(self, repository: str) -> bool:
-        return self._findings is not None and self._findings.knows(repository)
+        return self.findings is not None and self.findings.knows(repository)
 
     def _consult(
         self, inventories: Sequence[Inventory], baselines: Mapping[str, Sequence[Inventory]]
     ) -> AdvisorySnapshot:
         """The advisories of the packages in the image and its baselines: both are matched with the same snapshot."""
         compared = [inventory for listed in baselines.values() for inventory in listed]
-        return self._advisories().snapshot([*inventories, *compared])
+        return self.advisories().snapshot([*inventories, *compared])
 
     def _consult_catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
         """What KEV and EPSS list of these findings; nothing where there is no advisory database."""
         try:
-            return self._advisories().catalogues(reported)
+            return self.advisories().catalogues(reported)
         except DatabaseError:
             return EMPTY_SNAPSHOT

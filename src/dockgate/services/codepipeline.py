@@ -8,7 +8,7 @@ import json
 import logging
 import re
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,17 +43,15 @@ _POLICY = re.compile(r"(?:^|\s)Policy=(\S+)")
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class CodePipelineRequests:
     """Receives the messages of approval actions in an `account`, whose images they ask about."""
 
-    def __init__(
-        self, store: Store, requests: ApprovalRequests, clock: ServerClock, account: str, clients: RegionalClients
-    ) -> None:
-        self._store = store
-        self._requests = requests
-        self._clock = clock
-        self._account = account
-        self._clients = clients
+    store: Store
+    requests: ApprovalRequests
+    clock: ServerClock
+    account: str
+    clients: RegionalClients
 
     def receive(self, text: str) -> None:
         """Ask for the approval that a message names. The same message again is the same approval.
@@ -80,15 +78,15 @@ class CodePipelineRequests:
             return
         comment = str(message["approval"].get("customData"))
         approval_request = self._approval_request(action, comment, region)
-        if not self._requests.is_known(approval_request, REQUESTER):
-            pending = self._pending(self._clients(SCHEME, region), action)
+        if not self.requests.is_known(approval_request, REQUESTER):
+            pending = self._pending(self.clients(SCHEME, region), action)
             if pending.comment.split() != comment.split():
                 raise ConflictError(
                     f"A message about {where} contradicts the action's own CustomData: it is forged.",
                     "Check who may publish to the topic. The action's own message is still accepted.",
                 )
             approval_request = replace(approval_request, timeout=max(1, self._timeout(pending.request)))
-        approval = self._requests.request_external(approval_request, Principal(REQUESTER, ()))
+        approval = self.requests.request_external(approval_request, Principal(REQUESTER, ()))
         _log.info("%s waits for the approval %s", where, approval.id)
 
     def _approval_request(self, action: Request, comment: str, region: str) -> ApprovalRequest:
@@ -109,7 +107,7 @@ class CodePipelineRequests:
         with _translated_errors(action, "looking up"):
             region = str(client.meta.region_name)
             actions = (Action(action.pipeline, action.stage, action.action),)
-            pipelines = Pipelines(client, actions, self._account, region, lambda: self._clock().timestamp())
+            pipelines = Pipelines(client, actions, self.account, region, lambda: self.clock().timestamp())
             pending = pipelines.find(action)
         if pending is None or not pending.is_readable:
             raise NotFoundError(
@@ -122,7 +120,7 @@ class CodePipelineRequests:
         """Seconds until we answer; 0 or less when CodePipeline has given up."""
         if not action.expires:
             return TIMEOUT
-        seconds = (datetime.fromisoformat(action.expires) - self._clock()).total_seconds()
+        seconds = (datetime.fromisoformat(action.expires) - self.clock()).total_seconds()
         if seconds <= 0:
             return 0
         return min(TIMEOUT_LIMIT, max(1, int(seconds - min(EARLY_SECONDS, seconds / 3))))
@@ -131,9 +129,9 @@ class CodePipelineRequests:
         """The repository with its registry: as the message names it, else where a push of the image was recorded."""
         if action.repository:
             china = ".cn" if region.startswith("cn-") else ""
-            registry = f"{self._account}.dkr.ecr.{region}.amazonaws.com{china}"
+            registry = f"{self.account}.dkr.ecr.{region}.amazonaws.com{china}"
             return RepositoryReference.parse(action.repository).with_registry(registry)
-        pushed = (image.repository for image in self._store.images.pushed_images() if image.digest == action.digest)
+        pushed = (image.repository for image in self.store.images.pushed_images() if image.digest == action.digest)
         repositories = sorted({name for name in pushed if not RepositoryReference.parse(name).is_own})
         if not repositories:
             raise UsageError(

@@ -1,6 +1,7 @@
 """What the outbox delivers: notices, answers of approvals, attestations, and provenance of our builds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -20,25 +21,25 @@ from dockgate.store.provenance import ProvenanceStatements
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 
+@dataclass(frozen=True, slots=True)
 class Notifications:
     """Stores notices for the notifiers."""
 
-    def __init__(self, outbox: Outbox, notifiers: Sequence[Notifier], clock: ServerClock) -> None:
-        self._outbox = outbox
-        self._notifiers = notifiers
-        self._clock = clock
+    outbox: Outbox
+    notifiers: Sequence[Notifier]
+    clock: ServerClock
 
     def notify(self, notice: Notice) -> None:
         """Send a notice to every notifier, once for each key of a notice."""
-        self._outbox.put(self.entries(notice))
+        self.outbox.put(self.entries(notice))
 
     def entries(self, notice: Notice) -> list[OutboxEntry]:
         """Return the outbox entries of a notice: one for each notifier, due at once."""
-        now = self._clock.now()
+        now = self.clock.now()
         payload = {"kind": notice.kind, "title": notice.title, "body": notice.body, "detail": dict(notice.detail)}
         return [
             OutboxEntry(OutboxKind.NOTIFICATION, notice.key, notifier.name, payload, due_since=now, next_at=now)
-            for notifier in self._notifiers
+            for notifier in self.notifiers
         ]
 
 
@@ -60,6 +61,7 @@ class NotificationHandler:
         notifier.notify(Notice(key=entry.key, **entry.payload))
 
 
+@dataclass(frozen=True, slots=True)
 class WebhookHandler:
     """Posts the answer as a signed webhook, or hands it to the `answers` of the URL's scheme."""
 
@@ -67,21 +69,18 @@ class WebhookHandler:
     step = EffectKind.DELIVER
     receiver_limit = 4
 
-    def __init__(
-        self, approvals: Approvals, webhooks: Webhooks, answers: Mapping[str, Answers], clock: Callable[[], datetime]
-    ) -> None:
-        self._approvals = approvals
-        self._webhooks = webhooks
-        self._answers = answers
-        self._clock = clock
+    approvals: Approvals
+    webhooks: Webhooks
+    answers: Mapping[str, Answers]
+    clock: Callable[[], datetime]
 
     def send(self, entry: OutboxEntry) -> None:
         callback = Callback(entry.payload["url"], entry.payload["secret"])
-        made = delivery(self._approvals.get(entry.key), callback)
-        answers = self._answers.get(urlsplit(callback.url).scheme)
+        made = delivery(self.approvals.get(entry.key), callback)
+        answers = self.answers.get(urlsplit(callback.url).scheme)
         try:
             if answers is None:
-                self._webhooks.call(made.url, headers(made, self._clock()), made.body.encode())
+                self.webhooks.call(made.url, headers(made, self.clock()), made.body.encode())
             else:
                 answers.give(made)
         except DeniedError as error:
@@ -103,30 +102,32 @@ def attestations(outbox: Outbox, image: str) -> Sequence[Attestation]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
 class AttestationHandler:
-    """Signs that the policy approved an image, and attaches the statement in the image's registry."""
+    """Signs that the policy approved an image, and attaches the statement in the image's registry.
+
+    An attestation is valid for so many `days`.
+    """
 
     kind = OutboxKind.ATTESTATION
     step = EffectKind.ATTEST
     receiver_limit = 1
 
-    def __init__(self, images: Images, attestor: Attestor, days: float) -> None:
-        """`days` is how long an attestation is valid."""
-        self._images = images
-        self._attestor = attestor
-        self._days = days
+    images: Images
+    attestor: Attestor
+    days: float
 
     def send(self, entry: OutboxEntry) -> str:
         """Attest, and return the id of the signing key."""
         digest, image, repository = (entry.payload[name] for name in ("verdict", "image", "repository"))
-        verdict = self._images.verdict(digest)
+        verdict = self.images.verdict(digest)
         if verdict.status is not Status.APPROVED:
             raise UndeliverableError(f"the verdict is {verdict.status}: a person approved the image, not the policy")
 
         def write(name: str, subject: str) -> bytes:
-            return statement(verdict, digest, name, subject, self._days)
+            return statement(verdict, digest, name, subject, self.days)
 
-        return self._attestor.attest(repository, image, digest, entry.payload["policy"], write, covered(verdict))
+        return self.attestor.attest(repository, image, digest, entry.payload["policy"], write, covered(verdict))
 
 
 class ProvenanceHandler:

@@ -5,7 +5,7 @@ import logging
 import tarfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dockgate.delivery import pipeline as pipeline_logic
@@ -39,29 +39,27 @@ ServiceLocks = Mapping[str, threading.Lock]
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class Deployments:
     """Deploys images. `registry` is the address of our own registry."""
 
-    def __init__(
-        self, store: Store, targets: Mapping[str, Target], verdicts: Verdicts, locks: ServiceLocks, registry: str
-    ) -> None:
-        self._store = store
-        self._targets = targets
-        self._verdicts = verdicts
-        self._locks = locks
-        self._registry = registry
+    store: Store
+    targets: Mapping[str, Target]
+    verdicts: Verdicts
+    locks: ServiceLocks
+    registry: str
 
     def register_revision(self, key: ActionKey) -> TaskDefinition:
         """Return a new revision of the service's task definition, with the approved image."""
-        pipeline, action = definition_of(self._store, key)
+        pipeline, action = definition_of(self.store, key)
         name = str(action.configuration["service"])
-        artifact = pipeline_logic.find_artifact(pipeline, self._store.executions.runs(key.execution), action.input)
-        with self._locks[name]:
-            service = self._store.services.get(name)
-            definition = self._store.services.definition(name, service.revision)
-            image = _image_of(self._store.blobs.path(artifact), definition.container)
+        artifact = pipeline_logic.find_artifact(pipeline, self.store.executions.runs(key.execution), action.input)
+        with self.locks[name]:
+            service = self.store.services.get(name)
+            definition = self.store.services.definition(name, service.revision)
+            image = _image_of(self.store.blobs.path(artifact), definition.container)
             self._require_deployable(key, name, image)
-            return self._store.services.register(name, replace(definition, image=str(image)), str(key))
+            return self.store.services.register(name, replace(definition, image=str(image)), str(key))
 
     def deploy(self, key: ActionKey, definition: TaskDefinition) -> ActionResult:
         """Run the revision's tasks, and make it the service's revision; on failure the previous tasks run again.
@@ -69,17 +67,17 @@ class Deployments:
         Whether the image may be deployed is checked again: time may have passed since the revision was registered.
         """
         name = definition.family
-        with self._locks[name]:
+        with self.locks[name]:
             self._require_deployable(key, name, require_image(name, definition))
-            service = self._store.services.get(name)
-            before = self._store.services.definition(name, service.revision)
+            service = self.store.services.get(name)
+            before = self.store.services.definition(name, service.revision)
             definition = self._on_top_of(before, definition, key)
-            self._store.logs.append(key, f"{name}: revision {definition.revision}, {definition.image}")
+            self.store.logs.append(key, f"{name}: revision {definition.revision}, {definition.image}")
             previous = before if before.image else None
-            deployment = self._targets[service.target].deploy(service, definition, previous)
+            deployment = self.targets[service.target].deploy(service, definition, previous)
             for task in deployment.tasks:
-                self._store.logs.append(key, f"{name}: task {task.id} is {task.state}, {task.digest}")
-            self._store.services.set_revision(name, definition.revision, key.execution)
+                self.store.logs.append(key, f"{name}: task {task.id} is {task.state}, {task.digest}")
+            self.store.services.set_revision(name, definition.revision, key.execution)
         return ActionResult({"SERVICE": name, "REVISION": str(definition.revision)})
 
     def _on_top_of(self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey) -> TaskDefinition:
@@ -89,25 +87,25 @@ class Deployments:
         """
         if present.settings == definition.settings:
             return definition
-        if present.image == definition.image and self._store.services.deployed_by(present.family) == key.execution:
+        if present.image == definition.image and self.store.services.deployed_by(present.family) == key.execution:
             return present
         goal = replace(present, image=definition.image)
-        return self._store.services.register(present.family, goal, f"{key} above {present.revision}")
+        return self.store.services.register(present.family, goal, f"{key} above {present.revision}")
 
     def _require_deployable(self, key: ActionKey, service: str, image: ImageReference) -> None:
         """DeployError unless the action runs, no newer execution was deployed, and the digest is approved as of now."""
-        if self._store.executions.run(key).state.is_final:
+        if self.store.executions.run(key).state.is_final:
             raise DeployError(f"{key} was stopped")
-        last = self._store.services.deployed_by(service)
+        last = self.store.services.deployed_by(service)
         if last:
-            execution, deployed = self._store.executions.get(key.execution), self._store.executions.get(last)
+            execution, deployed = self.store.executions.get(key.execution), self.store.executions.get(last)
             if execution.pipeline == deployed.pipeline and execution.number < deployed.number:
                 raise DeployError(
                     f"superseded: {deployed.id} has been deployed to {service} since",
                     "To go back to this commit, push a commit that reverts the later ones.",
                 )
-        context = DeploymentContext(image.repository_in(self._registry), service, key.execution)
-        self._verdicts.require_approval(image.digest, f"deploy/{key}", context)
+        context = DeploymentContext(image.repository_in(self.registry), service, key.execution)
+        self.verdicts.require_approval(image.digest, f"deploy/{key}", context)
 
 
 def _image_of(artifact: Path, container: str) -> ImageReference:
@@ -131,39 +129,29 @@ def _image_of(artifact: Path, container: str) -> ImageReference:
     return reference
 
 
+@dataclass(frozen=True, slots=True)
 class Rollouts:
     """Changes services. `registry` is the address of our own registry."""
 
-    def __init__(
-        self,
-        store: Store,
-        targets: Mapping[str, Target],
-        verdicts: Verdicts,
-        locks: ServiceLocks,
-        clock: ServerClock,
-        effects: Effects,
-        starter: Starter,
-        registry: str,
-    ) -> None:
-        self._store = store
-        self._targets = targets
-        self._verdicts = verdicts
-        self._locks = locks
-        self._clock = clock
-        self._effects = effects
-        self._starter = starter
-        self._registry = registry
+    store: Store
+    targets: Mapping[str, Target]
+    verdicts: Verdicts
+    locks: ServiceLocks
+    clock: ServerClock
+    effects: Effects
+    starter: Starter
+    registry: str
 
     def create_service(self, service: Service, definition: TaskDefinition) -> Service:
         """Create a service. One that exists does not change."""
-        return self._effects.run(EffectKind.PUT_SERVICE, self._store.services.put, service, definition)
+        return self.effects.run(EffectKind.PUT_SERVICE, self.store.services.put, service, definition)
 
     def begin(self, service: str, change: ServiceChange, by: str) -> Rollout | None:
         """Begin the rollout of a change; None when nothing changes. Raises what `store.rollouts.begin` raises."""
-        begin = self._store.rollouts.begin
-        rollout = self._effects.run(EffectKind.CHANGE_SERVICE, begin, service, change, by, self._clock.now())
+        begin = self.store.rollouts.begin
+        rollout = self.effects.run(EffectKind.CHANGE_SERVICE, begin, service, change, by, self.clock.now())
         if rollout is not None:
-            self._starter.start_rollout(rollout)
+            self.starter.start_rollout(rollout)
         return rollout
 
     def run(self, name: str, number: int) -> None:
@@ -172,41 +160,41 @@ class Rollouts:
         A changed definition is a deploy of the image that runs: it has to be approved as of now. DeployError when it is
         not, or when tasks do not become healthy: then the previous tasks run again, and the service does not change.
         """
-        with self._locks[name]:
-            rollout = self._store.rollouts.get(name, number)
+        with self.locks[name]:
+            rollout = self.store.rollouts.get(name, number)
             if rollout.state.is_final:
                 return
-            service = self._store.services.get(name)
-            present = self._store.services.definition(name, service.revision)
+            service = self.store.services.get(name)
+            present = self.store.services.definition(name, service.revision)
             definition = self._register(rollout, present)
             if definition.reference:
                 if definition.revision != present.revision:
                     self._require_approval(rollout, definition.reference)
                 self._deploy(rollout, definition, service, present)
-            self._store.rollouts.end(rollout, RunState.SUCCEEDED, definition.revision, "", self._clock.now())
+            self.store.rollouts.end(rollout, RunState.SUCCEEDED, definition.revision, "", self.clock.now())
 
     def fail(self, name: str, number: int, reason: str) -> None:
         """End the rollout as failed."""
-        rollout = self._store.rollouts.get(name, number)
-        self._store.rollouts.end(rollout, RunState.FAILED, None, reason, self._clock.now())
+        rollout = self.store.rollouts.get(name, number)
+        self.store.rollouts.end(rollout, RunState.FAILED, None, reason, self.clock.now())
 
     def _register(self, rollout: Rollout, present: TaskDefinition) -> TaskDefinition:
         """The revision to deploy: the goal of the rollout with the image that the service has now."""
         if rollout.definition == present.settings:
             return present
         goal = replace(rollout.definition, image=present.image)
-        return self._store.services.register(rollout.service, goal, f"rollout/{rollout.id} of {present.revision}")
+        return self.store.services.register(rollout.service, goal, f"rollout/{rollout.id} of {present.revision}")
 
     def _require_approval(self, rollout: Rollout, image: ImageReference) -> None:
-        repository = image.repository_in(self._registry)
-        context = DeploymentContext(repository, rollout.service, self._store.services.deployed_by(rollout.service))
-        self._verdicts.require_approval(image.digest, f"rollout/{rollout.id}", context)
+        repository = image.repository_in(self.registry)
+        context = DeploymentContext(repository, rollout.service, self.store.services.deployed_by(rollout.service))
+        self.verdicts.require_approval(image.digest, f"rollout/{rollout.id}", context)
 
     def _deploy(self, rollout: Rollout, definition: TaskDefinition, service: Service, present: TaskDefinition) -> None:
         is_moved = rollout.target != service.target
         goal = replace(service, target=rollout.target, desired_count=rollout.desired_count)
         try:
-            self._targets[rollout.target].deploy(goal, definition, None if is_moved else present)
+            self.targets[rollout.target].deploy(goal, definition, None if is_moved else present)
         except DeployError as error:
             if is_moved or goal.desired_count == service.desired_count:
                 raise
@@ -215,37 +203,29 @@ class Rollouts:
     def _restore_count(self, service: Service, present: TaskDefinition, error: DeployError) -> DeployError:
         """Run as many tasks as before. Return the error to raise, which says how that went."""
         try:
-            self._targets[service.target].deploy(service, present, present)
+            self.targets[service.target].deploy(service, present, present)
         except DockgateError as second:
             return DeployError(f"{error}\nThe desired count stays {service.desired_count}: {second}", error.advice)
         return DeployError(f"{error}\nThe desired count stays {service.desired_count}.", error.advice)
 
 
+@dataclass(frozen=True, slots=True)
 class ServiceRepair:
     """Repairs services. The health of tasks is remembered in memory only."""
 
-    def __init__(
-        self,
-        store: Store,
-        targets: Mapping[str, Target],
-        notifications: Notifications,
-        locks: ServiceLocks,
-        clock: ServerClock,
-        effects: Effects,
-    ) -> None:
-        self._store = store
-        self._targets = targets
-        self._notifications = notifications
-        self._locks = locks
-        self._clock = clock
-        self._effects = effects
-        self._health: dict[str, dict[str, TaskHealth]] = {}
+    store: Store
+    targets: Mapping[str, Target]
+    notifications: Notifications
+    locks: ServiceLocks
+    clock: ServerClock
+    effects: Effects
+    _health: dict[str, dict[str, TaskHealth]] = field(default_factory=dict, init=False)
 
     def repair_all(self) -> None:
         """Repair every service. One that cannot be repaired does not block the others."""
-        for service in self._store.services.list():
+        for service in self.store.services.list():
             try:
-                self._effects.run(EffectKind.CONVERGE, self.repair, service.name)
+                self.effects.run(EffectKind.CONVERGE, self.repair, service.name)
             except DockgateError as error:
                 _log.warning("%s: not all tasks are healthy: %s", service.name, error)
 
@@ -254,35 +234,35 @@ class ServiceRepair:
 
         Does nothing while the service is being deployed. Waits for the health of tasks only where some were missing.
         """
-        if not self._locks[name].acquire(blocking=False):
+        if not self.locks[name].acquire(blocking=False):
             return
         try:
-            if any(rollout.service == name for rollout in self._store.rollouts.in_progress()):
+            if any(rollout.service == name for rollout in self.store.rollouts.in_progress()):
                 return
-            service = self._store.services.get(name)
-            definition = self._store.services.definition(name, service.revision)
+            service = self.store.services.get(name)
+            definition = self.store.services.definition(name, service.revision)
             if not definition.image:
                 return
-            target = self._targets[service.target]
+            target = self.targets[service.target]
             tasks = target.tasks(name)
             if has_expected_tasks(service, definition, tasks):
                 self._check_health(service, definition, tasks)
             else:
                 target.deploy(service, definition, definition)
         finally:
-            self._locks[name].release()
+            self.locks[name].release()
 
     def _check_health(self, service: Service, definition: TaskDefinition, tasks: Sequence[Task]) -> None:
         previous, self._health[service.name] = self._health.get(service.name, {}), {}
         for task in tasks:
-            health, should_restart = observe_task(previous.get(task.id, TaskHealth()), task, self._clock())
+            health, should_restart = observe_task(previous.get(task.id, TaskHealth()), task, self.clock())
             self._health[service.name][task.id] = health
             if should_restart:
                 self._restart(service, definition, task)
 
     def _restart(self, service: Service, definition: TaskDefinition, task: Task) -> None:
         try:
-            is_restarted = self._targets[service.target].restart(service.name, task.id)
+            is_restarted = self.targets[service.target].restart(service.name, task.id)
             outcome = "restarted" if is_restarted else "left to the target, which replaces unhealthy tasks itself"
         except DockgateError as error:
             outcome = f"could not be restarted: {error}"
@@ -290,7 +270,7 @@ class ServiceRepair:
 
     def _announce(self, service: Service, task: Task, message: str) -> None:
         """Keep the restart as an event of the service, and tell every notifier."""
-        now = self._clock.now()
+        now = self.clock.now()
         _log.warning("%s: %s", service.name, message)
         event = ServiceEvent(f"restart/{service.name}/{task.id}/{now}", service.name, now, message)
         notice = Notice(
@@ -300,7 +280,7 @@ class ServiceRepair:
             body=f"{message}\n`dockgate deploy show {service.name}` shows the tasks.",
             detail={"service": service.name, "task": task.id, "revision": task.revision, "image": task.digest},
         )
-        self._store.services.record_event(event, self._notifications.entries(notice))
+        self.store.services.record_event(event, self.notifications.entries(notice))
 
 
 def _reason(definition: TaskDefinition, task: Task) -> str:

@@ -31,26 +31,17 @@ class AppliedDocument:
     rollout: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class Documents:
     """Applies documents. `clone_url` gives the URL of a repository."""
 
-    def __init__(
-        self,
-        store: Store,
-        source: RepositoryHost,
-        targets: Mapping[str, Target],
-        policies: Policies,
-        rollouts: Rollouts,
-        clock: ServerClock,
-        clone_url: Callable[[str], str],
-    ) -> None:
-        self._store = store
-        self._source = source
-        self._targets = targets
-        self._policies = policies
-        self._rollouts = rollouts
-        self._clock = clock
-        self._clone_url = clone_url
+    store: Store
+    source: RepositoryHost
+    targets: Mapping[str, Target]
+    policies: Policies
+    rollouts: Rollouts
+    clock: ServerClock
+    clone_url: Callable[[str], str]
 
     def apply(self, text: str, name: str, who: Caller) -> AppliedDocument:
         """Make the server match a document. What exists is changed, or left as it is where it matches.
@@ -74,14 +65,14 @@ class Documents:
         return self._apply_service(definition, who.name)
 
     def _apply_repository(self, name: str) -> AppliedDocument:
-        change = "unchanged" if name in self._store.repositories.names() else "created"
-        self._source.create(name)
-        self._store.repositories.put(name, self._clock.now())
-        return AppliedDocument("Repository", name, change, f"git clone {self._clone_url(name)}")
+        change = "unchanged" if name in self.store.repositories.names() else "created"
+        self.source.create(name)
+        self.store.repositories.put(name, self.clock.now())
+        return AppliedDocument("Repository", name, change, f"git clone {self.clone_url(name)}")
 
     def _apply_pipeline(self, pipeline: Pipeline, file: str) -> AppliedDocument:
-        services = {service.name for service in self._store.services.list()}
-        repositories = self._store.repositories.names()
+        services = {service.name for service in self.store.services.list()}
+        repositories = self.store.repositories.names()
         for stage in pipeline.stages:
             for action in stage.actions:
                 settings, where = action.configuration, f"{file}: {stage.name}/{action.name}"
@@ -95,8 +86,8 @@ class Documents:
                     )
                 if action.type is ActionType.APPROVAL and "policy" in settings:
                     self._require_policy(str(settings["policy"]), where)
-        before = self._store.pipelines.get(pipeline.name) if pipeline.name in self._store.pipelines.names() else None
-        after = self._store.pipelines.put(pipeline, self._clock.now())
+        before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.names() else None
+        after = self.store.pipelines.put(pipeline, self.clock.now())
         change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
         advice = f"dockgate pipeline show {pipeline.name}"
         types = {action.type for stage in pipeline.stages for action in stage.actions}
@@ -107,14 +98,14 @@ class Documents:
     def _require_policy(self, policy: str, where: str) -> None:
         """UsageError naming the place for a policy that does not exist."""
         try:
-            self._policies(policy)
+            self.policies(policy)
         except NotFoundError as error:
             raise UsageError(f"{where}: {error}", error.advice) from None
 
     def _apply_assignment(self, assignment: PolicyAssignment, file: str, who: str) -> AppliedDocument:
         for policy in assignment.policies:
             self._require_policy(policy, f"{file}: {assignment.name}")
-        present = {record.assignment.name: record.assignment for record in self._store.policy_assignments.list()}
+        present = {record.assignment.name: record.assignment for record in self.store.policy_assignments.list()}
         before = present.pop(assignment.name, None)
         for existing in present.values():
             if shared := sorted(set(existing.repositories) & set(assignment.repositories)):
@@ -122,25 +113,25 @@ class Documents:
                     f"{file}: the assignment {existing.name} names the repositories {shared[0]!r} already",
                     "Name a pattern in one assignment only.",
                 )
-        self._store.policy_assignments.put(assignment, who, self._clock.now())
+        self.store.policy_assignments.put(assignment, who, self.clock.now())
         change = "created" if before is None else "unchanged" if before == assignment else "updated"
         return AppliedDocument("PolicyAssignment", assignment.name, change, "dockgate policy assignments")
 
     def _apply_policy(self, policy: documents.PolicyDocument, text: str, who: str) -> AppliedDocument:
-        after, before = self._policies.put_document(policy.document, text, who)
+        after, before = self.policies.put_document(policy.document, text, who)
         change = "unchanged" if after.version == before else "updated" if before else "created"
         return AppliedDocument("Policy", after.name, change, f"dockgate policy show {after.name}")
 
     def _apply_service(self, definition: ServiceDefinition, who: str) -> AppliedDocument:
         name, target = definition.service.name, definition.service.target
-        if target not in self._targets:
+        if target not in self.targets:
             raise UsageError(f"{name}: this server has no target {target}", "Name another target.")
         advice = f"dockgate deploy show {name}"
-        if all(service.name != name for service in self._store.services.list()):
-            self._rollouts.create_service(definition.service, definition.definition)
+        if all(service.name != name for service in self.store.services.list()):
+            self.rollouts.create_service(definition.service, definition.definition)
             return AppliedDocument("Service", name, "created", advice)
         change = ServiceChange(target=target, definition=definition.definition)
-        rollout = self._rollouts.begin(name, change, who)
+        rollout = self.rollouts.begin(name, change, who)
         if rollout is None:
             return AppliedDocument("Service", name, "unchanged", advice)
         return AppliedDocument("Service", name, "updated", advice, rollout.number)

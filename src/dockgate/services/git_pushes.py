@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from dockgate.delivery.contributors import NO_OBJECT, PushRecord
 from dockgate.delivery.ports import RefUpdate, RepositoryHost
@@ -19,24 +20,22 @@ PUSH_LIMIT = 50_000
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class GitPushes:
     """Records pushes, and starts the pipelines of the branches that moved."""
 
-    def __init__(
-        self, store: Store, source: RepositoryHost, clock: ServerClock, effects: Effects, starter: Starter
-    ) -> None:
-        self._store = store
-        self._source = source
-        self._clock = clock
-        self._effects = effects
-        self._starter = starter
-        self._history = PushHistory(store, source, clock)
-        # Repositories with branches that may have moved without an event.
-        self._unobserved: set[str] = set()
+    store: Store
+    source: RepositoryHost
+    clock: ServerClock
+    effects: Effects
+    starter: Starter
+    # Repositories with branches that may have moved without an event.
+    _unobserved: set[str] = field(default_factory=set, init=False)
 
     def request(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
         """Record the requested updates before git runs. `push` names the push in `accept`."""
-        self._effects.run(EffectKind.RECORD_PUSH, self._history.request, push, repository, by, token, updates)
+        records = self._records(push, repository, by, token, updates, accepted=False)
+        self.effects.run(EffectKind.RECORD_PUSH, self.store.pushes.add_requested, records)
 
     def accept(
         self, repository: str, by: str = "", updates: Sequence[RefUpdate] = (), push: str = "", token: str = ""
@@ -52,19 +51,19 @@ class GitPushes:
         self._unobserved.add(repository)
         if push or updates:
             name = push or uuid.uuid4().hex
-            self._effects.run(EffectKind.RECORD_PUSH, self._history.accept, name, repository, by, token, updates)
-        heads = self._source.heads(repository)
-        observe = self._store.events.record_heads
-        events = self._effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, self._clock.now(), by)
+            self.effects.run(EffectKind.RECORD_PUSH, self.record, name, repository, by, token, updates)
+        heads = self.source.heads(repository)
+        observe = self.store.events.record_heads
+        events = self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, self.clock.now(), by)
         self._unobserved.discard(repository)
         for event in events:
-            self._starter.start_event(event.id)
+            self.starter.start_event(event.id)
         moved = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
-        return self._store.events.for_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
+        return self.store.events.for_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
 
     def recover(self) -> None:
         """Have the next `observe_missed` look at every repository: pushes may have arrived while the server crashed."""
-        self._unobserved.update(self._store.repositories.names())
+        self._unobserved.update(self.store.repositories.names())
 
     def observe_missed(self) -> None:
         """Store the events of pushes that were not recorded. A damaged repository does not block the others."""
@@ -74,29 +73,16 @@ class GitPushes:
             except DockgateError as error:
                 _log.warning("cannot check the repository %s for pushes: %s", repository, error.full_message)
 
-
-class PushHistory:
-    """Records who pushed which commits. Nothing is started."""
-
-    def __init__(self, store: Store, source: RepositoryHost, clock: ServerClock) -> None:
-        self._store = store
-        self._source = source
-        self._clock = clock
-
-    def request(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
-        """Record the requested updates before git runs. `by` is a principal, "" before there are any."""
-        self._store.pushes.add_requested(self._records(push, repository, by, token, updates, accepted=False))
-
-    def accept(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
-        """Record the references that moved, after git has ended."""
+    def record(self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate]) -> None:
+        """Record the references that moved, and who pushed which commits. Nothing is started."""
         records = self._records(push, repository, by, token, updates, accepted=True)
         commits = self._introduced_commits(repository, updates) if updates else ()
-        self._store.pushes.accept(push, records, commits)
+        self.store.pushes.accept(push, records, commits)
 
     def _records(
         self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate], *, accepted: bool
     ) -> list[PushRecord]:
-        email, now = self._email(by), self._clock.now()
+        email, now = self._email(by), self.clock.now()
         return [
             PushRecord(push, repository, update.ref, update.old, update.new, by or "local", email, token, now, accepted)
             for update in updates
@@ -105,13 +91,13 @@ class PushHistory:
     def _introduced_commits(self, repository: str, updates: Sequence[RefUpdate]) -> Sequence[str]:
         """The commits that no reference led to before the push."""
         moved = {update.ref for update in updates}
-        unmoved = (new for ref, new in self._source.references(repository).items() if ref not in moved)
+        unmoved = (new for ref, new in self.source.references(repository).items() if ref not in moved)
         before = [*(update.old for update in updates if update.old != NO_OBJECT), *unmoved]
         after = [update.new for update in updates if update.new != NO_OBJECT]
-        return self._source.commits_introduced(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
+        return self.source.commits_introduced(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
 
     def _email(self, name: str) -> str:
         try:
-            return self._store.principals.get(name).email if name else ""
+            return self.store.principals.get(name).email if name else ""
         except NotFoundError:
             return ""

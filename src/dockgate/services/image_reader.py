@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dockgate.gate.patterns import matches
@@ -21,6 +21,7 @@ SCAN_SECONDS = 3600.0
 QUESTION_SECONDS = 60.0
 
 
+@dataclass(frozen=True, slots=True)
 class ImageAccess:
     """`own` is our registry's address, and `public` what others call it by ("" for nothing else).
 
@@ -30,27 +31,18 @@ class ImageAccess:
     All calls raise DeniedError for a registry that may not be asked, and what registries do.
     """
 
-    def __init__(
-        self,
-        own: str,
-        registries: Sequence[str],
-        cache: Path,
-        ca_bundle: Path | None,
-        issuers: Issuers | None = None,
-        public: str = "",
-    ) -> None:
-        self._own = own
-        self._public = public
-        self._issuers = issuers
-        self._registries = registries
-        self._cache = cache
-        self._ca_bundle = ca_bundle
+    own: str
+    registries: Sequence[str]
+    cache: Path
+    ca_bundle: Path | None
+    issuers: Issuers | None = None
+    public: str = ""
 
     def resolve(self, reference: str, *, sure: bool = False) -> tuple[str, str]:
         """Repository and digest (`delivery.ports.ImageResolver`)."""
         named = parse_remote(reference)
-        if self._public and named.registry == self._public:
-            named = replace(named, registry=self._own)
+        if self.public and named.registry == self.public:
+            named = replace(named, registry=self.own)
         self.require(named.registry)
         digest = named.digest
         if digest and not digest.startswith("sha256:"):
@@ -59,37 +51,35 @@ class ImageAccess:
             with closing(self._origin(named)) as origin:
                 digest, _ = origin.root()
         registry = canonical_registry(named.registry)
-        ours = registry == canonical_registry(self._own) and RepositoryReference.parse(named.repository).is_own
+        ours = registry == canonical_registry(self.own) and RepositoryReference.parse(named.repository).is_own
         return named.repository if ours else f"{registry}/{named.repository}", digest
 
     def read(self, repository: str, digest: str) -> Sequence[Inventory]:
         """One inventory for every platform of the image (`delivery.ports.ImageReader`)."""
         named = self._named(repository, digest)
         with open_images(
-            named, [image_inventory.ALL], ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=SCAN_SECONDS
+            named, [image_inventory.ALL], ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=SCAN_SECONDS
         ) as opened:
-            return image_inventory.read(opened.images, self._cache, verified=True)
+            return image_inventory.read(opened.images, self.cache, verified=True)
 
     def attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image (`services.attached_statements.Fetch`)."""
         named = self._named(repository, digest)
-        return attached_documents.read(
-            named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS
-        )
+        return attached_documents.read(named, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
     def _origin(self, named: RegistryReference) -> RegistrySource:
-        return registry_source(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=QUESTION_SECONDS)
+        return registry_source(named, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
     def _named(self, repository: str, digest: str) -> str:
-        place = RepositoryReference.parse(repository).with_registry(self._own)
+        place = RepositoryReference.parse(repository).with_registry(self.own)
         self.require(place.partition("/")[0])
         return f"{place}@{digest}"
 
     def require(self, registry: str) -> None:
         """DeniedError for a registry that this server has nothing to do with."""
         names = registry.lower(), host_of(registry.lower())
-        allowed = (matches(name, pattern.lower()) for pattern in self._registries for name in names)
-        if registry != self._own and self._registries and not any(allowed):
+        allowed = (matches(name, pattern.lower()) for pattern in self.registries for name in names)
+        if registry != self.own and self.registries and not any(allowed):
             raise DeniedError(
                 f"this server reads no images in {registry}", "DOCKGATE_REGISTRIES on the server lists where it does."
             )

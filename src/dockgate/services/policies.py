@@ -36,7 +36,7 @@ class Policies:
     """Reads and changes policies. Called with a name, it returns the policy to evaluate by."""
 
     def __init__(self, store: Store, rules: Sequence[Rule], clock: ServerClock, effects: Effects) -> None:
-        self._store = store.policies
+        self._store = store
         self._rules = rules
         self._clock = clock
         self._effects = effects
@@ -49,12 +49,12 @@ class Policies:
         """
         reference = PolicyReference.parse(name)
         policy, added = self._own(reference.name), reference.repository_digest
-        return combine_policies(policy, self._store.by_digest(added)) if added else policy
+        return combine_policies(policy, self._store.policies.by_digest(added)) if added else policy
 
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
         """Return a version, the present one for None. A built-in policy has version 0."""
         try:
-            return self._store.get(name, version)
+            return self._store.policies.get(name, version)
         except NotFoundError as error:
             if name in definitions.BUILTIN and not version:
                 return self._of_builtin(name)
@@ -62,13 +62,13 @@ class Policies:
 
     def present(self) -> list[PolicyVersion]:
         """Return the present versions, built-in policies first."""
-        stored = self._store.list()
+        stored = self._store.policies.list()
         names = {version.name for version in stored}
         return [*(self._of_builtin(name) for name in definitions.BUILTIN if name not in names), *stored]
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
         """Return every version, newest first. NotFoundError for a policy that never existed."""
-        return self._store.history(name) or [self.get(name)]
+        return self._store.policies.history(name) or [self.get(name)]
 
     def names(self) -> list[str]:
         return [version.name for version in self.present()]
@@ -91,14 +91,14 @@ class Policies:
         """Store a Policy document as the next version. Return it, and the number of the version before, 0 for none."""
         name, policy = definitions.parse_document(document, self._rules)
         self.require_changeable(name)
-        history = self._store.history(name)
+        history = self._store.policies.history(name)
         return self._put(policy, text, who, "", None), history[0].version if history else 0
 
     def remove(self, name: str, who: str, comment: str = "", expected: int | None = None) -> PolicyVersion:
         """Remove a policy that nothing uses. Raises what `put` and `store.policies.remove` raise."""
         self.require_changeable(name)
         _require_short(comment)
-        remove = self._store.remove
+        remove = self._store.policies.remove
         return self._effects.run(EffectKind.REMOVE_POLICY, remove, name, who, self._clock.now(), comment, expected)
 
     def read(self, text: str, name: str) -> Policy:
@@ -107,7 +107,7 @@ class Policies:
 
     def _put(self, policy: Policy, text: str, who: str, comment: str, expected: int | None) -> PolicyVersion:
         _require_short(comment)
-        put, now = self._store.put, self._clock.now()
+        put, now = self._store.policies.put, self._clock.now()
         return self._effects.run(EffectKind.PUT_POLICY, put, policy, text, who, now, comment, expected)
 
     @staticmethod
@@ -126,7 +126,7 @@ class Policies:
 
     def _own(self, name: str) -> Policy:
         try:
-            stored = self._store.get(name)
+            stored = self._store.policies.get(name)
         except NotFoundError:
             if name in definitions.BUILTIN:
                 return self._builtin(name)
@@ -159,18 +159,18 @@ class UsablePolicy:
     unusable: str = ""
 
 
+@dataclass(frozen=True, slots=True)
 class PolicySelection:
     """Selects policies. `policies` returns a policy by its name, or raises NotFoundError or DefinitionError."""
 
-    def __init__(self, store: Store, policies: Callable[[str], Policy], read_file: ReadRepositoryFile) -> None:
-        self._store = store
-        self._policies = policies
-        self._read_file = read_file
+    store: Store
+    policies: Callable[[str], Policy]
+    read_file: ReadRepositoryFile
 
     def read(self, name: str) -> UsablePolicy:
         """Return the policy with this name, usable or not."""
         try:
-            return UsablePolicy(self._policies(name))
+            return UsablePolicy(self.policies(name))
         except (NotFoundError, DefinitionError) as error:
             return UsablePolicy(make_policy(name, {}), error.full_message)
 
@@ -183,7 +183,7 @@ class PolicySelection:
 
     def choose(self, repository: str, requested: str, requester: Principal) -> str:
         """Return the policy for a request (`gate.policy_choice.choose_policy`)."""
-        return choose_policy(self._assignments(), repository, requested, requester, self._policies)
+        return choose_policy(self._assignments(), repository, requested, requester, self.policies)
 
     def choose_for_action(self, repository: str, pipeline: Pipeline, key: ActionKey) -> str:
         """Return the policy for an approval action, combined with what the pipeline's sources require.
@@ -200,23 +200,23 @@ class PolicySelection:
                 "Leave `policy` out of the approval action, or allow it in the PolicyAssignment.",
             )
         required = self._required_by_sources(pipeline, key)
-        policy = self._policies(name).name
+        policy = self.policies(name).name
         if required is None:
             return policy
         required = make_policy("repository", required.rules)
-        self._store.policies.keep_requested(required)
+        self.store.policies.keep_requested(required)
         return str(PolicyReference(policy, required.digest))
 
     def _required_by_sources(self, pipeline: Pipeline, key: ActionKey) -> Policy | None:
         """What the files of all sources require together, None where there are none."""
-        runs = self._store.executions.runs(key.execution)
+        runs = self.store.executions.runs(key.execution)
         required: Policy | None = None
         for action in (action for stage in pipeline.stages for action in stage.actions):
             if action.type is ActionType.SOURCE:
                 name = f"{action.configuration['repository']}/{REPOSITORY_FILE}"
                 artifact = pipeline_logic.find_artifact(pipeline, runs, action.output)
-                data = _read_from_source(self._store.blobs.path(artifact), name)
-                policy = None if data is None else self._read_file(data, name)
+                data = _read_from_source(self.store.blobs.path(artifact), name)
+                policy = None if data is None else self.read_file(data, name)
                 required = merge_rules(required, policy) if required and policy else required or policy
         return required
 
@@ -233,7 +233,7 @@ class PolicySelection:
 
         Each policy is read once: one that is removed meanwhile is used for the last time.
         """
-        records = reversed(self._store.images.verdicts(image))
+        records = reversed(self.store.images.verdicts(image))
         names = {PolicyReference.parse(record.policy).name: record.policy for record in records}
         names |= {PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)}
         of_pipeline = self._named_by_pipeline(execution)
@@ -246,16 +246,16 @@ class PolicySelection:
         """The policies that the definition of the execution's pipeline names."""
         if not execution:
             return []
-        run = self._store.executions.get(execution)
-        pipeline = self._store.pipelines.get(run.pipeline, run.pipeline_version)
+        run = self.store.executions.get(execution)
+        pipeline = self.store.pipelines.get(run.pipeline, run.pipeline_version)
         actions = [action for stage in pipeline.stages for action in stage.actions]
         return [str(action.configuration["policy"]) for action in actions if "policy" in action.configuration]
 
     def _approved_by(self, image: str, execution: str) -> Iterator[str]:
         """The policies of the execution's approvals of this image."""
-        for run in self._store.executions.runs(execution) if execution else ():
+        for run in self.store.executions.runs(execution) if execution else ():
             try:
-                approval = self._store.approvals.get(str(run.key))
+                approval = self.store.approvals.get(str(run.key))
             except NotFoundError:
                 continue  # an action of another type, or an approval that was purged
             if approval.image == image:
@@ -263,16 +263,16 @@ class PolicySelection:
 
     def _may_evaluate(self, repository: str, name: str, of_pipeline: Sequence[str]) -> bool:
         try:
-            return may_judge(self._assignments(), repository, name, of_pipeline, self._policies)
+            return may_judge(self._assignments(), repository, name, of_pipeline, self.policies)
         except (NotFoundError, DefinitionError):
             return False
 
     def _assignments(self) -> list[PolicyAssignment]:
-        return [record.assignment for record in self._store.policy_assignments.list()]
+        return [record.assignment for record in self.store.policy_assignments.list()]
 
     def _exists(self, name: str) -> bool:
         try:
-            self._policies(PolicyReference.parse(name).name)
+            self.policies(PolicyReference.parse(name).name)
         except NotFoundError:
             return False
         except DefinitionError:

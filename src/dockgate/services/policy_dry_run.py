@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dockgate.gate import evaluate
@@ -35,28 +35,18 @@ PART_SECONDS = 2.0
 PART_LIMIT = 200  # images
 
 
+@dataclass(frozen=True, slots=True)
 class PolicyDryRun:
     """Evaluates candidates. `registry` is the address of our own registry."""
 
-    def __init__(
-        self,
-        store: Store,
-        policies: Policies,
-        selection: PolicySelection,
-        cases: Cases,
-        ecosystems: Sequence[Ecosystem],
-        rules: Sequence[Rule],
-        registry: str,
-    ) -> None:
-        self._store = store
-        self._images = store.images
-        self._policies = policies
-        self._selection = selection
-        self._cases = cases
-        self._ecosystems = ecosystems
-        self._rules = rules
-        self._registry = registry
-        self.turn = threading.Lock()
+    store: Store
+    policies: Policies
+    selection: PolicySelection
+    cases: Cases
+    ecosystems: Sequence[Ecosystem]
+    rules: Sequence[Rule]
+    registry: str
+    turn: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def run(
         self, text: str, name: str, against: Literal["history", "running"], policy: str, limit: int, after: str
@@ -65,7 +55,7 @@ class PolicyDryRun:
 
         DefinitionError, and BusyError while another part is evaluated.
         """
-        candidate = self._policies.read(text, name)
+        candidate = self.policies.read(text, name)
         return (self.history if against == "history" else self.running)(candidate, policy, limit, after)
 
     def history(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
@@ -76,10 +66,10 @@ class PolicyDryRun:
         before = _number(after)
         comparisons: list[ImageComparison] = []
         with self._turn_taken() as is_over:
-            records = self._images.newest_verdicts(policy, before, min(limit, PART_LIMIT) + 1)
+            records = self.store.images.newest_verdicts(policy, before, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
-                case = self._images.case(record.digest)
-                outcome_before = outcome_of_document(self._images.document(record.digest))
+                case = self.store.images.case(record.digest)
+                outcome_before = outcome_of_document(self.store.images.document(record.digest))
                 outcome_after = self._outcome(case, self._with_repository_policy(candidate, record.policy))
                 comparisons.append(compare(outcome_before, outcome_after, record.policy, record.image, record.digest))
                 before = seq
@@ -89,7 +79,7 @@ class PolicyDryRun:
 
     def running(self, candidate: Policy, policy: str, limit: int, after: str) -> PolicyComparison:
         """Evaluate what runs as of now, by each required policy and by the candidate in its place."""
-        services = [service for service in self._store.services.list() if service.name > after]
+        services = [service for service in self.store.services.list() if service.name > after]
         comparisons: list[ImageComparison] = []
         last = after
         with self._turn_taken() as is_over:
@@ -97,14 +87,14 @@ class PolicyDryRun:
                 if is_over() or len(comparisons) >= limit:
                     return summarize(comparisons, last)
                 last = service.name
-                definition = self._store.services.definition(service.name, service.revision)
+                definition = self.store.services.definition(service.name, service.revision)
                 image = definition.reference
                 if image is None:
                     continue
-                execution = self._store.services.deployed_by(service.name)
-                repository = image.repository_in(self._registry)
+                execution = self.store.services.deployed_by(service.name)
+                repository = image.repository_in(self.registry)
                 context = DeploymentContext(repository, service.name, execution, keep_baselines=True)
-                required = self._selection.required_policies(image.digest, execution, repository)
+                required = self.selection.required_policies(image.digest, execution, repository)
                 for name in (usable.policy.name for usable in required):
                     if policy in ("", PolicyReference.parse(name).name):
                         comparisons += self._compare_running(candidate, name, image.digest, service.name, context)
@@ -114,11 +104,11 @@ class PolicyDryRun:
         self, candidate: Policy, name: str, image: str, service: str, context: DeploymentContext
     ) -> Iterator[ImageComparison]:
         try:
-            present = self._policies(name)
+            present = self.policies(name)
         except (DefinitionError, NotFoundError):
             return  # it approves nothing, and there is nothing to compare with
-        before = self._cases.build(image, present, context)
-        after = self._cases.build(image, self._with_repository_policy(candidate, name), context)
+        before = self.cases.build(image, present, context)
+        after = self.cases.build(image, self._with_repository_policy(candidate, name), context)
         if before is not None and after is not None:
             outcome_before, outcome_after = self._outcome(before, present), self._outcome(after, after.policy)
             yield compare(outcome_before, outcome_after, name, image, service)
@@ -126,11 +116,11 @@ class PolicyDryRun:
     def _with_repository_policy(self, candidate: Policy, name: str) -> Policy:
         """The candidate combined with what the image's repository requires, where the policy of this name is."""
         added = PolicyReference.parse(name).repository_digest
-        return combine_policies(candidate, self._store.policies.by_digest(added)) if added else candidate
+        return combine_policies(candidate, self.store.policies.by_digest(added)) if added else candidate
 
     def _outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
         case = replace(case, policy=policy)
-        return outcome_of(evaluate.judge_platforms(case, self._ecosystems, self._rules, remediations=False))
+        return outcome_of(evaluate.judge_platforms(case, self.ecosystems, self.rules, remediations=False))
 
     @contextmanager
     def _turn_taken(self) -> Iterator[Callable[[], bool]]:

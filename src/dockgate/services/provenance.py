@@ -1,6 +1,7 @@
 """Provenance: record how our builds were made, and collect what is known of an image for its verdict."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Pipeline
 from dockgate.delivery.pipeline import latest_runs
@@ -19,6 +20,7 @@ from dockgate.store.records import BuiltStatement
 _BYTES_LIMIT = 4 * 2**20
 
 
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Records the provenance of builds, and collects that of images.
 
@@ -26,26 +28,14 @@ class Provenance:
     `registry` is the address of our own registry.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        reader: ProvenanceReader,
-        attestor: Attestor | None,
-        policies: Callable[[str], Policy],
-        clock: ServerClock,
-        url: str,
-        registry: str,
-        engine_version: str,
-    ) -> None:
-        self._store = store
-        self._statements = store.provenance
-        self._reader = reader
-        self._attestor = attestor
-        self._policies = policies
-        self._clock = clock
-        self._url = url
-        self._registry = registry
-        self._engine_version = engine_version
+    store: Store
+    reader: ProvenanceReader
+    attestor: Attestor | None
+    policies: Callable[[str], Policy]
+    clock: ServerClock
+    url: str
+    registry: str
+    engine_version: str
 
     # --- our own builds ------------------------------------------------------------------------------------------
 
@@ -54,9 +44,9 @@ class Provenance:
 
         Only builds of a repository's commit have a statement: the source of others is unknown.
         """
-        runs = self._store.executions.runs(key.execution)
+        runs = self.store.executions.runs(key.execution)
         source = _source(pipeline, runs, action.input)
-        if self._attestor is None or source is None:
+        if self.attestor is None or source is None:
             return
         repository = str(action.configuration["image"])
         arguments = action.configuration["args"]
@@ -64,25 +54,27 @@ class Provenance:
         record = provenance.BuildRecord(
             builder=provenance.BUILDER if built.is_sandboxed else provenance.UNSANDBOXED_BUILDER,
             invocation=str(key),
-            source=f"git+{self._url}/git/{source.variables['RepositoryName']}.git",
+            source=f"git+{self.url}/git/{source.variables['RepositoryName']}.git",
             commit=source.variables["CommitId"],
             dockerfile=str(action.configuration["dockerfile"]),
             dockerfile_digest=built.dockerfile_digest,
             bases=tuple((base.reference, base.digest) for base in built.bases),
             arguments=tuple(arguments) if isinstance(arguments, dict) else (),
             started_at=run.started_at if run else "",
-            finished_at=self._clock.now(),
-            engine=self._engine_version,
+            finished_at=self.clock.now(),
+            engine=self.engine_version,
         )
-        name = f"{self._registry}/{repository}"
-        envelope = self._attestor.sign(provenance.statement(record, name, built.digest))
-        self._statements.add(BuiltStatement(str(key), built.digest, repository, envelope.decode(), self._clock.now()))
+        name = f"{self.registry}/{repository}"
+        envelope = self.attestor.sign(provenance.statement(record, name, built.digest))
+        self.store.provenance.add(
+            BuiltStatement(str(key), built.digest, repository, envelope.decode(), self.clock.now())
+        )
 
     # --- for a verdict -------------------------------------------------------------------------------------------
 
     def fetch_once(self, repository: str, image: str, policy_name: str) -> None:
         """Fetch the statements of an image that were never fetched: the rule may be newer than the last approval."""
-        if not self._statements.statements(image).fetched_at:
+        if not self.store.provenance.statements(image).fetched_at:
             self.fetch(repository, image, policy_name)
 
     def fetch(self, repository: str, image: str, policy_name: str) -> None:
@@ -91,34 +83,34 @@ class Provenance:
         A failed fetch is recorded, and the verdict reports it.
         """
         try:
-            is_required = PROVENANCE_RULE in self._policies(policy_name).rules
+            is_required = PROVENANCE_RULE in self.policies(policy_name).rules
         except DockgateError:
             return  # a policy that cannot be read approves nothing
         if not is_required:
             return
         try:
-            envelopes = self._reader.attached(repository, image)
+            envelopes = self.reader.attached(repository, image)
         except DockgateError as error:
-            self._statements.record_fetch_error(image, str(error), self._clock.now())
+            self.store.provenance.record_fetch_error(image, str(error), self.clock.now())
             return
         accepted, size = [], 0
         for envelope in envelopes[: provenance.STATEMENT_LIMIT]:
             size += len(envelope)
             if size <= _BYTES_LIMIT:
                 accepted.append(envelope)
-        self._statements.replace_fetched(image, accepted, self._clock.now())
+        self.store.provenance.replace_fetched(image, accepted, self.clock.now())
 
     def collect_facts(self, image: str, policy: Policy) -> provenance.ProvenanceFacts | None:
         """The provenance of the image; None if the policy does not require it, or nothing was fetched."""
         keys = provenance_keys(policy)
-        stored = self._statements.statements(image) if keys else None
+        stored = self.store.provenance.statements(image) if keys else None
         if stored is None or not (stored.envelopes or stored.fetched_at):
             return None
-        return provenance.collect(image, stored.envelopes, keys, self._reader.verify, stored.fetch_error)
+        return provenance.collect(image, stored.envelopes, keys, self.reader.verify, stored.fetch_error)
 
     def fingerprint(self, image: str) -> str:
         """A text that changes whenever `collect_facts` may return something else under the same policy."""
-        return digest_of(canonical.encode(self._statements.statements(image)))
+        return digest_of(canonical.encode(self.store.provenance.statements(image)))
 
 
 def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str) -> ActionRun | None:

@@ -1,4 +1,4 @@
-"""Pushes to registries: the notifications that report them with their secrets, and what follows from a push."""
+"""Pushes to registries: the notifications that report them, their secrets, and what follows from a push."""
 
 import base64
 import binascii
@@ -8,7 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,12 @@ _HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
 
 
 class WebhookSecrets:
-    """`own` is what our own registry shows, and what the others' secrets are made of, each registry's another.
+    """The secrets that registries send with their notifications.
 
-    `file` counts how often each of these was changed: it need not be there, and is no secret.
+    `own` is our own registry's secret. The others' are derived from it, one for each registry. `file` counts how often
+    each of these was changed: it may be missing, and is no secret.
 
-    All calls raise UnavailableError when the file cannot be used: which secrets hold is not known then.
+    All calls raise UnavailableError when the file cannot be used: which secrets are valid is unknown then.
     """
 
     def __init__(self, own: str, file: Path) -> None:
@@ -51,17 +52,17 @@ class WebhookSecrets:
         self._lock = threading.Lock()
 
     def secret(self, form: str, registry: str) -> str:
-        """What this registry has to show with notifications of this format."""
-        name = _name(form, registry)
+        """Return the secret that this registry sends with notifications of this format."""
+        name = f"{form}/{registry}"
         changed = self._changes().get(name, 0)
-        made_of = f"pushes/{name}/{changed}" if changed else f"pushes/{name}"
-        return hmac.new(self.own.encode(), made_of.encode(), hashlib.sha256).hexdigest()
+        text = f"pushes/{name}/{changed}" if changed else f"pushes/{name}"
+        return hmac.new(self.own.encode(), text.encode(), hashlib.sha256).hexdigest()
 
     def change(self, form: str, registry: str) -> None:
-        """Gives this registry another secret. The one that it had is none from now on."""
+        """Give this registry another secret. The previous one is invalid from now on."""
         with self._lock:
             changes = self._changes()
-            name = _name(form, registry)
+            name = f"{form}/{registry}"
             changes[name] = changes.get(name, 0) + 1
             fresh = self._file.with_suffix(".new")
             try:
@@ -86,31 +87,18 @@ class WebhookSecrets:
         )
 
 
-def _name(form: str, registry: str) -> str:
-    return f"{form}/{registry}"
-
-
+@dataclass(slots=True)
 class RegistryPushes:
     """Records pushes of images, and starts their scans. `registry` is our own."""
 
-    def __init__(
-        self,
-        store: Store,
-        registry: Registry,
-        scans: ScanScheduler,
-        exceptions: RiskAcceptances,
-        notifications: Notifications,
-        clock: ServerClock,
-        effects: Effects,
-    ) -> None:
-        self._store = store
-        self._registry = registry
-        self._scans = scans
-        self._exceptions = exceptions
-        self._notifications = notifications
-        self._clock = clock
-        self._effects = effects
-        self._has_recorded_missed = False
+    store: Store
+    registry: Registry
+    scans: ScanScheduler
+    exceptions: RiskAcceptances
+    notifications: Notifications
+    clock: ServerClock
+    effects: Effects
+    _has_recorded_missed: bool = field(default=False, init=False)
 
     def record(self, event_id: str, repository: str, digest: str, tag: str, by: str = "") -> None:
         """Record a push that a registry reports, perhaps more than once.
@@ -119,34 +107,34 @@ class RegistryPushes:
         attestations, cosign's signatures) is not scanned: it may be a VEX document of that image.
         """
         detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": by} if by else {})
-        event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self._clock.now())
+        event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self.clock.now())
         if subject := attached_to(tag):
-            self._effects.run(EffectKind.RECORD_IMAGE, self._exceptions.record_attached_vex, repository, subject)
+            self.effects.run(EffectKind.RECORD_IMAGE, self.exceptions.record_attached_vex, repository, subject)
             return
-        scan = self._effects.run(EffectKind.RECORD_EVENT, self._store.images.accept_push, event)
+        scan = self.effects.run(EffectKind.RECORD_EVENT, self.store.images.accept_push, event)
         if scan is not None:
-            self._scans.start(scan)
+            self.scans.start(scan)
 
     def record_missed(self) -> None:
         """Record the pushes to our own registry whose notifications were lost before the server started, once."""
         if self._has_recorded_missed:
             return
-        recorded = {(image.repository, image.tag, image.digest) for image in self._store.images.pushed_images()}
-        for name, tag in self._registry.tags():
-            digest = self._registry.resolve(name, tag)
-            repository = own_repository(name, self._registry.address)
+        recorded = {(image.repository, image.tag, image.digest) for image in self.store.images.pushed_images()}
+        for name, tag in self.registry.tags():
+            digest = self.registry.resolve(name, tag)
+            repository = own_repository(name, self.registry.address)
             if digest is not None and (repository, tag, digest) not in recorded:
                 self.record(f"found/{name}:{tag}@{digest}", repository, digest, tag)
         self._has_recorded_missed = True
 
     def announce_moved_tags(self) -> None:
         """Announce each tag that was moved to another digest, once."""
-        for move in self._store.images.unannounced_moves():
-            self._effects.run(EffectKind.ANNOUNCE, self._announce, move)
+        for move in self.store.images.unannounced_moves():
+            self.effects.run(EffectKind.ANNOUNCE, self._announce, move)
 
     def _announce(self, move: TagMove) -> None:
         name = f"{move.repository}:{move.tag}"
-        self._notifications.notify(
+        self.notifications.notify(
             Notice(
                 key=f"tag-moved/{move.id}",
                 kind="Tag Moved",
@@ -163,7 +151,7 @@ class RegistryPushes:
                 },
             )
         )
-        self._store.images.mark_move_announced(move.id, self._clock.now())
+        self.store.images.mark_move_announced(move.id, self.clock.now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +168,15 @@ class Hook:
     url_with_secret: str
 
 
+@dataclass(frozen=True, slots=True)
 class RegistryNotifications:
     """Receives notifications. `url` is the server's own, `registry` the address of our own registry."""
 
-    def __init__(
-        self, pushes: RegistryPushes, secrets: WebhookSecrets, resolve_image: ImageResolver, url: str, registry: str
-    ) -> None:
-        self._pushes = pushes
-        self._secrets = secrets
-        self._resolve_image = resolve_image
-        self._url = url
-        self._registry = registry
+    pushes: RegistryPushes
+    secrets: WebhookSecrets
+    resolve_image: ImageResolver
+    url: str
+    registry: str
 
     def hook(self, form: str, registry: str) -> Hook:
         """Return where this registry sends its notifications.
@@ -200,7 +186,7 @@ class RegistryNotifications:
         _format(form)
         if not re.fullmatch(_HOST, registry) or RepositoryReference.parse(f"{registry}/image").is_own:
             raise UsageError(f"{registry!r} is not a registry", "Give its host as in references: harbor.example.org.")
-        url, secret = f"{self._url}/registry/{form}/{registry}", self._secrets.secret(form, registry)
+        url, secret = f"{self.url}/registry/{form}/{registry}", self.secrets.secret(form, registry)
         scheme, _, rest = url.partition("://")
         with_secret = f"{scheme}://{registry.partition(':')[0]}:{secret}@{rest}"
         return Hook(form, registry, url, f"Bearer {secret}", with_secret)
@@ -208,12 +194,12 @@ class RegistryNotifications:
     def rotate_secret(self, form: str, registry: str) -> Hook:
         """Return the hook with a new secret; the old secret ends now. Raises what `hook` raises."""
         self.hook(form, registry)
-        self._secrets.change(form, registry)
+        self.secrets.change(form, registry)
         return self.hook(form, registry)
 
     def require_secret(self, form: str, registry: str, authorization: str) -> None:
         """Raise DeniedError unless the header has the secret of this registry, "" for our own."""
-        secret = self._secrets.secret(form, registry) if registry else self._secrets.own
+        secret = self.secrets.secret(form, registry) if registry else self.secrets.own
         if not _has_secret(authorization, secret):
             raise DeniedError(
                 "the registry's notification came without our secret", "`dockgate registry hook` prints it."
@@ -243,14 +229,14 @@ class RegistryNotifications:
 
     def _record(self, form: str, registry: str, push: Pushed) -> None:
         if not registry:
-            repository = own_repository(push.repository, self._registry)
-            self._pushes.record(push.id, repository, push.digest, push.tag, push.by)
+            repository = own_repository(push.repository, self.registry)
+            self.pushes.record(push.id, repository, push.digest, push.tag, push.by)
             return
         repository, digest = f"{registry}/{push.repository}", push.digest
         if not digest:
-            _, digest = self._resolve_image(f"{repository}:{push.tag}")
+            _, digest = self.resolve_image(f"{repository}:{push.tag}")
         event = push.id or f"{push.repository}:{push.tag}@{digest}"
-        self._pushes.record(f"{form}/{registry}/{event}", repository, digest, push.tag)
+        self.pushes.record(f"{form}/{registry}/{event}", repository, digest, push.tag)
 
 
 def _read_pushes(form: str, registry: str, document: Callable[[], Any]) -> list[Pushed]:
@@ -282,11 +268,11 @@ def _check(pushed: Pushed, registry: str) -> None:
         raise ValueError("it has neither tag nor digest")
 
 
-_formats = cache(pushes.load)
+_load_formats = cache(pushes.load)
 
 
 def _format(form: str) -> Pushes:
-    formats = _formats()
+    formats = _load_formats()
     if form not in formats:
         raise NotFoundError(f"there is no format {form!r} of notifications", f"There are: {', '.join(formats)}.")
     return formats[form]

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dockgate.delivery.ports import VexReader
 from dockgate.events.ports import Notice
@@ -24,49 +24,40 @@ from dockgate.store.records import VexRecord, WaiverRecord
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class RiskAcceptances:
     """Records exceptions, and selects those that apply.
 
     A waiver is announced `notice_days` before its end.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        vex: VexReader,
-        ecosystems: Sequence[Ecosystem],
-        notifications: Notifications,
-        clock: ServerClock,
-        effects: Effects,
-        notice_days: float,
-    ) -> None:
-        self._store = store
-        self._vex = vex
-        self._ecosystems = ecosystems
-        self._notifications = notifications
-        self._clock = clock
-        self._effects = effects
-        self._notice_days = notice_days
+    store: Store
+    vex: VexReader
+    ecosystems: Sequence[Ecosystem]
+    notifications: Notifications
+    clock: ServerClock
+    effects: Effects
+    notice_days: float
 
     # --- recording ------------------------------------------------------------------------------------------------
 
     def add_waiver(self, waiver: Waiver) -> WaiverRecord:
         """Record a waiver, once for each id. UsageError for an invalid or expired one."""
-        return self._effects.run(EffectKind.ACCEPT, self._add_waiver, waiver)
+        return self.effects.run(EffectKind.ACCEPT, self._add_waiver, waiver)
 
     def revoke_waiver(self, waiver_id: str, who: str) -> WaiverRecord:
-        return self._effects.run(EffectKind.ACCEPT, self._store.waivers.revoke, waiver_id, who, self._clock.now())
+        return self.effects.run(EffectKind.ACCEPT, self.store.waivers.revoke, waiver_id, who, self.clock.now())
 
     def upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
         """Record a VEX document that `who` vouches for. UsageError naming the invalid statement."""
-        return self._effects.run(EffectKind.ACCEPT, self._upload_vex, data, name, who)
+        return self.effects.run(EffectKind.ACCEPT, self._upload_vex, data, name, who)
 
     def remove_vex(self, document: str, who: str) -> VexRecord:
-        return self._effects.run(EffectKind.ACCEPT, self._store.vex.remove, document, who, self._clock.now())
+        return self.effects.run(EffectKind.ACCEPT, self.store.vex.remove, document, who, self.clock.now())
 
     def refresh_attached_vex(self, repository: str, image: str) -> None:
         """Record the VEX documents that are attached to an image by now."""
-        self._effects.run(EffectKind.ACCEPT, self.record_attached_vex, repository, image)
+        self.effects.run(EffectKind.ACCEPT, self.record_attached_vex, repository, image)
 
     def record_attached_vex(self, repository: str, image: str) -> None:
         """Record the VEX documents that are attached to an image.
@@ -75,13 +66,13 @@ class RiskAcceptances:
         are logged, and raise nothing.
         """
         try:
-            attached = self._vex.attached(repository, image)
+            attached = self.vex.attached(repository, image)
         except DockgateError as error:
             _log.warning("cannot read the documents attached to %s@%s: %s", repository, image, error)
             return
         for vex in attached:
             try:
-                statements = self._vex.read(vex.document, f"what is attached to {image}")
+                statements = self.vex.read(vex.document, f"what is attached to {image}")
             except UsageError as error:
                 _log.warning("%s", error)
             else:
@@ -90,16 +81,16 @@ class RiskAcceptances:
 
     def _add_waiver(self, waiver: Waiver) -> WaiverRecord:
         waivers.check_waiver(waiver)
-        check_protected(waiver, [path for ecosystem in self._ecosystems for path in ecosystem.database_paths])
-        now = self._clock.now()
+        check_protected(waiver, [path for ecosystem in self.ecosystems for path in ecosystem.database_paths])
+        now = self.clock.now()
         until = parse_time(waiver.until)
         waiver = replace(waiver, until=format_time(until) if until else "", created_at=now)
         if not waivers.is_active(waiver, now):
             raise UsageError(f"until: {waiver.until} is in the past", "Give a date in the future.")
-        return self._store.waivers.add(waiver)
+        return self.store.waivers.add(waiver)
 
     def _upload_vex(self, data: bytes, name: str, who: str) -> VexRecord:
-        statements = self._vex.read(data, name)
+        statements = self.vex.read(data, name)
         if not statements:
             raise UsageError(f"{name} states nothing", "Give a document with statements.")
         bare = next((statement for statement in statements if not statement.products), None)
@@ -119,20 +110,20 @@ class RiskAcceptances:
             format=statements[0].format,
             author=statements[0].author,
             signer=signer,
-            added_at=self._clock.now(),
+            added_at=self.clock.now(),
             envelopes=envelopes,
         )
-        return self._store.vex.add(record, data, statements)
+        return self.store.vex.add(record, data, statements)
 
     # --- for an image ---------------------------------------------------------------------------------------------
 
     def of(self, image: str, inventories: Sequence[Inventory], policy: Policy, repository: str, now: str) -> Waivers:
         """Return the waivers and VEX statements that may apply to this image, with who vouches for each statement."""
         images = list(dict.fromkeys((image, *(inventory.image for inventory in inventories))))
-        present = (record.waiver for record in self._store.waivers.active(now))
+        present = (record.waiver for record in self.store.waivers.active(now))
         statements = [
             replace(statement, signer=signer, products=statement.products or (record.image,))
-            for record, listed in self._store.vex.active(images)
+            for record, listed in self.store.vex.active(images)
             for signer in (record.signer or self._signer(record, policy),)
             for statement in listed
         ]
@@ -145,30 +136,30 @@ class RiskAcceptances:
         """The key that the policy lists for the document's author and that signed the document, "" for none."""
         keys = [key for author in vex_authors(policy) if author.name == record.author for key in author.keys]
         for envelope in record.envelopes if keys else ():
-            if fingerprint := self._vex.signer(envelope, record.document, record.image, keys):
+            if fingerprint := self.vex.signer(envelope, record.document, record.image, keys):
                 return f"{vex_statements.KEY}{fingerprint}"
         return ""
 
     def state(self, repository: str, now: str) -> str:
         """Return a text that changes whenever `of` could change for an image of this repository."""
-        present = (record.waiver for record in self._store.waivers.active(now))
+        present = (record.waiver for record in self.store.waivers.active(now))
         ids = [
             waiver.id for waiver in present if not waiver.repository or patterns.matches(repository, waiver.repository)
         ]
-        return f"{self._store.vex.revision()} {' '.join(ids)}"
+        return f"{self.store.vex.revision()} {' '.join(ids)}"
 
     # --- announcements --------------------------------------------------------------------------------------------
 
     def announce_expiring(self) -> None:
         """Announce each waiver that expires soon, once."""
-        now = self._clock.now()
-        records = {record.waiver.id: record for record in self._store.waivers.active(now) if not record.announced_at}
-        for waiver in waivers.expiring_waivers((record.waiver for record in records.values()), now, self._notice_days):
-            self._effects.run(EffectKind.ANNOUNCE, self._announce, waiver)
+        now = self.clock.now()
+        records = {record.waiver.id: record for record in self.store.waivers.active(now) if not record.announced_at}
+        for waiver in waivers.expiring_waivers((record.waiver for record in records.values()), now, self.notice_days):
+            self.effects.run(EffectKind.ANNOUNCE, self._announce, waiver)
 
     def _announce(self, waiver: Waiver) -> None:
         fields = (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image)
-        self._notifications.notify(
+        self.notifications.notify(
             Notice(
                 key=f"waiver-lapses/{waiver.id}",
                 kind="Waiver Lapses",
@@ -178,4 +169,4 @@ class RiskAcceptances:
                 detail={"waiver": waiver.id, "owner": waiver.owner, "until": waiver.until},
             )
         )
-        self._store.waivers.mark_announced(waiver.id, self._clock.now())
+        self.store.waivers.mark_announced(waiver.id, self.clock.now())

@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from dockgate.delivery.ports import FindingsSource, ImageReader
 from dockgate.gate.model import ExternalReport
@@ -25,16 +26,16 @@ from dockgate.store import Store
 from dockgate.store.images import Images
 from dockgate.store.records import ReportRecord, Scan, ScanState
 
-# Images that are read at the same time; see `scan_queue`.
+# Images that are read at the same time; see `ScanQueue`.
 PARALLEL_SCANS = 16
 # Images that are evaluated at the same time. Several share a commit; more would only slow down requests.
 PARALLEL_EVALUATIONS = 4
 # For registries and scanners that do not answer.
 READING = RetrySchedule(first=1, longest=2, attempts=3)
-
-_log = logging.getLogger(__name__)
 # How long after the scan was requested another scanner may take.
 PATIENCE_DAYS = 1 / 24
+
+_log = logging.getLogger(__name__)
 
 
 class ScanQueue:
@@ -56,7 +57,8 @@ class ScanQueue:
 
     def add(self, scan: Scan) -> None:
         """Read it when it is its turn."""
-        host = _host(scan.repository)
+        registry = RepositoryReference.parse(scan.repository).registry or ""  # "" for our own
+        host = re.sub(r":\d+$", "", registry).lower()
         with self._lock:
             if self._is_closed:
                 return
@@ -96,67 +98,51 @@ class ScanQueue:
                 self._start_next()
 
 
-def _host(repository: str) -> str:
-    """The host of the registry that a repository is in, "" for our own registry."""
-    return re.sub(r":\d+$", "", RepositoryReference.parse(repository).registry or "").lower()
-
-
+@dataclass(frozen=True, slots=True)
 class ScanRunner:
     """Runs scans. `findings` is the other scanner that some repositories rely on, None for none."""
 
-    def __init__(
-        self,
-        store: Store,
-        read_image: ImageReader,
-        findings: FindingsSource | None,
-        exceptions: RiskAcceptances,
-        clock: ServerClock,
-    ) -> None:
-        self._store = store
-        self._read_image = read_image
-        self._findings = findings
-        self._exceptions = exceptions
-        self._clock = clock
+    store: Store
+    read_image: ImageReader
+    findings: FindingsSource | None
+    exceptions: RiskAcceptances
+    clock: ServerClock
 
     def run(self, scan: Scan) -> None:
         """Store the image's inventories, or another scanner's reports, and the VEX documents that are attached to it.
 
         PendingError while the other scanner has not finished.
         """
-        source = self._source(scan)
-        if source is not None:
+        source = self.findings
+        if source is not None and source.knows(scan.repository):
             answer = source.ask(scan.repository, scan.image)
-            if answer.pending and scan.requested_at > self._clock.ago(PATIENCE_DAYS):
+            if answer.pending and scan.requested_at > self.clock.ago(PATIENCE_DAYS):
                 raise PendingError(answer.pending)
             self._record_vex(scan, [report.inventory.image for report in answer.reported])
             self._finish(scan, source, answer.reported, f"{source.title} is asked in place of a scan.")
             return
-        inventories = self._read_image(scan.repository, scan.image)
+        inventories = self.read_image(scan.repository, scan.image)
         self._record_vex(scan, [inventory.image for inventory in inventories])
-        self._store.images.finish_scan(scan.image, scan.number, inventories, "", self._clock.now())
+        self.store.images.finish_scan(scan.image, scan.number, inventories, "", self.clock.now())
 
     def fail(self, scan: Scan, reason: str, *, is_image: bool = True) -> None:
         """Store the failure. Earlier reports of another scanner become void, too."""
-        source = self._source(scan)
-        if source is not None:
+        source = self.findings
+        if source is not None and source.knows(scan.repository):
             self._finish(scan, source, [source.unknown(scan.image, reason)], reason)
         else:
-            now = self._clock.now()
-            self._store.images.finish_scan(scan.image, scan.number, (), reason, now, is_image=is_image)
-
-    def _source(self, scan: Scan) -> FindingsSource | None:
-        source = self._findings
-        return source if source is not None and source.knows(scan.repository) else None
+            now = self.clock.now()
+            self.store.images.finish_scan(scan.image, scan.number, (), reason, now, is_image=is_image)
 
     def _finish(self, scan: Scan, source: FindingsSource, reported: Sequence[ExternalReport], reason: str) -> None:
         """Without inventories of our own, the next request for a scan asks the other scanner again."""
-        now = self._clock.now()
-        self._store.reports.replace(scan.image, reported, source.name, now)
-        self._store.images.finish_scan(scan.image, scan.number, (), reason, now)
+        now = self.clock.now()
+        self.store.reports.replace(scan.image, reported, source.name, now)
+        self.store.images.finish_scan(scan.image, scan.number, (), reason, now)
 
     def _record_vex(self, scan: Scan, platforms: Sequence[str]) -> None:
         for image in dict.fromkeys((scan.image, *platforms)):
-            self._exceptions.record_attached_vex(scan.repository, image)
+            self.exceptions.record_attached_vex(scan.repository, image)
 
 
 class ScanScheduler:
@@ -262,22 +248,22 @@ class ScanScheduler:
         self._effects.run(EffectKind.READ_IMAGE, self._runner.run, scan)
 
 
+@dataclass(frozen=True, slots=True)
 class FindingReports:
     """Records what other scanners report of images."""
 
-    def __init__(self, store: Store, waiting: WaitingApprovals, clock: ServerClock, effects: Effects) -> None:
-        self._store = store
-        self._waiting = waiting
-        self._clock = clock
-        self._effects = effects
+    store: Store
+    waiting: WaitingApprovals
+    clock: ServerClock
+    effects: Effects
 
     def add(self, reported: Sequence[ExternalReport], who: str, vouched: bool) -> Sequence[ReportRecord]:
         """Record what another scanner reports, and answer the approvals of its images.
 
         A `vouched` report may replace a scan.
         """
-        put, now = self._store.reports.put, self._clock.now()
-        records = [self._effects.run(EffectKind.REPORT, put, report, who, vouched, now) for report in reported]
+        put, now = self.store.reports.put, self.clock.now()
+        records = [self.effects.run(EffectKind.REPORT, put, report, who, vouched, now) for report in reported]
         for image in dict.fromkeys(record.image for record in records):
-            self._waiting.answer(image)
+            self.waiting.answer(image)
         return records

@@ -1,6 +1,7 @@
 """Running images that would no longer be approved: their services are marked at risk, with a deadline."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dockgate.delivery.model import Service
 from dockgate.events.ports import Notice
@@ -17,6 +18,7 @@ from dockgate.shared.digest import digest_of
 from dockgate.store import Store
 
 
+@dataclass(slots=True)
 class ServiceRisk:
     """Evaluates running images again when something that their verdicts are made from has changed.
 
@@ -25,70 +27,57 @@ class ServiceRisk:
     own registry.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        verdicts: Verdicts,
-        selection: PolicySelection,
-        exceptions: RiskAcceptances,
-        provenance: Provenance,
-        notifications: Notifications,
-        clock: ServerClock,
-        effects: Effects,
-        registry: str,
-        risk_days: float,
-    ) -> None:
-        self._store = store
-        self._verdicts = verdicts
-        self._selection = selection
-        self._exceptions = exceptions
-        self._provenance = provenance
-        self._notifications = notifications
-        self._clock = clock
-        self._effects = effects
-        self._registry = registry
-        self._risk_days = risk_days
-        # By service: a digest of what its verdict was made from.
-        self._evaluated: dict[str, str] = {}
+    store: Store
+    verdicts: Verdicts
+    selection: PolicySelection
+    exceptions: RiskAcceptances
+    provenance: Provenance
+    notifications: Notifications
+    clock: ServerClock
+    effects: Effects
+    registry: str
+    risk_days: float
+    # By service: a digest of what its verdict was made from.
+    _evaluated: dict[str, str] = field(default_factory=dict, init=False)
 
     def review(self) -> None:
         """Evaluate the running images whose inputs changed since the last review."""
-        self._evaluated = self._effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated)
+        self._evaluated = self.effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated)
 
     def evaluate_changed(self, evaluated: Mapping[str, str]) -> dict[str, str]:
         """Evaluate the running images whose inputs differ from `evaluated`, a digest for each service.
 
         Return the present digests.
         """
-        database = self._verdicts.advisory_digest()
+        database = self.verdicts.advisory_digest()
         if not database:
             return dict(evaluated)
         present = {}
-        for service in self._store.services.list():
-            definition = self._store.services.definition(service.name, service.revision)
+        for service in self.store.services.list():
+            definition = self.store.services.definition(service.name, service.revision)
             image = definition.reference
             if image is None:
                 present[service.name] = ""
                 continue
-            execution = self._store.services.deployed_by(service.name)
-            repository = image.repository_in(self._registry)
+            execution = self.store.services.deployed_by(service.name)
+            repository = image.repository_in(self.registry)
             context = DeploymentContext(repository, service.name, execution, keep_baselines=True)
             present[service.name] = self._inputs_digest(database, image.digest, context)
             if evaluated.get(service.name) != present[service.name]:
-                self._mark(service, image.digest, self._verdicts.review_deployed(image.digest, context))
+                self._mark(service, image.digest, self.verdicts.review_deployed(image.digest, context))
         return present
 
     def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:
         """A digest that changes whenever the verdict could change; every hour too, because rules may count time."""
-        usable = self._selection.required_policies(image, context.execution, context.repository)
+        usable = self.selection.required_policies(image, context.execution, context.repository)
         policies = [read.unusable or read.policy.digest for read in usable]
-        now, provenance = self._clock.now(), self._provenance.fingerprint(image)
-        exceptions = self._exceptions.state(context.repository, now)
+        now, provenance = self.clock.now(), self.provenance.fingerprint(image)
+        exceptions = self.exceptions.state(context.repository, now)
         return digest_of(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
 
     def _mark(self, service: Service, image: str, objections: str) -> None:
         """Mark the service at risk, or no longer at risk. Each time at risk has its own deadline and notice."""
-        until = self._clock.later(self._risk_days * 86400) if objections else ""
+        until = self.clock.later(self.risk_days * 86400) if objections else ""
         notice = Notice(
             key=f"at-risk/{service.name}/{image}/{until}",
             kind="Service At Risk",
@@ -96,4 +85,4 @@ class ServiceRisk:
             body=f"{objections}\nIt keeps running. Its next deploy is blocked; replace it before {until}.",
             detail={"service": service.name, "image": image, "until": until},
         )
-        self._store.services.set_risk(service.name, objections, until, self._notifications.entries(notice))
+        self.store.services.set_risk(service.name, objections, until, self.notifications.entries(notice))

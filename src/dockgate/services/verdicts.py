@@ -1,7 +1,7 @@
 """Verdicts on images that were scanned: evaluated as of now, and stored with what they were made from."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dockgate.delivery.model import Approval
 from dockgate.delivery.ports import Advisories
@@ -17,26 +17,17 @@ from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
 
 
+@dataclass(frozen=True, slots=True)
 class Verdicts:
     """Makes verdicts."""
 
-    def __init__(
-        self,
-        store: Store,
-        cases: Cases,
-        selection: PolicySelection,
-        provenance: Provenance,
-        advisories: Advisories,
-        ecosystems: Sequence[Ecosystem],
-        rules: Sequence[Rule],
-    ) -> None:
-        self._store = store
-        self._cases = cases
-        self._selection = selection
-        self._provenance = provenance
-        self._advisories = advisories
-        self._ecosystems = ecosystems
-        self._rules = rules
+    store: Store
+    cases: Cases
+    selection: PolicySelection
+    provenance: Provenance
+    advisories: Advisories
+    ecosystems: Sequence[Ecosystem]
+    rules: Sequence[Rule]
 
     def for_approval(self, approval: Approval, cause: str) -> tuple[Verdict, str] | None:
         """Return the verdict that an approval waits for, with its digest; None until the image was scanned.
@@ -45,15 +36,15 @@ class Verdicts:
         is Undetermined.
         """
         context = DeploymentContext(approval.repository, approval.service)
-        case = self._case(approval.image, self._selection.read(approval.policy), context)
+        case = self._case(approval.image, self.selection.read(approval.policy), context)
         if case is None:
             return None
-        return self._store.images.add_verdict(self._evaluate(case), case, cause)
+        return self.store.images.add_verdict(self._evaluate(case), case, cause)
 
     def rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str:
         """Return why the image would not be approved now with these waivers added, "" when it would."""
         context = DeploymentContext(approval.repository, approval.service)
-        case = self._case(approval.image, self._selection.read(approval.policy), context)
+        case = self._case(approval.image, self.selection.read(approval.policy), context)
         if case is None:
             return "it is being scanned"
         extended = replace(case.waivers, waivers=(*case.waivers.waivers, *waivers))
@@ -66,12 +57,12 @@ class Verdicts:
         DeployError unless all approve: the image may be known as vulnerable since its approval, and a waiver may have
         expired.
         """
-        if not self._store.images.verdicts(image):
+        if not self.store.images.verdicts(image):
             raise DeployError(
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
             )
-        policies = self._selection.required_policies(image, context.execution, context.repository)
+        policies = self.selection.required_policies(image, context.execution, context.repository)
         if not policies:
             raise DeployError(
                 f"every policy that judged {image} was removed since: only approved digests run",
@@ -79,12 +70,12 @@ class Verdicts:
             )
         for usable in policies:
             name = usable.policy.name
-            self._provenance.fetch_once(context.repository, image, name)
+            self.provenance.fetch_once(context.repository, image, name)
             case = self._case(image, usable, replace(context, keep_baselines=True))
             verdict = self._evaluate(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
                 # It decides as of now, whatever is stored under the cause: this is its record.
-                self._store.images.add_verdict(verdict, case, f"{cause}/{self.advisory_digest()}/{name}")
+                self.store.images.add_verdict(verdict, case, f"{cause}/{self.advisory_digest()}/{name}")
                 continue
             if case and verdict:
                 self._record(verdict, case)
@@ -96,10 +87,10 @@ class Verdicts:
 
     def review_deployed(self, image: str, context: DeploymentContext) -> str:
         """Return why the image would not be approved now, "" when it would. Changed verdicts are stored."""
-        policies = self._selection.required_policies(image, context.execution, context.repository)
+        policies = self.selection.required_policies(image, context.execution, context.repository)
         reasons = [] if policies else ["every policy that judged it was removed since"]
         for usable in policies:
-            self._provenance.fetch_once(context.repository, image, usable.policy.name)
+            self.provenance.fetch_once(context.repository, image, usable.policy.name)
             case = self._case(image, usable, context)
             if case is not None:
                 verdict = self._evaluate(case)
@@ -111,26 +102,26 @@ class Verdicts:
     def advisory_digest(self) -> str:
         """Return the digest of the present advisory database, "" where there is none."""
         try:
-            return self._advisories().digest
+            return self.advisories().digest
         except DatabaseError:
             return ""
 
     def _case(self, image: str, usable: UsablePolicy, context: DeploymentContext) -> VerdictCase | None:
-        case = self._cases.build(image, usable.policy, context)
+        case = self.cases.build(image, usable.policy, context)
         return replace(case, no_scan_reason=usable.unusable) if case and usable.unusable else case
 
     def _evaluate(self, case: VerdictCase) -> Verdict:
-        return evaluate.judge(case, self._ecosystems, self._rules)
+        return evaluate.judge(case, self.ecosystems, self.rules)
 
     def _record(self, verdict: Verdict, case: VerdictCase) -> None:
         """Store the verdict after the newest of its policy, unless both say the same.
 
         Running images are evaluated every hour, and most verdicts do not change.
         """
-        records = self._store.images.verdicts(verdict.image)
+        records = self.store.images.verdicts(verdict.image)
         newest = next((record.digest for record in records if record.policy == verdict.policy), "")
-        if not newest or _decision(self._store.images.verdict(newest)) != _decision(verdict):
-            self._store.images.add_verdict(verdict, case, f"renewed/{newest or f'{verdict.image}/{verdict.policy}'}")
+        if not newest or _decision(self.store.images.verdict(newest)) != _decision(verdict):
+            self.store.images.add_verdict(verdict, case, f"renewed/{newest or f'{verdict.image}/{verdict.policy}'}")
 
 
 def _decision(verdict: Verdict) -> tuple[object, ...]:
