@@ -7,7 +7,6 @@ import gc
 import io
 import os
 import sys
-import threading
 from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -86,7 +85,6 @@ def main() -> NoReturn:
 
         sys.exit(shell_complete(root, {}, "dockgate", COMPLETION, instruction))
     code = run(sys.argv[1:])
-    gc.freeze()  # the operating system frees the memory
     _exit(code)
 
 
@@ -106,14 +104,12 @@ def set_missing_home(environment: MutableMapping[str, str], home: str) -> None:
 def _exit(code: int) -> NoReturn:
     """Exit without waiting for pool threads, such as scans of a registry that does not answer.
 
-    The next start repeats their work.
+    The next start repeats their work. The interpreter does not free its objects, which would take some milliseconds.
     """
-    if threading.active_count() > 1:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):
-                stream.flush()
-        os._exit(code)
-    sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def reduce_garbage_collection() -> None:
