@@ -13,6 +13,7 @@ import pytest
 from tests.cli import layouts
 from tests.cli.conftest import Dockgate, Ran
 from tests.cli.layouts import Layout, debian, image, python
+from tests.test_imports import FORBIDDEN_IN_A_SCAN
 
 CLEAN = {**debian(openssl="3.5.4-1", bash="5.2-1"), **python("jinja2", "2.10.1")}
 VULNERABLE = {**debian(openssl="3.5.1-1", zlib="1:1.3"), **python("jinja2", "2.10")}
@@ -26,6 +27,16 @@ def run(dockgate: Dockgate, tmp_path: Path) -> Run:
     """`dockgate`, with a database of the small feeds in place."""
     assert dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
     return dockgate
+
+
+def test_a_scan_to_json_imports_no_slow_module_on_the_way(run: Run, tmp_path: Path) -> None:
+    program = "from dockgate.cli.main import main; main()"
+    scan = ("scan", image(tmp_path / "image", VULNERABLE), "-o", f"json={tmp_path / 'report.json'}")
+    command = [sys.executable, "-X", "importtime", "-c", program, *scan]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "dockgate.scanner.inventory" in imported
+    assert imported.isdisjoint({*FORBIDDEN_IN_A_SCAN, "tempfile", "signal"})
 
 
 def test_a_scan_lists_findings_without_a_verdict(run: Run, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Wording for findings and remediation, shared by all formats for people."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from dockgate.gate.model import PlatformVerdict, Remediation
 from dockgate.scanner.model import Distribution
 from dockgate.vulnerabilities.model import Finding, Severity, State
+
+if TYPE_CHECKING:
+    from dockgate.gate.model import PlatformVerdict, Remediation
 
 # Obstacles that people see; programs get all.
 MAX_OBSTACLES = 20
@@ -75,7 +78,7 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def remediation_title(remediation: Remediation) -> tuple[str, str]:
+def remediation_title(remediation: "Remediation") -> tuple[str, str]:
     """The title of the upgrades, and whether their number is minimal."""
     if not remediation.is_sufficient:
         return "Upgrades that fix some of these findings", ""
@@ -83,12 +86,12 @@ def remediation_title(remediation: Remediation) -> tuple[str, str]:
     return f"To pass: upgrade {plural(len(remediation.upgrades), 'package')}", f"  ({few})"
 
 
-def obstacles_title(remediation: Remediation) -> str:
+def obstacles_title(remediation: "Remediation") -> str:
     """The title of what blocks besides the upgrades."""
     return "Still blocking after these upgrades" if remediation.upgrades else "No upgrade makes it pass"
 
 
-def upgrade_groups(remediation: Remediation) -> list[tuple[bool, str, tuple[str, ...]]]:
+def upgrade_groups(remediation: "Remediation") -> list[tuple[bool, str, tuple[str, ...]]]:
     """The upgrades of the own layers and of the base image, without empty groups.
 
     Each is: whether it is the base image's, a heading ("" for own layers), and the commands.
@@ -103,7 +106,7 @@ def upgrade_groups(remediation: Remediation) -> list[tuple[bool, str, tuple[str,
     return parts
 
 
-def obstacle_reasons(platform_verdict: PlatformVerdict) -> list[str]:
+def obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
     """What blocks besides the upgrades; without the undetermined entries, which are listed on their own."""
     doubts = {entry.reason for entry in platform_verdict.undetermined}
     reasons = [

@@ -123,6 +123,12 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
+def test_a_database_opens_at_a_path_with_characters_that_a_uri_reserves(path: Path) -> None:
+    moved = path.with_name("100%25 a#b?mode=rw&é\udce9.db")
+    path.rename(moved)
+    assert ids(moved, "Debian:12") == [("Debian", "DSA-3"), ("Debian:12", "DSA-1")]
+
+
 def test_no_database_names_the_command_that_brings_one(tmp_path: Path) -> None:
     assert "There is no advisory database" in refused(tmp_path / "advisories.db")
     assert "There is no advisory database" in refused(tmp_path)

@@ -4,7 +4,6 @@ Otherwise in threads, which overlap inflating and waiting for a registry.
 """
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
@@ -64,6 +63,8 @@ def _by_processes(cache: LayerCache, layers: Sequence[Layer], workers: int) -> I
     finally:
         os.close(read_end)
         for child in children:
+            import signal  # slow, and most scans end no child
+
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)

@@ -47,7 +47,7 @@ class Database:
         if not path.is_file():
             raise DatabaseError(f"There is no advisory database at {path}.", ADVICE)
         with _database_errors(path):
-            sql = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+            sql = sqlite3.connect(f"{_uri(path)}?mode=ro&immutable=1", uri=True, check_same_thread=False)
         try:
             with _database_errors(path):
                 ((application,),) = sql.execute("PRAGMA application_id")
@@ -246,6 +246,11 @@ def _advisory(
         tuple(map(tuple, alias_groups)),
         tuple(imports),
     )
+
+
+def _uri(path: Path) -> str:
+    """The URI of a file for SQLite (sqlite.org/uri.html, 3.1). `Path.as_uri` takes 3 ms to import what it needs."""
+    return "file://" + str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 @contextmanager
