@@ -1,10 +1,9 @@
 """The argument IMAGE and the options that say how to read it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -29,8 +28,7 @@ IMAGE is one of
 PLATFORM_HELP = "The platform of an index, or all.  [default: this machine's]"
 
 
-@dataclass(frozen=True, slots=True)
-class ImageArgument:
+class ImageArgument(NamedTuple):
     """An image reference and how to read it."""
 
     reference: str

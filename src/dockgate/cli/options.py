@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -18,8 +17,7 @@ from dockgate.vulnerabilities.model import Severity
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """An output format and its file; None is standard output."""
 
     form: str
@@ -77,8 +75,7 @@ def _outputs(function: F, forms: Sequence[str], default: str) -> F:
     )(function)
 
 
-@dataclass(frozen=True, slots=True)
-class Display:
+class Display(NamedTuple):
     """How a report is displayed: the findings in the table; with `is_quiet` only explicit outputs."""
 
     view: reports.View = reports.SHOW_ALL

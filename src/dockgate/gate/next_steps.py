@@ -4,7 +4,7 @@ Subjects come from images: commands quote them for a shell, and never accept mor
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -18,8 +18,7 @@ _STALE = "Run `dockgate db update`, or scan the image again where another scanne
 _NO_DISTRIBUTION = "Build the image from a base image with an os-release file and a package database."
 
 
-@dataclass(frozen=True, slots=True)
-class NextStep:
+class NextStep(NamedTuple):
     """A sentence, and the command that follows it ("" for none)."""
 
     sentence: str

@@ -1,7 +1,8 @@
 """The interfaces of images and ecosystems. The contract suites in `tests/contracts` test each implementation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
 
 from dockgate.scanner.model import Distribution, Package
@@ -61,8 +62,7 @@ class Layer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ImageMetadata:
+class ImageMetadata(NamedTuple):
     """What an image's manifest and config say about its origin; `Inventory` has the same fields."""
 
     base_layers: int = 0
@@ -165,8 +165,7 @@ class PackageUpgrade(NamedTuple):
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Extract:
+class Extract(NamedTuple):
     """What one file says: its packages, and which paths a package owns.
 
     `owns` maps a package's evidence name to normalised paths (a trailing "/" means all below). For distributions the
@@ -183,7 +182,7 @@ class Extract:
     """
 
     packages: tuple[Package, ...] = ()
-    owns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    owns: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     removed: tuple[str, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
     is_self_contained: bool = False

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from dockgate.config import Settings
 from dockgate.reports import InventoryReport, ScanReport
@@ -28,8 +29,7 @@ DOCUMENT = "sbom:"
 Report = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class ScannedImage:
+class ScannedImage(NamedTuple):
     """What was read: one inventory a platform.
 
     `digest` is of the manifest or index that `reference` names; when one platform of an index was asked for, of that

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dockgate.gate.patterns import matches
@@ -42,7 +42,7 @@ class ImageAccess:
         """Repository and digest (`delivery.ports.ImageResolver`)."""
         named = parse_remote(reference)
         if self.public and named.registry == self.public:
-            named = replace(named, registry=self.own)
+            named = named._replace(registry=self.own)
         self.require(named.registry)
         digest = named.digest
         if digest and not digest.startswith("sha256:"):

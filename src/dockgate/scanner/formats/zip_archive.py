@@ -8,9 +8,8 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from dockgate.scanner.formats.content import decode_path
 from dockgate.shared.errors import UnreadableError
@@ -30,8 +29,7 @@ _COMMENT_LIMIT = 0xFFFF
 _CHUNK = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A range of a file: a whole archive, or one that is stored inside another."""
 
     file: BinaryIO
@@ -49,8 +47,7 @@ class Section:
         return data
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An entry of the central directory; `at` is the position of its local header."""
 
     name: str

@@ -3,10 +3,9 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from dockgate.scanner.ports import Image
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from dockgate.scanner.images.reference import EngineReference, FileReference, RegistryReference, StdinReference
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedImages:
+class OpenedImages(NamedTuple):
     """What a reference names. `digest` is of the manifest or index itself, `images` are of the platforms asked for.
 
     Layers can be read until it is closed, several at once in different threads, and, where they are `local` (lie on

@@ -1,8 +1,7 @@
 """A layer blob as the tar file inside it: gzip, zstd or plain, detected by its first bytes as container runtimes do."""
 
 import io
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 
 from dockgate.scanner.images.blobs import BackgroundHash
 from dockgate.scanner.images.stream_reader import Source
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-@dataclass(frozen=True, slots=True)
-class LayerLimits:
+class LayerLimits(NamedTuple):
     """How much of a layer is read, whatever its blob's size."""
 
     # Bytes. The largest layers in use (machine learning kits) hold 10 to 20 GB; at 600 MB/s this is two minutes.

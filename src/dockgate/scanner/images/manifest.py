@@ -6,9 +6,9 @@ Forms: OCI image spec 1.1 ("Image Manifest", "Image Index", "Image Configuration
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from dockgate.scanner.images.reference import check_digest
 from dockgate.shared.errors import ImageError, NotAnImageError, UsageError
@@ -45,32 +45,29 @@ _FREE = ("annotations", "labels", "volumes", "exposedports")
 LAYER_LIMIT = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """What a document says of another blob. `platform` is "os/arch" or "os/arch/variant", "" when it does not say."""
 
     digest: str
     size: int
     media_type: str = ""
     platform: str = ""
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """`layers` are base first."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """An image index: its manifests by platform."""
 
     manifests: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = MappingProxyType({})
 
 
 def parse(data: bytes, digest: str) -> Manifest | Index:

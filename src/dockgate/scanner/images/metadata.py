@@ -7,8 +7,7 @@ and of Docker's classic builder are described at `count_base_layers`.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dockgate.scanner.images.manifest import Index, Manifest, parse
 from dockgate.scanner.ports import ImageMetadata
@@ -57,8 +56,7 @@ def read_metadata(
     return ImageMetadata(counted, name or digest, created if stamp else "", _text(running.get("User")))
 
 
-@dataclass(frozen=True, slots=True)
-class _HistoryEntry:
+class _HistoryEntry(NamedTuple):
     """One entry of a history: whether it made no layer, what made it, and by which kind of builder."""
 
     empty: bool

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from os.path import isdir, isfile  # unlike Path's, false for what can be no path, or may not be looked at
 from pathlib import Path
+from typing import NamedTuple
 
 from dockgate.shared.errors import UsageError
 
@@ -28,8 +29,7 @@ _FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
 _MAX_LENGTH = 255
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryReference:
+class RegistryReference(NamedTuple):
     """An image in a registry.
 
     `registry` is "host" or "host:port"; of `tag` and `digest` one at least is set, and the digest wins.
@@ -46,8 +46,7 @@ class RegistryReference:
         return f"{self.registry}/{self.repository}{tag}{digest}"
 
 
-@dataclass(frozen=True, slots=True)
-class FileReference:
+class FileReference(NamedTuple):
     """An image in an OCI layout folder, or in a tar file, which holds a layout too or was made by `docker save`.
 
     `tag` ("" for none) is a tag or a whole name, as the writer of the file gave it.
@@ -63,8 +62,7 @@ class FileReference:
         return f"{self.path}{tag}{digest}"
 
 
-@dataclass(frozen=True, slots=True)
-class FolderReference:
+class FolderReference(NamedTuple):
     """A folder that is the root of a system."""
 
     path: Path
@@ -75,8 +73,7 @@ class StdinReference:
     """An image archive on standard input."""
 
 
-@dataclass(frozen=True, slots=True)
-class EngineReference:
+class EngineReference(NamedTuple):
     """An image in the store of an `engine` on this machine, "podman" or "docker". `name` is a name or an id there."""
 
     engine: str
