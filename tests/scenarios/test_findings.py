@@ -16,7 +16,6 @@ from tests.store.factories import approval
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.registry_access import SERVER
 from dockgate.services import external_findings
-from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time as text
 
 CASES = Path(__file__).parent.parent / "cases" / "findings"
@@ -182,31 +181,6 @@ def test_an_approval_against_the_verdict_is_not_attested(server: ServerSystem) -
     assert (record["attested_at"], record["next_at"]) == ("", "")
     assert record["error"].startswith("the verdict is Rejected")
     assert not [entry for entry in server.attestor.attested if entry[0].startswith("overridden")]
-
-
-def test_a_failing_registry_does_not_delay_approvals_and_is_retried(tmp_path: Path) -> None:
-    with ServerSystem(tmp_path) as server:
-        failing = [True]
-
-        def fault(moment: str) -> None:
-            if failing[0]:
-                raise UnavailableError("the registry is gone")
-
-        server.attestor.fault = fault
-        image = server.image("retried", PlannedFindings({}))
-        execution = server.approval(image)
-        server.scanned(image)
-        assert server.answer(execution) == "Approved"
-        until(
-            lambda: [attestation for attestation in server.get(f"/images/{image}/attestations") if attestation["error"]]
-        )
-        (record,) = server.get(f"/images/{image}/attestations")
-        assert (record["attested_at"], record["error"]) == ("", "the registry is gone")
-        assert record["attempts"] >= 1
-        failing[0] = False
-        server.clock.ahead += timedelta(hours=1)
-        until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])
-        assert len(server.attestor.attested[f"retried/app@{image}", "default"]) == 1
 
 
 def test_attachments_of_an_image_are_not_images(server: ServerSystem) -> None:

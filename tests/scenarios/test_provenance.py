@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,6 @@ from dockgate.gate import rules
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, statement
 from dockgate.gate.replay import case_file
 from dockgate.scanner import ecosystems
-from dockgate.shared.errors import UnavailableError
-from dockgate.store.records import OutboxKind
 
 DEBIAN = "sha256:" + "d" * 64
 THEIRS = dsse.Signer(dsse.new_key())
@@ -186,23 +183,3 @@ def test_further_provenance_requirements_are_checked(
     image, execution = built(server, f"of-{name}", f"by-{name}")
     assert execution["state"] == "Failed"
     assert expected in server.get(f"/images/{image}")["verdicts"][0]["summary"]
-
-
-def test_attaching_is_retried_in_the_background(tmp_path: Path) -> None:
-    with ServerSystem(tmp_path) as server:
-        failing = [True]
-
-        def fault(moment: str) -> None:
-            if failing[0] and moment == "before attach provenance":
-                raise UnavailableError("the registry is gone")
-
-        server.attestor.fault = fault
-        strict(server, "ours")
-        image, execution = built(server, "retried", "ours")
-        assert execution["state"] == "Succeeded", execution
-        until(lambda: server.store.outbox.entries(OutboxKind.PROVENANCE, image=image)[0].attempts)
-        assert server.attestor.provenance == {}
-        failing[0] = False
-        server.clock.ahead += timedelta(hours=1)
-        until(lambda: server.attestor.provenance.get(f"retried/app@{image}"))
-        until(lambda: server.store.outbox.entries(OutboxKind.PROVENANCE, image=image)[0].done_at)

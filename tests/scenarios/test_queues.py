@@ -3,29 +3,22 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
-from tests.aws.codepipeline import CodePipeline, codepipeline, message
-from tests.aws.fakes.codepipeline import Pipeline
-from tests.aws.fakes.server import Refused
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.queues.sqs import SqsQueue
 from dockgate.server.polling import Poller
-from dockgate.services.codepipeline import SCHEME, TIMEOUT, CodePipelineAnswers, CodePipelineRequests
 from dockgate.shared.retry import RetrySchedule
-from dockgate.store.records import OutboxKind
 
 ACCOUNT = "123456789012"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
-UNKNOWN_TOKEN, UNKNOWN = "11111111-2222-3333-4444-555555555555", "sha256:" + "a" * 64
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
@@ -77,12 +70,6 @@ def cloud(receive: Callable[[str], None], hidden: str = "30") -> Iterator[Cloud]
         finally:
             poller.close()
             poller._thread.join(10)
-
-
-def approval_messages(gate: ServerSystem, aws: CodePipeline) -> Callable[[str], None]:
-    """Receives the messages of CodePipeline's approval actions."""
-    server = gate.server
-    return CodePipelineRequests(gate.store, server.approval_requests, server.clock, ACCOUNT, aws.clients).receive
 
 
 def push(digest: str, name: str, **detail: str) -> dict[str, Any]:
@@ -157,211 +144,3 @@ def test_invalid_messages_go_to_the_dead_letter_queue(
 
 
 # --- approval actions of CodePipeline --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def aws() -> Iterator[CodePipeline]:
-    with codepipeline() as made:
-        yield made
-
-
-@pytest.fixture
-def gate(aws: CodePipeline, tmp_path: Path) -> Iterator[ServerSystem]:
-    """A server that answers to it."""
-    answers = {SCHEME: CodePipelineAnswers("https://gate.example.org", aws.client)}
-    with ServerSystem(tmp_path, answers=answers) as system:
-        yield system
-
-
-def custom(image: str, more: str = "Image_Repository=shop Execution=7") -> str:
-    return f"Image_Digest={image} {more}".strip()
-
-
-def the_approval(gate: ServerSystem) -> Any:
-    (approval,) = gate.get("/approvals?state=Waiting") or gate.get("/approvals")
-    return approval
-
-
-def test_an_action_waits_for_the_scan_and_is_answered_once(
-    gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
-) -> None:
-    bad, good = gate.foreign("bad", PlannedFindings({"CRITICAL": 1})), gate.foreign("good", PlannedFindings())
-    tokens = [aws.ask(number, custom(image)) for number, image in enumerate((bad, good, bad))]
-    with caplog.at_level("INFO"), cloud(approval_messages(gate, aws)) as there:
-        for token, image in zip(tokens, (bad, good, bad), strict=True):
-            for _ in range(3):
-                there.sns.publish(TopicArn=there.topic, Message=message(token, custom(image)))
-        until(lambda: not there.count_left())
-        assert aws.approvals.answered == {}
-        assert len(gate.get("/approvals")) == 3
-        for image in (bad, good):
-            gate.scan_may_end[image].set()
-        until(lambda: len(aws.approvals.answered) == 3)
-        there.publish(json.loads(message(tokens[0], custom(bad))))  # it may come again much later, too
-        until(lambda: not there.count_left())
-    assert [aws.approvals.answered[token] for token in tokens] == ["Rejected", "Approved", "Rejected"]
-    assert aws.approvals.refused == 0
-    assert "1 CRITICAL finding" in aws.approvals.summaries[tokens[0]]
-    assert " https://gate.example.org/api/v1/verdicts/sha256:" in aws.approvals.summaries[tokens[0]]
-    assert set(aws.regions) == {"eu-west-1"}
-    shown = gate.get("/approvals")[0]
-    assert (shown["pipeline"], shown["repository"], shown["asked_by"]) == ("Shop", f"{REGISTRY}/shop", "codepipeline")
-    assert shown["id"].startswith("external/Shop/7/Assess/")
-    assert not [token for token in tokens if token in caplog.text or token in json.dumps(gate.get("/approvals"))]
-
-
-def test_a_person_can_reject_and_an_approval_can_expire(gate: ServerSystem, aws: CodePipeline) -> None:
-    image = gate.foreign("slow", PlannedFindings())
-    first, third = aws.ask(1, custom(image)), aws.ask(3, custom(image))
-    begun = gate.clock() - timedelta(seconds=TIMEOUT - 4)
-    second = aws.ask(2, custom(image), started=begun.timestamp())
-    with cloud(approval_messages(gate, aws)) as there:
-        there.put(message(first, custom(image)))
-        until(lambda: gate.get("/approvals"))
-        shown = the_approval(gate)
-        gate.server.approval_decisions.reject(
-            shown["id"], gate.store.approvals.get(shown["id"]).token, "not today", "Ana"
-        )
-        until(lambda: first in aws.approvals.answered)
-        there.put(message(second, custom(image)))
-        until(lambda: second in aws.approvals.answered)
-        there.put(message(third, custom(image), expires="2016-07-07T20:22Z"))
-        until(lambda: not there.count_left())
-    assert aws.approvals.summaries[first].startswith("rejected by Ana: not today https://gate.example.org/api/v1/appr")
-    assert aws.approvals.summaries[second].startswith("no answer in time https://")
-    assert set(aws.approvals.answered.values()) == {"Rejected"}
-    assert third not in aws.approvals.answered
-
-
-def test_a_refused_answer_to_aws_is_retried(gate: ServerSystem, aws: CodePipeline) -> None:
-    image = gate.foreign("retried", PlannedFindings())
-    token = aws.ask(1, custom(image))
-    gate.scan_may_end[image].set()
-    put, refusals = aws.service.operations["PutApprovalResult"], [1]
-
-    def refuse_once(request: dict[str, Any]) -> dict[str, Any]:
-        if refusals:
-            refusals.pop()
-            raise Refused("AccessDeniedException", f"no {token}")
-        return put(request)
-
-    aws.service.operations["PutApprovalResult"] = refuse_once
-    with cloud(approval_messages(gate, aws)) as there:
-        there.put(message(token, custom(image)))
-        until(lambda: not refusals)
-        due = until(
-            lambda: [entry for entry in gate.store.outbox.due(OutboxKind.WEBHOOK, "9999", 1, 1) if entry.attempts]
-        )[0]
-        assert (due.attempts, "AccessDenied" in due.last_error, token in due.last_error) == (1, True, False)
-        until(lambda: aws.approvals.answered == {token: "Approved"})
-
-
-def test_an_answer_survives_a_restart(aws: CodePipeline, tmp_path: Path) -> None:
-    def server() -> ServerSystem:
-        return ServerSystem(tmp_path, answers={SCHEME: CodePipelineAnswers("https://gate.example.org", aws.client)})
-
-    def refuse(request: dict[str, Any]) -> dict[str, Any]:
-        raise Refused("AccessDeniedException")
-
-    put = aws.service.operations["PutApprovalResult"]
-    aws.service.operations["PutApprovalResult"] = refuse
-    with server() as gate:
-        image = gate.foreign("restarted", PlannedFindings({"CRITICAL": 1}))
-        token = aws.ask(1, custom(image))
-        gate.scan_may_end[image].set()
-        with cloud(approval_messages(gate, aws)) as there:
-            there.put(message(token, custom(image)))
-            until(lambda: [name for name, _ in aws.service.calls if name == "PutApprovalResult"])
-            until(lambda: not there.count_left())
-    assert aws.approvals.answered == {}
-    aws.service.operations["PutApprovalResult"] = put
-    with server():
-        until(lambda: aws.approvals.answered == {token: "Rejected"})
-
-
-def test_an_image_is_found_by_its_push_and_the_policy_can_be_named(gate: ServerSystem, aws: CodePipeline) -> None:
-    image = gate.foreign("known", PlannedFindings({"CRITICAL": 1}))
-    gate.scan_may_end[image].set()
-    gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
-    gate.apply(
-        "kind: PolicyAssignment\nname: team\nrepositories: [quay.io/team/app]\npolicy: default\n"
-        "allowed: [{policies: [lenient], principals: [codepipeline]}]\n"
-    )
-    gate.server.registry_notifications.receive_ecr_event(json.dumps(push(image, "known")))
-    lenient = custom(image, "Policy=lenient Image_Repository=quay.io/team/app")
-    first, second = aws.ask(1, custom(image, "")), aws.ask(2, lenient)
-    with cloud(approval_messages(gate, aws)) as there:
-        there.put(message(first, custom(image, "")))
-        there.put(message(second, lenient))
-        until(lambda: len(aws.approvals.answered) == 2)
-    assert aws.approvals.answered == {first: "Rejected", second: "Approved"}
-    assert {(entry["repository"], entry["policy"]) for entry in gate.get("/approvals")} == {
-        (f"{REGISTRY}/team/app", "default"),
-        ("quay.io/team/app", "lenient"),
-    }
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ("no JSON", "not JSON"),
-        ('{"approval": {}}', "no pipelineName, stageName, actionName, token"),
-        (message(UNKNOWN_TOKEN, "Image_Repository=a"), "Shop/Assess/Gate names no digest"),
-        (message("t", custom(UNKNOWN)), "no token"),
-        (message(UNKNOWN_TOKEN, custom(UNKNOWN, "")), "in which repository"),
-        (message(UNKNOWN_TOKEN, custom(UNKNOWN), region="x/y"), "no region"),
-        (message(UNKNOWN_TOKEN, custom(UNKNOWN)), "CodePipeline lists no approval of Shop/Assess/Gate"),
-    ],
-    ids=["text", "names", "digest", "token", "repository", "region", "nothing waits"],
-)
-def test_incomplete_messages_go_to_the_dead_letter_queue(
-    gate: ServerSystem, aws: CodePipeline, body: str, expected: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    with cloud(approval_messages(gate, aws), hidden="0") as there:
-        there.put(body)
-        until(lambda: there.count_left(there.dead))
-    assert [logged for logged in caplog.messages if "is left where it is" in logged and expected in logged]
-    assert gate.get("/approvals") == []
-
-
-@pytest.mark.parametrize("mode", ["PARALLEL", "QUEUED"])
-def test_contradictory_messages_go_to_the_dead_letter_queue(
-    gate: ServerSystem, aws: CodePipeline, mode: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Whatever it names otherwise: the image, its repository, or the policy."""
-    bad, good = gate.foreign("bad", PlannedFindings({"CRITICAL": 1})), gate.foreign("good", PlannedFindings())
-    for image in (bad, good):
-        gate.scan_may_end[image].set()
-    aws.approvals.pipelines["Shop"] = Pipeline(mode)
-    token = aws.ask(1, custom(bad))
-    forged = (custom(good), custom(bad, "Image_Repository=other Execution=7"), custom(bad) + " Policy=lenient")
-    with cloud(approval_messages(gate, aws), hidden="0") as there:
-        for comment in forged:
-            there.put(message(token, comment))
-        until(lambda: there.count_left(there.dead) == len(forged))
-        assert gate.get("/approvals") == []
-        there.put(message(token, custom(bad)))
-        until(lambda: aws.approvals.answered == {token: "Rejected"})
-        there.put(message(token, custom(good)))
-        until(lambda: there.count_left(there.dead) == len(forged) + 1)
-    assert aws.approvals.answered == {token: "Rejected"}
-    assert [logged for logged in caplog.messages if "contradicts the action's own CustomData" in logged]
-    assert not [logged for logged in caplog.messages if token in logged]
-
-
-def test_messages_with_an_unknown_policy_go_to_the_dead_letter_queue(
-    gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
-) -> None:
-    comment = custom(UNKNOWN, "Policy=unheard-of Image_Repository=a")
-    token = aws.ask(1, comment)
-    with cloud(approval_messages(gate, aws), hidden="0") as there:
-        there.put(message(token, comment))
-        until(lambda: there.count_left(there.dead))
-    assert [logged for logged in caplog.messages if "is left where it is" in logged and "unheard-of" in logged]
-    assert gate.get("/approvals") == []
-
-
-def test_webhooks_of_the_api_are_separate_from_codepipeline_answers(gate: ServerSystem) -> None:
-    url = "codepipeline://eu-west-1/Shop/Assess/Gate"
-    body = {"pipeline": "p", "stage": "s", "execution": "1", "image": "elsewhere.example/a:b", "callback": {"url": url}}
-    assert gate.client.post("/approvals", json=body).status_code == 400

@@ -9,9 +9,6 @@ from tests.fakes.target import MemoryTarget
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.test_faults import FailsAtFirst
-
-from dockgate.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -119,20 +116,3 @@ def test_a_hung_task_is_restarted_and_notified(server: ServerSystem, target: Mem
     notice = until(lambda: server.notifier.notices.get(event["key"]), seconds=20)
     assert notice.kind == "Task Restarted"
     assert server.runs(image)
-
-
-def test_a_rollout_continues_after_a_full_disk(tmp_path: Path) -> None:
-    broken: list[FailsAtFirst] = []
-
-    def alter(store: Store) -> Store:
-        values = {name: getattr(store, name) for name in Store.__dataclass_fields__}
-        broken.append(FailsAtFirst(store.rollouts, "end", times=2))
-        return Store(**{**values, "rollouts": broken[0]})
-
-    with ServerSystem(tmp_path, alter) as system:
-        image = system.image("unlucky", PlannedFindings())
-        system.deployed(image)
-        apply(system, document("unlucky", "  environment: {FEATURE: 'on'}\n"))
-        assert ended(system, "unlucky", 1)["state"] == "Succeeded"
-        assert broken[0].remaining_faults == 0
-        assert environment(system, "unlucky") == {"FEATURE": "on"}

@@ -4,16 +4,27 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.parts import until
+from tests.store.factories import FACTORIES, opened
 
-from dockgate.workflows.reconciler import Reconciler, RepeatedTask
+from dockgate.store.locks import Locks
+from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
 
 PAUSE = 0.01
 
 
-def test_what_fails_is_told_and_done_again_and_what_takes_long_holds_up_no_other_group(
+@pytest.fixture(params=FACTORIES)
+def locks(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Locks]:
+    with opened(request.param, tmp_path) as store:
+        yield store.locks
+
+
+def test_a_failing_task_is_logged_and_repeated_and_a_slow_one_blocks_only_its_group(
+    locks: Locks,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     turns: Counter[str] = Counter()
@@ -28,14 +39,18 @@ def test_what_fails_is_told_and_done_again_and_what_takes_long_holds_up_no_other
         go.wait()
 
     reconciler = Reconciler(
+        locks,
         PAUSE,
         [
-            [
-                RepeatedTask("failing", failing),
-                RepeatedTask("other", lambda: turns.update(["other"])),
-                RepeatedTask("third", lambda: turns.update("3"), every=3),
-            ],
-            [RepeatedTask("slow", slow), RepeatedTask("behind", lambda: turns.update(["behind"]))],
+            TaskGroup(
+                "first",
+                [
+                    RepeatedTask("failing", failing),
+                    RepeatedTask("other", lambda: turns.update(["other"])),
+                    RepeatedTask("third", lambda: turns.update("3"), every=3),
+                ],
+            ),
+            TaskGroup("second", [RepeatedTask("slow", slow), RepeatedTask("behind", lambda: turns.update(["behind"]))]),
         ],
     )
     with caplog.at_level(logging.WARNING):
@@ -50,7 +65,7 @@ def test_what_fails_is_told_and_done_again_and_what_takes_long_holds_up_no_other
     reconciler.close()
 
 
-def test_it_ends_in_time_though_a_sweep_does_not() -> None:
+def test_closing_does_not_wait_for_a_stuck_task(locks: Locks) -> None:
     begun, go = threading.Event(), threading.Event()
 
     def stuck() -> None:
@@ -59,9 +74,9 @@ def test_it_ends_in_time_though_a_sweep_does_not() -> None:
 
     after: list[bool] = []
     tasks = [RepeatedTask("stuck", stuck), RepeatedTask("next", lambda: after.append(True))]
-    reconciler = Reconciler(PAUSE, [tasks for _ in range(5)])
+    reconciler = Reconciler(locks, PAUSE, [TaskGroup(str(number), tasks) for number in range(5)])
     reconciler.close()  # before it has started, too
-    reconciler = Reconciler(PAUSE, [tasks for _ in range(5)])
+    reconciler = Reconciler(locks, PAUSE, [TaskGroup(str(number), tasks) for number in range(5)])
     reconciler.start()
     begun.wait()
     begin = time.monotonic()
@@ -70,3 +85,32 @@ def test_it_ends_in_time_though_a_sweep_does_not() -> None:
     go.set()
     reconciler.close()
     assert after == []
+
+
+def test_one_of_two_servers_runs_an_exclusive_group(locks: Locks) -> None:
+    running, go = threading.Event(), threading.Event()
+    turns: Counter[str] = Counter()
+
+    def long() -> None:
+        turns["first"] += 1
+        running.set()
+        go.wait()
+
+    first = Reconciler(locks, PAUSE, [TaskGroup("upkeep", [RepeatedTask("long", long)])])
+    second = Reconciler(
+        locks,
+        PAUSE,
+        [
+            TaskGroup("upkeep", [RepeatedTask("long", lambda: turns.update(["second"]))]),
+            TaskGroup("own", [RepeatedTask("own", lambda: turns.update(["own"]))], is_exclusive=False),
+        ],
+    )
+    first.start()
+    running.wait()
+    second.start()
+    until(lambda: turns["own"] >= 5)
+    assert turns["second"] == 0
+    go.set()
+    first.close()
+    until(lambda: turns["second"])
+    second.close()

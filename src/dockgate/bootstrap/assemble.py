@@ -1,7 +1,7 @@
 """Makes the use cases of a server from its adapters, the workflows that run them, and the tasks that are repeated."""
 
-import threading
-from collections import defaultdict
+import socket
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +10,7 @@ from pathlib import Path
 from dockgate import __version__
 from dockgate.config import DEFAULT_PUSH_LIMIT
 from dockgate.delivery.definitions.approval_request import read_requested_policy
+from dockgate.delivery.labels import Labels
 from dockgate.delivery.ports import (
     Advisories,
     Answers,
@@ -61,9 +62,13 @@ from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.web_services import GitBackend, WebServices
 from dockgate.store import Store
+from dockgate.store.records import Worker
 from dockgate.workflows.background_tasks import BackgroundTasks, Purge, Recovery
-from dockgate.workflows.reconciler import Reconciler, RepeatedTask
-from dockgate.workflows.starter import DbosStarter, run_step
+from dockgate.workflows.engine import APPLICATION_VERSION, Engine
+from dockgate.workflows.leases import Guard, Lease, end_process
+from dockgate.workflows.queues import Queue
+from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
+from dockgate.workflows.starter import WorkflowStarter
 from dockgate.workflows.workflows import Workflows, explain
 
 PAUSE_SECONDS = 2.0
@@ -109,7 +114,8 @@ class Options:
 
     `secret` is known to the server alone. `scratch` is an empty folder for temporary files. `risk_days` is how long a
     running image may stay at risk, `keep_days` how long settled approvals and handled events are stored, `notice_days`
-    how long before its end a waiver is announced. The reconciler pauses for `pause_seconds`.
+    how long before its end a waiver is announced. The reconciler pauses for `pause_seconds`. This process takes work
+    from `queues` that asks for no more than its `labels`.
     """
 
     url: str
@@ -123,6 +129,8 @@ class Options:
     push_limit: int = DEFAULT_PUSH_LIMIT
     pause_seconds: float = PAUSE_SECONDS
     parallel_scans: int = PARALLEL_SCANS
+    queues: tuple[str, ...] = tuple(Queue)
+    labels: Labels = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +161,29 @@ class App:
 def assemble(
     adapters: Adapters,
     options: Options,
-    folder: Path,
     observe: Observer = unobserved,
-    executor: str = "dockgate",
     read_policy: Callable[[str], Policy] | None = None,
+    on_drain: Callable[[], None] = lambda: None,
+    on_lost: Callable[[], None] = end_process,
 ) -> App:
-    """Make a server whose workflows are recorded in `folder`.
+    """Make a server; without its web application it is a worker.
 
-    `executor` names the process to dbos. `observe` is called before and after each effect, and `read_policy` replaces
-    the policies that images are evaluated by: for tests.
+    `on_drain` is called when an operator drains this process, `on_lost` when others have taken over its work. `observe`
+    is called before and after each effect, and `read_policy` replaces the policies that images are evaluated by: for
+    tests.
     """
-    effects = Effects(observe, run_step)
-    clock = ServerClock(adapters.clock)
-    starter = DbosStarter(adapters.store, clock, effects, folder, executor)
+    store, clock = adapters.store, ServerClock(adapters.clock)
+    worker = make_worker(store, options, clock)
+    lease = Lease(store.workers, worker, clock, on_drain, on_lost)
+    engine = Engine(store, worker, None if store.database.is_sqlite else lease)
+    effects = Effects(observe, engine.run_step)
+    starter = WorkflowStarter(store, clock, effects, engine)
     use_cases = make_use_cases(adapters, options, clock, effects, starter, read_policy)
     server = use_cases.server
-    Workflows(
+    workflows = Workflows(
+        engine,
         starter,
-        adapters.store,
+        store,
         server.executions,
         use_cases.actions,
         server.approval_requests,
@@ -181,13 +194,34 @@ def assemble(
         clock,
         effects,
     )
-    reconciler = Reconciler(
-        options.pause_seconds, _repeated_tasks(adapters, options, use_cases, clock, effects, starter)
-    )
+    groups = _task_groups(adapters, options, use_cases, clock, effects, starter)
+    if not store.database.is_sqlite:
+
+        def recover(lost: Worker) -> None:
+            engine.recover(lost.id, workflows.labels_of)
+            server.git_pushes.recover()
+
+        guard = Guard(store.workers, store.locks, recover)
+        groups.append(TaskGroup("workers", [RepeatedTask("workers", guard.run)], is_exclusive=False))
+    reconciler = Reconciler(store.locks, options.pause_seconds, groups)
     handlers = _outbox_handlers(adapters, options)
-    outbox = OutboxWorker(adapters.store.outbox, handlers, effects, adapters.clock, options.pause_seconds)
-    background = BackgroundTasks(starter, server.git_pushes, server.scans, outbox, server.approval_pubsub, reconciler)
+    outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, options.pause_seconds)
+    background = BackgroundTasks(
+        engine, lease, options.queues, server.git_pushes, server.scans, outbox, server.approval_pubsub, reconciler
+    )
     return App(server, use_cases, background)
+
+
+def make_worker(store: Store, options: Options, clock: ServerClock) -> Worker:
+    """This process as a worker.
+
+    SQLite has one server process, and the next one continues its workflows: their ids are the same. On Postgres, an id
+    is never used again.
+    """
+    node = socket.gethostname()
+    name = "server" if store.database.is_sqlite else f"{node}-{uuid.uuid4().hex[:12]}"
+    now = clock.now()
+    return Worker(name, node, APPLICATION_VERSION, options.queues, options.labels, started_at=now, seen_at=now)
 
 
 def make_use_cases(
@@ -201,7 +235,6 @@ def make_use_cases(
     """Make the use cases. Nothing runs yet."""
     store, source, registry = adapters.store, adapters.source, adapters.registry.address
     all_rules, all_ecosystems = rules.load(), ecosystems.load()
-    locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
     policies = Policies(store, all_rules, clock, effects)
     read_policy = read_policy or policies
     notifications = Notifications(store.outbox, adapters.notifiers, clock)
@@ -254,7 +287,7 @@ def make_use_cases(
         options.secret,
     )
     executions = Executions(store, clock, effects, starter, pubsub)
-    rollouts = Rollouts(store, adapters.targets, verdicts, locks, clock, effects, starter, registry)
+    rollouts = Rollouts(store, adapters.targets, verdicts, clock, effects, starter, registry)
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, notifications, clock, effects)
     server = WebServices(
         url=options.url,
@@ -301,11 +334,11 @@ def make_use_cases(
     return UseCases(
         server=server,
         actions=Actions(store, source, adapters.builder, provenance, clock, registry, options.secret, options.scratch),
-        deployments=Deployments(store, adapters.targets, verdicts, locks, registry),
+        deployments=Deployments(store, adapters.targets, verdicts, registry),
         notifications=notifications,
         registry_pushes=registry_pushes,
         scan_runner=scan_runner,
-        service_repair=ServiceRepair(store, adapters.targets, notifications, locks, clock, effects),
+        service_repair=ServiceRepair(store, adapters.targets, notifications, clock, effects),
         service_risk=ServiceRisk(
             store,
             verdicts,
@@ -323,17 +356,21 @@ def make_use_cases(
     )
 
 
-def _repeated_tasks(
+def _task_groups(
     adapters: Adapters, options: Options, use_cases: UseCases, clock: ServerClock, effects: Effects, starter: Starter
-) -> list[list[RepeatedTask]]:
+) -> list[TaskGroup]:
     """The reconciler's tasks. Those of one group wait for each other: what takes long has a group of its own."""
     server, pushes = use_cases.server, use_cases.registry_pushes
     recovery = Recovery(adapters.store, server.scans, use_cases.waiting, starter)
-
-    return [
-        [
-            RepeatedTask("git pushes", server.git_pushes.observe_missed),
-            RepeatedTask("events and scans", recovery.start_recorded),
+    groups = [TaskGroup("pushes", [RepeatedTask("git pushes", server.git_pushes.observe_missed)], is_exclusive=False)]
+    if Queue.SCAN in options.queues:
+        groups.append(TaskGroup("scans", [RepeatedTask("scans", recovery.start_scans)], is_exclusive=False))
+    if Queue.DEPLOY in options.queues:
+        repair = RepeatedTask("services", use_cases.service_repair.repair_all, SERVICES_EVERY)
+        groups.append(TaskGroup("services", [repair]))
+    if Queue.UPKEEP in options.queues:
+        upkeep = [
+            RepeatedTask("events", recovery.start_events),
             RepeatedTask("missed images", pushes.record_missed),
             RepeatedTask("expired approvals", use_cases.waiting.expire),
             RepeatedTask("executions", recovery.continue_executions, EXECUTIONS_EVERY),
@@ -341,9 +378,9 @@ def _repeated_tasks(
             RepeatedTask("expiring waivers", server.exceptions.announce_expiring),
             RepeatedTask("moved tags", pushes.announce_moved_tags),
             RepeatedTask("old rows", Purge(adapters.store, clock, effects, options.keep_days).run, PURGE_EVERY),
-        ],
-        [RepeatedTask("services", use_cases.service_repair.repair_all, SERVICES_EVERY)],
-    ]
+        ]
+        groups.append(TaskGroup("upkeep", upkeep))
+    return groups
 
 
 def _outbox_handlers(adapters: Adapters, options: Options) -> list[OutboxHandler]:

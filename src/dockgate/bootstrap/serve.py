@@ -52,7 +52,7 @@ def run(
         store = open_store(settings.data, settings.database_url or None, blobs(settings), settings.disk_limits)
         stack.callback(store.close)
         adapters = alter(make_adapters(settings, programs, place.url, store))
-        app = assemble(adapters, make_options(settings, programs, place.url), settings.data, observe)
+        app = assemble(adapters, make_options(settings, programs, place.url), observe)
         stack.callback(app.background.close)
         stack.callback((running / "server.json").unlink, missing_ok=True)
         _serve(place, inside, app, pollers(settings, app.server), running / "server.json")

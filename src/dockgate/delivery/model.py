@@ -47,7 +47,7 @@ class Action:
     """A step of a stage.
 
     `input` and `output` name artifacts. Other actions refer to the action's variables by `namespace`:
-    `#{BuildVariables.IMAGE_DIGEST}`.
+    `#{BuildVariables.IMAGE_DIGEST}`. Only workers that have all `labels` run it.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Action:
     output: str = ""
     namespace: str = ""
     configuration: dict[str, object] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

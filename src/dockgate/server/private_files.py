@@ -10,7 +10,7 @@ from dockgate.shared.errors import UsageError
 
 # All that a server keeps in its data folder.
 DATA_ENTRIES = (
-    *("advisories.db*", "dockgate.db*", "dbos.db*"),
+    *("advisories.db*", "dockgate.db*"),
     *("blobs", "blobs-cache", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
 )
 _OPEN = stat.S_IRWXG | stat.S_IRWXO

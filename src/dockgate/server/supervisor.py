@@ -81,8 +81,7 @@ class ChildProcess:
         self._log_start = log_tail.size(self._log)
         self._thread.start()
         end = time.monotonic() + READY_SECONDS
-        while not self._ready():
-            process = self._process
+        while (process := self._process) is None or not self._ready():
             died = process is not None and process.returncode is not None
             if died or time.monotonic() > end or not self._thread.is_alive():
                 self.stop()

@@ -3,7 +3,6 @@
 import json
 import logging
 import tarfile
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,9 +33,12 @@ from dockgate.shared.errors import DeployError, DockgateError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 
-# A lock for each service: one thread at a time changes its tasks.
-ServiceLocks = Mapping[str, threading.Lock]
 _log = logging.getLogger(__name__)
+
+
+def _lock_name(service: str) -> str:
+    """The lock of those who change the tasks of a service."""
+    return f"service {service}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,6 @@ class Deployments:
     store: Store
     targets: Mapping[str, Target]
     verdicts: Verdicts
-    locks: ServiceLocks
     registry: str
 
     def register_revision(self, key: ActionKey) -> TaskDefinition:
@@ -54,7 +55,7 @@ class Deployments:
         pipeline, action = definition_of(self.store, key)
         name = str(action.configuration["service"])
         artifact = pipeline_logic.find_artifact(pipeline, self.store.executions.runs(key.execution), action.input)
-        with self.locks[name]:
+        with self.store.locks.hold(_lock_name(name)):
             service = self.store.services.get(name)
             definition = self.store.services.definition(name, service.revision)
             image = _image_of(self.store.blobs.path(artifact), definition.container)
@@ -67,7 +68,7 @@ class Deployments:
         Whether the image may be deployed is checked again: time may have passed since the revision was registered.
         """
         name = definition.family
-        with self.locks[name]:
+        with self.store.locks.hold(_lock_name(name)):
             self._require_deployable(key, name, require_image(name, definition))
             service = self.store.services.get(name)
             before = self.store.services.definition(name, service.revision)
@@ -136,7 +137,6 @@ class Rollouts:
     store: Store
     targets: Mapping[str, Target]
     verdicts: Verdicts
-    locks: ServiceLocks
     clock: ServerClock
     effects: Effects
     starter: Starter
@@ -160,7 +160,7 @@ class Rollouts:
         A changed definition is a deploy of the image that runs: it has to be approved as of now. DeployError when it is
         not, or when tasks do not become healthy: then the previous tasks run again, and the service does not change.
         """
-        with self.locks[name]:
+        with self.store.locks.hold(_lock_name(name)):
             rollout = self.store.rollouts.get(name, number)
             if rollout.state.is_final:
                 return
@@ -216,7 +216,6 @@ class ServiceRepair:
     store: Store
     targets: Mapping[str, Target]
     notifications: Notifications
-    locks: ServiceLocks
     clock: ServerClock
     effects: Effects
     _health: dict[str, dict[str, TaskHealth]] = field(default_factory=dict, init=False)
@@ -234,23 +233,23 @@ class ServiceRepair:
 
         Does nothing while the service is being deployed. Waits for the health of tasks only where some were missing.
         """
-        if not self.locks[name].acquire(blocking=False):
+        with self.store.locks.try_hold(_lock_name(name)) as is_free:
+            if is_free:
+                self._repair(name)
+
+    def _repair(self, name: str) -> None:
+        if any(rollout.service == name for rollout in self.store.rollouts.in_progress()):
             return
-        try:
-            if any(rollout.service == name for rollout in self.store.rollouts.in_progress()):
-                return
-            service = self.store.services.get(name)
-            definition = self.store.services.definition(name, service.revision)
-            if not definition.image:
-                return
-            target = self.targets[service.target]
-            tasks = target.tasks(name)
-            if has_expected_tasks(service, definition, tasks):
-                self._check_health(service, definition, tasks)
-            else:
-                target.deploy(service, definition, definition)
-        finally:
-            self.locks[name].release()
+        service = self.store.services.get(name)
+        definition = self.store.services.definition(name, service.revision)
+        if not definition.image:
+            return
+        target = self.targets[service.target]
+        tasks = target.tasks(name)
+        if has_expected_tasks(service, definition, tasks):
+            self._check_health(service, definition, tasks)
+        else:
+            target.deploy(service, definition, definition)
 
     def _check_health(self, service: Service, definition: TaskDefinition, tasks: Sequence[Task]) -> None:
         previous, self._health[service.name] = self._health.get(service.name, {}), {}

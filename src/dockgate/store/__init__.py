@@ -20,6 +20,7 @@ from dockgate.store.engine import Database
 from dockgate.store.events import Events
 from dockgate.store.executions import Executions
 from dockgate.store.images import Images
+from dockgate.store.locks import Locks
 from dockgate.store.logs import Logs
 from dockgate.store.migrations import migrate
 from dockgate.store.outbox import Outbox
@@ -35,6 +36,7 @@ from dockgate.store.schema import identity
 from dockgate.store.services import Services
 from dockgate.store.vex import Vex
 from dockgate.store.waivers import Waivers
+from dockgate.store.workers import Workers
 
 __all__ = ["Store", "migrate", "open_store"]
 
@@ -66,6 +68,8 @@ class Store:
     principals: Principals
     tokens: Tokens
     audit: Audit
+    workers: Workers
+    locks: Locks
     blobs: Blobs
     logs: Logs
     database: Database
@@ -119,6 +123,8 @@ def open_store(
         principals=Principals(database),
         tokens=Tokens(database),
         audit=Audit(database),
+        workers=Workers(database),
+        locks=Locks(database),
         blobs=artifacts,
         logs=logs,
         database=database,

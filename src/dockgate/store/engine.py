@@ -52,14 +52,16 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.name = url.render_as_string(hide_password=True)
-        self._is_sqlite = url.get_backend_name() == "sqlite"
+        # With its password: for libraries that connect by themselves, never for logs.
+        self.url = url.render_as_string(hide_password=False)
+        self.is_sqlite = url.get_backend_name() == "sqlite"
         # SQLite waits by sleeping and retrying: without this lock, threads of one process would starve for seconds.
         self._write_lock = RLock()
         self._jobs: deque[_Job[Any]] = deque()
-        arguments = {"timeout": BUSY_SECONDS} if self._is_sqlite else {}
-        self.engine = create_engine(url, connect_args=arguments, max_overflow=-1, pool_pre_ping=not self._is_sqlite)
+        arguments = {"timeout": BUSY_SECONDS} if self.is_sqlite else {}
+        self.engine = create_engine(url, connect_args=arguments, max_overflow=-1, pool_pre_ping=not self.is_sqlite)
         self._writer = self.engine.execution_options(write=True)
-        if self._is_sqlite:
+        if self.is_sqlite:
             event.listen(self.engine, "connect", _set_pragmas)
             event.listen(self.engine, "begin", _begin_transaction)
 
@@ -88,10 +90,16 @@ class Database:
             yield connection
 
     @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """A connection of Postgres whose statements are transactions of their own."""
+        with self._translate_errors(), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that no other write transaction overlaps. Commits at the end, or changes nothing."""
         with self._translate_errors(), self._write_lock, self._writer.begin() as connection:
-            if not self._is_sqlite:
+            if not self.is_sqlite:
                 connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             yield connection
 

@@ -201,3 +201,33 @@ class OutboxEntry:
     done_at: str | None = None
     result: str | None = None
     last_error: str | None = None
+
+
+class WorkerState(StrEnum):
+    """The state of a worker.
+
+    DRAINING takes no more work and ends when its present work has ended. LOST was given up: its work goes to others.
+    """
+
+    ACTIVE = "Active"
+    DRAINING = "Draining"
+    LOST = "Lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process that does work: a server, or `dockgate worker`.
+
+    `id` is new for each process, `node` is the host's name. `queues` names the kinds of work that it takes, `labels`
+    what its host can do, such as {"arch": "arm64"}. `beats` counts up while it lives.
+    """
+
+    id: str
+    node: str
+    version: str
+    queues: tuple[str, ...]
+    labels: Mapping[str, str]
+    state: WorkerState = WorkerState.ACTIVE
+    beats: int = 0
+    started_at: str = ""
+    seen_at: str = ""

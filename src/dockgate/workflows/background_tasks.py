@@ -1,4 +1,6 @@
-"""What a server does in the background: workflows, scans, the outbox, and the reconciler's tasks."""
+"""What a server or worker does in the background: workflows, scans, the outbox, and the reconciler's tasks."""
+
+from collections.abc import Sequence
 
 from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
@@ -9,8 +11,10 @@ from dockgate.services.outbox import OutboxWorker
 from dockgate.services.scans import ScanScheduler
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind
+from dockgate.workflows.engine import DRAIN_SECONDS, Engine
+from dockgate.workflows.leases import Lease
+from dockgate.workflows.queues import Queue
 from dockgate.workflows.reconciler import Reconciler
-from dockgate.workflows.starter import DbosStarter
 
 # How long notices are stored at least: a failed one is retried for a day.
 LEAST_NOTICE_DAYS = 2
@@ -21,33 +25,48 @@ class BackgroundTasks:
 
     def __init__(
         self,
-        starter: DbosStarter,
+        engine: Engine,
+        lease: Lease,
+        queues: Sequence[str],
         git_pushes: GitPushes,
         scans: ScanScheduler,
         outbox: OutboxWorker,
         pubsub: ApprovalPubSub,
         reconciler: Reconciler,
     ) -> None:
-        self._starter = starter
+        self._engine = engine
+        self._lease = lease
+        self._queues = queues
         self._git_pushes = git_pushes
         self._scans = scans
         self._outbox = outbox
         self._pubsub = pubsub
         self._reconciler = reconciler
+        self._is_launched = False
         self._is_closed = False
 
     def launch(self) -> None:
         """Continue what a crash interrupted: dbos its workflows, the reconciler what was written but not started."""
-        self._starter.launch()
+        self._lease.start()
+        self._is_launched = True
+        self._engine.launch()
         self._git_pushes.recover()
         self._reconciler.start()
-        self._outbox.start()
+        if Queue.DELIVER in self._queues:
+            self._outbox.start()
+
+    def drain(self) -> None:
+        """Begin nothing more, and wait until every workflow that runs has ended, for hours if need be."""
+        self._close(DRAIN_SECONDS)
 
     def close(self) -> None:
         """Begin nothing more, and wait a moment for what runs; the rest continues at the next launch.
 
         May be called without `launch`, and twice.
         """
+        self._close()
+
+    def _close(self, patience_seconds: float | None = None) -> None:
         if self._is_closed:
             return
         self._is_closed = True
@@ -56,7 +75,9 @@ class BackgroundTasks:
         self._scans.close()
         self._pubsub.publish_all()
         self._reconciler.close()
-        self._starter.close()
+        self._engine.close() if patience_seconds is None else self._engine.close(patience_seconds)
+        if self._is_launched:
+            self._lease.close()
 
 
 class Recovery:
@@ -68,10 +89,13 @@ class Recovery:
         self._waiting = waiting
         self._starter = starter
 
-    def start_recorded(self) -> None:
-        """Start the events and scans that were written, but not started before the server ended."""
+    def start_events(self) -> None:
+        """Start the events that were written, but not started before the server ended."""
         for event in self._store.events.unhandled():
             self._starter.start_event(event.id)
+
+    def start_scans(self) -> None:
+        """Start the scans that were requested and run nowhere."""
         for scan in self._store.images.requested_scans():
             self._scans.start(scan)
 

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dockgate.shared.errors import DockgateError
+from dockgate.store.locks import Locks
+
 _log = logging.getLogger(__name__)
 
 
@@ -18,18 +21,28 @@ class RepeatedTask:
     every: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class TaskGroup:
+    """Tasks that wait for each other. With `is_exclusive`, one server at a time runs them."""
+
+    name: str
+    tasks: Sequence[RepeatedTask]
+    is_exclusive: bool = True
+
+
 class Reconciler:
     """A thread for each group of tasks runs them one after the other, then pauses.
 
     A long task blocks only its own group. Errors are logged, and the task is repeated in its next round.
     """
 
-    def __init__(self, pause_seconds: float, groups: Sequence[Sequence[RepeatedTask]]) -> None:
+    def __init__(self, locks: Locks, pause_seconds: float, groups: Sequence[TaskGroup]) -> None:
+        self._locks = locks
         self._pause_seconds = pause_seconds
         self._closing = threading.Event()
         self._threads = [
-            threading.Thread(target=self._repeat, args=(tasks,), name=f"reconcile {tasks[0].name}", daemon=True)
-            for tasks in groups
+            threading.Thread(target=self._repeat, args=(group,), name=f"reconcile {group.name}", daemon=True)
+            for group in groups
         ]
 
     def start(self) -> None:
@@ -48,14 +61,25 @@ class Reconciler:
             if thread.is_alive():
                 thread.join(timeout=max(0, end - time.monotonic()))
 
-    def _repeat(self, tasks: Sequence[RepeatedTask]) -> None:
+    def _repeat(self, group: TaskGroup) -> None:
         round_number = 0
         while not self._closing.is_set():
-            for task in tasks:
-                if round_number % task.every == 0 and not self._closing.is_set():
-                    try:
-                        task.run()
-                    except Exception as error:
-                        _log.warning("reconciling %s failed, and will be retried: %s", task.name, error, exc_info=error)
+            try:
+                if not group.is_exclusive:
+                    self._run(group, round_number)
+                else:
+                    with self._locks.try_hold(f"reconcile {group.name}") as is_mine:
+                        if is_mine:
+                            self._run(group, round_number)
+            except DockgateError as error:
+                _log.warning("reconciling %s is retried: %s", group.name, error)
             round_number += 1
             self._closing.wait(self._pause_seconds)
+
+    def _run(self, group: TaskGroup, round_number: int) -> None:
+        for task in group.tasks:
+            if round_number % task.every == 0 and not self._closing.is_set():
+                try:
+                    task.run()
+                except Exception as error:
+                    _log.warning("reconciling %s failed, and will be retried: %s", task.name, error, exc_info=error)

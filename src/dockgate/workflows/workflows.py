@@ -10,28 +10,31 @@ import logging
 
 from dbos import error as dbos_error
 
+from dockgate.delivery.labels import NO_LABELS, Labels
 from dockgate.delivery.model import ActionKey, ActionType, RunState
 from dockgate.services.actions import ActionResult, Actions, definition_of
 from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
 from dockgate.services.deployments import Deployments, Rollouts
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.executions import Executions
 from dockgate.services.scans import ScanScheduler
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
-from dockgate.workflows.starter import DbosStarter
+from dockgate.workflows.engine import Engine
+from dockgate.workflows.queues import Workflow
 
 _log = logging.getLogger(__name__)
 
 
 class Workflows:
-    """Runs events, actions and rollouts durably. Made before `DbosStarter.launch`."""
+    """Runs events, actions and rollouts durably. Made before `Engine.launch`."""
 
     def __init__(
         self,
-        starter: DbosStarter,
+        engine: Engine,
+        starter: Starter,
         store: Store,
         executions: Executions,
         actions: Actions,
@@ -54,9 +57,16 @@ class Workflows:
         self._rollouts = rollouts
         self._clock = clock
         self._effects = effects
-        starter.register("handle-event", self._handle_event)
-        starter.register("run-action", self._run_action)
-        starter.register("roll-out", self._roll_out)
+        engine.register(Workflow.HANDLE_EVENT, self._handle_event)
+        for workflow in (Workflow.RUN_ACTION, Workflow.BUILD, Workflow.DEPLOY):
+            engine.register(workflow, self._run_action)
+        engine.register(Workflow.ROLL_OUT, self._roll_out)
+
+    def labels_of(self, workflow: Workflow, argument: str) -> Labels:
+        """The labels that a worker needs for a workflow with this argument."""
+        if workflow is not Workflow.BUILD:
+            return NO_LABELS
+        return definition_of(self._store, ActionKey.parse(argument))[1].labels
 
     def _handle_event(self, event_id: str) -> None:
         """Start every pipeline that has the pushed branch as a source."""

@@ -21,6 +21,7 @@ from dockgate.delivery.definitions.service import (
     TaskDefinitionModel,
     service_definition,
 )
+from dockgate.delivery.labels import LABEL_KEY, LABEL_VALUE, MOST_LABELS
 from dockgate.delivery.model import REPOSITORY, Action, ActionType, Pipeline, Stage
 from dockgate.gate.definitions import assignment as assignments
 from dockgate.gate.definitions import policy as policies
@@ -39,6 +40,10 @@ def _own_repository(name: str) -> str:
             f"{registry!r} before the first slash reads as a registry: leave it out, or write it without a dot"
         )
     return name
+
+
+LabelKey = Annotated[str, Field(pattern=f"^{LABEL_KEY}$")]
+LabelValue = Annotated[str, Field(pattern=f"^{LABEL_VALUE}$")]
 
 
 class _Action(Strict):
@@ -66,6 +71,7 @@ class BuildAction(_Action):
     container: Name
     dockerfile: str = "Dockerfile"
     args: dict[str, str] = Field(default_factory=dict)
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=MOST_LABELS)
 
 
 class _Approvers(Strict):
@@ -228,7 +234,7 @@ def _check_approvers(document: Document, here: Location, approvers: _Approvers) 
 
 
 def _action(model: AnyAction) -> Action:
-    common = {"name", "type", "runOrder", "namespace", "input", "output"}
+    common = {"name", "type", "runOrder", "namespace", "input", "output", "labels"}
     return Action(
         name=model.name,
         type=ActionType(model.type),
@@ -237,6 +243,7 @@ def _action(model: AnyAction) -> Action:
         output=getattr(model, "output", ""),
         namespace=model.namespace,
         configuration=model.model_dump(exclude=common, exclude_none=True),
+        labels=getattr(model, "labels", {}),
     )
 
 

@@ -16,6 +16,7 @@ def upgrade() -> None:
     _services()
     _waivers()
     _people()
+    _workers()
 
 
 def _repositories() -> None:
@@ -305,6 +306,15 @@ def _people() -> None:
         sa.UniqueConstraint("id"),
     )
     _index("audit", "who", "seq")
+
+
+def _workers() -> None:
+    op.create_table(
+        "workers",
+        *_text("id", "node", "version", "queues", "labels", "state", "started_at", "seen_at"),
+        *_integer("beats"),
+        sa.PrimaryKeyConstraint("id"),
+    )
 
 
 def _text(*names: str) -> list[sa.Column[str]]:

@@ -1,0 +1,71 @@
+"""Locks by name, for work that one thread at a time may do, on all servers together."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
+
+from dockgate.store.engine import Database
+
+
+class Locks:
+    """Named locks. On SQLite, which has one server process, they are locks of this process.
+
+    On Postgres each lock occupies a connection of its own, and ends with it: when the process dies, or when the
+    connection breaks. So long work under a lock also needs effects that may be repeated.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._local: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Wait for the lock, and hold it within the block. It cannot be taken twice by one thread."""
+        with self._local[name]:
+            if self._database.is_sqlite:
+                yield
+                return
+            with self._database.autocommit() as connection:
+                connection.execute(select(func.pg_advisory_lock(_key(name))))
+                with _unlocking(connection, name):
+                    yield
+
+    @contextmanager
+    def try_hold(self, name: str) -> Iterator[bool]:
+        """Give whether the lock was free. If it was, the block has it."""
+        local = self._local[name]
+        if not local.acquire(blocking=False):
+            yield False
+            return
+        try:
+            if self._database.is_sqlite:
+                yield True
+                return
+            with self._database.autocommit() as connection:
+                if not connection.scalar(select(func.pg_try_advisory_lock(_key(name)))):
+                    yield False
+                    return
+                with _unlocking(connection, name):
+                    yield True
+        finally:
+            local.release()
+
+
+@contextmanager
+def _unlocking(connection: Connection, name: str) -> Iterator[None]:
+    """Free the lock at the end. Where that fails the connection is closed, which frees it, too."""
+    try:
+        yield
+    finally:
+        try:
+            connection.execute(select(func.pg_advisory_unlock(_key(name))))
+        except DBAPIError:
+            connection.invalidate()
+
+
+def _key(name: str) -> object:
+    return func.hashtextextended(name, 0)

@@ -1,0 +1,72 @@
+"""The workers: server and worker processes, and whether they live."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select, update
+
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.queries import row_of, select_as
+from dockgate.store.records import Worker, WorkerState
+from dockgate.store.schema_workers import workers
+
+_WORKER = select_as(Worker, workers)
+
+
+class Workers:
+    """The workers table. Only the guard, under its lock, calls `remove`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, worker: Worker) -> None:
+        """Add a worker. One that has the same id is replaced: an earlier process of a single server."""
+        with self._database.write() as connection:
+            connection.execute(delete(workers).where(workers.c.id == worker.id))
+            insert_if_new(connection, workers, row_of(worker))
+
+    def beat(self, worker_id: str, now: str) -> WorkerState:
+        """Count one more beat, and return the worker's state. LOST when it was given up or removed."""
+        change = (
+            update(workers)
+            .where(workers.c.id == worker_id, workers.c.state != WorkerState.LOST)
+            .values(beats=workers.c.beats + 1, seen_at=now)
+            .returning(workers.c.state)
+        )
+        with self._database.write() as connection:
+            return connection.scalar(change) or WorkerState.LOST
+
+    def list(self) -> Sequence[Worker]:
+        """All workers, by node and start."""
+        query = _WORKER.order_by(workers.c.node, workers.c.started_at, workers.c.id)
+        with self._database.read() as connection:
+            return [Worker(**row) for row in connection.execute(query).mappings()]
+
+    def drain(self, worker_id: str) -> None:
+        """Have a worker take no more work. NotFoundError if it does not exist."""
+        self._change(worker_id, WorkerState.DRAINING, WorkerState.ACTIVE)
+
+    def give_up(self, worker_id: str, beats: int | None = None) -> bool:
+        """Give a worker up, so that its work goes to others. With `beats`, only if it has not counted on since.
+
+        Returns whether it is given up. NotFoundError if it does not exist.
+        """
+        return self._change(worker_id, WorkerState.LOST, None, beats)
+
+    def remove(self, worker_id: str) -> None:
+        """Delete a worker. One that does not exist stays deleted."""
+        with self._database.write() as connection:
+            connection.execute(delete(workers).where(workers.c.id == worker_id))
+
+    def _change(
+        self, worker_id: str, state: WorkerState, only_from: WorkerState | None, beats: int | None = None
+    ) -> bool:
+        change = update(workers).where(workers.c.id == worker_id).values(state=state)
+        if only_from is not None:
+            change = change.where(workers.c.state == only_from)
+        if beats is not None:
+            change = change.where(workers.c.beats == beats)
+        with self._database.write() as connection:
+            if connection.scalar(select(workers.c.id).where(workers.c.id == worker_id)) is None:
+                raise NotFoundError(f"there is no worker {worker_id!r}", "`dockgate worker list` lists them all.")
+            return connection.execute(change).rowcount == 1

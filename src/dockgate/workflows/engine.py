@@ -1,0 +1,153 @@
+"""dbos: its configuration, the steps of workflows, and starting, queueing and recovering workflows by key."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos._dbos import _get_dbos_instance
+
+from dockgate.delivery.labels import NO_LABELS, Labels
+from dockgate.shared.errors import UnavailableError
+from dockgate.store import Store
+from dockgate.store.records import Worker
+from dockgate.workflows.leases import Lease
+from dockgate.workflows.queues import POLL_SECONDS, QUEUE_OF, SLOTS, Place, Queue, Workflow, dbos_queues
+
+# Raised when the body of a workflow changes so that one that was begun by the old body cannot go on with the new one.
+APPLICATION_VERSION = "1"
+APPLICATION = "dockgate"
+
+_BROKEN = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+# A worker that drains lets its builds end.
+DRAIN_SECONDS = 6 * 3600
+CLOSE_SECONDS = 5
+
+R = TypeVar("R")
+
+
+class Engine:
+    """Runs workflows durably. One per process, because dbos has one registry.
+
+    dbos's tables are in the store's own database. `worker.id` names the process to dbos: on SQLite it stays the same,
+    and the next process continues what this one left. On Postgres it is new for each process, and the guard sends what
+    is left to others; there, effects need a `lease`.
+    """
+
+    def __init__(self, store: Store, worker: Worker, lease: Lease | None = None) -> None:
+        self._store = store
+        self._worker = worker
+        self._lease = lease
+        self._workflows: dict[Workflow, Callable[[str], None]] = {}
+        self._names = [place.name for place in dbos_queues(worker.queues, worker.labels)]
+        self._slots = {queue: threading.BoundedSemaphore(SLOTS[queue]) for queue in SLOTS}
+        config: DBOSConfig = {
+            "name": APPLICATION,
+            "system_database_url": store.database.url,
+            "application_version": APPLICATION_VERSION,
+            "executor_id": worker.id,
+            "log_level": "WARNING",
+        }
+        DBOS(config=config)
+
+    def register(self, name: Workflow, body: Callable[[str], None]) -> None:
+        """Register the workflow of this name. `body` is called with the argument that it was started with."""
+        slots = self._slots[QUEUE_OF[name]]
+
+        def workflow(argument: str) -> None:  # a function of its own: dbos tells bound methods apart by class only
+            with slots:
+                body(argument)
+
+        self._workflows[name] = DBOS.workflow(name=name.value)(workflow)
+
+    def launch(self) -> None:
+        """Continue the workflows that a crash interrupted, and take work from the queues of this worker."""
+        DBOS.listen_queues(self._names)
+        DBOS.launch()
+        for place in dbos_queues(self._worker.queues, self._worker.labels):
+            DBOS.register_queue(place.name, worker_concurrency=SLOTS[place.queue], polling_interval_sec=POLL_SECONDS)
+
+    def close(self, patience_seconds: float = CLOSE_SECONDS) -> None:
+        """Take no more work, and wait for running workflows. Those that do not end in time continue later."""
+        DBOS.destroy(workflow_completion_timeout_sec=int(patience_seconds))
+
+    def begin(self, workflow: Workflow, key: str, argument: str, labels: Labels = NO_LABELS) -> None:
+        """Start the workflow under this key, unless it waits, runs or has run. Only workers with `labels` run it.
+
+        It starts here if this worker may run it and has a free slot; otherwise it waits in its queue. One that broke,
+        because of a full disk or a defect, is started again under a further key; the reconciler asks for that. The keys
+        begin with the store's id: restored or new tables have nothing in common with the workflows of other tables.
+        """
+        if self._lease is not None and DBOS.workflow_id is None:
+            self._lease.require()
+        place = Place(QUEUE_OF[workflow], labels)
+        base = f"{self._store.id}/{key}"
+        further, number = base, 1
+        while DBOS.workflow_id is None and (status := DBOS.get_workflow_status(further)):
+            if status.status not in _BROKEN:
+                return
+            number += 1
+            further = f"{base}#{number}"
+        with SetWorkflowID(further):
+            if self._has_room(place):
+                DBOS.start_workflow(self._workflows[workflow], argument)
+            else:
+                DBOS.enqueue_workflow(place.name, self._workflows[workflow], argument)
+
+    def run_step(self, name: str, effect: Callable[[], R]) -> R:
+        """Run the effect as a step of the running workflow, or at once outside of one (`services.effects.RunStep`).
+
+        After UnavailableError it is tried up to three times, a second and two apart. Without a fresh lease a workflow
+        waits, and anything else gets UnavailableError.
+        """
+        if DBOS.workflow_id is None:
+            if self._lease is not None:
+                self._lease.require()
+            return effect()
+        if self._lease is not None:
+            self._lease.wait()
+        return DBOS.run_step(
+            {
+                "name": name,
+                "retries_allowed": True,
+                "max_attempts": 3,
+                "interval_seconds": 1.0,
+                "should_retry": lambda error: isinstance(error, UnavailableError),
+            },
+            effect,
+        )
+
+    def recover(self, worker_id: str, labels_of: Callable[[Workflow, str], Labels]) -> None:
+        """Send the unfinished workflows of a worker that was given up to the queues of others.
+
+        `labels_of` says which labels a worker needs for the workflow of a name and argument.
+        """
+        for status in DBOS.list_workflows(executor_id=worker_id, status="PENDING", load_output=False):
+            workflow = Workflow(status.name)
+            argument = status.input["args"][0] if status.input else ""
+            place = Place(QUEUE_OF[workflow], labels_of(workflow, argument))
+            # dbos's public call sends them to a queue that every process reads, whether it can do the work or not.
+            _system_database().reenqueue_for_recovery(status.workflow_id, [worker_id], place.name)
+
+    def waiting(self) -> Mapping[str, int]:
+        """How many workflows wait in each queue."""
+        counts: dict[str, int] = {}
+        for status in DBOS.list_queued_workflows(status="ENQUEUED", load_input=False, load_output=False):
+            if status.queue_name is not None:
+                counts[status.queue_name] = counts.get(status.queue_name, 0) + 1
+        return counts
+
+    def _has_room(self, place: Place) -> bool:
+        """Whether the workflow can start at once in this process."""
+        if place.queue is Queue.CONTROL:
+            return True  # a moment's work, and it must not wait behind others
+        slots = self._slots[place.queue]
+        if place.name not in self._names or not slots.acquire(blocking=False):
+            return False
+        slots.release()
+        return True
+
+
+def _system_database() -> Any:
+    """Dbos's own access to its tables, which is not public; `tests/workflows/test_engine.py` has what we rely on."""
+    return _get_dbos_instance()._sys_db

@@ -1,0 +1,157 @@
+"""The life of a worker: its beat, and the guard that gives up workers which beat no more.
+
+A worker counts up its row every BEAT_SECONDS. The guard, whichever worker holds its lock, gives up a worker whose count
+has not changed for LEASE_SECONDS by the guard's own monotonic clock, and sends its work to others. So a wrong clock
+changes nothing, and no worker is given up because the database was away: the guard counts only while it can read.
+
+A worker runs no effect once its last beat is older than FENCE_SECONDS, so it has stopped before it can be given up. One
+that was given up ends at once, as if it had crashed.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from dockgate.services.clock import ServerClock
+from dockgate.shared.errors import DockgateError, UnavailableError
+from dockgate.store.locks import Locks
+from dockgate.store.records import Worker, WorkerState
+from dockgate.store.workers import Workers
+
+BEAT_SECONDS = 3.0
+LEASE_SECONDS = 15.0
+FENCE_SECONDS = LEASE_SECONDS - BEAT_SECONDS
+
+_log = logging.getLogger(__name__)
+
+
+def end_process() -> None:
+    """End this process without another effect; its children end with it. Its work goes on at other workers."""
+    os._exit(75)  # sysexits.h: EX_TEMPFAIL, so that a service manager starts it again
+
+
+class Lease:
+    """Keeps a worker alive, and fences its effects."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        worker: Worker,
+        clock: ServerClock,
+        on_drain: Callable[[], None],
+        on_lost: Callable[[], None] = end_process,
+        beat_seconds: float = BEAT_SECONDS,
+        fence_seconds: float = FENCE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_drain` is called once when an operator drains the worker, `on_lost` when it was given up."""
+        self.worker = worker
+        self._workers = workers
+        self._clock = clock
+        self._on_drain = on_drain
+        self._on_lost = on_lost
+        self._beat_seconds = beat_seconds
+        self._fence_seconds = fence_seconds
+        self._monotonic = monotonic
+        self._beaten_at = monotonic()
+        self._is_draining = False
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Add the worker, and beat from now on."""
+        self._workers.add(self.worker)
+        self._beaten_at = self._monotonic()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Beat no more, and remove the worker: it has no work left that others should do."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=self._beat_seconds + 1)
+        try:
+            self._workers.remove(self.worker.id)
+        except DockgateError as error:
+            _log.warning("the worker %s could not be removed: %s", self.worker.id, error)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether this worker cannot have been given up yet."""
+        return self._monotonic() - self._beaten_at < self._fence_seconds
+
+    def require(self) -> None:
+        """Raise UnavailableError unless the lease is fresh: for a request, whose sender can try again."""
+        if not self.is_fresh:
+            raise UnavailableError("this server has lost its database", "It goes on when the database is back; retry.")
+
+    def wait(self) -> None:
+        """Wait until the lease is fresh: for a workflow, which must not end with an error of the network's."""
+        while not self.is_fresh:
+            time.sleep(self._beat_seconds / 10)
+
+    def beat(self) -> None:
+        """Count one beat, and act on what the row says."""
+        before = self._monotonic()
+        state = self._workers.beat(self.worker.id, self._clock.now())
+        if state is WorkerState.LOST:
+            _log.error("the worker %s was given up, and ends; its work goes on elsewhere", self.worker.id)
+            self._on_lost()
+            return
+        self._beaten_at = before
+        if state is WorkerState.DRAINING and not self._is_draining:
+            self._is_draining = True
+            self._on_drain()
+
+    def _keep_beating(self) -> None:
+        while not self._closing.wait(self._beat_seconds):
+            try:
+                self.beat()
+            except DockgateError as error:
+                _log.warning("the worker %s cannot reach its database: %s", self.worker.id, error)
+
+
+class Guard:
+    """Gives up workers that beat no more. Every worker runs one; those that do not hold the lock only look on."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        locks: Locks,
+        recover: Callable[[Worker], None],
+        lease_seconds: float = LEASE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`recover` sends the work of a worker that was given up to others; it may be called again."""
+        self._workers = workers
+        self._locks = locks
+        self._recover = recover
+        self._lease_seconds = lease_seconds
+        self._monotonic = monotonic
+        # The last count of each worker, and when this guard saw it first.
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def run(self) -> None:
+        """Look at every worker once, and give up those whose lease has run out."""
+        workers, now = self._workers.list(), self._monotonic()
+        previous = self._seen
+        self._seen = {
+            worker.id: previous[worker.id]
+            if previous.get(worker.id, (-1, 0.0))[0] == worker.beats
+            else (worker.beats, now)
+            for worker in workers
+        }
+        silent = [worker for worker in workers if now - self._seen[worker.id][1] >= self._lease_seconds]
+        lost = [worker for worker in workers if worker.state is WorkerState.LOST]
+        if not silent and not lost:
+            return
+        with self._locks.try_hold("guard") as is_guard:
+            if is_guard:
+                for worker in silent:
+                    if worker.state is not WorkerState.LOST and self._workers.give_up(worker.id, worker.beats):
+                        _log.warning("the worker %s on %s beats no more: its work goes on", worker.id, worker.node)
+                        lost.append(worker)
+                for worker in lost:
+                    self._recover(worker)
+                    self._workers.remove(worker.id)

@@ -1,0 +1,76 @@
+"""The queues, which a worker may take or leave to others, and the workflows that wait in them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+
+from dockgate.delivery.labels import Labels
+from dockgate.shared.errors import UsageError
+
+
+class Queue(StrEnum):
+    """A kind of work. Scans, deliveries and upkeep are rows that a worker claims; the others are queues of dbos."""
+
+    BUILD = "build"
+    DEPLOY = "deploy"
+    CONTROL = "control"
+    SCAN = "scan"
+    DELIVER = "deliver"
+    UPKEEP = "upkeep"
+
+
+class Workflow(StrEnum):
+    """The name of a workflow."""
+
+    HANDLE_EVENT = "handle-event"
+    RUN_ACTION = "run-action"
+    BUILD = "build"
+    DEPLOY = "deploy"
+    ROLL_OUT = "roll-out"
+
+
+# RUN_ACTION runs what takes a moment: sources, and requests for approval.
+QUEUE_OF: Mapping[Workflow, Queue] = {
+    Workflow.HANDLE_EVENT: Queue.CONTROL,
+    Workflow.RUN_ACTION: Queue.CONTROL,
+    Workflow.BUILD: Queue.BUILD,
+    Workflow.DEPLOY: Queue.DEPLOY,
+    Workflow.ROLL_OUT: Queue.DEPLOY,
+}
+# Workflows of one queue that run at the same time in one process.
+SLOTS: Mapping[Queue, int] = {Queue.BUILD: 4, Queue.DEPLOY: 8, Queue.CONTROL: 32}
+# How often a queue of dbos is read, in seconds. Work that starts where it was requested does not wait for this.
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a workflow may run: at workers that take `queue` and have all `labels`."""
+
+    queue: Queue
+    labels: Labels
+
+    @property
+    def name(self) -> str:
+        """The name of the queue in dbos, such as "build" or "build[arch=arm64]"."""
+        labels = ",".join(f"{key}={value}" for key, value in sorted(self.labels.items()))
+        return f"{self.queue}[{labels}]" if labels else self.queue.value
+
+
+def dbos_queues(queues: Iterable[str], labels: Labels) -> Iterator[Place]:
+    """The queues of dbos that a worker with these labels listens to. Only builds ask for labels."""
+    for queue in SLOTS:
+        if queue in queues:
+            for count in range(len(labels) + 1 if queue is Queue.BUILD else 1):
+                for chosen in combinations(sorted(labels.items()), count):
+                    yield Place(queue, dict(chosen))
+
+
+def parse_queues(text: str) -> tuple[str, ...]:
+    """Return the queues of a list such as "build,scan". UsageError for an unknown one."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in list(Queue)]
+    if unknown or not names:
+        raise UsageError(f"unknown queue: {', '.join(unknown) or repr(text)}", f"Known: {', '.join(Queue)}.")
+    return names

@@ -1,0 +1,35 @@
+"""Other scanners' findings while a registry fails."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.shared.errors import UnavailableError
+
+
+def test_a_failing_registry_does_not_delay_approvals_and_is_retried(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        failing = [True]
+
+        def fault(moment: str) -> None:
+            if failing[0]:
+                raise UnavailableError("the registry is gone")
+
+        server.attestor.fault = fault
+        image = server.image("retried", PlannedFindings({}))
+        execution = server.approval(image)
+        server.scanned(image)
+        assert server.answer(execution) == "Approved"
+        until(
+            lambda: [attestation for attestation in server.get(f"/images/{image}/attestations") if attestation["error"]]
+        )
+        (record,) = server.get(f"/images/{image}/attestations")
+        assert (record["attested_at"], record["error"]) == ("", "the registry is gone")
+        assert record["attempts"] >= 1
+        failing[0] = False
+        server.clock.ahead += timedelta(hours=1)
+        until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])
+        assert len(server.attestor.attested[f"retried/app@{image}", "default"]) == 1

@@ -1,0 +1,31 @@
+"""Provenance is attached although the registry fails at first."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+from tests.scenarios.test_provenance import built, strict
+
+from dockgate.shared.errors import UnavailableError
+from dockgate.store.records import OutboxKind
+
+
+def test_attaching_is_retried_in_the_background(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        failing = [True]
+
+        def fault(moment: str) -> None:
+            if failing[0] and moment == "before attach provenance":
+                raise UnavailableError("the registry is gone")
+
+        server.attestor.fault = fault
+        strict(server, "ours")
+        image, execution = built(server, "retried", "ours")
+        assert execution["state"] == "Succeeded", execution
+        until(lambda: server.store.outbox.entries(OutboxKind.PROVENANCE, image=image)[0].attempts)
+        assert server.attestor.provenance == {}
+        failing[0] = False
+        server.clock.ahead += timedelta(hours=1)
+        until(lambda: server.attestor.provenance.get(f"retried/app@{image}"))
+        until(lambda: server.store.outbox.entries(OutboxKind.PROVENANCE, image=image)[0].done_at)

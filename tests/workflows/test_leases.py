@@ -1,0 +1,147 @@
+"""Workers: a silent one is given up by the guard, once, and only while the guard can see."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, NOW, opened
+
+from dockgate.services.clock import ServerClock
+from dockgate.shared.errors import NotFoundError, UnavailableError
+from dockgate.store import Store
+from dockgate.store.records import Worker, WorkerState
+from dockgate.workflows.leases import FENCE_SECONDS, LEASE_SECONDS, Guard, Lease
+
+CLOCK = ServerClock(lambda: datetime(2026, 11, 28, tzinfo=UTC))
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+class Time:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def worker(name: str) -> Worker:
+    return Worker(name, "host", "1", ("build", "scan"), {"arch": "arm64"}, started_at=NOW, seen_at=NOW)
+
+
+def a_lease(store: Store, name: str, time: Time, events: list[str]) -> Lease:
+    store.workers.add(worker(name))
+    return Lease(
+        store.workers,
+        worker(name),
+        CLOCK,
+        on_drain=lambda: events.append("drain"),
+        on_lost=lambda: events.append("lost"),
+        monotonic=time,
+    )
+
+
+def test_workers_are_added_listed_and_removed_twice(store: Store) -> None:
+    for _ in range(2):
+        store.workers.add(worker("one"))
+    assert store.workers.list() == [worker("one")]
+    assert store.workers.beat("one", NOW) is WorkerState.ACTIVE
+    assert store.workers.list()[0].beats == 1
+    for _ in range(2):
+        store.workers.remove("one")
+    assert store.workers.list() == []
+    assert store.workers.beat("one", NOW) is WorkerState.LOST
+
+
+def test_an_unknown_worker_is_neither_drained_nor_given_up(store: Store) -> None:
+    for change in (store.workers.drain, store.workers.give_up):
+        with pytest.raises(NotFoundError, match="no worker 'unknown'"):
+            change("unknown")
+
+
+def test_a_silent_worker_is_given_up_once_and_one_that_beats_is_not(store: Store) -> None:
+    time, recovered = Time(), list[str]()
+    alive = a_lease(store, "alive", time, [])
+    store.workers.add(worker("silent"))
+    guards = [Guard(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time) for _ in "12"]
+    for _ in range(int(LEASE_SECONDS) + 1):
+        for guard in guards:
+            guard.run()
+        alive.beat()
+        time.seconds += 1
+    for guard in guards:
+        guard.run()
+    assert recovered == ["silent"]
+    assert [worker.id for worker in store.workers.list()] == ["alive"]
+
+
+def test_a_guard_that_could_not_see_for_a_while_gives_nobody_up(store: Store) -> None:
+    time, recovered = Time(), list[str]()
+    guard = Guard(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
+    lease = a_lease(store, "cut off with the guard", time, [])
+    guard.run()
+    time.seconds += 10 * LEASE_SECONDS  # the database was away: neither could beat or look
+    lease.beat()
+    guard.run()
+    assert recovered == []
+
+
+def test_recovery_that_was_interrupted_is_repeated(store: Store) -> None:
+    time, attempts = Time(), list[str]()
+    store.workers.add(worker("silent"))
+
+    def recover(lost: Worker) -> None:
+        attempts.append(lost.id)
+        if len(attempts) == 1:
+            raise UnavailableError("the database is away")
+
+    guard = Guard(store.workers, store.locks, recover, monotonic=time)
+    guard.run()
+    time.seconds += LEASE_SECONDS
+    with pytest.raises(UnavailableError):
+        guard.run()
+    assert [worker.state for worker in store.workers.list()] == [WorkerState.LOST]
+    Guard(store.workers, store.locks, recover, monotonic=time).run()
+    assert attempts == ["silent", "silent"]
+    assert store.workers.list() == []
+
+
+def test_a_worker_that_beat_again_in_time_is_not_given_up(store: Store) -> None:
+    store.workers.add(worker("late"))
+    store.workers.beat("late", NOW)
+    assert not store.workers.give_up("late", beats=0)
+    assert store.workers.list()[0].state is WorkerState.ACTIVE
+    assert store.workers.give_up("late", beats=1)
+
+
+def test_effects_are_refused_before_the_worker_can_be_given_up(store: Store) -> None:
+    time = Time()
+    lease = a_lease(store, "slow", time, [])
+    lease.beat()
+    lease.require()
+    time.seconds += FENCE_SECONDS
+    with pytest.raises(UnavailableError, match="lost its database"):
+        lease.require()
+    lease.beat()
+    lease.require()
+    assert FENCE_SECONDS < LEASE_SECONDS
+
+
+def test_a_worker_learns_that_it_was_drained_and_that_it_was_given_up(store: Store) -> None:
+    events: list[str] = []
+    lease = a_lease(store, "one", Time(), events)
+    lease.beat()
+    store.workers.drain("one")
+    lease.beat()
+    lease.beat()
+    assert events == ["drain"]
+    store.workers.give_up("one")
+    lease.beat()
+    assert events == ["drain", "lost"]
