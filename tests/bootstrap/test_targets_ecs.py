@@ -14,6 +14,7 @@ from tests.scanner.images.make import image
 from dockgate.bootstrap.adapters import Targets
 from dockgate.delivery.model import Service, TaskDefinition, TaskState
 from dockgate.scanner.images.manifest import MANIFESTS
+from dockgate.shared.references import ImageReference
 
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
@@ -32,7 +33,7 @@ def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> 
         targets = Targets({"podman": MemoryTarget()}, None, client)
         name = f"ecs:eu-west-1/{CLUSTER}/{running.address}/for/ecs"
         digest = running.push("web/app", "1", image([{"one": b"1"}]))
-        definition = TaskDefinition("web", 1, "app", f"{running.address}/web/app@{digest}")
+        definition = TaskDefinition("web", 1, "app", ImageReference(f"{running.address}/web/app", digest))
         (task,) = targets[name].deploy(Service("web", name, 1, 1), definition, None).tasks
         assert (task.state, task.digest) == (TaskState.RUNNING, digest)
         there = httpx.get(

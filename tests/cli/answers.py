@@ -18,6 +18,7 @@ from dockgate.delivery.model import (
     TaskState,
 )
 from dockgate.shared.canonical import plain
+from dockgate.shared.references import ImageReference
 
 NAME = "ContainerBuildDeployPipeline"
 COMMIT = "3f2a9c1b04" + "0" * 30
@@ -113,7 +114,7 @@ def waiting() -> Any:
 
 
 def service() -> Any:
-    definition = TaskDefinition("web", 2, "app", f"127.0.0.1:7421/components@{MANIFEST}")
+    definition = TaskDefinition("web", 2, "app", ImageReference("127.0.0.1:7421/components", MANIFEST))
     task = Task("0123456789abcdef", "web", 2, TaskState.RUNNING, MANIFEST, ago(60), ports=((8000, 18000),))
     return {
         "service": plain(Service("web", "podman", 1, 2)),
@@ -125,7 +126,7 @@ def service() -> Any:
 
 
 def rollout(state: RunState = RunState.IN_PROGRESS, reason: str = "") -> Rollout:
-    definition = TaskDefinition("web", 0, "app", "")
+    definition = TaskDefinition("web", 0, "app", None)
     revision = 3 if state is RunState.SUCCEEDED else None
     return Rollout("web", 4, "podman", 3, definition, state, reason, revision, ago(10), "ada")
 

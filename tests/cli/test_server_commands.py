@@ -103,7 +103,13 @@ def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockga
 def test_services(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.service()
     at_risk = {**view["service"], "at_risk": "CVE-2026-1", "at_risk_until": "2026-12-09T00:00:00Z"}
-    server.answers["GET /services"] = [{"service": at_risk, "image": view["definitions"][0]["image"], "running": 1}]
+    server.answers["GET /services"] = [
+        {
+            "service": at_risk,
+            "image": "127.0.0.1:7421/components@" + view["definitions"][0]["image"]["digest"],
+            "running": 1,
+        }
+    ]
     listed = dockgate("deploy", "list").out
     assert "1 of 1" in listed
     assert "at risk until 2026-12-09" in listed

@@ -15,6 +15,7 @@ from dockgate.events.notifiers.log import LogNotifier
 from dockgate.events.ports import Notice, Notifier
 from dockgate.services.clock import ServerClock
 from dockgate.services.deliveries import Notifications, attestations
+from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.outbox import OWN_REGISTRY
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind
@@ -166,7 +167,9 @@ def test_an_approval_is_kept_until_its_webhook_is_delivered(store: Store) -> Non
 
 
 def test_a_service_at_risk_is_announced_in_the_same_transaction_once(store: Store) -> None:
-    store.services.put(Service("web", "podman", 1, 1), TaskDefinition("web", 1, "app", "app@sha256:1"))
+    store.services.put(
+        Service("web", "podman", 1, 1), TaskDefinition("web", 1, "app", ImageReference("app", "sha256:1"))
+    )
     entries = notice_entries(store, AT_RISK, NOW)
     for until in (LATER, LATEST):
         notice = replace(AT_RISK, key=until)

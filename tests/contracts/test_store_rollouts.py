@@ -9,11 +9,12 @@ from tests.store.factories import FACTORIES, LATER, NOW, opened
 
 from dockgate.delivery.model import PortMapping, Rollout, RunState, Service, ServiceChange, TaskDefinition
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 
-DEFINITION = TaskDefinition("web", 0, "app", "", environment={"MODE": "demo"})
+DEFINITION = TaskDefinition("web", 0, "app", None, environment={"MODE": "demo"})
 CHANGED = replace(DEFINITION, environment={"MODE": "real"})
-IMAGE = "127.0.0.1:5000/web@sha256:1"
+IMAGE = ImageReference("127.0.0.1:5000/web", "sha256:1")
 UPDATE = ServiceChange(target="podman", definition=CHANGED)
 
 
@@ -38,7 +39,7 @@ def begun(store: Store, change: ServiceChange) -> Rollout:
 
 def test_a_change_begins_one_rollout_and_leaves_the_service_as_it_is(store: Store) -> None:
     before = store.services.get("web")
-    goal = replace(CHANGED, image="ignored", revision=77, family="ignored")
+    goal = replace(CHANGED, image=ImageReference("ignored", "sha256:9"), revision=77, family="ignored")
     for _ in range(2):
         rollout = begun(store, replace(UPDATE, definition=goal))
         assert rollout == Rollout("web", 1, "podman", 1, CHANGED, started_at=NOW, started_by="ada")

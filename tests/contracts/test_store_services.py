@@ -9,6 +9,7 @@ from tests.store.factories import FACTORIES, LATER, NOW, opened
 
 from dockgate.delivery.model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 
 SERVICE = Service("web", "podman", 0, 0)
@@ -16,13 +17,13 @@ DEFINITION = TaskDefinition(
     family="web",
     revision=0,
     container="app",
-    image="",
+    image=None,
     ports=(PortMapping(8080),),
     environment={"MODE": "demo"},
     command=("serve", "--fast"),
     health_check=HealthCheck(http_port=8080),
 )
-IMAGE = "127.0.0.1:5000/web@sha256:1"
+IMAGE = ImageReference("127.0.0.1:5000/web", "sha256:1")
 BUILT = replace(DEFINITION, image=IMAGE)
 
 

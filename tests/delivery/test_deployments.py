@@ -7,6 +7,7 @@ import pytest
 
 from dockgate.delivery.deployments import RESTARTS, TaskHealth, has_expected_tasks, observe_task
 from dockgate.delivery.model import Service, Task, TaskDefinition, TaskState
+from dockgate.shared.references import ImageReference
 
 START = datetime(2026, 11, 24, 10, tzinfo=UTC)
 LOOK = timedelta(seconds=10)
@@ -69,5 +70,5 @@ def test_a_task_that_ran_for_a_pause_is_restarted_soon_again() -> None:
     ],
 )
 def test_missing_surplus_and_foreign_tasks_are_noticed(tasks: list[Task], expected: bool) -> None:
-    definition = TaskDefinition("web", 2, "app", "registry/web@sha256:1")
+    definition = TaskDefinition("web", 2, "app", ImageReference("registry/web", "sha256:1"))
     assert has_expected_tasks(Service("web", "podman", 1, 2), definition, tasks) is expected

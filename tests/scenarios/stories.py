@@ -139,7 +139,7 @@ def voted_story(server: Mortal) -> None:
 
 def _attested(server: Live, service: str) -> bool:
     """Whether what was deployed to the service bears its attestation: nothing waits for that."""
-    image = server.get(f"/services/{service}")["definitions"][0]["image"].partition("@")[2]
+    image = server.get(f"/services/{service}")["definitions"][0]["image"]["digest"]
     records = server.get(f"/images/{image}/attestations")
     return bool(records) and all(record["attested_at"] for record in records)
 

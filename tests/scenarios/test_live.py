@@ -73,7 +73,9 @@ def test_a_vulnerable_image_is_rejected_and_the_fixed_one_runs(live: Live) -> No
     digest = second["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]  # type: ignore[index]
     service = live.get("/services/story")
     assert [(task["state"], task["digest"]) for task in service["tasks"]] == [("RUNNING", digest)]
-    assert service["definitions"][0]["image"].endswith(f"/story/app@{digest}")
+    image = service["definitions"][0]["image"]
+    assert image["repository"].endswith("/story/app")
+    assert image["digest"] == digest
     ((_, port),) = service["tasks"][0]["ports"]
     assert slow_http.get(f"http://127.0.0.1:{port}/").text == "hello"
 

@@ -215,14 +215,13 @@ class Targets(Mapping[str, Target]):
     def __len__(self) -> int:
         return len(self._targets)
 
-    def _publish(self, repository: str, image: str) -> str:
+    def _publish(self, repository: str, image: ImageReference) -> str:
         """Copy the image, by the same digest, to a registry that ECS can reach: it cannot reach ours on loopback."""
-        reference = ImageReference.parse(image)
-        published = str(replace(reference, repository=repository)) if reference else image
+        published = replace(image, repository=repository)
         if published != image:
-            source, target = parse_remote(image), parse_remote(published)
+            source, target = parse_remote(str(image)), parse_remote(str(published))
             copy_image(source, target, ca_bundle=self._ca_bundle, issuers=self._issuers)
-        return published
+        return str(published)
 
 
 def _builder(

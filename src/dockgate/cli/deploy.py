@@ -43,7 +43,7 @@ def list_services(output_format: str) -> None:
         running = f"{summary['running']} of {service.desired_count}"
         risk = (f"at risk until {service.at_risk_until}", "yellow") if service.at_risk else ""
         rows.append(
-            (service.name, running, f"revision {service.revision}", short_reference(summary["image"]) or "-", risk)
+            (service.name, running, f"revision {service.revision}", short_reference(summary["image"] or "-"), risk)
         )
     print_table(
         ("SERVICE", "RUNNING", "DEFINITION", "IMAGE", ""), rows, "No services. `dockgate apply FILE` creates one."
@@ -79,7 +79,7 @@ def show(service: str, output_format: str) -> None:
         (
             f"revision {definition.revision}",
             definition.container,
-            display_digest(definition.image) or "no image before the first deploy",
+            display_digest(str(definition.image)) if definition.image else "no image before the first deploy",
         )
         for definition in definitions
     ]

@@ -29,10 +29,10 @@ def check_service(service: Service, definition: TaskDefinition) -> None:
 
 
 def require_image(service: str, definition: TaskDefinition) -> ImageReference:
-    """The image to deploy. Raises DeployError unless it is named by digest."""
-    if definition.reference is None:
-        raise DeployError(f"{definition.image!r} of {service} names no digest", "Deploys are by digest.")
-    return definition.reference
+    """The image to deploy. Raises DeployError before the first deployment."""
+    if definition.image is None:
+        raise DeployError(f"revision {definition.revision} of {service} has no image", "Run its pipeline first.")
+    return definition.image
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def observe_task(health: TaskHealth, task: Task, now: datetime) -> tuple[TaskHea
 
 def has_expected_tasks(service: Service, definition: TaskDefinition, tasks: Sequence[Task]) -> bool:
     """Whether exactly the tasks of this definition exist, healthy or not, and each was started."""
-    digest = definition.reference.digest if definition.reference else ""
+    digest = definition.image and definition.image.digest
     return len(tasks) == service.desired_count and all(
         task.revision == definition.revision and task.digest == digest and task.started_at for task in tasks
     )

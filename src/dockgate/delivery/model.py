@@ -279,22 +279,17 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """A revision of what to run. `image` is "<registry>/<repository>@sha256:…", or "" before the first deployment."""
+    """A revision of what to run. `image` is None before the first deployment."""
 
     family: str
     revision: int
     container: str
-    image: str
+    image: ImageReference | None
     ports: tuple[PortMapping, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     health_check: HealthCheck | None = None
     network: str = "bridge"
-
-    @property
-    def reference(self) -> ImageReference | None:
-        """The image; None before the first deployment, and for an image without a digest."""
-        return ImageReference.parse(self.image)
 
     @property
     def has_fixed_port(self) -> bool:
@@ -304,7 +299,7 @@ class TaskDefinition:
     @property
     def settings(self) -> "TaskDefinition":
         """The definition without image and revision, which a deployment adds."""
-        return replace(self, image="", revision=0)
+        return replace(self, image=None, revision=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class Baselines:
             return ""
         try:
             revision = self.store.services.get(service).revision
-            image = self.store.services.definition(service, revision).reference
+            image = self.store.services.definition(service, revision).image
             return image.digest if image and image.repository_in(self.registry) == repository else ""
         except NotFoundError:
             return ""

@@ -60,7 +60,7 @@ class Deployments:
             definition = self.store.services.definition(name, service.revision)
             image = _image_of(self.store.blobs.path(artifact), definition.container)
             self._require_deployable(key, name, image)
-            return self.store.services.register(name, replace(definition, image=str(image)), str(key))
+            return self.store.services.register(name, replace(definition, image=image), str(key))
 
     def deploy(self, key: ActionKey, definition: TaskDefinition) -> ActionResult:
         """Run the revision's tasks, and make it the service's revision; on failure the previous tasks run again.
@@ -167,9 +167,9 @@ class Rollouts:
             service = self.store.services.get(name)
             present = self.store.services.definition(name, service.revision)
             definition = self._register(rollout, present)
-            if definition.reference:
+            if definition.image:
                 if definition.revision != present.revision:
-                    self._require_approval(rollout, definition.reference)
+                    self._require_approval(rollout, definition.image)
                 self._deploy(rollout, definition, service, present)
             self.store.rollouts.end(rollout, RunState.SUCCEEDED, definition.revision, "", self.clock.now())
 

@@ -88,7 +88,7 @@ class PolicyDryRun:
                     return summarize(comparisons, last)
                 last = service.name
                 definition = self.store.services.definition(service.name, service.revision)
-                image = definition.reference
+                image = definition.image
                 if image is None:
                     continue
                 execution = self.store.services.deployed_by(service.name)

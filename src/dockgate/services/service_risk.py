@@ -55,7 +55,7 @@ class ServiceRisk:
         present = {}
         for service in self.store.services.list():
             definition = self.store.services.definition(service.name, service.revision)
-            image = definition.reference
+            image = definition.image
             if image is None:
                 present[service.name] = ""
                 continue

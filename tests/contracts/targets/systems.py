@@ -14,6 +14,7 @@ from dockgate.delivery.model import HealthCheck, PortMapping, Service, TaskDefin
 from dockgate.delivery.ports import Target
 from dockgate.delivery.targets.ecs import EcsTarget
 from dockgate.delivery.targets.podman import PodmanTarget
+from dockgate.shared.references import ImageReference
 
 RUNNING = TaskState.RUNNING
 HTTP = HealthCheck(http_port=8080, interval=0.1, start_period=20)
@@ -75,9 +76,9 @@ class InEcs:
             self.ecs.create(name)
         self.target = EcsTarget(lambda: self.ecs, CLUSTER, self.publish, pause=0.01)
 
-    def publish(self, image: str) -> str:
-        self.published.append(image)
-        return image
+    def publish(self, image: ImageReference) -> str:
+        self.published.append(str(image))
+        return str(image)
 
     def down(self) -> Target:
         config = Config(connect_timeout=1, retries={"total_max_attempts": 1})
@@ -95,7 +96,7 @@ def service(count: int, revision: int, name: str = "web") -> Service:
 
 
 def definition(revision: int, image: str, check: HealthCheck | None = HTTP) -> TaskDefinition:
-    return TaskDefinition("web", revision, "app", image, (PortMapping(8080),), health_check=check)
+    return TaskDefinition("web", revision, "app", ImageReference.parse(image), (PortMapping(8080),), health_check=check)
 
 
 def impatient(revision: int, image: str) -> TaskDefinition:

@@ -65,7 +65,7 @@ def test_a_first_revision_that_does_not_become_healthy_leaves_nothing(system: Sy
 def test_only_digests_are_deployed(system: System, image: str) -> None:
     first = definition(1, system.first_image)
     system.target.deploy(service(1, 1), first, None)
-    with pytest.raises(DeployError, match="digest"):
+    with pytest.raises(DeployError, match="has no image"):
         system.target.deploy(service(1, 1), definition(2, image), first)
     assert facts(system.target) == [(1, RUNNING, digest(system.first_image))]
 

@@ -72,7 +72,7 @@ def test_an_approval_waits_seven_days_unless_told_otherwise() -> None:
 def test_a_service_starts_without_an_image() -> None:
     definition = read(SERVICE, "s.yaml")
     assert isinstance(definition, ServiceDefinition)
-    assert (definition.service.name, definition.service.desired_count, definition.definition.image) == ("web", 1, "")
+    assert (definition.service.name, definition.service.desired_count, definition.definition.image) == ("web", 1, None)
     assert definition.definition.health_check is not None
     assert (definition.definition.health_check.http_path, definition.definition.health_check.start_period) == (
         "/healthz",

@@ -107,7 +107,7 @@ def service_definition(document: Document, model: ServiceModel) -> ServiceDefini
             family=model.name,
             revision=1,
             container=definition.container,
-            image="",
+            image=None,
             ports=tuple(PortMapping(port.containerPort, port.hostPort) for port in definition.ports),
             environment=dict(definition.environment),
             command=tuple(definition.command),

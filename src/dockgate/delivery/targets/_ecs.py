@@ -77,7 +77,7 @@ class Revision:
     def stands_for(self, service: str, definition: TaskDefinition) -> bool:
         same = self.tags.get(SERVICE) == service and self.number == definition.revision
         image = ImageReference.parse(self.image(definition.container))
-        return same and image is not None and image.digest == (definition.reference and definition.reference.digest)
+        return same and image is not None and image.digest == (definition.image and definition.image.digest)
 
 
 def revision_of(content: Mapping[str, Any], tags: Sequence[Mapping[str, str]]) -> Revision:

@@ -10,6 +10,7 @@ from typing import Any
 from podman import PodmanClient
 from podman.errors import APIError, ImageNotFound, NotFound
 
+from dockgate.delivery.deployments import require_image
 from dockgate.delivery.model import HealthCheck, TaskDefinition
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeployError, UnavailableError
@@ -111,18 +112,18 @@ class Engine:
         return {"username": login[0], "password": login[1]} if login else None
 
     def create(self, name: str, service: str, definition: TaskDefinition) -> None:
-        check = definition.health_check
+        image, check = require_image(service, definition), definition.health_check
         labels = {
             "dockgate.service": service,
             "dockgate.revision": str(definition.revision),
-            "dockgate.digest": definition.reference.digest if definition.reference else "",
+            "dockgate.digest": image.digest,
             # Set even where there is none: a label of the image must not stand in for it.
             "dockgate.check": canonical.encode(check).decode() if check else "",
         }
         ports = {f"{port.container_port}/tcp": (self._publish, port.host_port) for port in definition.ports}
         with self._client(f"{name} cannot be created") as client:
             client.containers.create(
-                definition.image,
+                str(image),
                 list(definition.command) or None,
                 name=name,
                 labels=labels,

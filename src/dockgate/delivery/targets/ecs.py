@@ -24,6 +24,7 @@ from dockgate.delivery.targets._ecs import (
     task_of,
 )
 from dockgate.shared.errors import DeployError
+from dockgate.shared.references import ImageReference
 
 # Seconds for a deploy without a health check's startPeriod: ECS drains load balancers, and places tasks.
 _PATIENCE = 600.0
@@ -40,7 +41,7 @@ class EcsTarget:
     """
 
     def __init__(
-        self, client: Callable[[], Any], cluster: str, publish: Callable[[str], str], pause: float = 5.0
+        self, client: Callable[[], Any], cluster: str, publish: Callable[[ImageReference], str], pause: float = 5.0
     ) -> None:
         self._make = client
         self._client: Any = None
@@ -102,14 +103,7 @@ class EcsTarget:
             if is_missing(error):
                 return None
             raise
-        return next(
-            (
-                service_description
-                for service_description in answer["services"]
-                if service_description["status"] == "ACTIVE"
-            ),
-            None,
-        )
+        return next((entry for entry in answer["services"] if entry["status"] == "ACTIVE"), None)
 
     def _there(self, service: str) -> dict[str, Any]:
         description = self._find(service)
@@ -131,7 +125,7 @@ class EcsTarget:
         for revision in (running, *map(self._revision, newest)):
             if revision.stands_for(service, definition):
                 return revision
-        image = self._publish(definition.image)
+        image = self._publish(require_image(service, definition))
         request = new_revision(running, service, definition, image, int(description["desiredCount"]))
         arn = self._ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
         return self._revision(arn)

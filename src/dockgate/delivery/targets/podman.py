@@ -74,7 +74,7 @@ class PodmanTarget:
             self._keep(service, set())
 
     def _replace(self, service: Service, definition: TaskDefinition) -> None:
-        require_image(service.name, definition)
+        image = require_image(service.name, definition)
         fixed = definition.has_fixed_port
         if fixed and service.desired_count > 1:
             raise DeployError(
@@ -82,7 +82,7 @@ class PodmanTarget:
                 "Set hostPort to 0, or the desired count to 1.",
             )
         if service.desired_count:
-            self._engine.pull(definition.image)
+            self._engine.pull(str(image))
         if fixed:
             for container in self._engine.containers(service.name):
                 if container.revision != definition.revision:
@@ -97,7 +97,7 @@ class PodmanTarget:
         names = [f"dockgate-{service.name}-{definition.revision}-{number}" for number in range(service.desired_count)]
         for name in names:
             container = existing.get(name)
-            if container is not None and container.image != definition.image:
+            if container is not None and container.image != str(definition.image):
                 self._engine.remove(name)
                 container = None
             if container is None:
@@ -113,13 +113,13 @@ class PodmanTarget:
         schedule = RetrySchedule(first=0.05, longest=check.interval if check else _SETTLED)
         checks = 0
         missing = set(names)
-        image = require_image(service.name, definition)
+        digest = require_image(service.name, definition).digest
         while missing:
             waiting = [container for container in self._engine.containers(service.name) if container.name in missing]
             if len(waiting) < len(missing):
                 raise DeployError(f"tasks of {service.name} were removed while they were waited for")
             for container in waiting:
-                if container.digest != image.digest:
+                if container.digest != digest:
                     raise DeployError(f"{container.name} runs {container.digest or 'an unknown image'}")
                 if container.ended:
                     raise self._failed(container, container.reason)
@@ -166,7 +166,7 @@ class PodmanTarget:
             if container.revision == definition.revision:
                 self._engine.remove(container.name)
         try:
-            self._engine.pull(previous.image)
+            self._engine.pull(str(previous.image))
             self._keep(service.name, self._run(service, previous))
         except DeployError as second:
             return DeployError(f"{error}\nRevision {previous.revision} could not be started again: {second}")

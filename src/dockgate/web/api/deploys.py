@@ -18,10 +18,10 @@ router = APIRouter(route_class=GuardedRoute)
 
 @dataclass(frozen=True, slots=True)
 class ServiceSummary:
-    """A service with its image and the number of running tasks."""
+    """A service with its image (null before the first deployment) and the number of running tasks."""
 
     service: Service
-    image: str
+    image: str | None
     running: int
 
 
@@ -58,7 +58,8 @@ def services(who: Reader, server: ServerDependency) -> list[ServiceSummary]:
     for service in server.store.services.list():
         image = server.store.services.definition(service.name, service.revision).image
         tasks = server.targets[service.target].tasks(service.name)
-        summaries.append(ServiceSummary(service, image, sum(task.state is TaskState.RUNNING for task in tasks)))
+        running = sum(task.state is TaskState.RUNNING for task in tasks)
+        summaries.append(ServiceSummary(service, str(image) if image else None, running))
     return summaries
 
 
