@@ -79,6 +79,7 @@ def test_what_each_tool_locks(made: str) -> None:
         ("yarn.lock", '"a@npm:@s/b@^1", "a@^2":\n  version "1.0.0"\n', ["@s/b 1.0.0"]),
         ("yarn.lock", '"a@^1":\n  "version" "1.0.0"\n  "resolved" "https://a.test/a.tgz"\n', ["a 1.0.0"]),
         ("yarn.lock", 'a@^1:\n  version: "1.0.0"\n', ["a 1.0.0"]),
+        ("yarn.lock", 'a@^1:\n  ""\n  version "1.0.0"\n', ["a 1.0.0"]),
         ("yarn.lock", 'a@^1:\n  version "1.0.0"\n  dependencies:\n    version "9.9.9"\n', ["a 1.0.0"]),
         (
             "yarn.lock",
@@ -125,7 +126,7 @@ def test_what_each_tool_locks(made: str) -> None:
             [],
         ),
     ],
-    ids=range(24),
+    ids=range(25),
 )
 def test_sources_and_forms(name: str, content: str, expected: list[str]) -> None:
     assert named(read(name, content)) == expected

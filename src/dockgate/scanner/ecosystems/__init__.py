@@ -9,8 +9,5 @@ from dockgate.shared import plugins
 
 
 def load(package: str = __name__) -> tuple[Ecosystem, ...]:
-    """Load every ecosystem of `package`, by module name.
-
-    Raises DockgateError that names the broken one.
-    """
+    """Load every ecosystem of `package`, by module name. Raises DockgateError that names the broken one."""
     return tuple(plugins.load(package, "ECOSYSTEM", "ecosystem", "scanned"))

@@ -2,19 +2,16 @@
 
 No file in an image lists them. `pkg:github` may be anything on GitHub, so it is not read.
 
-Most are referenced by a moving tag ("v4"), a branch or a commit. None of these is a version, so whether it has a fix is
-undetermined.
+Most are referenced by a moving tag ("v4"), a branch or a commit. None of these is a version: undetermined.
 """
 
-from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.order import is_digits
-from dockgate.scanner.formats.shell import upgrade_command
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.purl import Purl, write
 
@@ -27,6 +24,8 @@ class Actions(StandaloneEcosystem):
     osv_names: tuple[str, ...] = ("GitHub Actions",)
     purl_types: tuple[str, ...] = ("githubactions",)
     triggers = Triggers()
+    # No command changes a workflow: its file names the version.
+    upgrade_line = UpgradeLine("/._-", "# Name {list} or later in the workflows.", item="{name}@{version}")
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return False
@@ -35,32 +34,19 @@ class Actions(StandaloneEcosystem):
         return Extract()
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Name the package after its repository, whichever of its actions it is.
-
-        Source: OSV schema 1.7, `affected[].package`.
-        """
+        """Name the package after its repository, whichever action it is (OSV schema 1.7, `affected`)."""
         check_purl(purl, "pkg:githubactions/OWNER/NAME@VERSION", namespace="owner")
         owner, name, *_ = (*purl.namespace.split("/"), purl.name)
         moves = purl.version.count(".") < 2 and all(map(is_digits, purl.version.split(".")))
-        return Package(
-            name=f"{owner}/{name}",
-            version=purl.version,
-            purl=write("githubactions", owner.lower(), name.lower(), purl.version),
-            ecosystem="GitHub Actions",
-            source_name=f"{owner}/{name}".lower(),
-            source_version=f"v{purl.version}" if moves else purl.version,
-            path="",
-        )
-
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """No command changes a workflow: its file names the version."""
-        return upgrade_command(upgrades, "/._-", "# Name {list} or later in the workflows.", item="{name}@{version}")
+        version = f"v{purl.version}" if moves else purl.version
+        url = write("githubactions", owner.lower(), name.lower(), purl.version)
+        name = f"{owner}/{name}"
+        return build_package("GitHub Actions", name, purl.version, url, "", source=(name.lower(), version))
 
     def version_key(self, version: str) -> bytes:
-        """Semantic Versioning, with or without a "v" before three numbers, as in tags.
+        """Semantic Versioning, with or without a "v" before three numbers; a tag with fewer moves, and is refused.
 
-        Advisories omit trailing zeros ("fixed 41" in GHSA-mcph-m25j-8j63). A tag with fewer than three numbers moves,
-        and is refused.
+        Advisories omit trailing zeros ("fixed 41" in GHSA-mcph-m25j-8j63).
         """
         bare = version.removeprefix("v")
         if bare != version and bare.count(".") < 2:

@@ -4,26 +4,21 @@ A document also names what is built into the component. Only Bitnami's own packa
 modules) is found by its own files.
 """
 
-from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats.content import json_object
-from dockgate.scanner.formats.order import is_digits, label_row, number
-from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.order import is_digits, is_label, label_row, number
 from dockgate.scanner.formats.spdx import read_packages
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a document; large ones have some hundred thousand.
-FILE_LIMIT = 8 * 1024 * 1024
+FILE_LIMIT = 8 * 1024 * 1024  # bytes of a document; large ones have some hundred thousand
 
 _ROOT = "opt/bitnami"
 _LIST = f"{_ROOT}/.bitnami_components.json"
-_PURL = "pkg:bitnami/"
-_IDENTIFIER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 class Bitnami(StandaloneEcosystem):
@@ -34,18 +29,18 @@ class Bitnami(StandaloneEcosystem):
     osv_names: tuple[str, ...] = ("Bitnami",)
     purl_types: tuple[str, ...] = ("bitnami",)
     triggers = Triggers(names=("bitnami", ".bitnami_components.json"), suffixes=(".spdx",))
+    # Nothing in such an image installs its components.
+    upgrade_line = UpgradeLine("+-._", "# Build on a newer image of Bitnami's, with {list} or later.")
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Include the folder of all components, so that a link in its place is found."""
         if not path.startswith(f"{_ROOT}/"):
             return path == _ROOT
         return path == _LIST or (path.endswith(".spdx") and path.rpartition("/")[2].startswith(".spdx-"))
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """A component owns the folder of its name, which contains its document.
+        """Read a document, whose component owns the folder of its name, or the list.
 
-        The list states what a build should unpack. Newer images have it in addition to the documents, so it counts as a
-        lockfile.
+        The list states what a build should unpack. Newer images have both, so the list counts as a lockfile.
         """
         if path == _ROOT:
             return Extract()
@@ -55,10 +50,6 @@ class Bitnami(StandaloneEcosystem):
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:bitnami/NAME@VERSION")
         return _package(purl.name, purl.version, purl.qualifiers, "")
-
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Nothing in such an image installs its components."""
-        return upgrade_command(upgrades, "+-._", "# Build on a newer image of Bitnami's, with {list} or later.")
 
     def version_key(self, version: str) -> bytes:
         """Semantic Versioning, except that a number after the hyphen is Bitnami's revision.
@@ -70,7 +61,7 @@ class Bitnami(StandaloneEcosystem):
         core, hyphen, rest = version.partition("+")[0].partition("-")
         numbers = core.split(".")
         parts = rest.split(".") if hyphen else []
-        if len(numbers) != 3 or not all(map(is_digits, numbers)) or not all(map(_is_identifier, parts)):
+        if len(numbers) != 3 or not all(map(is_digits, numbers)) or not all(map(is_label, parts)):
             raise UncomparableError(f"The Bitnami version {version[:80]!r} is not a semantic version.")
         is_revision = bool(parts) and is_digits(parts[0])
         if is_revision:
@@ -83,42 +74,22 @@ class Bitnami(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Bitnami()
 
 
-def _is_identifier(text: str) -> bool:
-    return bool(text) and _IDENTIFIER.issuperset(text)
-
-
 def _package(name: str, version: str, qualifiers: Any, path: str) -> Package:
     texts = {key: qualifiers[key] for key in ("arch", "distro") if isinstance(qualifiers.get(key), str)}
-    return Package(
-        name=name,
-        version=version,
-        purl=write("bitnami", "", name, version, texts),
-        ecosystem="Bitnami",
-        source_name=name,
-        source_version=version,
-        path=path,
-        arch=texts.get("arch", ""),
-    )
+    purl = write("bitnami", "", name, version, texts)
+    return Package(name, version, purl, "Bitnami", name, version, path, arch=texts.get("arch", ""))
 
 
 def _read_document(path: str, content: dict[str, Any]) -> Extract:
-    packages, unread = read_packages(content, _PURL, lambda purl: _package_of(purl, path))
+    packages, unread = read_packages(
+        content, "bitnami", lambda name, version, qualifiers: _package(name, version, qualifiers, path)
+    )
     if not packages and not unread:
         raise UnreadableError("it names no Bitnami package")
     folder = path.rpartition("/")[0]
     component = folder.rpartition("/")[2]
     owns = {purl: (f"{folder}/",) for purl, package in packages.items() if package.name == component}
     return Extract(tuple(packages.values()), owns, unread=unread)
-
-
-def _package_of(purl: str, path: str) -> Package | None:
-    from urllib.parse import unquote
-
-    rest, _, query = purl.removeprefix(_PURL).partition("#")[0].partition("?")
-    name, _, version = rest.rpartition("@")
-    pairs = (pair.partition("=") for pair in query.split("&"))
-    qualifiers = {key: unquote(value) for key, _, value in pairs}
-    return _package(unquote(name), unquote(version), qualifiers, path) if name and version else None
 
 
 def _read_list(path: str, content: dict[str, Any]) -> Extract:

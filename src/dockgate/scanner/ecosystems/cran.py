@@ -11,18 +11,16 @@ from typing import Any, BinaryIO
 from dockgate.scanner.formats.content import check_size, decode, json_object
 from dockgate.scanner.formats.order import fits, is_digits, number_row, without_zeros
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a DESCRIPTION; real ones have a few thousand.
-FILE_LIMIT = 1024 * 1024
+FILE_LIMIT = 1024 * 1024  # bytes of a DESCRIPTION; real ones have a few thousand
 # Bytes of a renv.lock; renv 1.1, which copies the descriptions, writes 2,000 a package.
 LOCK_LIMIT = 8 * 1024 * 1024
-# The largest number in a version; R's `numeric_version` makes NA of larger ones.
-INT_MAX = 2**31 - 1
+INT_MAX = 2**31 - 1  # the largest number in a version; R's `numeric_version` makes NA of larger ones
 
 _FILE = "/DESCRIPTION"
 _LOCK = "renv.lock"
@@ -62,7 +60,9 @@ class Cran(StandaloneEcosystem):
         if not name or not version:
             raise UnreadableError(f"it has no {'Version' if name else 'Package'}")
         if fields.get("Priority") == "base" and name in _BASE_PACKAGES:
-            return Extract((_r_itself(version, path),)) if name == "base" else Extract()
+            # R itself is undetermined unless a distribution's package owns it.
+            package = Package("R", version, write("generic", "", "R", version), "R", "R", version, path)
+            return Extract((package,)) if name == "base" else Extract()
         repository, git = fields.get("Repository", ""), fields.get("git_url", "")
         bioconductor = repository.startswith("Bioconductor") or git.startswith(_BIOCONDUCTOR_GIT)
         package = _package(name, version, bioconductor, path)
@@ -74,32 +74,30 @@ class Cran(StandaloneEcosystem):
         return _package(purl.name, purl.version, repository.startswith("bioconductor.org"), "")
 
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Install into the library of the old version.
-
-        Repositories have only the newest version. A lockfile must be locked again.
-        """
+        """Install into the old version's library; repositories have the newest only. Locks are locked again."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "."))
-        libraries: dict[tuple[str, str], list[str]] = {}
+        calls: dict[tuple[str, str], dict[str, None]] = {}
         locked = []
         for name, upgrade in selected:
-            if upgrade.package.path.endswith(_LOCK):
+            library, file, _ = upgrade.package.path.rpartition(_FILE)
+            if not file and upgrade.package.path.endswith(_LOCK):
                 locked.append(f"{name}@{upgrade.version}")
-            else:
-                libraries.setdefault((upgrade.package.ecosystem, _library(upgrade.package.path)), []).append(
-                    f'"{name}"'
-                )
-        lines = [
-            f"Rscript -e {quote_words([_install_call(kind, ', '.join(dict.fromkeys(names)), library)])}"
-            for (kind, library), names in sorted(libraries.items())
-        ]
+                continue
+            library = library.rpartition("/")[0]
+            into = f', lib = "/{library}"' if is_plain(library, "/._-") else ""  # else R's default
+            calls.setdefault((upgrade.package.ecosystem, into), {})[f'"{name}"'] = None
+        lines = []
+        for (ecosystem, into), names in sorted(calls.items()):
+            function = "BiocManager::install" if ecosystem == "Bioconductor" else "install.packages"
+            call = f"{function}(c({', '.join(names)}){into})"
+            lines.append(f"Rscript -e {quote_words([call])}")
         advice = (f"# Raise {', '.join(locked)}, and lock the packages again.",) if locked else ()
         return (*lines, *advice, *remark)
 
     def version_key(self, version: str) -> bytes:
-        """The order of R's operators on `package_version`.
+        """Two or more numbers, separated by dots or dashes, missing ones 0: R's operators on `package_version`.
 
-        Two or more numbers, separated by dots or dashes, missing ones 0. (`compareVersion` sorts 1.0 before 1.0.0, but
-        CRAN accepts no second release that the operators call equal.)
+        `compareVersion` sorts 1.0 before 1.0.0, but CRAN accepts no second release that the operators call equal.
         """
         parts = version.replace("-", ".").split(".")
         if len(parts) < 2 or not all(is_digits(part) and fits(part, INT_MAX) for part in parts):
@@ -111,20 +109,8 @@ ECOSYSTEM: Ecosystem = Cran()
 
 
 def _package(name: str, version: str, bioconductor: bool, path: str) -> Package:
-    return Package(
-        name=name,
-        version=version,
-        purl=write("cran", "", name, version, {"repository_url": _BIOCONDUCTOR if bioconductor else ""}),
-        ecosystem="Bioconductor" if bioconductor else "CRAN",
-        source_name=name,
-        source_version=version,
-        path=path,
-    )
-
-
-def _r_itself(version: str, path: str) -> Package:
-    """R itself, undetermined unless a distribution's package owns it."""
-    return Package("R", version, write("generic", "", "R", version), "R", "R", version, path)
+    purl = write("cran", "", name, version, {"repository_url": _BIOCONDUCTOR if bioconductor else ""})
+    return build_package("Bioconductor" if bioconductor else "CRAN", name, version, purl, path)
 
 
 def _fields(file: BinaryIO) -> dict[str, str]:
@@ -167,15 +153,3 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
         else:
             unread.append((name, "it has no version"))
     return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)
-
-
-def _library(path: str) -> str:
-    """The folder that contains the package's folder, "" for R's default."""
-    library = path.removesuffix(_FILE).rpartition("/")[0] if path.endswith(_FILE) else ""
-    return f"/{library}" if is_plain(library, "/._-") else ""
-
-
-def _install_call(ecosystem: str, names: str, library: str) -> str:
-    function = "BiocManager::install" if ecosystem == "Bioconductor" else "install.packages"
-    into = f', lib = "{library}"' if library else ""
-    return f"{function}(c({names}){into})"

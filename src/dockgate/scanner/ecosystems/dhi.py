@@ -5,23 +5,18 @@ syft/pkg/cataloger/dhi). No feed covers them, so their versions have no order: t
 clean. Anything else in a document (the image, built-in parts) is found by its own files, or is not a package.
 """
 
-from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.formats.content import json_object
-from dockgate.scanner.formats.shell import upgrade_command
 from dockgate.scanner.formats.spdx import read_packages
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
-from dockgate.shared.errors import UncomparableError
+from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a document; most have one thousand.
-FILE_LIMIT = 8 * 1024 * 1024
+FILE_LIMIT = 8 * 1024 * 1024  # bytes of a document; most have one thousand
 
 _ROOT = "opt/docker/sbom/"
-_PURL = "pkg:dhi/"
 
 
 class Dhi(StandaloneEcosystem):
@@ -31,27 +26,24 @@ class Dhi(StandaloneEcosystem):
     version = 1
     purl_types: tuple[str, ...] = ("dhi",)
     triggers = Triggers(prefixes=(_ROOT,))
+    # Nothing in such an image installs them.
+    upgrade_line = UpgradeLine("+-._", "# Build on a newer image of Docker's, with {list} or later.")
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Each component has a folder; next to the folders is a link to the image's own document."""
+        """Match documents in folders of components; next to these is a link to the image's own."""
         folder, _, name = path.removeprefix(_ROOT).rpartition("/")
         return path.startswith(_ROOT) and bool(folder) and name.startswith(".spdx.") and name.endswith(".json")
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         content = json_object(file, FILE_LIMIT)
-        packages, unread = read_packages(content, _PURL, lambda purl: _package_of(purl, path), ignore_invalid=True)
+        packages, unread = read_packages(
+            content, "dhi", lambda name, version, _: _package(name, version, path), ignore_invalid=True
+        )
         return Extract(tuple(packages.values()), unread=unread)
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:dhi/NAME@VERSION")
         return _package(purl.name, purl.version, "")
-
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Nothing in such an image installs them."""
-        return upgrade_command(upgrades, "+-._", "# Build on a newer image of Docker's, with {list} or later.")
-
-    def version_key(self, version: str) -> bytes:
-        raise UncomparableError(f"Versions of what Docker compiles are not ordered, such as {version[:80]!r}.")
 
 
 ECOSYSTEM: Ecosystem = Dhi()
@@ -59,10 +51,3 @@ ECOSYSTEM: Ecosystem = Dhi()
 
 def _package(name: str, version: str, path: str) -> Package:
     return Package(name, version, write("dhi", "", name, version), "DHI", name, version, path)
-
-
-def _package_of(purl: str, path: str) -> Package | None:
-    from urllib.parse import unquote
-
-    name, _, version = purl.removeprefix(_PURL).partition("#")[0].partition("?")[0].rpartition("@")
-    return _package(unquote(name), unquote(version), path) if name and version else None

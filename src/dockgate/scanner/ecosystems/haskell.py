@@ -5,24 +5,20 @@ packages. The library `ghc` has the version of its compiler, which is an ecosyst
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import BinaryIO
 
-from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.content import check_size, decode, join_path, read_text
 from dockgate.scanner.formats.order import is_digits, number_row
-from dockgate.scanner.formats.shell import upgrade_command
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of an entry; a compiler's have up to 60,000.
-ENTRY_LIMIT = 4 * 1024 * 1024
-# Bytes of a lockfile; one with 200 packages has 40,000.
-LOCK_LIMIT = 4 * 1024 * 1024
-# Digits of one number in a version, at most (Cabal-syntax, Distribution/Types/Version.hs).
-DIGITS = 9
+ENTRY_LIMIT = 4 * 1024 * 1024  # bytes of an entry; a compiler's have up to 60,000
+LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 200 packages has 40,000
+DIGITS = 9  # digits of one number in a version, at most (Cabal-syntax, Distribution/Types/Version.hs)
 
 _DATABASES = ("package.conf.d", "package.db", "pkgdb")
 _FREEZE = "cabal.project.freeze"
@@ -38,9 +34,14 @@ class Haskell(StandaloneEcosystem):
     osv_names: tuple[str, ...] = ("Hackage", "GHC")
     purl_types: tuple[str, ...] = ("hackage",)
     triggers = Triggers(names=(_FREEZE, _STACK, *_DATABASES), suffixes=(".conf",))
+    # No command changes the dependencies of a build: its file must name the version.
+    upgrade_line = UpgradeLine(
+        "-",
+        "# Raise {list} (constraints in cabal.project, extra-deps in stack.yaml), then build again.",
+        item="{name} >= {version}",
+    )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Include the folders of databases, so that links in their place are found."""
         folder, _, name = path.rpartition("/")
         if name.endswith(".conf"):
             return folder.rpartition("/")[2] in _DATABASES
@@ -48,9 +49,8 @@ class Haskell(StandaloneEcosystem):
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.endswith((_FREEZE, _STACK)):
-            check_size(file, LOCK_LIMIT)
-            locked = _read_freeze_file if path.endswith(_FREEZE) else _read_stack_lock
-            return Extract(tuple(dict.fromkeys(locked(path, decode(file.read())))), is_lockfile=True)
+            read_lock = _read_freeze_file if path.endswith(_FREEZE) else _read_stack_lock
+            return Extract(tuple(dict.fromkeys(read_lock(path, read_text(file, LOCK_LIMIT)))), is_lockfile=True)
         if not path.endswith(".conf"):
             return Extract()
         check_size(file, ENTRY_LIMIT)
@@ -61,25 +61,17 @@ class Haskell(StandaloneEcosystem):
             raise UnreadableError(f"it has no {'version' if name else 'name'}")
         package = _package(name, version, path)
         owned = _own_folder(path, fields.get("import-dirs", ""))
-        compiler = (_compiler(version, path),) if name == "ghc" else ()
-        return Extract((package, *compiler), {package.purl: (owned,)} if owned else {})
+        packages = [package]
+        if name == "ghc":
+            packages.append(Package(name, version, write("generic", "", name, version), "GHC", name, version, path))
+        return Extract(tuple(packages), {package.purl: (owned,)} if owned else {})
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:hackage/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """No command changes the dependencies of a build: its file must name the version."""
-        files = "(constraints in cabal.project, extra-deps in stack.yaml)"
-        return upgrade_command(
-            upgrades, "-", f"# Raise {{list}} {files}, then build again.", item="{name} >= {version}"
-        )
-
     def version_key(self, version: str) -> bytes:
-        """Numbers one by one, fewer first (Cabal-syntax, Distribution/Types/Version.hs).
-
-        Refuses what Cabal refuses, and tags, which Cabal no longer compares.
-        """
+        """Numbers one by one, fewer first (Cabal-syntax, Distribution/Types/Version.hs); tags are refused."""
         parts = version.split(".")
         if not all(is_digits(part) and len(part) <= DIGITS and (part == "0" or part[0] != "0") for part in parts):
             raise UncomparableError(f"The Haskell version {version[:80]!r} is not numbers separated by dots.")
@@ -93,15 +85,8 @@ def _package(name: str, version: str, path: str) -> Package:
     return Package(name, version, write("hackage", "", name, version), "Hackage", name, version, path)
 
 
-def _compiler(version: str, path: str) -> Package:
-    return Package("ghc", version, write("generic", "", "ghc", version), "GHC", "ghc", version, path)
-
-
 def _fields(file: BinaryIO) -> dict[str, str]:
-    """Read the relevant fields; continuation lines are indented.
-
-    Source: Cabal-syntax, Distribution/Types/InstalledPackageInfo/FieldGrammar.hs.
-    """
+    """Read the relevant fields (Cabal-syntax, Distribution/Types/InstalledPackageInfo/FieldGrammar.hs)."""
     fields: dict[str, str] = {}
     key = ""
     for raw in file:
@@ -121,25 +106,16 @@ def _fields(file: BinaryIO) -> dict[str, str]:
     return fields
 
 
-def _own_folder(path: str, import_dirs: str) -> str:
-    """The folder of the package's interfaces, "" if it has none of its own.
-
-    `${pkgroot}` is the folder that contains the database.
-    """
+def _own_folder(path: str, import_dirs: str) -> str | None:
+    """The folder of the package's interfaces, None for none of its own. `${pkgroot}` contains the database."""
     first = import_dirs.split(" ")[0].strip('"')
     if first.startswith("${pkgroot}"):
         first = f"{path.rpartition('/')[0].rpartition('/')[0]}{first.removeprefix('${pkgroot}')}"
     elif not first.startswith("/"):
-        return ""
-    parts: list[str] = []
-    for part in first.split("/"):
-        if part == "..":
-            parts = parts[:-1]
-        elif part not in ("", "."):
-            parts.append(part)
-    owned = "/".join(parts) + "/"
+        return None
+    owned = f"{join_path('', first)}/"
     # A folder that contains the entry itself would own the files of all other packages.
-    return "" if not parts or "\0" in owned or path.startswith(owned) else owned
+    return None if owned == "/" or "\0" in owned or path.startswith(owned) else owned
 
 
 def _read_freeze_file(path: str, content: str) -> Iterator[Package]:
@@ -152,10 +128,7 @@ def _read_freeze_file(path: str, content: str) -> Iterator[Package]:
 
 
 def _read_stack_lock(path: str, content: str) -> Iterator[Package]:
-    """Read the packages from Hackage: `completed: {hackage: NAME-VERSION@sha256:…}`.
-
-    Source: "Lock files" in Stack's documentation. Packages of the snapshot are not listed.
-    """
+    """Read `completed: {hackage: NAME-VERSION@sha256:…}` (Stack, "Lock files"); the snapshot's are not listed."""
     from dockgate.scanner.formats.yaml import document
 
     listed = document(content).get("packages", [])

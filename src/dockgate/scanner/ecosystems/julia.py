@@ -1,32 +1,32 @@
 """Julia packages as installed: each Project.toml in a depot or of Julia; else a project's manifest.
 
-Most advisories are about packages that bring a C library ("OpenSSL_jll"), where the build number in the version
-matters.
+Most advisories are about packages that bring a C library ("OpenSSL_jll"), whose build number matters.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.content import read_text
 from dockgate.scanner.formats.order import fits, is_digits, label_row, number
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a Project.toml; real ones have a few thousand.
-PROJECT_LIMIT = 256 * 1024
-# Bytes of a manifest; one with 300 packages has 60,000.
-MANIFEST_LIMIT = 2 * 1024 * 1024
-# Characters.
-VERSION_LIMIT = 1024
-# The largest number in a version (Julia's Int).
-INT_MAX = 2**63 - 1
+PROJECT_LIMIT = 256 * 1024  # bytes of a Project.toml; real ones have a few thousand
+MANIFEST_LIMIT = 2 * 1024 * 1024  # bytes of a manifest; one with 300 packages has 60,000
+VERSION_LIMIT = 1024  # characters
+INT_MAX = 2**63 - 1  # the largest number in a version (Julia's Int)
 
+_LABEL = r"[0-9a-z-]+"
+# A pre-release that begins with a letter may follow the numbers without a dash.
+_PATTERN = rf"""v?(?P<major>[0-9]+)(?:\.(?P<minor>[0-9]+)(?:\.(?P<patch>[0-9]+))?)?
+    (?:(?P<lowest>-)
+    |(?P<pre>-{_LABEL}(?:\.{_LABEL})*+|[a-z][0-9a-z-]*(?:\.{_LABEL})*+)?
+    (?:\+(?P<build>(?:{_LABEL}(?:\.{_LABEL})*+)?))?)"""
 _PROJECTS = ("Project.toml", "JuliaProject.toml")
 _MANIFESTS = ("Manifest.toml", "JuliaManifest.toml")
 # Manifests for one Julia version, which take precedence (Pkg documentation, "Different Manifests").
@@ -43,10 +43,7 @@ class Julia(StandaloneEcosystem):
     triggers = Triggers(names=(*_PROJECTS, *_MANIFESTS), parts=("Manifest-v",))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Match `packages/NAME/SLUG/Project.toml` of a depot and `stdlib/vVERSION/NAME/Project.toml`.
-
-        Any other Project.toml belongs to a project.
-        """
+        """Match `packages/NAME/SLUG/` of a depot and `stdlib/vVERSION/NAME/`; others are of projects."""
         name = path.rpartition("/")[2]
         if name in _PROJECTS:
             return path.split("/")[-4:-3] in (["packages"], ["stdlib"])
@@ -56,8 +53,7 @@ class Julia(StandaloneEcosystem):
         from dockgate.scanner.formats.toml import document
 
         lock = not path.endswith(_PROJECTS)
-        check_size(file, MANIFEST_LIMIT if lock else PROJECT_LIMIT)
-        content = document(decode(file.read()))
+        content = document(read_text(file, MANIFEST_LIMIT if lock else PROJECT_LIMIT))
         if lock:
             return Extract(tuple(_read_manifest(path, content)), is_lockfile=True)
         name, version, uuid = (content.get(field, "") for field in ("name", "version", "uuid"))
@@ -91,7 +87,11 @@ class Julia(StandaloneEcosystem):
         before "1.0.0+1". An empty label sorts first or last: "1.0.0-" before all pre-releases, "1.0.0+" after all
         builds.
         """
-        match = _pattern().fullmatch(version) if len(version) <= VERSION_LIMIT else None
+        match = (
+            re.fullmatch(_PATTERN, version, re.VERBOSE | re.IGNORECASE | re.ASCII)
+            if len(version) <= VERSION_LIMIT
+            else None
+        )
         if not match:
             raise UncomparableError(f"The Julia version {version[:80]!r} is invalid.")
         numbers = [group or "0" for group in match.group("major", "minor", "patch")]
@@ -100,40 +100,17 @@ class Julia(StandaloneEcosystem):
         labels = [*(pre or "").split("."), *(build or "").split(".")]
         if any(is_digits(part) and not fits(part, INT_MAX) for part in (*numbers, *labels)):
             raise UncomparableError(f"The Julia version {version[:80]!r} has too big a number.")
-        key = b"".join(map(number, numbers)) + (b"\x01" if pre is None else b"\x00" + _label_row(pre))
-        return key + (b"\x00" if build is None else b"\x01" + _label_row(build) if build else b"\x02")
+        key = b"".join(map(number, numbers)) + (
+            b"\x01" if pre is None else b"\x00" + label_row(pre.split(".") if pre else ())
+        )
+        return key + (b"\x00" if build is None else b"\x01" + label_row(build.split(".")) if build else b"\x02")
 
 
 ECOSYSTEM: Ecosystem = Julia()
 
 
-@cache
-def _pattern() -> re.Pattern[str]:
-    """A pre-release that begins with a letter may follow the numbers without a dash."""
-    label = r"[0-9a-z-]+"
-    return re.compile(
-        rf"""v?(?P<major>[0-9]+)(?:\.(?P<minor>[0-9]+)(?:\.(?P<patch>[0-9]+))?)?
-        (?:(?P<lowest>-)
-        |(?P<pre>-{label}(?:\.{label})*+|[a-z][0-9a-z-]*(?:\.{label})*+)?
-        (?:\+(?P<build>(?:{label}(?:\.{label})*+)?))?)""",
-        re.VERBOSE | re.IGNORECASE | re.ASCII,
-    )
-
-
-def _label_row(labels: str) -> bytes:
-    return label_row(labels.split(".") if labels else ())
-
-
 def _package(name: str, version: str, uuid: str, path: str) -> Package:
-    return Package(
-        name=name,
-        version=version,
-        purl=write("julia", "", name, version, {"uuid": uuid}),
-        ecosystem="Julia",
-        source_name=name,
-        source_version=version,
-        path=path,
-    )
+    return build_package("Julia", name, version, write("julia", "", name, version, {"uuid": uuid}), path)
 
 
 def _read_manifest(path: str, content: dict[str, Any]) -> Iterator[Package]:

@@ -5,26 +5,26 @@ where their descriptions were removed.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.dpkg.version import version_key as dpkg_key
-from dockgate.scanner.formats.content import check_size, decode
-from dockgate.scanner.formats.shell import upgrade_command
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.content import read_text
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a switch's state or a lockfile; with 200 packages, up to 20,000.
-FILE_LIMIT = 1024 * 1024
+FILE_LIMIT = 1024 * 1024  # bytes of a switch's state or a lockfile; with 200 packages, up to 20,000
 
 _INSTALLED = ".opam-switch/packages/"
 _STATE = ".opam-switch/switch-state"
 _LOCKED = ".opam.locked"
 _ENDINGS = ("/opam", "/switch-state", "opam.locked")
+# A long text, a comment, a text, one of these without end, a bracket, an operator, anything else.
+_PIECES = r"""\"{3}(?:[^"]|"(?!""))*+\"{3}|\(\*(?:[^*]|\*(?!\)))*+\*\)|\#[^\n]*+|"(?!"")(?:[^"\\]|\\.)*+"
+    |(?P<open>"|\(\*)|[<>!]=|[^\s"\#\[\]{}()<>!=]++|\S"""
 # Characters of a version (opam, src/format/opamPackage.ml).
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+.~")
 
@@ -37,6 +37,8 @@ class Opam(StandaloneEcosystem):
     osv_names: tuple[str, ...] = ("opam",)
     purl_types: tuple[str, ...] = ("opam",)
     triggers = Triggers(names=("opam", "switch-state", "opam.locked"), suffixes=(".locked",))
+    # Into the selected switch; another one needs `--switch`.
+    upgrade_line = UpgradeLine("+-_", "opam install --yes {words}", word="{name}>={version}")
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.endswith(_ENDINGS):
@@ -46,11 +48,14 @@ class Opam(StandaloneEcosystem):
         return path.endswith(_LOCKED) or f"/{path}".endswith((f"/{_STATE}", "/opam.locked"))
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """Return the package that the description's folder is named after, or all of a switch or lockfile."""
         if not path.endswith("/opam"):
-            check_size(file, FILE_LIMIT)
-            named = _locked if path.endswith(".locked") else _installed
-            return Extract(tuple(dict.fromkeys(named(decode(file.read()), path))), is_lockfile=True)
+            content = read_text(file, FILE_LIMIT)
+            packages = (
+                _locked(content, path)
+                if path.endswith(".locked")
+                else (_split(piece[1:-1], path) for piece in _field("installed:", content))
+            )
+            return Extract(tuple(dict.fromkeys(packages)), is_lockfile=True)
         switch, _, rest = path.rpartition(_INSTALLED)
         package = _split(rest.removesuffix("/opam"), path)
         return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})
@@ -59,15 +64,8 @@ class Opam(StandaloneEcosystem):
         check_purl(purl, "pkg:opam/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Install into the selected switch; another one needs `--switch`."""
-        return upgrade_command(upgrades, "+-_", "opam install --yes {words}", word="{name}>={version}")
-
     def version_key(self, version: str) -> Any:
-        """Debian's order without epochs; either side of a dash may be empty.
-
-        Source: opam, src/core/opamVersionCompare.ml.
-        """
+        """Debian's order without epochs; either side of a dash may be empty (src/core/opamVersionCompare.ml)."""
         if not version or not _LEGAL.issuperset(version):
             raise UncomparableError(f"The opam version {version[:80]!r} is invalid.")
         upstream, revision = version.rsplit("-", 1) if "-" in version else (version, "")
@@ -89,10 +87,6 @@ def _split(called: str, path: str) -> Package:
     return _package(name, version, path)
 
 
-def _installed(content: str, path: str) -> Iterator[Package]:
-    return (_split(piece[1:-1], path) for piece in _field("installed:", content))
-
-
 def _locked(content: str, path: str) -> Iterator[Package]:
     """Read `"NAME" {= "VERSION" & FILTER}`: `opam lock` pins every dependency to one version."""
     name, in_braces = "", False
@@ -112,12 +106,9 @@ def _locked(content: str, path: str) -> Iterator[Package]:
 
 
 def _field(name: str, content: str) -> list[str]:
-    """Return what is in the brackets of a list field, [] if there is no such field.
-
-    Source: opam manual, "Common file format".
-    """
+    """Return what is in the brackets of a list field, [] for no field (opam manual, "Common file format")."""
     pieces: list[str] = []
-    for match in _pieces().finditer(content):
+    for match in re.finditer(_PIECES, content, re.DOTALL | re.VERBOSE):
         if match["open"]:
             raise UnreadableError("a text or comment in it has no end")
         if match[0][0] != "#" and match[0][:2] != "(*":
@@ -128,13 +119,3 @@ def _field(name: str, content: str) -> list[str]:
     if pieces[first : first + 1] != ["["] or "]" not in pieces[first:]:
         raise UnreadableError(f"the value of {name} is not a list")
     return pieces[first + 1 : pieces.index("]", first)]
-
-
-@cache
-def _pieces() -> re.Pattern[str]:
-    """A long text, a comment, a text, one of these without end, a bracket, an operator, anything else."""
-    return re.compile(
-        r"""\"{3}(?:[^"]|"(?!""))*+\"{3}|\(\*(?:[^*]|\*(?!\)))*+\*\)|\#[^\n]*+|"(?!"")(?:[^"\\]|\\.)*+"
-        |(?P<open>"|\(\*)|[<>!]=|[^\s"\#\[\]{}()<>!=]++|\S""",
-        re.DOTALL | re.VERBOSE,
-    )

@@ -12,11 +12,10 @@ from dockgate.scanner.formats.standalone import StandaloneEcosystem
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.unsupported_stores import DRIVERS, FOLDER_NAMES, store_of
-from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
+from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import Purl
 
-# Bytes of a container engine's list of images or layers.
-LIST_LIMIT = 16 * 1024 * 1024
+LIST_LIMIT = 16 * 1024 * 1024  # bytes of a container engine's list of images or layers
 
 _DATABASES = (
     "/var/lib/dpkg/status",
@@ -36,7 +35,6 @@ _LAYOUT = "oci-layout"
 # Databases, in one file, of unsupported package managers, also in the image's own root. Those in folders are in
 # `scanner.unsupported_stores`.
 _OF_OTHER_MANAGERS = {"/opkg/status": "opkg", "/ipkg/status": "ipkg", "/var/lib/pkg/db": "CRUX"}
-_OTHER_ENDS = tuple(_OF_OTHER_MANAGERS)
 # Lists of images and layers, of Docker and podman, each with the ends of its folder.
 _LISTS = {
     "repositories.json": tuple(f"/image/{name}" for name in (*DRIVERS, "overlayfs", "windowsfilter")),
@@ -90,7 +88,8 @@ class OtherRoots(StandaloneEcosystem):
             return False  # most programs of an image
         if _content_by_head(head) or path.lower().endswith((*_ARCHIVES, *_DISKS)):
             return True
-        return _is_database(path) or _other_manager(path) != "" or _is_list(path) or _is_layout(path)
+        name = path.rpartition("/")[2]
+        return name == _LAYOUT or _is_database(path) or _other_manager(path) is not None or _is_list(path)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Raise UnreadableError if the file contains software; return nothing otherwise."""
@@ -99,16 +98,14 @@ class OtherRoots(StandaloneEcosystem):
         content = _content_by_head(head)
         if content:
             raise UnreadableError(f"it is {content}, whose content is not read")
-        if _is_database(path):
-            if head:
-                root = next(path[: -len(end)] for end in _DATABASES if path.endswith(end))
-                raise UnreadableError(f"it is the package database of another root, {root.removesuffix('/usr')}")
-        elif manager := _other_manager(path):
-            if head:
-                raise UnreadableError(f"it is the package database of {manager}, which is not read")
-        elif _is_list(path):
+        if head and _is_database(path):
+            root = next(path[: -len(end)] for end in _DATABASES if path.endswith(end))
+            raise UnreadableError(f"it is the package database of another root, {root.removesuffix('/usr')}")
+        if head and (manager := _other_manager(path)):
+            raise UnreadableError(f"it is the package database of {manager}, which is not read")
+        if _is_list(path):
             _read_list(file)
-        elif _is_layout(path):
+        elif path.rpartition("/")[2] == _LAYOUT:
             if b"imageLayoutVersion" in file.read(4096):
                 raise UnreadableError("it is of an image layout, whose images are not read")
         elif path.lower().endswith(_ARCHIVES):
@@ -117,7 +114,10 @@ class OtherRoots(StandaloneEcosystem):
             if is_image(file):
                 raise UnreadableError("it is an archive of an image, which is not read")
         elif path.lower().endswith(_DISKS):
-            _read_disk(file)
+            for at, magic, description in _DISK_MAGICS:  # a picture, firmware or a boot loader has none of these
+                file.seek(at)
+                if file.read(len(magic)) == magic:
+                    raise UnreadableError(f"it is {description}, whose content is not read")
         return Extract()
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -125,9 +125,6 @@ class OtherRoots(StandaloneEcosystem):
 
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         return ()
-
-    def version_key(self, version: str) -> bytes:
-        raise UncomparableError("Other roots have no versions.")
 
 
 ECOSYSTEM: Ecosystem = OtherRoots()
@@ -137,16 +134,9 @@ def _is_database(path: str) -> bool:
     return path.endswith(_DATABASES) and path not in _OWN
 
 
-def _other_manager(path: str) -> str:
-    """The package manager whose one-file database is at this path, "" for none."""
-    rooted = f"/{path}"
-    if not rooted.endswith(_OTHER_ENDS):
-        return ""
-    return next(name for end, name in _OF_OTHER_MANAGERS.items() if rooted.endswith(end))
-
-
-def _is_layout(path: str) -> bool:
-    return path.rpartition("/")[2] == _LAYOUT
+def _other_manager(path: str) -> str | None:
+    """The package manager whose one-file database is at this path."""
+    return next((name for end, name in _OF_OTHER_MANAGERS.items() if f"/{path}".endswith(end)), None)
 
 
 def _is_list(path: str) -> bool:
@@ -154,22 +144,14 @@ def _is_list(path: str) -> bool:
     return name in _LISTS and folder.endswith(_LISTS[name])
 
 
-def _content_by_head(head: bytes) -> str:
-    """The kind of software container, by the first 64 bytes of the file, "" for anything else."""
+def _content_by_head(head: bytes) -> str | None:
+    """The kind of software container, by the first 64 bytes of the file; None for anything else."""
     magic = head[:4]
     if magic == _ELF:
-        return "an AppImage" if head[8:11] == _APP_IMAGE else ""
+        return "an AppImage" if head[8:11] == _APP_IMAGE else None
     if magic == _SHEBANG:
-        return "an image of Singularity" if _SIF in head else ""
-    return _FILE_SYSTEMS.get(magic, "")
-
-
-def _read_disk(file: BinaryIO) -> None:
-    """A file named `.img` may also be a picture, firmware or a boot loader."""
-    for at, magic, what in _DISK_MAGICS:
-        file.seek(at)
-        if file.read(len(magic)) == magic:
-            raise UnreadableError(f"it is {what}, whose content is not read")
+        return "an image of Singularity" if _SIF in head else None
+    return _FILE_SYSTEMS.get(magic)
 
 
 def _read_list(file: BinaryIO) -> None:

@@ -8,26 +8,23 @@ code, and so advisories, with the original.
 """
 
 import re
-from collections.abc import Sequence
-from functools import cache
 from typing import BinaryIO
 
-from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.content import read_text
 from dockgate.scanner.formats.order import fits, label_row, number
-from dockgate.scanner.formats.shell import upgrade_command
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a lockfile; one with 100 packages has 25,000.
-LOCK_LIMIT = 4 * 1024 * 1024
-# Characters.
-VERSION_LIMIT = 1024
+LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 25,000
+VERSION_LIMIT = 1024  # characters
 # Dart's largest int. Versions have no larger number; a larger label is text.
 INT_MAX = 2**63 - 1
 
+_LABELS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*+"
+_PATTERN = rf"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-(?P<pre>{_LABELS}))?(?:\+(?P<build>{_LABELS}))?"
 _LOCK = "pubspec.lock"
 _CACHE = ".pub-cache/"
 _PUBLISHED_SOURCES = ("hosted", "git")
@@ -42,6 +39,8 @@ class Pub(StandaloneEcosystem):
     osv_names: tuple[str, ...] = ("Pub",)
     purl_types: tuple[str, ...] = ("pub",)
     triggers = Triggers(names=(_LOCK,))
+    # Pub takes the versions from pubspec.yaml.
+    upgrade_line = UpgradeLine("_", "dart pub upgrade {words} # {list} or later")
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip lockfiles in pub's cache: the authors of packages develop with them."""
@@ -50,8 +49,7 @@ class Pub(StandaloneEcosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         from dockgate.scanner.formats.yaml import document
 
-        check_size(file, LOCK_LIMIT)
-        listed = document(decode(file.read())).get("packages", {})
+        listed = document(read_text(file, LOCK_LIMIT)).get("packages", {})
         if not isinstance(listed, dict):
             raise UnreadableError("it has no packages by name")
         packages: list[Package] = []
@@ -69,16 +67,12 @@ class Pub(StandaloneEcosystem):
         check_purl(purl, "pkg:pub/NAME@VERSION")
         return _package(purl.name, purl.version, "")
 
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Pub takes the versions from pubspec.yaml."""
-        return upgrade_command(upgrades, "_", "dart pub upgrade {words} # {list} or later")
-
     def version_key(self, version: str) -> bytes:
         """The order of pub_semver (lib/src/version.dart): Semantic Versioning with builds and leading zeros.
 
         A version sorts before its builds ("1.0.0" before "1.0.0+1"), and builds sort like pre-releases.
         """
-        match = _pattern().fullmatch(version) if len(version) <= VERSION_LIMIT else None
+        match = re.fullmatch(_PATTERN, version) if len(version) <= VERSION_LIMIT else None
         if not match or not all(fits(part, INT_MAX) for part in match.groups()[:3]):
             raise UncomparableError(f"The pub version {version[:80]!r} is invalid.")
         numbers = b"".join(map(number, match.groups()[:3]))
@@ -89,21 +83,7 @@ class Pub(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Pub()
 
 
-@cache
-def _pattern() -> re.Pattern[str]:
-    labels = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*+"
-    return re.compile(rf"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-(?P<pre>{labels}))?(?:\+(?P<build>{labels}))?")
-
-
 def _package(name: str, version: str, path: str) -> Package:
     """Normalise the name: lower case, underscores for other characters (purl-spec)."""
     plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in name.lower())
-    return Package(
-        name=name,
-        version=version,
-        purl=write("pub", "", plain, version),
-        ecosystem="Pub",
-        source_name=plain,
-        source_version=version,
-        path=path,
-    )
+    return build_package("Pub", name, version, write("pub", "", plain, version), path, source=(plain, version))

@@ -5,37 +5,32 @@ For a gem from git, Bundler replaces the author's specification with one that it
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.order import number
-from dockgate.scanner.formats.shell import upgrade_command
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 # Bytes at the beginning of a specification that must contain name and version; RubyGems writes them first.
 HEADER_LIMIT = 64 * 1024
-# Bytes of a lockfile; one with 1,000 gems has 100,000.
-LOCK_LIMIT = 2 * 1024 * 1024
-# Characters.
-VERSION_LIMIT = 1024
+LOCK_LIMIT = 2 * 1024 * 1024  # bytes of a lockfile; one with 1,000 gems has 100,000
+VERSION_LIMIT = 1024  # characters
 
+_PATTERN = r"[0-9]+(?:\.[0-9a-zA-Z]+)*+(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*+)?"
 _FOLDER = "specifications"
 _CHECKOUTS = "bundler/gems/"
-# Folders below a checkout in which Bundler looks for specifications ("{,*,*/*}.gemspec").
-_DEPTH = 3
+_DEPTH = 3  # folders below a checkout in which Bundler looks for specifications ("{,*,*/*}.gemspec")
 _LOCKS = ("Gemfile.lock", "gems.locked")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 # Beginnings of operating systems in a gem's platform (rubygems/platform.rb).
 _SYSTEMS = ("darwin", "freebsd", "java", "jruby", "linux", "mingw", "mswin", "openbsd", "solaris")
 _FIELDS = ("name", "version", "platform")
-# The platform of a gem that runs on all platforms.
-_ANY = "ruby"
+_ANY = "ruby"  # the platform of a gem that runs on all platforms
 
 
 class Ruby(StandaloneEcosystem):
@@ -46,9 +41,10 @@ class Ruby(StandaloneEcosystem):
     osv_names: tuple[str, ...] = ("RubyGems",)
     purl_types: tuple[str, ...] = ("gem",)
     triggers = Triggers(names=(*_LOCKS, _FOLDER), suffixes=(".gemspec",))
+    # Bundler takes the versions from the Gemfile, and upgrades no other gem.
+    upgrade_line = UpgradeLine("._-", "bundle update --conservative {words} # {list} or later")
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Include the folders of specifications, so that links in their place are found."""
         above, _, name = path.rpartition("/")
         if name in _LOCKS:
             return True
@@ -57,9 +53,9 @@ class Ruby(StandaloneEcosystem):
         return above.removesuffix("/default").rpartition("/")[2] == _FOLDER or _is_checkout(above)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """A lockfile does not separate groups, so development gems count too."""
         if path.endswith(_LOCKS):
             check_size(file, LOCK_LIMIT)
+            # It does not separate groups, so development gems count too.
             return Extract(tuple(_read_lock(path, file)), is_lockfile=True)
         if not path.endswith(".gemspec"):
             return Extract()
@@ -77,10 +73,6 @@ class Ruby(StandaloneEcosystem):
         version, platform = _without_platform(purl.version)
         return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY), "")
 
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Bundler takes the versions from the Gemfile, and upgrades no other gem."""
-        return upgrade_command(upgrades, "._-", "bundle update --conservative {words} # {list} or later")
-
     def version_key(self, version: str) -> bytes:
         """The order of Gem::Version (rubygems/version.rb): letters before digits, missing segments 0.
 
@@ -88,7 +80,7 @@ class Ruby(StandaloneEcosystem):
         each; at the end not at all. An empty version, which RubyGems takes for 0, is refused.
         """
         plain = version.strip(" \t\r\n\f\v")
-        if len(plain) > VERSION_LIMIT or not _pattern().fullmatch(plain):
+        if len(plain) > VERSION_LIMIT or not re.fullmatch(_PATTERN, plain):
             raise UncomparableError(f"The gem version {version[:80]!r} is invalid for RubyGems.")
         plain = re.sub(r"(?<![^.])[0.]+(?=[a-zA-Z])", "", plain.replace("-", ".pre."), count=1)
         key = b""
@@ -108,11 +100,6 @@ class Ruby(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Ruby()
 
 
-@cache
-def _pattern() -> re.Pattern[str]:
-    return re.compile(r"[0-9]+(?:\.[0-9a-zA-Z]+)*+(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*+)?")
-
-
 def _is_checkout(folder: str) -> bool:
     """Whether Bundler looks in this folder for the specification of a gem from git."""
     above, checkouts, inner = folder.rpartition(_CHECKOUTS)
@@ -120,25 +107,15 @@ def _is_checkout(folder: str) -> bool:
 
 
 def _without_platform(version: str) -> tuple[str, str]:
-    """Split version and platform, which Syft joins: "1.13.6-x86_64-linux".
-
-    The platform is "" if there is none.
-    """
+    """Split "1.13.6-x86_64-linux", as Syft joins version and platform; the platform is "" if there is none."""
     number, _, platform = version.partition("-")
     words = platform.lower().replace("_", "-").split("-")
     return (number, platform) if any(word.startswith(_SYSTEMS) for word in words) else (version, "")
 
 
 def _package(name: str, version: str, platform: str, path: str) -> Package:
-    return Package(
-        name=name,
-        version=version,
-        purl=write("gem", "", name, version, {"platform": "" if platform == _ANY else platform}),
-        ecosystem="RubyGems",
-        source_name=name,
-        source_version=version,
-        path=path,
-    )
+    purl = write("gem", "", name, version, {"platform": "" if platform == _ANY else platform})
+    return build_package("RubyGems", name, version, purl, path)
 
 
 def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:

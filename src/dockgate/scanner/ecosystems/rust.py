@@ -14,19 +14,17 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.formats import semver
-from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.content import decode, read_text
 from dockgate.scanner.formats.executable import MAGICS, executables, may_be_program
 from dockgate.scanner.formats.shell import VERSION, is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of cargo-auditable's list, inflated; a program with 500 crates has 50,000.
-LIST_LIMIT = 8 * 1024 * 1024
-# Bytes of a Cargo.lock; a workspace with 1,000 crates has 250,000.
-LOCK_LIMIT = 4 * 1024 * 1024
+LIST_LIMIT = 8 * 1024 * 1024  # bytes of cargo-auditable's list, inflated; a program with 500 crates has 50,000
+LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a Cargo.lock; a workspace with 1,000 crates has 250,000
 
 _SECTION = b".dep-v0"
 _TABLES = ("[[package]]", "[root]")
@@ -64,7 +62,6 @@ class Rust(StandaloneEcosystem):
         return Extract(tuple(packages), is_self_contained=True) if packages else Extract()
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """A package URL that names a repository, checkout or source is not from crates.io."""
         check_purl(purl, "pkg:cargo/NAME@VERSION")
         return _package(purl.name, purl.version, _source(purl))
 
@@ -78,7 +75,6 @@ class Rust(StandaloneEcosystem):
         return ((" && ".join(steps),) if steps else ()) + remark
 
     def version_key(self, version: str) -> bytes:
-        """Semantic Versioning 2.0.0, as in Cargo."""
         return semver.version_key(version, "crate's")
 
 
@@ -97,15 +93,10 @@ def _source(purl: Purl) -> str:
 
 def _package(name: str, version: str, source: str, path: str = "") -> Package:
     """Build a package; `source` is "" for crates.io, "git", "local", or cargo-auditable's word."""
-    return Package(
-        name=name,
-        version=version,
-        purl=write("cargo", "", name, version, {"source": source}),
-        ecosystem="crates.io",
-        source_name=name if source in ("", "git") else f"{source}:{name}",
-        source_version=f"{version} from git" if source == "git" else version,
-        path=path,
-    )
+    purl = write("cargo", "", name, version, {"source": source})
+    source_name = name if source in ("", "git") else f"{source}:{name}"
+    source_version = f"{version} from git" if source == "git" else version
+    return build_package("crates.io", name, version, purl, path, source=(source_name, source_version))
 
 
 def _read_list(path: str, compressed: bytes) -> Iterator[Package]:
@@ -136,10 +127,10 @@ def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:
 
     Other TOML is refused, because the standard library's parser takes minutes for some files of this size.
     """
-    check_size(file, LOCK_LIMIT)
+    content = read_text(file, LOCK_LIMIT)
     crates: list[dict[str, str]] = []
     table = ""
-    for number, line in enumerate(decode(file.read()).split("\n"), 1):
+    for number, line in enumerate(content.split("\n"), 1):
         stripped = line.strip()
         name, _, value = stripped.partition(" = ")
         is_expected = True
@@ -157,14 +148,9 @@ def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:
             raise UnreadableError(f"line {number} is not how Cargo writes it: {stripped[:80]!r}")
     if not all("name" in crate and "version" in crate for crate in crates):
         raise UnreadableError("it has a crate without a name or version")
-    return tuple(
-        _package(crate["name"], crate["version"], _lock_source(crate.get("source", "local")), path) for crate in crates
-    )
-
-
-def _lock_source(source: str) -> str:
-    """Translate a source of Cargo.lock into cargo-auditable's word."""
-    if source in _INDICES:
-        return ""
-    kind = source.partition("+")[0]
-    return "registry" if kind == "sparse" else kind
+    packages: list[Package] = []
+    for crate in crates:
+        url = crate.get("source", "local")
+        kind = "" if url in _INDICES else url.partition("+")[0]  # cargo-auditable's word, except for "sparse"
+        packages.append(_package(crate["name"], crate["version"], "registry" if kind == "sparse" else kind, path))
+    return tuple(packages)

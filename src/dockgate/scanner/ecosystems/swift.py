@@ -11,14 +11,13 @@ from typing import Any, BinaryIO
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a lockfile; one with 100 packages has 30,000.
-LOCK_LIMIT = 4 * 1024 * 1024
+LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 30,000
 
 _LOCK = "Package.resolved"
 _CHECKOUTS = ".build/checkouts/"
@@ -47,15 +46,12 @@ class Swift(StandaloneEcosystem):
         unread: list[tuple[str, str]] = []
         for position, pin in enumerate(pins):
             fields = pin if isinstance(pin, dict) else {}
-            if fields.get("kind") == "localSourceControl":
-                continue
-            package = _package_of_pin(fields, path)
-            if package is None:
+            try:
+                if package := _package_of_pin(fields, path):
+                    packages.append(package)
+            except UnreadableError as error:
                 name = fields.get("identity")
-                where = name if isinstance(name, str) and name else f"pins/{position}"
-                unread.append((where, "it has no repository and version, branch or revision"))
-            elif package.name:
-                packages.append(package)
+                unread.append((name if isinstance(name, str) and name else f"pins/{position}", str(error)))
         return Extract(tuple(packages), unread=tuple(unread), is_lockfile=True)
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -63,17 +59,13 @@ class Swift(StandaloneEcosystem):
         return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """The package manager takes the versions from Package.swift.
-
-        It identifies a package by the last part of its repository.
-        """
+        """Update by the last parts of repositories; the package manager takes versions from Package.swift."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/._-~"))
         items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected)
         words = quote_words(dict.fromkeys(name.rpartition("/")[2] for name, _ in selected))
         return ((f"swift package update {words} # {items} or later",) if selected else ()) + remark
 
     def version_key(self, version: str) -> bytes:
-        """Semantic Versioning 2.0.0, as in Swift's package manager."""
         return semver.version_key(version, "Swift")
 
 
@@ -81,26 +73,22 @@ ECOSYSTEM: Ecosystem = Swift()
 
 
 def _package_of_pin(pin: dict[str, Any], path: str) -> Package | None:
-    """Build the package of a pin; None if data is missing, no name for a local repository."""
-    location = pin.get("location", pin.get("repositoryURL"))
-    state = pin.get("state")
-    if not isinstance(location, str) or not location or not isinstance(state, dict):
+    """Build the package of a pin; None for a local repository. Raises UnreadableError if data is missing."""
+    location, state = pin.get("location", pin.get("repositoryURL")), pin.get("state")
+    if pin.get("kind") == "localSourceControl":
         return None
-    if location.startswith(("/", "file:")):
-        return _package("", "", path)
-    repository = _repository(location)
-    for kind in ("version", "branch", "revision"):
-        if isinstance(state.get(kind), str) and state[kind]:
-            version = state[kind] if kind == "version" else f"{kind} {state[kind]}"
-            return _package(repository, version, path) if "/" in repository else None
-    return None
+    if isinstance(location, str) and location and isinstance(state, dict):
+        if location.startswith(("/", "file:")):
+            return None
+        repository = _repository(location)
+        for kind in ("version", "branch", "revision"):
+            if isinstance(state.get(kind), str) and state[kind] and "/" in repository:
+                return _package(repository, state[kind] if kind == "version" else f"{kind} {state[kind]}", path)
+    raise UnreadableError("it has no repository and version, branch or revision")
 
 
 def _repository(location: str) -> str:
-    """Normalise a URL, or scp's form, to HOST/OWNER/NAME.
-
-    Source: PackageIdentity.swift of the package manager, `computeCanonicalLocation`.
-    """
+    """Normalise a URL, or scp's form, to HOST/OWNER/NAME (`computeCanonicalLocation` of the package manager)."""
     scheme, parted, rest = location.partition("://")
     if not parted:
         rest = scheme
@@ -113,12 +101,5 @@ def _repository(location: str) -> str:
 
 def _package(repository: str, version: str, path: str) -> Package:
     owner, _, name = repository.rpartition("/")
-    return Package(
-        name=repository,
-        version=version,
-        purl=write("swift", owner, name, version),
-        ecosystem="SwiftURL",
-        source_name=repository.lower(),
-        source_version=version,
-        path=path,
-    )
+    purl = write("swift", owner, name, version)
+    return build_package("SwiftURL", repository, version, purl, path, source=(repository.lower(), version))

@@ -1,5 +1,1 @@
-"""Readers of file formats, and helpers, that several ecosystems share.
-
-Formats: ELF, PE and Mach-O, SPDX, SQLite, TOML, XML, YAML, zip. Helpers: content limits, version keys, upgrade
-commands, vendors.
-"""
+"""Readers of file formats that ecosystems share, and helpers: limits, version keys, upgrade commands, vendors."""

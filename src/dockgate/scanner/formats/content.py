@@ -19,6 +19,23 @@ def decode(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
+def read_text(file: BinaryIO, limit: int) -> str:
+    """Decode a file of at most `limit` bytes. Raises UnreadableError."""
+    check_size(file, limit)
+    return decode(file.read())
+
+
+def join_path(folder: str, path: str) -> str:
+    """Join a relative folder and a path, normalised; ".." above the root stays at the root, a leading "/" is it."""
+    parts: list[str] = []
+    for part in (path if path.startswith("/") else f"{folder}/{path}").split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
 def decode_path(raw: bytes) -> str:
     """Decode a path as layers spell it: UTF-8, invalid bytes as lone surrogates."""
     return raw.decode("utf-8", "surrogateescape")
@@ -42,9 +59,8 @@ def json_value(file: BinaryIO, limit: int) -> Any:
     """Read JSON from a file of at most `limit` bytes. Raises UnreadableError."""
     import json
 
-    check_size(file, limit)
     try:
-        return json.loads(decode(file.read()).removeprefix("\ufeff"))
+        return json.loads(read_text(file, limit).removeprefix("\ufeff"))
     except RecursionError as error:
         raise UnreadableError("its JSON is nested too deeply") from error
     except ValueError as error:

@@ -11,20 +11,15 @@ from struct import Struct
 from typing import BinaryIO, NamedTuple
 
 ELF = b"\x7fELF"
-# Linkers have written this for thirty years, although the two bytes after MZ may differ.
-PE = b"MZ\x90\x00"
+PE = b"MZ\x90\x00"  # linkers have written this for thirty years, although the two bytes after MZ may differ
 MACH = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce")
 FAT = (b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 MAGICS = (ELF, PE, *MACH, *FAT)
 
-# Bytes at the beginning: headers, and notes where linkers put them.
-HEAD = 4096
-# Bytes read at once: a table, the names of sections, the content of a part.
-READ_LIMIT = 8 * 1024 * 1024
-# Bytes of Mach-O load commands; programs have a few thousand.
-COMMANDS_LIMIT = 256 * 1024
-# Bytes of a section's name that are compared.
-NAME_LIMIT = 64
+HEAD = 4096  # bytes at the beginning: headers, and notes where linkers put them
+READ_LIMIT = 8 * 1024 * 1024  # bytes read at once: a table, the names of sections, the content of a part
+COMMANDS_LIMIT = 256 * 1024  # bytes of Mach-O load commands; programs have a few thousand
+NAME_LIMIT = 64  # bytes of a section's name that are compared
 # Architectures in one file. A Java class has the same magic, and 45 or more in this field.
 FAT_LIMIT = 8
 
@@ -45,10 +40,9 @@ class Part(NamedTuple):
 
 
 class Executable(NamedTuple):
-    """The executable of one architecture, with its first bytes.
+    """The executable of one architecture, with its first bytes; offsets count from `base`, its position in `file`.
 
-    Offsets count from `base`, its position in `file`. `segments` are the loaded parts; those of a PE file are its
-    sections.
+    `segments` are the loaded parts; those of a PE file are its sections.
     """
 
     file: BinaryIO
@@ -58,11 +52,9 @@ class Executable(NamedTuple):
     segments: tuple[Part, ...]
 
     def section(self, *names: bytes) -> Part | None:
-        """Return the first section with one of these names."""
         return next((part for part in self.sections if part.name in names), None)
 
     def data(self) -> Part | None:
-        """Return the first writable segment."""
         return next((part for part in self.segments if part.writable), None)
 
     def content(self, part: Part) -> bytes:
@@ -126,7 +118,11 @@ def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[byt
             if names and not any(mark in names for mark in marks) and not any(note in head for note in notes):
                 return None
             rows = list(entry.iter_unpack(raw)) if names else []
-    sections = tuple(Part(_name(names, row[0]), row[3], row[4], row[5]) for row in rows if row[1] != _NO_BITS)
+    sections = tuple(
+        Part(names[row[0] : row[0] + NAME_LIMIT].partition(b"\0")[0], row[3], row[4], row[5])
+        for row in rows
+        if row[1] != _NO_BITS
+    )
     entry = Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
     segments: list[Part] = []
     if program_size == entry.size:
@@ -208,10 +204,6 @@ def _segment(raw: bytes, order: str, sizes: tuple[int, int], sections: list[Part
     for index in range(min(count, (len(raw) - start) // step)):
         name, _, address, size, offset = row.unpack_from(raw, start + step * index)
         sections.append(Part(name.rstrip(b"\0"), address, offset, size))
-
-
-def _name(names: bytes, at: int) -> bytes:
-    return names[at : at + NAME_LIMIT].partition(b"\0")[0]
 
 
 def _read_bytes(file: BinaryIO, at: int, size: int) -> bytes:

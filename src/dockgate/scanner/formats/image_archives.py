@@ -13,8 +13,7 @@ HEADERS_LIMIT = 2000
 # Bytes that are inflated: images begin with their layout, a list or the name of a layer.
 INFLATED_LIMIT = 1024 * 1024
 
-# Bytes of a `manifest.json` that are checked.
-MANIFEST_LIMIT = 64 * 1024
+MANIFEST_LIMIT = 64 * 1024  # bytes of a `manifest.json` that are checked
 
 _BLOCK = 512
 # Bytes. No real file is this large, and positions in a file stay in range.
@@ -40,9 +39,14 @@ def is_image(file: BinaryIO) -> bool:
             file.seek(at)
             return file.read(size)
 
-    return any(
-        _is_of_image(name) or (name in _MANIFESTS and _lists_layers(content())) for name, content in _names(read)
-    )
+    for name, content in _names(read):
+        if _is_of_image(name):
+            return True
+        if name in _MANIFESTS:  # docker-archive's, or a web application's
+            manifest = content()
+            if manifest.lstrip()[:1] == b"[" and b'"Config"' in manifest and b'"Layers"' in manifest:
+                return True
+    return False
 
 
 def _is_of_image(name: str) -> bool:
@@ -53,11 +57,6 @@ def _is_of_image(name: str) -> bool:
     if path.startswith("sha256:"):
         return _is_digest(path[7:71])
     return _is_digest(path[:64]) and path[64:] in _DIGEST_ENDS
-
-
-def _lists_layers(manifest: bytes) -> bool:
-    """Whether this is the beginning of docker-archive's `manifest.json`, not of a web application's."""
-    return manifest.lstrip()[:1] == b"[" and b'"Config"' in manifest and b'"Layers"' in manifest
 
 
 def _is_digest(text: str) -> bool:
@@ -75,19 +74,13 @@ def _names(read: Callable[[int, int], bytes]) -> Iterator[tuple[str, Callable[[]
         if size is None:
             return
         begin, length = at + _BLOCK, min(size, MANIFEST_LIMIT)
-        yield _name(header), lambda begin=begin, length=length: read(begin, length)  # type: ignore[misc]
+        name = header[:100].partition(b"\0")[0].decode("utf-8", "replace")
+        yield name, lambda begin=begin, length=length: read(begin, length)  # type: ignore[misc]
         at = begin + (size + _BLOCK - 1) // _BLOCK * _BLOCK
 
 
-def _name(header: bytes) -> str:
-    return header[:100].partition(b"\0")[0].decode("utf-8", "replace")
-
-
 def _size(header: bytes) -> int | None:
-    """Size of an entry in bytes, None if this is not a tar header.
-
-    Sources: POSIX.1-2024, pax, "ustar Interchange Format"; GNU tar's binary form for 8 GiB and more.
-    """
+    """Size of an entry, None if this is no tar header: POSIX.1-2024, pax "ustar"; GNU's form from 8 GiB."""
     field = header[124:136]
     if field[0] == 0x80:
         size = int.from_bytes(field[1:], "big")

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 _SHORT = 8
+_LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def number(digits: str) -> bytes:
-    """Encode decimal digits so that they sort by number: their count, then the digits.
+    """Encode decimal digits so that they sort by number: their count (255 and the rest if larger), then the digits.
 
-    Any count of digits; leading zeros are ignored, "" is 0. The count continues in the next byte after 255.
+    Leading zeros are ignored, "" is 0.
     """
     return _remembered(digits) if len(digits) <= _SHORT else _number(digits)
 
@@ -20,8 +21,7 @@ def _number(digits: str) -> bytes:
     return b"\xff" * full + bytes((rest,)) + significant.encode("ascii")
 
 
-# Versions consist of few different numbers, nearly all of them short.
-_remembered = lru_cache(4096)(_number)
+_remembered = lru_cache(4096)(_number)  # versions consist of few different numbers, nearly all of them short
 
 
 def number_row(parts: Iterable[str]) -> bytes:
@@ -57,3 +57,8 @@ def fits(digits: str, largest: int) -> bool:
 def is_digits(text: str) -> bool:
     """Whether the text consists of ASCII digits, one or more."""
     return text.isascii() and text.isdigit()
+
+
+def is_label(text: str) -> bool:
+    """Whether the text consists of ASCII letters, digits and dashes, one or more (Semantic Versioning)."""
+    return bool(text) and _LABEL.issuperset(text)

@@ -1,9 +1,7 @@
 """Semantic Versioning 2.0.0, the version order of npm, Go, crates.io and others."""
 
-from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.order import is_digits, is_label, number
 from dockgate.shared.errors import UncomparableError
-
-_IDENTIFIER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def version_key(version: str, kind: str, least: int = 3) -> bytes:
@@ -16,18 +14,14 @@ def version_key(version: str, kind: str, least: int = 3) -> bytes:
     core, dash, pre = plain.partition("-")
     numbers = core.split(".")
     has_all_numbers = len(numbers) == 3 or (least <= len(numbers) < 3 and not dash and not plus)
-    if (
-        not has_all_numbers
-        or not all(map(_is_number, numbers))
-        or (plus and not all(map(_is_identifier, build.split("."))))
-    ):
+    if not has_all_numbers or not all(map(_is_number, numbers)) or (plus and not all(map(is_label, build.split(".")))):
         raise UncomparableError(f"The {kind} version {version!r} is not a semantic version.")
     key = b"".join(map(number, numbers)) + number("") * (3 - len(numbers))
     if not dash:
         return key + b"\x01"
     parts: list[bytes] = [key]
     for part in pre.split("."):
-        if not _is_identifier(part) or (is_digits(part) and not _is_number(part)):
+        if not is_label(part) or (is_digits(part) and not _is_number(part)):
             raise UncomparableError(f"The {kind} version {version!r} has a malformed pre-release part.")
         parts.append(b"\x00\x01" + number(part) if is_digits(part) else b"\x00\x02" + part.encode("ascii"))
     return b"".join((*parts, b"\x00\x00"))
@@ -35,7 +29,3 @@ def version_key(version: str, kind: str, least: int = 3) -> bytes:
 
 def _is_number(text: str) -> bool:
     return is_digits(text) and (text == "0" or text[0] != "0")
-
-
-def _is_identifier(text: str) -> bool:
-    return bool(text) and _IDENTIFIER.issuperset(text)

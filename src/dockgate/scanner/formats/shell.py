@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from dockgate.scanner.ports import PackageUpgrade
 
-# Characters of a name or version; no real one is longer.
-LENGTH_LIMIT = 256
-# Characters in versions besides letters and digits, in any ecosystem.
-VERSION = ".+~:-_^,"
+LENGTH_LIMIT = 256  # characters of a name or version; no real one is longer
+VERSION = ".+~:-_^,"  # characters in versions besides letters and digits, in any ecosystem
 
 _ALPHANUMERIC = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 
@@ -17,29 +15,10 @@ def is_plain(text: str, signs: str) -> bool:
     return 0 < len(text) <= LENGTH_LIMIT and text[0] in _ALPHANUMERIC and _ALPHANUMERIC.union(signs).issuperset(text)
 
 
-def upgrade_command(
-    upgrades: Sequence[PackageUpgrade], signs: str, line: str, *, word: str = "{name}", item: str = "{name} {version}"
-) -> tuple[str, ...]:
-    """Build one command line for all packages, and a remark if some are left out.
-
-    In `line`, `{words}` becomes the shell words made with `word`, and `{list}` the text made with `item`. Names may
-    contain ASCII letters, digits and `signs`.
-    """
-    selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, signs))
-    if not selected:
-        return remark
-    words = dict.fromkeys(word.format(name=name, version=upgrade.version) for name, upgrade in selected)
-    items = ", ".join(item.format(name=name, version=upgrade.version) for name, upgrade in selected)
-    return (line.format(words=quote_words(words), list=items), *remark)
-
-
 def select_upgrades(
     upgrades: Sequence[PackageUpgrade], is_name: Callable[[str], bool]
 ) -> tuple[list[tuple[str, PackageUpgrade]], tuple[str, ...]]:
-    """Return each package once with its name, sorted, and a remark if some are left out.
-
-    A package is left out if its name, version or path is not a legal one.
-    """
+    """Return each package once with its name, sorted, and a remark if illegal names, versions or paths are left out."""
     selected: dict[tuple[str, str], PackageUpgrade] = {}
     refused = set()
     for upgrade in upgrades:

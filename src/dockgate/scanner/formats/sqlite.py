@@ -9,8 +9,7 @@ from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
 
-# Rows of the schema; rpm and FreeBSD's pkg have about thirty.
-SCHEMA_LIMIT = 10_000
+SCHEMA_LIMIT = 10_000  # rows of the schema; rpm and FreeBSD's pkg have about thirty
 # Rows of one table. FreeBSD's pkg has one for each file of its packages. A page may name the same row any number of
 # times, so the size of the database is no limit.
 ROWS_LIMIT = 1_000_000
@@ -46,10 +45,7 @@ def rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) ->
 
 
 def check_log(file: BinaryIO, path: str) -> None:
-    """Raise UnreadableError if a write-ahead log or rollback journal is active.
-
-    The database file alone is then not the content of the database.
-    """
+    """Raise UnreadableError if a write-ahead log or rollback journal has content that the database lacks."""
     head = file.read(48)
     if path.endswith("-wal"):
         # A frame counts only with the salts of the log's header (section 4.1 of the format).

@@ -1,15 +1,42 @@
 """What ecosystems outside distributions have in common: languages, editors, unpackaged programs."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Triggers
-from dockgate.shared.errors import UsageError
+from dockgate.scanner.ports import PackageUpgrade, Triggers
+from dockgate.shared.errors import UncomparableError, UsageError
 from dockgate.shared.purl import Purl
+
+
+class UpgradeLine(NamedTuple):
+    """One command line that upgrades any number of packages.
+
+    In `line`, `{words}` becomes the shell words made with `word`, and `{list}` the text made with `item`. Names may
+    contain ASCII letters, digits and `signs`.
+    """
+
+    signs: str
+    line: str
+    word: str = "{name}"
+    item: str = "{name} {version}"
+
+    def commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+        """Return the line for these packages, and a remark if some are left out."""
+        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, self.signs))
+        if not selected:
+            return remark
+        words = dict.fromkeys(self.word.format(name=name, version=upgrade.version) for name, upgrade in selected)
+        items = ", ".join(self.item.format(name=name, version=upgrade.version) for name, upgrade in selected)
+        return (self.line.format(words=quote_words(words), list=items), *remark)
 
 
 class StandaloneEcosystem:
     """Defaults of an ecosystem whose packages belong to no distribution.
 
-    A subclass sets the fields that have no value here, and defines the other methods of `scanner.ports.Ecosystem`.
+    A subclass sets the fields that have no value here, and defines the other methods of `scanner.ports.Ecosystem`. It
+    sets `upgrade_line`, or defines `upgrade_commands`.
     """
 
     name: str
@@ -21,17 +48,30 @@ class StandaloneEcosystem:
     distributions: tuple[str, ...] = ()
     database_paths: tuple[str, ...] = ()
     triggers: Triggers
+    upgrade_line: UpgradeLine
 
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         """Return the package unchanged: its name in advisories is the same on every distribution."""
         return package
 
+    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+        return self.upgrade_line.commands(upgrades)
+
+    def version_key(self, version: str) -> Any:
+        """Refuse every version: without a feed, no order is needed."""
+        raise UncomparableError(f"Versions of the ecosystem {self.name} are not ordered, such as {version[:80]!r}.")
+
+
+def build_package(
+    ecosystem: str, name: str, version: str, purl: str, path: str, *, source: tuple[str, str] | None = None
+) -> Package:
+    """Build a package; `source` is its name and version in advisories if these differ from the installed ones."""
+    source_name, source_version = source or (name, version)
+    return Package(name, version, purl, ecosystem, source_name, source_version, path)
+
 
 def check_purl(purl: Purl, form: str, *, namespace: str = "") -> None:
-    """Raise UsageError, with `form` as advice, if the package URL lacks a version or its namespace.
-
-    `namespace` is the ecosystem's word for a namespace ("group"), "" if it needs none.
-    """
+    """Raise UsageError with the advice `form` if version, or `namespace` ("group", "" for none), is missing."""
     if not purl.version or (namespace and not purl.namespace):
         missing = namespace if purl.version else "version"
         raise UsageError(f"{purl} has no {missing}.", f"Write it as {form}.")

@@ -4,8 +4,7 @@ from typing import Any
 
 from dockgate.shared.errors import UnreadableError
 
-# Dots on one line outside strings and comments; lockfiles have hardly any.
-_DOTS = 32
+_DOTS = 32  # dots on one line outside strings and comments; lockfiles have hardly any
 # Strings and comments. Their ends are optional, so that no end is searched twice.
 _NO_KEY = (
     r'"""(?:[^"\\]|\\.|"(?!""))*+"{0,5}',

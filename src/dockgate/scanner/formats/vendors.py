@@ -18,8 +18,7 @@ from dataclasses import replace
 
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Package
 
-# The vendor's name if none is stated, yet the package is not the distribution's.
-UNKNOWN = "unknown"
+UNKNOWN = "unknown"  # the vendor's name if none is stated, yet the package is not the distribution's
 # Docker, as the vendor of packages in its hardened images, named after their repository. Each of the 561 recipes of
 # Debian packages (docker-hardened-images/catalog, package/deb, August 2026) appends "+dhi" to Debian's version, or sets
 # Docker's address as maintainer; apk packages keep Alpine's version and maintainer.
@@ -28,8 +27,7 @@ HARDENED = "dhi.io"
 # advisories list only what it fixed: a package that is not in them is not clean.
 ROOT = "root.io"
 _LENGTH_LIMIT = 80
-# Before a vendor that the package itself states, in contrast to one derived from its maintainer.
-_STATED = "="
+_STATED = "="  # before a vendor that the package itself states, in contrast to one derived from its maintainer
 
 # Ends of addresses.
 _MAINTAINERS = (
@@ -70,17 +68,11 @@ _OFFICIAL = {
     "azurelinux": ("Microsoft Corporation",),
     "mariner": ("Microsoft Corporation",),
     "openeuler": ("http://openeuler.org",),
-    "opensuse-leap": ("openSUSE", "SUSE"),
-    "opensuse-tumbleweed": ("openSUSE", "SUSE"),
     "photon": ("VMware",),
     "rhel": ("Red Hat",),
     "rocky": ("Rocky",),
-    "sl-micro": ("SUSE", "openSUSE"),
-    "sle-micro": ("SUSE", "openSUSE"),
-    "sle_hpc": ("SUSE", "openSUSE"),
-    "sled": ("SUSE", "openSUSE"),
-    "sles": ("SUSE", "openSUSE"),
-    "sles_sap": ("SUSE", "openSUSE"),
+    **dict.fromkeys(("opensuse-leap", "opensuse-tumbleweed"), ("openSUSE", "SUSE")),
+    **dict.fromkeys(("sl-micro", "sle-micro", "sle_hpc", "sled", "sles", "sles_sap"), ("SUSE", "openSUSE")),
 }
 # Marks in versions of a distribution's own packages, whose vendor is not always set: Amazon's
 # (aquasecurity/trivy#5887), openEuler's of 24.03 (its repository metadata has an empty rpm:vendor for some).
@@ -88,9 +80,9 @@ _VERSION_TAGS = {"amzn": ".amzn", "openeuler": ".oe", "photon": ".ph"}
 
 
 def is_by_tuxcare(version: str) -> bool:
-    """Whether TuxCare built this version, after the distribution's end of life.
+    """Whether TuxCare built this version, after the distribution's end of life (google/osv-scanner#2916).
 
-    "2.31.1-16+tuxcare.els11", "5.5-5.el9_2.1.tuxcare.els1" (google/osv-scanner#2916, by TuxCare).
+    "2.31.1-16+tuxcare.els11", "5.5-5.el9_2.1.tuxcare.els1".
     """
     return "tuxcare" in version and any(f"{mark}tuxcare" in version for mark in "-.+~")
 
@@ -98,9 +90,8 @@ def is_by_tuxcare(version: str) -> bool:
 def hardened_distribution(qualifiers: Mapping[str, str]) -> Distribution | None:
     """Return the Docker hardened image that a package URL's qualifiers name, None if they name none.
 
-    Docker's advisories write `os_name=dhi` and `os_version=13`. The os-release of the image proves nothing, because
-    others may add packages to it (docker-hardened-images/advisories,
-    integration/upcoming-id-dhi/docs/advisory-routing.md).
+    Docker's advisories write `os_name=dhi` and `os_version=13`. The image's os-release proves nothing, because others
+    may add packages (docker-hardened-images/advisories, integration/upcoming-id-dhi/docs/advisory-routing.md).
     """
     return Distribution("dhi", qualifiers.get("os_version", "")) if qualifiers.get("os_name") == "dhi" else None
 
@@ -113,7 +104,7 @@ def mark_stated(vendor: str) -> str:
 def vendor_by_maintainer(package: Package, distribution: str) -> str:
     """Return the vendor of a dpkg or apk package by its maintainer, "" for the distribution itself."""
     maintainer = package.vendor
-    if _is_settled(package):
+    if package.vendor and package.ecosystem:  # settled before
         return maintainer
     third_party, maintainer = maintainer.startswith(THIRD_PARTY), maintainer.removeprefix(THIRD_PARTY)
     if maintainer.startswith(_STATED):
@@ -137,7 +128,7 @@ def vendor_by_maintainer(package: Package, distribution: str) -> str:
 def vendor_by_signature(package: Package, distribution: str) -> str:
     """Return the vendor of an rpm package by the database's vendor, "" for the distribution itself."""
     vendor, official = package.vendor, _OFFICIAL.get(distribution)
-    if _is_settled(package):
+    if package.vendor and package.ecosystem:  # settled before
         return vendor
     if not vendor or official is None or vendor.startswith(official):
         return ""
@@ -150,10 +141,6 @@ def apply_vendor(package: Package, vendor: str) -> Package:
     if not vendor:
         return replace(package, vendor="") if package.vendor else package
     return replace(package, vendor=vendor, ecosystem=f"vendor:{vendor}")
-
-
-def _is_settled(package: Package) -> bool:
-    return bool(package.vendor and package.ecosystem)
 
 
 def _shorten(text: str) -> str:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from dockgate.shared.errors import UnreadableError
 
-# Depth of elements that are returned; deeper ones are only checked for being XML.
-DEPTH_LIMIT = 3
+DEPTH_LIMIT = 3  # depth of elements that are returned; deeper ones are only checked for being XML
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,8 @@ from typing import Any
 
 from dockgate.shared.errors import UnreadableError
 
-# Nested collections; the tests' lockfiles have up to five.
-DEPTH_LIMIT = 32
-# Scalars and collections in one file.
-NODE_LIMIT = 2_000_000
+DEPTH_LIMIT = 32  # nested collections; the tests' lockfiles have up to five
+NODE_LIMIT = 2_000_000  # scalars and collections in one file
 
 
 @dataclass(slots=True)

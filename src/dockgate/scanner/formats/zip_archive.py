@@ -14,10 +14,8 @@ from typing import BinaryIO, NamedTuple
 from dockgate.scanner.formats.content import decode_path
 from dockgate.shared.errors import UnreadableError
 
-# Entries of one archive.
-ENTRY_LIMIT = 200_000
-# Bytes of one archive's central directory.
-DIRECTORY_LIMIT = 64 * 1024 * 1024
+ENTRY_LIMIT = 200_000  # entries of one archive
+DIRECTORY_LIMIT = 64 * 1024 * 1024  # bytes of one archive's central directory
 # Bytes of an entry that stay in memory; a larger one goes to an unlinked temporary file.
 MEMORY_LIMIT = 8 * 1024 * 1024
 
@@ -106,10 +104,7 @@ class Archive:
                 yield Entry(decode_path(name), flags, method, check, packed, size, offset + self._shift)
 
     def _directory(self) -> tuple[bytes, int, int]:
-        """Return the central directory, its number of entries, and the shift of all offsets.
-
-        The shift is the size of what precedes the archive, such as a script that starts it.
-        """
+        """Return the central directory, its count of entries, and the size of what precedes the archive."""
         section = self._section
         tail_size = min(section.size, _END_SIZE + _COMMENT_LIMIT)
         tail = section.read(section.size - tail_size, tail_size)
@@ -136,10 +131,7 @@ class Archive:
         return b"".join(self._inflate(entry, limit))
 
     def read_all(self, entry: Entry, limit: int) -> bytes:
-        """Read the entry's content.
-
-        Raises UnreadableError if it is larger than `limit` or contradicts the directory.
-        """
+        """Read the content. Raises UnreadableError above `limit` or if it contradicts the directory."""
         if entry.size > limit:
             raise UnreadableError(f"it has {entry.size} bytes; no more than {limit} are read")
         content = b"".join(self._inflate(entry, entry.size + 1))
@@ -153,7 +145,9 @@ class Archive:
         if entry.method == _STORED:
             yield Section(self._section.file, self._section.start + self._content(entry), entry.packed)
             return
-        with _scratch(entry.size) as file:
+        from tempfile import TemporaryFile
+
+        with BytesIO() if entry.size <= MEMORY_LIMIT else TemporaryFile() as file:
             size = 0
             for piece in self._inflate(entry, entry.size + 1):
                 size += file.write(piece)
@@ -203,20 +197,8 @@ class Archive:
                     break
 
 
-def _scratch(size: int) -> BinaryIO:
-    """Return a temporary file for that many bytes, deleted when it is closed."""
-    if size <= MEMORY_LIMIT:
-        return BytesIO()
-    from tempfile import TemporaryFile
-
-    return TemporaryFile()
-
-
 def _zip64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    """Return the values of the zip64 extra field where the directory's own fields are too small.
-
-    Source: APPNOTE.TXT, 4.5.3.
-    """
+    """Return the values of the zip64 extra field where the directory's are too small (APPNOTE.TXT, 4.5.3)."""
     fields = [size, packed, offset]
     at = 0
     while _FULL in fields and at + 4 <= len(extra):

@@ -46,7 +46,12 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
         raise UsageError(f"{path} has more than {SIZE_LIMIT} bytes, which is too much for a bill of materials.")
     try:
         document, subject = _intoto.unwrap(_parsed(raw))
-        document_digest, contents = _contents(document)
+        if document.get("bomFormat") == "CycloneDX":
+            document_digest, contents = _cyclonedx.read(document)
+        elif "spdxVersion" in document:
+            document_digest, contents = _spdx.read(document)
+        else:
+            raise UsageError("is no bill of materials.")
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
     own = subject or digest_of(raw)
@@ -74,7 +79,7 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     start = raw[:200].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"<"):
         raise UsageError("is XML.")
-    if _spdx_tags.is_tag_value(start):
+    if start.startswith((b"SPDXVersion:", b"#")):
         return _spdx_tags.parse(raw.decode("utf-8-sig", "replace"))
     try:
         document = json.loads(raw.decode("utf-8-sig"))
@@ -85,14 +90,6 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UsageError("holds no JSON object.")
     return document
-
-
-def _contents(document: dict[str, Any]) -> tuple[str, list[Contents]]:
-    if document.get("bomFormat") == "CycloneDX":
-        return _cyclonedx.read(document)
-    if "spdxVersion" in document:
-        return _spdx.read(document)
-    raise UsageError("is no bill of materials.")
 
 
 def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem]) -> Inventory:

@@ -44,7 +44,8 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
             raise UsageError("is of several platforms, and of components that are of none.", MIXED)
         return _digest(root), [_contents(platform, []) for platform in platforms]
     contents = _contents(root, components)
-    if not contents.image.values and _says_incomplete(document):
+    aggregates = (text(composition.get("aggregate")) for composition in objects(document.get("compositions")))
+    if not contents.image.values and any(aggregate.startswith("incomplete") for aggregate in aggregates):
         contents.unread.append(Unread("/", "The document says of itself that it is incomplete."))
     return "", [contents]
 
@@ -55,7 +56,9 @@ def _is_platform(component: dict[str, Any]) -> bool:
 
 def _contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Contents:
     contents = Contents(image=_properties(root), digest=_digest(root))
-    if root.get("type") == "library" or _is_released(root):  # a bill of one package and what that needs
+    purl = text(root.get("purl"))
+    is_released = is_package(purl) and ("@" in purl or bool(text(root.get("version"))))
+    if root.get("type") == "library" or is_released:  # a bill of one package and what that needs
         _take(root, contents)
     for component in _all([*listed(root.get("components"), "components"), *components]):
         _take(component, contents)
@@ -81,14 +84,11 @@ def _take(component: dict[str, Any], contents: Contents) -> None:
             contents.distribution = system(name, version, text(component.get("description")), properties)
     elif kind == "container" and properties.first("dockgate:image"):
         raise UsageError("has an image within an image.", MIXED)
-    elif is_package(text(component.get("purl"))) or (kind not in _NO_PACKAGES and not _is_group(component, properties)):
-        contents.items.append(_item(component, properties))
-
-
-def _is_released(root: dict[str, Any]) -> bool:
-    """Whether what a document is about is a package in some version; applications often are in none."""
-    purl = text(root.get("purl"))
-    return is_package(purl) and ("@" in purl or bool(text(root.get("version"))))
+    else:
+        # Trivy has a component without purl for each file that names packages (a lockfile, a binary).
+        is_group = not component.get("purl") and bool(properties.first("aquasecurity:trivy:Class"))
+        if is_package(text(component.get("purl"))) or (kind not in _NO_PACKAGES and not is_group):
+            contents.items.append(_item(component, properties))
 
 
 def _item(component: dict[str, Any], properties: Properties) -> Item:
@@ -105,11 +105,6 @@ def _maker(component: dict[str, Any]) -> str:
     """Syft names the publisher, Trivy the supplier."""
     supplier = component.get("supplier")
     return text(component.get("publisher")) or (text(supplier.get("name")) if isinstance(supplier, dict) else "")
-
-
-def _is_group(component: dict[str, Any], properties: Properties) -> bool:
-    """Trivy has a component for each file that names packages (a lockfile, a binary)."""
-    return not component.get("purl") and bool(properties.first("aquasecurity:trivy:Class"))
 
 
 def _source(properties: Properties) -> tuple[str, str]:
@@ -130,10 +125,3 @@ def _digest(root: dict[str, Any]) -> str:
 
 def _properties(component: dict[str, Any]) -> Properties:
     return collect((text(item.get("name")), text(item.get("value"))) for item in objects(component.get("properties")))
-
-
-def _says_incomplete(document: dict[str, Any]) -> bool:
-    return any(
-        text(composition.get("aggregate")).startswith("incomplete")
-        for composition in objects(document.get("compositions"))
-    )

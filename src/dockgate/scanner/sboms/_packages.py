@@ -74,24 +74,20 @@ def _normalize(purl: Purl, item: Item) -> Purl:
     if dash:
         qualifiers["distro"] = f"{os_id(name)}-{release}"
     if item.source[0] and purl.type in _SYSTEMS:
-        qualifiers.setdefault("upstream", _upstream(purl.type, *item.source))
+        source, source_version = item.source
+        if purl.type == "rpm":
+            upstream = f"{source}-{source_version.rpartition(':')[2]}.src.rpm"
+        else:
+            upstream = f"{source}@{source_version}" if source_version else source
+        qualifiers.setdefault("upstream", upstream)
     if item.maker and purl.type in _SYSTEMS:
         qualifiers.setdefault("vendor" if purl.type == "rpm" else MAINTAINER, item.maker)
     name = item.name if purl.type == "apk" and item.name.lower() == purl.name else purl.name
     return purl._replace(name=name, version=version, qualifiers=qualifiers)
 
 
-def _upstream(kind: str, name: str, version: str) -> str:
-    if kind == "rpm":
-        return f"{name}-{version.rpartition(':')[2]}.src.rpm"
-    return f"{name}@{version}" if version else name
-
-
 def _places(purl: Purl, item: Item) -> dict[str, str]:
-    """The path and layer of the file that names the package.
-
-    For distribution packages, Syft's first location is not that file, so it is ignored.
-    """
+    """The path and layer of the file that names the package; of distributions', Syft's location is another."""
     path = item.properties.first("aquasecurity:trivy:FilePath")
     if not path and purl.type not in _SYSTEMS:
         path = item.properties.first("syft:location:0:path")

@@ -23,8 +23,7 @@ VERSIONS = ("SPDX-2.2", "SPDX-2.3")
 _SYSTEM = ("OPERATING-SYSTEM", "OPERATING_SYSTEM")
 # Purposes of packages that are none in our sense, unless they have a package's URL.
 _NO_PACKAGES = ("CONTAINER", "FILE", "DEVICE")
-# How Trivy's sourceInfo begins, and ours.
-_BUILT_FROM = "built package from: "
+_BUILT_FROM = "built package from: "  # how Trivy's sourceInfo begins, and ours
 
 
 def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
@@ -38,11 +37,15 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     document_digest = _properties(document).first("dockgate:digest")
     if len(images) < 2:
         return document_digest, [_contents(packages, described)]
-    within = _within(document)
+    containers = {  # SPDX id -> that of what contains it
+        text(relationship.get("relatedSpdxElement")): text(relationship.get("spdxElementId"))
+        for relationship in objects(document.get("relationships"))
+        if relationship.get("relationshipType") == "CONTAINS"
+    }
     parts: dict[str, list[dict[str, Any]]] = {image: [] for image in images}
     for package in packages:
         identity = text(package.get("SPDXID"))
-        image = identity if identity in parts else within.get(identity, "")
+        image = identity if identity in parts else containers.get(identity, "")
         if image not in parts:
             raise UsageError("is of several platforms, and of packages that are of none.", MIXED)
         parts[image].append(package)
@@ -58,31 +61,15 @@ def _contents(packages: list[dict[str, Any]], described: set[str]) -> Contents:
     return contents
 
 
-def _within(document: dict[str, Any]) -> dict[str, str]:
-    """SPDX id -> that of what contains it."""
-    return {
-        text(relationship.get("relatedSpdxElement")): text(relationship.get("spdxElementId"))
-        for relationship in objects(document.get("relationships"))
-        if relationship.get("relationshipType") == "CONTAINS"
-    }
-
-
 def _described(document: dict[str, Any]) -> set[str]:
     """The SPDX ids of what the document is about."""
-    relations = [
-        (
-            text(relationship.get("spdxElementId")),
-            text(relationship.get("relationshipType")),
-            text(relationship.get("relatedSpdxElement")),
-        )
-        for relationship in objects(document.get("relationships"))
-    ]
     listed = document.get("documentDescribes")
-    return (
-        {to for _, kind, to in relations if kind == "DESCRIBES"}
-        | {of for of, kind, _ in relations if kind == "DESCRIBED_BY"}
-        | {text(item) for item in (listed if isinstance(listed, list) else ())}
-    )
+    described = {text(item) for item in (listed if isinstance(listed, list) else ())}
+    ends = {"DESCRIBES": "relatedSpdxElement", "DESCRIBED_BY": "spdxElementId"}
+    for relationship in objects(document.get("relationships")):
+        if end := ends.get(text(relationship.get("relationshipType"))):
+            described.add(text(relationship.get(end)))
+    return described
 
 
 def _take(package: dict[str, Any], described: set[str], contents: Contents) -> None:
@@ -95,13 +82,11 @@ def _take(package: dict[str, Any], described: set[str], contents: Contents) -> N
             contents.distribution = system(name, version, description, properties)
     elif properties.first("dockgate:image"):
         contents.image = properties
-    elif is_package(purl) or (purpose not in _NO_PACKAGES and not (described == {identity} or _is_group(properties))):
-        contents.items.append(Item(identity, name, version, purl, properties, _source(package), _maker(package)))
-
-
-def _is_group(properties: Properties) -> bool:
-    """Trivy has a package for each file that names packages (a lockfile, a binary)."""
-    return bool(properties.first("aquasecurity:trivy:Class"))
+    else:
+        # Trivy has a package for each file that names packages (a lockfile, a binary).
+        is_group = bool(properties.first("aquasecurity:trivy:Class"))
+        if is_package(purl) or not (purpose in _NO_PACKAGES or described == {identity} or is_group):
+            contents.items.append(Item(identity, name, version, purl, properties, _source(package), _maker(package)))
 
 
 def _purl(package: dict[str, Any]) -> str:

@@ -19,11 +19,6 @@ _PACKAGE_FIELDS = {
 _OTHER_SECTIONS = ("FileName", "SnippetSPDXID", "LicenseID")
 
 
-def is_tag_value(start: bytes) -> bool:
-    """Whether a document that begins with these bytes is in the tag-value form: a tag or a comment comes first."""
-    return start.startswith((b"SPDXVersion:", b"#"))
-
-
 def parse(text: str) -> dict[str, Any]:
     """The document as JSON has it: version, packages, relationships, annotations. Raises UsageError naming the line."""
     packages: list[dict[str, Any]] = []
@@ -39,7 +34,11 @@ def parse(text: str) -> dict[str, Any]:
         elif tag == "SPDXVersion":
             document["spdxVersion"] = value
         elif tag == "Relationship":
-            document["relationships"].append(_relationship(value, number))
+            parts = value.split()
+            if len(parts) != 3:
+                raise UsageError(f"has a Relationship that is not between two elements, in line {number}.")
+            names = ("spdxElementId", "relationshipType", "relatedSpdxElement")
+            document["relationships"].append(dict(zip(names, parts, strict=True)))
         elif tag == "Annotator":
             annotations.append({"annotator": value})
         elif tag in ("AnnotationComment", "SPDXREF"):
@@ -48,7 +47,10 @@ def parse(text: str) -> dict[str, Any]:
             annotations[-1]["comment" if tag == "AnnotationComment" else "of"] = value
         elif section is not None:
             _set_field(section, tag, value, number)
-    _attach(annotations, document, packages)
+    # An annotation is of the element that its SPDXREF names, of the document where it names none.
+    elements = {package.get("SPDXID"): package for package in packages}
+    for annotation in annotations:
+        elements.get(annotation.pop("of", ""), document).setdefault("annotations", []).append(annotation)
     return document
 
 
@@ -63,21 +65,6 @@ def _set_field(section: dict[str, Any], tag: str, value: str, number: int) -> No
             raise UsageError(f"has an ExternalRef without category, type and locator, in line {number}.")
         reference = {"referenceCategory": category, "referenceType": kind, "referenceLocator": locator}
         section.setdefault("externalRefs", []).append(reference)
-
-
-def _relationship(value: str, number: int) -> dict[str, str]:
-    parts = value.split()
-    if len(parts) != 3:
-        raise UsageError(f"has a Relationship that is not between two elements, in line {number}.")
-    return {"spdxElementId": parts[0], "relationshipType": parts[1], "relatedSpdxElement": parts[2]}
-
-
-def _attach(annotations: list[dict[str, Any]], document: dict[str, Any], packages: list[dict[str, Any]]) -> None:
-    """Put each annotation to the element that its SPDXREF names, to the document where it names none."""
-    elements = {package.get("SPDXID"): package for package in packages}
-    for annotation in annotations:
-        element = elements.get(annotation.pop("of", ""), document)
-        element.setdefault("annotations", []).append(annotation)
 
 
 def _tags(text: str) -> Iterator[tuple[int, str, str]]:

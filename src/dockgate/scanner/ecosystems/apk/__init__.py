@@ -9,7 +9,7 @@ from dockgate.scanner.ecosystems.apk.version import version_key
 from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.order import is_digits
-from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UsageError
@@ -21,8 +21,7 @@ REPOSITORIES = "etc/apk/repositories"
 
 # Bytes. Alpine with 1,000 packages has 5 million.
 SIZE_LIMIT = 64 * 1024 * 1024
-# Bytes.
-REPOSITORIES_LIMIT = 1024 * 1024
+REPOSITORIES_LIMIT = 1024 * 1024  # bytes
 
 _OSV_NAMES = {
     "alpaquita": "Alpaquita",
@@ -40,8 +39,7 @@ _ROLLING = ("chainguard", "minimos", "wolfi")
 # (chainguard-dev/vulnerability-scanner-support, docs/scanning_implementation.md): CGA-22hv-wp9q-4779 names
 # langfuse-3-worker, not its origin.
 _ADVISED_BY_NAME = ("chainguard", "wolfi")
-# In the image's name in os-release, even if its ID is Alpine's.
-_HARDENED = "Docker Hardened Images"
+_HARDENED = "Docker Hardened Images"  # in the image's name in os-release, even if its ID is Alpine's
 _ROOT_PREFIX = "rootio-"
 
 
@@ -73,8 +71,7 @@ class Apk:
 
         Alpine's release is that of its repositories, else of os-release. Wolfi, Chainguard and MinimOS are rolling
         releases. A distribution that OSV does not cover is named after its os-release ID, which no feed covers. In
-        Docker's hardened images, whatever their os-release says, nothing distinguishes Docker's packages from added
-        ones.
+        Docker's hardened images, whatever their os-release says, Docker's packages look like added ones.
         """
         osv_name = _OSV_NAMES.get(distribution.id)
         if distribution.id == "alpine":
@@ -86,8 +83,10 @@ class Apk:
         vendor = vendors.vendor_by_maintainer(package, distribution.id)
         if not vendor and (distribution.id == "dhi" or _HARDENED in distribution.name):
             vendor = vendors.HARDENED
-        elif not vendor and distribution.id == "alpine" and _is_by_root(package):
-            vendor = vendors.ROOT
+        elif not vendor and distribution.id == "alpine":
+            build = package.version.rpartition("-r")[2]  # Root's have five digits: "3.1.8-r00073"
+            if package.name.startswith(_ROOT_PREFIX) or (len(build) == 5 and is_digits(build)):
+                vendor = vendors.ROOT
         source = package.name if distribution.id in _ADVISED_BY_NAME else package.source_name
         purl = package_url(package, distribution.id, distro, vendor)
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl, source_name=source), vendor)
@@ -95,10 +94,9 @@ class Apk:
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
-        - `arch`, and `distro` ("alpine-3.19.1"; Trivy writes "3.19.1")
-        - `upstream`: the origin, perhaps with a version after an @
-        - `vendor`: who made it, if not the distribution
-        - `os_name` and `os_version` of Docker's hardened images, whose advisories use installed names.
+        These are `arch`, `distro` ("alpine-3.19.1"; Trivy writes "3.19.1"), `upstream` (the origin, perhaps with @ and
+        a version), `vendor` (who made it, if not the distribution), and `os_name` and `os_version` of Docker's hardened
+        images, whose advisories use installed names.
         """
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Add it after an @: pkg:apk/alpine/musl@1.2.5-r0.")
@@ -131,11 +129,11 @@ class Apk:
         return self.assign_distribution(package, distribution)
 
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Apk installs the lowest suitable version (apk-world(5))."""
-        return upgrade_command(upgrades, "+-._", "apk add --no-cache --upgrade {words}", word="{name}>={version}")
+        """Require versions: apk installs the lowest suitable one (apk-world(5))."""
+        line = UpgradeLine("+-._", "apk add --no-cache --upgrade {words}", word="{name}>={version}")
+        return line.commands(upgrades)
 
-    def version_key(self, version: str) -> bytes:
-        return version_key(version)
+    version_key = staticmethod(version_key)
 
 
 ECOSYSTEM: Ecosystem = Apk()
@@ -155,18 +153,15 @@ def _highest_release(repositories: str) -> str:
             releases += [
                 part for part in parts if part == "edge" or (part[:1] == "v" and _release_line(part[1:]) == part)
             ]
-    return max(releases, key=_release_order, default="")
-
-
-def _release_order(release: str) -> tuple[int, ...]:
-    return (1,) if release == "edge" else (0, *map(int, release[1:].split(".")))
+    return max(
+        releases,
+        key=lambda release: (1,) if release == "edge" else (0, *map(int, release[1:].split("."))),
+        default="",
+    )
 
 
 def _release_line(version: str) -> str:
-    """The release line of a VERSION_ID: "v3.19" of "3.19.1", "edge" of "3.20_alpha20231219".
-
-    Alpine names edge after the next release, with "_alpha".
-    """
+    """The release line of a VERSION_ID: "v3.19" of "3.19.1", "edge" of its next release "3.20_alpha20231219"."""
     if "_" in version:
         return "edge"
     parts = version.split(".")[:2]
@@ -175,9 +170,3 @@ def _release_line(version: str) -> str:
         if len(parts) == 2 and all(is_digits(part) and len(part) < 6 for part in parts)
         else version
     )
-
-
-def _is_by_root(package: Package) -> bool:
-    """Whether Root built it: by its name, or by five digits in its release ("3.1.8-r00073")."""
-    release = package.version.rpartition("-r")[2]
-    return package.name.startswith(_ROOT_PREFIX) or (len(release) == 5 and is_digits(release))

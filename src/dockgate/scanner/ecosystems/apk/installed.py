@@ -10,16 +10,13 @@ from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
-# Bytes of one line.
-LINE_LIMIT = 1024 * 1024
+LINE_LIMIT = 1024 * 1024  # bytes of one line
 PACKAGES_LIMIT = 50_000
 # Bytes of memory for all listed paths: a hostile database can list far more than its own size.
 PATHS_LIMIT = 128 * 1024 * 1024
-# Bytes of memory that a path takes besides its own.
-_PATH_COST = 64
+_PATH_COST = 64  # bytes of memory that a path takes besides its own
 _FIELDS = b"PVATom"
-# The description that `apk add --virtual` writes.
-_VIRTUAL = "virtual meta package"
+_VIRTUAL = "virtual meta package"  # the description that `apk add --virtual` writes
 
 
 def read_installed(path: str, file: BinaryIO) -> Extract:
@@ -63,10 +60,9 @@ def read_installed(path: str, file: BinaryIO) -> Extract:
 
 
 def _entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
-    """Yield the first line number, the fields and the files of each entry.
+    """Yield the first line number, the fields and the files of each entry (apk-tools, src/database.c).
 
-    A line is a letter, a colon and a value; "F:" is a folder, "R:" a file in the last folder (apk-tools,
-    src/database.c).
+    A line is a letter, a colon and a value; "F:" is a folder, "R:" a file in the last folder.
     """
     first_line, count, paths_size, folder = 0, 0, 0, ""
     fields: dict[str, str] = {}

@@ -1,32 +1,26 @@
 """C and C++ packages that Conan installed or deployed; else its lockfile.
 
 Conan 2's cache has a database, Conan 1's cache has a folder for each package. Mostly only the lockfile remains in an
-image: programs do not list the packages that they were built with. OSV has an ecosystem for them, and no record in it
-yet.
+image: programs do not list the packages that they were built with. OSV has an ecosystem for them, without records.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats.content import check_size, decode, json_object
-from dockgate.scanner.formats.shell import upgrade_command
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a lockfile; one with 100 packages has 10,000.
-LOCK_LIMIT = 4 * 1024 * 1024
-# Bytes of a cache's database; one with 100 packages has 100,000.
-CACHE_LIMIT = 64 * 1024 * 1024
-# Bytes of a row; real ones have a few hundred.
-ROW_LIMIT = 64 * 1024
+LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 10,000
+CACHE_LIMIT = 64 * 1024 * 1024  # bytes of a cache's database; one with 100 packages has 100,000
+ROW_LIMIT = 64 * 1024  # bytes of a row; real ones have a few hundred
 
 _LOCK = "conan.lock"
 _CACHE = "cache.sqlite3"
-# End of a cache's folder, unless its configuration names another.
-_STORAGE = "/p/"
+_STORAGE = "/p/"  # end of a cache's folder, unless its configuration names another
 _SQLITE_LOGS = (f"{_CACHE}-wal", f"{_CACHE}-journal")
 _INFO = "conaninfo.txt"
 _NAMES = (_LOCK, _CACHE, *_SQLITE_LOGS, _INFO)
@@ -43,6 +37,12 @@ class Conan(StandaloneEcosystem):
     osv_names: tuple[str, ...] = ("ConanCenter",)
     purl_types: tuple[str, ...] = ("conan",)
     triggers = Triggers(names=_NAMES)
+    # No command changes what a project requires: its file must name the version.
+    upgrade_line = UpgradeLine(
+        "_+.-",
+        "# Require {list} or later (conanfile.txt, conanfile.py), then install again.",
+        item="{name}/{version}",
+    )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.endswith(_NAMES):
@@ -78,15 +78,6 @@ class Conan(StandaloneEcosystem):
         qualifiers = purl.qualifiers
         return _package(purl.name, purl.version, qualifiers.get("user", ""), qualifiers.get("channel", ""), "")
 
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """No command changes what a project requires: its file must name the version."""
-        return upgrade_command(
-            upgrades,
-            "_+.-",
-            "# Require {list} or later (conanfile.txt, conanfile.py), then install again.",
-            item="{name}/{version}",
-        )
-
     def version_key(self, version: str) -> Any:
         """Conan 2's order; refuses what is invalid in a reference (conan/api/model/refs.py)."""
         from dockgate.scanner.ecosystems.conan.version import VERSION_LIMIT, version_key
@@ -101,15 +92,8 @@ ECOSYSTEM: Ecosystem = Conan()
 
 def _package(name: str, version: str, user: str, channel: str, path: str) -> Package:
     """Build a package; a company's recipe, with user and channel, mostly builds the same sources."""
-    return Package(
-        name=name,
-        version=version,
-        purl=write("conan", "", name, version, {"user": user, "channel": channel}),
-        ecosystem="ConanCenter",
-        source_name=name,
-        source_version=version,
-        path=path,
-    )
+    purl = write("conan", "", name, version, {"user": user, "channel": channel})
+    return build_package("ConanCenter", name, version, purl, path)
 
 
 def _parse_reference(reference: str, path: str) -> Package:

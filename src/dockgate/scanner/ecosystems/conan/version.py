@@ -7,8 +7,7 @@ word compare as text), so no byte string can stand for a version.
 from functools import total_ordering
 from typing import Any
 
-# Characters, the limit for each part of a Conan reference.
-VERSION_LIMIT = 101
+VERSION_LIMIT = 101  # characters, the limit for each part of a Conan reference
 
 
 @total_ordering
@@ -36,10 +35,7 @@ class Item:
 
 
 def version_key(version: str) -> tuple[Any, ...]:
-    """Return a comparable value; trailing zeros are ignored.
-
-    Pre-releases sort before the release, builds after it.
-    """
+    """Order pre-releases before the release, builds after it; ignore trailing zeros."""
     rest, plus, build = version.rpartition("+") if "+" in version else (version, "", "")
     main, dash, pre = rest.partition("-")
     return _items(main), (0, _items(pre)) if dash else (1, ()), (1, _items(build)) if plus else (0, ())

@@ -1,8 +1,7 @@
 """.NET packages as installed: deps.json of applications and frameworks; NuGet's lockfiles.
 
 A single-file application contains its deps.json. Not found are applications compiled ahead of time, and those of the
-old .NET Framework without a packages.config. NuGet's packages folder is only a cache: programs that run from it have a
-deps.json.
+old .NET Framework without a packages.config. NuGet's packages folder is only a cache.
 """
 
 from collections.abc import Sequence
@@ -45,7 +44,10 @@ class Dotnet(StandaloneEcosystem):
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if not _is_list_file(path):
-            return _read_bundle(path, file)
+            raw = single_file.deps_json(file, FILE_LIMIT)
+            if raw is None:
+                return Extract()
+            return Extract(_read_deps(path, json_object(BytesIO(raw), FILE_LIMIT)).packages, is_self_contained=True)
         if path.endswith(_CONFIG):
             check_size(file, FILE_LIMIT)
             return _read_config(path, file.read())
@@ -57,7 +59,7 @@ class Dotnet(StandaloneEcosystem):
         return _package(purl.name, purl.version, "")
 
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Shared frameworks belong to the runtime, not to a project."""
+        """Name the runtime for shared frameworks, which do not belong to a project."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         runtime = [f"{name} {upgrade.version}" for name, upgrade in selected if name.startswith(_FRAMEWORKS)]
         advice = (f"# Build on a newer .NET runtime, with {', '.join(runtime)} or later.",) if runtime else ()
@@ -68,8 +70,7 @@ class Dotnet(StandaloneEcosystem):
         ]
         return ((" && ".join(packages),) if packages else ()) + advice + remark
 
-    def version_key(self, version: str) -> bytes:
-        return version_key(version)
+    version_key = staticmethod(version_key)
 
 
 ECOSYSTEM: Ecosystem = Dotnet()
@@ -83,14 +84,6 @@ def _package(name: str, version: str, path: str) -> Package:
 
 def _is_list_file(path: str) -> bool:
     return path.endswith(_DEPS) or path.rpartition("/")[2] in (_LOCK, _CONFIG)
-
-
-def _read_bundle(path: str, file: BinaryIO) -> Extract:
-    """Read a single-file application, which contains its libraries; no other file contradicts it."""
-    raw = single_file.deps_json(file, FILE_LIMIT)
-    if raw is None:
-        return Extract()
-    return Extract(_read_deps(path, json_object(BytesIO(raw), FILE_LIMIT)).packages, is_self_contained=True)
 
 
 def _read_deps(path: str, content: dict[str, Any]) -> Extract:
@@ -153,10 +146,7 @@ def _files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _read_lock(path: str, content: dict[str, Any]) -> Extract:
-    """Read the resolved version of each package for each target framework; projects have none.
-
-    Development dependencies are not marked, so all packages count.
-    """
+    """Read each resolved version; projects have none. Development dependencies are not marked, so they count."""
     packages: dict[Package, None] = {}
     for target in _object(content, "dependencies").values():
         for name, about in target.items() if isinstance(target, dict) else ():

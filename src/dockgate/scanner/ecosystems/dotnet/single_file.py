@@ -14,18 +14,13 @@ from dockgate.shared.errors import UnreadableError
 SIGNATURE = bytes.fromhex("8b1202b96a612038727b930214d7a03213f5b9e6efae3318ee3b2dce24b36aae")
 
 _OFFSET_SIZE = 8
-# Bytes of the smallest bundle.
-_MIN_SIZE = 64
-# Bytes of a bundle's id; real ones have a dozen.
-_ID_LIMIT = 1024
+_MIN_SIZE = 64  # bytes of the smallest bundle
+_ID_LIMIT = 1024  # bytes of a bundle's id; real ones have a dozen
 _FIXED, _LOCATION = Struct("<IIi"), Struct("<qq")
 
 
 def may_be_bundle(size: int, head: bytes) -> bool:
-    """Whether data follows everything that an ELF file declares, so that it may contain a bundle.
-
-    Linkers put the table of sections last (Go's puts it first).
-    """
+    """Whether data follows the table of sections, which linkers put last (Go's puts it first): perhaps a bundle."""
     if head[:4] != ELF or len(head) < 64 or not may_be_program(head):
         return False
     order = ">" if head[5] == 2 else "<"
@@ -36,10 +31,7 @@ def may_be_bundle(size: int, head: bytes) -> bool:
 
 
 def deps_json(file: BinaryIO, limit: int) -> bytes | None:
-    """Return the bundle's deps.json, at most `limit` bytes; None if there is no bundle.
-
-    Raises UnreadableError for a bundle without a readable deps.json.
-    """
+    """Return the bundle's deps.json, None if there is no bundle. Raises UnreadableError, also above `limit` bytes."""
     for program in executables(file, (b".data",)):
         variables = program.section(b".data") or program.data()
         content = program.content(variables) if variables else b""

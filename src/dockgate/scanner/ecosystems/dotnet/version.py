@@ -1,11 +1,10 @@
 """How NuGet versions compare: NuGet.Versioning's order, as a byte string for each version."""
 
-from dockgate.scanner.formats.order import fits, is_digits, number
+from dockgate.scanner.formats.order import fits, is_digits, is_label, number
 from dockgate.shared.errors import UncomparableError
 
 # The largest number in a version, and the largest label that compares as a number (System.Int32).
 INT_MAX = 2**31 - 1
-_LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def version_key(version: str) -> bytes:
@@ -19,21 +18,17 @@ def version_key(version: str) -> bytes:
     if (
         len(numbers) > 4
         or not all(is_digits(part) and fits(part, INT_MAX) for part in numbers)
-        or (plus and not all(map(_is_label, build.split("."))))
+        or (plus and not all(map(is_label, build.split("."))))
     ):
         raise UncomparableError(f"The NuGet version {version!r} is invalid.")
     key = b"".join(map(number, [*numbers, "", "", ""][:4]))
     if not dash:
         return key + b"\x03"
     for label in pre.split("."):
-        if not _is_label(label) or (is_digits(label) and label[0] == "0" and label != "0"):
+        if not is_label(label) or (is_digits(label) and label[0] == "0" and label != "0"):
             raise UncomparableError(f"The NuGet version {version!r} has a malformed label.")
         key += _label_key(label)
     return key + b"\x00"
-
-
-def _is_label(label: str) -> bool:
-    return bool(label) and _LABEL.issuperset(label)
 
 
 def _label_key(label: str) -> bytes:

@@ -25,13 +25,10 @@ from dockgate.shared.purl import MAINTAINER, Purl
 STATUS_FOLDER = "var/lib/dpkg/status.d/"
 INFO_FOLDER = "var/lib/dpkg/info/"
 
-# Bytes; about four times what Debian with 5,000 packages has.
-STATUS_LIMIT = 32 * 1024 * 1024
-# Bytes of one package's file list.
-LIST_LIMIT = 16 * 1024 * 1024
+STATUS_LIMIT = 32 * 1024 * 1024  # bytes; about four times what Debian with 5,000 packages has
+LIST_LIMIT = 16 * 1024 * 1024  # bytes of one package's file list
 
-# os-release ID -> TuxCare's name for the distribution.
-_TUXCARE = {"debian": "Debian", "ubuntu": "Ubuntu"}
+_TUXCARE = {"debian": "Debian", "ubuntu": "Ubuntu"}  # os-release ID -> TuxCare's name for the distribution
 _CODENAMES = {
     "buster": "debian-10",
     "bullseye": "debian-11",
@@ -117,10 +114,8 @@ class Dpkg:
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
-        - `distro` ("debian-12", "bookworm")
-        - `epoch`, if the version has none
-        - `upstream` or `source` ("openssl@3.0.11-1"): the source package
-        - `vendor`: who made it, if not the distribution.
+        These are `distro` ("debian-12", "bookworm"), `epoch` (if the version has none), `upstream` or `source` (the
+        source package, "openssl@3.0.11-1"), and `vendor` (who made it, if not the distribution).
         """
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
@@ -179,8 +174,7 @@ class Dpkg:
         advice = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if needs_pro else ()
         return ((" && ".join(steps),) if selected else ()) + advice + remark
 
-    def version_key(self, version: str) -> bytes:
-        return version_key(version)
+    version_key = staticmethod(version_key)
 
 
 ECOSYSTEM: Ecosystem = Dpkg()
@@ -208,13 +202,9 @@ def _ubuntu_ecosystem(release: str, version: str) -> str:
         return "Ubuntu"
     release = ".".join(release.split(".")[:2])  # without a point release ("22.04.5")
     tier = "Pro:FIPS-updates:" if "fips" in version.lower() else ""
-    return f"Ubuntu:{tier}{release}{':LTS' if _is_long_term(release) else ''}"
-
-
-def _is_long_term(release: str) -> bool:
-    """Ubuntu's long-term releases are those of April in even years."""
     year, _, month = release.partition(".")
-    return is_digits(year) and int(year[-1]) % 2 == 0 and month[:2] == "04"
+    is_long_term = is_digits(year) and int(year[-1]) % 2 == 0 and month[:2] == "04"
+    return f"Ubuntu:{tier}{release}{':LTS' if is_long_term else ''}"
 
 
 def _lacks_satisfy(ecosystem: str) -> bool:

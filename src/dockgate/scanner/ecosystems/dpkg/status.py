@@ -12,13 +12,11 @@ from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
 STATUS = "var/lib/dpkg/status"
-# Bytes of one line.
-LINE_LIMIT = 1024 * 1024
+LINE_LIMIT = 1024 * 1024  # bytes of one line
 _FIELDS = {b"package", b"version", b"status", b"architecture", b"source", b"maintainer", b"vendor", b"origin"}
 _REMOVED_STATES = {"config-files", "not-installed"}
 _SIGNED = "linux-signed"
-# Ends of the names of Debian's signed kernels' sources.
-_SIGNED_ARCHITECTURES = ("-amd64", "-arm64", "-i386")
+_SIGNED_ARCHITECTURES = ("-amd64", "-arm64", "-i386")  # ends of the names of Debian's signed kernels' sources
 
 
 def read_status(path: str, file: BinaryIO) -> Extract:
@@ -75,10 +73,7 @@ def source_of_advisories(source: str, source_version: str, version: str) -> tupl
 
 
 def _stanzas(file: BinaryIO, *, strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:
-    """Yield the first line number and the relevant fields of each entry (deb822(5)).
-
-    `strict`: the last line must end with a newline, as dpkg writes it.
-    """
+    """Yield line number and relevant fields of each entry (deb822(5)); `strict`: the last line ends with a newline."""
     start, count, ended = 0, 0, True
     fields: dict[bytes, str] = {}
     while line := file.readline(LINE_LIMIT):

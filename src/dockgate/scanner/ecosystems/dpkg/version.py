@@ -1,5 +1,7 @@
 """How dpkg versions compare: deb-version(7), as a byte string for each version."""
 
+import re
+
 from dockgate.scanner.formats.order import fits, is_digits, number
 from dockgate.shared.errors import UncomparableError
 
@@ -29,29 +31,21 @@ def version_key(version: str) -> bytes:
 def _part(part: str) -> bytes:
     """Encode an upstream version or revision: text and numbers in turn, from text to an empty text.
 
-    Weights of characters as in dpkg's lib/dpkg/version.c: "~" before the end of a text, letters, bytes beyond ASCII,
-    others.
+    Weights of characters as in dpkg's lib/dpkg/version.c: "~" before the end, letters, bytes beyond ASCII, others.
     """
-    key = bytearray()
     raw = part.encode("utf-8", "surrogatepass")
-    at, end = 0, len(raw)
-    while at < end:
-        while at < end and not 48 <= (byte := raw[at]) <= 57:
+    if not raw:
+        return b"\x02\x00\x02"
+    key = bytearray()
+    for text, digits in re.findall(rb"([^0-9]*)([0-9]*)", raw)[:-1]:  # without the empty match at the end
+        for byte in text:
             if byte == 0x7E:
                 key.append(1)
-            elif 65 <= byte <= 90 or 97 <= byte <= 122:
-                key.append(byte)
             elif byte < 128:
-                key.append(128 + byte)
+                key.append(byte if 65 <= byte <= 90 or 97 <= byte <= 122 else 128 + byte)
             else:
                 key += bytes((0x7F, byte))
-            at += 1
-        first = at
-        while at < end and 48 <= raw[at] <= 57:
-            at += 1
         key.append(2)
-        key += number(raw[first:at].decode("ascii"))
-    if not raw:
-        key += b"\x02\x00"
+        key += number(digits.decode("ascii"))
     key.append(2)
     return bytes(key)

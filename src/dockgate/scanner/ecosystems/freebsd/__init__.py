@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats.content import check_size, decode, decode_path
-from dockgate.scanner.formats.shell import upgrade_command
+from dockgate.scanner.formats.standalone import UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
@@ -19,19 +19,14 @@ DATABASE = "var/db/pkg/local.sqlite"
 
 # Bytes. A system with 1,000 packages has 100 million.
 SIZE_LIMIT = 256 * 1024 * 1024
-# Bytes of a row, which contains a package's description.
-ROW_LIMIT = 4 * 1024 * 1024
+ROW_LIMIT = 4 * 1024 * 1024  # bytes of a row, which contains a package's description
 PACKAGES_LIMIT = 50_000
-# Bytes of memory for all listed paths.
-PATHS_LIMIT = 128 * 1024 * 1024
-# Characters.
-VERSION_LIMIT = 1024
+PATHS_LIMIT = 128 * 1024 * 1024  # bytes of memory for all listed paths
+VERSION_LIMIT = 1024  # characters
 
 _SQLITE_LOGS = (f"{DATABASE}-wal", f"{DATABASE}-journal")
-# Bytes of memory that a path takes besides its own.
-_PATH_COST = 64
-# Beginning of the origin of a part of the system itself.
-_SYSTEM = "base/"
+_PATH_COST = 64  # bytes of memory that a path takes besides its own
+_SYSTEM = "base/"  # beginning of the origin of a part of the system itself
 
 
 class FreeBSD:
@@ -77,10 +72,9 @@ class FreeBSD:
 
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Pkg accepts no version, and installs the latest."""
-        return upgrade_command(upgrades, "+-._", "pkg update && pkg upgrade --yes {words} # {list} or later")
+        return UpgradeLine("+-._", "pkg update && pkg upgrade --yes {words} # {list} or later").commands(upgrades)
 
     def version_key(self, version: str) -> Any:
-        """The order of `pkg version --test-version`, which refuses nothing."""
         from dockgate.scanner.ecosystems.freebsd.version import FreeBSDVersion
 
         if not version.strip() or len(version) > VERSION_LIMIT or "\0" in version:
@@ -93,15 +87,8 @@ ECOSYSTEM: Ecosystem = FreeBSD()
 
 def _package(name: str, version: str, origin: str, path: str) -> Package:
     system = origin.startswith(_SYSTEM) or name.startswith("FreeBSD-")
-    return Package(
-        name=name,
-        version=version,
-        purl=_purl(name, version, ""),
-        ecosystem="FreeBSD base system" if system else "FreeBSD:ports",
-        source_name=name,
-        source_version=version,
-        path=path,
-    )
+    ecosystem = "FreeBSD base system" if system else "FreeBSD:ports"
+    return Package(name, version, _purl(name, version, ""), ecosystem, name, version, path)
 
 
 def _purl(name: str, version: str, distro: str) -> str:

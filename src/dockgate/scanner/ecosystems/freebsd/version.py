@@ -4,13 +4,15 @@ A version consists of blocks, separated by "+", of components: a number, a lette
 version sorts before its own prefix if it continues with less than 0, so no simple byte string stands for it.
 """
 
+import re
 from functools import total_ordering
 from itertools import zip_longest
 
-# The largest number; pkg replaces larger ones by it.
-_MAX = 2**63 - 1
+_MAX = 2**63 - 1  # the largest number; pkg replaces larger ones by it
 # Words that are a component of their own. Other words count by their first letter, with 2 for "a".
 _STAGES = {"pl": 0, "snap": 20, "alpha": 2, "beta": 3, "pre": 17, "rc": 19}
+# A number with a letter and a number, unless the letters are a stage: it begins a component. Or a word, or a star.
+_COMPONENT = rf"([0-9]+)(?:(?!(?:{'|'.join(_STAGES)})(?![a-z]))([a-z]+)([0-9]*))?|([a-z]+)([0-9]*)|(\*)"
 
 Component = tuple[int, int, int]
 
@@ -28,8 +30,8 @@ class FreeBSDVersion:
         plain = version.rpartition("-")[2]
         front, mark, behind = plain.rpartition("_")
         main, comma, epoch = (behind if mark else plain).rpartition(",")
-        self.epoch = _leading_number(epoch) if comma else 0
-        self.revision = _leading_number(behind) if mark else 0
+        self.epoch = _number(epoch) if comma else 0
+        self.revision = _number(behind) if mark else 0
         blocks = [_components(block) for block in (front if mark else main if comma else plain).lower().split("+")]
         while blocks and not blocks[-1]:
             blocks.pop()
@@ -56,53 +58,21 @@ class FreeBSDVersion:
 
 def _components(block: str) -> tuple[Component, ...]:
     """The components of a block in lower case, without trailing zeros."""
-    components: list[Component] = []
-    at, end = 0, len(block)
-    while at < end:
-        first, at = at, _end_of_run(block, at, digits=True)
-        numbered = at > first
-        number = _number(block[first:at]) if numbered else -1
-        if at < end and not numbered and block[at] == "*":
+    components: list[Component] = [] if re.match(r"[0-9a-z*]|\Z", block) else [(-1, 0, 0)]
+    for digits, word, patch, single_word, single_patch, star in re.findall(_COMPONENT, block):
+        if star:
             components.append((-2, 0, 0))
             break
-        word = at
-        at = _end_of_run(block, at, digits=False)
-        name, letter, patch = block[word:at], 0, 0
-        if name in _STAGES and numbered:
-            at = word  # as if a dot stood before it
-        elif name:
-            letter = _STAGES[name] if name in _STAGES else ord(name[0]) - ord("a") + 2
-            first, at = at, _end_of_run(block, at, digits=True)
-            patch = _number(block[first:at]) if at > first else -1
-        components.append((number, letter, patch))
-        while (
-            at < end
-            and block[at] != "*"
-            and not _is_char(block[at], digits=True)
-            and not _is_char(block[at], digits=False)
-        ):
-            at += 1
+        name, patch = word or single_word, patch or single_patch
+        letter = _STAGES.get(name, ord(name[0]) - ord("a") + 2) if name else 0
+        number = _number(digits) if digits else -1
+        components.append((number, letter, 0 if not name else _number(patch) if patch else -1))
     while components and components[-1] == _ZERO:
         components.pop()
     return tuple(components)
 
 
-def _end_of_run(text: str, at: int, *, digits: bool) -> int:
-    """Position after the digits, or the letters, that begin at `at`."""
-    while at < len(text) and _is_char(text[at], digits=digits):
-        at += 1
-    return at
-
-
-def _is_char(char: str, *, digits: bool) -> bool:
-    return "0" <= char <= "9" if digits else "a" <= char <= "z"
-
-
-def _leading_number(text: str) -> int:
+def _number(text: str) -> int:
     """The number at the beginning of the text, which may have a sign."""
-    text = text.removeprefix("+")
-    return _number(text[: _end_of_run(text, 0, digits=True)])
-
-
-def _number(digits: str) -> int:
-    return min(int(digits.lstrip("0")[:20] or "0"), _MAX)
+    digits = re.match(r"\+?0*([0-9]*)", text)
+    return min(int((digits and digits[1][:20]) or "0"), _MAX)

@@ -21,19 +21,17 @@ from dockgate.scanner.ecosystems.go import buildinfo, mod, package_symbols
 from dockgate.scanner.ecosystems.go.buildinfo import DEVEL_VERSION, BuildInfo, Module
 from dockgate.scanner.ecosystems.go.version import toolchain_release, version_key
 from dockgate.scanner.formats import semver
-from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.content import read_text
 from dockgate.scanner.formats.executable import MAGICS, Executable, executables, may_be_program
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a go.mod; that of a program with 500 modules has 30,000.
-MOD_LIMIT = 1024 * 1024
-# Characters of linker flags that are searched for the program's version.
-LDFLAGS_LIMIT = 16 * 1024
+MOD_LIMIT = 1024 * 1024  # bytes of a go.mod; that of a program with 500 modules has 30,000
+LDFLAGS_LIMIT = 16 * 1024  # characters of linker flags that are searched for the program's version
 
 _PACKER = b"UPX!"
 _PACKED = (b"UPX0", b"UPX1")
@@ -54,7 +52,9 @@ class Go(StandaloneEcosystem):
         if may_be_program(head):
             return True
         folder, _, name = path.rpartition("/")
-        return name == "go.mod" and not any(map(_is_ignored_folder, folder.split("/")))
+        return name == "go.mod" and not any(
+            part in ("testdata", "vendor") or part.startswith(("_", ".")) or "@" in part for part in folder.split("/")
+        )
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path.rpartition("/")[2] == "go.mod":
@@ -67,17 +67,18 @@ class Go(StandaloneEcosystem):
             info = buildinfo.read(executable)
             if info:
                 packages.update((package, None) for package in _packages(info, executable, path))
-                is_complete = is_complete and _records_modules(info)
+                # A program of single files has no main module; Go's own programs have no modules at all.
+                own = info.package == "command-line-arguments" or info.package.startswith("cmd/")
+                is_complete = is_complete and bool(own or info.main or info.modules)
         if not packages:
             return Extract()
         unread = () if is_complete else (("modules", "it was built without modules, so its modules are not recorded"),)
         return Extract(tuple(packages), unread=unread, is_self_contained=True)
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Build a package; a subpath is the end of the module's path ("github.com/a/b@v2.0.1#v2").
+        """Build a package, with the subpath that Syft writes ("github.com/a/b@v2.0.1#v2").
 
-        Syft writes it so. With `type=package` (cyclonedx-gomod), the subpath is a package instead; that tool also names
-        the standard library by its module ("std@go1.20.4"), which advisories do not use.
+        With `type=package` (cyclonedx-gomod), the subpath is a package; the standard library is then named "std".
         """
         check_purl(purl, "pkg:golang/example.com/mod@v1.2.3")
         subpath = "" if purl.qualifiers.get("type") == "package" else purl.subpath
@@ -85,27 +86,20 @@ class Go(StandaloneEcosystem):
         return _package(Module("stdlib" if path == "std" else path, purl.version), "")
 
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Upgrade modules in the program's own module; the standard library comes with the toolchain."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/.-_~"))
         library = [upgrade.version for name, upgrade in selected if name in ("stdlib", "toolchain")]
         advice = (f"# Build with Go {', '.join(dict.fromkeys(library))} or later.",) if library else ()
         modules = [f"{name}@v{upgrade.version}" for name, upgrade in selected if name not in ("stdlib", "toolchain")]
         return ((f"go get {quote_words(modules)} && go mod tidy",) if modules else ()) + advice + remark
 
-    def version_key(self, version: str) -> bytes:
-        return version_key(version)
+    version_key = staticmethod(version_key)
 
 
 ECOSYSTEM: Ecosystem = Go()
 
 
-def _is_ignored_folder(folder: str) -> bool:
-    return folder in ("testdata", "vendor") or folder.startswith(("_", ".")) or "@" in folder
-
-
 def _read_mod(path: str, file: BinaryIO) -> Extract:
-    check_size(file, MOD_LIMIT)
-    modules, is_complete = mod.read(decode(file.read()))
+    modules, is_complete = mod.read(read_text(file, MOD_LIMIT))
     packages = tuple(dict.fromkeys(_package(module, path) for module in modules))
     reason = "Go before 1.17 lists only direct requirements"
     unread = () if is_complete or not packages else (("requirements", reason),)
@@ -113,7 +107,14 @@ def _read_mod(path: str, file: BinaryIO) -> Extract:
 
 
 def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Package]:
-    modules = _modules(info)
+    modules = [Module("stdlib", info.go)]
+    if info.package == "cmd/go":
+        modules.append(Module("toolchain", info.go))
+    if info.main and info.main.version == DEVEL_VERSION:
+        modules.append(Module(info.main.path, _linked_release(info) or DEVEL_VERSION))
+    elif info.main:
+        modules.append(info.main)
+    modules += info.modules
     imports_by_module = package_symbols.group_by_module(
         (module.path for module in modules), package_symbols.read_packages(executable, info.package)
     )
@@ -121,30 +122,8 @@ def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Pa
         yield replace(_package(module, path), imports=" ".join(imports_by_module.get(module.path, ())))
 
 
-def _modules(info: BuildInfo) -> list[Module]:
-    modules = [Module("stdlib", info.go)]
-    if info.package == "cmd/go":
-        modules.append(Module("toolchain", info.go))
-    if info.main:
-        developed = info.main.version == DEVEL_VERSION
-        modules.append(Module(info.main.path, _linked_release(info) or DEVEL_VERSION) if developed else info.main)
-    return modules + info.modules
-
-
-def _records_modules(info: BuildInfo) -> bool:
-    """Whether all modules are listed.
-
-    A program of single files has no main module; Go's own programs have no modules at all.
-    """
-    own = info.package == "command-line-arguments" or info.package.startswith("cmd/")
-    return bool(own or info.main or info.modules)
-
-
-def _linked_release(info: BuildInfo) -> str:
-    """The release that the linker's -X flags set in a version variable of the program, "" for none.
-
-    It must be one semantic version.
-    """
+def _linked_release(info: BuildInfo) -> str | None:
+    """The one semantic version that the linker's -X flags set in a version variable of the program."""
     import re
 
     flags = info.settings.get("-ldflags", "")[:LDFLAGS_LIMIT].replace('\\"', '"')
@@ -158,7 +137,7 @@ def _linked_release(info: BuildInfo) -> str:
         (version,) = values
         semver.version_key(version, "Go")
     except (ValueError, UncomparableError):
-        return ""
+        return None
     return f"v{version}"
 
 
@@ -166,12 +145,6 @@ def _package(module: Module, path: str) -> Package:
     namespace, _, name = module.path.rpartition("/")
     own = module.path in _LIBRARY
     version = toolchain_release(module.version.removeprefix("v")) if own else module.version
-    return Package(
-        name=module.path,
-        version=version,
-        purl=write("golang", namespace, name, version),
-        ecosystem="Go",
-        source_name=module.path.lower(),
-        source_version=version.removeprefix("v"),
-        path=path,
-    )
+    purl = write("golang", namespace, name, version)
+    source = module.path.lower(), version.removeprefix("v")
+    return build_package("Go", module.path, version, purl, path, source=source)

@@ -6,10 +6,8 @@ from dockgate.scanner.formats.content import decode
 from dockgate.scanner.formats.executable import Executable
 from dockgate.shared.errors import UnreadableError
 
-# Go's version of a module that was built from a folder.
-DEVEL_VERSION = "(devel)"
-# Bytes of the list of modules; that of a program with 500 modules has 50,000.
-INFO_LIMIT = 1024 * 1024
+DEVEL_VERSION = "(devel)"  # Go's version of a module that was built from a folder
+INFO_LIMIT = 1024 * 1024  # bytes of the list of modules; that of a program with 500 modules has 50,000
 
 MARKS = (b"go.buildinfo", b"go_buildinfo", b"gopclntab", b"go.buildid")
 # Signs of a Go program: names of sections, and the note with its build id in either byte order.
@@ -49,10 +47,7 @@ class BuildInfo:
 
 
 def read(executable: Executable) -> BuildInfo | None:
-    """Read the build information; None if this is not a Go program.
-
-    Raises UnreadableError if a Go program's build information cannot be read.
-    """
+    """Read the build information, None if this is not a Go program. Raises UnreadableError if it is damaged."""
     part = executable.section(b".go.buildinfo", b"__go_buildinfo") or executable.data()
     if part:
         raw = executable.content(part)
@@ -80,10 +75,7 @@ def _is_go(executable: Executable) -> bool:
 
 
 def _strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
-    """Return the toolchain and the list of modules, "" for missing ones.
-
-    They follow the header since Go 1.18; before, the header has pointers to Go strings.
-    """
+    """Toolchain and list of modules, "" if missing: after the header since Go 1.18, by its pointers before."""
     header = raw[at : at + _HEADER]
     if len(header) < _HEADER:
         return "", ""

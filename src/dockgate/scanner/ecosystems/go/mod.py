@@ -6,8 +6,7 @@ from itertools import takewhile
 from dockgate.scanner.ecosystems.go.buildinfo import Module, replace_module
 from dockgate.shared.errors import UnreadableError
 
-# Before Go 1.17, the file lists only modules that are imported directly.
-COMPLETE_SINCE = 17
+COMPLETE_SINCE = 17  # before Go 1.17, the file lists only modules that are imported directly
 
 
 def read(content: str) -> tuple[list[Module], bool]:
@@ -29,18 +28,19 @@ def read(content: str) -> tuple[list[Module], bool]:
             case ["replace", path, version, "=>", *replacement] if len(replacement) in (1, 2):
                 replacements[path, version] = replacement[0], "".join(replacement[1:])
             case ["go", version]:
-                is_complete = _minor_version(version) >= COMPLETE_SINCE
+                minor = "".join(takewhile("0123456789".__contains__, version[2:6]))  # 22 of "1.22rc1"
+                is_complete = int(minor or "0") >= COMPLETE_SINCE
             case ["require" | "replace" | "go", *_]:
                 raise UnreadableError(f"line {number} is not how go.mod is written: {' '.join(words)[:80]!r}")
             case _:
                 pass
-    return [_apply_replacements(module, replacements) for module in required], is_complete
-
-
-def _apply_replacements(module: Module, replacements: dict[tuple[str, str], tuple[str, str]]) -> Module:
-    """Apply the replacement of the module's version, else that of all its versions."""
-    replacement = replacements.get((module.path, module.version)) or replacements.get((module.path, ""))
-    return replace_module(module, *replacement) if replacement else module
+    # That of the module's version precedes that of all its versions.
+    by_module = [replacements.get(module) or replacements.get((module.path, "")) for module in required]
+    modules = [
+        replace_module(module, *replacement) if replacement else module
+        for module, replacement in zip(required, by_module, strict=True)
+    ]
+    return modules, is_complete
 
 
 def _directives(content: str) -> Iterator[tuple[int, list[str]]]:
@@ -60,8 +60,3 @@ def _directives(content: str) -> Iterator[tuple[int, list[str]]]:
             yield number, words
     if block:
         raise UnreadableError(f"its block of {block} has no end")
-
-
-def _minor_version(version: str) -> int:
-    """Return 17 for "1.17" and "1.17.2", 22 for "1.22rc1"."""
-    return int("".join(takewhile("0123456789".__contains__, version[2:6])) or "0")

@@ -1,8 +1,7 @@
 """Find the packages in a Go program by the function names that the linker puts into it.
 
 Source: Go's cmd/link/internal/ld/pcln.go and debug/gosym, the table "pclntab" of Go 1.18 and later, which remains in a
-stripped program. It includes inlined functions, but not those computed at compile time: a package that has no others is
-missing.
+stripped program. It includes inlined functions, not those computed at compile time: a package of these is missing.
 """
 
 from collections.abc import Iterable
@@ -10,14 +9,11 @@ from struct import Struct
 
 from dockgate.scanner.formats.executable import READ_LIMIT, Executable, Part
 
-# Packages of one program; those of Kubernetes have 1,500.
-COUNT_LIMIT = 5_000
+COUNT_LIMIT = 5_000  # packages of one program; those of Kubernetes have 1,500
 
-# Of Go 1.18 and 1.20.
-_MAGICS = (0xFFFFFFF0, 0xFFFFFFF1)
+_MAGICS = (0xFFFFFFF0, 0xFFFFFFF1)  # of Go 1.18 and 1.20
 _SECTIONS = (b".gopclntab", b"__gopclntab", b".data.rel.ro.gopclntab")
-# Beginnings of names that are not functions of a package.
-_NO_PACKAGES = (b"go:", b"type:", b"go.", b"type..")
+_NO_PACKAGES = (b"go:", b"type:", b"go.", b"type..")  # beginnings of names that are not functions of a package
 
 
 def read_packages(executable: Executable, main: str) -> frozenset[str]:

@@ -19,8 +19,7 @@ def version_key(version: str) -> bytes:
 def toolchain_release(version: str) -> str:
     """Return the toolchain's release: "1.22.3" of "go1.22.3 X:boringcrypto" and of "go1.22.3-company".
 
-    Also of BoringCrypto's "go1.22.3b7". A development version ("devel go1.24-1a2b3c") is returned unchanged, and
-    compares with none.
+    Also of BoringCrypto's "go1.22.3b7". A development version ("devel go1.24-1a2b3c") compares with none.
     """
     if version[:2] != "go" or not is_digits(version[2:3]):
         return version

@@ -2,8 +2,7 @@
 
 The evidence is used in this order:
 
-1. `META-INF/maven/GROUP/ARTIFACT/pom.properties`, written by maven-archiver; missing values from the pom.xml next to
-it.
+1. `META-INF/maven/GROUP/ARTIFACT/pom.properties`, written by maven-archiver; missing values from its pom.xml.
 
 2. The manifest and the file name, ARTIFACT-VERSION.jar in Maven's repository layout. The group is the first of: (a)
 `Group-Id` of Jenkins plugins, written by maven-hpi-plugin; (b) the group of a well-known library (`known_groups`); (c)
@@ -48,12 +47,7 @@ def from_pom_properties(raw: bytes, path: str) -> Coordinates:
         name, equals, value = line.partition("=")
         if equals and not name.lstrip().startswith(("#", "!")):
             values[name.strip()] = value.strip()
-    _, _, group, artifact, _ = path.split("/")
-    return Coordinates(
-        _text_or_empty(values.get("groupId", ""), _SAFE) or _text_or_empty(group, _SAFE),
-        _text_or_empty(values.get("artifactId", ""), _SAFE) or _text_or_empty(artifact, _SAFE),
-        _text_or_empty(values.get("version", ""), _VERSION_SAFE),
-    )
+    return _from_path(path, values.get("groupId", ""), values.get("artifactId", ""), values.get("version", ""))
 
 
 def from_pom(raw: bytes, path: str) -> Coordinates:
@@ -63,19 +57,23 @@ def from_pom(raw: bytes, path: str) -> Coordinates:
     def value(name: str) -> str:
         return values.get(f"project/{name}") or values.get(f"project/parent/{name}", "")
 
-    _, _, group, artifact, _ = path.split("/")
+    return _from_path(path, value("groupId"), values.get("project/artifactId", ""), value("version"))
+
+
+def _from_path(path: str, group: str, artifact: str, version: str) -> Coordinates:
+    """Build coordinates; the folders META-INF/maven/GROUP/ARTIFACT replace values that are missing or illegal."""
+    _, _, group_folder, artifact_folder, _ = path.split("/")
     return Coordinates(
-        _text_or_empty(value("groupId"), _SAFE) or _text_or_empty(group, _SAFE),
-        _text_or_empty(values.get("project/artifactId", ""), _SAFE) or _text_or_empty(artifact, _SAFE),
-        _text_or_empty(value("version"), _VERSION_SAFE),
+        _text_or_empty(group, _SAFE) or _text_or_empty(group_folder, _SAFE),
+        _text_or_empty(artifact, _SAFE) or _text_or_empty(artifact_folder, _SAFE),
+        _text_or_empty(version, _VERSION_SAFE),
     )
 
 
 def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
     """Derive the coordinates of a jar without Maven's files from its manifest and file name.
 
-    Tools that merge jars may copy a manifest. So a manifest whose version contradicts the file name belongs to another
-    jar, and is ignored.
+    Tools that merge jars may copy a manifest. So a manifest whose version contradicts the file name is ignored.
     """
     stem = file.rpartition(".")[0] or file
     if group := _text_or_empty(manifest.get("group-id", ""), _SAFE):
@@ -99,10 +97,7 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
 
 
 def manifest(raw: bytes) -> dict[str, str]:
-    """Parse the main section's attributes, with names in lower case.
-
-    Source: JAR File Specification, "Manifest Specification".
-    """
+    """Parse the main section's attributes, names in lower case (JAR File Specification, "Manifest")."""
     attributes: dict[str, str] = {}
     name = ""
     for line in decode(raw).splitlines():

@@ -1,34 +1,29 @@
 """Read Java archives: their packages, those of nested archives, and the parts that are unreadable."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.java import coordinates
 from dockgate.scanner.ecosystems.java.coordinates import Coordinates
 from dockgate.scanner.ecosystems.java.suffixes import ARCHIVES, SUFFIXES, ZIP
+from dockgate.scanner.formats.standalone import build_package
 from dockgate.scanner.formats.zip_archive import Archive, Entry, Section, is_zip
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
-# Nested archives, including the outermost; an enterprise application's libraries are at 3.
-DEPTH_LIMIT = 8
-# Archives, and files that name packages, in one file.
-PARTS_LIMIT = 10_000
-# Entries of all archives in one file.
-ENTRIES_LIMIT = 1_000_000
-# Bytes that are read from entries, or inflated, for one file.
-BYTES_LIMIT = 2 * 1024 * 1024 * 1024
+DEPTH_LIMIT = 8  # nested archives, including the outermost; an enterprise application's libraries are at 3
+PARTS_LIMIT = 10_000  # archives, and files that name packages, in one file
+ENTRIES_LIMIT = 1_000_000  # entries of all archives in one file
+BYTES_LIMIT = 2 * 1024 * 1024 * 1024  # bytes that are read from entries, or inflated, for one file
 # The same as a multiple of the file's size. Code shrinks two or three times; nested archives are read twice.
 RATIO_LIMIT = 20
-# Bytes that may be read whatever the multiple.
-RATIO_FROM = 64 * 1024 * 1024
-# Bytes of a manifest that contain its main section; digests of signatures follow.
-MANIFEST_LIMIT = 64 * 1024
-# Bytes of a pom.xml or pom.properties.
-POM_LIMIT = 1024 * 1024
+RATIO_FROM = 64 * 1024 * 1024  # bytes that may be read whatever the multiple
+MANIFEST_LIMIT = 64 * 1024  # bytes of a manifest that contain its main section; digests of signatures follow
+POM_LIMIT = 1024 * 1024  # bytes of a pom.xml or pom.properties
 
 _MANIFEST = "META-INF/MANIFEST.MF"
 _MAVEN = "META-INF/maven/"
@@ -37,8 +32,7 @@ _PYTHON = (".egg", ".pex", ".pyz", ".whl")
 _MEMBER_NAMES = tuple(suffix.encode("ascii") for suffix in (*SUFFIXES, *_PYTHON, _PROPERTIES, _POM, _MANIFEST.lower()))
 _APPLICATIONS = (".war", ".ear", ".par", ".sar", ".rar")
 _AMBIGUOUS_SUFFIXES = (".par", ".sar", ".nar", ".rar", ZIP)
-# The jar that each runtime has once, since Java 9 and before.
-_RUNTIMES = ("jrt-fs.jar", "rt.jar")
+_RUNTIMES = ("jrt-fs.jar", "rt.jar")  # the jar that each runtime has once, since Java 9 and before
 _NO_GROUP = "no Maven groupId: cannot be matched to advisories"
 
 
@@ -60,22 +54,8 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
 def package(library: Coordinates, path: str) -> Package:
     """Build the package GROUP:ARTIFACT, or ARTIFACT if the group is unknown."""
     name = f"{library.group}:{library.artifact}" if library.group else library.artifact
-    return Package(
-        name=name,
-        version=library.version,
-        purl=write("maven", library.group, library.artifact, library.version),
-        ecosystem="Maven",
-        source_name=name,
-        source_version=library.version,
-        path=path,
-    )
-
-
-def _runtime(manifest: Mapping[str, str], path: str) -> Package:
-    """Build the package of the Java runtime that a jar belongs to: a program, not a Maven package."""
-    from dockgate.scanner.ecosystems.programs import program_package
-
-    return program_package("java", manifest.get("implementation-version", ""), path)
+    purl = write("maven", library.group, library.artifact, library.version)
+    return build_package("Maven", name, library.version, purl, path)
 
 
 class _LimitError(UnreadableError):
@@ -83,10 +63,7 @@ class _LimitError(UnreadableError):
 
 
 class _ArchiveReader:
-    """Reads archives up to `limit` bytes; collects packages and unread parts.
-
-    `where` is the current part.
-    """
+    """Reads archives up to `limit` bytes; collects packages and unread parts. `where` is the current part."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -111,7 +88,9 @@ class _ArchiveReader:
             if suffix in SUFFIXES or suffix in _PYTHON:
                 nested.append(entry)
             elif entry.name.upper() == _MANIFEST:
-                manifest = self._manifest(archive, entry, inner)
+                manifest = {}
+                with self._part(_join_path(inner, entry.name)):
+                    manifest = coordinates.manifest(archive.head(entry, MANIFEST_LIMIT))
             elif (
                 entry.name.startswith(_MAVEN)
                 and entry.name.count("/") == 4
@@ -125,7 +104,9 @@ class _ArchiveReader:
             )
         self.packages += (package(library, path) for library in libraries)
         if coordinates.is_java_runtime(manifest) and path.endswith(_RUNTIMES):
-            self.packages.append(_runtime(manifest, path))
+            from dockgate.scanner.ecosystems.programs import program_package
+
+            self.packages.append(program_package("java", manifest.get("implementation-version", ""), path))
         if not all(library.group for library in libraries):
             self.unread.append((inner or _MANIFEST, _NO_GROUP))
         # Java loads nothing from a zip archive without classes; only its jars are libraries, which a start script may
@@ -137,8 +118,7 @@ class _ArchiveReader:
             self._nested(archive, entry, f"{path}!/{entry.name}", _join_path(inner, entry.name), depth + 1)
 
     def _nested(self, archive: Archive, entry: Entry, path: str, inner: str, depth: int) -> None:
-        self._begin(inner)
-        try:
+        with self._part(inner):
             if depth > DEPTH_LIMIT:
                 raise UnreadableError(f"it is nested in {depth - 1} archives; no more than {DEPTH_LIMIT} are opened")
             with archive.opened(entry) as section:
@@ -148,10 +128,6 @@ class _ArchiveReader:
                     self.archive(section, path, inner, depth)
                     if _suffix(path) == ZIP:
                         self._python(section, path, inner)
-        except _LimitError:
-            raise
-        except UnreadableError as error:
-            self.unread.append((inner, str(error)))
 
     def _python(self, section: Section, path: str, inner: str) -> None:
         """Read Python packages, which Jython and others import from an application's archives."""
@@ -162,27 +138,13 @@ class _ArchiveReader:
             self.packages += packages
             self.unread += ((_join_path(inner, where), reason) for where, reason in unread)
 
-    def _manifest(self, archive: Archive, entry: Entry, inner: str) -> dict[str, str]:
-        self._begin(_join_path(inner, entry.name))
-        try:
-            return coordinates.manifest(archive.head(entry, MANIFEST_LIMIT))
-        except _LimitError:
-            raise
-        except UnreadableError as error:
-            self.unread.append((self.where, str(error)))
-            return {}
-
     def _described(self, archive: Archive, entries: list[Entry], inner: str) -> list[Coordinates]:
-        """Read coordinates from one folder's pom.properties, and missing values from its pom.xml.
-
-        A carelessly merged jar may have several pom.properties.
-        """
+        """Read coordinates from pom.properties (several in a merged jar), missing values from the pom.xml."""
         libraries: list[Coordinates] = []
         for entry in sorted(entries, key=lambda entry: entry.name.endswith(_POM)):
             if entry.name.endswith(_POM) and libraries and all(library.version for library in libraries):
                 continue
-            self._begin(_join_path(inner, entry.name))
-            try:
+            with self._part(_join_path(inner, entry.name)):
                 raw = archive.read_all(entry, POM_LIMIT)
                 if entry.name.endswith(_POM):
                     pom = coordinates.from_pom(raw, entry.name)
@@ -191,17 +153,21 @@ class _ArchiveReader:
                     ] or [pom]
                 else:
                     libraries.append(coordinates.from_pom_properties(raw, entry.name))
-            except _LimitError:
-                raise
-            except UnreadableError as error:
-                self.unread.append((self.where, str(error)))
         return libraries
 
-    def _begin(self, where: str) -> None:
+    @contextmanager
+    def _part(self, where: str) -> Iterator[None]:
+        """Count the part, and collect its UnreadableError; a limit on the file is not caught."""
         self.where = where
         self._parts += 1
         if self._parts > PARTS_LIMIT:
             raise _LimitError(f"it is in an archive with more than {PARTS_LIMIT} parts that name packages")
+        try:
+            yield
+        except _LimitError:
+            raise
+        except UnreadableError as error:
+            self.unread.append((where, str(error)))
 
     def _spend(self, size: int) -> None:
         self._bytes += size
@@ -221,14 +187,12 @@ def _is_among(libraries: list[Coordinates], path: str) -> bool:
     its name was renamed, and is taken for one of them.
     """
     stem = path.rpartition("/")[2].rpartition(".")[0]
-    if any(stem == library.artifact or _is_versioned(stem, library.artifact) for library in libraries):
-        return True
+    for library in libraries:
+        artifact, rest = stem[: len(library.artifact)], stem[len(library.artifact) :]
+        if artifact == library.artifact and (not rest or (rest[0] == "-" and rest[1:2].isdecimal())):
+            return True
     _, version = coordinates.split_stem(stem)
     return bool(libraries) and (not version or any(library.version == version for library in libraries))
-
-
-def _is_versioned(stem: str, artifact: str) -> bool:
-    return stem.startswith(f"{artifact}-") and stem[len(artifact) + 1 :][:1].isdecimal()
 
 
 def _own_coordinates(manifest: Mapping[str, str], path: str, *, composed: bool) -> list[Coordinates]:

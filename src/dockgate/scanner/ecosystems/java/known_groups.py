@@ -8,8 +8,7 @@ ehcache, lz4-java) are missing on purpose.
 from functools import cache
 
 _LIBRARIES = """
-antlr: antlr
-cglib: cglib cglib-nodep
+cglib: cglib-nodep
 com.datadoghq: dd-java-agent
 com.google.code.findbugs: jsr305
 com.google.crypto.tink: tink
@@ -22,20 +21,7 @@ com.oracle.database.jdbc: ojdbc6 ojdbc8 ojdbc10 ojdbc11 ojdbc17
 com.squareup.okhttp3: okhttp okhttp-jvm logging-interceptor okhttp-tls
 com.squareup.okio: okio okio-jvm
 com.squareup.retrofit2: retrofit
-commons-beanutils: commons-beanutils commons-beanutils-core
-commons-codec: commons-codec
-commons-collections: commons-collections
-commons-configuration: commons-configuration
-commons-dbcp: commons-dbcp
-commons-digester: commons-digester
-commons-fileupload: commons-fileupload
-commons-httpclient: commons-httpclient
-commons-io: commons-io
-commons-lang: commons-lang
-commons-logging: commons-logging
-commons-net: commons-net
-commons-pool: commons-pool
-commons-validator: commons-validator
+commons-beanutils: commons-beanutils-core
 io.grpc: grpc-alts grpc-api grpc-auth grpc-context grpc-core grpc-googleapis grpc-grpclb grpc-inprocess grpc-netty
 io.grpc: grpc-netty-shaded grpc-okhttp grpc-protobuf grpc-protobuf-lite grpc-services grpc-stub grpc-util grpc-xds
 io.micrometer: micrometer-commons micrometer-core micrometer-jakarta9 micrometer-observation micrometer-registry-*
@@ -48,8 +34,6 @@ io.sentry: sentry
 javax.servlet: jstl servlet-api
 javax.jdo: jdo-api
 javax.transaction: jta transaction-api
-junit: junit
-log4j: log4j
 mysql: mysql-connector-java
 net.java.dev.jna: jna jna-platform
 net.sourceforge.f2j: arpack_combined_all
@@ -72,9 +56,9 @@ org.apache.zookeeper: zookeeper zookeeper-jute
 org.aspectj: aspectjrt aspectjtools aspectjweaver
 org.bouncycastle: bc-fips bcjmail-* bcmail-* bcpg-* bcpkix-* bcprov-* bctls-* bcutil-*
 org.conscrypt: conscrypt-openjdk-uber
-org.eclipse.lsp4j: org.eclipse.lsp4j org.eclipse.lsp4j.*
+org.eclipse.lsp4j: org.eclipse.lsp4j.*
 org.eclipse.xtend: org.eclipse.xtend.*
-org.eclipse.xtext: org.eclipse.xtext org.eclipse.xtext.*
+org.eclipse.xtext: org.eclipse.xtext.*
 org.elasticsearch: elasticsearch elasticsearch-cli elasticsearch-core elasticsearch-x-content
 org.freemarker: freemarker
 org.hamcrest: hamcrest hamcrest-core hamcrest-library
@@ -115,12 +99,15 @@ org.springframework.session: spring-session-*
 org.springframework.ws: spring-ws-core spring-ws-security spring-ws-support spring-xml
 org.testng: testng
 org.tukaani: xz
-oro: oro
 stax: stax-api
-xalan: xalan
 xerces: xercesImpl
-xml-apis: xml-apis xml-apis-ext
+xml-apis: xml-apis-ext
 """
+# Artifacts whose group has the same name.
+_SAME_NAMES = """
+antlr cglib commons-beanutils commons-codec commons-collections commons-configuration commons-dbcp commons-digester
+commons-fileupload commons-httpclient commons-io commons-lang commons-logging commons-net commons-pool
+commons-validator junit log4j org.eclipse.lsp4j org.eclipse.xtext oro xalan xml-apis"""
 
 _TOMCAT = {
     "bootstrap": "tomcat",
@@ -139,10 +126,7 @@ def known_library(name: str) -> tuple[str, str]:
 
 
 def tomcat_library(name: str) -> tuple[str, str]:
-    """Return group and artifact of a jar of the Tomcat distribution, which renames jars.
-
-    The starter (bootstrap) stands for the distribution itself, which many advisories name.
-    """
+    """Return group and artifact of a jar of Tomcat, which renames jars; bootstrap stands for Tomcat itself."""
     artifact = _TOMCAT.get(name) or (name if name.startswith("tomcat") else f"tomcat-{name}")
     return "org.apache.tomcat", artifact
 
@@ -150,7 +134,7 @@ def tomcat_library(name: str) -> tuple[str, str]:
 @cache
 def _tables() -> tuple[dict[str, tuple[str, str]], tuple[tuple[str, str], ...]]:
     """Exact names, and prefixes of names with their groups, longest first."""
-    exact: dict[str, tuple[str, str]] = {}
+    exact = {name: (name, name) for name in _SAME_NAMES.split()}
     prefixes: list[tuple[str, str]] = []
     for line in _LIBRARIES.strip().splitlines():
         group, _, names = line.partition(": ")

@@ -9,8 +9,7 @@ from typing import Final
 
 from dockgate.shared.errors import UncomparableError
 
-# Characters; MAX_VERSION_LENGTH of Maven 4's ComparableVersion.
-VERSION_LIMIT = 256
+VERSION_LIMIT = 256  # characters; MAX_VERSION_LENGTH of Maven 4's ComparableVersion
 
 # A word is (0, rank, its letters if unknown), a number (2, value, b""), the beginning of a sub-list (1, 0, b"").
 Item = tuple[int, int, bytes]
@@ -83,9 +82,6 @@ class MavenVersion:
 
     def __hash__(self) -> int:
         return hash(self.items)
-
-    def __repr__(self) -> str:
-        return f"MavenVersion({self.items!r})"
 
 
 def _sign(item: Item) -> int:

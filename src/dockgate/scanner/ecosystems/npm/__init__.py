@@ -47,10 +47,7 @@ class Npm(StandaloneEcosystem):
     )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Include the folders that lead to a package.json, so that links in their place are found.
-
-        The lockfile inside a package is what its author develops with; nothing is installed from it.
-        """
+        """Skip the lockfile inside a package, with which its author develops."""
         if path.endswith(_ASAR) and head[:4] in (b"", _ASAR_MAGIC):
             return True
         if _MODULES in path:
@@ -68,19 +65,18 @@ class Npm(StandaloneEcosystem):
         return path.endswith(_FILE) and bool(head)  # a link or folder of this name is not in a package
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """Return the package of a package.json, or those of an archive or lockfile."""
         if path.endswith(_LOCKS):
             from dockgate.scanner.ecosystems.npm import lock
 
             return lock.read(path, file)
         if path.endswith(".zip"):
-            from dockgate.scanner.ecosystems.npm import zip_packages
+            from dockgate.scanner.ecosystems.npm import archives
 
-            return zip_packages.read(path, file, lambda inner: _is_in_node_modules(inner) and inner.endswith(_FILE))
+            return archives.read_zip(path, file, lambda inner: _is_in_node_modules(inner) and inner.endswith(_FILE))
         if path.endswith(_ASAR):
-            from dockgate.scanner.ecosystems.npm import asar
+            from dockgate.scanner.ecosystems.npm import archives
 
-            return asar.read(path, file, _is_in_node_modules)
+            return archives.read_asar(path, file, _is_in_node_modules)
         if not path.endswith(_FILE):
             return Extract()
         if not (_is_in_node_modules(path) or path.startswith(_YARN) or _nodejs_folder(path) is not None):
@@ -96,8 +92,7 @@ class Npm(StandaloneEcosystem):
 
         return upgrade_command.commands(upgrades)
 
-    def version_key(self, version: str) -> bytes:
-        return version_key(version)
+    version_key = staticmethod(version_key)
 
 
 ECOSYSTEM: Ecosystem = Npm()
@@ -129,11 +124,8 @@ def _is_in_node_modules(path: str) -> bool:
 def _nodejs_folder(path: str) -> str | None:
     """The path below a folder of Debian's Node.js, without package.json; None anywhere else."""
     above, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
-    return folder[1:] if nodejs and folder[:1] in ("", "/") and _is_debian_path(above) else None
-
-
-def _is_debian_path(above: str) -> bool:
-    return above in ("usr/share", "usr/lib") or (above.startswith("usr/lib/") and above.count("/") == 2)
+    is_debian = above in ("usr/share", "usr/lib") or (above.startswith("usr/lib/") and above.count("/") == 2)
+    return folder[1:] if nodejs and folder[:1] in ("", "/") and is_debian else None
 
 
 def _is_package(folder: str, *, root: bool) -> bool:

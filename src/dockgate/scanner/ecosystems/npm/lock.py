@@ -19,27 +19,20 @@ from dockgate.shared.errors import UnreadableError
 
 # Bytes. A package-lock.json of 1,200 packages has 550,000; a hostile file takes thirty times its size in memory.
 LOCK_LIMIT = 8 * 1024 * 1024
-# Packages of one lockfile.
-COUNT_LIMIT = 50_000
+COUNT_LIMIT = 50_000  # packages of one lockfile
 
 # Beginnings of references that do not lead to a registry.
 _LOCAL_PREFIXES = ("file:", "link:", "portal:", "workspace:", "./", "../", "/")
 
-# Characters of a commit or URL in place of a version.
-_SOURCE_CHARACTERS = frozenset(":/")
-# Slashes in a key of bun.lock, the path through node_modules to a package.
-_DEPTH_LIMIT = 32
-# Characters of such a key.
-_KEY_LIMIT = 1024
+_SOURCE_CHARACTERS = frozenset(":/")  # characters of a commit or URL in place of a version
+_DEPTH_LIMIT = 32  # slashes in a key of bun.lock, the path through node_modules to a package
+_KEY_LIMIT = 1024  # characters of such a key
 
 NameAndVersion = tuple[str, str]
 
 
 def read(path: str, file: BinaryIO) -> Extract:
-    """Read the packages of the lockfile at `path`, whose name determines its format.
-
-    Raises UnreadableError.
-    """
+    """Read the packages of a lockfile, whose name determines its format. Raises UnreadableError."""
     name = path.rpartition("/")[2]
     check_size(file, LOCK_LIMIT)
     if name == "yarn.lock":
@@ -96,20 +89,14 @@ def _yarn_classic(content: str) -> Iterator[NameAndVersion]:
             name, _, range_ = _split_at(line.partition(",")[0].strip('":'))
             alias, _, _ = _split_at(range_.removeprefix("npm:")) if range_.startswith("npm:") else ("", "", "")
             name, stated = "" if range_.startswith(_LOCAL_PREFIXES) else alias or name, False
-        elif line.startswith("  ") and line[2] != " " and (version := _yarn_version(line.strip())):
-            yield name, version
-            stated = True
+        elif line.startswith("  ") and line[2] != " ":
+            # Key and value may be quoted, with a colon between (Yarn 1, src/lockfile/parse.js).
+            words = line.strip().replace('"', " ").replace(":", " ", 1).split()
+            if words[:1] == ["version"] and len(words) > 1:
+                yield name, words[1]
+                stated = True
     if not stated:
         raise UnreadableError("its last package has no version")
-
-
-def _yarn_version(line: str) -> str:
-    """Return the version of a property line, "" for another property.
-
-    Key and value may be quoted, with a colon between (Yarn 1, src/lockfile/parse.js).
-    """
-    key, *values = line.replace('"', " ").replace(":", " ", 1).split()
-    return values[0] if key == "version" and values else ""
 
 
 def _yarn_berry(content: str) -> Iterator[NameAndVersion]:

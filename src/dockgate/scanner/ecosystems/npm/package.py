@@ -17,10 +17,7 @@ def package(name: str, version: str, path: str) -> Package:
 
 
 def read_declaration(content: dict[str, Any], path: str) -> Package:
-    """Return the package that a package.json declares.
-
-    Raises UnreadableError if it has no name or no version.
-    """
+    """Return the package that a package.json declares. Raises UnreadableError without name or version."""
     name, version = content.get("name", ""), content.get("version", "")
     if not isinstance(name, str) or not isinstance(version, str):
         raise UnreadableError("its name or version is not a string")

@@ -3,10 +3,8 @@
 from dockgate.scanner.formats import semver
 from dockgate.shared.errors import UncomparableError
 
-# Characters; node-semver's MAX_LENGTH.
-VERSION_LIMIT = 256
-# MAX_SAFE_INTEGER of node-semver.
-NUMBER_LIMIT = 2**53 - 1
+VERSION_LIMIT = 256  # characters; node-semver's MAX_LENGTH
+NUMBER_LIMIT = 2**53 - 1  # MAX_SAFE_INTEGER of node-semver
 
 
 def version_key(version: str) -> bytes:

@@ -9,24 +9,22 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.php.version import version_key
-from dockgate.scanner.formats.content import is_script_of, json_value
+from dockgate.scanner.formats.content import is_script_of, join_path, json_value
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of an installed.json or lockfile; with 300 packages they have 600,000.
-FILE_LIMIT = 8 * 1024 * 1024
+FILE_LIMIT = 8 * 1024 * 1024  # bytes of an installed.json or lockfile; with 300 packages they have 600,000
 
 _INSTALLED = "composer/installed.json"
 _LOCK = "composer.lock"
 _FOLDER = "vendor/composer"
 _LOADER = "composer/autoload_real.php"
 _PHAR = ".phar"
-# Beginnings of lines that name an interpreter.
-_MAGICS = (b"#!/u", b"#!/b")
+_MAGICS = (b"#!/u", b"#!/b")  # beginnings of lines that name an interpreter
 
 
 class Php(StandaloneEcosystem):
@@ -39,11 +37,7 @@ class Php(StandaloneEcosystem):
     triggers = Triggers(names=("installed.json", _LOCK, "composer"), suffixes=(_PHAR,), magics=_MAGICS)
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """The vendor folder may have any name.
-
-        At its usual name, a link in place of its composer folder is found too. Archives are programs, mostly without
-        suffix.
-        """
+        """Match any vendor folder; at the usual name, also a link in place of its composer folder."""
         if path.endswith(_PHAR) or (head.startswith(_MAGICS) and is_script_of(head, b"php")):
             return True
         return _ends_with(path, _INSTALLED) or _ends_with(path, _LOCK) or _ends_with(path, _FOLDER)
@@ -64,8 +58,7 @@ class Php(StandaloneEcosystem):
         words = quote_words(f"{name}:>={upgrade.version}" for name, upgrade in selected)
         return ((f"composer update --with-all-dependencies {words}",) if selected else ()) + remark
 
-    def version_key(self, version: str) -> bytes:
-        return version_key(version)
+    version_key = staticmethod(version_key)
 
 
 ECOSYSTEM: Ecosystem = Php()
@@ -128,32 +121,19 @@ def _ends_with(path: str, name: str) -> bool:
 
 def _package(name: str, version: str, path: str) -> Package:
     vendor, _, own = name.lower().rpartition("/")
-    return Package(
-        name=name,
-        version=version,
-        purl=write("composer", vendor, own, version),
-        ecosystem="Packagist",
-        source_name=name.lower(),
-        source_version=version,
-        path=path,
-    )
+    purl = write("composer", vendor, own, version)
+    return build_package("Packagist", name, version, purl, path, source=(name.lower(), version))
 
 
-def _own_folder(folder: str, name: str, entry: dict[str, Any]) -> str:
-    """The package's own folder, "" if it has none.
+def _own_folder(folder: str, name: str, entry: dict[str, Any]) -> str | None:
+    """The package's own folder, None if it has none.
 
     `install-path` is relative to the folder of installed.json, and null for a package without files. Composer 1 omits
     it: packages are next to that folder under their names, unless a plugin moves them.
     """
     install_path = entry.get("install-path", f"../{name}")
     if not isinstance(install_path, str) or not install_path or "\0" in install_path:
-        return ""
-    parts: list[str] = [] if install_path.startswith("/") else folder.split("/")
-    for part in install_path.split("/"):
-        if part == "..":
-            parts = parts[:-1]
-        elif part not in ("", "."):
-            parts.append(part)
-    owned = "/".join(parts) + "/"
+        return None
+    owned = f"{join_path(folder, install_path)}/"
     # A package that claims all of the vendor folder, or a parent, would own the files of all other packages.
-    return "" if not parts or f"{folder}/".startswith(owned) else owned
+    return None if owned == "/" or f"{folder}/".startswith(owned) else owned

@@ -16,12 +16,9 @@ from dockgate.scanner.formats.zip_archive import Archive, Section
 from dockgate.shared.errors import UnreadableError
 
 SUFFIX = ".phar"
-# Bytes at the beginning in which the script must end; Box's have a few thousand.
-STUB_LIMIT = 1024 * 1024
-# Bytes of the manifest, about 80 for each file.
-MANIFEST_LIMIT = 16 * 1024 * 1024
-# Bytes that are read of one archive's files, packed and unpacked.
-READ_LIMIT = 12 * 1024 * 1024
+STUB_LIMIT = 1024 * 1024  # bytes at the beginning in which the script must end; Box's have a few thousand
+MANIFEST_LIMIT = 16 * 1024 * 1024  # bytes of the manifest, about 80 for each file
+READ_LIMIT = 12 * 1024 * 1024  # bytes that are read of one archive's files, packed and unpacked
 
 _END = b"__HALT_COMPILER();"
 _SIZE, _COUNT, _ENTRY = Struct("<I"), Struct("<IB5x"), Struct("<I4xIII")
@@ -39,8 +36,7 @@ class Member(NamedTuple):
 def members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterator[Member]:
     """Yield the files of the archive at `path` whose names end with one of `endings`.
 
-    A script that is not an archive has none. Raises UnreadableError if the suffix is an archive's and the content is
-    not.
+    A script that is not an archive has none. Raises UnreadableError if only the suffix is an archive's.
     """
     size = file.seek(0, 2)
     file.seek(0)

@@ -13,10 +13,8 @@ _BRANCHES = ("master", "trunk", "default")
 _STABILITIES = {"a": "alpha", "b": "beta", "p": "patch", "pl": "patch"}
 _RANKS = {"stable": 1, "dev": 2, "alpha": 3, "beta": 4, "rc": 5}
 _END, _NUMBER, _PATCH = b"\x06", b"\x07", b"\x08"
-# PHP replaces larger numbers by this one.
-_LONG_MAX = str(2**63 - 1)
-# Composer's number for an open part of a branch: 1.x-dev is 1.9999999.9999999.9999999-dev.
-_OPEN = "9999999"
+_LONG_MAX = str(2**63 - 1)  # PHP replaces larger numbers by this one
+_OPEN = "9999999"  # Composer's number for an open part of a branch: 1.x-dev is 1.9999999.9999999.9999999-dev
 
 
 def version_key(version: str) -> bytes:

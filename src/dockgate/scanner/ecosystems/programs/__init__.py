@@ -5,20 +5,17 @@ advisories cover most of them under upstream's versions; no feed covers OpenSSL.
 packages own. Not found are renamed programs, and libraries that were copied into other programs or packages.
 """
 
-from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.programs.names import BITNAMI, JAVA, PROGRAMS, program_of
 from dockgate.scanner.formats.executable import ELF, may_be_program
-from dockgate.scanner.formats.shell import upgrade_command
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
+from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
-from dockgate.shared.errors import UncomparableError, UnreadableError
+from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl, write
 
-# Bytes of a Java runtime's release file, which has a few thousand.
-RELEASE_LIMIT = 64 * 1024
+RELEASE_LIMIT = 64 * 1024  # bytes of a Java runtime's release file, which has a few thousand
 
 _RELEASE = "release"
 # Files relative to a Java runtime's folder; every runtime has some of them.
@@ -32,9 +29,10 @@ class Programs(StandaloneEcosystem):
     version = 1
     purl_types: tuple[str, ...] = ("generic",)
     triggers = Triggers(names=(_RELEASE,), magics=(ELF,))
+    # No command upgrades what was unpacked or compiled.
+    upgrade_line = UpgradeLine("+-._", "# Install {list} or later.")
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """A link says nothing: its target is read where it is."""
         name = path[path.rfind("/") + 1 :]
         if head[:4] == ELF:
             return program_of(name) is not None and may_be_program(head)
@@ -55,16 +53,8 @@ class Programs(StandaloneEcosystem):
         return Extract((program_package(program.name, version, path),), is_self_contained=True)
 
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
-        """Build a package; no feed covers programs other than the known ones."""
         check_purl(purl, "pkg:generic/NAME@VERSION")
         return program_package(purl.name, purl.version, "")
-
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """No command upgrades what was unpacked or compiled."""
-        return upgrade_command(upgrades, "+-._", "# Install {list} or later.")
-
-    def version_key(self, version: str) -> bytes:
-        raise UncomparableError(f"Versions of programs without a feed are not ordered, such as {version[:80]!r}.")
 
 
 ECOSYSTEM: Ecosystem = Programs()
@@ -76,15 +66,9 @@ def program_package(name: str, version: str, path: str) -> Package:
     if program is JAVA:
         version = _java_version(version)
     ecosystem = program.ecosystem if program else "generic"
-    return Package(
-        name=name,
-        version=version,
-        purl=write("generic", "", name, version),
-        ecosystem=ecosystem,
-        source_name=name,
-        source_version=_three_numbers(version) if ecosystem == BITNAMI else version,
-        path=path,
-    )
+    source_version = _three_numbers(version) if ecosystem == BITNAMI else version
+    purl = write("generic", "", name, version)
+    return build_package(ecosystem, name, version, purl, path, source=(name, source_version))
 
 
 def _read_release(path: str, file: BinaryIO) -> Extract:

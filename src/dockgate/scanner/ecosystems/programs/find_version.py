@@ -7,16 +7,12 @@ from dockgate.scanner.ecosystems.programs.names import PYTHON, Program, python_r
 from dockgate.scanner.formats.executable import Executable, Part, executables
 from dockgate.shared.errors import UnreadableError
 
-# Bytes of read-only data that are searched; Node.js has 46 MB.
-DATA_LIMIT = 256 * 1024 * 1024
+DATA_LIMIT = 256 * 1024 * 1024  # bytes of read-only data that are searched; Node.js has 46 MB
 CHUNK = 1024 * 1024
-# Characters of a version.
-VERSION_LIMIT = 40
-# Places in one file that are checked.
-CANDIDATES_LIMIT = 1000
+VERSION_LIMIT = 40  # characters of a version
+CANDIDATES_LIMIT = 1000  # places in one file that are checked
 
-# Bytes, more than a marker and a version together.
-_OVERLAP = 128
+_OVERLAP = 128  # bytes, more than a marker and a version together
 _DIGITS = frozenset(b"0123456789")
 _CHARACTERS = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-_~")
 
@@ -32,28 +28,25 @@ def find_version(program: Program, name: str, file: BinaryIO) -> str | None:
             return version
     if not program.is_certain or not programs or name.startswith("libssl"):
         return None
-    if any(library in _library_names(executable) for executable in programs for library in program.libraries):
-        return None
+    for executable in programs:
+        section = executable.section(b".dynstr")  # names of linked libraries, among others
+        names = executable.content(section) if section else executable.head
+        if any(library in names for library in program.libraries):
+            return None
     raise UnreadableError(f"it is named like {program.name}, and contains no version of it")
 
 
 def _marked_version(executable: Executable, program: Program) -> str | None:
-    attempts = CANDIDATES_LIMIT
-    for chunk in _read_only(executable):
-        for marker in program.markers:
-            at = chunk.find(marker)
-            while at >= 0 and attempts:
-                attempts -= 1
-                start = at + len(marker)
-                version = _version_at(chunk, start)
-                if (
-                    version[:1].isdecimal()
-                    and version[-1:] != "."
-                    and version.count(".") >= program.dots
-                    and chunk.startswith(program.behind, start + len(version))
-                ):
-                    return version
-                at = chunk.find(marker, start)
+    for chunk, at, marker in _candidates(executable, program.markers):
+        start = at + len(marker)
+        version = _version_at(chunk, start)
+        if (
+            version[:1].isdecimal()
+            and version[-1:] != "."
+            and version.count(".") >= program.dots
+            and chunk.startswith(program.behind, start + len(version))
+        ):
+            return version
     return None
 
 
@@ -66,28 +59,29 @@ def _python_version(executable: Executable, name: str) -> str | None:
     release = python_release(name)
     whole_strings: set[str] = set()
     string_ends: set[str] = set()
-    attempts = CANDIDATES_LIMIT
-    for chunk in _read_only(executable):
-        for marker in (release + b".",) if release else (b"\x003.", b"\x002."):
-            at = chunk.find(marker)
-            while at >= 0 and attempts:
-                attempts -= 1
-                start = at + (not release)
-                version = _version_at(chunk, start)
-                before, behind = chunk[start - 1], chunk[start + len(version) : start + len(version) + 1]
-                if (
-                    start
-                    and behind == b"\0"
-                    and before not in _DIGITS
-                    and before != 0x2E
-                    and _is_python_version(version)
-                ):
-                    (string_ends if before else whole_strings).add(version)
-                at = chunk.find(marker, at + 1)
+    for chunk, at, _ in _candidates(executable, (release + b".",) if release else (b"\x003.", b"\x002.")):
+        start = at + (not release)
+        version = _version_at(chunk, start)
+        before, behind = chunk[start - 1], chunk[start + len(version) : start + len(version) + 1]
+        is_bounded = start and behind == b"\0" and before not in _DIGITS and before != 0x2E
+        if is_bounded and _is_python_version(version):
+            (string_ends if before else whole_strings).add(version)
     versions = whole_strings or string_ends
     if len(versions) > 1:
         raise UnreadableError(f"it contains several versions of python: {', '.join(sorted(versions)[:5])}")
     return versions.pop() if versions else None
+
+
+def _candidates(executable: Executable, markers: Iterable[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
+    """Yield a piece of data, the position of a marker in it, and the marker; at most CANDIDATES_LIMIT."""
+    attempts = CANDIDATES_LIMIT
+    for chunk in _read_only(executable):
+        for marker in markers:
+            at = chunk.find(marker)
+            while at >= 0 and attempts:
+                attempts -= 1
+                yield chunk, at, marker
+                at = chunk.find(marker, at + 1)
 
 
 def _is_python_version(version: str) -> bool:
@@ -109,10 +103,7 @@ def _version_at(chunk: bytes, start: int) -> str:
 
 
 def _read_only(executable: Executable) -> Iterator[bytes]:
-    """Yield the read-only data in pieces, each with the end of the previous one.
-
-    A program without names of sections is searched in all that is loaded.
-    """
+    """Yield overlapping pieces of the read-only data; without names of sections, of all that is loaded."""
     sections: Iterable[Part] = [part for part in executable.sections if part.name.startswith(b".rodata")]
     bytes_left = DATA_LIMIT
     for part in sections or executable.segments:
@@ -128,9 +119,3 @@ def _read_only(executable: Executable) -> Iterator[bytes]:
             bytes_left -= len(piece)
             yield overlap + piece
             overlap = piece[-_OVERLAP:]
-
-
-def _library_names(executable: Executable) -> bytes:
-    """Return the names of linked libraries, among others; without sections, the file's beginning."""
-    section = executable.section(b".dynstr")
-    return executable.content(section) if section else executable.head

@@ -36,18 +36,13 @@ OPENSSL = Program("openssl", "OpenSSL", markers=(b"OpenSSL ",), behind=b" ", lib
 JAVA = Program("java", markers=(b" JRE (",), dots=0, is_certain=False)
 
 _EXECUTABLES = {
-    "node": NODE,
-    "nodejs": NODE,
+    **dict.fromkeys(("node", "nodejs"), NODE),
     "python": PYTHON,
     "ruby": RUBY,
-    "php": PHP,
-    "php-cgi": PHP,
-    "php-fpm": PHP,
-    "phpdbg": PHP,
+    **dict.fromkeys(("php", "php-cgi", "php-fpm", "phpdbg"), PHP),
     "openssl": OPENSSL,
     "nginx": Program("nginx", markers=(b"nginx/", b"openresty/")),
-    "httpd": Program("apache", markers=(b"Apache/",), is_certain=False),
-    "apache": Program("apache", markers=(b"Apache/",), is_certain=False),
+    **dict.fromkeys(("httpd", "apache"), Program("apache", markers=(b"Apache/",), is_certain=False)),
     "postgres": Program("postgresql", markers=(b"PostgreSQL) ",), dots=1),
     "memcached": Program("memcached", markers=(b"memcached ",)),
 }
@@ -85,7 +80,6 @@ def python_release(name: str) -> bytes:
 
 
 def _without_build_letters(stem: str, name: str) -> str:
-    """Return the stem without a build's letters, which follow a number."""
     bare = name.rstrip(_BUILD_LETTERS)
     return (
         bare.rstrip(_DIGITS_AND_DOTS)

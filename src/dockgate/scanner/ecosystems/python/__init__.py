@@ -11,25 +11,22 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.python import zip_packages
-from dockgate.scanner.ecosystems.python.folder_name import find_contradictions
-from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, package, purl, read_metadata
+from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, find_contradictions, package, purl, read_metadata
 from dockgate.scanner.ecosystems.python.version import version_key
-from dockgate.scanner.formats.content import check_size, decode_path
+from dockgate.scanner.formats.content import check_size, decode_path, join_path
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.purl import Purl
 
-# Bytes of a RECORD or installed-files.txt.
-RECORD_LIMIT = 16 * 1024 * 1024
+RECORD_LIMIT = 16 * 1024 * 1024  # bytes of a RECORD or installed-files.txt
 
 # In lower case, like the following: importlib.metadata and pip find metadata folders in any case.
 _METADATA = (".dist-info/metadata", ".egg-info/pkg-info", "/egg-info/pkg-info", ".egg-info")
 _RECORDS = (".dist-info/record", ".egg-info/installed-files.txt")
 _INSTALLED = (*_METADATA, *_RECORDS)
-# Folders of metadata; .egg-info is a folder or a file.
-_FOLDERS = (".dist-info", ".egg/egg-info")
+_FOLDERS = (".dist-info", ".egg/egg-info")  # folders of metadata; .egg-info is a folder or a file
 _LOCKS = ("requirements.txt", "Pipfile.lock", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
 _SITES = ("/site-packages/", "/dist-packages/")
 
@@ -49,10 +46,7 @@ class Python(StandaloneEcosystem):
     )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Include the folders of metadata, so that one without files, or a link in its place, is found.
-
-        The lockfile inside an installed package is what its author develops with; nothing is installed from it.
-        """
+        """Skip the lockfile inside an installed package, with which its author develops."""
         if path.lower().endswith((*_INSTALLED, *_FOLDERS)) or zip_packages.may_be_archive(path, size, head):
             return True
         return _is_lock(path) and not any(folder in f"/{path}" for folder in _SITES)
@@ -80,18 +74,19 @@ class Python(StandaloneEcosystem):
         """Use the interpreter that has the packages; a lockfile must be locked again."""
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         by_interpreter: dict[str, list[str]] = {}
+        locked: list[str] = []
         for name, upgrade in selected:
-            by_interpreter.setdefault(_interpreter(upgrade.package.path), []).append(f"{name}>={upgrade.version}")
-        locked = by_interpreter.pop("", [])
+            python = _interpreter(upgrade.package.path)
+            requirements = locked if python is None else by_interpreter.setdefault(python, [])
+            requirements.append(f"{name}>={upgrade.version}")
         advice = (f"# Raise {', '.join(locked)}, and lock the dependencies again.",) if locked else ()
         lines = tuple(
-            f"{python} -m pip install --upgrade {quote_words(wants)}"
-            for python, wants in sorted(by_interpreter.items())
+            f"{python} -m pip install --upgrade {quote_words(requirements)}"
+            for python, requirements in sorted(by_interpreter.items())
         )
         return lines + advice + remark
 
-    def version_key(self, version: str) -> bytes:
-        return version_key(version)
+    version_key = staticmethod(version_key)
 
 
 ECOSYSTEM: Ecosystem = Python()
@@ -135,22 +130,16 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
 
 
 def _join_path(base: str, path: str) -> str:
-    """Join a folder and a path, normalised; ".." above the root stays at the root."""
-    if not path.startswith(("/", ".")) and "/." not in path and "//" not in path:
-        return f"{base}/{path}" if base else path
-    parts: list[str] = [] if path.startswith("/") else base.split("/") if base else []
-    for part in path.split("/"):
-        if part == "..":
-            parts = parts[:-1]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
+    """Join as `join_path` does. Hot path: nearly all paths are normalised."""
+    if path.startswith(("/", ".")) or "/." in path or "//" in path:
+        return join_path(base, path)
+    return f"{base}/{path}" if base else path
 
 
-def _interpreter(path: str) -> str:
-    """The interpreter that has the packages: the system's or a virtual environment's, "" for a lockfile."""
+def _interpreter(path: str) -> str | None:
+    """The interpreter that has the packages: the system's or a virtual environment's; None for a lockfile."""
     above, lib, below = path.partition("lib/python")
     if not lib or not ("site-packages/" in below or "dist-packages/" in below):
-        return ""
+        return None
     prefix = above.rstrip("/")
     return "python3" if prefix in ("", "usr", "usr/local") else quote_words([f"/{prefix}/bin/python"])

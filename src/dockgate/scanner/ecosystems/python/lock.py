@@ -8,6 +8,7 @@ not installed, it is undetermined.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.python.package import normalize, package
@@ -19,8 +20,7 @@ from dockgate.shared.errors import UnreadableError
 # Bytes. A uv.lock of 166 packages, with every wheel and digest, has 715,000; a hostile file takes thirty times its
 # size.
 LOCK_LIMIT = 8 * 1024 * 1024
-# Distributions of one lockfile.
-COUNT_LIMIT = 50_000
+COUNT_LIMIT = 50_000  # distributions of one lockfile
 
 _LOCAL_SOURCES = ("editable", "virtual", "directory", "path", "file", "archive-path")
 # `name[extras]`, followed by anything that a requirement may contain.
@@ -36,10 +36,7 @@ NameAndVersion = tuple[str, str]
 
 
 def read(path: str, file: BinaryIO) -> Extract:
-    """Read the distributions of the lockfile at `path`, whose name determines its format.
-
-    Raises UnreadableError.
-    """
+    """Read the distributions of a lockfile, whose name determines its format. Raises UnreadableError."""
     check_size(file, LOCK_LIMIT)
     name = path.rpartition("/")[2]
     if name == "requirements.txt":
@@ -58,10 +55,7 @@ def read(path: str, file: BinaryIO) -> Extract:
 
 
 def _requirements(raw: bytes) -> Iterator[NameAndVersion]:
-    """Read pip's requirements; one that is not pinned to a version has none.
-
-    Other files that it includes are read on their own.
-    """
+    """Read pip's requirements; those not pinned have no version, included files are read on their own."""
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     content = raw.decode("utf-16", "replace") if utf16 else decode(raw).removeprefix("\ufeff")
     for line in content.splitlines():
@@ -121,7 +115,8 @@ def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     while waiting:
         entry = waiting.pop()
         extras = _table(entry.get("optional-dependencies", {})).values()
-        for need in _dependencies(entry.get("dependencies", []), *extras):
+        lists = [needs for needs in (entry.get("dependencies", []), *extras) if isinstance(needs, list)]
+        for need in map(_table, chain.from_iterable(lists)):
             name, version = _name_and_version(need)
             if (name, version) in requested:
                 continue
@@ -133,12 +128,6 @@ def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     for entry in entries:
         if id(entry) in reached and not _is_local(_table(entry.get("source", {}))):
             yield _name_and_version(entry)
-
-
-def _dependencies(*lists: Any) -> Iterator[Mapping[str, Any]]:
-    for needs in lists:
-        for need in needs if isinstance(needs, list) else ():
-            yield _table(need)
 
 
 def _is_local(source: Iterable[str]) -> bool:

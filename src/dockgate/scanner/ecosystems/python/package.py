@@ -1,14 +1,17 @@
-"""Build Python distributions."""
+"""Build Python distributions, and check that their metadata agrees with their folder's name."""
 
 import re
+from collections.abc import Callable, Iterator
 
 from dockgate.scanner.formats.content import decode
 from dockgate.scanner.model import Package
-from dockgate.shared.errors import UnreadableError
+from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import write
 
 # Bytes of the metadata's beginning that must contain Name and Version; the rest is not read.
 HEADER_LIMIT = 1024 * 1024
+
+_FOLDERS = (".dist-info", ".egg-info", ".egg")
 
 
 def package(name: str, version: str, path: str) -> Package:
@@ -27,10 +30,7 @@ def normalize(name: str) -> str:
 
 
 def read_metadata(path: str, header: bytes) -> Package:
-    """Build the package of the first Name and Version before the first empty line.
-
-    `importlib.metadata` takes the same ones.
-    """
+    """Build the package of the first Name and Version before an empty line, as `importlib.metadata` does."""
     fields: dict[str, str] = {}
     for line in header.split(b"\n"):
         if not line.rstrip(b"\r"):
@@ -46,3 +46,39 @@ def read_metadata(path: str, header: bytes) -> Package:
         within = f" within its first {HEADER_LIMIT} bytes" if len(header) == HEADER_LIMIT else ""
         raise UnreadableError(f"it has no {missing}{within}")
     return package(name, version, path)
+
+
+def find_contradictions(path: str, package: Package, key: Callable[[str], bytes]) -> Iterator[tuple[str, str]]:
+    """Yield the metadata fields that contradict the folder's name, each with the reason.
+
+    Installers name the folder after the package ("Recording installed projects" and "Binary distribution format" of the
+    packaging specifications), and refuse wheels that disagree, so a difference was made by hand. The folder of a source
+    checkout has no version. `key` is the version order, in which 2023.07.22 equals 2023.7.22.
+    """
+    folder = path if path.lower().endswith(_FOLDERS) else path.rpartition("/")[0]
+    if folder.lower().endswith("/egg-info"):
+        folder = folder[: -len("/egg-info")]
+    stem, _, kind = folder.rpartition("/")[2].rpartition(".")
+    kind = kind.lower()
+    if f".{kind}" not in _FOLDERS or "!/" in path:
+        return
+    name = normalize(package.name)
+    ends = [at for at, char in enumerate(f"{stem}-") if char == "-" and normalize(stem[:at]) == name]
+    if not ends:
+        yield "Name", f"its name {package.name} contradicts its folder, {stem}"
+        return
+    stated = [stem[end + 1 :] for end in ends]
+    if kind != "dist-info":  # "1.0-py3.12" and "1.0-py3.12-linux-x86_64"
+        stated = [version.partition("-")[0] for version in stated]
+    if "" not in stated and not any(_is_same(version, package.version, key) for version in stated):
+        yield "Version", f"its version {package.version} contradicts its folder, {stem}"
+
+
+def _is_same(stated: str, version: str, key: Callable[[str], bytes]) -> bool:
+    """Compare versions; folder names write "-" as "_", because "-" separates name and version."""
+    if normalize(stated) == normalize(version):
+        return True
+    try:
+        return key(stated.replace("_", "-")) == key(version)
+    except UncomparableError:
+        return False

@@ -1,21 +1,27 @@
 """How Python versions compare: PEP 440, as a byte string for each version."""
 
 import re
-from functools import cache
 
 from dockgate.scanner.formats.order import is_digits, number, number_row, without_zeros
 from dockgate.shared.errors import UncomparableError
+
+_PATTERN = r"""v? (?:(?P<epoch>[0-9]+)!)? (?P<release>[0-9]+(?:\.[0-9]+)*)
+    (?:[-_.]? (?P<pre>alpha|beta|preview|pre|rc|a|b|c) [-_.]? (?P<pre_number>[0-9]+)?)?
+    (?P<post> -(?P<post_bare>[0-9]+) | [-_.]? (?:post|rev|r) [-_.]? (?P<post_number>[0-9]+)?)?
+    (?P<dev>[-_.]? dev [-_.]? (?P<dev_number>[0-9]+)?)?
+    (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?"""
 
 
 def version_key(version: str) -> bytes:
     """Encode a version with all normalisations of PEP 440 (now the version specifiers' specification)."""
     normalized = version.strip().lower()
-    if all(map(is_digits, normalized.split("."))):
-        return number("") + _release(normalized) + b"\x02\x00\x01\x00"
-    match = _pattern().fullmatch(normalized)
+    parts = normalized.split(".")
+    if all(map(is_digits, parts)):
+        return number("") + number_row(without_zeros(parts)) + b"\x02\x00\x01\x00"
+    match = re.fullmatch(_PATTERN, normalized, re.VERBOSE)
     if not match:
         raise UncomparableError(f"The Python version {version!r} is invalid by PEP 440.")
-    key = number(match["epoch"] or "") + _release(match["release"])
+    key = number(match["epoch"] or "") + number_row(without_zeros(match["release"].split(".")))
     if match["pre"]:
         kind = {"alpha": "a", "beta": "b", "a": "a", "b": "b"}.get(match["pre"], "rc")
         key += b"\x01" + kind[:1].encode("ascii") + number(match["pre_number"] or "")
@@ -30,20 +36,3 @@ def version_key(version: str) -> bytes:
     for part in re.split(r"[-_.]", match["local"]):
         key += b"\x02" + number(part) if part.isdigit() else b"\x01" + part.encode("ascii") + b"\x00"
     return key + b"\x00"
-
-
-def _release(release: str) -> bytes:
-    """Encode the release without trailing zeros."""
-    return number_row(without_zeros(release.split(".")))
-
-
-@cache
-def _pattern() -> re.Pattern[str]:
-    return re.compile(
-        r"""v? (?:(?P<epoch>[0-9]+)!)? (?P<release>[0-9]+(?:\.[0-9]+)*)
-        (?:[-_.]? (?P<pre>alpha|beta|preview|pre|rc|a|b|c) [-_.]? (?P<pre_number>[0-9]+)?)?
-        (?P<post> -(?P<post_bare>[0-9]+) | [-_.]? (?:post|rev|r) [-_.]? (?P<post_number>[0-9]+)?)?
-        (?P<dev>[-_.]? dev [-_.]? (?P<dev_number>[0-9]+)?)?
-        (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
-        re.VERBOSE,
-    )

@@ -15,15 +15,13 @@ from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
 if TYPE_CHECKING:  # most scans meet no such archive
-    from dockgate.scanner.formats.zip_archive import Archive, Entry, Section
+    from dockgate.scanner.formats.zip_archive import Section
 
 SUFFIXES = (".egg", ".pex", ".pyz", ".whl", ".zip")
-# Beginnings of lines that name an interpreter (#!/usr/bin/env python3, #!/bin/sh).
-MAGICS = (b"#!/u", b"#!/b")
+MAGICS = (b"#!/u", b"#!/b")  # beginnings of lines that name an interpreter (#!/usr/bin/env python3, #!/bin/sh)
 # Bytes of an archive that are read, packed and unpacked: its directory and its packages' metadata.
 READ_LIMIT = 128 * 1024 * 1024
-# Packages of one archive.
-MEMBER_LIMIT = 2000
+MEMBER_LIMIT = 2000  # packages of one archive
 
 
 _EGG = "EGG-INFO/PKG-INFO"
@@ -42,10 +40,9 @@ _MIN_SIZE = 16 * 1024
 
 
 def may_be_archive(path: str, size: int, head: bytes) -> bool:
-    """Whether a file with this beginning can be such an archive. Suffixes may be in any case.
+    """Whether a file with this beginning can be such an archive.
 
-    A file without suffix is recognised by its interpreter: Python, or the shell, which starts a PEX faster
-    (`--sh-boot`).
+    One without suffix is recognised by its interpreter: Python, or the shell, which starts a PEX faster (`--sh-boot`).
     """
     suffix = path[path.rfind(".") :].lower()
     if suffix in (".egg", ".whl"):
@@ -57,10 +54,7 @@ def may_be_archive(path: str, size: int, head: bytes) -> bool:
 
 
 def read(path: str, file: BinaryIO) -> Extract:
-    """Read the packages of the archive at `path`; nothing if it is not a zip archive.
-
-    Python imports nothing from another file, and most scripts are only a script.
-    """
+    """Read the packages of the archive at `path`; nothing from a file that is not a zip archive."""
     from dockgate.scanner.formats.zip_archive import Section, is_zip
 
     section = Section(file, 0, file.seek(0, 2))
@@ -93,26 +87,18 @@ def read_packages(
     packages: list[Package] = []
     unread: list[tuple[str, str]] = []
     for entry in entries:
+        own = f"{path}!/{entry.name}"
         try:
-            found_packages, unread_parts = _read_member(archive, entry, path, spend)
+            if entry.name.lower().endswith(_METADATA):
+                packages.append(read_metadata(own, archive.head(entry, HEADER_LIMIT)))
+            elif not _is_installer_wheel(own):
+                with archive.opened(entry) as inner_section:
+                    inner_packages, inner_unread = read_packages(inner_section, own, spend)
+                packages += inner_packages
+                unread += [(f"{entry.name}!/{where}", reason) for where, reason in inner_unread]
         except UnreadableError as error:
-            found_packages, unread_parts = [], [(entry.name, str(error))]
-        packages += found_packages
-        unread += unread_parts
+            unread.append((entry.name, str(error)))
     return packages, unread
-
-
-def _read_member(
-    archive: "Archive", entry: "Entry", path: str, spend: Callable[[int], None]
-) -> tuple[list[Package], list[tuple[str, str]]]:
-    own = f"{path}!/{entry.name}"
-    if entry.name.lower().endswith(_METADATA):
-        return [read_metadata(own, archive.head(entry, HEADER_LIMIT))], []
-    if _is_installer_wheel(own):
-        return [], []
-    with archive.opened(entry) as section:
-        packages, unread = read_packages(section, own, spend)
-    return packages, [(f"{entry.name}!/{where}", reason) for where, reason in unread]
 
 
 def _is_installer_wheel(path: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from dockgate.scanner.ecosystems.rpm.database import FORMS, read_database
+from dockgate.scanner.ecosystems.rpm.database import FORMS, read_database, read_manifest
 from dockgate.scanner.ecosystems.rpm.distributions import (
     NAMESPACES,
     NAMINGS,
@@ -13,7 +13,6 @@ from dockgate.scanner.ecosystems.rpm.distributions import (
     parse_distribution,
     tuxcare_naming,
 )
-from dockgate.scanner.ecosystems.rpm.manifest import read_manifest
 from dockgate.scanner.ecosystems.rpm.package import RpmPackage, build_package, build_packages, module_stream
 from dockgate.scanner.ecosystems.rpm.version import version_key
 from dockgate.scanner.formats import vendors
@@ -30,8 +29,7 @@ MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
 
 # Bytes of a database. Fedora with 3,000 packages has 150 million.
 SIZE_LIMIT = 256 * 1024 * 1024
-# Bytes of a distroless image's manifest, which has some hundred a package.
-MANIFEST_LIMIT = 16 * 1024 * 1024
+MANIFEST_LIMIT = 16 * 1024 * 1024  # bytes of a distroless image's manifest, which has some hundred a package
 
 _SQLITE_LOGS = tuple("rpmdb.sqlite" + suffix for suffix in ("-wal", "-journal"))
 # Commands that install a version and that install the newest, and the text before the version.
@@ -57,7 +55,6 @@ class Rpm:
     triggers = Triggers(prefixes=(*(folder.rstrip("/") for folder in FOLDERS), MANIFEST))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Include the folders, so that links in their place are found."""
         folder, _, name = path.rpartition("/")
         return (
             path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in (*FORMS, *_SQLITE_LOGS))
@@ -78,10 +75,10 @@ class Rpm:
         return Extract()
 
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
-        """Set the package's ecosystem with its release, and the name that advisories use.
+        """Set the package's ecosystem with its release, and the name that advisories use (`Naming.by_source`).
 
-        The name depends on the distribution (`Naming.by_source`). A distribution that OSV does not cover is named after
-        its os-release ID, which no feed covers. TuxCare publishes advisories for its own builds.
+        A distribution that OSV does not cover is named after its os-release ID, which no feed covers. TuxCare publishes
+        advisories for its own builds.
         """
         is_tuxcare = vendors.is_by_tuxcare(package.version)
         naming = tuxcare_naming(distribution) if is_tuxcare else NAMINGS.get(distribution.id)
@@ -101,10 +98,8 @@ class Rpm:
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
-        - `arch`, `distro` and `epoch`
-        - `upstream`: SOURCERPM
-        - `rpmmod`: a module and its stream (Trivy writes `modularitylabel`)
-        - `vendor`: who made it, if not the distribution.
+        These are `arch`, `distro`, `epoch`, `upstream` (SOURCERPM), `rpmmod` (a module and its stream; Trivy writes
+        `modularitylabel`), and `vendor` (who made it, if not the distribution).
         """
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Add it after an @: pkg:rpm/rocky/bash@5.1.8-9.el9.")
@@ -132,10 +127,10 @@ class Rpm:
         return self.assign_distribution(package, distribution) if distribution else replace(package, vendor="")
 
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        """Use each distribution's package manager.
+        """Use each distribution's package manager; tdnf accepts no version, and installs the latest.
 
-        tdnf accepts no version, and installs the latest. A package whose version differs from its source's is also
-        upgraded to its latest, because advisories may name the source's version.
+        So is a package upgraded whose version differs from its source's, because advisories may name the source's
+        version.
         """
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "+-._"))
         lines = []
@@ -152,8 +147,7 @@ class Rpm:
             lines += [" && ".join(steps)] if steps else []
         return (*lines, *remark)
 
-    def version_key(self, version: str) -> bytes:
-        return version_key(version)
+    version_key = staticmethod(version_key)
 
 
 ECOSYSTEM: Ecosystem = Rpm()
@@ -166,10 +160,7 @@ def _has_source_version(package: Package) -> bool:
 
 
 def _fixed_version(upgrade: PackageUpgrade) -> str:
-    """The fixed version with an epoch.
-
-    An advisory may omit it and mean the package's; rpm would take a missing one for 0.
-    """
+    """The fixed version, with the package's epoch if the advisory omits it; rpm would take 0."""
     epoch, colon, _ = upgrade.package.version.rpartition(":")
     return upgrade.version if ":" in upgrade.version else f"{epoch}{colon}{upgrade.version}"
 

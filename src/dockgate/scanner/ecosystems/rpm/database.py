@@ -1,10 +1,12 @@
-"""Read rpm's database in its three formats: SQLite, ndb and Berkeley DB."""
+"""Read rpm's database in its three formats (SQLite, ndb and Berkeley DB), or the manifest that replaces it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.rpm.package import RpmPackage, build_packages, module_stream
 from dockgate.scanner.formats import vendors
+from dockgate.scanner.formats.content import decode
+from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
@@ -12,26 +14,22 @@ FORMS = ("rpmdb.sqlite", "Packages.db", "Packages")
 PACKAGES_LIMIT = 50_000
 # Bytes of memory for all listed paths; those of Fedora's 3,000 packages take 50 million.
 PATHS_LIMIT = 128 * 1024 * 1024
-# Unreadable headers; with more of them the whole database is unreadable.
-UNREAD_LIMIT = 20
-# A key that rpm stores like a package.
-KEY_PACKAGE = "gpg-pubkey"
+UNREAD_LIMIT = 20  # unreadable headers; with more of them the whole database is unreadable
+KEY_PACKAGE = "gpg-pubkey"  # a key that rpm stores like a package
 
 
 def read_database(path: str, file: BinaryIO) -> Extract:
-    """Read the packages and their files; single unreadable headers are unread parts.
+    """Read packages and files; a few unreadable headers are unread parts. Raises UnreadableError if damaged."""
+    from dockgate.scanner.ecosystems.rpm import bdb, headers, ndb
 
-    Raises UnreadableError if the database is damaged or too large.
-    """
-    from dockgate.scanner.ecosystems.rpm import headers
-
+    read_blobs = dict(zip(FORMS, (_sqlite_blobs, ndb.blobs, bdb.blobs), strict=True))[path.rpartition("/")[2]]
     size = file.seek(0, 2)
     file.seek(0)
     rows: list[RpmPackage] = []
     owns: dict[str, list[str]] = {}
     unread: list[tuple[str, str]] = []
     taken = paths = 0
-    for count, blob in enumerate(_form_reader(path)(file, size, headers.SIZE_LIMIT), 1):
+    for count, blob in enumerate(read_blobs(file, size, headers.SIZE_LIMIT), 1):
         taken += len(blob)
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
@@ -66,14 +64,26 @@ def read_database(path: str, file: BinaryIO) -> Extract:
     )
 
 
-def _form_reader(path: str) -> Callable[[BinaryIO, int, int], Iterator[bytes]]:
-    from dockgate.scanner.ecosystems.rpm import bdb, ndb
-
-    forms = dict(zip(FORMS, (_sqlite_blobs, ndb.blobs, bdb.blobs), strict=True))
-    return forms[path.rpartition("/")[2]]
-
-
 def _sqlite_blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     from dockgate.scanner.formats.sqlite import rows
 
     return (row[1] if len(row) > 1 else b"" for _, row in rows(file, size, "Packages", limit))
+
+
+def read_manifest(file: BinaryIO) -> Iterator[RpmPackage]:
+    """Read a distroless manifest, one package a line, written by `rpm --query` with the image.
+
+    Fields by tabs, "(none)" if absent: name, version-release, two times, vendor, epoch, size, arch, epoch, SOURCERPM.
+    """
+    for count, line in enumerate(file, 1):
+        fields = ["" if field == "(none)" else field for field in decode(line.rstrip(b"\r\n")).split("\t")]
+        if fields == [""]:
+            continue
+        if len(fields) < 10 or not fields[0] or not fields[1]:
+            raise UnreadableError(f"line {count} is not a package: {decode(line[:60])!r}")
+        if count > PACKAGES_LIMIT:
+            raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
+        name, release, vendor, arch, epoch, source = fields[0], fields[1], fields[4], fields[7], fields[8], fields[9]
+        if name != KEY_PACKAGE:
+            version = f"{epoch}:{release}" if is_digits(epoch) and epoch.strip("0") else release
+            yield RpmPackage(name, version, arch, source, "", vendor or vendors.UNKNOWN)

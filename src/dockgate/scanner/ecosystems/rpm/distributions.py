@@ -11,10 +11,6 @@ def _major(distribution: Distribution) -> str:
     return distribution.version.partition(".")[0]
 
 
-def _version(distribution: Distribution) -> str:
-    return distribution.version
-
-
 def _amazon(distribution: Distribution) -> str:
     """ "2" and "2023"; other tools write "2023.3.20231218". Amazon Linux 1 is "2018.03"."""
     year = distribution.version.partition(".")[0]
@@ -38,15 +34,6 @@ def _micro(distribution: Distribution) -> str:
     """Container systems: "SUSE Linux Micro 6.0" since 6, "SUSE Linux Enterprise Micro 5.5" before."""
     line = "Linux Micro" if distribution.id == "sl-micro" else "Linux Enterprise Micro"
     return f"{line} {distribution.version}" if distribution.version else ""
-
-
-def _leap(distribution: Distribution) -> str:
-    return f"Leap {distribution.version}" if distribution.version else ""
-
-
-def _tumbleweed(distribution: Distribution) -> str:
-    """A rolling release, whose version is a date."""
-    return "Tumbleweed"
 
 
 def _open_euler(distribution: Distribution) -> str:
@@ -74,7 +61,7 @@ class Naming(NamedTuple):
 # Distributions whose packages TuxCare rebuilds (google/osv-scanner#2916), by os-release ID; CentOS Stream shares
 # CentOS' ID. TuxCare distinguishes CentOS 8.4 and 8.5, which os-release does not, so no feed covers its 8.
 TUXCARE = {
-    "almalinux": Naming("TuxCare:AlmaLinux", _version),
+    "almalinux": Naming("TuxCare:AlmaLinux", lambda system: system.version),
     "centos": Naming("TuxCare:CentOS", _major),
     "centos-stream": Naming("TuxCare:CentOS-Stream", _major),
     "ol": Naming("TuxCare:OracleLinux", _major),
@@ -89,17 +76,15 @@ NAMINGS = {
     "mageia": Naming("Mageia", _major, by_source=True),
     "mariner": Naming("Azure Linux", _major, by_source=True),
     "openeuler": Naming("openEuler", _open_euler, by_source=True),
-    "opensuse-leap": Naming("openSUSE", _leap, by_source=True),
-    "opensuse-tumbleweed": Naming("openSUSE", _tumbleweed, by_source=True),
-    "photon": Naming("Photon OS", _version, by_source=True),
+    "opensuse-leap": Naming(
+        "openSUSE", lambda system: f"Leap {system.version}" if system.version else "", by_source=True
+    ),
+    "opensuse-tumbleweed": Naming("openSUSE", lambda _: "Tumbleweed", by_source=True),
+    "photon": Naming("Photon OS", lambda system: system.version, by_source=True),
     "rhel": Naming("Red Hat", _red_hat),
     "rocky": Naming("Rocky Linux", _major, by_source=True),
-    "sl-micro": Naming("SUSE", _micro, by_source=True),
-    "sle-micro": Naming("SUSE", _micro, by_source=True),
-    "sle_hpc": Naming("SUSE", _service_pack, by_source=True),
-    "sled": Naming("SUSE", _service_pack, by_source=True),
-    "sles": Naming("SUSE", _service_pack, by_source=True),
-    "sles_sap": Naming("SUSE", _service_pack, by_source=True),
+    **dict.fromkeys(("sl-micro", "sle-micro"), Naming("SUSE", _micro, by_source=True)),
+    **dict.fromkeys(("sle_hpc", "sled", "sles", "sles_sap"), Naming("SUSE", _service_pack, by_source=True)),
 }
 
 # os-release IDs of distributions that no feed covers; their packages are listed.
@@ -120,21 +105,20 @@ ALIASES = {
     "suse": "sles",
 }
 
-# os-release ID -> namespace in package URLs, where the vendor uses another.
-NAMESPACES = {"rhel": "redhat"}
+NAMESPACES = {"rhel": "redhat"}  # os-release ID -> namespace in package URLs, where the vendor uses another
 
 
 def tuxcare_naming(distribution: Distribution) -> Naming:
     """TuxCare's name for the distribution; no feed covers one that TuxCare does not rebuild."""
     stream = distribution.id == "centos" and "Stream" in distribution.name
     naming = TUXCARE.get("centos-stream" if stream else distribution.id)
-    return naming or Naming(f"TuxCare:{distribution.id}", _version)
+    return naming or Naming(f"TuxCare:{distribution.id}", lambda system: system.version)
 
 
 def parse_distribution(distro: str) -> Distribution:
-    """Parse a package URL's `distro`: "rocky-9.4", "opensuse-leap-15.5", "fedora".
+    """Parse a package URL's `distro`: "rocky-9.4", "opensuse-leap-15.5", "openEuler-24.03-LTS-SP1", "fedora".
 
-    Also "openEuler-24.03-LTS-SP1", and Trivy's "amazon-2 (Karoo)" and "amazon-2023.3.20231218 (Amazon Linux)".
+    Trivy writes "amazon-2 (Karoo)" and "amazon-2023.3.20231218 (Amazon Linux)".
     """
     distro = distro.partition(" (")[0]
     lower = distro.lower()

@@ -12,16 +12,11 @@ from struct import iter_unpack, unpack_from
 from dockgate.scanner.formats.content import decode
 from dockgate.shared.errors import UnreadableError
 
-# Bytes; the largest real ones (a kernel's debug information) have a few million.
-SIZE_LIMIT = 32 * 1024 * 1024
-# Values of one tag; a package of 100,000 files is a large one.
-VALUES_LIMIT = 1_000_000
-# Bytes of memory that a path takes besides its own.
-PATH_COST = 64
-# HEADER_TAGS_MAX of rpm.
-TAGS_LIMIT = 0xFFFF
-# Bytes of a folder's path; Linux' PATH_MAX.
-FOLDER_LIMIT = 4096
+SIZE_LIMIT = 32 * 1024 * 1024  # bytes; the largest real ones (a kernel's debug information) have a few million
+VALUES_LIMIT = 1_000_000  # values of one tag; a package of 100,000 files is a large one
+PATH_COST = 64  # bytes of memory that a path takes besides its own
+TAGS_LIMIT = 0xFFFF  # HEADER_TAGS_MAX of rpm
+FOLDER_LIMIT = 4096  # bytes of a folder's path; Linux' PATH_MAX
 
 _NAME, _VERSION, _RELEASE, _EPOCH, _VENDOR, _ARCH, _SOURCE, _MODULE = 1000, 1001, 1002, 1003, 1011, 1022, 1044, 5096
 _OLD_FILES, _STATES, _MODES, _FLAGS = 1027, 1029, 1030, 1037
@@ -35,16 +30,12 @@ _TAGS_READ = frozenset(
     )
 )
 _GHOST = 1 << 6
-# RPMFILE_STATE_REPLACED (now another package's), NOTINSTALLED, WRONGCOLOR.
-_ABSENT = frozenset((1, 2, 4))
+_ABSENT = frozenset((1, 2, 4))  # RPMFILE_STATE_REPLACED (now another package's), NOTINSTALLED, WRONGCOLOR
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The relevant content of a header.
-
-    `epoch` is 0 if absent, `module` is "name:stream:version:context:arch" or "".
-    """
+    """A header's relevant content: `epoch` 0 if absent, `module` "name:stream:version:context:arch" or ""."""
 
     name: str
     epoch: int
@@ -59,10 +50,7 @@ class Header:
 
 
 def parse(blob: bytes, paths_limit: int) -> Header:
-    """Parse a header. Raises UnreadableError.
-
-    The paths of its files may take at most `paths_limit` bytes of memory.
-    """
+    """Parse a header; its files' paths take at most `paths_limit` bytes of memory. Raises UnreadableError."""
     tags = _Tags(blob)
     name, version = tags.string(_NAME), tags.string(_VERSION)
     if not name or not version:
@@ -102,10 +90,7 @@ class _Tags:
         return values[0] if values else ""
 
     def strings(self, tag: int, *, limit: int = 0) -> list[str]:
-        """Return the tag's values, [] if it is absent.
-
-        With a `limit` of bytes for each value, invalid UTF-8 becomes lone surrogates.
-        """
+        """Return the tag's values, [] if absent. With a `limit` of bytes each, bad UTF-8 becomes surrogates."""
         kind, at, count = self.entries.get(tag, (_STRINGS[0], 0, 0))
         if kind not in _STRINGS or at + self.start + count > len(self.blob):
             raise _invalid_tag(tag)

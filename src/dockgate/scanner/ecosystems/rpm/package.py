@@ -11,10 +11,7 @@ _MODULAR = ".module"
 
 
 class RpmPackage(NamedTuple):
-    """A package as rpm describes it.
-
-    `version` includes the epoch, if there is one. `source` is SOURCERPM, "bash-5.1.8-9.el9.src.rpm".
-    """
+    """A package as rpm describes it: `version` with any epoch, `source` "bash-5.1.8-9.el9.src.rpm"."""
 
     name: str
     version: str
@@ -67,11 +64,7 @@ def build_package(row: RpmPackage, path: str) -> Package:
 
 
 def _source(row: RpmPackage, epoch: str) -> tuple[str, str]:
-    """Return name and version of the source, "" for missing ones.
-
-    From SOURCERPM ("bash-5.1.8-9.el9.src.rpm"), or from a package URL's upstream, a name perhaps with "@" and a
-    version.
-    """
+    """Return name and version of the source, "" if unknown, from SOURCERPM or a purl's "NAME[@VERSION]"."""
     stem = row.source.removesuffix(".rpm")
     if stem != row.source:
         stem = stem.removesuffix(".src").removesuffix(".nosrc")

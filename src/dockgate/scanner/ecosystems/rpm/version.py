@@ -1,13 +1,15 @@
 """How rpm versions compare: rpm's rpmVersionCompare, as a byte string for each version."""
 
+import re
+
 from dockgate.scanner.formats.order import is_digits, number
 from dockgate.shared.errors import UncomparableError
 
 
 def version_key(version: str) -> bytes:
-    """Encode a version (rpm, rpmio/rpmver.c, rpmvercmp.c).
+    """Encode a version (rpm, rpmio/rpmver.c, rpmvercmp.c); rpm refuses only an empty one.
 
-    A missing epoch is 0, a missing release sorts first. rpm refuses only an empty version.
+    A missing epoch is 0, a missing release sorts first.
     """
     if not version.strip() or "\0" in version:
         raise UncomparableError(f"The rpm version {version!r} is empty or has a NUL in it.")
@@ -26,26 +28,14 @@ def _part(part: str) -> bytes:
     Characters other than ASCII letters, digits, "~" and "^" only separate.
     """
     key = bytearray()
-    raw = part.encode("utf-8", "surrogatepass")
-    at, end = 0, len(raw)
-    while at < end:
-        byte = raw[at]
-        first = at
-        at += 1
-        if byte == 0x7E:
-            key.append(1)
-        elif byte == 0x5E:
-            key.append(3)
-        elif 48 <= byte <= 57:
-            while at < end and 48 <= raw[at] <= 57:
-                at += 1
+    for piece in re.findall(rb"[0-9]+|[A-Za-z]+|[~^]", part.encode("utf-8", "surrogatepass")):
+        if piece in (b"~", b"^"):
+            key.append(1 if piece == b"~" else 3)
+        elif piece.isdigit():
             key.append(5)
-            key += number(raw[first:at].decode("ascii"))
-        elif 65 <= byte & 0xDF <= 90:
-            while at < end and 65 <= raw[at] & 0xDF <= 90:
-                at += 1
+            key += number(piece.decode("ascii"))
+        else:
             key.append(4)
-            key += raw[first:at]
-            key.append(0)
+            key += piece + b"\0"
     key.append(2)
     return bytes(key)

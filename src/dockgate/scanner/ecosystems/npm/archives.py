@@ -1,11 +1,12 @@
-"""Read Electron's asar archives, from which an application runs without unpacking.
+"""Read archives from which applications run without unpacking: Electron's asar, and Yarn's zip (Plug'n'Play).
 
-Four 32-bit numbers (4, the size up to the files, that less 4, the size of the JSON), the JSON, padding, the files. In
-the JSON, a folder has `files`, a file `size` and `offset`, a link `link`; `unpacked` files are in a folder next to the
-archive. Sources: @electron/asar's `lib/disk.js` and `lib/pickle.js`.
+An asar archive: four 32-bit numbers (4, the size up to the files, that less 4, the size of the JSON), the JSON,
+padding, the files. In the JSON, a folder has `files`, a file `size` and `offset`, a link `link`; `unpacked` files are
+in a folder next to the archive. Sources: @electron/asar's `lib/disk.js` and `lib/pickle.js`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from io import BytesIO
 from struct import Struct
 from typing import Any, BinaryIO
@@ -13,47 +14,57 @@ from typing import Any, BinaryIO
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, read_declaration
 from dockgate.scanner.formats.content import budget, check_mapping, json_object
 from dockgate.scanner.formats.order import is_digits
-from dockgate.scanner.formats.zip_archive import Section
+from dockgate.scanner.formats.zip_archive import Archive, Section
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
-# Bytes of the JSON, about 260 for each file.
-HEADER_LIMIT = 8 * 1024 * 1024
-# Bytes of all package.json files of one archive.
+HEADER_LIMIT = 8 * 1024 * 1024  # bytes of the JSON, about 260 for each file
+# Bytes of one archive that are read: all its package.json, and a zip archive's directory, packed and unpacked.
 READ_LIMIT = 128 * 1024 * 1024
-# Packages of one archive.
-MEMBER_LIMIT = 10_000
-# Characters of a path; Linux' PATH_MAX.
-PATH_LIMIT = 4096
+MEMBER_LIMIT = 10_000  # packages of one asar archive; of one zip archive, its own and bundled ones
+ZIP_MEMBER_LIMIT = 2000
+PATH_LIMIT = 4096  # characters of a path; Linux' PATH_MAX
 
 _FIXED = Struct("<4I")
 _FILE = "package.json"
 _MODULES = "node_modules"
 
 
-def read(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
-    """Read the packages of the archive at `path`; unreadable members are unread parts.
-
-    `is_root` selects the members at the root of a package. Raises UnreadableError if this is not an archive.
-    """
+def read_asar(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
+    """Read the packages of the archive whose roots `is_root` selects; unreadable members are unread parts."""
     header, files = _opened(file)
     # VS Code stores its node_modules folder in an archive of that name.
     above = f"{_MODULES}/" if path.rpartition("/")[2] == f"{_MODULES}.asar" else ""
     spend = budget(READ_LIMIT)
+    members: list[tuple[str, Callable[[], bytes]]] = []
+    for inner, node in _members(header):
+        if is_root(above + inner) and node.get("unpacked") is not True:
+            if len(members) == MEMBER_LIMIT:
+                raise UnreadableError(f"it contains more than {MEMBER_LIMIT} packages")
+            members.append((inner, partial(_content, node, files, spend)))
+    return _read_members(path, members) if members else Extract()
+
+
+def read_zip(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
+    """Read the packages of the archive whose roots `is_root` selects; unreadable members are unread parts."""
+    archive = Archive(Section(file, 0, file.seek(0, 2)), (b"/package.json",), budget(READ_LIMIT))
+    members = [entry for entry in archive.entries if is_root(entry.name)]
+    if not 0 < len(members) <= ZIP_MEMBER_LIMIT:
+        raise UnreadableError(f"it contains {len(members) or 'no'} packages")
+    return _read_members(path, [(entry.name, partial(archive.read_all, entry, PACKAGE_LIMIT)) for entry in members])
+
+
+def _read_members(path: str, members: Iterable[tuple[str, Callable[[], bytes]]]) -> Extract:
+    """Read the package.json files by name and function that reads the content."""
     packages: list[Package] = []
     unread: list[tuple[str, str]] = []
-    for inner, node in _members(header):
-        if not is_root(above + inner) or node.get("unpacked") is True:
-            continue
-        if len(packages) + len(unread) == MEMBER_LIMIT:
-            raise UnreadableError(f"it contains more than {MEMBER_LIMIT} packages")
+    for name, read in members:
         try:
-            content = json_object(BytesIO(_content(node, files, spend)), PACKAGE_LIMIT)
-            packages.append(read_declaration(content, f"{path}!/{inner}"))
+            packages.append(read_declaration(json_object(BytesIO(read()), PACKAGE_LIMIT), f"{path}!/{name}"))
         except UnreadableError as error:
-            unread.append((inner, str(error)))
-    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True) if packages or unread else Extract()
+            unread.append((name, str(error)))
+    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True)
 
 
 def _opened(file: BinaryIO) -> tuple[dict[str, Any], Section]:
@@ -76,7 +87,7 @@ def _opened(file: BinaryIO) -> tuple[dict[str, Any], Section]:
 
 def _members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield path and header entry of every package.json."""
-    folders = [("", iter(_files(header, "").items()))]
+    folders = [("", _entries(header, "its root"))]
     while folders:
         folder, files = folders[-1]
         entry = next(files, None)
@@ -90,13 +101,13 @@ def _members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise UnreadableError(f"a path in it has more than {PATH_LIMIT} characters")
             node = check_mapping(node, f"what its header says of {path} is not a mapping")
             if "files" in node:
-                folders.append((f"{path}/", iter(_files(node, path).items())))
+                folders.append((f"{path}/", _entries(node, path)))
             elif "link" not in node:
                 yield path, node
 
 
-def _files(node: dict[str, Any], path: str) -> dict[str, Any]:
-    return check_mapping(node.get("files"), f"its header does not state the files of {path or 'its root'}")
+def _entries(node: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    return iter(check_mapping(node.get("files"), f"its header does not state the files of {path}").items())
 
 
 def _content(node: dict[str, Any], files: Section, spend: Callable[[int], None]) -> bytes:
