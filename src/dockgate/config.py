@@ -45,6 +45,7 @@ class Settings:
     registry_push: tuple[str, ...] = ()
     disk_limits: DiskLimits = field(default_factory=DiskLimits)
     database_url: str | None = None
+    shared_folder: Path | None = None
     blobs: str | None = None
     ca_bundle: Path | None = None
     risk_days: float = 14
@@ -73,9 +74,14 @@ class Settings:
     unsafe_builds: bool = False
 
     @property
+    def shared(self) -> Path:
+        """The folder that all servers and workers of one database see: the data folder where there is one server."""
+        return self.shared_folder or self.data
+
+    @property
     def advisories(self) -> Path:
         """The advisory database."""
-        return self.data / "advisories.db"
+        return self.shared / "advisories.db"
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
@@ -102,6 +108,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             logs=_mebibytes(values, "DOCKGATE_LOGS_LIMIT", DiskLimits.logs),
         ),
         database_url=values.get("DOCKGATE_DATABASE_URL"),
+        shared_folder=_path(values, "DOCKGATE_SHARED"),
         blobs=values.get("DOCKGATE_BLOBS"),
         ca_bundle=_path(values, "DOCKGATE_CA_BUNDLE"),
         risk_days=_number(values, "DOCKGATE_RISK_DAYS", Settings.risk_days, is_days=True),

@@ -18,6 +18,7 @@ from tests.fakes.registry import MemoryRegistry
 from tests.fakes.repository_host import MemoryHost
 from tests.fakes.target import MemoryTarget
 from tests.fakes.webhooks import MemoryWebhooks
+from tests.postgres import drop_database
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, free_port, until
@@ -28,6 +29,7 @@ from tests.scenarios.planned_images import (
     planned_advisories,
     planned_inventory,
 )
+from tests.store.factories import FACTORIES
 
 from dockgate.bootstrap.assemble import Adapters, Options, assemble
 from dockgate.delivery.contributors import NO_OBJECT
@@ -42,7 +44,7 @@ from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.web_services import GitBackend
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.shared.timestamps import format_time
-from dockgate.store import Store, open_store
+from dockgate.store import Store
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.app import create_app
 
@@ -68,7 +70,9 @@ class ServerSystem:
         source: RepositoryHost | None = None,
         git_backend: GitBackend | None = None,
         access: RegistryAccess | None = None,
+        database: str = "sqlite",
     ) -> None:
+        """`database` is a name of `factories.FACTORIES`."""
         self.clock = AdjustableClock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
         self.planned: dict[str, tuple[str, PlannedFindings]] = {}
@@ -81,7 +85,8 @@ class ServerSystem:
         self.attached: dict[str, list[bytes]] = {}
         self.registry_down = False
         self.advisories = AdvisoryDatabase(self.clock, planned_advisories())
-        self.store = open_store(folder)
+        self.folder = folder
+        self.store = FACTORIES[database](folder)
         self.events = 0
         self.pushes = 0
         scratch = folder / "scratch"
@@ -144,6 +149,7 @@ class ServerSystem:
         self.thread.join()
         self.background.close()
         self.store.close()
+        drop_database(self.folder)
 
     def _attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image; UnavailableError while `registry_down` is set."""
@@ -233,7 +239,7 @@ class ServerSystem:
 
     def rows(self) -> int:
         self.clock.ahead += timedelta(days=91)
-        until(lambda: not self.get("/approvals"), seconds=10)
+        until(lambda: not self.get("/approvals"), seconds=30)
         return len(self.get("/approvals"))
 
     def deployed(self, image: str) -> None:

@@ -13,6 +13,7 @@ from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
 
 from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import Approval
@@ -34,9 +35,9 @@ allowed:
 POLL = 25
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+@pytest.fixture(scope="module", params=FACTORIES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
         yield system
 
 

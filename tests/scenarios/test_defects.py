@@ -12,6 +12,7 @@ from tests.scenarios.defects import (
 )
 from tests.scenarios.reference import Reference, SpentTokenError
 from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
 
 # How the reference solution fails, where that is no wrong answer and not none at all either.
 BREAKS: dict[Case, type[Exception]] = {
@@ -20,9 +21,9 @@ BREAKS: dict[Case, type[Exception]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+@pytest.fixture(scope="module", params=FACTORIES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
         yield system
 
 

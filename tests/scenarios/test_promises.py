@@ -9,6 +9,7 @@ from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
 
 from dockgate.gate import rules
 from dockgate.gate.replay import case_file
@@ -17,9 +18,9 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+@pytest.fixture(scope="module", params=FACTORIES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
         yield system
 
 

@@ -9,11 +9,12 @@ from tests.fakes.target import MemoryTarget
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import SERVICE, until
 from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
+@pytest.fixture(scope="module", params=FACTORIES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
         yield system
 
 

@@ -14,6 +14,7 @@ from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE, until
 from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
 
 THREADS = 8
 APPROVERS = "\n        approvers: {approvers}\n  - name: Deploy"
@@ -75,9 +76,9 @@ class Voting:
         return state
 
 
-@pytest.fixture(scope="module")
-def voting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Voting]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
+@pytest.fixture(scope="module", params=FACTORIES)
+def voting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Voting]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as server:
         yield Voting(server)
 
 

@@ -18,6 +18,7 @@ from dockgate.delivery.builders.sandbox.network import proxies
 from dockgate.delivery.builders.sandbox.sandbox import Limits
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.definitions.service import ECS
+from dockgate.delivery.labels import Labels
 from dockgate.delivery.ports import Target
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registry_access import SERVER
@@ -76,7 +77,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         issuers,
         public=public_registry(settings),
     )
-    repositories = settings.data / "git"
+    repositories = settings.shared / "git"
 
     def login(image: str) -> tuple[str, str] | None:
         """The user and password with which podman pulls an image of our registry."""
@@ -97,7 +98,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         webhooks=HttpWebhooks(
             settings.callback_hosts, loopback=not listening(settings).beyond, ca_bundle=settings.ca_bundle
         ),
-        webhook_secrets=WebhookSecrets(programs.secret, settings.data / "run" / "hooks.json"),
+        webhook_secrets=WebhookSecrets(programs.secret, settings.shared / "run" / "hooks.json"),
         targets=Targets(
             {"podman": PodmanTarget(podman.url, podman.network, login=login)}, settings.ca_bundle, issuers=issuers
         ),
@@ -106,13 +107,15 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         answers={codepipeline.SCHEME: codepipeline.CodePipelineAnswers(url)},
         findings=InspectorFindings(settings.inspector, boto3_client()) if settings.inspector else None,
         attestor=RegistryAttestor(
-            Keys(settings.data / KEYS), registry_address, settings.ca_bundle, images.require, issuers
+            Keys(settings.shared / KEYS), registry_address, settings.ca_bundle, images.require, issuers
         ),
         clock=lambda: datetime.now(UTC),
     )
 
 
-def make_options(settings: Settings, programs: LocalPrograms, url: str) -> Options:
+def make_options(
+    settings: Settings, programs: LocalPrograms, url: str, queues: tuple[str, ...], labels: Labels
+) -> Options:
     """Return the settings that use cases need."""
     return Options(
         url=url,
@@ -124,6 +127,8 @@ def make_options(settings: Settings, programs: LocalPrograms, url: str) -> Optio
         keep_days=settings.keep_days,
         notice_days=settings.waiver_notice_days,
         push_limit=settings.push_limit,
+        queues=queues,
+        labels=labels,
     )
 
 

@@ -61,6 +61,7 @@ from dockgate.services.scans import PARALLEL_SCANS, FindingReports, ScanRunner, 
 from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.web_services import GitBackend, WebServices
+from dockgate.services.workers import Workers
 from dockgate.store import Store
 from dockgate.store.records import Worker
 from dockgate.workflows.background_tasks import BackgroundTasks, Purge, Recovery
@@ -165,16 +166,17 @@ def assemble(
     read_policy: Callable[[str], Policy] | None = None,
     on_drain: Callable[[], None] = lambda: None,
     on_lost: Callable[[], None] = end_process,
+    check: Callable[[], None] = lambda: None,
 ) -> App:
     """Make a server; without its web application it is a worker.
 
-    `on_drain` is called when an operator drains this process, `on_lost` when others have taken over its work. `observe`
-    is called before and after each effect, and `read_policy` replaces the policies that images are evaluated by: for
-    tests.
+    `on_drain` is called when an operator drains this process, `on_lost` when others have taken over its work. While
+    `check` raises UnavailableError, the worker does not beat: others take over its work. `observe` is called before and
+    after each effect, and `read_policy` replaces the policies that images are evaluated by: for tests.
     """
     store, clock = adapters.store, ServerClock(adapters.clock)
     worker = make_worker(store, options, clock)
-    lease = Lease(store.workers, worker, clock, on_drain, on_lost)
+    lease = Lease(store.workers, worker, clock, on_drain, on_lost, check)
     engine = Engine(store, worker, None if store.database.is_sqlite else lease)
     effects = Effects(observe, engine.run_step)
     starter = WorkflowStarter(store, clock, effects, engine)
@@ -328,6 +330,7 @@ def make_use_cases(
         ),
         rollouts=rollouts,
         people=People(store, adapters.clock),
+        workers=Workers(store.workers, starter),
         version=__version__,
         push_limit=options.push_limit,
     )

@@ -1,5 +1,7 @@
 """The server's process: it and its children work on one data folder until SIGTERM or SIGINT."""
 
+import logging
+import os
 import secrets
 import signal
 import socket
@@ -13,6 +15,7 @@ import uvicorn
 from dockgate.bootstrap.adapters import blobs, make_adapters, make_options, pollers
 from dockgate.bootstrap.assemble import Adapters, App, assemble
 from dockgate.config import Settings
+from dockgate.delivery.labels import Labels
 from dockgate.server import connections
 from dockgate.server.bind_config import LOOPBACK, Listening, listening, require_principals
 from dockgate.server.daemon import alone, identity
@@ -20,10 +23,14 @@ from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.log_format import start_logging
 from dockgate.server.polling import Poller
 from dockgate.server.private_files import restrict
+from dockgate.server.shared_folder import SharedFolder, create_once
 from dockgate.services.effects import Observer, unobserved
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.store import open_store
 from dockgate.web.app import create_app, create_internal_app
+from dockgate.workflows.queues import Queue
+
+_log = logging.getLogger(__name__)
 
 
 def run(
@@ -35,6 +42,36 @@ def run(
 
     `observe` and `alter` are for tests: they see every effect, and replace adapters.
     """
+    with _process(settings) as (stack, running):
+        place = listening(settings)
+        require_principals(place, settings)
+        app, inside = _start(stack, settings, place, tuple(Queue), {}, observe, alter)
+        stack.callback((running / "server.json").unlink, missing_ok=True)
+        _serve(place, inside, app, pollers(settings, app.server), running / "server.json")
+
+
+def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels) -> None:
+    """Take work from these queues until SIGTERM, or until the worker is drained; KeyboardInterrupt on SIGINT.
+
+    It has a registry and podman of its own, and the database and the shared folder of its servers. UsageError without
+    Postgres, UnavailableError where the shared folder is not that of the database.
+    """
+    if not (settings.database_url or "").startswith("postgresql"):
+        raise UsageError(
+            "a worker needs the Postgres database of its servers",
+            "Set DOCKGATE_DATABASE_URL and DOCKGATE_SHARED as they have it. A server on SQLite does all work itself.",
+        )
+    with _process(settings) as (stack, _):
+        app, inside = _start(stack, settings, listening(settings), queues, labels)
+        with _inside(inside, app):
+            app.background.launch()
+            _log.info("this worker takes work from %s", ", ".join(queues))
+            threading.Event().wait()
+
+
+@contextmanager
+def _process(settings: Settings) -> Iterator[tuple[ExitStack, Path]]:
+    """The one process of a data folder, with logs and signals set up: gives what ends with it, and its folder `run`."""
     start_logging()
     if settings.port == settings.registry_port:
         raise UsageError(f"API and registry cannot both have port {settings.port}", "Give `--registry-port` another.")
@@ -44,18 +81,42 @@ def run(
     signal.signal(signal.SIGTERM, _terminate)
     with suppress(_Terminated), ExitStack() as stack:
         stack.enter_context(alone(running / "lock"))
-        place = listening(settings)
-        require_principals(place, settings)
-        inside = stack.enter_context(_socket())
-        url = f"http://{LOOPBACK}:{inside.getsockname()[1]}"
-        programs = stack.enter_context(LocalPrograms(settings, _secret(running / "registry-secret"), url))
-        store = open_store(settings.data, settings.database_url or None, blobs(settings), settings.disk_limits)
-        stack.callback(store.close)
-        adapters = alter(make_adapters(settings, programs, place.url, store))
-        app = assemble(adapters, make_options(settings, programs, place.url), observe)
-        stack.callback(app.background.close)
-        stack.callback((running / "server.json").unlink, missing_ok=True)
-        _serve(place, inside, app, pollers(settings, app.server), running / "server.json")
+        yield stack, running
+
+
+def _start(
+    stack: ExitStack,
+    settings: Settings,
+    place: Listening,
+    queues: tuple[str, ...],
+    labels: Labels,
+    observe: Observer = unobserved,
+    alter: Callable[[Adapters], Adapters] = lambda adapters: adapters,
+) -> tuple[App, socket.socket]:
+    """Start the local programs, open the store, and make the application. Returns it with its internal listener."""
+    inside = stack.enter_context(_socket())
+    url = f"http://{LOOPBACK}:{inside.getsockname()[1]}"
+    secret = _secret(settings.shared / "run" / "registry-secret")
+    programs = stack.enter_context(LocalPrograms(settings, secret, url))
+    store = open_store(settings.shared, settings.database_url, blobs(settings), settings.disk_limits)
+    stack.callback(store.close)
+    shared = SharedFolder(settings.shared, store.id)
+    shared.require()
+    adapters = alter(make_adapters(settings, programs, place.url, store))
+
+    def drain() -> None:
+        app.background.drain()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    app = assemble(
+        adapters,
+        make_options(settings, programs, place.url, queues, labels),
+        observe,
+        on_drain=lambda: threading.Thread(target=drain, name="drain", daemon=True).start(),
+        check=shared.require,
+    )
+    stack.callback(app.background.close)
+    return app, inside
 
 
 def _serve(place: Listening, inside: socket.socket, app: App, queues: Sequence[Poller], status: Path) -> None:
@@ -140,10 +201,6 @@ class _Web(uvicorn.Server):
 
 
 def _secret(path: Path) -> str:
-    """The secret that the registry sends with its notifications; made once."""
-    if not path.exists():
-        fresh = path.with_suffix(".new")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(32))
-        fresh.replace(path)
+    """The secret that the registry sends with its notifications; made once, by one of the servers that share it."""
+    create_once(path, lambda: secrets.token_urlsafe(32))
     return path.read_text()

@@ -54,6 +54,7 @@ root = LazyGroup(
         "principal": "dockgate.cli.principal",
         "token": "dockgate.cli.token",
         "audit": "dockgate.cli.audit",
+        "worker": "dockgate.cli.worker",
         "aws": "dockgate.cli.aws",
         "completion": "dockgate.cli.completion",
     },

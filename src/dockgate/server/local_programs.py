@@ -28,7 +28,7 @@ class LocalPrograms:
         self.secret = secret
         self._inside = inside
         self.registry = f"{LOOPBACK}:{settings.registry_port}"
-        self.tokens = RegistryTokens(settings.data / KEYS)
+        self.tokens = RegistryTokens(settings.shared / KEYS)
         self._settings = settings
         self._stack = ExitStack()
         self._registries: list[tuple[registry_service.Endpoint, ChildProcess]] = []
@@ -38,8 +38,9 @@ class LocalPrograms:
         with ExitStack() as started:
             self.podman = podman_service.prepare(settings.data, self.registry)
             notify, trusted = f"{self._inside}/registry/events", self.tokens.certificate()
+            storage = settings.shared / "registry"
             self._registries = [
-                (endpoint, registry_service.registry(settings.data, endpoint, trusted, notify, self.secret))
+                (endpoint, registry_service.registry(settings.data, endpoint, trusted, notify, self.secret, storage))
                 for endpoint in endpoints(settings, f"{self._inside}/registry/token")
             ]
             children = [child for _, child in self._registries]

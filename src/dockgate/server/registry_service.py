@@ -37,18 +37,20 @@ class Endpoint:
     key: Path | None = None
 
 
-def registry(data: Path, endpoint: Endpoint, trusted: bytes, notify: str, secret: str) -> ChildProcess:
+def registry(
+    data: Path, endpoint: Endpoint, trusted: bytes, notify: str, secret: str, storage: Path | None = None
+) -> ChildProcess:
     """The registry of a data folder, not yet started.
 
-    It keeps its blobs in `data/registry`, accepts tokens that are signed under the certificate `trusted` (PEM), and
-    posts its events to the URL `notify` as `Authorization: Bearer <secret>`. UnavailableError: there is no program,
-    or the port is taken.
+    It keeps its blobs in `storage`, where registries of other hosts may keep theirs, too; without it in
+    `data/registry`. It accepts tokens that are signed under the certificate `trusted` (PEM), and posts its events to
+    the URL `notify` as `Authorization: Bearer <secret>`. UnavailableError: there is no program, or the port is taken.
     """
     program = find("docker-registry", "docker-registry")
     _demand(endpoint)
     config, bundle = (data / "run" / f"{endpoint.name}.{suffix}" for suffix in ("json", "crt"))
     trust(data, endpoint, trusted)
-    _write(config, json.dumps(_configuration(data, endpoint, bundle, notify, secret), indent=1))
+    _write(config, json.dumps(_configuration(storage or data / "registry", endpoint, bundle, notify, secret), indent=1))
     return ChildProcess(
         f"the {endpoint.name}",
         [program, "serve", str(config)],
@@ -64,7 +66,7 @@ def trust(data: Path, endpoint: Endpoint, trusted: bytes) -> None:
     _write(data / "run" / f"{endpoint.name}.crt", trusted.decode())
 
 
-def _configuration(data: Path, endpoint: Endpoint, bundle: Path, notify: str, secret: str) -> dict[str, object]:
+def _configuration(storage: Path, endpoint: Endpoint, bundle: Path, notify: str, secret: str) -> dict[str, object]:
     """YAML by the letter: JSON is some of it.
 
     The keys are those of Distribution's documentation, "Configuring a registry". Nothing deletes blobs or manifests
@@ -94,7 +96,7 @@ def _configuration(data: Path, endpoint: Endpoint, bundle: Path, notify: str, se
     return {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(data / "registry")}, "delete": {"enabled": False}},
+        "storage": {"filesystem": {"rootdirectory": str(storage)}, "delete": {"enabled": False}},
         "http": http_settings,
         "auth": {
             "token": {

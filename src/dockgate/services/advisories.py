@@ -182,7 +182,7 @@ def _signer(settings: Settings) -> "Signer":
     from dockgate.attestations.keys import Keys
     from dockgate.services.attestations import KEYS
 
-    return Keys(settings.data / KEYS).signer()
+    return Keys(settings.shared / KEYS).signer()
 
 
 def _make_trust(key: Path | None, digest: str, *, is_pinned: bool) -> "Trust":

@@ -6,11 +6,13 @@ may happen twice, and each is keyed. The observer is called before and after eve
 list of moments from `EffectKind`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ParamSpec, Protocol, TypeVar
 
 from dockgate.delivery.model import Rollout
+from dockgate.store.records import Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,6 +67,14 @@ def unobserved(_: str) -> None:
     """The observer of a server that is not under test."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnservedQueue:
+    """A queue that no active worker takes work from, and how many workflows wait in it."""
+
+    name: str
+    waiting: int
+
+
 class Starter(Protocol):
     """Starts durable work in the background. Started again under the same key, nothing happens."""
 
@@ -78,6 +88,10 @@ class Starter(Protocol):
 
     def start_rollout(self, rollout: Rollout) -> None:
         """Carry out a stored rollout."""
+        ...
+
+    def unserved(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
+        """The queues that none of these workers takes work from."""
         ...
 
 

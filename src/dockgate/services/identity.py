@@ -162,12 +162,12 @@ def issue_local_token(
 
     Raises NotFoundError without tables, and for an unknown principal, listing the admins.
     """
-    if not settings.database_url and not (settings.data / "dockgate.db").exists():
+    if not settings.database_url and not (settings.shared / "dockgate.db").exists():
         raise NotFoundError(
-            f"no server has kept its tables in {settings.data}",
+            f"no server has kept its tables in {settings.shared}",
             "Set DOCKGATE_DATA, or DOCKGATE_DATABASE_URL, as it has it.",
         )
-    with closing(open_store(settings.data, settings.database_url or None)) as store:
+    with closing(open_store(settings.shared, settings.database_url)) as store:
         everybody = {existing.name: existing for existing in store.principals.list()}
         if principal not in everybody:
             admins = (

@@ -18,6 +18,8 @@ from dockgate.workflows.queues import POLL_SECONDS, QUEUE_OF, SLOTS, Place, Queu
 APPLICATION_VERSION = "1"
 APPLICATION = "dockgate"
 
+# How the names of dbos's own queues begin.
+INTERNAL_PREFIX = "_dbos_"
 _BROKEN = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 # A worker that drains lets its builds end.
 DRAIN_SECONDS = 6 * 3600
@@ -133,7 +135,7 @@ class Engine:
         """How many workflows wait in each queue."""
         counts: dict[str, int] = {}
         for status in DBOS.list_queued_workflows(status="ENQUEUED", load_input=False, load_output=False):
-            if status.queue_name is not None:
+            if status.queue_name is not None and not status.queue_name.startswith(INTERNAL_PREFIX):
                 counts[status.queue_name] = counts.get(status.queue_name, 0) + 1
         return counts
 

@@ -42,16 +42,21 @@ class Lease:
         clock: ServerClock,
         on_drain: Callable[[], None],
         on_lost: Callable[[], None] = end_process,
+        check: Callable[[], None] = lambda: None,
         beat_seconds: float = BEAT_SECONDS,
         fence_seconds: float = FENCE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_drain` is called once when an operator drains the worker, `on_lost` when it was given up."""
+        """`on_drain` is called once when an operator drains the worker, `on_lost` when it was given up.
+
+        While `check` raises UnavailableError, the worker does not beat.
+        """
         self.worker = worker
         self._workers = workers
         self._clock = clock
         self._on_drain = on_drain
         self._on_lost = on_lost
+        self._check = check
         self._beat_seconds = beat_seconds
         self._fence_seconds = fence_seconds
         self._monotonic = monotonic
@@ -94,6 +99,7 @@ class Lease:
     def beat(self) -> None:
         """Count one beat, and act on what the row says."""
         before = self._monotonic()
+        self._check()
         state = self._workers.beat(self.worker.id, self._clock.now())
         if state is WorkerState.LOST:
             _log.error("the worker %s was given up, and ends; its work goes on elsewhere", self.worker.id)
@@ -109,7 +115,7 @@ class Lease:
             try:
                 self.beat()
             except DockgateError as error:
-                _log.warning("the worker %s cannot reach its database: %s", self.worker.id, error)
+                _log.warning("the worker %s takes no work: %s", self.worker.id, error)
 
 
 class Guard:

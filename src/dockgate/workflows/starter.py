@@ -1,13 +1,16 @@
 """Starting durable work (`services.effects.Starter`): which workflow, under which key, at which workers."""
 
+from collections.abc import Sequence
+
 from dockgate.delivery.model import ActionKey, ActionType, Rollout
 from dockgate.delivery.pipeline import plan_next
 from dockgate.services.actions import definition_of
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.effects import EffectKind, Effects, UnservedQueue
 from dockgate.store import Store
+from dockgate.store.records import Worker, WorkerState
 from dockgate.workflows.engine import Engine
-from dockgate.workflows.queues import Workflow
+from dockgate.workflows.queues import Queue, Workflow, dbos_queues
 
 _WORKFLOWS = {
     ActionType.SOURCE: Workflow.RUN_ACTION,
@@ -41,3 +44,12 @@ class WorkflowStarter:
 
     def start_rollout(self, rollout: Rollout) -> None:
         self._engine.begin(Workflow.ROLL_OUT, f"rollout/{rollout.id}", rollout.id)
+
+    def unserved(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
+        """The queues that none of these workers takes work from, those of labels included that a build waits for."""
+        active = [worker for worker in workers if worker.state is WorkerState.ACTIVE]
+        served = {queue for worker in active for queue in worker.queues}
+        served |= {place.name for worker in active for place in dbos_queues(worker.queues, worker.labels)}
+        waiting = self._engine.waiting()
+        names = dict.fromkeys([*(queue.value for queue in Queue), *sorted(waiting)])
+        return [UnservedQueue(name, waiting.get(name, 0)) for name in names if name not in served]

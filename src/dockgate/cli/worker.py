@@ -1,0 +1,81 @@
+"""`dockgate worker`: run a worker on this host, and manage the workers of a server."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from dockgate.cli import times
+from dockgate.cli.client import Client
+from dockgate.cli.listing_output import Cell, current_time, format_option, print_json, print_table
+from dockgate.cli.output import echo
+from dockgate.config import from_environment
+
+QUEUES = "build,deploy,scan,deliver"
+
+
+@click.group(invoke_without_command=True)
+@click.option("--queues", default=QUEUES, show_default=True, help="The kinds of work to take, separated by commas.")
+@click.option("--labels", multiple=True, help="What this host can do, such as arch=arm64,zone=a. May be repeated.")
+@click.pass_context
+def command(context: click.Context, queues: str, labels: tuple[str, ...]) -> None:
+    """Take work from a server's database, until interrupted or drained.
+
+    Needs the server's DOCKGATE_DATABASE_URL (Postgres) and DOCKGATE_SHARED. A build that asks for labels runs only at a
+    worker that has them. Queues: build, deploy, scan, deliver, control, upkeep.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from dockgate.bootstrap import serve
+    from dockgate.delivery.labels import parse_labels
+    from dockgate.workflows.queues import parse_queues
+
+    serve.run_worker(from_environment(), parse_queues(queues), parse_labels(labels))
+
+
+@command.command("list")
+@format_option
+def list_workers(output_format: str) -> None:
+    """List workers, and queues that none of them serves."""
+    answer = Client().get("workers")
+    if output_format == "json":
+        print_json(answer)
+        return
+    moment = current_time()
+    print_table(
+        ("WORKER", "NODE", "STATE", "QUEUES", "LABELS", "STARTED"),
+        [
+            (
+                worker["id"],
+                worker["node"],
+                _state(worker),
+                ",".join(worker["queues"]),
+                ",".join(f"{key}={value}" for key, value in sorted(worker["labels"].items())) or "-",
+                times.short(worker["started_at"], moment),
+            )
+            for worker in answer["workers"]
+        ],
+        "No workers.",
+    )
+    for queue in answer["unserved"]:
+        echo(f"No worker takes work from {queue['name']}: {queue['waiting']} waiting.", err=True)
+
+
+@command.command()
+@click.argument("worker")
+def drain(worker: str) -> None:
+    """Have a worker take no more work, and end once its present work has ended."""
+    Client().post("workers", worker, "drain")
+    echo(f"{worker}: draining")
+
+
+@command.command()
+@click.argument("worker")
+def remove(worker: str) -> None:
+    """Give a worker up, such as one whose host is gone. Its work goes on at others."""
+    Client().post("workers", worker, "remove")
+    echo(f"{worker}: removed")
+
+
+def _state(worker: Mapping[str, Any]) -> Cell:
+    return (worker["state"], "green") if worker["state"] == "Active" else (worker["state"], "yellow")

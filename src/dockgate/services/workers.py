@@ -1,0 +1,37 @@
+"""The workers of this database: what they take, and how to take one out of service."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dockgate.services.effects import Starter, UnservedQueue
+from dockgate.store.records import Worker
+from dockgate.store.workers import Workers as WorkersTable
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersStatus:
+    """All workers, and the queues that none of them takes work from."""
+
+    workers: Sequence[Worker]
+    unserved: Sequence[UnservedQueue]
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Lists, drains and removes workers."""
+
+    table: WorkersTable
+    starter: Starter
+
+    def status(self) -> WorkersStatus:
+        """Return the workers, and the queues that no active worker takes work from."""
+        workers = self.table.list()
+        return WorkersStatus(workers, self.starter.unserved(workers))
+
+    def drain(self, worker_id: str) -> None:
+        """Have a worker end once its present work has ended. NotFoundError if it does not exist."""
+        self.table.drain(worker_id)
+
+    def remove(self, worker_id: str) -> None:
+        """Give a worker up: its work goes on at others, and its process ends. NotFoundError if it does not exist."""
+        self.table.give_up(worker_id)

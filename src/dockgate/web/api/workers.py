@@ -1,0 +1,26 @@
+"""The workers of the server's database."""
+
+from fastapi import APIRouter
+
+from dockgate.services.workers import WorkersStatus
+from dockgate.web.api import Administrator, GuardedRoute, Reader, ServerDependency
+
+router = APIRouter(route_class=GuardedRoute)
+
+
+@router.get("/workers")
+def workers(server: ServerDependency, who: Reader) -> WorkersStatus:
+    """List the workers, and the queues that none of them takes work from."""
+    return server.workers.status()
+
+
+@router.post("/workers/{worker}/drain", status_code=204)
+def drain(worker: str, server: ServerDependency, who: Administrator) -> None:
+    """Have a worker take no more work, and end once its present work has ended."""
+    server.workers.drain(worker)
+
+
+@router.post("/workers/{worker}/remove", status_code=204)
+def remove(worker: str, server: ServerDependency, who: Administrator) -> None:
+    """Give a worker up. Its work goes on at others, and its process ends."""
+    server.workers.remove(worker)
