@@ -13,9 +13,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator, FormatChecker
 from tests.reports.samples import NOW, inventory, odd_inventory, reports
 
-from dockgate.reports import GateReport, InventoryReport, ScanReport
+from dockgate.reports import GateReport, InventoryReport, ScanReport, write
 from dockgate.scanner.model import Inventory
-from dockgate.services.reports import write
 
 SCHEMAS = Path(__file__).parent / "schemas"
 REPORTS = reports()

@@ -8,7 +8,7 @@ import pytest
 from tests.reports.samples import FINDINGS, reports
 
 from dockgate import reports as formats
-from dockgate.services.reports import write
+from dockgate.reports import write
 
 REPORT = reports()["waived"]
 

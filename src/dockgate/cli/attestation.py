@@ -92,8 +92,8 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
 
     No server is needed. Exits 0 when such an approval of this digest exists, 1 when not, 2 on an error.
     """
+    from dockgate.reports._clean import clean
     from dockgate.services import attestations
-    from dockgate.services.reports import clean
 
     bundle = ca_bundle or from_environment().ca_bundle
     digest, signed_approvals = attestations.verify(image, key, policy, ca_bundle=bundle, insecure=insecure)

@@ -85,7 +85,7 @@ def _decoded_lines(lines: Iterable[bytes]) -> list[str]:
 
 def _text(answer: "Answer") -> str:
     """The package URL, then a line per finding: severity, id, fixed version, urgency."""
-    from dockgate.services.reports import clean
+    from dockgate.reports._clean import clean
 
     lines = [f"! {answer.error}"] if answer.error else [f"? {reason}" for reason in answer.undetermined]
     lines += [

@@ -20,8 +20,8 @@ from dockgate.cli.listing_output import (
 from dockgate.cli.options import database_option, database_path, show_progress
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
+from dockgate.reports._clean import clean
 from dockgate.services import advisories
-from dockgate.services.reports import clean
 from dockgate.shared.canonical import plain
 from dockgate.shared.errors import DatabaseError, UnavailableError
 

@@ -21,7 +21,7 @@ from dockgate.config import Settings, from_environment
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.model import ExternalReport, Policy, Status, Waivers
 from dockgate.gate.policy import PROVENANCE_RULE
-from dockgate.services.reports import GateReport
+from dockgate.reports import GateReport
 from dockgate.shared.errors import UsageError
 
 if TYPE_CHECKING:

@@ -185,7 +185,7 @@ def _print_error(message: str, advice: str) -> int:
     Messages may quote text from an image or a server, so they are escaped.
     """
     from dockgate.cli.output import echo_wrapped
-    from dockgate.services.reports import clean
+    from dockgate.reports._clean import clean
 
     first, *more = f"error: {message}".splitlines()
     for text in (first, *(f"       {line}" for line in (*more, *advice.splitlines()))):

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from dockgate import reports
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
-from dockgate.services import reports
 from dockgate.vulnerabilities.model import Severity
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,12 +47,12 @@ def scan_output_options(function: F) -> F:
 
 def verdict_output_options(function: F) -> F:
     """Add the same option with all formats, for verdicts."""
-    return _outputs(function, reports.formats(), "table")
+    return _outputs(function, reports.names(), "table")
 
 
 def inventory_output_options(function: F) -> F:
     """Add the same option with the formats that can hold an inventory without findings."""
-    return _outputs(function, reports.inventory_formats(), "cyclonedx")
+    return _outputs(function, reports.INVENTORY_FORMATS, "cyclonedx")
 
 
 def _outputs(function: F, forms: Sequence[str], default: str) -> F:

@@ -82,7 +82,7 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
 
 
 def _show(policy: str, file: str, outcomes: list[tuple[str, int, tuple[str, ...]]]) -> None:
-    from dockgate.services.reports import clean
+    from dockgate.reports._clean import clean
 
     echo(f"{file}: policy {policy}")
     for name, line, problems in outcomes:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dockgate import reports
 from dockgate.cli.client import Client, ServerUnreachableError
 from dockgate.cli.verdict import fetch_report
 from dockgate.config import from_environment
 from dockgate.delivery.model import ApprovalState
-from dockgate.services import reports
 from dockgate.shared.errors import UsageError
 from dockgate.shared.retry import RetrySchedule
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from dockgate import reports
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.digest_lookup import verdict_digest
 from dockgate.cli.options import Display, Output, display_options, verdict_output_options, write_report
 from dockgate.gate.model import Verdict, VerdictCase
 from dockgate.scanner.model import Inventory
-from dockgate.services import reports
 from dockgate.shared.errors import DeniedError, NotFoundError
 
 

@@ -8,7 +8,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from dockgate.delivery.model import EXTERNAL, Approval
+from dockgate.delivery.model import Approval, ApprovalId
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.errors import ConflictError, UsageError
 
@@ -44,7 +44,7 @@ class ApprovalRequest:
         if not 1 <= self.timeout <= TIMEOUT_LIMIT:
             raise UsageError(f"a timeout of {self.timeout} s", f"Allowed: 1 to {TIMEOUT_LIMIT} seconds.")
 
-    def id(self, repository: str, digest: str) -> str:
+    def id(self, repository: str, digest: str) -> ApprovalId:
         """The approval's id. Neither repository nor digest is in it when the question has a key."""
         parts = [self.asker, self.pipeline, self.execution, self.stage]
         if self.key:
@@ -53,7 +53,7 @@ class ApprovalRequest:
             url = self.callback.url if self.callback else ""
             parts += ["image", repository, digest, self.policy, self.service, url]
         mark = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-        return f"{EXTERNAL}{_slug(self.pipeline)}/{_slug(self.execution)}/{_slug(self.stage)}/{mark}"
+        return ApprovalId.external(_slug(self.pipeline), _slug(self.execution), _slug(self.stage), mark)
 
     def require_same(self, reference: str, policy: str, service: str) -> None:
         """ConflictError when the key was used for another question, which had these.

@@ -146,18 +146,26 @@ class Execution:
     finished_at: str = ""
 
 
-# The ids of approvals that outside pipelines request start with it.
-EXTERNAL = "external/"
+class ApprovalId(str):
+    """The id of an approval: the key of the action that waits for it, or "external/…" if an outside pipeline asked."""
 
+    __slots__ = ()
+    _EXTERNAL = "external/"
 
-def is_external(approval_id: str) -> bool:
-    """Whether an outside pipeline requested the approval."""
-    return approval_id.startswith(EXTERNAL)
+    @classmethod
+    def external(cls, *parts: str) -> "ApprovalId":
+        """Make the id of an approval that an outside pipeline requests."""
+        return cls(cls._EXTERNAL + "/".join(parts))
 
+    @property
+    def is_external(self) -> bool:
+        """Whether an outside pipeline requested the approval."""
+        return self.startswith(self._EXTERNAL)
 
-def waiting_action(approval_id: str) -> ActionKey | None:
-    """The action that waits for the approval; None if an outside pipeline requested it."""
-    return None if is_external(approval_id) else ActionKey.parse(approval_id)
+    @property
+    def action(self) -> ActionKey | None:
+        """The action that waits for the approval; None if an outside pipeline requested it."""
+        return None if self.is_external else ActionKey.parse(self)
 
 
 class ApprovalState(StrEnum):
@@ -231,7 +239,7 @@ class Approval:
     @property
     def action(self) -> ActionKey | None:
         """The waiting action; None for a request from outside."""
-        return waiting_action(self.id)
+        return ApprovalId(self.id).action
 
 
 @dataclass(frozen=True, slots=True)

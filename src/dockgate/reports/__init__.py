@@ -5,6 +5,7 @@ Modules whose names begin with "_" are shared code, not formats. A format is imp
 
 import importlib
 import pkgutil
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
@@ -50,7 +51,7 @@ class ScanReport(NamedTuple):
     """The result of a scan: an inventory and its findings for each platform.
 
     `reference` is as the user wrote it, `digest` is of the manifest or index, `coverage` is the advisory database's for
-    the ecosystems of the image. `now` is the time of the scan (RFC 3339 in UTC); `services.reports.write` fills in "".
+    the ecosystems of the image. `now` is the time of the scan (RFC 3339 in UTC); `write` fills in "".
     """
 
     reference: str
@@ -100,6 +101,11 @@ def names() -> tuple[str, ...]:
     return tuple(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
+def scan_formats() -> tuple[str, ...]:
+    """The names of the formats that can hold a scan."""
+    return tuple(name for name in names() if name not in VERDICT_FORMATS)
+
+
 def load(name: str) -> Report:
     """Import a format. Raises UsageError, which lists the formats."""
     if name not in names():
@@ -117,3 +123,26 @@ def load_inventory_format(name: str) -> InventoryFormat:
         )
     report: InventoryFormat = importlib.import_module(f"{__name__}.{name}").REPORT
     return report
+
+
+def write(report: ScanReport | GateReport | InventoryReport, form: str, out: TextIO) -> None:
+    """Write a report; one without a time gets the present time. Raises UsageError for an unsuitable format."""
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(report, GateReport):
+        load(form).gate(report, out)
+    elif isinstance(report, ScanReport):
+        load(form).scan(report._replace(now=report.now or now), out)
+    else:
+        load_inventory_format(form).inventory(report._replace(now=report.now or now), out)
+
+
+def result(report: ScanReport | GateReport) -> str:
+    """One line: the verdict with its reasons, or the numbers of findings and of unread paths."""
+    from dockgate.reports._wording import findings_summary, plural
+
+    if isinstance(report, GateReport):
+        verdict = report.verdict
+        return f"{report.reference}: {verdict.status} by policy {verdict.policy}: {verdict.summary}"
+    findings = findings_summary([finding for _, matches in report.platforms for finding in matches.findings])
+    unread = sum(len(inventory.unread) for inventory, _ in report.platforms)
+    return f"{report.reference}: {findings}" + (f"; {plural(unread, 'path')} could not be read" if unread else "")

@@ -2,7 +2,7 @@
 
 import logging
 
-from dockgate.services.reports import clean
+from dockgate.reports._clean import clean
 
 
 class PrintableFormatter(logging.Formatter):

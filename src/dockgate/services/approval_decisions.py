@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dockgate.delivery.approvals import decide, vote_objection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
-from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote, waiting_action
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, Vote
 from dockgate.delivery.override import waivers_of
 from dockgate.delivery.pipeline import latest_runs
 from dockgate.gate.model import Verdict
@@ -77,7 +77,7 @@ class WaitingApprovals:
 
         Pipelines elsewhere read the answer, or get it by callback.
         """
-        if action := waiting_action(approval_id):
+        if action := ApprovalId(approval_id).action:
             self.starter.proceed(action.execution)
 
     def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
-from dockgate.delivery.model import Answer, Approval, ApprovalState, RunState, Vote, is_external
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, RunState, Vote
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal
@@ -214,7 +214,7 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
     is_waiting = approvals.c.id.in_(approval_ids), approvals.c.state == ApprovalState.WAITING
     ids = connection.scalars(select(approvals.c.id).where(*is_waiting)).all()
     connection.execute(update(approvals).where(approvals.c.id.in_(ids)).values(**asdict(answer), settled_at=now))
-    if actions := [name for name in ids if not is_external(name)]:
+    if actions := [name for name in ids if not ApprovalId(name).is_external]:
         finish_runs(connection, actions, state, now, reason=answer.summary)
     enqueue_answers(connection, ids, now)
     return ids

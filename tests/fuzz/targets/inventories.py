@@ -14,6 +14,7 @@ from tests.fuzz.target import MEMORY, Part, Target
 from tests.fuzz.targets._ecosystem import DATA
 from tests.scanner.images import make, pieces
 
+from dockgate.reports import InventoryReport, ScanReport, scan_formats, write
 from dockgate.scanner import ecosystems, sboms
 from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.scanner.images.oci_image import OciImage
@@ -23,7 +24,6 @@ from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import ImageMetadata
-from dockgate.services.reports import InventoryReport, ScanReport, scan_formats, write
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.model import Matches
 

@@ -15,10 +15,10 @@ from tests.fuzz.target import MEMORY, Part, Target, advised
 from tests.vulnerabilities.database.making import built, folder_of
 from tests.vulnerabilities.feeds import making
 
+from dockgate.reports import InventoryReport, write
 from dockgate.scanner import ecosystems, sboms
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.packages import Purls
-from dockgate.services.reports import InventoryReport, write
 from dockgate.shared.errors import DatabaseError, UnreadableError, UsageError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.transfer import pack, unpack

@@ -13,10 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.reports.samples import FINDINGS, NOW, UNDETERMINED, inventory, odd_inventory
 
-from dockgate.reports import InventoryReport, ScanReport
+from dockgate.reports import InventoryReport, ScanReport, write
 from dockgate.scanner import ecosystems, sboms
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
-from dockgate.services.reports import write
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.matching import match
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Matches, Range
