@@ -85,7 +85,16 @@ class ApprovalRequests:
             committers=self.contributors.of(key).listed,
         )
         self.provenance.fetch(repository, image, policy)
-        self.notifications.notify(_needed(key, approval))
+        # The message that the reference solution sends to its topic, without the token, which `approval show` prints.
+        self.notifications.notify(
+            Notice(
+                key=f"approval/{approval.id}",
+                kind="Approval Needed",
+                title=f"{key.execution}: {key.stage}/{key.action} waits for a verdict on {approval.repository}",
+                body=approval.custom_data,
+                detail={"approval": approval.id, "image": approval.image, "expires": approval.expires_at},
+            )
+        )
         self.store.approvals.add(approval)
         self.store.executions.wait(key)
         return scan
@@ -115,8 +124,10 @@ class ApprovalRequests:
         that the requester may name for it.
         """
         request = replace(request, asker=requester.name)
-        approval = self._same_key(request)
-        if approval is None:
+        approval = self._find(request.id("", "")) if request.key else None
+        if approval is not None:
+            request.require_same(approval.reference, approval.policy, approval.service)
+        else:
             self.policies(request.policy or DEFAULT_POLICY)
             repository, digest = self.resolve_image(request.reference)
             request = replace(request, policy=self.selection.choose(repository, request.policy, requester))
@@ -160,29 +171,11 @@ class ApprovalRequests:
             callback,
         )
 
-    def _same_key(self, request: ApprovalRequest) -> Approval | None:
-        """The approval of an earlier request with this key. ConflictError when that was another request."""
-        approval = self._find(request.id("", "")) if request.key else None
-        if approval is not None:
-            request.require_same(approval.reference, approval.policy, approval.service)
-        return approval
-
     def _find(self, approval_id: str) -> Approval | None:
         try:
             return self.store.approvals.get(approval_id)
         except NotFoundError:
             return None
-
-
-def _needed(key: ActionKey, approval: Approval) -> Notice:
-    """The message that the reference solution sends to its topic, without the token, which `approval show` prints."""
-    return Notice(
-        key=f"approval/{approval.id}",
-        kind="Approval Needed",
-        title=f"{key.execution}: {key.stage}/{key.action} waits for a verdict on {approval.repository}",
-        body=approval.custom_data,
-        detail={"approval": approval.id, "image": approval.image, "expires": approval.expires_at},
-    )
 
 
 def _service(pipeline: Pipeline) -> str:

@@ -1,8 +1,9 @@
 """Cases: everything that a verdict on a scanned image is made from, as of now, baselines included."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from dockgate.delivery.model import Service
 from dockgate.delivery.ports import Advisories, FindingsSource
 from dockgate.delivery.registry_access import OPERATOR, SERVER
 from dockgate.gate import baselines
@@ -116,6 +117,15 @@ class Baselines:
             return ""
 
 
+def running_image(store: Store, service: Service, registry: str) -> tuple[str, DeploymentContext] | None:
+    """Return the digest that a service runs with the context of its evaluation, None if it runs nothing."""
+    image = store.services.definition(service.name, service.revision).image
+    if image is None:
+        return None
+    execution = store.services.deployed_by(service.name)
+    return image.digest, DeploymentContext(image.repository_in(registry), service.name, execution, keep_baselines=True)
+
+
 def approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:
     """Return the newest verdict by which the server's policy of this name approved, None where it did not."""
     own = (record for record in records if PolicyReference.parse(record.policy).name == policy)
@@ -162,10 +172,11 @@ class Cases:
             return case if scan is None or is_vouched else replace(case, no_scan_reason=scan.reason)
         try:
             baselines = self.baselines.find(image, policy, context)
+            compared = [inventory for listed in baselines.inventories.values() for inventory in listed]
             return replace(
                 case,
                 inventories=inventories,
-                snapshot=self._consult(inventories, baselines.inventories),
+                snapshot=self.advisories().snapshot([*inventories, *compared]),
                 baselines=baselines.inventories,
                 baseline_exemptions=baselines.exemptions,
             )
@@ -181,19 +192,11 @@ class Cases:
         """
         if self.store.pipelines.is_built(repository):
             return any(pusher in (SERVER, OPERATOR) for pusher in self.store.images.pushers(repository, image))
-        if scan is not None and (scan.state is ScanState.DONE or self._is_scanned_by_another(scan.repository)):
+        if scan is not None and (
+            scan.state is ScanState.DONE or (self.findings is not None and self.findings.knows(scan.repository))
+        ):
             return True
         return bool(self.store.images.pushers(repository, image))
-
-    def _is_scanned_by_another(self, repository: str) -> bool:
-        return self.findings is not None and self.findings.knows(repository)
-
-    def _consult(
-        self, inventories: Sequence[Inventory], baselines: Mapping[str, Sequence[Inventory]]
-    ) -> AdvisorySnapshot:
-        """The advisories of the packages in the image and its baselines: both are matched with the same snapshot."""
-        compared = [inventory for listed in baselines.values() for inventory in listed]
-        return self.advisories().snapshot([*inventories, *compared])
 
     def _consult_catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
         """What KEV and EPSS list of these findings; nothing where there is no advisory database."""

@@ -9,7 +9,7 @@ from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, RunState
 from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.delivery.ports import CommitPeople, Source
-from dockgate.services.git_pushes import PUSH_LIMIT
+from dockgate.services.git_pushes import PUSH_LIMIT, email_of
 from dockgate.shared.errors import DockgateError, NotFoundError
 from dockgate.store import Store
 
@@ -50,7 +50,7 @@ class ContributorFinder:
                     emails.append(email)
         except DockgateError as error:
             unknown = error.full_message
-        emails += [self._email(name) for name in names]
+        emails += [email_of(self._store, name) for name in names]
         return Contributors.of(names, emails, unknown)
 
     def _last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
@@ -119,12 +119,6 @@ class ContributorFinder:
         last = max((place for place, move in enumerate(moves) if move.new == built), default=len(moves) - 1)
         first = max((place for place, move in enumerate(moves[:last]) if move.new == base), default=-1) if base else -1
         yield from ((move.principal, move.email) for move in moves[first + 1 : last + 1])
-
-    def _email(self, name: str) -> str:
-        try:
-            return self._store.principals.get(name).email
-        except NotFoundError:
-            return ""
 
 
 def _commit(run: ActionRun | None) -> str:

@@ -82,7 +82,7 @@ class GitPushes:
     def _records(
         self, push: str, repository: str, by: str, token: str, updates: Sequence[RefUpdate], *, accepted: bool
     ) -> list[PushRecord]:
-        email, now = self._email(by), self.clock.now()
+        email, now = email_of(self.store, by), self.clock.now()
         return [
             PushRecord(push, repository, update.ref, update.old, update.new, by or "local", email, token, now, accepted)
             for update in updates
@@ -96,8 +96,10 @@ class GitPushes:
         after = [update.new for update in updates if update.new != NO_OBJECT]
         return self.source.commits_introduced(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
 
-    def _email(self, name: str) -> str:
-        try:
-            return self.store.principals.get(name).email if name else ""
-        except NotFoundError:
-            return ""
+
+def email_of(store: Store, principal: str) -> str:
+    """Return the principal's e-mail address, "" for none and for an unknown principal."""
+    try:
+        return store.principals.get(principal).email if principal else ""
+    except NotFoundError:
+        return ""

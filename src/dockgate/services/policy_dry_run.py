@@ -25,7 +25,7 @@ from dockgate.gate.replay.policy_diff import (
 )
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
-from dockgate.services.cases import Cases, DeploymentContext
+from dockgate.services.cases import Cases, DeploymentContext, running_image
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError, UsageError
 from dockgate.store import Store
@@ -87,17 +87,14 @@ class PolicyDryRun:
                 if is_over() or len(comparisons) >= limit:
                     return summarize(comparisons, last)
                 last = service.name
-                definition = self.store.services.definition(service.name, service.revision)
-                image = definition.image
-                if image is None:
+                running = running_image(self.store, service, self.registry)
+                if running is None:
                     continue
-                execution = self.store.services.deployed_by(service.name)
-                repository = image.repository_in(self.registry)
-                context = DeploymentContext(repository, service.name, execution, keep_baselines=True)
-                required = self.selection.required_policies(image.digest, execution, repository)
+                image, context = running
+                required = self.selection.required_policies(image, context.execution, context.repository)
                 for name in (usable.policy.name for usable in required):
                     if policy in ("", PolicyReference.parse(name).name):
-                        comparisons += self._compare_running(candidate, name, image.digest, service.name, context)
+                        comparisons += self._compare_running(candidate, name, image, service.name, context)
         return summarize(comparisons)
 
     def _compare_running(

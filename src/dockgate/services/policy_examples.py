@@ -109,8 +109,8 @@ class _Bench:
         example = written.example
         case = self._case(written)
         (platform_verdict,) = evaluate.judge(case, self._ecosystems, self._rules, remediations=False).platform_verdicts
-        absent = (_absent(written, index, platform_verdict) for index in range(len(example.findings)))
-        problems = [problem for problem in absent if problem] or list(_differences(example.expect, platform_verdict))
+        problems = list(_absent_findings(written, platform_verdict))
+        problems = problems or list(_differences(example.expect, platform_verdict))
         return Outcome(example.name, written.line, platform_verdict.status, tuple(problems))
 
     def _case(self, written: LocatedExample) -> VerdictCase:
@@ -278,16 +278,18 @@ def _cves(written: LocatedExample) -> Iterator[Cve]:
     yield from cves.values()
 
 
-def _absent(written: LocatedExample, index: int, platform_verdict: PlatformVerdict) -> str:
-    """Why a finding that the example has is none, "" when it is one."""
-    finding = written.example.findings[index]
-    purl = finding.package.partition("?")[0]
-    for match in platform_verdict.findings:
-        if finding.id in (match.id, *match.aliases) and match.package.purl.partition("?")[0] == purl:
-            return ""
-    line = written.document.line((*written.here, "findings", index))
-    why = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
-    return f"line {line}: {finding.id} does not affect {finding.package}{why}"
+def _absent_findings(written: LocatedExample, platform_verdict: PlatformVerdict) -> Iterator[str]:
+    """The findings of the example that the verdict does not have, each with the probable reason."""
+    present = {
+        (name, match.package.purl.partition("?")[0])
+        for match in platform_verdict.findings
+        for name in (match.id, *match.aliases)
+    }
+    for index, finding in enumerate(written.example.findings):
+        if (finding.id, finding.package.partition("?")[0]) not in present:
+            line = written.document.line((*written.here, "findings", index))
+            why = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
+            yield f"line {line}: {finding.id} does not affect {finding.package}{why}"
 
 
 def _differences(expected: Expected, platform_verdict: PlatformVerdict) -> Iterator[str]:
@@ -298,40 +300,26 @@ def _differences(expected: Expected, platform_verdict: PlatformVerdict) -> Itera
         ]
         why = f": {'; '.join(reasons)}" if reasons else ""
         yield f"expected {expected.status}, was {platform_verdict.status}{why}"
-    checks: dict[str, tuple[Sequence[str] | None, Sequence[tuple[str, str]]]] = {
-        "violations": (expected.violations, list(map(_violation, platform_verdict.violations))),
-        "warnings": (expected.warnings, list(map(_violation, platform_verdict.warnings))),
-        "notes": (expected.notes, list(map(_violation, platform_verdict.notes))),
-        "undetermined": (
-            expected.undetermined,
-            [(entry.kind, entry.reason) for entry in platform_verdict.undetermined],
-        ),
-        "waived": (
-            expected.waived,
-            [(entry.finding.id if entry.finding else entry.violation, entry.by) for entry in platform_verdict.waived],
-        ),
-    }
-    for name, (listed, actual) in checks.items():
-        if listed is not None:
-            yield from _unlike(name, listed, actual)
+    for name in ("violations", "warnings", "notes"):
+        violations: Sequence[Violation] = getattr(platform_verdict, name)
+        yield from _unlike(name, getattr(expected, name), [(entry.rule, entry.message) for entry in violations])
+    undetermined = [(entry.kind, entry.reason) for entry in platform_verdict.undetermined]
+    yield from _unlike("undetermined", expected.undetermined, undetermined)
+    waived = [(entry.finding.id if entry.finding else entry.violation, entry.by) for entry in platform_verdict.waived]
+    yield from _unlike("waived", expected.waived, waived)
 
 
-def _violation(violation: Violation) -> tuple[str, str]:
-    return violation.rule, violation.message
-
-
-def _unlike(name: str, expected: Sequence[str], actual: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Compare what an example expects with what the gate answered.
+def _unlike(name: str, expected: Sequence[str] | None, actual: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Compare what an example expects, None for anything, with what the gate answered.
 
     `actual` are pairs of a short name, which an expectation may give in full, and a text, of which it may give a part.
     """
+    if expected is None:
+        return
+    answers = "; ".join(f"{short}: {text}" for short, text in actual) or "nothing"
     for part in expected:
         if not any(part == short or part in text for short, text in actual):
-            yield f"{name}: expected {part!r}, was {_some(actual)}"
+            yield f"{name}: expected {part!r}, was {answers}"
     for short, text in actual:
         if not any(part == short or part in text for part in expected):
             yield f"{name}: not expected, {short}: {text}"
-
-
-def _some(actual: Sequence[tuple[str, str]]) -> str:
-    return "; ".join(f"{short}: {text}" for short, text in actual) or "nothing"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from dockgate.delivery.model import Service
 from dockgate.events.ports import Notice
-from dockgate.services.cases import DeploymentContext
+from dockgate.services.cases import DeploymentContext, running_image
 from dockgate.services.clock import ServerClock
 from dockgate.services.deliveries import Notifications
 from dockgate.services.effects import EffectKind, Effects
@@ -54,17 +54,10 @@ class ServiceRisk:
             return dict(evaluated)
         present = {}
         for service in self.store.services.list():
-            definition = self.store.services.definition(service.name, service.revision)
-            image = definition.image
-            if image is None:
-                present[service.name] = ""
-                continue
-            execution = self.store.services.deployed_by(service.name)
-            repository = image.repository_in(self.registry)
-            context = DeploymentContext(repository, service.name, execution, keep_baselines=True)
-            present[service.name] = self._inputs_digest(database, image.digest, context)
-            if evaluated.get(service.name) != present[service.name]:
-                self._mark(service, image.digest, self.verdicts.review_deployed(image.digest, context))
+            running = running_image(self.store, service, self.registry)
+            present[service.name] = self._inputs_digest(database, *running) if running else ""
+            if running and evaluated.get(service.name) != present[service.name]:
+                self._mark(service, running[0], self.verdicts.review_deployed(*running))
         return present
 
     def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:

@@ -35,16 +35,14 @@ class Verdicts:
         It is stored under the cause, and the same cause gives the same verdict. Under a policy that cannot be read it
         is Undetermined.
         """
-        context = DeploymentContext(approval.repository, approval.service)
-        case = self._case(approval.image, self.selection.read(approval.policy), context)
+        case = self._case_of(approval)
         if case is None:
             return None
         return self.store.images.add_verdict(self._evaluate(case), case, cause)
 
     def rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str:
         """Return why the image would not be approved now with these waivers added, "" when it would."""
-        context = DeploymentContext(approval.repository, approval.service)
-        case = self._case(approval.image, self.selection.read(approval.policy), context)
+        case = self._case_of(approval)
         if case is None:
             return "it is being scanned"
         extended = replace(case.waivers, waivers=(*case.waivers.waivers, *waivers))
@@ -105,6 +103,10 @@ class Verdicts:
             return self.advisories().digest
         except DatabaseError:
             return ""
+
+    def _case_of(self, approval: Approval) -> VerdictCase | None:
+        context = DeploymentContext(approval.repository, approval.service)
+        return self._case(approval.image, self.selection.read(approval.policy), context)
 
     def _case(self, image: str, usable: UsablePolicy, context: DeploymentContext) -> VerdictCase | None:
         case = self.cases.build(image, usable.policy, context)
