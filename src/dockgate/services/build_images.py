@@ -34,6 +34,7 @@ _UNUSED_SECONDS = 30 * 24 * 3600
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _GZIP = f"{_LAYER}+gzip"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
 # How media types of layers end that are pushed as they are, and OCI's name for each.
 _COMPRESSED = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
 
@@ -117,7 +118,7 @@ class RegistryBuildImages:
         self._forget_unused()
         for blob in blobs.values():
             self._download(origin, blob)
-        self._keep(platform_digest, data)
+        _replace_file(self._folder / _file(platform_digest), data)
         require_no_hidden_source(named, (self._folder / _file(manifest.config.digest)).read_bytes())
         files = [_file(digest) for digest in (platform_digest, *blobs)]
         room = limit
@@ -178,17 +179,8 @@ class RegistryBuildImages:
             size += len(chunk)
             if size > limit:
                 raise ImageError(f"its layers hold more than the {limit} bytes that are left of a build's disk.")
-        fresh = note.with_name(f"new-{note.name}-{threading.get_ident()}")
-        fresh.write_text(from_hex(content.hexdigest()))
-        fresh.replace(note)
+        _replace_file(note, from_hex(content.hexdigest()).encode())
         return note.read_text(), size
-
-    def _keep(self, digest: str, data: bytes) -> None:
-        target = self._folder / _file(digest)
-        fresh = target.with_name(f"new-{target.name}-{threading.get_ident()}")
-        fresh.write_bytes(data)
-        fresh.chmod(0o644)
-        fresh.replace(target)
 
     def _forget_unused(self) -> None:
         now = time.time()
@@ -236,15 +228,13 @@ def _for_platform(origin: ImageSource, digest: str, data: bytes) -> tuple[str, b
     if isinstance(document, Manifest):
         return digest, data
     platform = host_platform()
-    fitting = [
-        candidate for candidate in document.manifests if candidate.platform.split("/")[:2] == platform.split("/")
-    ]
-    if not fitting:
-        raise ImageError(f"{origin.name} has no image for {platform}.")
-    chosen = origin.manifest(fitting[0].digest)
-    if isinstance(parse(chosen, fitting[0].digest), Index):
-        raise ImageError(f"{origin.name} is an index in an index.")
-    return fitting[0].digest, chosen
+    for candidate in document.manifests:
+        if candidate.platform.split("/")[:2] == platform.split("/"):
+            chosen = origin.manifest(candidate.digest)
+            if isinstance(parse(chosen, candidate.digest), Index):
+                raise ImageError(f"{origin.name} is an index in an index.")
+            return candidate.digest, chosen
+    raise ImageError(f"{origin.name} has no image for {platform}.")
 
 
 def _pushed(
@@ -266,25 +256,15 @@ def _pushed(
         if descriptor.digest not in used:
             used[descriptor.digest] = _layer(origin, pusher, descriptor, layers.get(descriptor.digest), folder)
     pusher.blob(config)
+    built = [used[diff_id] for diff_id in diff_ids]
     document = {
         "schemaVersion": 2,
         "mediaType": _MANIFEST,
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": digest_of(config),
-            "size": len(config),
-        },
-        "layers": [
-            {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
-            for layer in (used[descriptor.digest] for descriptor in manifest.layers)
-        ],
+        "config": {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)},
+        "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in built],
         **({"annotations": dict(manifest.annotations)} if manifest.annotations else {}),
     }
-    return (
-        json.dumps(document, separators=(",", ":")).encode(),
-        used,
-        [descriptor.digest for descriptor in manifest.layers],
-    )
+    return json.dumps(document, separators=(",", ":")).encode(), used, diff_ids
 
 
 def _layer(
@@ -327,6 +307,14 @@ def _compress(origin: ImageSource, descriptor: Descriptor, target: IO[bytes]) ->
             target.write(packer.compress(chunk))
         verified.verify()
     target.write(packer.flush())
+
+
+def _replace_file(path: Path, data: bytes) -> None:
+    """Write a file that other threads may read at the same time, and the sandbox afterwards."""
+    fresh = path.with_name(f"new-{path.name}-{threading.get_ident()}")
+    fresh.write_bytes(data)
+    fresh.chmod(0o644)
+    fresh.replace(path)
 
 
 def _file(digest: str) -> str:

@@ -65,10 +65,7 @@ class InspectorFindings:
     title = "Amazon Inspector"
 
     def __init__(
-        self,
-        patterns: Sequence[str] = ("*",),
-        client: Client | None = None,
-        clock: Callable[[], float] = time.time,
+        self, patterns: Sequence[str] = ("*",), client: Client | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self._patterns = patterns
         self._clients = RegionalClients(client)

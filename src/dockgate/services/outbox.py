@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -63,38 +64,34 @@ class OutboxWorker:
 
     def start(self) -> None:
         for lane in self._lanes.values():
-            lane.start()
+            lane.thread.start()
 
     def wake(self, kind: OutboxKind) -> None:
         """Send new entries of this kind at once."""
         if kind in self._lanes:
-            self._lanes[kind].wake()
+            self._lanes[kind].wakeup.set()
 
     def close(self) -> None:
         """Stop. Entries that are being sent are not waited for: they are sent again after the next start."""
         for lane in self._lanes.values():
             lane.stop()
         for lane in self._lanes.values():
-            lane.join()
+            if lane.thread.is_alive():
+                lane.thread.join(timeout=lane.pause_seconds)
 
 
+@dataclass(eq=False)
 class _Lane:
     """Sends the entries of one kind: a thread that reads the outbox, and a pool that sends."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        handler: OutboxHandler,
-        effects: Effects,
-        clock: Callable[[], datetime],
-        pause_seconds: float,
-    ) -> None:
-        self._outbox = outbox
-        self._handler = handler
-        self._effects = effects
-        self._clock = clock
-        self._pause_seconds = pause_seconds
-        self._wakeup = threading.Event()
+    outbox: Outbox
+    handler: OutboxHandler
+    effects: Effects
+    clock: Callable[[], datetime]
+    pause_seconds: float
+
+    def __post_init__(self) -> None:
+        self.wakeup = threading.Event()
         self._is_stopping = False
         self._lock = threading.Lock()
         # Entries that were read and are not yet being sent, by receiver.
@@ -102,32 +99,22 @@ class _Lane:
         # Key and receiver of the entries that are being sent.
         self._active: set[tuple[str, str]] = set()
         self._read_at = 0.0
-        self._pool = ThreadPoolExecutor(LANE_LIMIT, f"outbox {handler.kind}")
-        self._thread = threading.Thread(target=self._work, name=f"outbox {handler.kind}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def wake(self) -> None:
-        self._wakeup.set()
+        self._pool = ThreadPoolExecutor(LANE_LIMIT, f"outbox {self.handler.kind}")
+        self.thread = threading.Thread(target=self._work, name=f"outbox {self.handler.kind}", daemon=True)
 
     def stop(self) -> None:
         self._is_stopping = True
-        self._wakeup.set()
+        self.wakeup.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def join(self) -> None:
-        if self._thread.is_alive():
-            self._thread.join(timeout=self._pause_seconds)
 
     def _work(self) -> None:
         while not self._is_stopping:
-            self._wakeup.clear()
+            self.wakeup.clear()
             try:
                 self._advance()
             except Exception as error:
                 _log.warning("Reading the outbox failed and is retried: %s", error, exc_info=error)
-            self._wakeup.wait(self._pause_seconds)
+            self.wakeup.wait(self.pause_seconds)
 
     def _advance(self) -> None:
         """Send what may be sent now.
@@ -140,10 +127,10 @@ class _Lane:
             submitted = {
                 (entry.key, entry.receiver) for queue in self._queues.values() for entry in queue
             } | self._active
-            is_fresh = time.monotonic() - self._read_at < self._pause_seconds
+            is_fresh = time.monotonic() - self._read_at < self.pause_seconds
             if is_fresh and self._queues:
                 return
-        due = self._outbox.due(self._handler.kind, format_time(self._clock()), RECEIVER_READ_LIMIT, READ_LIMIT)
+        due = self.outbox.due(self.handler.kind, format_time(self.clock()), RECEIVER_READ_LIMIT, READ_LIMIT)
         with self._lock:
             self._read_at = time.monotonic()
             for entry in due:
@@ -157,7 +144,7 @@ class _Lane:
             busy = Counter(receiver for _, receiver in self._active)
             for receiver in list(self._queues):
                 queue = self._queues[receiver]
-                while queue and busy[receiver] < self._handler.receiver_limit and len(self._active) < LANE_LIMIT:
+                while queue and busy[receiver] < self.handler.receiver_limit and len(self._active) < LANE_LIMIT:
                     if self._is_stopping:
                         return
                     entry = queue.popleft()
@@ -169,19 +156,19 @@ class _Lane:
 
     def _run(self, entry: OutboxEntry) -> None:
         try:
-            self._effects.run(self._handler.step, self._send, entry)
+            self.effects.run(self.handler.step, self._send, entry)
         except Exception as error:
             _log.warning("The result of sending %s was not stored: %s", _label(entry), error, exc_info=error)
         finally:
             with self._lock:
                 self._active.discard((entry.key, entry.receiver))
-            self._wakeup.set()
+            self.wakeup.set()
 
     def _send(self, entry: OutboxEntry) -> None:
         try:
-            result = self._handler.send(entry)
+            result = self.handler.send(entry)
         except UndeliverableError as error:
-            self._outbox.fail(entry, str(error), None)
+            self.outbox.fail(entry, str(error), None)
             _log.warning("Gave up %s: %s", _label(entry), error)
         except DockgateError as error:
             self._retry(entry, error.full_message)
@@ -189,15 +176,15 @@ class _Lane:
             _log.warning("Sending %s failed with an internal error", _label(entry), exc_info=error)
             self._retry(entry, f"{type(error).__name__}: {error}")
         else:
-            self._outbox.complete(entry, format_time(self._clock()), result)
+            self.outbox.complete(entry, format_time(self.clock()), result)
 
     def _retry(self, entry: OutboxEntry, error: str) -> None:
-        following = DELIVERY.next_attempt(entry.key, entry.attempts + 1, self._clock(), since=entry.due_since)
+        following = DELIVERY.next_attempt(entry.key, entry.attempts + 1, self.clock(), since=entry.due_since)
         if following is None:
-            self._outbox.fail(entry, error, None)
+            self.outbox.fail(entry, error, None)
             _log.error("Gave up %s after %d attempts: %s", _label(entry), entry.attempts + 1, error)
         else:
-            self._outbox.fail(entry, error, format_time(following))
+            self.outbox.fail(entry, error, format_time(following))
             _log.warning("Sending %s failed, next attempt at %s: %s", _label(entry), format_time(following), error)
 
 

@@ -145,6 +145,7 @@ class ScanRunner:
             self.exceptions.record_attached_vex(scan.repository, image)
 
 
+@dataclass(eq=False)
 class ScanScheduler:
     """Requests and runs scans. `explain` turns an error into text for people.
 
@@ -152,38 +153,29 @@ class ScanScheduler:
     long: a new push is answered soon, and an image that is never scanned costs few requests.
     """
 
-    def __init__(
-        self,
-        images: Images,
-        runner: ScanRunner,
-        waiting: WaitingApprovals,
-        clock: ServerClock,
-        effects: Effects,
-        starter: Starter,
-        explain: Callable[[Exception], str],
-        parallel: int,
-        pending_seconds: float,
-    ) -> None:
-        self._images = images
-        self._runner = runner
-        self._waiting = waiting
-        self._clock = clock
-        self._effects = effects
-        self._starter = starter
-        self._explain = explain
+    images: Images
+    runner: ScanRunner
+    waiting: WaitingApprovals
+    clock: ServerClock
+    effects: Effects
+    starter: Starter
+    explain: Callable[[Exception], str]
+    parallel: int
+    pending_seconds: float
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._pending_seconds = pending_seconds
         self._running: set[tuple[str, int]] = set()
         # Scans that another scanner has not finished, by image and number: since when, and until when it is not asked.
         self._pending: dict[tuple[str, int], tuple[float, float]] = {}
         self._closing = threading.Event()
         self._evaluations = threading.Semaphore(PARALLEL_EVALUATIONS)
-        self._queue = ScanQueue(parallel, self._scan)
+        self._queue = ScanQueue(self.parallel, self._scan)
 
     def request(self, repository: str, digest: str) -> Scan:
         """Request a scan, and start it. One that is requested or done is not requested again."""
-        request_scan = self._images.request_scan
-        scan = self._effects.run(EffectKind.RECORD_IMAGE, request_scan, digest, repository, self._clock.now())
+        request_scan = self.images.request_scan
+        scan = self.effects.run(EffectKind.RECORD_IMAGE, request_scan, digest, repository, self.clock.now())
         self.start(scan)
         return scan
 
@@ -206,7 +198,7 @@ class ScanScheduler:
     def _scan(self, scan: Scan) -> None:
         name = scan.image, scan.number
         try:
-            present = self._images.scan(scan.image)
+            present = self.images.scan(scan.image)
             if present is None or (present.number, present.state) != (scan.number, ScanState.REQUESTED):
                 return  # it has ended meanwhile
             try:
@@ -217,14 +209,12 @@ class ScanScheduler:
                 return
             except Exception as error:
                 is_image = not isinstance(error, NotAnImageError)
-                self._effects.run(
-                    EffectKind.FAIL_SCAN, self._runner.fail, scan, self._explain(error), is_image=is_image
-                )
+                self.effects.run(EffectKind.FAIL_SCAN, self.runner.fail, scan, self.explain(error), is_image=is_image)
             self._pending.pop(name, None)
             with self._evaluations:
-                executions = self._effects.run(EffectKind.ANSWER, self._waiting.settle, scan.image)
+                executions = self.effects.run(EffectKind.ANSWER, self.waiting.settle, scan.image)
             for execution in executions:
-                self._starter.proceed(execution)
+                self.starter.proceed(execution)
         except Exception as error:
             _log.warning("the scan of %s broke off, and will run again: %s", scan.image, error, exc_info=error)
         finally:
@@ -233,7 +223,7 @@ class ScanScheduler:
 
     def _postpone(self, name: tuple[str, int]) -> None:
         """Have the reconciler start the scan again after a fifth of the time that it has waited, within bounds."""
-        now, least = time.monotonic(), self._pending_seconds
+        now, least = time.monotonic(), self.pending_seconds
         with self._lock:
             since, _ = self._pending.get(name, (now, now))
             self._pending[name] = since, now + min(max(least, (now - since) / 5), least * 10)
@@ -241,11 +231,11 @@ class ScanScheduler:
     def _run_with_retries(self, scan: Scan) -> None:
         for pause in READING.pauses():
             try:
-                self._effects.run(EffectKind.READ_IMAGE, self._runner.run, scan)
+                self.effects.run(EffectKind.READ_IMAGE, self.runner.run, scan)
                 return
             except UnavailableError:
                 self._closing.wait(pause)
-        self._effects.run(EffectKind.READ_IMAGE, self._runner.run, scan)
+        self.effects.run(EffectKind.READ_IMAGE, self.runner.run, scan)
 
 
 @dataclass(frozen=True, slots=True)
