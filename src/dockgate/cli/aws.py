@@ -33,12 +33,12 @@ def command() -> None:
 )
 def template(output: Path | None) -> None:
     """Print the CloudFormation template."""
-    from dockgate.services import aws
+    from dockgate.aws.stack import parameters
 
     if output is None:
-        sys.stdout.write(aws.template())
+        sys.stdout.write(parameters.template())
     else:
-        output.write_text(aws.template(), "utf-8")
+        output.write_text(parameters.template(), "utf-8")
 
 
 @command.command()
@@ -122,6 +122,7 @@ def deploy(
 
     Policy, waivers and parameters are checked before anything changes. After a failure, deploy again to continue.
     """
+    from dockgate.aws.stack.account import Account
     from dockgate.services import aws
 
     def confirm(losses: Sequence[str]) -> None:
@@ -131,8 +132,8 @@ def deploy(
         if not yes:
             click.confirm("Deploy it?", abort=True)
 
-    account = aws.Account(region)
-    changed = aws.deployed(account, stack, policy, waivers, parameters, manage_scanning, _say, confirm=confirm)
+    account = Account(region)
+    changed = aws.deploy_stack(account, stack, policy, waivers, parameters, manage_scanning, _say, confirm=confirm)
     echo(f"{stack}: {'deployed' if changed else 'unchanged'}")
     echo(f"  dockgate aws status --stack {stack}")
 
@@ -142,9 +143,10 @@ def deploy(
 @format_option
 def status(stack: str, region: str, output_format: str) -> None:
     """Show the stack's resources and its state."""
-    from dockgate.services import aws
+    from dockgate.aws.stack.account import Account
+    from dockgate.aws.stack.status import status
 
-    stack_status = aws.state(aws.Account(region), stack)
+    stack_status = status(Account(region), stack)
     if output_format == "json":
         print_json({name: getattr(stack_status, name) for name in stack_status.__dataclass_fields__})
         return
@@ -170,10 +172,11 @@ def redrive(stack: str, region: str) -> None:
 
     Resent messages and events are deleted from their dead-letter queues, the others stay there.
     """
-    from dockgate.services import aws
+    from dockgate.aws.stack.account import Account
+    from dockgate.aws.stack.redrive import redrive
     from dockgate.shared.errors import UnavailableError
 
-    done = aws.redriven(aws.Account(region), stack, _say)
+    done = redrive(Account(region), stack, _say)
     for fault in done.faults:
         _say(fault)
     echo(f"{stack}: {done.handed} resent, {len(done.faults)} failed")
@@ -192,10 +195,11 @@ def destroy(stack: str, region: str, yes: bool) -> None:
 
     The command asks first. It restores the registry's previous scanning configuration.
     """
-    from dockgate.services import aws
+    from dockgate.aws.stack import destroy
+    from dockgate.aws.stack.account import Account
 
-    account = aws.Account(region)
-    contents = aws.contents(account, stack)
+    account = Account(region)
+    contents = destroy.contents(account, stack)
     if not contents:
         echo(f"{stack}: not found in {account.region}")
         return
@@ -203,7 +207,7 @@ def destroy(stack: str, region: str, yes: bool) -> None:
         echo(line)
     if not yes:
         click.confirm("Delete all of this?", abort=True)
-    aws.destroyed(account, stack, _say)
+    destroy.destroy(account, stack, _say)
     echo(f"{stack}: deleted")
 
 

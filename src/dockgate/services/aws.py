@@ -7,34 +7,17 @@ from importlib import resources
 from pathlib import Path
 
 from dockgate.aws import ecr_registry
-from dockgate.aws.stack import archive, change_set, cloudformation, deploy, destroy, parameters, redrive, status
+from dockgate.aws.stack import archive, change_set, cloudformation, deploy, parameters
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.change_set import Confirm
 from dockgate.aws.stack.cloudformation import Patience, Tell
 from dockgate.aws.stack.first_commit import first_commit
-from dockgate.aws.stack.parameters import template
-from dockgate.aws.stack.redrive import Redriven
 from dockgate.aws.stack.stack_bucket import StackBucket
-from dockgate.aws.stack.status import Status
 from dockgate.gate import rules
 from dockgate.gate.model import Policy, Waiver, Waivers
 from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.services.gate import policy_of
 from dockgate.shared.errors import DefinitionError, DockgateError, UsageError
-
-__all__ = [
-    "Account",
-    "Redriven",
-    "Status",
-    "contents",
-    "deployed",
-    "destroyed",
-    "package",
-    "policy_document",
-    "redriven",
-    "state",
-    "template",
-]
 
 _S3, _SSM = "s3://", "ssm:"
 _DEFAULT = "default"
@@ -56,7 +39,7 @@ def policy_document(policy: str) -> bytes:
     return encode_policy(chosen)
 
 
-def deployed(
+def deploy_stack(
     account: Account,
     stack: str,
     policy: str,
@@ -88,28 +71,6 @@ def deployed(
         manage_scanning=manage_scanning,
     )
     return deploy.deploy(account, spec, tell, patience, confirm)
-
-
-def state(account: Account, stack: str) -> Status:
-    """The state of a stack and its pipeline."""
-    return status.status(account, stack)
-
-
-def redriven(account: Account, stack: str, tell: Tell) -> Redriven:
-    """Redrive the events that the stack's functions could not handle."""
-    deploy.check_name(stack)
-    return redrive.redrive(account, stack, tell)
-
-
-def contents(account: Account, stack: str) -> list[str]:
-    """List what `destroyed` would delete, a line each."""
-    deploy.check_name(stack)
-    return destroy.contents(account, stack)
-
-
-def destroyed(account: Account, stack: str, tell: Tell, patience: Patience | None = None) -> None:
-    """Delete a stack with everything that it retains."""
-    destroy.destroy(account, stack, tell, patience)
 
 
 def _policy(account: Account, location: str) -> tuple[Policy, str]:

@@ -6,6 +6,7 @@ from typing import Any
 from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
 
 from dockgate.aws.stack.change_set import Confirm, refuse
+from dockgate.aws.stack.destroy import destroy as destroy_stack
 from dockgate.services import aws
 
 NETWORK = ("VpcId=vpc-12345678", "SubnetIds=subnet-12345678")
@@ -25,11 +26,11 @@ def deploy(
     confirm: Confirm = refuse,
 ) -> bool:
     tell = output.append if output is not None else lambda line: None
-    return aws.deployed(cloud.account, "gate", policy, waivers, value, scanning, tell, SOON, confirm)
+    return aws.deploy_stack(cloud.account, "gate", policy, waivers, value, scanning, tell, SOON, confirm)
 
 
 def destroy(cloud: Cloud, output: list[str] | None = None) -> None:
-    aws.destroyed(cloud.account, "gate", output.append if output is not None else lambda line: None, SOON)
+    destroy_stack(cloud.account, "gate", output.append if output is not None else lambda line: None, SOON)
 
 
 def parameters(cloud: Cloud) -> dict[str, str]:

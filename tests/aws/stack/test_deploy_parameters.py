@@ -136,7 +136,7 @@ def test_a_name_that_is_nearly_right_is_suggested(cloud: Cloud) -> None:
 @pytest.mark.parametrize("name", ["", "1gate", "my_gate", "a" * 41, "-x"])
 def test_a_name_that_no_stack_can_have_is_refused(cloud: Cloud, name: str) -> None:
     with pytest.raises(UsageError, match="name"):
-        aws.deployed(cloud.account, name, "", None, NETWORK, False, print, SOON)
+        aws.deploy_stack(cloud.account, name, "", None, NETWORK, False, print, SOON)
     assert cloud.formation.called == []
 
 

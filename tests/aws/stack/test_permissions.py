@@ -11,7 +11,11 @@ import pytest
 from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
 from tests.aws.stack.cloudformation import ours
 
+from dockgate.aws.stack import status
+from dockgate.aws.stack.destroy import contents
+from dockgate.aws.stack.destroy import destroy as destroy_stack
 from dockgate.aws.stack.permissions import ACTIONS
+from dockgate.aws.stack.redrive import redrive as redrive_stack
 from dockgate.services import aws
 from dockgate.shared.errors import DeployError
 
@@ -64,20 +68,20 @@ def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: C
     )
     cloud.formation.fails = ("Table", "no")
     with pytest.raises(DeployError):
-        aws.deployed(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
-    aws.deployed(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
-    aws.deployed(cloud.account, "gate", "default", None, [], False, print, SOON)
-    aws.deployed(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
-    aws.deployed(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
-    aws.state(cloud.account, "gate")
+        aws.deploy_stack(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
+    aws.deploy_stack(cloud.account, "gate", "ssm:/dockgate/policy", None, network, True, print, SOON)
+    aws.deploy_stack(cloud.account, "gate", "default", None, [], False, print, SOON)
+    aws.deploy_stack(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
+    aws.deploy_stack(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
+    status.status(cloud.account, "gate")
     failures = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
     for body in ('{"detail-type": "Inspector2 Scan"}', "none of ours"):
         cloud.client("sqs").send_message(QueueUrl=failures, MessageBody=body)
-    aws.redriven(cloud.account, "gate", print)
+    redrive_stack(cloud.account, "gate", print)
     manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []}'
     cloud.client("ecr").put_image(repositoryName="dockgate-app", imageManifest=manifest, imageTag="1")
-    aws.contents(cloud.account, "gate")
-    aws.destroyed(cloud.account, "gate", print, SOON)
+    contents(cloud.account, "gate")
+    destroy_stack(cloud.account, "gate", print, SOON)
     assert cloud.operations() == set(ACTIONS)
 
 
@@ -104,6 +108,8 @@ def test_the_page_allows_on_all_resources_only_what_it_names_one_by_one() -> Non
 
 
 def test_the_bucket_beside_the_stack_is_named_after_it(cloud: Cloud) -> None:
-    aws.deployed(cloud.account, "gate", "", None, ["CreatePipeline=false", "ApprovalActions=a/b/c"], False, print, SOON)
+    aws.deploy_stack(
+        cloud.account, "gate", "", None, ["CreatePipeline=false", "ApprovalActions=a/b/c"], False, print, SOON
+    )
     assert fnmatchcase(f"gate-dockgate-{ID}-{REGION}", "gate-*")
     assert cloud.formation.stacks["gate"].parameters["ArchiveBucket"] == f"gate-dockgate-{ID}-{REGION}"

@@ -8,8 +8,9 @@ from tests.aws.account import approval_event, approval_message, scan_event
 from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.deploying import ALONE, DIGEST, deploy
 
+from dockgate.aws.stack import status
 from dockgate.aws.stack.redrive import Redriven
-from dockgate.services import aws
+from dockgate.aws.stack.redrive import redrive as redrive_stack
 from dockgate.shared.errors import NotFoundError, UsageError
 
 TOKEN = "11111111-2222-3333-4444-555555555555"
@@ -33,11 +34,11 @@ class Queues:
         return text
 
     def counts(self) -> list[int]:
-        result = aws.state(self.cloud.account, "gate")
+        result = status.status(self.cloud.account, "gate")
         return [result.approval_failures, result.failures]
 
     def redrive(self) -> Redriven:
-        return aws.redriven(self.cloud.account, "gate", self.progress.append)
+        return redrive_stack(self.cloud.account, "gate", self.progress.append)
 
 
 @pytest.fixture
@@ -95,6 +96,6 @@ def test_what_is_for_no_function_is_left(queues: Queues, body: Any) -> None:
 
 def test_a_stack_that_is_not_there(cloud: Cloud) -> None:
     with pytest.raises(NotFoundError, match="no stack 'gate'"):
-        aws.redriven(cloud.account, "gate", print)
+        redrive_stack(cloud.account, "gate", print)
     with pytest.raises(UsageError, match="name"):
-        aws.redriven(cloud.account, "my_gate", print)
+        redrive_stack(cloud.account, "my_gate", print)

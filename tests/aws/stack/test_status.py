@@ -4,7 +4,7 @@ import pytest
 from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.deploying import ALONE, DIGEST, NETWORK, deploy
 
-from dockgate.services import aws
+from dockgate.aws.stack import status
 from dockgate.shared.errors import NotFoundError
 
 
@@ -15,7 +15,7 @@ def test_status_tells_what_waits_and_what_failed(cloud: Cloud) -> None:
     cloud.client("dynamodb").put_item(TableName="approvals", Item=item)
     url = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
     cloud.client("sqs").send_message(QueueUrl=url, MessageBody="{}")
-    result = aws.state(cloud.account, "gate")
+    result = status.status(cloud.account, "gate")
     assert (result.state, result.waiting, result.failures, result.scanning) == ("CREATE_COMPLETE", 1, 1, "BASIC")
     assert result.stages == {}
     assert result.outputs["TableName"] == "approvals"
@@ -23,7 +23,7 @@ def test_status_tells_what_waits_and_what_failed(cloud: Cloud) -> None:
 
 def test_status_of_a_whole_stack_tells_how_its_pipeline_stands(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
-    result = aws.state(cloud.account, "gate")
+    result = status.status(cloud.account, "gate")
     stages = result.stages
     assert list(stages) == ["Source", "Build", "ContainerVulnerabilityAssessment", "Deploy"]
     assert (stages["Source"], stages["Build"]) == ("Succeeded", "never ran")
@@ -32,4 +32,4 @@ def test_status_of_a_whole_stack_tells_how_its_pipeline_stands(cloud: Cloud) -> 
 
 def test_status_of_no_stack(cloud: Cloud) -> None:
     with pytest.raises(NotFoundError, match="no stack 'gate' in eu-west-1"):
-        aws.state(cloud.account, "gate")
+        status.status(cloud.account, "gate")

@@ -4,6 +4,7 @@ from dockgate.aws.stack import data_resources, registry_scanning
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.cloudformation import Patience, Tell, at_rest, describe, reasons, resources
 from dockgate.aws.stack.data_resources import KINDS, Resource
+from dockgate.aws.stack.deploy import check_name
 from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.shared.errors import DeployError
 
@@ -22,6 +23,7 @@ _LOST = {
 
 def contents(account: Account, stack: str) -> list[str]:
     """What would be deleted, a line each, to be confirmed. Empty if there is nothing."""
+    check_name(stack)
     lines = []
     there = describe(account, stack) is not None
     if there:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.cloudformation import Tell, describe, outputs
+from dockgate.aws.stack.deploy import check_name
 from dockgate.shared.errors import NotFoundError
 
 # The stack's outputs that name the queues.
@@ -63,6 +64,7 @@ def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Red
 
     Raises NotFoundError if the stack does not exist.
     """
+    check_name(stack)
     description = describe(account, stack)
     if description is None:
         raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "Check --stack and --region.")
