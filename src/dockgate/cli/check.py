@@ -44,12 +44,12 @@ def command(context: click.Context, purls: tuple[str, ...], output: str, databas
 
     Exits 0 when every package could be checked, 3 when one is undetermined, 2 when a PURL is malformed.
     """
-    from dockgate.services import image_inventory
     from dockgate.services.packages import check
+    from dockgate.vulnerabilities.database.database import Database
 
     code = 0
     written: dict[str, str] = {}
-    with image_inventory.advisories(database_path(database)) as advisories:
+    with Database.open(database_path(database)) as advisories:
         for answer in check(_purl_batches(purls), advisories):
             if answer.purl not in written:
                 if len(written) == MAX_CACHED_ANSWERS:

@@ -170,7 +170,8 @@ def command(
     if wait:
         raise click.UsageError("--wait needs --server URL.")
 
-    from dockgate.services import gate, image_inventory
+    from dockgate.services import gate
+    from dockgate.vulnerabilities.database.database import Database
 
     if not (argument.reference or findings or inspector):
         raise UsageError("No image and no findings are given.", "Pass an IMAGE, or --findings FILE.")
@@ -184,11 +185,11 @@ def command(
         context.exit(EXITS[report.verdict.status])
     if not argument.reference:
         path = database or settings.advisories
-        with image_inventory.advisories(path) if path.exists() else nullcontext() as advisories:
+        with Database.open(path) if path.exists() else nullcontext() as advisories:
             report = gate.judge_reported(reported, chosen, accepted=exceptions, advisories=advisories)
         write_report(report, outputs, display)
         context.exit(EXITS[report.verdict.status])
-    with image_inventory.advisories(database or settings.advisories) as advisories:
+    with Database.open(database or settings.advisories) as advisories:
         scanned = argument.scan(settings, verified=True, is_quiet=display.is_quiet)
         facts = _provenance(argument, scanned.digest, chosen, statements, settings)
         report = gate.judge(

@@ -71,13 +71,14 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
     bundle = argument.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or argument.reference, **({"until": until} if until else {})}
     echo("base_image:\n  images:")
-    for base in base_layers(argument.reference, argument.platform, ca_bundle=bundle, insecure=argument.insecure):
-        first, *others = {**entry, "platform": base.platform}.items()
+    images = base_layers(argument.reference, argument.platform, ca_bundle=bundle, insecure=argument.insecure)
+    for platform, layers in images:
+        first, *others = {**entry, "platform": platform}.items()
         echo(f"    - {first[0]}: {json.dumps(first[1])}")
         for key, value in others:
             echo(f"      {key}: {json.dumps(value)}")
         echo("      layers:")
-        for layer in base.layers:
+        for layer in layers:
             echo(f"        - {layer}")
 
 

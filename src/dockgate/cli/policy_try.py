@@ -100,11 +100,12 @@ def _on_server(
 
 def _on_image(text: str, file: Path, reference: str, policy: str, database: Path | None) -> PolicyComparison:
     from dockgate.gate.replay.policy_diff import compare, outcome_of, summarize
-    from dockgate.services import gate, image_inventory
+    from dockgate.services import gate
+    from dockgate.vulnerabilities.database.database import Database
 
     candidate, present = gate.read_policy(text, file), gate.policy_of(policy)
     settings = from_environment()
-    with image_inventory.advisories(database or settings.advisories) as advisories:
+    with Database.open(database or settings.advisories) as advisories:
         scanned = ImageArgument(reference, "all", False, None).scan(settings, verified=True)
         before, after = (gate.judge(scanned, advisories, entry).verdict for entry in (present, candidate))
     trial = compare(outcome_of(before.platform_verdicts), outcome_of(after.platform_verdicts), present.name, reference)

@@ -19,9 +19,9 @@ def command(context: click.Context, argument: ImageArgument, allow_unread: bool,
     It includes what could not be read. The command needs no advisory database. Exits 0 when the whole image was read, 3
     when part of it could not be read.
     """
-    from dockgate.services import image_inventory
+    from dockgate.reports import InventoryReport
 
     scanned = argument.scan(from_environment())
-    write_report(image_inventory.bill(scanned), outputs)
+    write_report(InventoryReport(scanned.reference, scanned.digest, scanned.inventories), outputs)
     if any(inventory.unread for inventory in scanned.inventories) and not allow_unread:
         context.exit(UNDETERMINED)

@@ -31,9 +31,10 @@ def command(
     A scan applies no policy. Exits 0 when the whole image was read, 3 when part of it could not be read.
     """
     from dockgate.services import image_inventory
+    from dockgate.vulnerabilities.database.database import Database
 
     settings = from_environment()
-    with image_inventory.advisories(database or settings.advisories) as advisories:
+    with Database.open(database or settings.advisories) as advisories:
         scanned = argument.scan(settings, is_quiet=display.is_quiet)
         report = image_inventory.look_up(scanned, advisories)
     write_report(report, outputs, display)

@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dockgate.config import Settings
-from dockgate.reports import InventoryReport, ScanReport
+from dockgate.reports import ScanReport
 from dockgate.scanner import ecosystems
 from dockgate.scanner.cache.inventory_cache import InventoryCache
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Image
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import CATALOGUES
 from dockgate.vulnerabilities.ports import AdvisoryReader
@@ -100,7 +98,7 @@ def read(
     made: InventoryCache | None = None,
     verified: bool = False,
 ) -> tuple[Inventory, ...]:
-    """The inventories of these images.
+    """Read the inventories of these images.
 
     Each layer is read once, and remembered in `cache`; what layers are together, in `made`, if there is one. `local`:
     they lie on this machine. `verified`: as in `scan`. Raises UnavailableError.
@@ -135,16 +133,6 @@ def _read(
         yield inventory if inventory.image else replace(inventory, image=digest_of(canonical.encode(inventory)))
 
 
-def advisories(path: Path) -> Database:
-    """The advisory database. Raises DatabaseError, whose advice names the command that brings one."""
-    return Database.open(path)
-
-
-def bill(scanned: ScannedImage) -> InventoryReport:
-    """What was read, alone."""
-    return InventoryReport(scanned.reference, scanned.digest, scanned.inventories)
-
-
 def look_up(scanned: ScannedImage, advisories: AdvisoryReader) -> ScanReport:
     """Return what affects the packages, by these advisories."""
     snapshot = advisories.snapshot(scanned.inventories)
@@ -157,21 +145,15 @@ def look_up(scanned: ScannedImage, advisories: AdvisoryReader) -> ScanReport:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class BaseLayers:
-    """One platform of an image; `layers` are diff_ids, base first."""
-
-    platform: str
-    layers: tuple[str, ...]
-
-
 def base_layers(
     reference: str, platform: str = "all", *, ca_bundle: Path | None = None, insecure: bool = False
-) -> tuple[BaseLayers, ...]:
-    """The layers of each platform of an image. Every layer is read once.
+) -> list[tuple[str, list[str]]]:
+    """Return each platform of an image with its layers: diff_ids, base first. Every layer is read once.
 
     Raises what `images.open_images` does, and UsageError for a root folder, which has no layers.
     """
+    from dockgate.scanner.images.tar_layer import TarLayer
+
     with open_images(reference, [platform], ca_bundle=ca_bundle, insecure=insecure) as opened:
         hashed: dict[str, str] = {}
         platforms = []
@@ -181,5 +163,5 @@ def base_layers(
                     raise UsageError(f"{reference} has no layers.", "Name an image in a registry, layout or archive.")
                 if layer.digest not in hashed:
                     hashed[layer.digest] = layer.hash_content()
-            platforms.append(BaseLayers(image.platform, tuple(hashed[layer.digest] for layer in image.layers)))
-        return tuple(platforms)
+            platforms.append((image.platform, [hashed[layer.digest] for layer in image.layers]))
+        return platforms
