@@ -1,7 +1,7 @@
 """Reading an image at a terminal, with ecosystems and the advisory database alone: a scan has to start at once."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
