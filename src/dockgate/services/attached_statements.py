@@ -68,7 +68,7 @@ def look_up(
     ca_bundle: Path | None = None,
     insecure: bool = False,
 ) -> ProvenanceFacts | None:
-    """The provenance of an image for a local verdict; None if the policy does not need it.
+    """Return the provenance of an image for a local verdict; None if the policy does not need it.
 
     The image's registry or layout is read, and `files` hold more statements. Raises UsageError for a file that cannot
     be read, or contains no provenance statement.
@@ -115,13 +115,13 @@ def _read_envelopes(file: Path) -> list[str]:
 
 
 def envelopes(documents: Iterable[bytes]) -> list[str]:
-    """The DSSE envelopes of SLSA Provenance v1 among these documents, as JSON. Nothing is verified."""
+    """Return the DSSE envelopes of SLSA Provenance v1 among these documents, as JSON. Nothing is verified."""
     texts = (_provenance_envelope(data) for data in documents if len(data) <= SIZE_LIMIT)
     return list(dict.fromkeys(text for text in texts if text is not None))
 
 
 def verify(envelope: str, key: str) -> bytes:
-    """The in-toto payload that the key (PEM) signed (`gate.provenance.Verify`)."""
+    """Return the in-toto payload that the key (PEM) signed (`gate.provenance.Verify`)."""
     try:
         signed = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode())])
     except UsageError as error:

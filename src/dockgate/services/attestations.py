@@ -51,9 +51,9 @@ class RegistryAttestor:
         self._keys = keys
         self._registry = registry
         self._ca_bundle = ca_bundle
-        self._demand = require
+        self._require = require
         self._issuers = issuers
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     def attest(
         self,
@@ -65,7 +65,7 @@ class RegistryAttestor:
         covered: Sequence[str] = (),
     ) -> str:
         place = self._place(repository)
-        with self._one_at_a_time:
+        with self._lock:
             signer = self._keys.signer()
             others = set(covered) - {image}
             children = list_manifests(place, image) if others else ()
@@ -87,15 +87,15 @@ class RegistryAttestor:
     def _place(self, repository: str) -> RegistryRepository:
         place = RepositoryReference.parse(repository)
         if place.registry:
-            self._demand(place.registry)
+            self._require(place.registry)
         return RegistryRepository(place.registry or self._registry, place.name, self._ca_bundle, issuers=self._issuers)
 
     def sign(self, statement: bytes) -> bytes:
-        with self._one_at_a_time:
+        with self._lock:
             return dsse.sign(statement, self._keys.signer())
 
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
-        with self._one_at_a_time:
+        with self._lock:
             add_attestation(
                 self._place(repository),
                 image,
@@ -106,11 +106,11 @@ class RegistryAttestor:
             )
 
     def keys(self) -> Sequence[ListedKey]:
-        with self._one_at_a_time:
+        with self._lock:
             return self._keys.listed()
 
     def rotate(self) -> Sequence[ListedKey]:
-        with self._one_at_a_time:
+        with self._lock:
             self._keys.rotate()
             return self._keys.listed()
 
@@ -132,7 +132,7 @@ def verify(
     insecure: bool = False,
     now: datetime | None = None,
 ) -> tuple[str, tuple[VerifiedAttestation, ...]]:
-    """The image's digest, and each attestation envelope with its verification.
+    """Return the image's digest, and each attestation envelope with its verification.
 
     An image without such a digest has none. An approval by another policy than `policy` does not count.
 
@@ -150,11 +150,11 @@ def verify(
             digest, _ = origin.root()
     moment = now or datetime.now(UTC)
     return digest, tuple(
-        _judged(envelope, digest, policy, keys, moment) for envelope in read_attestations(place, digest)
+        _verify_envelope(envelope, digest, policy, keys, moment) for envelope in read_attestations(place, digest)
     )
 
 
-def _judged(
+def _verify_envelope(
     envelope: bytes, digest: str, policy: str, keys: list[dsse.PublicKey], now: datetime
 ) -> VerifiedAttestation:
     try:

@@ -25,7 +25,7 @@ _ADVICE = "Put there what `dockgate aws policy FILE` writes, byte for byte; or d
 
 
 def package(policy: str) -> bytes:
-    """The functions' archive with this policy: a name, or a YAML file.
+    """Build the functions' archive with this policy: a name, or a YAML file.
 
     Raises what `policy_of` does, and UsageError naming the rules that cannot run in it.
     """
@@ -58,7 +58,7 @@ def deploy_stack(
     deploy.check_name(stack)
     values = parameters.read(given_parameters)
     accepted = _waivers(account, waivers) if waivers else None
-    chosen, parameter = _policy(account, policy) if policy else _standing(account, stack)
+    chosen, parameter = _policy(account, policy) if policy else _present_policy(account, stack)
     archive.refuse(chosen, rules.load())
     spec = deploy.StackSpec(
         stack=stack,
@@ -94,7 +94,7 @@ def _policy(account: Account, location: str) -> tuple[Policy, str]:
     return policy_of(location), ""
 
 
-def _standing(account: Account, stack: str) -> tuple[Policy, str]:
+def _present_policy(account: Account, stack: str) -> tuple[Policy, str]:
     """The policy that the stack has: its rules have to be there in a new archive, too."""
     description = cloudformation.describe(account, stack)
     stack_parameters = cloudformation.parameters(description) if description else {}

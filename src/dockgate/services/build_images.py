@@ -60,7 +60,7 @@ class RegistryBuildImages:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._own = own
-        self._demand = require
+        self._require = require
         self._has_list = has_list
         self._issuers = issuers
         self._ca_bundle = ca_bundle
@@ -82,7 +82,7 @@ class RegistryBuildImages:
         """
         if registry == self._own:
             return
-        self._demand(registry)
+        self._require(registry)
         if self._has_list:
             return
         with suppress(OSError, UnicodeError):  # a registry without an address here is reached by a proxy, or not at all
@@ -98,7 +98,7 @@ class RegistryBuildImages:
         pusher = Pusher(RegistryReference(self._own, repository, tag), ca_bundle=self._ca_bundle, issuers=self._issuers)
         try:
             with closing(archive_source(cast(Any, archive), "the image that was built")) as origin:
-                data, used, diff_ids = _pushed(origin, pusher, layers, self._folder)
+                data, used, diff_ids = _push_layers(origin, pusher, layers, self._folder)
         except ImageError as error:
             pusher.__exit__()
             raise BuildError(f"the build left an image that cannot be pushed: {error}", "Build it again.") from error
@@ -237,7 +237,7 @@ def _for_platform(origin: ImageSource, digest: str, data: bytes) -> tuple[str, b
     raise ImageError(f"{origin.name} has no image for {platform}.")
 
 
-def _pushed(
+def _push_layers(
     origin: ImageSource, pusher: Pusher, layers: Mapping[str, Layer], folder: Path
 ) -> tuple[bytes, dict[str, Layer], list[str]]:
     """Push the config and the layers of an archive; the manifest to push, the layers by their diff_ids, and those."""

@@ -76,13 +76,13 @@ class WebhookHandler:
 
     def send(self, entry: OutboxEntry) -> None:
         callback = Callback(entry.payload["url"], entry.payload["secret"])
-        made = delivery(self.approvals.get(entry.key), callback)
+        webhook = delivery(self.approvals.get(entry.key), callback)
         answers = self.answers.get(urlsplit(callback.url).scheme)
         try:
             if answers is None:
-                self.webhooks.call(made.url, headers(made, self.clock()), made.body.encode())
+                self.webhooks.call(webhook.url, headers(webhook, self.clock()), webhook.body.encode())
             else:
-                answers.give(made)
+                answers.give(webhook)
         except DeniedError as error:
             raise UndeliverableError(error.full_message) from error
 

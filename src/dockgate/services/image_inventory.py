@@ -74,8 +74,8 @@ def scan(
                 variants = ", ".join(image.platform for image in opened.images)
                 raise UsageError(f"{reference} has several images for {platform}.", f"Name one of: {variants}.")
             digest = opened.images[0].digest
-        made = InventoryCache(settings.cache)
-        inventories = read(opened.images, settings.cache, report, local=opened.local, made=made, verified=verified)
+        images, cache, image_cache = opened.images, settings.cache, InventoryCache(settings.cache)
+        inventories = read(images, cache, report, local=opened.local, image_cache=image_cache, verified=verified)
         return ScannedImage(reference, digest or inventories[0].image, inventories)
 
 
@@ -95,22 +95,27 @@ def read(
     report: Report = lambda text: None,
     *,
     local: bool = False,
-    made: InventoryCache | None = None,
+    image_cache: InventoryCache | None = None,
     verified: bool = False,
 ) -> tuple[Inventory, ...]:
     """Read the inventories of these images.
 
-    Each layer is read once, and remembered in `cache`; what layers are together, in `made`, if there is one. `local`:
-    they lie on this machine. `verified`: as in `scan`. Raises UnavailableError.
+    Each layer is read once, and remembered in `cache`; the inventory of an image in `image_cache`, if there is one.
+    `local`: they lie on this machine. `verified`: as in `scan`. Raises UnavailableError.
     """
-    cached = [made.find(image, verified=verified) if made else None for image in images]
+    cached = [image_cache.find(image, verified=verified) if image_cache else None for image in images]
     new = [image for image, inventory in zip(images, cached, strict=True) if inventory is None]
-    rest = _read(new, cache, report, local, made, verified)
+    rest = _read(new, cache, report, local, image_cache, verified)
     return tuple(inventory or next(rest) for inventory in cached)
 
 
 def _read(
-    images: Sequence[Image], cache: Path, report: Report, local: bool, made: InventoryCache | None, verified: bool
+    images: Sequence[Image],
+    cache: Path,
+    report: Report,
+    local: bool,
+    image_cache: InventoryCache | None,
+    verified: bool,
 ) -> Iterator[Inventory]:
     """A root folder has no digest but that of what it holds."""
     from dockgate.scanner.cache.layer_cache import LayerCache
@@ -128,8 +133,8 @@ def _read(
     for image in images:
         layer_facts = [facts_by_layer[layer.digest] for layer in image.layers]
         inventory = combine(image, layer_facts, kinds, verified=verified)
-        if made:
-            made.keep(image, inventory, layer_facts)
+        if image_cache:
+            image_cache.keep(image, inventory, layer_facts)
         yield inventory if inventory.image else replace(inventory, image=digest_of(canonical.encode(inventory)))
 
 

@@ -42,7 +42,7 @@ UPLOADED = "principal:example"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an example: `problems` are whole sentences, none when it holds; `line` is its own."""
+    """The result of an example: `problems` are whole sentences, none when it passes; `line` is its own."""
 
     name: str
     line: int
@@ -64,7 +64,7 @@ class TestedPolicy:
 
 
 def test(text: str, file: str) -> TestedPolicy:
-    """Judges every example in a policy's file, or in a file that names a policy.
+    """Judge every example in a policy's file, or in a file that names a policy.
 
     Raises DefinitionError with the line of what cannot be understood.
     """

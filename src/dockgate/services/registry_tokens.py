@@ -55,7 +55,7 @@ class RegistryAccess:
     def grant(
         self, caller: Caller | Login, service: str, scopes: Sequence[str], store: Store
     ) -> tuple[GrantedToken, tuple[Access, ...]]:
-        """A token for what the caller may do of what it asks for, and what that is.
+        """Return a token for what the caller may do of what it asks for, and what that is.
 
         It may be nothing: the registry then refuses the request. UsageError for another service than our registry.
         """
@@ -70,7 +70,7 @@ class RegistryAccess:
         return GrantedToken(token, token, TOKEN_SECONDS), access
 
     def rotate(self) -> None:
-        """Replaces the signing key: every token and login ends at once. The registry is away for a moment."""
+        """Replace the signing key: every token and login ends at once. The registry is away for a moment."""
         self.tokens.rotate()
         self._restart()
 
@@ -80,7 +80,7 @@ class RegistryAccess:
 
 
 def operator_login(data: Path, repository: str, *, push: bool) -> tuple[str, str]:
-    """A login for one repository, for a person who may read the server's key in `data`; no server is asked.
+    """Return a login for one repository, for a person who may read the server's key in `data`; no server is asked.
 
     UsageError for what is no repository, and where no server has made a key yet.
     """
@@ -93,7 +93,7 @@ def operator_login(data: Path, repository: str, *, push: bool) -> tuple[str, str
 
 
 def write_authfile(path: Path, address: str, login: tuple[str, str]) -> None:
-    """Replaces the file by an authfile that its owner alone can read. UsageError where it cannot be written."""
+    """Replace the file by an authfile that its owner alone can read. UsageError where it cannot be written."""
     try:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
             file.write(authfile(address, login))

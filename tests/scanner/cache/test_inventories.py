@@ -53,10 +53,10 @@ def test_what_was_made_is_found_again(tmp_path: Path, path: str) -> None:
 
 def test_an_image_of_known_layers_is_neither_read_nor_put_together(tmp_path: Path) -> None:
     image, layers = an_image(), tmp_path / "layers"
-    first = read([image], layers, made=InventoryCache(tmp_path / "images"))
+    first = read([image], layers, image_cache=InventoryCache(tmp_path / "images"))
     for path in [path for path in layers.rglob("*") if path.is_file()]:
         path.unlink()
-    assert read([image], layers, made=InventoryCache(tmp_path / "images")) == first
+    assert read([image], layers, image_cache=InventoryCache(tmp_path / "images")) == first
     assert [layer.read for layer in image.layers] == [1, 1]
 
 
@@ -64,8 +64,8 @@ def test_of_several_images_those_that_are_new_are_read(tmp_path: Path) -> None:
     cache = InventoryCache(tmp_path)
     cached_image, new = an_image(FakeLayer("sha256:1", BASE)), an_image(FakeLayer("sha256:2", OWN))
     images = [new, cached_image, an_image()]
-    (first,) = read([cached_image], tmp_path, made=cache)
-    result = read(images, tmp_path, made=cache)
+    (first,) = read([cached_image], tmp_path, image_cache=cache)
+    result = read(images, tmp_path, image_cache=cache)
     assert result[1] == first
     assert result == tuple(combine(image, facts(image), ECOSYSTEMS) for image in images)
 
@@ -90,22 +90,22 @@ def test_the_same_layers_in_another_order_are_another_image(tmp_path: Path) -> N
 def test_a_verdict_does_not_take_what_a_scan_made_and_a_scan_does(tmp_path: Path) -> None:
     cache, folder = InventoryCache(tmp_path / "images"), tmp_path / "layers"
     image = replace(an_image(), diff_ids=("sha256:content", "sha256:content"))
-    (scanned,) = read([image], folder, made=cache)
+    (scanned,) = read([image], folder, image_cache=cache)
     assert cache.find(image, verified=True) is None
-    (judged,) = read([image], folder, made=cache, verified=True)
+    (judged,) = read([image], folder, image_cache=cache, verified=True)
     assert judged == replace(scanned, diff_ids=("sha256:content", "sha256:content"))
     assert cache.find(image, verified=True) == cache.find(image) == judged
 
 
 def test_what_was_made_of_these_layers_under_other_claims_is_not_taken(tmp_path: Path) -> None:
     cache, image = InventoryCache(tmp_path / "images"), replace(an_image(), diff_ids=("sha256:content",) * 2)
-    read([image], tmp_path / "layers", made=cache, verified=True)
+    read([image], tmp_path / "layers", image_cache=cache, verified=True)
     second = an_image(
         FakeLayer("sha256:1", BASE), FakeLayer("sha256:2", OWN, media_type="application/vnd.in-toto+json")
     )
     for changed in (replace(image, diff_ids=("sha256:content", "sha256:x")), replace(second, diff_ids=image.diff_ids)):
         assert cache.find(changed) is None
-        (result,) = read([changed], tmp_path / "layers", made=cache, verified=True)
+        (result,) = read([changed], tmp_path / "layers", image_cache=cache, verified=True)
         assert result.unread != ()
 
 
