@@ -23,7 +23,7 @@ from tests.vulnerabilities.feeds.serving import Site, serving
 
 from dockgate.shared.errors import NotFoundError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities import feeds
-from dockgate.vulnerabilities.database.coverage import belongs
+from dockgate.vulnerabilities.database.coverage import is_covered_by
 from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch
 from dockgate.vulnerabilities.model import Advisory
 
@@ -107,7 +107,7 @@ def test_it_brings_the_file_and_then_says_unchanged(place: Place) -> None:
     assert fetched.path.read_bytes() == first
     assert fetched.fingerprint
     for _ in range(2):
-        assert place.fetch(fetched.fingerprint) == FeedFetch(True, fetched.fingerprint)
+        assert place.fetch(fetched.fingerprint) == FeedFetch(fetched.fingerprint)
 
 
 def test_another_file_is_brought_again(place: Place) -> None:
@@ -118,7 +118,6 @@ def test_another_file_is_brought_again(place: Place) -> None:
     fingerprint = place.fetch().fingerprint
     place.put(second)
     fetched = place.fetch(fingerprint)
-    assert not fetched.unchanged
     assert fetched.path is not None
     assert fetched.path.read_bytes() == second
 
@@ -139,7 +138,7 @@ def test_its_parts_and_what_they_speak_for_agree_with_its_place(feed: Feed) -> N
         assert part in parts
         assert list(feed.parts(site.url, ())) == ([] if part else [""])
     spoken = {row.ecosystem for row in feed.parse(BytesIO(SAMPLES[feed.name][0]), part) if isinstance(row, Advisory)}
-    assert all(belongs(name, feed.ecosystem(part)) for name in spoken)
+    assert all(is_covered_by(name, feed.ecosystem(part)) for name in spoken)
     assert bool(spoken) == bool(part)
 
 

@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
+from urllib.parse import urlsplit
 
 from dockgate.vulnerabilities.model import Advisory, Rating
 
 
 @dataclass(frozen=True, slots=True)
 class FeedFetch:
-    """The result of a fetch. `unchanged`: nothing new since the last fetch, and `path` is None.
+    """The result of a fetch.
 
-    `path` is a local file to parse. It has the complete part, or, if `replaces` is set, only the records with these
-    ids: they replace the stored ones (an id that the file lacks was removed), and all other records stay.
+    `path` is a local file to parse, None if nothing changed since the last fetch. It has the complete part, or, if
+    `replaces` is set, only the records with these ids: they replace the stored ones (an id that the file lacks was
+    removed), and all other records stay.
     """
 
-    unchanged: bool
     fingerprint: str
     path: Path | None = None
     replaces: frozenset[str] | None = None
@@ -138,3 +139,9 @@ class Feed(Protocol):
         cannot be read.
         """
         ...
+
+
+def public_url(url: str) -> str:
+    """The URL without user, password and query, for messages and for the database."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

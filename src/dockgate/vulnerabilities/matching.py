@@ -44,7 +44,13 @@ def with_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventor
 
     The purls do not change: they identify the upgraded packages.
     """
-    return replace(inventory, packages=tuple(_at(package, versions) for package in inventory.packages))
+    packages = (
+        replace(package, version=versions[package.purl], source_version=versions[package.purl])
+        if package.purl in versions
+        else package
+        for package in inventory.packages
+    )
+    return replace(inventory, packages=tuple(packages))
 
 
 class Matcher:
@@ -132,7 +138,11 @@ class Matcher:
                 and _same_release(advisory.ecosystem, package.ecosystem)
             ]
             names = AliasIndex(advisories)
-            self._by_source[key] = names, sorted(_by_subject(advisories, names).items())
+            by_subject: dict[str, list[Advisory]] = {}
+            for advisory in advisories:
+                for subject in names.subjects(advisory):
+                    by_subject.setdefault(subject, []).append(advisory)
+            self._by_source[key] = names, sorted(by_subject.items())
         return self._by_source[key]
 
     def _finding(
@@ -187,14 +197,6 @@ class Matcher:
             elif not coverage.complete:
                 entries += _not_named(coverage, by_name)
         return entries
-
-
-def _by_subject(advisories: list[Advisory], names: AliasIndex) -> dict[str, list[Advisory]]:
-    by_subject: dict[str, list[Advisory]] = {}
-    for advisory in advisories:
-        for subject in names.subjects(advisory):
-            by_subject.setdefault(subject, []).append(advisory)
-    return by_subject
 
 
 def _names_of(subject: str, advisories: list[Advisory], names: AliasIndex) -> list[str]:
@@ -303,11 +305,6 @@ def _preference(rating: Rating) -> tuple[int, int, float]:
 def _worst_first(finding: Finding) -> tuple[int, tuple[int, str], str, str, str]:
     package = finding.package
     return finding.severity.rank, alias_order(finding.id), package.name, package.purl, package.path
-
-
-def _at(package: Package, versions: Mapping[str, str]) -> Package:
-    version = versions.get(package.purl)
-    return package if version is None else replace(package, version=version, source_version=version)
 
 
 def _base(ecosystem: str) -> str:

@@ -1,7 +1,8 @@
 """Advisories and the findings that matching makes of them, as frozen values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 
 from dockgate.scanner.model import Package
 
@@ -16,15 +17,23 @@ class Severity(StrEnum):
     INFORMATIONAL = "INFORMATIONAL"
     UNTRIAGED = "UNTRIAGED"
 
-    __hash__ = str.__hash__  # an enum's own is Python, and every finding asks for it several times
+    __hash__ = str.__hash__  # the hash of an enum is slow Python, and each finding needs it several times
 
     @property
     def rank(self) -> int:
-        """0 is worst."""
+        """0 for the worst."""
         return _RANKS[self]
 
 
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+_BANDS = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (0.1, Severity.LOW))
+
+
+def severity_of_score(score: float) -> Severity:
+    """The severity by CVSS' bands ("Qualitative Severity Rating Scale"); UNTRIAGED for a negative score."""
+    if score < 0:
+        return Severity.UNTRIAGED
+    return next((severity for minimum, severity in _BANDS if score >= minimum), Severity.INFORMATIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +158,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One vulnerability in one package. `id` is the one its readers know (CVE first), `aliases` all others.
+    """One vulnerability in one package. `id` is its best known name (CVE first), `aliases` all others.
 
-    `fixed` is the lowest version that is free of it, "" when none exists; `rating` is the one that won. `note` is as
-    in `Advisory`; `exploited`, `due`, `epss` and `percentile` as in `Cve`. `published` is when the first of the
-    advisories that affect the package appeared, `fixed_at` the first of those that name a fix; RFC 3339 in UTC, "" when
-    none says. `reachable` is "yes" where the program holds a vulnerable package, "no" where it holds none, "" where
-    advisory or program do not say. It is evidence: a finding counts whatever it is.
+    `fixed` is the lowest version without it, "" if there is none; `rating` is the preferred rating. `note` is as in
+    `Advisory`; `exploited`, `due`, `epss` and `percentile` as in `Cve`. `published` is the publication of the first
+    advisory that affects the package, `fixed_at` of the first that names a fix; RFC 3339 in UTC, "" if unknown.
+    `reachable` is "yes" if the program contains a vulnerable package, "no" if not, "" if advisory or program do not
+    say; a finding counts in any case.
     """
 
     id: str
@@ -177,24 +186,7 @@ class Finding:
 
     def of(self, package: Package) -> "Finding":
         """The same finding in another package. A hot path: `dataclasses.replace` takes three times as long."""
-        return Finding(
-            self.id,
-            self.aliases,
-            package,
-            self.severity,
-            self.rating,
-            self.fixed,
-            self.note,
-            self.exploited,
-            self.due,
-            self.epss,
-            self.percentile,
-            self.disputed,
-            self.published,
-            self.fixed_at,
-            self.summary,
-            self.reachable,
-        )
+        return Finding(self.id, self.aliases, package, *_fields_after_package(self))
 
     @property
     def malicious(self) -> bool:
@@ -216,15 +208,16 @@ class Finding:
         return State.WONT_FIX if self.note in ("no-dsa", "wont-fix") else State.UNFIXED
 
 
+_fields_after_package = attrgetter(*[field.name for field in fields(Finding)][3:])
+
+
 @dataclass(frozen=True, slots=True)
 class Undetermined:
     """Something about the image that the available data does not answer.
 
-    `subject` is a purl, a path, an ecosystem or "database"; `reason` a whole sentence.
-
-    `kind` is what a policy may relax it by: "unread", "uncomparable", "uncovered", "stale"; "" cannot be relaxed.
-    `ids` are the vulnerabilities that may or may not affect the subject, if that is the open question.
-    `advice` is what to do about it, a whole sentence; "" where that follows from the kind (`gate.next_steps`).
+    `subject` is a purl, a path, an ecosystem or "database"; `reason` a sentence. `kind` is that of the rule `evidence`:
+    "unread", "uncomparable", "uncovered" or "stale"; a policy cannot relax "". `ids` are the vulnerabilities that may
+    affect the subject. `advice` is the next step, a sentence; "" if it follows from the kind (`gate.next_steps`).
     """
 
     subject: str

@@ -20,7 +20,7 @@ _AT_ONE_VERSION = {"introduced": 0, "last_affected": 1, "fixed": 2, "limit": 3}
 
 
 class _Points(dict[str, Point | None]):
-    """Each version's point, None for what is no version; `refused` says why."""
+    """Each version's point, None for an invalid version; `refused` says why it is invalid."""
 
     def __init__(self, key: Callable[[str], Any]) -> None:
         super().__init__()
@@ -42,8 +42,7 @@ class _Points(dict[str, Point | None]):
 class _Span(NamedTuple):
     """A range's events in the order of their versions, and its limits.
 
-    `epochs`: whether any of its versions has one. `refused` says why nothing can be compared with it, None when that
-    can be.
+    `epochs`: whether any of its versions has one. `refused`: why no version can be compared with it, or None.
     """
 
     steps: tuple[tuple[Point, int, str], ...] = ()
@@ -55,8 +54,7 @@ class _Span(NamedTuple):
 class Order:
     """The versions of one ecosystem, each parsed once, and its ranges, each sorted once.
 
-    `key` raises UncomparableError for what is no version.
-
+    `key` raises UncomparableError for an invalid version.
     `can_omit_epoch`: an advisory's version without an epoch applies to every installed epoch.
     `can_omit_local_label`: an advisory's version without a label ("2.10.0") includes those with one ("2.10.0+cu126").
     """
@@ -70,16 +68,17 @@ class Order:
         self._optional_local_label = can_omit_local_label
 
     def point(self, version: str) -> Point:
-        """Raises UncomparableError."""
+        """The place of a version in the order. Raises UncomparableError."""
         point = self._points[version]
         if point is None:
             raise UncomparableError(self._points.refused[version])
         return point
 
     def affects(self, advisory: Advisory, version: str) -> bool:
-        """Raises UncomparableError when no part says "affected" and one cannot be compared.
+        """Whether the advisory affects the version.
 
-        Listed versions need equality alone: one that the ecosystem refuses ("0.1-bulbasaur") equals none it accepts.
+        Raises UncomparableError if no part of it says "affected" and one cannot be compared. A listed version that is
+        invalid in the ecosystem ("0.1-bulbasaur") equals no valid one.
         """
         if version in advisory.versions:
             return True
@@ -100,14 +99,14 @@ class Order:
         return False
 
     def surely_affects(self, advisory: Advisory, version: str) -> bool:
-        """Whether it says "affected"; what cannot be compared does not say it."""
+        """Whether the advisory affects the version; False if they cannot be compared."""
         try:
             return self.affects(advisory, version)
         except UncomparableError:
             return False
 
     def fixes(self, advisory: Advisory, above: str) -> list[str]:
-        """Its fixed versions above this one, lowest first. None for a version that cannot be compared."""
+        """Its fixed versions above this one, lowest first; [] for a version that cannot be compared."""
         events = [event for span in advisory.ranges for event in span.events]
         fixed = {version for kind, version in events if kind == "fixed" and version != "0"}
         here = self._points[self._without_optional_epoch(above, epochs=self._name_epochs(events))] if fixed else None
@@ -117,7 +116,7 @@ class Order:
         return [version for _, version in sorted(later)]
 
     def fix(self, advisory: Advisory, above: str) -> str:
-        """The lowest version above this one that the advisory does not call affected, "" when it names none."""
+        """The lowest fixed version above this one that the advisory does not affect, "" if there is none."""
         alone = len(advisory.ranges) == 1 and not advisory.versions
         for fix in self.fixes(advisory, above):
             if alone or not self.surely_affects(advisory, fix):  # a range is never within itself at one of its fixes
@@ -146,7 +145,7 @@ class Order:
         return inside and (not ready.limits or any(here < limit for limit in ready.limits))
 
     def _without_label(self, version: str) -> Point | None:
-        """The point of the version without its local label; None where it has none, or its ecosystem knows none."""
+        """The point of the version without its local label; None without a label, or if its ecosystem has no labels."""
         public, plus, _ = version.partition("+")
         return self._points[public] if plus and self._optional_local_label else None
 
@@ -165,7 +164,7 @@ class Order:
         return span
 
     def _name_epochs(self, events: Iterable[tuple[str, str]]) -> bool:
-        """Asked only where it matters."""
+        """Whether any event has an epoch, if epochs are optional."""
         return self._optional_epoch and any(":" in text for _, text in events)
 
     def _without_optional_epoch(self, version: str, *, epochs: bool) -> str:
@@ -208,16 +207,16 @@ class Orders:
         return self._orders[base]
 
     def compare(self, ecosystem: str, first: str, second: str) -> int:
-        """-1, 0 or 1, as the first version is before, the same as, or after the other. Raises UncomparableError."""
+        """-1, 0 or 1: the first version is lower, equal or higher. Raises UncomparableError."""
         order = self.of(ecosystem)
         first_point, second_point = order.point(first), order.point(second)
         return (first_point > second_point) - (first_point < second_point)
 
 
 def _without_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
-    """The events without each "introduced" that "fixed 0" ends: fixed before every version means never affected.
+    """The events without each "introduced" that a "fixed 0" cancels: fixed before every version means never affected.
 
-    The "introduced" is the one before it in the record, or the first where none is.
+    It cancels the last "introduced" before it in the record, or the first one.
     """
     remaining = list(events)
     while ("fixed", "0") in remaining:
@@ -234,8 +233,8 @@ def _without_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[
 def ordered_as(ecosystem: str) -> tuple[str, ...]:
     """The names under which an OSV ecosystem's version order may be registered.
 
-    With the first part of what follows, because some rebuild several distributions ("TuxCare:Debian:10" is ordered as
-    "TuxCare:Debian"), and without it ("Debian:13").
+    First with one part of the release, because some publishers rebuild several distributions ("TuxCare:Debian:10" is
+    ordered as "TuxCare:Debian"), then without ("Debian:13").
     """
     base, _, rest = ecosystem.partition(":")
     return (f"{base}:{rest.partition(':')[0]}", base) if rest else (base,)

@@ -58,7 +58,7 @@ def test_missing_feeds_are_named(path: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_covers_nothing_is_refused(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError, match="holds no advisories"):
+    with pytest.raises(DatabaseError, match="has no advisories"):
         built(path, tmp_path)
     with pytest.raises(DatabaseError, match="covers an ecosystem"):
         built(path, folder_of(tmp_path, {}, kev_json=kev({"CVE-1": "2024-01-01"})))
@@ -237,7 +237,7 @@ def test_a_journal_of_an_interrupted_build_is_not_rolled_back_upon_the_next_copy
     half.executescript("PRAGMA synchronous = OFF; BEGIN; CREATE TABLE part (id INTEGER);")
     path.with_name(f"{path.name}.new-journal").write_bytes((tmp_path / "half-journal").read_bytes())
     half.close()
-    with Writer(path, goes_on=True) as writer:
+    with Writer(path, keeps_content=True) as writer:
         assert writer.covers
 
 

@@ -129,7 +129,7 @@ def test_while_the_index_says_the_same_nothing_else_is_fetched(tmp_path: Path) -
         site.files = repository(site.url, DATA)
         fetched = FEED.fetch(site.url, "2023", "", tmp_path)
         site.seen.clear()
-        assert FEED.fetch(site.url, "2023", fetched.fingerprint, tmp_path) == FeedFetch(True, fetched.fingerprint)
+        assert FEED.fetch(site.url, "2023", fetched.fingerprint, tmp_path) == FeedFetch(fetched.fingerprint)
         assert site.seen == [f"{LIST} 200", "/guids/1/x86_64/repodata/repomd.xml 200"]
 
 

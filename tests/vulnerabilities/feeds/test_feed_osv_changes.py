@@ -11,7 +11,7 @@ from tests.vulnerabilities.feeds.making import Json, entry, export, fixed, recor
 from tests.vulnerabilities.feeds.serving import Site, serving
 
 from dockgate.vulnerabilities.feed import FeedFetch
-from dockgate.vulnerabilities.feeds._changes import MOST
+from dockgate.vulnerabilities.feeds._changes import CHANGES_LIMIT
 from dockgate.vulnerabilities.feeds.osv import FEED
 
 # The newer one is published with an older time: that happens, and must not hide it.
@@ -68,7 +68,7 @@ def test_what_changed_is_fetched_alone_and_what_went_is_named(site: Site, tmp_pa
 
 def test_while_the_list_is_the_same_nothing_else_is_fetched(site: Site, tmp_path: Path) -> None:
     unchanged = fetch(site, tmp_path, first(site, tmp_path))
-    assert unchanged.unchanged
+    assert unchanged.path is None
     assert site.seen == ["/PyPI/modified_id.csv 200"]
     assert fetch(site, tmp_path, unchanged.fingerprint) == unchanged
     assert site.seen == ["/PyPI/modified_id.csv 304"]
@@ -81,12 +81,12 @@ def test_a_record_that_is_not_held_is_fetched_however_old_it_says_it_is(site: Si
 
 def test_times_are_compared_as_times(site: Site, tmp_path: Path) -> None:
     publish(site, of("A", "2026-01-01T10:00:00.120Z"), of("B", "2026-01-01T10:00:00+00:00"))
-    assert fetch(site, tmp_path, first(site, tmp_path), {"A": "2026-01-01T10:00:00.12Z", "B": OLD}).unchanged
+    assert fetch(site, tmp_path, first(site, tmp_path), {"A": "2026-01-01T10:00:00.12Z", "B": OLD}).path is None
 
 
 def test_many_changes_bring_the_whole_export(site: Site, tmp_path: Path) -> None:
     fingerprint = first(site, tmp_path)
-    publish(site, *(of(f"X-{number}") for number in range(MOST + 1)))
+    publish(site, *(of(f"X-{number}") for number in range(CHANGES_LIMIT + 1)))
     fetched = fetch(site, tmp_path, fingerprint)
     assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
     assert fetched.replaces is None
@@ -96,7 +96,7 @@ def test_a_list_that_lacks_many_brings_the_whole_export(site: Site, tmp_path: Pa
     """It may be cut short; what it lacks would be taken for gone."""
     fingerprint = first(site, tmp_path)
     publish(site, of("A", NEW))
-    fetched = fetch(site, tmp_path, fingerprint, {"A": OLD} | {f"X-{number}": OLD for number in range(MOST)})
+    fetched = fetch(site, tmp_path, fingerprint, {"A": OLD} | {f"X-{number}": OLD for number in range(CHANGES_LIMIT)})
     assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
     assert fetched.replaces is None
 

@@ -6,13 +6,13 @@ import pytest
 from tests.vulnerabilities.feeds.serving import serving
 
 from dockgate.shared.errors import UnavailableError
-from dockgate.vulnerabilities.feeds._transport import from_url
+from dockgate.vulnerabilities.feeds.kev import FEED
 
 
 def test_a_refusal_is_final(tmp_path: Path) -> None:
     with serving({}) as site:
         with pytest.raises(UnavailableError, match="404 Not Found"):
-            from_url("kev", f"{site.url}/kev.json", "", tmp_path, None)
+            FEED.fetch(f"{site.url}/kev.json", "", "", tmp_path)
         assert site.seen == ["/kev.json 404"]
 
 
@@ -20,7 +20,7 @@ def test_a_file_that_breaks_off_is_never_taken_for_whole(tmp_path: Path) -> None
     with serving({"/kev.json": b"x" * 1000}) as site:
         site.cut.add("/kev.json")
         with pytest.raises(UnavailableError):
-            from_url("kev", f"{site.url}/kev.json", "", tmp_path, None)
+            FEED.fetch(f"{site.url}/kev.json", "", "", tmp_path)
         assert site.seen == ["/kev.json 200"] * 3
 
 
@@ -28,13 +28,13 @@ def test_unchanged_without_having_asked_is_no_answer(tmp_path: Path) -> None:
     with serving({"/kev.json": b"{}"}) as site:
         site.failing["/kev.json"] = [304] * 3
         with pytest.raises(UnavailableError, match="304"):
-            from_url("kev", f"{site.url}/kev.json", "", tmp_path, None)
+            FEED.fetch(f"{site.url}/kev.json", "", "", tmp_path)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "file:///etc/passwd", "http://"])
 def test_a_url_that_is_none_is_told(url: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="The feed kev"):
-        from_url("kev", url, "", tmp_path, None)
+        FEED.fetch(url, "", "", tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, "nonsense"])
@@ -43,13 +43,13 @@ def test_certificates_that_cannot_be_read_are_told(content: str | None, tmp_path
     if content:
         bundle.write_text(content)
     with pytest.raises(UnavailableError, match=r"ca\.pem"):
-        from_url("kev", "http://127.0.0.1/kev.json", "", tmp_path, bundle)
+        FEED.fetch("http://127.0.0.1/kev.json", "", "", tmp_path, bundle)
 
 
 def test_secrets_in_a_url_are_not_repeated(tmp_path: Path) -> None:
     with serving({}) as site:
         url = site.url.replace("//", "//user:secret@") + "/kev.json?token=secret"
         with pytest.raises(UnavailableError) as caught:
-            from_url("kev", url, "", tmp_path, None)
+            FEED.fetch(url, "", "", tmp_path)
     assert "secret" not in str(caught.value)
     assert "/kev.json" in str(caught.value)

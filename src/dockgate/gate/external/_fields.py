@@ -25,7 +25,6 @@ _SEVERITIES = {
     "info": Severity.INFORMATIONAL,
     "none": Severity.INFORMATIONAL,
 }
-_BANDS = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (0.1, Severity.LOW))
 _TIME_FORMATS = (
     "%b %d, %Y, %I:%M:%S %p",
     "%b %d, %Y %I:%M:%S %p",
@@ -129,10 +128,3 @@ def digest(reference: Any) -> str:
 def severity(word: Any) -> Severity:
     """Our severity for another tool's word; UNTRIAGED for an unknown one."""
     return _SEVERITIES.get(text(word).lower(), Severity.UNTRIAGED)
-
-
-def severity_of_score(score: float) -> Severity:
-    """The severity by CVSS' bands ("Qualitative Severity Rating Scale"); UNTRIAGED for a negative score."""
-    if score < 0:
-        return Severity.UNTRIAGED
-    return next((severity for minimum, severity in _BANDS if score >= minimum), Severity.INFORMATIONAL)

@@ -11,7 +11,6 @@ from dockgate.gate.external._fields import (
     mappings,
     number,
     severity,
-    severity_of_score,
     text,
     timestamp,
 )
@@ -29,7 +28,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, severity_of_score
 
 VERSIONS = ("1.4", "1.5", "1.6", "1.7")
 _NESTING_LIMIT = 64

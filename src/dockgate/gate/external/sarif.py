@@ -13,7 +13,6 @@ from dockgate.gate.external._fields import (
     mappings,
     number,
     severity,
-    severity_of_score,
     text,
     texts,
     timestamp,
@@ -29,7 +28,7 @@ from dockgate.gate.external._report import (
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, severity_of_score
 
 _VERSION = "2.1.0"
 # Kinds of results (3.27.9) without a problem; "open" and "review" may be one.

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dockgate.shared.errors import DatabaseError, DefinitionError, UnreadableError
-from dockgate.vulnerabilities.database.coverage import FILE, Declared, belongs, declared
+from dockgate.vulnerabilities.database.coverage import FILE, is_covered_by, read_coverage
 from dockgate.vulnerabilities.database.parts import Part, Result
-from dockgate.vulnerabilities.database.writer import Writer, content, exclusively
+from dockgate.vulnerabilities.database.writer import Writer, content_hash, database_lock
 from dockgate.vulnerabilities.feed import Feed, FeedStatement
 
 Report = Callable[[str], None]
@@ -23,34 +23,42 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
     Raises DatabaseError if nothing covers an ecosystem, UnreadableError or UnavailableError naming an unreadable file,
     DefinitionError for an invalid `coverage.json`. The old database then stays in place.
     """
-    declares = declared(folder)
-    parts_by_feed = {feed.name: parts_in(folder, feed) for feed in feeds}
+    partial_coverage = read_coverage(folder)
+    parts_by_feed = {feed.name: _parts_in(folder, feed) for feed in feeds}
     if not any(parts_by_feed.values()):
-        files = ", ".join(layout(feed) for feed in feeds)
-        raise DatabaseError(f"{folder} holds no advisories.", f"Give a folder that holds {files}.")
-    _check(folder, declares, {feed.ecosystem(name) for feed in feeds for name in parts_by_feed[feed.name]} - {""})
+        files = ", ".join(_file_pattern(feed) for feed in feeds)
+        raise DatabaseError(f"{folder} has no advisories.", f"Give a folder with {files}.")
+    exports = {feed.ecosystem(name) for feed in feeds for name in parts_by_feed[feed.name]} - {""}
+    for name in partial_coverage or ():
+        if not any(is_covered_by(name, export) for export in exports):
+            raise DefinitionError(
+                f"{folder / FILE} lists {name}, but the folder has no export of it.",
+                "Add the export, or remove the entry.",
+            )
     time = stamp(now)
     parts: list[Part] = []
-    with exclusively(path), Writer(path) as writer:
+    with database_lock(path), Writer(path) as writer:
         for feed in feeds:
             for name in parts_by_feed[feed.name]:
                 fetched = feed.fetch(folder, name, "", path.parent)
                 assert fetched.path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
                 part = Part(
                     *(feed.name, name, feed.version, str(folder.absolute()), fetched.fingerprint),
-                    *(content(fetched.path), time, time, 0),
+                    *(content_hash(fetched.path), time, time, 0),
                 )
                 with fetched.path.open("rb") as stream:
-                    parts.append(writer.add(part, readable(feed, part, stream), feed.ecosystem(name), declares))
+                    statements = parse(feed, part, stream)
+                    parts.append(writer.add(part, statements, feed.ecosystem(name), partial_coverage))
                 report(f"{parts[-1].title}: {parts[-1].statements} statements")
         if not writer.covers:
             raise DatabaseError(f"Nothing in {folder} covers an ecosystem.", "Give a folder with OSV exports in osv/.")
         digest = writer.commit()
-    return Result(digest, tuple(parts), tuple(_missing(folder, feed) for feed in feeds if not parts_by_feed[feed.name]))
+    missing = [f"no {_file_pattern(feed)} in {folder}" for feed in feeds if not parts_by_feed[feed.name]]
+    return Result(digest, tuple(parts), tuple(missing))
 
 
-def readable(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:
-    """Parse a fetched file. Raises UnreadableError naming the origin of the file."""
+def parse(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:
+    """Parse a fetched file. Raises UnreadableError, which names the origin of the file."""
     try:
         yield from feed.parse(stream, part.name)
     except UnreadableError as error:
@@ -58,31 +66,18 @@ def readable(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement
         raise UnreadableError(f"{error} It came from {part.source}.", advice) from error
 
 
-def parts_in(folder: Path, feed: Feed) -> tuple[str, ...]:
+def _parts_in(folder: Path, feed: Feed) -> tuple[str, ...]:
     """The parts of a feed in a folder, sorted; ("",) for a feed without parts."""
     place = Path(feed.file).parts.index("*") if "*" in feed.file else None
     paths = sorted(path.relative_to(folder) for path in folder.glob(feed.file) if path.is_file())
     return tuple("" if place is None else path.parts[place] for path in paths)
 
 
-def layout(feed: Feed) -> str:
-    """The place of its files in a folder, for people: "osv/ECOSYSTEM/all.zip", "amazon/RELEASE/updateinfo.xml.gz"."""
+def _file_pattern(feed: Feed) -> str:
+    """The path of its files for people: "osv/ECOSYSTEM/all.zip", "amazon/RELEASE/updateinfo.xml.gz"."""
     return feed.file.replace("*", "RELEASE" if ":" in feed.ecosystem("*") else "ECOSYSTEM")
 
 
 def stamp(now: datetime) -> str:
     """RFC 3339 in UTC, to the second."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _check(folder: Path, declares: Declared | None, ecosystems: set[str]) -> None:
-    for name in declares or ():
-        if not any(belongs(name, ecosystem) for ecosystem in ecosystems):
-            raise DefinitionError(
-                f"{folder / FILE} declares {name}, but the folder holds no export of it.",
-                "Add the export, or remove the declaration.",
-            )
-
-
-def _missing(folder: Path, feed: Feed) -> str:
-    return f"no {layout(feed)} in {folder}"

@@ -10,13 +10,19 @@ from dockgate.shared.errors import DefinitionError
 FILE = "coverage.json"
 
 # The source names that a partial snapshot covers, by ecosystem with release.
-Declared = Mapping[str, tuple[str, ...]]
+PartialCoverage = Mapping[str, tuple[str, ...]]
+
+_ADVICE = 'Write {"ecosystems": {"Debian:13": ["source names"]}}, or remove the file if the exports are complete.'
+# A release with less than this fraction of another's records was removed from the feed by its publisher, as Ubuntu did
+# with 25.04 at its end: 3 records of 13,000 remained (anchore/vunnel, src/vunnel/providers/ubuntu, 2026-09).
+_REMOVED_FRACTION = 500
 
 
-def declared(folder: Path) -> Declared | None:
-    """Read `coverage.json`, None without it: then the folder has complete exports.
+def read_coverage(folder: Path) -> PartialCoverage | None:
+    """Read `coverage.json`; None without it: then the folder has complete exports.
 
-    Its form is `{"ecosystems": {"Debian:13": ["zlib"], "PyPI": ["idna"]}}`. Raises DefinitionError naming file and key.
+    Its format is `{"ecosystems": {"Debian:13": ["zlib"], "PyPI": ["idna"]}}`. Raises DefinitionError, which names file
+    and key.
     """
     path = folder / FILE
     try:
@@ -38,27 +44,20 @@ def declared(folder: Path) -> Declared | None:
     return {ecosystem: _normal(ecosystem, names) for ecosystem, names in ecosystems.items()}
 
 
-def belongs(ecosystem: str, covered: str) -> bool:
+def is_covered_by(ecosystem: str, covered: str) -> bool:
     """Whether a feed that covers `covered` covers this ecosystem, with its release if it has one."""
     return ecosystem == covered or ecosystem.startswith(f"{covered}:")
 
 
-def derived(standing: Mapping[str, int]) -> tuple[str, ...]:
-    """What a whole export covers, given how many statements that are not withdrawn it makes of each ecosystem.
+def covered_ecosystems(statement_counts: Mapping[str, int]) -> tuple[str, ...]:
+    """The ecosystems that a complete export covers, by the number of statements about each that are not withdrawn.
 
-    Where any of them names a release, the export is of a distribution and covers those releases alone, without those of
-    which next to nothing is left.
+    If any of them has a release, the export is of a distribution and covers only releases; those that were removed from
+    it do not count.
     """
-    released = {name: count for name, count in standing.items() if ":" in name} or standing
-    least = max(released.values(), default=0) // _RESIDUE
-    return tuple(sorted(name for name, count in released.items() if count > least))
-
-
-# A release with fewer records than this part of another's is one that its publisher took out of the feed, as
-# Ubuntu did with 25.04 when it ended: 3 records still stood, of 13,000 (anchore/vunnel, src/vunnel/providers/ubuntu,
-# 2026-09).
-_RESIDUE = 500
-_ADVICE = 'Write {"ecosystems": {"Debian:13": ["source names"]}}, or remove the file when the exports are whole.'
+    releases = {name: count for name, count in statement_counts.items() if ":" in name} or statement_counts
+    minimum = max(releases.values(), default=0) // _REMOVED_FRACTION
+    return tuple(sorted(name for name, count in releases.items() if count > minimum))
 
 
 def _normal(ecosystem: str, names: list[str]) -> tuple[str, ...]:

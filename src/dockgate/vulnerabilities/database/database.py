@@ -1,4 +1,4 @@
-"""Reading the advisory database. Standard library only: this is on the way of every scan."""
+"""Read the advisory database. Only the standard library, because every scan imports it."""
 
 import json
 import sqlite3
@@ -171,11 +171,11 @@ class Database:
             )
             return dict(rows.fetchall())
 
-    def _advisories(self, names_wanted: dict[str, set[str]]) -> tuple[Advisory, ...]:
+    def _advisories(self, requested_names: dict[str, set[str]]) -> tuple[Advisory, ...]:
         """The advisories of these names by ecosystem, sorted. An advisory that matches twice is listed once."""
         ecosystems = self._sql.execute("SELECT id, name FROM ecosystem").fetchall()
         names_by_ecosystem: dict[tuple[int, str], set[str]] = {}
-        for ecosystem, names in names_wanted.items():
+        for ecosystem, names in requested_names.items():
             for number, name in ecosystems:
                 if _is_same_ecosystem(name, ecosystem):
                     names_by_ecosystem.setdefault((number, name), set()).update(names)

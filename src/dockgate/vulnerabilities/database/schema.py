@@ -5,8 +5,8 @@ APPLICATION = 0x446B4144
 # The user_version in the SQLite file. Increase it with every change below: databases of another format are rebuilt.
 FORMAT = 5
 
-# `record.body` and `affected.body` are JSON arrays: `RECORD` and `AFFECTED` name their places. `record.alias_groups` is
-# an array of arrays of names: `Advisory.alias_groups`.
+# JSON arrays: `record.body` of (id, aliases, upstream, summary, published, modified, withdrawn, disputed),
+# `affected.body` of (ranges, versions, ratings, note, imports), and `record.alias_groups` as `Advisory.alias_groups`.
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE part (
@@ -28,6 +28,3 @@ CREATE TABLE exploited (cve TEXT NOT NULL, part INTEGER NOT NULL, since TEXT NOT
 CREATE TABLE predicted (cve TEXT NOT NULL, part INTEGER NOT NULL, epss REAL NOT NULL, percentile REAL NOT NULL,
     PRIMARY KEY (cve, part)) WITHOUT ROWID;
 """
-
-RECORD = ("id", "aliases", "upstream", "summary", "published", "modified", "withdrawn", "disputed")
-AFFECTED = ("ranges", "versions", "ratings", "note", "imports")

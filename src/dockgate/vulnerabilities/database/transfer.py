@@ -20,13 +20,13 @@ from dockgate.shared import canonical
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.schema import FORMAT, TABLES
-from dockgate.vulnerabilities.database.writer import content, exclusively, flush
+from dockgate.vulnerabilities.database.writer import content_hash, database_lock, flush
 
 KIND = "dockgate advisories"
-# Bytes of the database that a file may claim to hold.
+# Bytes of the database in a file.
 SIZE_LIMIT = 8 * 1024**3
 _LEVEL = 10
-# Of the header's and the signature's skippable frames; zstd knows sixteen kinds.
+# The kinds of skippable frames of the header and the signature; zstd has sixteen.
 _MAGIC, _SIGNATURE_MAGIC = 0x184D2A5D, 0x184D2A5E
 _START = struct.Struct("<II")
 _HEADER_LIMIT = 64 * 1024
@@ -46,14 +46,14 @@ class Header:
 
 # The header's bytes -> an envelope that signs them.
 Sign = Callable[[bytes], bytes]
-# (the header's bytes, the header, its envelope or b"") -> nothing; raises DeniedError for what is not to be trusted.
+# (the header's bytes, the header, its envelope or b"") -> nothing. Raises DeniedError if it is not trusted.
 Trust = Callable[[bytes, Header, bytes], None]
 
 
 def pack(path: Path, into: Path, sign: Sign) -> Header:
     """Export the database at `path` to the file `into`, signed and atomically.
 
-    Raises DatabaseError if there is none, UnavailableError if the file cannot be written.
+    Raises DatabaseError if there is no database, UnavailableError if the file cannot be written.
     """
     import zstandard
 
@@ -61,7 +61,7 @@ def pack(path: Path, into: Path, sign: Sign) -> Header:
         digest = database.digest
     # The file is never changed in place: an open file stays the same when another replaces it.
     with path.open("rb") as source:
-        header = Header(KIND, FORMAT, digest, content(path), os.fstat(source.fileno()).st_size)
+        header = Header(KIND, FORMAT, digest, content_hash(path), os.fstat(source.fileno()).st_size)
         stated = canonical.encode(header)
         part = into.with_name(into.name + ".part")
         try:
@@ -88,7 +88,7 @@ def unpack(file: Path, path: Path, trust: Trust, *, allow_older: bool = False) -
     """
     new = path.with_name(path.name + ".new")
     try:
-        with file.open("rb") as source, exclusively(path):
+        with file.open("rb") as source, database_lock(path):
             stated = _frame(source, _MAGIC) or b""
             header = _header(stated, file)
             trust(stated, header, _frame(source, _SIGNATURE_MAGIC) or b"")

@@ -1,4 +1,4 @@
-"""Update the database over HTTP."""
+"""Update the database over HTTP, replacing only what changed."""
 
 import hashlib
 import shutil
@@ -18,11 +18,11 @@ from dockgate.shared.errors import (
     UnavailableError,
     UnreadableError,
 )
-from dockgate.vulnerabilities.database.build import Report, readable, stamp
+from dockgate.vulnerabilities.database.build import Report, parse, stamp
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.parts import Failure, Part, Result
-from dockgate.vulnerabilities.database.writer import Writer, content, exclusively
-from dockgate.vulnerabilities.feed import Feed
+from dockgate.vulnerabilities.database.writer import Writer, content_hash, database_lock
+from dockgate.vulnerabilities.feed import Feed, public_url
 
 # Failed connections to a host after which an update stops asking it.
 CONNECTION_FAILURE_LIMIT = 2
@@ -52,26 +52,25 @@ def update(
     unchanged: list[str] = []
     failures: list[Failure] = []
     unreachable = _Unreachable()
-    with exclusively(path), _downloads(path) as into:
+    with database_lock(path), _downloads(path) as into:
         old_parts = _parts_in(path)
-        with Writer(path, goes_on=bool(old_parts)) as writer:
+        with Writer(path, keeps_content=bool(old_parts)) as writer:
             for feed, url, name in _downloads_to_make(feeds, urls, ecosystems, old_parts, ca_bundle):
-                was = old_parts.get((feed.name, name))
-                if failure := unreachable.failure(feed, name, url, is_kept=was is not None):
+                old_part = old_parts.get((feed.name, name))
+                try:
+                    unreachable.check(url)
+                    part = _renew(writer, feed, name, url, old_part, now, path, into, ca_bundle)
+                except (UnavailableError, NotFoundError, UnreadableError) as error:
+                    unreachable.record(error)
+                    host, cause = (error.host, error.cause) if isinstance(error, DownloadError) else ("", "")
+                    failure = Failure(feed.name, name, str(error), error.advice, old_part is not None, host, cause)
                     failures.append(failure)
                     report(f"{feed.name} {name}".rstrip() + ": failed")
                     continue
-                try:
-                    part = _renew(writer, feed, name, url, was, now, path, into, ca_bundle)
-                except (UnavailableError, NotFoundError, UnreadableError) as error:
-                    unreachable.note(error)
-                    failures.append(_failure(feed, name, error, is_kept=was is not None))
-                    report(f"{feed.name} {name}".rstrip() + ": failed")
-                    continue
                 parts[feed.name, name] = part
-                stands = was is not None and was.content == part.content
-                unchanged += [part.title] if stands else []
-                report(f"{part.title}: {'unchanged' if stands else f'{part.statements} statements'}")
+                is_unchanged = old_part is not None and old_part.content == part.content
+                unchanged += [part.title] if is_unchanged else []
+                report(f"{part.title}: {'unchanged' if is_unchanged else f'{part.statements} statements'}")
             digest = writer.commit() if parts and writer.covers else ""
     others = [part for key, part in old_parts.items() if key not in parts]
     missing = tuple(
@@ -83,24 +82,20 @@ def update(
 
 
 class _Unreachable:
-    """The hosts that an update no longer asks, after CONNECTION_FAILURE_LIMIT failed connections."""
+    """The hosts that an update no longer connects to, after CONNECTION_FAILURE_LIMIT failed connections."""
 
     def __init__(self) -> None:
         self._errors: dict[str, list[DownloadError]] = {}
 
-    def note(self, error: DockgateError) -> None:
+    def record(self, error: DockgateError) -> None:
         if isinstance(error, DownloadError) and error.is_unreachable:
             self._errors.setdefault(error.host, []).append(error)
 
-    def failure(self, feed: Feed, name: str, url: str, *, is_kept: bool) -> Failure | None:
-        """The failure of a part whose host is unreachable, None if it can be fetched."""
-        errors = self._errors.get(urlsplit(url).netloc.rpartition("@")[2], [])
-        return _failure(feed, name, errors[-1], is_kept=is_kept) if len(errors) >= CONNECTION_FAILURE_LIMIT else None
-
-
-def _failure(feed: Feed, name: str, error: DockgateError, *, is_kept: bool) -> Failure:
-    host, cause = (error.host, error.cause) if isinstance(error, DownloadError) else ("", "")
-    return Failure(feed.name, name, str(error), error.advice, is_kept, host, cause)
+    def check(self, url: str) -> None:
+        """Raise the last DownloadError again if the URL's host is one of them."""
+        errors = self._errors.get(urlsplit(public_url(url)).netloc, [])
+        if len(errors) >= CONNECTION_FAILURE_LIMIT:
+            raise errors[-1]
 
 
 def _downloads_to_make(
@@ -120,7 +115,7 @@ def _downloads_to_make(
                 name
                 for (of, name), part in old_parts.items()
                 if of == feed.name
-                and part.source == _public(url)
+                and part.source == public_url(url)
                 and feed.ecosystem(name).partition(":")[0] in ecosystems
             ]
             for name in dict.fromkeys((*feed.parts(url, ecosystems, ca_bundle), *before)):
@@ -142,38 +137,40 @@ def _renew(
 
     A part that another parser version read, or that came from another URL, is always fetched.
     """
-    time, source = stamp(now), _public(url)
+    time, source = stamp(now), public_url(url)
     same = old_part is not None and (old_part.version, old_part.source) == (feed.version, source)
-    lookup = partial(_records, old, feed.name, name) if same else None
+    lookup = partial(_read_records, old, feed.name, name) if same else None
     fetched = feed.fetch(url, name, old_part.fingerprint if old_part and same else "", into, ca_bundle, lookup)
     if fetched.path is None:
         if old_part is None:
-            raise UnavailableError(f"The feed {feed.name} says that {name or 'it'} is unchanged, and was never read.")
+            raise UnavailableError(
+                f"The feed {feed.name} reports {name or 'its file'} as unchanged, but never sent it."
+            )
         part = replace(old_part, fingerprint=fetched.fingerprint, checked_at=time)
         writer.keep(part)
         return part
-    new_content = content(fetched.path)
+    new_content = content_hash(fetched.path)
     if old_part and fetched.replaces is not None:
         new_content = hashlib.sha256(f"{old_part.content} {new_content}".encode()).hexdigest()
     changed = old_part.changed_at if old_part and old_part.content == new_content else time
     part = Part(feed.name, name, feed.version, source, fetched.fingerprint, new_content, time, changed, 0)
     try:
         with fetched.path.open("rb") as stream:
-            statements, ecosystem = readable(feed, part, stream), feed.ecosystem(name)
+            statements, ecosystem = parse(feed, part, stream), feed.ecosystem(name)
             if old_part is None or fetched.replaces is None:
-                return writer.add(part, statements, ecosystem, None, _least(old_part) if same else 0)
+                return writer.add(part, statements, ecosystem, None, _minimum_statements(old_part) if same else 0)
             part = replace(part, statements=old_part.statements, faults=old_part.faults)
             return writer.amend(part, statements, ecosystem, fetched.replaces)
     finally:
         fetched.path.unlink()
 
 
-def _least(was: Part | None) -> int:
+def _minimum_statements(part: Part | None) -> int:
     """The number of statements that a part may shrink to.
 
     Publishers withdraw records, but not half of them. A truncated part would hide the vulnerabilities that it lacks.
     """
-    return was.statements // 2 if was and was.statements >= _FEW else 0
+    return part.statements // 2 if part and part.statements >= _FEW else 0
 
 
 def _parts_in(path: Path) -> dict[tuple[str, str], Part]:
@@ -185,14 +182,14 @@ def _parts_in(path: Path) -> dict[tuple[str, str], Part]:
         return {}
 
 
-def _records(path: Path, feed: str, name: str) -> dict[str, str]:
+def _read_records(path: Path, feed: str, name: str) -> dict[str, str]:
     with Database.open(path) as database:
         return database.records(feed, name)
 
 
 @contextmanager
 def _downloads(path: Path) -> Iterator[Path]:
-    """A folder beside the database, so that nothing is asked of a small /tmp; emptied before and after."""
+    """A folder beside the database, because /tmp may be too small. Removed before and after."""
     folder = path.with_name(path.name + ".downloads")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -200,9 +197,3 @@ def _downloads(path: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _public(url: str) -> str:
-    """The URL without user, password and query: what may be written down."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,4 +1,4 @@
-"""Writing a database beside the one in place, and putting it there whole."""
+"""Write a new database beside the present one, and replace that atomically."""
 
 import fcntl
 import hashlib
@@ -18,7 +18,7 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities.aliases import AliasGroups
-from dockgate.vulnerabilities.database.coverage import Declared, belongs, derived
+from dockgate.vulnerabilities.database.coverage import PartialCoverage, covered_ecosystems, is_covered_by
 from dockgate.vulnerabilities.database.parts import Part
 from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES
 from dockgate.vulnerabilities.feed import (
@@ -32,15 +32,15 @@ from dockgate.vulnerabilities.feed import (
 from dockgate.vulnerabilities.model import Advisory
 
 _LAYOUT = f"PRAGMA page_size = 8192; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
-# Names of one group of aliases.
+# Names in one group of aliases.
 ALIAS_GROUP_LIMIT = 100
-# Before all else: one that is interrupted leaves no journal, which would be rolled back upon the next one's copy.
+# First of all: an interrupted writer must not leave a journal, which SQLite would apply to the next writer's copy.
 _PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
 
 
 @contextmanager
-def exclusively(path: Path) -> Iterator[None]:
-    """Holds the right to replace the database at `path`. Raises ConflictError while another process has it."""
+def database_lock(path: Path) -> Iterator[None]:
+    """Lock the database at `path` for writing. Raises ConflictError while another process has the lock."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
         try:
@@ -53,29 +53,29 @@ def exclusively(path: Path) -> Iterator[None]:
 
 
 class Writer:
-    """A database in the making, at `<path>.new`. `commit` puts it in place; left without that, nothing has changed.
+    """A new database at `<path>.new`. `commit` puts it in place; without that nothing changes.
 
-    It begins empty, or, where it `goes_on`, with all that the database at `path` holds. To be used under `exclusively`:
-    what an interrupted one left behind is overwritten. Raises DatabaseError when what it goes on from is broken, and
-    UnavailableError when it cannot be written.
+    It begins empty or, with `keeps_content`, as a copy of the database at `path`. Use it under `database_lock`: it
+    overwrites what an interrupted writer left behind. Raises DatabaseError if the copied database is broken, and
+    UnavailableError if the new one cannot be written.
     """
 
-    def __init__(self, path: Path, *, goes_on: bool = False) -> None:
+    def __init__(self, path: Path, *, keeps_content: bool = False) -> None:
         self._path = path
         self._new = path.with_name(path.name + ".new")
         self._new.unlink(missing_ok=True)
         self._new.with_name(self._new.name + "-journal").unlink(missing_ok=True)
-        if goes_on:
+        if keeps_content:
             shutil.copyfile(path, self._new)
         self._sql = sqlite3.connect(self._new, isolation_level=None)
         self._parts = self._records = 0
         self._ecosystems: dict[str, int] = {}
-        self._goes_on = goes_on
+        self._keeps_content = keeps_content
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.push(self.__exit__)
-            self._sql.executescript(_PRAGMAS + ("BEGIN;" if self._goes_on else f"{_LAYOUT} BEGIN; {TABLES}"))
+            self._sql.executescript(_PRAGMAS + ("BEGIN;" if self._keeps_content else f"{_LAYOUT} BEGIN; {TABLES}"))
             ((self._parts,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM part")
             ((self._records,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM record")
             self._ecosystems = {name: number for number, name in self._sql.execute("SELECT id, name FROM ecosystem")}
@@ -94,48 +94,53 @@ class Writer:
             raise DatabaseError(f"The advisory database {self._path} is broken: {error}.", advice) from error
 
     def add(
-        self, part: Part, statements: Iterable[FeedStatement], ecosystem: str, declares: Declared | None, least: int = 0
+        self,
+        part: Part,
+        statements: Iterable[FeedStatement],
+        ecosystem: str,
+        coverage: PartialCoverage | None,
+        minimum: int = 0,
     ) -> Part:
         """Write a part from its statements and replace the old one; return it with their count and faults.
 
-        `ecosystem` is the one that the part covers completely, "" for none. `declares` are the names that a partial
+        `ecosystem` is the one that the part covers completely, "" for none. `coverage` are the names that a partial
         snapshot covers, None if the part is complete.
 
-        Raises UnreadableError, and keeps the old part, if the statements cannot be read or are fewer than `least`.
+        Raises UnreadableError, and keeps the old part, if the statements cannot be read or are fewer than `minimum`.
         """
         added = self._add(statements)
-        if added.count < least:
+        if added.count < minimum:
             self._undo(added)
-            reason = f"{part.title} has {added.count:,} statements, fewer than half of what it had."
-            advice = f"Is {part.source} whole? If so many were taken back, remove the database and fetch it anew."
+            reason = f"{part.title} has {added.count:,} statements, less than half of what it had."
+            advice = f"Is {part.source} complete? If it is, remove the database and run `dockgate db update` again."
             raise UnreadableError(reason, advice)
         self._forget(self._number(part), ecosystem)
         part = replace(part, statements=added.count, faults=tuple(added.faults))
         self._describe(added.number, part)
         if ecosystem:
-            self._cover(added.number, part, ecosystem, declares, added.standing)
+            self._cover(added.number, part, ecosystem, coverage, added.valid)
         return part
 
     def amend(self, part: Part, statements: Iterable[FeedStatement], ecosystem: str, replaces: frozenset[str]) -> Part:
-        """Writes these statements in place of a whole part's records of the ids `replaces`; all its others stand.
+        """Replace a part's records of the ids `replaces` by these statements, and keep all other records.
 
-        `part` has the statements and faults of so far; returns it with all of them. UnreadableError as in `add`.
+        `part` has the previous count and faults; returns it with the new ones. Raises UnreadableError as `add` does.
         """
-        added, was = self._add(_only(statements, replaces)), self._number(part)
-        removed = self._erase(was, ecosystem, replaces)
-        self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (was, added.number))
+        added, number = self._add(_only(statements, replaces)), self._number(part)
+        removed = self._erase(number, ecosystem, replaces)
+        self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (number, added.number))
         remaining_faults = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
         part = replace(
             part, statements=part.statements - removed + added.count, faults=(*remaining_faults, *added.faults)
         )
-        self._undescribe(was)
-        self._describe(was, part)
+        self._undescribe(number)
+        self._describe(number, part)
         counts = self._sql.execute(
             "SELECT e.name, count(*) FROM ecosystem e JOIN affected a ON a.ecosystem = e.id"
             " JOIN record r ON r.id = a.record WHERE r.part = ? AND r.body ->> 6 = '' GROUP BY e.name",
-            (was,),
+            (number,),
         )
-        self._cover(was, part, ecosystem, None, dict(counts.fetchall()))
+        self._cover(number, part, ecosystem, None, dict(counts.fetchall()))
         return part
 
     def keep(self, part: Part) -> None:
@@ -145,11 +150,11 @@ class Writer:
 
     @property
     def covers(self) -> bool:
-        """Whether it covers any ecosystem: without one, it is useless."""
+        """Whether it covers any ecosystem; without one it is useless."""
         return self._sql.execute("SELECT 1 FROM coverage").fetchone() is not None
 
     def commit(self) -> str:
-        """Puts the database in place, durably, and returns its digest."""
+        """Replace the database durably, and return the digest of the new one."""
         self._sql.executemany("UPDATE record SET alias_groups = ? WHERE id = ?", list(self._alias_group_updates()))
         digest = self._digest()
         self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (digest,))
@@ -161,7 +166,7 @@ class Writer:
         return digest
 
     def _add(self, statements: Iterable[FeedStatement]) -> "_Added":
-        """Writes statements under the number of a new part."""
+        """Write statements under the number of a new part."""
         self._parts += 1
         added, last = _Added(self._parts), ""
         try:
@@ -172,7 +177,7 @@ class Writer:
                 added.count += not isinstance(statement, SilentRecord)
                 if isinstance(statement, Advisory):
                     last = self._advisory(added.number, statement, last)
-                    added.standing[statement.ecosystem] += not statement.withdrawn
+                    added.valid[statement.ecosystem] += not statement.withdrawn
                 elif isinstance(statement, CveScore):
                     rating = statement.rating
                     score = (statement.cve, added.number, rating.severity.value, rating.score, rating.vector)
@@ -193,7 +198,7 @@ class Writer:
         return added
 
     def _undo(self, added: "_Added") -> None:
-        for name in (*added.standing, ""):
+        for name in (*added.valid, ""):
             self._forget(added.number, name)
 
     def _alias_group_updates(self) -> Iterator[tuple[str, int]]:
@@ -203,31 +208,31 @@ class Writer:
         used, and neither is one of more than ALIAS_GROUP_LIMIT names, which is a mistake in a record.
         """
         groups = AliasGroups()
-        for _, identity, aliases, _, _ in self._named():
-            if _is_one((identity, *aliases)):
+        for _, identity, aliases, _, _ in self._valid_records():
+            if _can_be_one((identity, *aliases)):
                 for alias in aliases:
                     groups.join(identity, alias)
         wide = {
             root: tuple(sorted(names))
             for root, names in groups.all().items()
-            if len(names) <= ALIAS_GROUP_LIMIT and _is_one(names)
+            if len(names) <= ALIAS_GROUP_LIMIT and _can_be_one(names)
         }
-        for number, identity, aliases, upstream, present in self._named():
+        for number, identity, aliases, upstream, present in self._valid_records():
             own = {identity, *aliases}
             roots = sorted({groups.root(name) for name in (*own, *upstream)} & wide.keys())
             alias_groups = _dump([wide[root] for root in roots if not own.issuperset(wide[root])])
             if alias_groups != present:
                 yield alias_groups, number
 
-    def _named(self) -> Iterator[tuple[int, str, list[str], list[str], str]]:
-        """Number, id, aliases, upstream and `alias_groups` of every record that stands."""
+    def _valid_records(self) -> Iterator[tuple[int, str, list[str], list[str], str]]:
+        """Number, id, aliases, upstream and `alias_groups` of every record that is not withdrawn."""
         for number, body, alias_groups in self._sql.execute("SELECT id, body, alias_groups FROM record"):
             identity, aliases, upstream, *_, withdrawn, _ = json.loads(body)
             if not withdrawn:
                 yield number, identity, aliases, upstream, alias_groups
 
     def _number(self, part: Part) -> int:
-        """The number of a part in the database, 0 if it is not there."""
+        """The number of a part in the database, 0 if it has none."""
         row = self._sql.execute("SELECT id FROM part WHERE feed = ? AND name = ?", (part.feed, part.name)).fetchone()
         return int(row[0]) if row else 0
 
@@ -240,14 +245,14 @@ class Writer:
             self._undescribe(number)
 
     def _erase(self, number: int, ecosystem: str, ids: frozenset[str] | None) -> int:
-        """Removes a part's records, or those of some ids; returns how many statements they made."""
+        """Remove a part's records, or those with some ids, and return the number of their statements."""
         which = "record WHERE part = :part"
         which += "" if ids is None else " AND body ->> 0 IN (SELECT value FROM json_each(:ids))"
-        # The ecosystems are named so that not the whole table has to be searched.
-        ecosystem_ids = [number for name, number in self._ecosystems.items() if belongs(name, ecosystem)]
-        parameters = {"part": number, "ids": _dump(sorted(ids or ())), "spoken": _dump(ecosystem_ids)}
+        # Naming the ecosystems spares SQLite a search of the whole table.
+        ecosystem_ids = [number for name, number in self._ecosystems.items() if is_covered_by(name, ecosystem)]
+        parameters = {"part": number, "ids": _dump(sorted(ids or ())), "ecosystems": _dump(ecosystem_ids)}
         removed: int = self._sql.execute(
-            "DELETE FROM affected WHERE ecosystem IN (SELECT value FROM json_each(:spoken))"  # noqa: S608 - as above
+            "DELETE FROM affected WHERE ecosystem IN (SELECT value FROM json_each(:ecosystems))"  # noqa: S608 - as above
             f" AND record IN (SELECT id FROM {which})",
             parameters,
         ).rowcount
@@ -265,7 +270,7 @@ class Writer:
         return self._ecosystems[name]
 
     def _advisory(self, part: int, row: Advisory, last: str) -> str:
-        """Writes one advisory; its record only where it is another than the `last` one. Returns the record's body."""
+        """Write one advisory, and its record unless it is the `last` one again. Return the record's body."""
         record = [row.id, row.aliases, row.upstream, row.summary, row.published, row.modified, row.withdrawn]
         body = _dump([*record, row.disputed])
         if body != last:
@@ -297,22 +302,22 @@ class Writer:
         self._sql.executemany("INSERT INTO fault VALUES (?, ?, ?, ?)", faults)
 
     def _cover(
-        self, number: int, part: Part, ecosystem: str, declares: Declared | None, standing: Mapping[str, int]
+        self, number: int, part: Part, ecosystem: str, coverage: PartialCoverage | None, valid: Mapping[str, int]
     ) -> None:
         """Write the coverage. An unreadable record may be about any package: the part is then incomplete."""
         broken = any(not fault.contained for fault in part.faults)
-        if declares is None:
-            rows = [(name, number, not broken, "[]") for name in derived(standing)]
+        if coverage is None:
+            rows = [(name, number, not broken, "[]") for name in covered_ecosystems(valid)]
         else:
             rows = [
                 (name, number, False, "[]" if broken else _dump(names))
-                for name, names in declares.items()
-                if belongs(name, ecosystem)
+                for name, names in coverage.items()
+                if is_covered_by(name, ecosystem)
             ]
         self._sql.executemany("INSERT INTO coverage VALUES (?, ?, ?, ?)", rows)
 
     def _digest(self) -> str:
-        """The digest of the parts, of how they were read, and of their coverage: every answer follows from these."""
+        """The digest of the parts, their parsers' versions and their coverage, which determine all answers."""
         parts = self._sql.execute("SELECT feed, name, version, content FROM part ORDER BY feed, name").fetchall()
         coverage = self._sql.execute(
             "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"
@@ -323,32 +328,29 @@ class Writer:
 
 @dataclass(slots=True)
 class _Added:
-    """Statements just written under the number of a part: their count, faults, and how many are not withdrawn.
-
-    `standing` has the latter by ecosystem.
-    """
+    """The statements just written under the number of a part. `valid` counts those not withdrawn, by ecosystem."""
 
     number: int
     count: int = 0
     faults: list[FaultyRecord] = field(default_factory=list)
-    standing: Counter[str] = field(default_factory=Counter)
+    valid: Counter[str] = field(default_factory=Counter)
 
 
-def _is_one(names: Iterable[str]) -> bool:
-    """Whether these can be names of one vulnerability: a CVE is one."""
+def _can_be_one(names: Iterable[str]) -> bool:
+    """Whether these can be names of one vulnerability: at most one of them is a CVE."""
     return sum(name.startswith("CVE-") for name in names) < 2
 
 
 def _only(statements: Iterable[FeedStatement], ids: frozenset[str]) -> Iterator[FeedStatement]:
-    """What these statements say of the records of some ids; another record is none that was asked for."""
+    """The statements, with a fault instead of each record that was not requested."""
     for statement in statements:
         if isinstance(statement, Advisory | SilentRecord) and statement.id not in ids:
-            yield FaultyRecord(statement.id, "it is another record than the one that was asked for")
+            yield FaultyRecord(statement.id, "it is not the requested record")
         else:
             yield statement
 
 
-def content(path: Path) -> str:
+def content_hash(path: Path) -> str:
     """The SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -359,7 +361,7 @@ def _dump(value: object) -> str:
 
 
 def flush(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk."""
+    """Wait until a file, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""Advisory feeds. A module here is a feed: it holds one object named `FEED` (`vulnerabilities.ports.Feed`).
+"""Advisory feeds. Each module is a feed, with one object named `FEED` (`vulnerabilities.feed.Feed`).
 
-Modules whose name begins with "_" are shared by the others and are no feeds.
+Modules whose name starts with "_" are shared helpers.
 """
 
 from dockgate.shared import plugins
@@ -8,5 +8,5 @@ from dockgate.vulnerabilities.feed import Feed
 
 
 def load(package: str = __name__) -> tuple[Feed, ...]:
-    """Every feed of `package`, by module name. Raises DockgateError naming the one that is broken."""
+    """All feeds of `package`, by module name. Raises DockgateError, which names the module that fails to load."""
     return tuple(plugins.load(package, "FEED", "feed", "known"))

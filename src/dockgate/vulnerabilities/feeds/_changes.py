@@ -1,8 +1,8 @@
-"""What has changed of an OSV export since it was read, by its list of records.
+"""Fetch only the changed records of an OSV export.
 
-Beside each `all.zip` lies `modified_id.csv`, a row `TIME,ID` for every record (osv.dev, "Data sources", "Downloading
-recent changes"). Rows are compared with what is stored, record by record, and not with the time of the last fetch: a
-record may be published hours after the time at which it says that it was modified.
+Each `all.zip` has a list beside it, `modified_id.csv`, with a row `TIME,ID` for every record (osv.dev, "Data sources",
+"Downloading recent changes"). Each row is compared with the stored record, not with the time of the last fetch: a
+record may be published hours after its own modification time.
 """
 
 import zipfile
@@ -17,38 +17,39 @@ from dockgate.vulnerabilities.feeds._lines import lines
 from dockgate.vulnerabilities.feeds._transport import Web
 
 INDEX = "modified_id.csv"
-# Records that are fetched one by one; beyond it, the whole export is faster.
-MOST = 500
-_AT_ONCE = 8
-# Before the fingerprint of the list, to tell it from that of an export.
+# Above this number of records the whole export is faster.
+CHANGES_LIMIT = 500
+_CONNECTIONS = 8
+# The prefix of a list's fingerprint, which tells it from that of an export.
 _MARK = "list "
 
 
-def changes(web: Web, base: str, fingerprint: str, into: Path, lookup: RecordLookup) -> FeedFetch | None:
-    """The records below the URL `base` that changed; None when the whole export has to be fetched.
+def fetch_changes(web: Web, base: str, fingerprint: str, into: Path, lookup: RecordLookup) -> FeedFetch | None:
+    """Fetch the changed records below the URL `base`; None if the whole export must be fetched.
 
-    That is so when the list or one of its records cannot be had (a mirror may keep exports alone), when more than MOST
-    changed or went, for a list may be cut short, and when some went and none changed.
+    That is the case if the list or one of its records is not available (a mirror may have exports only), if more than
+    CHANGES_LIMIT records changed or were removed, and if some were removed and none changed: a list may be truncated.
     """
     try:
         last_list = fingerprint.removeprefix(_MARK) if fingerprint.startswith(_MARK) else ""
         index = web.fetch(f"{base}/{INDEX}", last_list, into)
         if index.path is None:
-            return FeedFetch(True, fingerprint)
-        published, stored = _listed(index.path), lookup()
+            return FeedFetch(fingerprint)
+        published, stored = _read_list(index.path), lookup()
         removed = stored.keys() - published.keys()
         changed = [name for name, time in published.items() if _instant(stored.get(name, "")) != _instant(time)]
         now = _MARK + index.fingerprint
         if published and not changed and not removed:
-            return FeedFetch(True, now)
-        if not changed or len(changed) + len(removed) > MOST:
+            return FeedFetch(now)
+        if not changed or len(changed) + len(removed) > CHANGES_LIMIT:
             return None
-        return FeedFetch(False, now, _collected(web, base, changed, into), frozenset((*changed, *removed)))
+        return FeedFetch(now, _fetch_records(web, base, changed, into), frozenset((*changed, *removed)))
     except (UnavailableError, UnreadableError):
         return None
 
 
-def _listed(path: Path) -> Mapping[str, str]:
+def _read_list(path: Path) -> Mapping[str, str]:
+    """The modification time of each record, by id."""
     times: dict[str, str] = {}
     with path.open("rb") as stream:
         for number, line in lines(stream, f"OSV list {INDEX}"):
@@ -60,22 +61,17 @@ def _listed(path: Path) -> Mapping[str, str]:
 
 
 def _instant(time: str) -> str:
-    """RFC 3339 in UTC without the zeros that end its fraction: the list and the records are not written alike."""
+    """RFC 3339 in UTC without trailing zeros: the list and the records write fractions differently."""
     seconds, _, fraction = time.removesuffix("Z").removesuffix("+00:00").partition(".")
     return f"{seconds}.{fraction.rstrip('0')}"
 
 
-def _collected(web: Web, base: str, names: list[str], into: Path) -> Path:
-    """An export of these records alone."""
-
-    def bring(name: str) -> Path:
-        fetched = web.fetch(f"{base}/{quote(name, safe='')}.json", "", into)
-        assert fetched.path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
-        return fetched.path
-
+def _fetch_records(web: Web, base: str, names: list[str], into: Path) -> Path:
+    """An export of these records only."""
+    urls = [f"{base}/{quote(name, safe='')}.json" for name in names]
     export = into / "changes.zip"
-    with ThreadPoolExecutor(_AT_ONCE) as pool, zipfile.ZipFile(export, "w") as archive:
-        for name, path in zip(names, pool.map(bring, names), strict=True):
+    with ThreadPoolExecutor(_CONNECTIONS) as pool, zipfile.ZipFile(export, "w") as archive:
+        for name, path in zip(names, pool.map(lambda url: web.download(url, into), urls), strict=True):
             archive.write(path, f"{name}.json")
             path.unlink()
     return export

@@ -1,4 +1,4 @@
-"""Tables as publishers give them: CSV without quotes, gzipped or not, line by line and bounded."""
+"""Read publishers' tables line by line: CSV without quotes, gzipped or not, of limited size."""
 
 import gzip
 import zlib
@@ -8,12 +8,12 @@ from typing import BinaryIO, cast
 from dockgate.shared.errors import UnreadableError
 
 LINE_LIMIT = 4096
-# Far above one row for each CVE there is, far below what a gzip bomb would need.
+# Far more than one row for each CVE, far less than a gzip bomb needs.
 ROW_LIMIT = 5_000_000
 
 
 def lines(stream: BinaryIO, title: str) -> Iterator[tuple[int, str]]:
-    """Number, from 1, and text of each line, without its end. Raises UnreadableError naming `title` ("CVSS file")."""
+    """The number (from 1) and text of each line. Raises UnreadableError, which names the `title` ("CVSS file")."""
     number = 0
     try:
         file = unpacked(stream)
@@ -29,7 +29,7 @@ def lines(stream: BinaryIO, title: str) -> Iterator[tuple[int, str]]:
 
 
 def unpacked(stream: BinaryIO) -> BinaryIO:
-    """The stream as it is, or what it holds when it is gzip (RFC 1952)."""
+    """The stream, decompressed if it is gzip (RFC 1952)."""
     packed = stream.read(2) == b"\x1f\x8b"
     stream.seek(0)
     return cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if packed else stream

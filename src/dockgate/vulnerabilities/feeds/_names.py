@@ -1,9 +1,9 @@
-"""How ecosystems, releases and packages are written, where publishers write one in several ways."""
+"""Normalize the ecosystems, releases, packages and versions in OSV records, which publishers write differently."""
 
 import re
 from collections.abc import Callable
 
-# Ecosystems (in the list of the schema) whose publisher is the distribution itself.
+# Ecosystems of the OSV schema whose publisher is the distribution itself.
 DISTRIBUTIONS = frozenset(
     (
         *("AlmaLinux", "Alpaquita", "Alpine", "Azure Linux", "BellSoft Hardened Containers", "Chainguard", "Debian"),
@@ -12,31 +12,30 @@ DISTRIBUTIONS = frozenset(
     )
 )
 
-# Products whose packages lie in a system of that release; the two last call theirs by names that no other has.
+# Products with packages in a system of that release.
 _RED_HAT = re.compile(
     r"(?:enterprise_linux:|rhel_els:|rhel_extras:|rhel_(?:software_collections|dotnet):[\d.]+::el)(\d+)(?:\.\d+)?(?:::.*)?"
 )
 _SUSE = re.compile(r"Linux Enterprise (?!Micro)(?:.* )?(\d+(?:\.\d+)?(?: SP\d+)?)(?:[- ][A-Za-z -]+)?")
 _SERVICE_PACKS = ("12", *(f"12 SP{number}" for number in range(1, 6)))
-# Ubuntu's extended maintenance of a release, without what is built from other sources: FIPS, Realtime, BlueField.
+# Ubuntu's extended maintenance of a release, without builds from other sources: FIPS, Realtime, BlueField.
 _UBUNTU_PRO = re.compile(r"Pro:(\d+\.\d+(?::LTS)?)")
-# Of Debian, by which Docker may call the release of a hardened image (google/osv.dev, go/osv/ecosystem/dhi_test.go).
+# Debian's codenames, which Docker may use for hardened images (google/osv.dev, go/osv/ecosystem/dhi_test.go).
 _CODENAMES = {"bookworm": "12", "trixie": "13", "forky": "14"}
 
 
 def ecosystems(text: str) -> tuple[str, ...]:
-    """An OSV ecosystem as packages have it: with the release of a distribution, without anything of a language.
+    """The ecosystems of packages for a record's ecosystem: a distribution with its release, a language without suffix.
 
-    Products that are built from one code base become one release: "Red Hat:enterprise_linux:10.1::baseos" is
-    "Red Hat:enterprise_linux:10", "SUSE:Linux Enterprise Module for Basesystem 15 SP5" is "SUSE:15 SP5", with the fixes
-    of its long-term support. The modules of SUSE's 12 are for each of its service packs. Docker's hardened images are
-    of a distribution with its release ("Docker Hardened Images:Debian:13"). For FreeBSD, ports and
-    the system are distinguished; their packages do not name a release. What follows a language is a registry
-    ("Packagist:https://packages.drupal.org/8").
+    Products from one code base become one release: "Red Hat:enterprise_linux:10.1::baseos" is "Red
+    Hat:enterprise_linux:10", "SUSE:Linux Enterprise Module for Basesystem 15 SP5" is "SUSE:15 SP5" and includes the
+    fixes of its long-term support. Modules of SUSE 12 are for all of its service packs. Docker's hardened images have a
+    distribution and its release ("Docker Hardened Images:Debian:13"). FreeBSD has ports and the system, without a
+    release. The suffix of a language is a registry ("Packagist:https://packages.drupal.org/8").
 
-    What Ubuntu fixes for the subscribers of Pro alone, as all of a release after its five years, its records call
-    "Ubuntu:Pro:22.04:LTS", and say nothing of "Ubuntu:22.04:LTS", whose packages are the same and stay as they were
-    (UBUNTU-CVE-2024-24258 in canonical/ubuntu-security-notices; OSV's own interface asks for both, too).
+    Fixes that Ubuntu publishes only to subscribers of Pro have records for "Ubuntu:Pro:22.04:LTS" and none for
+    "Ubuntu:22.04:LTS", which has the same packages without these fixes (UBUNTU-CVE-2024-24258 in
+    canonical/ubuntu-security-notices; OSV's own API also queries both).
     """
     base, _, release = text.partition(":")
     if base not in DISTRIBUTIONS or not release:
@@ -65,8 +64,8 @@ def name(base: str, text: str) -> str:
     return _NAMES.get(base, str)(text)
 
 
-# PyPI by PEP 503. NuGet, Packagist, VS Code, GitHub and Swift's package manager do not tell cases apart; Go does, yet
-# some programs' package URLs fold them.
+# PyPI by PEP 503. NuGet, Packagist, VS Code, GitHub and Swift's package manager ignore case. Go does not, but some
+# programs write its package URLs in lower case.
 _NAMES: dict[str, Callable[[str], str]] = {
     "PyPI": lambda text: re.sub(r"[-_.]+", "-", text).lower(),
     "Go": str.lower,
@@ -79,28 +78,28 @@ _NAMES: dict[str, Callable[[str], str]] = {
 
 
 def version(base: str, package: str, text: str) -> str:
-    """A version of the package in the ecosystem `base`, as packages have it. Raises ValueError if there is none.
+    """The package's version in the ecosystem `base`, as installed packages have it. Raises ValueError for no version.
 
-    Mageia and openEuler give now and then the whole name of a source package in its place: "gtk+2.0-2.24.33-5.1.mga9"
-    of gtk+2.0 in MGASA-2024-0312, "java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2" in OESA-2025-2072 (google/osv.dev,
-    go/osv/ecosystem/wrapper_test.go), which to rpm is before all versions that begin with a digit. Mageia builds some
-    packages twice of one version, for its sections core and tainted ("5.1.4-1.mga9" and "5.1.4-1.mga9.tainted" of
-    ffmpeg in MGASA-2024-0083): whichever is installed, either version has the fix.
+    Some records of Mageia and openEuler have the full name of a source package instead: "gtk+2.0-2.24.33-5.1.mga9" in
+    MGASA-2024-0312, "java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2" in OESA-2025-2072 (google/osv.dev,
+    go/osv/ecosystem/wrapper_test.go). rpm sorts these below all versions that begin with a digit. Mageia builds some
+    versions twice, for its sections core and tainted ("5.1.4-1.mga9" and "5.1.4-1.mga9.tainted" of ffmpeg in
+    MGASA-2024-0083): both have the fix.
     """
     if base not in ("Mageia", "openEuler"):
         return text
     bare = text.removeprefix(f"{package}-")
     if bare.count("-") > 1:
-        raise ValueError(f"{text!r} is no version of {package}")
+        raise ValueError(f"{text!r} is not a version of {package}")
     return bare.removesuffix(".tainted").removesuffix(".nonfree") if base == "Mageia" else bare
 
 
 def module(identity: str, summary: str, fixed: list[str]) -> str:
-    """The rpm module and stream that these fixed versions are of ("nodejs:18"), "" for none or if it is unknown.
+    """The rpm module and stream of these fixed versions ("nodejs:18"), "" for none or if it is unknown.
 
-    Modular builds have ".module" in their release; the stream stands in the record's summary alone ("Important:
-    nodejs:18 security update"). A summary of several ("virt:rhel and virt-devel:rhel") does not say
-    which package is in which.
+    Modular builds have ".module" in their release. Only the record's summary names the stream ("Important: nodejs:18
+    security update"). A summary with several streams ("virt:rhel and virt-devel:rhel") does not say which package
+    belongs to which.
     """
     if not any(".module" in version for version in fixed):
         return ""

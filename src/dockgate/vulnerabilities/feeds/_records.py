@@ -1,11 +1,11 @@
 """Parse OSV records (schema 1.7) strictly into advisories.
 
-A record's header is read whole or not at all. An affected entry that cannot be read becomes, if its package's name
-can, an advisory with a range that begins nowhere: matching can compare no version with it.
+A record whose header cannot be read is faulty. An affected entry that cannot be read, but whose package is known,
+becomes an advisory with an empty range: matching cannot compare any version with it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -19,11 +19,11 @@ from dockgate.vulnerabilities.model import Advisory, Range, Rating
 _LAST_REVISION = 999_999
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
 _UNREADABLE = Range("ECOSYSTEM", ())
-# How the texts of CVE records say it: the mark until 2023, the note since then.
+# The words of CVE records: the mark until 2023, the note since then.
 _DISPUTED = re.compile(r"\*\* ?DISPUTED ?\*\*|NOTE: this is disputed")
-# In place of Debian's fixed version: the same as 0.
+# What Debian writes instead of a fixed version of 0.
 _NEVER = "<not-affected>"
-# Debian's, Ubuntu's and Red Hat's words for what they will not fix, and ours.
+# The words of Debian, Ubuntu and Red Hat for what they will not fix -> our note.
 _NOTES = {
     "unimportant": "unimportant",
     "end-of-life": "end-of-life",
@@ -67,13 +67,13 @@ class _Range(msgspec.Struct):
     events: list[dict[str, str]]
 
 
-class _Named(msgspec.Struct):
-    """As much of an affected entry as tells whom it is about."""
+class _AffectedPackage(msgspec.Struct):
+    """The package of an affected entry, to read if the whole entry cannot be read."""
 
     package: _Package | None = None
 
 
-class _Affected(_Named):
+class _Affected(_AffectedPackage):
     ranges: list[_Range] | None = None
     versions: list[str] | None = None
     severity: list[_Vector] | None = None
@@ -98,7 +98,7 @@ class _Record(msgspec.Struct):
 
 @dataclass(slots=True)
 class _Entry:
-    """What a record says of one package, its affected entries joined by "or"."""
+    """All affected entries of a record about one package, joined by "or"."""
 
     ranges: list[Range] = field(default_factory=list)
     versions: dict[str, None] = field(default_factory=dict)
@@ -110,13 +110,13 @@ class _Entry:
 
 _decode_record = msgspec.json.Decoder(_Record).decode
 _decode_affected = msgspec.json.Decoder(_Affected).decode
-_decode_named = msgspec.json.Decoder(_Named).decode
+_decode_package = msgspec.json.Decoder(_AffectedPackage).decode
 
 
 def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
-    """An advisory for each package of the ecosystem `part` in the record, and what cannot be read.
+    """Parse a record: an advisory for each of its packages in the ecosystem `part`, and what cannot be read.
 
-    Fixed versions of an rpm module are an advisory of their own.
+    Each rpm module has its own advisory.
     """
     try:
         record = _decode_record(data)
@@ -130,8 +130,8 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
     for raw in record.affected or ():
         try:
             affected = _decode_affected(raw)
-            called = affected.package.name if affected.package else ""
-            ranges = [_range(span, part, called) for span in affected.ranges or () if span.type != "GIT"]
+            package_name = affected.package.name if affected.package else ""
+            ranges = [_range(span, part, package_name) for span in affected.ranges or () if span.type != "GIT"]
         except (ValueError, RecursionError) as error:
             package = _package(raw)
             readable = readable and package is not None
@@ -168,10 +168,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
 
 
 def _upstream(record: _Record, part: str) -> tuple[str, ...]:
-    """The vulnerabilities of an advisory, from `upstream` or `related`.
-
-    `related` is used in bulletins that are older than `upstream` (schema 1.7), or written like those (AlmaLinux).
-    """
+    """The vulnerabilities of an advisory: its `upstream`, or `related` in bulletins like those before schema 1.7."""
     if record.upstream or record.aliases or part not in _names.DISTRIBUTIONS:
         return tuple(record.upstream or ())
     return tuple(name for name in record.related or () if name.startswith("CVE-"))
@@ -193,34 +190,22 @@ def _range(span: _Range, part: str, package: str) -> Range:
 
 
 def _is_word(version: str) -> bool:
-    """Whether this is `<end-of-life>` or `<unfixed>` instead of a version.
-
-    Debian's tracker writes these; they mean that there is no fix.
-    """
+    """Whether this is `<end-of-life>` or `<unfixed>`, which Debian's tracker writes instead of a version."""
     return version.startswith("<") and version != _NEVER
 
 
-def _revised(version: str) -> str:
-    """Bitnami packages a version in several revisions ("2.6.0-3"): one that is named without any means all."""
-    return version if "-" in version else f"{version}-{_LAST_REVISION}"
-
-
-def _built(version: str) -> str:
-    """The last affected version of Azure Linux, including all builds of it.
-
-    Its specifications say "1.2.3-4", its builds "1.2.3-4.azl3", which is later for rpm (akhila-dev5/vulnex,
-    "Version-range matching").
-    """
-    return f"{version}.z"
-
-
-# Where a version that is named as the last affected one stands for several that are later than it.
-_LAST = {"Bitnami": _revised, "Azure Linux": _built}
+# Ecosystems where a last affected version includes several later ones. Bitnami packages a version in several revisions
+# ("2.6.0-3"): a version without one means all. Azure Linux writes "1.2.3-4" for its builds "1.2.3-4.azl3", which rpm
+# sorts above it (akhila-dev5/vulnex, "Version-range matching").
+_LAST: dict[str, Callable[[str], str]] = {
+    "Bitnami": lambda version: version if "-" in version else f"{version}-{_LAST_REVISION}",
+    "Azure Linux": lambda version: f"{version}.z",
+}
 
 
 def _package(raw: msgspec.Raw) -> _Package | None:
     try:
-        return _decode_named(raw).package
+        return _decode_package(raw).package
     except (ValueError, RecursionError):
         return None
 
@@ -238,17 +223,16 @@ def _join(entry: _Entry, record: _Record, affected: _Affected, ranges: list[Rang
 def _imports(affected: _Affected) -> list[str]:
     """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific").
 
-    None if missing or not understood: then the whole module is affected.
+    Empty if missing or not understood: then the whole module is affected.
     """
-    listed = affected.ecosystem_specific.imports if affected.ecosystem_specific else None
-    paths = [
-        entry.get("path") if isinstance(entry, dict) else None for entry in (listed if isinstance(listed, list) else ())
-    ]
+    entries = affected.ecosystem_specific.imports if affected.ecosystem_specific else None
+    entries = entries if isinstance(entries, list) else []
+    paths = [entry.get("path") if isinstance(entry, dict) else None for entry in entries]
     return [path for path in paths if path] if all(isinstance(path, str) and path for path in paths) else []
 
 
 def _ratings(record: _Record, affected: _Affected, distribution: bool) -> Iterator[Rating]:
-    """The distribution's word for this package, then the advisory's vectors, then the advisory's word."""
+    """The distribution's severity for this package, then the advisory's vectors, then the advisory's severity."""
     vectors = affected.severity or record.severity or []
     source = "distribution" if distribution else "advisory"
     words: list[object] = [vector.score for vector in vectors if not vector.type.startswith("CVSS_")]
@@ -272,7 +256,7 @@ def _best(ratings: list[Rating]) -> Iterator[Rating]:
 
 
 def _note(affected: _Affected) -> str:
-    """The distribution's own word where it will not fix."""
+    """The distribution's reason for having no fix."""
     for specific in (affected.ecosystem_specific, affected.database_specific):
         for word in (specific.urgency, specific.status, specific.fix_state) if specific else ():
             text = word.strip().lower().replace("_", "-").replace(" ", "-") if isinstance(word, str) else ""

@@ -1,28 +1,28 @@
-"""RPM repositories over HTTP: from a list of mirrors to the update information of the first one that serves it."""
+"""Fetch the update information of an RPM repository from the first of its mirrors that has it."""
 
 import hashlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
-from dockgate.vulnerabilities.feed import FeedFetch
-from dockgate.vulnerabilities.feeds._transport import Web, shown
+from dockgate.vulnerabilities.feed import FeedFetch, public_url
+from dockgate.vulnerabilities.feeds._transport import Web
 from dockgate.vulnerabilities.feeds._xml import elements
 
 _ARCHITECTURE = "x86_64"
 _LIST_LIMIT = 64 * 1024
-_MIRRORS_TRIED = 5
+_MIRROR_LIMIT = 5
 _CHECKSUMS = ("sha256", "sha384", "sha512")
 
 
-def updateinfo(web: Web, mirrors: str, fingerprint: str, into: Path) -> FeedFetch:
-    """The update information that `repodata/repomd.xml` names. `mirrors` is the URL of the mirror list.
+def fetch_updateinfo(web: Web, mirrors: str, fingerprint: str, into: Path) -> FeedFetch:
+    """Fetch the update information that `repodata/repomd.xml` names. `mirrors` is the URL of the mirror list.
 
-    Its checksum stands in that file and is the fingerprint, so that nothing else is fetched while it holds. Raises
-    UnavailableError with the last mirror's failure.
+    The fingerprint is its checksum in that file: nothing else is fetched while it is the same. Raises UnavailableError
+    with the last mirror's failure.
     """
-    last = UnavailableError(f"The mirror list {shown(mirrors)} names no mirror.", "Try again later.")
-    for mirror in _listed(web, mirrors, into)[:_MIRRORS_TRIED]:
+    last = UnavailableError(f"The mirror list {public_url(mirrors)} names no mirror.", "Try again later.")
+    for mirror in _fetch_mirrors(web, mirrors, into)[:_MIRROR_LIMIT]:
         try:
             return _from_mirror(web, mirror, fingerprint, into)
         except UnavailableError as error:
@@ -31,37 +31,32 @@ def updateinfo(web: Web, mirrors: str, fingerprint: str, into: Path) -> FeedFetc
 
 
 def _from_mirror(web: Web, mirror: str, fingerprint: str, into: Path) -> FeedFetch:
-    href, algorithm, checksum = _named(web, f"{mirror}/repodata/repomd.xml", into)
+    href, algorithm, checksum = _fetch_index(web, f"{mirror}/repodata/repomd.xml", into)
     new_fingerprint = f"{algorithm} {checksum}"
     if new_fingerprint == fingerprint:
-        return FeedFetch(True, fingerprint)
-    path = web.fetch(f"{mirror}/{href}", "", into).path
-    assert path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
+        return FeedFetch(fingerprint)
+    path = web.download(f"{mirror}/{href}", into)
     with path.open("rb") as file:
         if hashlib.file_digest(file, algorithm).hexdigest() != checksum:
-            raise UnavailableError(f"{shown(mirror)}/{href} does not match its checksum.", "Try again later.")
-    return FeedFetch(False, new_fingerprint, path)
+            raise UnavailableError(f"{public_url(mirror)}/{href} does not match its checksum.", "Try again later.")
+    return FeedFetch(new_fingerprint, path)
 
 
-def _listed(web: Web, url: str, into: Path) -> list[str]:
-    """The mirrors, one a line. None is plain HTTP where the list is not."""
-    path = web.fetch(url, "", into).path
-    assert path is not None  # noqa: S101 - as above
-    with path.open("rb") as file:
+def _fetch_mirrors(web: Web, url: str, into: Path) -> list[str]:
+    """The mirrors in the list, one a line; without those over plain HTTP, unless the list is too."""
+    with web.download(url, into).open("rb") as file:
         lines = file.read(_LIST_LIMIT).decode("utf-8", "replace").split()
     safe = ("https", urlsplit(url).scheme)
     mirrors = [line.replace("$basearch", _ARCHITECTURE).rstrip("/") for line in lines]
     return [mirror for mirror in mirrors if urlsplit(mirror).scheme in safe]
 
 
-def _named(web: Web, url: str, into: Path) -> tuple[str, str, str]:
-    """Path, checksum's algorithm and checksum of the update information, by the repository's index."""
-    path = web.fetch(url, "", into).path
-    assert path is not None  # noqa: S101 - as above
+def _fetch_index(web: Web, url: str, into: Path) -> tuple[str, str, str]:
+    """The path of the update information, the algorithm of its checksum, and the checksum."""
     href = algorithm = checksum = kind = ""
     try:
-        with path.open("rb") as stream:
-            for element in elements(stream, f"index {shown(url)}"):
+        with web.download(url, into).open("rb") as stream:
+            for element in elements(stream, f"index {public_url(url)}"):
                 if element.name == "data":
                     kind = "" if element.closed else element.attributes.get("type", "")
                 elif kind == "updateinfo" and element.name == "location":
@@ -72,7 +67,7 @@ def _named(web: Web, url: str, into: Path) -> tuple[str, str, str]:
         raise UnavailableError(str(error), "Try again later.") from error
     parts = urlsplit(href)
     if not href or parts.scheme or parts.netloc or href.startswith("/") or ".." in href.split("/"):
-        raise UnavailableError(f"The index {shown(url)} names no update information.", "Try again later.")
+        raise UnavailableError(f"The index {public_url(url)} names no update information.", "Try again later.")
     if algorithm not in _CHECKSUMS:
-        raise UnavailableError(f"The index {shown(url)} has a checksum of type {algorithm!r}.", "Try again later.")
+        raise UnavailableError(f"The index {public_url(url)} has a checksum of type {algorithm!r}.", "Try again later.")
     return href, algorithm, checksum

@@ -1,13 +1,12 @@
-"""What others call severe, in our words: CVSS vectors and the words of publishers."""
+"""Ratings from CVSS vectors and from the words of publishers."""
 
 from collections.abc import Iterable
 from functools import lru_cache
 
-from dockgate.vulnerabilities.model import Rating, Severity
+from dockgate.vulnerabilities.model import Rating, Severity, severity_of_score
 
-_LONGEST_VECTOR = 1024
-_BANDS = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (0.1, Severity.LOW))
-_STANDARDS = ("CVSS:4.", "CVSS:3.1/", "CVSS:3.0/", "")
+_VECTOR_LIMIT = 1024  # characters
+_PREFIXES = ("CVSS:4.", "CVSS:3.1/", "CVSS:3.0/", "")
 _WORDS = {
     "CRITICAL": Severity.CRITICAL,
     "HIGH": Severity.HIGH,
@@ -23,37 +22,34 @@ _WORDS = {
 def by_word(source: str, word: object) -> Rating | None:
     """A rating from a publisher's word: Debian's urgencies, Ubuntu's priorities, Red Hat's and GitHub's severities.
 
-    None for what says nothing ("not yet assigned", "None", "Unknown"). Debian marks a guess with asterisks.
+    None for a word without a severity ("not yet assigned", "None", "Unknown"). Debian marks a guess with asterisks.
     """
     severity = _WORDS.get(word.strip().rstrip("*").upper()) if isinstance(word, str) else None
     return Rating(source, severity) if severity else None
 
 
 def by_vectors(source: str, vectors: Iterable[str]) -> Rating | None:
-    """The rating by the highest version of the standard among these vectors; of one version the worst.
-
-    None when none of them can be scored.
-    """
+    """The rating by the newest CVSS version among these vectors, the worst of equals; None if none can be scored."""
     ratings = [rating for vector in vectors if (rating := _score(source, vector))]
-    return min(ratings, key=lambda rating: (_standard(rating.vector), -rating.score), default=None)
+    return min(ratings, key=_newest_and_worst, default=None)
 
 
-def _standard(vector: str) -> int:
-    return next(place for place, prefix in enumerate(_STANDARDS) if vector.startswith(prefix))
+def _newest_and_worst(rating: Rating) -> tuple[int, float]:
+    version = next(place for place, prefix in enumerate(_PREFIXES) if rating.vector.startswith(prefix))
+    return version, -rating.score
 
 
 @lru_cache(maxsize=16384)
 def _score(source: str, vector: str) -> Rating | None:
-    """The base score by the standard's own bands ("Qualitative Severity Rating Scale"), version 2 on those of 3."""
+    """The rating by the base score. A score of CVSS 2 has the severity that it has in CVSS 3."""
     from cvss import CVSS2, CVSS3, CVSS4, CVSSError  # type: ignore[import-untyped] # it ships no types
 
     vector = vector.strip()
-    if len(vector) > _LONGEST_VECTOR:
+    if len(vector) > _VECTOR_LIMIT:
         return None
     kind = CVSS4 if vector.startswith("CVSS:4") else CVSS3 if vector.startswith("CVSS:3") else CVSS2
     try:
         score = float(kind(vector).base_score)
     except CVSSError:
         return None
-    severity = next((severity for least, severity in _BANDS if score >= least), Severity.INFORMATIONAL)
-    return Rating(source, severity, score, vector)
+    return Rating(source, severity_of_score(score), score, vector)

@@ -1,15 +1,16 @@
-"""Bringing a feed's file here, from a folder or over HTTP, unless it is the one that was read last time."""
+"""Fetch a feed's file from a folder or over HTTP, unless it is unchanged since the last fetch."""
 
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
-from dockgate.vulnerabilities.feed import FeedFetch
+from dockgate.vulnerabilities.feed import FeedFetch, RecordLookup, public_url
 
-# Seconds before the second and the third try; there is no fourth.
+# Seconds before the second and the third try, which is the last.
 PAUSES = (0.2, 0.8)
 # Bytes of one file. The largest public export is about a tenth of it.
 LIMIT = 4 * 1024**3
@@ -17,8 +18,43 @@ _TIMEOUT = 60.0
 _ETAG, _MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
 
 
-def from_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
-    """The folder's own file; its fingerprint is of its content. Raises NotFoundError, UnavailableError."""
+class FetchedFeed:
+    """The fetching that all feeds share. A feed adds `parse`; one with parts, or more than one file, overrides more."""
+
+    name: str
+    version: int
+    file: str
+    url: str
+
+    def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
+        return ("",)
+
+    def ecosystem(self, part: str) -> str:
+        return ""
+
+    def fetch(
+        self,
+        origin: Path | str,
+        part: str,
+        fingerprint: str,
+        into: Path,
+        ca_bundle: Path | None = None,
+        lookup: RecordLookup | None = None,
+    ) -> FeedFetch:
+        if isinstance(origin, Path):
+            return _from_folder(origin, self.file.replace("*", part), fingerprint)
+        with Web(self.name, ca_bundle) as web:
+            return self.download(web, origin, part, fingerprint, into, lookup)
+
+    def download(
+        self, web: "Web", url: str, part: str, fingerprint: str, into: Path, lookup: RecordLookup | None
+    ) -> FeedFetch:
+        """Fetch one part over HTTP; the arguments are those of `fetch`."""
+        return web.fetch(url, fingerprint, into)
+
+
+def _from_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
+    """The file in the folder, by the digest of its content. Raises NotFoundError, UnavailableError."""
     path = folder / file
     try:
         new_fingerprint = _content(path)
@@ -26,19 +62,11 @@ def from_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
         raise NotFoundError(f"There is no {file} in {folder}.") from error
     except OSError as error:
         raise UnavailableError(f"{path} cannot be read: {error.strerror}.", "Check the file and its rights.") from error
-    return (
-        FeedFetch(True, new_fingerprint) if new_fingerprint == fingerprint else FeedFetch(False, new_fingerprint, path)
-    )
-
-
-def from_url(feed: str, url: str, fingerprint: str, into: Path, ca_bundle: Path | None) -> FeedFetch:
-    """One file over HTTP: see `Web.fetch`."""
-    with Web(feed, ca_bundle) as web:
-        return web.fetch(url, fingerprint, into)
+    return FeedFetch(new_fingerprint, None if new_fingerprint == fingerprint else path)
 
 
 class Web:
-    """Files of a feed over HTTP, by kept connections. May be used by several threads."""
+    """A client for the files of a feed, with persistent connections. Several threads may use it."""
 
     def __init__(self, feed: str, ca_bundle: Path | None) -> None:
         import ssl
@@ -60,17 +88,16 @@ class Web:
         self._client.close()
 
     def fetch(self, url: str, fingerprint: str, into: Path) -> FeedFetch:
-        """A file, asked for by ETag or Last-Modified where the last answer had one (RFC 9110, section 13).
+        """Fetch a file, by the ETag or Last-Modified of the last answer if it had one (RFC 9110, section 13).
 
-        Tries three times before it raises UnavailableError; an answer in the range 400 to 499 is final at once, save
-        for 408 and 429.
+        Raises DownloadError after three attempts, or at once for a status from 400 to 499 other than 408 and 429.
         """
         import httpx
 
         reason, is_unreachable = "", False
         for pause in (*PAUSES, None):
             try:
-                return self._download(url, fingerprint, into)
+                return self._request(url, fingerprint, into)
             except httpx.HTTPStatusError as error:
                 status = error.response.status_code
                 is_unreachable = False
@@ -86,14 +113,20 @@ class Web:
             if pause is not None:
                 time.sleep(pause)
         raise DownloadError(
-            f"The feed {self._feed} cannot be fetched from {shown(url)}: {reason}.",
+            f"The feed {self._feed} cannot be fetched from {public_url(url)}: {reason}.",
             f"Check the network and DOCKGATE_FEED_{self._feed.upper()}, then run `dockgate db update` again.",
-            urlsplit(shown(url)).netloc,
+            urlsplit(public_url(url)).netloc,
             reason,
             is_unreachable=is_unreachable,
         )
 
-    def _download(self, url: str, fingerprint: str, into: Path) -> FeedFetch:
+    def download(self, url: str, into: Path) -> Path:
+        """Fetch a file, whether or not it changed. Raises DownloadError."""
+        path = self.fetch(url, "", into).path
+        assert path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
+        return path
+
+    def _request(self, url: str, fingerprint: str, into: Path) -> FeedFetch:
         headers = {"Accept-Encoding": "identity"}
         if fingerprint.startswith(_ETAG):
             headers["If-None-Match"] = fingerprint.removeprefix(_ETAG)
@@ -101,10 +134,10 @@ class Web:
             headers["If-Modified-Since"] = fingerprint.removeprefix(_MODIFIED)
         with self._client.stream("GET", url, headers=headers) as answer:
             if answer.status_code == 304 and len(headers) > 1:
-                return FeedFetch(True, fingerprint)
+                return FeedFetch(fingerprint)
             if answer.status_code != 200:
                 answer.raise_for_status()
-                raise ValueError(f"it answered {answer.status_code}, which brings no file")
+                raise ValueError(f"it answered {answer.status_code}, without a file")
             path = into / hashlib.sha256(url.encode()).hexdigest()
             size = 0
             with path.open("wb") as file:
@@ -115,17 +148,7 @@ class Web:
                     file.write(chunk)
             etag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
         new_fingerprint = _ETAG + etag if etag else _MODIFIED + modified if modified else _content(path)
-        return (
-            FeedFetch(True, new_fingerprint)
-            if new_fingerprint == fingerprint
-            else FeedFetch(False, new_fingerprint, path)
-        )
-
-
-def shown(url: str) -> str:
-    """The URL without user, password, query: fit for a message."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return FeedFetch(new_fingerprint, None if new_fingerprint == fingerprint else path)
 
 
 def _content(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""XML as publishers give it: a stream of bounded events. Documents that declare types or entities are refused."""
+"""Read publishers' XML as a stream of limited size. Refuses documents that declare types or entities."""
 
 import io
 import zlib
@@ -10,9 +10,9 @@ from xml.parsers import expat
 from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feeds._lines import unpacked
 
-# Bytes of a document, unpacked. Amazon Linux 2 had some 50 MB of updates in 2026.
+# Bytes of a decompressed document. The updates of Amazon Linux 2 had about 50 MB in 2026.
 LIMIT = 1024**3
-# Bytes of one tag or comment, which the parser keeps whole.
+# Bytes of one tag or comment, which the parser keeps in memory.
 _TOKEN_LIMIT = 16 * 1024**2
 _TEXT_LIMIT = 1024**2
 _DEPTH_LIMIT = 64
@@ -22,7 +22,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element, where it begins or, `closed`, where it ends; only then `text` is its own text."""
+    """The beginning of an element or, if `closed`, its end. Only the end has the element's `text`."""
 
     name: str
     attributes: Mapping[str, str]
@@ -31,9 +31,9 @@ class Element:
 
 
 def elements(stream: BinaryIO, title: str) -> Iterator[Element]:
-    """Every element twice: when it begins and when it ends. Streams packed by gzip or zstd are unpacked.
+    """Every element twice: at its beginning and at its end. Decompresses gzip and zstd.
 
-    Raises UnreadableError naming `title`, also for what is larger than documents are.
+    Raises UnreadableError, which names the `title`, also for a document above the limits.
     """
     reader = _Reader()
     size = 0
@@ -44,9 +44,9 @@ def elements(stream: BinaryIO, title: str) -> Iterator[Element]:
             reader.parser.Parse(chunk, False)
             if size > LIMIT or size - reader.parser.CurrentByteIndex > _TOKEN_LIMIT:
                 raise ValueError("it is too large")
-            yield from reader.drained()
+            yield from reader.take_elements()
         reader.parser.Parse(b"", True)
-        yield from reader.drained()
+        yield from reader.take_elements()
     except (expat.ExpatError, OSError, EOFError, zlib.error, ValueError) as error:
         raise UnreadableError(f"The {title} cannot be read: {error}.") from error
 
@@ -62,23 +62,24 @@ class _Reader:
         self.parser.EntityDeclHandler = _refuse
         self._open: list[tuple[Element, list[str]]] = []
         self._length = 0
-        self._done: list[Element] = []
+        self._elements: list[Element] = []
 
-    def drained(self) -> list[Element]:
-        done, self._done = self._done, []
-        return done
+    def take_elements(self) -> list[Element]:
+        """The elements since the last call."""
+        elements, self._elements = self._elements, []
+        return elements
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._open) == _DEPTH_LIMIT:
             raise ValueError("it is nested too deeply")
         element = Element(name, attributes)
         self._open.append((element, []))
-        self._done.append(element)
+        self._elements.append(element)
         self._length = 0
 
     def _end(self, name: str) -> None:
         element, texts = self._open.pop()
-        self._done.append(Element(name, element.attributes, "".join(texts).strip(), closed=True))
+        self._elements.append(Element(name, element.attributes, "".join(texts).strip(), closed=True))
         self._length = 0
 
     def _text(self, text: str) -> None:
@@ -99,7 +100,7 @@ def _content(stream: BinaryIO) -> BinaryIO:
 
 
 class _Unpacked(io.RawIOBase):
-    """What a zstd stream holds. Raises ValueError where it is damaged, and leaves the stream open."""
+    """The content of a zstd stream. Raises ValueError if it is damaged; does not close the stream."""
 
     def __init__(self, stream: BinaryIO) -> None:
         import zstandard

@@ -1,8 +1,8 @@
-"""Amazon Linux: the `updateinfo.xml` of its core repositories, a security bulletin (ALAS) an update.
+"""Amazon Linux: the `updateinfo.xml` of its core repositories, in the format of createrepo.
 
-Its form is that of createrepo's update information. One architecture's repository lists the packages of all of them,
-and a name is taken to be fixed where its highest version is: matching does not ask for the architecture. The Extras of
-Amazon Linux 2 are repositories of their own, which are not read.
+Each update is a security bulletin (ALAS). The repository of one architecture lists the packages of all architectures,
+and a package is fixed at its highest version: matching ignores the architecture. The Extras of Amazon Linux 2 are
+separate repositories, which are not read.
 """
 
 import re
@@ -13,22 +13,19 @@ from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
-from dockgate.vulnerabilities.feeds._repository import updateinfo
+from dockgate.vulnerabilities.feeds._repository import fetch_updateinfo
 from dockgate.vulnerabilities.feeds._severity import by_word
-from dockgate.vulnerabilities.feeds._transport import Web, from_folder
+from dockgate.vulnerabilities.feeds._transport import FetchedFeed, Web
 from dockgate.vulnerabilities.feeds._xml import Element, elements
 from dockgate.vulnerabilities.model import Advisory, Range
 
 _ECOSYSTEM = "Amazon Linux"
-# Where each release's repository is listed, as its /etc/yum.repos.d has it.
-_MIRRORS = {
-    "2": "2/core/latest/x86_64/mirror.list",
-    "2023": "al2023/core/mirrors/latest/x86_64/mirror.list",
-}
+# The mirror list of each release, as in its /etc/yum.repos.d.
+_MIRRORS = {"2": "2/core/latest/x86_64/mirror.list", "2023": "al2023/core/mirrors/latest/x86_64/mirror.list"}
 _UNREADABLE = Range("ECOSYSTEM", ())
 
 
-class Amazon:
+class Amazon(FetchedFeed):
     """Advisories of Amazon Linux (updateinfo.xml)."""
 
     name = "amazon"
@@ -42,22 +39,13 @@ class Amazon:
     def ecosystem(self, part: str) -> str:
         return f"{_ECOSYSTEM}:{part}"
 
-    def fetch(
-        self,
-        origin: Path | str,
-        part: str,
-        fingerprint: str,
-        into: Path,
-        ca_bundle: Path | None = None,
-        lookup: RecordLookup | None = None,
+    def download(
+        self, web: Web, url: str, part: str, fingerprint: str, into: Path, lookup: RecordLookup | None
     ) -> FeedFetch:
-        if isinstance(origin, Path):
-            return from_folder(origin, self.file.replace("*", part), fingerprint)
-        with Web(self.name, ca_bundle) as web:
-            return updateinfo(web, f"{origin}/{_MIRRORS[part]}", fingerprint, into)
+        return fetch_updateinfo(web, f"{url}/{_MIRRORS[part]}", fingerprint, into)
 
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
-        """Updates that are neither called security nor name a CVE are left out: they fix something else."""
+        """Parse the security updates: those of the type "security", or that name a CVE."""
         ecosystem, update, root = self.ecosystem(part), _Update(), ""
         for element in elements(stream, f"update information of {ecosystem}"):
             root = root or element.name
@@ -76,13 +64,13 @@ FEED: Feed = Amazon()
 
 @dataclass(slots=True)
 class _Update:
-    """One update in the making. `fixed` is name -> versions, None for one that cannot be read."""
+    """An update that is being read. `fixed` maps names to versions, None for one that cannot be read."""
 
     security: bool = False
     texts: dict[str, str] = field(default_factory=dict)
     cves: dict[str, None] = field(default_factory=dict)
     fixed: dict[str, dict[str | None, None]] = field(default_factory=dict)
-    nameless: bool = False
+    has_nameless: bool = False
 
     def take(self, element: Element) -> None:
         attributes = element.attributes
@@ -96,17 +84,16 @@ class _Update:
             self.cves[attributes.get("id", "")] = None
         elif element.name == "package" and attributes.get("arch") != "src":
             name = attributes.get("name", "")
-            self.nameless = self.nameless or not name
+            self.has_nameless = self.has_nameless or not name
             self.fixed.setdefault(name, {})[_evr(attributes)] = None
 
     def statements(self, ecosystem: str) -> Iterator[FeedStatement]:
         identity, cves = self.texts.get("id", ""), [cve for cve in self.cves if cve.startswith("CVE-")]
         if not self.security and not cves:
             return
-        if not identity or self.nameless:
-            yield FaultyRecord(
-                identity or "update", "it has no id" if not identity else "it has a package without name"
-            )
+        if not identity or self.has_nameless:
+            problem = "it has a package without a name" if identity else "it has no id"
+            yield FaultyRecord(identity or "update", problem)
             return
         rating = by_word("distribution", self.texts.get("severity"))
         for name, versions in self.fixed.items():
@@ -134,6 +121,6 @@ def _evr(attributes: Mapping[str, str]) -> str | None:
 
 
 def _time(text: str) -> str:
-    """Amazon's "2023-02-22 23:22", with seconds or without, in RFC 3339; "" for another form."""
+    """RFC 3339 for "2023-02-22 23:22", with or without seconds; "" for another form."""
     match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d)?Z?", text)
     return f"{match[1]}T{match[2]}{match[3] or ':00'}Z" if match else ""

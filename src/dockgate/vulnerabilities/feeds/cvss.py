@@ -1,4 +1,4 @@
-"""CVSS vectors by CVE: a CSV of `cve,version,vector,source`, gzipped or not, one row a vector."""
+"""CVSS vectors by CVE: a CSV of `cve,version,vector,source`, gzipped or not, a row for each vector."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -7,12 +7,12 @@ from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feed import CveScore, FaultyRecord, Feed, FeedStatement
 from dockgate.vulnerabilities.feeds._lines import lines
 from dockgate.vulnerabilities.feeds._severity import by_vectors
-from dockgate.vulnerabilities.feeds._single import Single
+from dockgate.vulnerabilities.feeds._transport import FetchedFeed
 
 _HEADER = ["cve", "version", "vector"]
 
 
-class Cvss(Single):
+class Cvss(FetchedFeed):
     """CVSS vectors by CVE."""
 
     name = "cvss"
@@ -21,7 +21,7 @@ class Cvss(Single):
     url = ""
 
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
-        """One rating a CVE: by the highest version of the standard in its vectors, among equals the worst."""
+        """A rating for each CVE, by its vectors of the newest CVSS version; the worst of equals."""
         vectors: dict[str, list[str]] = {}
         for number, line in lines(stream, "CVSS file"):
             fields = line.split(",")
@@ -29,12 +29,12 @@ class Cvss(Single):
                 if fields[:3] != _HEADER:
                     raise UnreadableError(f"The CVSS file does not begin with {','.join(_HEADER)}.")
             elif len(fields) < 3 or not fields[0].startswith("CVE-"):
-                yield FaultyRecord(f"line {number}", "it is no row of CVE, version and vector")
+                yield FaultyRecord(f"line {number}", "it is not a row of CVE, version and vector")
             else:
                 vectors.setdefault(fields[0], []).append(fields[2])
         for cve, texts in vectors.items():
             rating = by_vectors("cve", texts)
-            yield CveScore(cve, rating) if rating else FaultyRecord(cve, "no vector of it can be scored")
+            yield CveScore(cve, rating) if rating else FaultyRecord(cve, "none of its vectors can be scored")
 
 
 FEED: Feed = Cvss()

@@ -1,6 +1,6 @@
 """FIRST's Exploit Prediction Scoring System: `epss_scores-current.csv.gz`.
 
-Its layout (https://www.first.org/epss/data_stats): a comment with model and date, the header, a row for each CVE.
+Format (https://www.first.org/epss/data_stats): a comment with model and date, the header, a row for each CVE.
 """
 
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from typing import BinaryIO
 from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feed import CvePrediction, FaultyRecord, Feed, FeedStatement
 from dockgate.vulnerabilities.feeds._lines import lines
-from dockgate.vulnerabilities.feeds._single import Single
+from dockgate.vulnerabilities.feeds._transport import FetchedFeed
 
 _HEADER = "cve,epss,percentile"
 
 
-class Epss(Single):
+class Epss(FetchedFeed):
     """Exploit predictions of FIRST."""
 
     name = "epss"
@@ -23,11 +23,11 @@ class Epss(Single):
     url = "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz"
 
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
-        begun = False
+        has_header = False
         for number, line in lines(stream, "EPSS file"):
-            if not begun:
-                begun = line == _HEADER
-                if not begun and not line.startswith("#"):
+            if not has_header:
+                has_header = line == _HEADER
+                if not has_header and not line.startswith("#"):
                     raise UnreadableError(f"The EPSS file does not begin with {_HEADER}.")
                 continue
             cve, _, numbers = line.partition(",")
@@ -35,9 +35,9 @@ class Epss(Single):
             try:
                 yield CvePrediction(_cve(cve), _share(epss), _share(percentile))
             except ValueError as error:
-                yield FaultyRecord(f"line {number}", f"{error} is not what a row has there: {_HEADER}")
-        if not begun:
-            raise UnreadableError(f"The EPSS file does not hold {_HEADER}.")
+                yield FaultyRecord(f"line {number}", f"{error} is not allowed in a row of {_HEADER}")
+        if not has_header:
+            raise UnreadableError(f"The EPSS file has no header {_HEADER}.")
 
 
 FEED: Feed = Epss()
@@ -50,7 +50,7 @@ def _cve(text: str) -> str:
 
 
 def _share(text: str) -> float:
-    """A number from 0 to 1; the comparison refuses "nan" too."""
+    """A number from 0 to 1. The comparison also refuses "nan"."""
     try:
         number = float(text)
     except ValueError:

@@ -5,13 +5,13 @@ from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feed import ExploitedCve, FaultyRecord, Feed, FeedStatement
-from dockgate.vulnerabilities.feeds._single import Single
+from dockgate.vulnerabilities.feeds._transport import FetchedFeed
 
 # Bytes. The catalogue had 1.6 MB in 2026.
 LIMIT = 256 * 1024 * 1024
 
 
-class Kev(Single):
+class Kev(FetchedFeed):
     """Known exploited vulnerabilities of CISA."""
 
     name = "kev"
@@ -29,7 +29,7 @@ class Kev(Single):
             catalogue = json.loads(data)
             entries = catalogue["vulnerabilities"]
             if not isinstance(entries, list):
-                raise TypeError("its vulnerabilities are no list")
+                raise TypeError("its vulnerabilities are not a list")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UnreadableError(f"The KEV catalogue cannot be read: {error}.") from error
         for place, entry in enumerate(entries):
@@ -38,7 +38,7 @@ class Kev(Single):
                 yield FaultyRecord(f"vulnerabilities[{place}]", "it has no cveID")
                 continue
             since, due = entry.get("dateAdded"), entry.get("dueDate")
-            # The catalogue's word that it is exploited stands without its dates.
+            # A CVE in the catalogue is exploited, even without dates.
             yield ExploitedCve(
                 cve, since if isinstance(since, str) and since else "unknown", due if isinstance(due, str) else ""
             )

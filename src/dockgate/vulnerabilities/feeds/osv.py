@@ -1,4 +1,4 @@
-"""OSV records in the layout of the public export: one zip an ecosystem, one JSON file a record (OSV schema 1.7)."""
+"""OSV records as in the public export: a zip file per ecosystem, a JSON file per record (OSV schema 1.7)."""
 
 import zipfile
 import zlib
@@ -10,15 +10,15 @@ from urllib.parse import quote
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
 from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
-from dockgate.vulnerabilities.feeds._changes import changes
-from dockgate.vulnerabilities.feeds._transport import Web, from_folder, from_url
+from dockgate.vulnerabilities.feeds._changes import fetch_changes
+from dockgate.vulnerabilities.feeds._transport import FetchedFeed, Web
 
-# Bytes of one record; the largest published ones have about one million.
+# Bytes of one record. The largest public ones have about one million.
 RECORD_LIMIT = 16 * 1024 * 1024
 
 
-class Osv:
-    """OSV records in the layout of the public export."""
+class Osv(FetchedFeed):
+    """OSV records as in the public export."""
 
     name = "osv"
     version = 9
@@ -26,14 +26,10 @@ class Osv:
     url = "https://storage.googleapis.com/osv-vulnerabilities"
 
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
-        """Those of the ecosystems that `ecosystems.txt` lists.
-
-        A mirror may lack it, and a page that a proxy shows in its place lists none: then all.
-        """
+        """The ecosystems that `ecosystems.txt` lists; all if a mirror lacks it, or a proxy answers with a page."""
         try:
-            with TemporaryDirectory() as folder:
-                listed = from_url(self.name, f"{url}/ecosystems.txt", "", Path(folder), ca_bundle).path
-                names = set(listed.read_text("utf-8").splitlines()) if listed else set()
+            with TemporaryDirectory() as folder, Web(self.name, ca_bundle) as web:
+                names = set(web.download(f"{url}/ecosystems.txt", Path(folder)).read_text("utf-8").splitlines())
         except (UnavailableError, UnicodeDecodeError):
             return ecosystems
         return [name for name in ecosystems if name in names] or ecosystems
@@ -41,38 +37,29 @@ class Osv:
     def ecosystem(self, part: str) -> str:
         return part
 
-    def fetch(
-        self,
-        origin: Path | str,
-        part: str,
-        fingerprint: str,
-        into: Path,
-        ca_bundle: Path | None = None,
-        lookup: RecordLookup | None = None,
+    def download(
+        self, web: Web, url: str, part: str, fingerprint: str, into: Path, lookup: RecordLookup | None
     ) -> FeedFetch:
-        """Over HTTP the records that changed, where they are few; the whole export otherwise."""
-        if isinstance(origin, Path):
-            return from_folder(origin, self.file.replace("*", part), fingerprint)
-        base = f"{origin}/{quote(part, safe='')}"
-        with Web(self.name, ca_bundle) as web:
-            changed = changes(web, base, fingerprint, into, lookup) if lookup and fingerprint else None
-            return changed or web.fetch(f"{base}/all.zip", fingerprint, into)
+        """Fetch the changed records if they are few, else the whole export."""
+        base = f"{url}/{quote(part, safe='')}"
+        changed = fetch_changes(web, base, fingerprint, into, lookup) if lookup and fingerprint else None
+        return changed or web.fetch(f"{base}/all.zip", fingerprint, into)
 
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
-        """Statements of other ecosystems than `part` are left to those ecosystems' exports."""
+        """Parse the statements about the ecosystem `part`; each other ecosystem has an export of its own."""
         from dockgate.vulnerabilities.feeds._records import read
 
         try:
             archive = zipfile.ZipFile(stream)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise UnreadableError(f"The OSV export of {part} is no zip archive: {error}.") from error
+            raise UnreadableError(f"The OSV export of {part} is not a zip archive: {error}.") from error
         with archive:
             listed = archive.infolist()
             if len({member.header_offset for member in listed}) < len(listed):
-                raise UnreadableError(f"The OSV export of {part} is broken: members of it lie upon each other.")
+                raise UnreadableError(f"The OSV export of {part} is broken: its members overlap.")
             members = [member for member in listed if member.filename.endswith(".json")]
             if not members:
-                raise UnreadableError(f"The OSV export of {part} holds no record.")
+                raise UnreadableError(f"The OSV export of {part} has no records.")
             for member in members:
                 try:
                     data = _content(archive, member)
