@@ -29,7 +29,6 @@ from dockgate.gate.model import (
     worst,
 )
 from dockgate.gate.policy import COUNTING_RULE, action_of, counted_severity
-from dockgate.gate.remediation.commands import commands
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.rule import BaselineFindings, PackageMatcher, Rule, RuleInput
 from dockgate.gate.summaries import shorten, summarize
@@ -185,21 +184,18 @@ class _Platform:
             has_accepted_unread=len(readable.inventory.unread) < len(inventory.unread),
         )
         answers = self._ask_rules(facts, active_rules)
+        by_action = answers.violations
         images = {inventory.image, case.image} - {""}
         violations, waived_violations = waivers.apply_to_violations(
-            answers.violations[RuleAction.REJECT],
-            case.waivers,
-            images,
-            case.now,
-            not_waivable_by_message=answers.not_waivable_by_message,
+            by_action[RuleAction.REJECT], case.waivers, images, case.now, answers.not_waivable_by_message
         )
         return Evaluation(
             facts=facts,
             findings=matches.findings,
             violations=violations,
             undetermined=tuple(answers.undetermined),
-            warnings=tuple(answers.violations[RuleAction.WARN]),
-            notes=(*answers.violations[RuleAction.NOTE], *unwaived.notes),
+            warnings=tuple(by_action[RuleAction.WARN]),
+            notes=(*by_action[RuleAction.NOTE], *unwaived.notes),
             waived=(*unwaived.waived, *readable.waived, *waived_violations),
         )
 
@@ -209,7 +205,7 @@ class _Platform:
             evaluation,
             lambda upgraded: self.evaluate(upgraded, active_rules),
             self.matcher,
-            lambda upgrades: commands(upgrades, self.inventory, self.ecosystems),
+            self.ecosystems,
         )
 
     def _match(self, inventory: Inventory, feed_settings: Sequence[Settings]) -> tuple[Matches, tuple[str, ...]]:
@@ -290,17 +286,12 @@ def _judge_by_rule(active: ActiveRule, facts: RuleInput) -> Iterator[Violation |
     """The rule's own answers, and whether another scanner's report lacks what the rule needs."""
     rule = active.rule
     yield from rule.judge(facts, active.settings)
-    missing = [name for name in rule.required_fields if name in facts.missing_fields and facts.matches.findings]
-    if missing:
-        reason = f"{facts.source} does not report {', '.join(missing)}: {rule.name} cannot be judged."
-        yield Undetermined("/", reason)
-    unlisted = sum(facts.unlisted_counts.values())
-    if unlisted and rule.required_fields:
-        plural = "s" if unlisted != 1 else ""
-        reason = (
-            f"{facts.source} counted {unlisted} finding{plural} without listing them: {rule.name} cannot be judged."
-        )
-        yield Undetermined("/", reason)
+    problems = []
+    if missing := [name for name in rule.required_fields if name in facts.missing_fields and facts.matches.findings]:
+        problems.append(f"does not report {', '.join(missing)}")
+    if (unlisted := sum(facts.unlisted_counts.values())) and rule.required_fields:
+        problems.append(f"counted {unlisted} finding{'s' if unlisted != 1 else ''} without listing them")
+    yield from (Undetermined("/", f"{facts.source} {problem}: {rule.name} cannot be judged.") for problem in problems)
 
 
 def _required_catalogues(active_rules: Sequence[ActiveRule]) -> tuple[str, ...]:
@@ -314,9 +305,10 @@ def _with_advice(entry: Undetermined, rule: Rule, facts: RuleInput) -> Undetermi
     """The entry with a next step, unless the rule or the kind of the entry has one."""
     if entry.kind or entry.advice:
         return entry
+    advice = f"Fix what the reason names, or change the rule `{rule.name}` of the policy."
     if facts.is_external:
-        return replace(entry, advice=f"Scan the image again with {facts.source}, and upload the complete report.")
-    return replace(entry, advice=f"Fix what the reason names, or change the rule `{rule.name}` of the policy.")
+        advice = f"Scan the image again with {facts.source}, and upload the complete report."
+    return replace(entry, advice=advice)
 
 
 def _counts(
@@ -325,8 +317,7 @@ def _counts(
     """The number of findings by the severity that they count as."""
     counts = {severity.value: unlisted_counts.get(severity, 0) for severity in Severity}
     for finding in findings:
-        severity = counted_severity(finding, settings)
-        if severity is not None:
+        if severity := counted_severity(finding, settings):
             counts[severity.value] += 1
     return counts
 
@@ -353,21 +344,16 @@ def _unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
 def input_digests(case: VerdictCase) -> InputDigests:
     """The case with each part replaced by its digest, as a verdict records it."""
     return InputDigests(
-        inventories=tuple(_digest(inventory) for inventory in _sorted(case.inventories)),
+        inventories=tuple(map(_digest, _sorted(case.inventories))),
         snapshot=_digest(case.snapshot),
         policy=case.policy.digest,
         now=case.now,
         engine=case.engine,
         waivers=_digest(case.waivers),
-        baselines={
-            name: tuple(_digest(inventory) for inventory in _sorted(case.baselines[name]))
-            for name in sorted(case.baselines)
-        },
-        external_reports=tuple(_digest(report) for report in case.external_reports),
+        baselines={name: tuple(map(_digest, _sorted(baseline))) for name, baseline in sorted(case.baselines.items())},
+        external_reports=tuple(map(_digest, case.external_reports)),
         no_scan_reason=case.no_scan_reason,
-        baseline_exemptions={
-            name: _digest(case.baseline_exemptions[name]) for name in sorted(case.baseline_exemptions)
-        },
+        baseline_exemptions={name: _digest(entry) for name, entry in sorted(case.baseline_exemptions.items())},
         provenance=_digest(case.provenance) if case.provenance else "",
     )
 

@@ -132,13 +132,13 @@ class Violation:
     """A rule that findings or other facts violate.
 
     `findings` are those that count towards it, () for other facts. `allowed` is the number of findings at which the
-    rule would pass, -1 if the number alone does not decide.
+    rule would pass, None if the number alone does not decide.
     """
 
     rule: str
     message: str
     findings: tuple[Finding, ...] = ()
-    allowed: int = -1
+    allowed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

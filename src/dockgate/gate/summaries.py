@@ -15,27 +15,27 @@ def shorten(text: str) -> str:
     return text if len(text) <= SUMMARY_LIMIT else text[: SUMMARY_LIMIT - 1] + "…"
 
 
-def summarize(platform_verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
+def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
     """Say in one line why the worst platforms have their status."""
-    status = worst([platform_verdict.status for platform_verdict in platform_verdicts])
+    status = worst([verdict.status for verdict in verdicts])
     if status is Status.APPROVED:
         approved = REFERENCE_APPROVED if REFERENCE_RULE in policy.rules else "All findings within the policy's limits"
-        return "; ".join(filter(None, (approved, count_waived(platform_verdicts))))
+        return "; ".join(filter(None, (approved, count_waived(verdicts))))
     platforms: dict[str, list[str]] = {}
-    for platform_verdict in platform_verdicts:
-        if platform_verdict.status is status:
-            platforms.setdefault(_reasons(platform_verdict), []).append(platform_verdict.label)
-    if len(platform_verdicts) == 1:
+    for verdict in verdicts:
+        if verdict.status is status:
+            platforms.setdefault(_reasons(verdict), []).append(verdict.label)
+    if len(verdicts) == 1:
         return shorten("; ".join(platforms))
     return shorten("; ".join(": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items()))
 
 
-def count_waived(platform_verdicts: Sequence[PlatformVerdict]) -> str:
+def count_waived(verdicts: Sequence[PlatformVerdict]) -> str:
     """Count what is waived: "5 waived findings, 1 finding excused by VEX"; "" if nothing is.
 
     A finding that several platforms share is counted once.
     """
-    waived = [applied for platform_verdict in platform_verdicts for applied in platform_verdict.waived]
+    waived = [applied for verdict in verdicts for applied in verdict.waived]
     findings = [
         (applied.kind == "vex", applied.finding.id, applied.finding.package.purl)
         for applied in waived
@@ -53,18 +53,14 @@ def count_waived(platform_verdicts: Sequence[PlatformVerdict]) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _reasons(platform_verdict: PlatformVerdict) -> str:
-    if platform_verdict.status is Status.UNDETERMINED:
-        first, *rest = platform_verdict.undetermined
+def _reasons(verdict: PlatformVerdict) -> str:
+    if verdict.status is Status.UNDETERMINED:
+        first, *rest = verdict.undetermined
         more = f" (and {len(rest)} more {'reason' if len(rest) == 1 else 'reasons'})" if rest else ""
         return f"Undetermined: {first.reason}{more}"
-    messages = "; ".join(violation.message for violation in platform_verdict.violations)
-    packages = [
-        finding.package
-        for violation in platform_verdict.violations
-        if violation.rule != REFERENCE_RULE
-        for finding in violation.findings
-    ]
+    messages = "; ".join(violation.message for violation in verdict.violations)
+    violations = [violation for violation in verdict.violations if violation.rule != REFERENCE_RULE]
+    packages = [finding.package for violation in violations for finding in violation.findings]
     names = list(dict.fromkeys(f"{package.name} {package.version}" for package in packages))
     if not names:
         return messages

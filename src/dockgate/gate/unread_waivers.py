@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from dockgate.gate import patterns
 from dockgate.gate.model import AppliedWaiver, Waiver, Waivers
-from dockgate.gate.waivers import by_latest_end, check_unread, is_active
+from dockgate.gate.waivers import applied_waiver, by_latest_end, check_unread, is_active
 from dockgate.scanner import osrelease
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared.errors import UsageError
@@ -146,6 +146,4 @@ def _path(text: str) -> str:
 
 def _apply(waiver: Waiver, subject: str, reason: str) -> AppliedWaiver:
     words = reason if subject in reason or subject.startswith("pkg:") else f"{subject}: {reason}"
-    return AppliedWaiver(
-        "waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, violation=words, unread=subject
-    )
+    return applied_waiver(waiver, violation=words, unread=subject)

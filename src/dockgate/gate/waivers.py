@@ -11,29 +11,15 @@ from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import is_within_days, parse_time
 from dockgate.vulnerabilities.model import Finding, Matches
 
-# Characters of a reason. Names and patterns have at most a tenth of it.
-LONGEST_TEXT = 2000
-# `unread` has the limit of Linux for a path.
-_LONGEST = {"reason": LONGEST_TEXT, "violation": 10 * LONGEST_TEXT, "unread": 4096}
-_TEXTS = (
-    "id",
-    "owner",
-    "reason",
-    "vulnerability",
-    "package",
-    "repository",
-    "image",
-    "rule",
-    "violation",
-    "unread",
-    "until",
-)
+# In characters. `unread` has the limit of Linux for a path; names and patterns have a tenth of the limit of a reason.
+_TEXT_LIMIT = 2000
+_LIMITS = {"reason": _TEXT_LIMIT, "violation": 10 * _TEXT_LIMIT, "unread": 4096}
+_NAMES = ("id", "owner", "vulnerability", "package", "repository", "image", "rule", "until")
 # No waiver accepts a malicious package.
 UNWAIVABLE_RULE = "malicious"
-# No waiver of this rule: unread content is waived by its path or package, so that unknown content never counts as safe.
+# This rule cannot be waived as a whole: waivers accept unread content by path or package.
 EVIDENCE_RULE = "evidence"
-# Rules that an image can break in one way only, whatever the message (the age of an image changes it every day). Their
-# waivers need not repeat the message.
+# Rules that an image can violate in one way only. Their waivers need not repeat the message, which may change daily.
 IMAGE_RULES = ("base_image", "end_of_life", "image_age", "provenance", "runs_as_root")
 
 
@@ -42,22 +28,20 @@ def check_waiver(waiver: Waiver) -> None:
     for key in ("owner", "reason"):
         if not getattr(waiver, key).strip():
             raise UsageError(f"{key}: it is missing", "Name an owner, and the reason why the finding is accepted.")
-    for key in _TEXTS:
+    for key in (*_NAMES, *_LIMITS):
         text = getattr(waiver, key)
-        if len(text) > _LONGEST.get(key, LONGEST_TEXT // 10):
+        if len(text) > _LIMITS.get(key, _TEXT_LIMIT // 10):
             raise UsageError(f"{key}: it has {len(text)} characters", "Shorten it.")
     if waiver.until and parse_time(waiver.until) is None:
         raise UsageError(f"until: {waiver.until!r} is not a time", "Write a date, 2026-12-31, or a time in RFC 3339.")
     if not waiver.until and not waiver.until_fixed:
         raise UsageError("until: it is missing", "A waiver must expire: add until or until_fixed.")
     if waiver.package and not waiver.package.startswith("pkg:"):
-        raise UsageError(
-            f"package: {waiver.package!r} is not a package URL", "Write it as pkg:npm/lodash or pkg:deb/debian/*."
-        )
+        advice = "Write it as pkg:npm/lodash or pkg:deb/debian/*."
+        raise UsageError(f"package: {waiver.package!r} is not a package URL", advice)
     if waiver.image and not is_digest(waiver.image):
-        raise UsageError(
-            f"image: {waiver.image!r} is not a digest", "A digest is sha256: and 64 hex digits in lower case."
-        )
+        advice = "A digest is sha256: and 64 hex digits in lower case."
+        raise UsageError(f"image: {waiver.image!r} is not a digest", advice)
     if waiver.unread:
         check_unread(waiver)
     elif waiver.rule:
@@ -65,10 +49,8 @@ def check_waiver(waiver: Waiver) -> None:
     elif waiver.violation:
         raise UsageError("rule: it is missing", "Name the rule of the violation.")
     elif not (waiver.vulnerability or waiver.package or waiver.image):
-        raise UsageError(
-            "vulnerability: it is missing",
-            "Name a vulnerability, a package or an image: no waiver accepts everything.",
-        )
+        advice = "Name a vulnerability, a package or an image: no waiver accepts everything."
+        raise UsageError("vulnerability: it is missing", advice)
 
 
 def check_unread(waiver: Waiver) -> None:
@@ -76,18 +58,14 @@ def check_unread(waiver: Waiver) -> None:
     if waiver.vulnerability or waiver.package or waiver.rule or waiver.violation:
         raise UsageError("unread: a waiver is of findings, of a rule, or of unread content", "Add one waiver for each.")
     if not waiver.unread.strip("/*"):
-        raise UsageError(
-            f"unread: {waiver.unread!r} names no path",
-            "Name a path or a package: a waiver cannot accept a whole image.",
-        )
+        advice = "Name a path or a package: a waiver cannot accept a whole image."
+        raise UsageError(f"unread: {waiver.unread!r} names no path", advice)
     if not waiver.until:
         raise UsageError("until: it is missing", "Add a date: no fix ends a waiver of unread content.")
     if not (waiver.image or waiver.repository.strip("*/")):
         raise UsageError("image: it is missing", "Name the digest of an image, or a repository.")
     if "*" in waiver.unread and not waiver.image:
-        raise UsageError(
-            "unread: a pattern is for one image", "Name its digest (image), or one path or package without *."
-        )
+        raise UsageError("unread: a pattern is for one image", "Name its digest (image), or one path without *.")
     if waiver.unread.startswith(("*", "pkg:*")):
         raise UsageError("unread: it begins with a *", "Begin with a folder, or with the type of a package.")
 
@@ -186,7 +164,7 @@ def apply_to_findings(
             words = vex_statements.describe(statement)
             waived.append(AppliedWaiver("vex", statement.document, statement.author, words, "", finding))
         elif waiver := next((waiver for waiver in candidates if _accepts_finding(waiver, finding, now)), None):
-            waived.append(AppliedWaiver("waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding))
+            waived.append(applied_waiver(waiver, finding=finding))
         else:
             counting.append(finding)
     return FindingWaivers(Matches(tuple(counting), matches.undetermined), tuple(waived), tuple(notes))
@@ -197,8 +175,7 @@ def apply_to_violations(
     accepted: Waivers,
     images: Collection[str],
     now: str,
-    *,
-    not_waivable_by_message: Collection[Violation] = (),
+    not_waivable_by_message: Collection[Violation],
 ) -> tuple[tuple[Violation, ...], tuple[AppliedWaiver, ...]]:
     """Separate the violations without findings that are waived for one of `images` from those that count.
 
@@ -219,12 +196,17 @@ def apply_to_violations(
         if waiver is None or violation.findings or violation in not_waivable_by_message:
             counting.append(violation)
         else:
-            waived.append(
-                AppliedWaiver(
-                    "waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, violation=violation.message
-                )
-            )
+            waived.append(applied_waiver(waiver, violation=violation.message))
     return tuple(counting), tuple(waived)
+
+
+def applied_waiver(
+    waiver: Waiver, *, finding: Finding | None = None, violation: str = "", unread: str = ""
+) -> AppliedWaiver:
+    """The record that a waiver accepts this subject."""
+    return AppliedWaiver(
+        "waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding, violation=violation, unread=unread
+    )
 
 
 def _accepts_violation(waiver: Waiver, violation: Violation) -> bool:

@@ -171,7 +171,7 @@ import json, sys
 from contextlib import suppress
 sys.path.insert(0, sys.argv[1])
 from dockgate.scanner import ecosystems
-from dockgate.gate.remediation.commands import commands
+from dockgate.gate.remediation.result import commands
 from dockgate.shared.errors import UncomparableError
 from dockgate.scanner.model import Inventory, Package
 from dockgate.gate.model import Upgrade

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.shell import assert_words
 
 from dockgate.gate.model import Upgrade
-from dockgate.gate.remediation.commands import commands
+from dockgate.gate.remediation.result import commands
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem, PackageUpgrade

@@ -140,22 +140,19 @@ class Expected(_Strict):
     waived: Texts | None = None
 
 
-def _expand_expected(value: object) -> object:
-    return {"status": value} if isinstance(value, str) else value
+def _expand_to(key: str) -> BeforeValidator:
+    """Accept a text in place of a mapping with only this key."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
 
-def _expand_package(value: object) -> object:
-    return {"package": value} if isinstance(value, str) else value
-
-
-Packages = list[Annotated[Package, BeforeValidator(_expand_package)]]
+Packages = list[Annotated[Package, _expand_to("package")]]
 
 
 class Example(_Strict):
     """One example. `feeds` are those of the advisory database, by default all that the packages need."""
 
     name: Text
-    expect: Annotated[Expected, BeforeValidator(_expand_expected)]
+    expect: Annotated[Expected, _expand_to("status")]
     now: Now = NOW
     image: Image = Image()
     packages: Packages = Field(default_factory=list)
@@ -193,11 +190,8 @@ def read_examples(text: str, name: str) -> tuple[Document, list[LocatedExample]]
     document = load(text, name)
     value = document.value
     if not isinstance(value, dict) or "examples" not in value:
-        raise document.error(
-            (),
-            "the document has no examples",
-            "Add `examples` to a document `kind: Policy`, or to a file with `policy`.",
-        )
+        advice = "Add `examples` to a document `kind: Policy`, or to a file with `policy`."
+        raise document.error((), "the document has no examples", advice)
     entries = value["examples"]
     if not isinstance(entries, list) or not entries:
         raise document.error(("examples",), "this must be a list of examples", "Begin each with a dash.")
@@ -235,19 +229,18 @@ def _error(document: Document, here: Location, entry: Mapping[str, Any], error: 
 
 
 def _allowed(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that are allowed at a location."""
     model: type[BaseModel] = Example
-    inner: dict[str, type[BaseModel]] = {
+    models: dict[str, type[BaseModel]] = {
         "expect": Expected,
         "image": Image,
         "distribution": Distribution,
-        "provenance": Provenance,
-        "statements": ProvenanceStatement,
-        "packages": Package,
-        "running": Package,
-        "approved": Package,
         "findings": Finding,
         "vex": VexEntry,
+        "provenance": Provenance,
+        "statements": ProvenanceStatement,
+        **dict.fromkeys(("packages", "running", "approved"), Package),
     }
     for part in location[:-1]:
-        model = inner.get(str(part), model)
+        model = models.get(str(part), model)
     return list(model.model_fields)

@@ -30,22 +30,21 @@ def read_named_policy(text: str, name: str, rules: Sequence[Rule], file: str = "
     from dockgate.shared.yaml import load  # the parser takes longest to import of all that the gate needs
 
     document = load(text, file or f"{name}.yaml")
-    if not is_document(document):
-        return parse_rules(document, (), name, rules)
-    document_name, result = parse_document(document, rules)
-    if document_name != name:
-        raise document.error(("name",), f"this is the policy {document_name!r}, not {name!r}", "Use one name for both.")
-    return result
+    policy = _parse(document, name, rules)
+    if policy.name != name:
+        raise document.error(("name",), f"this is the policy {policy.name!r}, not {name!r}", "Use one name for both.")
+    return policy
 
 
 def read_policy(text: str, name: str, rules: Sequence[Rule], file: str = "") -> Policy:
     """Like `read_named_policy`, but a document keeps its own name; `name` is for a bare mapping."""
     from dockgate.shared.yaml import load
 
-    document = load(text, file or f"{name}.yaml")
-    if is_document(document):
-        return parse_document(document, rules)[1]
-    return parse_rules(document, (), name, rules)
+    return _parse(load(text, file or f"{name}.yaml"), name, rules)
+
+
+def _parse(document: "Document", name: str, rules: Sequence[Rule]) -> Policy:
+    return parse_document(document, rules)[1] if is_document(document) else parse_rules(document, (), name, rules)
 
 
 def is_document(document: "Document") -> bool:
@@ -100,18 +99,11 @@ def _add_mandatory_rules(
     settings: Mapping[str, tuple[dict[str, object], ...]], rules: Sequence[Rule]
 ) -> dict[str, tuple[dict[str, object], ...]]:
     missing = {
-        rule.name: rule.mandatory_settings
+        rule.name: (complete_settings(rule, rule.mandatory_settings),)
         for rule in rules
         if rule.mandatory_settings is not None and rule.name not in settings
     }
-    by_name = {rule.name: rule for rule in rules}
-    return {
-        **settings,
-        **{
-            name: (complete_settings(by_name[name], mandatory_settings),)
-            for name, mandatory_settings in missing.items()
-        },
-    }
+    return {**settings, **missing}
 
 
 def complete_settings(rule: Rule, raw: Mapping[str, object]) -> dict[str, object]:
@@ -133,12 +125,8 @@ def policy_schema(rules: Sequence[Rule]) -> dict[str, Any]:
 
     The reader refuses all that the schema refuses, and more (expressions, version ranges, keys).
     """
-    mapping = {
-        "type": "object",
-        "minProperties": 1,
-        "properties": {rule.name: _use_schema(rule) for rule in rules},
-        "additionalProperties": False,
-    }
+    rule_schemas = {rule.name: _use_schema(rule) for rule in rules}
+    mapping = {"type": "object", "minProperties": 1, "properties": rule_schemas, "additionalProperties": False}
     document = {
         "type": "object",
         "properties": {
@@ -162,15 +150,10 @@ def policy_schema(rules: Sequence[Rule]) -> dict[str, Any]:
 
 def _use_schema(rule: Rule) -> dict[str, Any]:
     """The schema of a rule's settings, of a list of them, and of null where no setting is required."""
-    action = (
-        {} if rule.mandatory_settings is not None else {"action": {"enum": [action.value for action in RuleAction]}}
-    )
-    settings = {
-        **rule.schema,
-        "type": "object",
-        "properties": {**rule.schema["properties"], **action},
-        "additionalProperties": False,
-    }
+    properties = dict(rule.schema["properties"])
+    if rule.mandatory_settings is None:
+        properties["action"] = {"enum": [action.value for action in RuleAction]}
+    settings = {**rule.schema, "type": "object", "properties": properties, "additionalProperties": False}
     has_required = "required" in rule.schema or "anyOf" in rule.schema
     use = settings if has_required else {"oneOf": [settings, {"type": "null"}]}
     summary = (rule.__doc__ or "").strip().partition("\n\n")[0]

@@ -4,36 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Protocol
 
-from dockgate.gate.model import Obstacle, Remediation, Status, Upgrade, Violation
-from dockgate.gate.remediation.set_cover import Cover, Requirement, find_irreducible_set, find_smallest_set
+from dockgate.gate.model import Remediation, Status, Violation
+from dockgate.gate.remediation.result import Evaluation, Versions, commands, describe_obstacles, describe_upgrades
+from dockgate.gate.remediation.set_cover import Requirement, find_irreducible_set, find_smallest_set
 from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, find_candidates
 from dockgate.gate.rule import PackageMatcher
 from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Ecosystem
 from dockgate.vulnerabilities.matching import with_versions
-from dockgate.vulnerabilities.model import Finding, State, Undetermined
+from dockgate.vulnerabilities.model import Finding
 
 # Combinations of versions of packages without a best version that are tried.
 START_LIMIT = 32
-
-# The version that the source of each package (by purl) is upgraded to.
-Versions = Mapping[str, str]
-# Returns the commands for some upgrades.
-WriteCommands = Callable[[Sequence[Upgrade]], tuple[str, ...]]
-
-
-class Evaluation(Protocol):
-    """What the rules say about a package list: see `evaluate.Evaluation`."""
-
-    @property
-    def findings(self) -> tuple[Finding, ...]: ...
-    @property
-    def violations(self) -> tuple[Violation, ...]: ...
-    @property
-    def undetermined(self) -> tuple[Undetermined, ...]: ...
-    @property
-    def status(self) -> Status: ...
 
 
 def find_remediation(
@@ -41,7 +24,7 @@ def find_remediation(
     before: Evaluation,
     evaluate: Callable[[Inventory], Evaluation],
     matcher: PackageMatcher,
-    write_commands: WriteCommands,
+    ecosystems: Sequence[Ecosystem],
 ) -> Remediation:
     """Find the smallest set of upgrades with which the image is Approved, each to the lowest sufficient version.
 
@@ -67,14 +50,15 @@ def find_remediation(
     solution = search.solution
     versions = {candidate.purl: target.version for candidate, target in solution.chosen.items()}
     after = trials.evaluate(versions)
-    upgrades = _upgrades(before, after, solution.chosen)
+    upgrades = describe_upgrades(before, after, solution.chosen)
+    own, base = ([upgrade for upgrade in upgrades if upgrade.base is base] for base in (False, True))
     return Remediation(
         upgrades=upgrades,
         is_sufficient=solution.is_sufficient,
         is_minimum=solution.is_minimum,
-        obstacles=() if solution.is_sufficient else _obstacles(inventory, after, versions, search.candidates),
-        commands=write_commands([upgrade for upgrade in upgrades if not upgrade.base]),
-        base_commands=write_commands([upgrade for upgrade in upgrades if upgrade.base]),
+        obstacles=() if solution.is_sufficient else describe_obstacles(inventory, after, versions, search.candidates),
+        commands=commands(own, inventory, ecosystems),
+        base_commands=commands(base, inventory, ecosystems),
     )
 
 
@@ -229,16 +213,22 @@ class _Start:
     def find_fewest(self) -> tuple[Mapping[Candidate, Target], bool]:
         """The fewest sufficient upgrades, and whether it is certain that fewer do not suffice."""
         cover = find_smallest_set(
-            len(self.simple), self._requirements, self._is_approved_with, is_counting=self._is_counting
+            len(self.simple),
+            self._requirements,
+            lambda members: self._is_approved(self._versions(members)),
+            is_counting=self._is_counting,
         )
-        return self._lower(cover, self._is_approved), cover.is_minimum
+        return self._lower(cover.members, self._is_approved), cover.is_minimum
 
     def clear_most(self) -> Mapping[Candidate, Target]:
         """Upgrades that leave no more than all upgrades together do, none of which can be left out."""
         members = find_irreducible_set(
-            len(self.simple), self._requirements, self._is_no_worse_with, is_counting=self._is_counting
+            len(self.simple),
+            self._requirements,
+            lambda members: self._is_no_worse(self._versions(members)),
+            is_counting=self._is_counting,
         )
-        return self._lower(Cover(members, is_minimum=False), self._is_no_worse)
+        return self._lower(members, self._is_no_worse)
 
     def _versions(self, members: frozenset[int]) -> dict[str, str]:
         fixed = {candidate.purl: target.version for candidate, target in self.chosen.items()}
@@ -250,19 +240,13 @@ class _Start:
     def _is_no_worse(self, versions: Versions) -> bool:
         return _residue(self.trials.evaluate(versions)) <= _residue(self.all_upgraded)
 
-    def _is_approved_with(self, members: frozenset[int]) -> bool:
-        return self._is_approved(self._versions(members))
-
-    def _is_no_worse_with(self, members: frozenset[int]) -> bool:
-        return self._is_no_worse(self._versions(members))
-
     @cached_property
     def _is_counting(self) -> bool:
         """Whether the numbers of findings alone decide."""
         return (
             self.is_monotone
             and not self.base.undetermined
-            and all(violation.findings and violation.allowed >= 0 for violation in self.base.violations)
+            and all(violation.findings and violation.allowed is not None for violation in self.base.violations)
         )
 
     @cached_property
@@ -285,19 +269,19 @@ class _Start:
                 _count_cleared(candidate_ids, candidate.choices[0])
                 for candidate_ids, candidate in zip(ids, self.simple, strict=True)
             )
-            excess = len(violation.findings) - violation.allowed if violation.allowed >= 0 else 0
+            excess = 0 if violation.allowed is None else len(violation.findings) - violation.allowed
             requirements.append(Requirement(min(excess, sum(weights)), weights))
         return requirements
 
-    def _lower(self, cover: Cover, is_enough: Callable[[Versions], bool]) -> Mapping[Candidate, Target]:
+    def _lower(self, members: frozenset[int], is_enough: Callable[[Versions], bool]) -> Mapping[Candidate, Target]:
         """Lower each upgrade of the set to the lowest version that is still enough."""
         lowered: dict[int, Target] = {}
-        versions = self._versions(cover.members)
+        versions = self._versions(members)
         spare = [
-            sum(requirement.weights[index] for index in cover.members) - requirement.need
+            sum(requirement.weights[index] for index in members) - requirement.need
             for requirement in self._requirements
         ]
-        for index in sorted(cover.members):
+        for index in sorted(members):
             candidate = self.simple[index]
             for target in candidate.below(candidate.choices[0].version):
                 spare_after = [
@@ -310,9 +294,7 @@ class _Start:
                     lowered[index], spare = target, spare_after
                     versions = {**versions, candidate.purl: target.version}
                     break
-        chosen = {
-            self.simple[index]: lowered.get(index, self.simple[index].choices[0]) for index in sorted(cover.members)
-        }
+        chosen = {self.simple[index]: lowered.get(index, self.simple[index].choices[0]) for index in sorted(members)}
         for candidate, choice in self.chosen.items():
             lower = (
                 target
@@ -341,68 +323,3 @@ def _residue(evaluation: Evaluation) -> frozenset[tuple[str, ...]]:
     }
     undetermined = {("", entry.kind, entry.reason) for entry in evaluation.undetermined}
     return frozenset(with_findings | without_findings | undetermined)
-
-
-def _upgrades(before: Evaluation, after: Evaluation, chosen: Mapping[Candidate, Target]) -> tuple[Upgrade, ...]:
-    remaining = {(finding.package.purl, finding.id): finding for finding in after.findings}
-    violating = {(finding.package.purl, finding.id) for violation in after.violations for finding in violation.findings}
-    cleared: dict[str, dict[str, None]] = {candidate.purl: {} for candidate in chosen}
-    for finding in before.findings:
-        purl, key = finding.package.purl, (finding.package.purl, finding.id)
-        # Beyond the fix, a record without an end may still say "affected": then it is open, and may not count any more.
-        is_open = key in remaining and finding.fixed and not remaining[key].fixed and key not in violating
-        if purl in cleared and (key not in remaining or is_open):
-            cleared[purl][finding.id] = None
-    upgrades = [
-        Upgrade(
-            package=candidate.purl,
-            name=candidate.places[0].name,
-            version=candidate.places[0].version,
-            fixed=target.version,
-            clears=tuple(cleared[candidate.purl]),
-            base=candidate.base,
-        )
-        for candidate, target in chosen.items()
-    ]
-    return tuple(sorted(upgrades, key=lambda upgrade: (upgrade.base, upgrade.name, upgrade.package)))
-
-
-_REASON_BY_STATE = {
-    State.UNFIXED: "has no fix yet",
-    State.WONT_FIX: "has no fix, and its maintainers do not plan one",
-    State.END_OF_LIFE: "has no fix: its release is past its end of life",
-    State.UNKNOWN: "has no fix in its advisories",
-}
-
-
-def _obstacles(
-    inventory: Inventory, after: Evaluation, versions: Versions, candidates: Sequence[Candidate]
-) -> tuple[Obstacle, ...]:
-    """What remains after all helpful upgrades, in the order of the violations."""
-    installed = {package.purl: package for package in inventory.packages}
-    upgradable = {candidate.purl for candidate in candidates}
-    obstacles: dict[Obstacle, None] = {}
-    for violation in after.violations:
-        if not violation.findings:
-            obstacles[Obstacle(f"{violation.message}: no upgrade to a fixed version changes that.")] = None
-        for finding in violation.findings:
-            package = installed[finding.package.purl]
-            name = f"{package.name} {package.version}"
-            reason = _obstacle_reason(finding, name, versions.get(package.purl, ""), upgradable)
-            obstacles[Obstacle(reason, finding.id, package.purl)] = None
-    for entry in after.undetermined:
-        obstacles[Obstacle(entry.reason, package=entry.subject if entry.subject.startswith("pkg:") else "")] = None
-    return tuple(obstacles)
-
-
-def _obstacle_reason(finding: Finding, name: str, upgraded_to: str, upgradable: set[str]) -> str:
-    """Why the finding remains, as a sentence. `upgraded_to` is "" for a package without an upgrade."""
-    if upgraded_to:
-        name += f" (and {upgraded_to})"
-    if finding.malicious and not finding.fixed:
-        return f"{name} is malicious, by {finding.id}: remove it."
-    if not finding.fixed:
-        return f"{name}: {finding.id} {_REASON_BY_STATE[finding.state]}."
-    if finding.package.purl not in upgradable:
-        return f"{name}: {finding.id} is fixed in {finding.fixed}, and these versions cannot be compared."
-    return f"{name}: {finding.id} is fixed in {finding.fixed}, which violates the policy with other findings."

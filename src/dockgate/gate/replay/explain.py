@@ -4,12 +4,12 @@ The order is fixed, and each effect adds to the earlier ones: the image's own la
 about them, the engine last.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import PlatformVerdict, Status, Verdict, VerdictCase
+from dockgate.gate.model import Status, Verdict, VerdictCase
 from dockgate.gate.replay.case_diff import advisories_between, is_same_for, with_own_layers_of
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.gate.rule import Rule, finding_key
@@ -72,15 +72,7 @@ class Effect:
 
     def followed_by(self, later: "Effect") -> "Effect":
         """Both effects as one."""
-        return Effect(
-            added=self.added + later.added,
-            removed=self.removed + later.removed,
-            changed=self.changed + later.changed,
-            newly_waived=self.newly_waived + later.newly_waived,
-            no_longer_waived=self.no_longer_waived + later.no_longer_waived,
-            added_reasons=self.added_reasons + later.added_reasons,
-            removed_reasons=self.removed_reasons + later.removed_reasons,
-        )
+        return Effect(*(getattr(self, field.name) + getattr(later, field.name) for field in fields(Effect)))
 
 
 NO_EFFECT = Effect()
@@ -135,7 +127,9 @@ def compare(
     for kind, before, after, next_case in _steps(old.case, new.case):
         if next_case != case and kind is not None:
             verdict = judge(next_case)
-            changes.append(_change(kind, before, after, last, verdict))
+            is_status_changed = last.status is not verdict.status
+            effect = _effect(last, verdict)
+            changes.append(Change(kind, before, after, verdict.status, is_status_changed, effect))
             last = verdict
         case = next_case
     early, late = _effect(old.verdict, first), _effect(last, new.verdict)
@@ -175,25 +169,21 @@ def _steps(old: VerdictCase, new: VerdictCase) -> Iterator[tuple[Input | None, s
     case = replace(case, snapshot=new.snapshot)
     yield None if same else Input.ADVISORIES, _digests([old.snapshot]), _digests([new.snapshot]), case
     case = replace(case, policy=new.policy)
-    yield Input.POLICY, _policy(old), _policy(new), case
+    policies = [f"{policy.name} ({policy.digest})" for policy in (old.policy, new.policy)]
+    yield Input.POLICY, policies[0], policies[1], case
     case = replace(case, waivers=new.waivers)
     yield Input.WAIVERS, _digests([old.waivers]), _digests([new.waivers]), case
     case = replace(case, baselines=new.baselines, baseline_exemptions=new.baseline_exemptions)
     yield Input.BASELINE, _baselines(old), _baselines(new), case
     case = replace(case, provenance=new.provenance)
-    yield Input.PROVENANCE, _provenance(old), _provenance(new), case
+    yield Input.PROVENANCE, _digests([old.provenance]), _digests([new.provenance]), case
     case = replace(case, now=new.now)
     yield Input.TIME, old.now, new.now, case
 
 
-def _change(kind: Input, before: str, after: str, was: Verdict, now: Verdict) -> Change:
-    return Change(kind, before, after, now.status, was.status is not now.status, _effect(was, now))
-
-
-def _effect(was: Verdict, now: Verdict) -> Effect:
-    before, after = _findings(was, _all), _findings(now, _all)
-    waived_before, waived_after = _findings(was, _waived), _findings(now, _waived)
-    reasons_before, reasons_after = dict.fromkeys(_sentences(was)), dict.fromkeys(_sentences(now))
+def _effect(old: Verdict, new: Verdict) -> Effect:
+    (before, waived_before), (after, waived_after) = _findings(old), _findings(new)
+    reasons_before, reasons_after = dict.fromkeys(_sentences(old)), dict.fromkeys(_sentences(new))
     return Effect(
         added=tuple(placed for key, placed in after.items() if key not in before),
         removed=tuple(placed for key, placed in before.items() if key not in after),
@@ -202,12 +192,8 @@ def _effect(was: Verdict, now: Verdict) -> Effect:
             for key, placed in after.items()
             if key in before and _compared_fields(before[key].finding) != _compared_fields(placed.finding)
         ),
-        newly_waived=tuple(
-            placed for key, placed in waived_after.items() if key not in waived_before and key in before
-        ),
-        no_longer_waived=tuple(
-            placed for key, placed in waived_before.items() if key not in waived_after and key in after
-        ),
+        newly_waived=tuple(waived_after[key] for key in waived_after if key in before and key not in waived_before),
+        no_longer_waived=tuple(waived_before[key] for key in waived_before if key in after and key not in waived_after),
         added_reasons=tuple(text for text in reasons_after if text not in reasons_before),
         removed_reasons=tuple(text for text in reasons_before if text not in reasons_after),
     )
@@ -216,23 +202,21 @@ def _effect(was: Verdict, now: Verdict) -> Effect:
 Key = tuple[object, ...]
 
 
-def _findings(verdict: Verdict, of: Callable[[PlatformVerdict], Sequence[Finding]]) -> Mapping[Key, PlatformFinding]:
-    """The findings by platform, vulnerability and package, whatever the version."""
-    return {
-        (platform_verdict.platform, *finding_key(finding), finding.package.name): PlatformFinding(
-            platform_verdict.platform, finding
-        )
-        for platform_verdict in verdict.platform_verdicts
-        for finding in of(platform_verdict)
-    }
+def _findings(verdict: Verdict) -> tuple[Mapping[Key, PlatformFinding], Mapping[Key, PlatformFinding]]:
+    """All findings and the waived ones, by platform, vulnerability and package, whatever the version."""
+    findings: dict[Key, PlatformFinding] = {}
+    waived: dict[Key, PlatformFinding] = {}
+    for part in verdict.platform_verdicts:
+        for finding in part.findings:
+            findings[_key(part.platform, finding)] = PlatformFinding(part.platform, finding)
+        for applied in part.waived:
+            if applied.finding:
+                waived[_key(part.platform, applied.finding)] = PlatformFinding(part.platform, applied.finding)
+    return findings, waived
 
 
-def _all(platform_verdict: PlatformVerdict) -> Sequence[Finding]:
-    return platform_verdict.findings
-
-
-def _waived(platform_verdict: PlatformVerdict) -> Sequence[Finding]:
-    return [applied.finding for applied in platform_verdict.waived if applied.finding]
+def _key(platform: str, finding: Finding) -> Key:
+    return platform, *finding_key(finding), finding.package.name
 
 
 def _compared_fields(finding: Finding) -> tuple[object, ...]:
@@ -240,14 +224,10 @@ def _compared_fields(finding: Finding) -> tuple[object, ...]:
 
 
 def _sentences(verdict: Verdict) -> Iterator[str]:
-    for platform_verdict in verdict.platform_verdicts:
-        where = (
-            f"{platform_verdict.platform}: " if len(verdict.platform_verdicts) > 1 and platform_verdict.platform else ""
-        )
-        for violation in platform_verdict.violations:
-            yield where + violation.message
-        for entry in platform_verdict.undetermined:
-            yield where + entry.reason
+    for part in verdict.platform_verdicts:
+        place = f"{part.platform}: " if len(verdict.platform_verdicts) > 1 and part.platform else ""
+        yield from (place + violation.message for violation in part.violations)
+        yield from (place + entry.reason for entry in part.undetermined)
 
 
 def _bases(case: VerdictCase) -> str:
@@ -260,10 +240,6 @@ def _bases(case: VerdictCase) -> str:
     return ", ".join(sorted(names)) or "unknown"
 
 
-def _policy(case: VerdictCase) -> str:
-    return f"{case.policy.name} ({case.policy.digest})"
-
-
 def _baselines(case: VerdictCase) -> str:
     texts = [
         f"{name}: {', '.join(inventory.image for inventory in inventories)}"
@@ -272,9 +248,5 @@ def _baselines(case: VerdictCase) -> str:
     return "; ".join(texts) or "none"
 
 
-def _provenance(case: VerdictCase) -> str:
-    return _digests([case.provenance] if case.provenance else [])
-
-
 def _digests(values: Sequence[object]) -> str:
-    return ", ".join(digest_of(canonical.encode(value)) for value in values) or "none"
+    return ", ".join(digest_of(canonical.encode(value)) for value in values if value is not None) or "none"

@@ -65,8 +65,13 @@ class Outcome:
 
 def outcome_of(platform_verdicts: Sequence[PlatformVerdict]) -> Outcome:
     """The worst status of these platform verdicts, and what blocks."""
-    reasons = dict.fromkeys(reason for verdict in platform_verdicts for reason in _blocking_reasons(verdict))
-    return Outcome(worst([platform_verdict.status for platform_verdict in platform_verdicts]), tuple(reasons))
+    reasons: dict[BlockingReason, None] = {}
+    for verdict in platform_verdicts:
+        for violation in verdict.violations:
+            reasons[BlockingReason(verdict.platform, violation.rule, violation.message)] = None
+        for entry in verdict.undetermined:
+            reasons[BlockingReason(verdict.platform, "", entry.reason)] = None
+    return Outcome(worst([verdict.status for verdict in platform_verdicts]), tuple(reasons))
 
 
 def outcome_of_document(verdict: bytes) -> Outcome:
@@ -104,10 +109,3 @@ def summarize(comparisons: Sequence[ImageComparison], next_: str = "") -> Policy
             status_changes[change] = status_changes.get(change, 0) + 1
     changes = tuple(comparison for comparison in comparisons if comparison.is_changed)
     return PolicyComparison(len(comparisons), status_changes, changes, next_)
-
-
-def _blocking_reasons(verdict: PlatformVerdict) -> list[BlockingReason]:
-    violations = [
-        BlockingReason(verdict.platform, violation.rule, violation.message) for violation in verdict.violations
-    ]
-    return [*violations, *(BlockingReason(verdict.platform, "", entry.reason) for entry in verdict.undetermined)]

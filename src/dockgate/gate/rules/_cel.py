@@ -13,57 +13,25 @@ from dockgate.gate.rules import _cel_ast, _cel_limits, _cel_null
 from dockgate.gate.rules._cel_messages import Messages, message_classes, message_pool
 from dockgate.shared.errors import DefinitionError
 
-_STRING, _STRINGS, _BOOL = "string", "string[]", "bool"
-_OPTIONAL_STRING, _OPTIONAL_DOUBLE, _OPTIONAL_BOOL, _OPTIONAL_INT = (
-    "StringValue",
-    "DoubleValue",
-    "BoolValue",
-    "Int64Value",
-)
+
+def _fields(text: str) -> dict[str, str]:
+    """The fields and their types, from "NAME, NAME: TYPE; NAME: TYPE"."""
+    groups = (group.split(": ") for group in text.split("; "))
+    return {name: field_type for names, field_type in groups for name in names.split(", ")}
+
 
 # Message -> its fields and their types. A type that ends in "Value" may be null.
 TYPES: Mapping[str, Mapping[str, str]] = {
-    "Package": {
-        "purl": _STRING,
-        "name": _STRING,
-        "version": _STRING,
-        "ecosystem": _STRING,
-        "source": _STRING,
-        "path": _STRING,
-        "owner": _STRING,
-        "in_base": _OPTIONAL_BOOL,
-    },
-    "Finding": {
-        "id": _STRING,
-        "aliases": _STRINGS,
-        "package": "Package",
-        "severity": _OPTIONAL_STRING,
-        "score": _OPTIONAL_DOUBLE,
-        "fixed": _OPTIONAL_STRING,
-        "state": _STRING,
-        "exploited": _OPTIONAL_BOOL,
-        "due": _OPTIONAL_STRING,
-        "epss": _OPTIONAL_DOUBLE,
-        "percentile": _OPTIONAL_DOUBLE,
-        "disputed": _BOOL,
-        "reachable": _OPTIONAL_STRING,
-        "published": _OPTIONAL_STRING,
-        "fixed_at": _OPTIONAL_STRING,
-        "running": _OPTIONAL_BOOL,
-        "approved": _OPTIONAL_BOOL,
-    },
-    "Image": {
-        "digest": _STRING,
-        "platform": _STRING,
-        "distribution": _OPTIONAL_STRING,
-        "release": _OPTIONAL_STRING,
-        "support_end": _OPTIONAL_STRING,
-        "base": _OPTIONAL_STRING,
-        "created": _OPTIONAL_STRING,
-        "user": _OPTIONAL_STRING,
-        "layers": _OPTIONAL_INT,
-        "unread": _OPTIONAL_INT,
-    },
+    "Package": _fields("purl, name, version, ecosystem, source, path, owner: string; in_base: BoolValue"),
+    "Finding": _fields(
+        "id: string; aliases: string[]; package: Package; severity: StringValue; score: DoubleValue; "
+        "fixed: StringValue; state: string; exploited: BoolValue; due: StringValue; epss, percentile: DoubleValue; "
+        "disputed: bool; reachable, published, fixed_at: StringValue; running, approved: BoolValue"
+    ),
+    "Image": _fields(
+        "digest, platform: string; distribution, release, support_end, base, created, user: StringValue; "
+        "layers, unread: Int64Value"
+    ),
 }
 
 _PACKAGE = "dockgate"
@@ -139,7 +107,7 @@ def message(type_name: str, values: Mapping[str, Any]) -> Any:
         field_type = TYPES[type_name][name]
         if field_type.endswith("Value"):
             getattr(result, name).value = value
-        elif field_type == _STRINGS:
+        elif field_type == "string[]":
             getattr(result, name).extend(value)
         elif field_type in TYPES:
             getattr(result, name).CopyFrom(value)

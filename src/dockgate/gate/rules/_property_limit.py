@@ -37,7 +37,7 @@ def judge(
     limit = int(str(settings["max"]))
     if len(violating) > limit:
         message = f"{selected.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
-        yield selected.violation(rule, message, violating, allowed=-1 if uncertain or unknown else limit)
+        yield selected.violation(rule, message, violating, None if uncertain or unknown else limit)
     if len(violating) + len(unknown) + len(uncertain) > limit:
         yield from _undetermined(unknown, f"is {description} is not known")
         unfixed = [finding for finding in uncertain if settings["only_fixable"] and not finding.fixed]

@@ -88,7 +88,9 @@ class Selected:
         plural = noun if count == 1 else f"{noun}s"
         return f"{count} {'new ' if self.has_baseline else ''}{plural}{self.scope}"
 
-    def violation(self, rule: str, message: str, findings: Sequence[Finding], allowed: int) -> Violation | Undetermined:
+    def violation(
+        self, rule: str, message: str, findings: Sequence[Finding], allowed: int | None
+    ) -> Violation | Undetermined:
         """The violation; undetermined where the scope is in doubt.
 
         Then all findings were counted: within the limit is certain, above it is not.

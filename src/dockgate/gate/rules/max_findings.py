@@ -57,22 +57,17 @@ class MaxFindings(Rule):
                 untriaged = sum(finding.severity is not severity for finding in findings)
                 share = f" ({untriaged} of them UNTRIAGED)" if untriaged else ""
                 message = f"{selected.describe(count, f'{severity} finding')}{share}, at most {limit} allowed"
-                allowed = -1 if uncertain[severity] else max(limit - maximum, -1)
-                yield selected.violation(self.name, message, findings, allowed)
+                yield selected.violation(self.name, message, findings, _allowed(limit, maximum, uncertain[severity]))
             elif (count := len(findings) + maximum + uncertain[severity]) > limit:
                 yield _undetermined(severity.value, count, limit, facts, selected)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
-            counted = 0 if settings["only_fixable"] else sum(facts.unlisted_counts.values())
-            if (count := len(selected.findings) + counted) > total:
+            unlisted, possible = sum(facts.unlisted_counts.values()), len(selected.possible_not_counted)
+            if (count := len(selected.findings) + (0 if settings["only_fixable"] else unlisted)) > total:
                 message = f"{selected.describe(count, 'finding')} in total, at most {total} allowed"
-                allowed = -1 if selected.possible_not_counted else max(total - sum(facts.unlisted_counts.values()), -1)
-                yield selected.violation(self.name, message, [finding for _, finding in selected.findings], allowed)
-            elif (
-                count := len(selected.findings)
-                + len(selected.possible_not_counted)
-                + sum(facts.unlisted_counts.values())
-            ) > total:
+                findings = [finding for _, finding in selected.findings]
+                yield selected.violation(self.name, message, findings, _allowed(total, unlisted, possible))
+            elif (count := len(selected.findings) + possible + unlisted) > total:
                 yield _undetermined("any", count, total, facts, selected)
 
 
@@ -96,6 +91,11 @@ def _counts_without_findings(
     if untriaged is severity or is_open or severity in (Severity.LOW, Severity.INFORMATIONAL):
         maximum += counts.get("", 0)
     return minimum, maximum
+
+
+def _allowed(limit: int, unlisted: int, possible: int) -> int | None:
+    """The number of listed findings at which the limit holds, None if that number alone does not decide."""
+    return None if possible or unlisted > limit else limit - unlisted
 
 
 def _undetermined(

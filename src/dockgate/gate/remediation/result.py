@@ -1,0 +1,109 @@
+"""Describe the result of a search: the upgrades, the commands that make them, and what remains. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from dockgate.gate.model import Obstacle, Status, Upgrade, Violation
+from dockgate.gate.remediation.upgrade_candidates import Candidate, Target
+from dockgate.scanner.model import Inventory
+from dockgate.scanner.ports import Ecosystem, PackageUpgrade
+from dockgate.vulnerabilities.model import Finding, State, Undetermined
+from dockgate.vulnerabilities.versions import ordered_as
+
+# The version that the source of each package (by purl) is upgraded to.
+Versions = Mapping[str, str]
+
+
+class Evaluation(Protocol):
+    """What the rules say about a package list: see `evaluate.Evaluation`."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]: ...
+    @property
+    def violations(self) -> tuple[Violation, ...]: ...
+    @property
+    def undetermined(self) -> tuple[Undetermined, ...]: ...
+    @property
+    def status(self) -> Status: ...
+
+
+def describe_upgrades(before: Evaluation, after: Evaluation, chosen: Mapping[Candidate, Target]) -> tuple[Upgrade, ...]:
+    """The chosen upgrades, those of the image's own layers first, each with the findings that it clears."""
+    remaining = {(finding.package.purl, finding.id): finding for finding in after.findings}
+    violating = {(finding.package.purl, finding.id) for violation in after.violations for finding in violation.findings}
+    cleared: dict[str, dict[str, None]] = {candidate.purl: {} for candidate in chosen}
+    for finding in before.findings:
+        purl, key = finding.package.purl, (finding.package.purl, finding.id)
+        # Beyond the fix, a record without an end may still say "affected": then it is open, and may not count any more.
+        is_open = key in remaining and finding.fixed and not remaining[key].fixed and key not in violating
+        if purl in cleared and (key not in remaining or is_open):
+            cleared[purl][finding.id] = None
+    upgrades = [
+        Upgrade(
+            package=candidate.purl,
+            name=candidate.places[0].name,
+            version=candidate.places[0].version,
+            fixed=target.version,
+            clears=tuple(cleared[candidate.purl]),
+            base=candidate.base,
+        )
+        for candidate, target in chosen.items()
+    ]
+    return tuple(sorted(upgrades, key=lambda upgrade: (upgrade.base, upgrade.name, upgrade.package)))
+
+
+_REASON_BY_STATE = {
+    State.UNFIXED: "has no fix yet",
+    State.WONT_FIX: "has no fix, and its maintainers do not plan one",
+    State.END_OF_LIFE: "has no fix: its release is past its end of life",
+    State.UNKNOWN: "has no fix in its advisories",
+}
+
+
+def describe_obstacles(
+    inventory: Inventory, after: Evaluation, versions: Versions, candidates: Sequence[Candidate]
+) -> tuple[Obstacle, ...]:
+    """What remains after all helpful upgrades, in the order of the violations."""
+    installed = {package.purl: package for package in inventory.packages}
+    upgradable = {candidate.purl for candidate in candidates}
+    obstacles: dict[Obstacle, None] = {}
+    for violation in after.violations:
+        if not violation.findings:
+            obstacles[Obstacle(f"{violation.message}: no upgrade to a fixed version changes that.")] = None
+        for finding in violation.findings:
+            package = installed[finding.package.purl]
+            name = f"{package.name} {package.version}"
+            reason = _obstacle_reason(finding, name, versions.get(package.purl, ""), upgradable)
+            obstacles[Obstacle(reason, finding.id, package.purl)] = None
+    for entry in after.undetermined:
+        obstacles[Obstacle(entry.reason, package=entry.subject if entry.subject.startswith("pkg:") else "")] = None
+    return tuple(obstacles)
+
+
+def _obstacle_reason(finding: Finding, name: str, upgraded_to: str, upgradable: set[str]) -> str:
+    """Why the finding remains, as a sentence. `upgraded_to` is "" for a package without an upgrade."""
+    if upgraded_to:
+        name += f" (and {upgraded_to})"
+    if finding.malicious and not finding.fixed:
+        return f"{name} is malicious, by {finding.id}: remove it."
+    if not finding.fixed:
+        return f"{name}: {finding.id} {_REASON_BY_STATE[finding.state]}."
+    if finding.package.purl not in upgradable:
+        return f"{name}: {finding.id} is fixed in {finding.fixed}, and these versions cannot be compared."
+    return f"{name}: {finding.id} is fixed in {finding.fixed}, which violates the policy with other findings."
+
+
+def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequence[Ecosystem]) -> tuple[str, ...]:
+    """Shell lines for the upgrades. Upgrades of unknown ecosystems have none."""
+    versions = {upgrade.package: upgrade.fixed for upgrade in upgrades}
+    upgraded = [
+        PackageUpgrade(package, versions[package.purl]) for package in inventory.packages if package.purl in versions
+    ]
+    lines: list[str] = []
+    for ecosystem in ecosystems if upgraded else ():
+        matching = [
+            entry for entry in upgraded if not set(ordered_as(entry.package.ecosystem)).isdisjoint(ecosystem.osv_names)
+        ]
+        if matching:
+            lines += ecosystem.upgrade_commands(matching)
+    return tuple(lines)
