@@ -39,19 +39,19 @@ def next_build(before: VerdictCase, after: VerdictCase) -> Status:
     return judge(replace(after, baselines=against, baseline_exemptions={"approved": excused})).status
 
 
-def test_what_an_image_just_had_is_known() -> None:
+def test_a_finding_of_the_baseline_is_not_new() -> None:
     item = advisory("CVE-2024-1", "a")
     lenient = new(HIGH=1)
     assert next_build(case(lenient, item, EARLIER), case(lenient, item)) is Status.APPROVED
     assert next_build(case(lenient, item, EARLIER), case(new(), item)) is Status.APPROVED
 
 
-def test_what_appeared_since_is_known() -> None:
+def test_a_finding_published_since_is_not_new() -> None:
     unaffected = advisory("CVE-2024-1", "b")
     assert next_build(case(new(), unaffected, EARLIER), case(new(), advisory("CVE-2024-1", "a"))) is Status.APPROVED
 
 
-def test_what_was_waived_counts_again_when_the_waiver_ends() -> None:
+def test_a_waived_finding_of_the_baseline_counts_after_the_waiver() -> None:
     item = advisory("CVE-2024-1", "a")
     accepted = Waivers((WAIVER,))
     before = replace(case(new(), item, EARLIER), waivers=accepted)
@@ -59,7 +59,7 @@ def test_what_was_waived_counts_again_when_the_waiver_ends() -> None:
     assert next_build(before, replace(case(new(), item), waivers=accepted)) is Status.REJECTED
 
 
-def test_what_had_no_fix_counts_when_it_has_one() -> None:
+def test_an_unfixed_finding_of_the_baseline_counts_once_it_has_a_fix() -> None:
     fixed_advisory, open_ = advisory("CVE-2024-1", "a"), advisory("CVE-2024-1", "a", fixed="")
     under = new(only_fixable=True)
     assert next_build(case(under, open_, EARLIER), case(under, fixed_advisory)) is Status.REJECTED
@@ -68,13 +68,13 @@ def test_what_had_no_fix_counts_when_it_has_one() -> None:
 
 
 @pytest.mark.parametrize(("grace", "then"), [(14, Status.REJECTED), (30, Status.APPROVED)])
-def test_what_was_in_its_grace_counts_when_that_ends(grace: int, then: Status) -> None:
+def test_a_finding_of_the_baseline_counts_after_its_grace_period(grace: int, then: Status) -> None:
     item = replace(advisory("CVE-2024-1", "a"), published="2026-11-05T00:00:00Z")
     under = new(grace_days={"HIGH": grace})
     assert next_build(case(under, item, EARLIER), case(under, item)) is then
 
 
-def test_what_was_known_then_needed_no_leave() -> None:
+def test_a_finding_of_an_earlier_baseline_needs_no_exemption() -> None:
     item = replace(advisory("CVE-2024-1", "a", fixed=""), published="2026-11-05T00:00:00Z")
     under = new(grace_days=30, only_fixable=True)
     before = replace(case(under, item, EARLIER), waivers=Waivers((WAIVER,)), baselines={"approved": (A,)})
@@ -83,7 +83,7 @@ def test_what_was_known_then_needed_no_leave() -> None:
     assert baselines.find_exemptions(again, judge(again).platform_verdicts, ECOSYSTEMS).waived == (KEY,)
 
 
-def test_what_the_policy_spares_nobody_for_is_no_leave() -> None:
+def test_only_exemptions_of_the_policy_are_recorded() -> None:
     item = replace(advisory("CVE-2024-1", "a", Severity.LOW, fixed=""), published="2026-11-05T00:00:00Z")
     before = case(new(), item, EARLIER)
     assert baselines.find_exemptions(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)

@@ -26,7 +26,7 @@ def coverage(*names: str, at: str = NOW, complete: bool = True) -> tuple[Coverag
     return tuple(Coverage(name, complete, (), at) for name in names)
 
 
-def test_a_catalogue_answers_its_own_fields_and_no_others() -> None:
+def test_a_catalogue_adds_only_its_own_fields() -> None:
     matches = Matches((finding("GHSA-1", "CVE-2024-2"), finding("CVE-2024-9")), ())
     result, missing_fields = enrich(matches, UNTOLD, coverage("kev"), [KEV])
     assert [finding.exploited for finding in result.findings] == ["2024-01-05", ""]
@@ -38,7 +38,7 @@ def test_a_catalogue_answers_its_own_fields_and_no_others() -> None:
     assert missing_fields == ("fixed_at",)
 
 
-def test_what_the_report_says_itself_stays() -> None:
+def test_values_in_the_report_are_not_replaced_by_a_catalogue() -> None:
     own = replace(finding("CVE-2024-2"), exploited="2023-01-01")
     result, missing_fields = enrich(Matches((own,), ()), ("epss",), coverage("kev"), [KEV])
     assert (result.findings, missing_fields) == ((own,), ("epss",))
@@ -54,9 +54,7 @@ def test_what_the_report_says_itself_stays() -> None:
         (AdvisorySnapshot((), coverage("kev", at=OLD)), Status.UNDETERMINED),
     ],
 )
-def test_the_default_policy_asks_the_catalogue_where_a_report_does_not_say(
-    snapshot: AdvisorySnapshot, status: Status
-) -> None:
+def test_the_default_policy_uses_the_catalogue_for_missing_fields(snapshot: AdvisorySnapshot, status: Status) -> None:
     report = ExternalReport(
         "trivy", NOW, inventory(package("a")), Matches((finding("CVE-2024-2"),), ()), missing_fields=UNTOLD
     )

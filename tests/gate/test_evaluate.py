@@ -41,14 +41,14 @@ from dockgate.vulnerabilities.model import (
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 
 
-def test_an_image_without_findings_is_approved_with_every_count_there_and_zero() -> None:
+def test_an_image_without_findings_is_approved_with_all_counts_zero() -> None:
     verdict = judge(inventory(package("flask")))
     assert verdict.status is Status.APPROVED
     assert verdict.summary == "All findings within the policy's limits"
     assert verdict.platform_verdicts[0].counts == {severity.value: 0 for severity in Severity}
 
 
-def test_every_violation_is_told_not_only_the_first() -> None:
+def test_every_violation_is_reported() -> None:
     advisories = [
         advisory("CVE-2024-1", "a", CRITICAL),
         advisory("CVE-2024-2", "a", HIGH),
@@ -68,14 +68,14 @@ def test_every_violation_is_told_not_only_the_first() -> None:
 
 
 @pytest.mark.parametrize(("findings", "status"), [(2, Status.APPROVED), (3, Status.REJECTED)])
-def test_exactly_at_the_limit_is_approved_and_one_above_is_not(findings: int, status: Status) -> None:
+def test_the_limit_is_approved_and_one_more_is_rejected(findings: int, status: Status) -> None:
     advisories = [advisory(f"CVE-2024-{number}", "a", MEDIUM) for number in range(findings)]
     verdict = judge(inventory(package("a")), advisories, limits(MEDIUM=2))
     assert verdict.status is status
     assert verdict.platform_verdicts[0].counts["MEDIUM"] == findings
 
 
-def test_a_severity_without_a_limit_never_breaks_the_rule() -> None:
+def test_a_severity_without_a_limit_never_violates_the_rule() -> None:
     advisories = [advisory(f"CVE-2024-{number}", "a", LOW) for number in range(30)]
     assert judge(inventory(package("a")), advisories, limits(CRITICAL=0)).status is Status.APPROVED
 
@@ -87,21 +87,21 @@ def test_a_violation_is_rejected_whatever_else_is_undetermined() -> None:
     assert {entry.kind for entry in verdict.platform_verdicts[0].undetermined} == {"unread", "uncovered"}
 
 
-def test_what_cannot_be_said_alone_is_undetermined_and_the_summary_says_why() -> None:
+def test_an_undetermined_entry_alone_makes_the_verdict_undetermined_with_its_reason() -> None:
     torn = inventory(package("a"), unread=(Unread("app/x", "The file ends too early."), Unread("app/y", "Too.")))
     verdict = judge(torn)
     assert verdict.status is Status.UNDETERMINED
     assert verdict.summary == "Undetermined: The file ends too early. (and 1 more reason)"
 
 
-def test_no_inventory_is_undetermined() -> None:
+def test_an_image_without_inventory_is_undetermined() -> None:
     verdict = judge([])
     assert verdict.status is Status.UNDETERMINED
     assert verdict.summary.startswith("No scan")
     assert [entry.reason for entry in verdict.platform_verdicts[0].undetermined] == [verdict.summary]
 
 
-def test_an_unscanned_image_is_undetermined_for_the_reason_given() -> None:
+def test_an_unscanned_image_is_undetermined_with_the_reason() -> None:
     case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", no_scan_reason="The layer sha256:2 is broken. " * 40)
     verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED
@@ -110,7 +110,7 @@ def test_an_unscanned_image_is_undetermined_for_the_reason_given() -> None:
 
 
 @pytest.mark.parametrize(("good", "bad"), [("linux/amd64", "linux/arm64"), ("linux/arm64", "linux/amd64")])
-def test_an_index_is_as_bad_as_its_worst_platform(good: str, bad: str) -> None:
+def test_an_index_has_the_status_of_its_worst_platform(good: str, bad: str) -> None:
     platforms = [inventory(package("b"), platform=good), inventory(package("a"), platform=bad)]
     verdict = judge(platforms, [advisory("CVE-2024-1", "a")])
     assert verdict.status is Status.REJECTED
@@ -121,7 +121,7 @@ def test_an_index_is_as_bad_as_its_worst_platform(good: str, bad: str) -> None:
     assert verdict.summary == f"{bad}: 1 HIGH finding, at most 0 allowed: a 1.0.0"
 
 
-def test_the_summary_of_platforms_with_the_same_fault_says_it_once() -> None:
+def test_the_summary_names_a_reason_of_several_platforms_once() -> None:
     platforms = [inventory(package("a"), platform=name) for name in ("linux/arm64", "linux/amd64")]
     verdict = judge(platforms, [advisory("CVE-2024-1", "a")])
     assert verdict.summary == "linux/amd64, linux/arm64: 1 HIGH finding, at most 0 allowed: a 1.0.0"
@@ -136,7 +136,7 @@ def test_the_summary_is_one_line_of_at_most_512_characters() -> None:
     assert "\n" not in summary
 
 
-def test_findings_without_a_fix_count_only_where_the_policy_says_so_and_stay_in_sight() -> None:
+def test_findings_without_a_fix_are_listed_and_count_by_policy() -> None:
     advisories = [advisory("CVE-2024-1", "a", fixed="")]
     counted = judge(inventory(package("a")), advisories, limits(HIGH=0))
     ignored = judge(inventory(package("a")), advisories, limits(HIGH=0, only_fixable=True))
@@ -146,7 +146,7 @@ def test_findings_without_a_fix_count_only_where_the_policy_says_so_and_stay_in_
     assert [finding.id for finding in ignored.platform_verdicts[0].findings] == ["CVE-2024-1"]
 
 
-def test_untriaged_counts_as_the_policy_says_and_the_finding_keeps_its_own_severity() -> None:
+def test_untriaged_findings_count_by_policy_and_keep_their_severity() -> None:
     verdict = judge(inventory(package("a")), [advisory("CVE-2024-1", "a", Severity.UNTRIAGED)], limits(HIGH=0))
     (platform_verdict,) = verdict.platform_verdicts
     assert platform_verdict.violations[0].message == "1 HIGH finding (1 of them UNTRIAGED), at most 0 allowed"
@@ -154,19 +154,19 @@ def test_untriaged_counts_as_the_policy_says_and_the_finding_keeps_its_own_sever
     assert platform_verdict.findings[0].severity is Severity.UNTRIAGED
 
 
-def test_a_policy_that_names_a_rule_which_does_not_exist_judges_nothing() -> None:
+def test_a_policy_with_an_unknown_rule_is_refused() -> None:
     with pytest.raises(DefinitionError, match="no_curl"):
         judge(inventory(package("a")), under=make_policy("mine", {"no_curl": ({},)}))
 
 
-def test_rules_that_always_hold_do_so_under_a_policy_that_does_not_name_them() -> None:
+def test_mandatory_rules_apply_under_every_policy() -> None:
     bare = make_policy("bare", {})
     verdict = judge(inventory(package("a")), [advisory("MAL-2024-1", "a", fixed="")], bare, coverage=())
     assert verdict.status is Status.REJECTED
     assert [entry.kind for entry in verdict.platform_verdicts[0].undetermined] == ["uncovered"]
 
 
-def test_the_remediation_raises_each_package_to_the_lowest_version_free_of_all_that_counts() -> None:
+def test_the_remediation_upgrades_to_the_lowest_sufficient_versions() -> None:
     advisories = [
         advisory("CVE-2024-1", "a", fixed="1.2.0"),
         advisory("CVE-2024-2", "a", fixed="1.10.0"),
@@ -183,7 +183,7 @@ def test_the_remediation_raises_each_package_to_the_lowest_version_free_of_all_t
     )
 
 
-def test_the_remediation_goes_past_versions_that_have_faults_of_their_own() -> None:
+def test_the_remediation_skips_versions_with_findings_of_their_own() -> None:
     advisories = [
         advisory("CVE-2024-1", "a", fixed="1.2.0"),
         advisory("CVE-2024-2", "a", introduced="1.1.0", fixed="1.3.0"),
@@ -199,7 +199,7 @@ def test_the_remediation_goes_past_versions_that_have_faults_of_their_own() -> N
     assert judge(after, advisories, under).status is Status.APPROVED
 
 
-def test_a_fix_that_another_record_does_not_know_of_is_advised_where_it_turns_the_verdict() -> None:
+def test_a_fix_that_another_record_lacks_is_suggested_if_it_changes_the_verdict() -> None:
     endless = replace(advisory("GHSA-1", "a", fixed=""), aliases=("CVE-2024-1",))
     advisories = [advisory("CVE-2024-1", "a", fixed="1.1.0"), endless]
     (turned,) = judge(inventory(package("a")), advisories, limits(HIGH=0, only_fixable=True)).platform_verdicts
@@ -208,7 +208,7 @@ def test_a_fix_that_another_record_does_not_know_of_is_advised_where_it_turns_th
     assert stuck.remediation.upgrades == ()
 
 
-def test_nothing_broken_needs_no_remediation() -> None:
+def test_an_approved_image_has_no_remediation() -> None:
     (platform_verdict,) = judge(
         inventory(package("a")), [advisory("CVE-2024-1", "a", LOW)], limits(LOW=1)
     ).platform_verdicts
@@ -227,7 +227,7 @@ def test_the_verdict_names_its_inputs_by_digest() -> None:
     assert (inputs.now, inputs.engine) == (NOW, "0.1.0")
 
 
-def test_a_verdict_is_replayed_to_the_same_bytes_from_stored_inputs() -> None:
+def test_replaying_stored_inputs_gives_the_same_bytes() -> None:
     judged, advisories = inventory(package("a"), package("b")), [advisory("CVE-2024-1", "a", fixed="1.1.0")]
     coverage = (Coverage("npm", False, ("a",), "2026-11-01T00:00:00Z"),)
     verdict = judge(judged, advisories, coverage=coverage)
@@ -242,7 +242,7 @@ def test_a_verdict_is_replayed_to_the_same_bytes_from_stored_inputs() -> None:
     assert canonical.decode(Verdict, data) == verdict
 
 
-def test_a_rule_that_warns_or_notes_blocks_nothing_and_is_told() -> None:
+def test_warnings_and_notes_are_reported_and_do_not_block() -> None:
     warned = policy_of("max_findings: [{HIGH: 0, action: warn}, {LOW: 0, action: note}]")
     existing = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "a", LOW)]
     (platform_verdict,) = judge(inventory(package("a")), existing, warned).platform_verdicts
@@ -251,7 +251,7 @@ def test_a_rule_that_warns_or_notes_blocks_nothing_and_is_told() -> None:
     assert [violation.message for violation in platform_verdict.notes] == ["1 LOW finding, at most 0 allowed"]
 
 
-def test_a_waived_finding_does_not_count_and_stays_in_sight() -> None:
+def test_a_waived_finding_is_listed_and_does_not_count() -> None:
     waiver = Waiver("w1", "ana", "No such code is run.", "CVE-2024-1", until="2026-12-01")
     case = VerdictCase(
         IMAGE,
@@ -272,7 +272,7 @@ def test_a_waived_finding_does_not_count_and_stays_in_sight() -> None:
     assert lapsed.status is Status.REJECTED
 
 
-def test_what_another_scanner_found_is_judged_by_the_same_rules() -> None:
+def test_external_findings_are_judged_by_the_same_rules() -> None:
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
     matches = match(inventory(package("a")), existing, ECOSYSTEMS)
     reported = ExternalReport("trivy", NOW, inventory(package("a")), matches)
@@ -289,7 +289,7 @@ def reported(*findings: Finding, at: str = NOW, unlisted_counts: dict[str, int] 
     return ExternalReport("trivy", at, inventory(*packages), Matches(findings, ()), unlisted_counts or {})
 
 
-def test_what_others_report_is_judged_with_what_was_scanned_and_the_worst_wins() -> None:
+def test_the_worst_of_scan_and_external_report_decides() -> None:
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
     case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported(),))
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.APPROVED
@@ -305,7 +305,7 @@ def test_what_others_report_is_judged_with_what_was_scanned_and_the_worst_wins()
     assert evaluate.judge(both, ECOSYSTEMS, RULES).status is Status.REJECTED
 
 
-def test_what_others_report_does_not_make_up_for_a_scan_that_failed() -> None:
+def test_an_external_report_does_not_replace_a_failed_scan() -> None:
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
     case = VerdictCase(
         IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported(),), no_scan_reason="It is broken."
@@ -316,7 +316,7 @@ def test_what_others_report_does_not_make_up_for_a_scan_that_failed() -> None:
     assert verdict.status is Status.REJECTED
 
 
-def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told() -> None:
+def test_a_rule_is_undetermined_without_its_required_fields() -> None:
     class Fussy:
         name = "fussy"
         mandatory_settings = None
@@ -349,7 +349,7 @@ def test_a_rule_of_findings_is_undetermined_where_what_it_looks_at_is_not_told()
     assert "trivy does not report exploited: fussy cannot be judged." in verdict.summary
 
 
-def test_an_approval_counts_what_is_waived_in_its_summary() -> None:
+def test_the_summary_of_an_approval_counts_waivers() -> None:
     advisories = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "a", CRITICAL)]
     content = tuple(Waiver(f"w{n}", "ana", "Not run.", f"CVE-2024-{n}", until="2099-01-01") for n in (1, 2))
     parts = (replace(inventory(package("a")), platform=name) for name in ("linux/amd64", "linux/arm64"))

@@ -77,7 +77,7 @@ coverage = st.lists(
 
 @given(st.lists(inventories(), max_size=2), advisories(), policies, coverage)
 @settings(max_examples=50, deadline=None)
-def test_the_same_inputs_give_the_same_bytes_in_whatever_order_they_come(
+def test_the_order_of_inputs_does_not_change_the_bytes(
     judged: list[Inventory], published: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
 ) -> None:
     named = [replace(each, platform=f"linux/{number}") for number, each in enumerate(judged)]
@@ -90,7 +90,7 @@ def test_the_same_inputs_give_the_same_bytes_in_whatever_order_they_come(
 
 @given(inventories(), advisories(), advisories(prefix="9"), policies, coverage)
 @settings(max_examples=50, deadline=None)
-def test_one_more_finding_never_approves_what_was_not(
+def test_one_more_finding_never_approves(
     judged: Inventory, published: list[Advisory], more: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
 ) -> None:
     before, after = judge(judged, published, under, covered), judge(judged, [*published, *more], under, covered)
@@ -102,7 +102,7 @@ def test_one_more_finding_never_approves_what_was_not(
 
 @given(inventories(), advisories(), policies, coverage, st.sets(st.sampled_from(NAMES)))
 @settings(max_examples=50, deadline=None)
-def test_less_coverage_never_approves_what_was_not(
+def test_less_coverage_never_approves(
     judged: Inventory, published: list[Advisory], under: Policy, covered: tuple[Coverage, ...], fewer: set[str]
 ) -> None:
     before = judge(judged, published, under, covered).status
@@ -118,7 +118,7 @@ def test_less_coverage_never_approves_what_was_not(
 
 @given(inventories(), advisories(), policies, coverage)
 @settings(max_examples=50, deadline=None)
-def test_what_could_not_be_read_never_approves_what_was_not_and_always_blocks(
+def test_unread_content_always_blocks_and_never_approves(
     judged: Inventory, published: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
 ) -> None:
     torn = replace(judged, unread=(*judged.unread, Unread("var/lib/dpkg/status", "It is gone.")))
@@ -158,9 +158,7 @@ def _fixes(item: Package, matcher: Matcher) -> set[str]:
 
 @given(inventories(), advisories(), policies)
 @settings(max_examples=80, deadline=None)
-def test_the_remediation_once_applied_is_approved_and_no_smaller_one_is(
-    judged: Inventory, published: list[Advisory], under: Policy
-) -> None:
+def test_the_remediation_is_sufficient_and_minimum(judged: Inventory, published: list[Advisory], under: Policy) -> None:
     """Checked against every set there is."""
     (platform_verdict,) = judge(judged, published, under).platform_verdicts
     remediation = platform_verdict.remediation
@@ -176,7 +174,7 @@ def test_the_remediation_once_applied_is_approved_and_no_smaller_one_is(
 
 @given(inventories(), advisories(), policies)
 @settings(max_examples=50, deadline=None)
-def test_where_nothing_turns_it_the_upgrades_leave_as_little_as_any_and_the_rest_is_named(
+def test_insufficient_upgrades_leave_the_least_and_name_obstacles(
     judged: Inventory, published: list[Advisory], under: Policy
 ) -> None:
     (platform_verdict,) = judge(judged, published, under).platform_verdicts
@@ -198,7 +196,7 @@ def test_where_nothing_turns_it_the_upgrades_leave_as_little_as_any_and_the_rest
 
 @given(inventories(), advisories(), policies)
 @settings(max_examples=50, deadline=None)
-def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
+def test_a_cleared_finding_is_gone_or_open_and_violates_nothing(
     judged: Inventory, published: list[Advisory], under: Policy
 ) -> None:
     (platform_verdict,) = judge(judged, published, under).platform_verdicts
@@ -214,7 +212,7 @@ def test_what_an_upgrade_clears_is_gone_or_open_and_breaks_nothing(
 
 @given(inventories(), advisories(), policies)
 @settings(max_examples=50, deadline=None)
-def test_counts_are_those_the_violations_tell(judged: Inventory, published: list[Advisory], under: Policy) -> None:
+def test_counts_match_the_messages_of_violations(judged: Inventory, published: list[Advisory], under: Policy) -> None:
     (platform_verdict,) = judge(judged, published, under).platform_verdicts
     assert list(platform_verdict.counts) == [severity.value for severity in Severity]
     for violation in platform_verdict.violations:

@@ -65,7 +65,7 @@ def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
 
 @given(reported(), fields)
 @settings(max_examples=50, deadline=None)
-def test_what_is_not_told_approves_nothing(case: VerdictCase, lost: set[str]) -> None:
+def test_missing_fields_never_approve_an_image(case: VerdictCase, lost: set[str]) -> None:
     """Unless the policy lets it pass knowingly."""
     unscored = any(use.get("unscored") == "ignore" for uses in case.policy.rules.values() for use in uses)
     unrated = "severity" in lost and "reference_2022" in case.policy.rules
@@ -88,7 +88,7 @@ def test_one_more_reported_finding_never_approves(case: VerdictCase, more: list[
     ("platform", "status"),
     [("linux/amd64", Status.APPROVED), ("", Status.APPROVED), ("linux/arm64", Status.UNDETERMINED)],
 )
-def test_what_a_report_leaves_open_is_answered_by_a_scan_of_its_platform_alone(platform: str, status: Status) -> None:
+def test_only_a_scan_of_the_same_platform_settles_what_a_report_leaves_open(platform: str, status: Status) -> None:
     content = inventory(package("a"))
     messages = ExternalReport("other", "", replace(content, platform=platform), Matches((), ()))
     case = VerdictCase(

@@ -41,7 +41,7 @@ def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined: list[
 @pytest.mark.parametrize(
     "path", [*sorted((SOURCE / "gate" / "rules").glob("[!_]*.py")), SOURCE / "gate" / "rules" / "_property_limit.py"]
 )
-def test_what_a_rule_alone_knows_to_be_undetermined_comes_with_advice(path: Path) -> None:
+def test_undetermined_entries_of_a_rule_have_advice(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Undetermined":
             has_kind = len(node.args) > 2
@@ -56,7 +56,7 @@ def test_every_undetermined_verdict_names_a_next_step(case: VerdictCase) -> None
             assert next_steps((entry,), case.image)
 
 
-def test_one_path_is_named_in_the_command_and_several_are_not() -> None:
+def test_the_command_names_a_single_path_and_no_several() -> None:
     item = [Undetermined("opt/a b.jar", "It is encrypted.", "unread")]
     (step,) = next_steps(item, IMAGE)
     assert f"--unread 'opt/a b.jar' --image {IMAGE}" in step.command
@@ -67,7 +67,7 @@ def test_one_path_is_named_in_the_command_and_several_are_not() -> None:
 
 @given(st.text(alphabet="ab/*'\" $(`;\n-", min_size=1, max_size=12))
 @settings(max_examples=100, deadline=None)
-def test_the_command_of_a_hostile_path_accepts_that_path_alone(path: str) -> None:
+def test_the_command_for_a_hostile_path_accepts_only_that_path(path: str) -> None:
     """As a shell takes the command apart, and as the waiver is applied."""
     (step,) = next_steps([Undetermined(path, "It is broken.", "unread")], IMAGE)
     command = step.command

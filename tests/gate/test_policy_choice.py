@@ -55,7 +55,7 @@ def choose(requested: str, *assignments: PolicyAssignment, who: Principal = DEV,
     return choose_policy(assignments, repository, requested, who, read)
 
 
-def test_without_a_name_the_repositorys_own_policy_judges() -> None:
+def test_the_repositorys_own_policy_is_the_default() -> None:
     assert choose("") == "default"
     assert choose("", assigned("strict", "team/*")) == "strict"
     assert choose("", assigned("strict", "other/*")) == "default"
@@ -63,13 +63,13 @@ def test_without_a_name_the_repositorys_own_policy_judges() -> None:
 
 @pytest.mark.parametrize("requested", ["weak", "other", "default"])
 @pytest.mark.parametrize("who", [DEV, CI, SEC])
-def test_nobody_chooses_a_weaker_policy(requested: str, who: Principal) -> None:
+def test_a_request_cannot_choose_a_weaker_policy(requested: str, who: Principal) -> None:
     with pytest.raises(DeniedError, match=f"may not use the policy '{requested}'") as refused:
         choose(requested, assigned("strict", "team/*"), who=who)
     assert "one of: strict." in refused.value.advice
 
 
-def test_a_policy_is_allowed_to_whom_the_assignment_says() -> None:
+def test_an_assignment_allows_policies_to_principals_and_roles() -> None:
     allowed = AllowedPolicies(("weak",), principals=("ci",), roles=(Role.SECURITY,)), AllowedPolicies(("other",))
     assignment = assigned("strict", "team/*", allowed=allowed)
     assert [choose("weak", assignment, who=who) for who in (CI, SEC)] == ["weak", "weak"]
@@ -81,7 +81,7 @@ def test_a_policy_is_allowed_to_whom_the_assignment_says() -> None:
         choose("weak", assignment, repository="elsewhere/app", who=SEC)
 
 
-def test_a_provably_stricter_policy_may_be_named_by_anybody() -> None:
+def test_everyone_may_choose_a_provably_stricter_policy() -> None:
     assert choose("stricter", assigned("strict", "team/*")) == "stricter"
     with pytest.raises(NotFoundError):
         choose("nothing")
@@ -111,7 +111,7 @@ def test_a_verdict_by_another_repositorys_policy_does_not_count() -> None:
         assert may_judge((), "team/app", name, ["other"], read) is counts, name
 
 
-def test_stricter_is_what_has_every_use_and_no_higher_limit() -> None:
+def test_a_policy_is_stricter_with_every_use_and_no_higher_limit() -> None:
     own = full("own", {"max_findings": [{"CRITICAL": 0, "HIGH": 3}], "exploited": [{"max": 1}]})
     lower = full("p", {"max_findings": [{"CRITICAL": 0, "HIGH": 2}], "exploited": [{"max": 0}], "cvss": [{"score": 9}]})
     assert is_stricter(own, own)
@@ -132,7 +132,7 @@ def test_stricter_is_what_has_every_use_and_no_higher_limit() -> None:
 
 @given(inventories(), advisories(), servers(), servers(), wishes(), coverage)
 @settings(max_examples=150, deadline=None)
-def test_what_is_provably_stricter_approves_nothing_more(
+def test_a_provably_stricter_policy_approves_nothing_more(
     judged: Inventory,
     published: list[Advisory],
     own: Policy,
@@ -147,7 +147,7 @@ def test_what_is_provably_stricter_approves_nothing_more(
 
 @given(st.sampled_from(CASES), st.sampled_from(CASES))
 @settings(max_examples=300, deadline=None)
-def test_so_it_is_under_every_rule(judged: VerdictCase, second: VerdictCase) -> None:
+def test_every_rule_is_covered_by_the_property(judged: VerdictCase, second: VerdictCase) -> None:
     if is_stricter(second.policy, judged.policy):
         by_other = replace(judged, policy=second.policy)
         if evaluate.judge(by_other, ECOSYSTEMS, RULES, remediations=False).status is Status.APPROVED:
@@ -163,5 +163,5 @@ def test_so_it_is_under_every_rule(judged: VerdictCase, second: VerdictCase) -> 
         (["quay.io:8443"], "quay.io:8443"),
     ],
 )
-def test_aliases_of_a_registry_are_one_registry(aliases: list[str], name: str) -> None:
+def test_aliases_of_a_registry_match_the_same_patterns(aliases: list[str], name: str) -> None:
     assert {canonical_registry(alias) for alias in aliases} == {name}

@@ -71,7 +71,7 @@ def facts(*envelopes: str, unavailable: str | None = None) -> ProvenanceFacts:
 # --- what ours say ---------------------------------------------------------------------------------------------------
 
 
-def test_a_statement_names_image_source_dockerfile_bases_and_builder() -> None:
+def test_a_build_statement_names_image_source_dockerfile_bases_and_builder() -> None:
     document = json.loads(OURS)
     assert (document["_type"], document["predicateType"]) == ("https://in-toto.io/Statement/v1", PREDICATE_TYPE)
     assert document["subject"] == [{"name": "registry.example/shop", "digest": {"sha256": "1" * 64}}]
@@ -92,7 +92,7 @@ def test_a_statement_names_image_source_dockerfile_bases_and_builder() -> None:
     assert details["metadata"]["finishedOn"] == RECORD.finished_at
 
 
-def test_what_a_statement_of_ours_says_is_read_back() -> None:
+def test_our_own_statement_is_read_back() -> None:
     result = read(OURS, IMAGE, ("key-1",))
     assert (result.keys, result.builder, result.build_type) == (("key-1",), BUILDER, BUILD_TYPE)
     assert (result.source, result.commit) == (RECORD.source, RECORD.commit)
@@ -102,7 +102,7 @@ def test_what_a_statement_of_ours_says_is_read_back() -> None:
 # --- what is trusted of others ----------------------------------------------------------------------------------
 
 
-def test_the_source_of_a_build_by_github_is_its_workflow_s_repository() -> None:
+def test_the_source_of_a_github_build_is_the_repository_of_its_workflow() -> None:
     uri = "https://github.com/acme/shop"
     dependency = {"uri": f"git+{uri}@refs/heads/main", "digest": {"gitCommit": "b" * 40}}
     for kind in GITHUB_BUILD_TYPES:
@@ -117,7 +117,7 @@ def test_the_source_of_a_build_by_github_is_its_workflow_s_repository() -> None:
         assert (result.source, result.commit, result.bases) == (uri, "b" * 40, ())
 
 
-def test_the_source_of_an_unknown_build_type_is_not_known() -> None:
+def test_an_unknown_build_type_has_no_source() -> None:
     """Its parameters may mean anything: a repository named in them need not be what was built."""
     payload = changed(lambda item: item["predicate"]["buildDefinition"].update(buildType="https://other.example"))
     assert (read(payload, IMAGE).source, read(payload, IMAGE).commit) == ("", "")
@@ -136,7 +136,7 @@ def test_a_statement_about_another_image_is_refused() -> None:
         read(changed(lambda item: item["subject"][0].update(digest={"sha256": ""})), "")
 
 
-def test_an_approval_s_statement_is_no_provenance() -> None:
+def test_an_approval_statement_is_not_provenance() -> None:
     """One key may sign both: the type inside of what was signed tells them apart."""
     verdict = judge(inventory(package("a")), under=limits(HIGH=0))
     approval = statements.statement(verdict, CHILD, "registry.example/shop", IMAGE, 30)
@@ -184,7 +184,7 @@ def test_an_approval_s_statement_is_no_provenance() -> None:
         ),
     ],
 )
-def test_what_is_no_provenance_statement_is_refused(payload: bytes) -> None:
+def test_a_document_that_is_not_provenance_is_refused(payload: bytes) -> None:
     with pytest.raises(UnreadableError):
         read(payload, IMAGE)
     result = facts(signed(payload, "key-1"))
@@ -197,25 +197,25 @@ def test_a_statement_counts_with_every_listed_key_that_signed_it() -> None:
     assert result.keys == ("key-1", "key-2")
 
 
-def test_a_statement_that_no_listed_key_signed_does_not_count() -> None:
+def test_a_statement_without_a_listed_signature_does_not_count() -> None:
     assert facts(signed(OURS, "key-3")) == ProvenanceFacts(
         IMAGE, refused=("A statement is not signed by a key that the policy lists.",)
     )
 
 
-def test_forged_and_broken_statements_do_not_harm_a_good_one() -> None:
+def test_forged_and_broken_statements_do_not_affect_a_valid_one() -> None:
     copied = signed(statement(RECORD, "shop", CHILD), "key-1")
     result = facts("{}", signed(OURS, "key-9"), copied, signed(OURS, "key-1"))
     assert [statement.keys for statement in result.statements] == [("key-1",)]
     assert len(result.refused) == 3
 
 
-def test_a_bounded_number_of_statements_is_looked_at() -> None:
+def test_the_number_of_statements_is_limited() -> None:
     flood = [signed(b"{}", f"key-{number}") for number in range(3, 3 + STATEMENT_LIMIT)]
     assert facts(*flood, signed(OURS, "key-1")).statements == ()
 
 
-def test_what_could_not_be_fetched_is_told() -> None:
+def test_a_failed_fetch_is_reported() -> None:
     assert facts(unavailable="no registry").unavailable == "no registry"
 
 

@@ -56,7 +56,7 @@ def servers(draw: st.DrawFn) -> Policy:
 
 @given(inventories(), advisories(), servers(), wishes(), coverage)
 @settings(max_examples=200, deadline=None)
-def test_whatever_the_stricter_policy_approves_the_servers_own_approves(
+def test_an_image_that_passes_the_combined_policy_passes_the_servers_own(
     judged: Inventory, published: list[Advisory], own: Policy, requested: Policy, covered: tuple[Coverage, ...]
 ) -> None:
     alone = judge(judged, published, own, covered).status
@@ -77,7 +77,7 @@ STRICTER_POLICIES = [
 
 @given(st.sampled_from(CASES), st.sampled_from(CASES), st.sampled_from(STRICTER_POLICIES))
 @settings(max_examples=400, deadline=None)
-def test_so_it_is_under_every_rule(judged: VerdictCase, by: VerdictCase, requested: Policy) -> None:
+def test_every_rule_is_covered_by_the_property(judged: VerdictCase, by: VerdictCase, requested: Policy) -> None:
     def status(policy: Policy) -> Status:
         return evaluate.judge(replace(judged, policy=policy), ECOSYSTEMS, RULES, remediations=False).status
 
@@ -90,7 +90,7 @@ def test_so_it_is_under_every_rule(judged: VerdictCase, by: VerdictCase, request
 
 @given(inventories(), advisories(), wishes(), wishes(), coverage)
 @settings(max_examples=100, deadline=None)
-def test_two_wishes_are_as_strict_as_either(
+def test_merging_two_repository_policies_is_as_strict_as_each(
     judged: Inventory, published: list[Advisory], first: Policy, second: Policy, covered: tuple[Coverage, ...]
 ) -> None:
     own = policy()
@@ -99,14 +99,14 @@ def test_two_wishes_are_as_strict_as_either(
             assert judge(judged, published, combine_policies(own, alone), covered).status is Status.APPROVED
 
 
-def test_whom_to_believe_is_for_the_server_alone_to_say() -> None:
+def test_a_repository_cannot_add_vex_authors() -> None:
     own = make_policy("default", {VEX_RULE: [{"authors": ["vendor"]}]})
     request = make_policy("repository", {VEX_RULE: [{"authors": ["mallory"]}]})
     assert merge_rules(own, request).rules == own.rules
     assert VEX_RULE not in merge_rules(make_policy("default", {}), request).rules
 
 
-def test_a_rule_that_always_holds_is_not_relaxed_in_a_policy_of_before_it_did() -> None:
+def test_a_mandatory_rule_is_not_relaxed_in_an_older_policy() -> None:
     """Such a policy is completed before it is combined: else the wish would be the rule's only use."""
     before = make_policy("default", {"max_findings": [complete_settings(RULE["max_findings"], {"HIGH": 0})]})
     request = full("repository", {"evidence": [RELAXED]})

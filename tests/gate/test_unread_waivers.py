@@ -52,7 +52,7 @@ def judge(
         (replace(PATH, unread="a" * 4097), "unread"),
     ],
 )
-def test_what_can_be_no_waiver_is_refused_by_its_key(waiver: Waiver, key: str) -> None:
+def test_an_invalid_waiver_is_refused_with_its_key(waiver: Waiver, key: str) -> None:
     with pytest.raises(UsageError, match=f"^{key}: "):
         waivers.check_waiver(waiver)
 
@@ -95,7 +95,7 @@ def test_an_accepted_path_is_shown_and_does_not_block() -> None:
         replace(PATH, image="", repository="team/app", unread="opt/**"),
     ],
 )
-def test_what_is_not_accepted_blocks(waiver: Waiver) -> None:
+def test_unread_content_without_a_waiver_blocks(waiver: Waiver) -> None:
     """Also by a waiver that could not be put on record, as from an older file."""
     assert judge(inventory_with(JAR), waiver).status is Status.UNDETERMINED
 
@@ -108,14 +108,14 @@ def test_a_pattern_accepts_the_paths_of_one_image_but_never_all_of_it() -> None:
     assert judge(inventory_with("//"), replace(PATH, unread="/")).status is Status.UNDETERMINED
 
 
-def test_it_accepts_no_finding_of_its_image() -> None:
+def test_a_waiver_of_unread_content_accepts_no_finding() -> None:
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
     verdict = judge(inventory_with(JAR), PATH, snapshot_override=existing)
     assert verdict.status is Status.REJECTED
     assert [applied.finding for applied in verdict.platform_verdicts[0].waived] == [None]
 
 
-def test_an_image_whose_only_file_is_accepted_is_not_without_a_package() -> None:
+def test_an_image_with_only_an_accepted_file_is_not_called_empty() -> None:
     bare = replace(inventory_with("app/server"), packages=())
     accepted = replace(PATH, unread="app/server")
     assert judge(bare, accepted).status is Status.APPROVED
@@ -163,7 +163,7 @@ def test_an_ecosystem_without_a_feed_is_accepted_package_by_package() -> None:
     assert judge(here, *waiver, snapshot_override=without).status is Status.APPROVED
 
 
-def test_a_policy_that_rejects_what_is_unread_lets_the_accepted_path_pass() -> None:
+def test_a_waiver_applies_under_a_policy_that_rejects_unread_content() -> None:
     strict = policy_of("evidence:\n  unread: reject\n")
     assert judge(inventory_with(JAR), policy=strict).status is Status.REJECTED
     assert judge(inventory_with(JAR), PATH, policy=strict).status is Status.APPROVED

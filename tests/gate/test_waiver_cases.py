@@ -1,8 +1,8 @@
 """One readable file for each form of waiver and VEX statement, in tests/cases/waivers.
 
-Packages are "npm NAME VERSION" or purls of a Debian 13 ("deb NAME VERSION [SOURCE]"); vulnerabilities are
-"ID[=ALIAS] PACKAGE [fixed VERSION]". `vex` holds documents as they are published, each with who vouches for it. What is
-expected is `waived`, "ID PACKAGE: by WHOM" with what is said, and `left`. `{image}` and `{index}` stand for digests.
+Packages are "npm NAME VERSION" or purls of Debian 13 ("deb NAME VERSION [SOURCE]"); vulnerabilities are
+"ID[=ALIAS] PACKAGE [fixed VERSION]". `vex` has published documents, each with its signer. Expected are `waived`,
+"ID PACKAGE: WAIVER: REASON", and `counting`, the findings that count. `{image}` and `{index}` stand for digests.
 """
 
 import json
@@ -23,7 +23,7 @@ from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 CASES = sorted((Path(__file__).parent.parent / "cases" / "waivers").glob("*.yaml"))
 INDEX = "sha256:" + "9" * 64
 NOW = "2026-11-24T12:00:00Z"
-KEYS = {"packages", "findings", "waivers", "vex", "authors", "repository", "now", "waived", "left", "notes"}
+KEYS = {"packages", "findings", "waivers", "vex", "authors", "repository", "now", "waived", "counting", "notes"}
 
 
 def package(text: str) -> Package:
@@ -76,7 +76,7 @@ def test_case(path: Path) -> None:
         if waived.finding
     }
     assert accepted_by == case.get("waived", {})
-    assert [f"{finding.id} {finding.package.name}" for finding in applied.matches.findings] == case.get("left", [])
+    assert [f"{finding.id} {finding.package.name}" for finding in applied.matches.findings] == case.get("counting", [])
     assert [note.message for note in applied.notes] == case.get("notes", [])
 
 
@@ -87,7 +87,7 @@ def _typed(value: Any) -> Any:
     return [_typed(item) for item in value] if isinstance(value, list) else value
 
 
-def test_there_is_a_case_for_every_form() -> None:
+def test_every_format_has_a_case() -> None:
     texts = [path.read_text() for path in CASES]
     for word in ("until:", "until_fixed:", "package:", "repository:", "image:", "vulnerability:", "openvex.dev",
                  "CycloneDX", "csaf_vex"):  # fmt: skip

@@ -50,12 +50,12 @@ RULE = Waiver("w2", "ana", "Signed off.", image=IMAGE, rule="image_age", until="
         (replace(FINE, violation="Too old."), "rule"),
     ],
 )
-def test_what_can_be_no_waiver_is_refused_by_its_key(waiver: Waiver, key: str) -> None:
+def test_an_invalid_waiver_is_refused_with_its_key(waiver: Waiver, key: str) -> None:
     with pytest.raises(UsageError, match=f"^{key}: "):
         waivers.check_waiver(waiver)
 
 
-def test_a_waiver_needs_an_end_of_either_kind() -> None:
+def test_a_waiver_must_expire() -> None:
     waivers.check_waiver(FINE)
     waivers.check_waiver(replace(FINE, until="", until_fixed=True))
     waivers.check_waiver(RULE)
@@ -63,7 +63,7 @@ def test_a_waiver_needs_an_end_of_either_kind() -> None:
     waivers.check_waiver(replace(FINE, vulnerability="", image=IMAGE))
 
 
-def test_those_that_lapse_within_the_days_are_named_the_soonest_first() -> None:
+def test_waivers_that_expire_soon_are_listed_soonest_first() -> None:
     ends = {"a": "2026-12-01T12:00:00Z", "b": "2026-12-01T12:00:01Z", "c": "2026-11-25", "d": "2026-11-24", "e": ""}
     accepted_waivers = [replace(FINE, id=name, until=until, until_fixed=not until) for name, until in ends.items()]
     assert [waiver.id for waiver in waivers.expiring_waivers(accepted_waivers, "2026-11-24T12:00:00Z", 7)] == [
@@ -72,12 +72,12 @@ def test_those_that_lapse_within_the_days_are_named_the_soonest_first() -> None:
     ]
 
 
-def test_a_time_that_cannot_be_read_has_come() -> None:
+def test_a_waiver_with_an_unreadable_time_has_expired() -> None:
     assert not waivers.is_active(replace(FINE, until="some day"), NOW)
     assert not waivers.is_active(FINE, "")
 
 
-def test_a_rule_is_waived_for_one_image_and_only_where_it_has_no_findings() -> None:
+def test_a_rule_is_waived_for_one_image_and_never_for_findings() -> None:
     bare, counted = Violation("image_age", "Too old."), Violation("image_age", "1 HIGH", (object(),))  # type: ignore[arg-type]
     remaining, waived = waivers.apply_to_violations((bare, counted), Waivers((RULE,)), {IMAGE}, NOW)
     assert remaining == (counted,)
@@ -95,7 +95,7 @@ def test_a_rule_is_waived_for_one_image_and_only_where_it_has_no_findings() -> N
 
 
 @pytest.mark.parametrize("rule", ["expression", "forbidden_packages", "max_findings"])
-def test_of_a_rule_that_other_things_may_break_only_the_violation_that_was_accepted_is(rule: str) -> None:
+def test_a_rule_with_several_violations_is_waived_by_message(rule: str) -> None:
     existing, second = Violation(rule, "telnet 1 is forbidden"), Violation(rule, "telnet 1, rsh 2 are forbidden")
     named = Waivers((replace(RULE, rule=rule, violation=existing.message),))
     remaining, waived = waivers.apply_to_violations((existing, second), named, {IMAGE}, NOW)
@@ -117,7 +117,7 @@ def test_of_a_rule_that_other_things_may_break_only_the_violation_that_was_accep
         ('findings.exists(f, f.severity == "HIGH")', Status.REJECTED),
     ],
 )
-def test_what_new_findings_would_be_part_of_without_other_words_is_not_accepted(when: str, status: Status) -> None:
+def test_a_violation_that_new_findings_could_join_unnoticed_is_not_waivable(when: str, status: Status) -> None:
     under = policy_of(f"expression:\n  when: {when}\n  message: Not here.\n")
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
     case = VerdictCase(IMAGE, under, NOW, "0.1.0", (inventory(package("a")),), existing)
@@ -144,7 +144,7 @@ def test_patterns(pattern: str, text: str, fits: bool) -> None:
     assert patterns.matches(text, pattern) is fits
 
 
-def test_a_policy_says_whose_vex_is_believed_and_what_it_compares_with() -> None:
+def test_a_policy_lists_trusted_vex_authors_and_required_baselines() -> None:
     body = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
     key = f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
     policy = make_policy(
@@ -193,7 +193,7 @@ given_statements = st.lists(
 
 @given(inventories(), advisories(), policies, coverage, given_waivers, given_statements)
 @settings(max_examples=200, deadline=None)
-def test_a_waiver_never_rejects_what_was_approved_and_hides_nothing(
+def test_a_waiver_never_rejects_an_approved_image_and_hides_no_finding(
     judged: Inventory,
     published: list[Advisory],
     under: Policy,
@@ -216,7 +216,7 @@ def test_a_waiver_never_rejects_what_was_approved_and_hides_nothing(
         assert verdict.status is Status.REJECTED
 
 
-def test_a_waiver_of_the_index_holds_for_each_of_its_platforms() -> None:
+def test_a_waiver_of_an_index_applies_to_each_platform() -> None:
     platforms = tuple(
         replace(inventory(package("a"), platform=name), image="sha256:" + digit * 64)
         for name, digit in (("linux/amd64", "2"), ("linux/arm64", "3"))
@@ -232,7 +232,7 @@ def test_a_waiver_of_the_index_holds_for_each_of_its_platforms() -> None:
         assert [platform_verdict.status for platform_verdict in verdict.platform_verdicts] == expected
 
 
-def test_where_no_fix_is_told_one_may_exist() -> None:
+def test_until_fixed_ends_a_waiver_when_the_fix_is_unknown() -> None:
     rating = Rating("advisory", Severity.HIGH)
     result = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, "", note=FIX_UNKNOWN)
     content = inventory(package("a"))

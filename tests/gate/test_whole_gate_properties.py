@@ -87,7 +87,7 @@ SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 }
 
 
-def test_every_rule_is_among_them() -> None:
+def test_every_rule_is_covered_by_the_properties() -> None:
     assert {rule.name for rule in RULES} <= SETTINGS.keys()
 
 
@@ -209,7 +209,7 @@ def judge(case: VerdictCase) -> Verdict:
 
 @given(gated())
 @settings(max_examples=100, deadline=None)
-def test_the_same_case_gives_the_same_bytes_also_when_it_was_written_and_read(case: VerdictCase) -> None:
+def test_a_case_gives_the_same_bytes_after_writing_and_reading(case: VerdictCase) -> None:
     verdict = judge(case)
     assert canonical.encode(judge(case)) == canonical.encode(verdict)
     again = case_file.read(case_file.text(case_file.RecordedVerdict(verdict, case)).encode(), "it")
@@ -218,7 +218,7 @@ def test_the_same_case_gives_the_same_bytes_also_when_it_was_written_and_read(ca
 
 @given(gated(), advisories(prefix="9"))
 @settings(max_examples=100, deadline=None)
-def test_one_more_finding_never_approves_what_was_rejected(case: VerdictCase, more: list[Advisory]) -> None:
+def test_one_more_finding_never_approves_a_rejected_image(case: VerdictCase, more: list[Advisory]) -> None:
     existing = replace(case.snapshot, advisories=(*case.snapshot.advisories, *more))
     before, after = look(case), look(replace(case, snapshot=existing))
     if before is Status.REJECTED:
@@ -227,7 +227,7 @@ def test_one_more_finding_never_approves_what_was_rejected(case: VerdictCase, mo
 
 @given(gated(), accepted)
 @settings(max_examples=100, deadline=None)
-def test_a_waiver_never_rejects_what_was_approved(case: VerdictCase, more: Waivers) -> None:
+def test_a_waiver_never_rejects_an_approved_image(case: VerdictCase, more: Waivers) -> None:
     both = replace(case.waivers, waivers=(*case.waivers.waivers, *more.waivers))
     if look(case) is Status.APPROVED:
         assert look(replace(case, waivers=both)) is Status.APPROVED
@@ -275,7 +275,7 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
 
 @given(gated())
 @settings(max_examples=100, deadline=None)
-def test_nothing_that_is_lost_approves_what_was_not(case: VerdictCase) -> None:
+def test_lost_data_never_approves_an_image(case: VerdictCase) -> None:
     if look(case) is not Status.APPROVED:
         for less in _less(case):
             assert look(less) is not Status.APPROVED
@@ -287,7 +287,7 @@ def _applied(case: VerdictCase, versions: Mapping[str, str]) -> VerdictCase:
 
 @given(gated())
 @settings(max_examples=100, deadline=None)
-def test_the_remediation_applied_is_approved_and_no_smaller_one_is(case: VerdictCase) -> None:
+def test_the_remediation_is_sufficient_and_no_smaller_one_is(case: VerdictCase) -> None:
     """Checked against every set there is."""
     (platform_verdict,) = judge(case).platform_verdicts
     remediation = platform_verdict.remediation

@@ -1,8 +1,8 @@
-"""One readable file per trap of matching, in tests/cases/match: packages, advisories, what must come of it.
+"""One readable file for each case of matching, in tests/cases/match: packages, advisories, expected findings.
 
 Packages are "<ecosystem> <name> <version>" or mappings; advisories have OSV's keys, with `of: <ecosystem> <name>`,
 ranges as "introduced 0, fixed 1.2", ratings as "advisory HIGH 7.5". Without `coverage` all ecosystems are covered.
-The cases are written for this project; real advisories' ids and versions stand where one shows the trap.
+The cases are written for this project; some have the ids and versions of real advisories.
 """
 
 import shlex

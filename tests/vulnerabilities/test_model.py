@@ -7,7 +7,7 @@ from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.model import Finding
 
 
-def test_a_finding_said_of_another_package_differs_in_nothing_else() -> None:
+def test_a_finding_of_another_package_differs_only_in_the_package() -> None:
     values = {field.name: cast(Any, field.name) for field in fields(Finding)}
     finding, second = Finding(**values), Package(*"nvpesrl")
     assert finding.of(second) == replace(finding, package=second)

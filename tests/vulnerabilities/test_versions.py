@@ -21,7 +21,7 @@ def advisory(*events: tuple[str, str]) -> Advisory:
 
 @pytest.mark.parametrize("version", ["1", "what"])
 @pytest.mark.parametrize("end", ["3", "what"])
-def test_a_version_refused_without_a_word_is_in_doubt_and_never_unaffected(version: str, end: str) -> None:
+def test_a_version_refused_without_a_message_is_never_unaffected(version: str, end: str) -> None:
     order, messages = Order(key), advisory(("introduced", "2"), ("fixed", end))
     if "what" not in (version, end):
         assert not order.affects(messages, version)
@@ -31,14 +31,14 @@ def test_a_version_refused_without_a_word_is_in_doubt_and_never_unaffected(versi
             order.affects(messages, version)
 
 
-def test_a_range_is_asked_again_with_the_same_answers() -> None:
+def test_a_range_gives_the_same_answers_again() -> None:
     order, messages = Order(key), advisory(("fixed", "3"), ("introduced", "2"), ("limit", "5"), ("introduced", "4"))
     request = ["1", "2", "3", "4", "5"]
     expected = [False, True, False, True, False]
     assert [[order.affects(messages, version) for version in request] for _ in range(2)] == [expected, expected]
 
 
-def test_a_doubt_leaves_nothing_behind_for_the_garbage_collector() -> None:
+def test_an_uncomparable_version_leaves_no_reference_cycles() -> None:
     order, messages = Order(key), advisory(("introduced", "2"), ("fixed", "what"))
     gc.collect()
     gc.disable()

@@ -24,7 +24,7 @@ BUILDERS = [{"id": "https://ci.example", "keys": [KEY]}]
 LAYER = "sha256:" + "c" * 64
 
 
-def test_it_is_a_schema_of_the_draft_it_names() -> None:
+def test_the_schema_is_valid_for_its_draft() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
 
@@ -42,7 +42,7 @@ def test_every_builtin_policy_validates(name: str) -> None:
     VALID.validate(load(text, name).value)
 
 
-def test_every_policy_of_the_cases_validates() -> None:
+def test_every_policy_in_cases_validates() -> None:
     for _, case in cases():
         VALID.validate(case["policy"])
 

@@ -59,7 +59,7 @@ def line(finding: Finding) -> str:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
-def test_a_document_gives_the_report_of_its_case(document: Path) -> None:
+def test_a_document_gives_the_expected_report(document: Path) -> None:
     expected = yaml.safe_load(document.with_suffix(".yaml").read_text("utf-8"))
     assert [summary(report) for report in external_findings.read_file(document)] == expected
 

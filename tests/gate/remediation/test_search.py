@@ -34,13 +34,13 @@ def raised(result: Remediation) -> dict[str, str]:
     return {upgrade.name: upgrade.fixed for upgrade in result.upgrades}
 
 
-def test_of_a_budget_the_fewest_packages_are_raised() -> None:
+def test_the_fewest_packages_are_upgraded_to_meet_a_limit() -> None:
     existing = [advisory(f"CVE-2024-{number}", "abbccc"[number], MEDIUM) for number in range(6)]
     result = remediation(inventory(*map(package, "abc")), existing, limits(MEDIUM=3))
     assert (raised(result), result.is_sufficient, result.is_minimum) == ({"c": "2.0.0"}, True, True)
 
 
-def test_two_that_clear_little_are_not_raised_where_one_clears_enough_for_both_limits() -> None:
+def test_one_upgrade_that_meets_two_limits_replaces_two_smaller_ones() -> None:
     existing = [
         *(advisory(f"CVE-2024-1{number}", "a", MEDIUM) for number in range(3)),
         *(advisory(f"CVE-2024-2{number}", "b", LOW) for number in range(3)),
@@ -50,7 +50,7 @@ def test_two_that_clear_little_are_not_raised_where_one_clears_enough_for_both_l
     assert (raised(result), result.is_minimum) == ({"c": "2.0.0"}, True)
 
 
-def test_a_package_goes_no_higher_than_is_enough_beside_the_others() -> None:
+def test_a_package_is_upgraded_to_the_lowest_sufficient_version() -> None:
     existing = [
         advisory("CVE-2024-1", "a", MEDIUM, fixed="1.1.0"),
         advisory("CVE-2024-2", "a", MEDIUM, fixed="1.2.0"),
@@ -61,7 +61,7 @@ def test_a_package_goes_no_higher_than_is_enough_beside_the_others() -> None:
     assert raised(remediation(inventory(package("a")), existing, limits(MEDIUM=0))) == {"a": "3.0.0"}
 
 
-def test_of_two_versions_each_with_a_fault_of_its_own_the_one_is_taken_that_turns() -> None:
+def test_the_sufficient_one_of_two_imperfect_versions_is_chosen() -> None:
     existing = [
         advisory("CVE-2024-1", "a", CRITICAL, fixed="1.1.0"),
         advisory("CVE-2024-2", "a", CRITICAL, introduced="1.1.0", fixed="2.0.0"),
@@ -72,7 +72,7 @@ def test_of_two_versions_each_with_a_fault_of_its_own_the_one_is_taken_that_turn
     assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
 
 
-def test_a_package_is_raised_wherever_it_lies_and_is_one_upgrade() -> None:
+def test_a_package_at_several_paths_is_one_upgrade() -> None:
     twice = package("a"), package("a", path="srv/node_modules/a/package.json")
     result = remediation(inventory(*twice), [advisory("CVE-2024-1", "a")], limits(HIGH=0))
     assert raised(result) == {"a": "2.0.0"}
@@ -89,7 +89,7 @@ def in_layers(*packages: tuple[str, str]) -> Inventory:
     return replace(inventory(*placed), layers=(base, own), base_layers=1)
 
 
-def test_what_the_base_image_brought_is_told_apart_and_own_packages_go_first() -> None:
+def test_upgrades_of_own_packages_come_before_those_of_the_base_image() -> None:
     existing = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c")]
     result = remediation(in_layers(("a", "base"), ("b", "own"), ("c", "base"), ("c", "own")), existing, limits(HIGH=0))
     assert [(upgrade.name, upgrade.base) for upgrade in result.upgrades] == [("b", False), ("c", False), ("a", True)]
@@ -99,14 +99,14 @@ def test_what_the_base_image_brought_is_told_apart_and_own_packages_go_first() -
     assert [(upgrade.name, upgrade.base) for upgrade in choice.upgrades] == [("b", False)]
 
 
-def test_above_twenty_candidates_no_member_can_be_left_out_and_it_says_so() -> None:
+def test_above_twenty_candidates_the_result_is_irreducible_and_not_called_minimum() -> None:
     names = [f"p{number:02}" for number in range(21)]
     existing = [advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
     result = remediation(inventory(*map(package, names)), existing, limits(MEDIUM=10))
     assert (len(result.upgrades), result.is_sufficient, result.is_minimum) == (11, True, False)
 
 
-def test_what_is_waived_needs_no_upgrade() -> None:
+def test_a_waived_finding_needs_no_upgrade() -> None:
     waiver = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2027-01-01T00:00:00Z")
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b")), COVERED)
     case = VerdictCase(
@@ -115,7 +115,7 @@ def test_what_is_waived_needs_no_upgrade() -> None:
     assert raised(evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts[0].remediation) == {"b": "2.0.0"}
 
 
-def test_what_cannot_be_cleared_is_named_with_its_reason_and_the_rest_is_cleared() -> None:
+def test_findings_without_a_fix_are_obstacles_and_the_rest_is_cleared() -> None:
     existing = [
         advisory("CVE-2024-1", "a"),
         advisory("CVE-2024-2", "b", fixed=""),
@@ -139,7 +139,7 @@ def test_what_cannot_be_cleared_is_named_with_its_reason_and_the_rest_is_cleared
     ]
 
 
-def test_where_a_limit_cannot_be_kept_everything_that_counts_and_can_be_cleared_is() -> None:
+def test_every_clearable_finding_is_cleared_if_a_limit_cannot_be_met() -> None:
     existing = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", fixed="")]
     result = remediation(
         inventory(*map(package, "abc")), [*existing, advisory("CVE-2024-4", "c", fixed="")], limits(HIGH=1)
@@ -147,7 +147,7 @@ def test_where_a_limit_cannot_be_kept_everything_that_counts_and_can_be_cleared_
     assert (raised(result), result.is_sufficient) == ({"a": "2.0.0", "b": "2.0.0"}, False)
 
 
-def test_what_cannot_be_said_stands_in_the_way_with_and_without_a_violation() -> None:
+def test_undetermined_entries_are_obstacles_with_and_without_a_violation() -> None:
     torn = inventory(package("a"), unread=(Unread("app/x", "app/x cannot be read."),))
     for existing, upgrades in (([advisory("CVE-2024-1", "a")], {"a": "2.0.0"}), ([], {})):
         result = remediation(torn, existing, limits(HIGH=0))
@@ -156,7 +156,7 @@ def test_what_cannot_be_said_stands_in_the_way_with_and_without_a_violation() ->
 
 
 @pytest.mark.parametrize("fixes", [("1.x", "2.y")])
-def test_a_fix_whose_version_cannot_be_compared_is_named_as_such(fixes: tuple[str, str]) -> None:
+def test_a_fix_that_cannot_be_compared_is_an_obstacle(fixes: tuple[str, str]) -> None:
     """As another scanner may report it, of an ecosystem without a version order here."""
     odd = Package("a", "odd", "pkg:swift/a@odd", "SwiftURL", "a", "odd", "Package.resolved")
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "x"), advisory("CVE-2024-2", "x")), COVERED)
@@ -172,11 +172,11 @@ def test_a_fix_whose_version_cannot_be_compared_is_named_as_such(fixes: tuple[st
     ]
 
 
-def test_an_approved_image_needs_none() -> None:
+def test_an_approved_image_needs_no_upgrades() -> None:
     assert remediation(inventory(package("a")), [], limits(HIGH=0)) == Remediation()
 
 
-def test_a_kernel_with_hundreds_of_fixes_is_looked_at_in_few_versions() -> None:
+def test_few_versions_of_a_kernel_with_hundreds_of_fixes_are_tried() -> None:
     """Its highest fixed version is among them, and so it turns."""
     existing = [
         Advisory(
@@ -191,7 +191,7 @@ def test_a_kernel_with_hundreds_of_fixes_is_looked_at_in_few_versions() -> None:
     assert raised(remediation(inventory(package("a")), existing, limits(HIGH=0))) == {"a": "2.299.0"}
 
 
-def test_many_packages_each_of_whose_versions_has_a_fault_of_its_own_are_all_raised() -> None:
+def test_many_packages_without_a_perfect_version_are_all_upgraded() -> None:
     """More than can be gone through in all ways."""
     names = [f"p{number}" for number in range(9)]
     existing = []
@@ -202,7 +202,7 @@ def test_many_packages_each_of_whose_versions_has_a_fault_of_its_own_are_all_rai
     assert (raised(result), result.is_sufficient, result.is_minimum) == (dict.fromkeys(names, "1.1.0"), True, False)
 
 
-def test_what_names_no_fix_itself_may_be_gone_where_another_finding_is_mended() -> None:
+def test_a_finding_without_a_fix_may_disappear_with_the_fix_of_another() -> None:
     ends = Advisory(
         "CVE-2024-1",
         "npm",
@@ -215,7 +215,7 @@ def test_what_names_no_fix_itself_may_be_gone_where_another_finding_is_mended() 
     assert remediation(inventory(package("a")), [ends], limits(HIGH=0)).obstacles[0].id == "CVE-2024-1"
 
 
-def test_a_violation_that_names_no_finding_is_turned_by_upgrades_where_it_hangs_on_findings() -> None:
+def test_upgrades_clear_a_violation_without_findings_that_depends_on_them() -> None:
     when = "findings.filter(f, f.severity == 'HIGH').size() > 1"
     existing = [advisory(f"CVE-2024-{name}", name) for name in "abb"] + [advisory("CVE-2024-9", "c", CRITICAL)]
     under = policy(expression={"when": when, "message": "Too many"}, max_findings={"CRITICAL": 0})
@@ -228,7 +228,7 @@ def test_a_violation_that_names_no_finding_is_turned_by_upgrades_where_it_hangs_
     assert (stuck.upgrades, stuck.is_sufficient) == ((), False)
 
 
-def test_a_waiver_of_a_version_is_of_no_other_that_the_package_is_raised_to() -> None:
+def test_a_waiver_of_a_version_does_not_cover_the_upgraded_one() -> None:
     existing = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", fixed="2.0.0")]
     waiver = Waiver("w1", "ana", "reason", "CVE-2024-2", package="pkg:npm/a@1.0.0", until="2026-12-01")
     case = VerdictCase(
@@ -238,13 +238,13 @@ def test_a_waiver_of_a_version_is_of_no_other_that_the_package_is_raised_to() ->
     assert raised(platform_verdict.remediation) == {"a": "2.0.0"}
 
 
-def test_a_rule_that_tells_of_the_worst_alone_is_kept_in_all() -> None:
+def test_a_rule_that_reports_only_the_worst_findings_passes_after_upgrades() -> None:
     existing = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", LOW)]
     result = remediation(inventory(*map(package, "abc")), existing, policy(reference_2022={}))
     assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0", "b": "2.0.0"}, True, True)
 
 
-def test_an_expression_sees_the_version_that_a_package_is_raised_to() -> None:
+def test_an_expression_sees_the_upgraded_version() -> None:
     existing = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", LOW, fixed="2.0.0")]
     broken = {"when": "packages.filter(p, p.purl == 'pkg:npm/a@1.5.0')", "message": "1.5.0 is broken"}
     result = remediation(inventory(package("a")), existing, policy(expression=broken, max_findings={"HIGH": 0}))

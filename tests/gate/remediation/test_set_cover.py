@@ -33,7 +33,7 @@ def accepted(expected: list[Requirement]) -> Callable[[frozenset[int]], bool]:
 
 @given(demands)
 @settings(max_examples=150, deadline=None)
-def test_no_smaller_set_meets_the_demands(case: tuple[int, list[Requirement]]) -> None:
+def test_no_smaller_set_meets_the_requirements(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case
     cover = find_smallest_set(count, expected, accepted(expected), is_counting=True)
     assert cover.is_minimum
@@ -46,7 +46,7 @@ def test_no_smaller_set_meets_the_demands(case: tuple[int, list[Requirement]]) -
 
 @given(demands)
 @settings(max_examples=100, deadline=None)
-def test_where_counting_does_not_tell_the_judgement_does(case: tuple[int, list[Requirement]]) -> None:
+def test_accept_decides_where_counting_is_not_enough(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case
     existing = [require for number, require in enumerate(expected) if number % 2]
     assert len(find_smallest_set(count, existing, accepted(expected), is_counting=False).members) == len(
@@ -66,21 +66,21 @@ def test_no_member_of_an_irreducible_set_can_be_left_out(case: tuple[int, list[R
         assert not any(accepted(expected)(members - {member}) for member in members)
 
 
-def test_among_more_than_twenty_no_smallest_set_is_claimed() -> None:
+def test_a_set_of_more_than_twenty_candidates_is_not_called_minimum() -> None:
     for count, exact in ((EXACT_UP_TO, True), (EXACT_UP_TO + 1, False)):
         expected = [Requirement(3, (1,) * count)]
         cover = find_smallest_set(count, expected, accepted(expected), is_counting=True)
         assert (len(cover.members), cover.is_minimum) == (3, exact)
 
 
-def test_what_must_be_raised_is_no_choice() -> None:
+def test_required_candidates_do_not_count_against_the_limit() -> None:
     """Only those count among the twenty that could be left out."""
     expected = [Requirement(40, (1,) * 40 + (0,) * 5), Requirement(1, (0,) * 40 + (1,) * 5)]
     cover = find_smallest_set(45, expected, accepted(expected), is_counting=True)
     assert (cover.members, cover.is_minimum) == (frozenset(range(41)), True)
 
 
-def test_judging_is_asked_so_often_and_no_more() -> None:
+def test_the_number_of_trials_is_limited() -> None:
     request: list[frozenset[int]] = []
 
     def accept(members: frozenset[int]) -> bool:
@@ -92,7 +92,7 @@ def test_judging_is_asked_so_often_and_no_more() -> None:
     assert len(request) <= TRIAL_LIMIT + 2 * 20
 
 
-def test_a_rule_that_counts_otherwise_than_it_says_is_found_out() -> None:
+def test_a_rule_that_counts_differently_from_its_limit_is_detected() -> None:
     """The set is proven by judging in the end, whatever the numbers promise."""
     messages = [Requirement(1, (1, 1, 1))]
     cover = find_smallest_set(3, messages, lambda members: 2 in members, is_counting=True)

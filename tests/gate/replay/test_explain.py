@@ -53,11 +53,11 @@ def ids(change: Change) -> tuple[list[str], list[str]]:
     return [item.finding.id for item in change.effect.added], [item.finding.id for item in change.effect.removed]
 
 
-def test_the_same_case_differs_in_nothing() -> None:
+def test_equal_cases_have_no_changes() -> None:
     assert explained(case("a"), case("a")) == Explanation(Status.REJECTED, Status.REJECTED, ())
 
 
-def test_a_package_that_is_new_is_the_code_s_doing_and_not_the_advisories() -> None:
+def test_a_new_package_is_an_effect_of_the_code() -> None:
     """The first snapshot lacks it, because its image had none."""
     result = explained(case("x"), replace(case("x", "a"), image="sha256:" + "9" * 64))
     (change,) = result.changes
@@ -66,7 +66,7 @@ def test_a_package_that_is_new_is_the_code_s_doing_and_not_the_advisories() -> N
     assert change.effect.added_reasons == ("1 HIGH finding, at most 0 allowed",)
 
 
-def test_a_new_advisory_about_a_package_of_both_is_the_advisories_doing() -> None:
+def test_a_new_advisory_for_a_common_package_is_an_effect_of_the_advisories() -> None:
     result = explained(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a"))
     assert [(change.input, ids(change)) for change in result.changes] == [(Input.ADVISORIES, (["CVE-2024-1"], []))]
     assert (result.before, result.after, result.status_changed_by) == (
@@ -76,7 +76,7 @@ def test_a_new_advisory_about_a_package_of_both_is_the_advisories_doing() -> Non
     )
 
 
-def test_provenance_that_was_attached_later_is_told_as_such() -> None:
+def test_provenance_attached_later_is_an_effect_of_provenance() -> None:
     key = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
     under = policy(provenance={"builders": [{"id": BUILDER, "keys": [key]}]})
     built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(key),), BUILDER, BUILD_TYPE)
@@ -92,7 +92,7 @@ def test_provenance_that_was_attached_later_is_told_as_such() -> None:
     assert recorded(copied).verdict.status is Status.UNDETERMINED  # what is known of another digest is nothing
 
 
-def test_with_both_changed_each_is_told_what_it_did() -> None:
+def test_two_changed_inputs_each_have_their_effect() -> None:
     result = explained(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a", "b"))
     assert [(change.input, ids(change)) for change in result.changes] == [
         (Input.CODE, (["CVE-2024-2"], [])),
@@ -101,7 +101,7 @@ def test_with_both_changed_each_is_told_what_it_did() -> None:
     assert result.status_changed_by == (Input.CODE,)
 
 
-def test_a_finding_of_which_more_is_known_is_altered() -> None:
+def test_a_finding_with_new_facts_is_changed() -> None:
     later = case("a", snapshot=AdvisorySnapshot(PUBLISHED[:1], COVERED, (Cve("CVE-2024-1", exploited="2026-11-01"),)))
     (change,) = explained(case("a"), later).changes
     assert change.input is Input.ADVISORIES
@@ -109,7 +109,7 @@ def test_a_finding_of_which_more_is_known_is_altered() -> None:
     assert (altered.before.exploited, altered.after.exploited) == ("", "2026-11-01")
 
 
-def test_another_base_image_is_told_apart_from_own_layers() -> None:
+def test_another_base_image_is_separate_from_own_layers() -> None:
     old = in_layers(("a", "base"), ("c", "own"))
     newer = in_layers(("b", "base"), ("d", "own"))
     below = "sha256:" + "e" * 64
@@ -148,21 +148,21 @@ BASELINE = {"running": (inventory(package("a")),)}
     ],
     ids=["policy", "waivers", "lapsed waiver", "stale feed", "scanned", "no more scanned"],
 )
-def test_the_input_that_changed_is_the_one_that_turned_it(first: VerdictCase, second: VerdictCase, by: Input) -> None:
+def test_the_changed_input_changed_the_status(first: VerdictCase, second: VerdictCase, by: Input) -> None:
     result = explained(first, second)
     assert result.before is not result.after
     assert result.status_changed_by == (by,)
     assert [change.input for change in result.changes] == [by]
 
 
-def test_what_is_waived_and_no_more_waived_is_named() -> None:
+def test_newly_and_no_longer_waived_findings_are_listed() -> None:
     (waived,) = explained(A, replace(A, waivers=WAIVED)).changes
     (lapsed,) = explained(replace(A, waivers=WAIVED), A).changes
     assert [item.finding.id for item in waived.effect.newly_waived] == ["CVE-2024-1"]
     assert [item.finding.id for item in lapsed.effect.no_longer_waived] == ["CVE-2024-1"]
 
 
-def test_another_scanner_s_findings_are_an_input_of_their_own() -> None:
+def test_external_reports_are_a_separate_input() -> None:
     result = match(inventory(package("a")), AdvisorySnapshot(PUBLISHED, COVERED), ECOSYSTEMS)
     reported = ExternalReport("trivy", NOW, inventory(package("a")), result)
     fixed = ExternalReport(
@@ -173,13 +173,13 @@ def test_another_scanner_s_findings_are_an_input_of_their_own() -> None:
     assert (change.input, ids(change)) == (Input.EXTERNAL_REPORTS, ([], ["CVE-2024-1"]))
 
 
-def test_a_coverage_that_shrank_is_the_advisories_doing() -> None:
+def test_lost_coverage_is_an_effect_of_the_advisories() -> None:
     partial = (Coverage("npm", False, (), CHECKED),)
     (change,) = explained(case("x"), case("x", snapshot=AdvisorySnapshot((), partial))).changes
     assert (change.input, change.status) == (Input.ADVISORIES, Status.UNDETERMINED)
 
 
-def test_where_the_recorded_verdict_is_another_the_engine_did_it() -> None:
+def test_a_difference_from_the_recorded_verdict_is_an_effect_of_the_engine() -> None:
     old = recorded(replace(A, engine="0.0.9"))
     second = replace(old, verdict=replace(old.verdict, status=Status.APPROVED, platform_verdicts=()))
     result = compare(second, recorded(A), ECOSYSTEMS, RULES)
@@ -193,7 +193,7 @@ def test_where_the_recorded_verdict_is_another_the_engine_did_it() -> None:
     assert ids(change) == (["CVE-2024-1"], [])
 
 
-def test_the_last_change_leads_to_the_second_verdict_s_status() -> None:
+def test_the_last_change_has_the_status_of_the_second_verdict() -> None:
     second = replace(
         case("x", snapshot=A.snapshot),
         policy=limits(LOW=0),
@@ -281,6 +281,6 @@ def test_reading_another_file_as_a_case_fails(data: bytes, reason: str) -> None:
     assert caught.value.advice
 
 
-def test_severities_are_read_back_as_such() -> None:
+def test_severities_are_read_back_as_enum_members() -> None:
     again = case_file.read(case_file.text(recorded(A)).encode(), "file")
     assert again.verdict.platform_verdicts[0].findings[0].severity is Severity.HIGH

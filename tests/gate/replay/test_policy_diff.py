@@ -28,14 +28,14 @@ def trial(before: int, after: int, unread: bool = False) -> ImageComparison:
     return compare(outcome_of(old), outcome_of(new), "strict", "an image")
 
 
-def test_reasons_of_the_candidate_alone_are_added_and_the_others_removed() -> None:
+def test_reasons_are_added_by_the_candidate_or_removed() -> None:
     assert (trial(1, 0).before, trial(1, 0).after) == (Status.APPROVED, Status.REJECTED)
     assert (trial(1, 0).added, trial(1, 0).removed) == ((BROKEN,), ())
     assert (trial(0, 1).added, trial(0, 1).removed) == ((), (BROKEN,))
     assert not trial(0, 0).is_changed
 
 
-def test_what_is_undetermined_comes_and_goes_too() -> None:
+def test_undetermined_entries_are_added_and_removed_too() -> None:
     both = trial(0, 1, unread=True)
     assert (both.before, both.after, both.is_status_changed) == (Status.REJECTED, Status.UNDETERMINED, True)
     assert both.removed == (BROKEN,)
@@ -51,7 +51,7 @@ def test_only_changes_are_listed_and_all_are_counted() -> None:
 
 @given(inventories(), advisories(), st.integers(0, 3), coverage)
 @settings(max_examples=50, deadline=None)
-def test_a_stored_verdict_says_what_it_said(
+def test_the_outcome_of_a_stored_verdict_equals_that_of_the_verdict(
     judged: Inventory, published: list[Advisory], limit: int, covered: tuple[Coverage, ...]
 ) -> None:
     verdict = judge(judged, published, limits(HIGH=limit), covered)

@@ -55,7 +55,7 @@ def changed(change: Callable[[dict[str, Any]], None], document: dict[str, Any] =
 
 
 @pytest.mark.parametrize(("name", "document"), documents())
-def test_documents_of_the_cases_match_the_published_schemas(name: str, document: dict[str, Any]) -> None:
+def test_documents_in_cases_match_the_published_schemas(name: str, document: dict[str, Any]) -> None:
     if "@context" in document:
         schema = json.loads((HERE.parent.parent / "reports" / "schemas" / "openvex-0.2.0.json").read_text())
         jsonschema.validate(document, schema)

@@ -18,11 +18,6 @@ BUGS: list[Json | bytes] = [record("DEBIAN-CVE-1", entry("Debian:13", "zlib", *f
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "advisories.db"
-
-
 def alias_groups(path: Path) -> AliasGroups:
     """Of the advisories for zlib and six."""
     with Database.open(path) as database:
@@ -48,12 +43,12 @@ def test_records_of_other_packages_join_names(path: Path, tmp_path: Path) -> Non
     assert result == {"DEBIAN-CVE-1": (group,), "PYSEC-1": (group,)}
 
 
-def test_what_a_record_says_itself_is_not_told_again(path: Path, tmp_path: Path) -> None:
+def test_a_records_own_names_are_not_repeated(path: Path, tmp_path: Path) -> None:
     result = laid(path, tmp_path, of_six("GHSA-1", "CVE-1"))
     assert result == {"DEBIAN-CVE-1": (("CVE-1", "GHSA-1", "PYSEC-1"),), "PYSEC-1": ()}
 
 
-def test_a_record_of_no_package_joins_names(path: Path, tmp_path: Path) -> None:
+def test_a_record_without_a_package_joins_names(path: Path, tmp_path: Path) -> None:
     elsewhere = record("GHSA-1", entry("npm", "six", *fixed("2")), aliases=["CVE-1"])
     assert laid(path, tmp_path, of_six("GHSA-1"), elsewhere)["PYSEC-1"] == (("CVE-1", "GHSA-1", "PYSEC-1"),)
 
@@ -65,28 +60,28 @@ def test_a_record_of_no_package_joins_names(path: Path, tmp_path: Path) -> None:
         [of_six("CVE-1", "GHSA-1"), of_another("GHSA-1", "CVE-2")],  # onwards
     ],
 )
-def test_two_cves_are_not_made_one(pypi: list[Json], path: Path, tmp_path: Path) -> None:
+def test_two_cves_are_never_joined(pypi: list[Json], path: Path, tmp_path: Path) -> None:
     assert not any("CVE-2" in group for groups in laid(path, tmp_path, *pypi).values() for group in groups)
 
 
-def test_a_withdrawn_record_joins_nothing(path: Path, tmp_path: Path) -> None:
+def test_a_withdrawn_record_joins_no_names(path: Path, tmp_path: Path) -> None:
     gone = of_another("GHSA-1", "CVE-1", withdrawn="2024-01-01T00:00:00Z")
     assert laid(path, tmp_path, of_six("GHSA-1"), gone) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
 
 
-def test_a_group_without_end_joins_nothing(path: Path, tmp_path: Path) -> None:
+def test_a_group_above_the_limit_is_not_used(path: Path, tmp_path: Path) -> None:
     many = of_another("PYSEC-2", "CVE-1", *(f"GHSA-{number}" for number in range(ALIAS_GROUP_LIMIT)))
     assert laid(path, tmp_path, of_six("CVE-1"), many) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
 
 
-def test_what_is_known_of_a_cve_is_found_by_its_kin(path: Path, tmp_path: Path) -> None:
+def test_facts_about_a_cve_are_found_by_its_aliases(path: Path, tmp_path: Path) -> None:
     pypi = [of_six("GHSA-1"), of_another("GHSA-1", "CVE-1")]
     built(path, folder_of(tmp_path / "feeds", {"PyPI": pypi}, cvss_csv_gz=cvss(("CVE-1", "3.1", VECTOR, ""))))
     with Database.open(path) as database:
         assert [cve.id for cve in database.snapshot([inventory(SIX)]).cves] == ["CVE-1"]
 
 
-def test_an_update_joins_and_parts(path: Path) -> None:
+def test_an_update_joins_and_separates_groups(path: Path) -> None:
     pypi = "/osv/PyPI/all.zip"
     files = {"/osv/Debian/all.zip": export(*BUGS), pypi: export(of_six("GHSA-1"))}
     with serving(files) as site:

@@ -24,16 +24,11 @@ DEBIAN: list[Json | bytes] = [
 PYPI: list[Json | bytes] = [record("PYSEC-1", entry("PyPI", "Jinja2", *fixed("3")), aliases=["CVE-2", "GHSA-1"])]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "advisories.db"
-
-
 def declare(folder: Path, ecosystems: object) -> None:
     (folder / "coverage.json").write_text(json.dumps({"ecosystems": ecosystems}))
 
 
-def test_whole_exports_cover_the_releases_they_speak_of(path: Path, tmp_path: Path) -> None:
+def test_complete_exports_cover_the_releases_in_them(path: Path, tmp_path: Path) -> None:
     result = built(path, folder_of(tmp_path / "feeds", {"Debian": DEBIAN, "PyPI": PYPI}))
     with Database.open(path) as database:
         assert database.digest == result.digest
@@ -65,7 +60,7 @@ def test_a_folder_that_covers_nothing_is_refused(path: Path, tmp_path: Path) -> 
     assert not path.exists()
 
 
-def test_what_is_known_of_the_cves_that_are_named_comes_along(path: Path, tmp_path: Path) -> None:
+def test_a_snapshot_includes_facts_about_the_cves_of_its_advisories(path: Path, tmp_path: Path) -> None:
     folder = folder_of(
         tmp_path / "feeds",
         {"Debian": DEBIAN, "PyPI": PYPI},
@@ -83,7 +78,7 @@ def test_what_is_known_of_the_cves_that_are_named_comes_along(path: Path, tmp_pa
         assert all(row.ratings == () for row in database.snapshot([inventory(package("PyPI", "jinja2"))]).advisories)
 
 
-def test_a_cve_that_a_record_is_named_after_is_one_that_it_names(path: Path, tmp_path: Path) -> None:
+def test_a_record_id_that_is_a_cve_is_looked_up(path: Path, tmp_path: Path) -> None:
     value = record("CVE-3", entry("PyPI", "a", *fixed("1")))
     built(path, folder_of(tmp_path / "f", {"PyPI": [value]}, cvss_csv_gz=cvss(("CVE-3", "3.1", WORSE, ""))))
     with Database.open(path) as database:
@@ -101,7 +96,7 @@ def test_amazon_linux_is_covered_by_its_own_feed(path: Path, tmp_path: Path) -> 
     assert result.coverage == (Coverage("Amazon Linux:2023", True, (), NOW_TEXT),)
 
 
-def test_a_partial_snapshot_may_hold_amazon_linux(path: Path, tmp_path: Path) -> None:
+def test_a_partial_snapshot_can_include_amazon_linux(path: Path, tmp_path: Path) -> None:
     folder = lay(tmp_path, {"amazon/2023/updateinfo.xml.gz": updateinfo(bulletin("ALAS2023-1", {"name": "curl"}))})
     declare(folder, {"Amazon Linux:2023": ["curl"]})
     built(path, folder)
@@ -112,7 +107,7 @@ def test_a_partial_snapshot_may_hold_amazon_linux(path: Path, tmp_path: Path) ->
         built(path, folder)
 
 
-def test_the_same_folder_gives_the_same_digest_and_other_content_another(path: Path, tmp_path: Path) -> None:
+def test_the_digest_changes_with_the_content_of_the_folder(path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"Debian": DEBIAN, "PyPI": PYPI})
     first = built(path, folder).digest
     assert built(path, folder).digest == first
@@ -124,7 +119,7 @@ def test_the_same_folder_gives_the_same_digest_and_other_content_another(path: P
 # --- partial snapshots -------------------------------------------------------------------------------------------
 
 
-def test_a_partial_snapshot_covers_the_names_it_declares(path: Path, tmp_path: Path) -> None:
+def test_a_partial_snapshot_covers_the_names_in_coverage_json(path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"Debian": DEBIAN, "PyPI": PYPI})
     declare(folder, {"Debian:13": ["zlib", "bash"], "PyPI": ["Jinja2", "zope.interface"]})
     built(path, folder)
@@ -138,7 +133,7 @@ def test_a_partial_snapshot_covers_the_names_it_declares(path: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("ecosystems", [None, [], {"PyPI": "jinja2"}, {"PyPI": [1]}, {"PyPI": [""]}])
-def test_a_declaration_of_another_form_is_refused(ecosystems: object, path: Path, tmp_path: Path) -> None:
+def test_a_coverage_json_of_another_form_is_refused(ecosystems: object, path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
     declare(folder, ecosystems)
     with pytest.raises(DefinitionError, match="ecosystems"):
@@ -146,13 +141,13 @@ def test_a_declaration_of_another_form_is_refused(ecosystems: object, path: Path
     assert not path.exists()
 
 
-def test_a_declaration_that_is_no_json_is_never_taken_for_a_whole_export(path: Path, tmp_path: Path) -> None:
+def test_an_unreadable_coverage_json_never_means_complete_exports(path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI}, coverage_json=b"{")
     with pytest.raises(DefinitionError, match=r"coverage\.json"):
         built(path, folder)
 
 
-def test_what_is_declared_must_be_there(path: Path, tmp_path: Path) -> None:
+def test_every_ecosystem_in_coverage_json_needs_an_export(path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
     declare(folder, {"PyPI": ["jinja2"], "npm": ["left-pad"]})
     with pytest.raises(DefinitionError, match="npm"):
@@ -163,9 +158,7 @@ def test_what_is_declared_must_be_there(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("declared", [False, True])
-def test_a_record_that_cannot_be_read_ends_the_coverage_of_its_ecosystem(
-    declared: bool, path: Path, tmp_path: Path
-) -> None:
+def test_an_unreadable_record_ends_the_coverage_of_its_ecosystem(declared: bool, path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"Debian": [*DEBIAN, b"{"], "PyPI": PYPI})
     if declared:
         declare(folder, {"Debian:12": ["zlib"], "Debian:13": ["zlib"], "PyPI": ["jinja2"]})
@@ -182,7 +175,7 @@ def test_a_record_that_cannot_be_read_ends_the_coverage_of_its_ecosystem(
         assert {part.faults for part in database.parts() if part.name == "Debian"} == {debian.faults}
 
 
-def test_an_entry_that_cannot_be_read_leaves_its_package_alone_undecided(path: Path, tmp_path: Path) -> None:
+def test_an_unreadable_entry_leaves_only_its_package_undetermined(path: Path, tmp_path: Path) -> None:
     broken = record("PYSEC-2", entry("PyPI", "bad", {"until": "1"}))
     built(path, folder_of(tmp_path / "feeds", {"PyPI": [*PYPI, broken]}))
     with Database.open(path) as database:
@@ -191,7 +184,7 @@ def test_an_entry_that_cannot_be_read_leaves_its_package_alone_undecided(path: P
     assert row.ranges == (Range("ECOSYSTEM", ()),)
 
 
-def test_a_release_that_its_publisher_took_out_of_the_feed_is_not_covered(path: Path, tmp_path: Path) -> None:
+def test_a_release_that_its_publisher_removed_is_not_covered(path: Path, tmp_path: Path) -> None:
     """What is left of it are records that were withdrawn, and some that were forgotten."""
     noble: list[Json | bytes] = [record(f"U-{n}", entry("Ubuntu:24.04:LTS", f"p{n}", *fixed("2"))) for n in range(499)]
     gone = record("U-A", entry("Ubuntu:24.10", "zlib", *fixed("2")), withdrawn="2026-01-01T00:00:00Z")
@@ -211,7 +204,7 @@ def test_a_release_that_its_publisher_took_out_of_the_feed_is_not_covered(path: 
 
 
 @pytest.mark.parametrize("file", ["osv/PyPI/all.zip", "kev.json", "cvss.csv.gz"])
-def test_a_file_that_cannot_be_read_leaves_the_last_good_database(file: str, path: Path, tmp_path: Path) -> None:
+def test_an_unreadable_file_keeps_the_previous_database(file: str, path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI}, kev_json=kev({}), cvss_csv_gz=cvss())
     digest = built(path, folder).digest
     (folder / file).write_bytes(b"nonsense")
@@ -224,14 +217,14 @@ def test_a_file_that_cannot_be_read_leaves_the_last_good_database(file: str, pat
     assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
 
 
-def test_what_an_interrupted_build_left_is_no_hindrance(path: Path, tmp_path: Path) -> None:
+def test_the_remains_of_an_interrupted_build_are_overwritten(path: Path, tmp_path: Path) -> None:
     path.parent.mkdir()
     path.with_name(path.name + ".new").write_bytes(b"half")
     built(path, folder_of(tmp_path / "feeds", {"PyPI": PYPI}))
     Database.open(path).close()
 
 
-def test_a_journal_of_an_interrupted_build_is_not_rolled_back_upon_the_next_copy(path: Path, tmp_path: Path) -> None:
+def test_a_journal_of_an_interrupted_build_is_not_applied_to_the_next(path: Path, tmp_path: Path) -> None:
     built(path, folder_of(tmp_path / "feeds", {"PyPI": PYPI}))
     half = sqlite3.connect(tmp_path / "half", isolation_level=None)
     half.executescript("PRAGMA synchronous = OFF; BEGIN; CREATE TABLE part (id INTEGER);")
@@ -241,7 +234,7 @@ def test_a_journal_of_an_interrupted_build_is_not_rolled_back_upon_the_next_copy
         assert writer.covers
 
 
-def test_a_reader_keeps_what_it_opened_while_another_takes_its_place(path: Path, tmp_path: Path) -> None:
+def test_an_open_reader_keeps_its_content_while_the_file_is_replaced(path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
     built(path, folder)
     request = [inventory(package("PyPI", "jinja2"))]
@@ -253,7 +246,7 @@ def test_a_reader_keeps_what_it_opened_while_another_takes_its_place(path: Path,
         assert [row.id for row in new.snapshot(request).advisories] == ["PYSEC-9"]
 
 
-def test_two_writers_at_once_are_refused(path: Path, tmp_path: Path) -> None:
+def test_a_second_writer_is_refused(path: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "feeds", {"PyPI": PYPI})
     built(path, folder)
     with path.with_name(path.name + ".lock").open("w") as lock:
@@ -262,13 +255,13 @@ def test_two_writers_at_once_are_refused(path: Path, tmp_path: Path) -> None:
             built(path, folder)
 
 
-def test_progress_is_told_by_part(path: Path, tmp_path: Path) -> None:
+def test_progress_is_reported_by_part(path: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     build(path, FEEDS, folder_of(tmp_path / "feeds", {"PyPI": PYPI}), NOW, lines.append)
     assert lines == ["osv PyPI: 1 statements"]
 
 
-def test_every_refusal_carries_advice(path: Path, tmp_path: Path) -> None:
+def test_every_error_has_advice(path: Path, tmp_path: Path) -> None:
     with pytest.raises(DockgateError) as caught:
         built(path, tmp_path)
     assert "osv/ECOSYSTEM/all.zip" in caught.value.advice

@@ -45,22 +45,22 @@ def ids(path: Path, *ecosystems: str) -> list[tuple[str, str]]:
     return [(row.ecosystem, row.id) for row in result.advisories]
 
 
-def test_a_release_is_answered_with_its_own_and_those_without_release(path: Path) -> None:
+def test_a_release_gets_its_own_advisories_and_those_without_a_release(path: Path) -> None:
     assert ids(path, "Debian:13") == [("Debian", "DSA-3"), ("Debian:13", "DSA-1"), ("Debian:13", "DSA-2")]
     assert ids(path, "Debian:12") == [("Debian", "DSA-3"), ("Debian:12", "DSA-1")]
 
 
-def test_two_releases_share_what_has_none_without_doubling_it(path: Path) -> None:
+def test_two_releases_share_advisories_without_a_release(path: Path) -> None:
     assert ids(path, "Debian:12", "Debian:13").count(("Debian", "DSA-3")) == 1
 
 
-def test_a_package_without_release_is_answered_with_all_and_covered_by_none(path: Path) -> None:
+def test_a_package_without_a_release_gets_all_advisories_and_no_coverage(path: Path) -> None:
     assert len(ids(path, "Debian")) == 4
     with Database.open(path) as database:
         assert database.snapshot([inventory(package("Debian", "zlib"))]).coverage == ()
 
 
-def test_an_ecosystem_that_is_not_there_has_neither_advisories_nor_coverage(path: Path) -> None:
+def test_an_unknown_ecosystem_has_neither_advisories_nor_coverage(path: Path) -> None:
     with Database.open(path) as database:
         assert database.snapshot([inventory(package("Debian:9", "bash"), package("PyPI", "zlib"))]) == AdvisorySnapshot(
             (), ()
@@ -68,13 +68,13 @@ def test_an_ecosystem_that_is_not_there_has_neither_advisories_nor_coverage(path
         assert database.snapshot([inventory()]) == AdvisorySnapshot((), ())
 
 
-def test_an_owned_package_asks_for_nothing(path: Path) -> None:
+def test_an_owned_package_is_not_looked_up(path: Path) -> None:
     with Database.open(path) as database:
         request = inventory(package("npm", "@a/b", owner="node-ab"), package("", "zlib"))
         assert database.snapshot([request]) == AdvisorySnapshot((), ())
 
 
-def test_a_snapshot_is_the_same_whatever_the_order_of_the_question(path: Path) -> None:
+def test_the_order_of_inventories_does_not_change_a_snapshot(path: Path) -> None:
     packages = [package("Debian:13", "zlib"), package("Debian:13", "bash"), package("npm", "@a/b")]
     with Database.open(path) as database:
         together = database.snapshot([inventory(*packages)])
@@ -82,7 +82,7 @@ def test_a_snapshot_is_the_same_whatever_the_order_of_the_question(path: Path) -
     assert decode(AdvisorySnapshot, encode(together)) == together
 
 
-def test_an_advisory_comes_back_as_it_was_read(path: Path) -> None:
+def test_a_stored_advisory_is_read_back_unchanged(path: Path) -> None:
     with Database.open(path) as database:
         (row,) = database.snapshot([inventory(package("npm", "@a/b"))]).advisories
     assert row == Advisory(
@@ -102,7 +102,7 @@ def test_an_advisory_comes_back_as_it_was_read(path: Path) -> None:
     )
 
 
-def test_a_module_comes_back_beside_what_is_outside_it(tmp_path: Path) -> None:
+def test_a_module_is_separate_from_the_package_outside_it(tmp_path: Path) -> None:
     value = record(
         "ALSA-1",
         entry("AlmaLinux:8", "nodejs", *fixed("1:18-1.module_el8+1")),
@@ -129,13 +129,13 @@ def test_a_database_opens_at_a_path_with_characters_that_a_uri_reserves(path: Pa
     assert ids(moved, "Debian:12") == [("Debian", "DSA-3"), ("Debian:12", "DSA-1")]
 
 
-def test_no_database_names_the_command_that_brings_one(tmp_path: Path) -> None:
+def test_a_missing_database_is_reported_with_the_command_to_get_one(tmp_path: Path) -> None:
     assert "There is no advisory database" in refused(tmp_path / "advisories.db")
     assert "There is no advisory database" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense" * 1000])
-def test_a_file_that_is_no_database_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "advisories.db").write_bytes(data)
     refused(tmp_path / "advisories.db")
 
@@ -147,7 +147,7 @@ def test_another_format_is_refused(path: Path) -> None:
     assert "format 99" in refused(path)
 
 
-def test_a_database_that_breaks_off_is_told_when_asked(path: Path) -> None:
+def test_a_truncated_database_is_reported_by_queries(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[16384:] = b"\xff" * (len(data) - 16384)
     path.write_bytes(data)

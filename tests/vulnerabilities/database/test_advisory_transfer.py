@@ -47,7 +47,7 @@ def file(path: Path, tmp_path: Path) -> Path:
     return tmp_path / "advisories.zst"
 
 
-def test_it_comes_back_as_it_was_with_its_age(path: Path, file: Path, tmp_path: Path) -> None:
+def test_an_export_is_imported_unchanged_with_its_check_times(path: Path, file: Path, tmp_path: Path) -> None:
     here = tmp_path / "here" / "advisories.db"
     header = unpack(file, here, trust_all)
     assert here.read_bytes() == path.read_bytes()
@@ -58,7 +58,7 @@ def test_it_comes_back_as_it_was_with_its_age(path: Path, file: Path, tmp_path: 
     assert unpack(file, here, trust_all) == header
 
 
-def test_it_is_a_zstd_file_that_any_tool_can_unpack(path: Path, file: Path) -> None:
+def test_an_export_is_a_zstd_file_for_any_tool(path: Path, file: Path) -> None:
     data = file.read_bytes()
     for _ in range(2):  # the header, and what signs it
         magic, size = struct.unpack_from("<II", data)
@@ -67,13 +67,13 @@ def test_it_is_a_zstd_file_that_any_tool_can_unpack(path: Path, file: Path) -> N
     assert zstandard.ZstdDecompressor().decompress(data) == path.read_bytes()
 
 
-def test_without_a_database_there_is_nothing_to_export(tmp_path: Path) -> None:
+def test_exporting_a_missing_database_fails(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="There is no advisory database"):
         pack(tmp_path / "none.db", tmp_path / "out", sign)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_cannot_be_written_is_told(path: Path, tmp_path: Path) -> None:
+def test_an_unwritable_export_file_is_reported(path: Path, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="cannot be written"):
         pack(path, tmp_path / "nowhere" / "out", sign)
 
@@ -109,7 +109,7 @@ def with_header(data: bytes, **changes: object) -> bytes:
         (lambda data: data[:-9] + b"\xff" * 9, "damaged"),
     ],
 )
-def test_a_file_that_does_not_hold_what_it_says_leaves_the_good_one(
+def test_an_export_that_does_not_match_its_header_keeps_the_database(
     damage: Callable[[bytes], bytes], reason: str, path: Path, file: Path
 ) -> None:
     file.write_bytes(damage(file.read_bytes()))
@@ -121,7 +121,7 @@ def test_a_file_that_does_not_hold_what_it_says_leaves_the_good_one(
     assert sorted(each.name for each in path.parent.iterdir()) == [path.name, path.name + ".lock"]
 
 
-def test_a_bomb_is_not_unpacked_beyond_the_size_it_states(path: Path, file: Path) -> None:
+def test_a_compression_bomb_is_not_unpacked_beyond_its_stated_size(path: Path, file: Path) -> None:
     header, _ = header_of(file.read_bytes())
     data = with_header(file.read_bytes())
     _, rest = header_of(data)
@@ -149,7 +149,7 @@ def test_a_database_with_other_tables_is_refused(change: str, path: Path, file: 
     assert not (tmp_path / "here.db").exists()
 
 
-def test_a_database_whose_tables_cannot_be_listed_leaves_nothing_open(path: Path, file: Path, tmp_path: Path) -> None:
+def test_a_failed_check_of_tables_closes_the_database(path: Path, file: Path, tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     at = data.index(b"percentile")
     data[at] = 0xFF  # a column's name that is no UTF-8: SQLite takes it, Python does not
@@ -161,7 +161,7 @@ def test_a_database_whose_tables_cannot_be_listed_leaves_nothing_open(path: Path
     gc.collect()  # warns of a connection that is still open
 
 
-def test_it_waits_for_no_other_writer(path: Path, file: Path) -> None:
+def test_an_import_fails_while_another_process_writes(path: Path, file: Path) -> None:
     import fcntl
 
     with path.with_name(path.name + ".lock").open("w") as lock:
@@ -170,13 +170,13 @@ def test_it_waits_for_no_other_writer(path: Path, file: Path) -> None:
             unpack(file, path, trust_all)
 
 
-def test_a_file_that_is_not_there_is_told(path: Path, tmp_path: Path) -> None:
+def test_a_missing_export_file_is_reported(path: Path, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="cannot be read"):
         unpack(tmp_path / "none", path, trust_all)
 
 
 @pytest.mark.parametrize("fault", ["a full disk", "a folder in the way"])
-def test_a_place_that_cannot_be_written_is_told_as_that(fault: str, file: Path, tmp_path: Path) -> None:
+def test_an_unwritable_database_folder_is_reported(fault: str, file: Path, tmp_path: Path) -> None:
     place = tmp_path / "elsewhere" / "advisories.db"
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -192,13 +192,13 @@ def test_a_place_that_cannot_be_written_is_told_as_that(fault: str, file: Path, 
         signal.signal(signal.SIGXFSZ, ignored)
 
 
-def test_the_header_says_what_is_in_it(path: Path, file: Path) -> None:
+def test_the_header_describes_the_database(path: Path, file: Path) -> None:
     header, _ = header_of(file.read_bytes())
     assert set(header) == set(Header.__dataclass_fields__)
     assert header["size"] == path.stat().st_size
 
 
-def test_trust_is_asked_for_the_very_header_before_anything_is_unpacked(path: Path, file: Path, tmp_path: Path) -> None:
+def test_trust_is_checked_before_anything_is_unpacked(path: Path, file: Path, tmp_path: Path) -> None:
     request: list[tuple[bytes, str, bytes]] = []
 
     def trust_none(stated: bytes, header: Header, envelope: bytes) -> None:
@@ -221,7 +221,7 @@ def header_frame(data: bytes) -> tuple[bytes, bytes]:
     return data[: 8 + size], b""
 
 
-def test_an_older_export_takes_the_place_of_nothing_newer_unless_that_is_wanted(path: Path, file: Path) -> None:
+def test_an_older_export_replaces_a_newer_database_only_if_allowed(path: Path, file: Path) -> None:
     """Signed as it is: who replays it hides what has become known since."""
     feeds = folder_of(path.parent / "later", {"PyPI": [RECORD]}, kev_json=kev({"CVE-1": "2024-01-01"}))
     built(path, feeds, NOW + timedelta(hours=1))
@@ -235,7 +235,7 @@ def test_an_older_export_takes_the_place_of_nothing_newer_unless_that_is_wanted(
         assert {part.checked_at for part in database.parts()} == {NOW_TEXT}
 
 
-def test_an_export_that_lacks_a_feed_is_older_however_new_it_is(path: Path, tmp_path: Path) -> None:
+def test_an_export_that_lacks_a_feed_counts_as_older(path: Path, tmp_path: Path) -> None:
     without = tmp_path / "without.db"
     built(without, folder_of(tmp_path / "without", {"PyPI": [RECORD]}), NOW + timedelta(hours=1))
     pack(without, tmp_path / "without.zst", sign)
@@ -243,6 +243,6 @@ def test_an_export_that_lacks_a_feed_is_older_however_new_it_is(path: Path, tmp_
         unpack(tmp_path / "without.zst", path, trust_all)
 
 
-def test_a_broken_database_is_replaced_by_any(path: Path, file: Path) -> None:
+def test_a_broken_database_is_replaced_by_any_export(path: Path, file: Path) -> None:
     path.write_bytes(b"broken")
     assert unpack(file, path, trust_all).size == path.stat().st_size

@@ -38,12 +38,12 @@ def matched(database: Database, ecosystem: str, versions: dict[str, str]) -> Mat
     return match(request, database.snapshot([request]), ecosystems.load())
 
 
-def test_it_is_small_and_says_where_it_comes_from() -> None:
+def test_the_demo_snapshot_is_small_and_names_its_source() -> None:
     assert sum(path.stat().st_size for path in SNAPSHOT.rglob("*") if path.is_file()) < 300_000
     assert "CC-BY-4.0" in (SNAPSHOT / "SOURCES.md").read_text("utf-8")
 
 
-def test_it_speaks_only_of_what_it_declares(database: Database) -> None:
+def test_the_demo_snapshot_covers_only_the_names_in_coverage_json(database: Database) -> None:
     declared = json.loads((SNAPSHOT / "coverage.json").read_text("utf-8"))["ecosystems"]
     assert {row.ecosystem: list(row.names) for row in database.coverage()} == declared
     assert not any(row.complete for row in database.coverage())
@@ -51,7 +51,7 @@ def test_it_speaks_only_of_what_it_declares(database: Database) -> None:
     assert matched(database, "Debian:12", {"zlib": "1:1.2.13"}).undetermined
 
 
-def test_the_old_requirements_are_vulnerable_and_the_raised_ones_are_not(database: Database) -> None:
+def test_the_old_requirements_are_vulnerable_and_the_upgraded_ones_are_not(database: Database) -> None:
     result = matched(database, "PyPI", OLD)
     assert result.undetermined == ()
     assert sum(finding.severity is Severity.HIGH for finding in result.findings) >= 3

@@ -43,11 +43,11 @@ def test_a_bulletin_becomes_an_advisory_for_each_binary_package() -> None:
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
-def test_it_may_be_packed_as_repositories_do(pack: Callable[[bytes], bytes]) -> None:
+def test_gzip_and_zstd_are_decompressed(pack: Callable[[bytes], bytes]) -> None:
     assert read(pack(SAMPLE.read_bytes())) == read(SAMPLE.read_bytes())
 
 
-def test_versions_that_differ_by_architecture_all_stand() -> None:
+def test_all_versions_of_several_architectures_are_kept() -> None:
     (advisory,) = read(updateinfo(bulletin("ALAS-1", {"version": "1"}, {"version": "2", "arch": "aarch64"})))
     assert isinstance(advisory, Advisory)
     assert [span.events[-1][1] for span in advisory.ranges] == ["0:1-1.amzn2023", "0:2-1.amzn2023"]
@@ -65,14 +65,14 @@ def test_times_of_another_form_are_left_out() -> None:
     assert advisory.published == ""
 
 
-def test_a_bulletin_whose_id_or_packages_are_not_named_may_speak_of_anything() -> None:
+def test_a_bulletin_without_id_or_package_names_is_a_fault() -> None:
     for update in (bulletin("", {}), bulletin("ALAS-1", {"name": ""})):
         (fault,) = read(updateinfo(update))
         assert isinstance(fault, FaultyRecord)
         assert not fault.contained
 
 
-def test_a_package_without_version_is_left_undecided() -> None:
+def test_a_package_without_a_version_is_undetermined() -> None:
     fault, advisory = read(updateinfo(bulletin("ALAS-1", {"version": ""})))
     assert isinstance(fault, FaultyRecord)
     assert fault.contained
@@ -99,7 +99,7 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><updates>&b;</u
         b"<updates>&nbsp;</updates>",
     ],
 )
-def test_documents_of_other_content_and_bombs_are_refused(data: bytes) -> None:
+def test_documents_of_another_form_and_bombs_are_refused(data: bytes) -> None:
     with pytest.raises(UnreadableError, match="update information of Amazon Linux:2023"):
         read(data)
 
@@ -119,12 +119,12 @@ DATA = updateinfo(bulletin("ALAS-1", {}))
 LIST = "/al2023/core/mirrors/latest/x86_64/mirror.list"
 
 
-def test_it_is_published_for_amazon_linux_alone() -> None:
+def test_the_feed_has_parts_only_for_amazon_linux() -> None:
     assert FEED.parts(FEED.url, ("Amazon Linux", "Debian")) == ("2", "2023")
     assert FEED.parts(FEED.url, ("Debian",)) == ()
 
 
-def test_while_the_index_says_the_same_nothing_else_is_fetched(tmp_path: Path) -> None:
+def test_an_unchanged_index_fetches_nothing_else(tmp_path: Path) -> None:
     with serving({}) as site:
         site.files = repository(site.url, DATA)
         fetched = FEED.fetch(site.url, "2023", "", tmp_path)
@@ -133,7 +133,7 @@ def test_while_the_index_says_the_same_nothing_else_is_fetched(tmp_path: Path) -
         assert site.seen == [f"{LIST} 200", "/guids/1/x86_64/repodata/repomd.xml 200"]
 
 
-def test_a_mirror_that_fails_is_passed_over(tmp_path: Path) -> None:
+def test_a_failed_mirror_is_skipped(tmp_path: Path) -> None:
     with serving({}) as site:
         site.files = repository(site.url, DATA)
         site.files[LIST] = f"{site.url}/gone\n".encode() + site.files[LIST]
@@ -155,7 +155,7 @@ def test_a_mirror_that_fails_is_passed_over(tmp_path: Path) -> None:
         ("updateinfo.xml.gz", b"\x1f\x8b", b"\x1f\x8c"),
     ],
 )
-def test_a_repository_that_does_not_hold_together_is_told(file: str, old: bytes, new: bytes, tmp_path: Path) -> None:
+def test_an_inconsistent_repository_is_reported(file: str, old: bytes, new: bytes, tmp_path: Path) -> None:
     with serving({}) as site:
         site.files = {
             path: data.replace(old, new) if path.endswith(file) else data

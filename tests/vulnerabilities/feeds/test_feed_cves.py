@@ -20,7 +20,7 @@ CRITICAL = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 NONE = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N"
 
 
-def test_a_cve_has_one_rating_and_of_one_version_the_worst() -> None:
+def test_a_cve_is_rated_by_its_worst_vector_of_the_newest_version() -> None:
     data = cvss(("CVE-1", "3.1", HIGH, "CNA"), ("CVE-2", "3.1", NONE, "CNA"), ("CVE-1", "3.1", CRITICAL, "CISA-ADP"))
     assert list(CVSS.parse(BytesIO(data), "")) == [
         CveScore("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, CRITICAL)),
@@ -28,12 +28,12 @@ def test_a_cve_has_one_rating_and_of_one_version_the_worst() -> None:
     ]
 
 
-def test_vectors_may_come_unpacked() -> None:
+def test_an_uncompressed_cvss_file_is_read() -> None:
     data = f"cve,version,vector,source\r\nCVE-1,3.1,{HIGH},\r\n".encode()
     assert list(CVSS.parse(BytesIO(data), "")) == [CveScore("CVE-1", Rating("cve", Severity.HIGH, 7.5, HIGH))]
 
 
-def test_a_row_that_cannot_be_read_is_told_and_the_others_stand() -> None:
+def test_an_unreadable_row_is_a_fault_and_the_others_are_read() -> None:
     data = cvss(("GHSA-1", "3.1", HIGH, ""), ("CVE-2", "9", "nonsense", ""), ("CVE-3", "3.1", HIGH, ""))
     row, vector, scored = sorted(CVSS.parse(BytesIO(data), ""), key=lambda result: isinstance(result, CveScore))
     assert isinstance(row, FaultyRecord)
@@ -45,12 +45,12 @@ def test_a_row_that_cannot_be_read_is_told_and_the_others_stand() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"id,score\n", cvss()[:-9], b"\x1f\x8bnonsense", b"cve,version,vector\n" + b"x" * 5000, b"\xff\n"]
 )
-def test_a_file_of_other_content_is_refused(data: bytes) -> None:
+def test_a_cvss_file_of_another_form_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableError, match="CVSS file"):
         list(CVSS.parse(BytesIO(data), ""))
 
 
-def test_the_catalogue_says_since_when() -> None:
+def test_the_catalogue_has_dates() -> None:
     assert list(KEV.parse(BytesIO(kev({"CVE-1": "2024-05-06", "CVE-2": ""}, due="2024-06-01")), "")) == [
         ExploitedCve("CVE-1", "2024-05-06", "2024-06-01"),
         ExploitedCve("CVE-2", "unknown", "2024-06-01"),
@@ -59,13 +59,13 @@ def test_the_catalogue_says_since_when() -> None:
     assert list(KEV.parse(BytesIO(undated), "")) == [ExploitedCve("CVE-1", "unknown", "")]
 
 
-def test_an_entry_without_a_cve_is_told() -> None:
+def test_an_entry_without_a_cve_is_a_fault() -> None:
     result = list(KEV.parse(BytesIO(b'{"vulnerabilities": [1, {"cveID": 3}, {"cveID": "CVE-1"}]}'), ""))
     assert [type(each) for each in result] == [FaultyRecord, FaultyRecord, ExploitedCve]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"vulnerabilities": {}}', b"[" * 100_000])
-def test_a_catalogue_of_other_form_is_refused(data: bytes) -> None:
+def test_a_catalogue_of_another_form_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableError, match="KEV catalogue"):
         list(KEV.parse(BytesIO(data), ""))
 
@@ -80,7 +80,7 @@ def test_epss_is_read_with_and_without_its_comment() -> None:
     "row",
     [("GHSA-1", "0.1", "0.1"), ("CVE-1", "x", "0.1"), ("CVE-1", "0.1"), ("CVE-1", "1.1", "0"), ("CVE-1", "nan", "0")],
 )
-def test_an_epss_row_that_cannot_be_read_is_told_and_the_others_stand(row: tuple[str, ...]) -> None:
+def test_an_unreadable_epss_row_is_a_fault_and_the_others_are_read(row: tuple[str, ...]) -> None:
     fault, predicted = EPSS.parse(BytesIO(epss(row, ("CVE-2", "0.5", "1"))), "")
     assert isinstance(fault, FaultyRecord)
     assert fault.name == "line 3"
@@ -88,7 +88,7 @@ def test_an_epss_row_that_cannot_be_read_is_told_and_the_others_stand(row: tuple
 
 
 @pytest.mark.parametrize("data", [b"", b"#model\n", b"id,score\n", epss()[:-9], b"#" + b"x" * 5000, b"\xff\n"])
-def test_an_epss_file_of_other_content_is_refused(data: bytes) -> None:
+def test_an_epss_file_of_another_form_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableError, match="EPSS file"):
         list(EPSS.parse(BytesIO(data), ""))
 
@@ -98,7 +98,7 @@ def test_feeds_are_found_by_walking_their_package() -> None:
 
 
 @pytest.mark.parametrize("content", ["FEEDS = ()", "import nowhere_at_all", "1 +"])
-def test_a_feed_that_does_not_load_stops_the_start(content: str, tmp_path: Path) -> None:
+def test_a_feed_that_fails_to_load_is_an_error(content: str, tmp_path: Path) -> None:
     name = f"feeds_of_test_{abs(hash(content))}"
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").touch()

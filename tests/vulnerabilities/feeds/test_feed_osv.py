@@ -73,14 +73,14 @@ def test_entries_of_one_package_are_joined() -> None:
     assert advisory.versions == ("1.0", "1.1", "2.0")
 
 
-def test_other_ecosystems_are_left_to_their_own_exports() -> None:
+def test_advisories_of_other_ecosystems_are_skipped() -> None:
     shared = record("GHSA-1", entry("npm", "a", *fixed("1")), entry("PyPI", "b", *fixed("2")))
     assert advisory_with("npm", shared).name == "a"
     assert advisory_with("PyPI", shared).name == "b"
     assert read("Debian", shared) == [SilentRecord("GHSA-1", "2026-01-02T00:00:00Z")]
 
 
-def test_git_ranges_are_dropped_and_the_others_stay() -> None:
+def test_git_ranges_are_dropped() -> None:
     git = {"type": "GIT", "repo": "https://example.org/a", "events": [{"introduced": "0"}, {"fixed": "abc"}]}
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("2")))
     value["affected"][0]["ranges"].insert(0, git)
@@ -102,7 +102,7 @@ MODULAR = "1:18.14.2-3.module+el9.2.0+14843+acebbfea"
         ("", ""),
     ],
 )
-def test_fixed_versions_of_a_module_carry_its_stream_where_the_summary_tells_one(summary: str, module: str) -> None:
+def test_fixed_versions_of_a_module_have_the_stream_in_the_summary(summary: str, module: str) -> None:
     value = record(
         "ALSA-2022:5468",
         entry("AlmaLinux:8", "nodejs", *fixed(MODULAR)),
@@ -136,21 +136,21 @@ def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
         ({}, False),
     ],
 )
-def test_a_record_that_says_so_is_disputed(more: Json, disputed: bool) -> None:
+def test_a_disputed_record_is_marked(more: Json, disputed: bool) -> None:
     assert advisory_with("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1")), **more)).disputed is disputed
 
 
-def test_malicious_packages_come_as_they_are() -> None:
+def test_malicious_packages_keep_their_ids() -> None:
     advisory = advisory_with("npm", record("MAL-2024-1", entry("npm", "a", {"introduced": "0"})))
     assert (advisory.id, advisory.ratings) == ("MAL-2024-1", ())
 
 
-def test_a_withdrawn_record_says_so() -> None:
+def test_a_withdrawn_record_is_marked() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), withdrawn="2026-07-09T16:19:00Z")
     assert advisory_with("PyPI", value).withdrawn == "2026-07-09T16:19:00Z"
 
 
-def test_nulls_stand_for_absent_lists() -> None:
+def test_null_means_an_absent_list() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("1"), versions=None), aliases=None, severity=None)
     assert advisory_with("PyPI", value).aliases == ()
 
@@ -163,27 +163,27 @@ def _severity(*vectors: str) -> list[Json]:
     return [{"type": kinds.get(vector[:6], "CVSS_V2"), "score": vector} for vector in vectors]
 
 
-def test_the_highest_version_of_the_standard_rates() -> None:
+def test_the_newest_cvss_version_rates() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2, V31, V4))
     assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.MEDIUM, 5.4, V4),)
 
 
-def test_a_vector_that_cannot_be_scored_gives_way() -> None:
+def test_a_vector_that_cannot_be_scored_is_skipped() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity("CVSS:4.0/AV:nonsense", V31))
     assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
 
 
-def test_version_2_is_read_on_the_bands_of_3() -> None:
+def test_cvss_2_has_the_severities_of_cvss_3() -> None:
     value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2))
     assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.HIGH, 7.5, V2),)
 
 
-def test_the_packages_own_vector_goes_before_the_records() -> None:
+def test_the_packages_vector_takes_precedence_over_the_records() -> None:
     value = record("BIT-1", entry("Bitnami", "a", *fixed("1"), severity=_severity(V4)), severity=_severity(V31))
     assert advisory_with("Bitnami", value).ratings[0].vector == V4
 
 
-def test_a_word_rates_where_there_is_no_vector() -> None:
+def test_a_word_rates_without_a_vector() -> None:
     affected = entry("npm", "a", *fixed("1"))
     word: Json = {"severity": "MODERATE"}
     assert advisory_with("npm", record("GHSA-1", affected, database_specific=word)).ratings == (
@@ -203,7 +203,7 @@ def test_a_word_rates_where_there_is_no_vector() -> None:
         ("Rocky Linux", {"database_specific": {"severity": "Important"}}, Severity.HIGH),
     ],
 )
-def test_the_distributions_word_goes_before_the_vector(part: str, more: Json, severity: Severity) -> None:
+def test_the_distributions_word_takes_precedence_over_the_vector(part: str, more: Json, severity: Severity) -> None:
     affected = entry(f"{part}:1", "a", *fixed("1"), **more)
     sources = [
         rating.source for rating in advisory_with(part, record("X-1", affected, severity=_severity(V31))).ratings
@@ -214,7 +214,7 @@ def test_the_distributions_word_goes_before_the_vector(part: str, more: Json, se
 
 
 @pytest.mark.parametrize("word", ["not yet assigned", "None", "Unknown", "", 3, None])
-def test_words_that_say_nothing_rate_nothing(word: Any) -> None:
+def test_words_without_a_severity_rate_nothing(word: Any) -> None:
     value = record("X-1", entry("Debian:13", "a", *fixed("1"), ecosystem_specific={"urgency": word}))
     assert advisory_with("Debian", value).ratings == ()
 
@@ -233,7 +233,7 @@ def test_words_that_say_nothing_rate_nothing(word: Any) -> None:
         ({"status": ["ignored"]}, ""),
     ],
 )
-def test_a_distributions_word_on_what_it_will_not_fix_is_a_note(specific: Json, note: str) -> None:
+def test_a_distributions_reason_for_no_fix_is_a_note(specific: Json, note: str) -> None:
     value = record("X-1", entry("Debian:13", "a", {"introduced": "0"}, ecosystem_specific=specific))
     assert advisory_with("Debian", value).note == note
 
@@ -250,9 +250,7 @@ def test_a_distributions_word_on_what_it_will_not_fix_is_a_note(specific: Json, 
         ([[]], ()),
     ],
 )
-def test_the_vulnerable_packages_of_a_module_are_known_when_every_entry_names_them(
-    blocks: list[Any], imports: tuple[str, ...]
-) -> None:
+def test_imports_are_known_if_every_entry_lists_them(blocks: list[Any], imports: tuple[str, ...]) -> None:
     specific = [{"ecosystem_specific": {"imports": block}} if block is not None else {} for block in blocks]
     value = record("GO-1", *(entry("Go", "a", *fixed("1"), **each) for each in specific))
     assert advisory_with("Go", value).imports == imports
@@ -269,9 +267,7 @@ def test_the_vulnerable_packages_of_a_module_are_known_when_every_entry_names_th
         ("<not-affected>", (("introduced", "0"), ("fixed", "0")), ""),
     ],
 )
-def test_a_word_of_debians_tracker_is_no_fixed_version(
-    word: str, events: tuple[tuple[str, str], ...], note: str
-) -> None:
+def test_a_word_of_debians_tracker_is_not_a_version(word: str, events: tuple[tuple[str, str], ...], note: str) -> None:
     result = advisory_with("Debian", record("X-1", entry("Debian:13", "a", *fixed(word))))
     assert (result.ranges[0].events, result.note) == (events, note)
 
@@ -294,7 +290,7 @@ def test_a_word_of_debians_tracker_is_no_fixed_version(
         b"[" * 100_000,
     ],
 )
-def test_a_record_that_may_speak_of_anything_is_told(broken: bytes) -> None:
+def test_a_record_about_an_unknown_package_is_a_fault(broken: bytes) -> None:
     result = read("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1"))), broken)
     assert isinstance(result[0], Advisory)
     assert isinstance(result[1], FaultyRecord)
@@ -310,7 +306,7 @@ def test_a_record_that_may_speak_of_anything_is_told(broken: bytes) -> None:
         {**entry("PyPI", "A"), "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": 0}]}]},
     ],
 )
-def test_an_entry_whose_package_is_known_decides_nothing_about_it(affected: Json) -> None:
+def test_an_unreadable_entry_of_a_known_package_is_undetermined(affected: Json) -> None:
     fault, advisory = read("PyPI", record("PYSEC-1", affected))
     assert isinstance(fault, FaultyRecord)
     assert (fault.name, fault.contained) == ("PYSEC-1.json", True)
@@ -318,14 +314,14 @@ def test_an_entry_whose_package_is_known_decides_nothing_about_it(affected: Json
     assert (advisory.name, advisory.ranges) == ("a", (Range("ECOSYSTEM", ()),))
 
 
-def test_a_record_is_bounded_in_size() -> None:
+def test_the_size_of_a_record_is_limited() -> None:
     huge = b'{"id": "X-1", "summary": "' + b"x" * RECORD_LIMIT + b'"}'
     (fault,) = read("PyPI", huge)
     assert isinstance(fault, FaultyRecord)
     assert "larger than" in fault.reason
 
 
-def test_a_member_whose_checksum_is_wrong_is_told() -> None:
+def test_a_member_with_a_wrong_checksum_is_a_fault() -> None:
     data = bytearray(export(record("PYSEC-1", entry("PyPI", "a", *fixed("1")))))
     at = zipfile.ZipFile(BytesIO(bytes(data))).infolist()[0].header_offset
     data[at + 30 + len("PYSEC-1.json") + 20] ^= 0xFF
@@ -335,7 +331,7 @@ def test_a_member_whose_checksum_is_wrong_is_told() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no zip", export(), export(record("X-1"))[:-30]])
-def test_an_export_that_is_no_export_is_refused(data: bytes) -> None:
+def test_a_file_that_is_not_an_export_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableError, match="export of PyPI"):
         list(FEED.parse(BytesIO(data), "PyPI"))
 
@@ -348,7 +344,7 @@ def test_an_export_with_overlapping_members_is_refused() -> None:
         list(FEED.parse(BytesIO(data), "npm"))
 
 
-def test_a_bitnami_version_that_is_affected_is_so_in_every_revision() -> None:
+def test_an_affected_bitnami_version_includes_every_revision() -> None:
     affected = entry("Bitnami", "node", {"introduced": "0"}, {"last_affected": "2.6.0"})
     (span,) = advisory_with("Bitnami", record("BIT-node-1", affected)).ranges
     order = Order(BITNAMI.version_key)
@@ -357,7 +353,7 @@ def test_a_bitnami_version_that_is_affected_is_so_in_every_revision() -> None:
     assert affects == {"2.6.0": True, "2.6.0-3": True, "2.6.1": False, "2.6.1-0": False}
 
 
-def test_what_azure_linux_built_of_the_last_affected_version_is_affected() -> None:
+def test_a_last_affected_version_of_azure_linux_includes_its_builds() -> None:
     affected = entry("Azure Linux:3", "curl", {"introduced": "0"}, {"last_affected": "8.11.1-2"})
     (span,) = advisory_with("Azure Linux", record("AZL-1", affected)).ranges
     order = Order(RPM.version_key, can_omit_epoch=True)

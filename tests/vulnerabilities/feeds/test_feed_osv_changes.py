@@ -46,13 +46,13 @@ def first(site: Site, into: Path) -> str:
     return FEED.fetch(site.url, "PyPI", "", into).fingerprint
 
 
-def test_the_first_time_the_whole_export_is_fetched(site: Site, tmp_path: Path) -> None:
+def test_the_first_fetch_is_the_whole_export(site: Site, tmp_path: Path) -> None:
     fetched = fetch(site, tmp_path, "")
     assert site.seen == ["/PyPI/all.zip 200"]
     assert fetched.replaces is None
 
 
-def test_what_changed_is_fetched_alone_and_what_went_is_named(site: Site, tmp_path: Path) -> None:
+def test_only_changed_records_are_fetched_and_removed_ones_are_listed(site: Site, tmp_path: Path) -> None:
     fingerprint = first(site, tmp_path)
     publish(site, of("A"), of("B", NEW), of("D"))
     fetched = fetch(site, tmp_path, fingerprint)
@@ -66,7 +66,7 @@ def test_what_changed_is_fetched_alone_and_what_went_is_named(site: Site, tmp_pa
         }
 
 
-def test_while_the_list_is_the_same_nothing_else_is_fetched(site: Site, tmp_path: Path) -> None:
+def test_an_unchanged_list_fetches_nothing_else(site: Site, tmp_path: Path) -> None:
     unchanged = fetch(site, tmp_path, first(site, tmp_path))
     assert unchanged.path is None
     assert site.seen == ["/PyPI/modified_id.csv 200"]
@@ -74,17 +74,17 @@ def test_while_the_list_is_the_same_nothing_else_is_fetched(site: Site, tmp_path
     assert site.seen == ["/PyPI/modified_id.csv 304"]
 
 
-def test_a_record_that_is_not_held_is_fetched_however_old_it_says_it_is(site: Site, tmp_path: Path) -> None:
+def test_a_record_that_is_not_stored_is_fetched_whatever_its_age(site: Site, tmp_path: Path) -> None:
     fetched = fetch(site, tmp_path, first(site, tmp_path), {"A": OLD, "C": OLD})
     assert fetched.replaces == {"B"}
 
 
-def test_times_are_compared_as_times(site: Site, tmp_path: Path) -> None:
+def test_times_are_compared_as_instants(site: Site, tmp_path: Path) -> None:
     publish(site, of("A", "2026-01-01T10:00:00.120Z"), of("B", "2026-01-01T10:00:00+00:00"))
     assert fetch(site, tmp_path, first(site, tmp_path), {"A": "2026-01-01T10:00:00.12Z", "B": OLD}).path is None
 
 
-def test_many_changes_bring_the_whole_export(site: Site, tmp_path: Path) -> None:
+def test_many_changes_fetch_the_whole_export(site: Site, tmp_path: Path) -> None:
     fingerprint = first(site, tmp_path)
     publish(site, *(of(f"X-{number}") for number in range(CHANGES_LIMIT + 1)))
     fetched = fetch(site, tmp_path, fingerprint)
@@ -92,7 +92,7 @@ def test_many_changes_bring_the_whole_export(site: Site, tmp_path: Path) -> None
     assert fetched.replaces is None
 
 
-def test_a_list_that_lacks_many_brings_the_whole_export(site: Site, tmp_path: Path) -> None:
+def test_many_removals_fetch_the_whole_export(site: Site, tmp_path: Path) -> None:
     """It may be cut short; what it lacks would be taken for gone."""
     fingerprint = first(site, tmp_path)
     publish(site, of("A", NEW))
@@ -101,7 +101,7 @@ def test_a_list_that_lacks_many_brings_the_whole_export(site: Site, tmp_path: Pa
     assert fetched.replaces is None
 
 
-def test_where_nothing_but_a_record_went_the_whole_export_is_fetched(site: Site, tmp_path: Path) -> None:
+def test_removals_alone_fetch_the_whole_export(site: Site, tmp_path: Path) -> None:
     fingerprint = first(site, tmp_path)
     publish(site, of("A"), of("B"))
     fetched = fetch(site, tmp_path, fingerprint)
@@ -110,7 +110,7 @@ def test_where_nothing_but_a_record_went_the_whole_export_is_fetched(site: Site,
 
 
 @pytest.mark.parametrize("fault", ["no list", "an empty list", "a broken list", "a path for a name", "no record"])
-def test_what_cannot_be_told_apart_brings_the_whole_export(fault: str, site: Site, tmp_path: Path) -> None:
+def test_an_unreadable_list_or_record_fetches_the_whole_export(fault: str, site: Site, tmp_path: Path) -> None:
     fingerprint = first(site, tmp_path)
     publish(site, of("A"), of("B", NEW))
     csv = "/PyPI/modified_id.csv"
@@ -127,23 +127,23 @@ def test_what_cannot_be_told_apart_brings_the_whole_export(fault: str, site: Sit
     assert fetched.replaces is None
 
 
-def test_names_are_quoted(site: Site, tmp_path: Path) -> None:
+def test_record_ids_are_quoted_in_urls(site: Site, tmp_path: Path) -> None:
     fingerprint = first(site, tmp_path)
     publish(site, of("A"), of("B"), of("C"), of("RHSA-2026:1 x"))
     assert fetch(site, tmp_path, fingerprint).replaces == {"RHSA-2026:1 x"}
     assert "/PyPI/RHSA-2026:1 x.json 200" in map(unquote, site.seen)
 
 
-def test_only_what_is_published_is_asked_for(site: Site) -> None:
+def test_only_published_ecosystems_are_fetched(site: Site) -> None:
     site.files["/ecosystems.txt"] = b"Debian\nPyPI\nnpm\n"
     assert FEED.parts(site.url, ("Amazon Linux", "Debian", "PyPI")) == ["Debian", "PyPI"]
 
 
-def test_a_mirror_without_a_list_of_ecosystems_is_asked_for_all(site: Site) -> None:
+def test_all_ecosystems_are_fetched_from_a_mirror_without_a_list(site: Site) -> None:
     assert FEED.parts(site.url, ("Debian", "PyPI")) == ("Debian", "PyPI")
 
 
 @pytest.mark.parametrize("page", [b"", b"<html>Please log in</html>"])
-def test_a_page_in_place_of_the_list_of_ecosystems_leaves_out_nothing(site: Site, page: bytes) -> None:
+def test_all_ecosystems_are_fetched_if_the_list_is_another_page(site: Site, page: bytes) -> None:
     site.files["/ecosystems.txt"] = page
     assert FEED.parts(site.url, ("Debian", "PyPI")) == ("Debian", "PyPI")

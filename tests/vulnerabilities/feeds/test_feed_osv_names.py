@@ -22,7 +22,7 @@ from dockgate.vulnerabilities.model import Advisory, Range
         ("VSCode", "EffetMer.darkgpt", "effetmer.darkgpt"),
     ],
 )
-def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: str, normal: str) -> None:
+def test_names_are_normalized_by_ecosystem(ecosystem: str, name: str, normal: str) -> None:
     assert advisory_with(ecosystem, record("X-1", entry(ecosystem, name, *fixed("1")))).name == normal
 
 
@@ -71,7 +71,7 @@ def test_names_are_written_as_the_ecosystem_writes_them(ecosystem: str, name: st
         ("FreeBSD:ports:14.3", "FreeBSD:ports"),
     ],
 )
-def test_releases_that_share_their_packages_are_one(value: str, normal: str) -> None:
+def test_products_with_the_same_packages_become_one_release(value: str, normal: str) -> None:
     assert advisory_with(value.partition(":")[0], record("X-1", entry(value, "a", *fixed("1")))).ecosystem == normal
 
 
@@ -82,7 +82,7 @@ def test_the_modules_of_suse_12_are_for_each_of_its_service_packs() -> None:
 
 
 @pytest.mark.parametrize("ecosystem", ["Echo:PyPI", "Echo:PyPi", "Echo:npm", "Echo:Maven"])
-def test_what_echo_rebuilds_of_a_languages_packages_is_none_of_its_distributions(ecosystem: str) -> None:
+def test_language_packages_rebuilt_by_echo_are_not_of_its_distribution(ecosystem: str) -> None:
     value = record("ECHO-1", entry(ecosystem, "jinja2", *fixed("2.11.3-1+deb11u1")))
     assert [type(messages) for messages in read("Echo", value)] == [SilentRecord]
     both = record("ECHO-2", *value["affected"], entry("Echo", "jinja2", *fixed("3.1.6-1")))
@@ -107,12 +107,12 @@ def test_what_echo_rebuilds_of_a_languages_packages_is_none_of_its_distributions
         ),
     ],
 )
-def test_versions_are_without_what_is_none_of_theirs(ecosystem: str, package: str, messages: str, version: str) -> None:
+def test_versions_have_no_package_name_or_section(ecosystem: str, package: str, messages: str, version: str) -> None:
     advisory = advisory_with(ecosystem.partition(":")[0], record("X-1", entry(ecosystem, package, *fixed(messages))))
     assert advisory.ranges[0].events == (("introduced", "0"), ("fixed", version))
 
 
-def test_a_whole_name_that_is_not_the_packages_tells_no_version() -> None:
+def test_a_version_with_the_name_of_another_package_is_refused() -> None:
     affected = entry("openEuler:24.03-LTS", "openjdk-1.8.0", *fixed("java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2"))
     fault, advisory = read("openEuler", record("OESA-1", affected))
     assert isinstance(fault, FaultyRecord)
@@ -121,7 +121,7 @@ def test_a_whole_name_that_is_not_the_packages_tells_no_version() -> None:
     assert advisory.ranges == (Range("ECOSYSTEM", ()),)
 
 
-def test_products_that_become_one_release_are_joined() -> None:
+def test_entries_of_products_of_one_release_are_joined() -> None:
     names = ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9::appstream")
     advisory = advisory_with(
         "Red Hat", record("RHSA-1", *(entry(name, "openssl", *fixed("1:3-1.el9")) for name in names))
@@ -138,7 +138,7 @@ def test_products_that_become_one_release_are_joined() -> None:
         ("PyPI", {"related": ["CVE-1"]}, ()),
     ],
 )
-def test_a_bulletin_is_about_the_cves_that_it_calls_related(
+def test_the_related_cves_of_a_bulletin_are_its_upstream(
     part: str, names: dict[str, list[str]], upstream: tuple[str, ...]
 ) -> None:
     value = record("X-1", entry(part, "a", *fixed("1")), **names)

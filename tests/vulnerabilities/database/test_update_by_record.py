@@ -1,0 +1,105 @@
+"""Update the advisory database with only the changed records of an OSV export."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+from tests.vulnerabilities.database.making import inventory, package
+from tests.vulnerabilities.database.updates import (
+    LATER_TEXT,
+    LIST,
+    PYPI,
+    pypi_record,
+    read_check_times,
+    read_snapshot,
+    run_update,
+)
+from tests.vulnerabilities.feeds.making import Json, export
+from tests.vulnerabilities.feeds.serving import Site
+
+from dockgate.vulnerabilities.database.database import Database
+
+
+def publish(site: Site, *records: Json) -> None:
+    """Publish PyPI's export, the list of its records and each record."""
+    site.files = {path: data for path, data in site.files.items() if not path.startswith("/osv/PyPI/")}
+    site.files[PYPI] = export(*records)
+    site.files[LIST] = "".join(f"{each['modified']},{each['id']}\n" for each in records).encode()
+    site.files |= {f"/osv/PyPI/{each['id']}.json": json.dumps(each).encode() for each in records}
+
+
+def everything(path: Path) -> list[tuple[object, ...]]:
+    """The content of PyPI's part of the database."""
+    names = ("jinja2", "flask", "idna")
+    with Database.open(path) as database:
+        result = database.snapshot([inventory(*(package("PyPI", name) for name in names))])
+        (part,) = (part for part in database.parts() if part.name == "PyPI")
+        records = database.records("osv", "PyPI")
+    return [*((row.id, row.name, row.modified) for row in result.advisories), result.coverage, part.statements, records]
+
+
+LATE = "2026-02-01T00:00:00Z"
+NPM = pypi_record("P-4", "x", ecosystem="npm")
+BEFORE = (pypi_record("P-1", "jinja2"), pypi_record("P-2", "flask"), pypi_record("P-3", "idna"), NPM)
+AFTER = (pypi_record("P-1", "jinja2"), pypi_record("P-2", "idna", LATE), pypi_record("P-5", "flask"), NPM)
+
+
+def test_changed_records_give_the_same_database_as_the_whole_export(path: Path, site: Site, tmp_path: Path) -> None:
+    publish(site, *BEFORE)
+    first = run_update(path, site)
+    publish(site, *AFTER)
+    site.seen.clear()
+    result = run_update(path, site, later=True)
+    assert f"{PYPI} 200" not in site.seen
+    assert "osv PyPI" not in result.unchanged
+    assert result.digest != first.digest
+    run_update(tmp_path / "anew.db", site, later=True)
+    assert everything(path) == everything(tmp_path / "anew.db")
+    site.seen.clear()
+    assert "osv PyPI" in run_update(path, site, later=True).unchanged
+    assert f"{LIST} 304" in site.seen
+
+
+def test_an_unchanged_list_counts_as_checked(path: Path, site: Site) -> None:
+    publish(site, *BEFORE)
+    run_update(path, site)
+    publish(site, *reversed(BEFORE))
+    result = run_update(path, site, later=True)
+    assert "osv PyPI" in result.unchanged
+    assert read_check_times(path)["osv PyPI"] == LATER_TEXT
+
+
+def test_a_repaired_record_restores_coverage(path: Path, site: Site) -> None:
+    publish(site, *BEFORE)
+    site.files[PYPI] = export(*BEFORE, b"{")
+    run_update(path, site)
+    assert not any(row.complete for row in read_snapshot(path).coverage if row.ecosystem == "PyPI")
+    with ZipFile(BytesIO(site.files[PYPI])) as archive:
+        (broken,) = (name.removesuffix(".json") for name in archive.namelist() if name.startswith("broken"))
+    publish(site, *BEFORE, pypi_record(broken, "flask"))
+    run_update(path, site, later=True)
+    assert all(row.complete for row in read_snapshot(path).coverage)
+    with Database.open(path) as database:
+        assert not any(part.faults for part in database.parts())
+
+
+def test_a_record_that_becomes_faulty_ends_coverage(path: Path, site: Site) -> None:
+    publish(site, *BEFORE)
+    run_update(path, site)
+    publish(site, *BEFORE[:1], pypi_record("P-2", "flask", LATE), *BEFORE[2:])
+    site.files["/osv/PyPI/P-2.json"] = b"{"
+    run_update(path, site, later=True)
+    coverage = {row.ecosystem: row.complete for row in read_snapshot(path).coverage}
+    assert coverage == {"Debian:13": True, "PyPI": False, "epss": True, "kev": True}
+    assert [row[0] for row in everything(path)[:2]] == ["P-3", "P-1"]
+
+
+def test_a_record_that_was_not_requested_is_a_fault(path: Path, site: Site) -> None:
+    publish(site, *BEFORE)
+    run_update(path, site)
+    publish(site, *BEFORE[:1], pypi_record("P-2", "flask", LATE), *BEFORE[2:])
+    site.files["/osv/PyPI/P-2.json"] = json.dumps(pypi_record("P-1", "flask")).encode()
+    result = run_update(path, site, later=True)
+    (part,) = (part for part in result.parts if part.name == "PyPI")
+    assert [fault.name for fault in part.faults] == ["P-1"]

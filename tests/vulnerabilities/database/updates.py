@@ -1,0 +1,53 @@
+"""Helpers to update a database from a site that publishes feeds."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from tests.vulnerabilities.database.making import FEEDS, NOW, inventory, package
+from tests.vulnerabilities.feeds.making import Json, entry, export, fixed, record
+from tests.vulnerabilities.feeds.serving import Site
+
+from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.database.parts import Result
+from dockgate.vulnerabilities.database.update import update
+from dockgate.vulnerabilities.feed import Feed
+from dockgate.vulnerabilities.model import AdvisorySnapshot
+
+DEBIAN, PYPI, KEV, CVSS = "/osv/Debian/all.zip", "/osv/PyPI/all.zip", "/kev.json", "/cvss.csv.gz"
+EPSS, LIST = "/epss.csv.gz", "/osv/PyPI/modified_id.csv"
+VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
+LATER, LATER_TEXT = NOW + timedelta(hours=6), "2026-11-24T18:00:00Z"
+QUERIED = inventory(package("Debian:13", "zlib"), package("PyPI", "jinja2"))
+
+
+def pypi(version: str) -> bytes:
+    return export(record("PYSEC-1", entry("PyPI", "jinja2", *fixed(version)), aliases=["CVE-1"]))
+
+
+def pypi_record(identity: str, name: str, time: str = "2026-01-01T00:00:00Z", ecosystem: str = "PyPI") -> Json:
+    return record(identity, entry(ecosystem, name, *fixed("3"))) | {"modified": time}
+
+
+def urls_of(site: Site) -> dict[str, str]:
+    return {
+        "amazon": site.url,
+        "cvss": site.url + CVSS,
+        "epss": site.url + EPSS,
+        "kev": site.url + KEV,
+        "osv": f"{site.url}/osv",
+    }
+
+
+def run_update(path: Path, site: Site, *, later: bool = False, feeds: tuple[Feed, ...] = FEEDS) -> Result:
+    urls = urls_of(site)
+    return update(path, feeds, urls, ("Debian", "PyPI"), LATER if later else NOW, lambda line: None)
+
+
+def read_snapshot(path: Path) -> AdvisorySnapshot:
+    with Database.open(path) as database:
+        return database.snapshot([QUERIED])
+
+
+def read_check_times(path: Path) -> dict[str, str]:
+    with Database.open(path) as database:
+        return {part.title: part.checked_at for part in database.parts()}
