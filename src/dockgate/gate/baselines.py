@@ -8,7 +8,7 @@ the exemption ends, the finding counts.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from dockgate.gate.model import BaselineExemptions, PlatformVerdict, Policy, Settings, VerdictCase
+from dockgate.gate.model import BaselineExemptions, PlatformVerdict, Settings, VerdictCase
 from dockgate.gate.rule import BaselineFindings, Exemption, FindingKey, PackageMatcher, finding_key
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import parse_time
@@ -25,24 +25,16 @@ def baseline_findings(case: VerdictCase, platform: str, matcher: PackageMatcher)
     """
     findings_by_baseline: dict[str, BaselineFindings] = {}
     for name, inventories in case.baselines.items():
-        same_platform = [inventory for inventory in inventories if inventory.platform == platform]
-        if same_platform:
-            keys = {
-                finding_key(finding)
-                for inventory in same_platform
-                for finding in matcher.match(inventory.packages).findings
-            }
+        matches = [matcher.match(inventory.packages) for inventory in inventories if inventory.platform == platform]
+        if matches:
             exemptions = case.baseline_exemptions.get(name, _NO_EXEMPTIONS)
-            findings_by_baseline[name] = _with_exemptions(keys, exemptions)
+            unfixed, in_grace = set(exemptions.unfixed), set(exemptions.in_grace)
+            keys = {finding_key(finding) for match in matches for finding in match.findings}
+            findings_by_baseline[name] = {
+                key: Exemption(unfixed=key in unfixed, in_grace_at=exemptions.at if key in in_grace else "")
+                for key in sorted(keys.difference(exemptions.waived))
+            }
     return findings_by_baseline
-
-
-def _with_exemptions(keys: set[FindingKey], exemptions: BaselineExemptions) -> BaselineFindings:
-    unfixed, in_grace = set(exemptions.unfixed), set(exemptions.in_grace)
-    return {
-        key: Exemption(unfixed=key in unfixed, in_grace_at=exemptions.at if key in in_grace else "")
-        for key in sorted(keys.difference(exemptions.waived))
-    }
 
 
 def find_exemptions(
@@ -56,7 +48,9 @@ def find_exemptions(
     waived: set[FindingKey] = set()
     unfixed: set[FindingKey] = set()
     in_grace: set[FindingKey] = set()
-    only_fixable, grace_days = _policy_exemptions(case.policy)
+    uses = [use for rule_uses in case.policy.rules.values() for use in rule_uses]
+    only_fixable = any(use.get("only_fixable") for use in uses)
+    grace_days = max((days for use in uses for days in _grace_days(use)), default=0)
     for verdict in platform_verdicts:
         in_baseline = {key for keys in baseline_findings(case, verdict.platform, matcher).values() for key in keys}
         waived_here = {finding_key(applied.finding) for applied in verdict.waived if applied.finding}
@@ -70,13 +64,6 @@ def find_exemptions(
             if _is_newer_than(finding, case.now, grace_days):
                 in_grace.add(key)
     return BaselineExemptions(case.now, tuple(sorted(waived)), tuple(sorted(unfixed)), tuple(sorted(in_grace)))
-
-
-def _policy_exemptions(policy: Policy) -> tuple[bool, float]:
-    """Whether any rule counts fixable findings only, and the longest grace period in days."""
-    uses = [use for rule_uses in policy.rules.values() for use in rule_uses]
-    grace_days = max((days for use in uses for days in _grace_days(use)), default=0)
-    return any(use.get("only_fixable") for use in uses), grace_days
 
 
 def _grace_days(use: Settings) -> Iterator[float]:

@@ -35,8 +35,13 @@ def expire_catalogues(coverage: Sequence[Coverage], uses: Sequence[Settings], no
     days = [int(str(use["stale_after_days"])) for use in uses if use.get("stale") not in _LENIENT]
     if not days:
         return tuple(coverage)
+
+    def is_stale(entry: Coverage) -> bool:
+        then = parse_time(entry.checked_at)
+        return then is None or not -_CLOCK_SKEW <= datetime.fromisoformat(now) - then < timedelta(days=min(days))
+
     return tuple(
-        replace(entry, complete=False) if entry.ecosystem in CATALOGUES and _is_stale(entry, now, min(days)) else entry
+        replace(entry, complete=False) if entry.ecosystem in CATALOGUES and is_stale(entry) else entry
         for entry in coverage
     )
 
@@ -76,8 +81,3 @@ def _enrich_finding(finding: Finding, cve_by_id: dict[str, Cve], fields: Collect
         if name in fields:
             values[name] = max((getattr(finding, name), *(getattr(cve, name) for cve in cves)))
     return replace(finding, **values)  # type: ignore[arg-type]
-
-
-def _is_stale(coverage: Coverage, now: str, days: int) -> bool:
-    then = parse_time(coverage.checked_at)
-    return then is None or not -_CLOCK_SKEW <= datetime.fromisoformat(now) - then < timedelta(days=days)

@@ -65,7 +65,11 @@ def assignment_for(assignments: Iterable[PolicyAssignment], repository: str) -> 
     best: list[PolicyAssignment] = []
     rank: tuple[bool, int, int] | None = None
     for assignment in assignments:
-        ranks = [_specificity(pattern) for pattern in assignment.repositories if matches(repository, pattern)]
+        ranks = [
+            ("*" not in pattern, len(pattern.partition("*")[0]), len(pattern))
+            for pattern in assignment.repositories
+            if matches(repository, pattern)
+        ]
         if not ranks:
             continue
         own = max(ranks)
@@ -150,14 +154,8 @@ def is_stricter(policy: Policy, own: Policy) -> bool:
 
 def _covers(use: Settings, own_use: Settings) -> bool:
     """Whether `use` is at least as strict: the same settings, with limits that are not higher."""
-    if use.keys() != own_use.keys():
-        return False
-    return all(use[key] == value or (key in _LIMITS and _is_lower(use[key], value)) for key, value in own_use.items())
-
-
-def _is_lower(limit: object, own_limit: object) -> bool:
-    return isinstance(limit, int) and isinstance(own_limit, int) and limit <= own_limit
-
-
-def _specificity(pattern: str) -> tuple[bool, int, int]:
-    return "*" not in pattern, len(pattern.partition("*")[0]), len(pattern)
+    limits = {key: value for key, value in own_use.items() if key in _LIMITS and isinstance(value, int)}
+    return use.keys() == own_use.keys() and all(
+        use[key] == value or (key in limits and isinstance(limit := use[key], int) and limit <= limits[key])
+        for key, value in own_use.items()
+    )

@@ -92,18 +92,14 @@ class PlatformStatements:
         )
 
     def _is_trusted(self, statement: VexStatement) -> bool:
-        is_premature = statement.status in _EXCUSES and self._is_in_future(statement)
-        return self._has_trusted_signer(statement) and not is_premature
-
-    def _is_in_future(self, statement: VexStatement) -> bool:
         at = parse_time(statement.at)
-        return at is not None and (self._now is None or at > self._now)
+        is_in_future = at is not None and (self._now is None or at > self._now)
+        return self._has_trusted_signer(statement) and not (is_in_future and statement.status in _EXCUSES)
 
     def _has_trusted_signer(self, statement: VexStatement) -> bool:
-        keys = self._trusted_keys.get(statement.author)
+        keys, signer = self._trusted_keys.get(statement.author), statement.signer
         if keys is None:
             return False
-        signer = statement.signer
         return signer.startswith(PRINCIPAL) or (signer.startswith(KEY) and signer.removeprefix(KEY) in keys)
 
 
@@ -151,11 +147,9 @@ def _is_about(statement: VexStatement, images: Collection[str], packages: _Packa
 
 
 def _is_present(product: str, images: Collection[str], packages: _PackagesByPath) -> bool:
-    if is_image(product, images):
-        return True
-    if not product.startswith("pkg:") or product.startswith(_OCI):
-        return False
-    return any(_is_package(product, package) for package in packages.get(patterns.split(product)[0], ()))
+    is_purl = product.startswith("pkg:") and not product.startswith(_OCI)
+    candidates = packages.get(patterns.split(product)[0], ()) if is_purl else ()
+    return is_image(product, images) or any(_is_package(product, package) for package in candidates)
 
 
 def _is_package(purl: str, package: Package) -> bool:
@@ -181,14 +175,5 @@ def _age(statement: VexStatement) -> tuple[float, bool, str]:
 
 
 def _order(statement: VexStatement) -> tuple[str, ...]:
-    return (
-        statement.document,
-        statement.signer,
-        *statement.vulnerabilities,
-        statement.status.value,
-        *statement.products,
-        *statement.packages,
-        statement.justification,
-        statement.impact,
-        statement.at,
-    )
+    subjects = (*statement.vulnerabilities, statement.status.value, *statement.products, *statement.packages)
+    return statement.document, statement.signer, *subjects, statement.justification, statement.impact, statement.at

@@ -175,7 +175,7 @@ def apply_to_violations(
     accepted: Waivers,
     images: Collection[str],
     now: str,
-    not_waivable_by_message: Collection[Violation],
+    not_waivable_by_message: Collection[Violation] = (),
 ) -> tuple[tuple[Violation, ...], tuple[AppliedWaiver, ...]]:
     """Separate the violations without findings that are waived for one of `images` from those that count.
 

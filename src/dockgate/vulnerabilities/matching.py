@@ -6,6 +6,7 @@ the database does not cover, are undetermined, never "not affected".
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from dockgate.scanner.model import ANY_MODULE, Inventory, Package
 from dockgate.scanner.ports import Ecosystem
@@ -80,7 +81,7 @@ class Matcher:
             undetermined.update(replace(doubt, subject=package.purl) for doubt in doubts)
         return Matches(
             tuple(sorted(findings.values(), key=_worst_first)),
-            tuple(sorted(undetermined, key=lambda entry: (entry.kind, entry.subject, entry.reason))),
+            tuple(sorted(undetermined, key=attrgetter("kind", "subject", "reason"))),
         )
 
     def count_vulnerabilities(self, package: Package) -> int:

@@ -10,24 +10,14 @@ from dockgate.shared import purl
 
 # Inspector's packageManager -> purl type, OSV ecosystem.
 _LANGUAGES = {
-    "BUNDLER": ("gem", "RubyGems"),
-    "GEMSPEC": ("gem", "RubyGems"),
+    **dict.fromkeys(("BUNDLER", "GEMSPEC"), ("gem", "RubyGems")),
     "CARGO": ("cargo", "crates.io"),
     "COMPOSER": ("composer", "Packagist"),
-    "NPM": ("npm", "npm"),
-    "YARN": ("npm", "npm"),
-    "PNPM": ("npm", "npm"),
-    "NODEPKG": ("npm", "npm"),
-    "NUGET": ("nuget", "NuGet"),
-    "DOTNET_CORE": ("nuget", "NuGet"),
-    "PIP": ("pypi", "PyPI"),
-    "PIPENV": ("pypi", "PyPI"),
-    "POETRY": ("pypi", "PyPI"),
-    "PYTHONPKG": ("pypi", "PyPI"),
-    "GOBINARY": ("golang", "Go"),
-    "GOMOD": ("golang", "Go"),
-    "JAR": ("maven", "Maven"),
-    "POM": ("maven", "Maven"),
+    **dict.fromkeys(("NPM", "YARN", "PNPM", "NODEPKG"), ("npm", "npm")),
+    **dict.fromkeys(("NUGET", "DOTNET_CORE"), ("nuget", "NuGet")),
+    **dict.fromkeys(("PIP", "PIPENV", "POETRY", "PYTHONPKG"), ("pypi", "PyPI")),
+    **dict.fromkeys(("GOBINARY", "GOMOD"), ("golang", "Go")),
+    **dict.fromkeys(("JAR", "POM"), ("maven", "Maven")),
 }
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from dockgate.gate.external import ReadContext
-from dockgate.gate.external._fields import ALIAS_LIMIT, FINDINGS_LIMIT, text
+from dockgate.gate.external._fields import ALIAS_LIMIT, FINDINGS_LIMIT, digest, mappings, text
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Inventory, Package
+from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UncomparableError, UsageError
 from dockgate.vulnerabilities.aliases import alias_order
 from dockgate.vulnerabilities.model import Finding, Matches, Rating, Undetermined
@@ -76,6 +78,17 @@ def make_platform(system: Any, architecture: Any, variant: Any) -> str:
     return "/".join(filter(None, parts)) if all(parts[:2]) else ""
 
 
+def make_distribution(family: Any, release: Any) -> Distribution | None:
+    """The distribution by another tool's name for it, None if it has none."""
+    name = text(family)
+    return Distribution(os_id(name), text(release)) if name and name != "none" else None
+
+
+def layer_digests(layers: Any, where: str, key: str) -> tuple[str, ...]:
+    """The digests under `key` in a list of layers."""
+    return tuple(filter(None, (digest(layer.get(key)) for layer in mappings(layers, where))))
+
+
 def full_version(epoch: Any, version: Any, release: Any) -> str:
     """ "epoch:version-release" as package managers write it, without an epoch of 0."""
     prefix = f"{epoch}:" if isinstance(epoch, int) and not isinstance(epoch, bool) and epoch > 0 else ""
@@ -139,14 +152,14 @@ class ReportBuilder:
                 platform=self.platform,
                 distribution=self.distribution,
                 layers=self.layers,
-                packages=tuple(sorted(packages, key=_package_order)),
+                packages=tuple(sorted(packages, key=attrgetter("purl", "name", "version", "path", "layer"))),
                 unread=(),
                 created=self.created,
                 user=self.user,
             ),
             matches=Matches(
                 tuple(sorted(findings.values(), key=_worst_first)),
-                tuple(sorted(set(self.undetermined), key=lambda entry: (entry.kind, entry.subject, entry.reason))),
+                tuple(sorted(set(self.undetermined), key=attrgetter("kind", "subject", "reason"))),
             ),
             unlisted_counts=dict(sorted(self.unlisted_counts.items())),
             missing_fields=tuple(sorted(self.missing_fields)),
@@ -170,10 +183,6 @@ def _merge(first: Finding, second: Finding) -> Finding:
         epss=max(worse.epss, better.epss),
         percentile=max(worse.percentile, better.percentile),
     )
-
-
-def _package_order(package: Package) -> tuple[str, str, str, str, str]:
-    return package.purl, package.name, package.version, package.path, package.layer
 
 
 def _worst_first(finding: Finding) -> tuple[int, float, str, str, str, str]:

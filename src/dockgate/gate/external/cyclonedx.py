@@ -20,13 +20,13 @@ from dockgate.gate.external._report import (
     ReportBuilder,
     image_digest,
     lowest_fix,
+    make_distribution,
     make_finding,
     make_package,
     plain_package,
 )
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, severity_of_score
 
@@ -102,7 +102,7 @@ def _components(document: dict[str, Any], root: dict[str, Any]) -> dict[str, dic
 def _system(components: dict[str, dict[str, Any]]) -> Distribution | None:
     for component in components.values():
         if component.get("type") == "operating-system" and text(component.get("name")):
-            return Distribution(os_id(text(component.get("name"))), text(component.get("version")))
+            return make_distribution(component.get("name"), component.get("version"))
     return None
 
 

@@ -21,14 +21,15 @@ from dockgate.gate.external._report import (
     KEV_FIELDS,
     ReportBuilder,
     image_digest,
+    layer_digests,
     lowest_fix,
+    make_distribution,
     make_finding,
     make_package,
     make_platform,
 )
 from dockgate.gate.model import ExternalReport
-from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.osrelease import os_id
+from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating
 
@@ -53,23 +54,19 @@ class Grype:
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         source = mapping(document.get("source"))
         if source.get("type") != "image":
-            raise UsageError(
-                f"The document is about a source of type {text(source.get('type')) or 'unknown'}.", "Scan an image."
-            )
+            kind = text(source.get("type")) or "unknown"
+            raise UsageError(f"The document is about a source of type {kind}.", "Scan an image.")
         target = mapping(source.get("target"))
         manifest, repo_digests = digest(target.get("manifestDigest")), map(digest, texts(target.get("repoDigests")))
         distro = mapping(document.get("distro"))
-        family = text(distro.get("name"))
         matches = mappings(document["matches"], "matches")
         report = ReportBuilder(
             source=self.name,
             image=image_digest((manifest, *repo_digests), context),
             at=timestamp(mapping(document.get("descriptor")).get("timestamp")),
             platform=make_platform(target.get("os"), target.get("architecture"), target.get("variant")),
-            distribution=Distribution(os_id(family), text(distro.get("version"))) if family else None,
-            layers=tuple(
-                filter(None, (digest(layer.get("digest")) for layer in mappings(target.get("layers"), "layers")))
-            ),
+            distribution=make_distribution(distro.get("name"), distro.get("version")),
+            layers=layer_digests(target.get("layers"), "layers", "digest"),
             missing_fields={"fixed_at", "published", *_unreported_fields(matches)},
         )
         if manifest and report.image != manifest:
@@ -139,6 +136,5 @@ def _rating(vulnerability: dict[str, Any], where: str) -> Rating:
     namespace = text(vulnerability.get("namespace"))
     source = "cve" if namespace.startswith("nvd") else "advisory" if ":language:" in namespace else "distribution"
     score = number(mapping(best.get("metrics")).get("baseScore"), 10)
-    return Rating(
-        source if namespace else "grype", severity(vulnerability.get("severity")), score, text(best.get("vector"))
-    )
+    source = source if namespace else "grype"
+    return Rating(source, severity(vulnerability.get("severity")), score, text(best.get("vector")))

@@ -58,16 +58,15 @@ class Inspector:
         for index, finding in enumerate(mappings(document["findings"], "findings")):
             reports.add(finding, f"findings[{index}]")
         coverage = {
-            _covered_image(entry): entry for entry in mappings(document.get("coveredResources"), "coveredResources")
+            _image_digest(entry.get("resourceId")): entry
+            for entry in mappings(document.get("coveredResources"), "coveredResources")
         }
         images = {*reports.by_image, *filter(None, coverage)} or {*filter(None, [context.image])}
         for image in sorted(images):
             _add_coverage(reports.for_image(image), coverage.get(image))
         if not reports.by_image:
-            raise UsageError(
-                "The document has no finding, and so names no image.",
-                "Pass the digest, and add the response of ListCoverage.",
-            )
+            advice = "Pass the digest, and add the response of ListCoverage."
+            raise UsageError("The document has no finding, and so names no image.", advice)
         for report in reports.by_image.values():
             if text(document.get("nextToken")):
                 report.add_undetermined("The list of findings is incomplete: it has a nextToken. Fetch all pages.")
@@ -101,7 +100,7 @@ class _Reports:
             return  # an instance or a function
         for resource in images or [{}]:
             details = mapping(mapping(resource.get("details")).get("awsEcrContainerImage"))
-            image = digest(details.get("imageHash")) or digest(text(resource.get("id")).replace("/sha256:", "@sha256:"))
+            image = digest(details.get("imageHash")) or _image_digest(resource.get("id"))
             if not image:
                 raise UsageError(f"{where} has no image digest in its resources.")
             report = self.for_image(image)
@@ -119,9 +118,8 @@ class _Reports:
     ) -> Iterator[Finding]:
         """One finding per vulnerable package."""
         if text(finding.get("type")) not in (_PACKAGE, ""):
-            report.add_undetermined(
-                f"Inspector has a finding of another type: {text(finding.get('type'))}, {text(finding.get('title'))}."
-            )
+            kind, title = text(finding.get("type")), text(finding.get("title"))
+            report.add_undetermined(f"Inspector has a finding of another type: {kind}, {title}.")
             return
         vulnerable = mapping(finding.get("packageVulnerabilityDetails"))
         identity = text(vulnerable.get("vulnerabilityId"))
@@ -176,18 +174,17 @@ def _rating(finding: dict[str, Any], vulnerable: dict[str, Any]) -> Rating:
     return Rating(SOURCE, word, score, vector)
 
 
-def _covered_image(entry: dict[str, Any]) -> str:
-    """The image digest of a ListCoverage entry: its resourceId ends in "/sha256:…"."""
-    return digest(text(entry.get("resourceId")).replace("/sha256:", "@sha256:"))
+def _image_digest(arn: Any) -> str:
+    """The image digest of an ARN that ends in "/sha256:…", "" without one."""
+    return digest(text(arn).replace("/sha256:", "@sha256:"))
 
 
 def _add_coverage(report: ReportBuilder, entry: dict[str, Any] | None) -> None:
     """Check that Inspector scanned the image: an empty list of findings does not prove it."""
     if entry is None:
         if not report.findings:
-            report.add_undetermined(
-                "Inspector lists no findings, and may not have scanned the image. Add the response of ListCoverage."
-            )
+            problem = "Inspector lists no findings, and may not have scanned the image"
+            report.add_undetermined(f"{problem}. Add the response of ListCoverage.")
         return
     report.at = timestamp(entry.get("lastScannedAt")) or report.at
     status = mapping(entry.get("scanStatus"))

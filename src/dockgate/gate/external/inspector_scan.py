@@ -33,9 +33,8 @@ class InspectorScan:
         detail = mapping(document.get("detail"))
         image = digest(detail.get("image-digest"))
         if not image:
-            raise UsageError(
-                "The event has no detail.image-digest.", "Scans of instances and functions are not supported."
-            )
+            advice = "Scans of instances and functions are not supported."
+            raise UsageError("The event has no detail.image-digest.", advice)
         report = ReportBuilder("inspector", image_digest([image], context), timestamp(document.get("time")))
         status = text(detail.get("scan-status"))
         if status != _COMPLETE:

@@ -50,9 +50,8 @@ class Sarif:
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         """A report for each run. Suppressed results count: only our own waivers accept findings."""
         if document["version"] != _VERSION:
-            raise UsageError(
-                f"SARIF {text(document['version']) or 'without version'} is not supported; supported: {_VERSION}."
-            )
+            version = text(document["version"]) or "without version"
+            raise UsageError(f"SARIF {version} is not supported; supported: {_VERSION}.")
         runs = mappings(document["runs"], "runs")
         if not runs:
             raise UsageError("The document has no runs.")
@@ -64,12 +63,8 @@ FORMAT: Format = Sarif()
 
 def _run(run: dict[str, Any], where: str, context: ReadContext) -> ExternalReport:
     driver, properties = mapping(mapping(run.get("tool")).get("driver")), mapping(run.get("properties"))
-    candidates = (
-        properties.get("manifest"),
-        properties.get("digest"),
-        *texts(properties.get("repoDigests")),
-        properties.get("imageName"),
-    )
+    digests = properties.get("manifest"), properties.get("digest"), *texts(properties.get("repoDigests"))
+    candidates = *digests, properties.get("imageName")
     invocations = mappings(run.get("invocations"), f"{where}.invocations")
     report = ReportBuilder(
         source=text(driver.get("name")).lower() or "sarif",
@@ -88,12 +83,7 @@ def _run(run: dict[str, Any], where: str, context: ReadContext) -> ExternalRepor
         identity = text(result.get("ruleId")) or text(mapping(result.get("rule")).get("id"))
         rule_index = result.get("ruleIndex")
         rule = by_id.get(identity, {})
-        if (
-            not rule
-            and isinstance(rule_index, int)
-            and not isinstance(rule_index, bool)
-            and 0 <= rule_index < len(rules)
-        ):
+        if not rule and type(rule_index) is int and 0 <= rule_index < len(rules):
             rule = rules[rule_index]
         identity = identity or text(rule.get("id"))
         if not identity:
@@ -108,14 +98,8 @@ def _run(run: dict[str, Any], where: str, context: ReadContext) -> ExternalRepor
 def _finding(identity: str, rule: dict[str, Any], result: dict[str, Any], where: str) -> Finding:
     name, package_name = _split_rule(identity)
     title = text(mapping(rule.get("shortDescription")).get("text")) or text(mapping(result.get("message")).get("text"))
-    return make_finding(
-        (name,),
-        _package(result, package_name, where),
-        _rating(rule),
-        "",
-        note=FIX_UNKNOWN,
-        summary=title[:SUMMARY_LIMIT],
-    )
+    package = _package(result, package_name, where)
+    return make_finding((name,), package, _rating(rule), "", note=FIX_UNKNOWN, summary=title[:SUMMARY_LIMIT])
 
 
 def _split_rule(identity: str) -> tuple[str, str]:

@@ -11,26 +11,22 @@ from dockgate.gate.external._report import (
     ReportBuilder,
     full_version,
     image_digest,
+    layer_digests,
     lowest_fix,
+    make_distribution,
     make_finding,
     make_package,
     make_platform,
 )
 from dockgate.gate.model import ExternalReport
-from dockgate.scanner.model import Distribution, Package
-from dockgate.scanner.osrelease import os_id
+from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating
 
 _SCHEMA = 2
 _PACKAGE_CLASSES = ("os-pkgs", "lang-pkgs")  # classes of results with packages
 # Trivy's status of a finding (pkg/types/status.go in trivy-db) -> our note. With any other the fix is unknown.
-_NOTES = {
-    "affected": "",
-    "will_not_fix": "wont-fix",
-    "fix_deferred": "no-dsa",
-    "end_of_life": "end-of-life",
-}
+_NOTES = {"affected": "", "will_not_fix": "wont-fix", "fix_deferred": "no-dsa", "end_of_life": "end-of-life"}
 _ADVISORIES = ("ghsa", "glad", "osv", "govulndb", "ruby-advisory-db", "php-security-advisories", "nodejs-security-wg")
 
 
@@ -46,13 +42,10 @@ class Trivy:
 
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         if document["SchemaVersion"] != _SCHEMA:
-            raise UsageError(
-                f"Trivy's schema {text(str(document['SchemaVersion']))} is not supported; supported: {_SCHEMA}."
-            )
-        if document["ArtifactType"] != "container_image":
-            raise UsageError(
-                f"The document is about a {text(document['ArtifactType'])}, not an image.", "Use `trivy image`."
-            )
+            schema = text(str(document["SchemaVersion"]))
+            raise UsageError(f"Trivy's schema {schema} is not supported; supported: {_SCHEMA}.")
+        if (kind := document["ArtifactType"]) != "container_image":
+            raise UsageError(f"The document is about a {text(kind)}, not an image.", "Use `trivy image`.")
         metadata = mapping(document.get("Metadata"))
         system, config = mapping(metadata.get("OS")), mapping(metadata.get("ImageConfig"))
         report = ReportBuilder(
@@ -60,10 +53,8 @@ class Trivy:
             image=image_digest(map(digest, texts(metadata.get("RepoDigests"))), context),
             at=timestamp(document.get("CreatedAt")),
             platform=make_platform(config.get("os"), config.get("architecture"), config.get("variant")),
-            distribution=_distribution(system),
-            layers=tuple(
-                filter(None, (digest(layer.get("Digest")) for layer in mappings(metadata.get("Layers"), "Layers")))
-            ),
+            distribution=make_distribution(system.get("Family"), system.get("Name")),
+            layers=layer_digests(metadata.get("Layers"), "Layers", "Digest"),
             created=timestamp(config.get("created")),
             user=text(mapping(config.get("config")).get("User")),
             missing_fields={*KEV_FIELDS, *EPSS_FIELDS, "fixed_at"},
@@ -78,11 +69,6 @@ class Trivy:
 
 
 FORMAT: Format = Trivy()
-
-
-def _distribution(system: dict[str, Any]) -> Distribution | None:
-    family, release = text(system.get("Family")), text(system.get("Name"))
-    return Distribution(os_id(family), release) if family and family != "none" else None
 
 
 def _add_result(result: dict[str, Any], where: str, report: ReportBuilder, context: ReadContext) -> None:
@@ -147,19 +133,13 @@ def _finding(finding: dict[str, Any], package: Package, context: ReadContext) ->
 
 def _rating(finding: dict[str, Any]) -> Rating:
     """The severity, with the score of its source, else of NVD."""
-    source = text(finding.get("SeveritySource"))
+    name = text(finding.get("SeveritySource"))
+    source = "advisory" if name in _ADVISORIES else "distribution" if name else "trivy"
+    rating = Rating("cve" if name == "nvd" else source, severity(finding.get("Severity")))
     by_source = mapping(finding.get("CVSS"))
-    scored = mapping(by_source.get(source)) or mapping(by_source.get("nvd"))
+    scored = mapping(by_source.get(name)) or mapping(by_source.get("nvd"))
     for version in ("V40", "V3", "V2"):
         score = number(scored.get(f"{version}Score"), 10)
         if score >= 0:
-            return Rating(
-                _rating_source(source), severity(finding.get("Severity")), score, text(scored.get(f"{version}Vector"))
-            )
-    return Rating(_rating_source(source), severity(finding.get("Severity")))
-
-
-def _rating_source(source: str) -> str:
-    if source == "nvd":
-        return "cve"
-    return "advisory" if source in _ADVISORIES else "distribution" if source else "trivy"
+            return replace(rating, score=score, vector=text(scored.get(f"{version}Vector")))
+    return rating

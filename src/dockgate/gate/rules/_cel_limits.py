@@ -80,12 +80,9 @@ def _check_call(call: Any, types: Mapping[int, Any]) -> None:
         raise UnboundedError("only a text, a number, a boolean or a time can be looked for in a list")
     if name == "matches":
         pattern = call.args[-1].const_expr
-        if not (pattern.HasField("string_value") and _is_allowed_pattern(pattern.string_value)):
+        text = pattern.string_value
+        if not pattern.HasField("string_value") or len(text) > _MAX_PATTERN_LENGTH or "{" in text:
             raise UnboundedError(f"a pattern is a constant without {{}}, at most {_MAX_PATTERN_LENGTH} characters long")
-
-
-def _is_allowed_pattern(pattern: str) -> bool:
-    return len(pattern) <= _MAX_PATTERN_LENGTH and "{" not in pattern
 
 
 def _check_literal(expression: Any) -> None:

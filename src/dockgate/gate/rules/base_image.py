@@ -18,9 +18,7 @@ _IMAGE_KEYS = ("name", "layers", "platform", "until")
 _MAX_LAYERS = 500  # of one base image
 _MAX_NAMES = 8  # in a message
 
-_NAME_ADVICE = (
-    "Build the image with the annotation org.opencontainers.image.base.name, or list base images by `images`."
-)
+_NAME_ADVICE = "Build the image with the annotation org.opencontainers.image.base.name, or set `images`."
 
 
 class BaseImage(Rule):
@@ -89,8 +87,7 @@ class BaseImage(Rule):
 
     def _judge_name(self, base: str, allowed: Sequence[str]) -> Iterator[Violation | Undetermined]:
         if not base:
-            reason = "The base image is not known."
-            yield Undetermined("/", reason, advice=_NAME_ADVICE)
+            yield Undetermined("/", "The base image is not known.", advice=_NAME_ADVICE)
         elif not any(patterns.matches(base, pattern) for pattern in allowed):
             yield Violation(self.name, f"The base image {base} is not allowed; allowed: {', '.join(allowed)}")
 
@@ -108,12 +105,9 @@ class BaseImage(Rule):
         if any(not _is_past(image.get("until"), facts.now) for image in matching):
             return
         if any(answer is None and not _is_past(image.get("until"), facts.now) for image, answer in answers):
-            yield Undetermined(
-                "/",
-                "The base image is not known: the uncompressed digests (diff_ids) of the image's layers were not "
-                "verified.",
-                advice="Scan the image with Dockgate from its registry, which verifies its layers.",
-            )
+            reason = "The base image is not known: the diff_ids of the image's layers were not verified."
+            advice = "Scan the image with Dockgate from its registry, which verifies its layers."
+            yield Undetermined("/", reason, advice=advice)
         elif matching:
             latest = max(matching, key=lambda image: str(image["until"]))
             yield Violation(self.name, f"The base image {latest['name']} was allowed until {latest['until']}")

@@ -39,8 +39,7 @@ class DatabaseAge(Rule):
         if facts.is_external:
             checked = {facts.source: facts.at}
         elif not checked:
-            reason = "No advisory feed was consulted."
-            yield Undetermined("database", reason, advice="Run `dockgate db update`.")
+            yield Undetermined("database", "No advisory feed was consulted.", advice="Run `dockgate db update`.")
         else:
             checked |= {name: all_times.get(name, "") for name in facts.catalogues}
         for feed, text in sorted(checked.items()):

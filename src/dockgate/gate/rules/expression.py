@@ -1,6 +1,6 @@
 """Violations that a CEL expression (cel-spec) describes. It is type-checked when the policy is read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -46,9 +46,7 @@ class Expression(Rule):
                 raise refused(key, value, allowed)
         message = str(raw["message"]).strip()
         if len(message) > _MAX_MESSAGE_LENGTH:
-            raise DefinitionError(
-                f"message: it has {len(message)} characters, at most {_MAX_MESSAGE_LENGTH} are allowed"
-            )
+            raise DefinitionError(f"message: it has {len(message)} characters, at most {_MAX_MESSAGE_LENGTH} allowed")
         text = str(raw["when"]).strip()
         try:
             program = _cel.compile_expression(text)
@@ -75,7 +73,7 @@ class Expression(Rule):
             yield Undetermined("/", reason, advice=_SCAN_ADVICE)
             return
         try:
-            result = program.evaluate({name: value(facts, text) for name, value in _VALUES.items() if name in text})
+            result = program.evaluate(_variables(facts, text))
         except _cel.EvaluationError as error:
             reason = f"{message!r} cannot be evaluated: {error}."
             yield Undetermined("/", reason, advice="Correct the expression, and try it with `dockgate policy try`.")
@@ -89,7 +87,11 @@ class Expression(Rule):
             yield Violation(self.name, message)
         elif program.result_type == "list(Finding)":
             keys = {(entry.id, entry.package.purl, entry.package.path) for entry in result}
-            findings = tuple(finding for finding in facts.matches.findings if _key(finding) in keys)
+            findings = tuple(
+                finding
+                for finding in facts.matches.findings
+                if (finding.id, patterns.purl(finding.package), finding.package.path) in keys
+            )
             yield Violation(self.name, f"{message} ({len(findings)})", findings)
         else:
             names = dict.fromkeys(f"{package.name} {package.version}" for package in result)
@@ -99,12 +101,15 @@ class Expression(Rule):
 RULE: Rule = Expression()
 
 
-def _key(finding: Finding) -> tuple[str, str, str]:
-    return finding.id, patterns.purl(finding.package), finding.package.path
-
-
-def _findings(facts: RuleInput, text: str) -> list[Any]:
-    return [_finding(finding, facts, text) for finding in facts.matches.findings]
+def _variables(facts: RuleInput, text: str) -> dict[str, Any]:
+    """The variables that the expression mentions."""
+    values: dict[str, Callable[[], Any]] = {
+        "findings": lambda: [_finding(finding, facts, text) for finding in facts.matches.findings],
+        "packages": lambda: [_package(package, facts) for package in facts.inventory.packages],
+        "image": lambda: _image(facts),
+        "now": lambda: datetime.fromisoformat(facts.now),
+    }
+    return {name: value() for name, value in values.items() if name in text}
 
 
 def _finding(finding: Finding, facts: RuleInput, text: str) -> Any:
@@ -149,10 +154,6 @@ def _finding(finding: Finding, facts: RuleInput, text: str) -> Any:
     )
 
 
-def _packages(facts: RuleInput, _: str) -> list[Any]:
-    return [_package(package, facts) for package in facts.inventory.packages]
-
-
 def _package(package: Package, facts: RuleInput) -> Any:
     has_known_base = facts.inventory.base_layers > 0 and package.layer
     return _cel.message(
@@ -170,7 +171,7 @@ def _package(package: Package, facts: RuleInput) -> Any:
     )
 
 
-def _image(facts: RuleInput, _: str) -> Any:
+def _image(facts: RuleInput) -> Any:
     inventory, distribution = facts.inventory, facts.inventory.distribution
     has_config = not facts.is_external and bool(inventory.layers)
     return _cel.message(
@@ -188,10 +189,3 @@ def _image(facts: RuleInput, _: str) -> Any:
             "unread": None if facts.is_external else len(inventory.unread),
         },
     )
-
-
-def _now(facts: RuleInput, _: str) -> Any:
-    return datetime.fromisoformat(facts.now)
-
-
-_VALUES = {"findings": _findings, "packages": _packages, "image": _image, "now": _now}

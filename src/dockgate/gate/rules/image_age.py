@@ -36,8 +36,7 @@ class ImageAge(Rule):
         text, days = facts.inventory.created, float(str(settings["days"]))
         created = parse_time(text)
         if created is None:
-            reason = "The age is not known: the image has no creation time."
-            yield Undetermined("/", reason, advice=_ADVICE)
+            yield Undetermined("/", "The age is not known: the image has no creation time.", advice=_ADVICE)
             return
         age = datetime.fromisoformat(facts.now) - created
         if age < -CLOCK_SKEW:

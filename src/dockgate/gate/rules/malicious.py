@@ -23,9 +23,8 @@ class Malicious(Rule):
         findings = tuple(finding for finding in facts.matches.findings if finding.malicious)
         if findings:
             packages = len({(finding.package.purl, finding.package.path) for finding in findings})
-            yield Violation(
-                self.name, f"{packages} known malicious package{'s' if packages != 1 else ''}", findings, allowed=0
-            )
+            message = f"{packages} known malicious package{'s' if packages != 1 else ''}"
+            yield Violation(self.name, message, findings, allowed=0)
 
 
 RULE: Rule = Malicious()

@@ -45,10 +45,8 @@ class Reference2022(Rule):
 
     def _violation(self, severity: Severity, facts: RuleInput, settings: Mapping[str, object]) -> Violation | None:
         findings = tuple(finding for finding in facts.matches.findings if finding.severity is severity)
-        count, threshold = (
-            len(findings) + facts.unlisted_counts.get(severity.value, 0),
-            int(str(settings[severity.value])),
-        )
+        count = len(findings) + facts.unlisted_counts.get(severity.value, 0)
+        threshold = int(str(settings[severity.value]))
         if count == 0 or count < threshold:
             return None
         message = f"{severity.value.capitalize()} vulnerability threshold of {threshold} exceeded"

@@ -26,17 +26,8 @@ _JUSTIFICATIONS = {
     "code_not_present": "vulnerable_code_not_present",
     "code_not_reachable": "vulnerable_code_not_in_execute_path",
     "protected_by_mitigating_control": "inline_mitigations_already_exist",
-    **{
-        word: word
-        for word in (
-            "requires_configuration",
-            "requires_dependency",
-            "requires_environment",
-            "protected_by_compiler",
-            "protected_at_runtime",
-            "protected_at_perimeter",
-        )
-    },
+    **{word: word for word in ("requires_configuration", "requires_dependency", "requires_environment")},
+    **{word: word for word in ("protected_by_compiler", "protected_at_runtime", "protected_at_perimeter")},
 }
 _NESTING_LIMIT = 64
 _BOM_LINK = "urn:cdx:"
@@ -68,13 +59,8 @@ class _Bom:
         self._digest = digest
         metadata = root.get("metadata")
         self._at = metadata.get("timestamp").time()
-        authors = [author.get("name").name() for author in metadata.get("authors").items()]
-        candidates = (
-            metadata.get("manufacturer").get("name").name(),
-            *authors,
-            metadata.get("supplier").get("name").name(),
-        )
-        self._author = next(filter(None, candidates), "")
+        authors = (metadata.get("manufacturer"), *metadata.get("authors").items(), metadata.get("supplier"))
+        self._author = next(filter(None, [author.get("name").name() for author in authors]), "")
         image = metadata.get("component")
         self._root = image.get("bom-ref").name()
         self._products = _identities(image) if image.exists() else ()

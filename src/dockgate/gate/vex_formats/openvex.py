@@ -50,7 +50,8 @@ def _statements(node: Node, digest: str, author: str, at: str) -> list[VexStatem
         raise node.error("not_affected needs a justification or an impact_statement")
     groups: dict[tuple[str, ...], list[str]] = {}
     for product in node.get("products").items():
-        packages = unique(*(name for component in _components(product) for name in _names(component)))
+        components = [] if isinstance(product.value, str) else product.get("subcomponents").items()
+        packages = unique(*(name for component in components for name in _names(component)))
         groups.setdefault(packages, []).extend(_names(product))
     return [
         VexStatement(
@@ -68,10 +69,6 @@ def _statements(node: Node, digest: str, author: str, at: str) -> list[VexStatem
         )
         for packages, products in (groups or {(): []}).items()
     ]
-
-
-def _components(product: Node) -> list[Node]:
-    return [] if isinstance(product.value, str) else product.get("subcomponents").items()
 
 
 def _vulnerabilities(node: Node) -> tuple[str, ...]:
