@@ -17,12 +17,9 @@ class Status(StrEnum):
 
 
 def worst(statuses: "list[Status]") -> Status:
-    """The worst of the statuses: Rejected, then Undetermined, then Approved. Undetermined if there are none."""
+    """The worst of the statuses: Rejected, then Undetermined, then Approved; Undetermined for no statuses."""
     order = list(Status)
     return max(statuses, key=order.index, default=Status.UNDETERMINED)
-
-
-# --- what an image is judged by ----------------------------------------------------------------------------------
 
 
 class RuleAction(StrEnum):
@@ -122,9 +119,6 @@ class Waivers:
 
     waivers: tuple[Waiver, ...] = ()
     statements: tuple[VexStatement, ...] = ()
-
-
-# --- what is decided ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +276,6 @@ class Verdict:
 
 EMPTY_SNAPSHOT = AdvisorySnapshot((), ())
 NO_WAIVERS = Waivers()
-
-
-# --- what a verdict is computed from -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

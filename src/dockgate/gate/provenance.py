@@ -37,9 +37,6 @@ _IMAGE_PURLS = ("pkg:docker/", "pkg:oci/")
 _TEXT_LIMIT = 500
 
 
-# --- what our builds record --------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class BuildRecord:
     """The facts about one of our own builds. Times are RFC 3339 in UTC.
@@ -67,30 +64,23 @@ def statement(record: BuildRecord, name: str, digest: str) -> bytes:
     source = {"uri": record.source, "digest": {"gitCommit": record.commit}}
     dockerfile = {"name": record.dockerfile, "digest": _digest_set(record.dockerfile_digest)}
     bases = [{"name": text, "uri": _purl(text, pulled), "digest": _digest_set(pulled)} for text, pulled in record.bases]
+    parameters = {"source": source, "dockerfile": record.dockerfile, "arguments": sorted(record.arguments)}
+    definition = {
+        "buildType": BUILD_TYPE,
+        "externalParameters": parameters,
+        "resolvedDependencies": [source, dockerfile, *bases],
+    }
+    times = {"startedOn": record.started_at, "finishedOn": record.finished_at}
+    details = {
+        "builder": {"id": record.builder, "version": {"dockgate": record.engine}},
+        "metadata": {"invocationId": record.invocation, **times},
+    }
     return canonical.encode(
         {
             "_type": STATEMENT_TYPE,
             "subject": [{"name": name, "digest": _digest_set(digest)}],
             "predicateType": PREDICATE_TYPE,
-            "predicate": {
-                "buildDefinition": {
-                    "buildType": BUILD_TYPE,
-                    "externalParameters": {
-                        "source": source,
-                        "dockerfile": record.dockerfile,
-                        "arguments": sorted(record.arguments),
-                    },
-                    "resolvedDependencies": [source, dockerfile, *bases],
-                },
-                "runDetails": {
-                    "builder": {"id": record.builder, "version": {"dockgate": record.engine}},
-                    "metadata": {
-                        "invocationId": record.invocation,
-                        "startedOn": record.started_at,
-                        "finishedOn": record.finished_at,
-                    },
-                },
-            },
+            "predicate": {"buildDefinition": definition, "runDetails": details},
         }
     )
 
@@ -105,9 +95,6 @@ def _purl(reference: str, digest: str) -> str:
     repository = repository_in(reference)
     name = repository.rpartition("/")[2].lower()
     return f"pkg:oci/{quote(name, safe='')}@{quote(digest, safe='')}?repository_url={quote(repository, safe='/')}"
-
-
-# --- what a policy relies on ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

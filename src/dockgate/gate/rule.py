@@ -1,20 +1,17 @@
-"""The interface of gate rules, and the facts that they evaluate.
-
-Separate from `ports`, because a scan does not need it and must start fast.
-"""
+"""The interface of gate rules, and the facts that they evaluate."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from dockgate.gate.model import NonBlockingViolation, Violation
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Undetermined
 
-if TYPE_CHECKING:
-    from dockgate.gate.model import NonBlockingViolation, Violation
-
+# What a rule says: violations, and entries that it cannot decide.
+Answers = Iterable[Violation | NonBlockingViolation | Undetermined]
 # A finding in any version: its id, the ecosystem without release, the source name.
 FindingKey = tuple[str, str, str]
 
@@ -117,8 +114,6 @@ class Rule(Protocol):
         """
         return ()
 
-    def judge(
-        self, facts: RuleInput, settings: Mapping[str, object]
-    ) -> "Iterable[Violation | Undetermined | NonBlockingViolation]":
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         """All violations and undetermined entries, in a stable order."""
         ...

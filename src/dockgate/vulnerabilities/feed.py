@@ -40,10 +40,7 @@ class CveScore:
 
 @dataclass(frozen=True, slots=True)
 class ExploitedCve:
-    """A known exploited CVE. `since` is the date of its listing, `due` the date to fix it by.
-
-    Both are YYYY-MM-DD; `due` is "" if unknown.
-    """
+    """A known exploited CVE. `since` is the date of its listing, `due` the date to fix it by, "" if unknown."""
 
     cve: str
     since: str

@@ -280,7 +280,7 @@ def _note(affecting: list[Advisory]) -> str:
     """The distribution's note on a missing fix, else whether the advisories say anything about a fix.
 
     A range that ends with `last_affected` or a `limit` implies that later versions are unaffected without naming a fix
-    (OSV schema, "affected[].ranges[].events fields"), so it does not say that there is none.
+    (OSV schema, "affected[].ranges[].events fields"), so the fix is unknown.
     """
     if note := next((row.note for row in affecting if row.note), ""):
         return note

@@ -160,7 +160,7 @@ class State(StrEnum):
 class Finding:
     """One vulnerability in one package. `id` is its best known name (CVE first), `aliases` all others.
 
-    `fixed` is the lowest version without it, "" if there is none; `rating` is the preferred rating. `note` is as in
+    `fixed` is the lowest version without it, "" without a fix; `rating` is the preferred rating. `note` is as in
     `Advisory`; `exploited`, `due`, `epss` and `percentile` as in `Cve`. `published` is the publication of the first
     advisory that affects the package, `fixed_at` of the first that names a fix; RFC 3339 in UTC, "" if unknown.
     `reachable` is "yes" if the program contains a vulnerable package, "no" if not, "" if advisory or program do not

@@ -116,7 +116,7 @@ class Order:
         return [version for _, version in sorted(later)]
 
     def fix(self, advisory: Advisory, above: str) -> str:
-        """The lowest fixed version above this one that the advisory does not affect, "" if there is none."""
+        """The lowest fixed version above this one that the advisory does not affect, "" without one."""
         alone = len(advisory.ranges) == 1 and not advisory.versions
         for fix in self.fixes(advisory, above):
             if alone or not self.surely_affects(advisory, fix):  # a range is never within itself at one of its fixes

@@ -22,7 +22,7 @@ EPSS_FIELDS = ("epss", "percentile")
 def image_digest(candidates: Iterable[str], context: ReadContext) -> str:
     """The digest of the image that the document is about, from the digests in it; "" among them is ignored.
 
-    Raises UsageError when there is none, in the document or the context, or when the two differ.
+    Raises UsageError if neither document nor context has a digest, or if they differ.
     """
     digests = list(dict.fromkeys(filter(None, candidates)))
     if context.image and digests and context.image not in digests:

@@ -28,7 +28,7 @@ def find_remediation(
 ) -> Remediation:
     """Find the smallest set of upgrades with which the image is Approved, each to the lowest sufficient version.
 
-    If there is none, returns the upgrades that clear what can be cleared, and the obstacles.
+    Without such a set, returns the upgrades that clear what can be cleared, and the obstacles.
 
     `before` is the evaluation of the inventory, `evaluate` evaluates an upgraded one. For most packages one version
     removes findings and adds none. The packages where each version has findings of its own are tried in every
@@ -106,13 +106,11 @@ class _Search:
     def __init__(self, trials: "_Trials", candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
         simple = [candidate for candidate in candidates if candidate.is_simple]
-        combined, self._is_exhaustive = _limit_combinations(
-            [candidate for candidate in candidates if not candidate.is_simple]
-        )
+        others = [candidate for candidate in candidates if not candidate.is_simple]
+        combined = _limit_combinations(others)
         # The candidates over the limit are reduced to their best version, and each set is evaluated.
-        reduced = [
-            candidate.at_best() for candidate in candidates if not candidate.is_simple and candidate not in combined
-        ]
+        reduced = [candidate.at_best() for candidate in others[len(combined) :]]
+        self._is_exhaustive = not reduced
         self._starts = [
             _Start(trials, [*simple, *reduced], chosen, is_monotone=not reduced) for chosen in _combinations(combined)
         ]
@@ -163,14 +161,14 @@ class _Trials:
         return self._evaluations[key]
 
 
-def _limit_combinations(candidates: Sequence[Candidate]) -> tuple[Sequence[Candidate], bool]:
-    """As many candidates as can be tried in all combinations, and whether these are all."""
+def _limit_combinations(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """As many of the first candidates as can be tried in all combinations."""
     combinations = 1
     for count, candidate in enumerate(candidates):
         combinations *= 1 + len(candidate.choices)
         if combinations > START_LIMIT:
-            return candidates[:count], False
-    return candidates, True
+            return candidates[:count]
+    return candidates
 
 
 def _combinations(candidates: Sequence[Candidate]) -> list[Mapping[Candidate, Target]]:

@@ -22,7 +22,7 @@ from dockgate.vulnerabilities.model import Finding
 class Input(StrEnum):
     """The inputs of a verdict, in the order in which they are replaced."""
 
-    # Whether there is a scan, or why there is none.
+    # Whether there is a scan, or the reason for a missing one.
     SCAN = "scan"
     # The image's own layers and its config.
     CODE = "code"

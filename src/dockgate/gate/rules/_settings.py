@@ -3,16 +3,32 @@
 import base64
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DefinitionError
 
-KEY_BEGIN, _KEY_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
+_KEY_BEGIN, _KEY_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
 CLOCK_SKEW = timedelta(days=1)  # a time this far in the future is still valid
 MAX_DAYS = 36_500
-# What a rule does with a finding that has no score.
-UNSCORED = ("undetermined", "count", "ignore")
+# What a rule does with a finding that has no score, and whether such a finding counts (None: undetermined).
+UNSCORED: Mapping[str, bool | None] = {"undetermined": None, "count": True, "ignore": False}
+
+
+TEXT_SCHEMA: Mapping[str, Any] = {"type": "string", "minLength": 1}
+KEY_SCHEMA: Mapping[str, Any] = {"type": "string", "pattern": _KEY_BEGIN}
+
+
+def list_schema(item: Mapping[str, Any], *, minimum: int = 1, **limits: int) -> dict[str, Any]:
+    """The JSON Schema of a list."""
+    return {"type": "array", "items": item, "minItems": minimum, **limits}
+
+
+def object_schema(properties: Mapping[str, Any], required: Sequence[str]) -> dict[str, Any]:
+    """The JSON Schema of a mapping with only these keys."""
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
 def require_known_keys(raw: Mapping[str, object], allowed: Iterable[str], prefix: str = "") -> None:
@@ -23,7 +39,7 @@ def require_known_keys(raw: Mapping[str, object], allowed: Iterable[str], prefix
             raise DefinitionError(f"{prefix}{key}: unknown key; allowed here: {', '.join(keys) or 'none'}")
 
 
-def one_of(key: str, value: object, allowed: tuple[str, ...]) -> str:
+def one_of(key: str, value: object, allowed: Collection[str]) -> str:
     """The value, which must be one of these words."""
     if value not in allowed:
         raise refused(key, value, ", ".join(allowed))
@@ -57,6 +73,25 @@ def text_list(key: str, value: object, noun: str) -> list[str]:
     raise refused(key, value, f"a list of {noun}")
 
 
+def items(key: str, value: object, missing: str) -> list[tuple[str, object]]:
+    """The items of a list setting, each with its key; the list must not be empty. `missing` names what is allowed."""
+    if not isinstance(value, (list, tuple)) or not value:
+        raise DefinitionError(f"{key}: missing; set {missing}")
+    return [(f"{key}.{index}", item) for index, item in enumerate(value)]
+
+
+def mappings(value: object) -> list[Mapping[str, Any]]:
+    """The entries of a list in complete settings."""
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, (list, tuple)) else []
+
+
+def public_keys(key: str, value: object, *, can_be_empty: bool = False) -> list[str]:
+    """The value, which must be a list of PEM public keys."""
+    if not isinstance(value, (list, tuple)) or not (value or can_be_empty):
+        raise refused(key, value, "a list of public keys as PEM")
+    return [public_key(f"{key}.{index}", pem) for index, pem in enumerate(value)]
+
+
 def boolean(key: str, value: object) -> bool:
     """The value, which must be true or false."""
     if not isinstance(value, bool):
@@ -64,17 +99,24 @@ def boolean(key: str, value: object) -> bool:
     return value
 
 
+def digest(key: str, value: object) -> str:
+    """The value, which must be a sha256 digest."""
+    if not isinstance(value, str) or not is_digest(value):
+        raise refused(key, value, "a digest, sha256: and 64 hexadecimal digits")
+    return value
+
+
 def public_key(key: str, value: object) -> str:
     """The value, which must be a PEM public key, with lines of 64 characters."""
     text = value.strip() if isinstance(value, str) else ""
-    body = "".join(text.removeprefix(KEY_BEGIN).removesuffix(_KEY_END).split())
+    body = "".join(text.removeprefix(_KEY_BEGIN).removesuffix(_KEY_END).split())
     try:
-        is_pem = text.startswith(KEY_BEGIN) and text.endswith(_KEY_END) and bool(base64.b64decode(body, validate=True))
+        is_pem = text.startswith(_KEY_BEGIN) and text.endswith(_KEY_END) and bool(base64.b64decode(body, validate=True))
     except ValueError:
         is_pem = False
     if not is_pem:
-        raise refused(key, value, f"a public key as PEM, from {KEY_BEGIN} to {_KEY_END}")
-    return "\n".join([KEY_BEGIN, *(body[at : at + 64] for at in range(0, len(body), 64)), _KEY_END, ""])
+        raise refused(key, value, f"a public key as PEM, from {_KEY_BEGIN} to {_KEY_END}")
+    return "\n".join([_KEY_BEGIN, *(body[at : at + 64] for at in range(0, len(body), 64)), _KEY_END, ""])
 
 
 def refused(key: str, value: object, allowed: str) -> DefinitionError:

@@ -1,14 +1,23 @@
 """Only allowed base images."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Rule, RuleInput
-from dockgate.gate.rules._settings import refused, require_known_keys, text_list
+from dockgate.gate.rule import Answers, Rule, RuleInput
+from dockgate.gate.rules._settings import (
+    TEXT_SCHEMA,
+    digest,
+    list_schema,
+    mappings,
+    object_schema,
+    refused,
+    require_known_keys,
+    text_list,
+)
 from dockgate.scanner.model import Inventory
-from dockgate.shared.digest import PATTERN, is_digest
+from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Undetermined
@@ -37,27 +46,18 @@ class BaseImage(Rule):
     name = "base_image"
     schema: Mapping[str, Any] = {
         "properties": {
-            "allowed": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
-            "images": {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "name": {"type": "string", "minLength": 1},
-                        "layers": {
-                            "type": "array",
-                            "items": {"type": "string", "pattern": f"^{PATTERN}$"},
-                            "minItems": 1,
-                            "maxItems": _MAX_LAYERS,
-                        },
-                        "platform": {"type": "string", "minLength": 1},
+            "allowed": list_schema(TEXT_SCHEMA),
+            "images": list_schema(
+                object_schema(
+                    {
+                        "name": TEXT_SCHEMA,
+                        "layers": list_schema({"type": "string", "pattern": f"^{PATTERN}$"}, maxItems=_MAX_LAYERS),
+                        "platform": TEXT_SCHEMA,
                         "until": {"type": "string"},
                     },
-                    "required": ["name", "layers"],
-                    "additionalProperties": False,
-                },
-            },
+                    required=["name", "layers"],
+                )
+            ),
         },
         "anyOf": [{"required": ["allowed"]}, {"required": ["images"]}],
     }
@@ -79,21 +79,19 @@ class BaseImage(Rule):
             full["images"] = [_image(f"images.{index}", image) for index, image in enumerate(images)]
         return full
 
-    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         if "allowed" in settings:
             yield from self._judge_name(facts.inventory.base, text_list("allowed", settings["allowed"], _NAMES))
         if "images" in settings:
-            yield from self._judge_layers(facts, _mappings(settings["images"]))
+            yield from self._judge_layers(facts, mappings(settings["images"]))
 
-    def _judge_name(self, base: str, allowed: Sequence[str]) -> Iterator[Violation | Undetermined]:
+    def _judge_name(self, base: str, allowed: Sequence[str]) -> Answers:
         if not base:
             yield Undetermined("/", "The base image is not known.", advice=_NAME_ADVICE)
         elif not any(patterns.matches(base, pattern) for pattern in allowed):
             yield Violation(self.name, f"The base image {base} is not allowed; allowed: {', '.join(allowed)}")
 
-    def _judge_layers(
-        self, facts: RuleInput, images: Sequence[Mapping[str, Any]]
-    ) -> Iterator[Violation | Undetermined]:
+    def _judge_layers(self, facts: RuleInput, images: Sequence[Mapping[str, Any]]) -> Answers:
         inventory = facts.inventory
         if facts.is_external or not inventory.layers:
             reason = "The base image is not known: the digests of the image's layers are missing."
@@ -142,10 +140,6 @@ def _is_past(until: object, now: str) -> bool:
     return end is None or here is None or end <= here
 
 
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, (list, tuple)) else []
-
-
 def _image(key: str, raw: object) -> dict[str, object]:
     if not isinstance(raw, Mapping):
         raise refused(key, raw, "a mapping with name and layers")
@@ -157,10 +151,8 @@ def _image(key: str, raw: object) -> dict[str, object]:
     layers = raw.get("layers")
     if not isinstance(layers, (list, tuple)) or not 0 < len(layers) <= _MAX_LAYERS:
         raise refused(f"{key}.layers", layers, f"a list of 1 to {_MAX_LAYERS} sha256 digests, base first")
-    for index, layer in enumerate(layers):
-        if not isinstance(layer, str) or not is_digest(layer):
-            raise refused(f"{key}.layers.{index}", layer, "a digest, sha256: and 64 hexadecimal digits")
+    layers = [digest(f"{key}.layers.{index}", layer) for index, layer in enumerate(layers)]
     until = raw.get("until")
     if until is not None and (not isinstance(until, str) or parse_time(until) is None):
         raise refused(f"{key}.until", until, "a date, 2026-12-31, or a time in RFC 3339")
-    return {**raw, "layers": list(layers)}
+    return {**raw, "layers": layers}

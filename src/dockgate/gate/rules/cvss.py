@@ -35,13 +35,13 @@ class Cvss(Rule):
             raise DefinitionError("score: missing; set a number, 0 to 10")
         return {
             "score": number("score", raw["score"], maximum=10),
-            "unscored": one_of("unscored", raw.get("unscored", UNSCORED[0]), UNSCORED),
+            "unscored": one_of("unscored", raw.get("unscored", "undetermined"), UNSCORED),
             **_property_limit.settings(raw),
         }
 
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         minimum = float(str(settings["score"]))
-        unscored = {"undetermined": None, "count": True, "ignore": False}[str(settings["unscored"])]
+        unscored = UNSCORED[str(settings["unscored"])]
 
         def has_score(finding: Finding) -> bool | None:
             return unscored if finding.rating.score < 0 else finding.rating.score >= minimum

@@ -39,12 +39,12 @@ class Epss(Rule):
         bounds = {key: number(key, raw[key], maximum=1) for key in _BOUNDS if key in raw}
         if not bounds:
             raise DefinitionError("epss: no bound is set; set score, percentile, or both")
-        unscored = one_of("unscored", raw.get("unscored", UNSCORED[0]), UNSCORED)
+        unscored = one_of("unscored", raw.get("unscored", "undetermined"), UNSCORED)
         return {**bounds, "unscored": unscored, **_property_limit.settings(raw)}
 
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         bounds = {key: float(str(settings[key])) for key in _BOUNDS if key in settings}
-        unscored = {"undetermined": None, "count": True, "ignore": False}[str(settings["unscored"])]
+        unscored = UNSCORED[str(settings["unscored"])]
         has_scores = facts.is_external or cve_enrichment.is_catalogue_complete(facts.coverage, _FEED)
 
         def has_score(finding: Finding) -> bool | None:

@@ -5,8 +5,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Rule, RuleInput
-from dockgate.gate.rules._settings import CLOCK_SKEW, one_of, require_known_keys, text_list, whole_number
+from dockgate.gate.rule import Answers, Rule, RuleInput
+from dockgate.gate.rules._settings import (
+    CLOCK_SKEW,
+    TEXT_SCHEMA,
+    list_schema,
+    one_of,
+    require_known_keys,
+    text_list,
+    whole_number,
+)
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -29,25 +37,22 @@ class Evidence(Rule):
     schema: Mapping[str, Any] = {
         "properties": {
             **{kind: {"enum": list(_ACTIONS)} for kind in _KINDS},
-            "no_feed_for": {"type": "array", "items": {"type": "string", "minLength": 1}},
+            "no_feed_for": list_schema(TEXT_SCHEMA, minimum=0),
             "stale_after_days": {"type": "integer", "minimum": 1},
         }
     }
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, (*_KINDS, "no_feed_for", "stale_after_days"))
-        chosen = {kind: one_of(kind, raw.get(kind, _BLOCK), _ACTIONS) for kind in _KINDS}
         settings = {
-            **chosen,
+            **{kind: one_of(kind, raw.get(kind, _BLOCK), _ACTIONS) for kind in _KINDS},
             "stale_after_days": whole_number("stale_after_days", raw.get("stale_after_days", 7), minimum=1),
         }
         if "no_feed_for" in raw:
             settings["no_feed_for"] = sorted(set(text_list("no_feed_for", raw["no_feed_for"], "ecosystems")))
         return settings
 
-    def judge(
-        self, facts: RuleInput, settings: Mapping[str, object]
-    ) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         days = int(str(settings["stale_after_days"]))
         exempt = _exempt_ecosystems(facts, settings)
         for entry in (*_unread(facts), *facts.matches.undetermined, *_stale(facts, days)):

@@ -1,12 +1,12 @@
 """Violations that a CEL expression (cel-spec) describes. It is type-checked when the policy is read."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from dockgate.gate import cve_enrichment, patterns
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Rule, RuleInput, finding_key
+from dockgate.gate.rule import Answers, Rule, RuleInput, finding_key
 from dockgate.gate.rules import _cel, _cel_limits
 from dockgate.gate.rules._settings import refused, require_known_keys
 from dockgate.scanner.model import Package
@@ -63,9 +63,7 @@ class Expression(Rule):
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ("cel-expr-python", "protobuf")
 
-    def judge(
-        self, facts: RuleInput, settings: Mapping[str, object]
-    ) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         text, message = str(settings["when"]), str(settings["message"])
         program = _cel.compile_expression(text)
         if facts.is_external and "packages" in text:

@@ -8,11 +8,16 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _vers
-from dockgate.gate.rules._settings import refused, require_known_keys
-from dockgate.shared.errors import DefinitionError, UncomparableError
+from dockgate.gate.rules._settings import items, list_schema, mappings, object_schema, refused, require_known_keys
+from dockgate.shared.errors import UncomparableError
 from dockgate.vulnerabilities.model import Undetermined
 
-_KEYS = ("purl", "versions", "reason")
+_PURL_SCHEMA = {"type": "string", "pattern": "^pkg:."}
+_ENTRY_SCHEMAS = {
+    "purl": _PURL_SCHEMA,
+    "versions": {"type": "string", "pattern": "^vers:[a-z0-9]+/."},
+    "reason": {"type": "string"},
+}
 
 
 class ForbiddenPackages(Rule):
@@ -25,41 +30,21 @@ class ForbiddenPackages(Rule):
     name = "forbidden_packages"
     schema: Mapping[str, Any] = {
         "properties": {
-            "packages": {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "oneOf": [
-                        {"type": "string", "pattern": "^pkg:."},
-                        {
-                            "type": "object",
-                            "properties": {
-                                "purl": {"type": "string", "pattern": "^pkg:."},
-                                "versions": {"type": "string", "pattern": "^vers:[a-z0-9]+/."},
-                                "reason": {"type": "string"},
-                            },
-                            "required": ["purl"],
-                            "additionalProperties": False,
-                        },
-                    ]
-                },
-            }
+            "packages": list_schema({"oneOf": [_PURL_SCHEMA, object_schema(_ENTRY_SCHEMAS, required=["purl"])]})
         },
         "required": ["packages"],
     }
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("packages",))
-        packages = raw.get("packages")
-        if not isinstance(packages, (list, tuple)) or not packages:
-            raise DefinitionError("packages: missing; set a list of package URL patterns")
-        return {"packages": [_entry(f"packages.{index}", entry) for index, entry in enumerate(packages)]}
+        packages = items("packages", raw.get("packages"), "a list of package URL patterns")
+        return {"packages": [_entry(key, entry) for key, entry in packages]}
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ("ecosystems",) if any(entry["versions"] for entry in _entries(settings)) else ()
+        return ("ecosystems",) if any(entry["versions"] for entry in mappings(settings["packages"])) else ()
 
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        for entry in _entries(settings):
+        for entry in mappings(settings["packages"]):
             versions = _vers.parse_range(entry["versions"]) if entry["versions"] else None
             forbidden: dict[str, None] = {}
             for package in facts.inventory.packages:
@@ -89,7 +74,7 @@ def _entry(key: str, raw: object) -> dict[str, str]:
     entry = {"purl": raw} if isinstance(raw, str) else raw
     if not isinstance(entry, Mapping):
         raise refused(key, raw, "a package URL pattern, or a mapping with purl, versions, reason")
-    require_known_keys(entry, _KEYS, f"{key}.")
+    require_known_keys(entry, _ENTRY_SCHEMAS, f"{key}.")
     purl, versions, reason = entry.get("purl"), entry.get("versions", ""), entry.get("reason", "")
     if not isinstance(purl, str) or not purl.startswith("pkg:") or not purl.removeprefix("pkg:"):
         raise refused(f"{key}.purl" if isinstance(raw, Mapping) else key, purl, "a pattern that begins with pkg:")
@@ -109,8 +94,3 @@ def _require_range(key: str, raw: object, purl: str) -> None:
     kind = purl.removeprefix("pkg:").partition("/")[0]
     if versions.scheme != kind:
         raise refused(key, raw, f"a range of the pattern's type, vers:{kind}/…")
-
-
-def _entries(settings: Mapping[str, object]) -> list[dict[str, str]]:
-    listed = settings["packages"]
-    return [dict(entry) for entry in listed] if isinstance(listed, (list, tuple)) else []

@@ -1,6 +1,6 @@
 """Only images with signed provenance from an allowed builder."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,16 +11,21 @@ from dockgate.gate.provenance import ProvenanceStatement
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules._settings import (
     CLOCK_SKEW,
-    KEY_BEGIN,
+    KEY_SCHEMA,
     MAX_DAYS,
+    TEXT_SCHEMA,
+    digest,
+    items,
+    list_schema,
+    mappings,
     number,
-    public_key,
+    object_schema,
+    public_keys,
     refused,
     require_known_keys,
     text_list,
 )
-from dockgate.shared.digest import PATTERN, is_digest
-from dockgate.shared.errors import DefinitionError
+from dockgate.shared.digest import PATTERN
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -38,21 +43,11 @@ class Provenance(Rule):
     name = PROVENANCE_RULE
     schema: Mapping[str, Any] = {
         "properties": {
-            "builders": {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "id": {"type": "string", "minLength": 1},
-                        "keys": {"type": "array", "items": {"type": "string", "pattern": KEY_BEGIN}, "minItems": 1},
-                    },
-                    "required": ["id", "keys"],
-                    "additionalProperties": False,
-                },
-            },
-            "sources": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
-            "bases": {"type": "array", "items": {"type": "string", "pattern": f"^{PATTERN}$"}, "minItems": 1},
+            "builders": list_schema(
+                object_schema({"id": TEXT_SCHEMA, "keys": list_schema(KEY_SCHEMA)}, required=["id", "keys"])
+            ),
+            "sources": list_schema(TEXT_SCHEMA),
+            "bases": list_schema({"type": "string", "pattern": f"^{PATTERN}$"}),
             "max_age_days": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DAYS},
         },
         "required": ["builders"],
@@ -60,19 +55,13 @@ class Provenance(Rule):
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("builders", "sources", "bases", "max_age_days"))
-        builders = raw.get("builders")
-        if not isinstance(builders, (list, tuple)) or not builders:
-            raise DefinitionError("builders: missing; set a list of builders, each with id and keys")
-        full: dict[str, object] = {
-            "builders": [_builder(f"builders.{index}", builder) for index, builder in enumerate(builders)]
-        }
+        builders = items("builders", raw.get("builders"), "a list of builders, each with id and keys")
+        full: dict[str, object] = {"builders": [_builder(key, builder) for key, builder in builders]}
         if "sources" in raw:
             full["sources"] = text_list("sources", raw["sources"], "patterns of source repositories")
         if "bases" in raw:
-            full["bases"] = text_list("bases", raw["bases"], "digests of base images")
-            for index, base in enumerate(text_list("bases", raw["bases"], "digests")):
-                if not is_digest(base):
-                    raise refused(f"bases.{index}", base, "a digest, sha256: and 64 hexadecimal digits")
+            bases = text_list("bases", raw["bases"], "digests of base images")
+            full["bases"] = [digest(f"bases.{index}", base) for index, base in enumerate(bases)]
         if "max_age_days" in raw:
             full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=MAX_DAYS, above=0)
         return full
@@ -83,7 +72,8 @@ class Provenance(Rule):
             reason = "The builder is not known: the image's provenance was not looked up."
             yield Undetermined("/", reason, advice="Evaluate the image in its registry, or pass --provenance FILE.")
             return
-        trusted = {(str(builder["id"]), fingerprint(pem)) for builder in _builders(settings) for pem in builder["keys"]}
+        builders = mappings(settings["builders"])
+        trusted = {(str(builder["id"]), fingerprint(pem)) for builder in builders for pem in builder["keys"]}
         reasons: list[str] = []
         for statement in provenance.statements:
             if not any((statement.builder, key) in trusted for key in statement.keys):
@@ -125,13 +115,6 @@ def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], 
             yield f"It was built on {statement.finished_at[:10]}, more than {days:g} days ago."
 
 
-def _builders(settings: Mapping[str, object]) -> Sequence[Mapping[str, Any]]:
-    builders = settings["builders"]
-    return (
-        [builder for builder in builders if isinstance(builder, Mapping)] if isinstance(builders, (list, tuple)) else []
-    )
-
-
 def _texts(value: object) -> list[str]:
     return [str(text) for text in value] if isinstance(value, (list, tuple)) else []
 
@@ -140,9 +123,7 @@ def _builder(key: str, raw: object) -> dict[str, object]:
     if not isinstance(raw, Mapping):
         raise refused(key, raw, "a mapping with id and keys")
     require_known_keys(raw, ("id", "keys"), f"{key}.")
-    identity, keys = raw.get("id"), raw.get("keys")
+    identity = raw.get("id")
     if not isinstance(identity, str) or not identity.strip():
         raise refused(f"{key}.id", identity, "the builder's id as in its statements")
-    if not isinstance(keys, (list, tuple)) or not keys:
-        raise refused(f"{key}.keys", keys, "a list of public keys as PEM")
-    return {"id": identity, "keys": [public_key(f"{key}.keys.{index}", pem) for index, pem in enumerate(keys)]}
+    return {"id": identity, "keys": public_keys(f"{key}.keys", raw.get("keys"))}

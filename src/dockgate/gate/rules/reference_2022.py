@@ -5,14 +5,14 @@ medium that reaches its threshold decides, with this message. Every finding coun
 configures a threshold for low and never reads it: here it warns.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.policy import REFERENCE_RULE
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rule import Answers, Rule, RuleInput
 from dockgate.gate.rules._settings import require_known_keys, whole_number
-from dockgate.vulnerabilities.model import Severity, Undetermined
+from dockgate.vulnerabilities.model import Severity
 
 _DECIDING = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
 _THRESHOLDS = {Severity.CRITICAL: 0, Severity.HIGH: 0, Severity.MEDIUM: 10, Severity.LOW: 15}
@@ -33,9 +33,7 @@ class Reference2022(Rule):
             for severity, default in _THRESHOLDS.items()
         }
 
-    def judge(
-        self, facts: RuleInput, settings: Mapping[str, object]
-    ) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
+    def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         for severity in _DECIDING:
             if violation := self._violation(severity, facts, settings):
                 yield violation

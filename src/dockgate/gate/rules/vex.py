@@ -6,8 +6,16 @@ from typing import Any
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import VEX_RULE
 from dockgate.gate.rule import Rule, RuleInput
-from dockgate.gate.rules._settings import KEY_BEGIN, public_key, refused, require_known_keys
-from dockgate.shared.errors import DefinitionError
+from dockgate.gate.rules._settings import (
+    KEY_SCHEMA,
+    TEXT_SCHEMA,
+    items,
+    list_schema,
+    object_schema,
+    public_keys,
+    refused,
+    require_known_keys,
+)
 
 
 class Vex(Rule):
@@ -20,29 +28,17 @@ class Vex(Rule):
     name = VEX_RULE
     schema: Mapping[str, Any] = {
         "properties": {
-            "authors": {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "name": {"type": "string", "minLength": 1},
-                        "keys": {"type": "array", "items": {"type": "string", "pattern": KEY_BEGIN}},
-                    },
-                    "required": ["name"],
-                    "additionalProperties": False,
-                },
-            }
+            "authors": list_schema(
+                object_schema({"name": TEXT_SCHEMA, "keys": list_schema(KEY_SCHEMA, minimum=0)}, required=["name"])
+            )
         },
         "required": ["authors"],
     }
 
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("authors",))
-        authors = raw.get("authors")
-        if not isinstance(authors, (list, tuple)) or not authors:
-            raise DefinitionError("authors: missing; set a list of authors, each with a name")
-        return {"authors": [_author(f"authors.{index}", author) for index, author in enumerate(authors)]}
+        authors = items("authors", raw.get("authors"), "a list of authors, each with a name")
+        return {"authors": [_author(key, author) for key, author in authors]}
 
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
         yield from ()
@@ -55,9 +51,7 @@ def _author(key: str, raw: object) -> dict[str, object]:
     if not isinstance(raw, Mapping):
         raise refused(key, raw, "a mapping with name and, optionally, keys")
     require_known_keys(raw, ("name", "keys"), f"{key}.")
-    name, keys = raw.get("name"), raw.get("keys", [])
+    name = raw.get("name")
     if not isinstance(name, str) or not name.strip():
         raise refused(f"{key}.name", name, "the author's name as in its documents")
-    if not isinstance(keys, (list, tuple)):
-        raise refused(f"{key}.keys", keys, "a list of public keys as PEM")
-    return {"name": name, "keys": [public_key(f"{key}.keys.{index}", pem) for index, pem in enumerate(keys)]}
+    return {"name": name, "keys": public_keys(f"{key}.keys", raw.get("keys", []), can_be_empty=True)}

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -46,23 +46,20 @@ class Database:
         """Open the database. Raises DatabaseError if it does not exist, is broken, or has another format."""
         if not path.is_file():
             raise DatabaseError(f"There is no advisory database at {path}.", ADVICE)
-        with _database_errors(path):
-            sql = sqlite3.connect(f"{_uri(path)}?mode=ro&immutable=1", uri=True, check_same_thread=False)
-        try:
-            with _database_errors(path):
-                ((application,),) = sql.execute("PRAGMA application_id")
-                ((version,),) = sql.execute("PRAGMA user_version")
-                if application != APPLICATION:
-                    raise DatabaseError(f"{path} is not an advisory database.", ADVICE)
-                if version != FORMAT:
-                    reason = f"The advisory database {path} has format {version}, and this version reads {FORMAT}."
-                    raise DatabaseError(reason, ADVICE)
-                row = sql.execute("SELECT value FROM meta WHERE key = 'digest'").fetchone()
-                if row is None:
-                    raise DatabaseError(f"The advisory database {path} is incomplete.", ADVICE)
-        except BaseException:
-            sql.close()
-            raise
+        with _database_errors(path), ExitStack() as stack:
+            url = f"{_uri(path)}?mode=ro&immutable=1"
+            sql = stack.enter_context(closing(sqlite3.connect(url, uri=True, check_same_thread=False)))
+            ((application,),) = sql.execute("PRAGMA application_id")
+            ((version,),) = sql.execute("PRAGMA user_version")
+            if application != APPLICATION:
+                raise DatabaseError(f"{path} is not an advisory database.", ADVICE)
+            if version != FORMAT:
+                reason = f"The advisory database {path} has format {version}, and this version reads {FORMAT}."
+                raise DatabaseError(reason, ADVICE)
+            row = sql.execute("SELECT value FROM meta WHERE key = 'digest'").fetchone()
+            if row is None:
+                raise DatabaseError(f"The advisory database {path} is incomplete.", ADVICE)
+            stack.pop_all()
         return cls(path, sql, row[0])
 
     def close(self) -> None:
@@ -90,21 +87,13 @@ class Database:
             vulnerabilities: set[str] = set()
             for row in advisories:
                 vulnerabilities.update((row.id,), row.aliases, row.upstream, *row.alias_groups)
-            return AdvisorySnapshot(
-                advisories=advisories,
-                coverage=tuple(
-                    Coverage(
-                        ecosystem=ecosystem,
-                        complete=coverage.complete,
-                        names=tuple([name for name in coverage.names if name in names]),
-                        checked_at=coverage.checked_at,
-                    )
-                    for ecosystem, names in sorted(names_by_ecosystem.items())
-                    if (coverage := covered.get(ecosystem))
-                )
-                + self._catalogues(),
-                cves=tuple(self._cves(name for name in vulnerabilities if name.startswith("CVE-"))),
-            )
+            coverage = [
+                replace(entry, names=tuple([name for name in entry.names if name in names]))
+                for ecosystem, names in sorted(names_by_ecosystem.items())
+                if (entry := covered.get(ecosystem))
+            ]
+            cves = tuple(self._cves(name for name in vulnerabilities if name.startswith("CVE-")))
+            return AdvisorySnapshot(advisories, (*coverage, *self._catalogues()), cves)
 
     def catalogues(self, reports: "Sequence[ExternalReport]") -> AdvisorySnapshot:
         """What KEV and EPSS say about the CVEs in other scanners' reports, and the coverage of both."""

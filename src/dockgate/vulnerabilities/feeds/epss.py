@@ -33,7 +33,9 @@ class Epss(FetchedFeed):
             cve, _, numbers = line.partition(",")
             epss, _, percentile = numbers.partition(",")
             try:
-                yield CvePrediction(_cve(cve), _share(epss), _share(percentile))
+                if not cve.startswith("CVE-"):
+                    raise ValueError(repr(cve))
+                yield CvePrediction(cve, _share(epss), _share(percentile))
             except ValueError as error:
                 yield FaultyRecord(f"line {number}", f"{error} is not allowed in a row of {_HEADER}")
         if not has_header:
@@ -41,12 +43,6 @@ class Epss(FetchedFeed):
 
 
 FEED: Feed = Epss()
-
-
-def _cve(text: str) -> str:
-    if not text.startswith("CVE-"):
-        raise ValueError(repr(text))
-    return text
 
 
 def _share(text: str) -> float:
