@@ -1,7 +1,7 @@
 """Judge an image: a case in, a verdict out. Pure: equal cases give equal bytes.
 
 Read it from the top: `judge` makes the verdict, `judge_platforms` judges each platform, `_Platform.evaluate` runs the
-rules, `Evaluation.status` decides, `_Platform.find_remediation` looks for upgrades. How findings are counted per
+rules, `rule.Evaluation.status` decides, `_Platform.find_remediation` looks for upgrades. How findings are counted per
 severity is `policy.counted_severity`; the limits are checked by the rule `rules/max_findings.py`.
 """
 
@@ -13,7 +13,6 @@ from dockgate.gate import baselines, cve_enrichment, unread_waivers, waivers
 from dockgate.gate.external_findings import ExternalReportMatcher
 from dockgate.gate.model import (
     NO_REMEDIATION,
-    AppliedWaiver,
     ExternalReport,
     InputDigests,
     NonBlockingViolation,
@@ -30,7 +29,7 @@ from dockgate.gate.model import (
 )
 from dockgate.gate.policy import COUNTING_RULE, action_of, counted_severity
 from dockgate.gate.remediation.search import find_remediation
-from dockgate.gate.rule import BaselineFindings, PackageMatcher, Rule, RuleInput
+from dockgate.gate.rule import BaselineFindings, Evaluation, PackageMatcher, Rule, RuleInput
 from dockgate.gate.summaries import shorten, summarize
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
@@ -151,7 +150,7 @@ class _Platform:
             source=self.external_report.source if self.external_report else "",
         )
 
-    def evaluate(self, inventory: Inventory, active_rules: Sequence[ActiveRule]) -> "Evaluation":
+    def evaluate(self, inventory: Inventory, active_rules: Sequence[ActiveRule]) -> Evaluation:
         """Run the rules on a package list: the platform's own, or the one after some upgrades.
 
         In this order: match packages with advisories, apply waivers and VEX to findings, apply waivers to unread
@@ -199,7 +198,7 @@ class _Platform:
             waived=(*unwaived.waived, *readable.waived, *waived_violations),
         )
 
-    def find_remediation(self, evaluation: "Evaluation", active_rules: Sequence[ActiveRule]) -> Remediation:
+    def find_remediation(self, evaluation: Evaluation, active_rules: Sequence[ActiveRule]) -> Remediation:
         return find_remediation(
             self.inventory,
             evaluation,
@@ -247,26 +246,6 @@ class _Platform:
             return False
         scanned = [inventory.platform.split("/")[:2] for inventory in self.case.inventories]
         return bool(scanned) and (not self.inventory.platform or self.inventory.platform.split("/")[:2] in scanned)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of all rules for one platform. `findings` include the waived ones, `facts.matches` does not."""
-
-    facts: RuleInput
-    findings: tuple[Finding, ...]
-    violations: tuple[Violation, ...]
-    undetermined: tuple[Undetermined, ...]
-    warnings: tuple[Violation, ...]
-    notes: tuple[Violation, ...]
-    waived: tuple[AppliedWaiver, ...]
-
-    @cached_property
-    def status(self) -> Status:
-        """A violation rejects, whatever else is undetermined."""
-        if self.violations:
-            return Status.REJECTED
-        return Status.UNDETERMINED if self.undetermined else Status.APPROVED
 
 
 @dataclass

@@ -1,10 +1,11 @@
-"""The interface of gate rules, and the facts that they evaluate."""
+"""The interface of gate rules, the facts that they evaluate, and the result of all rules."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-from dockgate.gate.model import NonBlockingViolation, Violation
+from dockgate.gate.model import AppliedWaiver, NonBlockingViolation, Status, Violation
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
@@ -80,6 +81,26 @@ class RuleInput:
     catalogues: tuple[str, ...] = ()
     provenance: ProvenanceFacts | None = None
     has_accepted_unread: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of all rules for one platform. `findings` include the waived ones, `facts.matches` does not."""
+
+    facts: RuleInput
+    findings: tuple[Finding, ...]
+    violations: tuple[Violation, ...]
+    undetermined: tuple[Undetermined, ...]
+    warnings: tuple[Violation, ...]
+    notes: tuple[Violation, ...]
+    waived: tuple[AppliedWaiver, ...]
+
+    @cached_property
+    def status(self) -> Status:
+        """A violation rejects, whatever else is undetermined."""
+        if self.violations:
+            return Status.REJECTED
+        return Status.UNDETERMINED if self.undetermined else Status.APPROVED
 
 
 class Rule(Protocol):

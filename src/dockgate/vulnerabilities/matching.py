@@ -24,6 +24,7 @@ from dockgate.vulnerabilities.model import (
     Rating,
     Severity,
     Undetermined,
+    is_same_ecosystem,
 )
 from dockgate.vulnerabilities.versions import Order, Orders
 
@@ -136,7 +137,7 @@ class Matcher:
                 advisory
                 for advisory in self._advisories.get((_base(package.ecosystem), package.source_name), ())
                 if (not advisory.module or package.module in (ANY_MODULE, advisory.module))
-                and _same_release(advisory.ecosystem, package.ecosystem)
+                and is_same_ecosystem(advisory.ecosystem, package.ecosystem)
             ]
             names = AliasIndex(advisories)
             by_subject: dict[str, list[Advisory]] = {}
@@ -310,12 +311,6 @@ def _worst_first(finding: Finding) -> tuple[int, tuple[int, str], str, str, str]
 
 def _base(ecosystem: str) -> str:
     return ecosystem.partition(":")[0]
-
-
-def _same_release(first: str, second: str) -> bool:
-    """Whether two ecosystems with the same base have the same release. An ecosystem without release matches any."""
-    release, other_release = first.partition(":")[2], second.partition(":")[2]
-    return not release or not other_release or release == other_release
 
 
 def _some(names: Sequence[str]) -> str:

@@ -120,6 +120,13 @@ class Coverage:
     checked_at: str
 
 
+def is_same_ecosystem(first: str, second: str) -> bool:
+    """Whether two OSV ecosystems are the same. Releases are compared only if both have one."""
+    base, _, release = first.partition(":")
+    other_base, _, other_release = second.partition(":")
+    return base == other_base and (not release or not other_release or release == other_release)
+
+
 # Feeds about CVEs, independent of packages. A database may lack them.
 CATALOGUES = ("epss", "kev")
 

@@ -33,11 +33,6 @@ def _read_time(value: object) -> object:
     return format_time(time) if time else value
 
 
-def _as_list(value: object) -> object:
-    """A single value as a list."""
-    return value if isinstance(value, list) else [value]
-
-
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +40,10 @@ class _Strict(BaseModel):
 # As it was written, "" for an unknown time.
 Time = Annotated[str, BeforeValidator(_read_optional_time)]
 Now = Annotated[str, BeforeValidator(_read_time)]
-Texts = Annotated[list[Annotated[str, Field(strict=True)]], BeforeValidator(_as_list)]
+Texts = Annotated[
+    list[Annotated[str, Field(strict=True)]],
+    BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
+]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Layer = Literal["base", "own"]

@@ -1,30 +1,17 @@
 """Describe the result of a search: the upgrades, the commands that make them, and what remains. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
-from dockgate.gate.model import Obstacle, Status, Upgrade, Violation
+from dockgate.gate.model import Obstacle, Upgrade
 from dockgate.gate.remediation.upgrade_candidates import Candidate, Target
+from dockgate.gate.rule import Evaluation
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem, PackageUpgrade
-from dockgate.vulnerabilities.model import Finding, State, Undetermined
+from dockgate.vulnerabilities.model import Finding, State
 from dockgate.vulnerabilities.versions import ordered_as
 
 # The version that the source of each package (by purl) is upgraded to.
 Versions = Mapping[str, str]
-
-
-class Evaluation(Protocol):
-    """What the rules say about a package list: see `evaluate.Evaluation`."""
-
-    @property
-    def findings(self) -> tuple[Finding, ...]: ...
-    @property
-    def violations(self) -> tuple[Violation, ...]: ...
-    @property
-    def undetermined(self) -> tuple[Undetermined, ...]: ...
-    @property
-    def status(self) -> Status: ...
 
 
 def describe_upgrades(before: Evaluation, after: Evaluation, chosen: Mapping[Candidate, Target]) -> tuple[Upgrade, ...]:

@@ -6,10 +6,10 @@ from functools import cached_property
 from itertools import product
 
 from dockgate.gate.model import Remediation, Status, Violation
-from dockgate.gate.remediation.result import Evaluation, Versions, commands, describe_obstacles, describe_upgrades
+from dockgate.gate.remediation.result import Versions, commands, describe_obstacles, describe_upgrades
 from dockgate.gate.remediation.set_cover import Requirement, find_irreducible_set, find_smallest_set
 from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, find_candidates
-from dockgate.gate.rule import PackageMatcher
+from dockgate.gate.rule import Evaluation, PackageMatcher
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.vulnerabilities.matching import with_versions

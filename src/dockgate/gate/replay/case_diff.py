@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from dockgate.gate.model import VerdictCase
 from dockgate.scanner.model import Inventory, Package
@@ -31,7 +32,7 @@ def _rebased(base: Inventory | None, own: Inventory) -> Inventory:
         own,
         distribution=base.distribution,
         layers=(*below, *own.layers[own.base_layers :]),
-        packages=tuple(sorted((*base_packages, *added), key=_package_order)),
+        packages=tuple(sorted((*base_packages, *added), key=attrgetter("name", "version", "purl", "path", "layer"))),
         unread=(
             *(entry for entry in base.unread if entry.layer in below),
             *(entry for entry in own.unread if entry.layer not in replaced_layers),
@@ -44,10 +45,6 @@ def _rebased(base: Inventory | None, own: Inventory) -> Inventory:
 
 def _diff_ids(inventory: Inventory) -> tuple[str, ...]:
     return inventory.diff_ids or ("",) * len(inventory.layers)
-
-
-def _package_order(package: Package) -> tuple[str, ...]:
-    return package.name, package.version, package.purl, package.path, package.layer
 
 
 def _place(package: Package) -> tuple[str, ...]:
@@ -64,19 +61,11 @@ def advisories_between(old: VerdictCase, new: VerdictCase) -> AdvisorySnapshot:
     names = {(package.ecosystem.partition(":")[0], package.source_name) for package in packages}
     names_in_advisories = {name for row in ours.advisories for name in (row.id, *row.aliases, *row.upstream)}
     cve_ids = {cve.id for cve in ours.cves}
-    return AdvisorySnapshot(
-        (
-            *ours.advisories,
-            *(row for row in theirs.advisories if (row.ecosystem.partition(":")[0], row.name) not in names),
-        ),
-        tuple(_coverage(ours, theirs, {package.ecosystem for package in packages}, names)),
-        tuple(
-            sorted(
-                (*ours.cves, *(cve for cve in theirs.cves if cve.id not in names_in_advisories | cve_ids)),
-                key=lambda cve: cve.id,
-            )
-        ),
-    )
+    added = [row for row in theirs.advisories if (row.ecosystem.partition(":")[0], row.name) not in names]
+    coverage = _coverage(ours, theirs, {package.ecosystem for package in packages}, names)
+    cves = [*ours.cves, *(cve for cve in theirs.cves if cve.id not in names_in_advisories | cve_ids)]
+    cves.sort(key=lambda cve: cve.id)
+    return AdvisorySnapshot((*ours.advisories, *added), tuple(coverage), tuple(cves))
 
 
 def is_same_for(snapshot: AdvisorySnapshot, case: VerdictCase) -> bool:

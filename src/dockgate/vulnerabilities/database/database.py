@@ -21,6 +21,7 @@ from dockgate.vulnerabilities.model import (
     Range,
     Rating,
     Severity,
+    is_same_ecosystem,
 )
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class Database:
         names_by_ecosystem: dict[tuple[int, str], set[str]] = {}
         for ecosystem, names in requested_names.items():
             for number, name in ecosystems:
-                if _is_same_ecosystem(name, ecosystem):
+                if is_same_ecosystem(name, ecosystem):
                     names_by_ecosystem.setdefault((number, name), set()).update(names)
         rows: list[tuple[str, str, list[Any], str, list[Any], list[list[str]]]] = []
         for (number, ecosystem), names in names_by_ecosystem.items():
@@ -201,13 +202,6 @@ FROM json_each(?) names LEFT JOIN score s ON s.cve = names.value LEFT JOIN explo
     LEFT JOIN predicted p ON p.cve = names.value
 WHERE s.cve IS NOT NULL OR e.cve IS NOT NULL OR p.cve IS NOT NULL
 ORDER BY names.value, s.part DESC, e.part DESC, p.part DESC"""
-
-
-def _is_same_ecosystem(advisory: str, package: str) -> bool:
-    """Whether an advisory's ecosystem is that of a package. OSV compares releases only if both have one."""
-    base, _, release = advisory.partition(":")
-    package_base, _, package_release = package.partition(":")
-    return base == package_base and (not release or not package_release or release == package_release)
 
 
 def _advisory(
