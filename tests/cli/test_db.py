@@ -53,7 +53,7 @@ def test_without_a_database_the_error_names_the_commands_that_create_one(dockgat
 def test_a_folder_without_feeds_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
     ran = dockgate("db", "build", "--from", str(tmp_path))
     assert ran.code == 2
-    assert "holds no advisories" in ran.err
+    assert "has no advisories" in ran.err
     assert dockgate("db", "build", "--from", str(tmp_path / "nowhere")).code == 2
 
 
