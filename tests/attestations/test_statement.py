@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.gate.gating import IMAGE, NOW, inventory, judge, limits, package
+from tests.gate.samples import IMAGE, NOW, inventory, judge, limits, package
 
 from dockgate.attestations.statements import PREDICATE_TYPE, STATEMENT_TYPE, attached_to, believe, covered, statement
 from dockgate.gate.model import Status

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
-from tests.gate.gating import inventory, judge, limits, package
+from tests.gate.samples import inventory, judge, limits, package
 from tests.registryd import registry
 from tests.reports import samples
 from tests.scanner.images.make import image

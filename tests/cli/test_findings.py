@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.vulnerabilities.database.making import built, folder_of
-from tests.vulnerabilities.feeds.making import entry, fixed, kev, record
+from tests.vulnerabilities.database.samples import built, folder_of
+from tests.vulnerabilities.feeds.feed_files import entry, fixed, kev, record
 
 from dockgate.cli.main import root
 from dockgate.shared.errors import UsageError

@@ -6,7 +6,7 @@ import pytest
 from tests.cli import layouts
 from tests.cli.conftest import Dockgate
 from tests.cli.test_scan import Run, run
-from tests.gate.gating import RULES
+from tests.gate.samples import RULES
 from tests.scanner.images import make
 
 from dockgate.gate.definitions.policy import read_named_policy

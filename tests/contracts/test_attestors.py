@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.attestor import MemoryAttestor
-from tests.gate.gating import inventory, judge, limits, package
+from tests.gate.samples import inventory, judge, limits, package
 from tests.gate.test_provenance import RECORD
 from tests.parts import Faults
 from tests.registryd import Running, registry

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.vulnerabilities.feeds.making import (
+from tests.vulnerabilities.feeds.feed_files import (
     bulletin,
     cvss,
     entry,
@@ -19,7 +19,7 @@ from tests.vulnerabilities.feeds.making import (
     repository,
     updateinfo,
 )
-from tests.vulnerabilities.feeds.serving import Site, serving
+from tests.vulnerabilities.feeds.feed_site import Site, serving
 
 from dockgate.shared.errors import NotFoundError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities import feeds

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.gate.gating import ECOSYSTEMS, RULES, inventory, limits, package
+from tests.gate.samples import ECOSYSTEMS, RULES, inventory, limits, package
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
 from dockgate.gate import evaluate

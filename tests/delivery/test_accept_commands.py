@@ -4,7 +4,7 @@ import shlex
 from dataclasses import replace
 
 import pytest
-from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy_of
+from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy_of
 
 from dockgate.delivery.accept_commands import override_command, waiver_commands
 from dockgate.gate import evaluate

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
+from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
 
 from dockgate.gate import baselines, evaluate
 from dockgate.gate.model import BaselineExemptions, Policy, Status, Verdict, VerdictCase, Waiver, Waivers

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.gate.gating import ECOSYSTEMS, IMAGE, NOW, inventory, package
+from tests.gate.samples import ECOSYSTEMS, IMAGE, NOW, inventory, package
 
 from dockgate.gate import evaluate, rules
 from dockgate.gate.cve_enrichment import enrich

@@ -3,7 +3,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
-from tests.gate.gating import (
+from tests.gate.samples import (
     COVERED,
     ECOSYSTEMS,
     IMAGE,

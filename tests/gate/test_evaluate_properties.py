@@ -6,7 +6,7 @@ from itertools import combinations, product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.gating import CHECKED, COVERED, ECOSYSTEMS, inventory, judge, package, policy
+from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, inventory, judge, package, policy
 
 from dockgate.gate.model import PlatformVerdict, Policy, Status
 from dockgate.scanner.model import Inventory, Package, Unread

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, inventory, limits, package
+from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, inventory, limits, package
 from tests.gate.test_evaluate_properties import advisories
 from tests.gate.test_whole_gate_properties import gated, look
 

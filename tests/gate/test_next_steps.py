@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, inventory, package, policy_of
+from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, inventory, package, policy_of
 from tests.gate.test_whole_gate_properties import gated
 
 from dockgate.gate import evaluate

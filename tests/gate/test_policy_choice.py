@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.gating import ECOSYSTEMS, RULES, judge
+from tests.gate.samples import ECOSYSTEMS, RULES, judge
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories
 from tests.gate.test_stricter import CASES, full, servers, wishes
 

@@ -6,7 +6,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from tests.gate.gating import IMAGE, NOW, inventory, judge, limits, package
+from tests.gate.samples import IMAGE, NOW, inventory, judge, limits, package
 
 from dockgate.attestations import statements
 from dockgate.gate.provenance import (

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.gating import ECOSYSTEMS, RULES, judge, policy
 from tests.gate.rules.policy_cases import cases, verdict_case
+from tests.gate.samples import ECOSYSTEMS, RULES, judge, policy
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories, limits
 
 from dockgate.gate import evaluate

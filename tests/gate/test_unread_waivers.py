@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy_of
+from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy_of
 
 from dockgate.gate import evaluate, waivers
 from dockgate.gate.model import Policy, Status, Verdict, VerdictCase, Waiver, Waivers

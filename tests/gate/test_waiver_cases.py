@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.gate.gating import IMAGE
+from tests.gate.samples import IMAGE
 
 from dockgate.gate import vex_formats, vex_statements, waivers
 from dockgate.gate.model import Waiver, Waivers

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.gating import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, limits, package, policy_of
+from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, limits, package, policy_of
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories, policies
 
 from dockgate.gate import evaluate, patterns, waivers

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.gating import CHECKED, COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, package
+from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, package
 from tests.gate.test_evaluate_properties import NAMES, advisories, coverage, every_way, inventories
 
 from dockgate.gate import evaluate

@@ -11,7 +11,7 @@ import pytest
 from tests.cli import layouts
 from tests.cli.conftest import dockgate
 from tests.cli.test_scan import Run, run
-from tests.gate.gating import RULES, inventory, judge, limits, package
+from tests.gate.samples import RULES, inventory, judge, limits, package
 from tests.gate.test_provenance import RECORD
 from tests.registryd import Running, registry
 from tests.scanner.images import make

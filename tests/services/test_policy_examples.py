@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gate.gating import CHECKED, NOW
 from tests.gate.rules.policy_cases import cases
+from tests.gate.samples import CHECKED, NOW
 
 from dockgate.gate.definitions import policy
 from dockgate.services.policy_examples import test as run

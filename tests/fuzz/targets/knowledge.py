@@ -12,8 +12,8 @@ from random import Random
 from tests.fuzz.containers import carried, compressed, zipped
 from tests.fuzz.mutate import Mutate, edited, edits, json_text, lines
 from tests.fuzz.target import MEMORY, Part, Target, advised
-from tests.vulnerabilities.database.making import built, folder_of
-from tests.vulnerabilities.feeds import making
+from tests.vulnerabilities.database.samples import built, folder_of
+from tests.vulnerabilities.feeds import feed_files
 
 from dockgate.reports import InventoryReport, write
 from dockgate.scanner import ecosystems, sboms
@@ -44,32 +44,36 @@ def _record(data: bytes) -> None:
 
 
 _OSV = [
-    making.record(
+    feed_files.record(
         "DSA-1-1",
-        making.entry("Debian:12", "openssl", *making.fixed("3.0.11-1"), ecosystem_specific={"urgency": "unimportant"}),
-        making.entry("Debian:11", "openssl", severity=[{"type": "Ubuntu", "score": "high"}]),
+        feed_files.entry(
+            "Debian:12", "openssl", *feed_files.fixed("3.0.11-1"), ecosystem_specific={"urgency": "unimportant"}
+        ),
+        feed_files.entry("Debian:11", "openssl", severity=[{"type": "Ubuntu", "score": "high"}]),
         upstream=["CVE-2024-1"],
         published="2026-01-01T00:00:00Z",
     ),
-    making.record(
+    feed_files.record(
         "GHSA-a",
-        making.entry("npm", "a", {"introduced": "0"}, {"last_affected": "1.2"}, versions=["1.0"]),
+        feed_files.entry("npm", "a", {"introduced": "0"}, {"last_affected": "1.2"}, versions=["1.0"]),
         aliases=["CVE-2024-2"],
         severity=[{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
         database_specific={"severity": "MODERATE", "nodsa": "a"},
         details="NOTE: this is disputed",
         withdrawn="2026-01-03T00:00:00Z",
     ),
-    making.record(
+    feed_files.record(
         "RLSA-1",
-        making.entry("Rocky Linux:8", "nodejs", *making.fixed("0:20.1-1.module+el8.9.0+1+abc")),
+        feed_files.entry("Rocky Linux:8", "nodejs", *feed_files.fixed("0:20.1-1.module+el8.9.0+1+abc")),
         {
             "package": {"ecosystem": "Rocky Linux:8", "name": "b"},
             "ranges": [{"type": "GIT", "events": [], "repo": "r"}],
         },
         summary="Important: nodejs:20 security update",
     ),
-    making.record("CVE-0", {"package": {"ecosystem": "npm", "name": "x"}, "ranges": [{"type": "WHAT", "events": []}]}),
+    feed_files.record(
+        "CVE-0", {"package": {"ecosystem": "npm", "name": "x"}, "ranges": [{"type": "WHAT", "events": []}]}
+    ),
 ]
 
 
@@ -80,7 +84,7 @@ def _rows(*lines: str) -> Callable[[], list[bytes]]:
 
 def _updates() -> list[bytes]:
     data = (_DATA / "vulnerabilities" / "feeds" / "data" / "updateinfo.xml").read_bytes()
-    return [data, gzip.compress(data, mtime=0), making.updateinfo(making.bulletin("ALAS-1", {"version": ""}))]
+    return [data, gzip.compress(data, mtime=0), feed_files.updateinfo(feed_files.bulletin("ALAS-1", {"version": ""}))]
 
 
 @cache
@@ -88,8 +92,8 @@ def _database() -> tuple[bytes, bytes]:
     """Build a small database, packed by `pack`."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         root = Path(folder)
-        standing = making.record("GHSA-b", making.entry("npm", "b", *making.fixed("2.0.0")))
-        kev = making.kev({"CVE-2024-2": "2026-01-01"})
+        standing = feed_files.record("GHSA-b", feed_files.entry("npm", "b", *feed_files.fixed("2.0.0")))
+        kev = feed_files.kev({"CVE-2024-2": "2026-01-01"})
         feeds = folder_of(root / "feeds", {"npm": [_OSV[1], standing]}, kev_json=kev)
         built(root / "db", feeds)
         pack(root / "db", root / "packed", lambda stated: b"")
@@ -182,7 +186,9 @@ def _targets() -> Iterator[Target]:
         "osv",
         (
             Part("record", _record, lambda: [json.dumps(record).encode() for record in _OSV], json_text),
-            Part("export", partial(_parse, osv.FEED, "npm"), lambda: [making.export(*_OSV, b"{")], zipped(json_text)),
+            Part(
+                "export", partial(_parse, osv.FEED, "npm"), lambda: [feed_files.export(*_OSV, b"{")], zipped(json_text)
+            ),
         ),
         tuple(f"dockgate.vulnerabilities.feeds.{name}" for name in ("_records", "_names", "_severity")),
     )
@@ -192,7 +198,7 @@ def _targets() -> Iterator[Target]:
             Part(
                 "kev",
                 partial(_parse, kev.FEED, ""),
-                lambda: [making.kev({"CVE-1": "2026-01-01"}, "2026-02-01")],
+                lambda: [feed_files.kev({"CVE-1": "2026-01-01"}, "2026-02-01")],
                 json_text,
             ),
             Part(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from tests.gate.gating import RULES
 from tests.gate.rules.policy_cases import cases
+from tests.gate.samples import RULES
 
 from dockgate.gate.definitions.policy import BUILTIN, complete_settings, policy_schema, read_named_policy
 from dockgate.shared.errors import DefinitionError

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.gate.gating import (
+from tests.gate.remediation.test_search import in_layers
+from tests.gate.samples import (
     CHECKED,
     COVERED,
     ECOSYSTEMS,
@@ -17,7 +18,6 @@ from tests.gate.gating import (
     package,
     policy,
 )
-from tests.gate.remediation.test_search import in_layers
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import BaselineExemptions, ExternalReport, Status, VerdictCase, Waiver, Waivers

@@ -2,7 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.gating import advisory, inventory, judge, limits, package
+from tests.gate.samples import advisory, inventory, judge, limits, package
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories
 
 from dockgate.gate.model import Status

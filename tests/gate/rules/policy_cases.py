@@ -32,7 +32,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.gate.gating import CHECKED, ECOSYSTEMS, IMAGE, NOW, RULES
+from tests.gate.samples import CHECKED, ECOSYSTEMS, IMAGE, NOW, RULES
 
 from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import read_named_policy

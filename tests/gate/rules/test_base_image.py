@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gate.gating import NOW, inventory
+from tests.gate.samples import NOW, inventory
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import RuleInput

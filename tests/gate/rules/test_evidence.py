@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.gate.gating import CHECKED, NOW, inventory, package
+from tests.gate.samples import CHECKED, NOW, inventory, package
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.rule import RuleInput

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as settings_of
 from hypothesis import strategies as st
-from tests.gate.gating import NOW, inventory, package, policy_of
+from tests.gate.samples import NOW, inventory, package, policy_of
 
 from dockgate.gate.model import NonBlockingViolation, Violation
 from dockgate.gate.rule import RuleInput

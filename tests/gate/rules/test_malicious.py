@@ -1,4 +1,4 @@
-from tests.gate.gating import NOW, inventory, package
+from tests.gate.samples import NOW, inventory, package
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import RuleInput

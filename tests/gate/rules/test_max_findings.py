@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gate.gating import NOW, inventory, package
+from tests.gate.samples import NOW, inventory, package
 
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import untriaged_severity

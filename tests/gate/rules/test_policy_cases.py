@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from tests.gate.gating import RULES
 from tests.gate.rules.policy_cases import FOLDER, cases, judged
+from tests.gate.samples import RULES
 
 CASES = dict(cases())
 

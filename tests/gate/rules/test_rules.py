@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.gate.gating import CHECKED, NOW, inventory, package
+from tests.gate.samples import CHECKED, NOW, inventory, package
 
 from dockgate.gate import rules
 from dockgate.gate.policy import fingerprint

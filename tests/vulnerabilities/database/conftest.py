@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from tests.vulnerabilities.database.updates import CVSS, DEBIAN, EPSS, KEV, PYPI, VECTOR, pypi
-from tests.vulnerabilities.feeds.making import cvss, entry, epss, export, fixed, kev, record
-from tests.vulnerabilities.feeds.serving import Site, serving
+from tests.vulnerabilities.feeds.feed_files import cvss, entry, epss, export, fixed, kev, record
+from tests.vulnerabilities.feeds.feed_site import Site, serving
 
 
 @pytest.fixture

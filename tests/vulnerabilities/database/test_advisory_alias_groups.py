@@ -4,9 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.database.making import FEEDS, NOW, built, folder_of, inventory, package
-from tests.vulnerabilities.feeds.making import Json, cvss, entry, export, fixed, record
-from tests.vulnerabilities.feeds.serving import serving
+from tests.vulnerabilities.database.samples import FEEDS, NOW, built, folder_of, inventory, package
+from tests.vulnerabilities.feeds.feed_files import Json, cvss, entry, export, fixed, record
+from tests.vulnerabilities.feeds.feed_site import serving
 
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.update import update

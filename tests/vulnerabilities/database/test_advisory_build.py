@@ -6,8 +6,19 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.database.making import FEEDS, NOW, NOW_TEXT, built, folder_of, inventory, package
-from tests.vulnerabilities.feeds.making import Json, bulletin, cvss, entry, epss, fixed, kev, lay, record, updateinfo
+from tests.vulnerabilities.database.samples import FEEDS, NOW, NOW_TEXT, built, folder_of, inventory, package
+from tests.vulnerabilities.feeds.feed_files import (
+    Json,
+    bulletin,
+    cvss,
+    entry,
+    epss,
+    fixed,
+    kev,
+    lay,
+    record,
+    updateinfo,
+)
 
 from dockgate.shared.errors import ConflictError, DatabaseError, DefinitionError, DockgateError, UnreadableError
 from dockgate.vulnerabilities.database.build import build

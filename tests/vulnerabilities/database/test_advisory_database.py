@@ -4,8 +4,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.database.making import built, folder_of, inventory, package
-from tests.vulnerabilities.feeds.making import entry, fixed, record
+from tests.vulnerabilities.database.samples import built, folder_of, inventory, package
+from tests.vulnerabilities.feeds.feed_files import entry, fixed, record
 
 from dockgate.shared.canonical import decode, encode
 from dockgate.shared.errors import DatabaseError

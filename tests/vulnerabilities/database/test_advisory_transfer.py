@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from tests.vulnerabilities.database.making import NOW, NOW_TEXT, built, folder_of, inventory, package
-from tests.vulnerabilities.feeds.making import entry, fixed, kev, record
+from tests.vulnerabilities.database.samples import NOW, NOW_TEXT, built, folder_of, inventory, package
+from tests.vulnerabilities.feeds.feed_files import entry, fixed, kev, record
 
 from dockgate.shared.errors import ConflictError, DatabaseError, DeniedError, UnavailableError
 from dockgate.vulnerabilities.database.database import Database

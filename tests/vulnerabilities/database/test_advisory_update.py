@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tests.vulnerabilities.database.making import FEEDS, NOW, NOW_TEXT, built, folder_of
+from tests.vulnerabilities.database.samples import FEEDS, NOW, NOW_TEXT, built, folder_of
 from tests.vulnerabilities.database.updates import (
     CVSS,
     DEBIAN,
@@ -23,8 +23,8 @@ from tests.vulnerabilities.database.updates import (
     run_update,
     urls_of,
 )
-from tests.vulnerabilities.feeds.making import entry, export, fixed, record
-from tests.vulnerabilities.feeds.serving import Site
+from tests.vulnerabilities.feeds.feed_files import entry, export, fixed, record
+from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.shared.errors import DatabaseError, DownloadError, UnavailableError
 from dockgate.vulnerabilities.database.database import Database

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.database.making import built
+from tests.vulnerabilities.database.samples import built
 
 import dockgate
 from dockgate.scanner import ecosystems

@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
 
-from tests.vulnerabilities.database.making import inventory, package
+from tests.vulnerabilities.database.samples import inventory, package
 from tests.vulnerabilities.database.updates import (
     LATER_TEXT,
     LIST,
@@ -15,8 +15,8 @@ from tests.vulnerabilities.database.updates import (
     read_snapshot,
     run_update,
 )
-from tests.vulnerabilities.feeds.making import Json, export
-from tests.vulnerabilities.feeds.serving import Site
+from tests.vulnerabilities.feeds.feed_files import Json, export
+from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.vulnerabilities.database.database import Database
 

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from pathlib import Path
 
-from tests.vulnerabilities.database.making import FEEDS, NOW, inventory, package
-from tests.vulnerabilities.feeds.making import Json, entry, export, fixed, record
-from tests.vulnerabilities.feeds.serving import Site
+from tests.vulnerabilities.database.samples import FEEDS, NOW, inventory, package
+from tests.vulnerabilities.feeds.feed_files import Json, entry, export, fixed, record
+from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.parts import Result

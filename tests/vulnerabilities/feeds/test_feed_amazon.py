@@ -10,8 +10,8 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.vulnerabilities.feeds.making import bulletin, repository, updateinfo
-from tests.vulnerabilities.feeds.serving import serving
+from tests.vulnerabilities.feeds.feed_files import bulletin, repository, updateinfo
+from tests.vulnerabilities.feeds.feed_site import serving
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
 from dockgate.vulnerabilities.feed import FaultyRecord, FeedFetch, FeedStatement

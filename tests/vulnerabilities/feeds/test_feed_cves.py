@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.feeds.making import cvss, epss, kev
+from tests.vulnerabilities.feeds.feed_files import cvss, epss, kev
 
 from dockgate.shared.errors import DockgateError, UnreadableError
 from dockgate.vulnerabilities import feeds

@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from tests.vulnerabilities.feeds.making import Json, entry, export, fixed, record
+from tests.vulnerabilities.feeds.feed_files import Json, entry, export, fixed, record
 
 from dockgate.scanner.ecosystems.bitnami import ECOSYSTEM as BITNAMI
 from dockgate.scanner.ecosystems.rpm import ECOSYSTEM as RPM

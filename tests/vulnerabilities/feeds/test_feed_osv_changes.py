@@ -7,8 +7,8 @@ from urllib.parse import unquote
 from zipfile import ZipFile
 
 import pytest
-from tests.vulnerabilities.feeds.making import Json, entry, export, fixed, record
-from tests.vulnerabilities.feeds.serving import Site, serving
+from tests.vulnerabilities.feeds.feed_files import Json, entry, export, fixed, record
+from tests.vulnerabilities.feeds.feed_site import Site, serving
 
 from dockgate.vulnerabilities.feed import FeedFetch
 from dockgate.vulnerabilities.feeds._changes import CHANGES_LIMIT

@@ -1,7 +1,7 @@
 """What the OSV feed makes of the names that publishers give to ecosystems, packages and vulnerabilities."""
 
 import pytest
-from tests.vulnerabilities.feeds.making import entry, fixed, record
+from tests.vulnerabilities.feeds.feed_files import entry, fixed, record
 from tests.vulnerabilities.feeds.test_feed_osv import advisory_with, read
 
 from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.feeds.serving import serving
+from tests.vulnerabilities.feeds.feed_site import serving
 
 from dockgate.shared.errors import UnavailableError
 from dockgate.vulnerabilities.feeds.kev import FEED

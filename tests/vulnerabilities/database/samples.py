@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.vulnerabilities.feeds.making import Json, export, lay
+from tests.vulnerabilities.feeds.feed_files import Json, export, lay
 
 from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities import feeds
