@@ -1,9 +1,9 @@
-"""Symbolic links to folders: paths that lead through one, and evidence that lies at another path than it is looked for.
+"""Find symbolic links to folders that hide evidence or that runtimes unpack in different ways.
 
-Two questions, each about all links of an image, whatever they are called:
-- Does a layer write below a link of a lower layer? overlayfs unpacks each layer by itself and makes a folder there, in
-  the link's place; storage drivers that unpack in place follow it. Builders write every folder before its content.
-- Does a link give a file a second path, at which an ecosystem would have read it?
+All links of an image are checked, whatever their names are:
+- Does a layer write below a link of a lower layer? overlayfs unpacks each layer by itself and replaces the link by a
+  folder; storage drivers that unpack in place follow the link. Builders write every folder before its content.
+- Does a link give a file a second path at which an ecosystem would have read it?
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -27,10 +27,9 @@ _MERGED = frozenset({"bin", "lib", "lib32", "lib64", "libx32", "sbin"})
 def find_problems(
     stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
 ) -> Iterator[Unread]:
-    """An unread entry for each layer that writes through a link, and for each link that hides evidence.
+    """Yield an unread entry for each layer that writes through a link, and for each link that hides evidence.
 
-    Links already in `unread` are left out. A link of a distribution package may lead to any evidence except a
-    distribution's.
+    Skips links that are in `unread`. A link of a distribution package may lead to any evidence except a distribution's.
     """
     yield from _writes_through_links(stack)
     try:
@@ -56,7 +55,7 @@ def _writes_through_links(stack: LayerStack) -> Iterator[Unread]:
 
 
 def _is_removed(path: str, files: Mapping[str, int], whiteouts: Mapping[str, int], opaques: Mapping[str, int]) -> bool:
-    """Whether a layer above that of the file at `path` has removed it."""
+    """Whether a later layer removes the file at `path`."""
     since = files[path]
     removed = whiteouts.get(path, -1) > since
     while path and not removed:
@@ -68,7 +67,7 @@ def _is_removed(path: str, files: Mapping[str, int], whiteouts: Mapping[str, int
 def _aliases(
     stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread: Collection[str]
 ) -> Iterator[Unread]:
-    """Links below which evidence would be looked for that was not read at its own path: one entry for each."""
+    """Yield one entry for each link that gives a path of evidence to a file that was not read as evidence."""
     links, files = stack.symlinks, stack.file_paths()
     names, suffixes, prefixes = _triggers(ecosystems)
     read = {(package_file.path, package_file.ecosystem) for _, package_file in stack.live}
@@ -88,7 +87,7 @@ def _aliases(
         else:
             paths = stack.paths_below(f"{place}/" if place else "")
             if not any(f"{prefix}/".startswith(f"{link}/") or link.startswith(prefix) for prefix in prefixes):
-                # Such a folder may have tens of thousands of files: nothing else is asked of most of them.
+                # Such a folder may have tens of thousands of files: most are skipped by this cheap test.
                 paths = (
                     path
                     for path in paths
@@ -110,14 +109,14 @@ def _aliases(
 
 
 def _is_packaged(stack: LayerStack, link: str, databases: Sequence[Database]) -> bool:
-    """Whether a distribution's package brings the link."""
+    """Whether a package of the distribution contains the link."""
     return any(database.is_brought_by(link, at) for at in stack.source_layers(link) for database in databases)
 
 
 def _triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Names, suffixes and beginnings of the paths of evidence.
+    """Return the names, suffixes and prefixes of the paths of evidence.
 
-    Evidence that is wanted for a part of its path has such a name or suffix, too.
+    Evidence that is found by a part of its path also has one of these names or suffixes.
     """
     triggers = [kind.triggers for kind in ecosystems]
     return (
@@ -128,14 +127,14 @@ def _triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozense
 
 
 def _evidence_below(stack: LayerStack, prefixes: Collection[str], link: str, place: str) -> Iterator[str]:
-    """Files that a link gives a path at which evidence always lies."""
+    """Yield the files to which the link gives a path that begins with one of `prefixes`."""
     for prefix in sorted(prefixes):
         if prefix.startswith(f"{link}/"):
             yield from stack.paths_below(place + prefix[len(link) :])
 
 
 def _follow(path: str, links: Mapping[str, str]) -> str | None:
-    """The end of the links at `path` and above it; None for links in a circle."""
+    """Resolve the links in `path`; None if they form a circle."""
     done, rest, hops = "", path, 0
     while rest:
         name, _, rest = rest.partition("/")

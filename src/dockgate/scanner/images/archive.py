@@ -1,7 +1,7 @@
 """Images in a tar file: `docker save`, `podman save` and skopeo's oci-archive and docker-archive, read in place.
 
-`docker save` wrote a manifest.json before version 25, and writes an OCI layout beside it since; the layout is then what
-is read, and the other has to agree with it. Form of manifest.json: moby, `image/spec/spec.md`, "Combined Image JSON +
+Before version 25, `docker save` wrote only a manifest.json; since then it also writes an OCI layout. The layout is
+read, and manifest.json must agree with it. Form of manifest.json: moby, `image/spec/spec.md`, "Combined Image JSON +
 Filesystem Changeset Format".
 """
 
@@ -25,7 +25,7 @@ from dockgate.shared.errors import ImageError, NotFoundError, UsageError
 _MEMBER_LIMIT = 100_000
 _LINK_DEPTH = 8
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
-# Of a layer's media type, by the blob's first bytes: engines that load the file go by those, too.
+# Of a layer's media type, by the blob's first bytes, as engines that load the file do.
 _SUFFIXES = {b"\x1f\x8b": "+gzip", b"\x28\xb5": "+zstd"}
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -35,7 +35,7 @@ _NAMES = frozenset({"Config", "Layers", "RepoTags"})
 
 
 class TarFiles:
-    """The files of a tar file by their path in it, symbolic and hard links followed inside of it. It closes `file`."""
+    """The files in a tar file by path. Symbolic and hard links are followed inside it. Closes `file`."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
@@ -72,8 +72,8 @@ class TarFiles:
 class DockerArchiveSource:
     """The images of a `docker save` file (see `blobs.ImageSource`).
 
-    Such a file has no manifest, so one is made in canonical JSON: of its config, and of its layers
-    as they are stored, in canonical JSON. The layers' digests are verified when they are read, like all others.
+    Such a file has no manifest, so this class makes one, in canonical JSON, of the config and the stored layers. The
+    digests of layers are verified when they are read, as for every source.
     """
 
     def __init__(self, files: TarFiles, name: str, tag: str = "", digest: str = "") -> None:
@@ -122,8 +122,8 @@ class DockerArchiveSource:
         self._files.close()
 
     def configs(self) -> list[str]:
-        """The digests of its images' configs."""
-        return [from_hex(hashlib.sha256(self._read(entry["Config"])).hexdigest()) for entry in self._entries()]
+        """Return the digests of the images' configs."""
+        return [digest_of(self._read(entry["Config"])) for entry in self._entries()]
 
     def _choose_entry(self) -> dict[str, Any]:
         entries = self._entries()
@@ -150,7 +150,7 @@ class DockerArchiveSource:
             raise ImageError(f"The manifest.json of {self.name} cannot be read: {error!r}.") from error
 
     def _describe(self, path: str, diff_id: str) -> dict[str, object]:
-        """A layer's descriptor. `diff_id` is the digest of the layer inflated: most often, as it is stored."""
+        """Describe a layer. `diff_id` is the digest of its uncompressed content. Most layers are not compressed."""
         member, file = self._files.member(path), self._files.open(path)
         if member is None or file is None:
             raise ImageError(f"{self.name} lacks the layer {path}.", "Save the image again.")
@@ -159,10 +159,8 @@ class DockerArchiveSource:
             start = file.read(6)
             if start.startswith(_COMPRESSED):
                 media_type += _SUFFIXES.get(start[:2], "")
-                hasher = hashlib.sha256(start)
-                while chunk := file.read(2**18):
-                    hasher.update(chunk)
-                digest = from_hex(hasher.hexdigest())
+                file.seek(0)
+                digest = from_hex(hashlib.file_digest(file, "sha256").hexdigest())
         self._paths[digest] = path
         return {"mediaType": media_type, "digest": digest, "size": member.size}
 
@@ -177,7 +175,7 @@ class DockerArchiveSource:
 
 
 def _string_list(value: object) -> list[str]:
-    """A list of texts; null is an empty one, as in Go. Raises TypeError."""
+    """Check a list of texts; null is an empty list, as in Go. Raises TypeError."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -196,9 +194,9 @@ def _require_same_images(docker: DockerArchiveSource, layout: LayoutSource) -> N
 
 
 def archive_source(file: BinaryIO, name: str, tag: str = "", digest: str = "") -> ImageSource:
-    """The images in a tar file, which is closed with the origin. `name` is for messages.
+    """Open the images in a tar file. Closing the source closes the file. `name` is for messages.
 
-    Raises ImageError when it is none, or holds no images.
+    Raises ImageError if it is not a tar file or contains no images.
     """
     try:
         files = TarFiles(file, name)
@@ -219,7 +217,7 @@ def archive_source(file: BinaryIO, name: str, tag: str = "", digest: str = "") -
 
 
 def file_source(reference: FileReference) -> ImageSource:
-    """The images in a file of this machine, which may be compressed as a whole. Raises as above."""
+    """Open the images in a tar file of this machine. It may be compressed. Raises as `archive_source`."""
     file: BinaryIO = open_file(reference.path)
     if os.pread(file.fileno(), 6, 0).startswith(_COMPRESSED):
         with file:
@@ -228,9 +226,9 @@ def file_source(reference: FileReference) -> ImageSource:
 
 
 def stdin_source(stdin: BinaryIO | None) -> ImageSource:
-    """The images in an archive on standard input, which may be compressed as a whole.
+    """Open the images in an archive on standard input. It may be compressed.
 
-    Raises as above, and UsageError when none can come there.
+    Raises as `archive_source`, and UsageError if standard input is closed or a terminal.
     """
     if stdin is None or stdin.isatty():
         raise UsageError("Standard input is a terminal, or closed.", "Pipe an archive into it: podman save NAME | …")

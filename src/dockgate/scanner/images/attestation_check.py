@@ -5,11 +5,10 @@ So the manifest's layers have to be in-toto statements.
 """
 
 from collections.abc import Iterable
-from contextlib import closing
 from typing import Any
 
 from dockgate.scanner.images.attestation_form import NAMES, find_objection, media_type
-from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob
+from dockgate.scanner.images.blobs import ImageSource, read_document
 from dockgate.scanner.images.manifest import CONFIG_NAMES, CONFIGS, NOT_RUNNABLE, Descriptor, load, platform
 from dockgate.scanner.images.reference import check_digest
 from dockgate.shared.errors import ImageError, UsageError
@@ -20,9 +19,9 @@ TOTAL_LIMIT = 128 * 2**20
 
 
 class AttestationCheck:
-    """Looks whether manifests of one index are attestation manifests, down to what their blobs hold.
+    """Check whether manifests of one index are attestation manifests, by their blobs too.
 
-    A blob is read once, and all together have at most TOTAL_LIMIT bytes.
+    Each blob is read once, and all together may have TOTAL_LIMIT bytes.
     """
 
     def __init__(self, image_source: ImageSource, siblings: Iterable[str]) -> None:
@@ -32,7 +31,7 @@ class AttestationCheck:
         self._statements: set[str] = set()
 
     def find_objection(self, entry: Descriptor, data: bytes) -> str:
-        """Why the manifest `data`, which the index lists as `entry`, is no attestation manifest; "" where it is one.
+        """Return why the manifest `data`, listed as `entry`, is no attestation manifest; "" if it is one.
 
         Raises UnavailableError.
         """
@@ -65,15 +64,7 @@ class AttestationCheck:
         if not isinstance(size, int) or not 0 <= size <= self._room:
             raise ImageError(f"its blobs have more than {TOTAL_LIMIT} bytes, or one says no size")
         self._room -= size
-        with (
-            self._image_source.blob(str(digest)) as source,
-            closing(VerifiedBlob(source, str(digest), size)) as verified,
-        ):
-            data = bytearray()
-            while chunk := verified.read(2**20):
-                data += chunk
-            verified.verify()
-        return bytes(data)
+        return read_document(self._image_source.blob(str(digest)), str(digest), size, limit=size)
 
 
 def _is_statement(data: bytes) -> bool:

@@ -21,10 +21,10 @@ _LAYERS = 64
 
 
 def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> str:
-    """Why the manifest `data`, which an index lists as `entry`, is no attestation manifest; "" where its form is one.
+    """Return why the manifest `data`, listed in an index as `entry`, is no attestation manifest; "" if its form is one.
 
-    `siblings` are the digests of the images in the index, one of which must be its subject. What its blobs hold is not
-    looked at: see `attestation_check`. Raises ImageError for what is no JSON object.
+    `siblings` are the digests of the images in the index, one of which must be its subject. `attestation_check` checks
+    its blobs. Raises ImageError if it is not a JSON object.
     """
     if entry.platform != NOT_RUNNABLE or entry.media_type != MANIFESTS[0]:
         return f"its index lists it as {entry.media_type or 'something'} for {entry.platform or 'no platform'}"

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import threading
+from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
@@ -16,45 +17,46 @@ if TYPE_CHECKING:
 # Bytes of a manifest, an index or a config: what registries must accept (OCI distribution spec 1.1), and no more.
 DOCUMENT_LIMIT = 4 * 2**20
 
-
 # Bytes up to which a blob is hashed where it is read.
 _SMALL = 2**20
+# Bytes of a document that are read at once.
+_CHUNK = 2**20
 # Chunks that may wait to be hashed.
 _MAX_QUEUED = 32
 
 
 class ImageSource(Protocol):
-    """A place that holds one image or index, and everything below it, by digest."""
+    """A place with one image or index, and all manifests and blobs that it references."""
 
     # For messages: the reference.
     name: str
 
     def root(self) -> tuple[str, bytes]:
-        """Digest and bytes of what the reference names: a manifest or an index. NotFoundError, UnavailableError."""
+        """Return digest and bytes of the manifest or index. Raises NotFoundError, UnavailableError."""
         ...
 
     def manifest(self, digest: str) -> bytes:
-        """A manifest's bytes, verified. ImageError when it is missing or does not match, UnavailableError."""
+        """Return a manifest that matches its digest. Raises ImageError if there is none, UnavailableError."""
         ...
 
     def blob(self, digest: str) -> io.RawIOBase:
-        """A blob from its beginning, not verified; the caller closes it. ImageError when missing, UnavailableError."""
+        """Open a blob, not verified; the caller closes it. Raises ImageError if it is missing, UnavailableError."""
         ...
 
     def base_manifest(self, name: str, digest: str) -> bytes:
-        """The manifest of the base image, which is called `name` ("" if nothing calls it), verified.
+        """Return the manifest of the base image `name` ("" if unknown), verified.
 
-        Raises DockgateError when it is not at hand, for which nothing is tried twice.
+        Raises DockgateError if it is not available; no request is retried for it.
         """
         ...
 
     def close(self) -> None:
-        """Nothing can be read after it."""
+        """Close the source and everything that it opened."""
         ...
 
 
 class VerifiedBlob(io.RawIOBase):
-    """A blob that is hashed and counted while it is read. `size` is what the manifest says, None when nothing does."""
+    """A blob that is hashed and counted while it is read. `size` is stated by the manifest, None if it is not."""
 
     def __init__(self, source: io.RawIOBase, digest: str, size: int | None) -> None:
         self._source = source
@@ -79,7 +81,7 @@ class VerifiedBlob(io.RawIOBase):
         return count
 
     def verify(self) -> None:
-        """Raises ImageError unless what was read is the whole blob. To be called at its end."""
+        """Raise ImageError unless the whole blob was read and matches its digest."""
         if self._size is not None and self.count != self._size:
             raise ImageError(f"Blob {self._digest} has {self.count} bytes; its manifest says {self._size}.")
         actual = self._hash.digest()
@@ -101,7 +103,7 @@ class BackgroundHash:
         self._thread: threading.Thread | None = None
 
     def update(self, chunk: memoryview, *, in_thread: bool) -> None:
-        """`in_thread`: from now on, in the thread."""
+        """Hash a chunk; with `in_thread`, this and all later ones in the thread."""
         if not chunk:
             return
         if self._chunks is None and not in_thread:
@@ -115,7 +117,7 @@ class BackgroundHash:
         self._chunks.put(bytes(chunk))
 
     def digest(self) -> str:
-        """ "sha256:…" of all that it was given."""
+        """Return the digest of all chunks ("sha256:…")."""
         self.stop_thread()
         return f"{self._hash.name}:{self._hash.hexdigest()}"
 
@@ -132,7 +134,7 @@ class BackgroundHash:
 
 
 def open_file(path: Path) -> io.FileIO:
-    """A file of this machine, unbuffered. Raises UnavailableError when it may not be read."""
+    """Open a file of this machine, unbuffered. Raises UnavailableError if it cannot be read."""
     try:
         return io.FileIO(path)
     except OSError as error:
@@ -140,7 +142,7 @@ def open_file(path: Path) -> io.FileIO:
 
 
 class FileSlice(io.RawIOBase):
-    """`size` bytes of an open file from `offset` on; the file's own position is left alone, and it is not closed."""
+    """`size` bytes of an open file from `offset` on. Neither moves the position of the file nor closes it."""
 
     def __init__(self, descriptor: int, offset: int, size: int) -> None:
         self._descriptor = descriptor
@@ -168,22 +170,21 @@ class FileSlice(io.RawIOBase):
         return count
 
 
-def read_document(source: io.RawIOBase, digest: str, size: int | None = None) -> bytes:
-    """A manifest or config whole, verified; closes `source`. Raises ImageError, also above DOCUMENT_LIMIT."""
-    with source:
-        verified = VerifiedBlob(source, digest, size)
+def read_document(source: io.RawIOBase, digest: str, size: int | None = None, *, limit: int = DOCUMENT_LIMIT) -> bytes:
+    """Read a whole blob of at most `limit` bytes, verified, and close `source`. Raises ImageError."""
+    with source, closing(VerifiedBlob(source, digest, size)) as verified:
         data = bytearray()
-        while len(data) <= DOCUMENT_LIMIT:
-            chunk = verified.read(DOCUMENT_LIMIT + 1 - len(data))
+        while len(data) <= limit:
+            chunk = verified.read(min(_CHUNK, limit + 1 - len(data)))
             if not chunk:
                 verified.verify()
                 return bytes(data)
             data += chunk
-    raise ImageError(f"Document {digest} is larger than {DOCUMENT_LIMIT} bytes.")
+    raise ImageError(f"Document {digest} is larger than {limit} bytes.")
 
 
 def check_document(data: bytes, digest: str) -> bytes:
-    """`data`, verified. Raises ImageError when it does not match the digest."""
+    """Return `data`. Raises ImageError if it does not match the digest."""
     actual = hashlib.new(digest.partition(":")[0], data).hexdigest()
     if digest.partition(":")[2] != actual:
         raise ImageError(f"Document {digest} does not match its digest: its bytes have {actual}.")

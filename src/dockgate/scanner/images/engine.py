@@ -1,9 +1,9 @@
 """Read images from the store of a local container engine, as an archive.
 
-podman: libpod API, "Export multiple images" (`/libpod/images/export`), and `podman-image-save(1)` where no service runs
-(by default none does). Layers are asked for as they are stored: that is faster, and the manifest has the digest then by
-which podman itself calls an image that was built here. Of a manifest list both hand out this machine's image alone.
-`podman-manifest-push(1)` writes all of them, as a registry would get them; the API has no like of it.
+podman: libpod API, "Export multiple images" (`/libpod/images/export`), or `podman-image-save(1)` if no service runs,
+which is the default. Layers are requested as they are stored: this is faster, and the manifest then has the digest that
+podman shows for an image that was built here. Both export only this machine's image of a manifest list.
+`podman-manifest-push(1)` writes all images, as for a registry; the API has no equivalent.
 docker: Engine API, "Export an image" (`/images/{name}/get`).
 """
 
@@ -37,18 +37,18 @@ _PATHS = {
 }
 _LIST_EXISTS = "/v4.0.0/libpod/manifests/{}/exists"
 _SYSTEM = Path("/run")
-# Seconds of silence: an engine puts a large image together before it sends any of it.
+# Seconds without data: an engine assembles a large image before it sends the first byte.
 _TIMEOUT = 600.0
-# Podman's words for an image that it does not have; its status is 400 then.
+# Podman's message for an image that it does not have, with the status 400.
 _IMAGE_UNKNOWN = "image not known"
 _ALTERNATIVES = "or save the image to a file and name that, or push it to a registry."
 
 
 def engine_source(reference: EngineReference, environment: Mapping[str, str], system: Path = _SYSTEM) -> ImageSource:
-    """The image in its engine's store. `system` is the folder of the sockets of the whole machine's engines.
+    """Open an image in the store of its engine. `system` is the folder with the sockets of system-wide engines.
 
-    Raises NotFoundError when the engine has no such image, UnavailableError when there is no engine to ask, or when it
-    would hand out one image of several.
+    Raises NotFoundError if the engine has no such image; UnavailableError if no engine runs, or if it would export only
+    one image of several.
     """
     place = _socket(reference.engine, environment, system)
     if place:
@@ -61,7 +61,7 @@ def engine_source(reference: EngineReference, environment: Mapping[str, str], sy
 
 
 def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path | None:
-    """The engine's socket: the one that its variable names, else the first there is at the usual places."""
+    """Find the engine's socket: the one in its environment variable, or the first at the usual places."""
     setting = environment.get(_VARIABLES[engine], "")
     if setting:
         scheme, _, path = setting.partition("://")
@@ -84,7 +84,7 @@ def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path |
 
 
 def _is_listening(place: Path) -> bool:
-    """Whether an engine is there: sockets stay behind when it ends. Raises UnavailableError when we may not know."""
+    """Whether an engine listens: its socket remains when it ends. Raises UnavailableError without permission."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(place))
@@ -98,7 +98,7 @@ def _is_listening(place: Path) -> bool:
 
 
 def _download(reference: EngineReference, place: Path) -> BinaryIO:
-    """What the engine answers, in an unlinked file."""
+    """Download the image from the engine into an unlinked file."""
     import httpx
 
     where = f"{reference.engine} at {place}"
@@ -131,7 +131,7 @@ def _stream_archive(client: "httpx.Client", reference: EngineReference, where: s
 
 
 def _save_with_podman(reference: EngineReference, program: str, environment: Mapping[str, str]) -> BinaryIO:
-    """What `podman image save` writes, of a manifest list what `podman manifest push` does, in an unlinked file."""
+    """Save the image, or all images of a manifest list, with the podman program into an unlinked file."""
     if _run([program, "manifest", "exists", reference.name], environment)[0] == 0:
         return _push_manifest_list(reference, program, environment)
     command = [program, "image", "save", "--quiet", "--uncompressed", "--format", "oci-archive", reference.name]
@@ -156,7 +156,7 @@ def _save_with_podman(reference: EngineReference, program: str, environment: Map
 
 
 def _push_manifest_list(reference: EngineReference, program: str, environment: Mapping[str, str]) -> BinaryIO:
-    """All images of a manifest list: podman writes them to a named file alone."""
+    """Save all images of a manifest list. podman can write them only to a named file."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "images.tar")
         command = [program, "manifest", "push", "--quiet", "--all", reference.name, f"oci-archive:{file}"]
@@ -167,7 +167,7 @@ def _push_manifest_list(reference: EngineReference, program: str, environment: M
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
-    """A program's exit and its complaints, once it has ended."""
+    """Run a program. Returns its exit code and the end of its standard error."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, env=dict(environment), check=False
@@ -186,7 +186,7 @@ def _save_error(reference: EngineReference, message: str) -> NotFoundError | Una
 
 @contextmanager
 def _translate_errors(where: str, engine: str) -> Iterator[None]:
-    """Translate httpx's errors."""
+    """Turn errors of httpx into UnavailableError."""
     import httpx
 
     try:

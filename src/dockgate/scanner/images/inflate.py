@@ -1,4 +1,4 @@
-"""A layer blob as the tar file inside it: gzip, zstd or plain, detected by its first bytes as container runtimes do."""
+"""Decompress layer blobs: gzip, zstd or plain, detected by their first bytes, as container runtimes do."""
 
 import io
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LayerLimits(NamedTuple):
-    """How much of a layer is read, whatever its blob's size."""
+    """Limits for one layer."""
 
     # Bytes. The largest layers in use (machine learning kits) hold 10 to 20 GB; at 600 MB/s this is two minutes.
     inflated: int = 64 * 2**30
@@ -39,7 +39,7 @@ _GZIP, _ZSTD, _ZSTD_SKIPPABLE = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x2a\x4d
 
 
 class CountedSource(Protocol):
-    """What is inflated. `count` is of the bytes read so far."""
+    """A compressed source. `count` is the number of bytes read so far."""
 
     count: int
 
@@ -47,7 +47,7 @@ class CountedSource(Protocol):
 
 
 class InflatedStream:
-    """The inflated bytes of a blob, bounded, in order. Raises ImageError for whatever is wrong with them."""
+    """The uncompressed bytes of a blob. Raises ImageError for invalid data and above the limits."""
 
     def __init__(self, blob: CountedSource, where: str, bounds: LayerLimits) -> None:
         head = _Pushback(blob)
@@ -82,7 +82,7 @@ class InflatedStream:
             )
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Fills the buffer's start; 0 at the end."""
+        """Fill the start of the buffer. Returns the number of bytes, 0 at the end."""
         try:
             count = self._source.readinto(buffer) or 0
         except DockgateError:
@@ -104,21 +104,21 @@ class InflatedStream:
         return count
 
     def start_hash(self) -> None:
-        """Hashes the bytes from now on, in a thread beside the reading. To be called before the first is read."""
+        """Hash the bytes in a thread. Call it before the first read."""
         self._hash = BackgroundHash("sha256")
 
     def digest(self) -> str:
-        """Of all the bytes ("sha256:…"), once they were read to their end; "" unless they were hashed."""
+        """Return the digest of all bytes read so far ("sha256:…"), "" if they were not hashed."""
         return self._hash.digest() if self._hash else ""
 
     def close(self) -> None:
-        """Ends the thread that hashes."""
+        """End the thread that hashes."""
         if self._hash:
             self._hash.stop_thread()
 
 
 class _Pushback(io.RawIOBase):
-    """A stream whose first bytes can be looked at."""
+    """A stream whose first bytes can be read in advance."""
 
     def __init__(self, source: CountedSource) -> None:
         self._source = source

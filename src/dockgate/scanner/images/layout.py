@@ -1,4 +1,4 @@
-"""An OCI image layout, in a folder or inside a tar file (OCI image spec 1.1, "Image Layout Specification")."""
+"""Read an OCI image layout, in a folder or inside a tar file (OCI image spec 1.1, "Image Layout Specification")."""
 
 import io
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Files(Protocol):
     """Files by their path in the layout, "index.json"."""
 
     def open(self, path: str) -> io.RawIOBase | None:
-        """From its beginning, None when there is none. The caller closes it."""
+        """Open a file, None if it does not exist. The caller closes it."""
         ...
 
     def close(self) -> None: ...
@@ -51,10 +51,10 @@ class LayoutSource:
         self._digest = digest
 
     def root(self) -> tuple[str, bytes]:
-        """What the reference names.
+        """Return the manifest or index that the reference names.
 
-        Without tag or digest: the only entry of index.json, or index.json itself when its entries are nameless: some
-        builders list an image's platforms there.
+        Without tag or digest: the only entry of index.json, or index.json itself if its entries have no names, because
+        some builders list the platforms of an image there.
         """
         data = self.index()
         listed = digest_of(data)
@@ -75,7 +75,7 @@ class LayoutSource:
         return listed, data
 
     def configs(self) -> list[str]:
-        """The digests of the configs of all its images that are there: of an index's platforms some may be left out."""
+        """Return the digests of the configs of all images. Platforms whose manifest is missing are skipped."""
         digests: list[str] = []
         seen: set[str] = set()
         waiting = [parse(self.index(), "index.json")]
@@ -110,7 +110,7 @@ class LayoutSource:
         self._files.close()
 
     def index(self) -> bytes:
-        """index.json as it is, of bounded size."""
+        """Read index.json. Raises ImageError if it is missing or too large."""
         file = self._files.open("index.json")
         if file is None:
             raise ImageError(f"{self.name} is no OCI layout: it has no index.json.")

@@ -1,7 +1,7 @@
-"""Manifests, indexes and configs: JSON from outside, checked and turned into values.
+"""Parse and check manifests, indexes and configs, which are JSON from untrusted sources.
 
 Forms: OCI image spec 1.1 ("Image Manifest", "Image Index", "Image Configuration"), and Docker's image manifest version
-2, schema 2, which differs in media types alone.
+2, schema 2, which differs only in media types.
 """
 
 import json
@@ -46,7 +46,7 @@ LAYER_LIMIT = 1024
 
 
 class Descriptor(NamedTuple):
-    """What a document says of another blob. `platform` is "os/arch" or "os/arch/variant", "" when it does not say."""
+    """A reference to another blob. `platform` is "os/arch" or "os/arch/variant", "" if not stated."""
 
     digest: str
     size: int
@@ -56,7 +56,7 @@ class Descriptor(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """`layers` are base first."""
+    """An image manifest. `layers` begin with the base."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
@@ -71,7 +71,7 @@ class Index(NamedTuple):
 
 
 def parse(data: bytes, digest: str) -> Manifest | Index:
-    """The document whose digest is given. Raises ImageError for one that is neither, or could be taken for another."""
+    """Parse a manifest or index. `digest` is for messages. Raises ImageError for other and for ambiguous documents."""
     document = load(data, f"Manifest {digest}", NAMES)
     kind = document.get("mediaType", "")
     if document.get("schemaVersion", 2) != 2 or "fsLayers" in document:
@@ -98,7 +98,7 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
 
 
 def load(data: bytes, what: str, names: frozenset[str]) -> dict[str, Any]:
-    """A JSON object of which `names` are read. Raises ImageError, naming `what`."""
+    """Parse a JSON object of which only `names` are read. Raises ImageError, whose message begins with `what`."""
     document = load_any(data, what, names)
     if not isinstance(document, dict):
         raise ImageError(f"{what} is no JSON object.")
@@ -106,10 +106,10 @@ def load(data: bytes, what: str, names: frozenset[str]) -> dict[str, Any]:
 
 
 def load_any(data: bytes, what: str, names: frozenset[str]) -> Any:
-    """A JSON document that registries and runtimes read alike. Raises ImageError, naming `what`.
+    """Parse a JSON document. Raises ImageError for one that registries and runtimes could read differently.
 
-    Theirs are written in Go, whose encoding/json takes any case of a name, and the last of several: a document with
-    both "layers" and "LAYERS" would be judged by the one and run by the other.
+    They are written in Go. Its encoding/json ignores the case of names and takes the last of several: of a document
+    with "layers" and "LAYERS" we would scan the first and they would run the second.
     """
     try:
         document = json.loads(
@@ -144,7 +144,7 @@ class _JsonObject(dict[str, Any]):
 
 
 def platform(document: object) -> str:
-    """The platform in an index's entry or a config, as text; "" without one."""
+    """Return the platform of an index entry or a config ("linux/arm64/v8"), "" without one."""
     if not isinstance(document, dict):
         return ""
     parts = [document.get("os"), document.get("architecture"), document.get("variant")]
@@ -160,7 +160,7 @@ def _list(document: dict[str, Any], key: str, digest: str) -> list[Any]:
 
 
 def _descriptor(value: object, digest: str) -> Descriptor:
-    """A descriptor inside the document whose digest is given."""
+    """Parse a descriptor. `digest` is that of the document that has it."""
     fields = value if isinstance(value, dict) else {}
     digest_text, size = fields.get("digest"), fields.get("size")
     try:

@@ -43,10 +43,10 @@ class OciImage:
 
 
 def read_images(image_source: ImageSource, digest: str, data: bytes, platforms: Sequence[str] | None) -> list[OciImage]:
-    """The images below the manifest or index `data`, in its order, attestation manifests aside.
+    """Return the images of the manifest or index `data`, in its order, without attestation manifests.
 
-    `platforms`: None for this machine's when there is a choice; ["all"]; or those wanted, "os/arch[/variant]", where
-    without a variant all variants are meant. NotFoundError, telling what there is, when one is not there.
+    `platforms`: None for this machine's if there is a choice, ["all"], or "os/arch[/variant]" each; without a variant
+    all variants are selected. Raises NotFoundError, which lists the available ones.
     """
     document = parse(data, digest)
     if isinstance(document, Manifest):
@@ -102,7 +102,7 @@ def _select_images(
 
 
 def child_manifests(image_source: ImageSource, index: Index, depth: int = 1) -> list[Descriptor]:
-    """The manifests below an index, those of indexes in it included."""
+    """List the manifests of an index and of the indexes in it."""
     descriptors: list[Descriptor] = []
     for descriptor in index.manifests:
         if descriptor.media_type not in INDEXES:
@@ -118,7 +118,7 @@ def child_manifests(image_source: ImageSource, index: Index, depth: int = 1) -> 
 
 
 def _build_image(image_source: ImageSource, digest: str, manifest: Manifest, *above: Mapping[str, str]) -> OciImage:
-    """`above` are the annotations of the index that lists the manifest: of its entry, then of the whole."""
+    """Build the image. `above` are the annotations of its entry in the index, then those of the whole index."""
     data = read_document(image_source.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
     config = load(data, f"Config {manifest.config.digest}", CONFIG_NAMES)
     platform_name = platform(config)
@@ -138,14 +138,14 @@ def _build_image(image_source: ImageSource, digest: str, manifest: Manifest, *ab
 
 
 def _diff_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The digests of the uncompressed layers, as far as the config names them; they are verified later."""
+    """Return the digests of the uncompressed layers in the config; they are verified later."""
     rootfs = config.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     return tuple(map(str, diff_ids)) if isinstance(diff_ids, list) else ()
 
 
 def host_platform() -> str:
-    """This machine's platform: containers on it run Linux, whatever it runs itself."""
+    """Return the platform of this machine. Containers run Linux on every host."""
     machine = os.uname().machine.lower()
     return f"linux/{_ARCHITECTURES.get(machine, machine)}"
 

@@ -1,7 +1,7 @@
-"""References: the text that names an image, or what can be read like one, and what it means.
+"""Parse references: texts that name an image, or a file or folder that is read like one.
 
 Grammar of names, tags and digests: OCI distribution spec 1.1, "Pulling manifests", and OCI image spec 1.1, "Digests".
-The short forms (`debian` for `docker.io/library/debian:latest`) are Docker's, and every tool of the field has them.
+The short forms (`debian` for `docker.io/library/debian:latest`) are Docker's; other tools accept them too.
 """
 
 import re
@@ -23,7 +23,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _HEX = {"sha256": 64, "sha512": 128}
-# How the names of archives and bills of materials end, and of hardly any image.
+# Endings of the names of archives and bills of materials; image names hardly ever end so.
 _FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
 # Characters of registry and repository together, as registries limit them.
 _MAX_LENGTH = 255
@@ -32,7 +32,7 @@ _MAX_LENGTH = 255
 class RegistryReference(NamedTuple):
     """An image in a registry.
 
-    `registry` is "host" or "host:port"; of `tag` and `digest` one at least is set, and the digest wins.
+    `registry` is "host" or "host:port". At least one of `tag` and `digest` is set; the digest takes precedence.
     """
 
     registry: str
@@ -47,7 +47,7 @@ class RegistryReference(NamedTuple):
 
 
 class FileReference(NamedTuple):
-    """An image in an OCI layout folder, or in a tar file, which holds a layout too or was made by `docker save`.
+    """An image in an OCI layout folder, or in a tar file with such a layout or made by `docker save`.
 
     `tag` ("" for none) is a tag or a whole name, as the writer of the file gave it.
     """
@@ -87,9 +87,9 @@ ImageReference = RegistryReference | FileReference | FolderReference | StdinRefe
 
 
 def parse(text: str) -> ImageReference:
-    """What `text` names. A path that exists is taken for a file or folder, anything else for a name in a registry.
+    """Parse a reference. An existing path is a file or folder, everything else is a name in a registry.
 
-    Looks at the file system, for that and for where a path with colons in it ends. Raises UsageError.
+    Reads the file system to find existing paths, and where a path that contains colons ends. Raises UsageError.
     """
     if text == _STANDARD_INPUT:
         return StdinReference()
@@ -118,7 +118,7 @@ def parse(text: str) -> ImageReference:
 
 
 def parse_remote(text: str) -> RegistryReference:
-    """A name in a registry. Raises UsageError."""
+    """Parse the name of an image in a registry. Raises UsageError."""
     name, at, digest = text.partition("@")
     if at:
         check_digest(digest)
@@ -136,7 +136,7 @@ def parse_remote(text: str) -> RegistryReference:
 
 
 def check_digest(digest: str) -> None:
-    """Raises UsageError unless it is "sha256:" or "sha512:" and as many lower-case hex digits as that has."""
+    """Raise UsageError unless it is "sha256:" with 64 or "sha512:" with 128 lower-case hex digits."""
     algorithm, _, encoded = digest.partition(":")
     if len(encoded) != _HEX.get(algorithm) or not re.fullmatch("[0-9a-f]+", encoded):
         raise UsageError(f"{digest!r} is not a digest.", "A digest is sha256: and 64 hex digits in lower case.")
@@ -155,7 +155,7 @@ def host_of(registry: str) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Registry and the rest. The first part is a host when it could not be a repository's: dot, colon or localhost."""
+    """Split off the registry. The first part is a host if it has a dot or colon, or is localhost."""
     first, slash, rest = name.partition("/")
     if not slash or not (set(".:") & set(first) or first == "localhost"):
         first, rest = DOCKER_HUB, name
@@ -165,7 +165,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _parse_file(scheme: str, text: str) -> FileReference:
-    """`PATH`, `PATH:TAG` or `PATH@DIGEST`. Paths and tags may hold colons: the shortest path that exists wins."""
+    """Parse `PATH`, `PATH:TAG` or `PATH@DIGEST`. Both parts may contain colons: the shortest existing path counts."""
     kind = _SCHEMES[scheme]
     for end in (*(at for at, character in enumerate(text) if character in ":@"), len(text)):
         path = Path(text[:end])
@@ -191,7 +191,7 @@ def _parse_folder(text: str) -> FolderReference:
 
 
 def _parse_engine(engine: str, name: str) -> EngineReference:
-    """Engines know images by more than names in full (`app`, an id), so only what could be no name is refused."""
+    """Refuse only what cannot be a name: engines accept short names (`app`) and ids too."""
     parts = name.split("/")
     is_valid = re.fullmatch(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]*", name) and not {"", ".", ".."}.intersection(parts)
     if not is_valid or len(name) > 2 * _MAX_LENGTH:

@@ -23,9 +23,9 @@ class Seekable(Source, Protocol):
 
 
 class StreamReader:
-    """`view[start:end]` is what has been read from the source and not been taken. `position` is of `start`, in bytes.
+    """`view[start:end]` are bytes that were read and not yet consumed. `position` is the offset of `start`.
 
-    With `seekable` (the same source, at its beginning) what is skipped is not read.
+    With `seekable` (the same source, at its beginning), skipped bytes are not read.
     """
 
     __slots__ = ("_limit", "_seekable", "_source", "end", "position", "start", "view", "where")
@@ -41,7 +41,7 @@ class StreamReader:
         self.where = where
 
     def fill(self, size: int) -> bool:
-        """Makes `size` bytes (at most 2**18) lie at `start`. False when the source ends before."""
+        """Read until `size` bytes (at most 2**18) are at `start`. False if the source ends before."""
         have = self.end - self.start
         if have >= size:
             return True
@@ -55,12 +55,12 @@ class StreamReader:
         return True
 
     def advance(self, size: int) -> None:
-        """Takes `size` bytes that `fill` has brought."""
+        """Consume `size` bytes that `fill` has read."""
         self.start += size
         self.position += size
 
     def skip(self, size: int) -> None:
-        """Takes `size` bytes and forgets them. Raises ImageError when the source ends before."""
+        """Skip `size` bytes. Raises ImageError if the source ends before."""
         have = self.end - self.start
         while size > have:
             self.advance(have)
@@ -78,7 +78,7 @@ class StreamReader:
         self.advance(size)
 
     def take(self, size: int) -> bytes:
-        """The next `size` bytes: a small number, for they are kept. Raises ImageError when the source ends before."""
+        """Return the next `size` bytes, all in memory. Raises ImageError if the source ends before."""
         parts: list[bytes] = []
         while size:
             if not self.fill(1):
@@ -90,7 +90,7 @@ class StreamReader:
         return b"".join(parts)
 
     def copy(self, size: int, into: BinaryIO) -> None:
-        """Writes the next `size` bytes. Raises ImageError when the source ends before."""
+        """Write the next `size` bytes to `into`. Raises ImageError if the source ends before."""
         while size:
             if not self.fill(1):
                 raise self.cut_short()
@@ -100,14 +100,14 @@ class StreamReader:
             size -= count
 
     def drain(self) -> None:
-        """Reads to the end of the source. Raises ImageError unless all of that is zeros, as padding is."""
+        """Read to the end of the source. Raises ImageError unless the rest is zeros, as padding is."""
         while self.fill(1):
             if self.view[self.start : self.end].tobytes().strip(b"\0"):
                 raise self.fault("has a tar form that no image builder writes: data behind its end mark")
             self.advance(self.end - self.start)
 
     def fault(self, reason: str) -> ImageError:
-        """An error about this source, at its present position."""
+        """Return an error with the name of the source and the current position."""
         return ImageError(f"{self.where} {reason}, at byte {self.position}.")
 
     def cut_short(self) -> ImageError:

@@ -2,7 +2,7 @@
 
 Container runtimes read tar with Go's archive/tar, other programs read the same bytes in other ways, and a file can hide
 in every difference. So this module does not imitate a reader: it accepts the forms in which all readers agree, and
-raises ImageError for the rest. docs/reference/scanning.md lists the accepted ones ("Accepted layers").
+raises ImageError for all others. docs/reference/scanning.md lists the accepted ones ("Accepted layers").
 
 Sources of the forms:
 - Go archive/tar (PAX, USTAR, GNU): Docker, BuildKit, buildah, Podman, kaniko, ko, crane, apko, umoci
@@ -64,10 +64,10 @@ class Member:
 
 
 def members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Iterator[Member]:
-    """Every entry, in order, of at most `limit` headers. While one is looked at, the tape may be read inside it.
+    """Yield the entries in order. The caller may read an entry's content from the tape before it takes the next one.
 
-    Ends at the end mark, with the tape behind it, or, unless it must be `needs_end_mark`, at the source's end. Raises
-    ImageError for a file that is cut short or has a form that is not accepted.
+    Ends after the end mark or, without `needs_end_mark`, at the end of the source. Raises ImageError for a file that is
+    cut short, has more than `limit` headers, or has a form that is not accepted.
     """
     pax: dict[bytes, bytes] = {}
     long_name = long_link = b""
@@ -146,7 +146,7 @@ def members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Ite
 
 
 def _end(tape: StreamReader, has_meta: bool) -> None:
-    """Takes the end mark: two blocks of zeros, or one at the very end."""
+    """Skip the end mark: two blocks of zeros, or one at the end of the source."""
     tape.advance(BLOCK)
     if has_meta:
         raise _broken(tape, "an extended header that no entry follows")
@@ -159,9 +159,9 @@ def _end(tape: StreamReader, has_meta: bool) -> None:
 
 
 def _has_checksum(block: memoryview, checksum: bytes) -> bool:
-    """Whether the header's checksum is the sum of its bytes, the checksum's own counted as blanks.
+    """Whether the checksum is the sum of the header's bytes, with its own field counted as blanks.
 
-    Adler-32's low half is that sum, plus 1, modulo a prime, and thirty times as fast as summing in Python.
+    The low half of Adler-32 is this sum plus 1, modulo a prime: thirty times as fast as a sum in Python.
     """
     low = adler32(block[156:], adler32(b"        ", adler32(block[:148]))) & 0xFFFF
     stated = _octal(checksum)
@@ -169,7 +169,7 @@ def _has_checksum(block: memoryview, checksum: bytes) -> bool:
 
 
 def _octal(field: bytes) -> int | None:
-    """An octal number, or GNU's base-256 when the first bit is set; None for all else, and for what is no size."""
+    """Parse an octal number, or GNU's base-256 if the first bit is set; None for other or too large values."""
     if field[0] & 0x80:
         value = int.from_bytes(bytes((field[0] & 0x7F,)) + field[1:], "big")
         return None if field[0] & 0x40 or value > _LARGEST else value
@@ -192,7 +192,7 @@ def _number(tape: StreamReader, field: bytes) -> int:
 
 
 def _pax_size(tape: StreamReader, text: bytes, stated: int) -> int:
-    """The size in an extended header, which agrees with the header's own unless that has no room for it."""
+    """Parse the size in an extended header. It must equal the header's size if that has room for it."""
     if not text.isdigit() or len(text) > 19 or int(text) > _LARGEST:
         raise _broken(tape, f"{text[:40]!r} in an extended header is no number")
     size = int(text)
@@ -202,7 +202,7 @@ def _pax_size(tape: StreamReader, text: bytes, stated: int) -> int:
 
 
 def _long_text(tape: StreamReader, data: bytes) -> bytes:
-    """A GNU long name, which ends with NUL."""
+    """Parse a GNU long name, which ends with NUL."""
     text = data.rstrip(b"\0")
     if not text or b"\0" in text:
         raise _refused(tape, "a NUL in a long name, or no name in it")
@@ -210,7 +210,7 @@ def _long_text(tape: StreamReader, data: bytes) -> bytes:
 
 
 def _prefix(tape: StreamReader, magic: bytes, rest: bytes) -> bytes:
-    """The name's first part in ustar, b"" in GNU's format, which has times in its place."""
+    """Parse the first part of the name in ustar. GNU's format has times there and gives b""."""
     if magic == _USTAR:
         if any(rest[_PREFIX:]):
             raise _refused(tape, "data behind a header's prefix")
@@ -225,10 +225,10 @@ def _prefix(tape: StreamReader, magic: bytes, rest: bytes) -> bytes:
 
 
 def _check_global(tape: StreamReader, name: bytes, data: bytes, *, first: bool) -> None:
-    """Accepts the global header that `git archive` writes: first in the file, and with nothing but a comment.
+    """Accept only the global header of `git archive`: first in the file, with a comment and nothing else.
 
-    Tar programs apply a global header to all that follows, container runtimes ignore it; and these take its name for a
-    path, so that one called "etc/.wh.passwd" removes a file.
+    Tar programs apply a global header to all later entries, and container runtimes ignore it. Runtimes treat its name
+    as a path: a header named "etc/.wh.passwd" removes a file.
     """
     if not first or name != _GLOBAL.encode():
         raise _refused(tape, "a global header that `git archive` does not write")

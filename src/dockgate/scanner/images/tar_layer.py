@@ -1,6 +1,6 @@
-"""A layer, entry by entry, straight from its compressed blob.
+"""Read a layer entry by entry from its compressed blob.
 
-The rules of whiteouts are those of the OCI image spec 1.1, "Image Layer Filesystem Changeset".
+Whiteouts follow the OCI image spec 1.1, "Image Layer Filesystem Changeset".
 """
 
 import io
@@ -26,7 +26,7 @@ CONTENT_LIMIT = 256 * 2**20
 # Characters; Linux' PATH_MAX, more than which no runtime can unpack.
 PATH_LIMIT = 4096
 
-# Bytes of a file's content that its entry tells.
+# Bytes of `Entry.head`.
 HEAD = 64
 
 _KINDS: dict[str, Kind] = {"0": "file", "1": "hardlink", "2": "symlink", "5": "directory"}
@@ -35,9 +35,9 @@ _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 @dataclass(slots=True)
 class TarLayer:
-    """A layer whose blob `source` gives from its beginning, each time anew. `size` is the blob's, None when unknown.
+    """See `scanner.ports.Layer`.
 
-    The rest is as in `scanner.ports.Layer`.
+    `source` opens the blob from its beginning. `size` is the size of the blob, None if unknown.
     """
 
     digest: str
@@ -71,7 +71,7 @@ class TarLayer:
                 self._finish(blob, inflated)
 
     def _inflated(self, blob: VerifiedBlob, *, hashed: bool) -> InflatedStream:
-        """`hashed` content that lies in the blob as it is has the blob's digest already."""
+        """Open the uncompressed content. `hashed`: also compute its digest, unless it is the blob's."""
         inflated = InflatedStream(blob, f"Layer {self.digest}", self.bounds)
         self.compression = inflated.compression
         if hashed and not self._is_plain():
@@ -108,7 +108,7 @@ class TarLayer:
 
 
 def _entry(member: Member, where: str) -> Entry:
-    """The entry of a tar member. Raises ImageError for names that runtimes read in different ways."""
+    """Convert a tar member. Raises ImageError for names that runtimes read in different ways."""
     path = _normalize(member.name, where)
     kind = _KINDS.get(member.type, "other")
     if not path and kind != "directory":
@@ -124,9 +124,9 @@ def _entry(member: Member, where: str) -> Entry:
 
 
 def _whiteout(path: str, member: Member, where: str) -> Entry:
-    """A whiteout, or the mark of an opaque folder, in the only forms that all runtimes read alike.
+    """Convert a whiteout, or the mark of an opaque folder. Raises ImageError for forms that runtimes read differently.
 
-    Both are empty files. AUFS, Docker's first storage driver, made all of them hard links to one file.
+    Both are empty files. AUFS, Docker's first storage driver, made them hard links to one file.
     """
     folder, _, name = path.rpartition("/")
     if folder.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in folder or not name.startswith(_WHITEOUT):
@@ -146,7 +146,7 @@ def _whiteout(path: str, member: Member, where: str) -> Entry:
 
 
 def _normalize(name: str, where: str) -> str:
-    """The path without "." and empty parts; ImageError for one with "..", which no builder writes."""
+    """Remove "." and empty parts from a path. Raises ImageError for "..", which no builder writes."""
     path = name.removeprefix("./").rstrip("/")
     if len(path) > PATH_LIMIT:
         raise ImageError(f"{where} has an entry whose path is longer than {PATH_LIMIT} characters: {path[:80]!r}….")
@@ -172,7 +172,7 @@ class _Content:
         self._opened_files: list[BinaryIO] = []
 
     def open(self) -> BinaryIO:
-        """A file at position 0 (large ones share their position when opened again). UnreadableError: it is not read."""
+        """Open the content at position 0; large files share one position. Raises UnreadableError if it is too large."""
         if self._tape is None:
             raise RuntimeError(f"{self._path} was opened after the next entry had been asked for")
         if self._size > CONTENT_LIMIT:
