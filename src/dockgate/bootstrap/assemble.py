@@ -1,7 +1,6 @@
 """Makes the use cases of a server from its adapters, the workflows that run them, and the tasks that are repeated."""
 
 import socket
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -63,7 +62,8 @@ from dockgate.services.verdicts import Verdicts
 from dockgate.services.web_services import GitBackend, WebServices
 from dockgate.services.workers import Workers
 from dockgate.store import Store
-from dockgate.store.records import Worker
+from dockgate.store.records import OutboxKind, Worker
+from dockgate.store.signals import Topic
 from dockgate.workflows.background_tasks import BackgroundTasks, Purge, Recovery
 from dockgate.workflows.engine import APPLICATION_VERSION, Engine
 from dockgate.workflows.leases import Guard, Lease, end_process
@@ -200,6 +200,7 @@ def assemble(
     if not store.database.is_sqlite:
 
         def recover(lost: Worker) -> None:
+            store.database.end_sessions(lost.id)
             engine.recover(lost.id, workflows.labels_of)
             server.git_pushes.recover()
 
@@ -208,8 +209,17 @@ def assemble(
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
     handlers = _outbox_handlers(adapters, options)
     outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, options.pause_seconds)
+    _receive_signals(adapters.store, options, use_cases, outbox, starter)
     background = BackgroundTasks(
-        engine, lease, options.queues, server.git_pushes, server.scans, outbox, server.approval_pubsub, reconciler
+        engine,
+        lease,
+        store.signals,
+        options.queues,
+        server.git_pushes,
+        server.scans,
+        outbox,
+        server.approval_pubsub,
+        reconciler,
     )
     return App(server, use_cases, background)
 
@@ -221,7 +231,7 @@ def make_worker(store: Store, options: Options, clock: ServerClock) -> Worker:
     is never used again.
     """
     node = socket.gethostname()
-    name = "server" if store.database.is_sqlite else f"{node}-{uuid.uuid4().hex[:12]}"
+    name = "server" if store.database.is_sqlite else store.database.process
     now = clock.now()
     return Worker(name, node, APPLICATION_VERSION, options.queues, options.labels, started_at=now, seen_at=now)
 
@@ -250,8 +260,10 @@ def make_use_cases(
         registry,
         __version__,
     )
-    pubsub = ApprovalPubSub()
+    signals = store.signals
+    pubsub = ApprovalPubSub(partial(signals.send, Topic.APPROVALS))
     store.approvals.watch(pubsub.publish)
+    signals.receive(Topic.APPROVALS, pubsub.wake)
     exceptions = RiskAcceptances(
         store, adapters.vex, all_ecosystems, notifications, clock, effects, notice_days=options.notice_days
     )
@@ -271,6 +283,8 @@ def make_use_cases(
         explain,
         options.parallel_scans,
         options.pause_seconds * PENDING_SCANS_EVERY,
+        store.locks,
+        None if Queue.SCAN in options.queues else lambda: signals.send(Topic.SCANS, ()),
     )
     contributors = ContributorFinder(store, source)
     approval_requests = ApprovalRequests(
@@ -357,6 +371,28 @@ def make_use_cases(
         verdicts=verdicts,
         waiting=waiting,
     )
+
+
+def _receive_signals(
+    store: Store, options: Options, use_cases: UseCases, outbox: OutboxWorker, starter: Starter
+) -> None:
+    """Do at once what another process of the database has requested, and announce what this one leaves to others."""
+    signals, scans = store.signals, use_cases.server.scans
+    if Queue.SCAN in options.queues:
+        recovery = Recovery(store, scans, use_cases.waiting, starter)
+        signals.receive(Topic.SCANS, lambda _: recovery.start_scans())
+    else:
+        signals.receive(Topic.SCANS, lambda _: None)
+    if Queue.DELIVER in options.queues:
+
+        def wake(kinds: Sequence[str]) -> None:
+            for kind in kinds:
+                outbox.wake(OutboxKind(kind))
+
+        signals.receive(Topic.OUTBOX, wake)
+    else:
+        signals.receive(Topic.OUTBOX, lambda _: None)
+        store.outbox.watch(lambda kind: signals.send(Topic.OUTBOX, [kind.value]))
 
 
 def _task_groups(

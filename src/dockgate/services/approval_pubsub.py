@@ -7,9 +7,13 @@ from contextlib import contextmanager
 
 
 class ApprovalPubSub:
-    """Wakes subscribers. `publish` may be called in any thread, subscribers may be in any event loop."""
+    """Wakes subscribers. Its methods may be called in any thread, subscribers may be in any event loop.
 
-    def __init__(self) -> None:
+    `announce` tells the other processes of approvals that this one has published.
+    """
+
+    def __init__(self, announce: Callable[[Sequence[str]], None] = lambda _: None) -> None:
+        self._announce = announce
         self._lock = threading.Lock()
         self._subscribers: dict[str, set[Callable[[], None]]] = {}
 
@@ -36,7 +40,12 @@ class ApprovalPubSub:
                     del self._subscribers[approval_id]
 
     def publish(self, approval_ids: Sequence[str]) -> None:
-        """Wake the subscribers of these approvals."""
+        """Wake the subscribers of these approvals, here and in other processes."""
+        self.wake(approval_ids)
+        self._announce(approval_ids)
+
+    def wake(self, approval_ids: Sequence[str]) -> None:
+        """Wake the subscribers of these approvals in this process."""
         with self._lock:
             wakes = [wake for approval_id in approval_ids for wake in self._subscribers.get(approval_id, ())]
             for wake in wakes:
@@ -46,4 +55,4 @@ class ApprovalPubSub:
         """Wake every subscriber: the server ends."""
         with self._lock:
             approval_ids = list(self._subscribers)
-        self.publish(approval_ids)
+        self.wake(approval_ids)

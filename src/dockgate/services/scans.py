@@ -24,6 +24,7 @@ from dockgate.shared.references import RepositoryReference
 from dockgate.shared.retry import RetrySchedule
 from dockgate.store import Store
 from dockgate.store.images import Images
+from dockgate.store.locks import Locks
 from dockgate.store.records import ReportRecord, Scan, ScanState
 
 # Images that are read at the same time; see `ScanQueue`.
@@ -150,7 +151,8 @@ class ScanScheduler:
     """Requests and runs scans. `explain` turns an error into text for people.
 
     Another scanner that has not finished is asked again after `pending_seconds`, and later after up to ten times as
-    long: a new push is answered soon, and an image that is never scanned costs few requests.
+    long: a new push is answered soon, and an image that is never scanned costs few requests. `locks` keep two processes
+    from running one scan. Where only other processes run scans, `announce` tells them.
     """
 
     images: Images
@@ -162,6 +164,8 @@ class ScanScheduler:
     explain: Callable[[Exception], str]
     parallel: int
     pending_seconds: float
+    locks: Locks
+    announce: Callable[[], None] | None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -181,6 +185,10 @@ class ScanScheduler:
 
     def start(self, scan: Scan) -> None:
         """Start a requested scan, unless it runs or has ended, or its other scanner was asked a moment ago."""
+        if self.announce is not None:
+            if scan.state is ScanState.REQUESTED:
+                self.announce()
+            return
         name = scan.image, scan.number
         with self._lock:
             if name in self._pending and self._pending[name][1] > time.monotonic():
@@ -196,30 +204,35 @@ class ScanScheduler:
         self._queue.close()
 
     def _scan(self, scan: Scan) -> None:
-        name = scan.image, scan.number
         try:
-            present = self.images.scan(scan.image)
-            if present is None or (present.number, present.state) != (scan.number, ScanState.REQUESTED):
-                return  # it has ended meanwhile
-            try:
-                self._run_with_retries(scan)
-            except PendingError as error:
-                _log.info("waiting for the scan of %s: %s", scan.image, error)
-                self._postpone(name)
-                return
-            except Exception as error:
-                is_image = not isinstance(error, NotAnImageError)
-                self.effects.run(EffectKind.FAIL_SCAN, self.runner.fail, scan, self.explain(error), is_image=is_image)
-            self._pending.pop(name, None)
-            with self._evaluations:
-                executions = self.effects.run(EffectKind.ANSWER, self.waiting.settle, scan.image)
-            for execution in executions:
-                self.starter.proceed(execution)
+            with self.locks.try_hold(f"scan {scan.image}") as is_mine:
+                if is_mine:
+                    self._run(scan)
         except Exception as error:
             _log.warning("the scan of %s broke off, and will run again: %s", scan.image, error, exc_info=error)
         finally:
             with self._lock:
-                self._running.discard(name)
+                self._running.discard((scan.image, scan.number))
+
+    def _run(self, scan: Scan) -> None:
+        name = scan.image, scan.number
+        present = self.images.scan(scan.image)
+        if present is None or (present.number, present.state) != (scan.number, ScanState.REQUESTED):
+            return  # it has ended meanwhile
+        try:
+            self._run_with_retries(scan)
+        except PendingError as error:
+            _log.info("waiting for the scan of %s: %s", scan.image, error)
+            self._postpone(name)
+            return
+        except Exception as error:
+            is_image = not isinstance(error, NotAnImageError)
+            self.effects.run(EffectKind.FAIL_SCAN, self.runner.fail, scan, self.explain(error), is_image=is_image)
+        self._pending.pop(name, None)
+        with self._evaluations:
+            executions = self.effects.run(EffectKind.ANSWER, self.waiting.settle, scan.image)
+        for execution in executions:
+            self.starter.proceed(execution)
 
     def _postpone(self, name: tuple[str, int]) -> None:
         """Have the reconciler start the scan again after a fifth of the time that it has waited, within bounds."""

@@ -34,6 +34,7 @@ from dockgate.store.reports import Reports
 from dockgate.store.rollouts import Rollouts
 from dockgate.store.schema import identity
 from dockgate.store.services import Services
+from dockgate.store.signals import Signals
 from dockgate.store.vex import Vex
 from dockgate.store.waivers import Waivers
 from dockgate.store.workers import Workers
@@ -70,6 +71,7 @@ class Store:
     audit: Audit
     workers: Workers
     locks: Locks
+    signals: Signals
     blobs: Blobs
     logs: Logs
     database: Database
@@ -125,6 +127,7 @@ def open_store(
         audit=Audit(database),
         workers=Workers(database),
         locks=Locks(database),
+        signals=Signals(database),
         blobs=artifacts,
         logs=logs,
         database=database,

@@ -4,6 +4,8 @@ Write transactions run one at a time. What one has read stays true until it comm
 no further care, on either database.
 """
 
+import socket
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +15,9 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import URL, Connection, Executable, Table, create_engine, event, func, make_url, select
+import psycopg
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import URL, Connection, Executable, Table, create_engine, event, func, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import (
     ArgumentError,
@@ -28,6 +32,17 @@ from dockgate.shared.errors import StoreError, UsageError
 
 # How long a transaction waits for another process's write.
 BUSY_SECONDS = 30
+
+# A server that is gone, or unreachable, is noticed within these times; a transaction that stands still ends, because a
+# process that is frozen in it would block the others.
+POSTGRES_SETTINGS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "options": "-c idle_in_transaction_session_timeout=20s",
+}
 
 # The lock that all our writers take in Postgres: any number that no other program uses in the database.
 _ADVISORY_LOCK = 0x646F636B
@@ -52,13 +67,17 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.name = url.render_as_string(hide_password=True)
+        # Names this process to Postgres and to the other processes.
+        self.process = f"{socket.gethostname()[:40]}-{uuid.uuid4().hex[:12]}"
         # With its password: for libraries that connect by themselves, never for logs.
         self.url = url.render_as_string(hide_password=False)
         self.is_sqlite = url.get_backend_name() == "sqlite"
         # SQLite waits by sleeping and retrying: without this lock, threads of one process would starve for seconds.
         self._write_lock = RLock()
         self._jobs: deque[_Job[Any]] = deque()
-        arguments = {"timeout": BUSY_SECONDS} if self.is_sqlite else {}
+        arguments: dict[str, Any] = {"timeout": BUSY_SECONDS}
+        if not self.is_sqlite:
+            arguments = {**POSTGRES_SETTINGS, "application_name": self.process}
         self.engine = create_engine(url, connect_args=arguments, max_overflow=-1, pool_pre_ping=not self.is_sqlite)
         self._writer = self.engine.execution_options(write=True)
         if self.is_sqlite:
@@ -94,6 +113,30 @@ class Database:
         """A connection of Postgres whose statements are transactions of their own."""
         with self._translate_errors(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def notifications(self, channel: str, seconds: float, is_over: Callable[[], bool]) -> Iterator[str]:
+        """The payloads of Postgres's notifications, until `is_over`, which is asked every so many seconds."""
+        with self.autocommit() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)  # noqa: S101 - for mypy
+            try:
+                driver.execute(SQL("LISTEN {}").format(Identifier(channel)))
+                while not is_over():
+                    for notification in driver.notifies(timeout=seconds):
+                        yield notification.payload
+            except psycopg.OperationalError as error:
+                raise StoreError(f"the database {self.name} failed: {error}", "It is retried.") from error
+            finally:
+                connection.invalidate()
+
+    def end_sessions(self, process: str) -> None:
+        """End the connections of another process to Postgres, and with them its transactions and locks."""
+        sessions = text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = :process AND datname = current_database() AND usename = current_user"
+        )
+        with self.autocommit() as connection:
+            connection.execute(sessions, {"process": process})
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

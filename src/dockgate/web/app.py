@@ -46,6 +46,8 @@ from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
 from dockgate.web.threads import Threads
 
 CLIENT_CLOSED_REQUEST = 499
+# When a client may try again what the database could not do.
+RETRY_SECONDS = 5
 ADVICE = "The API's reference lists calls and parameters: docs/reference/api.md."
 
 _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
@@ -230,6 +232,8 @@ async def _error_response(request: Request, error: Exception) -> Response:
     answer: Response = JSONResponse({"error": str(error), "advice": error.advice}, status)
     if is_git:  # git shows only plain text
         answer = PlainTextResponse(f"{error.full_message}\n", status)
+    if status == 503:
+        answer.headers["Retry-After"] = str(RETRY_SECONDS)
     if status == 401:
         takes_basic = is_git or request.url.path == "/registry/token"
         answer.headers["WWW-Authenticate"] = f'{"Basic" if takes_basic else "Bearer"} realm="dockgate"'

@@ -11,6 +11,7 @@ from dockgate.services.outbox import OutboxWorker
 from dockgate.services.scans import ScanScheduler
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind
+from dockgate.store.signals import Signals
 from dockgate.workflows.engine import DRAIN_SECONDS, Engine
 from dockgate.workflows.leases import Lease
 from dockgate.workflows.queues import Queue
@@ -27,6 +28,7 @@ class BackgroundTasks:
         self,
         engine: Engine,
         lease: Lease,
+        signals: Signals,
         queues: Sequence[str],
         git_pushes: GitPushes,
         scans: ScanScheduler,
@@ -36,6 +38,7 @@ class BackgroundTasks:
     ) -> None:
         self._engine = engine
         self._lease = lease
+        self._signals = signals
         self._queues = queues
         self._git_pushes = git_pushes
         self._scans = scans
@@ -50,6 +53,7 @@ class BackgroundTasks:
         self._lease.start()
         self._is_launched = True
         self._engine.launch()
+        self._signals.start()
         self._git_pushes.recover()
         self._reconciler.start()
         if Queue.DELIVER in self._queues:
@@ -71,6 +75,7 @@ class BackgroundTasks:
             return
         self._is_closed = True
         self._reconciler.stop_soon()
+        self._signals.close()
         self._outbox.close()
         self._scans.close()
         self._pubsub.publish_all()

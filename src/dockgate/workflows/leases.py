@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from dockgate.services.clock import ServerClock
-from dockgate.shared.errors import DockgateError, UnavailableError
+from dockgate.shared.errors import DockgateError, StoreError
 from dockgate.store.locks import Locks
 from dockgate.store.records import Worker, WorkerState
 from dockgate.store.workers import Workers
@@ -87,9 +87,9 @@ class Lease:
         return self._monotonic() - self._beaten_at < self._fence_seconds
 
     def require(self) -> None:
-        """Raise UnavailableError unless the lease is fresh: for a request, whose sender can try again."""
+        """Raise StoreError unless the lease is fresh: for a request, whose sender can try again."""
         if not self.is_fresh:
-            raise UnavailableError("this server has lost its database", "It goes on when the database is back; retry.")
+            raise StoreError("this server has lost its database", "It goes on when the database is back; retry.")
 
     def wait(self) -> None:
         """Wait until the lease is fresh: for a workflow, which must not end with an error of the network's."""

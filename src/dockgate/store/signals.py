@@ -1,0 +1,104 @@
+"""Signals between the processes of one database, by Postgres's LISTEN and NOTIFY.
+
+A signal may be lost, when a connection breaks. So it only makes something happen sooner that would happen anyway.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+
+from sqlalchemy import func, select
+
+from dockgate.shared.errors import StoreError
+from dockgate.store.engine import Database
+
+CHANNEL = "dockgate"
+# Postgres allows 8,000 bytes in one notification.
+MAX_PAYLOAD = 7000
+# How often a listener checks whether it should end, in seconds.
+LISTEN_SECONDS = 1.0
+RECONNECT_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Topic(StrEnum):
+    """What a signal is about."""
+
+    # Approvals that were settled, by their ids.
+    APPROVALS = "approvals"
+    # A scan was requested.
+    SCANS = "scans"
+    # Entries of these kinds are due.
+    OUTBOX = "outbox"
+
+
+class Signals:
+    """Sends signals to the other processes, and receives theirs. On SQLite there are no other processes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._receivers: dict[Topic, Callable[[Sequence[str]], None]] = {}
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
+
+    def receive(self, topic: Topic, receiver: Callable[[Sequence[str]], None]) -> None:
+        """Call `receiver` with the items of each signal of another process. Called before `start`."""
+        self._receivers[topic] = receiver
+
+    def send(self, topic: Topic, items: Sequence[str]) -> None:
+        """Send a signal to the other processes. A failure is logged: they will find out by themselves, later."""
+        if self._database.is_sqlite:
+            return
+        try:
+            with self._database.autocommit() as connection:
+                for batch in _batches(items):
+                    text = json.dumps({"from": self._database.process, "topic": topic.value, "items": batch})
+                    connection.execute(select(func.pg_notify(CHANNEL, text)))
+        except StoreError as error:
+            _log.warning("a signal was not sent: %s", error)
+
+    def start(self) -> None:
+        """Receive signals from now on."""
+        if not self._database.is_sqlite:
+            self._thread.start()
+
+    def close(self) -> None:
+        """Receive no more signals."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=LISTEN_SECONDS * 2)
+
+    def _listen(self) -> None:
+        while not self._closing.is_set():
+            try:
+                for payload in self._database.notifications(CHANNEL, LISTEN_SECONDS, self._closing.is_set):
+                    self._deliver(payload)
+            except StoreError as error:
+                _log.warning("signals are not received, and the connection is retried: %s", error)
+            self._closing.wait(RECONNECT_SECONDS)
+
+    def _deliver(self, payload: str) -> None:
+        try:
+            signal = json.loads(payload)
+            if signal["from"] == self._database.process:
+                return
+            self._receivers[Topic(signal["topic"])](signal["items"])
+        except Exception as error:
+            _log.warning("a signal was not understood: %s", error, exc_info=error)
+
+
+def _batches(items: Sequence[str]) -> Iterator[list[str]]:
+    """The items in lists that fit into one notification."""
+    batch: list[str] = []
+    size = 0
+    for item in items:
+        length = len(json.dumps(item)) + 2
+        if batch and size + length > MAX_PAYLOAD:
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += length
+    yield batch
