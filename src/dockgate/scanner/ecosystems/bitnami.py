@@ -82,7 +82,7 @@ def _package(name: str, version: str, qualifiers: Any, path: str) -> Package:
 
 def _read_document(path: str, content: dict[str, Any]) -> Extract:
     packages, unread = read_packages(
-        content, "bitnami", lambda name, version, qualifiers: _package(name, version, qualifiers, path)
+        content, "bitnami", lambda name, version, texts: _package(name, version, texts, path)
     )
     if not packages and not unread:
         raise UnreadableError("it names no Bitnami package")

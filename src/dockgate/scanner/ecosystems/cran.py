@@ -18,8 +18,7 @@ from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import Purl, write
 
 FILE_LIMIT = 1024 * 1024  # bytes of a DESCRIPTION; real ones have a few thousand
-# Bytes of a renv.lock; renv 1.1, which copies the descriptions, writes 2,000 a package.
-LOCK_LIMIT = 8 * 1024 * 1024
+LOCK_LIMIT = 8 * 1024 * 1024  # bytes of a renv.lock; renv 1.1, which copies the descriptions, writes 2,000 a package
 INT_MAX = 2**31 - 1  # the largest number in a version; R's `numeric_version` makes NA of larger ones
 
 _FILE = "/DESCRIPTION"

@@ -98,9 +98,8 @@ def _fields(file: BinaryIO) -> dict[str, str]:
             key, colon, value = line.partition(":")
             key = key.strip().lower()
             if not colon or key in fields:
-                raise UnreadableError(
-                    f"it has two fields {key}" if colon else f"a line of it is not a field: {line[:80]!r}"
-                )
+                what = f"it has two fields {key}" if colon else f"a line of it is not a field: {line[:80]!r}"
+                raise UnreadableError(what)
             if key in _FIELDS:
                 fields[key] = value.strip()
     return fields

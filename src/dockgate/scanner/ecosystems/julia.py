@@ -87,11 +87,8 @@ class Julia(StandaloneEcosystem):
         before "1.0.0+1". An empty label sorts first or last: "1.0.0-" before all pre-releases, "1.0.0+" after all
         builds.
         """
-        match = (
-            re.fullmatch(_PATTERN, version, re.VERBOSE | re.IGNORECASE | re.ASCII)
-            if len(version) <= VERSION_LIMIT
-            else None
-        )
+        flags = re.VERBOSE | re.IGNORECASE | re.ASCII
+        match = re.fullmatch(_PATTERN, version, flags) if len(version) <= VERSION_LIMIT else None
         if not match:
             raise UncomparableError(f"The Julia version {version[:80]!r} is invalid.")
         numbers = [group or "0" for group in match.group("major", "minor", "patch")]
@@ -100,9 +97,8 @@ class Julia(StandaloneEcosystem):
         labels = [*(pre or "").split("."), *(build or "").split(".")]
         if any(is_digits(part) and not fits(part, INT_MAX) for part in (*numbers, *labels)):
             raise UncomparableError(f"The Julia version {version[:80]!r} has too big a number.")
-        key = b"".join(map(number, numbers)) + (
-            b"\x01" if pre is None else b"\x00" + label_row(pre.split(".") if pre else ())
-        )
+        key = b"".join(map(number, numbers))
+        key += b"\x01" if pre is None else b"\x00" + label_row(pre.split(".") if pre else ())
         return key + (b"\x00" if build is None else b"\x01" + label_row(build.split(".")) if build else b"\x02")
 
 

@@ -127,9 +127,8 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
     header = decode(file.read(HEADER_LIMIT))
     literal = r"""(?:"([^"\\#]*)"|'([^'\\]*)'|%q\{([^{}\\]*)\})"""
     assigned: dict[str, str] = {}
-    for match in re.finditer(
-        rf"^[ \t]*\w+\.(name|version|platform)[ \t]*=[ \t]*(?:Gem::Version\.new\()?{literal}", header, re.MULTILINE
-    ):
+    assignment = rf"^[ \t]*\w+\.(name|version|platform)[ \t]*=[ \t]*(?:Gem::Version\.new\()?{literal}"
+    for match in re.finditer(assignment, header, re.MULTILINE):
         assigned.setdefault(match[1], match[2] or match[3] or match[4] or "")
     declared = [assigned.get("name", ""), assigned.get("version", ""), assigned.get("platform", _ANY)]
     second = header.split("\n", 2)[1:2]

@@ -81,16 +81,13 @@ class VSCode(StandaloneEcosystem):
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         programs: dict[str, list[tuple[str, str]]] = {}
         for name, upgrade in selected:
-            program = next(
-                (name_of_program for part, name_of_program in _PROGRAMS.items() if part in f"/{upgrade.package.path}"),
-                "code",
-            )
+            path = f"/{upgrade.package.path}"
+            program = next((editor for folder, editor in _PROGRAMS.items() if folder in path), "code")
             programs.setdefault(program, []).append((name, upgrade.version))
         lines = []
         for program, names in sorted(programs.items()):
             words = quote_words(f"--install-extension={name}" for name in dict.fromkeys(name for name, _ in names))
-            name_of_program = ", ".join(map(" ".join, names))
-            lines.append(f"{program} --force {words} # {name_of_program} or later")
+            lines.append(f"{program} --force {words} # {', '.join(map(' '.join, names))} or later")
         return (*lines, *remark)
 
     # The editor compares versions by npm's order.

@@ -105,9 +105,8 @@ def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[byt
     order = ">" if head[5] == 2 else "<"
     wide = head[4] == 2
     header = Struct(order + ("QQIHHHHHH" if wide else "IIIHHHHHH"))
-    programs, table, _, _, program_size, programs_count, size, count, names_at = header.unpack_from(
-        head, 32 if wide else 28
-    )
+    fields = header.unpack_from(head, 32 if wide else 28)
+    programs, table, _, _, program_size, programs_count, size, count, names_at = fields
     entry = Struct(order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII"))
     rows: list[tuple[int, ...]] = []
     names = b""
@@ -118,20 +117,16 @@ def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[byt
             if names and not any(mark in names for mark in marks) and not any(note in head for note in notes):
                 return None
             rows = list(entry.iter_unpack(raw)) if names else []
-    sections = tuple(
-        Part(names[row[0] : row[0] + NAME_LIMIT].partition(b"\0")[0], row[3], row[4], row[5])
-        for row in rows
-        if row[1] != _NO_BITS
-    )
+    rows = [row for row in rows if row[1] != _NO_BITS]
+    labels = (names[row[0] : row[0] + NAME_LIMIT].partition(b"\0")[0] for row in rows)
+    sections = tuple(Part(label, row[3], row[4], row[5]) for label, row in zip(labels, rows, strict=True))
     entry = Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
     segments: list[Part] = []
     if program_size == entry.size:
         raw = _read_bytes(file, programs, program_size * programs_count)
         for row in entry.iter_unpack(raw[: len(raw) // entry.size * entry.size]):
             if row[0] == _LOADED:
-                flags, offset, address, length = (
-                    (row[1], row[2], row[3], row[5]) if wide else (row[6], row[1], row[2], row[4])
-                )
+                flags, offset, address, length = (row[at] for at in ((1, 2, 3, 5) if wide else (6, 1, 2, 4)))
                 writable = flags & (_WRITE | _EXECUTE) == _WRITE
                 segments.append(Part(b"", address, offset, length, writable))
     return Executable(file, 0, head, sections, tuple(segments))

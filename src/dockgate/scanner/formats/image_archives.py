@@ -8,10 +8,8 @@ other names is an image if its `manifest.json` lists config and layers.
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-# Entries that are checked; of a compressed archive those in its first INFLATED_LIMIT bytes.
-HEADERS_LIMIT = 2000
-# Bytes that are inflated: images begin with their layout, a list or the name of a layer.
-INFLATED_LIMIT = 1024 * 1024
+HEADERS_LIMIT = 2000  # entries that are checked; of a compressed archive those in its first INFLATED_LIMIT bytes
+INFLATED_LIMIT = 1024 * 1024  # bytes that are inflated: images begin with their layout, a list or the name of a layer
 
 MANIFEST_LIMIT = 64 * 1024  # bytes of a `manifest.json` that are checked
 

@@ -8,10 +8,7 @@ _LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 def number(digits: str) -> bytes:
-    """Encode decimal digits so that they sort by number: their count (255 and the rest if larger), then the digits.
-
-    Leading zeros are ignored, "" is 0.
-    """
+    """Encode digits so that they sort by number: their count (255s and the rest), then digits. "" is 0."""
     return _remembered(digits) if len(digits) <= _SHORT else _number(digits)
 
 

@@ -16,10 +16,7 @@ _NO_KEY = (
 
 
 def document(content: str) -> dict[str, Any]:
-    """Parse a document. Raises UnreadableError.
-
-    A key of too many parts is refused: `tomllib` takes the square of their number in time, minutes for some files.
-    """
+    """Parse a document. Raises UnreadableError, also for keys of many parts, which take tomllib minutes."""
     import re
     import tomllib
 

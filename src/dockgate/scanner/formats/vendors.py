@@ -80,10 +80,7 @@ _VERSION_TAGS = {"amzn": ".amzn", "openeuler": ".oe", "photon": ".ph"}
 
 
 def is_by_tuxcare(version: str) -> bool:
-    """Whether TuxCare built this version, after the distribution's end of life (google/osv-scanner#2916).
-
-    "2.31.1-16+tuxcare.els11", "5.5-5.el9_2.1.tuxcare.els1".
-    """
+    """Whether TuxCare built it after the end of life: "1-16+tuxcare.els11" (google/osv-scanner#2916)."""
     return "tuxcare" in version and any(f"{mark}tuxcare" in version for mark in "-.+~")
 
 

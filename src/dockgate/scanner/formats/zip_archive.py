@@ -16,8 +16,7 @@ from dockgate.shared.errors import UnreadableError
 
 ENTRY_LIMIT = 200_000  # entries of one archive
 DIRECTORY_LIMIT = 64 * 1024 * 1024  # bytes of one archive's central directory
-# Bytes of an entry that stay in memory; a larger one goes to an unlinked temporary file.
-MEMORY_LIMIT = 8 * 1024 * 1024
+MEMORY_LIMIT = 8 * 1024 * 1024  # bytes of an entry that stay in memory; a larger one goes to an unlinked temporary file
 
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED = 1

@@ -67,10 +67,7 @@ def package(
     *,
     ecosystems: Sequence[Ecosystem],
 ) -> Package | None:
-    """The package of a package URL as other tools write it; None if no ecosystem knows it.
-
-    It gets this version if the URL has none, and this source (name, version).
-    """
+    """The package of a purl as other tools write it, by this version if it has none; None if unknown."""
     package_found = Packages(ecosystems, distribution).package(Item(purl, "", version, purl, Properties(), source))
     return package_found if isinstance(package_found, Package) else None
 

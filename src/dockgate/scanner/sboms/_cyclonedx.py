@@ -96,9 +96,8 @@ def _item(component: dict[str, Any], properties: Properties) -> Item:
     group, name = text(component.get("group")), text(component.get("name"))
     full_name = f"{group}/{name}" if group and not purl else name
     reference = text(component.get("bom-ref")) or purl or full_name
-    return Item(
-        reference, full_name, text(component.get("version")), purl, properties, _source(properties), _maker(component)
-    )
+    version = text(component.get("version"))
+    return Item(reference, full_name, version, purl, properties, _source(properties), _maker(component))
 
 
 def _maker(component: dict[str, Any]) -> str:
@@ -109,9 +108,8 @@ def _maker(component: dict[str, Any]) -> str:
 
 def _source(properties: Properties) -> tuple[str, str]:
     """Join the epoch, version and release that Trivy writes as separate properties."""
-    epoch, version, release = (
-        properties.first(f"aquasecurity:trivy:Src{part}") for part in ("Epoch", "Version", "Release")
-    )
+    names = (f"aquasecurity:trivy:Src{part}" for part in ("Epoch", "Version", "Release"))
+    epoch, version, release = map(properties.first, names)
     full_version = (f"{epoch}:" if epoch not in ("", "0") else "") + version + (f"-{release}" if release else "")
     return properties.first("aquasecurity:trivy:SrcName"), full_version if version else ""
 

@@ -1,6 +1,6 @@
 """Make packages from the items of an SBOM document."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
 from dockgate.scanner.model import Distribution, Package, Unread
@@ -19,9 +19,7 @@ class Packages:
     """Makes packages, by the ecosystems whose purls they bear."""
 
     def __init__(self, ecosystems: Sequence[Ecosystem], distribution: Distribution | None) -> None:
-        self._kinds: Mapping[str, Ecosystem] = {
-            kind: ecosystem for ecosystem in ecosystems for kind in ecosystem.purl_types
-        }
+        self._kinds = {purl_type: ecosystem for ecosystem in ecosystems for purl_type in ecosystem.purl_types}
         self._distribution = distribution
 
     def package(self, item: Item) -> Package | Unread:

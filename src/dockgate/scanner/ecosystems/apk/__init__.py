@@ -151,13 +151,10 @@ def _highest_release(repositories: str) -> str:
         if words and words[0][0] not in "#@":
             parts = words[-1].rstrip("/").split("/")
             releases += [
-                part for part in parts if part == "edge" or (part[:1] == "v" and _release_line(part[1:]) == part)
+                name for name in parts if name == "edge" or (name[:1] == "v" and _release_line(name[1:]) == name)
             ]
-    return max(
-        releases,
-        key=lambda release: (1,) if release == "edge" else (0, *map(int, release[1:].split("."))),
-        default="",
-    )
+    numbers = {name: (0, *map(int, name[1:].split("."))) for name in releases if name != "edge"}
+    return max(releases, key=lambda name: numbers.get(name, (1,)), default="")
 
 
 def _release_line(version: str) -> str:
@@ -165,8 +162,5 @@ def _release_line(version: str) -> str:
     if "_" in version:
         return "edge"
     parts = version.split(".")[:2]
-    return (
-        "v" + ".".join(parts)
-        if len(parts) == 2 and all(is_digits(part) and len(part) < 6 for part in parts)
-        else version
-    )
+    is_numbered = len(parts) == 2 and all(is_digits(part) and len(part) < 6 for part in parts)
+    return f"v{'.'.join(parts)}" if is_numbered else version

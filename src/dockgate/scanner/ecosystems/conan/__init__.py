@@ -39,9 +39,7 @@ class Conan(StandaloneEcosystem):
     triggers = Triggers(names=_NAMES)
     # No command changes what a project requires: its file must name the version.
     upgrade_line = UpgradeLine(
-        "_+.-",
-        "# Require {list} or later (conanfile.txt, conanfile.py), then install again.",
-        item="{name}/{version}",
+        "_+.-", "# Require {list} or later (conanfile.txt, conanfile.py), then install again.", item="{name}/{version}"
     )
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
@@ -51,10 +49,7 @@ class Conan(StandaloneEcosystem):
         return name in _NAMES and (name != _INFO or _package_folders(path) is not None)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """Read a lockfile, a package's info or a cache.
-
-        Other programs use the cache's file name too, so an invalid one is an error only in a folder like Conan's.
-        """
+        """Read a lockfile, a package's info or a cache; other programs' files of its name do not count."""
         folder, slash, name = path.rpartition("/")
         if name == _LOCK:
             return _read_lock(path, json_object(file, LOCK_LIMIT))

@@ -36,12 +36,8 @@ def deps_json(file: BinaryIO, limit: int) -> bytes | None:
         variables = program.section(b".data") or program.data()
         content = program.content(variables) if variables else b""
         signature_at = content.find(SIGNATURE)
-        header_at = (
-            int.from_bytes(content[max(signature_at - _OFFSET_SIZE, 0) : signature_at], "little")
-            if signature_at >= _OFFSET_SIZE
-            else 0
-        )
-        if header_at:
+        offset = content[signature_at - _OFFSET_SIZE : signature_at] if signature_at >= _OFFSET_SIZE else b""
+        if header_at := int.from_bytes(offset, "little"):
             return _read_deps_json(file, header_at, limit)
     return None
 

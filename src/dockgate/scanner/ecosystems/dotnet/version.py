@@ -3,15 +3,11 @@
 from dockgate.scanner.formats.order import fits, is_digits, is_label, number
 from dockgate.shared.errors import UncomparableError
 
-# The largest number in a version, and the largest label that compares as a number (System.Int32).
-INT_MAX = 2**31 - 1
+INT_MAX = 2**31 - 1  # the largest number in a version, and the largest label that compares as a number (System.Int32)
 
 
 def version_key(version: str) -> bytes:
-    """Encode a version by NuGetVersion and VersionComparer; refuses what NuGetVersion.TryParse refuses.
-
-    One to four numbers, labels regardless of case, build data ignored.
-    """
+    """One to four numbers, labels in any case: NuGetVersion and VersionComparer, also in what is refused."""
     plain, plus, build = version.strip().partition("+")
     core, dash, pre = plain.partition("-")
     numbers = [part.strip() for part in core.split(".")]

@@ -90,9 +90,8 @@ class Dpkg:
         vendor = vendors.vendor_by_maintainer(package, distribution.id)
         release = distribution.version
         if vendors.is_by_tuxcare(package.version):
-            return _rebuilt_package(
-                package, distribution, f"TuxCare:{_TUXCARE.get(distribution.id, distribution.id)}", ""
-            )
+            name = _TUXCARE.get(distribution.id, distribution.id)
+            return _rebuilt_package(package, distribution, f"TuxCare:{name}", "")
         if distribution.id == "dhi" and not vendor:
             if "@" in package.vendor or package.ecosystem:
                 return self.assign_distribution(package, replace(distribution, id="debian"))
@@ -168,9 +167,8 @@ class Dpkg:
         steps = ["apt-get update"]
         steps += [f"apt-get satisfy -y {quote_words(requirements)}"] if requirements else []
         steps += [f"apt-get install -y --only-upgrade {quote_words(only_upgrades)}"] if only_upgrades else []
-        needs_pro = any(
-            upgrade.package.ecosystem.startswith("Ubuntu:") and "esm" in upgrade.version for _, upgrade in selected
-        )
+        ubuntu = [upgrade.version for _, upgrade in selected if upgrade.package.ecosystem.startswith("Ubuntu:")]
+        needs_pro = any("esm" in version for version in ubuntu)
         advice = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if needs_pro else ()
         return ((" && ".join(steps),) if selected else ()) + advice + remark
 

@@ -37,9 +37,8 @@ def read_status(path: str, file: BinaryIO) -> Extract:
         if not version:
             raise UnreadableError(f"line {line}: the entry of {name} has no Version")
         source, _, source_version = fields.get(b"source", "").partition("(")
-        source, source_version = source_of_advisories(
-            source.strip() or name, source_version.strip(" )") or version, version
-        )
+        source, source_version = source.strip() or name, source_version.strip(" )") or version
+        source, source_version = source_of_advisories(source, source_version, version)
         package = Package(
             name=name,
             version=version,

@@ -85,10 +85,8 @@ def _strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
         info, _ = _counted_string(raw, after)
     else:
         order: Literal["big", "little"] = "big" if flags & _BIG_ENDIAN else "little"
-        go, info = (
-            _pointed_string(executable, int.from_bytes(header[start : start + size], order), size, order)
-            for start in (16, 16 + size)
-        )
+        addresses = (int.from_bytes(header[start : start + size], order) for start in (16, 16 + size))
+        go, info = (_pointed_string(executable, address, size, order) for address in addresses)
     is_intact = len(info) > 2 * _SENTINEL and info[-_SENTINEL - 1 : -_SENTINEL] == b"\n"
     return decode(go), decode(info[_SENTINEL:-_SENTINEL]) if is_intact else ""
 

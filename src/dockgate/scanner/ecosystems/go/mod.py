@@ -34,12 +34,11 @@ def read(content: str) -> tuple[list[Module], bool]:
                 raise UnreadableError(f"line {number} is not how go.mod is written: {' '.join(words)[:80]!r}")
             case _:
                 pass
-    # That of the module's version precedes that of all its versions.
-    by_module = [replacements.get(module) or replacements.get((module.path, "")) for module in required]
-    modules = [
-        replace_module(module, *replacement) if replacement else module
-        for module, replacement in zip(required, by_module, strict=True)
-    ]
+    modules: list[Module] = []
+    for module in required:
+        # That of the module's version precedes that of all its versions.
+        substitute = replacements.get(module) or replacements.get((module.path, ""))
+        modules.append(replace_module(module, *substitute) if substitute else module)
     return modules, is_complete
 
 

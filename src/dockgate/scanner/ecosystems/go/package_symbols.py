@@ -17,10 +17,7 @@ _NO_PACKAGES = (b"go:", b"type:", b"go.", b"type..")  # beginnings of names that
 
 
 def read_packages(executable: Executable, main: str) -> frozenset[str]:
-    """Return the import paths of the program's packages; none if it does not list them, or too many.
-
-    `main` is the import path of the main package.
-    """
+    """Return the import paths of the packages, `main` for the main one; none if missing, or too many."""
     part = executable.section(*_SECTIONS)
     names = _function_names(executable, part) if part else b""
     paths = packages_of(names.split(b"\0"))

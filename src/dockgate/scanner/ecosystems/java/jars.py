@@ -46,9 +46,8 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
         reading.archive(section, path, "", 1)
     except _LimitError as error:
         reading.unread.append((reading.where, str(error)))
-    return Extract(
-        tuple(dict.fromkeys(reading.packages)), unread=tuple(dict.fromkeys(reading.unread)), is_self_contained=True
-    )
+    packages, unread = dict.fromkeys(reading.packages), dict.fromkeys(reading.unread)
+    return Extract(tuple(packages), unread=tuple(unread), is_self_contained=True)
 
 
 def package(library: Coordinates, path: str) -> Package:
@@ -99,9 +98,8 @@ class _ArchiveReader:
                 poms.setdefault(entry.name.rpartition("/")[0], []).append(entry)
         libraries = [library for entries in poms.values() for library in self._described(archive, entries, inner)]
         if archive.has_classes and not _is_among(libraries, path):
-            libraries += _own_coordinates(
-                manifest, path, composed=any(_suffix(library.name) in ARCHIVES for library in nested)
-            )
+            is_composed = any(_suffix(entry.name) in ARCHIVES for entry in nested)
+            libraries += _own_coordinates(manifest, path, composed=is_composed)
         self.packages += (package(library, path) for library in libraries)
         if coordinates.is_java_runtime(manifest) and path.endswith(_RUNTIMES):
             from dockgate.scanner.ecosystems.programs import program_package

@@ -109,13 +109,6 @@ antlr cglib commons-beanutils commons-codec commons-collections commons-configur
 commons-fileupload commons-httpclient commons-io commons-lang commons-logging commons-net commons-pool
 commons-validator junit log4j org.eclipse.lsp4j org.eclipse.xtext oro xalan xml-apis"""
 
-_TOMCAT = {
-    "bootstrap": "tomcat",
-    "catalina-ssi": "tomcat-ssi",
-    "catalina-storeconfig": "tomcat-storeconfig",
-    "catalina-tribes": "tomcat-tribes",
-}
-
 
 def known_library(name: str) -> tuple[str, str]:
     """Return group and artifact of the library with this jar name, without version; "" for neither."""
@@ -127,8 +120,11 @@ def known_library(name: str) -> tuple[str, str]:
 
 def tomcat_library(name: str) -> tuple[str, str]:
     """Return group and artifact of a jar of Tomcat, which renames jars; bootstrap stands for Tomcat itself."""
-    artifact = _TOMCAT.get(name) or (name if name.startswith("tomcat") else f"tomcat-{name}")
-    return "org.apache.tomcat", artifact
+    if name == "bootstrap":
+        return "org.apache.tomcat", "tomcat"
+    if name in ("catalina-ssi", "catalina-storeconfig", "catalina-tribes"):
+        name = name.removeprefix("catalina-")
+    return "org.apache.tomcat", name if name.startswith("tomcat") else f"tomcat-{name}"
 
 
 @cache

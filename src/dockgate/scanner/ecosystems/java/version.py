@@ -37,10 +37,7 @@ _BEFORE_DIGITS = {"a": "alpha", "b": "beta", "m": "milestone"}
 
 @total_ordering
 class MavenVersion:
-    """A version's items in one row; a sub-list is always the last item of its list.
-
-    Empty items at the end of each list are dropped, as in ListItem.normalize.
-    """
+    """A version's items in one row; a sub-list ends its list, whose empty items are dropped (`normalize`)."""
 
     __slots__ = ("items",)
 

@@ -21,15 +21,13 @@ from dockgate.shared.purl import Purl
 
 _FILE = "/package.json"
 _MODULES = "node_modules"
-# Yarn 3 and 4 with `nodeLinker: pnpm` unpack into node_modules/.store/<name and digest>/package.
-_STORE = ".store/"
+_STORE = ".store/"  # Yarn 3 and 4 with `nodeLinker: pnpm` unpack into node_modules/.store/<name and digest>/package
 _YARN = "opt/yarn-v"
 _CACHES = (".yarn/cache", ".yarn/berry/cache")
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock")
 _ASAR = ".asar"
 _ASAR_MAGIC = b"\4\0\0\0"
-# Debian's Node.js looks into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs.
-_NODEJS = "/nodejs"
+_NODEJS = "/nodejs"  # Debian's Node.js looks into /usr/share/nodejs, /usr/lib/nodejs and /usr/lib/TRIPLET/nodejs
 
 
 class Npm(StandaloneEcosystem):
@@ -39,12 +37,7 @@ class Npm(StandaloneEcosystem):
     version = 7
     osv_names: tuple[str, ...] = ("npm",)
     purl_types: tuple[str, ...] = ("npm",)
-    triggers = Triggers(
-        names=(*_LOCKS, "package.json"),
-        suffixes=(_ASAR,),
-        prefixes=(_YARN,),
-        parts=(_MODULES, ".yarn/", _NODEJS),
-    )
+    triggers = Triggers((*_LOCKS, "package.json"), (_ASAR,), prefixes=(_YARN,), parts=(_MODULES, ".yarn/", _NODEJS))
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip the lockfile inside a package, with which its author develops."""

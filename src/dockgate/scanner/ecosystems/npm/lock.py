@@ -167,11 +167,9 @@ def _bun(content: str) -> Iterator[NameAndVersion]:
     plain = re.sub(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', r"\1", content, flags=re.DOTALL)
     lock = json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
     listed = check_mapping(lock.get("packages", {}), "its packages are not an object")
-    waiting = [
-        (get_string(workspace, "name"), name)
-        for _, workspace in _entries(lock, "workspaces")
-        for name in _bun_dependencies(workspace)
-    ]
+    waiting: list[tuple[str, str]] = []
+    for _, workspace in _entries(lock, "workspaces"):
+        waiting += [(get_string(workspace, "name"), name) for name in _bun_dependencies(workspace)]
     reached: set[str] = set()
     while waiting:
         above, name = waiting.pop()

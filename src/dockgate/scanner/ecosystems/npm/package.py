@@ -6,8 +6,7 @@ from dockgate.scanner.model import Package
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 
-# Bytes of a package.json; the largest published ones have some hundred thousand.
-PACKAGE_LIMIT = 4 * 1024 * 1024
+PACKAGE_LIMIT = 4 * 1024 * 1024  # bytes of a package.json; the largest published ones have some hundred thousand
 
 
 def package(name: str, version: str, path: str) -> Package:

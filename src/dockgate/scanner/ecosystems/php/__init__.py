@@ -88,10 +88,7 @@ def _read_list(path: str, content: Any, *, lock: bool) -> Extract:
 
 
 def _read_archive(path: str, file: BinaryIO) -> Extract:
-    """Read the installed.json files in an archive.
-
-    An archive with Composer's loader and none of them hides its packages: Box omits the file by default.
-    """
+    """Read the installed.json files in an archive. Box omits them by default, which hides packages."""
     from dockgate.scanner.ecosystems.php import phar
 
     packages: list[Package] = []

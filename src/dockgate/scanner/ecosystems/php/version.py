@@ -71,9 +71,8 @@ def _modifiers(match: re.Match[str]) -> list[str]:
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """Patterns of plain versions, of versions made of a date, and of numbered branches."""
-    modifiers = (
-        r"[._-]?(?:(?P<stability>stable|beta|b|rc|alpha|a|patch|pl|p)(?P<count>(?:[.-]?\d+)*+)?)?(?P<dev>[.-]?dev)?"
-    )
+    stability = r"(?P<stability>stable|beta|b|rc|alpha|a|patch|pl|p)"
+    modifiers = rf"[._-]?(?:{stability}(?P<count>(?:[.-]?\d+)*+)?)?(?P<dev>[.-]?dev)?"
     flags = re.ASCII | re.IGNORECASE
     return (
         re.compile(rf"v?(?P<release>\d{{1,5}}+(?:\.\d++)?(?:\.\d++)?(?:\.\d++)?){modifiers}", flags),

@@ -81,8 +81,5 @@ def python_release(name: str) -> bytes:
 
 def _without_build_letters(stem: str, name: str) -> str:
     bare = name.rstrip(_BUILD_LETTERS)
-    return (
-        bare.rstrip(_DIGITS_AND_DOTS)
-        if bare[-1:] in _DIGITS_AND_DOTS and len(name) - len(bare) <= len(_BUILD_LETTERS)
-        else stem
-    )
+    is_build = bare[-1:] in _DIGITS_AND_DOTS and len(name) - len(bare) <= len(_BUILD_LETTERS)
+    return bare.rstrip(_DIGITS_AND_DOTS) if is_build else stem

@@ -80,11 +80,8 @@ class Python(StandaloneEcosystem):
             requirements = locked if python is None else by_interpreter.setdefault(python, [])
             requirements.append(f"{name}>={upgrade.version}")
         advice = (f"# Raise {', '.join(locked)}, and lock the dependencies again.",) if locked else ()
-        lines = tuple(
-            f"{python} -m pip install --upgrade {quote_words(requirements)}"
-            for python, requirements in sorted(by_interpreter.items())
-        )
-        return lines + advice + remark
+        installs = sorted((python, quote_words(requirements)) for python, requirements in by_interpreter.items())
+        return (*(f"{python} -m pip install --upgrade {words}" for python, words in installs), *advice, *remark)
 
     version_key = staticmethod(version_key)
 

@@ -8,8 +8,7 @@ from dockgate.scanner.model import Package
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.purl import write
 
-# Bytes of the metadata's beginning that must contain Name and Version; the rest is not read.
-HEADER_LIMIT = 1024 * 1024
+HEADER_LIMIT = 1024 * 1024  # bytes of the metadata's beginning that must contain Name and Version; the rest is not read
 
 _FOLDERS = (".dist-info", ".egg-info", ".egg")
 

@@ -35,8 +35,7 @@ _PACKAGES = (".egg", ".whl", ".zip")
 _BUNDLED = ("/ensurepip/_bundled/", "/virtualenv/seed/wheels/embed/")
 # Wheels that Python and virtualenv contain for installing, never for importing.
 _INSTALLERS = ("pip-", "setuptools-", "wheel-")
-# Bytes; most scripts without a suffix are smaller, and applications with packages are never.
-_MIN_SIZE = 16 * 1024
+_MIN_SIZE = 16 * 1024  # bytes; most scripts without a suffix are smaller, and applications with packages are never
 
 
 def may_be_archive(path: str, size: int, head: bytes) -> bool:

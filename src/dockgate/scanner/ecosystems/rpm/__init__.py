@@ -56,9 +56,8 @@ class Rpm:
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
         folder, _, name = path.rpartition("/")
-        return (
-            path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in (*FORMS, *_SQLITE_LOGS))
-        )
+        names = (*FORMS, *_SQLITE_LOGS)
+        return path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in names)
 
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path == MANIFEST:
@@ -107,15 +106,8 @@ class Rpm:
         epoch = qualifiers.get("epoch", "")
         version = f"{epoch}:{purl.version}" if epoch.strip("0") and ":" not in purl.version else purl.version
         module = module_stream(qualifiers.get("rpmmod", "") or qualifiers.get("modularitylabel", ""))
-        row = RpmPackage(
-            purl.name,
-            version,
-            qualifiers.get("arch", ""),
-            qualifiers.get("upstream", ""),
-            module,
-            qualifiers.get("vendor", ""),
-        )
-        package = build_package(row, "")
+        arch, upstream, vendor = (qualifiers.get(key, "") for key in ("arch", "upstream", "vendor"))
+        package = build_package(RpmPackage(purl.name, version, arch, upstream, module, vendor), "")
         if distro := qualifiers.get("distro", ""):
             stated = parse_distribution(distro)
             # The document's distribution may have more detail: openEuler's release and CentOS Stream are only in its
@@ -129,19 +121,23 @@ class Rpm:
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use each distribution's package manager; tdnf accepts no version, and installs the latest.
 
-        So is a package upgraded whose version differs from its source's, because advisories may name the source's
-        version.
+        So does a package whose version is not its source's: advisories may name the source's.
         """
         selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "+-._"))
         lines = []
         for manager, (install, update, glue) in _MANAGERS.items():
             own = [(name, upgrade) for name, upgrade in selected if _manager_of(upgrade.package.ecosystem) == manager]
-            requirements = [
-                f"{name}{glue}{_fixed_version(upgrade)}"
-                for name, upgrade in own
-                if glue and _has_source_version(upgrade.package)
-            ]
-            only_upgrades = [name for name, upgrade in own if not glue or not _has_source_version(upgrade.package)]
+            requirements: list[str] = []
+            only_upgrades: list[str] = []
+            for name, upgrade in own:
+                package = upgrade.package
+                epoch, colon, version = package.version.rpartition(":")
+                if not glue or version != package.source_version.rpartition(":")[2]:  # perl's modules
+                    only_upgrades.append(name)
+                elif ":" in upgrade.version:
+                    requirements.append(f"{name}{glue}{upgrade.version}")
+                else:  # an advisory may omit the epoch and mean the package's; rpm would take a missing one for 0
+                    requirements.append(f"{name}{glue}{epoch}{colon}{upgrade.version}")
             steps = [f"{install} {quote_words(requirements)}"] if requirements else []
             steps += [f"{update} {quote_words(only_upgrades)}"] if only_upgrades else []
             lines += [" && ".join(steps)] if steps else []
@@ -151,18 +147,6 @@ class Rpm:
 
 
 ECOSYSTEM: Ecosystem = Rpm()
-
-
-def _has_source_version(package: Package) -> bool:
-    """Whether the package has its source's version; perl's modules do not."""
-    version, source = (text.rpartition(":")[2] for text in (package.version, package.source_version))
-    return version == source
-
-
-def _fixed_version(upgrade: PackageUpgrade) -> str:
-    """The fixed version, with the package's epoch if the advisory omits it; rpm would take 0."""
-    epoch, colon, _ = upgrade.package.version.rpartition(":")
-    return upgrade.version if ":" in upgrade.version else f"{epoch}{colon}{upgrade.version}"
 
 
 def _place_purl(purl: str, namespace: str, distro: str, vendor: str) -> str:

@@ -46,22 +46,13 @@ def read_database(path: str, file: BinaryIO) -> Extract:
             continue
         release = f"{header.version}-{header.release}" if header.release else header.version
         version = f"{header.epoch}:{release}" if header.epoch else release
-        rows.append(
-            RpmPackage(
-                header.name,
-                version,
-                header.arch,
-                header.source,
-                module_stream(header.module),
-                header.vendor or vendors.UNKNOWN,
-            )
-        )
+        module, vendor = module_stream(header.module), header.vendor or vendors.UNKNOWN
+        rows.append(RpmPackage(header.name, version, header.arch, header.source, module, vendor))
         if header.files:
             paths += sum(map(len, header.files)) + headers.PATH_COST * len(header.files)
             owns.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
-    return Extract(
-        build_packages(rows, path), {name: tuple(files) for name, files in owns.items()}, unread=tuple(unread)
-    )
+    owned = {name: tuple(files) for name, files in owns.items()}
+    return Extract(build_packages(rows, path), owned, unread=tuple(unread))
 
 
 def _sqlite_blobs(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:

@@ -6,8 +6,7 @@ from typing import NamedTuple
 from dockgate.scanner.model import ANY_MODULE, Package
 from dockgate.shared.purl import write
 
-# In the release of a package that was built in a module ("1.module_el8.3.0+2005+45d748af").
-_MODULAR = ".module"
+_MODULAR = ".module"  # in the release of a package that was built in a module ("1.module_el8.3.0+2005+45d748af")
 
 
 class RpmPackage(NamedTuple):

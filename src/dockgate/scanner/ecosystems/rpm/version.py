@@ -7,10 +7,7 @@ from dockgate.shared.errors import UncomparableError
 
 
 def version_key(version: str) -> bytes:
-    """Encode a version (rpm, rpmio/rpmver.c, rpmvercmp.c); rpm refuses only an empty one.
-
-    A missing epoch is 0, a missing release sorts first.
-    """
+    """Encode a version (rpmio/rpmver.c, rpmvercmp.c): no epoch is 0, no release first, "" is refused."""
     if not version.strip() or "\0" in version:
         raise UncomparableError(f"The rpm version {version!r} is empty or has a NUL in it.")
     before, colon, rest = version.partition(":")
@@ -23,10 +20,7 @@ def version_key(version: str) -> bytes:
 
 
 def _part(part: str) -> bytes:
-    """Encode a version or release: marks tell the kinds of parts; the end sorts after "~" only.
-
-    Characters other than ASCII letters, digits, "~" and "^" only separate.
-    """
+    """Encode a part by marks of kinds: the end sorts after "~" only. Other characters only separate."""
     key = bytearray()
     for piece in re.findall(rb"[0-9]+|[A-Za-z]+|[~^]", part.encode("utf-8", "surrogatepass")):
         if piece in (b"~", b"^"):
