@@ -1,6 +1,11 @@
 """The order of the tests: what takes longest begins first, so that no process is left with it at the end."""
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is slow now and then, which says nothing about our code.
+settings.register_profile("dockgate", deadline=None)
+settings.load_profile("dockgate")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

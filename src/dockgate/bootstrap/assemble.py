@@ -70,7 +70,7 @@ from dockgate.workflows.leases import Guard, Lease, end_process
 from dockgate.workflows.queues import Queue
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
 from dockgate.workflows.starter import WorkflowStarter
-from dockgate.workflows.workflows import Workflows, explain
+from dockgate.workflows.workflows import Workflows, explain, labels_of
 
 PAUSE_SECONDS = 2.0
 # In rounds of the reconciler.
@@ -177,12 +177,12 @@ def assemble(
     store, clock = adapters.store, ServerClock(adapters.clock)
     worker = make_worker(store, options, clock)
     lease = Lease(store.workers, worker, clock, on_drain, on_lost, check)
-    engine = Engine(store, worker, None if store.database.is_sqlite else lease)
+    engine = Engine(store, worker, None if store.database.is_sqlite else lease, partial(labels_of, store))
     effects = Effects(observe, engine.run_step)
     starter = WorkflowStarter(store, clock, effects, engine)
     use_cases = make_use_cases(adapters, options, clock, effects, starter, read_policy)
     server = use_cases.server
-    workflows = Workflows(
+    Workflows(
         engine,
         starter,
         store,
@@ -201,10 +201,10 @@ def assemble(
 
         def recover(lost: Worker) -> None:
             store.database.end_sessions(lost.id)
-            engine.recover(lost.id, workflows.labels_of)
+            engine.recover(lost.id)
             server.git_pushes.recover()
 
-        guard = Guard(store.workers, store.locks, recover)
+        guard = Guard(store.workers, store.locks, recover, engine.adopt)
         groups.append(TaskGroup("workers", [RepeatedTask("workers", guard.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
     handlers = _outbox_handlers(adapters, options)

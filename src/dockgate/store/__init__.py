@@ -17,6 +17,7 @@ from dockgate.store.approvals import Approvals
 from dockgate.store.audit import Audit
 from dockgate.store.blobs import Blobs, FileBlobs
 from dockgate.store.engine import Database
+from dockgate.store.engine_tables import EngineTables
 from dockgate.store.events import Events
 from dockgate.store.executions import Executions
 from dockgate.store.images import Images
@@ -70,6 +71,7 @@ class Store:
     tokens: Tokens
     audit: Audit
     workers: Workers
+    engine_tables: EngineTables
     locks: Locks
     signals: Signals
     blobs: Blobs
@@ -126,6 +128,7 @@ def open_store(
         tokens=Tokens(database),
         audit=Audit(database),
         workers=Workers(database),
+        engine_tables=EngineTables(database),
         locks=Locks(database),
         signals=Signals(database),
         blobs=artifacts,

@@ -1,11 +1,10 @@
 """dbos: its configuration, the steps of workflows, and starting, queueing and recovering workflows by key."""
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID
-from dbos._dbos import _get_dbos_instance
+from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowStatus
 
 from dockgate.delivery.labels import NO_LABELS, Labels
 from dockgate.shared.errors import UnavailableError
@@ -36,17 +35,25 @@ class Engine:
     is left to others; there, effects need a `lease`.
     """
 
-    def __init__(self, store: Store, worker: Worker, lease: Lease | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        worker: Worker,
+        lease: Lease | None = None,
+        labels_of: Callable[[Workflow, str], Labels] = lambda _workflow, _argument: NO_LABELS,
+    ) -> None:
+        """`labels_of` says which labels a worker needs for the workflow of a name and argument."""
         self._store = store
         self._worker = worker
         self._lease = lease
+        self._labels_of = labels_of
         self._workflows: dict[Workflow, Callable[[str], None]] = {}
         self._names = [place.name for place in dbos_queues(worker.queues, worker.labels)]
         self._slots = {queue: threading.BoundedSemaphore(SLOTS[queue]) for queue in SLOTS}
         config: DBOSConfig = {
             "name": APPLICATION,
             "system_database_url": store.database.url,
-            "application_version": APPLICATION_VERSION,
+            "application_version": worker.version,
             "executor_id": worker.id,
             "log_level": "WARNING",
         }
@@ -66,6 +73,8 @@ class Engine:
         """Continue the workflows that a crash interrupted, and take work from the queues of this worker."""
         DBOS.listen_queues(self._names)
         DBOS.launch()
+        if self._store.database.is_sqlite:  # dbos itself continues those of this version
+            self.adopt({self._worker.version})
         for place in dbos_queues(self._worker.queues, self._worker.labels):
             DBOS.register_queue(place.name, worker_concurrency=SLOTS[place.queue], polling_interval_sec=POLL_SECONDS)
 
@@ -119,17 +128,27 @@ class Engine:
             effect,
         )
 
-    def recover(self, worker_id: str, labels_of: Callable[[Workflow, str], Labels]) -> None:
-        """Send the unfinished workflows of a worker that was given up to the queues of others.
-
-        `labels_of` says which labels a worker needs for the workflow of a name and argument.
-        """
+    def recover(self, worker_id: str) -> None:
+        """Send the unfinished workflows of a worker that was given up to the queues of others."""
+        # dbos's own call sends them to a queue that every process reads, whether it can do the work or not.
         for status in DBOS.list_workflows(executor_id=worker_id, status="PENDING", load_output=False):
-            workflow = Workflow(status.name)
-            argument = status.input["args"][0] if status.input else ""
-            place = Place(QUEUE_OF[workflow], labels_of(workflow, argument))
-            # dbos's public call sends them to a queue that every process reads, whether it can do the work or not.
-            _system_database().reenqueue_for_recovery(status.workflow_id, [worker_id], place.name)
+            self._requeue(status)
+
+    def adopt(self, live_versions: Collection[str]) -> None:
+        """Send the unfinished workflows of versions that no worker has to the queues, for workers of this version.
+
+        dbos leaves a workflow to workers of its own version, for ever.
+        """
+        for status in DBOS.list_workflows(status=["PENDING", "ENQUEUED"], load_output=False):
+            if status.app_version not in live_versions:
+                self._requeue(status)
+
+    def _requeue(self, status: WorkflowStatus) -> None:
+        workflow = Workflow(status.name)
+        argument = status.input["args"][0] if status.input else ""
+        place = Place(QUEUE_OF[workflow], self._labels_of(workflow, argument))
+        version, executor = self._worker.version, status.executor_id
+        self._store.engine_tables.requeue(status.workflow_id, place.name, version, executor)
 
     def waiting(self) -> Mapping[str, int]:
         """How many workflows wait in each queue."""
@@ -148,8 +167,3 @@ class Engine:
             return False
         slots.release()
         return True
-
-
-def _system_database() -> Any:
-    """Dbos's own access to its tables, which is not public; `tests/workflows/test_engine.py` has what we rely on."""
-    return _get_dbos_instance()._sys_db

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import DockgateError, StoreError
@@ -126,13 +126,19 @@ class Guard:
         workers: Workers,
         locks: Locks,
         recover: Callable[[Worker], None],
+        adopt: Callable[[Collection[str]], None] = lambda _: None,
         lease_seconds: float = LEASE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`recover` sends the work of a worker that was given up to others; it may be called again."""
+        """`recover` sends the work of a worker that was given up to others, `adopt` that of versions other than these.
+
+        Both may be called again.
+        """
         self._workers = workers
         self._locks = locks
         self._recover = recover
+        self._adopt = adopt
+        self._versions: set[str] = set()
         self._lease_seconds = lease_seconds
         self._monotonic = monotonic
         # The last count of each worker, and when this guard saw it first.
@@ -150,7 +156,8 @@ class Guard:
         }
         silent = [worker for worker in workers if now - self._seen[worker.id][1] >= self._lease_seconds]
         lost = [worker for worker in workers if worker.state is WorkerState.LOST]
-        if not silent and not lost:
+        versions = {worker.version for worker in workers}
+        if not silent and not lost and versions == self._versions:
             return
         with self._locks.try_hold("guard") as is_guard:
             if is_guard:
@@ -161,3 +168,5 @@ class Guard:
                 for worker in lost:
                     self._recover(worker)
                     self._workers.remove(worker.id)
+                self._adopt(versions)
+                self._versions = versions

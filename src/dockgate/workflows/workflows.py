@@ -62,12 +62,6 @@ class Workflows:
             engine.register(workflow, self._run_action)
         engine.register(Workflow.ROLL_OUT, self._roll_out)
 
-    def labels_of(self, workflow: Workflow, argument: str) -> Labels:
-        """The labels that a worker needs for a workflow with this argument."""
-        if workflow is not Workflow.BUILD:
-            return NO_LABELS
-        return definition_of(self._store, ActionKey.parse(argument))[1].labels
-
     def _handle_event(self, event_id: str) -> None:
         """Start every pipeline that has the pushed branch as a source."""
         event = self._store.events.get(event_id)
@@ -117,6 +111,13 @@ class Workflows:
             )
 
         self._effects.run(EffectKind.FINISH, finish)
+
+
+def labels_of(store: Store, workflow: Workflow, argument: str) -> Labels:
+    """The labels that a worker needs for a workflow with this argument."""
+    if workflow is not Workflow.BUILD:
+        return NO_LABELS
+    return definition_of(store, ActionKey.parse(argument))[1].labels
 
 
 def explain(error: Exception) -> str:

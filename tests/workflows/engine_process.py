@@ -1,0 +1,54 @@
+"""A process with a durable engine, for tests that kill, freeze and replace it.
+
+Arguments: folder, database URL ("" for SQLite), worker id, version, queues, and the keys of workflows to start. Each
+workflow notes its steps in FOLDER/steps, and waits in its second step until FOLDER/go exists.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from dockgate.store import open_store
+from dockgate.store.records import Worker
+from dockgate.workflows.engine import Engine
+from dockgate.workflows.queues import Workflow
+
+folder, url, name, version, queues, *keys = sys.argv[1:]
+place = Path(folder)
+store = open_store(place, url or None)
+worker = Worker(name, "host", version, tuple(queues.split(",")), {})
+engine = Engine(store, worker)
+
+
+def note(text: str) -> None:
+    with (place / "steps").open("a") as file:
+        file.write(f"{text} {name}\n")
+
+
+def wait(text: str) -> None:
+    note(text)
+    while not (place / "go").exists():
+        time.sleep(0.01)
+
+
+def body(argument: str) -> None:
+    for step, effect in (("first", note), ("second", wait), ("third", note)):
+        engine.run_step(step, lambda step=step, effect=effect: effect(f"{argument} {step}"))  # type: ignore[misc]
+
+
+for workflow in (Workflow.RUN_ACTION, Workflow.BUILD):
+    engine.register(workflow, body)
+engine.launch()
+for key in keys:
+    if key.startswith("recover "):
+        engine.recover(key.removeprefix("recover "))
+    elif key.startswith("adopt "):
+        engine.adopt({key.removeprefix("adopt ")})
+    else:
+        engine.begin(Workflow.BUILD if key.startswith("build") else Workflow.RUN_ACTION, key, key)
+(place / f"ready-{name}").touch()
+while not (place / f"end-{name}").exists() and os.getppid() != 1:
+    time.sleep(0.01)
+engine.close(1)
+store.close()

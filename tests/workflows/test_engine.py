@@ -1,0 +1,164 @@
+"""What we rely on in dbos: keys, recovery, fencing, versions and queues, with processes that are killed and frozen."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.parts import until
+from tests.postgres import database_url, drop_database
+
+ALL = "build,control"
+
+
+class Processes:
+    """Engines in processes of their own, on one database."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self._url = url
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *keys: str, version: str = "1", queues: str = ALL) -> None:
+        """Start an engine with these workflows, and return when it is ready."""
+        (self.folder / f"ready-{name}").unlink(missing_ok=True)
+        command = [sys.executable, "-m", "tests.workflows.engine_process", str(self.folder), self._url]
+        with (self.folder / f"log-{name}").open("ab") as log:
+            process = subprocess.Popen([*command, name, version, queues, *keys], stdout=log, stderr=log)
+        self._running[name] = process
+        until(lambda: (self.folder / f"ready-{name}").exists() or process.poll() is not None, seconds=60)
+        assert process.poll() is None, (self.folder / f"log-{name}").read_text()
+
+    def kill(self, name: str) -> None:
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
+
+    def signal(self, name: str, number: int) -> None:
+        self._running[name].send_signal(number)
+
+    def go(self) -> None:
+        """Let the second steps end."""
+        (self.folder / "go").touch()
+
+    def steps(self, key: str) -> list[str]:
+        """The steps of a workflow with the process that ran each, such as "first one"."""
+        file = self.folder / "steps"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [line.removeprefix(f"{key} ") for line in lines if line.startswith(f"{key} ")]
+
+    def end(self) -> None:
+        self.go()
+        for name in list(self._running):
+            (self.folder / f"end-{name}").touch()
+        for process in self._running.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[Processes]:
+    processes = Processes(tmp_path, database_url(tmp_path))
+    yield processes
+    processes.end()
+    drop_database(tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Processes]:
+    made = Processes(tmp_path, "" if request.param == "sqlite" else database_url(tmp_path))
+    yield made
+    made.end()
+    drop_database(tmp_path)
+
+
+def test_a_workflow_runs_once_under_its_key(processes: Processes) -> None:
+    processes.go()
+    processes.start("one", "web-1", "web-1", "web-1")
+    until(lambda: len(processes.steps("web-1")) == 3)
+    processes.kill("one")
+    processes.start("one", "web-1", "web-2")
+    until(lambda: len(processes.steps("web-2")) == 3)
+    assert processes.steps("web-1") == ["first one", "second one", "third one"]
+
+
+def test_a_process_of_the_same_id_continues_what_a_killed_one_left(processes: Processes) -> None:
+    processes.start("one", "web-1")
+    until(lambda: len(processes.steps("web-1")) == 2)
+    processes.kill("one")
+    processes.go()
+    processes.start("one")
+    until(lambda: "third one" in processes.steps("web-1"))
+    assert processes.steps("web-1") == ["first one", "second one", "second one", "third one"]
+
+
+def test_two_processes_that_start_one_key_run_it_once(postgres: Processes) -> None:
+    postgres.go()
+    postgres.start("one", *(f"web-{number}" for number in range(10)))
+    postgres.start("two", *(f"web-{number}" for number in range(20)))
+    for number in range(20):
+        until(lambda number=number: len(postgres.steps(f"web-{number}")) >= 3)  # type: ignore[misc]
+    assert all(len(postgres.steps(f"web-{number}")) == 3 for number in range(20))
+
+
+def test_the_work_of_a_killed_process_goes_on_elsewhere_and_only_once(postgres: Processes) -> None:
+    postgres.start("dead", "web-1", "build-1")
+    until(lambda: len(postgres.steps("web-1")) == 2 and len(postgres.steps("build-1")) == 2)
+    postgres.kill("dead")
+    postgres.go()
+    postgres.start("one", "recover dead")
+    postgres.start("two", "recover dead")
+    for key in ("web-1", "build-1"):
+        until(lambda key=key: len(postgres.steps(key)) == 4)  # type: ignore[misc]
+        heir = postgres.steps(key)[2].split()[1]
+        assert postgres.steps(key) == ["first dead", "second dead", f"second {heir}", f"third {heir}"]
+
+
+def test_a_recovered_workflow_goes_to_a_process_that_takes_its_queue(postgres: Processes) -> None:
+    postgres.start("dead", "build-1")
+    until(lambda: len(postgres.steps("build-1")) == 2)
+    postgres.kill("dead")
+    postgres.go()
+    postgres.start("control", "recover dead", queues="control")
+    postgres.start("builder", queues="build")
+    until(lambda: len(postgres.steps("build-1")) == 4)
+    assert postgres.steps("build-1")[2:] == ["second builder", "third builder"]
+
+
+def test_a_frozen_process_whose_work_was_recovered_runs_no_further_step(postgres: Processes) -> None:
+    postgres.start("frozen", "web-1")
+    until(lambda: len(postgres.steps("web-1")) == 2)
+    postgres.signal("frozen", signal.SIGSTOP)
+    postgres.go()
+    postgres.start("one", "recover frozen")
+    until(lambda: "third one" in postgres.steps("web-1"))
+    postgres.signal("frozen", signal.SIGCONT)
+    postgres.start("later", "web-2")
+    until(lambda: len(postgres.steps("web-2")) == 3)
+    assert "third frozen" not in postgres.steps("web-1")
+    assert postgres.steps("web-1").count("third one") == 1
+
+
+def test_work_that_no_queue_here_takes_waits_for_a_process_that_takes_it(postgres: Processes) -> None:
+    postgres.go()
+    postgres.start("one", "build-1", "web-1", queues="control")
+    until(lambda: len(postgres.steps("web-1")) == 3)
+    assert postgres.steps("build-1") == []
+    postgres.start("builder", queues="build")
+    until(lambda: len(postgres.steps("build-1")) == 3)
+    assert {step.split()[1] for step in postgres.steps("build-1")} == {"builder"}
+
+
+def test_the_next_version_continues_the_work_of_one_that_is_gone(processes: Processes) -> None:
+    processes.start("one", "web-1", version="1")
+    until(lambda: len(processes.steps("web-1")) == 2)
+    processes.kill("one")
+    processes.go()
+    processes.start("one", "adopt 2", version="2")
+    until(lambda: "third one" in processes.steps("web-1"))
+    assert processes.steps("web-1") == ["first one", "second one", "second one", "third one"]
