@@ -10,7 +10,8 @@ from tests.cli.fake_server import FakeServer, RecordedRequest
 from tests.reports import samples
 
 from dockgate.cli.client import ServerUnreachableError
-from dockgate.cli.server_gate import GateRequest, parse_duration, request_verdict
+from dockgate.cli.options import DurationType
+from dockgate.cli.server_gate import GateRequest, request_verdict
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.model import Status, Verdict
 from dockgate.shared.canonical import plain
@@ -135,4 +136,9 @@ def test_a_local_archive_is_refused(
 def test_wait_needs_a_server_and_a_valid_duration(dockgate: Dockgate) -> None:
     assert dockgate("gate", "app:1", "--wait").code == 2
     assert dockgate("gate", "app:1", "--server", "http://127.0.0.1:1", "--timeout", "soon").code == 2
-    assert [parse_duration(text) for text in ("90s", "15m", "12h", "7d")] == [90, 900, 43200, 604800]
+    assert [DurationType().convert(text, None, None) for text in ("90s", "15m", "12h", "7d")] == [
+        90,
+        900,
+        43200,
+        604800,
+    ]

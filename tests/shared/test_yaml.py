@@ -82,7 +82,7 @@ def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
     ("text", "error"),
     [
         ("a: &x 1\nb: *x", "x.yaml:2: the alias *x is not allowed"),
-        ("a: 1\nb: 2\na: 3", "x.yaml:3: the key a stands here a second time; first in line 1"),
+        ("a: 1\nb: 2\na: 3", "x.yaml:3: the key a is repeated; first in line 1"),
         (
             "a: !!python/object/apply:os.system [ls]",
             "x.yaml:1: the tag tag:yaml.org,2002:python/object/apply:os.system",

@@ -9,11 +9,11 @@ from dockgate.cli import times
 from dockgate.cli.approval_wait import answer_commands, resolve_approval, waiting_reasons
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.listing_output import (
-    current_time,
     format_option,
+    print_answer,
     print_fields,
     print_json,
-    print_table,
+    print_list,
     short_reference,
     styled_state,
 )
@@ -45,21 +45,17 @@ def command() -> None:
 def list_approvals(state_filter: str | None, output_format: str) -> None:
     """List approvals, newest first."""
     approvals = Client().get("approvals", **({"state": state_filter} if state_filter else {}))
-    if output_format == "json":
-        print_json(approvals)
-        return
-    moment = current_time()
-    rows = [
+    rows = (
         (
             styled_state(approval["state"]),
             approval["id"],
-            times.short(approval["created_at"], moment),
+            times.short(approval["created_at"]),
             approval["repository"],
             approval["summary"],
         )
         for approval in approvals
-    ]
-    print_table(("STATE", "APPROVAL", "REQUESTED", "IMAGE", "SUMMARY"), rows, "No approvals.")
+    )
+    print_list(approvals, output_format, ("STATE", "APPROVAL", "REQUESTED", "IMAGE", "SUMMARY"), rows, "No approvals.")
 
 
 @command.command()
@@ -73,7 +69,6 @@ def show(approval_id: str, output_format: str) -> None:
         print_json(answer)
         return
     approval = parse_answer(Approval, answer)
-    moment = current_time()
     waits = approval.state is ApprovalState.WAITING
     print_fields(
         approval.id,
@@ -83,17 +78,17 @@ def show(approval_id: str, output_format: str) -> None:
             ("image", f"{approval.repository}@{approval.image}"),
             ("policy", short_reference(approval.policy)),
             ("approvers", _people(approval)),
-            ("requested", times.at(approval.created_at, moment)),
-            ("expires", times.at(approval.expires_at, moment) if waits else ""),
+            ("requested", times.at(approval.created_at)),
+            ("expires", times.at(approval.expires_at) if waits else ""),
             ("token", approval.token if waits else ""),
-            ("decided", "" if waits else times.at(approval.settled_at, moment)),
+            ("decided", "" if waits else times.at(approval.settled_at)),
             ("decided by", approval.decided_by),
             ("verdict", approval.verdict),
         ],
     )
     if waits:
         echo()
-        for reason in waiting_reasons(client, answer, moment):
+        for reason in waiting_reasons(client, answer):
             echo(f"  {reason}")
         for text, effect in answer_commands(answer, approval.id):
             echo(f"  {text}   {effect}")
@@ -135,10 +130,7 @@ def reject(approval_id: str, reason: str, token: str | None, output_format: str)
         token = client.get("approvals", approval_id)["token"]
     body = {"token": token, "reason": reason, "who": getpass.getuser()}
     answer = client.post("approvals", approval_id, "reject", body=body)
-    if output_format == "json":
-        print_json(answer)
-    else:
-        echo(f"{approval_id}: rejected")
+    print_answer(answer, output_format, f"{approval_id}: rejected")
 
 
 @command.command()

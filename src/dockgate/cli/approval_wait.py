@@ -1,7 +1,6 @@
 """What a waiting approval waits for, and the commands that answer it."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from dockgate.cli import times
@@ -9,20 +8,17 @@ from dockgate.cli.client import Client
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 
 
-def waiting_reasons(client: Client, approval: Mapping[str, Any], moment: datetime) -> Iterator[str]:
+def waiting_reasons(client: Client, approval: Mapping[str, Any]) -> Iterator[str]:
     """What is missing for a decision, one line each: the scan, the verdict, people."""
     if not approval["verdict"]:
-        yield f"waits for {_scan(client, approval['image'], moment)} (policy {approval['policy']})"
+        yield f"waits for {_scan(client, approval['image'])} (policy {approval['policy']})"
     if approval["approvers"]:
         yield _people(client, approval)
-    yield f"expires {times.at(approval['expires_at'], moment)}"
+    yield f"expires {times.at(approval['expires_at'])}"
 
 
 def answer_commands(approval: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
-    """Each command that decides the approval, with its effect.
-
-    `name` is the approval's id or its execution.
-    """
+    """Each command that decides the approval `name` (its id or its execution), with its effect."""
     if approval["approvers"]:
         yield f"dockgate approval approve {name}", "approves it"
     yield f"dockgate approval reject {name} --reason TEXT", "rejects it"
@@ -40,9 +36,8 @@ def resolve_approval(client: Client, name: str, *, is_waiting: bool) -> str:
         execution = client.get("executions", name)
     except NotFoundError:
         return name
-    approvals = [
-        action["approval"] for stage in execution["stages"] for action in stage["actions"] if action["approval"]
-    ]
+    actions = [action for stage in execution["stages"] for action in stage["actions"] if action["approval"]]
+    approvals = [action["approval"] for action in actions]
     ids = [approval["id"] for approval in approvals if not is_waiting or approval["state"] == "Waiting"]
     if not ids:
         kind = "waiting approval" if is_waiting else "approval"
@@ -52,7 +47,7 @@ def resolve_approval(client: Client, name: str, *, is_waiting: bool) -> str:
     return str(ids[-1])
 
 
-def _scan(client: Client, image: str, moment: datetime) -> str:
+def _scan(client: Client, image: str) -> str:
     """The scan or the verdict that the approval waits for. Not every caller may see the image."""
     try:
         scan = client.get("images", image)["scan"]
@@ -61,7 +56,7 @@ def _scan(client: Client, image: str, moment: datetime) -> str:
     if scan is None:
         return "a scan that is not requested yet"
     if scan["state"] == "Requested":
-        return f"the scan of the image, requested {times.short(scan['requested_at'], moment)}"
+        return f"the scan of the image, requested {times.short(scan['requested_at'])}"
     if scan["state"] == "Failed":
         return f"a verdict; the scan failed: {scan['reason']}"
     return "a verdict; the scan is finished"
@@ -75,10 +70,8 @@ def _people(client: Client, approval: Mapping[str, Any]) -> str:
     except (DeniedError, NotFoundError):
         yes = []
     missing = max(approvers["count"] - len(yes), 0)
-    names = (
-        ", ".join([*approvers["principals"], *(f"role {role}" for role in approvers["roles"])])
-        or "anyone who may decide"
-    )
+    roles = (f"role {role}" for role in approvers["roles"])
+    names = ", ".join([*approvers["principals"], *roles]) or "anyone who may decide"
     votes_text = f" (approved so far: {', '.join(yes)})" if yes else ""
     exclusion = "; contributors to the image cannot approve" if approvers["exclude_committer"] else ""
     count = f"{missing} of {approvers['count']} approvals" if approvers["count"] > 1 else "an approval"

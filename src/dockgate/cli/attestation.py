@@ -7,7 +7,8 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.digest_lookup import image_digest
-from dockgate.cli.listing_output import current_time, format_option, print_json, print_table
+from dockgate.cli.listing_output import format_option, print_json, print_list
+from dockgate.cli.options import FILE, ca_bundle_option, insecure_option
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 
@@ -50,19 +51,15 @@ def show(digest: str, output_format: str) -> None:
     """List the attestations of the image DIGEST."""
     client = Client()
     documents = client.get("images", image_digest(client, digest), "attestations")
-    if output_format == "json":
-        print_json(documents)
-        return
-    moment = current_time()
-    rows = [
+    rows = (
         (
-            times.short(document["attested_at"], moment) if document["attested_at"] else f"failed: {document['error']}",
+            times.short(document["attested_at"]) if document["attested_at"] else f"failed: {document['error']}",
             document["repository"],
             document["verdict"],
         )
         for document in documents
-    ]
-    print_table(("ATTESTED", "REPOSITORY", "VERDICT"), rows, "The image has no attestations.")
+    )
+    print_list(documents, output_format, ("ATTESTED", "REPOSITORY", "VERDICT"), rows, "The image has no attestations.")
 
 
 @command.command()
@@ -70,8 +67,7 @@ def show(digest: str, output_format: str) -> None:
 @click.option(
     "--key",
     required=True,
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="The public key to trust: what `dockgate attestation key` prints.",
 )
 @click.option(
@@ -80,20 +76,16 @@ def show(digest: str, output_format: str) -> None:
     metavar="NAME",
     help="The policy that must have approved the image, alone or with the repository's own rules added.",
 )
-@click.option("--insecure", is_flag=True, help="Allow plain HTTP to a registry on another machine.")
-@click.option(
-    "--ca-bundle",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="PEM file of certificate authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
-)
+@insecure_option
+@ca_bundle_option
 @click.pass_context
 def verify(context: click.Context, image: str, key: Path, policy: str, insecure: bool, ca_bundle: Path | None) -> None:
     """Verify that IMAGE has a signed, unexpired approval by a policy.
 
     No server is needed. Exits 0 when such an approval of this digest exists, 1 when not, 2 on an error.
     """
-    from dockgate.reports._clean import clean
     from dockgate.services import attestations
+    from dockgate.shared.escaping import clean
 
     bundle = ca_bundle or from_environment().ca_bundle
     digest, signed_approvals = attestations.verify(image, key, policy, ca_bundle=bundle, insecure=insecure)

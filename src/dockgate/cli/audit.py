@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import Cell, current_time, format_option, print_json, print_table
+from dockgate.cli.listing_output import Cell, format_option, print_list
 
 # Lines of a push's detail that the table shows; the JSON output has all.
 MAX_CHANGES = 5
@@ -21,23 +21,15 @@ MAX_CHANGES = 5
 def command(by: str, limit: int, output_format: str) -> None:
     """List every changing call, refused ones too, newest first."""
     answer = Client().get("audit", limit=limit, **({"by": by} if by else {}))
-    if output_format == "json":
-        print_json(answer)
-        return
-    moment = current_time()
     rows: list[tuple[Cell, ...]] = []
     for entry in answer:
         status: Cell = "no response", "red"
         if entry["status"]:
             status = str(entry["status"]), "" if 200 <= entry["status"] < 300 else "red"
         call = entry["call"].partition(" ")[0] + " " + entry["subject"]
-        rows.append((times.at(entry["at"], moment), entry["who"], entry["token"], call, status))
-        rows += [("", "", "", f"  {change}", "") for change in _changes(entry.get("detail", ""))]
-    print_table(("WHEN", "WHO", "TOKEN", "CALL", "STATUS"), rows, "No entries yet.")
-
-
-def _changes(detail: str) -> list[str]:
-    """The references that a push changed, with abbreviated commit ids."""
-    lines = detail.splitlines()
-    shown = [re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", line) for line in lines[:MAX_CHANGES]]
-    return [*shown, f"and {len(lines) - MAX_CHANGES} more"] if len(lines) > MAX_CHANGES else shown
+        rows.append((times.at(entry["at"]), entry["who"], entry["token"], call, status))
+        # A push's detail: the references that it changed, with abbreviated commit ids.
+        changes = re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", entry.get("detail", "")).splitlines()
+        more = [f"and {len(changes) - MAX_CHANGES} more"] if len(changes) > MAX_CHANGES else []
+        rows += [("", "", "", f"  {change}", "") for change in (*changes[:MAX_CHANGES], *more)]
+    print_list(answer, output_format, ("WHEN", "WHO", "TOKEN", "CALL", "STATUS"), rows, "No entries yet.")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from dockgate.cli.listing_output import format_option, print_fields, print_json
+from dockgate.cli.options import EXISTING_FILE, FILE
 from dockgate.cli.output import echo
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,9 +29,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.  [default: standard output]"
-)
+@click.option("--output", type=FILE, help="The file to write.  [default: standard output]")
 def template(output: Path | None) -> None:
     """Print the CloudFormation template."""
     from dockgate.aws.stack import parameters
@@ -42,9 +41,7 @@ def template(output: Path | None) -> None:
 
 
 @command.command()
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The archive file to write."
-)
+@click.option("--output", type=FILE, required=True, help="The archive file to write.")
 @click.option("--policy", default="default", show_default=True, metavar="FILE|NAME", help="The policy to include.")
 def package(output: Path, policy: str) -> None:
     """Build the archive of the Lambda functions, reproducibly.
@@ -60,9 +57,7 @@ def package(output: Path, policy: str) -> None:
 
 @command.command()
 @click.argument("policy", metavar="FILE|NAME")
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.  [default: standard output]"
-)
+@click.option("--output", type=FILE, help="The file to write.  [default: standard output]")
 def policy(policy: str, output: Path | None) -> None:
     """Print a policy in the form that S3 and SSM store.
 
@@ -89,7 +84,7 @@ def policy(policy: str, output: Path | None) -> None:
 )
 @click.option(
     "--waivers",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="A YAML file of waivers.  [default: the stack's]",
 )
 @click.option(
@@ -157,7 +152,7 @@ def status(stack: str, region: str, output_format: str) -> None:
         ("failed approvals", str(stack_status.approval_failures)),
         ("failed events", str(stack_status.failures)),
         *(
-            (f"stage {name}", _stage(state, stack_status.summaries.get(name, "")))
+            (f"stage {name}", ": ".join(filter(None, (state, stack_status.summaries.get(name)))))
             for name, state in stack_status.stages.items()
         ),
         *sorted(stack_status.outputs.items()),
@@ -209,10 +204,6 @@ def destroy(stack: str, region: str, yes: bool) -> None:
         click.confirm("Delete all of this?", abort=True)
     destroy.destroy(account, stack, _say)
     echo(f"{stack}: deleted")
-
-
-def _stage(state: str, summary: str) -> str:
-    return f"{state}: {summary}" if summary else state
 
 
 def _say(line: str) -> None:

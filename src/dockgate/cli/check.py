@@ -85,7 +85,7 @@ def _decoded_lines(lines: Iterable[bytes]) -> list[str]:
 
 def _text(answer: "Answer") -> str:
     """The package URL, then a line per finding: severity, id, fixed version, urgency."""
-    from dockgate.reports._clean import clean
+    from dockgate.shared.escaping import clean
 
     lines = [f"! {answer.error}"] if answer.error else [f"? {reason}" for reason in answer.undetermined]
     lines += [
@@ -94,9 +94,8 @@ def _text(answer: "Answer") -> str:
         f"{', disputed' if finding.disputed else ''}"
         for finding in answer.findings
     ]
-    lines = lines or [
-        "no findings" if answer.advisory_count else f"no findings: no advisory names {_lookup_name(answer)}"
-    ]
+    if not lines:
+        lines = ["no findings" if answer.advisory_count else f"no findings: no advisory names {_lookup_name(answer)}"]
     return "".join(clean(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines)])
 
 
@@ -105,13 +104,10 @@ def _lookup_name(answer: "Answer") -> str:
     package = answer.package
     if package is None:
         return "it"
-    by_source = package.purl.startswith(_BY_SOURCE)
-    named = (
-        ""
-        if not by_source or "upstream=" in answer.purl
-        else "; if the source package has another name, add &upstream=NAME"
-    )
-    return f"{package.source_name} in {package.ecosystem}{named}"
+    hint = ""
+    if package.purl.startswith(_BY_SOURCE) and "upstream=" not in answer.purl:
+        hint = "; if the source package has another name, add &upstream=NAME"
+    return f"{package.source_name} in {package.ecosystem}{hint}"
 
 
 def _document(answer: "Answer") -> dict[str, Any]:

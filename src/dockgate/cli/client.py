@@ -34,19 +34,13 @@ class ServerUnreachableError(UnavailableError):
 
 
 _ERRORS: Mapping[int, type[DockgateError]] = {
-    400: UsageError,
-    401: DeniedError,
-    403: DeniedError,
+    **dict.fromkeys((400, 413, 415, 422), UsageError),
+    **dict.fromkeys((401, 403), DeniedError),
     404: NotFoundError,
     409: ConflictError,
     412: ChangedError,
-    413: UsageError,
-    415: UsageError,
     429: BusyError,
-    422: UsageError,
-    502: ServerUnreachableError,
-    503: ServerUnreachableError,
-    504: ServerUnreachableError,
+    **dict.fromkeys((502, 503, 504), ServerUnreachableError),
 }
 
 
@@ -198,10 +192,7 @@ def _tls_needed(server: str) -> UsageError:
 
 
 def parse_answer(kind: type[T], value: Any) -> T:
-    """Parse plain JSON as a dataclass.
-
-    Raises DockgateError when the server's version does not fit this command.
-    """
+    """Parse plain JSON as a dataclass. Raises DockgateError if the server has another version."""
     try:
         return cast(T, canonical.build(kind, value))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -10,20 +10,19 @@ import click
 from dockgate.cli import times
 from dockgate.cli.listing_output import (
     Cell,
-    current_time,
     display_digest,
     format_option,
     print_fields,
     print_json,
     print_table,
 )
-from dockgate.cli.options import database_option, database_path, show_progress
+from dockgate.cli.options import FILE, ca_bundle_option, database_option, database_path, insecure_option, show_progress
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
-from dockgate.reports._clean import clean
 from dockgate.services import advisories
 from dockgate.shared.canonical import plain
 from dockgate.shared.errors import DatabaseError, UnavailableError
+from dockgate.shared.escaping import clean
 
 if TYPE_CHECKING:
     from dockgate.services.advisories import Status, Transfer
@@ -77,10 +76,11 @@ def update(database: Path | None, output_format: str) -> None:
         first, *others = result.failures
         if not others:
             raise UnavailableError(first.reason, first.advice)
-        has_cause = all(failure.cause for failure in result.failures)
-        raise UnavailableError(
-            f"{len(result.failures)} feeds failed: see above.", _advice(result.failures) if has_cause else first.advice
-        )
+        advice = first.advice
+        if all(failure.cause for failure in result.failures):
+            variables = " ".join(dict.fromkeys(f"DOCKGATE_FEED_{failure.feed.upper()}" for failure in result.failures))
+            advice = f"Check the network and {variables}, then run `dockgate db update` again."
+        raise UnavailableError(f"{len(result.failures)} feeds failed: see above.", advice)
     if not result.digest:
         raise DatabaseError("No database was built: no feed covers an ecosystem.", "Set DOCKGATE_FEED_OSV.")
 
@@ -98,24 +98,13 @@ def status(database: Path | None, output_format: str) -> None:
 
 
 def _registry_options(function: F) -> F:
-    for option in (
-        click.option(
-            "--ca-bundle",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="PEM file of certificate authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
-        ),
-        click.option("--insecure", is_flag=True, help="Allow plain HTTP to a registry on another machine."),
-        database_option,
-        format_option,
-    ):
-        function = option(function)
-    return function
+    return ca_bundle_option(insecure_option(database_option(format_option(function))))
 
 
 @command.command("export")
 @click.argument("target", metavar="FILE|oci:REFERENCE")
 @_registry_options
-def export(target: str, database: Path | None, output_format: str, ca_bundle: Path | None, insecure: bool) -> None:
+def export(target: str, database: Path | None, output_format: str, **registry: Any) -> None:
     """Export the database to a file or a registry.
 
     A registry stores it as an OCI artifact. The export keeps the times at which the feeds were checked. It is signed
@@ -123,7 +112,7 @@ def export(target: str, database: Path | None, output_format: str, ca_bundle: Pa
     """
     path = database_path(database)
     with show_progress() as report:
-        done = advisories.export(from_environment(), path, target, report, ca_bundle=ca_bundle, insecure=insecure)
+        done = advisories.export(from_environment(), path, target, report, **registry)
     _print_transfer("exported to", done, output_format)
 
 
@@ -131,23 +120,13 @@ def export(target: str, database: Path | None, output_format: str, ca_bundle: Pa
 @click.argument("source", metavar="FILE|REFERENCE")
 @click.option(
     "--key",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Require a signature by this public key: the output of `dockgate db key` on the exporting machine.",
 )
 @click.option("--digest", default="", metavar="sha256:...", help="Require this digest: the export prints it.")
 @click.option("--allow-older", is_flag=True, help="Import even if the present database is newer.")
 @_registry_options
-def bring(
-    source: str,
-    key: Path | None,
-    digest: str,
-    allow_older: bool,
-    database: Path | None,
-    output_format: str,
-    ca_bundle: Path | None,
-    insecure: bool,
-) -> None:
+def bring(source: str, database: Path | None, output_format: str, **trust: Any) -> None:
     """Import an exported database from a file or a registry.
 
     State what to trust: --key, --digest, or a REFERENCE with the digest of its manifest. The import replaces the
@@ -155,17 +134,7 @@ def bring(
     """
     path = database_path(database)
     with show_progress() as report:
-        done = advisories.import_database(
-            from_environment(),
-            path,
-            source,
-            report,
-            key=key,
-            digest=digest,
-            allow_older=allow_older,
-            ca_bundle=ca_bundle,
-            insecure=insecure,
-        )
+        done = advisories.import_database(from_environment(), path, source, report, **trust)
     _print_transfer("imported from", done, output_format)
 
 
@@ -175,8 +144,6 @@ def key() -> None:
 
     It is PEM, for `dockgate db import --key`.
     """
-    from dockgate.services import advisories
-
     echo(advisories.public_key(from_environment()), nl=False)
 
 
@@ -191,7 +158,6 @@ def _print_transfer(how: str, done: "Transfer", output_format: str) -> None:
 
 
 def _print_status(status: "Status") -> None:
-    moment = current_time()
     print_fields(str(status.path), [("digest", status.digest)])
     echo()
     print_table(
@@ -199,8 +165,8 @@ def _print_status(status: "Status") -> None:
         [
             (
                 part.title,
-                times.short(part.checked_at, moment),
-                times.short(part.changed_at, moment),
+                times.short(part.checked_at),
+                times.short(part.changed_at),
                 f"{part.statements:,}",
                 (str(len(part.faults)), "yellow") if part.faults else "-",
                 part.source,
@@ -212,7 +178,7 @@ def _print_status(status: "Status") -> None:
     echo()
     rows: list[tuple[Cell, ...]] = [
         (entry.ecosystem, "all packages" if entry.complete else (f"{len(entry.names)} packages only", "yellow"),
-         times.at(entry.checked_at, moment))
+         times.at(entry.checked_at))
         for entry in status.coverage
     ]  # fmt: skip
     print_table(("ECOSYSTEM", "COVERS", "CHECKED"), rows, "The database covers no ecosystem.")
@@ -226,11 +192,8 @@ def _print_result(result: "Result", path: Path, output_format: str) -> None:
     for part in result.parts:
         if (part.feed, part.name) in failed:
             continue
-        change = (
-            "unchanged"
-            if part.title in result.unchanged
-            else f"{part.statements:,} statement{'' if part.statements == 1 else 's'}"
-        )
+        change = f"{part.statements:,} statement{'' if part.statements == 1 else 's'}"
+        change = "unchanged" if part.title in result.unchanged else change
         echo(f"{part.title}: {change}{_fault_lines(part)}")
     for line in _failure_lines(result.failures):
         echo(line)
@@ -261,17 +224,9 @@ def _failure_lines(failures: "Sequence[Failure]") -> Iterator[str]:
         )  # fmt: skip
 
 
-def _advice(failures: "Sequence[Failure]") -> str:
-    variables = " ".join(dict.fromkeys(f"DOCKGATE_FEED_{failure.feed.upper()}" for failure in failures))
-    return f"Check the network and {variables}, then run `dockgate db update` again."
-
-
 def _fault_lines(part: "Part") -> str:
     """The first unreadable entries; `dockgate db status -o json` has all."""
     lines = [f"\n  {clean(fault.name)}: {clean(fault.reason)}" for fault in part.faults[:FAULTS_SHOWN]]
     more = len(part.faults) - len(lines)
-    return (
-        (f", {len(part.faults)} unreadable" if lines else "")
-        + "".join(lines)
-        + (f"\n  and {more} more" if more else "")
-    )
+    count = f", {len(part.faults)} unreadable" if lines else ""
+    return count + "".join(lines) + (f"\n  and {more} more" if more else "")

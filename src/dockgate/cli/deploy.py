@@ -1,18 +1,16 @@
 """`dockgate deploy`: show and scale services."""
 
-from datetime import datetime
-
 import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.listing_output import (
     Cell,
-    current_time,
     display_digest,
     format_option,
     print_fields,
     print_json,
+    print_list,
     print_table,
     short_reference,
     styled_state,
@@ -34,9 +32,6 @@ def command() -> None:
 def list_services(output_format: str) -> None:
     """List services with their images and running tasks."""
     services = Client().get("services")
-    if output_format == "json":
-        print_json(services)
-        return
     rows = []
     for summary in services:
         service = parse_answer(Service, summary["service"])
@@ -45,9 +40,8 @@ def list_services(output_format: str) -> None:
         rows.append(
             (service.name, running, f"revision {service.revision}", short_reference(summary["image"] or "-"), risk)
         )
-    print_table(
-        ("SERVICE", "RUNNING", "DEFINITION", "IMAGE", ""), rows, "No services. `dockgate apply FILE` creates one."
-    )
+    head = ("SERVICE", "RUNNING", "DEFINITION", "IMAGE", "")
+    print_list(services, output_format, head, rows, "No services. `dockgate apply FILE` creates one.")
 
 
 @command.command()
@@ -60,7 +54,6 @@ def show(service: str, output_format: str) -> None:
         print_json(answer)
         return
     details = parse_answer(Service, answer["service"])
-    moment = current_time()
     print_fields(
         details.name,
         [
@@ -71,7 +64,7 @@ def show(service: str, output_format: str) -> None:
         ],
     )
     echo()
-    tasks = [_task(parse_answer(Task, task), moment) for task in answer["tasks"]]
+    tasks = [_task(parse_answer(Task, task)) for task in answer["tasks"]]
     print_table(("TASK", "STATE", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
     echo()
     definitions = [parse_answer(TaskDefinition, definition) for definition in answer["definitions"]]
@@ -84,7 +77,7 @@ def show(service: str, output_format: str) -> None:
         for definition in definitions
     ]
     print_table(("DEFINITION", "CONTAINER", "IMAGE"), rows, "No task definitions.")
-    _changes(answer["rollouts"], answer["events"], moment)
+    _changes(answer["rollouts"], answer["events"])
 
 
 @command.command()
@@ -111,14 +104,14 @@ def scale(service: str, desired: int, no_wait: bool, output_format: str) -> None
         echo(f"{service}: the desired count is already {desired}.")
 
 
-def _changes(rollouts: list[object], events: list[object], moment: datetime) -> None:
+def _changes(rollouts: list[object], events: list[object]) -> None:
     """Print the rollouts and events of the service, newest first."""
     changes = [parse_answer(Rollout, rollout) for rollout in rollouts]
     if changes:
         echo()
         rows = [
             (
-                times.short(change.started_at, moment),
+                times.short(change.started_at),
                 count(change.desired_count),
                 styled_state(change.state, change.reason.partition("\n")[0]),
                 change.started_by,
@@ -129,17 +122,10 @@ def _changes(rollouts: list[object], events: list[object], moment: datetime) -> 
     if events:
         echo()
         happened = [parse_answer(ServiceEvent, event) for event in events[:EVENTS_SHOWN]]
-        print_table(("AT", "EVENT"), [(times.short(entry.at, moment), entry.message) for entry in happened], "")
+        print_table(("AT", "EVENT"), [(times.short(entry.at), entry.message) for entry in happened], "")
 
 
-def _task(task: Task, moment: datetime) -> tuple[Cell, ...]:
+def _task(task: Task) -> tuple[Cell, ...]:
     ports = ", ".join(f"{host}->{container}" for container, host in task.ports)
-    started = times.short(task.started_at, moment)
-    return (
-        task.id,
-        styled_state(task.state, task.reason),
-        f"revision {task.revision}",
-        started,
-        ports,
-        short_reference(task.digest),
-    )
+    state, started = styled_state(task.state, task.reason), times.short(task.started_at)
+    return task.id, state, f"revision {task.revision}", started, ports, short_reference(task.digest)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.text import Text
 from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.execution_advice import advice
-from dockgate.cli.listing_output import STATES, current_time, display_digest, short_digest, trigger_text
+from dockgate.cli.listing_output import STATES, display_digest, short_digest, trigger_text
 from dockgate.delivery.model import Execution, RunState
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import count_waived
@@ -25,29 +24,29 @@ _WORDS = {RunState.IN_PROGRESS: "in progress", RunState.PENDING: "not started"}
 
 def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
     """Print an execution, given as the API's JSON. Rejecting verdicts are fetched, to list each violation."""
-    to, moment = console(sys.stdout), current_time()
+    to = console(sys.stdout)
     execution = parse_answer(Execution, answer["execution"])
-    show(to, _head(execution, moment))
+    show(to, _head(execution))
     waiting = [
         action for stage in answer["stages"] for action in stage["actions"] if action["state"] == RunState.WAITING
     ]
     for stage in answer["stages"]:
         to.print()
-        show(to, [_titled(stage["name"], stage["state"], _stage_time(stage, moment), indent=0)])
+        show(to, [_titled(stage["name"], stage["state"], _stage_time(stage), indent=0)])
         for action in stage["actions"]:
-            _action(to, client, action, moment, is_one_of_several=len(waiting) > 1)
+            _action(to, client, action, is_one_of_several=len(waiting) > 1)
     if execution.state in (RunState.FAILED, RunState.STOPPED):
         to.print()
         _advice(to, client, execution, answer)
 
 
-def _head(execution: Execution, moment: datetime) -> Iterator[Text]:
-    duration = times.duration(execution.started_at, execution.finished_at, moment)
+def _head(execution: Execution) -> Iterator[Text]:
+    duration = times.duration(execution.started_at, execution.finished_at)
     name = f"{execution.pipeline}  #{execution.number}"
     yield _titled(name, execution.state, duration, indent=0)
-    yield line(("  started ", "dim"), times.at(execution.started_at, moment), ("  by ", "dim"), trigger_text(execution))
+    yield line(("  started ", "dim"), times.at(execution.started_at), ("  by ", "dim"), trigger_text(execution))
     if execution.finished_at:
-        yield line(("  ended   ", "dim"), times.at(execution.finished_at, moment))
+        yield line(("  ended   ", "dim"), times.at(execution.finished_at))
     yield line(("  id      ", "dim"), execution.id, (f"  definition version {execution.pipeline_version}", "dim"))
 
 
@@ -60,36 +59,32 @@ def _titled(name: str, state: str, duration: str, indent: int) -> Text:
     )  # fmt: skip
 
 
-def _stage_time(stage: Mapping[str, Any], moment: datetime) -> str:
+def _stage_time(stage: Mapping[str, Any]) -> str:
     """The time from the first start of an action to the last end."""
     starts = [action["started_at"] for action in stage["actions"] if action["started_at"]]
     ends = [action["finished_at"] for action in stage["actions"] if action["started_at"]]
-    return times.duration(min(starts), "" if "" in ends else max(ends), moment) if starts else ""
+    return times.duration(min(starts), "" if "" in ends else max(ends)) if starts else ""
 
 
-def _action(
-    to: Console, client: Client, action: Mapping[str, Any], moment: datetime, *, is_one_of_several: bool
-) -> None:
+def _action(to: Console, client: Client, action: Mapping[str, Any], *, is_one_of_several: bool) -> None:
     attempt = f" (attempt {action['attempt']})" if action["attempt"] > 1 else ""
-    duration = times.duration(action["started_at"], action["finished_at"], moment)
+    duration = times.duration(action["started_at"], action["finished_at"])
     show(to, [_titled(action["name"] + attempt, action["state"], duration, indent=2)])
     if action["started_at"]:
-        show(to, [line("      ", (f"{action['type']}, started {times.at(action['started_at'], moment)}", "dim"))])
+        show(to, [line("      ", (f"{action['type']}, started {times.at(action['started_at'])}", "dim"))])
     for name, value in sorted(action["variables"].items()):
         show(to, [line("      ", (f"{name} ", "dim"), display_digest(str(value)))])
     approval = action["approval"]
     if approval:
-        _approval(to, client, approval, moment, is_one_of_several=is_one_of_several)
+        _approval(to, client, approval, is_one_of_several=is_one_of_several)
     if action["reason"] and not (approval and approval["summary"] == action["reason"]):
         bullets(to, action["reason"].splitlines(), indent=6)
 
 
-def _approval(
-    to: Console, client: Client, approval: Mapping[str, Any], moment: datetime, *, is_one_of_several: bool
-) -> None:
+def _approval(to: Console, client: Client, approval: Mapping[str, Any], *, is_one_of_several: bool) -> None:
     show(to, [line("      ", ("image ", "dim"), display_digest(f"{approval['repository']}@{approval['image']}"))])
     if approval["state"] == "Waiting":
-        bullets(to, approval_wait.waiting_reasons(client, approval, moment), indent=6)
+        bullets(to, approval_wait.waiting_reasons(client, approval), indent=6)
         name = approval["id"] if is_one_of_several else approval["id"].partition("/")[0]
         answers = approval_wait.answer_commands(approval, name)
         show(to, align([[line(command), line((effect, "dim"))] for command, effect in answers], indent=6))

@@ -6,7 +6,6 @@ from typing import Any
 
 from dockgate.cli import approval_wait
 from dockgate.cli.client import Client, ServerUnreachableError
-from dockgate.cli.listing_output import current_time
 from dockgate.cli.output import echo
 from dockgate.delivery.model import RunState
 from dockgate.shared.errors import NotFoundError
@@ -59,7 +58,7 @@ class WaitNotices:
                 continue
             self._shown.add(key)
             echo(f"{approval['id']}:", err=True)
-            lines = approval_wait.waiting_reasons(self._client, approval, current_time())
+            lines = approval_wait.waiting_reasons(self._client, approval)
             answers = (f"{text}   {effect}" for text, effect in approval_wait.answer_commands(approval, approval["id"]))
             for line in (*lines, *answers):
                 echo(f"  {line}", err=True)

@@ -76,11 +76,8 @@ def _show(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Replay]") -
     for recorded, replay in zip(recorded_verdicts, replays, strict=True):
         show(to, [line((replay.digest, "bold"))])
         show(to, [line((recorded.verdict.image, "dim"), ("  evaluated at ", "dim"), recorded.case.now)])
-        engine = (
-            ""
-            if replay.engine == replay.present
-            else f"; recorded by version {replay.engine}, replayed by {replay.present}"
-        )
+        is_same_engine = replay.engine == replay.present
+        engine = "" if is_same_engine else f"; recorded by version {replay.engine}, replayed by {replay.present}"
         if replay.same:
             show(to, [line(("✓ replay is identical", "green"), engine)])
         else:

@@ -2,16 +2,20 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from dockgate.cli.image_argument import ImageArgument, image_argument
 from dockgate.cli.options import (
+    EXISTING_FILE,
+    FILE,
     Display,
+    DurationType,
     Output,
     database_option,
     display_options,
+    found_at_option,
     show_progress,
     verdict_output_options,
     write_report,
@@ -33,15 +37,6 @@ EXITS = {Status.APPROVED: 0, Status.REJECTED: 1, Status.UNDETERMINED: 3}
 WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
 
 
-def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    from dockgate.cli.server_gate import parse_duration
-
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
-
-
 @click.command()
 @image_argument(
     platform="all",
@@ -60,7 +55,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     "--timeout",
     default="1h",
     show_default=True,
-    callback=_seconds,
+    type=DurationType(),
     help="Time until the approval expires: 90s, 15m, 1h.",
 )
 @click.option(
@@ -74,8 +69,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option(
     "--findings",
     multiple=True,
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="A report of another scanner: Trivy or Grype JSON, SARIF, CycloneDX with vulnerabilities, Inspector "
     "findings or an Inspector2 Scan event. Without IMAGE nothing is scanned; with IMAGE the worst result counts. "
     "May be repeated.",
@@ -87,29 +81,24 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     "scan, or has not scanned yet, is undetermined.",
 )
 @click.option("--digest", default="", metavar="sha256:...", help="The image's digest, for reports without one.")
-@click.option(
-    "--found-at", default="", metavar="TIME", help="The time of the report (RFC 3339), for reports without one."
-)
+@found_at_option
 @click.option(
     "--waivers",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
+    type=EXISTING_FILE,
     help="A YAML file of waivers to apply. May be repeated.",
 )
 @click.option(
     "--vex",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
+    type=EXISTING_FILE,
     help="A VEX document to apply; the policy must trust its author. May be repeated.",
 )
 @click.option(
     "--provenance",
     "statements",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
+    type=EXISTING_FILE,
     help="A signed provenance statement (DSSE), in addition to those attached to IMAGE. The policy's rule provenance "
     "defines which are trusted. May be repeated.",
 )
@@ -118,16 +107,12 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     argument: ImageArgument,
     database: Path | None,
     policy: str | None,
     server: str | None,
     wait: bool,
-    timeout: int,
-    pipeline: str,
-    stage: str,
-    execution: str,
-    service: str,
     findings: tuple[Path, ...],
     inspector: bool,
     digest: str,
@@ -137,6 +122,7 @@ def command(
     statements: tuple[Path, ...],
     outputs: tuple[Output, ...],
     display: Display,
+    **server_request: Any,
 ) -> None:
     """Evaluate IMAGE against a policy.
 
@@ -156,16 +142,19 @@ def command(
         from dockgate.cli.server_gate import GateRequest, require_remote_image, require_server_policy
         from dockgate.cli.verdict import needs_case
 
-        local = {"--database": database is not None, "--insecure": argument.insecure}
-        local |= {"--waivers": bool(waivers), "--vex": bool(vex), "--inspector": inspector}
-        local |= {"--provenance": bool(statements)}
-        require_remote_image(
-            argument.reference, argument.platform, {**local, "--ca-bundle": argument.ca_bundle is not None}
-        )
+        local = {
+            "--database": database is not None,
+            "--insecure": argument.insecure,
+            "--waivers": bool(waivers),
+            "--vex": bool(vex),
+            "--inspector": inspector,
+            "--provenance": bool(statements),
+            "--ca-bundle": argument.ca_bundle is not None,
+        }
+        require_remote_image(argument.reference, argument.platform, local)
         require_server_policy(policy or "")
-        gate_request = GateRequest(
-            server, argument.reference, policy or "", pipeline, stage, execution, service, timeout, needs_case(outputs)
-        )
+        case = needs_case(outputs)
+        gate_request = GateRequest(server, argument.reference, policy or "", with_case=case, **server_request)
         _exit_by_server(context, gate_request, wait, outputs, display)
     if wait:
         raise click.UsageError("--wait needs --server URL.")
@@ -181,20 +170,17 @@ def command(
     reported = _reported(findings, digest, found_at)
     if inspector:
         report = _inspected(argument, settings, chosen, reported, exceptions)
-        write_report(report, outputs, display)
-        context.exit(EXITS[report.verdict.status])
-    if not argument.reference:
+    elif not argument.reference:
         path = database or settings.advisories
         with Database.open(path) if path.exists() else nullcontext() as advisories:
             report = gate.judge_reported(reported, chosen, accepted=exceptions, advisories=advisories)
-        write_report(report, outputs, display)
-        context.exit(EXITS[report.verdict.status])
-    with Database.open(database or settings.advisories) as advisories:
-        scanned = argument.scan(settings, verified=True, is_quiet=display.is_quiet)
-        facts = _provenance(argument, scanned.digest, chosen, statements, settings)
-        report = gate.judge(
-            scanned, advisories, chosen, external_reports=reported, accepted=exceptions, provenance=facts
-        )
+    else:
+        with Database.open(database or settings.advisories) as advisories:
+            scanned = argument.scan(settings, verified=True, is_quiet=display.is_quiet)
+            facts = _provenance(argument, scanned.digest, chosen, statements, settings)
+            report = gate.judge(
+                scanned, advisories, chosen, external_reports=reported, accepted=exceptions, provenance=facts
+            )
     write_report(report, outputs, display)
     context.exit(EXITS[report.verdict.status])
 

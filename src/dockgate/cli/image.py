@@ -9,15 +9,16 @@ from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.digest_lookup import image_digest
 from dockgate.cli.listing_output import (
-    current_time,
     display_digest,
     format_option,
     print_fields,
     print_json,
+    print_list,
     print_table,
     short_reference,
     styled_verdict,
 )
+from dockgate.cli.options import found_at_option
 from dockgate.cli.output import echo
 
 # Words for scan states.
@@ -35,22 +36,19 @@ def command() -> None:
 def list_images(repository: str | None, output_format: str) -> None:
     """List pushed images, or those of REPOSITORY, newest first."""
     images = Client().get("images", **({"repository": repository} if repository else {}))
-    if output_format == "json":
-        print_json(images)
-        return
-    moment = current_time()
-    rows = [
+    rows = (
         (
             styled_verdict(image["status"], image.get("waived", "")),
             display_digest(image["digest"]),
-            times.short(image["pushed_at"], moment),
+            times.short(image["pushed_at"]),
             _SCANS.get(image["scan"], image["scan"]) or "-",
             image["repository"],
             image["tag"],
         )
         for image in images
-    ]
-    print_table(("VERDICT", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG"), rows, "No images have been pushed.")
+    )
+    head = ("VERDICT", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG")
+    print_list(images, output_format, head, rows, "No images have been pushed.")
 
 
 @command.command()
@@ -67,12 +65,11 @@ def show(digest: str, output_format: str) -> None:
     if output_format == "json":
         print_json(image)
         return
-    moment = current_time()
     newest = image["verdicts"][0]["summary"] if image["verdicts"] else ""
     print_fields(image["digest"], [("scan", _scan(image["scan"])), ("verdict", newest)])
     echo()
     pushes = [
-        (f"{push['repository']}:{push['tag']}", times.at(push["pushed_at"], moment), push["pushed_by"] or "unknown")
+        (f"{push['repository']}:{push['tag']}", times.at(push["pushed_at"]), push["pushed_by"] or "unknown")
         for push in image["pushes"]
     ]
     print_table(("PUSHED AS", "WHEN", "BY"), pushes, "The image was not pushed to this registry.")
@@ -81,7 +78,7 @@ def show(digest: str, output_format: str) -> None:
         moves = [
             (
                 f"{move['repository']}:{move['tag']}",
-                times.short(move["moved_at"], moment),
+                times.short(move["moved_at"]),
                 f"to {move['digest']}" if move["previous"] == digest else f"from {move['previous']}",
                 move["pushed_by"] or "unknown",
             )
@@ -104,7 +101,7 @@ def show(digest: str, output_format: str) -> None:
         (
             styled_verdict(verdict["status"], verdict.get("waived", "")),
             short_reference(verdict["policy"]),
-            times.short(verdict["judged_at"], moment),
+            times.short(verdict["judged_at"]),
             display_digest(verdict["digest"]),
         )
         for verdict in image["verdicts"]
@@ -115,9 +112,7 @@ def show(digest: str, output_format: str) -> None:
 @command.command()
 @click.argument("digest")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.File("rb"))
-@click.option(
-    "--found-at", default="", metavar="TIME", help="The time of the report (RFC 3339), for reports without one."
-)
+@found_at_option
 @format_option
 def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, output_format: str) -> None:
     """Upload reports of other scanners on an image.
@@ -134,13 +129,11 @@ def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, output_forma
         for file in files
         for record in client.post("images", digest, "findings", text=file.read(), query={"name": file.name, **query})
     ]
-    if output_format == "json":
-        print_json(records)
-        return
-    rows = [
+    rows = (
         (record["source"], record["platform"] or "-", record["made_at"] or "-", record["digest"]) for record in records
-    ]
-    print_table(("SCANNER", "PLATFORM", "FOUND AT", "DOCUMENT"), rows, "No reports were uploaded.")
+    )
+    head = ("SCANNER", "PLATFORM", "FOUND AT", "DOCUMENT")
+    print_list(records, output_format, head, rows, "No reports were uploaded.")
 
 
 def _scan(scan: Mapping[str, str] | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from dockgate.cli.options import show_progress
+from dockgate.cli.options import ca_bundle_option, insecure_option, show_progress
 from dockgate.config import Settings
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ class ImageArgument(NamedTuple):
     ca_bundle: Path | None
 
     def scan(self, settings: Settings, *, verified: bool = False, is_quiet: bool = False) -> "ScannedImage":
-        """Scan the image, and show the progress on a terminal.
-
-        `verified` and errors: see `services.scan.scan`.
-        """
+        """Scan the image, with progress on a terminal. Raises the errors of `image_inventory.scan`."""
         from dockgate.services import image_inventory
 
         with show_progress(is_quiet=is_quiet) as show:
@@ -60,10 +57,7 @@ def image_argument(
     help: str = PLATFORM_HELP,  # noqa: A002
     required: bool = True,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the argument IMAGE and its options, passed to the command as `argument`.
-
-    `platform` is the default. If IMAGE is not `required` and not given, the reference is "".
-    """
+    """Add IMAGE ("" if not `required`) and its options, passed to the command as `argument`."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
@@ -74,12 +68,8 @@ def image_argument(
 
         command.__doc__ = (function.__doc__ or "").rstrip() + FORMS
         options = (
-            click.option(
-                "--ca-bundle",
-                type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                help="PEM file of certificate authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
-            ),
-            click.option("--insecure", is_flag=True, help="Allow plain HTTP to a registry on another machine."),
+            ca_bundle_option,
+            insecure_option,
             click.option("--platform", default=platform, show_default=bool(platform), metavar="OS/ARCH|all", help=help),
             click.argument("image", metavar="IMAGE" if required else "[IMAGE]", required=required),
         )

@@ -2,12 +2,12 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from dockgate.cli.output import echo
 from dockgate.delivery.model import Execution
 from dockgate.shared.digest import hex_of
 
@@ -29,15 +29,28 @@ def format_option(function: F) -> F:
     )(function)
 
 
-def current_time() -> datetime:
-    """The present time in UTC."""
-    return datetime.now(UTC)
-
-
 def print_json(value: Any) -> None:
     """Print JSON in ASCII, which cannot steer a terminal."""
     json.dump(value, sys.stdout, indent=2)
     sys.stdout.write("\n")
+
+
+def print_answer(answer: Any, output_format: str, text: str) -> None:
+    """Print the server's answer as JSON, or as the line `text`."""
+    if output_format == "json":
+        print_json(answer)
+    else:
+        echo(text)
+
+
+def print_list(
+    answer: Any, output_format: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], empty: str = ""
+) -> None:
+    """Print the server's answer as JSON, or as a table with these rows."""
+    if output_format == "json":
+        print_json(answer)
+    else:
+        print_table(head, list(rows), empty)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
@@ -77,15 +90,12 @@ def styled_verdict(status: str, waived: str) -> Cell:
 
 
 def display_digest(digest: str) -> str:
-    """A digest in a list: shortened on a terminal (commands accept it), complete elsewhere."""
+    """A digest in a list: shortened on a terminal, complete elsewhere."""
     return short_reference(digest) if sys.stdout.isatty() else digest
 
 
 def short_digest(digest: str) -> str:
-    """The first characters of a digest, which commands accept, on a terminal.
-
-    Elsewhere it is the complete digest.
-    """
+    """The first characters of a digest, which commands accept, on a terminal; all of it elsewhere."""
     return hex_of(digest)[:12] if sys.stdout.isatty() else digest
 
 
@@ -97,23 +107,17 @@ def short_reference(reference: str) -> str:
 
 # State -> its glyph and style, of executions, approvals, verdicts and tasks.
 STATES = {
-    "Pending": ("·", "dim"),
-    "InProgress": ("▸", "blue"),
-    "Waiting": ("◦", "yellow"),
-    "Succeeded": ("✓", "green"),
-    "Failed": ("✗", "red"),
-    "Stopped": ("■", "dim"),
-    "Approved": ("✓", "green"),
-    "Rejected": ("✗", "red"),
-    "Undetermined": ("?", "yellow"),
-    "Expired": ("✗", "red"),
-    "Active": ("✓", "green"),
-    "Revoked": ("■", "dim"),
-    "Cancelled": ("■", "dim"),
-    "RUNNING": ("✓", "green"),
-    "PENDING": ("▸", "blue"),
-    "UNHEALTHY": ("✗", "red"),
-    "STOPPED": ("■", "dim"),
+    state: (glyph, style)
+    for glyph, style, states in (
+        ("·", "dim", ("Pending",)),
+        ("▸", "blue", ("InProgress", "PENDING")),
+        ("◦", "yellow", ("Waiting",)),
+        ("✓", "green", ("Succeeded", "Approved", "Active", "RUNNING")),
+        ("✗", "red", ("Failed", "Rejected", "Expired", "UNHEALTHY")),
+        ("■", "dim", ("Stopped", "Revoked", "Cancelled", "STOPPED")),
+        ("?", "yellow", ("Undetermined",)),
+    )
+    for state in states
 }
 
 

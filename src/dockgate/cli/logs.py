@@ -16,10 +16,7 @@ POLL_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class _ActionAttempt:
-    """One attempt of an action with a log; `attempt` is 0 before the first.
-
-    `is_over`: it or its execution has ended.
-    """
+    """One attempt of an action (0: before the first). `is_over`: it or its execution has ended."""
 
     stage: str
     action: str
@@ -34,29 +31,25 @@ def show(client: Client, execution: str, stage: str | None, action: str | None, 
     With `follow`, wait for each action to start and to end; standard error lists approvals that need people meanwhile.
     Raises NotFoundError without a matching action.
     """
-    names = [
-        (attempt_view.stage, attempt_view.action)
-        for attempt_view in _action_attempts(client.get("executions", execution), stage, action)
-    ]
+    attempts = _action_attempts(client.get("executions", execution), stage, action)
+    names = [(attempt.stage, attempt.action) for attempt in attempts]
     if not names:
         missing = "/".join(filter(None, (stage, action))) or "action with a log"
         advice = f"`dockgate pipeline show {execution}` lists its actions."
         raise NotFoundError(f"Execution {execution} has no {missing}.", advice)
     notices = WaitNotices(client)
     for name in names:
-        attempt = _wait_for_start(client, execution, *name, notices if follow else None)
-        if attempt is not None:
+        newest = _wait_for_start(client, execution, *name, notices if follow else None)
+        if newest is not None:
             if len(names) > 1:
-                echo(f"── {attempt.stage} / {attempt.action} ──")
-            _print_log(client, execution, attempt, follow=follow)
+                echo(f"── {newest.stage} / {newest.action} ──")
+            _print_log(client, execution, newest, follow=follow)
 
 
 def has_failed(client: Client, execution: str, stage: str | None, action: str | None) -> bool:
     """Whether a matching action did not succeed: it failed, was stopped, or never started."""
-    return any(
-        not attempt_view.has_succeeded
-        for attempt_view in _action_attempts(client.get("executions", execution), stage, action)
-    )
+    attempts = _action_attempts(client.get("executions", execution), stage, action)
+    return any(not attempt.has_succeeded for attempt in attempts)
 
 
 def _action_attempts(view: Mapping[str, Any], stage: str | None, action: str | None) -> Iterator[_ActionAttempt]:

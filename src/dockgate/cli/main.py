@@ -4,18 +4,21 @@ Exit codes: 0 approved or done, 1 rejected, 2 wrong usage or an error, 3 undeter
 """
 
 import gc
+import importlib
 import io
 import os
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from dockgate import __version__
-from dockgate.cli.lazy_group import LazyGroup
 from dockgate.shared.errors import DockgateError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 INTERRUPTED = 130
 # 128 and the number of SIGINT or SIGPIPE, as shells report them.
@@ -24,53 +27,74 @@ BROKEN_PIPE = 141
 # The variable with which a shell requests completions; the name is click's.
 COMPLETION = "_DOCKGATE_COMPLETE"
 
+
+class LazyGroup(click.Group):
+    """A group of commands that imports a command when it is called, for a short start-up time.
+
+    `names` are the commands, which are modules of this package with an object `command`, in the order of the help.
+    `suggestions` maps other names that users try to the right commands.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        names: Sequence[str],
+        help: str,  # noqa: A002 - click's name for it
+        suggestions: Mapping[str, str],
+    ) -> None:
+        super().__init__(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})
+        self._names = names
+        self.suggestions = suggestions
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._names:
+            return None
+        command: click.Command = importlib.import_module(f"{__package__}.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse an unknown name with a suggestion."""
+        name = args[0]
+        if name not in self._names and not name.startswith("-") and (suggestion := self._suggestion(name)):
+            raise click.UsageError(f"No such command {name!r}. Did you mean {suggestion!r}?", ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Complete names without their help, which would import every command."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name) for name in self._names if name.startswith(incomplete)]
+
+    def _suggestion(self, name: str) -> str:
+        from difflib import get_close_matches
+
+        return self.suggestions.get(name) or next(iter(get_close_matches(name, self._names, 1)), "")
+
+
+# In the order of the help. Each is a module of this package with an object `command`.
+COMMANDS = (
+    *("scan", "gate", "sbom", "check", "versions", "db", "up", "down", "status"),
+    *("doctor", "demo", "apply", "repository", "registry", "pipeline", "approval", "image", "verdict", "explain"),
+    *("waiver", "vex", "policy", "attestation", "deploy", "principal", "token", "audit", "worker", "aws", "completion"),
+)
+
 root = LazyGroup(
     "dockgate",
-    {
-        "scan": "dockgate.cli.scan",
-        "gate": "dockgate.cli.gate",
-        "sbom": "dockgate.cli.sbom",
-        "check": "dockgate.cli.check",
-        "versions": "dockgate.cli.versions",
-        "db": "dockgate.cli.db",
-        "up": "dockgate.cli.up",
-        "down": "dockgate.cli.down",
-        "status": "dockgate.cli.status",
-        "doctor": "dockgate.cli.doctor",
-        "demo": "dockgate.cli.demo",
-        "apply": "dockgate.cli.apply",
-        "repository": "dockgate.cli.repository",
-        "registry": "dockgate.cli.registry",
-        "pipeline": "dockgate.cli.pipeline",
-        "approval": "dockgate.cli.approval",
-        "image": "dockgate.cli.image",
-        "verdict": "dockgate.cli.verdict",
-        "explain": "dockgate.cli.explain",
-        "waiver": "dockgate.cli.waiver",
-        "vex": "dockgate.cli.vex",
-        "policy": "dockgate.cli.policy",
-        "attestation": "dockgate.cli.attestation",
-        "deploy": "dockgate.cli.deploy",
-        "principal": "dockgate.cli.principal",
-        "token": "dockgate.cli.token",
-        "audit": "dockgate.cli.audit",
-        "worker": "dockgate.cli.worker",
-        "aws": "dockgate.cli.aws",
-        "completion": "dockgate.cli.completion",
-    },
+    COMMANDS,
     help="Take container images from git push to a running service, and block images that violate your "
     "vulnerability policy.",
     suggestions={
-        "approve": "approval approve",
-        "logs": "pipeline logs",
-        "override": "approval override",
-        "reject": "approval reject",
-        "retry": "pipeline retry",
+        **{name: f"approval {name}" for name in ("approve", "override", "reject")},
+        **{name: f"pipeline {name}" for name in ("logs", "retry", "start", "stop", "wait")},
         "scale": "deploy scale",
-        "start": "pipeline start",
-        "stop": "pipeline stop",
         "update": "db update",
-        "wait": "pipeline wait",
     },
 )
 click.version_option(__version__, message="%(prog)s %(version)s")(root)
@@ -103,10 +127,7 @@ def set_missing_home(environment: MutableMapping[str, str], home: str) -> None:
 
 
 def _exit(code: int) -> NoReturn:
-    """Exit without waiting for pool threads, such as scans of a registry that does not answer.
-
-    The next start repeats their work. The interpreter does not free its objects, which would take some milliseconds.
-    """
+    """Exit without waiting for pool threads, whose work the next start repeats, and without freeing objects."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
@@ -114,10 +135,7 @@ def _exit(code: int) -> NoReturn:
 
 
 def reduce_garbage_collection() -> None:
-    """Collect garbage less often.
-
-    Most objects live as long as the command, and the default costs a tenth of a scan.
-    """
+    """Collect garbage less often: most objects live to the end, and the default costs a tenth of a scan."""
     gc.set_threshold(100_000, 50, 50)
 
 
@@ -162,10 +180,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _report_unexpected(error: Exception) -> int:
-    """Print an unexpected error.
-
-    Errors of the operating system (disk full, no permission) are not our defects.
-    """
+    """Print an unexpected error. Those of the operating system (disk full) are not our defects."""
     if os.environ.get("DOCKGATE_DEBUG") == "1":
         import traceback
 
@@ -180,12 +195,9 @@ def _report_unexpected(error: Exception) -> int:
 
 
 def _print_error(message: str, advice: str) -> int:
-    """Print an error with its advice.
-
-    Messages may quote text from an image or a server, so they are escaped.
-    """
+    """Print an error with its advice, escaped: messages may quote text from an image or a server."""
     from dockgate.cli.output import echo_wrapped
-    from dockgate.reports._clean import clean
+    from dockgate.shared.escaping import clean
 
     first, *more = f"error: {message}".splitlines()
     for text in (first, *(f"       {line}" for line in (*more, *advice.splitlines()))):

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,37 @@ from dockgate.config import from_environment
 from dockgate.vulnerabilities.model import Severity
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+allow_unread_option = click.option(
+    "--allow-unread", is_flag=True, help="Exit 0 even if part of the image could not be read."
+)
+ca_bundle_option = click.option(
+    "--ca-bundle",
+    type=EXISTING_FILE,
+    help="PEM file of certificate authorities to trust for the registry.  [default: DOCKGATE_CA_BUNDLE]",
+)
+database_option = click.option(
+    "--database", type=FILE, help="The advisory database.  [default: advisories.db in DOCKGATE_DATA]"
+)
+found_at_option = click.option(
+    "--found-at", default="", metavar="TIME", help="The time of the report (RFC 3339), for reports without one."
+)
+insecure_option = click.option("--insecure", is_flag=True, help="Allow plain HTTP to a registry on another machine.")
+
+
+class DurationType(click.ParamType[int]):
+    """Seconds, written as 90s, 15m, 12h or 7d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
+        if match is None:
+            self.fail("not a duration. Examples: 90s, 15m, 12h, 7d.", param, ctx)
+        return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 class Output(NamedTuple):
@@ -40,22 +72,9 @@ class _OutputType(click.ParamType[Output]):
         return Output(form, Path(file) if file else None)
 
 
-def scan_output_options(function: F) -> F:
-    """Add the repeatable option `-o FORMAT[=FILE]` with the formats for scans, passed as `outputs`."""
-    return _outputs(function, reports.scan_formats(), "table")
+def output_options(forms: Sequence[str], default: str = "table") -> Callable[[F], F]:
+    """Add the repeatable option `-o FORMAT[=FILE]` with these formats, passed as `outputs`."""
 
-
-def verdict_output_options(function: F) -> F:
-    """Add the same option with all formats, for verdicts."""
-    return _outputs(function, reports.names(), "table")
-
-
-def inventory_output_options(function: F) -> F:
-    """Add the same option with the formats that can hold an inventory without findings."""
-    return _outputs(function, reports.INVENTORY_FORMATS, "cyclonedx")
-
-
-def _outputs(function: F, forms: Sequence[str], default: str) -> F:
     def require_one_on_stdout(ctx: click.Context, param: click.Parameter, value: Sequence[Output]) -> Sequence[Output]:
         outputs = value or (Output(default, None, is_default=True),)
         if sum(output.file is None for output in outputs) > 1:
@@ -72,7 +91,12 @@ def _outputs(function: F, forms: Sequence[str], default: str) -> F:
         callback=require_one_on_stdout,
         help=f"The output format: {', '.join(forms)}; without FILE to standard output. "
         f"May be repeated.  [default: {default}]",
-    )(function)
+    )
+
+
+scan_output_options = output_options(reports.scan_formats())
+verdict_output_options = output_options(reports.names())
+inventory_output_options = output_options(reports.INVENTORY_FORMATS, "cyclonedx")
 
 
 class Display(NamedTuple):
@@ -124,9 +148,9 @@ def write_report(
     outputs: Sequence[Output],
     display: Display = DEFAULT_DISPLAY,
 ) -> None:
-    """Write a report to files, then to standard output. Raises OSError with the name of the file.
+    """Write a report to files, then to standard output; if all are files, one line goes to standard error.
 
-    If all outputs are files, standard error gets one line with the result.
+    Raises OSError with the name of the file.
     """
     if not isinstance(report, reports.InventoryReport):
         report = report._replace(view=display.view)
@@ -141,21 +165,9 @@ def write_report(
         except OSError as error:
             error.filename = error.filename or str(output.file)  # the error of a full disk has no file name
             raise
-    if not (
-        display.is_quiet
-        or isinstance(report, reports.InventoryReport)
-        or any(output.file is None for output in outputs)
-    ):
+    is_on_stdout = any(output.file is None for output in outputs)
+    if not (display.is_quiet or is_on_stdout or isinstance(report, reports.InventoryReport)):
         echo(reports.result(report), err=True)
-
-
-def database_option(function: F) -> F:
-    """Add the option `--database`."""
-    return click.option(
-        "--database",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The advisory database.  [default: advisories.db in DOCKGATE_DATA]",
-    )(function)
 
 
 def database_path(option: Path | None) -> Path:
@@ -165,10 +177,7 @@ def database_path(option: Path | None) -> Path:
 
 @contextmanager
 def show_progress(*, is_quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """Show a line of progress on standard error, erased at the end.
-
-    Nothing without a terminal or with `is_quiet`.
-    """
+    """Show a line of progress on a terminal's standard error, erased at the end; nothing with `is_quiet`."""
     if is_quiet or not sys.stderr.isatty():
         yield lambda text: None
         return

@@ -31,6 +31,6 @@ def escaped(text: str) -> str:
     """The text with its control characters escaped, line by line."""
     if text.isprintable():
         return text
-    from dockgate.reports._clean import clean
+    from dockgate.shared.escaping import clean
 
     return "\n".join(clean(line) for line in text.split("\n"))

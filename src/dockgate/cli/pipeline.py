@@ -7,7 +7,8 @@ import click
 
 from dockgate.cli import execution_wait, logs, times
 from dockgate.cli.client import Client, parse_answer
-from dockgate.cli.listing_output import current_time, format_option, print_json, print_table, styled_state, trigger_text
+from dockgate.cli.listing_output import format_option, print_json, print_list, styled_state, trigger_text
+from dockgate.cli.options import DurationType
 from dockgate.cli.output import echo, echo_wrapped
 from dockgate.delivery.model import Execution, Pipeline
 from dockgate.shared.errors import NotFoundError, UsageError
@@ -15,17 +16,8 @@ from dockgate.shared.errors import NotFoundError, UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _timeout(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    from dockgate.cli.server_gate import parse_duration
-
-    try:
-        return None if value is None else parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
-
-
 timeout_option = click.option(
-    "--timeout", callback=_timeout, help="The longest time to wait: 90s, 15m, 1h.  [default: no limit]"
+    "--timeout", type=DurationType(), help="The longest time to wait: 90s, 15m, 1h.  [default: no limit]"
 )
 
 
@@ -44,10 +36,6 @@ def command() -> None:
 def list_pipelines(output_format: str) -> None:
     """List pipelines with their newest execution."""
     pipelines = Client().get("pipelines")
-    if output_format == "json":
-        print_json(pipelines)
-        return
-    moment = current_time()
     rows = []
     for pipeline in pipelines:
         newest = parse_answer(Execution, pipeline["latest"]) if pipeline["latest"] else None
@@ -57,12 +45,11 @@ def list_pipelines(output_format: str) -> None:
                 str(pipeline["version"]),
                 newest.id if newest else "-",
                 styled_state(newest.state) if newest else "never ran",
-                times.short(newest.started_at, moment) if newest else "-",
+                times.short(newest.started_at) if newest else "-",
             )
         )
-    print_table(
-        ("PIPELINE", "VERSION", "NEWEST", "STATE", "STARTED"), rows, "No pipelines. `dockgate apply FILE` creates one."
-    )
+    head = ("PIPELINE", "VERSION", "NEWEST", "STATE", "STARTED")
+    print_list(pipelines, output_format, head, rows, "No pipelines. `dockgate apply FILE` creates one.")
 
 
 @command.command()
@@ -114,22 +101,19 @@ def show(name: str, execution: str | None, output_format: str) -> None:
 def executions(name: str, limit: int, output_format: str) -> None:
     """List the executions of a pipeline, newest first."""
     answer = Client().get("pipelines", name, "executions", limit=limit)
-    if output_format == "json":
-        print_json(answer)
-        return
-    moment = current_time()
-    rows = [
+    rows = (
         (
             entry.id,
             styled_state(entry.state),
-            times.short(entry.started_at, moment),
-            times.duration(entry.started_at, entry.finished_at, moment),
+            times.short(entry.started_at),
+            times.duration(entry.started_at, entry.finished_at),
             trigger_text(entry),
             entry.reason,
         )
         for entry in (parse_answer(Execution, value) for value in answer)
-    ]
-    print_table(("EXECUTION", "STATE", "STARTED", "TOOK", "CAUSE", "REASON"), rows, f"{name} has no executions yet.")
+    )
+    head = ("EXECUTION", "STATE", "STARTED", "TOOK", "CAUSE", "REASON")
+    print_list(answer, output_format, head, rows, f"{name} has no executions yet.")
 
 
 @command.command()
@@ -239,10 +223,7 @@ def _wait(context: click.Context, client: Client, execution: str, timeout: int |
 
 
 def _end_of_logs(client: Client, execution: str, stage: str | None, action: str | None) -> int:
-    """The exit code after following: of the execution, or of the selected actions.
-
-    The result goes to standard error, because standard output holds only the logs.
-    """
+    """The exit code after following the logs, of the execution or of the selected actions."""
     if stage is None and action is None:
         view = execution_wait.wait(client, execution, None)
         echo_wrapped(*execution_wait.result(view), err=True)

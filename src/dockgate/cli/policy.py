@@ -1,14 +1,26 @@
 """`dockgate policy`: policies on the server and in files."""
 
 import difflib
+import json
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
-from dockgate.cli import policy_files, policy_try, times
+from dockgate.cli import policy_try, times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import current_time, format_option, print_json, print_table, short_reference
+from dockgate.cli.image_argument import ImageArgument, image_argument
+from dockgate.cli.listing_output import (
+    format_option,
+    print_answer,
+    print_json,
+    print_list,
+    print_table,
+    short_reference,
+)
+from dockgate.cli.options import FILE
 from dockgate.cli.output import echo
+from dockgate.config import from_environment
 
 
 @click.group()
@@ -48,14 +60,11 @@ def show(name: str, version: int | None, output_format: str) -> None:
 def history(name: str, output_format: str) -> None:
     """List the versions of a policy, newest first."""
     versions = Client().get("policies", name, "history")
-    if output_format == "json":
-        print_json(versions)
-        return
-    rows = [
+    rows = (
         (*_row(name, version)[1:], "removed" if version["removed"] else short_reference(version["digest"]))
         for version in versions
-    ]
-    print_table(("VERSION", "CHANGED", "BY", "COMMENT", "DIGEST"), rows, "")
+    )
+    print_list(versions, output_format, ("VERSION", "CHANGED", "BY", "COMMENT", "DIGEST"), rows, "")
 
 
 @command.command()
@@ -95,10 +104,7 @@ def set_policy(name: str, file: BinaryIO, comment: str, if_version: int | None, 
     """
     query = {"comment": comment} if comment else {}
     answer = Client().put("policies", name, text=file.read(), query=query, headers=_condition(if_version))
-    if output_format == "json":
-        print_json(answer)
-    else:
-        echo(f"{name}: version {answer['version']}")
+    print_answer(answer, output_format, f"{name}: version {answer['version']}")
 
 
 @command.command()
@@ -113,10 +119,7 @@ def remove(name: str, comment: str, if_version: int | None, output_format: str) 
     """
     query = {"comment": comment} if comment else {}
     answer = Client().delete("policies", name, query=query, headers=_condition(if_version))
-    if output_format == "json":
-        print_json(answer)
-    else:
-        echo(f"{name}: removed, version {answer['version']}")
+    print_answer(answer, output_format, f"{name}: removed, version {answer['version']}")
 
 
 @command.command()
@@ -127,18 +130,12 @@ def assignments(output_format: str) -> None:
     The policy `default` applies to all other repositories.
     """
     listed = Client().get("policy-assignments")
-    if output_format == "json":
-        print_json(listed)
-        return
-    rows = [
+    rows = (
         (entry["name"], ", ".join(entry["repositories"]), entry["policy"], _allowed_text(entry["allowed"]))
         for entry in listed
-    ]
-    print_table(
-        ("ASSIGNMENT", "REPOSITORIES", "POLICY", "ALLOWED IN REQUESTS"),
-        rows,
-        "No assignments: the policy `default` applies to every image.",
     )
+    head = ("ASSIGNMENT", "REPOSITORIES", "POLICY", "ALLOWED IN REQUESTS")
+    print_list(listed, output_format, head, rows, "No assignments: the policy `default` applies to every image.")
 
 
 @command.command()
@@ -147,6 +144,89 @@ def unassign(name: str) -> None:
     """Remove the policy assignment NAME."""
     Client().delete("policy-assignments", name, query={}, headers={})
     echo(f"{name}: removed")
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON Schema of policies, for editors."""
+    from dockgate.services import gate
+
+    echo(json.dumps(gate.policy_schema(), indent=2))
+
+
+@command.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
+def check(files: tuple[Path, ...]) -> None:
+    """Validate policy files.
+
+    The command needs no server. It exits 2 at the first invalid file.
+    """
+    from dockgate.services import gate
+
+    for file in files:
+        policy = gate.read_policy(policy_try.text_of(file), file)
+        echo(f"{file}: {policy.name}, {len(policy.rules)} rules")
+
+
+@command.command("test")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
+@format_option
+@click.pass_context
+def run_examples(context: click.Context, files: tuple[Path, ...], output_format: str) -> None:
+    """Test the examples of policies.
+
+    FILE is a policy with `examples`, or a file that names a policy and has examples. Exits 0 when all examples pass, 1
+    when one fails, 2 when a file is invalid.
+    """
+    from dockgate.services import policy_examples
+    from dockgate.shared.canonical import plain
+
+    tested = [policy_examples.test(policy_try.text_of(file), str(file)) for file in files]
+    if output_format == "json":
+        print_json([{**plain(entry), "passed": entry.passed} for entry in tested])
+    else:
+        for entry in tested:
+            _show_outcomes(entry.policy, entry.file, [(each.name, each.line, each.problems) for each in entry.outcomes])
+    context.exit(0 if all(entry.passed for entry in tested) else 1)
+
+
+@command.command("base")
+@image_argument(platform="all", help="The platform of an index.")
+@click.option("--name", help="The name in messages.  [default: IMAGE]")
+@click.option("--until", metavar="DATE", help="The date from which the image is no longer allowed.")
+def print_base(argument: ImageArgument, name: str | None, until: str | None) -> None:
+    """Print IMAGE as an entry of the rule base_image.
+
+    The entry has the digests of the uncompressed layers. The command computes them: it does not trust the image's own
+    metadata.
+    """
+    from dockgate.services.image_inventory import base_layers
+
+    bundle = argument.ca_bundle or from_environment().ca_bundle
+    entry = {"name": name or argument.reference, **({"until": until} if until else {})}
+    echo("base_image:\n  images:")
+    images = base_layers(argument.reference, argument.platform, ca_bundle=bundle, insecure=argument.insecure)
+    for platform, layers in images:
+        first, *others = {**entry, "platform": platform}.items()
+        echo(f"    - {first[0]}: {json.dumps(first[1])}")
+        for key, value in others:
+            echo(f"      {key}: {json.dumps(value)}")
+        echo("      layers:")
+        for layer in layers:
+            echo(f"        - {layer}")
+
+
+def _show_outcomes(policy: str, file: str, outcomes: list[tuple[str, int, tuple[str, ...]]]) -> None:
+    from dockgate.shared.escaping import clean
+
+    echo(f"{file}: policy {policy}")
+    for name, line, problems in outcomes:
+        echo(clean(f"  {'✗' if problems else '✓'} {name}{f' (line {line})' if problems else ''}"))
+        for problem in problems:
+            echo(clean(f"      {problem}"))
+    failed = sum(bool(problems) for _, _, problems in outcomes)
+    count = f"{len(outcomes)} example{'s' if len(outcomes) != 1 else ''}"
+    echo(f"{count}, {failed} failed" if failed else f"{count}, all passed")
 
 
 def _allowed_text(entries: Any) -> str:
@@ -172,20 +252,8 @@ def _version(client: Client, name: str, version: int | None) -> Any:
 def _row(name: str, version: Any) -> tuple[str, str, str, str, str]:
     if not version["version"]:
         return name, "-", "-", version["changed_by"], "built in"
-    return (
-        name,
-        str(version["version"]),
-        times.short(version["changed_at"], current_time()),
-        version["changed_by"],
-        version["comment"],
-    )
+    changed_at = times.short(version["changed_at"])
+    return name, str(version["version"]), changed_at, version["changed_by"], version["comment"]
 
 
-for subcommand in (
-    policy_files.schema,
-    policy_files.check,
-    policy_files.run_examples,
-    policy_files.print_base,
-    policy_try.command,
-):
-    command.add_command(subcommand)
+command.add_command(policy_try.command)

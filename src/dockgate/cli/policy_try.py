@@ -10,13 +10,13 @@ import click
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.image_argument import ImageArgument
 from dockgate.cli.listing_output import format_option, print_json, short_reference, styled_state
-from dockgate.cli.options import database_option, show_progress
+from dockgate.cli.options import FILE, database_option, show_progress
 from dockgate.cli.output import echo
-from dockgate.cli.policy_files import text_of
 from dockgate.config import from_environment
 from dockgate.gate.policy import PolicyReference
 from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison
 from dockgate.shared.canonical import plain
+from dockgate.shared.errors import UsageError
 
 ON_SERVER = ("history", "running")
 # Images per request.
@@ -24,7 +24,7 @@ PART = 100
 
 
 @click.command("try")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @click.option(
     "--against",
     multiple=True,
@@ -131,3 +131,11 @@ def _show_changes(judged: int, status_changes: dict[str, int], changes: Sequence
     same = judged - sum(status_changes.values())
     counts = [f"{count} {turn}" for turn, count in sorted(status_changes.items())]
     echo(f"{judged} evaluated: {', '.join([*counts, f'{same} unchanged'])}")
+
+
+def text_of(file: Path) -> str:
+    """The text of a policy file. Raises UsageError if it is not UTF-8."""
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8: {error}.", "Save the policy as UTF-8.") from error

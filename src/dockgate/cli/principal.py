@@ -4,11 +4,18 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import current_time, format_option, print_json, print_table
+from dockgate.cli.listing_output import format_option, print_answer, print_json, print_list
 from dockgate.cli.output import echo
 from dockgate.identity.model import Role
 
-ROLES = click.Choice([role.value for role in Role])
+role_option = click.option(
+    "--role",
+    "roles",
+    type=click.Choice([role.value for role in Role]),
+    multiple=True,
+    required=True,
+    help="A role. May be repeated.",
+)
 
 
 @click.group()
@@ -18,7 +25,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--role", "roles", type=ROLES, multiple=True, required=True, help="A role. May be repeated.")
+@role_option
 @click.option("--email", default="", help="The e-mail address in their commits.")
 @format_option
 def add(name: str, roles: tuple[str, ...], email: str, output_format: str) -> None:
@@ -43,36 +50,28 @@ def add(name: str, roles: tuple[str, ...], email: str, output_format: str) -> No
 def list_principals(output_format: str) -> None:
     """List principals by name."""
     answer = Client().get("principals")
-    if output_format == "json":
-        print_json(answer)
-        return
-    moment = current_time()
-    rows = [
+    rows = (
         (
             entry["name"],
             ", ".join(entry["roles"]),
             entry["email"],
-            times.short(entry["created_at"], moment),
+            times.short(entry["created_at"]),
             ("disabled", "red") if entry["disabled_at"] else "",
         )
         for entry in answer
-    ]
-    print_table(
-        ("NAME", "ROLES", "E-MAIL", "ADDED", ""), rows, "No principals: every user of this machine has all permissions."
     )
+    head = ("NAME", "ROLES", "E-MAIL", "ADDED", "")
+    print_list(answer, output_format, head, rows, "No principals: every user of this machine has all permissions.")
 
 
 @command.command()
 @click.argument("name")
-@click.option("--role", "roles", type=ROLES, multiple=True, required=True, help="A role. May be repeated.")
+@role_option
 @format_option
 def roles(name: str, roles: tuple[str, ...], output_format: str) -> None:
     """Replace the roles of a principal."""
     answer = Client().post("principals", name, "roles", body={"roles": list(roles)})
-    if output_format == "json":
-        print_json(answer)
-    else:
-        echo(f"{name}: {', '.join(answer['roles'])}")
+    print_answer(answer, output_format, f"{name}: {', '.join(answer['roles'])}")
 
 
 @command.command()
@@ -84,10 +83,7 @@ def disable(name: str, output_format: str) -> None:
     Their tokens stop working. Their entries in the audit log are kept.
     """
     answer = Client().post("principals", name, "disable")
-    if output_format == "json":
-        print_json(answer)
-    else:
-        echo(f"{name}: disabled")
+    print_answer(answer, output_format, f"{name}: disabled")
 
 
 @command.command()
@@ -96,16 +92,10 @@ def disable(name: str, output_format: str) -> None:
 def enable(name: str, output_format: str) -> None:
     """Enable a disabled principal."""
     answer = Client().post("principals", name, "enable")
-    if output_format == "json":
-        print_json(answer)
-    else:
-        echo(f"{name}: enabled")
+    print_answer(answer, output_format, f"{name}: enabled")
 
 
 def show_token_once(text: str) -> None:
-    """Print a token as the last line of standard output, for scripts.
-
-    The explanation goes to standard error.
-    """
+    """Print a token as the only line of standard output, for scripts."""
     echo("Token (shown only once; set DOCKGATE_TOKEN to it):", err=True)
     echo(text)

@@ -7,6 +7,7 @@ import click
 
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import format_option, print_fields, print_json
+from dockgate.cli.options import FILE
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.shared.errors import UsageError
@@ -63,7 +64,7 @@ def rotate(kind: str | None, registry: str | None, output_format: str) -> None:
 
 @command.command()
 @click.argument("repository")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--push", is_flag=True, help="Allow pushes too, even to a repository that a pipeline builds.")
 def authfile(repository: str, file: Path, push: bool) -> None:
     """Write an auth file for podman, valid for one hour.

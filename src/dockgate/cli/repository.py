@@ -3,7 +3,7 @@
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, print_json, print_table
+from dockgate.cli.listing_output import format_option, print_list
 
 
 @click.group()
@@ -16,15 +16,13 @@ def command() -> None:
 def list_repositories(output_format: str) -> None:
     """List git repositories with clone URL and branches."""
     repositories = Client().get("repositories")
-    if output_format == "json":
-        print_json(repositories)
-        return
-    rows = [
+    rows = (
         (
             repository["name"],
             repository["clone_url"],
             ", ".join(f"{branch} {commit[:10]}" for branch, commit in repository["heads"].items()),
         )
         for repository in repositories
-    ]
-    print_table(("NAME", "CLONE URL", "BRANCHES"), rows, "No repositories. `dockgate apply FILE` creates one.")
+    )
+    head = ("NAME", "CLONE URL", "BRANCHES")
+    print_list(repositories, output_format, head, rows, "No repositories. `dockgate apply FILE` creates one.")

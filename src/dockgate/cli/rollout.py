@@ -13,11 +13,9 @@ UNREACHABLE_SECONDS = 60.0
 
 
 def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[[float], None] = time.sleep) -> Rollout:
-    """Wait for a rollout and return it.
+    """Wait for a rollout and return it, retrying for a minute while the server does not answer.
 
-    Raises DeployError with the reason if it failed and was rolled back.
-
-    Calls are retried for a minute while the server does not answer, then ServerUnreachableError is raised.
+    Raises DeployError if it failed and was rolled back, ServerUnreachableError after that minute.
     """
     unreachable_seconds = 0.0
     while True:

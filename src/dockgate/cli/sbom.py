@@ -3,14 +3,14 @@
 import click
 
 from dockgate.cli.image_argument import ImageArgument, image_argument
-from dockgate.cli.options import Output, inventory_output_options, write_report
+from dockgate.cli.options import Output, allow_unread_option, inventory_output_options, write_report
 from dockgate.cli.scan import UNDETERMINED
 from dockgate.config import from_environment
 
 
 @click.command()
 @image_argument()
-@click.option("--allow-unread", is_flag=True, help="Exit 0 even if part of the image could not be read.")
+@allow_unread_option
 @inventory_output_options
 @click.pass_context
 def command(context: click.Context, argument: ImageArgument, allow_unread: bool, outputs: tuple[Output, ...]) -> None:

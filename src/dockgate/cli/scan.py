@@ -5,7 +5,15 @@ from pathlib import Path
 import click
 
 from dockgate.cli.image_argument import ImageArgument, image_argument
-from dockgate.cli.options import Display, Output, database_option, display_options, scan_output_options, write_report
+from dockgate.cli.options import (
+    Display,
+    Output,
+    allow_unread_option,
+    database_option,
+    display_options,
+    scan_output_options,
+    write_report,
+)
 from dockgate.config import from_environment
 
 UNDETERMINED = 3
@@ -14,7 +22,7 @@ UNDETERMINED = 3
 @click.command()
 @image_argument()
 @database_option
-@click.option("--allow-unread", is_flag=True, help="Exit 0 even if part of the image could not be read.")
+@allow_unread_option
 @display_options
 @scan_output_options
 @click.pass_context

@@ -1,6 +1,5 @@
 """Request a verdict from a server's gate, and wait for it, also while the server restarts."""
 
-import re
 import time
 import uuid
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from dockgate.cli.client import Client, ServerUnreachableError
 from dockgate.cli.verdict import fetch_report
 from dockgate.config import from_environment
 from dockgate.delivery.model import ApprovalState
+from dockgate.shared.canonical import plain
 from dockgate.shared.errors import UsageError
 from dockgate.shared.retry import RetrySchedule
 
@@ -22,7 +22,6 @@ POLL_SECONDS = 60
 RETRY_SCHEDULE = RetrySchedule(first=1, longest=15)
 # Seconds to retry without --wait while the server does not answer.
 NO_WAIT_SECONDS = 300.0
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,6 @@ class GateAnswer:
     report: reports.GateReport | None
 
 
-def parse_duration(text: str) -> int:
-    """Seconds of a duration such as "90s", "15m", "12h" or "7d". Raises ValueError."""
-    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if match is None:
-        raise ValueError("not a duration. Examples: 90s, 15m, 12h, 7d.")
-    return int(match[1]) * _UNITS[match[2]]
-
-
 def request_verdict(
     gate_request: GateRequest, wait: bool, show: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
 ) -> GateAnswer:
@@ -66,35 +57,19 @@ def request_verdict(
     Raises the server's errors at once, UnavailableError when the server cannot reach the image's registry, and
     ServerUnreachableError when the server did not answer in all that time.
     """
+    seconds = gate_request.timeout if wait else min(NO_WAIT_SECONDS, gate_request.timeout)
+    caller = _RetryingCaller(time.monotonic() + seconds, show, sleep)
+    body = plain(replace(gate_request, execution=gate_request.execution or uuid.uuid4().hex))
+    body = {name: value for name, value in body.items() if name not in ("server", "with_case")}
     with closing(Client(replace(from_environment(), server=gate_request.server.rstrip("/")))) as client:
-        return _request_verdict(client, gate_request, wait, show, sleep)
-
-
-def _request_verdict(
-    client: Client, gate_request: GateRequest, wait: bool, show: Callable[[str], None], sleep: Callable[[float], None]
-) -> GateAnswer:
-    caller = _RetryingCaller(
-        time.monotonic() + (gate_request.timeout if wait else min(NO_WAIT_SECONDS, gate_request.timeout)), show, sleep
-    )
-    body = {
-        "pipeline": gate_request.pipeline,
-        "stage": gate_request.stage,
-        "execution": gate_request.execution or uuid.uuid4().hex,
-        "image": gate_request.image,
-        "policy": gate_request.policy,
-        "service": gate_request.service,
-        "timeout": gate_request.timeout,
-    }
-    approval = caller.call(client.post, "approvals", body=body)["approval"]
-    while wait and approval["state"] == ApprovalState.WAITING and caller.seconds_left > 0:
-        show(f"{approval['image']} waits for its verdict")
-        poll = max(1, min(POLL_SECONDS, int(caller.seconds_left)))
-        approval = caller.call(client.get, "approvals", approval["id"], "answer", wait=poll)
-    report = None
-    if approval["verdict"]:
-        report = caller.call(
-            fetch_report, client, approval["verdict"], gate_request.image, with_case=gate_request.with_case
-        )
+        approval = caller.call(client.post, "approvals", body=body)["approval"]
+        while wait and approval["state"] == ApprovalState.WAITING and caller.seconds_left > 0:
+            show(f"{approval['image']} waits for its verdict")
+            poll = max(1, min(POLL_SECONDS, int(caller.seconds_left)))
+            approval = caller.call(client.get, "approvals", approval["id"], "answer", wait=poll)
+        report = None
+        if verdict := approval["verdict"]:
+            report = caller.call(fetch_report, client, verdict, gate_request.image, with_case=gate_request.with_case)
     return GateAnswer(approval["id"], ApprovalState(approval["state"]), approval["summary"], report)
 
 

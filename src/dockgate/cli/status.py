@@ -1,7 +1,6 @@
 """`dockgate status`: an overview of the server."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import click
@@ -10,7 +9,6 @@ from dockgate.cli import times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.listing_output import (
     Cell,
-    current_time,
     format_option,
     print_fields,
     print_json,
@@ -41,43 +39,42 @@ def command(output_format: str) -> None:
     if output_format == "json":
         print_json({"server": status, "pipelines": pipelines, "services": services, "waiting": waiting})
         return
-    moment = current_time()
     print_fields(
         f"Dockgate {status['version']} at {from_environment().server}",
-        [("registry", status["registry"]), ("git", status["git"]), ("advisories", _advisories(status, moment))],
+        [("registry", status["registry"]), ("git", status["git"]), ("advisories", _advisories(status))],
     )
     echo()
     print_table(
         ("PIPELINE", "NEWEST", "STATE", "STARTED"),
-        [_pipeline(pipeline, moment) for pipeline in pipelines],
+        [_pipeline(pipeline) for pipeline in pipelines],
         "No pipelines.",
     )
     echo()
     print_table(("SERVICE", "RUNNING", "IMAGE", ""), [_service(service) for service in services], "No services.")
     echo()
     for approval in waiting[:MAX_WAITING]:
-        echo(f"{approval['id']} waiting since {times.short(approval['created_at'], moment)}")
+        echo(f"{approval['id']} waiting since {times.short(approval['created_at'])}")
     if waiting:
         echo(f"{len(waiting)} waiting. Details: `dockgate approval show ID`.")
     else:
         echo("No waiting approvals.")
 
 
-def _advisories(status: Mapping[str, Any], moment: datetime) -> Cell:
+def _advisories(status: Mapping[str, Any]) -> Cell:
     database = status["database"]
     if "error" in database:
         return f"{database['error']} {database['advice']}", "red"
     checked = [coverage_entry["checked_at"] for coverage_entry in database["coverage"]]
-    oldest = f", checked {times.short(min(checked), moment)}" if checked and all(checked) else ""
+    oldest = f", checked {times.short(min(checked))}" if checked and all(checked) else ""
     count = len(checked)
     return f"{count} ecosystem{'s' if count != 1 else ''}{oldest}"
 
 
-def _pipeline(summary: Mapping[str, Any], moment: datetime) -> tuple[Cell, ...]:
+def _pipeline(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     if not summary["latest"]:
         return summary["name"], "-", "never ran", "-"
     newest = parse_answer(Execution, summary["latest"])
-    return summary["name"], f"#{newest.number}", styled_state(newest.state), times.short(newest.started_at, moment)
+    return summary["name"], f"#{newest.number}", styled_state(newest.state), times.short(newest.started_at)
 
 
 def _service(summary: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -1,45 +1,36 @@
-"""Format times for people."""
+"""Format times (RFC 3339) for people. `now` is the present time, unless given."""
 
 from datetime import UTC, datetime
 
-
-def parse(text: str) -> datetime | None:
-    """Parse a time (RFC 3339); None if the text is empty or not a time."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+from dockgate.shared.timestamps import parse_time
 
 
-def at(text: str, now: datetime) -> str:
+def at(text: str, now: datetime | None = None) -> str:
     """ "3 min ago (2026-11-25 00:20:11 UTC)", "in 6 days (…)"; "-" without a time."""
-    moment = parse(text)
-    if moment is None:
-        return "-"
-    return f"{relative(moment, now)} ({moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC)"
+    moment = parse_time(text)
+    return f"{relative(moment, now)} ({moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC)" if moment else "-"
 
 
-def short(text: str, now: datetime) -> str:
+def short(text: str, now: datetime | None = None) -> str:
     """ "3 min ago", or "-"."""
-    moment = parse(text)
-    return "-" if moment is None else relative(moment, now)
+    moment = parse_time(text)
+    return relative(moment, now) if moment else "-"
 
 
-def relative(moment: datetime, now: datetime) -> str:
+def relative(moment: datetime, now: datetime | None = None) -> str:
     """The difference to `now`: "3 min ago", "in 2 h", "just now"."""
-    seconds = (now - moment).total_seconds()
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
     if abs(seconds) < 1:
         return "just now"
     return f"{_rough(seconds)} ago" if seconds > 0 else f"in {_rough(-seconds)}"
 
 
-def duration(start: str, end: str, now: datetime) -> str:
+def duration(start: str, end: str, now: datetime | None = None) -> str:
     """The time from start to end, or so far; "" if it has not started."""
-    started = parse(start)
+    started = parse_time(start)
     if started is None:
         return ""
-    seconds = ((parse(end) or now) - started).total_seconds()
+    seconds = ((parse_time(end) or now or datetime.now(UTC)) - started).total_seconds()
     if seconds < 60:
         return f"{max(seconds, 0):.1f} s"
     minutes, remainder = divmod(int(seconds), 60)

@@ -6,8 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import Cell, current_time, format_option, print_json, print_table
-from dockgate.cli.output import echo
+from dockgate.cli.listing_output import format_option, print_answer, print_json, print_list
 from dockgate.cli.principal import show_token_once
 from dockgate.config import from_environment
 from dockgate.identity.model import Permission
@@ -47,15 +46,7 @@ def command() -> None:
 )
 @click.option("--local", is_flag=True, help="Write to the database in DOCKGATE_DATA directly, without the server.")
 @format_option
-def create(
-    principal: str,
-    days: float,
-    scopes: tuple[str, ...],
-    repositories: tuple[str, ...],
-    pipelines: tuple[str, ...],
-    local: bool,
-    output_format: str,
-) -> None:
+def create(principal: str, days: float, local: bool, output_format: str, **limits: Any) -> None:
     """Create a token for a principal, and print it once.
 
     With --repository or --pipeline the token has access only to what these name. A repository is a git repository or a
@@ -67,22 +58,12 @@ def create(
     if local:
         from dockgate.services import identity
 
-        lent = [Permission(scope) for scope in scopes]
-        made, text = identity.issue_local_token(from_environment(), principal, days, lent, repositories, pipelines)
-        answer = {"token": {name: value for name, value in plain(made).items() if name != "digest"}, "text": text}
-        _show_token(answer, output_format)
-        return
-    body = {
-        "principal": principal,
-        "days": days,
-        "scopes": list(scopes),
-        "repositories": list(repositories),
-        "pipelines": list(pipelines),
-    }
-    _show_token(Client().post("tokens", body=body), output_format)
-
-
-def _show_token(answer: dict[str, Any], output_format: str) -> None:
+        scopes = [Permission(scope) for scope in limits.pop("scopes")]
+        made, text = identity.issue_local_token(from_environment(), principal, days, scopes, **limits)
+        answer: Any = {"token": {name: value for name, value in plain(made).items() if name != "digest"}, "text": text}
+    else:
+        body = {"principal": principal, "days": days, **{name: list(values) for name, values in limits.items()}}
+        answer = Client().post("tokens", body=body)
     if output_format == "json":
         print_json(answer)
     else:
@@ -95,26 +76,19 @@ def _show_token(answer: dict[str, Any], output_format: str) -> None:
 def list_tokens(principal: str, output_format: str) -> None:
     """List tokens, newest first."""
     answer = Client().get("tokens", **({"principal": principal} if principal else {}))
-    if output_format == "json":
-        print_json(answer)
-        return
-    moment = current_time()
-    rows = [
+    rows = (
         (
             entry["id"],
             entry["principal"],
             ", ".join(entry["scopes"]) or "all",
             ", ".join([*entry["repositories"], *entry["pipelines"]]) or "-",
-            _expiry(entry, times.at(entry["expires_at"], moment)),
-            times.short(entry["last_used_at"], moment) if entry["last_used_at"] else "never",
+            ("revoked", "red") if entry["revoked_at"] else times.at(entry["expires_at"]),
+            times.short(entry["last_used_at"]) if entry["last_used_at"] else "never",
         )
         for entry in answer
-    ]
-    print_table(("TOKEN", "PRINCIPAL", "SCOPES", "LIMITED TO", "EXPIRES", "LAST USED"), rows, "No tokens.")
-
-
-def _expiry(token: dict[str, str], expires: str) -> Cell:
-    return ("revoked", "red") if token["revoked_at"] else expires
+    )
+    head = ("TOKEN", "PRINCIPAL", "SCOPES", "LIMITED TO", "EXPIRES", "LAST USED")
+    print_list(answer, output_format, head, rows, "No tokens.")
 
 
 @command.command()
@@ -125,13 +99,7 @@ def revoke(token_id: str, output_format: str) -> None:
 
     TOKEN is the id that `dockgate token list` shows.
     """
-    answer = Client().post("tokens", _id(token_id), "revoke")
-    if output_format == "json":
-        print_json(answer)
-    else:
-        echo(f"{answer['id']}: revoked")
-
-
-def _id(token: str) -> str:
-    """The id of a token. The secret of a pasted token is cut off, so that it is never in a URL."""
-    return token.split("_")[1] if token.startswith("dgt_") else token
+    if token_id.startswith("dgt_"):  # a pasted token: its secret must not be in a URL
+        token_id = token_id.split("_")[1]
+    answer = Client().post("tokens", token_id, "revoke")
+    print_answer(answer, output_format, f"{answer['id']}: revoked")

@@ -7,6 +7,7 @@ from typing import TextIO
 
 import click
 
+from dockgate.shared.canonical import plain
 from dockgate.shared.errors import UsageError
 
 
@@ -31,13 +32,7 @@ def command(ecosystem: str, output: str) -> None:
         if output == "text":
             sys.stdout.write(comparison.order + "\n")
         else:
-            answer = {
-                "first": comparison.first,
-                "second": comparison.second,
-                "order": comparison.order,
-                "reason": comparison.reason,
-            }
-            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.write(json.dumps(plain(comparison)) + "\n")
 
 
 def _pairs(lines: TextIO) -> Iterator[tuple[str, str]]:

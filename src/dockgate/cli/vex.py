@@ -7,7 +7,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.digest_lookup import image_digest
-from dockgate.cli.listing_output import current_time, format_option, print_json, print_table, short_reference
+from dockgate.cli.listing_output import format_option, print_list, short_reference
 
 
 @click.group()
@@ -59,29 +59,22 @@ def refresh(digest: str, repository: str, output_format: str) -> None:
 
 
 def _show(answer: list[Any], output_format: str) -> None:
-    if output_format == "json":
-        print_json(answer)
-        return
-    moment = current_time()
-    rows = [
+    rows = (
         (
             entry["document"],
             entry["format"],
             entry["author"],
             _vouched_by(entry),
-            times.short(entry["added_at"], moment),
-            _removal(entry),
+            times.short(entry["added_at"]),
+            f"removed by {entry['removed_by']}" if entry["removed_at"] else "",
         )
         for entry in answer
-    ]
-    print_table(("DOCUMENT", "FORMAT", "AUTHOR", "VOUCHED FOR BY", "ADDED", ""), rows, "No VEX documents.")
+    )
+    head = ("DOCUMENT", "FORMAT", "AUTHOR", "VOUCHED FOR BY", "ADDED", "")
+    print_list(answer, output_format, head, rows, "No VEX documents.")
 
 
 def _vouched_by(record: Any) -> str:
     if not record["image"]:
         return str(record["signer"].partition(":")[2])
     return f"{'its signature' if record['signed'] else 'no one'}, on {short_reference(record['image'])}"
-
-
-def _removal(record: Any) -> str:
-    return f"removed by {record['removed_by']}" if record["removed_at"] else ""

@@ -7,8 +7,14 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.digest_lookup import image_digest
-from dockgate.cli.listing_output import current_time, format_option, print_fields, print_json, print_table, styled_state
-from dockgate.cli.output import echo
+from dockgate.cli.listing_output import (
+    format_option,
+    print_answer,
+    print_fields,
+    print_json,
+    print_list,
+    styled_state,
+)
 from dockgate.gate.model import Waiver
 
 STATES = ("Active", "Expired", "Revoked")
@@ -62,10 +68,11 @@ def add(output_format: str, key: str, **fields: Any) -> None:
     if fields["image"]:
         fields["image"] = image_digest(client, fields["image"])
     answer = client.post("waivers", body=fields, headers=headers)
-    if output_format == "json":
-        print_json(answer)
-    else:
-        echo(f"{answer['waiver']['id']}: {_what(parse_answer(Waiver, answer['waiver']))}, {_end(answer['waiver'])}")
+    print_answer(
+        answer,
+        output_format,
+        f"{answer['waiver']['id']}: {_what(parse_answer(Waiver, answer['waiver']))}, {_end(answer['waiver'])}",
+    )
 
 
 @command.command("list")
@@ -76,10 +83,7 @@ def add(output_format: str, key: str, **fields: Any) -> None:
 def list_waivers(state_filter: str | None, output_format: str) -> None:
     """List waivers, newest first, with expired and revoked ones."""
     answer = Client().get("waivers", **({"state": state_filter} if state_filter else {}))
-    if output_format == "json":
-        print_json(answer)
-        return
-    rows = [
+    rows = (
         (
             styled_state(entry["state"]),
             entry["waiver"]["id"],
@@ -88,8 +92,8 @@ def list_waivers(state_filter: str | None, output_format: str) -> None:
             entry["waiver"]["owner"],
         )
         for entry in answer
-    ]
-    print_table(("STATE", "WAIVER", "ACCEPTS", "EXPIRES", "OWNER"), rows, "No waivers.")
+    )
+    print_list(answer, output_format, ("STATE", "WAIVER", "ACCEPTS", "EXPIRES", "OWNER"), rows, "No waivers.")
 
 
 @command.command()
@@ -116,28 +120,20 @@ def _show(answer: Any, output_format: str) -> None:
         print_json(answer)
         return
     waiver = parse_answer(Waiver, answer["waiver"])
-    moment = current_time()
+    names = ("vulnerability", "package", "repository", "image", "rule", "violation", "unread")
+    revoked = f"{times.at(answer['revoked_at'])} by {answer['revoked_by']}"
     print_fields(
         waiver.id,
         [
             ("state", styled_state(answer["state"])),
-            ("vulnerability", waiver.vulnerability),
-            ("package", waiver.package),
-            ("repository", waiver.repository),
-            ("image", waiver.image),
-            ("rule", waiver.rule),
-            ("violation", waiver.violation),
-            ("unread", waiver.unread),
-            ("until", times.at(waiver.until, moment) if waiver.until else ""),
+            *((name, getattr(waiver, name)) for name in names),
+            ("until", times.at(waiver.until) if waiver.until else ""),
             ("until fixed", "yes" if waiver.until_fixed else ""),
             ("owner", waiver.owner),
             ("reason", waiver.reason),
-            ("created", f"{times.at(waiver.created_at, moment)} by {waiver.created_by}"),
-            ("expiry announced", times.at(answer["announced_at"], moment) if answer["announced_at"] else ""),
-            (
-                "revoked",
-                f"{times.at(answer['revoked_at'], moment)} by {answer['revoked_by']}" if answer["revoked_at"] else "",
-            ),
+            ("created", f"{times.at(waiver.created_at)} by {waiver.created_by}"),
+            ("expiry announced", times.at(answer["announced_at"]) if answer["announced_at"] else ""),
+            ("revoked", revoked if answer["revoked_at"] else ""),
         ],
     )
 

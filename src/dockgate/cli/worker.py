@@ -7,7 +7,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import Cell, current_time, format_option, print_json, print_table
+from dockgate.cli.listing_output import Cell, format_option, print_json, print_table
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 
@@ -41,7 +41,6 @@ def list_workers(output_format: str) -> None:
     if output_format == "json":
         print_json(answer)
         return
-    moment = current_time()
     print_table(
         ("WORKER", "NODE", "STATE", "QUEUES", "LABELS", "STARTED"),
         [
@@ -51,7 +50,7 @@ def list_workers(output_format: str) -> None:
                 _state(worker),
                 ",".join(worker["queues"]),
                 ",".join(f"{key}={value}" for key, value in sorted(worker["labels"].items())) or "-",
-                times.short(worker["started_at"], moment),
+                times.short(worker["started_at"]),
             )
             for worker in answer["workers"]
         ],

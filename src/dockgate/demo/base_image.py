@@ -18,11 +18,7 @@ def command(into: Path) -> list[str]:
 
 
 def sources() -> list[str]:
-    """Lines for apt, with the mirrors of this machine.
-
-    Empty if the machine is not Debian, or its sources have no suite of its release: mmdebstrap then uses Debian's
-    archive.
-    """
+    """Lines for apt, with the mirrors of this machine; empty for Debian's archive."""
     release = platform.freedesktop_os_release()
     here = release.get("VERSION_CODENAME", "")
     if release.get("ID") != "debian" or not here:

@@ -14,10 +14,7 @@ DEFAULT_PORTS = (7420, 7421)
 
 @dataclass(frozen=True, slots=True)
 class DemoFolder:
-    """The demo's files and ports.
-
-    `data` is the server's folder (DOCKGATE_DATA), `working_copy` the git clone, `base_image` a tar file.
-    """
+    """The demo's files and ports."""
 
     folder: Path
     port: int

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,11 +53,12 @@ class Story:
         rejected = self._push_vulnerable()
         upgrades = self._show_verdict(rejected)
         self._push_upgraded(upgrades)
-        self._show_pipeline()
+        self._terminal.step(5, "Show the pipeline")
+        self._terminal.run("dockgate", "pipeline", "executions", PIPELINE)
+        self._terminal.run("dockgate", "pipeline", "show", PIPELINE)
+        self._terminal.run("dockgate", "deploy", "show", SERVICE)
         self._terminal.say(f"\nThe demo took {time.monotonic() - began:.0f} seconds.")
         self._show_next_commands()
-
-    # --- the five steps ------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
         demo, terminal = self._demo, self._terminal
@@ -115,21 +117,16 @@ class Story:
         self._check_application(task)
         self._check_podman(task, approval["image"])
 
-    def _show_pipeline(self) -> None:
-        self._terminal.step(5, "Show the pipeline")
-        self._terminal.run("dockgate", "pipeline", "executions", PIPELINE)
-        self._terminal.run("dockgate", "pipeline", "show", PIPELINE)
-        self._terminal.run("dockgate", "deploy", "show", SERVICE)
-
-    # --- helpers -----------------------------------------------------------------------------------
-
     def _await_server(self) -> None:
         """Wait for a server that an interrupted run started."""
-        if not any(_until(START_SECONDS, lambda: _answers(f"{self._demo.server}/api/v1/status"))):
-            raise DemoError(
-                f"A server uses {self._demo.data}, but does not answer at {self._demo.server}.",
-                "Stop it with `dockgate down`, see logs/server.log there, and run the demo again.",
-            )
+        for _ in _until(START_SECONDS, lambda: None):
+            with suppress(OSError):
+                _get(f"{self._demo.server}/api/v1/status")
+                return
+        raise DemoError(
+            f"A server uses {self._demo.data}, but does not answer at {self._demo.server}.",
+            "Stop it with `dockgate down`, see logs/server.log there, and run the demo again.",
+        )
 
     def _publish_base(self) -> None:
         terminal, tar = self._terminal, self._demo.base_image
@@ -175,16 +172,11 @@ class Story:
         return self._end_of(execution)
 
     def _execution_of(self, commit: str) -> str:
-        for newest in _until(START_SECONDS, lambda: self._executions()[:1]):
-            if newest and newest[0]["trigger"].get("commit") == commit:
-                return str(newest[0]["id"])
+        ask = ("dockgate", "pipeline", "executions", PIPELINE, "-o", "json")
+        for executions in _until(START_SECONDS, lambda: self._terminal.ask_json(*ask)):
+            if executions and executions[0]["trigger"].get("commit") == commit:
+                return str(executions[0]["id"])
         raise DemoError(f"The push of {commit} started no execution within {START_SECONDS} seconds.", SEE_PIPELINE)
-
-    def _executions(self) -> list[Mapping[str, Any]]:
-        executions: list[Mapping[str, Any]] = self._terminal.ask_json(
-            "dockgate", "pipeline", "executions", PIPELINE, "-o", "json"
-        )
-        return executions
 
     def _end_of(self, execution: str) -> Mapping[str, Any]:
         ask = ("dockgate", "pipeline", "show", PIPELINE, "--execution", execution, "-o", "json")
@@ -276,14 +268,6 @@ def _get(url: str, token: str = "") -> str:
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own address
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
         return bytes(answer.read()).decode()
-
-
-def _answers(url: str) -> bool:
-    try:
-        _get(url)
-    except OSError:
-        return False
-    return True
 
 
 def _expect(what: str, actual: object, expected: object, reason: str = "") -> None:

@@ -1,7 +1,4 @@
-"""JSON documents for programs, in pure ASCII.
-
-Every encoding can carry them, and they cannot steer a terminal.
-"""
+"""JSON documents in pure ASCII: any encoding can carry them, and they cannot steer a terminal."""
 
 import json
 import re
@@ -15,10 +12,7 @@ Document = dict[str, Any]
 
 
 def write(document: Document, out: TextIO) -> None:
-    """Write a document.
-
-    A lone surrogate, which stands for a byte of a name that is not UTF-8, is written as text: many readers refuse it.
-    """
+    """Write a document. Lone surrogates (bytes that are not UTF-8) become text: many readers refuse them."""
     text = json.dumps(document, indent=2, allow_nan=False)
     if r"\ud" in text:  # rare: to look for lone surrogates first would cost a tenth of the time
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
@@ -42,3 +36,13 @@ def urn(document: Document) -> str:
 def drop_empty(**values: Any) -> Document:
     """The keyword arguments without None and empty values; 0 stays. A trailing "_" of a name is removed."""
     return {key.rstrip("_"): value for key, value in values.items() if value or value == 0}
+
+
+def select_fields(source: object, *names: str) -> Document:
+    """These fields of a dataclass."""
+    return {name: getattr(source, name) for name in names}
+
+
+def nullable_fields(source: object, *names: str) -> Document:
+    """These fields of a dataclass; None for empty text."""
+    return {name: getattr(source, name) or None for name in names}

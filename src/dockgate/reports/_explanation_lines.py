@@ -15,26 +15,14 @@ MAX_FINDINGS = 20
 def show_explanation(to: Console, explained: Explanation) -> None:
     """Print each input that differs, in order, with its effect on the verdict."""
     before, after = STATUS[explained.before], STATUS[explained.after]
-    show(
-        to,
-        [
-            line(
-                (f"{before[0]} {explained.before}", before[1]),
-                " → ",
-                (f"{after[0]} {explained.after}", after[1]),
-                _why(explained),
-            )
-        ],
-    )
+    why = ": same status" if explained.changes else ": no input differs"
+    if explained.status_changed_by:
+        why = f": because of {', then '.join(explained.status_changed_by)}"
+    old, new = (f"{before[0]} {explained.before}", before[1]), (f"{after[0]} {explained.after}", after[1])
+    show(to, [line(old, " → ", new, why)])
     for change in explained.changes:
         to.print()
         _change(to, change)
-
-
-def _why(explained: Explanation) -> str:
-    if explained.status_changed_by:
-        return f": because of {', then '.join(explained.status_changed_by)}"
-    return ": no input differs" if not explained.changes else ": same status"
 
 
 def _change(to: Console, change: Change) -> None:

@@ -1,23 +1,22 @@
 """One view of the three kinds of report, platform by platform: most formats start from it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TextIO
 
 from dockgate import __version__
 from dockgate.reports import GateReport, InventoryReport, ScanReport
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared import purl
-from dockgate.vulnerabilities.model import Finding, State, Undetermined
+from dockgate.vulnerabilities.model import Finding, Undetermined
 
 if TYPE_CHECKING:
     from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Verdict, Violation
 
 TOOL = "Dockgate"
 VERSION = __version__
+_NO_PACKAGE = Package("", "", "", "", "", "", "")
 NO_TIME = "1970-01-01T00:00:00Z"
-
-_LINKED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.:_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,11 @@ class PlatformPart:
             tuple(entry for entry in self.platform_verdict.waived if not entry.finding) if self.platform_verdict else ()
         )
 
+    def without_package(self, finding: Finding) -> "tuple[Finding, AppliedWaiver | None]":
+        """The finding and what excludes it, without the package: alike for all packages with the same data."""
+        by = self.waived_findings.get(finding)
+        return replace(finding, package=_NO_PACKAGE), replace(by, finding=None) if by else None
+
     def in_base(self, package: Package) -> bool | None:
         """Whether the package is in a layer of the base image; None where the base layers are not known."""
         if self.inventory is None or not self.inventory.base_layers:
@@ -104,81 +108,48 @@ class ImageReport:
 def image_report(report: ScanReport | GateReport | InventoryReport) -> ImageReport:
     """The common view of a scan, a verdict or an inventory."""
     if isinstance(report, GateReport):
-        inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
-        parts = tuple(_of_platform_verdict(inventory, inventories) for inventory in report.verdict.platform_verdicts)
         verdict = report.verdict
-        return ImageReport(report.reference, verdict.image, verdict.inputs.now or NO_TIME, parts, verdict)
-    if isinstance(report, ScanReport):
+        inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
         parts = tuple(
             PlatformPart(
-                inventory.platform,
-                inventory.image,
-                inventory,
-                matches.findings,
-                (*_unread(inventory), *matches.undetermined),
+                entry.platform,
+                entry.image,
+                # Another scanner's packages are not those of our inventory.
+                None if entry.source else inventories.get((entry.platform, entry.image)),
+                entry.findings,
+                entry.undetermined,
+                entry,
             )
-            for inventory, matches in report.platforms
+            for entry in verdict.platform_verdicts
         )
+        return ImageReport(report.reference, verdict.image, verdict.inputs.now or NO_TIME, parts, verdict)
+    if isinstance(report, ScanReport):
+        results = [(inventory, matches.findings, matches.undetermined) for inventory, matches in report.platforms]
     else:
-        parts = tuple(
-            PlatformPart(inventory.platform, inventory.image, inventory, (), _unread(inventory))
-            for inventory in report.inventories
+        results = [(inventory, (), ()) for inventory in report.inventories]
+    parts = tuple(
+        PlatformPart(
+            inventory.platform,
+            inventory.image,
+            inventory,
+            findings,
+            (*(Undetermined(entry.path, entry.reason, "unread") for entry in inventory.unread), *undetermined),
         )
+        for inventory, findings, undetermined in results
+    )
     return ImageReport(report.reference, report.digest, report.now or NO_TIME, parts)
 
 
-def _of_platform_verdict(verdict: "PlatformVerdict", inventories: Mapping[tuple[str, str], Inventory]) -> PlatformPart:
-    """The part for one verdict.
+class ImageFormat:
+    """An output format that writes the common view of scans, verdicts and inventories with `write`."""
 
-    Another scanner's verdict gets no inventory: its packages are not those of ours.
-    """
-    inventory = None if verdict.source else inventories.get((verdict.platform, verdict.image))
-    return PlatformPart(verdict.platform, verdict.image, inventory, verdict.findings, verdict.undetermined, verdict)
+    def __init__(self, write: Callable[[ImageReport, TextIO], None]) -> None:
+        self._write = write
 
+    def scan(self, report: ScanReport | GateReport | InventoryReport, out: TextIO) -> None:
+        self._write(image_report(report), out)
 
-def _unread(inventory: Inventory) -> tuple[Undetermined, ...]:
-    return tuple(Undetermined(entry.path, entry.reason, "unread") for entry in inventory.unread)
-
-
-def remediation_sentence(finding: Finding) -> str:
-    """What to do about a finding, as a sentence."""
-    package = finding.package
-    if finding.malicious:
-        return f"Remove {package.name} {package.version}: it is malicious."
-    if finding.fixed:
-        return f"Upgrade {package.source_name} to {finding.fixed} or later."
-    return {
-        State.END_OF_LIFE: f"{package.source_name} is end of life and gets no fix: move to a supported release.",
-        State.UNKNOWN: f"The advisory does not say whether a fixed version of {package.source_name} exists.",
-        State.WONT_FIX: f"The maintainers do not plan to fix {package.source_name} {package.source_version} for now.",
-    }.get(finding.state, f"There is no fixed version of {package.source_name} yet.")
-
-
-def waiver_sentence(waived: "AppliedWaiver") -> str:
-    """Who accepted a finding or violation, why, and until when, as a sentence."""
-    if waived.kind == "vex":
-        return f"VEX statement of {waived.owner}: {waived.reason.rstrip('.')} (document {waived.by})."
-    until = f" until {waived.until}" if waived.until else " until it is fixed"
-    return f"Accepted by {waived.owner}{until}: {waived.reason.rstrip('.')} (waiver {waived.by})."
-
-
-def vex_status(waived: "AppliedWaiver | None") -> str:
-    """ "not_affected" or "fixed" for what a VEX statement excuses; "" for all else."""
-    if waived is None or waived.kind != "vex":
-        return ""
-    return "fixed" if waived.reason.startswith("fixed") else "not_affected"
-
-
-def finding_sentence(finding: Finding) -> str:
-    """ "openssl 3.5.1-1 is affected by CVE-2025-0001: <summary>"."""
-    package = finding.package
-    summary = f": {finding.summary.strip()}" if finding.summary.strip() else ""
-    return f"{package.name} {package.version} is affected by {finding.id}{summary}"
-
-
-def advisory_url(identity: str) -> str:
-    """The page of a vulnerability at osv.dev, which has every id of our feeds; "" for a malformed id."""
-    return f"https://osv.dev/vulnerability/{identity}" if identity and _LINKED.issuperset(identity) else ""
+    gate = inventory = scan
 
 
 def relative_uri(path: str) -> str:

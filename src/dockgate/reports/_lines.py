@@ -9,8 +9,8 @@ from rich.text import Text
 
 from dockgate.gate.model import Status
 from dockgate.reports import _wording as wording
-from dockgate.reports._clean import clean
 from dockgate.reports._wording import plural, shorten
+from dockgate.shared.escaping import clean
 from dockgate.vulnerabilities.model import Finding, Severity
 
 __all__ = ["STATUS", "align", "bullets", "console", "fit", "line", "plural", "shorten", "show"]
@@ -134,10 +134,7 @@ def wrap(text: Text, width: int, indent: int | None = None) -> list[Text]:
 
 
 def shell_command(command: str, indent: int, width: int) -> list[Text]:
-    """A command to copy, wrapped at `width` with a backslash.
-
-    Comments, which cannot continue, are not wrapped.
-    """
+    """A command to copy, wrapped at `width` with a backslash. Comments cannot be wrapped."""
     if command.startswith("#"):
         return [line((" " * indent + command, "cyan"))]
     lines, current = [], " " * indent

@@ -1,7 +1,7 @@
-"""Properties (name and text) for what CycloneDX and SPDX have no field for.
+"""Properties (name and text) for data without a field in CycloneDX and SPDX.
 
-A name is "dockgate:" and the field's name in `scanner.model`; `scanner.sboms` reads them back, so that no part of an
-inventory gets lost.
+A name is "dockgate:" and the field's name in `scanner.model`. `scanner.sboms` reads them back, so that an inventory
+stays complete.
 """
 
 from collections.abc import Iterator

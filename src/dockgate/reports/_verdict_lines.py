@@ -1,17 +1,16 @@
 """The reasons of a verdict and the remediation, as lines for people."""
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 
 from rich.console import Console
 from rich.text import Text
 
 from dockgate.delivery.accept_commands import waiver_commands
-from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Status, Upgrade, Verdict, Violation
-from dockgate.gate.next_steps import NextStep, next_steps
+from dockgate.gate.model import PlatformVerdict, Status, Verdict
+from dockgate.gate.next_steps import next_steps
 from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
-from dockgate.reports._image_report import waiver_sentence
 from dockgate.reports._lines import (
     ID_WIDTH,
     NAME_WIDTH,
@@ -42,12 +41,9 @@ def headline(verdict: Verdict) -> Text:
 def show_reasons(
     to: Console, verdict: Verdict, listed: Collection[str] = (), indent: int = 2, *, has_findings: bool = True
 ) -> None:
-    """Print the reasons of a verdict by platform.
+    """Print violations, undetermined entries with next steps, remediation and blocking findings, by platform.
 
-    They are violations, undetermined entries with next steps, the remediation, and blocking findings.
-
-    Reasons in `listed` are only counted, because the caller prints them. Without `has_findings` the caller prints the
-    findings, too.
+    Reasons in `listed` are only counted: the caller prints them; and the findings, without `has_findings`.
     """
     for platform_verdict in verdict.platform_verdicts:
         inner = indent
@@ -58,63 +54,49 @@ def show_reasons(
         show(to, [line(" " * inner, (violation.message, "bold")) for violation in platform_verdict.violations])
         if platform_verdict.undetermined:
             show(to, [line(" " * inner, ("Undetermined", "bold"))])
-            bullets(to, _unlisted_sentences(platform_verdict.undetermined, listed), inner + 2)
+            rest = [entry for entry in platform_verdict.undetermined if entry.reason not in listed]
+            if listed_count := len(platform_verdict.undetermined) - len(rest):
+                bullets(to, [f"{plural(listed_count, 'path')} could not be read: see below."], inner + 2)
+            bullets(to, undetermined_sentences(rest), inner + 2)
             show(to, [line(" " * inner, ("Next step", "bold"))])
-            _next_steps(to, next_steps(platform_verdict.undetermined, verdict.image), inner + 2)
+            for step in next_steps(platform_verdict.undetermined, verdict.image):
+                bullets(to, [step.sentence], inner + 2)
+                if step.command:
+                    show(to, shell_command(step.command, inner + 4, max(20, to.width)))
         show_remediation(to, platform_verdict, inner)
-        if has_findings:
-            _blocking_findings(to, platform_verdict, inner)
+        blocking = dict.fromkeys(finding for violation in platform_verdict.violations for finding in violation.findings)
+        if has_findings and blocking:
+            show(to, [line(" " * inner, ("Blocking findings", "bold"))])
+            _finding_rows(to, blocking, inner + 2)
         for title, violations in (("Warnings", platform_verdict.warnings), ("Notes", platform_verdict.notes)):
-            if violations:
-                show(to, [line(" " * inner, (title, "bold"))])
+            show(to, [line(" " * inner, (title, "bold"))] if violations else [])
             for violation in violations:
-                _violation(to, violation, inner + 2, has_findings=has_findings)
-
-
-def _next_steps(to: Console, steps: Iterable[NextStep], indent: int) -> None:
-    """Print each sentence, and below it its command to copy."""
-    for step in steps:
-        bullets(to, [step.sentence], indent)
-        if step.command:
-            show(to, shell_command(step.command, indent + 2, max(20, to.width)))
+                show(to, [line(" " * (inner + 2), (violation.message, "bold"))])
+                if has_findings:
+                    _finding_rows(to, violation.findings, inner + 4)
 
 
 def show_waiver_commands(to: Console, verdict: Verdict) -> None:
     """Print the commands by which a person with the role security accepts the findings."""
     commands = waiver_commands(verdict)
     if commands:
-        show(
-            to,
-            [
-                line(
-                    "  ",
-                    ("Or accept the findings", "bold"),
-                    ("  needs the role security; without a server use --waivers", "dim"),
-                )
-            ],
-        )
-        for command in commands:
-            show(to, shell_command(command, 4, max(20, to.width)))
+        condition = ("  needs the role security; without a server use --waivers", "dim")
+        show(to, [line("  ", ("Or accept the findings", "bold"), condition)])
+    for command in commands:
+        show(to, shell_command(command, 4, max(20, to.width)))
 
 
 def show_waived(to: Console, verdict: Verdict, *, has_findings: bool = True) -> None:
     """Print what does not count, and who accepted it. Without `has_findings` only violations are listed."""
     for platform_verdict in verdict.platform_verdicts:
-        listed = [entry for entry in platform_verdict.waived if has_findings or entry.finding is None]
-        lines = [f"{_waived_subject(entry)}: {waiver_sentence(entry)}" for entry in listed]
-        if lines:
-            heading(
-                to,
-                f"Waived{f' on {platform_verdict.label}' if len(verdict.platform_verdicts) > 1 else ''}",
-                len({*lines}),
-            )
-            bullets(to, dict.fromkeys(lines))
-
-
-def _waived_subject(waived: AppliedWaiver) -> str:
-    if waived.finding is None:
-        return waived.violation
-    return f"{waived.finding.id} in {waived.finding.package.name} {waived.finding.package.version}"
+        entries = [entry for entry in platform_verdict.waived if has_findings or entry.finding is None]
+        sentences = dict.fromkeys(
+            f"{wording.waived_subject(entry)}: {wording.waiver_sentence(entry)}" for entry in entries
+        )
+        if sentences:
+            where = f" on {platform_verdict.label}" if len(verdict.platform_verdicts) > 1 else ""
+            heading(to, f"Waived{where}", len(sentences))
+            bullets(to, sentences)
 
 
 def show_inputs(to: Console, verdict: Verdict) -> None:
@@ -144,40 +126,13 @@ def undetermined_sentences(undetermined: Iterable[Undetermined]) -> Iterator[str
         yield entry.reason if named else f"{entry.subject}: {entry.reason}"
 
 
-def _unlisted_sentences(undetermined: Sequence[Undetermined], listed: Collection[str]) -> list[str]:
-    rest = [entry for entry in undetermined if entry.reason not in listed]
-    listed_count = len(undetermined) - len(rest)
-    lines = [f"{plural(listed_count, 'path')} could not be read: see below."] if listed_count else []
-    return lines + list(undetermined_sentences(rest))
-
-
-def _violation(to: Console, violation: Violation, indent: int, *, has_findings: bool) -> None:
-    show(to, [line(" " * indent, (violation.message, "bold"))])
-    if has_findings:
-        _finding_rows(to, violation.findings, indent + 2)
-
-
-def _blocking_findings(to: Console, platform_verdict: PlatformVerdict, indent: int) -> None:
-    """Print the findings that break rules, each once."""
-    findings = dict.fromkeys(finding for violation in platform_verdict.violations for finding in violation.findings)
-    if findings:
-        show(to, [line(" " * indent, ("Blocking findings", "bold"))])
-        _finding_rows(to, findings, indent + 2)
-
-
 def _finding_rows(to: Console, findings: Iterable[Finding], indent: int) -> None:
     places: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         places.setdefault((finding.package.purl, finding.id), []).append(finding)
     if places:
-        show(
-            to,
-            align(
-                [_finding_row(same_findings[0], len(same_findings)) for same_findings in places.values()],
-                indent,
-                {1: ID_WIDTH, 2: NAME_WIDTH},
-            ),
-        )
+        rows = [_finding_row(same_findings[0], len(same_findings)) for same_findings in places.values()]
+        show(to, align(rows, indent, {1: ID_WIDTH, 2: NAME_WIDTH}))
 
 
 def _finding_row(finding: Finding, places: int) -> list[Text]:
@@ -201,7 +156,14 @@ def show_remediation(to: Console, platform_verdict: PlatformVerdict, indent: int
     if remediation.upgrades:
         title = wording.remediation_title(remediation)
         show(to, [line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
-        rows = iter(align([_upgrade(upgrade) for upgrade in remediation.upgrades], indent + 2))
+        cells = [
+            [
+                line((upgrade.name, "bold"), f" {upgrade.version} → ", (upgrade.fixed, "green")),
+                line(("fixes " + shorten(upgrade.clears) if upgrade.clears else "", "dim")),
+            ]
+            for upgrade in remediation.upgrades
+        ]
+        rows = iter(align(cells, indent + 2))
         for is_base, heading, commands in wording.upgrade_groups(remediation):
             if heading:
                 show(to, [line(" " * (indent + 2), (heading, "dim"))])
@@ -212,10 +174,3 @@ def show_remediation(to: Console, platform_verdict: PlatformVerdict, indent: int
     if obstacles:
         show(to, [line(" " * indent, (wording.obstacles_title(remediation), "bold"))])
         bullets(to, dict.fromkeys(obstacles), indent + 2)
-
-
-def _upgrade(upgrade: Upgrade) -> list[Text]:
-    return [
-        line((upgrade.name, "bold"), f" {upgrade.version} → ", (upgrade.fixed, "green")),
-        line(("fixes " + shorten(upgrade.clears) if upgrade.clears else "", "dim")),
-    ]

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.model import Distribution
+from dockgate.scanner.model import Distribution, Package
 from dockgate.vulnerabilities.model import Finding, Severity, State
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import PlatformVerdict, Remediation
+    from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Remediation
 
 # Obstacles that people see; programs get all.
 MAX_OBSTACLES = 20
 
+# Characters of ids that can be part of a URL.
+_LINKED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.:_")
 _STATES = {
     State.UNFIXED: "no fix",
     State.WONT_FIX: "no fix for now",
@@ -21,7 +23,7 @@ _STATES = {
 
 
 def fix_status(finding: Finding) -> str:
-    """The fixed version, or why there is none."""
+    """The fixed version, or the reason for no fix."""
     return finding.fixed or _STATES[finding.state]
 
 
@@ -33,18 +35,12 @@ def urgency(finding: Finding) -> list[str]:
     return notes
 
 
-def epss_text(finding: Finding) -> str:
-    """ "EPSS 94%": the probability of exploitation within 30 days; "" when unknown."""
-    if finding.epss < 0:
-        return ""
-    percent = finding.epss * 100
-    return f"EPSS {percent:.0f}%" if percent >= 1 else "EPSS <1%"
-
-
 def other_notes(finding: Finding) -> list[str]:
-    """Notes that do not add urgency: EPSS, disputed, not reachable."""
-    unreachable = ["reachable: no"] if finding.reachable == "no" else []
-    return [*filter(None, (epss_text(finding),)), *(["disputed"] if finding.disputed else ()), *unreachable]
+    """Notes that do not add urgency: EPSS (the probability of exploitation within 30 days), disputed, not reachable."""
+    percent = finding.epss * 100
+    epss = f"EPSS {percent:.0f}%" if percent >= 1 else "EPSS <1%"
+    notes = ((finding.epss >= 0, epss), (finding.disputed, "disputed"), (finding.reachable == "no", "reachable: no"))
+    return [text for applies, text in notes if applies]
 
 
 def support_status(distribution: Distribution, now: str) -> tuple[str, bool]:
@@ -92,18 +88,13 @@ def obstacles_title(remediation: "Remediation") -> str:
 
 
 def upgrade_groups(remediation: "Remediation") -> list[tuple[bool, str, tuple[str, ...]]]:
-    """The upgrades of the own layers and of the base image, without empty groups.
+    """The upgrades of the own layers, then those of the base image, without empty groups.
 
     Each is: whether it is the base image's, a heading ("" for own layers), and the commands.
     """
-    own = any(not upgrade.base for upgrade in remediation.upgrades)
-    base = any(upgrade.base for upgrade in remediation.upgrades)
-    parts = [(False, "", remediation.commands)] if own else []
-    if base:
-        parts.append(
-            (True, "In the base image: use a newer base image, or upgrade in your image", remediation.base_commands)
-        )
-    return parts
+    heading = "In the base image: use a newer base image, or upgrade in your image"
+    groups = ((False, "", remediation.commands), (True, heading, remediation.base_commands))
+    return [group for group in groups if any(upgrade.base is group[0] for upgrade in remediation.upgrades)]
 
 
 def obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
@@ -114,6 +105,56 @@ def obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
         for obstacle in platform_verdict.remediation.obstacles
         if obstacle.id or obstacle.reason not in doubts
     ]
-    return reasons[:MAX_OBSTACLES] + (
-        [f"and {len(reasons) - MAX_OBSTACLES} more"] if len(reasons) > MAX_OBSTACLES else []
-    )
+    more = [f"and {len(reasons) - MAX_OBSTACLES} more"] if len(reasons) > MAX_OBSTACLES else []
+    return [*reasons[:MAX_OBSTACLES], *more]
+
+
+def remediation_sentence(finding: Finding) -> str:
+    """What to do about a finding, as a sentence."""
+    package = finding.package
+    if finding.malicious:
+        return f"Remove {package.name} {package.version}: it is malicious."
+    if finding.fixed:
+        return f"Upgrade {package.source_name} to {finding.fixed} or later."
+    return {
+        State.END_OF_LIFE: f"{package.source_name} is end of life and gets no fix: move to a supported release.",
+        State.UNKNOWN: f"The advisory does not say whether a fixed version of {package.source_name} exists.",
+        State.WONT_FIX: f"The maintainers do not plan to fix {package.source_name} {package.source_version} for now.",
+    }.get(finding.state, f"There is no fixed version of {package.source_name} yet.")
+
+
+def waived_subject(waived: "AppliedWaiver") -> str:
+    """What is accepted: "CVE-2025-0001 in openssl 3.5.1-1", or the words of a violation."""
+    return f"{waived.finding.id} in {package_text(waived.finding.package)}" if waived.finding else waived.violation
+
+
+def package_text(package: Package) -> str:
+    """ "openssl 3.5.1-1"."""
+    return f"{package.name} {package.version}"
+
+
+def waiver_sentence(waived: "AppliedWaiver") -> str:
+    """Who accepted a finding or violation, why, and until when, as a sentence."""
+    if waived.kind == "vex":
+        return f"VEX statement of {waived.owner}: {waived.reason.rstrip('.')} (document {waived.by})."
+    until = f" until {waived.until}" if waived.until else " until it is fixed"
+    return f"Accepted by {waived.owner}{until}: {waived.reason.rstrip('.')} (waiver {waived.by})."
+
+
+def vex_status(waived: "AppliedWaiver | None") -> str:
+    """ "not_affected" or "fixed" for what a VEX statement excuses; "" for all else."""
+    if waived is None or waived.kind != "vex":
+        return ""
+    return "fixed" if waived.reason.startswith("fixed") else "not_affected"
+
+
+def finding_sentence(finding: Finding) -> str:
+    """ "openssl 3.5.1-1 is affected by CVE-2025-0001: <summary>"."""
+    package = finding.package
+    summary = f": {finding.summary.strip()}" if finding.summary.strip() else ""
+    return f"{package.name} {package.version} is affected by {finding.id}{summary}"
+
+
+def advisory_url(identity: str) -> str:
+    """The page of a vulnerability at osv.dev, which has every id of our feeds; "" for a malformed id."""
+    return f"https://osv.dev/vulnerability/{identity}" if identity and _LINKED.issuperset(identity) else ""

@@ -1,7 +1,4 @@
-"""A verdict with all its inputs.
-
-`dockgate explain` replays it on any machine (`gate/replay/case_file.py`).
-"""
+"""A verdict with all its inputs, which `dockgate explain` replays on any machine."""
 
 from typing import TextIO
 

@@ -9,24 +9,13 @@ Written without cyclonedx-python-lib, whose import takes longer than half a scan
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from dockgate.reports import GateReport, InventoryFormat, InventoryReport, ScanReport
+from dockgate.reports import InventoryFormat
 from dockgate.reports import _properties as properties
+from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, urn, write
-from dockgate.reports._image_report import (
-    TOOL,
-    VERSION,
-    ImageReport,
-    PlatformPart,
-    advisory_url,
-    image_purl,
-    image_report,
-    remediation_sentence,
-    vex_status,
-    waiver_sentence,
-)
+from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, image_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.vulnerabilities.model import Finding, Severity
 
@@ -43,23 +32,13 @@ _SEVERITIES = {
 }
 _METHODS = {"CVSS:3.0": "CVSSv3", "CVSS:3.1": "CVSSv31", "CVSS:4.0": "CVSSv4"}
 _STATES = {"not_affected": "not_affected", "fixed": "resolved"}
-_NO_PACKAGE = Package("", "", "", "", "", "", "")
 
 
-class CycloneDx:
-    """The report of the format cyclonedx."""
-
-    def scan(self, report: ScanReport, out: TextIO) -> None:
-        write(_document(image_report(report)), out)
-
-    def gate(self, report: GateReport, out: TextIO) -> None:
-        write(_document(image_report(report)), out)
-
-    def inventory(self, report: InventoryReport, out: TextIO) -> None:
-        write(_document(image_report(report)), out)
+def _write(report: ImageReport, out: TextIO) -> None:
+    write(_document(report), out)
 
 
-REPORT: InventoryFormat = CycloneDx()
+REPORT: InventoryFormat = ImageFormat(_write)
 
 
 def _document(report: ImageReport) -> Document:
@@ -166,16 +145,12 @@ def _vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: str) -
     broken_rules = part.broken_rules
     groups: dict[tuple[Finding, tuple[str, ...], str, AppliedWaiver | None], list[Package]] = {}
     for finding in part.findings:
-        by = part.waived_findings.get(finding)
-        waived = replace(by, finding=None) if by else None
-        key = (
-            replace(finding, package=_NO_PACKAGE),
-            broken_rules.get(finding, ()),
-            remediation_sentence(finding),
-            waived,
-        )
+        general, waived = part.without_package(finding)
+        key = general, broken_rules.get(finding, ()), wording.remediation_sentence(finding), waived
         groups.setdefault(key, []).append(finding.package)
     for (finding, rules, advice, waived), packages in groups.items():
+        state = _STATES.get(wording.vex_status(waived), "")
+        analysis = drop_empty(state=state, detail=wording.waiver_sentence(waived)) if waived else {}
         yield drop_empty(
             id=finding.id,
             source=_source(finding.id),
@@ -184,9 +159,7 @@ def _vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: str) -
             description=finding.summary,
             recommendation=advice,
             published=finding.published,
-            analysis=drop_empty(state=_STATES.get(vex_status(waived), ""), detail=waiver_sentence(waived))
-            if waived
-            else {},
+            analysis=analysis,
             affects=[
                 drop_empty(
                     ref=refs.get(package, image),
@@ -202,7 +175,7 @@ def _vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: str) -
 
 
 def _source(identity: str) -> Document:
-    return drop_empty(name="OSV", url=advisory_url(identity))
+    return drop_empty(name="OSV", url=wording.advisory_url(identity))
 
 
 def _rating(finding: Finding) -> Document:

@@ -1,4 +1,4 @@
-"""A self-contained HTML file: no network, no fonts, and no script but the few lines of the filter.
+"""A self-contained HTML file: no network, no fonts, and only the short script of the filter.
 
 Text from images and feeds is escaped, and the content security policy blocks every other script and resource.
 """
@@ -9,47 +9,15 @@ from typing import TextIO
 
 from dockgate.gate.model import PlatformVerdict, Status, Violation
 from dockgate.gate.next_steps import next_steps
-from dockgate.reports import GateReport, Report, ScanReport
+from dockgate.reports import Report
 from dockgate.reports import _html_page as page
-from dockgate.reports._clean import clean
-from dockgate.reports._image_report import (
-    TOOL,
-    VERSION,
-    ImageReport,
-    PlatformPart,
-    advisory_url,
-    image_report,
-    waiver_sentence,
-)
-from dockgate.reports._wording import (
-    fix_status,
-    obstacle_reasons,
-    obstacles_title,
-    other_notes,
-    plural,
-    remediation_title,
-    severity_counts,
-    support_status,
-    upgrade_groups,
-    urgency,
-)
+from dockgate.reports import _wording as wording
+from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart
 from dockgate.scanner.model import Package
+from dockgate.shared.escaping import clean
 from dockgate.vulnerabilities.model import Finding, Severity
 
 _GLYPHS = {Status.APPROVED: "✓", Status.REJECTED: "✗", Status.UNDETERMINED: "?"}
-
-
-class Html:
-    """The report of the format html."""
-
-    def scan(self, report: ScanReport, out: TextIO) -> None:
-        _write(image_report(report), out)
-
-    def gate(self, report: GateReport, out: TextIO) -> None:
-        _write(image_report(report), out)
-
-
-REPORT: Report = Html()
 
 
 def _write(report: ImageReport, out: TextIO) -> None:
@@ -57,6 +25,9 @@ def _write(report: ImageReport, out: TextIO) -> None:
     for piece in _body(report):
         out.write(piece + "\n")
     out.write(page.FOOT)
+
+
+REPORT: Report = ImageFormat(_write)
 
 
 def _body(report: ImageReport) -> Iterator[str]:
@@ -77,7 +48,9 @@ def _body(report: ImageReport) -> Iterator[str]:
 
 def _part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
     yield "<section>"
-    yield f"<h2>{_text(part.label) or 'Image'}{_status(part)}</h2>"
+    status = part.platform_verdict.status if part.platform_verdict else None
+    badge = f' <span class="{status.lower()}">{_GLYPHS[status]} {status}</span>' if status else ""
+    yield f"<h2>{_text(part.label) or 'Image'}{badge}</h2>"
     yield f'<p class="quiet">{" · ".join(_about(report, part))}</p>'
     if part.platform_verdict:
         for violation in part.platform_verdict.violations:
@@ -96,7 +69,7 @@ def _part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
             yield f"<h3>Next step</h3><ul>{''.join(f'<li>{_text(step.text)}</li>' for step in steps)}</ul>"
     yield f"<h3>Findings <small>{len(part.findings)}</small></h3>"
     if part.findings:
-        chips = (_chip(kind, f"{count} {kind}") for count, kind in severity_counts(part.findings))
+        chips = (_chip(kind, f"{count} {kind}") for count, kind in wording.severity_counts(part.findings))
         yield f"<p>{' '.join(chips)}</p>"
         yield from _findings(part.findings, part)
     else:
@@ -106,23 +79,18 @@ def _part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
     yield "</section>"
 
 
-def _status(part: PlatformPart) -> str:
-    status = part.platform_verdict.status if part.platform_verdict else None
-    return f' <span class="{status.lower()}">{_GLYPHS[status]} {status}</span>' if status else ""
-
-
 def _about(report: ImageReport, part: PlatformPart) -> Iterator[str]:
     inventory = part.inventory
     if inventory is None:
         return
     if inventory.distribution:
         yield _text(inventory.distribution.name or f"{inventory.distribution.id} {inventory.distribution.version}")
-        support_text, is_over = support_status(inventory.distribution, report.now)
+        support_text, is_over = wording.support_status(inventory.distribution, report.now)
         if support_text:
             yield f'<b class="rejected">{_text(support_text)}</b>' if is_over else _text(support_text)
     else:
         yield "unknown distribution"
-    yield plural(len(inventory.packages), "package")
+    yield wording.plural(len(inventory.packages), "package")
     if inventory.base:
         yield f"built on {_text(inventory.base)}"
 
@@ -139,9 +107,9 @@ def _remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
     """The upgrades, those of the base image on their own, with their commands, and what else blocks."""
     remediation = platform_verdict.remediation
     if remediation.upgrades:
-        title, few = remediation_title(remediation)
+        title, few = wording.remediation_title(remediation)
         yield f"<h3>{title} <small>{few.strip()}</small></h3>"
-        for is_base, heading, commands in upgrade_groups(remediation):
+        for is_base, heading, commands in wording.upgrade_groups(remediation):
             if heading:
                 yield f'<p class="quiet">{heading}</p>'
             rows = (
@@ -152,22 +120,19 @@ def _remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
             )
             yield from _table(("Upgrade", "From", "To", "Fixes"), rows)
             yield from (f"<p><code>{_text(command)}</code></p>" for command in commands)
-    if reasons := obstacle_reasons(platform_verdict):
-        yield f"<h3>{obstacles_title(remediation)}</h3>"
+    if reasons := wording.obstacle_reasons(platform_verdict):
+        yield f"<h3>{wording.obstacles_title(remediation)}</h3>"
         yield f"<ul>{''.join(f'<li>{_text(reason)}</li>' for reason in reasons)}</ul>"
 
 
 def _waived(part: PlatformPart) -> Iterator[str]:
     """What does not count, and who accepted it."""
-    rows_data = [
-        (f"{finding.id} in {finding.package.name} {finding.package.version}", by)
-        for finding, by in part.waived_findings.items()
-    ]
-    rows_data += [(finding.violation, finding) for finding in part.waived_violations]
+    waived = (*part.waived_findings.values(), *part.waived_violations)
     rows = dict.fromkeys(
-        f"<tr><td>{_text(what)}</td><td>{_text(waiver_sentence(by))}</td></tr>" for what, by in rows_data
+        f"<tr><td>{_text(wording.waived_subject(entry))}</td><td>{_text(wording.waiver_sentence(entry))}</td></tr>"
+        for entry in waived
     )
-    yield f"<h3>Waived <small>{len(rows_data)}</small></h3>"
+    yield f"<h3>Waived <small>{len(waived)}</small></h3>"
     yield from _table(("What", "Accepted by"), rows)
 
 
@@ -177,30 +142,28 @@ def _findings(findings: Iterable[Finding], part: PlatformPart) -> Iterator[str]:
 
 
 def _finding(finding: Finding, part: PlatformPart) -> str:
-    package, url = finding.package, advisory_url(finding.id)
+    package, url = finding.package, wording.advisory_url(finding.id)
     identity = f'<a href="{escape(url)}" rel="noreferrer">{_text(finding.id)}</a>' if url else _text(finding.id)
-    notes = [f'<b class="rejected">{_text(word)}</b>' for word in urgency(finding)] + [
-        *map(_text, other_notes(finding))
+    notes = [f'<b class="rejected">{_text(word)}</b>' for word in wording.urgency(finding)] + [
+        *map(_text, wording.other_notes(finding))
     ]
     fixed = (
-        f'<span class="approved">{_text(finding.fixed)}</span>' if finding.fixed else f"<i>{fix_status(finding)}</i>"
+        f'<span class="approved">{_text(finding.fixed)}</span>'
+        if finding.fixed
+        else f"<i>{wording.fix_status(finding)}</i>"
     )
+    is_other_source = package.source_name.lower() != package.name.lower()
+    origin = package.ecosystem + (f", of {package.source_name}" if is_other_source else "")
     cells = (
         _chip(finding.severity, finding.severity.value),
         f"{identity}<br><small>{_text(finding.summary)}</small>",
-        f"{_text(package.name)}<br><small>{_text(_origin(package))}</small>",
+        f"{_text(package.name)}<br><small>{_text(origin)}</small>",
         _text(package.version),
         fixed,
         ", ".join(notes),
         f"<small>{_where(package, part)}</small>",
     )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _origin(package: Package) -> str:
-    """ "Debian:13, of openssl": the ecosystem, and the source package if its name differs."""
-    is_other_source = package.source_name.lower() != package.name.lower()
-    return package.ecosystem + (f", of {package.source_name}" if is_other_source else "")
 
 
 def _where(package: Package, part: PlatformPart) -> str:
@@ -218,7 +181,7 @@ def _packages(part: PlatformPart) -> Iterator[str]:
         f"<td><small>{_where(package, part)}</small></td></tr>"
         for package in inventory.packages
     )
-    yield f"<details><summary>{plural(len(inventory.packages), 'package')}</summary>"
+    yield f"<details><summary>{wording.plural(len(inventory.packages), 'package')}</summary>"
     yield from _table(("Package", "Version", "Package URL", "Where"), rows)
     yield "</details>"
 

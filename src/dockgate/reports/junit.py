@@ -9,39 +9,21 @@ from html import escape
 from typing import Literal, TextIO
 
 from dockgate.gate.next_steps import advice_of
-from dockgate.reports import GateReport, Report, ScanReport
-from dockgate.reports._clean import clean
-from dockgate.reports._image_report import (
-    TOOL,
-    ImageReport,
-    PlatformPart,
-    finding_sentence,
-    image_report,
-    remediation_sentence,
-    waiver_sentence,
-)
+from dockgate.reports import Report
+from dockgate.reports import _wording as wording
+from dockgate.reports._image_report import TOOL, ImageFormat, ImageReport, PlatformPart
+from dockgate.shared.escaping import clean
 from dockgate.vulnerabilities.model import Finding
 
 Outcome = Literal["failure", "error", "skipped", ""]
 # class, name, outcome, its kind, message, text.
 Case = tuple[str, str, Outcome, str, str, str]
 
-
-class Junit:
-    """The report of the format junit."""
-
-    def scan(self, report: ScanReport, out: TextIO) -> None:
-        _write(image_report(report), out)
-
-    def gate(self, report: GateReport, out: TextIO) -> None:
-        _write(image_report(report), out)
-
-
-REPORT: Report = Junit()
+_NO_FINDINGS: Case = (TOOL.lower(), "no findings", "", "", "", "")
 
 
 def _write(report: ImageReport, out: TextIO) -> None:
-    suites = [(part, list(_cases(part))) for part in report.parts]
+    suites = [(part, list(_cases(part)) or [_NO_FINDINGS]) for part in report.parts]
     every = [case for _, cases in suites for case in cases]
     out.write("<?xml version='1.0' encoding='UTF-8'?>\n")
     out.write(f"<testsuites{_attributes(name=TOOL.lower(), **_totals(every))}>\n")
@@ -58,6 +40,9 @@ def _write(report: ImageReport, out: TextIO) -> None:
             out.write(_case(*case))
         out.write("  </testsuite>\n")
     out.write("</testsuites>\n")
+
+
+REPORT: Report = ImageFormat(_write)
 
 
 def _totals(cases: list[Case]) -> dict[str, str]:
@@ -80,56 +65,37 @@ def _properties(report: ImageReport, part: PlatformPart) -> Iterator[tuple[str, 
 
 def _cases(part: PlatformPart) -> Iterator[Case]:
     broken_rules = part.broken_rules
-    has_cases = False
     for finding in part.findings:
-        has_cases = True
         rules = broken_rules.get(finding, ())
         outcome: Outcome = "failure" if rules or not part.platform_verdict else "skipped"
         waived = part.waived_findings.get(finding)
         message = (
-            waiver_sentence(waived)
+            wording.waiver_sentence(waived)
             if waived
-            else finding_sentence(finding)
+            else wording.finding_sentence(finding)
             if outcome == "failure"
-            else f"Within the policy: {finding_sentence(finding)}"
+            else f"Within the policy: {wording.finding_sentence(finding)}"
         )
-        name = f"{finding.id} in {finding.package.name} {finding.package.version}"
-        yield _group(finding), name, outcome, finding.severity.value, message, "\n".join(_detail(finding, rules))
+        name = f"{finding.id} in {wording.package_text(finding.package)}"
+        package = finding.package
+        group = f"{package.ecosystem}/{package.source_name}".replace(".", "_")  # readers take dots for folders
+        yield group, name, outcome, finding.severity.value, message, "\n".join(_detail(finding, rules))
     for violation in part.platform_verdict.violations if part.platform_verdict else ():
         if not violation.findings:
-            has_cases = True
             yield "policy", violation.rule, "failure", violation.rule, violation.message, ""
     for kind, violations in part.non_blocking:
         for violation in violations:
-            has_cases = True
             yield "policy", violation.rule, "skipped", kind, f"{kind.capitalize()}: {violation.message}", ""
-    for waived_violation in part.waived_violations:
-        has_cases = True
-        yield (
-            "policy",
-            waived_violation.violation,
-            "skipped",
-            waived_violation.kind,
-            waiver_sentence(waived_violation),
-            "",
-        )
+    for entry in part.waived_violations:
+        yield "policy", entry.violation, "skipped", entry.kind, wording.waiver_sentence(entry), ""
     for doubt in part.undetermined:
-        has_cases = True
         steps = clean(advice_of(doubt, part.manifest)) if part.platform_verdict else ""
         yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, steps
-    if not has_cases:
-        yield TOOL.lower(), "no findings", "", "", "", ""
-
-
-def _group(finding: Finding) -> str:
-    """The class name of a finding, without dots, which readers take for folders."""
-    package = finding.package
-    return f"{package.ecosystem}/{package.source_name}".replace(".", "_")
 
 
 def _detail(finding: Finding, rules: tuple[str, ...]) -> Iterable[str]:
     package = finding.package
-    yield clean(remediation_sentence(finding))
+    yield clean(wording.remediation_sentence(finding))
     yield clean(f"severity: {finding.severity} (rated by {finding.rating.source or 'unknown'})")
     yield clean(f"package: {package.purl}")
     yield clean(f"path: {package.path}")

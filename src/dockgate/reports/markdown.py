@@ -9,22 +9,12 @@ code spans, where Markdown, HTML, mentions and links have no effect.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
-from dockgate.gate.model import PlatformVerdict, Status, Upgrade, Violation
+from dockgate.gate.model import PlatformVerdict, Status, Violation
 from dockgate.gate.next_steps import next_steps
-from dockgate.reports import GateReport, Report, ScanReport
-from dockgate.reports._clean import clean
-from dockgate.reports._image_report import ImageReport, PlatformPart, advisory_url, image_report, waiver_sentence
-from dockgate.reports._wording import (
-    findings_summary,
-    fix_status,
-    obstacle_reasons,
-    obstacles_title,
-    other_notes,
-    plural,
-    remediation_title,
-    upgrade_groups,
-    urgency,
-)
+from dockgate.reports import Report
+from dockgate.reports import _wording as wording
+from dockgate.reports._image_report import ImageFormat, ImageReport, PlatformPart
+from dockgate.shared.escaping import clean
 from dockgate.vulnerabilities.model import Finding
 
 # Bytes; the rest of GitHub's limit is for text that the poster adds.
@@ -40,19 +30,6 @@ _SENTENCE = 1000
 Line = tuple[str, bool]
 
 
-class Markdown:
-    """The report of the format markdown."""
-
-    def scan(self, report: ScanReport, out: TextIO) -> None:
-        _write(image_report(report), out)
-
-    def gate(self, report: GateReport, out: TextIO) -> None:
-        _write(image_report(report), out)
-
-
-REPORT: Report = Markdown()
-
-
 def _write(report: ImageReport, out: TextIO) -> None:
     lines = list(_lines(report))
     room = LIMIT - sum(_size(text) for text, may_go in lines if not may_go)
@@ -64,7 +41,10 @@ def _write(report: ImageReport, out: TextIO) -> None:
         room -= _size(text) if may_go else 0
         out.write(f"{text}\n")
     if cut:
-        out.write(f"\n**{plural(cut, 'row')} omitted**: they exceed the size limit of a comment.\n")
+        out.write(f"\n**{wording.plural(cut, 'row')} omitted**: they exceed the size limit of a comment.\n")
+
+
+REPORT: Report = ImageFormat(_write)
 
 
 def _size(line: str) -> int:
@@ -77,7 +57,7 @@ def _lines(report: ImageReport) -> Iterator[Line]:
         yield from _fixed(f"### {_GLYPHS[verdict.status]} {verdict.status} by policy {_code(verdict.policy)}", "")
     else:
         yield from _fixed(
-            f"### {findings_summary([finding for part in report.parts for finding in part.findings])}", ""
+            f"### {wording.findings_summary([finding for part in report.parts for finding in part.findings])}", ""
         )
     yield from _fixed(" · ".join(_code(text) for text in (report.reference, report.digest) if text))
     if verdict:
@@ -86,36 +66,37 @@ def _lines(report: ImageReport) -> Iterator[Line]:
     for part in report.parts:
         if several and part.platform_verdict:
             yield from _fixed("", f"#### {_GLYPHS[part.platform_verdict.status]} {_code(part.label)}")
-        yield from _blocking(part)
+        if part.platform_verdict:
+            for violation in part.platform_verdict.violations:
+                yield from _violation(violation, part)
+            yield from _remediation(part.platform_verdict)
     for part in report.parts:
         yield from _rest(part, f" on {_escaped(part.label)}" if several else "")
-
-
-def _blocking(part: PlatformPart) -> Iterator[Line]:
-    if part.platform_verdict is None:
-        return
-    for violation in part.platform_verdict.violations:
-        yield from _violation(violation, part)
-    yield from _remediation(part.platform_verdict)
 
 
 def _remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:
     """The upgrades, those of the base image on their own, with their commands, and what else blocks."""
     remediation = platform_verdict.remediation
     if remediation.upgrades:
-        title, few = remediation_title(remediation)
+        title, few = wording.remediation_title(remediation)
         yield from _fixed("", f"**{title}**{f' ({few.strip()})' if few else ''}", "")
-        for is_base, heading, commands in upgrade_groups(remediation):
+        for is_base, heading, commands in wording.upgrade_groups(remediation):
             if heading:
                 yield from _fixed("", f"*{heading}*", "")
-            rows = (_upgrade(upgrade) for upgrade in remediation.upgrades if upgrade.base is is_base)
+            rows = (
+                (_code(upgrade.name), _code(upgrade.version), _code(upgrade.fixed), str(len(upgrade.clears)))
+                for upgrade in remediation.upgrades
+                if upgrade.base is is_base
+            )
             yield from _table(("Upgrade", "From", "To", "Fixes"), rows)
             if commands:
                 yield from _fixed("")
             for command in commands:
                 yield f"- {_code(command, _SENTENCE)}", True
-    if reasons := obstacle_reasons(platform_verdict):
-        yield from _fixed("", f"**{obstacles_title(remediation)}**", "", *(f"- {_code(reason)}" for reason in reasons))
+    if reasons := wording.obstacle_reasons(platform_verdict):
+        yield from _fixed(
+            "", f"**{wording.obstacles_title(remediation)}**", "", *(f"- {_code(reason)}" for reason in reasons)
+        )
 
 
 def _violation(violation: Violation, part: PlatformPart) -> Iterator[Line]:
@@ -126,7 +107,7 @@ def _violation(violation: Violation, part: PlatformPart) -> Iterator[Line]:
 
 def _rest(part: PlatformPart, where: str) -> Iterator[Line]:
     if part.undetermined:
-        title = f"{plural(len(part.undetermined), 'undetermined result')}{where}"
+        title = f"{wording.plural(len(part.undetermined), 'undetermined result')}{where}"
         decides = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED
         reasons = ((f"- {_code(doubt.reason, _SENTENCE)}", True) for doubt in part.undetermined)
         yield from _folded(title, reasons, " open" if decides else "")
@@ -135,21 +116,21 @@ def _rest(part: PlatformPart, where: str) -> Iterator[Line]:
             yield from _fixed("", "**Next step**", "")
             yield from ((f"- {_code(step.text, _SENTENCE)}", True) for step in steps)
     for title, violations in part.non_blocking:
-        count = plural(len(violations), title)
+        count = wording.plural(len(violations), title)
         yield from _folded(
             f"{count}{where}", (line for violation in violations for line in _violation(violation, part))
         )
     broken_rules = part.broken_rules
     waived = part.waived_findings
     if waived or part.waived_violations:
-        title = f"{plural(len(waived) + len(part.waived_violations), 'waived item')}{where}"
+        title = f"{wording.plural(len(waived) + len(part.waived_violations), 'waived item')}{where}"
         yield from _folded(title, _waived(part))
     rest = [finding for finding in part.findings if finding not in broken_rules and finding not in waived]
     if rest:
         title = (
-            f"Within the policy{where}: {findings_summary(rest)}"
+            f"Within the policy{where}: {wording.findings_summary(rest)}"
             if part.platform_verdict
-            else f"{findings_summary(rest)}{where}"
+            else f"{wording.findings_summary(rest)}{where}"
         )
         yield from _folded(title, _findings(rest, part))
 
@@ -168,12 +149,13 @@ def _waived(part: PlatformPart) -> Iterator[Line]:
             _code(finding.id),
             _code(finding.package.name),
             _code(finding.package.version),
-            _code(waiver_sentence(by)),
+            _code(wording.waiver_sentence(by)),
         )
         for finding, by in part.waived_findings.items()
     ]
     rows += [
-        ("", _code(finding.violation), "", "", _code(waiver_sentence(finding))) for finding in part.waived_violations
+        ("", _code(finding.violation), "", "", _code(wording.waiver_sentence(finding)))
+        for finding in part.waived_violations
     ]
     yield from _table(head, dict.fromkeys(rows))
 
@@ -185,8 +167,8 @@ def _findings(findings: Iterable[Finding], part: PlatformPart) -> Iterator[Line]
 
 def _finding(finding: Finding, part: PlatformPart) -> tuple[str, ...]:
     package = finding.package
-    url = advisory_url(finding.id)
-    marks = [f"**{word}**" for word in map(_escaped, urgency(finding))] + other_notes(finding)
+    url = wording.advisory_url(finding.id)
+    marks = [f"**{word}**" for word in map(_escaped, wording.urgency(finding))] + wording.other_notes(finding)
     if part.in_base(package):
         marks.append("base image")
     return (
@@ -194,13 +176,9 @@ def _finding(finding: Finding, part: PlatformPart) -> tuple[str, ...]:
         f"[{_escaped(finding.id)}]({url})" if url else _code(finding.id),
         _code(package.name),
         _code(package.version),
-        _code(finding.fixed) if finding.fixed else fix_status(finding),
+        _code(finding.fixed) if finding.fixed else wording.fix_status(finding),
         ", ".join(marks),
     )
-
-
-def _upgrade(upgrade: Upgrade) -> tuple[str, ...]:
-    return _code(upgrade.name), _code(upgrade.version), _code(upgrade.fixed), str(len(upgrade.clears))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Line]:

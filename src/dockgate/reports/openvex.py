@@ -6,44 +6,18 @@ schema requires one statement, but an invented one would be false.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from dockgate.reports import GateReport, Report, ScanReport
-from dockgate.reports._clean import clean
+from dockgate.reports import Report
+from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, urn, write
-from dockgate.reports._image_report import (
-    TOOL,
-    VERSION,
-    ImageReport,
-    PlatformPart,
-    advisory_url,
-    image_purl,
-    image_report,
-    remediation_sentence,
-    vex_status,
-    waiver_sentence,
-)
+from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, image_purl
 from dockgate.scanner.model import Package
+from dockgate.shared.escaping import clean
 from dockgate.vulnerabilities.model import Finding
 
 if TYPE_CHECKING:
     from dockgate.gate.model import AppliedWaiver
-
-_NO_PACKAGE = Package("", "", "", "", "", "", "")
-
-
-class OpenVex:
-    """The report of the format openvex."""
-
-    def scan(self, report: ScanReport, out: TextIO) -> None:
-        _write(image_report(report), out)
-
-    def gate(self, report: GateReport, out: TextIO) -> None:
-        _write(image_report(report), out)
-
-
-REPORT: Report = OpenVex()
 
 
 def _write(report: ImageReport, out: TextIO) -> None:
@@ -58,16 +32,16 @@ def _write(report: ImageReport, out: TextIO) -> None:
     write({"@context": "https://openvex.dev/ns/v0.2.0", "@id": urn(content), **content}, out)
 
 
+REPORT: Report = ImageFormat(_write)
+
+
 def _statements(report: ImageReport) -> Iterator[Document]:
     affected: dict[tuple[Finding, str, AppliedWaiver | None], dict[int, list[Package]]] = {}
     undetermined: dict[tuple[str, str], dict[int, list[str]]] = {}
     for number, part in enumerate(report.parts):
         for finding in part.findings:
-            by = part.waived_findings.get(finding)
-            waived = replace(by, finding=None) if by else None
-            places = affected.setdefault(
-                (replace(finding, package=_NO_PACKAGE), remediation_sentence(finding), waived), {}
-            )
+            general, waived = part.without_package(finding)
+            places = affected.setdefault((general, wording.remediation_sentence(finding), waived), {})
             places.setdefault(number, []).append(finding.package)
         for entry in part.undetermined:
             for identity in entry.ids:
@@ -89,13 +63,10 @@ def _statements(report: ImageReport) -> Iterator[Document]:
 
 
 def _status(finding: Finding, advice: str, waived: "AppliedWaiver | None") -> Document:
-    """The status fields.
-
-    A VEX statement is passed on with its author; a waiver leaves the package affected.
-    """
+    """The status fields. A VEX statement keeps its author; a waiver leaves the package affected."""
     notes = clean(_notes(finding))
-    by = clean(waiver_sentence(waived)) if waived else ""
-    if (status := vex_status(waived)) == "not_affected":
+    by = clean(wording.waiver_sentence(waived)) if waived else ""
+    if (status := wording.vex_status(waived)) == "not_affected":
         return {"status": status, "status_notes": notes, "impact_statement": by}
     if status:
         return {"status": status, "status_notes": f"{by} {notes}"}
@@ -104,7 +75,7 @@ def _status(finding: Finding, advice: str, waived: "AppliedWaiver | None") -> Do
 
 def _vulnerability(identity: str, aliases: Iterable[str] = (), summary: str = "") -> Document:
     return drop_empty(
-        **{"@id": advisory_url(identity)},
+        **{"@id": wording.advisory_url(identity)},
         name=clean(identity),
         aliases=[clean(alias) for alias in dict.fromkeys(aliases)],
         description=clean(summary),

@@ -10,21 +10,11 @@ import hashlib
 from typing import TYPE_CHECKING, TextIO
 
 from dockgate.gate.next_steps import advice_of
-from dockgate.reports import GateReport, Report, ScanReport
-from dockgate.reports._clean import clean
+from dockgate.reports import Report
+from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, write
-from dockgate.reports._image_report import (
-    TOOL,
-    VERSION,
-    ImageReport,
-    PlatformPart,
-    advisory_url,
-    finding_sentence,
-    image_report,
-    relative_uri,
-    remediation_sentence,
-    waiver_sentence,
-)
+from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, relative_uri
+from dockgate.shared.escaping import clean
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 if TYPE_CHECKING:
@@ -34,35 +24,16 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 ROOT = "IMAGE"
 _ACCEPTED = "policy/accepted"
 
-_LEVELS = {
-    Severity.CRITICAL: "error",
-    Severity.HIGH: "error",
-    Severity.MEDIUM: "warning",
-    Severity.LOW: "note",
-    Severity.INFORMATIONAL: "note",
-    Severity.UNTRIAGED: "warning",
+# The level, and for findings without a score `security-severity`, by which code scanning sorts: the middle of the CVSS
+# range.
+_SEVERITIES: dict[Severity, tuple[str, str | None]] = {
+    Severity.CRITICAL: ("error", "9.5"),
+    Severity.HIGH: ("error", "8.0"),
+    Severity.MEDIUM: ("warning", "5.5"),
+    Severity.LOW: ("note", "2.0"),
+    Severity.INFORMATIONAL: ("note", "0.0"),
+    Severity.UNTRIAGED: ("warning", None),
 }
-# `security-severity`, by which code scanning sorts, for findings without a score: the middle of the CVSS range.
-_SCORES = {
-    Severity.CRITICAL: "9.5",
-    Severity.HIGH: "8.0",
-    Severity.MEDIUM: "5.5",
-    Severity.LOW: "2.0",
-    Severity.INFORMATIONAL: "0.0",
-}
-
-
-class Sarif:
-    """The report of the format sarif."""
-
-    def scan(self, report: ScanReport, out: TextIO) -> None:
-        _write(image_report(report), out)
-
-    def gate(self, report: GateReport, out: TextIO) -> None:
-        _write(image_report(report), out)
-
-
-REPORT: Report = Sarif()
 
 
 def _write(report: ImageReport, out: TextIO) -> None:
@@ -70,15 +41,18 @@ def _write(report: ImageReport, out: TextIO) -> None:
     write({"$schema": SCHEMA, "version": "2.1.0", "runs": runs}, out)
 
 
+REPORT: Report = ImageFormat(_write)
+
+
 def _run(report: ImageReport, part: PlatformPart) -> Document:
     rules = {finding.id: _rule(finding) for finding in reversed(part.findings)}
-    without_findings = (
-        [("error", violation) for violation in part.platform_verdict.violations if not violation.findings]
-        if part.platform_verdict
-        else []
-    )
+    violations = part.platform_verdict.violations if part.platform_verdict else ()
+    without_findings = [("error", violation) for violation in violations if not violation.findings]
     without_findings += [(level, violation) for level, violations in part.non_blocking for violation in violations]
-    rules |= {_violation_id(violation): _violation_rule(violation) for _, violation in without_findings}
+    for _, violation in without_findings:
+        identity = _violation_id(violation)
+        text = f"The policy's rule {clean(violation.rule)}."
+        rules[identity] = {"id": identity, "shortDescription": {"text": text}}
     if part.waived_violations:
         rules[_ACCEPTED] = {"id": _ACCEPTED, "shortDescription": {"text": "An accepted violation of the policy."}}
     index = {identity: number for number, identity in enumerate(rules)}
@@ -96,8 +70,18 @@ def _run(report: ImageReport, part: PlatformPart) -> Document:
         ],
         "results": [
             *(_result(finding, index[finding.id], part, broken_rules.get(finding, ())) for finding in part.findings),
-            *(_violation(violation, level, index[_violation_id(violation)]) for level, violation in without_findings),
-            *(_accepted(waived, index[_ACCEPTED]) for waived in part.waived_violations),
+            *(
+                _violation(identity, violation.message, level, index[identity])
+                for level, violation in without_findings
+                for identity in [_violation_id(violation)]
+            ),
+            *(
+                {
+                    **_violation(_ACCEPTED, waived.violation, "note", index[_ACCEPTED]),
+                    "suppressions": [_suppression(waived)],
+                }
+                for waived in part.waived_violations
+            ),
         ],
         "properties": _properties(report, part),
     }
@@ -117,13 +101,13 @@ def _properties(report: ImageReport, part: PlatformPart) -> Document:
 
 def _rule(finding: Finding) -> Document:
     title = clean(finding.summary.strip()) or f"{finding.id} in {clean(finding.package.source_name)}"
-    score = f"{finding.rating.score:.1f}" if finding.rating.score >= 0 else _SCORES.get(finding.severity)
-    text = f"{title}\n\nSeverity: {finding.severity}\n{clean(remediation_sentence(finding))}"
+    score = f"{finding.rating.score:.1f}" if finding.rating.score >= 0 else _SEVERITIES[finding.severity][1]
+    text = f"{title}\n\nSeverity: {finding.severity}\n{clean(wording.remediation_sentence(finding))}"
     return drop_empty(
         id=clean(finding.id),
         shortDescription={"text": title},
         help={"text": text},
-        helpUri=advisory_url(finding.id),
+        helpUri=wording.advisory_url(finding.id),
         properties=drop_empty(
             **{"security-severity": score},
             precision="very-high",
@@ -135,18 +119,19 @@ def _rule(finding: Finding) -> Document:
 
 def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, ...]) -> Document:
     package = finding.package
-    level = _LEVELS[finding.severity]
+    level, _ = _SEVERITIES[finding.severity]
     if part.platform_verdict:
         level = "error" if rules else "note" if level == "note" else "warning"
     waived = part.waived_findings.get(finding)
-    identity = "\n".join((finding.id, package.ecosystem, package.name, package.path)).encode(
-        "utf-8", "backslashreplace"
-    )
+    identity = "\n".join((finding.id, package.ecosystem, package.name, package.path))
+    fingerprint = hashlib.sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()
     return {
         "ruleId": clean(finding.id),
         "ruleIndex": index,
         "level": level,
-        "message": {"text": clean(f"{finding_sentence(finding).rstrip('.')}. {remediation_sentence(finding)}")},
+        "message": {
+            "text": clean(f"{wording.finding_sentence(finding).rstrip('.')}. {wording.remediation_sentence(finding)}")
+        },
         "locations": [
             {
                 "physicalLocation": {
@@ -158,7 +143,7 @@ def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, 
                 ],
             }
         ],
-        "partialFingerprints": {"dockgate/v1": hashlib.sha256(identity).hexdigest()},
+        "partialFingerprints": {"dockgate/v1": fingerprint},
         **drop_empty(suppressions=[_suppression(waived)] if waived else []),
         "properties": drop_empty(
             severity=finding.severity.value,
@@ -184,37 +169,20 @@ def _violation_id(violation: "Violation") -> str:
     return f"policy/{clean(violation.rule)}"
 
 
-def _violation_rule(violation: "Violation") -> Document:
-    return {"id": _violation_id(violation), "shortDescription": {"text": f"The policy's rule {clean(violation.rule)}."}}
-
-
-def _violation(violation: "Violation", level: str, index: int) -> Document:
-    """A violation without findings, or a rule's warning or note."""
+def _violation(identity: str, message: str, level: str, index: int) -> Document:
+    """A result without findings: a violation, a rule's warning or note, or an accepted violation."""
     return {
-        "ruleId": _violation_id(violation),
+        "ruleId": identity,
         "ruleIndex": index,
         "level": level,
-        "message": {"text": clean(violation.message)},
+        "message": {"text": clean(message)},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}],
-    }
-
-
-def _accepted(waived: "AppliedWaiver", index: int) -> Document:
-    """An accepted violation without findings."""
-    place = {"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}
-    return {
-        "ruleId": _ACCEPTED,
-        "ruleIndex": index,
-        "level": "note",
-        "message": {"text": clean(waived.violation)},
-        "locations": [place],
-        "suppressions": [_suppression(waived)],
     }
 
 
 def _suppression(waived: "AppliedWaiver") -> Document:
     """A suppression from outside the source (section 3.35.2)."""
-    return {"kind": "external", "status": "accepted", "justification": clean(waiver_sentence(waived))}
+    return {"kind": "external", "status": "accepted", "justification": clean(wording.waiver_sentence(waived))}
 
 
 def _notification(entry: Undetermined, part: PlatformPart) -> Document:

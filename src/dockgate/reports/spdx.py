@@ -9,41 +9,23 @@ import json
 from collections.abc import Iterable
 from typing import TextIO
 
-from dockgate.reports import GateReport, InventoryFormat, InventoryReport, ScanReport
+from dockgate.reports import InventoryFormat
 from dockgate.reports import _properties as properties
-from dockgate.reports._clean import clean
+from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, urn, write
-from dockgate.reports._image_report import (
-    TOOL,
-    VERSION,
-    ImageReport,
-    PlatformPart,
-    advisory_url,
-    image_purl,
-    image_report,
-    remediation_sentence,
-    waiver_sentence,
-)
+from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, image_purl
 from dockgate.scanner.model import Distribution, Package
+from dockgate.shared.escaping import clean
 
-_NO_ASSERTION = "NOASSERTION"
+_UNSTATED = ("supplier", "downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText")
 _BY = f"Tool: {TOOL}-{VERSION}"
 
 
-class Spdx:
-    """The report of the format spdx."""
-
-    def scan(self, report: ScanReport, out: TextIO) -> None:
-        write(_document(image_report(report)), out)
-
-    def gate(self, report: GateReport, out: TextIO) -> None:
-        write(_document(image_report(report)), out)
-
-    def inventory(self, report: InventoryReport, out: TextIO) -> None:
-        write(_document(image_report(report)), out)
+def _write(report: ImageReport, out: TextIO) -> None:
+    write(_document(report), out)
 
 
-REPORT: InventoryFormat = Spdx()
+REPORT: InventoryFormat = ImageFormat(_write)
 
 
 def _document(report: ImageReport) -> Document:
@@ -88,13 +70,14 @@ def _contained(part: PlatformPart, created: str) -> Iterable[Document]:
         yield _system(inventory.distribution, part, created)
     references: dict[Package, list[Document]] = {}
     for finding in part.findings:
-        if locator := advisory_url(finding.id):
+        if locator := wording.advisory_url(finding.id):
             by = part.waived_findings.get(finding)
-            comment = clean(
-                f"{finding.severity}. {remediation_sentence(finding)}{f' {waiver_sentence(by)}' if by else ''}"
-            )
+            accepted = f" {wording.waiver_sentence(by)}" if by else ""
+            comment = clean(f"{finding.severity}. {wording.remediation_sentence(finding)}{accepted}")
             references.setdefault(finding.package, []).append(_reference("SECURITY", "advisory", locator, comment))
     for package in part.packages:
+        source = package.source_name, package.source_version
+        is_other_source = source != (package.name, package.version)
         facts = json.dumps(dict(properties.package_properties(package)))
         yield {
             **_package(
@@ -103,19 +86,13 @@ def _contained(part: PlatformPart, created: str) -> Iterable[Document]:
                 package.version,
                 "LIBRARY",
             ),
-            **drop_empty(sourceInfo=_built_from(package), supplier=_supplier(package)),
+            **drop_empty(
+                sourceInfo=clean(f"built package from: {' '.join(source)}") if is_other_source else "",
+                supplier=f"Organization: {clean(package.vendor)}" if package.vendor else "",
+            ),
             "externalRefs": [_purl(package.purl), *references.get(package, ())],
             "annotations": [_annotation(properties.package_properties(package), created)],
         }
-
-
-def _supplier(package: Package) -> str:
-    return f"Organization: {clean(package.vendor)}" if package.vendor else ""
-
-
-def _built_from(package: Package) -> str:
-    is_other_source = (package.source_name, package.source_version) != (package.name, package.version)
-    return clean(f"built package from: {package.source_name} {package.source_version}") if is_other_source else ""
 
 
 def _system(distribution: Distribution, part: PlatformPart, created: str) -> Document:
@@ -136,12 +113,8 @@ def _package(identity: str, name: str, version: str, purpose: str) -> Document:
         "name": name,
         **drop_empty(versionInfo=version),
         "primaryPackagePurpose": purpose,
-        "supplier": _NO_ASSERTION,
-        "downloadLocation": _NO_ASSERTION,
         "filesAnalyzed": False,
-        "licenseConcluded": _NO_ASSERTION,
-        "licenseDeclared": _NO_ASSERTION,
-        "copyrightText": _NO_ASSERTION,
+        **dict.fromkeys(_UNSTATED, "NOASSERTION"),
     }
 
 

@@ -1,14 +1,15 @@
 """The table for people: the verdict with every violation, findings by package, unread files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
 
-from dockgate.gate.model import PlatformVerdict, Status
+from dockgate.gate.model import Status
 from dockgate.reports import GateReport, Report, ScanReport, View
-from dockgate.reports._image_report import waiver_sentence
+from dockgate.reports import _wording as wording
+from dockgate.reports._image_report import PlatformPart, image_report
 from dockgate.reports._lines import (
     ID_WIDTH,
     NAME_WIDTH,
@@ -33,8 +34,8 @@ from dockgate.reports._verdict_lines import (
     undetermined_sentences,
 )
 from dockgate.reports._wording import support_status
-from dockgate.scanner.model import Inventory, Package
-from dockgate.vulnerabilities.model import Coverage, Finding
+from dockgate.scanner.model import Inventory
+from dockgate.vulnerabilities.model import Finding, Undetermined
 
 # Columns; with less room on the line an advisory's summary is omitted.
 _SUMMARY_WIDTH = 24
@@ -46,15 +47,17 @@ class Table:
     def scan(self, report: ScanReport, out: TextIO) -> None:
         to = console(out)
         _image(to, report.reference, report.digest)
-        for inventory, matches in report.platforms:
-            _platform(to, inventory.platform, inventory, report.now)
-            show(to, [_total_line(matches.findings, is_whole=not (matches.undetermined or inventory.unread))])
+        for part, (inventory, matches) in zip(image_report(report).parts, report.platforms, strict=True):
+            _platform(to, part, report.now)
             _unread(to, inventory)
             if matches.undetermined:
                 heading(to, "Undetermined", len(matches.undetermined))
                 bullets(to, undetermined_sentences(matches.undetermined))
-            _findings(to, inventory, matches.findings, report.view)
-        _database_age(to, report.coverage)
+            _findings(to, part, report.view)
+        if report.coverage:
+            words = (f"{entry.ecosystem} {entry.checked_at.partition('T')[0] or 'never'}" for entry in report.coverage)
+            to.print()
+            show(to, [line(("Advisories last checked: " + ", ".join(words), "dim"))])
 
     def gate(self, report: GateReport, out: TextIO) -> None:
         to = console(out)
@@ -63,23 +66,16 @@ class Table:
         show(to, [headline(verdict)])
         if verdict.status is Status.APPROVED:
             show(to, [line(f"  {verdict.summary}.")])
-        inventories = {(inventory.platform, inventory.image): inventory for inventory in report.inventories}
         unread = {entry.reason for inventory in report.inventories for entry in inventory.unread}
         show_reasons(to, verdict, () if view.is_summary else unread, has_findings=False)
         show_waiver_commands(to, verdict)
         show_waived(to, verdict, has_findings=view.is_summary)
-        for platform_verdict in verdict.platform_verdicts:
+        for part in image_report(report).parts:
             to.print()
-            inventory = (
-                None
-                if platform_verdict.source
-                else inventories.get((platform_verdict.platform, platform_verdict.image))
-            )
-            _platform(to, platform_verdict.label, inventory, verdict.inputs.now)
-            show(to, [_total_line(platform_verdict.findings, is_whole=not platform_verdict.undetermined)])
-            if inventory and not view.is_summary:
-                _unread(to, inventory)
-            _findings(to, inventory, platform_verdict.findings, view, platform_verdict)
+            _platform(to, part, verdict.inputs.now)
+            if part.inventory and not view.is_summary:
+                _unread(to, part.inventory)
+            _findings(to, part, view)
 
 
 REPORT: Report = Table()
@@ -91,52 +87,33 @@ def _image(to: Console, reference: str, digest: str) -> None:
         show(to, [line((digest, "dim"))])
 
 
-def _platform(to: Console, platform: str, inventory: Inventory | None, now: str) -> None:
-    parts: list[tuple[str, str]] = [(platform, "dim")] if platform else []
-    if inventory:
-        distribution = inventory.distribution
-        parts.append((distribution.name or distribution.id if distribution else "unknown distribution", "dim"))
-        if distribution and (words := support_status(distribution, now))[0]:
-            parts.append((words[0], "bold red" if words[1] else "dim"))
-        parts.append((plural(len(inventory.packages), "package"), "dim"))
-        if inventory.base:
-            parts.append((f"built on {inventory.base}", "dim"))
-    if parts:
-        show(to, [Text(" · ", "dim").join(line(part) for part in parts)])
+def _platform(to: Console, part: PlatformPart, now: str) -> None:
+    """Print what the platform is, and the number of its findings."""
+    words: list[tuple[str, str]] = [(part.label, "dim")] if part.label else []
+    if part.inventory:
+        distribution = part.inventory.distribution
+        words.append((distribution.name or distribution.id if distribution else "unknown distribution", "dim"))
+        if distribution and (support := support_status(distribution, now))[0]:
+            words.append((support[0], "bold red" if support[1] else "dim"))
+        words.append((plural(len(part.inventory.packages), "package"), "dim"))
+        if part.inventory.base:
+            words.append((f"built on {part.inventory.base}", "dim"))
+    if words:
+        show(to, [Text(" · ", "dim").join(line(word) for word in words)])
+    scope = " in the packages that could be looked up" if part.undetermined else ""
+    show(to, [findings_line(part.findings) if part.findings else Text(f"No findings{scope}.", "bold")])
 
 
-def _total_line(findings: Sequence[Finding], *, is_whole: bool) -> Text:
-    if findings:
-        return findings_line(findings)
-    return Text("No findings." if is_whole else "No findings in the packages that could be looked up.", "bold")
-
-
-def _findings(
-    to: Console,
-    inventory: Inventory | None,
-    findings: Sequence[Finding],
-    view: View,
-    platform_verdict: PlatformVerdict | None = None,
-) -> None:
-    """Print findings by source package, worst first.
-
-    Blocking findings are marked, waived ones name their waiver.
-    """
+def _findings(to: Console, part: PlatformPart, view: View) -> None:
+    """Print findings by source package, worst first. Blocking ones are marked, waived ones name their waiver."""
     groups: dict[tuple[str, str, str], list[Finding]] = {}
-    for finding in filter(view.shows, findings):
+    for finding in filter(view.shows, part.findings):
         package = finding.package
         groups.setdefault((package.ecosystem, package.source_name, package.source_version), []).append(finding)
     vulnerabilities = {
         key: list({finding.id: finding for finding in listed}.values()) for key, listed in groups.items()
     }
-    blocking = {
-        finding
-        for violation in (platform_verdict.violations if platform_verdict else ())
-        for finding in violation.findings
-    }
-    waived = {
-        finding.finding: finding for finding in (platform_verdict.waived if platform_verdict else ()) if finding.finding
-    }
+    blocking, waived = part.broken_rules, part.waived_findings
     cells = [
         [Text("✗", "bold red") if blocks else Text(" "), severity(finding), line(finding.id), fix_text(finding)]
         for key, listed in vulnerabilities.items()
@@ -148,16 +125,18 @@ def _findings(
         to.print()
     width = to.width
     for key, listed in vulnerabilities.items():
-        show(to, [_package_line(key, groups[key], inventory, width)])
+        show(to, [_package_line(key, groups[key], part, width)])
         for finding in listed:
             show(to, [_with_summary(next(lines), finding, width)])
             for by in dict.fromkeys(
-                waiver_sentence(waived[same]) for same in groups[key] if same.id == finding.id and same in waived
+                wording.waiver_sentence(waived[same])
+                for same in groups[key]
+                if same.id == finding.id and same in waived
             ):
                 show(to, [line((f"      {by}", "yellow"))])
     shown = sum(map(len, groups.values()))
-    if shown < len(findings):
-        show(to, [line((f"{plural(len(findings) - shown, 'finding')} counted but not listed.", "dim"))])
+    if shown < len(part.findings):
+        show(to, [line((f"{plural(len(part.findings) - shown, 'finding')} counted but not listed.", "dim"))])
 
 
 def _with_summary(text: Text, finding: Finding, width: int) -> Text:
@@ -172,17 +151,14 @@ def _with_summary(text: Text, finding: Finding, width: int) -> Text:
     return text
 
 
-def _package_line(
-    key: tuple[str, str, str], findings: Iterable[Finding], inventory: Inventory | None, width: int
-) -> Text:
-    """ "openssl 3.5.1-1  base image, Debian:13, installed as libssl3t64, openssl".
-
-    Language packages have a folder.
-    """
+def _package_line(key: tuple[str, str, str], findings: Iterable[Finding], part: PlatformPart, width: int) -> Text:
+    """ "openssl 3.5.1-1  base image, Debian:13, installed as libssl3t64"; a language package has its folder."""
     ecosystem, name, version = key
     packages = [finding.package for finding in findings]
     names = list(dict.fromkeys(package.name for package in packages))
-    where = [*_base_or_own(packages, inventory), ecosystem]
+    in_base = {part.in_base(package) for package in packages}
+    where = [label for value, label in ((True, "base image"), (False, "own layers")) if value in in_base]
+    where.append(ecosystem)
     if any(package.source_version != package.version for package in packages) or names != [name]:
         where.append(
             "installed as " + shorten([*dict.fromkeys(f"{package.name} {package.version}" for package in packages)])
@@ -195,29 +171,7 @@ def _package_line(
     return heading.append_text(detail)
 
 
-def _base_or_own(packages: Iterable[Package], inventory: Inventory | None) -> list[str]:
-    """ "base image", "own layers" or both; empty when the base layers are unknown."""
-    if inventory is None or not inventory.base_layers:
-        return []
-    in_base_values = {inventory.in_base(package) for package in packages}
-    return [label for in_base, label in ((True, "base image"), (False, "own layers")) if in_base in in_base_values]
-
-
 def _unread(to: Console, inventory: Inventory) -> None:
     if inventory.unread:
         heading(to, "Could not be read", len(inventory.unread))
-        bullets(
-            to,
-            (
-                entry.reason if entry.path == "/" or entry.path in entry.reason else f"{entry.path}: {entry.reason}"
-                for entry in inventory.unread
-            ),
-        )
-
-
-def _database_age(to: Console, coverage: Iterable[Coverage]) -> None:
-    """Print when the advisories of each ecosystem were last checked."""
-    words = [f"{entry.ecosystem} {entry.checked_at.partition('T')[0] or 'never'}" for entry in coverage]
-    if words:
-        to.print()
-        show(to, [line(("Advisories last checked: " + ", ".join(words), "dim"))])
+        bullets(to, undetermined_sentences(Undetermined(entry.path, entry.reason) for entry in inventory.unread))

@@ -2,7 +2,7 @@
 
 import logging
 
-from dockgate.reports._clean import clean
+from dockgate.shared.escaping import clean
 
 
 class PrintableFormatter(logging.Formatter):

@@ -1,7 +1,4 @@
-"""What all adapters of AWS share: clients, ARNs in settings, and boto3's errors as ours.
-
-boto3 and botocore are imported when they are first needed.
-"""
+"""Clients, ARNs and errors of boto3, which is imported when it is first needed."""
 
 import re
 import sys
@@ -84,7 +81,7 @@ class FailureKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AwsFailure:
-    """A failed call. `text` says all of it; `operation` and `code` are "" unless AWS refused the call."""
+    """A failed call with its message. `operation` and `code` are "" unless AWS refused the call."""
 
     kind: FailureKind
     text: str
@@ -129,7 +126,7 @@ def classify_denied(failure: AwsFailure) -> DockgateError | None:
 
 
 def error_code(error: Exception) -> str:
-    """The code that AWS refused a call with, "" for other errors."""
+    """The code with which AWS refused a call, "" for other errors."""
     response = getattr(error, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 

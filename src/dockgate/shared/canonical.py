@@ -1,7 +1,6 @@
-"""Values to canonical JSON and back: the bytes that are hashed, stored and compared.
+"""Values as canonical JSON and back: the bytes that are hashed, stored and compared.
 
-Canonical: UTF-8, keys sorted, no white space, floats as Python prints them, no NaN (after RFC 8785, save for number
-form).
+Canonical: UTF-8, sorted keys, no white space, floats as Python prints them, no NaN (RFC 8785, except for numbers).
 """
 
 import dataclasses
@@ -37,7 +36,7 @@ def plain(value: object) -> Any:
 
 
 def _opened(value: object) -> object:
-    """One level of what JSON does not have. The encoder asks for each of them, and does all else by itself, in C."""
+    """One level of a value that JSON does not have; the encoder, in C, calls this for each."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: getattr(value, name) for name in _fields(type(value))}
     if isinstance(value, Mapping):
@@ -74,10 +73,7 @@ _Maker = Callable[[Any], Any]
 
 @cache
 def _maker(kind: Any) -> _Maker | None:
-    """What makes a `kind` of plain JSON; None where that is it already.
-
-    Made once for each kind: an inventory is a thousand values of a few.
-    """
+    """A function that makes a `kind` of plain JSON; None if plain JSON is already of that kind."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         (inner,) = (_maker(argument) for argument in arguments if argument is not type(None))
@@ -104,7 +100,7 @@ def _of_items(kind: type[tuple[Any, ...]] | type[list[Any]], make: _Maker | None
 
 
 def _of_fields(kind: Any) -> _Maker:
-    """KeyError for a field that the kind does not have."""
+    """Raises KeyError for an unknown field."""
     makers = {name: _maker(hint) for name, hint in typing.get_type_hints(kind).items()}
 
     def make(value: Any) -> Any:

@@ -1,11 +1,11 @@
-"""Every error Dockgate raises on purpose. Each says what happened and where, and carries advice: the next step to take.
+"""Every error that Dockgate raises on purpose: what happened, where, and the next step.
 
-`cli/main.py` and `web/app.py` are the only places that turn them into text for people.
+Only `cli/main.py` and `web/app.py` turn them into text for people.
 """
 
 
 class DockgateError(Exception):
-    """The root. `str(error)` says what happened and where; `advice` says what to do next (may be empty)."""
+    """The root: `str(error)` says what happened and where, `advice` what to do next ("" for nothing)."""
 
     exit_code = 2
 
@@ -20,7 +20,7 @@ class DockgateError(Exception):
 
 
 class UsageError(DockgateError):
-    """The caller asked for something that cannot be: a bad reference, an unknown option value."""
+    """The request is invalid: a bad reference, an unknown option value."""
 
 
 class DefinitionError(UsageError):
@@ -52,17 +52,17 @@ class TooLargeError(UsageError):
 
 
 class BusyError(DockgateError):
-    """Asked too often in a short time."""
+    """Too many requests in a short time."""
 
 
 class UnavailableError(DockgateError):
-    """Something outside did not answer as it should (registry, feed, engine). Trying again may help."""
+    """An external system (registry, feed, engine) failed. Trying again may help."""
 
 
 class DownloadError(UnavailableError):
-    """A file that could not be downloaded: from which `host`, and the `cause`, which is alike for every file of it.
+    """A file could not be downloaded from `host`. `cause` is alike for all files that fail together.
 
-    `is_unreachable`: no connection came about, so that nothing else will come from there either.
+    `is_unreachable`: there was no connection, so no other file can be downloaded from there.
     """
 
     def __init__(self, message: str, advice: str, host: str, cause: str, *, is_unreachable: bool) -> None:
@@ -73,19 +73,19 @@ class DownloadError(UnavailableError):
 
 
 class TooSlowError(DockgateError):
-    """A registry used up the time that it has for all that is asked of it. Not tried again at once."""
+    """A registry exceeded its time limit for all requests. Not retried at once."""
 
 
 class PendingError(DockgateError):
-    """What is asked for will be there later: another scanner has not ended yet. It is asked for again."""
+    """The result is not available yet, because another scanner is still running. Retried later."""
 
 
 class DiskFullError(UnavailableError):
-    """A limit on what the server keeps on disk is reached."""
+    """The server's disk limit is reached."""
 
 
 class StoreError(UnavailableError):
-    """The server's own tables do not answer as they should."""
+    """The server's database fails."""
 
 
 class ImageError(DockgateError):
@@ -93,15 +93,15 @@ class ImageError(DockgateError):
 
 
 class NotAnImageError(ImageError):
-    """A manifest is of another artifact (a chart, an exported database): there is nothing to scan in it."""
+    """A manifest is of another artifact, such as a chart: there is nothing to scan."""
 
 
 class UnreadableError(DockgateError):
-    """Raised by an ecosystem for a file that it wants and cannot read. It becomes an unread entry, never a crash."""
+    """An ecosystem cannot read a file. It becomes an unread entry, never a crash."""
 
 
 class UncomparableError(DockgateError):
-    """Raised by an ecosystem for a version it cannot order. The match becomes undetermined."""
+    """An ecosystem cannot order a version. The match becomes undetermined."""
 
 
 class DatabaseError(DockgateError):
@@ -109,8 +109,8 @@ class DatabaseError(DockgateError):
 
 
 class BuildError(DockgateError):
-    """The image could not be built or pushed. The message holds the builder's last words."""
+    """The image could not be built or pushed. The message has the end of the builder's output."""
 
 
 class DeployError(DockgateError):
-    """A deploy did not reach its goal. What ran before runs again."""
+    """A deploy failed. The previous tasks run again."""

@@ -1,4 +1,4 @@
-"""Plugins: the modules of a package, each with one object of an agreed name. One that is broken stops the start."""
+"""Plugins: the modules of a package, each with one object of an agreed name."""
 
 import importlib
 import pkgutil
@@ -9,12 +9,10 @@ from dockgate.shared.errors import DockgateError
 
 
 def load(package: str, declares: str, noun: str, without: str) -> Iterator[Any]:
-    """Yield the object named `declares` of every module of `package`, by module name.
+    """Yield the object `declares` of every module of `package` whose name does not begin with "_".
 
-    Names that begin with "_" are no plugins.
-
-    Raises DockgateError naming the module (a `noun`) that does not import or declares nothing; `without` says what is
-    not done without it. A plugin must never go missing quietly.
+    A plugin must never go missing quietly: raises DockgateError naming a module (a `noun`) that does not import or
+    declares nothing. `without` says what is not done without it.
     """
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         if module.name.startswith("_"):

@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-# The qualifier in which a document's word for who maintains a distribution's package is handed to its ecosystem; none
-# that is written has it.
+# An internal qualifier, never written: the maintainer of a distribution's package, as a document states it.
 MAINTAINER = "maintainer"
 
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
 
 
 class Purl(NamedTuple):
-    """A package URL's parts, decoded. `namespace` may have several segments, joined by "/"; "" is an absent part.
+    """A package URL's parts, decoded; "" for an absent part. `namespace` segments are joined by "/".
 
-    No dataclass, since every scan imports it, and those take five times as long to make.
+    A named tuple, because every scan imports it, and dataclasses take five times as long to make.
     """
 
     type: str
@@ -36,7 +35,7 @@ def write(
     qualifiers: Mapping[str, str] | None = None,
     subpath: str = "",
 ) -> str:
-    """The package URL in canonical form: qualifiers sorted, those without a value left out."""
+    """The package URL in canonical form: sorted qualifiers, without empty ones."""
     text = f"pkg:{kind}/"
     if namespace:
         text += "/".join(map(quote, namespace.split("/"))) + "/"
@@ -50,7 +49,7 @@ def write(
 
 
 def quote(text: str) -> str:
-    """Percent-encoded as the specification's "Character encoding" has it: the colon stays."""
+    """Percent-encode as in the specification's "Character encoding"; the colon stays."""
     if _UNRESERVED.issuperset(text):
         return text
     return "".join(

@@ -1,7 +1,7 @@
-"""References to images and repositories, taken apart and put together.
+"""Types for references to images and repositories.
 
-A repository of our own registry is named without a registry. The first part of a name is a registry if it has a dot or
-a colon or is "localhost" (the rule of Docker's reference format).
+A repository of our own registry is written without a registry. The first part of a name is a registry if it has a dot
+or a colon or is "localhost" (the rule of Docker's reference format).
 """
 
 import re
@@ -62,10 +62,7 @@ class RepositoryReference:
 
 
 def own_repository(name: str, address: str) -> str:
-    """How to write a repository of our own registry, which has this address.
-
-    That is its name, or name and address if the name alone would be read as a repository of another registry.
-    """
+    """The name of a repository of our own registry, with `address` if the name alone is ambiguous."""
     return name if RepositoryReference.parse(name).is_own else f"{address}/{name}"
 
 

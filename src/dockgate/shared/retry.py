@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """Pauses of `first` seconds after the first failure, doubled after each further one, at most `longest` seconds.
+    """Pauses of `first` seconds, doubled after each failure, at most `longest` seconds.
 
-    `attempts` is how many attempts there are, and `give_up` how many seconds after the first one the last may start;
-    None is no limit.
+    `attempts` is the maximum number of attempts; the last may start `give_up` seconds after the first. None: no limit.
     """
 
     first: float
@@ -27,10 +26,9 @@ class RetrySchedule:
         return tuple(self.pause(failures) for failures in range(1, self.attempts or 1))
 
     def next_attempt(self, key: str, failures: int, now: datetime, since: str | None = None) -> datetime | None:
-        """When to try again after so many failures, the present one included. None: never.
+        """When to try again; None: never. `failures` includes the present one, `since` is the first attempt (RFC 3339).
 
-        `since` is the time of the first attempt (RFC 3339). The key adds up to a quarter to the pause, so that items
-        that failed together are not tried again together.
+        The key adds up to a quarter to the pause, so that items that failed together are not retried together.
         """
         if self.attempts is not None and failures >= self.attempts:
             return None

@@ -1,4 +1,4 @@
-"""Certificates that are trusted, and what a server answers that is asked without them."""
+"""Trusted certificates, and probes of TLS servers."""
 
 import socket
 import ssl
@@ -10,7 +10,7 @@ _PROBE_SECONDS = 3.0
 
 
 def trusted(ca_bundle: Path | None) -> ssl.SSLContext:
-    """A context for clients that trusts the authorities in the PEM file, or the system's where there is none.
+    """A context for clients that trusts the authorities of a PEM file, or those of the system.
 
     Raises UsageError for a file that is missing or holds no certificate.
     """
@@ -42,7 +42,7 @@ def speaks_tls(host: str, port: int) -> bool:
 
 
 def tls_fault(error: BaseException) -> ssl.SSLError | None:
-    """The TLS error that caused another, None when there is none."""
+    """The TLS error that caused another; None without one."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__

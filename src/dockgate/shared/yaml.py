@@ -1,8 +1,8 @@
-"""YAML text to plain values, with the line of every key.
+"""YAML text as plain values, with the line of every key.
 
-Scalars are those of YAML 1.2's core schema (chapter 10.3), so that `no`, `22:22` and `2026-01-01` stay text. Refused
-are aliases, tags, a key given twice, keys that are no scalars, a second document, and what is too big or too deep: a
-document can name no type and cost little more than its size.
+Scalars are those of YAML 1.2's core schema (chapter 10.3), so `no`, `22:22` and `2026-01-01` stay text. Aliases, tags,
+repeated keys, keys that are not scalars, second documents, and too large or too deep documents are refused: a document
+can name no type, and costs little more than its size.
 """
 
 import math
@@ -28,14 +28,14 @@ Location = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document that was read. `value` is made of dict, list, str, int, float, bool and None; `name` is its file's."""
+    """A document. `value` has dict, list, str, int, float, bool and None; `name` is its file's."""
 
     name: str
     value: Any
     lines: dict[Location, int]
 
     def line(self, location: Location) -> int:
-        """The line, from 1, of the key or item; of the nearest one above it for a location that is not there."""
+        """The line, from 1, of the key or item, or of the nearest existing one above it."""
         while location not in self.lines:
             location = location[:-1]
         return self.lines[location]
@@ -64,7 +64,7 @@ def load(text: str, name: str) -> Document:
 
 
 class _Reader:
-    """Builds values from the parser's events, one after the other, so that nothing is expanded or stored twice."""
+    """Builds values from the parser's events, so that nothing is expanded or stored twice."""
 
     def __init__(self, name: str, events: Iterator[yaml.Event]) -> None:
         self._name = name
@@ -78,7 +78,7 @@ class _Reader:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise self._refuse(event, "a second document begins here; give each a file of its own")
+                    raise self._refuse(event, "a second document begins here: use one file for each")
                 value = self._value(next(self._events), ())
         return Document(self._name, value, self._lines)
 
@@ -90,7 +90,7 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             return _plain(event.value) if event.implicit[0] else event.value
         if len(here) >= DEPTH_LIMIT:
-            raise self._refuse(event, f"this is nested more than {DEPTH_LIMIT} deep")
+            raise self._refuse(event, f"nested more than {DEPTH_LIMIT} deep")
         if isinstance(event, yaml.SequenceStartEvent):
             return self._list(here)
         return self._mapping(here)
@@ -111,7 +111,7 @@ class _Reader:
             key: str = event.value
             at = (*here, key)
             if key in values:
-                raise self._refuse(event, f"the key {key} stands here a second time; first in line {self._lines[at]}")
+                raise self._refuse(event, f"the key {key} is repeated; first in line {self._lines[at]}")
             self._place(event, at)
             values[key] = self._value(next(self._events), at)
         return values
@@ -141,7 +141,7 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]
 
 
 def _plain(text: str) -> Any:
-    """A plain scalar by the core schema. What has no number in JSON (".inf", "1e999") or is far too long stays text."""
+    """A plain scalar of the core schema. Numbers that JSON cannot hold, or of over 30 digits, stay text."""
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):

@@ -3,7 +3,7 @@
 import errno
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -70,7 +70,7 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """Every error response: what happened, and the next step ("" if there is none)."""
+    """Every error response: what happened, and the next step ("" for nothing)."""
 
     error: str
     advice: str
@@ -106,31 +106,43 @@ def create_app(server: WebServices, is_remote: bool = False) -> FastAPI:
     It accepts requests for loopback names and the public URL, and from scripts of no other origin. With `is_remote`
     other machines can reach it, over TLS only.
     """
+    refusals = (_refuse_other_origins, refuse_ambiguous, *((_refuse_plain_http,) if is_remote else ()))
+    app = _new_app(server, sorted({*LOOPBACK_NAMES, urlsplit(server.url).hostname or LOOPBACK_NAMES[0]}), refusals)
+    app.state.git_processes = GitProcesses()
+    app.router.routes += _routes()
+    return app
+
+
+def create_internal_app(server: WebServices) -> FastAPI:
+    """The internal application, for the local registry and its clients: tokens and notifications."""
+    app = _new_app(server, LOOPBACK_NAMES)
+    app.include_router(registry_endpoints.router)
+    return app
+
+
+def _new_app(
+    server: WebServices, hosts: Sequence[str], refusals: Sequence[Callable[[Request], Response | None]] = ()
+) -> FastAPI:
     app = FastAPI(
         title="Dockgate",
         version=__version__,
         description="From git push to a running container, through the gate. The commands use this API.",
         openapi_url=None,  # api/openapi.py serves it to callers with the permission read
-        docs_url=None,
-        redoc_url=None,
         redirect_slashes=False,  # one path for each call
     )
-    app.add_middleware(
-        TrustedHostMiddleware,
-        allowed_hosts=sorted({*LOOPBACK_NAMES, urlsplit(server.url).hostname or LOOPBACK_NAMES[0]}),
-    )
-    app.add_middleware(RefusalMiddleware, refused=_refuse_other_origins)
-    app.add_middleware(RefusalMiddleware, refused=refuse_ambiguous)
-    if is_remote:
-        app.add_middleware(RefusalMiddleware, refused=_refuse_plain_http)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    for refused in refusals:
+        app.add_middleware(RefusalMiddleware, refused=refused)
     app.add_middleware(BodySizeLimit)
     app.add_middleware(AuditMiddleware)
     app.state.server = server
     app.state.failed_authentications = FailedAuthentications()
     app.state.threads = Threads()
-    app.state.git_processes = GitProcesses()
-    app.router.routes += _routes()
-    _handle_errors(app)
+    app.add_exception_handler(errors.DockgateError, _error_response)
+    app.add_exception_handler(HTTPException, _http_exception_response)
+    app.add_exception_handler(RequestValidationError, _validation_response)
+    app.add_exception_handler(ClientDisconnect, _client_closed_response)
+    app.add_exception_handler(Exception, _unexpected_response)
     return app
 
 
@@ -148,48 +160,19 @@ def _routes() -> Sequence[BaseRoute]:
 
 
 def _documented_calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]]]:
-    """For each documented call: the number of fixed segments of its path, its method, its path.
-
-    The OpenAPI document takes a second to build, so it is built on first use.
-    """
+    """For each documented call: the number of fixed path segments, method, path. Built on first use."""
     if not hasattr(app.state, "documented_calls"):
-        app.state.documented_calls = _read_calls(app.openapi())
+        app.state.documented_calls = [
+            (
+                sum(not segment.startswith("{") for segment in path.split("/")),
+                method.upper(),
+                re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("{approval_id}", ".+"))),
+            )
+            for path, methods in app.openapi()["paths"].items()
+            for method in methods
+        ]
     calls: list[tuple[int, str, re.Pattern[str]]] = app.state.documented_calls
     return calls
-
-
-def _read_calls(document: Mapping[str, Any]) -> list[tuple[int, str, re.Pattern[str]]]:
-    return [
-        (
-            sum(not segment.startswith("{") for segment in path.split("/")),
-            method.upper(),
-            re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("{approval_id}", ".+"))),
-        )
-        for path, methods in document["paths"].items()
-        for method in methods
-    ]
-
-
-def create_internal_app(server: WebServices) -> FastAPI:
-    """The internal application, for the local registry and its clients: tokens and notifications."""
-    app = FastAPI(openapi_url=None, redirect_slashes=False)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK_NAMES))
-    app.add_middleware(BodySizeLimit)
-    app.add_middleware(AuditMiddleware)
-    app.state.server = server
-    app.state.failed_authentications = FailedAuthentications()
-    app.state.threads = Threads()
-    app.include_router(registry_endpoints.router)
-    _handle_errors(app)
-    return app
-
-
-def _handle_errors(app: FastAPI) -> None:
-    app.add_exception_handler(errors.DockgateError, _error_response)
-    app.add_exception_handler(HTTPException, _http_exception_response)
-    app.add_exception_handler(RequestValidationError, _validation_response)
-    app.add_exception_handler(ClientDisconnect, _client_closed_response)
-    app.add_exception_handler(Exception, _unexpected_response)
 
 
 class RefusalMiddleware:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from anyio import CancelScope
@@ -48,8 +49,8 @@ _log = logging.getLogger(__name__)
 class FailedAuthentications:
     """Counts invalid tokens by address. More than MAX_FAILURES in FAILURE_SECONDS are answered with 429.
 
-    Valid tokens always pass, so that guesses from a shared address lock out no one. The limit keeps broken clients from
-    filling the log; 256 random bits cannot be guessed.
+    Valid tokens always pass, so guesses from a shared address do not lock out its other users. The limit keeps broken
+    clients from filling the log; 256 random bits cannot be guessed.
     """
 
     def __init__(self) -> None:
@@ -71,10 +72,7 @@ class FailedAuthentications:
 
 
 def caller(request: Request) -> Caller:
-    """Authenticate the caller by `Authorization.
-
-    Bearer TOKEN`, or the password of git (RFC 6750, RFC 7617).
-    """
+    """Authenticate the caller by a bearer token or the password of git (RFC 6750, RFC 7617)."""
     server: WebServices = request.app.state.server
     address = request.client.host if request.client else ""
     header = request.headers.get("authorization", "")
@@ -82,7 +80,7 @@ def caller(request: Request) -> Caller:
         # Without principals, tokens are ignored.
         if not header or not server.store.principals.has_any():
             return server.people.authenticate_local(is_loopback(address) and not _FORWARDED & set(request.headers))
-        return server.people.authenticate(_token(header))
+        return server.people.authenticate(request_token(request))
     except UnknownCallerError:
         if header:
             failed: FailedAuthentications = request.app.state.failed_authentications
@@ -92,18 +90,12 @@ def caller(request: Request) -> Caller:
 
 def request_token(request: Request) -> str:
     """The token or password of a request, "" for none."""
-    return _token(request.headers.get("authorization", ""))
-
-
-def _token(header: str) -> str:
-    kind, _, value = header.partition(" ")
+    kind, _, value = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return value.strip()
-    if kind.lower() == "basic":
-        try:
+    with suppress(binascii.Error, UnicodeDecodeError):
+        if kind.lower() == "basic":
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
     return ""
 
 
@@ -120,7 +112,7 @@ class RequirePermission:
         self.alternative = alternative
 
     async def __call__(self, request: Request) -> Caller:
-        """The caller, whom `GuardedRoute` has authorized. A coroutine, so that it needs no thread."""
+        """The caller that `GuardedRoute` has authorized. A coroutine, so that it needs no thread."""
         authorized: Caller = request.scope[_CALLER]
         return authorized
 
@@ -130,7 +122,8 @@ class RequirePermission:
         permission = self.needed(request)
         # A call with the permission read changes nothing, even if it is a POST (git fetch).
         if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
-            _begin_audit_entry(request, who)
+            call, server = f"{request.method} {_template(request)}", request.app.state.server
+            request.scope[_AUDITED] = begin_audit_entry(server, who, call, request.url.path)
         if not who.may(permission) and not (self.alternative and who.may(self.alternative)):
             require(who, permission)
         if who.is_limited and request.scope["endpoint"] not in _self_checking_calls:
@@ -199,19 +192,12 @@ def _template(request: Request) -> str:
     return path if path.startswith(API) or not request.url.path.startswith(API) else f"{API}{path}"
 
 
-def _begin_audit_entry(request: Request, who: Caller) -> None:
-    """Write the audit entry before the call is executed."""
-    server: WebServices = request.app.state.server
-    entry = AuditEntry(
-        id=uuid.uuid4().hex,
-        at=server.clock.now(),
-        who=who.name,
-        token=who.token.id if who.token else "",
-        call=f"{request.method} {_template(request)}",
-        subject=request.url.path,
-    )
+def begin_audit_entry(server: WebServices, who: Caller, call: str, subject: str) -> str:
+    """Write the audit entry of a call that is about to be executed, and return its id."""
+    token = who.token.id if who.token else ""
+    entry = AuditEntry(uuid.uuid4().hex, server.clock.now(), who.name, token, call, subject)
     server.store.audit.begin(entry)
-    request.scope[_AUDITED] = entry.id
+    return entry.id
 
 
 def audit_entry(request: Request) -> str:

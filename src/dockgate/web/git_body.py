@@ -17,9 +17,9 @@ _STEP = 256 << 10
 
 
 async def spool(chunks: AsyncIterator[bytes], folder: Path, limit: int, advice: str) -> IO[bytes]:
-    """Write a body to a temporary file, and return it at position 0.
+    """Write a body to a temporary file, at position 0, which vanishes when closed.
 
-    Raises TooLargeError with the advice beyond `limit` bytes, and errors of `chunks`. The file vanishes when closed.
+    Raises TooLargeError with the advice beyond `limit` bytes, and errors of `chunks`.
     """
     # Unbuffered, because git reads from the same descriptor.
     file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - handed on to the caller

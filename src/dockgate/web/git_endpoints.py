@@ -52,7 +52,7 @@ async def advertise(
 async def upload_pack(repository: str, request: Request, who: Reader, server: ServerDependency) -> Response:
     """Answer a fetch or clone."""
     await _require_repository(repository, server)
-    call = GitCall(repository, f"/{UPLOAD}", "POST", "", _content_type(UPLOAD), _protocol(request))
+    call = _post(repository, UPLOAD, request)
     body = await spool(inflated(request), server.scratch, MAX_NEGOTIATION, "Fetch fewer references at a time.")
     return FetchResponse(server, _processes(request), who.name, call, body)
 
@@ -66,7 +66,7 @@ async def receive_pack(repository: str, request: Request, who: Runner, server: S
     async with processes.receiving(who.name):
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
         body = await spool(request.stream(), server.scratch, server.push_limit, advice)
-    call = GitCall(repository, f"/{RECEIVE}", "POST", "", _content_type(RECEIVE), _protocol(request))
+    call = _post(repository, RECEIVE, request)
     by, token = (who.name, who.token.id) if who.token else ("", "")
     try:
         push = Push(server, processes, call, body, requested_updates(body), by, token, audit_entry(request))
@@ -91,8 +91,8 @@ def _service(request: Request) -> str:
     return names[0] if names in ([UPLOAD], [RECEIVE]) else ""
 
 
-def _content_type(service: str) -> str:
-    return f"application/x-{service}-request"
+def _post(repository: str, service: str, request: Request) -> GitCall:
+    return GitCall(repository, f"/{service}", "POST", "", f"application/x-{service}-request", _protocol(request))
 
 
 def _protocol(request: Request) -> str:

@@ -6,7 +6,7 @@ from typing import IO
 
 from dockgate.delivery.model import Execution
 from dockgate.events.model import Event
-from dockgate.reports._clean import clean
+from dockgate.shared.escaping import clean
 
 # Maximum lines per push.
 MAX_LINES = 20

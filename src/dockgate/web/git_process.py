@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -39,16 +39,16 @@ class GitCall:
     content_type: str
     protocol: str
 
-    def headers(self) -> dict[str, str]:
-        """The headers of the call, as git expects them."""
-        return {"content-type": self.content_type, "git-protocol": self.protocol}
+    async def run(
+        self, server: WebServices, body: IO[bytes] | None
+    ) -> tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]:
+        """Run git: the status, headers and body of its response."""
+        headers = {"content-type": self.content_type, "git-protocol": self.protocol}
+        return await server.git_backend(self.repository, self.path, self.method, self.query, headers, body)
 
 
 class GitProcesses:
-    """Slots for an application's git requests. Use in one event loop only.
-
-    A push runs in its own task, which finishes even if the client disconnects.
-    """
+    """Slots for an application's git requests, in one event loop. A client that disconnects ends no push."""
 
     def __init__(self, wait_seconds: float = WAIT_SECONDS, git_seconds: float = GIT_SECONDS) -> None:
         self.git_seconds = git_seconds
@@ -69,10 +69,7 @@ class GitProcesses:
 
     @asynccontextmanager
     async def pushing(self, repository: str, principal: str) -> AsyncIterator[None]:
-        """Take the slot to push to a repository. Raises BusyError.
-
-        One push per repository at a time, so that the reference updates of each are known.
-        """
+        """Take the only slot to push to a repository: the updates of each push must be known. Raises BusyError."""
         lock = self._repositories.setdefault(repository, asyncio.Lock())
         busy = f"Another push to {repository} is in progress."
         async with self._pushes.of(principal), turn(lock, self._wait_seconds, busy):
@@ -102,9 +99,7 @@ class FetchResponse(Response):
         call = self._call
         try:
             async with self._processes.fetching(self._principal), asyncio.timeout(self._processes.git_seconds):
-                status, headers, chunks = await self._server.git_backend(
-                    call.repository, call.path, call.method, call.query, call.headers(), self._body
-                )
+                status, headers, chunks = await call.run(self._server, self._body)
                 async with aclosing(chunks):
                     await StreamingResponse(chunks, status, headers)(scope, receive, send)
         except TimeoutError:

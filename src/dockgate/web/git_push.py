@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import IO
 
 from starlette.concurrency import run_in_threadpool
@@ -73,34 +74,25 @@ def _packet(body: IO[bytes]) -> bytes | None:
     return line
 
 
+@dataclass(eq=False)
 class Push:
-    """One push. Run `run` as a task.
+    """One push; run `run` as a task. `head` and `chunks` are git's response, for a connected client.
 
-    `head` and `chunks` are git's response, for a client that is still connected.
+    `by` is the pusher ("" if unknown), `token` the token's id, `entry` the audit entry's id.
     """
 
-    def __init__(
-        self,
-        server: WebServices,
-        processes: GitProcesses,
-        call: GitCall,
-        body: IO[bytes],
-        requested: Sequence[RefUpdate],
-        by: str,
-        token: str,
-        entry: str,
-    ) -> None:
-        """`by` is the pusher ("" if unknown), `token` the token's id, `entry` the audit entry's id."""
-        self._server = server
-        self._processes = processes
-        self._call = call
-        self._body = body
-        self._requested = requested
-        self._by = by
-        self._token = token
-        self._entry = entry
-        self._id = entry or uuid.uuid4().hex
-        self._accepts_messages = accepts_messages(body)
+    server: WebServices
+    processes: GitProcesses
+    call: GitCall
+    body: IO[bytes]
+    requested: Sequence[RefUpdate]
+    by: str
+    token: str
+    entry: str
+
+    def __post_init__(self) -> None:
+        self._id = self.entry or uuid.uuid4().hex
+        self._accepts_messages = accepts_messages(self.body)
         self._events: Sequence[Event] = ()
         self._answer: asyncio.Queue[tuple[int, Mapping[str, str]] | bytes | BaseException | None] = asyncio.Queue()
 
@@ -121,10 +113,10 @@ class Push:
 
     async def run(self) -> None:
         """Run git with the body, then record the updates. Never raises: errors are part of the response."""
-        repository = self._call.repository
+        repository = self.call.repository
         try:
-            with self._body:
-                async with self._processes.pushing(repository, self._by):
+            with self.body:
+                async with self.processes.pushing(repository, self.by):
                     end = await self._receive()
             if self._accepts_messages and end == END:
                 self._answer.put_nowait(await self._messages())
@@ -140,42 +132,42 @@ class Push:
 
     async def _receive(self) -> bytes:
         """Run the push, record it, and return the end of git's response, which reports success."""
-        await self._describe("requested:", self._requested)
-        pusher = self._call.repository, self._by, self._token
-        await run_in_threadpool(self._server.git_pushes.request, self._id, *pusher, self._requested)
+        await self._describe("requested:", self.requested)
+        pusher = self.call.repository, self.by, self.token
+        await run_in_threadpool(self.server.git_pushes.request, self._id, *pusher, self.requested)
         before = await self._references()
         try:
-            async with asyncio.timeout(self._processes.git_seconds):
+            async with asyncio.timeout(self.processes.git_seconds):
                 return await self._run_git()
         except TimeoutError:
             raise UnavailableError(
-                f"Git did not finish within {self._processes.git_seconds:g} s.", "Push in smaller parts."
+                f"Git did not finish within {self.processes.git_seconds:g} s.", "Push in smaller parts."
             ) from None
         finally:
             # Even after an error or a disconnect, changed references are recorded and events stored.
             await self._record(before)
 
     async def _record(self, before: Mapping[str, str]) -> None:
-        updates = tuple(self._requested)  # possible changes, in case git cannot list the actual ones
+        updates = tuple(self.requested)  # possible changes, in case git cannot list the actual ones
         try:
             updates = _differences(before, await self._references())
             await self._describe("", updates)
         finally:
-            pushed = self._server.git_pushes.accept
-            pusher = self._by, updates, self._id, self._token
-            self._events = await run_in_threadpool(pushed, self._call.repository, *pusher)
+            pushed = self.server.git_pushes.accept
+            pusher = self.by, updates, self._id, self.token
+            self._events = await run_in_threadpool(pushed, self.call.repository, *pusher)
 
     async def _messages(self) -> bytes:
         """The messages of the push, as packets. Errors are ignored, because the push is already done."""
         try:
-            return packets(list(lines(await self._started(), self._server.url)))
+            return packets(list(lines(await self._started(), self.server.url)))
         except Exception as error:
-            _log.warning("no messages for a push to %s: %s", self._call.repository, error)
+            _log.warning("no messages for a push to %s: %s", self.call.repository, error)
             return b""
 
     async def _started(self) -> list[tuple[Event, Sequence[Execution] | None]]:
         """The executions of each event; None for an event that is not handled within START_SECONDS."""
-        store, end = self._server.store, time.monotonic() + START_SECONDS
+        store, end = self.server.store, time.monotonic() + START_SECONDS
         started: list[tuple[Event, Sequence[Execution] | None]] = []
         for event in self._events[:MAX_EVENTS]:
             while not (is_handled := await run_in_threadpool(_is_handled, store, event.id)) and time.monotonic() < end:
@@ -186,10 +178,7 @@ class Push:
 
     async def _run_git(self) -> bytes:
         """Pass on git's response, except its last bytes, which report success and are returned for later."""
-        call = self._call
-        status, headers, chunks = await self._server.git_backend(
-            call.repository, call.path, call.method, call.query, call.headers(), self._body
-        )
+        status, headers, chunks = await self.call.run(self.server, self.body)
         async with aclosing(chunks):
             self._accepts_messages &= not any(name.lower() == "content-length" for name in headers)
             self._answer.put_nowait((status, headers))
@@ -204,13 +193,13 @@ class Push:
             return last
 
     async def _references(self) -> Mapping[str, str]:
-        return await run_in_threadpool(self._server.source.references, self._call.repository)
+        return await run_in_threadpool(self.server.source.references, self.call.repository)
 
     async def _describe(self, title: str, updates: Sequence[RefUpdate]) -> None:
         lines = [f"{update.ref} {update.old} -> {update.new}" for update in updates] or ["no reference"]
         text = "\n".join([title, *lines] if title else lines)
-        if self._entry:
-            await run_in_threadpool(self._server.store.audit.describe, self._entry, text)
+        if self.entry:
+            await run_in_threadpool(self.server.store.audit.describe, self.entry, text)
 
 
 def _is_handled(store: Store, event_id: str) -> bool:

@@ -1,18 +1,23 @@
 """Registry tokens for clients, and push notifications of registries."""
 
-import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from dockgate.delivery.registry_access import PUSH, Access, Login
-from dockgate.identity.model import AuditEntry, Caller, Permission
+from dockgate.delivery.registry_access import PUSH, Login
+from dockgate.identity.model import Caller, Permission
 from dockgate.services.registry_pushes import OUR_OWN
 from dockgate.services.web_services import WebServices
 from dockgate.shared.canonical import plain
 from dockgate.web.api import ServerDependency
-from dockgate.web.authorization import GuardedRoute, RequirePermission, checks_token_limits, request_token
+from dockgate.web.authorization import (
+    GuardedRoute,
+    RequirePermission,
+    begin_audit_entry,
+    checks_token_limits,
+    request_token,
+)
 from dockgate.web.threads import Threads, ThreadsDependency
 
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
@@ -58,7 +63,8 @@ def _grant(server: WebServices, who: Caller | Login, service: str, scopes: list[
     if isinstance(who, Caller):
         for entry in access:
             if PUSH in entry.actions:
-                _audit(server, who, entry)
+                subject = f"{entry.type}:{entry.name}:{','.join(entry.actions)}"
+                server.store.audit.finish(begin_audit_entry(server, who, "GET /registry/token", subject), 200)
     return JSONResponse(plain(granted), headers={"Cache-Control": "no-store"})
 
 
@@ -88,16 +94,3 @@ async def _accept_event(request: Request, server: WebServices, threads: Threads,
     run = threads.run_remote if registry else threads.run
     await run(f"{form}/{registry}", notifications.receive, form, registry, header, body)
     return Response(status_code=202)
-
-
-def _audit(server: WebServices, who: Caller, access: Access) -> None:
-    entry = AuditEntry(
-        id=uuid.uuid4().hex,
-        at=server.clock.now(),
-        who=who.name,
-        token=who.token.id if who.token else "",
-        call="GET /registry/token",
-        subject=f"{access.type}:{access.name}:{','.join(access.actions)}",
-    )
-    server.store.audit.begin(entry)
-    server.store.audit.finish(entry.id, 200)

@@ -71,10 +71,7 @@ def require_storable(body: bytes) -> None:
 
 
 def refuse_ambiguous(request: Request) -> Response | None:
-    """The refusal of a request with repeated headers or parameters, or with a compressed body.
-
-    None for others.
-    """
+    """Refuse repeated headers or parameters, and compressed bodies. None for other requests."""
     headers = Counter(name.decode("latin-1") for name, _ in request.scope["headers"])
     repeated = [f"the header {name}" for name in _SINGLE if headers[name] > 1]
     names = Counter(name for name, _ in parse_qsl(request.url.query, keep_blank_values=True))

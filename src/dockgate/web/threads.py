@@ -45,10 +45,7 @@ async def turn(lock: asyncio.Lock | asyncio.Semaphore, wait_seconds: float, busy
 
 
 class Turns:
-    """Slots for concurrent work, limited in total and per principal.
-
-    `work` is a phrase like "answers {} fetches".
-    """
+    """Slots for concurrent work, in total and per principal. `work`: such as "answers {} fetches"."""
 
     def __init__(self, most: int, most_each: int, work: str, wait_seconds: float) -> None:
         self._all = asyncio.Semaphore(most)

@@ -6,7 +6,8 @@ Every call has a parameter `who` of one of the types below, even if unused: it i
 `route_class=GuardedRoute`, which checks the permission before it reads the body.
 """
 
-from typing import Annotated, Any
+import dataclasses
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query, Request
 
@@ -30,6 +31,7 @@ __all__ = [
     "ThreadsDependency",
     "body_of",
     "checks_token_limits",
+    "view_of",
 ]
 
 
@@ -37,6 +39,8 @@ async def _server(request: Request) -> WebServices:
     server: WebServices = request.app.state.server
     return server
 
+
+T = TypeVar("T")
 
 # At most JSON's largest exact integer.
 Count = Annotated[int, Query(ge=0, le=1 << 53)]
@@ -53,7 +57,12 @@ Administrator = Annotated[Caller, Depends(RequirePermission(Permission.ADMINISTE
 Definer = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT, Permission.ADMINISTER))]
 
 
+def view_of(kind: type[T], source: object, **fields: object) -> T:
+    """A dataclass whose fields are those of `source`, except the given ones."""
+    names = {field.name for field in dataclasses.fields(kind)} - fields.keys()  # type: ignore[arg-type]
+    return kind(**fields, **{name: getattr(source, name) for name in names})
+
+
 def body_of(media_type: str, kind: str) -> dict[str, Any]:
     """OpenAPI for a body that the call reads itself."""
-    content = {media_type: {"schema": {"type": kind}}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": {"type": kind}}}}}

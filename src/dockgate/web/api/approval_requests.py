@@ -56,10 +56,7 @@ class ApprovalRequestBody:
 
 @dataclass(frozen=True, slots=True)
 class CreatedApproval:
-    """A new or repeated approval.
-
-    `token` lets a person reject it. `callback_secret` signs the webhook, "" without one.
-    """
+    """An approval. `token` lets a person reject it, `callback_secret` ("" without one) signs the webhook."""
 
     approval: ApprovalView
     token: str

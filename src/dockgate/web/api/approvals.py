@@ -9,7 +9,7 @@ from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
 from dockgate.shared.errors import DeniedError, UsageError
-from dockgate.web.api import Accepter, Decider, GuardedRoute, Reader, ServerDependency, checks_token_limits
+from dockgate.web.api import Accepter, Decider, GuardedRoute, Reader, ServerDependency, checks_token_limits, view_of
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -65,10 +65,7 @@ class OverrideRequest:
 
 @dataclass(frozen=True, slots=True)
 class OverrideResult:
-    """The unchanged approval and the new waivers.
-
-    `retried_execution` is "" for an approval of an external pipeline, which must request it again.
-    """
+    """The unchanged approval, the new waivers, and the retried execution ("" for an external pipeline)."""
 
     approval: ApprovalView
     waivers: list[Waiver]
@@ -85,7 +82,7 @@ class ApprovalWithVotes:
 
 def view(approval: Approval) -> ApprovalView:
     """The view of an approval."""
-    return ApprovalView(**{name: getattr(approval, name) for name in ApprovalView.__dataclass_fields__})
+    return view_of(ApprovalView, approval)
 
 
 @router.get("/approvals")

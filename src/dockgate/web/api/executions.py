@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import latest_runs, stage_state
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import Count, GuardedRoute, Reader, Runner, ServerDependency
+from dockgate.web.api import Count, GuardedRoute, Reader, Runner, ServerDependency, view_of
 from dockgate.web.api.approvals import ApprovalView, view
 
 router = APIRouter(route_class=GuardedRoute)
@@ -15,10 +15,7 @@ router = APIRouter(route_class=GuardedRoute)
 
 @dataclass(frozen=True, slots=True)
 class ActionView:
-    """The last attempt of an action.
-
-    `has_log`: it writes one; `approval` is null except for approval actions.
-    """
+    """The last attempt of an action. `has_log`: it writes a log; `approval`: of approval actions only."""
 
     name: str
     type: ActionType
@@ -46,8 +43,8 @@ class StageView:
 class ExecutionView:
     """An execution with its stages.
 
-    `superseded_by` is a newer execution that was deployed to the same service, so that this one can no longer be
-    deployed; null if there is none, and for an execution that succeeded.
+    `superseded_by` is a newer execution deployed to the same service: this one can no longer be deployed. Null
+    otherwise, and for an execution that succeeded.
     """
 
     execution: Execution
@@ -88,21 +85,9 @@ def show(execution_id: str, who: Reader, server: ServerDependency) -> ExecutionV
             approval = None
             if action.type is ActionType.APPROVAL and run.key.attempt:
                 approval = _approval(server, run.key)
-            actions.append(
-                ActionView(
-                    name=action.name,
-                    type=action.type,
-                    state=run.state,
-                    reason=run.reason,
-                    attempt=run.key.attempt,
-                    started_at=run.started_at,
-                    finished_at=run.finished_at,
-                    variables=run.variables,
-                    artifact=run.artifact,
-                    has_log=action.type in (ActionType.BUILD, ActionType.DEPLOY),
-                    approval=approval,
-                )
-            )
+            has_log = action.type in (ActionType.BUILD, ActionType.DEPLOY)
+            about = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
+            actions.append(view_of(ActionView, run, **about, has_log=has_log, approval=approval))
         stages.append(StageView(stage.name, stage_state(stage, runs), actions))
     return ExecutionView(execution, stages, _superseded_by(server, execution, pipeline))
 

@@ -18,26 +18,14 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 from dockgate.store.records import PushedImage, ReportRecord, Scan, TagMove, VerdictRecord
-from dockgate.web.api import (
-    Digest,
-    GuardedRoute,
-    Reader,
-    Runner,
-    ServerDependency,
-    ThreadsDependency,
-    body_of,
-    checks_token_limits,
-)
+from dockgate.web import api
 
-router = APIRouter(route_class=GuardedRoute)
+router = APIRouter(route_class=api.GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """A pushed image.
-
-    `scan` is the scan's state; `status`, `summary` and `waived` are of the newest verdict, or "".
-    """
+    """A pushed image with its scan's state and its newest verdict ("" where there is none yet)."""
 
     repository: str
     tag: str
@@ -93,38 +81,28 @@ OtherDigest = Annotated[str | None, Query(pattern=f"^{PATTERN}$")]
 
 
 @router.get("/images")
-def images(who: Reader, server: ServerDependency, repository: str | None = None) -> list[ImageSummary]:
+def images(who: api.Reader, server: api.ServerDependency, repository: str | None = None) -> list[ImageSummary]:
     """List the images that were pushed to the server's registry, newest first."""
     summaries = []
     for pushed in server.store.images.pushed_images(repository):
         scan = server.store.images.scan(pushed.digest)
         verdicts = server.store.images.verdicts(pushed.digest)
-        summaries.append(
-            ImageSummary(
-                repository=pushed.repository,
-                tag=pushed.tag,
-                digest=pushed.digest,
-                pushed_at=pushed.pushed_at,
-                scan=scan.state if scan else "",
-                status=verdicts[0].status if verdicts else "",
-                summary=verdicts[0].summary if verdicts else "",
-                waived=verdicts[0].waived if verdicts else "",
-            )
-        )
+        newest = {name: getattr(verdicts[0], name) if verdicts else "" for name in ("status", "summary", "waived")}
+        summaries.append(api.view_of(ImageSummary, pushed, scan=scan.state if scan else "", **newest))
     return summaries
 
 
 @router.get("/digests/{kind}/{start}")
-@checks_token_limits
-def digests(kind: Kind, start: Start, who: Reader, server: ServerDependency) -> list[str]:
+@api.checks_token_limits
+def digests(kind: Kind, start: Start, who: api.Reader, server: api.ServerDependency) -> list[str]:
     """List at most ten visible digests of images or verdicts that begin with these hexadecimal digits."""
     matches = server.store.images.find_digests(kind, start, MAX_DIGESTS)
     return [digest for digest, image in matches if _may_see(who, image, server)]
 
 
 @router.get("/images/{digest}")
-@checks_token_limits
-def image(digest: Digest, who: Reader, server: ServerDependency) -> ImageView:
+@api.checks_token_limits
+def image(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> ImageView:
     """Get an image: its scan, summaries of its inventories, and its verdicts, newest first."""
     require_image_access(who, digest, server)
     scan = server.store.images.scan(digest)
@@ -138,21 +116,17 @@ def image(digest: Digest, who: Reader, server: ServerDependency) -> ImageView:
         pushes=pushes,
         moves=list(server.store.images.tag_moves(digest)),
         inventories=[
-            InventoryView(
-                item.platform,
-                item.distribution.name if item.distribution else "",
-                len(item.packages),
-                len(item.unread),
-            )
+            InventoryView(item.platform, name, len(item.packages), len(item.unread))
             for item in inventories
+            for name in [item.distribution.name if item.distribution else ""]
         ],
         verdicts=list(server.store.images.verdicts(digest)),
     )
 
 
 @router.post("/images/{digest}/scan", status_code=202)
-@checks_token_limits
-def scan(digest: Digest, body: ScanRequest, who: Runner, server: ServerDependency) -> Scan:
+@api.checks_token_limits
+def scan(digest: api.Digest, body: ScanRequest, who: api.Runner, server: api.ServerDependency) -> Scan:
     """Request a scan, unless one is requested or finished."""
     if not re.fullmatch(REPOSITORY, body.repository):
         raise UsageError(f"{body.repository!r} is not a repository name.", "See `dockgate image list`.")
@@ -160,14 +134,14 @@ def scan(digest: Digest, body: ScanRequest, who: Runner, server: ServerDependenc
     return server.scans.request(body.repository, digest)
 
 
-@router.post("/images/{digest}/findings", status_code=201, openapi_extra=body_of("application/json", "object"))
-@checks_token_limits
+@router.post("/images/{digest}/findings", status_code=201, openapi_extra=api.body_of("application/json", "object"))
+@api.checks_token_limits
 async def findings(
-    digest: Digest,
+    digest: api.Digest,
     request: Request,
-    who: Runner,
-    server: ServerDependency,
-    threads: ThreadsDependency,
+    who: api.Runner,
+    server: api.ServerDependency,
+    threads: api.ThreadsDependency,
     name: str = "findings.json",
     found_at: str = "",
 ) -> list[ReportRecord]:
@@ -184,16 +158,16 @@ def _report(server: WebServices, who: Caller, digest: str, body: bytes, name: st
 
 
 @router.get("/images/{digest}/findings")
-@checks_token_limits
-def reports(digest: Digest, who: Reader, server: ServerDependency) -> list[ReportRecord]:
+@api.checks_token_limits
+def reports(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> list[ReportRecord]:
     """List reports of other scanners on an image. `/documents/{digest}` returns a report."""
     require_image_access(who, digest, server)
     return list(server.store.reports.for_image(digest))
 
 
 @router.get("/verdicts/{digest}")
-@checks_token_limits
-def verdict(digest: Digest, who: Reader, server: ServerDependency) -> Verdict:
+@api.checks_token_limits
+def verdict(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> Verdict:
     """Get a verdict."""
     stored = server.store.images.verdict(digest)
     require_image_access(who, stored.image, server)
@@ -201,15 +175,17 @@ def verdict(digest: Digest, who: Reader, server: ServerDependency) -> Verdict:
 
 
 @router.get("/verdicts/{digest}/case")
-@checks_token_limits
-def case(digest: Digest, who: Reader, server: ServerDependency) -> Response:
+@api.checks_token_limits
+def case(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> Response:
     """Get a verdict with all its inputs: the case file of `dockgate gate -o case` and `dockgate explain`."""
     return Response(case_file.text(_recorded(digest, who, server)), media_type="application/json")
 
 
 @router.get("/verdicts/{digest}/explanation")
-@checks_token_limits
-def explanation(digest: Digest, who: Reader, server: ServerDependency, against: OtherDigest = None) -> ExplanationView:
+@api.checks_token_limits
+def explanation(
+    digest: api.Digest, who: api.Reader, server: api.ServerDependency, against: OtherDigest = None
+) -> ExplanationView:
     """Replay a verdict; with `against` (another verdict's digest) compare the two."""
     recorded = _recorded(digest, who, server)
     differences = compare(recorded, _recorded(against, who, server)) if against else None
@@ -217,7 +193,7 @@ def explanation(digest: Digest, who: Reader, server: ServerDependency, against: 
 
 
 @router.get("/documents/{digest}")
-def document(digest: Digest, who: Reader, server: ServerDependency) -> Response:
+def document(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> Response:
     """Get an input of a verdict in canonical form: an inventory, an advisory snapshot, a policy."""
     return Response(server.store.images.document(digest), media_type="application/json")
 
@@ -230,10 +206,7 @@ def _recorded(digest: str, who: Caller, server: WebServices) -> case_file.Record
 
 
 def require_image_access(who: Caller, image: str, server: WebServices) -> None:
-    """Raise DeniedError if a limited token may not see an image.
-
-    It may see images of its repositories, and images for which its pipelines requested approvals.
-    """
+    """Raise DeniedError unless the image is of a limited token's repositories, or approvals of its pipelines."""
     if who.is_limited:
         approvals = server.store.approvals.for_image(image)
         if not any(
@@ -251,10 +224,7 @@ def _may_see(who: Caller, image: str, server: WebServices) -> bool:
 
 
 def _require_repository_access(who: Caller, image: str, server: WebServices) -> None:
-    """Raise DeniedError if a limited token may not change data of an image.
-
-    It must be in its repositories.
-    """
+    """Raise DeniedError if the image is not in a repository of a limited token."""
     if who.is_limited:
         scan = server.store.images.scan(image)
         who.require(repository=scan.repository if scan else "")

@@ -10,21 +10,12 @@ from dockgate.services.documents import AppliedDocument
 from dockgate.services.web_services import ServerStatus
 from dockgate.services.web_services import status as status_of
 from dockgate.shared.errors import UsageError
-from dockgate.web.api import (
-    Definer,
-    GuardedRoute,
-    Reader,
-    Runner,
-    ServerDependency,
-    ThreadsDependency,
-    body_of,
-    checks_token_limits,
-)
+from dockgate.web import api
 
 # Bytes.
 DOCUMENT_LIMIT = 1 << 20
 
-router = APIRouter(route_class=GuardedRoute)
+router = APIRouter(route_class=api.GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +29,7 @@ class RepositoryView:
 
 @dataclass(frozen=True, slots=True)
 class PipelineSummary:
-    """A pipeline with its newest execution, null if there is none."""
+    """A pipeline with its newest execution, null before the first."""
 
     name: str
     version: int
@@ -46,15 +37,19 @@ class PipelineSummary:
 
 
 @router.get("/status")
-@checks_token_limits
-def status(who: Reader, server: ServerDependency) -> ServerStatus:
+@api.checks_token_limits
+def status(who: api.Reader, server: api.ServerDependency) -> ServerStatus:
     """Get the server's status and the state of its advisory database."""
     return status_of(server)
 
 
-@router.post("/apply", openapi_extra=body_of("application/yaml", "string"))
+@router.post("/apply", openapi_extra=api.body_of("application/yaml", "string"))
 async def apply(
-    request: Request, who: Definer, server: ServerDependency, threads: ThreadsDependency, name: str = "document.yaml"
+    request: Request,
+    who: api.Definer,
+    server: api.ServerDependency,
+    threads: api.ThreadsDependency,
+    name: str = "document.yaml",
 ) -> AppliedDocument:
     """Create or change what a YAML document describes (Repository, Pipeline, Service, Policy, …)."""
     return await threads.run(who.name, server.documents.apply, await read_document(request, name), name, who)
@@ -74,7 +69,7 @@ async def read_document(request: Request, name: str) -> str:
 
 
 @router.get("/repositories")
-def repositories(who: Reader, server: ServerDependency) -> list[RepositoryView]:
+def repositories(who: api.Reader, server: api.ServerDependency) -> list[RepositoryView]:
     """List the server's git repositories."""
     return [
         RepositoryView(name, server.clone_url(name), dict(server.source.heads(name)))
@@ -83,7 +78,7 @@ def repositories(who: Reader, server: ServerDependency) -> list[RepositoryView]:
 
 
 @router.get("/pipelines")
-def pipelines(who: Reader, server: ServerDependency) -> list[PipelineSummary]:
+def pipelines(who: api.Reader, server: api.ServerDependency) -> list[PipelineSummary]:
     """List pipelines with their newest execution."""
     summaries = []
     for name in server.store.pipelines.names():
@@ -93,20 +88,20 @@ def pipelines(who: Reader, server: ServerDependency) -> list[PipelineSummary]:
 
 
 @router.get("/pipelines/{name}")
-def pipeline(name: str, who: Reader, server: ServerDependency) -> Pipeline:
+def pipeline(name: str, who: api.Reader, server: api.ServerDependency) -> Pipeline:
     """Get the newest definition of a pipeline."""
     return server.store.pipelines.get(name)
 
 
 @router.get("/pipelines/{name}/executions")
-def executions(name: str, who: Reader, server: ServerDependency, limit: int = 20) -> list[Execution]:
+def executions(name: str, who: api.Reader, server: api.ServerDependency, limit: int = 20) -> list[Execution]:
     """List executions, newest first."""
     server.store.pipelines.get(name)
     return list(server.store.executions.for_pipeline(name, max(1, min(limit, 1000))))
 
 
 @router.post("/pipelines/{name}/executions", status_code=201)
-def start(name: str, who: Runner, server: ServerDependency, idempotency_key: str = Header("")) -> Execution:
+def start(name: str, who: api.Runner, server: api.ServerDependency, idempotency_key: str = Header("")) -> Execution:
     """Start a pipeline. The same Idempotency-Key starts it once."""
     server.store.pipelines.get(name)
     return server.executions.start(name, f"hand/{idempotency_key or uuid.uuid4()}", who.name if who.token else "")

@@ -1,7 +1,7 @@
 """Policies in all versions, trials, and policy assignments."""
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request, Response
@@ -13,10 +13,10 @@ from dockgate.gate.policy_choice import AllowedPolicies
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.records import AssignmentRecord
-from dockgate.web.api import Accepter, Count, GuardedRoute, Reader, ServerDependency, ThreadsDependency, body_of
+from dockgate.web import api
 from dockgate.web.api.pipelines import read_document
 
-router = APIRouter(route_class=GuardedRoute)
+router = APIRouter(route_class=api.GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class PolicyView(PolicySummary):
 
 
 @router.get("/policies")
-def policies(who: Reader, server: ServerDependency) -> list[PolicySummary]:
+def policies(who: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
     """List policies, built-in policies first."""
-    return [_summary(version) for version in server.policies.present()]
+    return [api.view_of(PolicySummary, version) for version in server.policies.present()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Candidate:
 
 @router.post("/policies/try")
 async def try_candidate(
-    body: Candidate, who: Reader, server: ServerDependency, threads: ThreadsDependency
+    body: Candidate, who: api.Reader, server: api.ServerDependency, threads: api.ThreadsDependency
 ) -> PolicyComparison:
     """Show what a policy would change for recorded verdicts or running services. Nothing is stored.
 
@@ -71,32 +71,32 @@ async def try_candidate(
 
 
 @router.get("/policies/schema")
-def schema(who: Reader, server: ServerDependency) -> dict[str, Any]:
+def schema(who: api.Reader, server: api.ServerDependency) -> dict[str, Any]:
     """Get the JSON Schema of policies."""
     return server.policies.schema()
 
 
 @router.get("/policies/{name}")
 def policy(
-    name: str, who: Reader, server: ServerDependency, response: Response, version: Count | None = None
+    name: str, who: api.Reader, server: api.ServerDependency, response: Response, version: api.Count | None = None
 ) -> PolicyView:
     """Get a policy, in the present or the given version. The ETag is the version."""
     return _view(server.policies.get(name, version), response)
 
 
 @router.get("/policies/{name}/history")
-def history(name: str, who: Reader, server: ServerDependency) -> list[PolicySummary]:
+def history(name: str, who: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
     """List the versions of a policy, newest first, with removals."""
-    return [_summary(version) for version in server.policies.history(name)]
+    return [api.view_of(PolicySummary, version) for version in server.policies.history(name)]
 
 
-@router.put("/policies/{name}", openapi_extra=body_of("application/yaml", "string"))
+@router.put("/policies/{name}", openapi_extra=api.body_of("application/yaml", "string"))
 async def put(
     name: str,
     request: Request,
-    who: Accepter,
-    server: ServerDependency,
-    threads: ThreadsDependency,
+    who: api.Accepter,
+    server: api.ServerDependency,
+    threads: api.ThreadsDependency,
     response: Response,
     comment: str = "",
     if_match: str = Header(""),
@@ -114,10 +114,10 @@ async def put(
 
 @router.delete("/policies/{name}")
 def remove(
-    name: str, who: Accepter, server: ServerDependency, comment: str = "", if_match: str = Header("")
+    name: str, who: api.Accepter, server: api.ServerDependency, comment: str = "", if_match: str = Header("")
 ) -> PolicySummary:
     """Remove an unused policy. Its versions and verdicts are kept."""
-    return _summary(server.policies.remove(name, who.name, comment, _version(if_match)))
+    return api.view_of(PolicySummary, server.policies.remove(name, who.name, comment, _version(if_match)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +133,14 @@ class AssignmentView:
 
 
 @router.get("/policy-assignments")
-def assignments(who: Reader, server: ServerDependency) -> list[AssignmentView]:
+def assignments(who: api.Reader, server: api.ServerDependency) -> list[AssignmentView]:
     """List policy assignments. The policy `default` applies to all other repositories."""
-    return [_assignment(record) for record in server.store.policy_assignments.list()]
+    records = server.store.policy_assignments.list()
+    return [api.view_of(AssignmentView, entry.assignment, **_change(entry)) for entry in records]
 
 
 @router.delete("/policy-assignments/{name}")
-def unassign(name: str, who: Accepter, server: ServerDependency) -> AssignmentView:
+def unassign(name: str, who: api.Accepter, server: api.ServerDependency) -> AssignmentView:
     """Remove a policy assignment, and return it."""
     present = {record.assignment.name: record for record in server.store.policy_assignments.list()}
     if name not in present:
@@ -147,19 +148,11 @@ def unassign(name: str, who: Accepter, server: ServerDependency) -> AssignmentVi
             f"The policy assignment {name!r} does not exist.", "`dockgate policy assignments` lists them."
         )
     server.store.policy_assignments.remove(name)
-    return _assignment(present[name])
+    return api.view_of(AssignmentView, present[name].assignment, **_change(present[name]))
 
 
-def _assignment(record: AssignmentRecord) -> AssignmentView:
-    assignment = record.assignment
-    return AssignmentView(
-        assignment.name,
-        assignment.repositories,
-        assignment.policy,
-        assignment.allowed,
-        record.changed_at,
-        record.changed_by,
-    )
+def _change(record: AssignmentRecord) -> dict[str, str]:
+    return {"changed_at": record.changed_at, "changed_by": record.changed_by}
 
 
 def _version(if_match: str) -> int | None:
@@ -171,18 +164,6 @@ def _version(if_match: str) -> int | None:
     return int(match[1])
 
 
-def _summary(version: PolicyVersion) -> PolicySummary:
-    return PolicySummary(
-        version.name,
-        version.version,
-        version.digest,
-        version.changed_at,
-        version.changed_by,
-        version.comment,
-        version.removed,
-    )
-
-
 def _view(version: PolicyVersion, response: Response) -> PolicyView:
     response.headers["ETag"] = f'"{version.version}"'
-    return PolicyView(**asdict(_summary(version)), rules=version.rules, text=version.text)
+    return api.view_of(PolicyView, version)

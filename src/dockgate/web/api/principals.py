@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 
-from dockgate.identity.model import AuditEntry, Permission, Principal, Role, Token
+from dockgate.identity.model import AuditEntry, Permission, Principal, Role
 from dockgate.services.identity import TOKEN_DAYS
-from dockgate.web.api import Accepter, Administrator, GuardedRoute, Reader, ServerDependency, checks_token_limits
+from dockgate.web import api
 
-router = APIRouter(route_class=GuardedRoute)
+router = APIRouter(route_class=api.GuardedRoute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,76 +79,71 @@ class CallerView:
     token: TokenView | None
 
 
-def view(token: Token) -> TokenView:
-    """The view of a token."""
-    return TokenView(**{name: getattr(token, name) for name in TokenView.__dataclass_fields__})
-
-
 @router.get("/caller")
-@checks_token_limits
-def caller(who: Reader, server: ServerDependency) -> CallerView:
+@api.checks_token_limits
+def caller(who: api.Reader, server: api.ServerDependency) -> CallerView:
     """Get the caller and the permissions of its token."""
     return CallerView(
         who.name,
         who.principal.roles,
         [permission for permission in Permission if who.may(permission)],
-        view(who.token) if who.token else None,
+        api.view_of(TokenView, who.token) if who.token else None,
     )
 
 
 @router.get("/principals")
-def principals(who: Administrator, server: ServerDependency) -> list[Principal]:
+def principals(who: api.Administrator, server: api.ServerDependency) -> list[Principal]:
     """List principals by name."""
     return list(server.store.principals.list())
 
 
 @router.post("/principals", status_code=201)
-def add_principal(body: NewPrincipal, who: Administrator, server: ServerDependency) -> AddedPrincipal:
+def add_principal(body: NewPrincipal, who: api.Administrator, server: api.ServerDependency) -> AddedPrincipal:
     """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
     principal, token = server.people.add(body.name, body.roles, body.email)
     return AddedPrincipal(principal, token)
 
 
 @router.post("/principals/{name}/roles")
-def set_roles(name: str, body: Roles, who: Administrator, server: ServerDependency) -> Principal:
+def set_roles(name: str, body: Roles, who: api.Administrator, server: api.ServerDependency) -> Principal:
     """Replace the roles of a principal."""
     return server.people.set_roles(name, body.roles)
 
 
 @router.post("/principals/{name}/disable")
-def disable(name: str, who: Administrator, server: ServerDependency) -> Principal:
+def disable(name: str, who: api.Administrator, server: api.ServerDependency) -> Principal:
     """Disable a principal. Its tokens stop working."""
     return server.store.principals.disable(name, server.clock.now())
 
 
 @router.post("/principals/{name}/enable")
-def enable(name: str, who: Administrator, server: ServerDependency) -> Principal:
+def enable(name: str, who: api.Administrator, server: api.ServerDependency) -> Principal:
     """Enable a disabled principal."""
     return server.store.principals.enable(name)
 
 
 @router.get("/tokens")
-def tokens(who: Administrator, server: ServerDependency, principal: str = "") -> list[TokenView]:
+def tokens(who: api.Administrator, server: api.ServerDependency, principal: str = "") -> list[TokenView]:
     """List tokens, newest first, optionally of one principal."""
-    return [view(token) for token in server.store.tokens.list(principal or None)]
+    return [api.view_of(TokenView, token) for token in server.store.tokens.list(principal or None)]
 
 
 @router.post("/tokens", status_code=201)
-def create_token(body: NewToken, who: Administrator, server: ServerDependency) -> IssuedToken:
+def create_token(body: NewToken, who: api.Administrator, server: api.ServerDependency) -> IssuedToken:
     """Create a token. Only this response contains its text."""
     token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines)
-    return IssuedToken(view(token), text)
+    return IssuedToken(api.view_of(TokenView, token), text)
 
 
 @router.post("/tokens/{token_id}/revoke")
-def revoke_token(token_id: str, who: Administrator, server: ServerDependency) -> TokenView:
+def revoke_token(token_id: str, who: api.Administrator, server: api.ServerDependency) -> TokenView:
     """Revoke a token."""
-    return view(server.store.tokens.revoke(token_id, server.clock.now()))
+    return api.view_of(TokenView, server.store.tokens.revoke(token_id, server.clock.now()))
 
 
 @router.get("/audit")
 def audit(
-    who: Accepter, server: ServerDependency, by: str = "", limit: int = 100, before: str = ""
+    who: api.Accepter, server: api.ServerDependency, by: str = "", limit: int = 100, before: str = ""
 ) -> list[AuditEntry]:
     """List changing calls, newest first; `before` is the id of the last entry of the previous page."""
     return list(server.store.audit.list(by or None, max(1, min(limit, 1000)), before or None))

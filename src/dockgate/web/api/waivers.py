@@ -13,18 +13,9 @@ from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
 from dockgate.services.web_services import WebServices
 from dockgate.store.records import VexRecord, WaiverRecord
-from dockgate.web.api import (
-    Accepter,
-    Digest,
-    GuardedRoute,
-    Reader,
-    Runner,
-    ServerDependency,
-    ThreadsDependency,
-    body_of,
-)
+from dockgate.web import api
 
-router = APIRouter(route_class=GuardedRoute)
+router = APIRouter(route_class=api.GuardedRoute)
 
 
 class WaiverState(StrEnum):
@@ -65,10 +56,7 @@ class WaiverView:
 
 @dataclass(frozen=True, slots=True)
 class VexView:
-    """A VEX document.
-
-    `signed` means attached in a signed envelope; each policy lists the keys that it trusts.
-    """
+    """A VEX document. `signed`: in an envelope; each policy lists the keys that it trusts."""
 
     document: str
     image: str
@@ -89,20 +77,22 @@ class ImageLocation:
 
 
 @router.get("/waivers")
-def waivers(who: Reader, server: ServerDependency, state: WaiverState | None = None) -> list[WaiverView]:
+def waivers(who: api.Reader, server: api.ServerDependency, state: WaiverState | None = None) -> list[WaiverView]:
     """List waivers, newest first, optionally in one state."""
     views = [_view(record, server.clock.now()) for record in server.store.waivers.list()]
     return [view for view in views if state in (None, view.state)]
 
 
 @router.get("/waivers/{waiver_id}")
-def waiver(waiver_id: str, who: Reader, server: ServerDependency) -> WaiverView:
+def waiver(waiver_id: str, who: api.Reader, server: api.ServerDependency) -> WaiverView:
     """Get a waiver and its state."""
     return _view(server.store.waivers.get(waiver_id), server.clock.now())
 
 
 @router.post("/waivers", status_code=201)
-def add(body: NewWaiver, who: Accepter, server: ServerDependency, idempotency_key: str = Header("")) -> WaiverView:
+def add(
+    body: NewWaiver, who: api.Accepter, server: api.ServerDependency, idempotency_key: str = Header("")
+) -> WaiverView:
     """Accept findings or unread content. The same Idempotency-Key creates one waiver."""
     key = sha256(f"{who.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
     fields = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
@@ -111,20 +101,24 @@ def add(body: NewWaiver, who: Accepter, server: ServerDependency, idempotency_ke
 
 
 @router.post("/waivers/{waiver_id}/revoke")
-def revoke(waiver_id: str, who: Accepter, server: ServerDependency) -> WaiverView:
+def revoke(waiver_id: str, who: api.Accepter, server: api.ServerDependency) -> WaiverView:
     """Revoke a waiver. It stays on record."""
     return _view(server.exceptions.revoke_waiver(waiver_id, who.name), server.clock.now())
 
 
 @router.get("/vex")
-def documents(who: Reader, server: ServerDependency) -> list[VexView]:
+def documents(who: api.Reader, server: api.ServerDependency) -> list[VexView]:
     """List VEX documents, uploaded and attached, newest first. `/documents/{digest}` returns a document."""
     return [_document(record) for record in server.store.vex.list()]
 
 
-@router.post("/vex", status_code=201, openapi_extra=body_of("application/json", "object"))
+@router.post("/vex", status_code=201, openapi_extra=api.body_of("application/json", "object"))
 async def upload(
-    request: Request, who: Accepter, server: ServerDependency, threads: ThreadsDependency, name: str = "document.json"
+    request: Request,
+    who: api.Accepter,
+    server: api.ServerDependency,
+    threads: api.ThreadsDependency,
+    name: str = "document.json",
 ) -> VexView:
     """Upload a VEX document (OpenVEX, CycloneDX or CSAF, as JSON), for which the caller vouches."""
     data = await request.body()
@@ -132,14 +126,18 @@ async def upload(
 
 
 @router.post("/vex/{digest}/remove")
-def remove(digest: Digest, who: Accepter, server: ServerDependency) -> VexView:
+def remove(digest: api.Digest, who: api.Accepter, server: api.ServerDependency) -> VexView:
     """Remove an uploaded document. It stays on record."""
     return _document(server.exceptions.remove_vex(digest, who.name))
 
 
 @router.post("/images/{digest}/vex")
 async def refresh_attached_vex(
-    digest: Digest, body: ImageLocation, who: Runner, server: ServerDependency, threads: ThreadsDependency
+    digest: api.Digest,
+    body: ImageLocation,
+    who: api.Runner,
+    server: api.ServerDependency,
+    threads: api.ThreadsDependency,
 ) -> list[VexView]:
     """Read an image's attached VEX documents again, as every scan does. Returns all of them."""
     return await threads.run_remote(who.name, _refresh_vex, server, body.repository, digest)
@@ -154,18 +152,8 @@ def _view(record: WaiverRecord, now: str) -> WaiverView:
     state = WaiverState.REVOKED
     if not record.revoked_at:
         state = WaiverState.ACTIVE if core.is_active(record.waiver, now) else WaiverState.EXPIRED
-    return WaiverView(record.waiver, state, record.revoked_at, record.revoked_by, record.announced_at)
+    return api.view_of(WaiverView, record, state=state)
 
 
 def _document(record: VexRecord) -> VexView:
-    return VexView(
-        document=record.document,
-        image=record.image,
-        format=record.format,
-        author=record.author,
-        signer=record.signer,
-        signed=bool(record.envelopes),
-        added_at=record.added_at,
-        removed_at=record.removed_at,
-        removed_by=record.removed_by,
-    )
+    return api.view_of(VexView, record, signed=bool(record.envelopes))
