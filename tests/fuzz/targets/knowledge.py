@@ -236,7 +236,7 @@ def _targets() -> Iterator[Target]:
     yield Target(
         "purl",
         (Part("purl", _purl, lambda: list(_PURLS), lines),),
-        ("dockgate.services.packages", "dockgate.shared.purl"),
+        ("dockgate.scanner.sboms.purls", "dockgate.shared.purl"),
     )
 
 

@@ -39,7 +39,7 @@ class SbomDocument:
 
 
 def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
-    """The document at `path`. Raises UsageError naming the file for whatever is no such document, and OSError."""
+    """Read the document at `path`. Raises UsageError that names the file if it is no SBOM, and OSError."""
     with path.open("rb") as file:
         raw = file.read(SIZE_LIMIT + 1)
     if len(raw) > SIZE_LIMIT:

@@ -26,10 +26,10 @@ _NO_PACKAGES = ("container", "cryptographic-asset", "data", "device", "file", "m
 
 
 def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
-    """The digest that the document describes, and its content for each image.
+    """Return the digest that the document describes, and its contents for each image.
 
-    The digest is "" if it is that of the only image. Of several images only our own documents are understood. Raises
-    UsageError whose message continues the file's name.
+    The digest is "" if it is that of the only image. Of several images only our own documents are understood.
+    Raises UsageError whose message continues the file's name.
     """
     version = document.get("specVersion")
     if version not in VERSIONS:

@@ -18,15 +18,15 @@ _STATEMENTS = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def unwrap(document: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The bill of materials, and the digest of the only image that the statement is about ("" where there is not one).
+def unwrap(document: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Return the SBOM of a statement, and the digest of its only image, None if it names several or none.
 
-    A document that is no statement is returned as it is. Raises UsageError for a statement that holds no object.
+    A document that is no statement is returned as it is. Raises UsageError for a statement without an object.
     """
     if "payload" in document and "payloadType" in document:
         document = _payload(document)
     if document.get("_type") not in _STATEMENTS:
-        return document, ""
+        return document, None
     predicate = document.get("predicate")
     if isinstance(predicate, dict) and isinstance(predicate.get("Data"), (dict, str)):
         predicate = predicate["Data"]  # as cosign wrote before 2.0
@@ -57,11 +57,11 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-def _subject(subjects: Any) -> str:
+def _subject(subjects: Any) -> str | None:
     digests = {
         str(subject["digest"].get("sha256"))
         for subject in (subjects if isinstance(subjects, list) else ())
         if isinstance(subject, dict) and isinstance(subject.get("digest"), dict)
     }
     digest = digests.pop() if len(digests) == 1 else ""
-    return from_hex(digest) if _DIGEST.fullmatch(digest) else ""
+    return from_hex(digest) if _DIGEST.fullmatch(digest) else None

@@ -16,7 +16,7 @@ _EXTRAS = tuple(field.name for field in fields(Package) if field.name not in ("n
 
 
 class Packages:
-    """Makes packages, by the ecosystems whose purls they bear."""
+    """Builds packages with the ecosystem of their purl type."""
 
     def __init__(self, ecosystems: Sequence[Ecosystem], distribution: Distribution | None) -> None:
         self._kinds = {purl_type: ecosystem for ecosystem in ecosystems for purl_type in ecosystem.purl_types}
@@ -45,7 +45,7 @@ class Packages:
 
 
 def distribution(items: Iterable[Item]) -> Distribution | None:
-    """What the first distribution package says that it is of (`distro=debian-13`)."""
+    """The distribution that the first distribution package names (`distro=debian-13`)."""
     for item in items:
         if item.purl.startswith(tuple(f"pkg:{kind}/" for kind in _SYSTEMS)):
             try:
@@ -59,9 +59,9 @@ def distribution(items: Iterable[Item]) -> Distribution | None:
 
 
 def _normalize(purl: Purl, item: Item) -> Purl:
-    """As Syft writes it.
+    """Normalise a package URL to the form that Syft writes.
 
-    Trivy puts a Debian version's epoch and what a package was built from elsewhere, and has names of its own for some
+    Trivy puts a Debian version's epoch and the source package elsewhere, and has names of its own for some
     distributions. Both write Alpine's R as the specification has it, in lower case.
     """
     qualifiers = dict(purl.qualifiers)

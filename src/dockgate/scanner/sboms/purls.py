@@ -1,4 +1,4 @@
-"""Package URLs, read."""
+"""Parse package URLs."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -13,7 +13,7 @@ _VENDORS = ("deb", "rpm")
 
 
 def parse(text: str) -> Purl:
-    """Raises ValueError for what is no package URL."""
+    """Parse a package URL. Raises ValueError."""
     from packageurl import PackageURL
 
     parsed = PackageURL.from_string(text)
