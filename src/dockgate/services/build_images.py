@@ -16,7 +16,7 @@ from dockgate.delivery.builders.sandbox.network import host_addresses
 from dockgate.delivery.ports import BaseImage
 from dockgate.scanner.images.archive import archive_source
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob, read_document
+from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob, copy_blob, read_document
 from dockgate.scanner.images.destinations import addresses
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
 from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load, parse
@@ -153,10 +153,7 @@ class RegistryBuildImages:
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix="new-", delete=False) as file:
             try:
                 with origin.blob(blob.digest) as source:
-                    verified = VerifiedBlob(source, blob.digest, blob.size)
-                    while chunk := verified.read(_CHUNK):
-                        file.write(chunk)
-                    verified.verify()
+                    copy_blob(source, file, blob.digest, blob.size)
                 os.fchmod(file.fileno(), 0o644)  # the sandbox reads it; the folder is private
                 Path(file.name).replace(target)
             except BaseException:

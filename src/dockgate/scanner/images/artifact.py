@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dockgate.scanner.images.blobs import VerifiedBlob
+from dockgate.scanner.images.blobs import copy_blob
 from dockgate.scanner.images.manifest import MANIFESTS, load
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import check_digest, parse_remote
@@ -15,7 +15,6 @@ from dockgate.shared.errors import ImageError, UnavailableError
 _EMPTY = b"{}"
 _EMPTY_KIND = "application/vnd.oci.empty.v1+json"
 _NAMES = frozenset({"mediaType", "artifactType", "config", "layers", "digest", "size"})
-_CHUNK = 1024 * 1024
 
 
 def push(
@@ -27,9 +26,9 @@ def push(
     ca_bundle: Path | None = None,
     insecure: bool = False,
 ) -> str:
-    """Puts a file into a registry as an artifact of the type `kind`; returns the digest of its manifest.
+    """Push a file as an artifact of the type `kind`. Returns the digest of its manifest.
 
-    Raises UsageError for what is no reference, DeniedError, UnavailableError.
+    Raises UsageError for an invalid reference, DeniedError, UnavailableError.
     """
     with Pusher(parse_remote(reference), ca_bundle=ca_bundle, insecure=insecure) as pusher:
         empty, blob = pusher.blob(_EMPTY), pusher.blob(file)
@@ -47,10 +46,10 @@ def push(
 def pull(
     reference: str, kind: str, into: Path, *, limit: int, ca_bundle: Path | None = None, insecure: bool = False
 ) -> str:
-    """Writes the file of an artifact of the type `kind` to `into`; returns the digest of its manifest.
+    """Write the file of an artifact of the type `kind` to `into`. Returns the digest of its manifest.
 
-    Raises UsageError for what is no reference, NotFoundError, DeniedError, UnavailableError, and ImageError for
-    something else than such an artifact, one above `limit` bytes, and one that does not match its digest.
+    Raises UsageError for an invalid reference, NotFoundError, DeniedError, UnavailableError; ImageError if it is not
+    such an artifact, has more than `limit` bytes, or does not match its digest.
     """
     image_source = registry_source(parse_remote(reference), ca_bundle=ca_bundle, insecure=insecure)
     try:
@@ -59,10 +58,7 @@ def pull(
         if size > limit:
             raise ImageError(f"{reference} is larger than {limit} bytes.")
         with image_source.blob(blob) as source, into.open("wb") as file:
-            verified = VerifiedBlob(source, blob, size)
-            while chunk := verified.read(_CHUNK):
-                file.write(chunk)
-            verified.verify()
+            copy_blob(source, file, blob, size)
         return digest
     except OSError as error:
         raise UnavailableError(f"{into} cannot be written: {error.strerror}.") from error

@@ -6,13 +6,12 @@ OCI distribution spec 1.1, "Listing Referrers" and "Referrers Tag Schema"; cosig
 
 from collections.abc import Iterator
 from contextlib import closing
-from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
 from dockgate.scanner.images.archive import file_source
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, VerifiedBlob
+from dockgate.scanner.images.blobs import read_document
 from dockgate.scanner.images.layout import Folder, LayoutSource
 from dockgate.scanner.images.manifest import load
 from dockgate.scanner.images.reference import FileReference, check_digest, parse_remote
@@ -31,7 +30,7 @@ from dockgate.shared.errors import (
 MAX_DOCUMENTS = 64
 # Bytes of one document; larger ones are left out.
 SIZE_LIMIT = 16 * 2**20
-# What stands in the media types of documents that are worth reading; a layer of an image has none of it.
+# Parts of the media types of documents that are read; no layer of an image has one.
 _KINDS = ("openvex", "vex", "in-toto", "dsse", "sigstore.bundle", "cyclonedx", "csaf")
 _NAMES = frozenset({"manifests", "layers", "subject", "digest", "size", "mediaType", "artifactType", "config"})
 
@@ -44,12 +43,10 @@ def read(
     issuers: Issuers | None = None,
     seconds: float | None = None,
 ) -> list[bytes]:
-    """The documents beside the image `reference` names by digest, as they lie there, none twice.
+    """Read the documents attached to the image, which `reference` names by digest, each once.
 
-    `seconds`: the time that the registry has for all of them.
-
-    Raises UnavailableError, TooSlowError and DeniedError. What is broken is left out: it could only have helped the
-    image.
+    `seconds`: the time limit for all requests. Broken documents are skipped: they could only help the image. Raises
+    UnavailableError, TooSlowError, DeniedError.
     """
     named = parse_remote(reference)
     with closing(
@@ -60,17 +57,17 @@ def read(
             for digest, size in _documents(manifest):
                 if digest not in documents and len(documents) < MAX_DOCUMENTS:
                     try:
-                        documents[digest] = _blob(image_source, digest, size)
+                        documents[digest] = read_document(image_source.blob(digest), digest, size, limit=SIZE_LIMIT)
                     except ImageError:
                         continue
         return list(documents.values())
 
 
 def read_layout(path: Path, image: str) -> list[bytes]:
-    """The documents in an OCI layout, a folder or an archive, that lie beside the image of this digest, none twice.
+    """Read the documents in an OCI layout (a folder or archive) beside the image of this digest, each once.
 
-    Every entry of index.json but the image itself is looked at: which image a document is about is for the reader to
-    check. Raises UsageError for what is no layout, UnavailableError, and ImageError for a broken index.
+    Reads every entry of index.json except the image: the caller checks which image a document is about. Raises
+    UsageError if it is not a layout, UnavailableError, and ImageError for a broken index.
     """
     with closing(_layout(path)) as image_source:
         index = load(image_source.index(), f"The index.json of {path}", _NAMES)
@@ -82,7 +79,7 @@ def read_layout(path: Path, image: str) -> list[bytes]:
                 documents = list(_documents(_load(image_source.manifest(entry["digest"]))))
                 for digest, size in documents:
                     if digest not in contents and len(contents) < MAX_DOCUMENTS:
-                        contents[digest] = _read_verified(image_source.blob(digest), digest, size)
+                        contents[digest] = read_document(image_source.blob(digest), digest, size, limit=SIZE_LIMIT)
             except ImageError:
                 continue
         return list(contents.values())
@@ -97,14 +94,14 @@ def _layout(path: Path) -> LayoutSource:
 
 
 def _entries(index: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those of an index that have a digest, as many as are read."""
+    """Return the first entries of an index that have a digest."""
     listed = index.get("manifests")
     entries = listed[:MAX_DOCUMENTS] if isinstance(listed, list) else []
     return [entry for entry in entries if isinstance(entry, dict) and _is_digest(entry.get("digest"))]
 
 
 def _manifests(image_source: RegistrySource, digest: str) -> Iterator[dict[str, Any]]:
-    """The manifests that refer to the digest, and cosign's."""
+    """Yield the manifests that refer to the digest, then cosign's."""
     tag = digest.replace(":", "-")
     index = image_source.referrers(digest)
     if index is None:
@@ -115,7 +112,7 @@ def _manifests(image_source: RegistrySource, digest: str) -> Iterator[dict[str, 
         try:
             manifest = _load(image_source.manifest(entry["digest"]))
         except (UnavailableError, TooSlowError):
-            raise  # what cannot be fetched now is not the same as what is not there
+            raise  # unavailable is not the same as missing
         except (DockgateError, ValueError):
             continue
         subject = manifest.get("subject")
@@ -141,7 +138,7 @@ def _load(data: bytes) -> dict[str, Any]:
 
 
 def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """Digest and size of each layer that may be a document."""
+    """Yield digest and size of each layer that may be a document."""
     layers = manifest.get("layers")
     artifact_type = str(manifest.get("artifactType", ""))
     for layer in layers[:MAX_DOCUMENTS] if isinstance(layers, list) else ():
@@ -159,21 +156,8 @@ def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
             yield digest, size
 
 
-def _blob(image_source: RegistrySource, digest: str, size: int) -> bytes:
-    return _read_verified(image_source.blob(digest), digest, size)
-
-
-def _read_verified(blob: RawIOBase, digest: str, size: int) -> bytes:
-    with blob as source, closing(VerifiedBlob(source, digest, size)) as verified:
-        data = bytearray()
-        while chunk := verified.read(DOCUMENT_LIMIT):
-            data += chunk
-        verified.verify()
-        return bytes(data)
-
-
 def _is_digest(text: object) -> bool:
-    """What a document gives for one becomes part of a URL."""
+    """Whether it is a digest: untrusted text would become part of a URL."""
     try:
         check_digest(text if isinstance(text, str) else "")
     except UsageError:

@@ -5,14 +5,16 @@ Docker's OAuth2 variant is used where `login` left an identity token rather than
 
 import base64
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from urllib.parse import urlencode, urlsplit
 
-from dockgate.scanner.images.credentials import Credentials
+from dockgate.scanner.images.credentials import Credentials, find_credentials
 from dockgate.scanner.images.destinations import require_destination
+from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.transport import Transport
 from dockgate.shared.errors import DeniedError, UnavailableError
 
@@ -24,7 +26,7 @@ _TOKEN_LIMIT = 2**20
 class Authorizer:
     """The Authorization header for one repository. May be used from several threads.
 
-    `actions` are what it is wanted for: "pull", "pull,push".
+    `actions`: "pull" or "pull,push".
     """
 
     def __init__(
@@ -43,16 +45,19 @@ class Authorizer:
         self._header = ""
 
     def headers(self) -> dict[str, str]:
-        """What to send: nothing until a registry has asked for it."""
+        """Return the headers to send: none until the registry requires them."""
         header = self._header
         return {"Authorization": header} if header else {}
 
     def headers_for(self, repository: str) -> dict[str, str]:
-        """Headers for another repository of the same registry: what has let us in here."""
+        """Return headers for another repository of the same registry: the same ones."""
         return self.headers()
 
     def answer(self, challenges: Sequence[str], sent: dict[str, str]) -> bool:
-        """After a 401: whether it is worth trying again with other `headers` than those `sent`. Raises DeniedError."""
+        """Answer a 401. Returns whether `headers` now differ from those `sent`, so that a retry makes sense.
+
+        Raises DeniedError.
+        """
         with self._lock:
             if self.headers() != sent:
                 return True
@@ -110,12 +115,12 @@ class Authorizer:
         require_destination(self._registry, realm)
 
 
-# By a registry's address: (repository, actions) -> a token for it, made here, as for our own registry.
+# Address of a registry -> function of repository and actions that issues a token, as for our own registry.
 Issuers = Mapping[str, Callable[[str, str], str]]
 
 
 class IssuedAuthorizer:
-    """As `Authorizer`, for a registry whose tokens this process issues itself."""
+    """Like `Authorizer`, for a registry whose tokens this process issues."""
 
     def __init__(self, issue: Callable[[str, str], str], repository: str, actions: str = "pull") -> None:
         self._issue = issue
@@ -131,7 +136,7 @@ class IssuedAuthorizer:
             return {"Authorization": self._header}
 
     def answer(self, challenges: Sequence[str], sent: dict[str, str]) -> bool:
-        """After a 401: the token has expired, or its key was replaced."""
+        """Answer a 401: the token has expired, or its key was replaced."""
         with self._lock:
             if {"Authorization": self._header} == sent:
                 self._header = self._new()
@@ -143,6 +148,17 @@ class IssuedAuthorizer:
 
     def _new(self) -> str:
         return f"Bearer {self._issue(self._repository, self._actions)}"
+
+
+def authorizer_for(
+    transport: Transport, reference: RegistryReference, issuers: Issuers | None, actions: str = "pull"
+) -> Authorizer | IssuedAuthorizer:
+    """Return an authorizer with tokens of the registry's issuer, or with the credentials that this user has stored."""
+    registry, repository = reference.registry, reference.repository
+    if issuers and registry in issuers:
+        return IssuedAuthorizer(issuers[registry], repository, actions)
+    find = cache(partial(find_credentials, registry, repository, os.environ))
+    return Authorizer(transport, registry, repository, find, actions)
 
 
 def denied(registry: str, reason: str) -> DeniedError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from dockgate.shared.errors import ImageError, UnavailableError
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    from _typeshed import SupportsWrite, WriteableBuffer
 
 # Bytes of a manifest, an index or a config: what registries must accept (OCI distribution spec 1.1), and no more.
 DOCUMENT_LIMIT = 4 * 2**20
@@ -181,6 +181,14 @@ def read_document(source: io.RawIOBase, digest: str, size: int | None = None, *,
                 return bytes(data)
             data += chunk
     raise ImageError(f"Document {digest} is larger than {limit} bytes.")
+
+
+def copy_blob(source: io.RawIOBase, into: "SupportsWrite[bytes]", digest: str, size: int) -> None:
+    """Write a blob to a file, verified at its end. Raises ImageError."""
+    with closing(VerifiedBlob(source, digest, size)) as verified:
+        while chunk := verified.read(_CHUNK):
+            into.write(chunk)
+        verified.verify()
 
 
 def check_document(data: bytes, digest: str) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob
+from dockgate.scanner.images.blobs import ImageSource, read_document
 from dockgate.scanner.images.manifest import MANIFESTS, Index, load, parse
 from dockgate.scanner.images.oci_image import child_manifests
 from dockgate.scanner.images.push import Pusher
@@ -54,15 +54,15 @@ class RegistryRepository:
 
 
 def attestation_tag(digest: str) -> str:
-    """The tag of an image's attestations."""
+    """Return the tag of an image's attestations."""
     check_digest(digest)
     return digest.replace(":", "-") + ".att"
 
 
 def list_manifests(place: RegistryRepository, digest: str) -> tuple[str, ...]:
-    """The manifests below an index, those in nested indexes included; none below what is no index.
+    """List the manifests of an index, also those in nested indexes; none if it is not an index.
 
-    Raises what registries do, and ImageError.
+    Raises ImageError, and errors of registries.
     """
     with closing(place.open(digest=digest)) as image_source:
         _, data = image_source.root()
@@ -76,7 +76,7 @@ def list_manifests(place: RegistryRepository, digest: str) -> tuple[str, ...]:
 def read_attestations(place: RegistryRepository, digest: str) -> tuple[bytes, ...]:
     """Read the envelopes attached to an image, in order and unverified: anyone who can push may have attached them.
 
-    Raises what registries do, and ImageError for what is broken or too large.
+    Raises errors of registries, and ImageError for broken or too large attestations.
     """
     with closing(place.open(tag=attestation_tag(digest))) as image_source:
         layers = _layers(image_source)
@@ -92,10 +92,9 @@ def add_attestation(
     key: tuple[str, str],
     replaces: Mapping[str, str],
 ) -> bool:
-    """Puts an envelope beside an image, after those that are there.
+    """Attach an envelope to an image, after the existing ones. Those with all annotations of `replaces` are removed.
 
-    False when one with the annotation `key` (name, value) is there already: then `content` is not asked for. Those of
-    ours with all annotations `replaces` make room.
+    Returns False, without calling `content`, if one with the annotation `key` (name, value) exists.
 
     A concurrent write may be lost: registries have no conditional update.
     """
@@ -155,10 +154,4 @@ def _blob(image_source: ImageSource, layer: dict[str, Any]) -> bytes:
     check_digest(digest)
     if not 0 <= size <= _SIZE_LIMIT:
         raise ImageError(f"The attestation {digest} has more than {_SIZE_LIMIT} bytes.")
-    with image_source.blob(digest) as source:
-        verified = VerifiedBlob(source, digest, size)
-        data = bytearray()
-        while chunk := verified.read(1024 * 1024):
-            data += chunk
-        verified.verify()
-    return bytes(data)
+    return read_document(image_source.blob(digest), digest, size, limit=_SIZE_LIMIT)

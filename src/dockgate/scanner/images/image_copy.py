@@ -5,15 +5,13 @@ from contextlib import closing
 from pathlib import Path
 
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob
+from dockgate.scanner.images.blobs import ImageSource, copy_blob
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS, Descriptor, Index, load, parse
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.registry import registry_source
 from dockgate.scanner.images.spool import large_file_folder
 from dockgate.shared.errors import ImageError
-
-_CHUNK = 2**20
 
 
 def copy_image(
@@ -24,9 +22,9 @@ def copy_image(
     insecure: bool = False,
     issuers: Issuers | None = None,
 ) -> None:
-    """Copies the image of the source's digest, with everything that an index names. What is there already is left.
+    """Copy the image with the digest of `source`, an index with all its images. Existing blobs are skipped.
 
-    Raises what registries do, and ImageError.
+    Raises ImageError, and errors of both registries.
     """
     with (
         closing(registry_source(source, ca_bundle=ca_bundle, insecure=insecure, issuers=issuers)) as image_source,
@@ -55,9 +53,6 @@ def _blob(image_source: ImageSource, pusher: Pusher, descriptor: Descriptor) -> 
         return
     with tempfile.NamedTemporaryFile(dir=large_file_folder()) as file:
         with image_source.blob(descriptor.digest) as source:
-            verified = VerifiedBlob(source, descriptor.digest, descriptor.size)
-            while chunk := verified.read(_CHUNK):
-                file.write(chunk)
-            verified.verify()
+            copy_blob(source, file, descriptor.digest, descriptor.size)
         file.flush()
         pusher.blob(Path(file.name))

@@ -3,12 +3,10 @@
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, denied
-from dockgate.scanner.images.credentials import find_credentials
+from dockgate.scanner.images.auth import Issuers, authorizer_for, denied
 from dockgate.scanner.images.destinations import require_destination
 from dockgate.scanner.images.manifest import MANIFESTS
 from dockgate.scanner.images.reference import RegistryReference
@@ -23,9 +21,9 @@ _CHUNK = 1024 * 1024
 
 
 class Pusher:
-    """Pushes to one repository, with the credentials that this user has stored for it.
+    """Push to one repository (`auth.authorizer_for`).
 
-    Everything is by digest, so that each call may be made again. Raises DeniedError, UnavailableError.
+    Content is addressed by digest, so each call may be repeated. Raises DeniedError, UnavailableError.
     """
 
     def __init__(
@@ -38,14 +36,7 @@ class Pusher:
     ) -> None:
         self._reference = reference
         self._transport = Transport(reference.registry, ca_bundle, insecure)
-        self._authorizer: Authorizer | IssuedAuthorizer
-        if issuers and reference.registry in issuers:
-            self._authorizer = IssuedAuthorizer(issuers[reference.registry], reference.repository, "pull,push")
-        else:
-            find = cache(partial(find_credentials, reference.registry, reference.repository, os.environ))
-            self._authorizer = Authorizer(
-                self._transport, reference.registry, reference.repository, find, actions="pull,push"
-            )
+        self._authorizer = authorizer_for(self._transport, reference, issuers, "pull,push")
         self._url = f"/v2/{reference.repository}"
         self._registry_url = ""
 
@@ -56,11 +47,11 @@ class Pusher:
         self._transport.close()
 
     def has_blob(self, digest: str) -> bool:
-        """Whether a blob is there."""
+        """Whether the registry has the blob."""
         return self._request("HEAD", f"{self._url}/blobs/{digest}") == 200
 
     def blob(self, content: bytes | Path) -> tuple[str, int]:
-        """Pushes a blob unless it is there; returns its digest and its size in bytes."""
+        """Push a blob unless the registry has it. Returns its digest and size in bytes."""
         digest, size = _digest_and_size(content)
         if self.has_blob(digest):
             return digest, size
@@ -71,9 +62,9 @@ class Pusher:
         return digest, size
 
     def manifest(self, data: bytes, *, by_digest: bool = True, kind: str = MANIFESTS[0]) -> str:
-        """Push a manifest whose blobs exist, under its digest and the reference's tag; return its digest.
+        """Push a manifest whose blobs exist, under its digest and the reference's tag. Returns its digest.
 
-        With a flag it is pushed under the tag only. `kind` is its media type.
+        Without `by_digest` it is pushed under the tag only. `kind` is its media type.
         """
         digest = digest_of(data)
         names = (digest, self._reference.tag or digest)
@@ -83,7 +74,7 @@ class Pusher:
         return digest
 
     def _start_upload(self) -> str:
-        """The URL at which a new upload goes on: a path on the registry, or whole."""
+        """Start an upload. Returns the URL for its content."""
         response = self._send("POST", f"{self._url}/blobs/uploads/", {}, b"")
         try:
             location = response.headers.get("Location", "")
@@ -127,14 +118,14 @@ class Pusher:
         raise denied(self._reference.registry, f"{self._reference} may not be written with the credentials at hand")
 
     def _detect_scheme(self) -> None:
-        """Finds out, once, whether the registry speaks TLS."""
+        """Detect once whether the registry uses TLS."""
         if not self._registry_url:
             response = self._transport.get("/v2/", {})
             self._registry_url = f"{response.request.url.scheme}://{response.request.url.netloc.decode()}"
             response.close()
 
     def _is_registry_url(self, url: str) -> bool:
-        """Whether credentials may go there: to the registry itself alone."""
+        """Whether credentials may be sent there: only to the registry itself."""
         return url.startswith(("/", f"{self._registry_url}/"))
 
     def _error(self, response: "httpx.Response") -> DockgateError:

@@ -1,16 +1,14 @@
-"""Images in a registry (OCI distribution spec 1.1, "Pull", and Docker's Registry HTTP API V2, which it grew from)."""
+"""Read images from a registry (OCI distribution spec 1.1, "Pull"; Docker's Registry HTTP API V2)."""
 
 import io
 import json
-import os
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, denied
+from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, authorizer_for, denied
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, check_document
-from dockgate.scanner.images.credentials import find_credentials
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
 from dockgate.scanner.images.reference import RegistryReference, check_digest, parse_remote
 from dockgate.scanner.images.resumable_blob import ResumableBlob
@@ -56,7 +54,7 @@ class RegistrySource:
         return ResumableBlob(self._transport, ask(0), ask, f"the blob {digest} of {self.name}")
 
     def _get_blob_from(self, digest: str, offset: int) -> "httpx.Response":
-        """The blob from a byte on (RFC 9110, section 14.2), or whole: 206 or 200; also 416, above byte 0."""
+        """Request the blob from `offset` on (RFC 9110, 14.2). The status is 206, 200 (the whole blob), or 416."""
         response = self._get(f"blobs/{digest}", {"Range": f"bytes={offset}-"} if offset else {})
         if response.status_code != 200 and not (offset and response.status_code in (206, 416)):
             data = b""
@@ -91,7 +89,7 @@ class RegistrySource:
         return data if len(data) <= DOCUMENT_LIMIT else b"{}"
 
     def manifest_by_tag(self, tag: str) -> bytes:
-        """The manifest of another tag of the repository. NotFoundError."""
+        """Return the manifest of another tag of the repository. Raises NotFoundError."""
         return self._fetch(tag, NotFoundError)[0]
 
     def close(self) -> None:
@@ -101,7 +99,7 @@ class RegistrySource:
         return check_document(self._fetch(digest, missing)[0], digest)
 
     def _fetch(self, tag: str, missing: type[DockgateError]) -> tuple[bytes, str]:
-        """A manifest by tag or digest, and the digest that the registry states for it."""
+        """Return a manifest by tag or digest, and the digest that the registry states."""
         response, data = self._get_document(f"manifests/{tag}", _ACCEPT)
         if response.status_code != 200:
             raise self._error(response, data, f"the manifest {tag}", missing)
@@ -127,7 +125,7 @@ class RegistrySource:
         raise denied(self._reference.registry, f"{self.name} may not be read with the credentials at hand")
 
     def _error(self, response: "httpx.Response", data: bytes, what: str, missing: type[DockgateError]) -> DockgateError:
-        """The error for an unexpected response; `data` is the beginning of its body."""
+        """Return the error for an unexpected response; `data` is the start of its body."""
         registry, status = self._reference.registry, response.status_code
         message = _error_text(data)
         if status in (401, 403):
@@ -153,19 +151,13 @@ def registry_source(
     issuers: Issuers | None = None,
     seconds: float | None = None,
 ) -> RegistrySource:
-    """The image in its registry, with a token of its issuer, or the credentials that this user has stored.
+    """Open the image in its registry (`auth.authorizer_for`).
 
-    `seconds`: the time for all that is asked of it, from now until it is closed; then calls raise TooSlowError.
+    `seconds`: the time limit for all requests until it is closed; after that, calls raise TooSlowError.
     """
     limit = TimeLimit(reference.registry, seconds) if seconds is not None else None
     transport = Transport(reference.registry, ca_bundle, insecure, limit=limit)
-    if issuers and reference.registry in issuers:
-        authorizer = IssuedAuthorizer(issuers[reference.registry], reference.repository)
-        return RegistrySource(reference, transport, authorizer)
-    find = partial(find_credentials, reference.registry, reference.repository, os.environ)
-    return RegistrySource(
-        reference, transport, Authorizer(transport, reference.registry, reference.repository, cache(find))
-    )
+    return RegistrySource(reference, transport, authorizer_for(transport, reference, issuers))
 
 
 def _error_text(data: bytes) -> str:
