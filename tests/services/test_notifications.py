@@ -47,7 +47,7 @@ def notice(key: str) -> Notice:
 
 
 def entries(server: ServerSystem) -> Sequence[OutboxEntry]:
-    return server.store.outbox.due(OutboxKind.NOTIFICATION, "9999", 10, 10)
+    return [entry for entry in server.store.outbox.entries(OutboxKind.NOTIFICATION) if entry.next_at is not None]
 
 
 def system(folder: Path, *notifiers: Notifier) -> ServerSystem:

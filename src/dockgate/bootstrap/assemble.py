@@ -202,13 +202,14 @@ def assemble(
         def recover(lost: Worker) -> None:
             store.database.end_sessions(lost.id)
             engine.recover(lost.id)
+            store.outbox.release(lost.id)
             server.git_pushes.recover()
 
         guard = Guard(store.workers, store.locks, recover, engine.adopt)
         groups.append(TaskGroup("workers", [RepeatedTask("workers", guard.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
     handlers = _outbox_handlers(adapters, options)
-    outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, options.pause_seconds)
+    outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, worker.id, options.pause_seconds)
     _receive_signals(adapters.store, options, use_cases, outbox, starter)
     background = BackgroundTasks(
         engine,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dockgate.delivery.model import Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.model import Execution, Service, Task, TaskDefinition, TaskState
 from dockgate.shared.errors import DeployError, UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.shared.retry import RetrySchedule
@@ -33,6 +33,15 @@ def require_image(service: str, definition: TaskDefinition) -> ImageReference:
     if definition.image is None:
         raise DeployError(f"revision {definition.revision} of {service} has no image", "Run its pipeline first.")
     return definition.image
+
+
+def check_not_superseded(execution: Execution, deployed: Execution, service: str) -> None:
+    """Raise DeployError if the service was deployed by a newer execution of the same pipeline."""
+    if execution.pipeline == deployed.pipeline and execution.number < deployed.number:
+        raise DeployError(
+            f"superseded: {deployed.id} has been deployed to {service} since",
+            "To go back to this commit, push a commit that reverts the later ones.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

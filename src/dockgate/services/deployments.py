@@ -8,7 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dockgate.delivery import pipeline as pipeline_logic
-from dockgate.delivery.deployments import FAILED_CHECKS, TaskHealth, has_expected_tasks, observe_task, require_image
+from dockgate.delivery.deployments import (
+    FAILED_CHECKS,
+    TaskHealth,
+    check_not_superseded,
+    has_expected_tasks,
+    observe_task,
+    require_image,
+)
 from dockgate.delivery.model import (
     ActionKey,
     Rollout,
@@ -78,7 +85,7 @@ class Deployments:
             deployment = self.targets[service.target].deploy(service, definition, previous)
             for task in deployment.tasks:
                 self.store.logs.append(key, f"{name}: task {task.id} is {task.state}, {task.digest}")
-            self.store.services.set_revision(name, definition.revision, key.execution)
+            self.store.services.set_revision(name, definition.revision, key.execution, above=before.revision)
         return ActionResult({"SERVICE": name, "REVISION": str(definition.revision)})
 
     def _on_top_of(self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey) -> TaskDefinition:
@@ -99,12 +106,8 @@ class Deployments:
             raise DeployError(f"{key} was stopped")
         last = self.store.services.deployed_by(service)
         if last:
-            execution, deployed = self.store.executions.get(key.execution), self.store.executions.get(last)
-            if execution.pipeline == deployed.pipeline and execution.number < deployed.number:
-                raise DeployError(
-                    f"superseded: {deployed.id} has been deployed to {service} since",
-                    "To go back to this commit, push a commit that reverts the later ones.",
-                )
+            executions = self.store.executions
+            check_not_superseded(executions.get(key.execution), executions.get(last), service)
         context = DeploymentContext(image.repository_in(self.registry), service, key.execution)
         self.verdicts.require_approval(image.digest, f"deploy/{key}", context)
 
@@ -171,7 +174,8 @@ class Rollouts:
                 if definition.revision != present.revision:
                     self._require_approval(rollout, definition.image)
                 self._deploy(rollout, definition, service, present)
-            self.store.rollouts.end(rollout, RunState.SUCCEEDED, definition.revision, "", self.clock.now())
+            now = self.clock.now()
+            self.store.rollouts.end(rollout, RunState.SUCCEEDED, definition.revision, "", now, above=present.revision)
 
     def fail(self, name: str, number: int, reason: str) -> None:
         """End the rollout as failed."""

@@ -2,12 +2,10 @@
 
 import logging
 import threading
-import time
-from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from dockgate.services.effects import EffectKind, Effects
@@ -19,8 +17,8 @@ from dockgate.store.records import OutboxEntry, OutboxKind
 
 # Calls at the same time in one lane; a thread starts when it is needed first.
 LANE_LIMIT = 64
-# Entries that are read at once, of all receivers and of one.
-READ_LIMIT, RECEIVER_READ_LIMIT = 1000, 50
+# How long an entry that is being sent is kept from other servers. Longer than any send: boto3 needs 10 minutes at most.
+CLAIM = timedelta(minutes=15)
 
 _log = logging.getLogger(__name__)
 
@@ -56,13 +54,23 @@ class OutboxWorker:
         handlers: Sequence[OutboxHandler],
         effects: Effects,
         clock: Callable[[], datetime],
+        owner: str,
         pause_seconds: float,
     ) -> None:
-        """`pause_seconds` is how often the outbox is read when nothing wakes the worker."""
-        self._lanes = {handler.kind: _Lane(outbox, handler, effects, clock, pause_seconds) for handler in handlers}
+        """`owner` claims the entries: no other process that runs has this name.
+
+        `pause_seconds` is how often the outbox is read when nothing wakes the worker.
+        """
+        self._outbox = outbox
+        self._owner = owner
+        self._lanes = {
+            handler.kind: _Lane(outbox, handler, effects, clock, owner, pause_seconds) for handler in handlers
+        }
         outbox.watch(self.wake)
 
     def start(self) -> None:
+        """Start sending, first what an earlier process of this name did not end."""
+        self._outbox.release(self._owner)
         for lane in self._lanes.values():
             lane.thread.start()
 
@@ -72,7 +80,7 @@ class OutboxWorker:
             self._lanes[kind].wakeup.set()
 
     def close(self) -> None:
-        """Stop. Entries that are being sent are not waited for: they are sent again after the next start."""
+        """Stop. Entries that are being sent are not waited for: if they fail, they are sent after the next start."""
         for lane in self._lanes.values():
             lane.stop()
         for lane in self._lanes.values():
@@ -82,23 +90,20 @@ class OutboxWorker:
 
 @dataclass(eq=False)
 class _Lane:
-    """Sends the entries of one kind: a thread that reads the outbox, and a pool that sends."""
+    """Sends the entries of one kind: a thread that claims them, and a pool that sends."""
 
     outbox: Outbox
     handler: OutboxHandler
     effects: Effects
     clock: Callable[[], datetime]
+    owner: str
     pause_seconds: float
 
     def __post_init__(self) -> None:
         self.wakeup = threading.Event()
         self._is_stopping = False
         self._lock = threading.Lock()
-        # Entries that were read and are not yet being sent, by receiver.
-        self._queues: dict[str, deque[OutboxEntry]] = {}
-        # Key and receiver of the entries that are being sent.
-        self._active: set[tuple[str, str]] = set()
-        self._read_at = 0.0
+        self._active_count = 0
         self._pool = ThreadPoolExecutor(LANE_LIMIT, f"outbox {self.handler.kind}")
         self.thread = threading.Thread(target=self._work, name=f"outbox {self.handler.kind}", daemon=True)
 
@@ -111,48 +116,25 @@ class _Lane:
         while not self._is_stopping:
             self.wakeup.clear()
             try:
-                self._advance()
+                self._claim()
             except Exception as error:
                 _log.warning("Reading the outbox failed and is retried: %s", error, exc_info=error)
             self.wakeup.wait(self.pause_seconds)
 
-    def _advance(self) -> None:
-        """Send what may be sent now.
-
-        Entries that were read are used up before more are read, but for `pause_seconds` at most: so the many entries
-        of one receiver do not hide those of another.
-        """
-        self._submit()
-        with self._lock:
-            submitted = {
-                (entry.key, entry.receiver) for queue in self._queues.values() for entry in queue
-            } | self._active
-            is_fresh = time.monotonic() - self._read_at < self.pause_seconds
-            if is_fresh and self._queues:
-                return
-        due = self.outbox.due(self.handler.kind, format_time(self.clock()), RECEIVER_READ_LIMIT, READ_LIMIT)
-        with self._lock:
-            self._read_at = time.monotonic()
-            for entry in due:
-                # An entry that was active before the read may have been sent meanwhile.
-                if (entry.key, entry.receiver) not in submitted:
-                    self._queues.setdefault(entry.receiver, deque()).append(entry)
-        self._submit()
-
-    def _submit(self) -> None:
-        with self._lock:
-            busy = Counter(receiver for _, receiver in self._active)
-            for receiver in list(self._queues):
-                queue = self._queues[receiver]
-                while queue and busy[receiver] < self.handler.receiver_limit and len(self._active) < LANE_LIMIT:
-                    if self._is_stopping:
-                        return
-                    entry = queue.popleft()
-                    busy[receiver] += 1
-                    self._active.add((entry.key, receiver))
-                    self._pool.submit(self._run, entry)
-                if not queue:
-                    del self._queues[receiver]
+    def _claim(self) -> None:
+        """Claim what may be sent now, and send it."""
+        free_slots = LANE_LIMIT - self._active_count
+        if free_slots == 0:
+            return
+        now, kind, receiver_limit = self.clock(), self.handler.kind, self.handler.receiver_limit
+        until = format_time(now + CLAIM)
+        for entry in self.outbox.claim(kind, format_time(now), until, self.owner, receiver_limit, free_slots):
+            if self._is_stopping:
+                self.outbox.give_back(entry)
+                continue
+            with self._lock:
+                self._active_count += 1
+            self._pool.submit(self._run, entry)
 
     def _run(self, entry: OutboxEntry) -> None:
         try:
@@ -161,7 +143,7 @@ class _Lane:
             _log.warning("The result of sending %s was not stored: %s", _label(entry), error, exc_info=error)
         finally:
             with self._lock:
-                self._active.discard((entry.key, entry.receiver))
+                self._active_count -= 1
             self.wakeup.set()
 
     def _send(self, entry: OutboxEntry) -> None:

@@ -16,7 +16,7 @@ from dockgate.shared.errors import UnavailableError
 from dockgate.store.approvals import Approvals
 from dockgate.store.audit import Audit
 from dockgate.store.blobs import Blobs, FileBlobs
-from dockgate.store.engine import Database
+from dockgate.store.engine import Database, lock_name
 from dockgate.store.engine_tables import EngineTables
 from dockgate.store.events import Events
 from dockgate.store.executions import Executions
@@ -148,6 +148,7 @@ def _database(folder: Path, url: str | None) -> Database:
 
 def _identity(database: Database) -> str:
     with database.write() as connection:
+        lock_name(connection, identity, "")
         store_id = connection.scalar(select(identity.c.id))
         if store_id is None:
             store_id = uuid4().hex

@@ -1,6 +1,6 @@
 """Approvals, which wait as rows. Settling an approval and finishing its action are one transaction."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
@@ -10,17 +10,14 @@ from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.summaries import shorten
 from dockgate.identity.model import Principal
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database, delete_unlocked, insert_if_new, lock_rows
 from dockgate.store.executions import OPEN, finish_runs
 from dockgate.store.outbox import Outbox, add_entries, enqueue_answers, webhook_entry
 from dockgate.store.people import require_principal
-from dockgate.store.queries import row_of, select_as
+from dockgate.store.queries import batches, row_of, select_as
 from dockgate.store.records import OutboxKind, ScanState
 from dockgate.store.schema import action_runs, approvals, events, executions, outbox, scans
 from dockgate.store.schema_people import votes
-
-# Ids in one statement.
-BATCH = 500
 
 _APPROVAL = select_as(Approval, approvals)
 _VOTE = select_as(Vote, votes)
@@ -41,6 +38,7 @@ class Approvals:
         meanwhile, because it was stopped, is stored as cancelled.
         """
         with self._database.write() as connection:
+            _lock_execution(connection, approval.id)
             if _is_action_over(connection, approval.id):
                 approval = replace(
                     approval,
@@ -96,10 +94,7 @@ class Approvals:
     def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
         """Settle those of the approvals that wait, as `settle` does. Returns how many."""
 
-        def write(connection: Connection) -> list[str]:
-            return [name for batch in _batches(approval_ids) for name in _settle(connection, batch, answer, now)]
-
-        settled = self._database.group_commit(write)
+        settled = self._database.group_commit(lambda connection: _settle(connection, approval_ids, answer, now))
         self._announce(settled)
         return len(settled)
 
@@ -117,7 +112,7 @@ class Approvals:
         """
         settled: Sequence[str] = ()
         with self._database.write() as connection:
-            approval = _get(connection, vote.approval)
+            approval = _get(connection, vote.approval, lock=True)
             present = _VOTE.where(votes.c.approval == vote.approval, votes.c.who == vote.who)
             if (row := connection.execute(present).mappings().first()) is not None:
                 return Vote(**row)
@@ -200,40 +195,46 @@ class Approvals:
             approvals.c.settled_at < before,
             approvals.c.id.not_in(undelivered),
         )
-        old_deliveries = delete(outbox).where(webhook, outbox.c.key.in_(select(approvals.c.id).where(*old)))
-        old_events = delete(events).where(events.c.handled_at != "", events.c.handled_at < before)
+        unlocked = select(approvals.c.seq).where(*old).with_for_update(skip_locked=True)
         with self._database.write() as connection:
-            connection.execute(old_deliveries)
-            count = connection.execute(delete(approvals).where(*old)).rowcount
-            return count + connection.execute(old_events).rowcount
+            deleted = delete(approvals).where(approvals.c.seq.in_(unlocked)).returning(approvals.c.id)
+            ids = connection.scalars(deleted).all()
+            for batch in batches(ids):
+                connection.execute(delete(outbox).where(webhook, outbox.c.key.in_(batch)))
+            is_old = events.c.handled_at != "", events.c.handled_at < before
+            return len(ids) + delete_unlocked(connection, events, *is_old)
 
 
 def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer, now: str) -> Sequence[str]:
     """Settle those of the approvals that wait, finish their actions, and fill the outbox. Returns their ids."""
     state = RunState.SUCCEEDED if answer.state is ApprovalState.APPROVED else RunState.FAILED
-    is_waiting = approvals.c.id.in_(approval_ids), approvals.c.state == ApprovalState.WAITING
-    ids = connection.scalars(select(approvals.c.id).where(*is_waiting)).all()
-    connection.execute(update(approvals).where(approvals.c.id.in_(ids)).values(**asdict(answer), settled_at=now))
-    if actions := [name for name in ids if not ApprovalId(name).is_external]:
-        finish_runs(connection, actions, state, now, reason=answer.summary)
+    ids: list[str] = []
+    for batch in batches(sorted(approval_ids)):
+        is_waiting = approvals.c.id.in_(batch), approvals.c.state == ApprovalState.WAITING
+        ids += connection.scalars(lock_rows(select(approvals.c.id).where(*is_waiting).order_by(approvals.c.id)))
+    for batch in batches(ids):
+        connection.execute(update(approvals).where(approvals.c.id.in_(batch)).values(**asdict(answer), settled_at=now))
+        if actions := [name for name in batch if not ApprovalId(name).is_external]:
+            finish_runs(connection, actions, state, now, reason=answer.summary)
     enqueue_answers(connection, ids, now)
     return ids
 
 
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The ids in batches, because databases limit the number of values in a statement."""
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]
-
-
-def _get(connection: Connection, approval_id: str) -> Approval:
-    row = connection.execute(_APPROVAL.where(approvals.c.id == approval_id)).mappings().first()
+def _get(connection: Connection, approval_id: str, *, lock: bool = False) -> Approval:
+    query = _APPROVAL.where(approvals.c.id == approval_id)
+    row = connection.execute(lock_rows(query) if lock else query).mappings().first()
     if row is None:
         raise NotFoundError(
             f"there is no approval {approval_id!r}",
             "`dockgate approval list` lists the waiting ones; settled ones are deleted after a while.",
         )
     return Approval(**row)
+
+
+def _lock_execution(connection: Connection, approval_id: str) -> None:
+    """Lock the execution whose action asks: either its stop finds the approval, or the approval finds it stopped."""
+    execution = select(action_runs.c.execution).where(action_runs.c.key == approval_id).scalar_subquery()
+    connection.execute(lock_rows(select(executions.c.id).where(executions.c.id == execution)))
 
 
 def _is_action_over(connection: Connection, approval_id: str) -> bool:

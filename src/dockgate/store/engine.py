@@ -1,7 +1,19 @@
 """The database behind the tables: SQLite or Postgres, and the only module that knows which.
 
-Write transactions run one at a time. What one has read stays true until it commits, so a read followed by a write needs
-no further care, on either database.
+On SQLite, write transactions run one at a time. On Postgres they overlap (READ COMMITTED): what a transaction has read
+may change before it commits. So a transaction that reads before it writes does one of these:
+
+- It decides in the write itself: `UPDATE … WHERE state = …` with `rowcount` or `RETURNING`, or `insert_if_new`.
+- It locks the row that owns the invariant, with `lock_rows`, and reads after that.
+- It locks a name with `lock_name`, where there may be no row yet.
+
+Locks are taken in this order, so that no two transactions wait for each other. Several of one kind are sorted.
+
+1. names (`lock_name`)
+2. services, executions, approvals, action runs, scans, waivers and all other rows that are updated
+3. documents, which are inserted by digest
+4. rows that refer to documents
+5. outbox entries
 """
 
 import socket
@@ -17,11 +29,27 @@ from typing import Any, Generic, TypeVar, cast
 
 import psycopg
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import URL, Connection, Executable, Table, create_engine, event, func, make_url, select, text
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Executable,
+    Select,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    make_url,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
+    DBAPIError,
     IntegrityError,
     NoSuchModuleError,
     OperationalError,
@@ -30,8 +58,12 @@ from sqlalchemy.exc import (
 
 from dockgate.shared.errors import StoreError, UsageError
 
-# How long a transaction waits for another process's write.
+# How long a transaction waits for another process's write on SQLite.
 BUSY_SECONDS = 30
+# How long a group of writes waits for a lock, before each of them runs in a transaction of its own.
+GROUP_LOCK_MILLISECONDS = 100
+# How often a write runs again after a deadlock or a serialization failure.
+RETRIES = 5
 
 # A server that is gone, or unreachable, is noticed within these times; a transaction that stands still ends, because a
 # process that is frozen in it would block the others.
@@ -44,8 +76,11 @@ POSTGRES_SETTINGS = {
     "options": "-c idle_in_transaction_session_timeout=20s",
 }
 
-# The lock that all our writers take in Postgres: any number that no other program uses in the database.
-_ADVISORY_LOCK = 0x646F636B
+# The lock of migrations in Postgres: any number that no other program uses in the database.
+_MIGRATION_LOCK = 0x646F636B
+# SQLSTATE: serialization failure, deadlock; and a lock that was not available in time.
+_CONFLICTS = ("40001", "40P01")
+_LOCK_TIMEOUT = "55P03"
 
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -75,14 +110,16 @@ class Database:
         # SQLite waits by sleeping and retrying: without this lock, threads of one process would starve for seconds.
         self._write_lock = RLock()
         self._jobs: deque[_Job[Any]] = deque()
-        arguments: dict[str, Any] = {"timeout": BUSY_SECONDS}
-        if not self.is_sqlite:
-            arguments = {**POSTGRES_SETTINGS, "application_name": self.process}
-        self.engine = create_engine(url, connect_args=arguments, max_overflow=-1, pool_pre_ping=not self.is_sqlite)
-        self._writer = self.engine.execution_options(write=True)
         if self.is_sqlite:
+            self.engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, max_overflow=-1)
             event.listen(self.engine, "connect", _set_pragmas)
             event.listen(self.engine, "begin", _begin_transaction)
+        else:
+            arguments = {**POSTGRES_SETTINGS, "application_name": self.process}
+            self.engine = create_engine(
+                url, connect_args=arguments, isolation_level="READ COMMITTED", max_overflow=-1, pool_pre_ping=True
+            )
+        self._writer = self.engine.execution_options(write=True)
 
     @classmethod
     def from_url(cls, url: str) -> "Database":
@@ -140,17 +177,25 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that no other write transaction overlaps. Commits at the end, or changes nothing."""
-        with self._translate_errors(), self._write_lock, self._writer.begin() as connection:
-            if not self.is_sqlite:
-                connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        """A transaction that may write, as the module says. Commits at the end, or changes nothing."""
+        with self._translate_errors(), self._transaction() as connection:
             yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        if self.is_sqlite:
+            with self._write_lock, self._writer.begin() as connection:
+                yield connection
+        else:
+            with self._writer.begin() as connection:
+                yield connection
 
     def group_commit(self, run: Callable[[Connection], T]) -> T:
         """Call `run` in a write transaction shared with other waiting callers, and return its result.
 
         The disk's time goes into commits, and many callers need only one. The functions run one after another, each as
-        if alone: when one raises, only its own changes are undone. `run` opens no transaction itself.
+        if alone: when one raises, only its own changes are undone. `run` opens no transaction itself, and may be called
+        again: when the group waits too long for a lock, each function runs in a transaction of its own.
         """
         job = _Job(run)
         self._jobs.append(job)
@@ -170,17 +215,41 @@ class Database:
         """Run all waiting jobs. Only the holder of the write lock calls this."""
         jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
         try:
-            with self.write() as connection:
-                if len(jobs) == 1:
-                    jobs[0].value = jobs[0].run(connection)
-                else:
-                    for job in jobs:
-                        _run(job, connection)
+            if len(jobs) == 1 or not self._run_together(jobs):
+                for job in jobs:
+                    self._run_alone(job)
         except BaseException as error:
             for job in jobs:
                 job.error = job.error or error
         for job in jobs:
             job.is_over = True
+
+    def _run_together(self, jobs: Sequence[_Job[Any]]) -> bool:
+        """Run the jobs in one transaction. False, and nothing has changed, when another transaction is in their way."""
+        try:
+            with self._translate_errors(), self._transaction() as connection:
+                if not self.is_sqlite:
+                    connection.execute(text(f"SET LOCAL lock_timeout = {GROUP_LOCK_MILLISECONDS}"))
+                for job in jobs:
+                    _run(job, connection)
+        except StoreError as error:
+            if _sqlstate(error) not in (*_CONFLICTS, _LOCK_TIMEOUT):
+                raise
+            for job in jobs:
+                job.error = None
+            return False
+        return True
+
+    def _run_alone(self, job: _Job[Any]) -> None:
+        for retries_left in reversed(range(RETRIES + 1)):
+            try:
+                with self.write() as connection:
+                    job.value = job.run(connection)
+                return
+            except Exception as error:
+                if not retries_left or _sqlstate(error) not in _CONFLICTS:
+                    job.error = error
+                    return
 
     def close(self) -> None:
         self.engine.dispose()
@@ -209,6 +278,47 @@ def _run(job: _Job[Any], connection: Connection) -> None:
         job.error = error
 
 
+def _sqlstate(error: Exception) -> str | None:
+    """The SQLSTATE of the error of Postgres that caused a StoreError. None for any other error."""
+    cause = error.__cause__
+    return getattr(cause.orig, "sqlstate", None) if isinstance(cause, DBAPIError) else None
+
+
+def lock_name(connection: Connection, table: Table, name: str) -> None:
+    """Lock a name in a table until the transaction ends, so that no other transaction that locks it overlaps.
+
+    Call it before all else in transactions that depend on rows that do not exist yet: for the first version of a name,
+    the next number, or "no principal exists". Where the row exists, use `lock_rows`. Does nothing on SQLite.
+    """
+    if connection.dialect.name == "postgresql":
+        key = func.hashtextextended(f"{table.name}/{name}", 1)  # `store.locks` has keys of its own, by another seed
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def lock_migrations(connection: Connection) -> None:
+    """Keep other migrations out until the transaction ends. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+
+
+def lock_rows(query: Select[Any]) -> Select[Any]:
+    """The query, locking its rows until the transaction ends: it returns them as they are once they are locked.
+
+    Rows that are inserted meanwhile may refer to the locked ones. Does nothing on SQLite.
+    """
+    return query.with_for_update(key_share=True)
+
+
+def delete_unlocked(connection: Connection, table: Table, *which: ColumnElement[bool]) -> int:
+    """Delete the rows that fit, except those that another transaction changes. Returns how many.
+
+    For old rows, which several servers delete at the same time.
+    """
+    key = table.primary_key.columns
+    unlocked = select(*key).where(*which).with_for_update(skip_locked=True)
+    return connection.execute(delete(table).where(tuple_(*key).in_(unlocked))).rowcount
+
+
 def insert_if_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row unless its primary or unique key exists. Returns whether it did."""
     return connection.execute(_insert_if_new_statement(connection.dialect.name, table), values).first() is not None
@@ -222,9 +332,11 @@ def _insert_if_new_statement(dialect: str, table: Table) -> Executable:
 
 
 def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert those rows whose primary or unique key does not exist."""
+    """Insert those rows whose primary key does not exist, in the order of their keys."""
     if rows:
-        connection.execute(_INSERT[connection.dialect.name](table).on_conflict_do_nothing(), rows)
+        names = [column.name for column in table.primary_key.columns]
+        in_order = sorted(rows, key=lambda row: [row[name] for name in names])
+        connection.execute(_INSERT[connection.dialect.name](table).on_conflict_do_nothing(), in_order)
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

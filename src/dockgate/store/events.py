@@ -7,9 +7,10 @@ from sqlalchemy import Connection, select, update
 
 from dockgate.events.model import Event, EventKind
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database, insert_if_new, lock_name
 from dockgate.store.queries import select_as
-from dockgate.store.schema import events, heads
+from dockgate.store.schema import events
+from dockgate.store.schema import heads as heads_table
 
 _EVENT = select_as(Event, events)
 
@@ -31,6 +32,7 @@ class Events:
             if not _find_moves(_recorded_heads(connection, repository), heads):
                 return ()
         with self._database.write() as connection:
+            lock_name(connection, heads_table, repository)
             recorded = _recorded_heads(connection, repository)
             moved = _find_moves(recorded, heads)
             pushes = []
@@ -79,7 +81,9 @@ class Events:
 
 def _recorded_heads(connection: Connection, repository: str) -> dict[str, tuple[str, int]]:
     """The recorded branches: branch -> (commit, number of moves)."""
-    query = select(heads.c.branch, heads.c.head, heads.c.moves).where(heads.c.repository == repository)
+    query = select(heads_table.c.branch, heads_table.c.head, heads_table.c.moves).where(
+        heads_table.c.repository == repository
+    )
     return {row.branch: (row.head, row.moves) for row in connection.execute(query)}
 
 
@@ -94,10 +98,10 @@ def _find_moves(recorded: Mapping[str, tuple[str, int]], present: Mapping[str, s
 
 def _remember(connection: Connection, repository: str, branch: str, head: str, moves: int) -> None:
     row = {"repository": repository, "branch": branch, "head": head, "moves": moves}
-    if not insert_if_new(connection, heads, row):
+    if not insert_if_new(connection, heads_table, row):
         connection.execute(
-            update(heads)
-            .where(heads.c.repository == repository, heads.c.branch == branch)
+            update(heads_table)
+            .where(heads_table.c.repository == repository, heads_table.c.branch == branch)
             .values(head=head, moves=moves)
         )
 

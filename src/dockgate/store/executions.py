@@ -8,9 +8,9 @@ from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Executi
 from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
 from dockgate.gate.summaries import shorten
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database, insert_if_new, lock_name, lock_rows
 from dockgate.store.queries import require_pipeline, select_as
-from dockgate.store.schema import action_runs, approvals, executions
+from dockgate.store.schema import action_runs, approvals, executions, pipelines
 
 _EXECUTION = select_as(Execution, executions)
 _RUN = select_as(ActionRun, action_runs)
@@ -26,6 +26,7 @@ class Executions:
     def start(self, pipeline: str, cause: str, trigger: Mapping[str, str], now: str) -> Execution:
         """Start an execution of the newest version of a pipeline, once for each cause."""
         with self._database.write() as connection:
+            lock_name(connection, pipelines, pipeline)
             of_pipeline = executions.c.pipeline == pipeline
             started = connection.execute(_EXECUTION.where(of_pipeline, executions.c.cause == cause)).mappings().first()
             if started is not None:
@@ -86,11 +87,11 @@ class Executions:
     ) -> Sequence[ActionKey]:
         """Apply what `plan` returns for an execution, in one transaction. Returns its actions in progress.
 
-        Starting an action again under its key does nothing. `plan` is called while all other writers wait: it must be
+        Starting an action again under its key does nothing. `plan` is called while other writers wait: it must be
         quick, and must not use the store.
         """
         with self._database.write() as connection:
-            execution = _get(connection, execution_id)
+            execution = _get(connection, execution_id, lock=True)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
             step = plan(pipeline, execution, _runs(connection, execution_id))
             _start_runs(connection, step.start, now)
@@ -141,7 +142,7 @@ class Executions:
         ConflictError when nothing failed. So a second call raises it: the new runs are in progress.
         """
         with self._database.write() as connection:
-            execution = _get(connection, execution_id)
+            execution = _get(connection, execution_id, lock=True)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
             keys = plan_retry(pipeline, _runs(connection, execution_id))
             if not keys:
@@ -160,18 +161,17 @@ class Executions:
         ConflictError when the execution is over.
         """
         with self._database.write() as connection:
-            execution = _get(connection, execution_id)
+            execution = _get(connection, execution_id, lock=True)
             if execution.state.is_final:
                 raise ConflictError(f"execution {execution_id!r} is over (it is {execution.state})", _show(execution))
             of_execution = action_runs.c.execution == execution_id
-            connection.execute(
-                update(approvals)
-                .where(
-                    approvals.c.state == ApprovalState.WAITING,
-                    approvals.c.id.in_(select(action_runs.c.key).where(of_execution)),
-                )
-                .values(state=ApprovalState.CANCELLED, summary=shorten(reason), settled_at=now)
+            is_waiting = (
+                approvals.c.state == ApprovalState.WAITING,
+                approvals.c.id.in_(select(action_runs.c.key).where(of_execution)),
             )
+            waiting = connection.scalars(lock_rows(select(approvals.c.id).where(*is_waiting).order_by(approvals.c.id)))
+            cancelled = {"state": ApprovalState.CANCELLED, "summary": shorten(reason), "settled_at": now}
+            connection.execute(update(approvals).where(approvals.c.id.in_(waiting.all())).values(**cancelled))
             connection.execute(
                 update(action_runs)
                 .where(of_execution, action_runs.c.state.in_(OPEN))
@@ -202,8 +202,9 @@ def finish_runs(connection: Connection, keys: Sequence[str], state: RunState, no
     connection.execute(change.values(state=state, reason=reason, variables={}, artifact="", finished_at=now))
 
 
-def _get(connection: Connection, execution_id: str) -> Execution:
-    row = connection.execute(_EXECUTION.where(executions.c.id == execution_id)).mappings().first()
+def _get(connection: Connection, execution_id: str, *, lock: bool = False) -> Execution:
+    query = _EXECUTION.where(executions.c.id == execution_id)
+    row = connection.execute(lock_rows(query) if lock else query).mappings().first()
     if row is None:
         raise NotFoundError(
             f"there is no execution {execution_id!r}",

@@ -27,7 +27,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import build, decode, encode
 from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_all_new, insert_if_new
+from dockgate.store.engine import Database, insert_all_new, insert_if_new, lock_name, lock_rows
 from dockgate.store.queries import select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
@@ -38,6 +38,7 @@ Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | Advis
 
 _SCAN = select_as(Scan, scans)
 _SCAN_OF = _SCAN.where(scans.c.image == bindparam("image"))
+_LOCKED_SCAN = lock_rows(_SCAN_OF)
 _PUSHED = select_as(PushedImage, pushed_images)
 _LATER = (
     update(pushed_images)
@@ -67,6 +68,7 @@ class Images:
         )
 
         def write(connection: Connection) -> Scan | None:
+            lock_name(connection, pushed_images, f"{image.repository}:{image.tag}")
             if not insert_if_new(connection, events, asdict(replace(event, handled_at=event.at))):
                 return None
             _move(connection, event.id, image)
@@ -201,13 +203,17 @@ class Images:
             "judged_at": verdict.inputs.now,
         }
 
+        of_cause = select(verdicts.c.digest).where(verdicts.c.cause == cause)
+
         def write(connection: Connection) -> tuple[Verdict, str]:
-            stored = connection.scalar(select(verdicts.c.digest).where(verdicts.c.cause == cause))
+            stored = connection.scalar(of_cause)
             if stored is not None:
                 return _verdict(connection, stored), stored
             store_documents(connection, body, *parts)
-            connection.execute(insert(verdicts).values(**row))
-            return verdict, body.digest
+            if insert_if_new(connection, verdicts, row):
+                return verdict, body.digest
+            stored = connection.scalars(of_cause).one()  # another transaction was first
+            return _verdict(connection, stored), stored
 
         return self._database.group_commit(write)
 
@@ -389,8 +395,11 @@ def _request(connection: Connection, image: str, repository: str, now: str) -> S
     present = _scan(connection, image)
     if present is None:
         requested = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
-        connection.execute(insert(scans).values(**asdict(requested)))
-        return requested
+        if insert_if_new(connection, scans, asdict(requested)):
+            return requested
+    elif not present.state.has_failed:
+        return present
+    present = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
     if not present.state.has_failed:
         return present
     requested = Scan(image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)

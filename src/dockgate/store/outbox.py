@@ -5,16 +5,17 @@ sends them.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, or_, select, tuple_, update
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import RepositoryReference
-from dockgate.store.engine import Database, insert_all_new
-from dockgate.store.queries import row_of, select_as
+from dockgate.store.engine import Database, delete_unlocked, insert_all_new, lock_name, lock_rows
+from dockgate.store.queries import batches, row_of, select_as
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import approvals, outbox
 
@@ -26,7 +27,10 @@ _IDENTITY = (outbox.c.kind, outbox.c.key, outbox.c.receiver)
 
 
 class Outbox:
-    """Entries to send, at least once each. An entry that is done, or was given up, is never due again."""
+    """Entries to send, at least once each. An entry that is done, or was given up, is never due again.
+
+    Who sends an entry claims it first, so that no two servers send one at the same time.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -60,49 +64,102 @@ class Outbox:
         with self._database.read() as connection:
             return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
 
-    def due(self, kind: OutboxKind, now: str, receiver_limit: int, limit: int) -> Sequence[OutboxEntry]:
-        """The entries to send now: at most `receiver_limit` to one receiver, the longest due first.
+    def claim(
+        self, kind: OutboxKind, now: str, until: str, owner: str, receiver_limit: int, limit: int
+    ) -> Sequence[OutboxEntry]:
+        """Claim entries that are due, and return them: for `owner`, until that time or the end of the attempt.
 
-        The first entry of every receiver comes before any receiver's second.
+        At most `receiver_limit` entries of one receiver are claimed at a time, by all owners together. The first entry
+        of every receiver comes before any receiver's second, the longest due first.
         """
-        rank = func.row_number().over(partition_by=outbox.c.receiver, order_by=outbox.c.next_at)
-        ranked = (
-            select(outbox.c.key, outbox.c.receiver, rank.label("rank"))
-            .where(outbox.c.kind == kind, outbox.c.next_at <= now)
-            .subquery()
-        )
-        query = _ENTRY.join(
-            ranked,
-            (outbox.c.kind == kind) & (outbox.c.key == ranked.c.key) & (outbox.c.receiver == ranked.c.receiver),
-        ).where(ranked.c.rank <= receiver_limit)
+        claimable = _claimable(kind, now)
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(ranked.c.rank, outbox.c.next_at).limit(limit)).mappings()
-            return [OutboxEntry(**row) for row in rows]
+            if connection.scalar(select(outbox.c.key).where(*claimable).limit(1)) is None:
+                return []
+        with self._database.write() as connection:
+            lock_name(connection, outbox, kind)  # the claims of all owners are counted together
+            query = _next_entries(kind, now, receiver_limit).limit(limit)
+            entries = [OutboxEntry(**row) for row in connection.execute(query).mappings()]
+            identities = [(entry.kind, entry.key, entry.receiver) for entry in entries]
+            connection.execute(
+                update(outbox).where(tuple_(*_IDENTITY).in_(identities)).values(claimed_by=owner, claimed_until=until)
+            )
+            return [replace(entry, claimed_by=owner, claimed_until=until) for entry in entries]
 
     def complete(self, entry: OutboxEntry, now: str, result: str | None = None) -> None:
-        """Record that the receiver has taken the entry. The first time and result stay."""
+        """Record that the receiver has taken the entry, and end its claim. The first time and result stay.
+
+        Does nothing when the entry has been claimed again since: its new owner sends it.
+        """
         self._change(
             entry, outbox.c.done_at.is_(None), {"done_at": now, "result": result, "next_at": None, "last_error": None}
         )
 
     def fail(self, entry: OutboxEntry, error: str, next_at: str | None) -> None:
-        """Record one more failed attempt than the entry has. It is due again at `next_at`; None gives it up.
+        """Record one more failed attempt than the entry has, and end its claim.
 
-        Does nothing when the entry is done, or this attempt is on record.
+        The entry is due again at `next_at`; None gives it up. Does nothing when the entry is done, this attempt is on
+        record, or the entry has been claimed again since.
         """
         is_open = outbox.c.done_at.is_(None) & (outbox.c.attempts <= entry.attempts)
         self._change(entry, is_open, {"attempts": entry.attempts + 1, "last_error": error, "next_at": next_at})
 
+    def give_back(self, entry: OutboxEntry) -> None:
+        """End the claim of an entry that was not sent."""
+        self._change(entry, outbox.c.done_at.is_(None), {})
+
     def _change(self, entry: OutboxEntry, condition: ColumnElement[bool], values: dict[str, Any]) -> None:
-        identity = outbox.c.kind == entry.kind, outbox.c.key == entry.key, outbox.c.receiver == entry.receiver
-        self._database.group_commit(
-            lambda connection: connection.execute(update(outbox).where(*identity, condition).values(**values))
+        claim = ("claimed_by", "claimed_until")
+        which = (
+            *(outbox.c[name] == getattr(entry, name) for name in ("kind", "key", "receiver")),
+            *(outbox.c[name].is_not_distinct_from(getattr(entry, name)) for name in claim),
+            condition,
         )
+        change = update(outbox).where(*which).values(**values, **dict.fromkeys(claim))
+        self._database.group_commit(lambda connection: connection.execute(change))
+
+    def release(self, owner: str) -> None:
+        """End all claims of an owner that has died: its entries may be claimed at once."""
+        which = outbox.c.claimed_by == owner, outbox.c.kind.in_(OutboxKind), outbox.c.claimed_until.is_not(None)
+        with self._database.write() as connection:
+            claimed = connection.execute(lock_rows(select(*_IDENTITY).where(*which).order_by(*_IDENTITY))).all()
+            connection.execute(
+                update(outbox)
+                .where(tuple_(*_IDENTITY).in_([tuple(row) for row in claimed]))
+                .values(claimed_by=None, claimed_until=None)
+            )
+        self.wake(*dict.fromkeys(row.kind for row in claimed))
 
     def purge(self, kind: OutboxKind, before: str) -> int:
         """Delete the entries of a kind that became due before that time, sent or not. Returns how many."""
         with self._database.write() as connection:
-            return connection.execute(delete(outbox).where(outbox.c.kind == kind, outbox.c.due_since < before)).rowcount
+            return delete_unlocked(connection, outbox, outbox.c.kind == kind, outbox.c.due_since < before)
+
+
+def _claimable(kind: OutboxKind, now: str) -> tuple[ColumnElement[bool], ...]:
+    is_free = or_(outbox.c.claimed_until.is_(None), outbox.c.claimed_until <= now)
+    return outbox.c.kind == kind, outbox.c.next_at <= now, is_free
+
+
+def _next_entries(kind: OutboxKind, now: str, receiver_limit: int) -> Select[Any]:
+    """The entries to claim, which are locked by this query. Those that another transaction changes are left out."""
+    claimable = _claimable(kind, now)
+    rank = func.row_number().over(partition_by=outbox.c.receiver, order_by=(outbox.c.next_at, outbox.c.key))
+    ranked = select(outbox.c.key, outbox.c.receiver, rank.label("rank")).where(*claimable).subquery()
+    claimed = (
+        select(outbox.c.receiver, func.count().label("count"))
+        .where(outbox.c.kind == kind, outbox.c.claimed_until > now)
+        .group_by(outbox.c.receiver)
+        .subquery()
+    )
+    is_ranked = and_(outbox.c.key == ranked.c.key, outbox.c.receiver == ranked.c.receiver)
+    return (
+        _ENTRY.join(ranked, is_ranked)
+        .outerjoin(claimed, claimed.c.receiver == outbox.c.receiver)
+        .where(*claimable, ranked.c.rank + func.coalesce(claimed.c.count, 0) <= receiver_limit)
+        .order_by(ranked.c.rank, outbox.c.next_at)
+        .with_for_update(of=outbox, skip_locked=True)
+    )
 
 
 def add_entries(connection: Connection, entries: Sequence[OutboxEntry]) -> None:
@@ -126,15 +183,20 @@ def enqueue_answers(connection: Connection, approval_ids: Sequence[str], now: st
 
     Approvals of one image and repository by one verdict share an attestation.
     """
-    webhooks = outbox.c.kind == OutboxKind.WEBHOOK, outbox.c.key.in_(approval_ids)
-    connection.execute(update(outbox).where(*webhooks).values(due_since=now, next_at=now))
     names = ("verdict", "image", "repository", "policy")
-    approved = (
-        select(*(approvals.c[name] for name in names))
-        .where(approvals.c.id.in_(approval_ids), approvals.c.state == ApprovalState.APPROVED, approvals.c.verdict != "")
-        .order_by(approvals.c.seq)
-    )
-    add_entries(connection, [_attestation_entry(row, now) for row in connection.execute(approved).mappings()])
+    attestations: dict[str, OutboxEntry] = {}
+    for batch in batches(approval_ids):
+        webhooks = outbox.c.kind == OutboxKind.WEBHOOK, outbox.c.key.in_(batch)
+        connection.execute(update(outbox).where(*webhooks).values(due_since=now, next_at=now))
+        approved = (
+            select(*(approvals.c[name] for name in names))
+            .where(approvals.c.id.in_(batch), approvals.c.state == ApprovalState.APPROVED, approvals.c.verdict != "")
+            .order_by(approvals.c.seq)
+        )
+        for row in connection.execute(approved).mappings():
+            entry = _attestation_entry(row, now)
+            attestations.setdefault(entry.key, entry)
+    add_entries(connection, list(attestations.values()))
 
 
 def _attestation_entry(row: RowMapping, now: str) -> OutboxEntry:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from dockgate.identity.model import Permission, Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database, insert_if_new, lock_name
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema_people import principals, tokens
 
@@ -32,6 +32,7 @@ class Principals:
     def add_first(self, principal: Principal, token: Token) -> None:
         """Add the first principal and its token, both or neither. ConflictError if a principal exists."""
         with self._database.write() as connection:
+            _lock_all(connection)
             if _exist(connection):
                 raise ConflictError("principals exist already", "Ask an admin to add you: `dockgate principal add`.")
             _add(connection, principal)
@@ -40,6 +41,7 @@ class Principals:
     def add(self, principal: Principal) -> None:
         """Add a principal. ConflictError if the name is taken, ignoring case."""
         with self._database.write() as connection:
+            _lock_all(connection)
             if not _add(connection, principal) and _find(connection, principal.name) != principal:
                 raise ConflictError(
                     f"there is a principal {principal.name!r} already", "`dockgate principal list` lists them all."
@@ -68,6 +70,7 @@ class Principals:
 
     def _change(self, name: str, values: Mapping[str, Any]) -> Principal:
         with self._database.write() as connection:
+            _lock_all(connection)
             before = require_principal(connection, name)
             if values.get("disabled_at") and before.disabled_at:
                 return before
@@ -121,6 +124,11 @@ class Tokens:
             if row is None:
                 raise NotFoundError(f"there is no token {token_id!r}", "`dockgate token list` lists them all.")
             return Token(**row)
+
+
+def _lock_all(connection: Connection) -> None:
+    """Let no other transaction add or change principals: the first one, and the last administrator, depend on all."""
+    lock_name(connection, principals, "")
 
 
 def _exist(connection: Connection) -> bool:

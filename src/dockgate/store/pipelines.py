@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import built_repositories as built_by
 from dockgate.shared.canonical import encode
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database, insert_if_new, lock_name
 from dockgate.store.queries import find_pipeline, require_pipeline
 from dockgate.store.schema import built_repositories, pipelines, repositories
 
@@ -25,6 +25,7 @@ class Pipelines:
     def put(self, pipeline: Pipeline, now: str) -> Pipeline:
         """Store a pipeline as the next version. If it equals the present version, return that."""
         with self._database.write() as connection:
+            lock_name(connection, pipelines, pipeline.name)
             present = find_pipeline(connection, pipeline.name)
             if present is not None and encode(replace(pipeline, version=present.version)) == encode(present):
                 return present

@@ -9,7 +9,7 @@ from dockgate.delivery.model import ActionType, ApprovalState
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyVersion, decode_policy
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
-from dockgate.store.engine import Database
+from dockgate.store.engine import Database, lock_name
 from dockgate.store.images import Document, decompress_document, store_documents
 from dockgate.store.queries import find_pipeline, select_as
 from dockgate.store.schema import approvals, documents, pipelines, policies
@@ -32,6 +32,7 @@ class Policies:
         ConflictError when `expected` is given and is not the present version (0: the policy does not exist).
         """
         with self._database.write() as connection:
+            lock_name(connection, policies, policy.name)
             present = _newest(connection, policy.name)
             if present is not None and (present.text, present.digest) == (text, policy.digest):
                 return present
@@ -76,6 +77,7 @@ class Policies:
         uses the policy.
         """
         with self._database.write() as connection:
+            lock_name(connection, policies, name)
             newest = _newest(connection, name)
             if newest is not None and newest.removed:
                 return newest

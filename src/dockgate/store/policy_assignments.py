@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, insert, select
 
 from dockgate.gate.policy_choice import PolicyAssignment
-from dockgate.store.engine import Database
+from dockgate.store.engine import Database, lock_name
 from dockgate.store.records import AssignmentRecord
 from dockgate.store.schema_governance import policy_assignments as table
 
@@ -19,6 +19,7 @@ class PolicyAssignments:
     def put(self, assignment: PolicyAssignment, by: str, now: str) -> AssignmentRecord:
         """Store or replace the assignment of this name. An equal assignment keeps its author and time."""
         with self._database.write() as connection:
+            lock_name(connection, table, assignment.name)
             row = connection.execute(select(table).where(table.c.name == assignment.name)).first()
             if row is not None and row.body == assignment:
                 return AssignmentRecord(row.body, row.changed_at, row.changed_by)

@@ -1,16 +1,14 @@
 """Who pushed what into the repositories that we host."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 
 from dockgate.delivery.contributors import Pusher, PushRecord
-from dockgate.store.engine import Database, insert_if_new
-from dockgate.store.queries import row_of, select_as
+from dockgate.store.engine import Database, insert_all_new, insert_if_new
+from dockgate.store.queries import batches, row_of, select_as
 from dockgate.store.schema_governance import pushed_commits, pushes
 
-# Ids in one statement.
-BATCH = 500
 # Rows in one transaction: a large push may not keep others from writing.
 ROWS_AT_ONCE = 5000
 
@@ -26,7 +24,7 @@ class Pushes:
     def add_requested(self, records: Sequence[PushRecord]) -> None:
         """Store the reference updates that a push requests, before git runs. Updates of the same push stay."""
         with self._database.write() as connection:
-            for record in records:
+            for record in sorted(records, key=lambda record: record.ref):
                 insert_if_new(connection, pushes, row_of(record))
 
     def accept(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
@@ -41,7 +39,7 @@ class Pushes:
             connection.execute(
                 delete(pushes).where(pushes.c.push == push, pushes.c.accepted.is_(False), pushes.c.ref.not_in(moved))
             )
-            for record in records:
+            for record in sorted(records, key=lambda record: record.ref):
                 if not insert_if_new(connection, pushes, row_of(record)):
                     here = pushes.c.push == push, pushes.c.ref == record.ref
                     values = {"old": record.old, "new": record.new, "accepted": True}
@@ -52,7 +50,7 @@ class Pushes:
         with self._database.write() as connection:
             stored = {
                 commit
-                for batch in _batches(commits)
+                for batch in batches(commits)
                 for commit in connection.scalars(
                     select(pushed_commits.c.commit).where(
                         pushed_commits.c.repository == record.repository,
@@ -62,8 +60,7 @@ class Pushes:
                 )
             }
             rows = [{**row, "commit": commit} for commit in dict.fromkeys(commits) if commit not in stored]
-            if rows:
-                connection.execute(insert(pushed_commits), rows)
+            insert_all_new(connection, pushed_commits, rows)
 
     def for_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
         """The updates of a reference, oldest first."""
@@ -82,15 +79,10 @@ class Pushes:
         """Who brought each of these commits. A commit without a known pusher has no entry."""
         pushers: dict[str, list[Pusher]] = {}
         with self._database.read() as connection:
-            for batch in _batches(commits):
+            for batch in batches(commits):
                 query = select(pushed_commits).where(
                     pushed_commits.c.repository == repository, pushed_commits.c.commit.in_(batch)
                 )
                 for row in connection.execute(query.order_by(pushed_commits.c.principal)):
                     pushers.setdefault(row.commit, []).append(Pusher(row.principal, row.email))
         return pushers
-
-
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]

@@ -1,5 +1,6 @@
 """Queries that several tables share."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -8,6 +9,15 @@ from sqlalchemy import Connection, Select, Table, select
 from dockgate.delivery.model import Pipeline
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.schema import pipelines
+
+# Values in one statement: databases limit their number.
+BATCH = 500
+
+
+def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ids in parts that fit into one statement each."""
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]
 
 
 def select_as(kind: type, table: Table) -> Select[Any]:

@@ -7,7 +7,7 @@ from sqlalchemy import delete, insert, select, update
 
 from dockgate.gate.model import ExternalReport
 from dockgate.shared.canonical import decode
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.engine import Database, insert_if_new, lock_name
 from dockgate.store.images import Document, decompress_document, store_documents
 from dockgate.store.queries import select_as
 from dockgate.store.records import ReportRecord
@@ -37,6 +37,7 @@ class Reports:
             table.by == record.by,
         )
         with self._database.write() as connection:
+            lock_name(connection, reports, f"{record.image}/{by}")
             store_documents(connection, document)
             if not insert_if_new(connection, reports, asdict(record)):
                 newer = table.made_at <= record.made_at, table.digest != record.digest
@@ -50,15 +51,17 @@ class Reports:
         The reports count as vouched for.
         """
         table = reports.c
+        stored = [Document.of(report) for report in reported]
+        records = [
+            ReportRecord(image, report.source, report.inventory.platform, by, document.digest, report.at, True, now)
+            for report, document in zip(reported, stored, strict=True)
+        ]
         with self._database.write() as connection:
+            lock_name(connection, reports, f"{image}/{by}")
+            store_documents(connection, *stored)
             connection.execute(delete(reports).where(table.image == image, table.by == by))
-            for report in reported:
-                document = Document.of(report)
-                store_documents(connection, document)
-                record = ReportRecord(
-                    image, report.source, report.inventory.platform, by, document.digest, report.at, True, now
-                )
-                connection.execute(insert(reports).values(**asdict(record)))
+            if records:
+                connection.execute(insert(reports), [asdict(record) for record in records])
         return [record for record in self.for_image(image) if record.by == by]
 
     def for_image(self, image: str) -> Sequence[ReportRecord]:

@@ -162,8 +162,11 @@ outbox = Table(
     Column("done_at", SafeText),
     Column("result", SafeText),
     Column("last_error", SafeText),
+    Column("claimed_by", SafeText),
+    Column("claimed_until", SafeText),
 )
 Index(None, outbox.c.kind, outbox.c.next_at)
+Index(None, outbox.c.kind, outbox.c.claimed_until)
 Index(None, outbox.c.kind, outbox.c.due_since)
 Index(None, outbox.c.image)
 

@@ -3,21 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
-from dockgate.delivery.deployments import check_service
-from dockgate.delivery.model import Service, ServiceEvent, TaskDefinition
-from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_if_new
+from dockgate.delivery.deployments import check_not_superseded, check_service
+from dockgate.delivery.model import Execution, Service, ServiceEvent, TaskDefinition
+from dockgate.shared.errors import ChangedError, NotFoundError
+from dockgate.store.engine import Database, insert_if_new, lock_name, lock_rows
 from dockgate.store.outbox import Outbox, add_entries
 from dockgate.store.queries import select_as
 from dockgate.store.records import OutboxEntry, OutboxKind
-from dockgate.store.schema import services, task_definitions
+from dockgate.store.schema import executions, services, task_definitions
 from dockgate.store.schema_rollouts import service_events
 
 # Of each service.
 EVENTS_KEPT = 100
 _SERVICE = select_as(Service, services)
+_EXECUTION = select_as(Execution, executions)
 _EVENT = select_as(ServiceEvent, service_events)
 
 
@@ -36,6 +37,7 @@ class Services:
         """
         check_service(service, definition)
         with self._database.write() as connection:
+            lock_name(connection, services, service.name)
             if _find(connection, service.name) is None:
                 revision = _add(connection, replace(definition, family=service.name)).revision
                 first = replace(service, revision=revision, at_risk="", at_risk_until="")
@@ -66,24 +68,30 @@ class Services:
         """Store a definition as the service's next revision, once for each cause. The service is not changed."""
         same_cause = task_definitions.c.family == service, task_definitions.c.cause == cause
         with self._database.write() as connection:
+            lock_service(connection, service)
             registered: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*same_cause))
             if registered is not None:
                 return registered
-            require_service(connection, service)
             return _add(connection, replace(definition, family=service), cause)
 
-    def set_revision(self, service: str, revision: int, by: str) -> None:
+    def set_revision(self, service: str, revision: int, by: str, *, above: int) -> None:
         """Set the service's revision, deployed by the execution `by` ("" for a person), and clear its risk.
 
-        A second call changes nothing, not even a risk that was found in between.
+        A second call changes nothing, not even a risk that was found in between. DeployError when a newer execution of
+        the same pipeline was deployed meanwhile. ChangedError when the service has neither this revision nor `above`,
+        which the deploy replaced.
         """
         with self._database.write() as connection:
-            require_service(connection, service)
+            present = lock_service(connection, service)
             _definition(connection, service, revision)
-            is_change = or_(services.c.revision != revision, services.c.deployed_by != by)
+            deployed_by = _deployed_by(connection, service)
+            if (present.revision, deployed_by) == (revision, by):
+                return
+            _require_newest(connection, service, by, deployed_by)
+            require_revision(present, revision, above)
             connection.execute(
                 update(services)
-                .where(services.c.name == service, is_change)
+                .where(services.c.name == service)
                 .values(revision=revision, deployed_by=by, at_risk="", at_risk_until="")
             )
 
@@ -91,7 +99,7 @@ class Services:
         """The execution that deployed the service's revision, "" for none."""
         with self._database.read() as connection:
             require_service(connection, service)
-            return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
+            return _deployed_by(connection, service)
 
     def set_risk(self, service: str, reason: str, until: str, notifications: Sequence[OutboxEntry] = ()) -> None:
         """Mark a service as at risk until a deadline; "" and "" clear the mark.
@@ -99,7 +107,7 @@ class Services:
         While it stays at risk, it keeps its first deadline. The notifications are sent only when it becomes at risk.
         """
         with self._database.write() as connection:
-            present = require_service(connection, service)
+            present = lock_service(connection, service)
             if reason and present.at_risk:
                 until = present.at_risk_until
             elif reason:
@@ -113,7 +121,7 @@ class Services:
         newest = select(service_events.c.seq).where(service_events.c.service == event.service)
         newest = newest.order_by(service_events.c.seq.desc()).limit(EVENTS_KEPT)
         with self._database.write() as connection:
-            require_service(connection, event.service)
+            lock_service(connection, event.service)
             if insert_if_new(connection, service_events, asdict(event)):
                 add_entries(connection, notifications)
                 oldest = connection.scalars(newest).all()[-1]
@@ -128,17 +136,43 @@ class Services:
             return [ServiceEvent(**row) for row in connection.execute(query).mappings()]
 
 
-def _find(connection: Connection, name: str) -> Service | None:
-    row = connection.execute(_SERVICE.where(services.c.name == name)).mappings().first()
+def _find(connection: Connection, name: str, *, lock: bool = False) -> Service | None:
+    query = _SERVICE.where(services.c.name == name)
+    row = connection.execute(lock_rows(query) if lock else query).mappings().first()
     return None if row is None else Service(**row)
 
 
-def require_service(connection: Connection, name: str) -> Service:
+def lock_service(connection: Connection, name: str) -> Service:
+    """As `require_service`, and lock it: its revisions, rollouts, risk and events depend on it."""
+    return require_service(connection, name, lock=True)
+
+
+def require_service(connection: Connection, name: str, *, lock: bool = False) -> Service:
     """The service of this name. NotFoundError if it does not exist."""
-    service = _find(connection, name)
+    service = _find(connection, name, lock=lock)
     if service is None:
         raise NotFoundError(f"there is no service {name!r}", "`dockgate deploy list` lists them all.")
     return service
+
+
+def require_revision(service: Service, *revisions: int | None) -> None:
+    """ChangedError unless the service, which is locked, has one of these revisions."""
+    if service.revision not in revisions:
+        raise ChangedError(
+            f"{service.name} got revision {service.revision} during this deploy",
+            "Try again: the deploy then builds on that revision.",
+        )
+
+
+def _deployed_by(connection: Connection, service: str) -> str:
+    return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
+
+
+def _require_newest(connection: Connection, service: str, by: str, deployed_by: str) -> None:
+    rows = connection.execute(_EXECUTION.where(executions.c.id.in_([by, deployed_by]))).mappings()
+    by_id = {row["id"]: Execution(**row) for row in rows}
+    if by in by_id and deployed_by in by_id:
+        check_not_superseded(by_id[by], by_id[deployed_by], service)
 
 
 def present_definition(connection: Connection, name: str) -> TaskDefinition:

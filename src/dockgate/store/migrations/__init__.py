@@ -8,7 +8,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from dockgate.shared.errors import ConflictError
-from dockgate.store.engine import Database
+from dockgate.store.engine import Database, lock_migrations
 
 
 def migrate(database: Database) -> None:
@@ -20,6 +20,7 @@ def migrate(database: Database) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with database.write() as connection:
+        lock_migrations(connection)
         for present in MigrationContext.configure(connection).get_current_heads():
             if present not in revisions:
                 raise ConflictError(
