@@ -37,6 +37,14 @@ def test_status_shows_what_runs_and_what_waits(dockgate: Dockgate, server: FakeS
         assert text in ran.out
 
 
+def test_status_shows_a_service_that_has_no_image_yet(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, digest="sha256:1", coverage=[])
+    server.answers["GET /services"][0]["image"] = None
+    ran = dockgate("status")
+    assert (ran.code, ran.err) == (0, "")
+    assert "0 of 1" in ran.out
+
+
 def test_status_says_when_there_is_no_database(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, error="There is no advisory database.", advice="Run `dockgate db update`.")
     assert "There is no advisory database. Run `dockgate db update`." in dockgate("status").out

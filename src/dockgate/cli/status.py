@@ -82,4 +82,4 @@ def _service(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     desired = service["desired_count"]
     running: Cell = f"{summary['running']} of {desired}", "" if summary["running"] == desired else "red"
     risk: Cell = (f"at risk until {service['at_risk_until'][:10]}", "yellow") if service["at_risk"] else ""
-    return service["name"], running, short_reference(summary["image"].rpartition("/")[2]) or "-", risk
+    return service["name"], running, short_reference((summary["image"] or "-").rpartition("/")[2]), risk
