@@ -1,6 +1,5 @@
 """The server's signing key: one file in a folder of its own, and the public halves of all that there ever were."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from dockgate.attestations.dsse import PublicKey, Signer, new_key
 from dockgate.attestations.statements import ListedKey
 from dockgate.shared.digest import hex_of
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.files import replace_file
 
 _PRIVATE = "attestation.pem"
 _PUBLIC = ".pub"
@@ -57,15 +57,5 @@ class Keys:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pem = new_key()
         public = Signer(pem).public
-        self._write(hex_of(public.id)[:16] + _PUBLIC, public.pem.encode(), 0o644)
-        self._write(_PRIVATE, pem, 0o600)
-
-    def _write(self, name: str, data: bytes, mode: int) -> None:
-        """Whole or not at all."""
-        fresh = self._folder / f".{name}.{os.getpid()}"
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._folder / name)
+        replace_file(self._folder / (hex_of(public.id)[:16] + _PUBLIC), public.pem.encode(), 0o644)
+        replace_file(self._folder / _PRIVATE, pem, 0o600)

@@ -7,7 +7,6 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.policy import PolicyReference
@@ -15,7 +14,7 @@ from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared import canonical
 from dockgate.shared.digest import from_hex, hex_of
 from dockgate.shared.errors import DeniedError, UnreadableError
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import format_time, parse_time
 
 # Of the predicate that docs/how-to/attestations.md describes.
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
@@ -97,7 +96,6 @@ def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, day
     if verdict.status is not Status.APPROVED:
         raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")
     judged = datetime.fromisoformat(verdict.inputs.now)
-    expires = (judged + timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     sources = sorted({platform_verdict.source for platform_verdict in verdict.platform_verdicts})
     return canonical.encode(
         {
@@ -110,7 +108,7 @@ def statement(verdict: Verdict, verdict_digest: str, name: str, digest: str, day
                 "image": verdict.image,
                 "policy": {"name": verdict.policy, "digest": verdict.inputs.policy},
                 "judgedAt": verdict.inputs.now,
-                "expiresAt": expires,
+                "expiresAt": format_time(judged + timedelta(days=days)),
                 "engine": verdict.inputs.engine,
                 "evidence": [source or "scan" for source in sources],
                 "waived": sum(len(platform_verdict.waived) for platform_verdict in verdict.platform_verdicts),
@@ -132,7 +130,16 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
         document = json.loads(payload)
         kind, predicate = document["predicateType"], document["predicate"]
         subjects = [(subject["name"], subject["digest"]["sha256"]) for subject in document["subject"]]
-        claim = _claim(predicate, digest, next((name for name, _ in subjects), ""))
+        claim = Claim(
+            image=digest,
+            name=str(next((name for name, _ in subjects), "")),
+            verdict=str(predicate["verdict"]),
+            policy=str(predicate["policy"]["name"]),
+            judged_at=str(predicate["judgedAt"]),
+            expires_at=str(predicate["expiresAt"]),
+            waived=int(predicate["waived"]),
+            evidence=", ".join(map(str, predicate["evidence"])),
+        )
         status, expires = predicate["status"], parse_time(claim.expires_at)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"The statement cannot be read: {type(error).__name__}: {error}.") from None
@@ -147,16 +154,3 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
     if datetime.fromisoformat(now) >= expires:
         raise DeniedError(f"The approval expired at {claim.expires_at}.", "Have the image judged again.")
     return claim
-
-
-def _claim(predicate: dict[str, Any], digest: str, name: str) -> Claim:
-    return Claim(
-        image=digest,
-        name=str(name),
-        verdict=str(predicate["verdict"]),
-        policy=str(predicate["policy"]["name"]),
-        judged_at=str(predicate["judgedAt"]),
-        expires_at=str(predicate["expiresAt"]),
-        waived=int(predicate["waived"]),
-        evidence=", ".join(map(str, predicate["evidence"])),
-    )

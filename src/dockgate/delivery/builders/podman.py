@@ -19,6 +19,7 @@ from dockgate.delivery.ports import BuildRequest, BuildResult, Registry
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of, hex_of
 from dockgate.shared.errors import BuildError, UnavailableError
+from dockgate.shared.files import replace_file
 
 # Bytes, of a Dockerfile or of the ignore file beside it.
 _DOCKERFILE_LIMIT = 2**20
@@ -269,7 +270,8 @@ class _State:
 
     def write(self) -> None:
         layers = {key: asdict(layer) for key, layer in self.layers.items()}
-        _replace(self._path, json.dumps({"builds": self.builds, "bases": self.bases, "layers": layers}))
+        content = {"builds": self.builds, "bases": self.bases, "layers": layers}
+        replace_file(self._path, json.dumps(content).encode(), 0o600)
 
 
 class _Records:
@@ -291,16 +293,7 @@ class _Records:
         for path in self._folder.iterdir():
             if now - path.stat().st_mtime > _RECORD_SECONDS:
                 path.unlink(missing_ok=True)
-        _replace(self._folder / f"{key}.json", canonical.encode(result).decode())
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".new")
-    with fresh.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+        replace_file(self._folder / f"{key}.json", canonical.encode(result), 0o600)
 
 
 def _write_layout(bases: Iterable[Base], folder: Path) -> None:

@@ -4,7 +4,6 @@ ES256 with `x5c`: Ed25519 makes docker-registry 2.8 panic, and how `kid` is comp
 """
 
 import base64
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterable
@@ -21,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from dockgate.delivery.registry_access import SERVER, SERVICE, Access, Login
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.files import replace_file
 
 ISSUER = "dockgate"
 # How long a registry token is valid; docker-registry accepts it for a minute more.
@@ -49,7 +49,7 @@ class _Key:
 
 
 class RegistryTokens:
-    """Signs tokens by the key in `folder` (0700; the file 0600), which is made when it is first needed.
+    """Signs tokens with the key in `folder` (mode 0700; the file 0600), which is made when it is first needed.
 
     May be used from several threads. All calls raise UnavailableError when the key cannot be read or written.
     """
@@ -73,12 +73,12 @@ class RegistryTokens:
         return self.token(SERVER, [Access("repository", repository, tuple(actions.split(",")))])
 
     def login(self, login: Login, seconds: float = LOGIN_SECONDS) -> tuple[str, str]:
-        """User name and password by which a program gets registry tokens from our token endpoint."""
+        """User name and password with which a program gets registry tokens from our token endpoint."""
         rights: dict[str, object] = {"repository": login.repository, "actions": list(login.actions)}
         return LOGIN_USER, self._sign(self._current(), login.subject, _LOGIN_AUDIENCE, seconds, rights, {})
 
     def read_login(self, password: str) -> Login | None:
-        """The login that this password stands for; None for one that is expired or not ours."""
+        """The login of this password; None if it has expired or is not ours."""
         try:
             claims = jwt.decode(
                 password,
@@ -97,11 +97,11 @@ class RegistryTokens:
             return None
 
     def certificate(self) -> bytes:
-        """The certificate that the registry has to trust, in PEM."""
+        """The certificate that the registry must trust, in PEM."""
         return self._current().certificate.public_bytes(serialization.Encoding.PEM)
 
     def rotate(self) -> None:
-        """Replaces the key. Tokens and logins of the old one end once the registry trusts the new certificate."""
+        """Replace the key. Tokens and logins of the old one end once the registry trusts the new certificate."""
         with self._lock:
             self._key = self._write(_new_key(self._clock()))
 
@@ -140,16 +140,9 @@ class RegistryTokens:
         return _Key(private, certificate)
 
     def _write(self, key: _Key) -> _Key:
-        """Replaces the file whole or not at all."""
-        fresh = self.path.with_name(f".{_FILE}.{os.getpid()}")
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh.unlink(missing_ok=True)
-            with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-                file.write(key.pem)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self.path)
+            replace_file(self.path, key.pem, 0o600)
         except OSError as error:
             raise self._unusable(str(error)) from error
         return key

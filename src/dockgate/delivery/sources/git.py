@@ -18,6 +18,7 @@ from dockgate.delivery.sources import pre_receive
 from dockgate.delivery.sources.git_run import command, environment, run
 from dockgate.delivery.sources.pre_receive import MAX_PATHS
 from dockgate.shared.errors import NotFoundError, TooLargeError, UnavailableError, UsageError
+from dockgate.shared.files import replace_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -194,10 +195,7 @@ def _hooks(folder: Path) -> Path:
     script = f"#!/bin/sh\nexec {program}\n"
     if not hook.exists() or hook.read_text() != script:
         hooks.mkdir(mode=0o700, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=hooks, delete=False) as fresh:
-            fresh.write(script)
-        Path(fresh.name).chmod(0o700)
-        Path(fresh.name).replace(hook)
+        replace_file(hook, script.encode(), 0o700)
     if not os.access(hook, os.X_OK):  # git ignores such a hook
         raise UnavailableError(
             f"{hook} cannot be executed", f"Is {folder} on a file system that is mounted with noexec? Mount it without."
