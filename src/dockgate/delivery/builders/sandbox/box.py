@@ -26,31 +26,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from dockgate.delivery.builders.sandbox import seccomp
+from dockgate.delivery.builders.sandbox import seccomp, system
 from dockgate.delivery.builders.sandbox.box_root import enter_root, make_root, make_tunnel_device
-from dockgate.delivery.builders.sandbox.system import (
-    CLONE_NEWCGROUP,
-    CLONE_NEWIPC,
-    CLONE_NEWNET,
-    CLONE_NEWNS,
-    CLONE_NEWPID,
-    CLONE_NEWUSER,
-    CLONE_NEWUTS,
-    MS_NODEV,
-    MS_NOEXEC,
-    MS_NOSUID,
-    MS_PRIVATE,
-    MS_REC,
-    PR_CAPBSET_DROP,
-    PR_SET_DUMPABLE,
-    PR_SET_PDEATHSIG,
-    BoxError,
-    check,
-    end_with_parent,
-    libc,
-    mount,
-    unshare,
-)
+from dockgate.delivery.builders.sandbox.system import BoxError, check, end_with_parent, libc, mount, unshare
 
 # What podman needs in its user namespace: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
 # net_bind_service, sys_chroot, sys_admin, setfcap (linux/capability.h).
@@ -103,8 +81,8 @@ def keep(plan: Mapping[str, Any], channel: socket.socket) -> int:
     """The keeper."""
     for group in plan["cgroups"]:
         Path(group, "cgroup.procs").write_text(str(os.getpid()))
-    unshare(CLONE_NEWNS, "mount")
-    mount("", "/", "", MS_REC | MS_PRIVATE)
+    unshare(system.CLONE_NEWNS, "mount")
+    mount("", "/", "", system.MS_REC | system.MS_PRIVATE)
     make_tunnel_device()
     root = make_root(plan)
     os.chdir(root)
@@ -158,7 +136,7 @@ def _is_full(disk: Path) -> bool:
 def hold(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keeper: int) -> int:
     """The holder of user namespace 1."""
     end_with_parent(keeper)
-    unshare(CLONE_NEWUSER, "user")
+    unshare(system.CLONE_NEWUSER, "user")
     steps["user"].open()
     steps["mapped"].wait()
     become_root()
@@ -181,17 +159,20 @@ def hold(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keep
 def belong(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, holder: int) -> int:
     """The member of user namespace 2, which shares network namespace 1 but owns nothing of it."""
     end_with_parent(holder)
-    unshare(CLONE_NEWNET, "network")
+    unshare(system.CLONE_NEWNET, "network")
     steps["network"].open()
     steps["ruled"].wait()
     if plan["rules"]:
         run(["nft", "-f", "-"], plan["rules"])
-    unshare(CLONE_NEWUSER, "user")
+    unshare(system.CLONE_NEWUSER, "user")
     steps["user"].open()
     steps["mapped"].wait()
     become_root()
     end_with_parent(holder)
-    unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP, "process")
+    unshare(
+        system.CLONE_NEWNS | system.CLONE_NEWPID | system.CLONE_NEWIPC | system.CLONE_NEWUTS | system.CLONE_NEWCGROUP,
+        "process",
+    )
     return code_of(fork(lambda: first(plan, progress)))
 
 
@@ -201,14 +182,16 @@ def first(plan: Mapping[str, Any], progress: int) -> int:
     When it ends, the kernel ends whatever the commands left running. Writes the index of a command that failed to
     `progress`.
     """
-    check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+    check(libc.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     os.setsid()
     socket.sethostname("build")
-    mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)  # only while another one is in sight
+    mount(
+        "proc", "proc", "proc", system.MS_NOSUID | system.MS_NODEV | system.MS_NOEXEC
+    )  # only while another one is in sight
     enter_root()
     for capability in range(_LAST_CAPABILITY + 1):
         if capability not in _CAPABILITIES:
-            libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that the kernel does not know
+            libc.prctl(system.PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails for those that the kernel does not know
     try:
         seccomp.install()
     except (OSError, LookupError) as error:
@@ -248,7 +231,7 @@ def become_root() -> None:
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     # The change of user took it away, and with it the files of /proc/PID from the processes of the box above.
-    check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+    check(libc.prctl(system.PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
 
 
 def write_maps(process: int, users: Sequence[Sequence[int]], groups: Sequence[Sequence[int]]) -> None:

@@ -7,21 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dockgate.delivery.builders.sandbox.system import (
-    MNT_DETACH,
-    MS_BIND,
-    MS_NODEV,
-    MS_NOEXEC,
-    MS_NOSUID,
-    MS_RDONLY,
-    MS_REC,
-    MS_REMOUNT,
-    BoxError,
-    bind,
-    check,
-    libc,
-    mount,
-)
+from dockgate.delivery.builders.sandbox import system
+from dockgate.delivery.builders.sandbox.system import BoxError, bind, check, libc, mount
 
 # Name, major and minor number (kernel documentation, admin-guide/devices.txt).
 _DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
@@ -41,8 +28,8 @@ def make_root(plan: Mapping[str, Any]) -> Path:
     _make_devices(root / "dev")
     for name in ("proc", "sys", "run", "tmp", "var", "etc", "root"):
         (root / name).mkdir(exist_ok=True)
-    mount("tmpfs", root / "run", "tmpfs", MS_NOSUID | MS_NODEV, f"size=64m,mode=755,{_owner(plan)}")
-    mount("tmpfs", root / "root", "tmpfs", MS_NOSUID | MS_NODEV, f"size=16m,mode=700,{_owner(plan)}")
+    mount("tmpfs", root / "run", "tmpfs", system.MS_NOSUID | system.MS_NODEV, f"size=64m,mode=755,{_owner(plan)}")
+    mount("tmpfs", root / "root", "tmpfs", system.MS_NOSUID | system.MS_NODEV, f"size=16m,mode=700,{_owner(plan)}")
     for name, text in plan["files"].items():
         path = root / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +47,7 @@ def _owner(plan: Mapping[str, Any]) -> str:
 
 def _make_devices(folder: Path) -> None:
     folder.mkdir()
-    mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NOEXEC, "size=64k,mode=755")
+    mount("tmpfs", folder, "tmpfs", system.MS_NOSUID | system.MS_NOEXEC, "size=64k,mode=755")
     for name, major, minor in _DEVICES:
         os.mknod(folder / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
         (folder / name).chmod(0o666)
@@ -68,16 +55,16 @@ def _make_devices(folder: Path) -> None:
         (folder / name).symlink_to(f"/proc/self/fd{target}")
     for name in ("pts", "shm", "mqueue"):
         (folder / name).mkdir()
-    mount("tmpfs", folder / "shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64m,mode=1777")
-    mount("devpts", folder / "pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    mount("tmpfs", folder / "shm", "tmpfs", system.MS_NOSUID | system.MS_NODEV | system.MS_NOEXEC, "size=64m,mode=1777")
+    mount("devpts", folder / "pts", "devpts", system.MS_NOSUID | system.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
     (folder / "ptmx").symlink_to("pts/ptmx")
-    mount("", folder, "", MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NOEXEC | MS_RDONLY)
+    mount("", folder, "", system.MS_REMOUNT | system.MS_BIND | system.MS_NOSUID | system.MS_NOEXEC | system.MS_RDONLY)
 
 
 def make_tunnel_device() -> None:
     """Let pasta, which is no longer root on the host, open /dev/net/tun. The box itself has no such device."""
     Path("/dev/net").mkdir(exist_ok=True)
-    mount("tmpfs", "/dev/net", "tmpfs", MS_NOSUID | MS_NOEXEC, "size=4k,mode=755")
+    mount("tmpfs", "/dev/net", "tmpfs", system.MS_NOSUID | system.MS_NOEXEC, "size=4k,mode=755")
     os.mknod("/dev/net/tun", stat.S_IFCHR | 0o666, os.makedev(10, 200))
     Path("/dev/net/tun").chmod(0o666)
 
@@ -111,8 +98,8 @@ def enter_root() -> None:
     As pivot_root(2), "pivot_root(".", ".")": the old root lies above the new one, and is taken away. Mounts that came
     from a namespace above are locked, so they are bound once more; /proc is a place that every user may enter.
     """
-    mount(".", "/proc", "", MS_BIND | MS_REC)
+    mount(".", "/proc", "", system.MS_BIND | system.MS_REC)
     os.chdir("/proc")
     check(libc.pivot_root(b".", b"."), "pivot_root")
-    check(libc.umount2(b".", MNT_DETACH), "cannot leave the old root")
+    check(libc.umount2(b".", system.MNT_DETACH), "cannot leave the old root")
     os.chdir("/")

@@ -11,9 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,18 +19,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from dockgate.delivery.builders.sandbox import box, cgroups, network
+from dockgate.delivery.builders.sandbox.output import BuildLog, watch
 from dockgate.delivery.ports import BuildRequest
 from dockgate.shared.errors import BuildError, UnavailableError
 
 DOCTOR = "`dockgate doctor` names what this host lacks, and how to add it."
 # Where programs are, whatever PATH the server was started with.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Lines of output in an error.
-_LAST_LINES = 12
-# Bytes of log that a line counts for, however short: each is a row of the store.
-LINE_COST = 64
-# Characters; a longer line of output is handed on in pieces.
-_LONGEST_LINE = 16 * 1024
 _DETACH_SECONDS = 10.0
 # Files of the host that programs need to start, and to trust servers.
 _SHOWN = (
@@ -283,56 +276,17 @@ class Sandbox:
             except OSError as error:
                 raise UnavailableError(f"cannot start {command[0]}: {error.strerror}", DOCTOR) from error
             theirs.close()
-            last, passed = self._read(process, plan, log, groups)
-            if passed:
-                raise BuildError(passed, "Ask who runs the server to raise the limit, or make the build smaller.")
-            return _outcome(ours, process.returncode, last, cgroups.was_out_of_memory(groups), self.limits)
 
-    def _read(
-        self,
-        process: "subprocess.Popen[bytes]",
-        plan: dict[str, Any],
-        log: Callable[[str], None],
-        groups: Sequence[Path],
-    ) -> tuple[str, str]:
-        """The last lines of output, and which limit was passed ("" for none). The process has ended."""
-        passed: list[str] = []
+            def kill() -> None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                for group in groups:
+                    cgroups.kill(group)
 
-        def stop(reason: str) -> None:
-            passed.append(reason)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            for group in groups:
-                cgroups.kill(group)
-
-        late = threading.Timer(self.limits.seconds, stop, [f"the build took longer than {self.limits.seconds:g} s"])
-        late.start()
-        last: deque[str] = deque(maxlen=_LAST_LINES)
-        try:
-            with process:
-                assert process.stdin is not None  # noqa: S101 - both are pipes
-                output = process.stdout
-                assert output is not None  # noqa: S101
-                try:
-                    with suppress(BrokenPipeError):
-                        process.stdin.write(json.dumps(plan).encode())
-                        process.stdin.close()
-                    size = 0
-                    for raw in iter(lambda: output.readline(_LONGEST_LINE), b""):
-                        size += max(len(raw), LINE_COST)
-                        if size > self.limits.log:
-                            if not passed:
-                                stop(f"the build wrote more than {self.limits.log} bytes of log")
-                            continue
-                        line = raw.decode(errors="replace").rstrip("\r\n")
-                        last.append(line)
-                        log(line)
-                except BaseException:
-                    stop("")
-                    raise
-        finally:
-            late.cancel()
-        return "\n".join(last), passed[0] if passed else ""
+            build_log = BuildLog(log, self.limits.log)
+            watch(process, build_log, self.limits.seconds, kill, json.dumps(plan).encode())
+            is_out_of_memory = cgroups.was_out_of_memory(groups)
+            return _outcome(ours, process.returncode, build_log.last, is_out_of_memory, self.limits)
 
 
 def leftovers(folder: Path) -> list[Path]:
