@@ -3,30 +3,22 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from dockgate.delivery.model import Task, TaskDefinition, TaskState
 from dockgate.shared.aws import AwsFailure, aws_errors, classify_denied, error_code
 from dockgate.shared.errors import DeployError, DockgateError
 from dockgate.shared.references import ImageReference
+from dockgate.shared.timestamps import format_time
 
 SERVICE, REVISION = "dockgate:service", "dockgate:revision"
 _CONTAINER, _BEFORE, _BEFORE_COUNT = "dockgate:container", "dockgate:before", "dockgate:before-count"
 _OURS = frozenset({SERVICE, REVISION, _CONTAINER, _BEFORE, _BEFORE_COUNT})
-# What DescribeTaskDefinition tells and RegisterTaskDefinition does not take.
-_NOT_GIVEN = frozenset(
-    {
-        "taskDefinitionArn",
-        "revision",
-        "status",
-        "requiresAttributes",
-        "compatibilities",
-        "registeredAt",
-        "registeredBy",
-        "deregisteredAt",
-        "deleteRequestedAt",
-    }
+# What DescribeTaskDefinition returns and RegisterTaskDefinition does not take.
+_READ_ONLY = (
+    *("taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities"),
+    *("registeredAt", "registeredBy", "deregisteredAt", "deleteRequestedAt"),
 )
 _REFUSED = ("InvalidParameterException", "ClientException", "UnsupportedFeatureException")
 _MISSING = ("ServiceNotFoundException", "ClusterNotFoundException")
@@ -65,14 +57,8 @@ class Revision:
 
     def image(self, container: str) -> str:
         """The image of the container of this name, "" when there is none."""
-        return next(
-            (
-                str(definition["image"])
-                for definition in self.content["containerDefinitions"]
-                if definition["name"] == container
-            ),
-            "",
-        )
+        containers = self.content["containerDefinitions"]
+        return next((str(entry["image"]) for entry in containers if entry["name"] == container), "")
 
     def stands_for(self, service: str, definition: TaskDefinition) -> bool:
         same = self.tags.get(SERVICE) == service and self.number == definition.revision
@@ -98,7 +84,7 @@ def new_revision(running: Revision, service: str, definition: TaskDefinition, im
             f"{running.family} has no container {definition.container!r}",
             f"It has: {', '.join(names)}. Set the service's taskDefinition.container.",
         )
-    content = {key: value for key, value in running.content.items() if key not in _NOT_GIVEN}
+    content = {key: value for key, value in running.content.items() if key not in _READ_ONLY}
     content["containerDefinitions"] = [
         {**container, "image": image} if container["name"] == definition.container else container
         for container in containers
@@ -113,16 +99,15 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
     """A task as DescribeTasks tells it. Its digest is that of the container that Dockgate cares for."""
     started = task.get("startedAt") or task.get("createdAt")
     containers = task.get("containers", [])
+    images = [entry.get("image", "") for entry in containers if entry.get("name") == revision.tags.get(_CONTAINER)]
+    image = ImageReference.parse(str(images[0])) if images else None
     return Task(
         id=task["taskArn"].rpartition("/")[2],
         service=service,
         revision=revision.number,
         state=_state(task, revision),
-        digest=next(
-            (_digest(container) for container in containers if container.get("name") == revision.tags.get(_CONTAINER)),
-            "",
-        ),
-        started_at=_text(started) if isinstance(started, datetime) else "",
+        digest=image.digest if image else "",
+        started_at=format_time(started) if isinstance(started, datetime) else "",
         reason=reason_of(task),
         ports=tuple(
             (int(container["containerPort"]), int(container["hostPort"]))
@@ -167,12 +152,3 @@ def _state(task: Mapping[str, Any], revision: Revision) -> TaskState:
     if health == "UNHEALTHY":
         return TaskState.UNHEALTHY
     return TaskState.PENDING if revision.checked else TaskState.RUNNING
-
-
-def _digest(container: Mapping[str, Any]) -> str:
-    reference = ImageReference.parse(str(container.get("image", "")))
-    return reference.digest if reference else ""
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

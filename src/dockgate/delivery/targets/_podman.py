@@ -91,25 +91,22 @@ class Engine:
         self._login = login
 
     def pull(self, image: str) -> None:
-        """Does nothing when the image is there already."""
+        """Pull an image. Does nothing when it is there already."""
+        login = self._login(image)
+        credentials = {"username": login[0], "password": login[1]} if login else None
         with self._client() as client:
             if client.images.exists(image):
                 return
             try:
                 # Left to podman's configuration, which knows whether the registry speaks TLS; the client's own default
                 # does not.
-                client.images.pull(image, tls_verify=None, auth_config=self._credentials(image))
+                client.images.pull(image, tls_verify=None, auth_config=credentials)
             except ImageNotFound:
                 raise DeployError(f"there is no image {image}", "Build and push it again.") from None
             except APIError as error:
                 raise UnavailableError(
                     f"podman cannot pull {image}: {_explanation(error)}", "See whether the registry answers."
                 ) from error
-
-    def _credentials(self, image: str) -> dict[str, str] | None:
-        """As podman's API takes them, in a header; None leaves it to the host's own logins."""
-        login = self._login(image)
-        return {"username": login[0], "password": login[1]} if login else None
 
     def create(self, name: str, service: str, definition: TaskDefinition) -> None:
         image, check = require_image(service, definition), definition.health_check

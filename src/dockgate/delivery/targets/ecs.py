@@ -23,6 +23,7 @@ from dockgate.delivery.targets._ecs import (
     revision_of,
     task_of,
 )
+from dockgate.shared.aws import LazyClient
 from dockgate.shared.errors import DeployError
 from dockgate.shared.references import ImageReference
 
@@ -43,8 +44,7 @@ class EcsTarget:
     def __init__(
         self, client: Callable[[], Any], cluster: str, publish: Callable[[ImageReference], str], pause: float = 5.0
     ) -> None:
-        self._make = client
-        self._client: Any = None
+        self._ecs = LazyClient(client)
         self._cluster = cluster
         self._publish = publish
         self._pause = pause
@@ -83,22 +83,16 @@ class EcsTarget:
             if description is None:
                 return
             if description["desiredCount"]:
-                self._ecs.update_service(cluster=self._cluster, service=service, desiredCount=0)
+                self._ecs().update_service(cluster=self._cluster, service=service, desiredCount=0)
             end = time.monotonic() + _PATIENCE
             while any(self._list(service)):
                 if time.monotonic() > end:
                     raise DeployError(f"{service}: tasks are still there {_PATIENCE:g} s after they were to stop")
                 time.sleep(self._pause)
 
-    @property
-    def _ecs(self) -> Any:
-        if self._client is None:
-            self._client = self._make()
-        return self._client
-
     def _find(self, service: str) -> dict[str, Any] | None:
         try:
-            answer = self._ecs.describe_services(cluster=self._cluster, services=[service])
+            answer = self._ecs().describe_services(cluster=self._cluster, services=[service])
         except Exception as error:
             if is_missing(error):
                 return None
@@ -118,8 +112,10 @@ class EcsTarget:
         """The revision in ECS that stands for the definition: found by its tags, otherwise made."""
         description = self._there(service)
         running = self._revision(description["taskDefinition"])
-        pages = self._ecs.get_paginator("list_task_definitions").paginate(
-            familyPrefix=running.family, status="ACTIVE", sort="DESC"
+        pages = (
+            self._ecs()
+            .get_paginator("list_task_definitions")
+            .paginate(familyPrefix=running.family, status="ACTIVE", sort="DESC")
         )
         newest = islice((arn for page in pages for arn in page["taskDefinitionArns"]), _LOOK_BACK)
         for revision in (running, *map(self._revision, newest)):
@@ -127,14 +123,14 @@ class EcsTarget:
                 return revision
         image = self._publish(require_image(service, definition))
         request = new_revision(running, service, definition, image, int(description["desiredCount"]))
-        arn = self._ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
+        arn = self._ecs().register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
         return self._revision(arn)
 
     def _revision(self, arn: str) -> Revision:
         """A revision never changes, but its tags may: what is not ours is looked at anew."""
         revision = self._revisions.get(arn)
         if revision is None:
-            answer = self._ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
+            answer = self._ecs().describe_task_definition(taskDefinition=arn, include=["TAGS"])
             revision = revision_of(answer["taskDefinition"], answer.get("tags", []))
             if SERVICE in revision.tags:
                 self._revisions[arn] = revision
@@ -143,7 +139,7 @@ class EcsTarget:
     def _bring(self, service: str, arn: str, count: int) -> None:
         description = self._there(service)
         if (description["taskDefinition"], description["desiredCount"]) != (arn, count):
-            self._ecs.update_service(cluster=self._cluster, service=service, taskDefinition=arn, desiredCount=count)
+            self._ecs().update_service(cluster=self._cluster, service=service, taskDefinition=arn, desiredCount=count)
 
     def _wait(self, service: Service, definition: TaskDefinition, arn: str) -> None:
         """Until the desired number of healthy tasks of the revision runs, none of another, and ECS says so too."""
@@ -205,12 +201,14 @@ class EcsTarget:
         return DeployError(f"{error}\nECS runs {name} again, as before.", error.advice)
 
     def _list(self, service: str, status: str = "RUNNING") -> Iterator[dict[str, Any]]:
-        pages = self._ecs.get_paginator("list_tasks").paginate(
-            cluster=self._cluster, serviceName=service, desiredStatus=status
+        pages = (
+            self._ecs()
+            .get_paginator("list_tasks")
+            .paginate(cluster=self._cluster, serviceName=service, desiredStatus=status)
         )
         for page in pages:
             if page["taskArns"]:
-                yield from self._ecs.describe_tasks(cluster=self._cluster, tasks=page["taskArns"])["tasks"]
+                yield from self._ecs().describe_tasks(cluster=self._cluster, tasks=page["taskArns"])["tasks"]
 
     def _last_words(self, service: str) -> str:
         """Why a task ended, where one did."""
