@@ -22,7 +22,7 @@ import pytest
 from botocore import xform_name
 from tests.aws.account import Account, account, approval_event, digest_of, finding, scan_event
 
-from dockgate.aws.stack.first_commit import first_commit
+from dockgate.aws.stack.archive import first_commit
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "aws.md").read_text()

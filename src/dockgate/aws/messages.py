@@ -13,6 +13,7 @@ from typing import Any
 
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.timestamps import format_time
 
 _ENTRY = re.compile(r"(\w+)=(\S+)")
 _NAME = re.compile(r"[A-Za-z0-9.@_-]{1,100}")
@@ -190,7 +191,7 @@ def images(event: Mapping[str, Any]) -> set[str]:
 def moment(value: Any) -> str:
     """A time in any AWS format ("2016-07-07T20:22Z", a timestamp), as RFC 3339 in UTC; "" if it is invalid."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return format_time(value)
     try:
         time = datetime.fromisoformat(str(value))
         return moment(time if time.tzinfo else time.replace(tzinfo=UTC))

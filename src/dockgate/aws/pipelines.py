@@ -75,8 +75,8 @@ class Pipelines:
         self._place = account, region
         self._actions = frozenset(actions)
         self._clock = clock
+        # The pipelines, each once.
         self.names = tuple(dict.fromkeys(action.pipeline for action in actions))
-        """the pipelines, each once"""
 
     def has(self, request: Request) -> bool:
         """Whether the request names one of the actions that may be answered."""
@@ -102,7 +102,9 @@ class Pipelines:
             return
         if declared.get("executionMode") == "PARALLEL":
             for entry in self._entries(pipeline, execution, pages):
-                if pending := self._pending(declared, entry, _external_token(entry)):
+                # In PARALLEL mode this is the token (API reference of PutApprovalResult).
+                result = entry.get("output", {}).get("executionResult", {})
+                if pending := self._pending(declared, entry, str(result.get("externalExecutionId", ""))):
                     yield pending
             return
         for state in self._open_states(pipeline):
@@ -199,11 +201,6 @@ class _State:
             return False
         number = str(entry.get("actionExecutionId", ""))
         return not number or not self.action_execution or number == self.action_execution
-
-
-def _external_token(entry: Mapping[str, Any]) -> str:
-    """The token in PARALLEL mode (API reference of PutApprovalResult)."""
-    return str(entry.get("output", {}).get("executionResult", {}).get("externalExecutionId", ""))
 
 
 def _comment(entry: Mapping[str, Any]) -> str | None:

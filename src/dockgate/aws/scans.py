@@ -27,6 +27,7 @@ SETTLE_SECONDS = 300
 CONFIRM_SECONDS = 30
 
 _DONE, _ONCE = "SUCCESSFUL", "SCAN_FREQUENCY_SCAN_ON_PUSH"
+_SCANNED = {"statusCode": "ACTIVE", "reason": _DONE}
 # Temporary reasons (ScanStatus in the Inspector API).
 _PENDING = ("PENDING_INITIAL_SCAN", "PENDING_REVIVAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR", _ONCE)
 # Reasons that an event of the same scan may replace.
@@ -114,7 +115,7 @@ class Scans:
         watches, coverage is current; for images scanned once, it is as of that scan.
         """
         fresh = scan is not None and self._age(scan.at) < FRESH_SECONDS
-        name = self._name(digest, repository)
+        name = f"arn:{self._partition}:ecr:{self._region}:{self._account}:repository/{repository}/{digest}"
         covered = self._covered(name) if repository else None
         reason = str(covered.get("scanStatus", {}).get("reason", "")) if covered else ""
         ended = moment(covered.get("lastScannedAt")) if covered else ""
@@ -125,7 +126,9 @@ class Scans:
         elif scan is not None and fresh and (covered is None or reason in _INITIAL):
             if scan.status != COMPLETE:
                 return ScanState(True, f"Inspector could not scan the image: {scan.status or 'no scan status'}.")
-            covered, ended = _by_event(name, scan), scan.at
+            # ListCoverage does not list the scan yet.
+            covered = {"resourceId": name, "resourceType": "AWS_ECR_CONTAINER_IMAGE"}
+            covered, ended = {**covered, "scanStatus": _SCANNED, "lastScannedAt": scan.at}, scan.at
         elif covered is None or reason in _PENDING:
             return ScanState(False, f"Inspector has not scanned the image{f': {reason}' if reason else ''}.")
         else:
@@ -134,8 +137,8 @@ class Scans:
         missing, is_unconfirmed = self._incomplete(digest, repository, findings, ended, scan)
         if missing:
             return ScanState(False, missing, is_unconfirmed=is_unconfirmed)
-        open_ones = [finding for finding in findings if finding.get("status") != "CLOSED"]
-        document = {"findings": open_ones, "findingDetails": self._details(open_ones), "coveredResources": [covered]}
+        still_open = [finding for finding in findings if finding.get("status") != "CLOSED"]
+        document = {"findings": still_open, "findingDetails": self._details(still_open), "coveredResources": [covered]}
         return ScanState(True, documents={digest: document})
 
     def _incomplete(
@@ -170,10 +173,6 @@ class Scans:
         """Seconds since that time; infinite without a time."""
         return self._clock() - _seconds(at) if at else float("inf")
 
-    def _name(self, digest: str, repository: str) -> str:
-        """The image's ARN."""
-        return f"arn:{self._partition}:ecr:{self._region}:{self._account}:repository/{repository}/{digest}"
-
     def _covered(self, name: str) -> Mapping[str, Any] | None:
         """The image's entry in ListCoverage."""
         criteria = {"resourceId": [{"comparison": "EQUALS", "value": name}]}
@@ -204,19 +203,6 @@ class Scans:
 def will_pass(reason: str) -> bool:
     """Whether the reason of a scan status is temporary: the image is scanned, or will be."""
     return reason == _DONE or reason in _PENDING
-
-
-_SCANNED = {"statusCode": "ACTIVE", "reason": _DONE}
-
-
-def _by_event(name: str, scan: Scan) -> Mapping[str, Any]:
-    """Coverage from the scan event, while ListCoverage does not list the scan."""
-    return {
-        "resourceId": name,
-        "resourceType": "AWS_ECR_CONTAINER_IMAGE",
-        "scanStatus": _SCANNED,
-        "lastScannedAt": scan.at,
-    }
 
 
 def _counted(scan: Scan) -> int | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from dockgate.aws import ecr_registry
 from dockgate.aws.stack import archive, change_set, cloudformation, deploy, parameters
 from dockgate.aws.stack.account import Account, explain_errors
+from dockgate.aws.stack.archive import first_commit
 from dockgate.aws.stack.change_set import Confirm
 from dockgate.aws.stack.cloudformation import Patience, Tell
-from dockgate.aws.stack.first_commit import first_commit
 from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.gate import rules
 from dockgate.gate.model import Policy, Waiver, Waivers

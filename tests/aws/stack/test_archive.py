@@ -15,7 +15,7 @@ from tests.aws.stack.cloudformation import MODES, Stack
 from tests.scanner.ecosystems.test_upgrades import CASES, raised
 
 from dockgate.aws.stack import archive
-from dockgate.aws.stack.zip_archive import pack
+from dockgate.aws.stack.archive import pack
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import builtin_policy, read_named_policy
 from dockgate.gate.policy import decode_policy, make_policy

@@ -26,20 +26,6 @@ _NOT_LISTED = "CodePipeline lists no such approval."
 _NOT_READABLE = "CodePipeline does not show the action's configuration."
 
 
-@dataclass(slots=True)
-class _Faults:
-    """The faults of single approvals; the others are still processed."""
-
-    first: Exception | None = None
-
-    def take(self, error: Exception) -> None:
-        self.first = self.first or error
-
-    def raise_first(self) -> None:
-        if self.first is not None:
-            raise self.first
-
-
 @dataclass(frozen=True, slots=True)
 class _Group:
     """The approvals of one image in one repository, which one verdict answers."""
@@ -134,12 +120,13 @@ class ApprovalMatcher:
 
         Raises the first fault after all were tried; the sweep retries.
         """
-        faults = _Faults()
+        faults: list[Exception] = []
         halves = self.waits.at(digest)
         self._answer_all(digest, halves, faults)
         for index in halves.indexes:
             self._answer_all(index, self.waits.at(index), faults)
-        faults.raise_first()
+        if faults:
+            raise faults[0]
 
     def sweep(self, enough: Callable[[], bool] = lambda: False) -> int:
         """Process all waiting approvals, image by image, until it is `enough`; returns how many still wait.
@@ -147,7 +134,7 @@ class ApprovalMatcher:
         First, approvals whose message was lost are recorded. Overdue ones come next, then the others, starting with a
         different one at each sweep. A failing image does not block the others: the first fault is raised at the end.
         """
-        faults = _Faults()
+        faults: list[Exception] = []
         images: dict[str, list[Wait]] = {}
         for wait in self.waits.open():
             images.setdefault(wait.request.digest, []).append(wait)
@@ -165,18 +152,19 @@ class ApprovalMatcher:
             if enough():
                 unanswered += len(images[digest])
                 continue
-            mine = _Faults()
-            unanswered += self._answer_all(digest, self.waits.at(digest), mine, listing)
-            if mine.first is not None:
-                self.tell("SweepFailed", digest=digest, error=f"{type(mine.first).__name__}: {mine.first}")
-                faults.take(mine.first)
+            image_faults: list[Exception] = []
+            unanswered += self._answer_all(digest, self.waits.at(digest), image_faults, listing)
+            if image_faults:
+                self.tell("SweepFailed", digest=digest, error=_describe(image_faults[0]))
+                faults.append(image_faults[0])
         if enough():
             self.tell("SweepCut", waiting=unanswered)
-        faults.raise_first()
+        if faults:
+            raise faults[0]
         return unanswered
 
     def _recover(
-        self, stored: Container[tuple[str, str]], enough: Callable[[], bool], faults: _Faults
+        self, stored: Container[tuple[str, str]], enough: Callable[[], bool], faults: list[Exception]
     ) -> _Listing | None:
         """Record every approval that CodePipeline lists as waiting, except `known` digests and tokens.
 
@@ -187,27 +175,25 @@ class ApprovalMatcher:
             if enough():
                 return None
             try:
-                pending = list(self.pipelines.pending(name))
+                approvals = list(self.pipelines.pending(name))
             except Exception as error:
                 self.tell("PipelineFailed", pipeline=name, error=_describe(error))
                 listing.faults[name] = _describe(error)
-                faults.take(error)
+                faults.append(error)
                 continue
-            for pending_approval in pending:
-                listing.by_token[pending_approval.request.token] = pending_approval
-                if (pending_approval.request.digest, pending_approval.request.token) in stored:
+            for pending in approvals:
+                listing.by_token[pending.request.token] = pending
+                if (pending.request.digest, pending.request.token) in stored:
                     continue
                 try:
-                    is_new = self._record(pending_approval)
+                    if self._record(pending):
+                        listing.recovered.append(pending)
+                        self.tell("ApprovalRecovered", digest=pending.request.digest, pipeline=name)
                 except Exception as error:
-                    faults.take(error)
-                    continue
-                if is_new:
-                    listing.recovered.append(pending_approval)
-                    self.tell("ApprovalRecovered", digest=pending_approval.request.digest, pipeline=name)
+                    faults.append(error)
         return listing
 
-    def _verify(self, wait: Wait, faults: _Faults, listing: _Listing | None) -> tuple[Wait | None, str]:
+    def _verify(self, wait: Wait, faults: list[Exception], listing: _Listing | None) -> tuple[Wait | None, str]:
         """The approval as CodePipeline lists it; while it cannot be verified, the message's, with the reason.
 
         None if it is about another image or was answered meanwhile.
@@ -229,7 +215,7 @@ class ApprovalMatcher:
                 return (Wait(pending.request, wait.state, pending.waiting_since, True) if is_waiting else None), ""
             self._contradict(wait, pending)
         except Exception as error:
-            faults.take(error)
+            faults.append(error)
             return wait, _describe(error)
         return None, ""
 
@@ -242,7 +228,9 @@ class ApprovalMatcher:
         self._record(pending)
         self.waits.settle(wait, "Contradicted", pending.objection or f"The action itself names {named}.", "")
 
-    def _answer_all(self, digest: str, halves: ImageItems, faults: _Faults, listing: _Listing | None = None) -> int:
+    def _answer_all(
+        self, digest: str, halves: ImageItems, faults: list[Exception], listing: _Listing | None = None
+    ) -> int:
         """Answer what can be answered; returns how many still wait.
 
         Without a `listing`, CodePipeline is queried for each.
@@ -261,7 +249,7 @@ class ApprovalMatcher:
             groups.setdefault(repository, _Group(digest, repository, halves)).waiting.append(wait)
         return unanswered + sum(self._answer_group(group, faults) for group in groups.values())
 
-    def _answer_unverified(self, wait: Wait, reason: str, faults: _Faults) -> int:
+    def _answer_unverified(self, wait: Wait, reason: str, faults: list[Exception]) -> int:
         """Handle an approval that only a message describes. Returns 1 while it still waits.
 
         It is never approved, and the message's deadline does not count.
@@ -272,12 +260,12 @@ class ApprovalMatcher:
         lease = self.waits.claim(wait)
         return self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED.format(reason), None, faults) if lease else 0
 
-    def _answer_group(self, group: _Group, faults: _Faults) -> int:
+    def _answer_group(self, group: _Group, faults: list[Exception]) -> int:
         """Judge once for all approvals that can be answered: after the scan all of them, before it the due ones."""
         try:
             look = self.scan_lookup.look(group.digest, group.repository, group.halves)
         except Exception as error:
-            faults.take(error)
+            faults.append(error)
             look = ScanState(False, f"The image could not be looked at: {_describe(error)}")
         ready = group.waiting if look.over else [wait for wait in group.waiting if self._overdue(wait)]
         claimed = [(wait, lease) for wait in ready if (lease := self.waits.claim(wait))]
@@ -291,14 +279,14 @@ class ApprovalMatcher:
             earlier_evidence = [Evidence(**wait.evidence) for wait, _ in claimed if wait.evidence]
             evidence = self.verdicts.keep(judged, earlier_evidence)
         except Exception as error:
-            faults.take(error)
+            faults.append(error)
             return unanswered + self._give_up(claimed, error, faults)
         verdict = judged.verdict
         return unanswered + sum(
             self._answer(wait, lease, verdict.status, verdict.summary, evidence, faults) for wait, lease in claimed
         )
 
-    def _give_up(self, claimed: Sequence[tuple[Wait, int]], error: Exception, faults: _Faults) -> int:
+    def _give_up(self, claimed: Sequence[tuple[Wait, int]], error: Exception, faults: list[Exception]) -> int:
         """Answer due approvals without a verdict; the others keep waiting."""
         unanswered = 0
         text = f"Undetermined: the image could not be judged: {_describe(error)}"
@@ -311,7 +299,7 @@ class ApprovalMatcher:
         return unanswered
 
     def _answer(
-        self, wait: Wait, lease: int, status: Status, reason: str, evidence: Evidence | None, faults: _Faults
+        self, wait: Wait, lease: int, status: Status, reason: str, evidence: Evidence | None, faults: list[Exception]
     ) -> int:
         """Give one answer. Returns 1 if that failed and must be retried."""
         request, page = wait.request, evidence.page if evidence else ""
@@ -319,7 +307,7 @@ class ApprovalMatcher:
         try:
             answer = self.answers.give(request, status, text)
         except Exception as error:
-            faults.take(error)
+            faults.append(error)
             expires = _epoch(request.expires)
             if expires is None or self.clock() <= expires:
                 self.waits.release(wait, lease, asdict(evidence) if evidence else None)

@@ -27,6 +27,7 @@ from dockgate.aws.pipelines import Pipelines
 from dockgate.aws.scans import Scans, will_pass
 from dockgate.gate import rules
 from dockgate.shared.errors import UsageError
+from dockgate.shared.timestamps import format_time
 
 T = TypeVar("T")
 rules.load()
@@ -146,23 +147,13 @@ def functions(settings: Settings, client: Client, clock: Callable[[], float] = t
     place = settings.partition, settings.region, settings.account
     scans = Scans(of["inspector2"], waits, *place, details, clock)
     scan_lookup = ScanLookup(waits, scans, Indexes(of["ecr"]), tell)
-    verdicts = Verdicts(settings, of["s3"], of["ssm"], partial(_now, clock))
+    verdicts = Verdicts(settings, of["s3"], of["ssm"], lambda: format_time(datetime.fromtimestamp(clock(), UTC)))
     answers = Answers(of["codepipeline"])
     pipelines = Pipelines(of["codepipeline"], settings.actions, settings.account, settings.region, clock)
+    at_risk = settings.services, settings.topic, settings.risk_days
     return Functions(
         ApprovalMatcher(waits, pipelines, scan_lookup, verdicts, answers, settings.patience, tell, clock),
-        RiskMonitor(
-            of["ecs"],
-            of["sns"],
-            waits,
-            scan_lookup,
-            verdicts,
-            settings.services,
-            settings.topic,
-            settings.risk_days,
-            tell,
-            clock,
-        ),
+        RiskMonitor(of["ecs"], of["sns"], waits, scan_lookup, verdicts, *at_risk, tell, clock),
         tell,
     )
 
@@ -197,7 +188,3 @@ def _client(name: str) -> Any:
 
     retries = {"mode": "standard", "total_max_attempts": 3}
     return boto3.client(name, config=Config(connect_timeout=3, read_timeout=7, retries=retries))
-
-
-def _now(clock: Callable[[], float]) -> str:
-    return datetime.fromtimestamp(clock(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dockgate.aws.functions.wait_table import ImageItems, WaitTable
 from dockgate.aws.indexes import Indexes
 from dockgate.aws.scans import Scans, ScanState
+from dockgate.shared.aws import error_code
 from dockgate.shared.errors import ImageError
 
 # ECR's errors for a repository that is missing in the stack's parameter ImageRepositories.
@@ -51,7 +52,7 @@ class ScanLookup:
         try:
             platforms = self.indexes.platforms(repository, digest)
         except Exception as error:
-            if _code(error) not in _NOT_OURS:
+            if error_code(error) not in _NOT_OURS:
                 raise
             self.tell("IndexUnknown", digest=digest, repository=repository, error=f"{type(error).__name__}: {error}")
             return ()
@@ -72,8 +73,3 @@ class ScanLookup:
         faults = [look.fault for look in looks if look.fault and look.over is over]
         documents = {digest: document for look in looks for digest, document in look.documents.items()}
         return ScanState(over, next(iter(faults), ""), documents)
-
-
-def _code(error: Exception) -> str:
-    """The AWS error code of a client's error, "" for any other error."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from dockgate.aws.pipelines import Action
 from dockgate.shared.errors import UsageError
 
+# The reference solution's own variables; where one of them is set, its policy is used.
 THRESHOLDS = {
     "CRITICAL": "Critical_Finding_Threshold",
     "HIGH": "High_Finding_Threshold",
     "MEDIUM": "Medium_Finding_Threshold",
     "LOW": "Low_Finding_Threshold",
 }
-"""the reference solution's own variables; where one of them is set, its policy is judged by"""
-
-
+# What each variable means that the functions read; the stack's template sets them.
 VARIABLES = {
     "DOCKGATE_TABLE": "The DynamoDB table where approvals and scans meet.",
     "DOCKGATE_BUCKET": "The S3 bucket that keeps verdicts.",
@@ -32,7 +31,6 @@ VARIABLES = {
         for severity, name in THRESHOLDS.items()
     },
 }
-"""every variable that the functions read, and what it means; the stack's template sets them"""
 
 
 @dataclass(frozen=True, slots=True)

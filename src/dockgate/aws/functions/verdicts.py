@@ -25,9 +25,12 @@ from dockgate.vulnerabilities.versions import Orders
 POLICY_FILE = "policy.json"
 REFERENCE = "reference-2022"
 
-_FORMS = {"html": ("html", "text/html; charset=utf-8"), "json": ("json", "application/json")}
 # Report -> suffix of the object's name, and its content type.
-_FORMS["case"] = ("case.json", "application/json")
+_FORMS = {
+    "html": ("html", "text/html; charset=utf-8"),
+    "json": ("json", "application/json"),
+    "case": ("case.json", "application/json"),
+}
 # Console host by partition. In other partitions links name bucket and key.
 _CONSOLES = {
     "aws": "{region}.console.aws.amazon.com",
@@ -86,8 +89,11 @@ class Verdicts:
         Raises the client's errors, and UsageError, DefinitionError or ValueError for an unreadable policy or waivers.
         """
         now = self._now()
-        requests = (self._report_request(request) for request in look.documents)
-        reported = (inspector.FORMAT.read(look.documents[request.image], request) for request in requests)
+        compare = Orders(self._ecosystems).compare
+        reported = (
+            inspector.FORMAT.read(document, ReadContext(name, compare=compare))
+            for name, document in look.documents.items()
+        )
         case = VerdictCase(
             image=digest,
             policy=self.policy(),
@@ -137,9 +143,6 @@ class Verdicts:
         if not console:
             place = f"s3://{bucket}/{key}.html"
         return Evidence(place, content)
-
-    def _report_request(self, digest: str) -> ReadContext:
-        return ReadContext(digest, compare=Orders(self._ecosystems).compare)
 
     def _waivers(self) -> Sequence[Waiver]:
         if not self._settings.waivers:

@@ -1,11 +1,15 @@
-"""The functions' archive: only sources, with the same bytes on every machine and Python version."""
+"""The archives that a deployment uploads: the functions' sources, and the first commit of the source repository.
+
+They have the same bytes on every machine and Python version.
+"""
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+import io
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from dockgate.aws.stack.zip_archive import pack
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import encode_policy
 from dockgate.gate.rule import Rule
@@ -18,6 +22,9 @@ DATA = (".json", ".tsv", ".txt")
 POLICY = "dockgate/aws/policy.json"
 # The Python version of the functions, as in the template.
 RUNTIME = (3, 13)
+# Suffixes of the demo application's files.
+_APPLICATION_FILES = (".html", ".py", ".txt")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
@@ -31,18 +38,16 @@ def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
 
 def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
     """Raise UsageError for a policy with a rule that needs more than the archive has. It names the rule."""
-    needed = {rule.name: sorted(_libraries(rule, policy)) for rule in rules}
-    lacking = [f"{name} (needs {', '.join(libraries)})" for name, libraries in needed.items() if libraries]
+    lacking = []
+    for rule in rules:
+        needs = {need for use in policy.rules.get(rule.name, ()) for need in rule.needs(use)} - {"ecosystems"}
+        if needs:
+            lacking.append(f"{rule.name} (needs {', '.join(sorted(needs))})")
     if lacking:
         raise UsageError(
             f"The policy {policy.name} cannot run as a Lambda function: {'; '.join(lacking)}.",
             "Remove these rules, or use the policy on your own server.",
         )
-
-
-def _libraries(rule: Rule, policy: Policy) -> set[str]:
-    """What the rule needs, as the policy uses it, beyond the archive."""
-    return {need for use in policy.rules.get(rule.name, ()) for need in rule.needs(use)} - {"ecosystems"}
 
 
 def _sources(package: Traversable) -> Iterator[tuple[str, bytes]]:
@@ -96,3 +101,33 @@ def _files(package: Traversable, parts: Sequence[str]) -> Iterator[str]:
         for name in (f"{path}/__init__.py".lstrip("/"), f"{path}.py"):
             if package.joinpath(name).is_file():
                 yield name
+
+
+def first_commit(application: Traversable) -> bytes:
+    """The demo application, which the gate rejects, with a Dockerfile on a base image that CodeBuild can pull."""
+    dockerfile = resources.files("dockgate.aws.stack").joinpath("application", "Dockerfile").read_bytes()
+    return pack({**dict(_application_files(application)), "Dockerfile": dockerfile})
+
+
+def _application_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    for item in folder.iterdir():
+        if item.is_dir() and item.name != "__pycache__":
+            yield from _application_files(item, f"{prefix}{item.name}/")
+        elif item.is_file() and item.name.endswith(_APPLICATION_FILES):
+            yield f"{prefix}{item.name}", item.read_bytes()
+
+
+def pack(members: Mapping[str, bytes]) -> bytes:
+    """A zip archive of these files, by name.
+
+    Sorted, with one date and one mode (Lambda unpacks as another user), and not compressed: deflate output depends on
+    the library that Python was built with.
+    """
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(members):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            entry.create_system = 3
+            archive.writestr(entry, members[name])
+    return out.getvalue()

@@ -11,7 +11,7 @@ from dockgate.shared.errors import DeployError, NotFoundError
 # Gets a line of progress.
 Tell = Callable[[str], None]
 
-_NOT_HELD = ("CREATE_FAILED", "DELETE_COMPLETE")
+_NOT_CREATED = ("CREATE_FAILED", "DELETE_COMPLETE")
 # Failed resources in a message: later failures mostly result from the first.
 _SHOWN = 3
 
@@ -75,7 +75,7 @@ def resources(account: Account, stack: str, kind: str) -> list[str]:
         for summary in summaries
         if summary["ResourceType"] == kind
         and summary.get("PhysicalResourceId")
-        and summary["ResourceStatus"] not in _NOT_HELD
+        and summary["ResourceStatus"] not in _NOT_CREATED
     ]
 
 
@@ -90,9 +90,9 @@ def reasons(account: Account, stack: str, token: str = "") -> str:
         for event in reversed(events)  # events are listed newest first
         if event["ResourceStatus"].endswith("FAILED") and event.get("ClientRequestToken", token) == token
     ]
-    told_of = [
+    texts = [
         f"{event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', 'no reason')}"
         for event in failed
         if "cancelled" not in event.get("ResourceStatusReason", "")
     ]
-    return "; ".join(told_of[:_SHOWN]) or "CloudFormation does not say why"
+    return "; ".join(texts[:_SHOWN]) or "CloudFormation does not say why"

@@ -3,7 +3,7 @@
 CloudFormation retains them when an update or a deletion of the stack removes them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,7 +118,7 @@ def _delete_image_repository(account: Account, repository: str) -> None:
     """
     ecr, before = account.client("ecr"), -1
     with explain_errors(f"deleting the images of {repository}"):
-        while digests := list(_images(ecr, repository)):
+        while digests := _images(ecr, repository):
             if len(digests) == before:
                 raise DeployError(
                     f"{len(digests)} images of {repository} cannot be deleted, among them {digests[0]}",
@@ -131,9 +131,9 @@ def _delete_image_repository(account: Account, repository: str) -> None:
         ecr.delete_repository(repositoryName=repository)
 
 
-def _images(ecr: Any, repository: str) -> Iterator[str]:
+def _images(ecr: Any, repository: str) -> list[str]:
     pages = ecr.get_paginator("list_images").paginate(repositoryName=repository)
-    return iter(dict.fromkeys(image["imageDigest"] for page in pages for image in page["imageIds"]))
+    return list(dict.fromkeys(image["imageDigest"] for page in pages for image in page["imageIds"]))
 
 
 def _source_repository(account: Account, physical: str) -> str:

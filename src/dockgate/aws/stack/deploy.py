@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockgate.aws.stack import change_set, concurrency, data_resources, registry_scanning
+from dockgate.aws.stack import change_set, data_resources, registry_scanning
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.change_set import ChangeSet, Confirm
 from dockgate.aws.stack.cloudformation import Patience, Tell, at_rest, describe, outputs, parameters, reasons
@@ -19,7 +19,12 @@ from dockgate.shared.errors import DeployError, NotFoundError, UsageError
 _STACK = re.compile("[A-Za-z][A-Za-z0-9-]{0,39}")
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 # States of a stack that was never created: it can only be deleted.
-_NEVER_WAS = ("CREATE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+_NEVER_CREATED = ("CREATE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+# Reserved executions of each function that answers approvals (record, judge, sweep): enough for the scheduled sweep and
+# two executions for findings.
+_RESERVED, _FUNCTIONS = 5, 3
+# Executions that Lambda keeps for functions without a reservation (its developer guide, "Reserved concurrency").
+_MINIMUM_UNRESERVED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def deploy(
     all_parameters = {**parameters(stack or {}), **parameter_values}
     parameter_values["ApprovalPipelines"] = pipelines(all_parameters.get("ApprovalActions", ""))
     if "ReservedConcurrency" not in all_parameters:
-        parameter_values["ReservedConcurrency"] = concurrency.reserve(account)
+        parameter_values["ReservedConcurrency"] = str(_RESERVED if _can_reserve(account) else 0)
         if parameter_values["ReservedConcurrency"] == "0":
             tell("no concurrency reserved: the account has too few concurrent executions of Lambda to spare")
     documents = StackBucket(account, spec.stack)
@@ -94,16 +99,20 @@ def deploy(
         previous = parameters(stack) if stack else {}
         name = parameter_values.get("ImageRepositoryName") or previous.get("ImageRepositoryName") or "dockgate-app"
         tell(registry_scanning.enhance(account, documents, name))
-    if stack is None:
-        token = _create(account, spec.stack, url, values, tell)
-    elif changes is not None:
-        token = _execute(account, spec.stack, changes, tell)
-    else:
+    if stack is not None and changes is None:
         return False
+    token = _start(account, spec.stack, url, values, changes, tell)
     made = _done(account, spec.stack, token, tell, patience)
     documents.remember(data_resources.of_stack(account, spec.stack))
     documents.log_access(made["LogBucketName"])
     return True
+
+
+def _can_reserve(account: Account) -> bool:
+    """Whether the account has executions to reserve: new accounts have too few."""
+    with explain_errors("asking for the limits of Lambda"):
+        limits = account.client("lambda").get_account_settings()["AccountLimit"]
+    return int(limits["UnreservedConcurrentExecutions"]) - _FUNCTIONS * _RESERVED >= _MINIMUM_UNRESERVED
 
 
 def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
@@ -112,7 +121,7 @@ def _ready(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapp
     if description is None:
         return None
     state = description["StackStatus"]
-    if state in _NEVER_WAS:
+    if state in _NEVER_CREATED:
         tell(f"deleting what is left of {stack}, which could not be created")
         with explain_errors(f"deleting the stack {stack}"):
             account.client("cloudformation").delete_stack(StackName=stack)
@@ -136,30 +145,19 @@ def _values(stack: Mapping[str, Any] | None, parameter_values: Mapping[str, str]
     return values + [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(unchanged)]
 
 
-def _create(account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], tell: Tell) -> str:
-    """Start to create the stack; returns the token of its events."""
-    token = f"dockgate-{uuid.uuid4()}"
-    tell(f"creating the stack {stack}")
+def _start(
+    account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], changes: ChangeSet | None, tell: Tell
+) -> str:
+    """Start to create the stack, or to update it by a change set; returns the token of the events."""
+    formation, names = account.client("cloudformation"), {"StackName": stack}
+    names["ClientRequestToken"] = f"dockgate-{uuid.uuid4()}"
+    tell(f"{'updating' if changes else 'creating'} the stack {stack}")
     with explain_errors(f"deploying the stack {stack}"):
-        account.client("cloudformation").create_stack(
-            StackName=stack,
-            TemplateURL=url,
-            Parameters=values,
-            Capabilities=["CAPABILITY_IAM"],
-            ClientRequestToken=token,
-        )
-    return token
-
-
-def _execute(account: Account, stack: str, changes: ChangeSet, tell: Tell) -> str:
-    """Start to update the stack; returns the token of its events."""
-    token = f"dockgate-{uuid.uuid4()}"
-    tell(f"updating the stack {stack}")
-    with explain_errors(f"deploying the stack {stack}"):
-        account.client("cloudformation").execute_change_set(
-            StackName=stack, ChangeSetName=changes.identifier, ClientRequestToken=token
-        )
-    return token
+        if changes:
+            formation.execute_change_set(ChangeSetName=changes.identifier, **names)
+        else:
+            formation.create_stack(TemplateURL=url, Parameters=values, Capabilities=["CAPABILITY_IAM"], **names)
+    return names["ClientRequestToken"]
 
 
 def _done(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> dict[str, str]:

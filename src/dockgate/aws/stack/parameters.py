@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
-from typing import Any
 
 import yaml
 
@@ -75,18 +74,16 @@ def as_arns(account: Account, values: Mapping[str, str]) -> dict[str, str]:
         "RunningServices": (f"arn:{account.partition}:ecs:{place}:service/", "CLUSTER/SERVICE"),
         "ImageRepositories": (f"arn:{account.partition}:ecr:{place}:repository/", _REPOSITORY),
     }
-    plain = {
-        name: _without_registry(account, value) if value and name in _REPOSITORIES else value
-        for name, value in values.items()
-    }
-    return {
-        name: _arns(value, *kinds[name], name) if value and name in kinds else value for name, value in plain.items()
-    }
-
-
-def _without_registry(account: Account, value: str) -> str:
-    names = (name.strip() for name in value.split(","))
-    return ",".join(ecr_registry.repository(name, account.id, account.region) for name in names)
+    expanded = dict(values)
+    for name, value in values.items():
+        if value and name in _REPOSITORIES:
+            repositories = (part.strip() for part in value.split(","))
+            expanded[name] = ",".join(
+                ecr_registry.repository(part, account.id, account.region) for part in repositories
+            )
+        if value and name in kinds:
+            expanded[name] = _arns(expanded[name], *kinds[name], name)
+    return expanded
 
 
 def pipelines(actions: str) -> str:
@@ -113,8 +110,4 @@ class _Template(yaml.SafeLoader):
     """Reads CloudFormation's short forms (!Ref, !Sub) as null: only plain keys are needed."""
 
 
-def _nothing(loader: yaml.SafeLoader, tag: str, node: Any) -> None:
-    return None
-
-
-_Template.add_multi_constructor("!", _nothing)
+_Template.add_multi_constructor("!", lambda loader, tag, node: None)

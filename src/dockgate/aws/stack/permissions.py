@@ -3,44 +3,34 @@
 Errors name it; docs/how-to/aws.md lists all.
 """
 
+# By service: the operations whose permission has their name.
+_OPERATIONS = {
+    "cloudformation": (
+        "CreateChangeSet CreateStack DeleteChangeSet DeleteStack DescribeChangeSet DescribeStackEvents "
+        "DescribeStacks ExecuteChangeSet ListStackResources"
+    ),
+    "codecommit": "ListRepositories",
+    "codepipeline": "GetPipelineState",
+    "dynamodb": "Query",
+    "ecr": (
+        "BatchDeleteImage DescribeRepositories GetRegistryScanningConfiguration ListImages "
+        "PutRegistryScanningConfiguration"
+    ),
+    "ecs": "DescribeServices DescribeTaskDefinition",
+    "lambda": "GetAccountSettings",
+    "s3": "CreateBucket DeleteBucket GetObject PutBucketLogging PutBucketPolicy PutObject",
+    "sqs": "ChangeMessageVisibility DeleteMessage GetQueueAttributes ReceiveMessage",
+    "ssm": "GetParameter",
+    "sts": "GetCallerIdentity",
+}
 # By the operation's name.
 ACTIONS = {
-    "BatchDeleteImage": "ecr:BatchDeleteImage",
-    "ChangeMessageVisibility": "sqs:ChangeMessageVisibility",
-    "CreateBucket": "s3:CreateBucket",
-    "CreateChangeSet": "cloudformation:CreateChangeSet",
-    "CreateStack": "cloudformation:CreateStack",
-    "DeleteBucket": "s3:DeleteBucket",
-    "DeleteChangeSet": "cloudformation:DeleteChangeSet",
-    "DeleteMessage": "sqs:DeleteMessage",
+    operation: f"{service}:{operation}" for service, names in _OPERATIONS.items() for operation in names.split()
+} | {
     "DeleteObjects": "s3:DeleteObjectVersion",
     "DeleteRepository": "ecr:DeleteRepository or codecommit:DeleteRepository",
-    "DeleteStack": "cloudformation:DeleteStack",
-    "DescribeChangeSet": "cloudformation:DescribeChangeSet",
-    "DescribeRepositories": "ecr:DescribeRepositories",
-    "DescribeServices": "ecs:DescribeServices",
-    "DescribeStackEvents": "cloudformation:DescribeStackEvents",
-    "DescribeStacks": "cloudformation:DescribeStacks",
-    "DescribeTaskDefinition": "ecs:DescribeTaskDefinition",
-    "ExecuteChangeSet": "cloudformation:ExecuteChangeSet",
-    "GetAccountSettings": "lambda:GetAccountSettings",
-    "GetCallerIdentity": "sts:GetCallerIdentity",
-    "GetObject": "s3:GetObject",
-    "GetParameter": "ssm:GetParameter",
-    "GetPipelineState": "codepipeline:GetPipelineState",
-    "GetQueueAttributes": "sqs:GetQueueAttributes",
-    "GetRegistryScanningConfiguration": "ecr:GetRegistryScanningConfiguration",
     "HeadBucket": "s3:ListBucket",
     "Invoke": "lambda:InvokeFunction",
-    "ListImages": "ecr:ListImages",
     "ListObjectVersions": "s3:ListBucketVersions",
-    "ListRepositories": "codecommit:ListRepositories",
-    "ListStackResources": "cloudformation:ListStackResources",
-    "PutBucketLogging": "s3:PutBucketLogging",
-    "PutBucketPolicy": "s3:PutBucketPolicy",
-    "PutObject": "s3:PutObject",
     "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
-    "PutRegistryScanningConfiguration": "ecr:PutRegistryScanningConfiguration",
-    "Query": "dynamodb:Query",
-    "ReceiveMessage": "sqs:ReceiveMessage",
 }

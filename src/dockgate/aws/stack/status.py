@@ -36,21 +36,19 @@ def status(account: Account, stack: str) -> Status:
         raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "`dockgate aws deploy` makes one.")
     stack_outputs = outputs(description)
     with explain_errors(f"looking at the stack {stack}"):
-        stages = (
-            _stages(account.client("codepipeline"), stack_outputs["PipelineName"])
-            if "PipelineName" in stack_outputs
-            else []
-        )
+        stages: Sequence[Mapping[str, Any]] = []
+        if pipeline := stack_outputs.get("PipelineName"):
+            stages = account.client("codepipeline").get_pipeline_state(name=pipeline)["stageStates"]
+        table = stack_outputs.get("TableName")
+        registry = account.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
         return Status(
             stack=stack,
             state=description["StackStatus"],
             outputs=stack_outputs,
-            waiting=_waiting(account.client("dynamodb"), stack_outputs["TableName"])
-            if "TableName" in stack_outputs
-            else 0,
+            waiting=_waiting(account.client("dynamodb"), table) if table else 0,
             approval_failures=_messages(account, stack_outputs.get("ApprovalFailuresUrl", "")),
             failures=_messages(account, stack_outputs.get("FailuresUrl", "")),
-            scanning=_scanning(account.client("ecr")),
+            scanning=str(registry.get("scanType", "BASIC")),
             stages={
                 stage["stageName"]: stage.get("latestExecution", {}).get("status", "never ran") for stage in stages
             },
@@ -77,15 +75,6 @@ def _messages(account: Account, url: str) -> int:
     name = "ApproximateNumberOfMessages"
     answer = account.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
     return int(answer["Attributes"][name])
-
-
-def _scanning(ecr: Any) -> str:
-    return str(ecr.get_registry_scanning_configuration()["scanningConfiguration"].get("scanType", "BASIC"))
-
-
-def _stages(codepipeline: Any, name: str) -> Sequence[Mapping[str, Any]]:
-    stages: Sequence[Mapping[str, Any]] = codepipeline.get_pipeline_state(name=name)["stageStates"]
-    return stages
 
 
 def _summary(stage: Mapping[str, Any]) -> str:
