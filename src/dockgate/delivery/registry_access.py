@@ -40,7 +40,7 @@ CATALOG = Access("registry", "catalog", ("*",))
 class Login:
     """A short-lived login of a program that the server or an operator started.
 
-    `repository` is the one that it is for; "" is any single one. `actions` are its rights there.
+    `repository` is the only one that it may use, "" for any. `actions` are its rights there.
     """
 
     subject: str
@@ -52,9 +52,9 @@ class Login:
 
 
 def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
-    """The repositories and actions that a client asks for; whatever else it asks for is left out.
+    """The repositories and actions that a client requests; anything else is left out.
 
-    A wildcard is no action, the catalog and other types of resources are never for clients.
+    Wildcards, the catalog and other types of resources are never for clients.
     """
     scopes = [scope for text in texts for scope in text.split(" ") if scope]
     actions_by_name: dict[str, tuple[str, ...]] = {}
@@ -70,10 +70,10 @@ def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PushRules:
-    """Which repositories principals may push to: those that `patterns` open, except those that a pipeline builds.
+    """Which repositories principals may push to: those that match `patterns`, except those that a pipeline builds.
 
-    What lies in a repository that a pipeline builds comes from the server alone: such an image was made from a commit
-    that is on record, and the repository's waivers were accepted for it.
+    Only the server pushes to a repository that a pipeline builds: each image there comes from a recorded commit, and
+    the repository's waivers were accepted for such images.
     """
 
     patterns: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What this host gives to builds: the ids that they run under, and what is missing for a box."""
+"""The host's part of builds: the ids that they run under, and what is missing for a box."""
 
 import grp
 import os
@@ -16,7 +16,7 @@ from dockgate.shared.errors import UnavailableError
 USER = "dockgate-build"
 # Subordinate ids that a build needs: those of a whole image.
 COUNT = 65536
-# What a box needs, and the Debian package that brings it.
+# Programs that a box needs, and their Debian packages.
 PROGRAMS = {
     "pasta": "passt",
     "nft": "nftables",
@@ -38,7 +38,7 @@ class Missing:
 
 
 def missing(path: str = PATH, etc: Path = Path("/etc")) -> list[Missing]:
-    """Everything that this host lacks for builds in a box. `path` is where its programs are looked for."""
+    """Everything that this host lacks for builds in a box. `path` is searched for its programs."""
     missing: list[Missing] = []
     if os.geteuid() != 0:
         missing.append(Missing("the server is not root", "Run `dockgate up` as root: it drops all rights for a build."))
@@ -62,7 +62,7 @@ def missing(path: str = PATH, etc: Path = Path("/etc")) -> list[Missing]:
 
 
 def ids() -> Ids:
-    """The ids of builds. Raises UnavailableError, naming all that this host lacks."""
+    """The ids of builds. Raises UnavailableError that names all that this host lacks."""
     lacks = missing()
     if lacks:
         raise UnavailableError(

@@ -1,4 +1,4 @@
-"""The seam between a builder and registries: what the server does for a build outside of its box."""
+"""The interface between a builder and registries: what the server does for a build, outside of its box."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from dockgate.delivery.ports import BaseImage
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer as a registry has it: compressed. `digest` is of its bytes, `size` their number."""
+    """A layer as a registry stores it, compressed. `digest` is that of its bytes, `size` their number."""
 
     digest: str
     size: int
@@ -19,7 +19,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base image that lies on this machine.
+    """A base image on this machine.
 
     `manifest` is the digest of its manifest for this platform, `name` its whole name
     ("docker.io/library/debian:trixie"), `diff_ids` are those of its layers, the lowest first, computed from their
@@ -53,13 +53,13 @@ class Publication(Protocol):
 
 
 class BuildImages(Protocol):
-    """Base images from registries, and results to ours. It alone has credentials."""
+    """Downloads base images, and pushes results to our registry. Only it has credentials."""
 
     def fetch(self, reference: str, limit: int) -> Base:
-        """The image that a Dockerfile names, downloaded and verified; not again while its digest is the same.
+        """Download and verify the image that a Dockerfile names; not again while its digest is the same.
 
-        BuildError when there is none, when this server may not use its registry, or when it is larger than `limit`
-        bytes; UnavailableError when the registry does not answer.
+        Raises BuildError if it does not exist, if this server may not use its registry, or if it is larger than
+        `limit` bytes; UnavailableError if the registry does not answer.
         """
         ...
 

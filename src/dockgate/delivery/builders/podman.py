@@ -1,4 +1,4 @@
-"""Dockerfiles built by the podman CLI. Base images are fetched and results pushed outside of where it runs."""
+"""Build Dockerfiles with the podman CLI. Base images are fetched, and results pushed, outside of its box."""
 
 import json
 import os
@@ -38,24 +38,24 @@ class Runner(Protocol):
     is_sandboxed: bool
 
     def has_disk(self, folder: Path) -> bool:
-        """Whether what earlier builds of the repository left is still there."""
+        """Whether the disk of earlier builds of the repository can be used."""
         ...
 
     def make_disk(self, folder: Path) -> None:
-        """Forget it, and start anew."""
+        """Replace the disk by an empty one."""
         ...
 
     def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
-        """Where the commands of a build find what they need."""
+        """Paths that the commands of a build use."""
         ...
 
     def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
-        """Raises BuildError when a limit is passed, UnavailableError when the commands cannot be run here."""
+        """Run the commands. Raises BuildError for a passed limit, UnavailableError if this host cannot run them."""
         ...
 
 
 class PodmanBuilder:
-    """`folder` is for files that builds share.
+    """A `ports.Builder`. `folder` is for files that builds share.
 
     With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or `ARG SSL_CERT_FILE` gets the path `ca_mount`,
     where its RUN instructions find that bundle; nothing of it stays in the image but, where `ca_mount` is no place that
@@ -231,10 +231,10 @@ def _save_commands(paths: Paths, diff_ids: Iterable[str]) -> list[list[str]]:
 
 
 def _check_base(diff_ids: Sequence[str], base: Base | None) -> None:
-    """That an image lies on the base that is on record for it.
+    """Raise BuildError unless the image starts with the layers of its recorded base.
 
-    The storage of a repository holds images of earlier builds: podman may have understood the Dockerfile otherwise, and
-    have taken one of those. Raises BuildError.
+    A repository's storage has images of earlier builds: podman may have read the Dockerfile in another way, and used
+    one of those.
     """
     if base is not None and tuple(diff_ids[: len(base.diff_ids)]) != base.diff_ids:
         raise BuildError(
@@ -244,7 +244,7 @@ def _check_base(diff_ids: Sequence[str], base: Base | None) -> None:
 
 
 class _State:
-    """What the disk of a repository holds, as the server knows it.
+    """The server's record of what the disk of a repository holds.
 
     `bases` are manifests by name; `layers` are those of the last image that was pushed, by diff_id; `builds` counts.
     """
@@ -297,7 +297,7 @@ class _Records:
 
 
 def _write_layout(bases: Iterable[Base], folder: Path) -> None:
-    """An OCI image layout of the base images, for podman to load: it names what it loads as its index does."""
+    """Write an OCI image layout of the base images for podman, which takes their names from its index."""
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     manifests = []

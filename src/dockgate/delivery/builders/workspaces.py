@@ -1,4 +1,4 @@
-"""Folders of repositories, in which one build at a time works."""
+"""Folders of repositories. One build at a time works in each."""
 
 import fcntl
 import hashlib
@@ -13,7 +13,7 @@ _WAIT_SECONDS = 0.1
 
 
 class Workspaces:
-    """`folder` holds a folder for each repository. A build waits `seconds` at most for another to end."""
+    """The folders in `folder`, one for each repository. A build waits at most `seconds` for another to end."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self._folder = folder
@@ -27,7 +27,7 @@ class Workspaces:
 
     @contextmanager
     def reserved(self, repository: str, log: Callable[[str], None]) -> Iterator[Path]:
-        """The folder of a repository, of which one build at a time works on the disk. The wait has an end."""
+        """Reserve the folder of a repository. Raises UnavailableError if another build does not end in time."""
         folder = self.place(repository)
         end = time.monotonic() + self._seconds
         with (folder / "lock").open("a") as lock:

@@ -101,8 +101,9 @@ def service_definition(document: Document, model: ServiceModel) -> ServiceDefini
                 "two tasks cannot share one host port",
                 "Use hostPort 0, or desiredCount 1.",
             )
+    target = f"{ECS}{place.region}/{place.cluster}/{place.repository}" if place else "podman"
     service = ServiceDefinition(
-        Service(model.name, _target(place), model.desiredCount, revision=1),
+        Service(model.name, target, model.desiredCount, revision=1),
         TaskDefinition(
             family=model.name,
             revision=1,
@@ -120,10 +121,6 @@ def service_definition(document: Document, model: ServiceModel) -> ServiceDefini
     except UsageError as error:
         raise document.error(("taskDefinition",), str(error), error.advice) from None
     return service
-
-
-def _target(place: EcsModel | None) -> str:
-    return f"{ECS}{place.region}/{place.cluster}/{place.repository}" if place else "podman"
 
 
 def _only_ecs(document: Document, model: ServiceModel) -> None:

@@ -1,4 +1,4 @@
-"""Any registry that speaks the OCI distribution API over plain HTTP on loopback, as CNCF Distribution does."""
+"""A registry with the OCI distribution API over plain HTTP on loopback, such as CNCF Distribution."""
 
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
@@ -22,9 +22,9 @@ _TIMEOUT = 10.0
 
 
 class DistributionRegistry:
-    """`address` is "host:port". `issue` makes the bearer token for what a call is about to do; None sends none.
+    """A `ports.Registry`. `address` is "host:port"; `issue` makes the bearer token of a call, None for no tokens.
 
-    Every call is a request of its own: nothing stays open, and any thread may call.
+    Every call opens its own connection, and any thread may call.
     """
 
     def __init__(self, address: str, issue: Callable[[Sequence[Access]], str] | None = None) -> None:
@@ -44,12 +44,13 @@ class DistributionRegistry:
         digest = str(answer.headers.get("Docker-Content-Digest", ""))
         if not digest:
             raise UnavailableError(
-                f"the registry at {self.address} names no digest for {repository}:{tag}", "It has to be OCI's."
+                f"the registry at {self.address} names no digest for {repository}:{tag}",
+                "The registry must follow the OCI distribution specification.",
             )
         return digest
 
     def tags(self) -> Iterator[tuple[str, str]]:
-        """CNCF Distribution's `_catalog`, page by page, and each repository's "Listing Tags"."""
+        """Read CNCF Distribution's `_catalog` page by page, and each repository's "Listing Tags"."""
         for repository in self._pages("/v2/_catalog?n=1000", "repositories", CATALOG):
             for tag in self._pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags", _pull(repository)):
                 yield repository, tag
@@ -64,7 +65,7 @@ class DistributionRegistry:
             following = answer.links.get("next", {}).get("url")
 
     def _ask(self, method: str, path: str, access: Access) -> "httpx.Response | None":
-        """None for what is not there. A `path` may be a whole URL, as a next page's is."""
+        """Send a request; None for HTTP 404. `path` may be a complete URL, such as that of a next page."""
         import httpx
 
         headers = {"Accept": ", ".join(_MANIFESTS)}

@@ -1,4 +1,4 @@
-"""Repositories that we host ourselves: bare git repositories, one folder each, worked on by the git CLI."""
+"""Repositories that Dockgate hosts: bare git repositories, one folder each, used through the git CLI."""
 
 import asyncio
 import os
@@ -35,18 +35,18 @@ MAX_ARCHIVE = 4 << 30
 
 
 class GitHost:
-    """Every repository is `folder/<name>.git`. Any thread, and any process, may call at the same time."""
+    """A `ports.RepositoryHost`: every repository is `folder/<name>.git`. Any thread and process may call."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def create(self, repository: str) -> None:
-        """Raises UsageError for a name that is none: up to 100 of A-Z a-z 0-9 . _ -, the first a letter or digit."""
+        """Raises UsageError unless the name has 1 to 100 of A-Z a-z 0-9 . _ - and starts with a letter or digit."""
         if not _NAME.fullmatch(repository):
             raise UsageError(
                 f"{repository!r} cannot be the name of a repository",
-                "Take up to 100 letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
+                "Use up to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit.",
             )
         place = self._folder / f"{repository}.git"
         if place.exists():
@@ -73,7 +73,7 @@ class GitHost:
         return {ref: object_id for object_id, _, ref in (line.partition(" ") for line in lines.splitlines())}
 
     def commit(self, repository: str, revision: str) -> Commit:
-        """Asked for by its id, a commit's branch is the first one, by name, that holds it; "" when none does."""
+        """For a commit id, `branch` is the first branch by name that contains the commit, "" if none does."""
         place = _place(self._folder, repository)
         commit = _resolve(place, repository, revision)
         branch = revision
@@ -165,7 +165,7 @@ async def http_backend(
 
 
 async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> AsyncGenerator[bytes, None]:
-    """The answer's head, then its body in chunks. Closing it, or forgetting it, ends the child."""
+    """Yield the answer's head, then its body in chunks. The child ends when the generator is closed or deleted."""
     stdin = request or subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
         *command("http-backend"), stdin=stdin, stdout=subprocess.PIPE, env=environment, start_new_session=True
@@ -188,7 +188,7 @@ async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> Asy
 
 
 def _hooks(folder: Path) -> Path:
-    """The folder of hooks for all repositories. Raises UnavailableError where git would not run them."""
+    """Make the folder of hooks for all repositories. Raises UnavailableError if git could not run them."""
     hooks = folder / ".hooks"
     hook = hooks / "pre-receive"
     program = shlex.join([sys.executable, "-I", "-S", pre_receive.__file__])
@@ -204,7 +204,7 @@ def _hooks(folder: Path) -> Path:
 
 
 def _people(record: str) -> CommitPeople:
-    """Of one commit, as `commits_between` asks git for it."""
+    """Parse one commit in the format of `commits_between`."""
     commit, author, committer, *co_authors = record.strip("\n").split("\x1f")
     named = (co_author.rpartition("<")[2].partition(">")[0] for co_author in co_authors)
     return CommitPeople(commit, tuple(dict.fromkeys(filter(None, (author, committer, *named)))))

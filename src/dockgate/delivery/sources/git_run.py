@@ -1,4 +1,4 @@
-"""Run git with our configuration alone, and with bounds: memory, time, and how much of its output is read."""
+"""Run git with our configuration only, and with limits of memory, time and output."""
 
 import os
 import resource
@@ -42,11 +42,10 @@ def run(
     max_output: int = MAX_OUTPUT,
     check: Callable[[], object] = lambda: None,
 ) -> str:
-    """Run git with the text `input_text` as its input, and return its output, unless that goes into the file `output`.
+    """Run git with `input_text` as its input. Returns its output, "" if that goes to the file `output`.
 
-    A command that fails is an UnavailableError whose cause is a CalledProcessError. git is ended, and TooLargeError
-    raised, when it writes more than `max_output` bytes. `check` is called several times a second, and ends git by
-    raising.
+    Raises UnavailableError, caused by a CalledProcessError, if git fails, and TooLargeError if it writes more than
+    `max_output` bytes. `check` is called several times a second, and ends git by raising.
     """
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
         stdin.write(input_text.encode())
@@ -96,7 +95,7 @@ def _wait(process: subprocess.Popen[bytes], verb: str, check: Callable[[], objec
 
 
 def command(*arguments: str, max_file: int = 0) -> list[str]:
-    """Git with its limits. `max_file`: bytes of each file that it writes, 0 for any."""
+    """The command line of git with its limits. `max_file`: bytes of each file that it writes, 0 for any."""
     if not shutil.which("git"):
         raise UnavailableError("there is no git here", "Install the package git: apt-get install git")
     if not shutil.which("prlimit"):
@@ -108,7 +107,7 @@ def command(*arguments: str, max_file: int = 0) -> list[str]:
 
 
 def _at_most(kind: int, value: int) -> int:
-    """A limit that this process may set: not above its own."""
+    """The limit, lowered to what this process may set."""
     hard = resource.getrlimit(kind)[1]
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
@@ -118,7 +117,7 @@ def _verb(arguments: tuple[str, ...]) -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Our configuration alone: nothing of the user's or the machine's, and no repository of the working directory."""
+    """The environment of git: our configuration only, and no repository of the working directory."""
     settings = {**_CONFIG, **more}
     config = {"GIT_CONFIG_COUNT": str(len(settings))}
     for number, (key, value) in enumerate(settings.items()):
@@ -132,7 +131,7 @@ def environment(**more: str) -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
-        # A pushed refs/replace/… would put another tree, author or history in a commit's place.
+        # A pushed refs/replace/… would replace a commit's tree, author or history.
         "GIT_NO_REPLACE_OBJECTS": "1",
         **config,
     }

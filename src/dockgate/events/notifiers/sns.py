@@ -34,7 +34,8 @@ class SnsNotifier:
         if subject := _subject(notice.title):
             request["Subject"] = subject
         if self._topic.endswith(".fifo"):
-            request |= {"MessageGroupId": "dockgate", "MessageDeduplicationId": _short(notice.key)}
+            # SNS takes at most 128 characters.
+            request |= {"MessageGroupId": "dockgate", "MessageDeduplicationId": sha256(notice.key.encode()).hexdigest()}
         with aws_errors(f"publishing to {self.name}"):
             self._client().publish(**request)
 
@@ -43,8 +44,3 @@ def _subject(title: str) -> str:
     """One line of printable ASCII, as SNS demands of a subject."""
     line = " ".join(title.split())
     return "".join(character for character in line if " " <= character <= "~")[:_LONGEST_SUBJECT].strip()
-
-
-def _short(key: str) -> str:
-    """A key of at most 128 characters that stands for the notice's own."""
-    return sha256(key.encode()).hexdigest()

@@ -190,10 +190,4 @@ def _guarded(resolve: Resolve, loopback: bool, whole_seconds: float) -> Any:
                     return Bounded(stream, time.monotonic() + whole_seconds)
             raise failed
 
-        def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.NetworkStream:
-            raise httpcore.ConnectError("sockets of files are not called")
-
-        def sleep(self, seconds: float) -> None:
-            self._inner.sleep(seconds)
-
     return Guarded()

@@ -1,10 +1,10 @@
 """Run commands in a box: their own user, process, mount, network, IPC and host name namespaces.
 
-A program of its own (`sandbox` starts it, as root), so that nothing of the server is in its memory. Standard library
-only, and `system`, `box_root` and `seccomp` beside it. It reads a plan as JSON from standard input (`sandbox.Sandbox`
-writes it), and answers with one JSON message on the socket that its argument names:
-{"code": 0, "failed": null, "full": false} when the commands were run, and beside it the descriptor of the file that
-they wrote; or {"error": "…"} when the box could not be made.
+`sandbox` starts it as a program of its own, as root, so that its memory has nothing of the server. It uses the standard
+library only, and `system`, `box_root` and `seccomp` beside it. It reads a plan as JSON from standard input
+(`sandbox.Sandbox` writes it), and answers with one JSON message on the socket that its argument names:
+{"code": 0, "failed": null, "full": false} after the commands were run, with the descriptor of the file that they wrote;
+or {"error": "…"} if the box could not be made.
 
 Four processes, each ended by the kernel with the one above it (PR_SET_PDEATHSIG):
 - `keeper`: root on the host. Enters the control groups, makes the root folder of the box, opens the result.
@@ -40,7 +40,7 @@ _LAST_CAPABILITY = 63
 
 
 class Gate:
-    """Lets one process wait until another has reached a step. Raises BoxError when that has ended instead."""
+    """Lets one process wait until another has reached a step."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -49,14 +49,14 @@ class Gate:
         os.write(self._write, b".")
 
     def wait(self) -> None:
-        """To be called in one process alone."""
+        """Wait for `open`. Only one process may call it. Raises BoxError if the other process has ended instead."""
         os.close(self._write)
         if not os.read(self._read, 1):
             raise BoxError("a process of the box ended too early")
 
 
 def fork(function: Callable[[], int]) -> int:
-    """The id of a new process that runs the function, and ends with the code that it returns."""
+    """Start a process that runs the function and exits with the code that it returns. Returns its id."""
     child = os.fork()
     if child:
         return child
@@ -69,16 +69,20 @@ def fork(function: Callable[[], int]) -> int:
 
 
 def code_of(child: int) -> int:
-    """The exit code of a child, or 128 and the number of the signal that ended it."""
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return status if status >= 0 else 128 - status
+    """Wait for a child, and return its exit code, or 128 plus the number of the signal that ended it."""
+    return _exit_code(os.waitpid(child, 0)[1])
+
+
+def _exit_code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 # --- the processes -------------------------------------------------------------------------------------------------
 
 
 def keep(plan: Mapping[str, Any], channel: socket.socket) -> int:
-    """The keeper."""
+    """Run the keeper; see above."""
     for group in plan["cgroups"]:
         Path(group, "cgroup.procs").write_text(str(os.getpid()))
     unshare(system.CLONE_NEWNS, "mount")
@@ -113,7 +117,7 @@ def keep(plan: Mapping[str, Any], channel: socket.socket) -> int:
 
 
 def _result(path: Path) -> int | None:
-    """What the commands wrote. They may have put anything there: only a plain file is taken."""
+    """Open the file that the commands wrote; None unless it is a plain file, since they may put anything there."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -134,7 +138,7 @@ def _is_full(disk: Path) -> bool:
 
 
 def hold(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keeper: int) -> int:
-    """The holder of user namespace 1."""
+    """Run the holder of user namespace 1."""
     end_with_parent(keeper)
     unshare(system.CLONE_NEWUSER, "user")
     steps["user"].open()
@@ -157,7 +161,7 @@ def hold(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keep
 
 
 def belong(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, holder: int) -> int:
-    """The member of user namespace 2, which shares network namespace 1 but owns nothing of it."""
+    """Run the member of user namespace 2, which shares network namespace 1 but owns nothing of it."""
     end_with_parent(holder)
     unshare(system.CLONE_NEWNET, "network")
     steps["network"].open()
@@ -177,17 +181,16 @@ def belong(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, ho
 
 
 def first(plan: Mapping[str, Any], progress: int) -> int:
-    """Process 1.
+    """Run process 1 of the box. When it ends, the kernel ends all processes that the commands left running.
 
-    When it ends, the kernel ends whatever the commands left running. Writes the index of a command that failed to
-    `progress`.
+    Writes the index of a command that failed to the descriptor `progress`.
     """
     check(libc.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     os.setsid()
     socket.sethostname("build")
     mount(
         "proc", "proc", "proc", system.MS_NOSUID | system.MS_NODEV | system.MS_NOEXEC
-    )  # only while another one is in sight
+    )  # only possible while another one is visible
     enter_root()
     for capability in range(_LAST_CAPABILITY + 1):
         if capability not in _CAPABILITIES:
@@ -217,25 +220,24 @@ def _find(program: str) -> str:
 
 
 def _reap(child: int) -> int:
-    """Waits for a child; process 1 is also handed all processes whose parent has ended."""
+    """Wait for a child, and return its exit code. Process 1 also reaps all processes whose parent has ended."""
     while True:
         pid, status = os.wait()
         if pid == child:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+            return _exit_code(status)
 
 
 def become_root() -> None:
-    """Root of the user namespace that was just mapped, with no other group."""
+    """Become root of the user namespace that was just mapped, without other groups."""
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
-    # The change of user took it away, and with it the files of /proc/PID from the processes of the box above.
+    # The change of user cleared it; without it the processes of the box above cannot read the files of /proc/PID.
     check(libc.prctl(system.PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
 
 
 def write_maps(process: int, users: Sequence[Sequence[int]], groups: Sequence[Sequence[int]]) -> None:
-    """Maps ids from 0 on to the ranges ([start, count], ...) of the namespace above (user_namespaces(7))."""
+    """Map the ids from 0 to the ranges ([start, count], ...) of the namespace above (user_namespaces(7))."""
     for name, ranges in (("uid_map", users), ("gid_map", groups)):
         lines, inside = [], 0
         for start, count in ranges:
@@ -248,7 +250,7 @@ def write_maps(process: int, users: Sequence[Sequence[int]], groups: Sequence[Se
 
 
 def run(command: Sequence[str], stdin: "IO[bytes] | str" = "") -> None:
-    """Run a program of the host that sets something up. Raises BoxError with its last output."""
+    """Run a program of the host for the set-up. Raises BoxError with its last output if it fails."""
     source: Any = {"input": stdin} if isinstance(stdin, str) else {"stdin": stdin}
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, **source)

@@ -15,7 +15,7 @@ _DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("
 
 
 def make_root(plan: Mapping[str, Any]) -> Path:
-    """A tmpfs that holds the host's programs, read only, the devices that programs expect, and what the plan names."""
+    """Make the root folder: a tmpfs with the host's programs (read only), standard devices, and what the plan names."""
     root = Path(plan["root"])
     # Without flags, and writable by the host's root alone: podman takes flags away from this mount, or fails.
     mount("tmpfs", root, "tmpfs", 0, "size=64m,nr_inodes=16384,mode=755")
@@ -70,7 +70,7 @@ def make_tunnel_device() -> None:
 
 
 def _mount_disk(plan: Mapping[str, Any], root: Path) -> None:
-    """The disk outlives the box, but only its folder "storage": the others are emptied first."""
+    """Mount the disk. Only its folder "storage" is kept from earlier builds; the others are emptied."""
     disk = root / "disk"
     disk.mkdir(mode=0o700)
     for attempt in (1, 2):  # the loop device of an earlier box may be about to go
@@ -88,15 +88,15 @@ def _mount_disk(plan: Mapping[str, Any], root: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         os.chown(folder, user, group)
         bind(folder, root / target.lstrip("/"), 0)
-    # What is not shown by a bind stays out of sight.
+    # Only the bound folders are visible.
     disk.chmod(0o700)
 
 
 def enter_root() -> None:
-    """Make the working folder the root, and lose sight of the host's.
+    """Make the working folder the root, and detach the host's root.
 
-    As pivot_root(2), "pivot_root(".", ".")": the old root lies above the new one, and is taken away. Mounts that came
-    from a namespace above are locked, so they are bound once more; /proc is a place that every user may enter.
+    See pivot_root(2), 'pivot_root(".", ".")': the old root is stacked on the new one, and unmounted. Mounts of a parent
+    namespace are locked, so the folder is bound once more, on /proc, which every user may enter.
     """
     mount(".", "/proc", "", system.MS_BIND | system.MS_REC)
     os.chdir("/proc")

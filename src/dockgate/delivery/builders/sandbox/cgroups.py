@@ -1,7 +1,7 @@
-"""Control groups for builds: limits of memory and processes, and a hold on every process (cgroups(7)).
+"""Control groups for builds: they limit memory and processes, and find every process of a build (cgroups(7)).
 
-Version 1, as on hosts with hybrid hierarchies, and version 2. A build cannot leave its groups: their files belong to
-the host's root, and are not in sight of it.
+Version 1, also on hosts with hybrid hierarchies, and version 2. A build cannot leave its groups: their files belong to
+the host's root, and are not visible in the box.
 """
 
 import os
@@ -31,9 +31,9 @@ def missing(root: Path = ROOT) -> list[str]:
 
 
 def make(name: str, memory: int, processes: int, root: Path = ROOT) -> list[Path]:
-    """The groups that a process has to enter for its limits to hold: one for each hierarchy. Raises UnavailableError.
+    """Make the groups that a process must enter, one for each hierarchy. `memory` is in bytes, including swap.
 
-    `memory` in bytes, swap included.
+    Raises UnavailableError if the host lacks a controller.
     """
     try:
         if is_unified(root):
@@ -61,13 +61,13 @@ def make(name: str, memory: int, processes: int, root: Path = ROOT) -> list[Path
 
 
 def leftovers(prefix: str, root: Path = ROOT) -> list[Path]:
-    """The groups of earlier builds whose names begin so."""
+    """The groups of earlier builds whose names start with the prefix."""
     places = [root] if is_unified(root) else [root / "memory", root / "pids"]
     return [group for place in places for group in place.glob(f"{prefix}-*")]
 
 
 def was_out_of_memory(groups: Sequence[Path]) -> bool:
-    """Whether the kernel ended a process for its group's limit."""
+    """Whether the kernel killed a process because of its group's memory limit."""
     for group in groups:
         for name in ("memory.events", "memory.oom_control"):
             with suppress(OSError):
@@ -79,7 +79,7 @@ def was_out_of_memory(groups: Sequence[Path]) -> bool:
 
 
 def kill(group: Path) -> bool:
-    """Kill every process of a group once. Whether there were any."""
+    """Kill every process of a group once. Returns whether there were any."""
     try:
         pids = (group / "cgroup.procs").read_text().split()
     except OSError:
@@ -91,7 +91,7 @@ def kill(group: Path) -> bool:
 
 
 def end(group: Path) -> None:
-    """Kill every process of a group until there is none, and remove it. Raises UnavailableError when they stay."""
+    """Kill the processes of a group until none is left, and remove it. Raises UnavailableError if some stay."""
     deadline = time.monotonic() + _SECONDS
     while group.exists():
         if not kill(group):

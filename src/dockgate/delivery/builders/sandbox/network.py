@@ -1,4 +1,4 @@
-"""What a build may reach: rules for nftables, and how pasta connects it. Text and lists only."""
+"""Network access of builds: rules for nftables, and the command line of pasta. No I/O but reading /proc and /etc."""
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +14,10 @@ _NEIGHBOURS = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
 
 
 def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str] = ()) -> str:
-    """A ruleset for `nft -f`.
+    """A ruleset for `nft -f`. All arguments are addresses or networks.
 
-    `own` are the host's addresses, which nothing opens; `allowed` are open although private, `blocked` closed although
-    public. All are addresses or networks.
+    `own` are the host's addresses, which are always rejected; `allowed` are accepted although private, `blocked`
+    rejected although public.
     """
     lines = ['oifname "lo" accept', f"ip daddr {RESOLVER} meta l4proto {{ tcp, udp }} th dport 53 accept"]
     lines += [f"icmpv6 type {{ {_NEIGHBOURS} }} accept"]
@@ -37,7 +37,7 @@ def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str
 
 
 def _by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
-    """The networks, those within another left out: nftables refuses them in one set."""
+    """The networks by family, without those inside another one: nftables refuses overlaps in one set."""
     parsed = [ipaddress.ip_network(text, strict=False) for text in networks]
     four = [network for network in parsed if isinstance(network, ipaddress.IPv4Network)]
     six = [network for network in parsed if isinstance(network, ipaddress.IPv6Network)]
@@ -49,7 +49,7 @@ def _by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
 
 
 def pasta(resolver: str | None) -> list[str]:
-    """pasta(1): connect a network namespace, with no way to the host's own addresses or ports.
+    """The command of pasta(1) that connects a network namespace without access to the host's addresses or ports.
 
     `resolver` is the host's, None for the one that pasta finds in /etc/resolv.conf.
     """
@@ -61,7 +61,7 @@ def pasta(resolver: str | None) -> list[str]:
 
 
 def host_addresses(proc: Path = Path("/proc")) -> list[str]:
-    """Every address of this host, loopback aside (proc(5), net/fib_trie and net/if_inet6)."""
+    """Every address of this host except loopback (proc(5), net/fib_trie and net/if_inet6)."""
     addresses: set[str] = set()
     previous = ""
     for line in _lines(proc / "net/fib_trie"):
@@ -74,7 +74,7 @@ def host_addresses(proc: Path = Path("/proc")) -> list[str]:
 
 
 def loopback_resolver(resolv: Path = Path("/etc/resolv.conf")) -> str | None:
-    """The host's first resolver if it is on loopback, which pasta needs to know; else None (resolv.conf(5))."""
+    """The host's first resolver if it is on loopback, where pasta must know it; else None (resolv.conf(5))."""
     for line in _lines(resolv):
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
@@ -86,7 +86,7 @@ def loopback_resolver(resolv: Path = Path("/etc/resolv.conf")) -> str | None:
 
 
 def proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """The proxy settings that a build may know: none that holds a password."""
+    """The proxy settings that a build may see: none with a password."""
     names = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
     both = [*names, *(name.upper() for name in names)]
     return {name: environment[name] for name in both if environment.get(name) and "@" not in environment[name]}

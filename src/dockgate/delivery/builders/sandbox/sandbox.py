@@ -1,4 +1,4 @@
-"""Builds in a box: the host's side of `box`. It needs root, and gives it to nothing that runs in the box."""
+"""Run builds in a box: the host's side of `box`. It needs root; nothing in the box has the host's root rights."""
 
 import errno
 import hashlib
@@ -76,7 +76,7 @@ _FILES = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one build: seconds, bytes of memory, processes, bytes of disk (with its repository's cache), bytes of log."""
+    """Limits of one build: seconds, processes, and bytes of memory, disk (with the repository's cache) and log."""
 
     seconds: float = 3600
     memory: int = 4 * 2**30
@@ -87,11 +87,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The host's user and group ids of builds.
-
-    They are those of a user without a login, and the first of 65,536 subordinate ids of each kind (subuid(5),
-    subgid(5)).
-    """
+    """The host's ids for builds: a user without a login, and the first of `count` subordinate ids (subuid(5))."""
 
     user: int
     group: int
@@ -102,11 +98,11 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where the commands of a build find what they need.
+    """Paths that the commands of a build use.
 
     `podman` begins podman's command lines, `scratch` is the folder of the Dockerfile and of the base images, `layout`
-    the one to save the image in, `archive` a tar file of it. `tag` names the layers of the repository's last build,
-    which its next one may use again.
+    the folder to save the image in, `archive` a tar file of it. `tag` names the layers of the repository's last build,
+    which the next build may reuse.
     """
 
     podman: Sequence[str]
@@ -136,10 +132,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job's commands.
+    """The result of a job.
 
     `failed` is the index of the command that failed, None if all succeeded; then `result` is the requested file, if it
-    is a file. `last` are the last lines of output. `is_full`: the disk had no room left.
+    is a file. `last` has the last lines of output. `is_full`: the disk was full.
     """
 
     failed: int | None
@@ -150,10 +146,10 @@ class Outcome:
 
 
 class Sandbox:
-    """A `podman.Runner`.
+    """A `podman.Runner` that isolates builds.
 
-    `folder` tells one server's builds from another's. `keepers` begins the command lines of programs that end with this
-    process. `ids` raises UnavailableError on a host that cannot keep builds apart. `allowed` and `blocked` are
+    `folder` identifies the server whose builds these are. `keepers` begins the command lines of programs that end with
+    this process. `ids` raises UnavailableError on a host that cannot isolate builds. `allowed` and `blocked` are
     networks.
     """
 
@@ -176,15 +172,13 @@ class Sandbox:
     is_sandboxed = True
 
     def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
-        """Where the commands of a build find what they need."""
+        """Paths that the commands of a build use."""
         return Paths(PODMAN, "/context", "/scratch", "/out/layout", "/out/image.tar", _CA_PATH)
 
     def has_disk(self, folder: Path) -> bool:
-        """Whether the disk of the folder is there, with what earlier builds left on it."""
+        """Whether the folder has a disk of earlier builds that can be used again."""
         disk = folder / "disk.ext4"
-        if not disk.exists():
-            return False
-        if disk.stat().st_size != self._disk_size():
+        if not disk.exists() or disk.stat().st_size != self._disk_size():
             return False
         end = time.monotonic() + _DETACH_SECONDS
         while _is_attached(disk):
@@ -197,7 +191,7 @@ class Sandbox:
         return bool(state & 1) and not state & 2
 
     def make_disk(self, folder: Path) -> None:
-        """A new and empty one: sparse, without a journal, since nothing on it is worth one."""
+        """Make an empty disk for the folder: sparse, and without a journal, since it holds a cache only."""
         disk = folder / "disk.ext4"
         disk.unlink(missing_ok=True)
         with disk.open("xb") as file:
@@ -213,9 +207,9 @@ class Sandbox:
             raise UnavailableError(f"cannot make a disk for builds: {result.stderr.strip()}", DOCTOR)
 
     def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
-        """Run a job on the disk of the folder, which is reserved.
+        """Run a job on the disk of the folder, which the caller has reserved.
 
-        Raises BuildError when it passes a limit, and UnavailableError when there is no box to be had.
+        Raises BuildError for a passed limit, UnavailableError if this host cannot make a box.
         """
         root = folder / "root"
         root.mkdir(exist_ok=True)
@@ -290,7 +284,7 @@ class Sandbox:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """The control groups of builds of this folder."""
+    """The control groups that builds of this folder left."""
     return cgroups.leftovers(_group_name(folder))
 
 
@@ -319,13 +313,13 @@ def _outcome(channel: socket.socket, code: int, last: str, is_out_of_memory: boo
     if "error" in answer:
         raise UnavailableError(f"this host cannot keep a build apart: {answer['error']}\n{last}", DOCTOR)
     failed = answer["failed"] if answer["code"] else None
-    # What a step wrote is gone by the end of podman. Trusting it risks no more than the cache of its own repository.
+    # podman deletes what a step wrote before it ends, so the output is used; at worst the repository loses its cache.
     is_full = answer["full"] or (failed is not None and _NO_SPACE in last)
     return Outcome(failed, answer["code"], last, result, is_full)
 
 
 def _is_attached(disk: Path) -> bool:
-    """Whether a loop device still has the file, as it has for a moment after its last mount."""
+    """Whether a loop device still uses the file, as for a moment after its last mount."""
     for path in Path("/sys/block").glob("loop*/loop/backing_file"):
         with suppress(OSError):
             if path.read_text().rstrip("\n") == str(disk):
@@ -334,7 +328,7 @@ def _is_attached(disk: Path) -> bool:
 
 
 def hard_limits() -> list[str]:
-    """Podman's options that hand this process's hard limits down: podman may not ask for more."""
+    """Options of podman for this process's hard limits, which podman may not exceed."""
     options = []
     for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
         hard = resource.getrlimit(number)[1]

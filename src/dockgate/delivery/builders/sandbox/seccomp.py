@@ -1,7 +1,7 @@
-"""System calls that no build needs (seccomp(2)). Standard library only: it is part of the program `box`.
+"""A filter of system calls that no build needs (seccomp(2)). Standard library only: it is part of the program `box`.
 
-Named here is what namespaces do not part: keyrings and sockets of the machine's own kinds, and what has often been the
-way into a kernel. podman adds a filter of its own for RUN instructions.
+It refuses what namespaces do not separate (keyrings, sockets of other address families) and calls that were often used
+to attack the kernel. podman adds a filter of its own for RUN instructions.
 """
 
 import ctypes
@@ -42,9 +42,9 @@ _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 
 def program(machine: str) -> bytes:
-    """The filter for a machine, as named by uname(2).
+    """The filter for a machine, as named by uname(2). It refuses calls of other architectures, such as 32-bit programs.
 
-    Calls in another machine's form, as of 32-bit programs, are refused. LookupError for a machine that is not known.
+    Raises LookupError for an unknown machine.
     """
     arch, socket, calls = MACHINES[machine]
     lines = [
@@ -69,9 +69,9 @@ def program(machine: str) -> bytes:
 
 
 def install() -> None:
-    """Filter the calls of this process and all that it starts.
+    """Filter the calls of this process and of all that it starts. Needs CAP_SYS_ADMIN in the user namespace.
 
-    It needs CAP_SYS_ADMIN in its user namespace. OSError; LookupError for a machine that is not known.
+    Raises OSError if the kernel refuses, LookupError for an unknown machine.
     """
     code = program(os.uname().machine)
     buffer = ctypes.create_string_buffer(code, len(code))

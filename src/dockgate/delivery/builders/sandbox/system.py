@@ -20,13 +20,13 @@ class BoxError(Exception):
 
 
 def check(result: int, what: str) -> None:
-    """Raise OSError, naming the call, for a negative result of the C library."""
+    """Raise BoxError, naming the call, unless the result of a C function is 0."""
     if result:
         raise BoxError(f"{what}: {os.strerror(ctypes.get_errno())}")
 
 
 def unshare(flags: int, what: str) -> None:
-    """Leave namespaces: unshare(2)."""
+    """Move to new namespaces: unshare(2). `what` names them in the error."""
     check(libc.unshare(flags), f"cannot make a new {what} namespace")
 
 
@@ -37,7 +37,7 @@ def mount(source: str, target: str | Path, kind: str, flags: int = 0, options: s
 
 
 def bind(source: str | Path, target: str | Path, flags: int = MS_RDONLY) -> None:
-    """Show a file or a folder at another path. Flags of a bind mount take a second call (mount(2))."""
+    """Bind-mount a file or a folder at another path. Its flags take a second call (mount(2))."""
     path = Path(target)
     if Path(source).is_dir():
         path.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def bind(source: str | Path, target: str | Path, flags: int = MS_RDONLY) -> None
 
 
 def end_with_parent(parent: int) -> None:
-    """After any change of user, which takes the setting back."""
+    """Have the kernel end this process when the parent ends. Call it again after a change of user, which clears it."""
     check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     if os.getppid() != parent:
-        os._exit(1)  # it ended before the setting was made
+        os._exit(1)  # the parent ended before the call

@@ -1,4 +1,4 @@
-"""Builds on the host itself, as root, without a box: for hosts whose every committer may be root on them."""
+"""Run builds on the host itself, as root, without a box: for hosts on which every committer may be root."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ class Host:
         self.limits = limits
 
     def has_disk(self, folder: Path) -> bool:
-        """All repositories share the host's storage, which others may change: bases are always loaded."""
+        """False: all repositories share the host's storage, which others may change, so bases are always loaded."""
         return False
 
     def make_disk(self, folder: Path) -> None:
