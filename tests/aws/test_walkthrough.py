@@ -163,7 +163,7 @@ def commands() -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(("service", "operation", "rest"), commands(), ids=lambda text: str(text).strip()[:30])
-def test_every_aws_command_of_the_page_is_one(service: str, operation: str, rest: str) -> None:
+def test_every_aws_command_of_the_page_exists(service: str, operation: str, rest: str) -> None:
     """By botocore's model, which the command line is made of: operation, options, required ones, and the query."""
     keys = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
     model = boto3.client(service, **keys).meta.service_model  # type: ignore[call-overload]

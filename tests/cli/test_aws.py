@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from tests.aws.stack.cloud import ID, REGION, Cloud, cloud, everywhere
+from tests.aws.stack.cloud import Cloud, cloud, everywhere
+from tests.aws.stack.stack_state import ID, REGION
 from tests.cli.conftest import Dockgate
 
 from dockgate.cli.main import root

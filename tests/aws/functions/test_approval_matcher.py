@@ -41,7 +41,7 @@ def _waits(aws: Account) -> WaitTable:
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
-def test_of_a_queue_only_what_failed_comes_again(aws: Account) -> None:
+def test_only_failed_messages_of_a_queue_return(aws: Account) -> None:
     first, second = aws.ask(IMAGE), aws.ask(IMAGE)
     aws.scanned(IMAGE)
     good = json.dumps({"Type": "Notification", "Message": approval_message(first, IMAGE)})
@@ -50,7 +50,7 @@ def test_of_a_queue_only_what_failed_comes_again(aws: Account) -> None:
     assert answer == {"batchItemFailures": [{"itemIdentifier": "3"}, {"itemIdentifier": "4"}]}
 
 
-def test_what_cannot_be_understood_holds_up_no_other(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_message_does_not_block_the_others(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
     token = aws.ask(IMAGE)
     aws.scanned(IMAGE)
     odd = ["{", "null", "7", "{}", approval_message("no-token", IMAGE), approval_message("no-token", "sha256:1")]
@@ -90,7 +90,7 @@ def test_an_action_that_names_no_digest_is_rejected_at_once_and_hears_why(aws: A
 
 
 @pytest.mark.parametrize("expires", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "tomorrow", "2026-13-01"])
-def test_an_odd_time_is_none(aws: Account, expires: str) -> None:
+def test_an_invalid_time_is_ignored(aws: Account, expires: str) -> None:
     token = aws.ask(IMAGE)
     aws.scanned(IMAGE)
     assert aws.functions().record(_sqs(approval_message(token, IMAGE, expires))) == {"batchItemFailures": []}
@@ -138,7 +138,7 @@ def test_tokens_are_in_no_log(aws: Account, capsys: pytest.CaptureFixture[str]) 
 # --- leases ----------------------------------------------------------------------------------------------------------
 
 
-def test_one_who_died_after_answering_is_followed_by_one_who_finds_it_settled(aws: Account) -> None:
+def test_after_a_crash_behind_the_answer_the_next_run_finds_it_settled(aws: Account) -> None:
     token = aws.ask(IMAGE)
     handlers = aws.functions()
     handlers.record(approval_event(token, image=IMAGE))
@@ -177,7 +177,7 @@ def test_a_claim_is_given_back_by_its_holder_alone(aws: Account) -> None:
     assert len(waits.at(IMAGE).waiting) == 1
 
 
-def test_the_first_word_on_an_approval_stands(aws: Account) -> None:
+def test_the_first_answer_to_an_approval_counts(aws: Account) -> None:
     waits = _waits(aws)
     aws.functions().record(approval_event(aws.ask(IMAGE), image=IMAGE))
     (wait,) = waits.at(IMAGE).waiting
@@ -188,7 +188,7 @@ def test_the_first_word_on_an_approval_stands(aws: Account) -> None:
     assert (item["status"], item["summary"]) == ({"S": "Approved"}, {"S": "ours"})
 
 
-def test_one_who_cannot_be_answered_holds_up_no_other(aws: Account) -> None:
+def test_a_failing_answer_does_not_block_the_others(aws: Account) -> None:
     """The refused one is the first of its image: the others, and other images', are answered."""
     theirs = aws.ask(IMAGE, "Foreign")
     tokens = [aws.ask(image) for image in (IMAGE, IMAGE, digest_of(2))]
@@ -311,7 +311,7 @@ def test_a_policy_that_was_mended_in_time_answers(aws: Account) -> None:
         (None, 60, "Rejected"),
     ],
 )
-def test_nobody_waits_until_codepipeline_gives_up(
+def test_approvals_are_answered_before_codepipelines_timeout(
     aws: Account, timeout: int | None, minutes: int, answer: str | None
 ) -> None:
     """By the timeout in the pipeline's definition, whatever the message says of it."""

@@ -90,6 +90,6 @@ def with_a_death(handler: Any, event: Any) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_whichever_call_it_dies_at_the_next_one_goes_on(after: bool) -> None:
+def test_after_a_crash_at_any_call_the_next_run_continues(after: bool) -> None:
     calls = next(at for at in count(1) if not survives(at, after))
     assert calls > 15

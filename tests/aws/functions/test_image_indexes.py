@@ -56,7 +56,7 @@ def _listing(aws: Account, children: list[dict[str, Any]], attestation: bytes, e
 
 
 @pytest.mark.parametrize("case", ["an image", "a chart", "of no image", "without marks", "not there"])
-def test_what_hides_behind_no_platform_makes_an_index_undetermined(aws: Account, case: str) -> None:
+def test_an_unknown_manifest_without_platform_makes_an_index_undetermined(aws: Account, case: str) -> None:
     good = digest_of(1)
     aws.scanned(good)
     attestation, _ = make.attestation()
@@ -136,9 +136,7 @@ def test_an_index_that_cannot_be_judged_by_its_images_is_refused_at_once(aws: Ac
     assert aws.answers(token) == ["Rejected"]
 
 
-def test_where_ecr_may_not_be_asked_it_is_said_and_nobody_waits_for_ever(
-    aws: Account, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_denied_ecr_is_reported_and_the_approval_ends(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
     aws.broken = {"ecr.BatchGetImage"}
     token = _request_approval(aws, IMAGE)
     assert '"IndexUnknown"' in capsys.readouterr().out

@@ -90,7 +90,7 @@ def test_every_page_of_a_busy_pipeline_is_read_and_none_that_is_too_old(scanned:
     assert [name for name, _ in calls] == ["GetPipeline", "ListActionExecutions"]
 
 
-def test_a_pipeline_that_cannot_be_asked_holds_up_no_other(scanned: Account) -> None:
+def test_a_failing_pipeline_does_not_block_the_others(scanned: Account) -> None:
     """One that does not exist any more is no fault."""
     token = scanned.ask(CLEAN)
     names = ",".join(f"{name}/{STAGE}/{STAGE}" for name in ("Gone", "Closed", PIPELINE))
@@ -150,7 +150,7 @@ def test_a_message_does_not_choose_another_execution(scanned: Account) -> None:
     assert scanned.answers(token, second) == ["Rejected", "Approved"]
 
 
-def test_a_token_that_nobody_gave_out_is_never_approved(scanned: Account) -> None:
+def test_an_unknown_token_is_never_approved(scanned: Account) -> None:
     token, handlers = "00000000-0000-0000-0000-000000000000", scanned.functions()
     handlers.record(approval_event(token, image=CLEAN))
     assert handlers.sweep(CLOCK) == {"waiting": 1}
@@ -160,7 +160,7 @@ def test_a_token_that_nobody_gave_out_is_never_approved(scanned: Account) -> Non
 
 
 @pytest.mark.parametrize("named", ["Other/Assess/Gate", f"{PIPELINE}/{STAGE}/Other", f"{PIPELINE}/Other/{STAGE}"])
-def test_an_action_that_is_not_ours_is_set_aside_and_nobody_is_asked_about_it(scanned: Account, named: str) -> None:
+def test_a_foreign_action_is_ignored_without_a_query(scanned: Account, named: str) -> None:
     token = scanned.ask(CLEAN)
     with pytest.raises(UsageError, match="not one of this stack's"):
         scanned.functions(DOCKGATE_APPROVALS=named).record(approval_event(token, image=CLEAN))

@@ -98,7 +98,7 @@ def test_it_is_cleared_when_it_is_approved_again(aws: Account, capsys: pytest.Ca
     assert len(running.notices()) == 1, "a new risk is notices anew"
 
 
-def test_what_comes_back_is_told_of_again_and_its_deadline_stands(aws: Account) -> None:
+def test_a_returning_image_is_reported_again_with_its_old_deadline(aws: Account) -> None:
     """As when a deploy is taken back."""
     running = Running(aws)
     running.handlers.sweep(running.finds())
@@ -125,7 +125,7 @@ def test_a_waiver_that_lapses_leaves_it_at_risk(aws: Account) -> None:
 
 
 @pytest.mark.parametrize("broken", ["sns.Publish", "s3.PutObject"])
-def test_what_could_not_be_told_is_told_by_the_next_sweep(aws: Account, broken: str) -> None:
+def test_the_next_sweep_sends_a_failed_notice(aws: Account, broken: str) -> None:
     running = Running(aws)
     event = running.finds()
     aws.broken = {broken}
@@ -143,7 +143,7 @@ def test_what_could_not_be_told_is_told_by_the_next_sweep(aws: Account, broken: 
     assert (running.deadline(), len(running.notices()), len(aws.verdict_keys())) == (deadline, 1, 3)
 
 
-def test_one_who_died_while_telling_is_followed_by_another(aws: Account) -> None:
+def test_after_a_crash_during_a_notice_the_next_run_sends_it(aws: Account) -> None:
     running = Running(aws)
     waits = running.handlers.running.waits
     running.finds()
@@ -220,7 +220,7 @@ def test_an_image_of_ecr_is_known_by_every_name_of_the_registry(aws: Account, ho
     assert Table(aws.client("dynamodb"), "approvals").get(key) is not None
 
 
-def test_a_service_that_cannot_be_looked_at_holds_up_no_other(aws: Account) -> None:
+def test_a_failing_service_does_not_block_the_others(aws: Account) -> None:
     running = Running(aws)
     running.finds()
     running.run("jobs2", OTHER_IMAGE)

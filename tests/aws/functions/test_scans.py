@@ -58,7 +58,7 @@ def test_an_image_is_answered_by_its_coverage_where_the_event_was_lost(
         ("SCAN_ELIGIBILITY_EXPIRED", 0, "Rejected"),
     ],
 )
-def test_an_events_word_holds_while_it_is_fresh(aws: Account, reason: str, hours: int, answer: str | None) -> None:
+def test_a_scan_event_counts_while_it_is_fresh(aws: Account, reason: str, hours: int, answer: str | None) -> None:
     aws.functions().judge(scan_event(IMAGE))
     if reason:
         aws.covered(IMAGE, reason)
@@ -191,7 +191,7 @@ def test_an_event_without_a_total_confirms_no_list(aws: Account) -> None:
     assert aws.answers(token) == [None]
 
 
-def test_a_scan_that_nobody_dates_is_undetermined(aws: Account) -> None:
+def test_a_scan_without_a_time_is_undetermined(aws: Account) -> None:
     aws.scanned(IMAGE, ended=None)
     token = _request_approval(aws, IMAGE)
     assert aws.answers(token) == [None]
@@ -199,7 +199,7 @@ def test_a_scan_that_nobody_dates_is_undetermined(aws: Account) -> None:
     assert "does not say when it scanned" in aws.approvals.summaries[token]
 
 
-def test_what_inspector_suppresses_counts(aws: Account) -> None:
+def test_suppressed_findings_count(aws: Account) -> None:
     aws.scanned(IMAGE, finding(IMAGE, "CRITICAL", 1, status="SUPPRESSED"))
     assert aws.answers(_request_approval(aws, IMAGE)) == ["Rejected"]
 

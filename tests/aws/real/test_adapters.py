@@ -104,7 +104,7 @@ class Queue:
         assert self.empty()
 
 
-def test_a_queue_needs_what_the_page_says_and_no_less(aws: Cloud) -> None:
+def test_a_queue_needs_all_permissions_of_the_page(aws: Cloud) -> None:
     assert len(QUEUES) == 4
     Queue(aws, QUEUES).used()
     for missing in QUEUES:
@@ -113,7 +113,7 @@ def test_a_queue_needs_what_the_page_says_and_no_less(aws: Cloud) -> None:
         assert missing in str(caught.value)
 
 
-def test_artifacts_need_what_the_page_says_and_no_less(aws: Cloud, tmp_path: Path) -> None:
+def test_artifacts_need_all_permissions_of_the_page(aws: Cloud, tmp_path: Path) -> None:
     assert len(BUCKETS) == 3
     aws.client("s3").create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
 
@@ -204,7 +204,7 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     assert (aws.fakes.approvals.refused, aws.fakes.faults()) == (0, [])
 
 
-def test_a_server_as_it_is_run_answers_by_what_inspector_found_and_ends_at_once(aws: Cloud, tmp_path: Path) -> None:
+def test_a_server_process_answers_from_inspectors_findings_and_ends_at_once(aws: Cloud, tmp_path: Path) -> None:
     queue, image = Queue(aws, QUEUES), digest_of(77)
     token = aws.fakes.ask(image)
     aws.fakes.scanned(image, finding(image, "CRITICAL"))

@@ -128,7 +128,7 @@ def test_a_fault_is_raised_as_lambda_takes_it(runtime: Runtime) -> None:
     assert fakes.answers(token) == ["Approved"]
 
 
-def test_one_that_was_cut_off_in_the_middle_is_answered_once_by_the_next(runtime: Runtime) -> None:
+def test_an_interrupted_approval_is_answered_once_by_the_next_call(runtime: Runtime) -> None:
     """CodePipeline does not answer in time, and has taken the answer nevertheless."""
     image, fakes = digest_of(3), runtime.aws.fakes
     fakes.scanned(image)

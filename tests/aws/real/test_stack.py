@@ -142,7 +142,7 @@ def test_without_a_permission_a_function_is_denied_and_with_it_goes_on(gate: Gat
     assert gate.answer(token) == "Approved"
 
 
-def test_the_sweep_may_look_for_whoever_waits(gate: Gate) -> None:
+def test_the_sweep_has_permission_to_find_waiting_approvals(gate: Gate) -> None:
     token = gate.ask(digest_of(4))
     assert gate.call("sweep", {"source": "aws.events"}) == (False, {"waiting": 1})
     gate.cloud.fakes.scanned(digest_of(4))
@@ -176,7 +176,7 @@ def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate
     assert result.identifier not in [item["ChangeSetId"] for item in summaries]
 
 
-def test_findings_come_by_their_queue_and_mark_what_runs(gate: Gate) -> None:
+def test_findings_from_the_queue_mark_running_images_at_risk(gate: Gate) -> None:
     """EventBridge puts them into the queue, and Lambda hands them to `sweep`."""
     image = RUNNING
     new = finding(image, "CRITICAL")
@@ -193,7 +193,7 @@ def test_findings_come_by_their_queue_and_mark_what_runs(gate: Gate) -> None:
     until(lambda: "Item" in table.get_item(TableName=gate.outputs["TableName"], Key=key), "it is marked at risk")
 
 
-def test_status_tells_of_it_and_destroy_leaves_nothing(gate: Gate) -> None:
+def test_status_shows_the_stack_and_destroy_deletes_everything(gate: Gate) -> None:
     assert "UPDATE_COMPLETE" in gate.cloud.dockgate("status", "--stack", "gate")
     assert gate.cloud.dockgate("destroy", "--stack", "gate", "--yes").endswith("gate: deleted\n")
     assert gate.cloud.client("lambda").list_functions()["Functions"] == []

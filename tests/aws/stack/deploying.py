@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
+from tests.aws.stack.cloud import SOON, Cloud
+from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack.change_set import Confirm, refuse
 from dockgate.aws.stack.destroy import destroy as destroy_stack

@@ -43,7 +43,7 @@ def members(packed: bytes) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
-def test_nothing_goes_in_that_does_not_belong_in(packed: bytes) -> None:
+def test_the_archive_has_no_foreign_files(packed: bytes) -> None:
     """A guard against large new modules: users of a large policy get a large archive, and no error."""
     assert len(packed) <= 1_250_000
 
@@ -54,7 +54,7 @@ def test_a_large_policy_is_packed_like_any_other() -> None:
     assert decode_policy(members(archive.build(large, rules.load()))[archive.POLICY]) == large
 
 
-def test_it_holds_the_packages_own_files_and_the_policy_alone(packed: bytes) -> None:
+def test_the_archive_has_only_the_packages_files_and_the_policy(packed: bytes) -> None:
     """Nothing that depends on the Python that packs: no bytecode, and nothing deflated."""
     for name, data in members(packed).items():
         assert name == archive.POLICY or data == (ROOT / "src" / name).read_bytes(), name
@@ -62,7 +62,7 @@ def test_it_holds_the_packages_own_files_and_the_policy_alone(packed: bytes) -> 
         assert {item.compress_type for item in file.infolist()} == {zipfile.ZIP_STORED}
 
 
-def test_packing_is_a_function_of_names_and_bytes_alone() -> None:
+def test_an_archive_depends_only_on_names_and_bytes() -> None:
     """The digest was taken once: any Python has to give it."""
     first, second = {"a.py": b"1\n" * 5000, "b/c.txt": "ä".encode()}, {"b/c.txt": "ä".encode(), "a.py": b"1\n" * 5000}
     assert pack(first) == pack(second)
@@ -106,7 +106,7 @@ def test_the_same_bytes_by_every_python_of_this_machine(packed: bytes, python: s
     assert ran.stdout.decode().strip() == hashlib.sha256(packed).hexdigest()
 
 
-def test_it_is_for_the_runtime_that_the_template_names() -> None:
+def test_the_archive_is_for_the_templates_runtime() -> None:
     named = {item["Runtime"] for item in Stack(MODES["whole"]).of("AWS::Lambda::Function").values()}
     assert named == {"python{}.{}".format(*archive.RUNTIME)}
 
@@ -148,7 +148,7 @@ print("ok")
 """
 
 
-def test_it_runs_alone(packed: bytes, tmp_path: Path) -> None:
+def test_the_archive_runs_without_the_checkout(packed: bytes, tmp_path: Path) -> None:
     """Isolated, out of the archive itself, with nothing installed: boto3 is asked for at the first event alone."""
     file = tmp_path / "functions.zip"
     file.write_bytes(packed)

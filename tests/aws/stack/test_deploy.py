@@ -5,8 +5,9 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from tests.aws.stack.cloud import ID, REGION, Cloud
+from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy, document, parameters
+from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.gate import rules
@@ -77,7 +78,7 @@ def test_an_update_leaves_running_what_the_pipeline_deployed(cloud: Cloud) -> No
 # --- failures -----------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_creation_is_told_with_the_resource_and_the_reason(cloud: Cloud) -> None:
+def test_a_failed_creation_is_reported_with_resource_and_reason(cloud: Cloud) -> None:
     cloud.formation.fails = ("ImageRepository", "Repository already exists")
     with pytest.raises(DeployError) as failed:
         deploy(cloud, *NETWORK)
@@ -95,7 +96,7 @@ def test_after_a_failed_creation_deploying_again_creates(cloud: Cloud) -> None:
     assert cloud.formation.stacks["gate"].state == "CREATE_COMPLETE"
 
 
-def test_a_failed_update_tells_its_own_reasons_alone(cloud: Cloud) -> None:
+def test_a_failed_update_reports_only_its_own_reasons(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     for name, reason in (("Table", "the first reason"), ("VerdictBucket", "the second reason")):
         cloud.formation.fails = (name, reason)
@@ -105,7 +106,7 @@ def test_a_failed_update_tells_its_own_reasons_alone(cloud: Cloud) -> None:
     assert deploy(cloud, "RiskDays=3")
 
 
-def test_what_an_interrupted_deploy_began_is_waited_for(cloud: Cloud) -> None:
+def test_deploy_waits_for_a_change_in_progress(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     stack = cloud.formation.stacks["gate"]
     stack.state, stack.moves = "UPDATE_IN_PROGRESS", ["UPDATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
@@ -114,7 +115,7 @@ def test_what_an_interrupted_deploy_began_is_waited_for(cloud: Cloud) -> None:
     assert "waiting: gate is UPDATE_IN_PROGRESS" in output
 
 
-def test_patience_ends(cloud: Cloud) -> None:
+def test_waiting_for_a_change_ends_with_an_error(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     cloud.formation.stacks["gate"].state = "UPDATE_IN_PROGRESS"
     with pytest.raises(DeployError, match="still UPDATE_IN_PROGRESS"):
@@ -124,7 +125,7 @@ def test_patience_ends(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("state", "advice"), [("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"), ("DELETE_FAILED", "aws destroy")]
 )
-def test_a_state_that_only_people_can_mend_is_told(cloud: Cloud, state: str, advice: str) -> None:
+def test_a_state_that_needs_manual_repair_is_reported(cloud: Cloud, state: str, advice: str) -> None:
     deploy(cloud, *NETWORK)
     cloud.formation.stacks["gate"].state = state
     with pytest.raises(DeployError) as failed:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.aws.stack.cloud import ID, REGION, Cloud
+from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy, parameters
+from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack.account import Account
 from dockgate.aws.stack.change_set import Loss, create
@@ -35,7 +36,7 @@ class Person:
             raise Declined
 
 
-def test_an_update_that_loses_nothing_is_not_asked_about(cloud: Cloud) -> None:
+def test_an_update_without_losses_asks_for_no_confirmation(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     person = Person(agrees=False)
     assert deploy(cloud, "RiskDays=3", confirm=person)
@@ -66,7 +67,7 @@ def test_an_image_repository_of_another_name_leaves_the_images_of_the_first(clou
     assert names == {"dockgate-app", "other"}
 
 
-def test_nothing_is_changed_when_it_is_declined(cloud: Cloud) -> None:
+def test_a_declined_update_changes_nothing(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     before = dict(parameters(cloud))
     scanning = cloud.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
@@ -98,7 +99,7 @@ def test_a_new_image_replaces_the_task_definition_without_a_question(cloud: Clou
     assert person.confirmations == []
 
 
-def test_what_holds_data_is_on_record_beside_the_stack(cloud: Cloud) -> None:
+def test_resources_with_data_are_recorded_outside_the_stack(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     for _ in range(2):
         deploy(cloud, *ALONE, confirm=Person(agrees=True))
@@ -172,7 +173,7 @@ def changed(**change: str) -> dict[str, Any]:
         ({"Action": "Later"}, "perhaps replaced"),
     ],
 )
-def test_what_cloudformation_leaves_open_counts_as_a_loss(change: dict[str, str], line: str) -> None:
+def test_an_uncertain_change_counts_as_a_loss(change: dict[str, str], line: str) -> None:
     page = {"Status": "CREATE_COMPLETE", "Changes": [changed(**change)]}
     (loss,) = losses(Formation(page))
     assert line in str(loss)
@@ -188,7 +189,7 @@ def test_what_cloudformation_leaves_open_counts_as_a_loss(change: dict[str, str]
         {"Action": "Modify", "Replacement": "Conditional", "ResourceType": "AWS::Lambda::Permission"},
     ],
 )
-def test_what_loses_nothing_is_not_listed(change: dict[str, str]) -> None:
+def test_a_change_without_loss_is_not_listed(change: dict[str, str]) -> None:
     assert losses(Formation({"Status": "CREATE_COMPLETE", "Changes": [changed(**change)]})) == ()
 
 
@@ -197,14 +198,14 @@ def test_every_page_of_a_change_set_is_read() -> None:
     assert len(losses(Formation(*pages))) == 3
 
 
-def test_a_change_set_that_fails_is_told_and_deleted() -> None:
+def test_a_failed_change_set_is_reported_and_deleted() -> None:
     formation = Formation({"Status": "FAILED", "StatusReason": "Transform is not allowed", "Changes": []})
     with pytest.raises(DeployError, match="Transform is not allowed"):
         losses(formation)
     assert formation.deleted == 1
 
 
-def test_a_change_set_that_is_never_ready_is_told_and_deleted() -> None:
+def test_a_change_set_that_is_never_ready_is_reported_and_deleted() -> None:
     formation = Formation({"Status": "CREATE_IN_PROGRESS"})
     with pytest.raises(DeployError, match="has not worked out"):
         losses(formation)

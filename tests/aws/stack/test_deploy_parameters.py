@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
+from tests.aws.stack.cloud import SOON, Cloud
 from tests.aws.stack.deploying import ALONE, NETWORK, changes, deploy, document, parameters
+from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.services import aws
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
@@ -86,7 +87,7 @@ def test_what_is_no_name_of_an_action_or_a_service_is_refused_before_anything_is
     assert changes(cloud) == []
 
 
-def test_a_service_that_is_there_is_asked_for_its_family_and_roles(cloud: Cloud) -> None:
+def test_family_and_roles_are_read_from_an_existing_service(cloud: Cloud) -> None:
     ecs, role = cloud.client("ecs"), f"arn:aws:iam::{ID}:role/run"
     ecs.create_cluster(clusterName="blue")
     containers = [{"name": "app", "image": "app:1", "memory": 64}]
@@ -102,7 +103,7 @@ def test_a_service_that_is_there_is_asked_for_its_family_and_roles(cloud: Cloud)
     assert (content["TaskFamily"], content["TaskRoleArns"]) == ("blog", "")
 
 
-def test_a_service_that_is_not_there_is_told_before_anything_is_changed(cloud: Cloud) -> None:
+def test_a_missing_service_is_reported_before_any_change(cloud: Cloud) -> None:
     cloud.client("ecs").create_cluster(clusterName="blue")
     for cluster in ("blue", "green"):
         with pytest.raises(NotFoundError, match="web"):

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.aws.stack.cloud import REGION, Cloud
+from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.deploying import NETWORK, changes, deploy, document, parameters
+from tests.aws.stack.stack_state import REGION
 
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import builtin_policy

@@ -47,14 +47,14 @@ def test_data_outlives_a_stack_that_is_deleted_without_dockgate(cloud: Cloud) ->
     assert list(cloud.formation.sources.values()) == ["container-components"]
 
 
-def test_destroyed_twice_there_is_nothing(cloud: Cloud) -> None:
+def test_destroy_can_be_repeated(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     destroy(cloud)
     assert contents(cloud.account, "gate") == []
     destroy(cloud)
 
 
-def test_destroying_what_could_not_be_created(cloud: Cloud) -> None:
+def test_destroy_deletes_a_stack_that_could_not_be_created(cloud: Cloud) -> None:
     cloud.formation.fails = ("ImageRepository", "Repository already exists")
     with pytest.raises(DeployError):
         deploy(cloud, *NETWORK)
@@ -62,7 +62,7 @@ def test_destroying_what_could_not_be_created(cloud: Cloud) -> None:
     assert contents(cloud.account, "gate") == []
 
 
-def test_an_interrupted_destroy_is_ended_by_the_next(cloud: Cloud) -> None:
+def test_the_next_destroy_completes_an_interrupted_one(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK, scanning=True)
     cloud.formation.denied = {"DeleteStack"}
     with pytest.raises(DeniedError, match="DeleteStack"):
@@ -88,7 +88,7 @@ def test_a_bucket_that_is_written_to_while_it_is_deleted_is_emptied_again(cloud:
     assert cloud.client("s3").list_buckets()["Buckets"] == []
 
 
-def test_what_an_update_retained_is_shown_and_deleted_with_the_stack(cloud: Cloud) -> None:
+def test_resources_that_an_update_retained_are_shown_and_deleted_with_the_stack(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
     deploy(cloud, *ALONE, confirm=lambda losses: None)
@@ -102,7 +102,7 @@ def test_what_an_update_retained_is_shown_and_deleted_with_the_stack(cloud: Clou
     assert cloud.formation.sources == {}
 
 
-def test_what_outlived_its_stack_is_found_by_destroy(cloud: Cloud) -> None:
+def test_destroy_finds_resources_that_outlived_the_stack(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
     del cloud.formation.stacks["gate"]  # in the console
@@ -167,7 +167,7 @@ def scanned(cloud: Cloud) -> Any:
 
 
 @pytest.mark.parametrize("before", BEFORE)
-def test_the_registrys_scanning_is_put_back_exactly(cloud: Cloud, before: str) -> None:
+def test_destroy_restores_the_registrys_scanning_configuration(cloud: Cloud, before: str) -> None:
     cloud.client("ecr").put_registry_scanning_configuration(**BEFORE[before])
     deploy(cloud, *NETWORK, scanning=True)
     deploy(cloud, "RiskDays=3", scanning=True)
@@ -189,7 +189,7 @@ def test_the_registrys_scanning_is_left_alone_unless_asked(cloud: Cloud) -> None
     assert "PutRegistryScanningConfiguration" not in cloud.operations()
 
 
-def test_what_others_made_of_it_since_is_not_undone(cloud: Cloud) -> None:
+def test_a_scanning_configuration_that_others_changed_is_not_restored(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK, scanning=True)
     theirs = BEFORE["enhanced, others"]
     cloud.client("ecr").put_registry_scanning_configuration(**theirs)
@@ -199,7 +199,7 @@ def test_what_others_made_of_it_since_is_not_undone(cloud: Cloud) -> None:
     assert any("changed by others" in line and "BASIC" in line for line in output)
 
 
-def test_what_others_made_of_ours_is_what_was_there_before_we_change_it_again(cloud: Cloud) -> None:
+def test_changes_by_others_become_the_earlier_configuration_at_the_next_change(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK, scanning=True)
     changed = scanned(cloud)
     changed["rules"][0]["repositoryFilters"].append({"filter": "shop", "filterType": "WILDCARD"})
@@ -210,7 +210,7 @@ def test_what_others_made_of_ours_is_what_was_there_before_we_change_it_again(cl
     assert scanned(cloud) == changed
 
 
-def test_that_basic_scanning_rests_is_told(cloud: Cloud) -> None:
+def test_the_pause_of_basic_scanning_is_reported(cloud: Cloud) -> None:
     cloud.client("ecr").put_registry_scanning_configuration(**BEFORE["basic, at each push"])
     output: list[str] = []
     deploy(cloud, *NETWORK, scanning=True, output=output)

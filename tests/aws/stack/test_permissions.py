@@ -8,8 +8,9 @@ from typing import Any
 
 import cfnlint
 import pytest
-from tests.aws.stack.cloud import ID, REGION, SOON, Cloud
+from tests.aws.stack.cloud import SOON, Cloud
 from tests.aws.stack.cloudformation import ours
+from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack import status
 from dockgate.aws.stack.destroy import contents

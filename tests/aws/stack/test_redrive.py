@@ -71,7 +71,7 @@ def test_each_message_goes_to_its_function_and_is_deleted(queues: Queues) -> Non
     assert TOKEN not in "".join(queues.progress)
 
 
-def test_what_fails_again_is_left_for_the_next_run(queues: Queues) -> None:
+def test_a_message_that_fails_again_stays_for_the_next_run(queues: Queues) -> None:
     bad = queues.put("approvalfailures", approval_event(TOKEN, image=DIGEST))
     for _ in range(12):
         queues.put("approvalfailures", approval_event(TOKEN, image=DIGEST, expires="2026-11-26T12:00Z"))
@@ -86,7 +86,7 @@ def test_what_fails_again_is_left_for_the_next_run(queues: Queues) -> None:
 
 
 @pytest.mark.parametrize("body", ["no JSON", "[]", "7", COMMIT, {}, {"Records": [7]}, "[" * 100_000])
-def test_what_is_for_no_function_is_left(queues: Queues, body: Any) -> None:
+def test_a_message_for_no_function_stays_in_the_queue(queues: Queues, body: Any) -> None:
     queues.put("failures", body)
     done = queues.redrive()
     assert (done.handed, len(done.faults)) == (0, 1)
@@ -94,7 +94,7 @@ def test_what_is_for_no_function_is_left(queues: Queues, body: Any) -> None:
     assert (queues.counts(), queues.cloud.formation.invoked) == ([0, 1], [])
 
 
-def test_a_stack_that_is_not_there(cloud: Cloud) -> None:
+def test_redrive_of_a_missing_stack_is_refused(cloud: Cloud) -> None:
     with pytest.raises(NotFoundError, match="no stack 'gate'"):
         redrive_stack(cloud.account, "gate", print)
     with pytest.raises(UsageError, match="name"):

@@ -8,7 +8,7 @@ from dockgate.aws.stack import status
 from dockgate.shared.errors import NotFoundError
 
 
-def test_status_tells_what_waits_and_what_failed(cloud: Cloud) -> None:
+def test_status_shows_waiting_approvals_and_failures(cloud: Cloud) -> None:
     deploy(cloud, *ALONE)
     item = {"digest": {"S": DIGEST}, "half": {"S": "approval#1"}, "state": {"S": "WAITING"}}
     item["waiting_since"] = {"N": "1"}
@@ -21,7 +21,7 @@ def test_status_tells_what_waits_and_what_failed(cloud: Cloud) -> None:
     assert result.outputs["TableName"] == "approvals"
 
 
-def test_status_of_a_whole_stack_tells_how_its_pipeline_stands(cloud: Cloud) -> None:
+def test_status_of_a_full_stack_shows_its_pipelines_state(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     result = status.status(cloud.account, "gate")
     stages = result.stages

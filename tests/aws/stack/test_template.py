@@ -37,7 +37,7 @@ ACTIONS = {
 STAGES = ["Source", "Build", "ContainerVulnerabilityAssessment", "Deploy"]
 
 
-def test_cfn_lint_is_content() -> None:
+def test_cfn_lint_accepts_the_template() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", "from cfnlint.runner import main; main()", "--format", "json", str(TEMPLATE)],
         capture_output=True,
@@ -87,7 +87,7 @@ def test_rules_use_the_functions_alone_that_rules_may_use() -> None:
         ),
     ],
 )
-def test_what_a_mode_needs_is_asked_for(mode: str, without: str, messages: str) -> None:
+def test_a_missing_parameter_of_a_mode_is_reported(mode: str, without: str, messages: str) -> None:
     values = {name: value for name, value in MODES[mode].items() if name != without}
     assert messages in Stack(values).broken_rules()
 
@@ -103,7 +103,7 @@ def test_the_pipeline_has_the_four_stages_and_real_actions(stack: Stack) -> None
             assert kind["Version"] == "1"
 
 
-def test_artifacts_that_go_in_came_out_before(stack: Stack) -> None:
+def test_every_input_artifact_is_an_output_of_an_earlier_action(stack: Stack) -> None:
     for pipeline in stack.of("AWS::CodePipeline::Pipeline").values():
         made: set[str] = set()
         for stage in pipeline["Stages"]:
@@ -124,7 +124,7 @@ def test_the_approval_names_the_digest_that_the_build_exports() -> None:
     assert approval["TimeoutInMinutes"] == 7 * 24 * 60
 
 
-def test_whoever_answers_is_there_before_the_pipeline_starts_by_itself() -> None:
+def test_the_functions_exist_before_the_pipeline_starts() -> None:
     """CodePipeline starts a new pipeline at once, and a topic's first message may come before there is a subscriber."""
     needed = set(ours()["Resources"]["Pipeline"]["DependsOn"])
     callers = {"ApprovalsMayCallRecord", "CoverageMayCallJudge", "ScansMayCallJudge"}
@@ -165,7 +165,7 @@ def test_the_buildspec_writes_what_the_deploy_action_reads(tmp_path: Path) -> No
     assert f"docker push {repository}:0123456789ab-7\n" in (tmp_path / "calls").read_text()
 
 
-def test_what_fails_is_set_aside(stack: Stack) -> None:
+def test_failures_go_to_dead_letter_queues(stack: Stack) -> None:
     """Approvals in a queue of their own: what else fails hides none."""
     for name, function in stack.of("AWS::Lambda::Function").items():
         queue = "ApprovalFailures" if name == "RecordFunction" else "Failures"
@@ -253,7 +253,7 @@ def test_the_functions_know_the_actions_that_they_may_answer() -> None:
     assert actions("gate alone") == {Action("shop", "Assess", "Gate")}
 
 
-def test_services_are_looked_after_in_every_mode_that_has_some() -> None:
+def test_services_are_monitored_in_every_mode_that_has_some() -> None:
     def looked_after(mode: str) -> list[tuple[str, str]]:
         variables = Stack(MODES[mode]).of("AWS::Lambda::Function")["SweepFunction"]["Environment"]["Variables"]
         settings = from_environment({**variables, "AWS_REGION": "eu-west-1"})
@@ -288,7 +288,7 @@ def test_the_service_starts_with_nothing_running() -> None:
     assert definition["ContainerDefinitions"][0]["Image"].startswith("repository@sha256:")
 
 
-def test_people_get_no_message_by_which_an_approval_can_be_given_past_the_gate(stack: Stack) -> None:
+def test_people_get_no_message_with_an_approval_token(stack: Stack) -> None:
     """CodePipeline's messages on the approval topic have the token, and a link to approve by hand."""
     subscriptions = stack.of("AWS::SNS::Subscription").values()
     messages = [
@@ -309,7 +309,7 @@ def test_no_arn_names_its_partition() -> None:
     assert variables["DOCKGATE_PARTITION"] == "aws"
 
 
-def test_faults_are_told(stack: Stack) -> None:
+def test_faults_raise_alarms(stack: Stack) -> None:
     alarms = stack.of("AWS::CloudWatch::Alarm")
     assert {"FailuresAlarm", "SweepAlarm", "ClockAlarm"} <= set(alarms)
     assert all(alarm["AlarmActions"] == ["ref:NotificationTopic"] for alarm in alarms.values())

@@ -65,7 +65,7 @@ def test_a_target_that_is_no_function_is_reached_by_a_role_or_lets_the_rule_in(s
         assert all("RoleArn" in target for target in rule["Targets"] if target["Arn"] not in reached)
 
 
-def test_each_queue_takes_messages_of_what_sends_to_it_alone(stack: Stack) -> None:
+def test_each_queue_accepts_messages_of_its_senders_only(stack: Stack) -> None:
     """Of rules and topics; functions and queues send by their role, or need none."""
     expected: dict[str, set[str]] = {f"{name}.Arn": set() for name in stack.of("AWS::SQS::Queue")}
     for name, rule in stack.of("AWS::Events::Rule").items():
@@ -83,7 +83,7 @@ def test_each_queue_takes_messages_of_what_sends_to_it_alone(stack: Stack) -> No
     assert value == expected
 
 
-def test_functions_may_set_aside_what_fails(stack: Stack) -> None:
+def test_functions_may_send_failures_to_the_dead_letter_queue(stack: Stack) -> None:
     for name, function in stack.of("AWS::Lambda::Function").items():
         role = stack.of("AWS::IAM::Role")[function["Role"].removesuffix(".Arn")]
         assert "ref:GatePolicy" in role["ManagedPolicyArns"], name
@@ -95,7 +95,7 @@ def test_functions_may_set_aside_what_fails(stack: Stack) -> None:
     assert allowed == {item["DeadLetterConfig"]["TargetArn"] for item in stack.of("AWS::Lambda::Function").values()}
 
 
-def test_a_function_may_do_with_the_table_what_it_does_and_no_more(stack: Stack) -> None:
+def test_a_function_has_only_the_table_permissions_that_it_uses(stack: Stack) -> None:
     """The sweep alone looks for who waits, and takes marks of risk away; tests/aws/real sees that it is enough."""
     common = {(f"dynamodb:{action}", "Table.Arn") for action in ("GetItem", "PutItem", "UpdateItem", "Query")}
     may = {
@@ -128,7 +128,7 @@ def test_every_statement_names_a_resource(stack: Stack) -> None:
         assert all(resources), (name, statement)
 
 
-def test_all_resources_are_meant_only_where_there_is_no_type(stack: Stack) -> None:
+def test_all_resources_are_allowed_only_for_actions_without_a_resource_type(stack: Stack) -> None:
     broad = {
         action
         for _, statement in statements(stack)
@@ -157,7 +157,7 @@ def test_the_page_lists_them_with_their_reasons() -> None:
     assert rows == WILDCARDS
 
 
-def test_a_resource_with_a_star_is_held_to_a_name(stack: Stack) -> None:
+def test_a_resource_with_a_wildcard_is_limited_to_a_name(stack: Stack) -> None:
     """A star may follow a name of ours, or the bucket's; it never stands for a name."""
     for name, statement in statements(stack):
         for resource in as_list(statement["Resource"]):
@@ -166,7 +166,7 @@ def test_a_resource_with_a_star_is_held_to_a_name(stack: Stack) -> None:
                 assert resource.count("*") == 1, (name, resource)
 
 
-def test_approvals_are_answered_of_the_named_actions_alone() -> None:
+def test_only_approvals_of_the_named_actions_are_answered() -> None:
     def answers(mode: str) -> list[str]:
         (item,) = (
             item for _, item in statements(Stack(MODES[mode])) if item["Action"] == "codepipeline:PutApprovalResult"
@@ -178,7 +178,7 @@ def test_approvals_are_answered_of_the_named_actions_alone() -> None:
     assert answers("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop/Assess/Gate"]
 
 
-def test_only_the_pipelines_of_these_actions_are_asked_what_waits() -> None:
+def test_only_the_pipelines_of_these_actions_are_queried() -> None:
     def queried_pipelines(mode: str) -> list[str]:
         (item,) = (
             item for _, item in statements(Stack(MODES[mode])) if "codepipeline:ListActionExecutions" in item["Action"]
@@ -200,7 +200,7 @@ def test_roles_are_passed_only_where_there_are_any() -> None:
     assert passed("gate alone") == []
 
 
-def test_buckets_are_private_and_encrypted_and_spoken_to_over_tls_alone(stack: Stack) -> None:
+def test_buckets_are_private_encrypted_and_tls_only(stack: Stack) -> None:
     closed = {
         policy["Bucket"].removeprefix("ref:")
         for policy in stack.of("AWS::S3::BucketPolicy").values()

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.aws.stack.cloud import ID, Cloud
+from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.cloudformation import MODES, Stack, ours
 from tests.aws.stack.deploying import ALONE, DOCUMENTS, deploy
+from tests.aws.stack.stack_state import ID
 from tests.aws.stack.test_template_permissions import as_list, statements
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0123abcd-0000-4000-8000-000000000000"
@@ -52,7 +53,7 @@ def at(properties: Any, path: tuple[str, ...]) -> Any:
     return properties or None
 
 
-def test_buckets_topics_and_queues_are_spoken_to_over_tls_alone(stack: Stack) -> None:
+def test_buckets_topics_and_queues_require_tls(stack: Stack) -> None:
     for kind, (policy_kind, field, action) in POLICIES.items():
         closed = {
             name.removeprefix("ref:")
@@ -87,7 +88,7 @@ def test_without_a_key_everything_is_encrypted_by_aws(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_whoever_reads_and_writes_may_use_the_key(mode: str) -> None:
+def test_readers_and_writers_may_use_the_key(mode: str) -> None:
     """Every role of the stack that a service assumes to touch data; the others only start or pull."""
     users = {
         owner
@@ -97,7 +98,7 @@ def test_whoever_reads_and_writes_may_use_the_key(mode: str) -> None:
     assert users == {"GatePolicy", *({"BuildRole", "PipelineRole"} & set(keyed(mode).resources))}
 
 
-def test_every_bucket_gets_rid_of_what_nobody_needs(stack: Stack) -> None:
+def test_every_bucket_deletes_old_versions(stack: Stack) -> None:
     for name, bucket in stack.of("AWS::S3::Bucket").items():
         rules = bucket["LifecycleConfiguration"]["Rules"]
         assert all(rule["Status"] == "Enabled" for rule in rules)
@@ -144,7 +145,7 @@ def test_access_to_every_bucket_is_logged_where_s3_may_write(stack: Stack) -> No
     assert encryption == [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
 
 
-def test_nobody_gets_rights_by_a_policy_of_a_resource_but_services(stack: Stack) -> None:
+def test_resource_policies_grant_rights_to_services_only(stack: Stack) -> None:
     """Each of them held to this account or to a resource of the stack."""
     for kind, _, _ in POLICIES.values():
         for name, policy in stack.of(kind).items():

@@ -1,0 +1,313 @@
+"""A CloudFormation for tests, strict by botocore's model.
+
+moto's CloudFormation lacks a third of the template's types. This one reads the template from where it was uploaded,
+resolves it, makes the resources that `status` and `destroy` read in moto, and can be set to fail.
+"""
+
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.aws.stack.cloudformation import Stack, parse
+from tests.aws.stack.stack_state import (
+    ID,
+    REGION,
+    TIME,
+    Made,
+    Refusal,
+    event,
+    parameter_values,
+    physical_name,
+    resource_changes,
+    retains,
+    snake_case,
+)
+
+KEYS = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+@dataclass
+class Formation:
+    """`slow` stacks are seen under way before they are at rest. `fails` is (logical name, reason): the next create,
+    update or delete fails there. `before` are called once each, right before an operation of their name. `denied` are
+    operations, of any service, that the caller may not do. `called` is every call of any service, in order; `sources`
+    are CodeCommit's repositories, by id; `settings` are those of buckets whose conditions moto does not know."""
+
+    client: Any
+    slow: bool = True
+    stacks: dict[str, Made] = field(default_factory=dict)
+    fails: tuple[str, str] | None = None
+    before: dict[str, Callable[[], None]] = field(default_factory=dict)
+    denied: set[str] = field(default_factory=set)
+    called: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)
+    concurrency: int = 1000
+    invoked: list[tuple[str, str, str]] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
+    settings: dict[tuple[str, str], Any] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def answer(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
+        return dict(getattr(self, snake_case(name))(request))
+
+    def describe_stacks(self, request: dict[str, Any]) -> dict[str, Any]:
+        name = request["StackName"]
+        made = self._existing(name)
+        if made.moves:
+            made.state, made.moves = (made.moves[0], made.moves[1:]) if self.slow else (made.moves[-1], [])
+            if made.state == "DELETE_COMPLETE":
+                del self.stacks[name]
+                made = self._existing(name)
+        values = [{"ParameterKey": key, "ParameterValue": value} for key, value in made.parameters.items()]
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in made.outputs.items()]
+        item = {"StackName": name, "CreationTime": TIME, "StackStatus": made.state, "Parameters": values}
+        return {"Stacks": [{**item, "Outputs": outputs}]}
+
+    def create_stack(self, request: dict[str, Any]) -> dict[str, Any]:
+        name = request["StackName"]
+        if name in self.stacks:
+            raise Refusal("AlreadyExistsException", f"Stack [{name}] already exists")
+        text, values = (
+            self._template(request),
+            {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in request["Parameters"]},
+        )
+        stack = self._checked(text, values)
+        made = self.stacks[name] = Made("CREATE_IN_PROGRESS", parameter_values(stack), text)
+        if name_and_reason := self.fails:
+            item = stack.resources[name_and_reason[0]]
+            made.failed[name_and_reason[0]] = item["Type"], item["Properties"].get("RepositoryName", "failed")
+        if self._failed(made, request["ClientRequestToken"], "CREATE"):
+            made.moves = ["CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"]
+            return {"StackId": name}
+        self._make(made, stack)
+        made.moves = ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
+        return {"StackId": name}
+
+    def create_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
+        made = self._existing(request["StackName"])
+        if not made.state.endswith("_COMPLETE") or made.state == "ROLLBACK_COMPLETE":
+            raise Refusal("ValidationError", f"Stack is in {made.state} state and can not be updated.")
+        values = {
+            parameter["ParameterKey"]: made.parameters[parameter["ParameterKey"]]
+            if parameter.get("UsePreviousValue")
+            else parameter["ParameterValue"]
+            for parameter in request["Parameters"]
+        }
+        text = self._template(request)
+        stack = self._checked(text, values)
+        is_same = (text, parameter_values(stack)) == (made.template, made.parameters)
+        arn = f"arn:aws:cloudformation:{REGION}:{ID}:changeSet/{request['ChangeSetName']}/1"
+        made.change_sets[arn] = text, None if is_same else stack
+        return {"Id": arn, "StackId": request["StackName"]}
+
+    def describe_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One change a page."""
+        made = self._existing(request["StackName"])
+        _, stack = made.change_sets[request["ChangeSetName"]]
+        if stack is None:
+            reason = "The submitted information didn't contain changes. Submit different information."
+            return {"Status": "FAILED", "StatusReason": reason, "Changes": []}
+        changes = list(resource_changes(made, stack))
+        at = int(request.get("NextToken", "0"))
+        more = {"NextToken": str(at + 1)} if at + 1 < len(changes) else {}
+        return {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "Changes": changes[at : at + 1], **more}
+
+    def delete_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
+        del self._existing(request["StackName"]).change_sets[request["ChangeSetName"]]
+        return {}
+
+    def execute_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
+        made = self._existing(request["StackName"])
+        text, stack = made.change_sets[request["ChangeSetName"]]
+        assert stack is not None
+        made.change_sets.clear()
+        if self._failed(made, request["ClientRequestToken"], "UPDATE"):
+            made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
+            return {}
+        losses = [change["ResourceChange"] for change in resource_changes(made, stack)]
+        for item in losses:
+            if item["Action"] == "Remove" or item.get("Replacement") == "True":
+                kind, physical = made.physical.pop(item["LogicalResourceId"])
+                if not item["PolicyAction"].endswith("Retain"):
+                    self._unmade(kind, physical)
+        made.template, made.parameters = text, parameter_values(stack)
+        self._make(made, stack)
+        made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
+        return {}
+
+    def delete_stack(self, request: dict[str, Any]) -> dict[str, Any]:
+        made = self.stacks.get(request["StackName"])
+        if made is None:
+            return {}
+        token = f"delete-{next(self.numbers)}"
+        stored = [
+            name
+            for name, (kind, physical) in made.physical.items()
+            if not retains(made, name, "DeletionPolicy") and not self._unmade(kind, physical)
+        ]
+        for name in stored:
+            made.events.insert(0, event(made, name, "DELETE_FAILED", "it is not empty", token))
+        made.physical = {name: made.physical[name] for name in stored}
+        made.moves = ["DELETE_IN_PROGRESS", "DELETE_FAILED" if stored else "DELETE_COMPLETE"]
+        return {}
+
+    def describe_stack_events(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"StackEvents": self._existing(request["StackName"]).events}
+
+    def list_stack_resources(self, request: dict[str, Any]) -> dict[str, Any]:
+        made = self._existing(request["StackName"])
+        return {
+            "StackResourceSummaries": [
+                {
+                    "LogicalResourceId": name,
+                    "PhysicalResourceId": physical,
+                    "ResourceType": kind,
+                    "LastUpdatedTimestamp": TIME,
+                    "ResourceStatus": state,
+                }
+                for content, state in ((made.physical, "CREATE_COMPLETE"), (made.failed, "CREATE_FAILED"))
+                for name, (kind, physical) in content.items()
+            ]
+        }
+
+    def get_account_settings(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Lambda's."""
+        return {
+            "AccountLimit": {
+                "ConcurrentExecutions": self.concurrency,
+                "UnreservedConcurrentExecutions": self.concurrency,
+            }
+        }
+
+    def invoke(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Lambda's, of a function that takes every event but those of `refusals`, by its payload."""
+        name, payload = request["FunctionName"], request["Payload"]
+        self.invoked.append((name, request["InvocationType"], payload))
+        if payload in self.refusals:
+            output = json.dumps({"errorType": "ClientError", "errorMessage": self.refusals[payload]})
+            return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": io.BytesIO(output.encode())}
+        return {"StatusCode": 200, "Payload": io.BytesIO(b"null")}
+
+    def get_pipeline_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """CodePipeline's, which moto does not have: the first stage has run, and the third failed."""
+        made = next(stack for stack in self.stacks.values() if stack.outputs.get("PipelineName") == request["name"])
+        (pipeline,) = Stack(made.parameters, parse(made.template)).of("AWS::CodePipeline::Pipeline").values()
+        names = [stage["Name"] for stage in pipeline["Stages"]]
+        ran = {
+            "latestExecution": {"pipelineExecutionId": "5e2a1c0d-0000-4000-8000-000000000001", "status": "Succeeded"}
+        }
+        why = {"status": "Failed", "summary": "3 HIGH findings, 0 allowed"}
+        failed = {"latestExecution": {**ran["latestExecution"], "status": "Failed"}}
+        failed |= {"actionStates": [{"actionName": "Gate", "latestExecution": why}]}
+        runs = {"Source": ran, "ContainerVulnerabilityAssessment": failed}
+        return {"stageStates": [{"stageName": name, **runs.get(name, {})} for name in names]}
+
+    def list_repositories(self, request: dict[str, Any]) -> dict[str, Any]:
+        """CodeCommit's, which moto does not have."""
+        return {"repositories": [{"repositoryId": key, "repositoryName": item} for key, item in self.sources.items()]}
+
+    def delete_repository(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.sources = {key: item for key, item in self.sources.items() if item != request["repositoryName"]}
+        return {}
+
+    def _existing(self, name: str) -> Made:
+        if name not in self.stacks:
+            raise Refusal("ValidationError", f"Stack with id {name} does not exist")
+        return self.stacks[name]
+
+    def _template(self, request: dict[str, Any]) -> str:
+        """As CloudFormation fetches it: out of the bucket that the URL names."""
+        url = urlsplit(request["TemplateURL"])
+        if (url.scheme, url.netloc) != ("https", f"s3.{REGION}.amazonaws.com"):
+            raise Refusal("ValidationError", "TemplateURL must be a supported URL.")
+        bucket, _, key = url.path[1:].partition("/")
+        return str(self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode())
+
+    def _checked(self, text: str, values: dict[str, str]) -> Stack:
+        content = parse(text)
+        unknown = sorted(set(values) - set(content["Parameters"]))
+        if unknown:
+            raise Refusal("ValidationError", f"Parameters: {unknown} do not exist in the template")
+        stack = Stack(values, content)
+        if stack.broken_rules():
+            raise Refusal("ValidationError", f"Template validation error: {stack.broken_rules()}")
+        return stack
+
+    def _failed(self, made: Made, token: str, doing: str) -> bool:
+        if self.fails is None:
+            return False
+        (name, reason), self.fails = self.fails, None
+        made.events.insert(0, event(made, name, f"{doing}_FAILED", reason, token))
+        made.events.insert(0, event(made, "Table", f"{doing}_FAILED", "Resource creation cancelled", token))
+        return True
+
+    def _make(self, made: Made, stack: Stack) -> None:
+        """What the commands look at really is there afterwards."""
+        for name, item in stack.resources.items():
+            if name not in made.physical:
+                made.physical[name] = item["Type"], self._maker(name, item["Type"], item["Properties"])
+            made.properties[name] = item["Properties"]
+        made.outputs = {key: physical_name(made, str(value)) for key, value in stack.outputs.items()}
+
+    def _maker(self, name: str, kind: str, properties: dict[str, Any]) -> str:
+        if kind == "AWS::S3::Bucket":
+            bucket = f"gate-{name.lower()}-{next(self.numbers)}"
+            where = {"LocationConstraint": REGION}
+            self.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+            if "VersioningConfiguration" in properties:
+                self.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+            return bucket
+        if kind == "AWS::ECR::Repository":
+            self.client("ecr").create_repository(repositoryName=properties["RepositoryName"])
+            return str(properties["RepositoryName"])
+        if kind == "AWS::CodeCommit::Repository":
+            key = f"{next(self.numbers):08}-0000-4000-8000-000000000000"
+            self.sources[key] = properties["RepositoryName"]
+            return key
+        if kind == "AWS::DynamoDB::Table":
+            expected = {
+                key: properties[key]
+                for key in ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+            }
+            self.client("dynamodb").create_table(TableName="approvals", **expected)
+            return "approvals"
+        if kind == "AWS::SQS::Queue":
+            return str(self.client("sqs").create_queue(QueueName=name.lower())["QueueUrl"])
+        if kind == "AWS::ECS::Cluster":
+            self.client("ecs").create_cluster(clusterName=properties["ClusterName"])
+            return str(properties["ClusterName"])
+        if kind == "AWS::ECS::Service":
+            image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/dockgate-app:none-yet"
+            containers = [{"name": "app", "image": image, "memory": 64}]
+            ecs, service = self.client("ecs"), properties["ServiceName"]
+            ecs.register_task_definition(family=service, containerDefinitions=containers)
+            ecs.create_service(
+                cluster="gate-cluster",
+                serviceName=service,
+                taskDefinition=service,
+                desiredCount=int(properties["DesiredCount"]),
+            )
+            return str(service)
+        return f"gate-{name}"
+
+    def _unmade(self, kind: str, physical: str) -> bool:
+        """Deletes; False when it is not empty."""
+        try:
+            if kind == "AWS::S3::Bucket":
+                self.client("s3").delete_bucket(Bucket=physical)
+            elif kind == "AWS::ECR::Repository":
+                self.client("ecr").delete_repository(repositoryName=physical)
+            elif kind == "AWS::CodeCommit::Repository":
+                self.sources.pop(physical, None)
+            elif kind == "AWS::DynamoDB::Table":
+                self.client("dynamodb").delete_table(TableName=physical)
+        except self.client("s3").exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in ("BucketNotEmpty", "RepositoryNotEmptyException"):
+                return False
+            raise
+        return True
