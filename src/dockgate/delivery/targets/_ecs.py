@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from dockgate.delivery.model import Task, TaskDefinition, TaskState
 from dockgate.shared.aws import AwsFailure, aws_errors, classify_denied, error_code
 from dockgate.shared.errors import DeployError, DockgateError
 from dockgate.shared.references import ImageReference
-from dockgate.shared.timestamps import format_time
 
 SERVICE, REVISION = "dockgate:service", "dockgate:revision"
 _CONTAINER, _BEFORE, _BEFORE_COUNT = "dockgate:container", "dockgate:before", "dockgate:before-count"
@@ -107,7 +106,7 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
         revision=revision.number,
         state=_state(task, revision),
         digest=image.digest if image else "",
-        started_at=format_time(started) if isinstance(started, datetime) else "",
+        started_at=_whole_seconds(started) if isinstance(started, datetime) else "",
         reason=reason_of(task),
         ports=tuple(
             (int(container["containerPort"]), int(container["hostPort"]))
@@ -142,6 +141,10 @@ def _classify(failure: AwsFailure) -> DockgateError | None:
     if failure.code in _REFUSED or failure.code in _MISSING:
         return DeployError(failure.text, "Correct in ECS or in the Service document what the message names.")
     return classify_denied(failure)
+
+
+def _whole_seconds(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _state(task: Mapping[str, Any], revision: Revision) -> TaskState:

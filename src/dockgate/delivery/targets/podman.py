@@ -12,7 +12,6 @@ from dockgate.delivery.targets._health import answers
 from dockgate.delivery.targets._podman import Container, Engine, Login
 from dockgate.shared.errors import DeployError
 from dockgate.shared.retry import RetrySchedule
-from dockgate.shared.timestamps import format_time
 
 # Seconds that a task without a health check must have run.
 _SETTLED = 1.0
@@ -186,7 +185,9 @@ class PodmanTarget:
             revision=container.revision,
             state=self._state(container),
             digest=container.digest,
-            started_at=format_time(container.started) if container.started else "",
+            started_at=container.started.isoformat(timespec="seconds").replace("+00:00", "Z")
+            if container.started
+            else "",
             reason=container.reason,
             ports=container.ports,
         )
