@@ -211,7 +211,7 @@ def test_removed_packages_among_the_files_of_many_are_told_in_bounded_time(check
         site[f"{SITE}/b{at}-1.dist-info/RECORD"] = b"%sb%d-1.dist-info/METADATA,,\n" % (record, at)
         site |= {f"{SITE}/b{at}/{file}.py": b"" for file in range(9)}
     unread = check.layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread
-    assert unread == {"/": "Too many files would have to be gone through to tell whose they are."}
+    assert unread == {"/": "Too many files would have to be searched to find their packages."}
 
 
 def test_a_line_of_requirements_takes_no_time(check: Check) -> None:

@@ -1,4 +1,4 @@
-"""Detect packages that are named again by one of their own files."""
+"""Find packages that are named again by one of their own files."""
 
 from collections.abc import Sequence
 
@@ -42,12 +42,12 @@ class Duplicates:
         )
 
     def _is_shared(self, ecosystem: str, read: PackageFile) -> bool:
-        """Whether the versions of that ecosystem are another plugin's to order than the one that read the file."""
+        """Whether another plugin than the one that read the file orders the versions of that ecosystem."""
         return self._orders.get(ecosystem, read.ecosystem) != read.ecosystem
 
 
 def _is_same(version: str, rebuilt_from: str) -> bool:
-    """Also a rebuild of it: Bitnami's 3.12.3-4 is upstream's 3.12.3."""
+    """Whether versions are equal, or one is a rebuild of the other: Bitnami's 3.12.3-4 of upstream's 3.12.3."""
     return version == rebuilt_from or version.startswith(f"{rebuilt_from}-")
 
 

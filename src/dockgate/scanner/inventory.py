@@ -53,7 +53,7 @@ def combine(
                     package, read
                 ):
                     packages.add(_placed(package, facts[at].layer, owner))
-        if not owner:  # else it is the distribution's to judge, whatever is in it
+        if not owner:  # the distribution's advisories cover files that its packages own
             unread.update(_unread(read, facts[at].layer))
             if folders.without_list(read):
                 reason = f"{read.path} has no RECORD beside it, so nothing tells which files are the package's."
@@ -74,7 +74,7 @@ def combine(
 
 
 def _system(stack: LayerStack, distribution: Distribution | None, system: Mapping[str, Ecosystem]) -> Iterator[Package]:
-    """The packages of the package databases, as the distribution makes them."""
+    """Yield the packages of the package databases, completed for the distribution."""
     third_party = {name: stack.third_party(name) for name in system}
     for at, read in stack.live:
         if read.ecosystem in system:
@@ -88,9 +88,9 @@ def _system(stack: LayerStack, distribution: Distribution | None, system: Mappin
 
 
 def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
-    """The layers, as far as there is room for their content.
+    """Yield the layers within FACTS_LIMIT, and the others as unread.
 
-    An image can have hundreds of full layers, or one of them hundreds of times.
+    An image can have hundreds of full layers, or one layer hundreds of times.
     """
     spent = 0
     for layer in facts:
@@ -104,7 +104,7 @@ def _bounded(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
 
 
 def _placed(package: Package, layer: str, owner: str) -> Package:
-    """What `replace` would give, for thousands of packages in a third of the time."""
+    """Return `replace(package, layer=…, owner=…)` in a third of the time: images have thousands of packages."""
     return Package(
         package.name,
         package.version,
@@ -130,7 +130,7 @@ def _unread(read: PackageFile, layer: str) -> Iterator[Unread]:
 
 
 def _distribution(stack: LayerStack) -> Distribution | None:
-    """With the release that its package repositories serve, where one of its files says so."""
+    """Return the distribution, with the release of its package repositories if a file states it."""
     distribution = stack.distribution
     release = next((read.release for _, read in reversed(stack.live) if read.release), "")
     return replace(distribution, repository=release) if distribution and release else distribution

@@ -1,4 +1,4 @@
-"""What one layer holds, as it is stored, and what is present in a stack of layers."""
+"""The stored facts of one layer, and what is present in a stack of layers."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from dockgate.scanner import osrelease
 from dockgate.scanner.model import Distribution, Package, Unread
 from dockgate.shared.errors import UnreadableError
 
-# Paths below folders that are gone through, for all packages of an image whose own files went or changed: seconds.
+# Paths that `paths_below` yields for one image, which takes seconds.
 WALK_LIMIT = 2_000_000
 
 _MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
@@ -17,7 +17,7 @@ _MERGED = ("bin/", "sbin/", "lib/", "lib32/", "lib64/", "libx32/")
 
 @dataclass(frozen=True, slots=True)
 class PackageFile:
-    """What an ecosystem read from one file: its `Extract` with packed paths, or the reason why it is `unread`.
+    """An ecosystem's `Extract` of one file with packed paths, or the reason why it is `unread`.
 
     `unread_parts` is `Extract.unread`. For a language's file, `owner` is the distribution package whose list in the
     same layer names the file, "" for none.
@@ -40,7 +40,7 @@ class PackageFile:
 
 @dataclass(frozen=True, slots=True)
 class OsRelease:
-    """What an os-release file says, or why it could not be read."""
+    """The distribution in an os-release file, or the reason why it is `unread`."""
 
     path: str
     distribution: Distribution | None
@@ -49,14 +49,14 @@ class OsRelease:
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
-    """All that is stored of a layer. `layer` is its blob's digest.
+    """What is stored of a layer. `layer` is the digest of its blob.
 
-    `files` are the packed paths of all that is no folder and no device. `links` are the symbolic links at paths where
-    evidence may be, with their targets seen from the root; `folders` the folders there. `symlinks` are all links, and
-    `implied` the folders that had no entry when something was put into them. `unread` is of the layer as a whole.
+    `files` are the packed paths of everything except folders and devices. `links` are the symbolic links at paths where
+    evidence may be, with their targets from the root; `folders` are the folders at such paths. `symlinks` are all
+    links. `implied` are folders that had no entry before their content. `unread` concerns the whole layer.
 
-    `compression` is the blob's ("" for a folder, or a layer that could not be read), `diff_id` the digest of the
-    uncompressed content, "" where it was not computed.
+    `compression` is "" for a folder or an unread layer. `diff_id` is the digest of the uncompressed content, "" if it
+    was not computed.
     """
 
     layer: str
@@ -75,20 +75,20 @@ class LayerFacts:
 
 
 def pack(paths: Iterable[str]) -> str:
-    """Many paths as one string, which is a tenth of the work to store and to load. No path has a NUL in it."""
+    """Join paths, which contain no NUL, to one string: ten times faster to store and load."""
     return "\0".join(paths)
 
 
 def unpack(packed: str) -> list[str]:
-    """The paths in a packed list."""
+    """Return the paths of a packed list."""
     return packed.split("\0") if packed else []
 
 
 class LayerStack:
-    """The layers of an image, base first; a layer is identified by its index.
+    """The layers of an image, base first. Layers are identified by their index.
 
-    Whiteouts and opaque folders act on the layers below theirs only. A path is gone too when something other than a
-    folder has taken its place or that of a folder above it.
+    Whiteouts and opaque folders affect only lower layers. A path is also removed if a file replaces it or a folder
+    above it.
     """
 
     def __init__(self, facts: Sequence[LayerFacts]) -> None:
@@ -104,9 +104,9 @@ class LayerStack:
         return last <= layer and self._last_removal(path.rpartition("/")[0]) <= layer
 
     def source_layers(self, path: str) -> Iterator[int]:
-        """The layer from which the file at `path` comes; none when it is gone, two when /usr is half merged.
+        """Yield the layer with the file at `path`: none if it was removed, two if /usr is partly merged.
 
-        dpkg's lists may say lib/x for usr/lib/x and the other way round, so both are looked at.
+        dpkg's lists may name lib/x for usr/lib/x and vice versa, so both are checked.
         """
         for name in (path, _merged_usr_alias(path)):
             layer = self._top.get(name) if name else None
@@ -114,7 +114,7 @@ class LayerStack:
                 yield layer
 
     def is_introduced(self, name: str, layer: int, systems: Iterable[str]) -> bool:
-        """Whether `layer`'s database has the package in a version that no layer below has.
+        """Whether the database of `layer` has the package in a version that no lower layer has.
 
         `systems` are the ecosystems that have a database.
         """
@@ -123,7 +123,7 @@ class LayerStack:
         return any(at == layer and version not in below for at, version in versions)
 
     def introducing_layer(self, read: PackageFile, package: Package, layer: int) -> int:
-        """The layer that added a package to a package database that `layer` wrote.
+        """Return the layer that added a package to a package database that `layer` wrote.
 
         Every layer that installs something writes the whole database again, so this is the lowest layer from which on
         every database contains the package.
@@ -136,10 +136,10 @@ class LayerStack:
         return layer
 
     def third_party(self, ecosystem: str) -> frozenset[str]:
-        """Evidence names of the packages whose lists of files show that the distribution did not make them.
+        """Return the evidence names of packages whose file lists show that the distribution did not build them.
 
-        None where most lists of the base do: those packages are the distribution's, and their lists have been cut. Nor
-        one whose list was cut above the layer that brought it in that version.
+        Empty if most lists of the base layer show that: then the lists are of the distribution and were shortened. A
+        list that was shortened above the layer that introduced this version does not count either.
         """
         lists = [(at, read) for at, read in self.files_of(ecosystem) if read.owns]
         base = [read.is_third_party for at, read in lists if at == lists[0][0]]
@@ -159,9 +159,9 @@ class LayerStack:
         return frozenset(third_party)
 
     def paths_below(self, folder: str) -> Iterator[str]:
-        """Every path that any layer has below `folder`, which ends with "/".
+        """Yield every path in any layer below `folder`, which ends with "/".
 
-        Raises UnreadableError once so many have been asked for as none but an image made for that can need.
+        Raises UnreadableError above WALK_LIMIT paths for one image, which only hostile images need.
         """
         paths = self._sorted
         for index in range(bisect_left(paths, folder), len(paths)):
@@ -169,21 +169,21 @@ class LayerStack:
                 return
             self._walked += 1
             if self._walked > WALK_LIMIT:
-                raise UnreadableError("Too many files would have to be gone through to tell whose they are.")
+                raise UnreadableError("Too many files would have to be searched to find their packages.")
             yield paths[index]
 
     def is_folder(self, path: str) -> bool:
-        """Whether any layer has something below the path; "" is the root."""
+        """Whether any layer has a path below this one; "" is the root."""
         paths, folder = self._sorted, f"{path}/" if path else ""
         at = bisect_left(paths, folder)
         return at < len(paths) and paths[at].startswith(folder)
 
     def file_paths(self) -> Collection[str]:
-        """Every path at which any layer has a file, present or removed."""
+        """Return the paths of the files of all layers, present or removed."""
         return self._top
 
     def files_of(self, ecosystem: str) -> Sequence[tuple[int, PackageFile]]:
-        """All that an ecosystem has read, in every layer, gone or not: each with its layer, base first."""
+        """Return the files that an ecosystem has read, present or removed, each with its layer, base first."""
         return self._files_by_ecosystem.get(ecosystem, ())
 
     @cached_property
@@ -209,7 +209,7 @@ class LayerStack:
         )
 
     def is_link_target(self, folder: str) -> bool:
-        """Whether a symbolic link that is present, at a path of package metadata, leads to the folder."""
+        """Whether a present symbolic link at a path of package metadata leads to the folder."""
         return folder in self._targets
 
     @cached_property
@@ -223,7 +223,7 @@ class LayerStack:
 
     @cached_property
     def releases(self) -> dict[str, tuple[int, OsRelease]]:
-        """The os-release files that are present, with their layers."""
+        """The present os-release files by path, with their layers."""
         return {
             release.path: (at, release)
             for at, facts in enumerate(self.facts)
@@ -240,7 +240,7 @@ class LayerStack:
 
     @cached_property
     def _databases(self) -> dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str]]]]]:
-        """Ecosystem and path -> the layers that have the file, base first, and the packages of which it tells there."""
+        """Ecosystem and path -> the layers with the file, base first, each with the packages that the file lists."""
         databases: dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str]]]]] = {}
         for at, facts in enumerate(self.facts):
             for read in facts.reads:
@@ -250,7 +250,7 @@ class LayerStack:
 
     @cached_property
     def _versions_by_package(self) -> dict[tuple[str, str], set[tuple[int, str]]]:
-        """Ecosystem and name of a package -> the layers that have it, each with the version."""
+        """Ecosystem and package name -> layers and versions."""
         versions: dict[tuple[str, str], set[tuple[int, str]]] = {}
         for at, facts in enumerate(self.facts):
             for read in facts.reads:
@@ -267,7 +267,7 @@ class LayerStack:
 
     @cached_property
     def symlinks(self) -> dict[str, str]:
-        """The symbolic links that are still there, with their targets seen from the root, further links apart."""
+        """The present symbolic links with their targets from the root. Links in targets are not resolved."""
         return {
             path: target
             for at, facts in enumerate(self.facts)
@@ -281,7 +281,7 @@ class LayerStack:
 
     @cached_property
     def _emptied_folders(self) -> dict[str, int]:
-        """Folders below which nothing is left of the layers below that one."""
+        """Folders -> the last layer that removes their content in lower layers."""
         return {path: at for at, facts in enumerate(self.facts) for path in (*facts.whiteouts, *facts.opaques)}
 
     @cached_property
@@ -293,7 +293,7 @@ class LayerStack:
         return sorted(self._top)
 
     def _last_removal(self, folder: str) -> int:
-        """The last layer that removed what lower ones have in `folder`."""
+        """Return the last layer that removed the content of lower layers in `folder`."""
         walked: list[str] = []
         while folder and folder not in self._emptied_above:
             walked.append(folder)
@@ -306,7 +306,7 @@ class LayerStack:
 
 
 def _merged_usr_alias(path: str) -> str:
-    """The other name of a path where /bin, /sbin and /lib are merged into /usr, "" when it has none."""
+    """Return the other name of a path where /bin, /sbin and /lib are merged into /usr, "" if it has none."""
     if path.startswith(_MERGED):
         return "usr/" + path
     return path[4:] if path.startswith("usr/") and path.startswith(_MERGED, 4) else ""

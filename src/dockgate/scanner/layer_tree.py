@@ -1,8 +1,8 @@
-"""The paths that one layer writes, and contradictions between them.
+"""Collect the paths of one layer, and refuse contradictions between them.
 
-Storage drivers agree on a layer only while its entries can be applied in any order: overlayfs keeps a layer's folders
-and merges them with those below, others remove and write in place. A path that is written and removed in one layer, or
-is a file and a folder in turn, ends up differently in each. No builder writes such a layer, so it is refused.
+Storage drivers agree on a layer only if its entries can be applied in any order: overlayfs merges the folders of a
+layer with those below, others remove and write in place. They disagree on a path that is written and removed in one
+layer, or is first a file and then a folder. No builder writes such a layer.
 """
 
 from bisect import bisect_left
@@ -17,10 +17,10 @@ PATH_LIMIT = 4096
 
 
 class LayerTree:
-    """The paths of one layer: of `files` (all but folders), and of `folders`, which entries name or only imply.
+    """The paths of one layer: `files` (everything except folders) and `folders`, with and without own entries.
 
-    Entries are added in the layer's order. `implied` are the folders that had no entry yet when something was put into
-    them, `symlinks` the targets as written, `devices` what is no file, folder or link.
+    Entries are added in the order of the layer. `implied` are folders that had no entry before their content,
+    `symlinks` the targets as written, `devices` everything else.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class LayerTree:
         self._seen = 0
 
     def imply(self, folder: str) -> None:
-        """Adds a folder that is not in `folders`, and those above it."""
+        """Add a folder that is not in `folders`, and the folders above it."""
         while folder not in self.folders:
             self.folders.add(folder)
             self.implied.add(folder)
@@ -47,15 +47,15 @@ class LayerTree:
         self.imply(folder)
 
     def symlink(self, path: str, target: str) -> None:
-        """Raises ImageError for more links than any image has."""
+        """Add a symbolic link. Raises ImageError above LINKS_LIMIT."""
         if len(self.symlinks) >= LINKS_LIMIT:
             raise ImageError(f"It holds more than {LINKS_LIMIT} symbolic links.")
         self.symlinks[path] = target
 
     def resolve_hard_link(self, entry: Entry) -> Entry | None:
-        """The entry that a hard link creates at its path: a hard link to a file, a symbolic link, a device.
+        """Return the entry that a hard link creates: a hard link to a file, a symbolic link, or a device.
 
-        None if its target is no earlier entry of the layer. Call it before the path is added to `files`.
+        None if its target is not an earlier entry of the layer. Call it before the path is added to `files`.
         """
         self._hardlinks.add(entry.path)
         if entry.target in self.symlinks:
@@ -67,7 +67,7 @@ class LayerTree:
         return entry if entry.target in self._regular else None
 
     def check(self) -> None:
-        """Raises ImageError for a contradiction. To be called after the last entry."""
+        """Raise ImageError for a contradiction. Call it after the last entry."""
         files = set(self.files)
         if len(files) != len(self.files):
             self._check_repeated()
@@ -90,7 +90,7 @@ class LayerTree:
                 raise ImageError(f"{path} is marked as opaque, and {implied[below]} below it has no entry.")
 
     def _check_repeated(self) -> None:
-        """A regular file may be written twice, as `tar -r` does: the later one counts for all."""
+        """Accept regular files that are written twice, as by `tar -r`: every runtime uses the later one."""
         seen: set[str] = set()
         for path in self.files:
             if path in seen and (path in self.symlinks or path in self.devices or path in self._hardlinks):
@@ -99,7 +99,7 @@ class LayerTree:
 
 
 def resolved(path: str, target: str) -> str:
-    """Where a symbolic link at `path` leads, seen from the image's root, further links apart."""
+    """Return the target of a symbolic link at `path` from the root. Links in the target are not resolved."""
     parts = [] if target.startswith("/") else path.split("/")[:-1]
     for part in target.split("/"):
         if part == "..":

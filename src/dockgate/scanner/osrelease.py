@@ -1,15 +1,15 @@
-"""os-release(5): which distribution an image says it is."""
+"""Read the distribution of an image from os-release(5)."""
 
 from typing import BinaryIO
 
 from dockgate.scanner.model import Distribution
 from dockgate.shared.errors import UnreadableError
 
-# A script with the version in it: FreeBSD writes its os-release when it starts, so that an image has none.
+# A script that contains the version: FreeBSD writes os-release only when it starts, so an image has none.
 FREEBSD = "bin/freebsd-version"
-# Where FreeBSD's /etc/os-release leads to, which is there once it has started (libexec/rc/rc.d/os-release)
+# Target of FreeBSD's /etc/os-release, written when it starts (libexec/rc/rc.d/os-release).
 FREEBSD_LINK = "var/run/os-release"
-# Where it may stand; the first that exists counts.
+# Possible paths; the first that exists counts.
 PATHS = ("etc/os-release", "usr/lib/os-release", FREEBSD)
 
 # Bytes.
@@ -31,7 +31,7 @@ _QUOTES = "\"'"
 
 
 def read(file: BinaryIO) -> Distribution:
-    """The distribution. Without an ID it is "linux", as the manual page has it. Raises UnreadableError."""
+    """Read the distribution. Without an ID it is "linux" (manual page). Raises UnreadableError."""
     raw = file.read(SIZE_LIMIT + 1)
     if len(raw) > SIZE_LIMIT:
         raise UnreadableError(f"it has more than {SIZE_LIMIT} bytes")
@@ -54,7 +54,7 @@ def read(file: BinaryIO) -> Distribution:
 
 
 def os_id(name: str) -> str:
-    """The os-release ID of a distribution that another tool names."""
+    """Return the os-release ID for a distribution name of another tool."""
     return _NAMES.get(name.lower(), name.lower())
 
 

@@ -11,8 +11,8 @@ from dockgate.scanner.model import Unread
 class _Store(NamedTuple):
     """A kind of folder.
 
-    `places` are its paths from the root; one of several parts counts below any folder, one that begins with "/"
-    anywhere. With `marks`, only folders count in which the path of a file, between slashes, has one.
+    `places` are its paths from the root. A path with several parts also counts below any folder, a path that begins
+    with "/" everywhere. With `marks`, a folder counts only if the path of a file in it, between slashes, contains one.
     """
 
     what: str
@@ -78,7 +78,7 @@ _OWN = "var/lib/dpkg/status.d"
 
 @cache
 def _by_name() -> dict[str, list[tuple[str, _Store]]]:
-    """The stores by the last parts of their places, so that each folder is compared with few of them."""
+    """Return the stores by the last part of their places, so that each folder is compared with few."""
     named: dict[str, list[tuple[str, _Store]]] = {}
     for store in _STORES:
         for place in store.places:
@@ -96,10 +96,7 @@ def store_of(path: str) -> str | None:
 
 
 def stores(stack: LayerStack) -> Iterator[Unread]:
-    """Return an unread entry for each such folder with files in it.
-
-    Raises UnreadableError when there are too many files to look through.
-    """
+    """Yield an unread entry for each such folder that has files. Raises UnreadableError if there are too many files."""
     names = _by_name()
     seen: set[str] = set()
     for facts in stack.facts:

@@ -8,14 +8,14 @@ if TYPE_CHECKING:
 
 
 class ChunkStream:
-    """The bytes of all chunks, one after the other. What the iterator raises goes through."""
+    """The bytes of all chunks. Errors of the iterator are not translated."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """How many bytes were put into the buffer: at least one, unless there is no further chunk."""
+        """Fill the start of the buffer. Returns the number of bytes, 0 only at the end."""
         while not self._rest:
             chunk = next(self._chunks, None)
             if chunk is None:

@@ -1,4 +1,4 @@
-"""Where a registry may send its clients: by redirects of blobs, and by the realm that it asks a token of."""
+"""Check where a registry may send its clients by redirects and token servers."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,10 +23,10 @@ def addresses(host: str) -> Sequence[str]:
 
 
 def require_destination(registry: str, url: str, resolve: Resolve = addresses) -> None:
-    """Refuse a URL that lies closer to this machine than the registry that sends us there.
+    """Refuse a URL whose host is nearer to this machine than the registry that sends us there.
 
-    Else a registry on the internet could have requests sent to loopback, to private networks, and to the addresses
-    where clouds keep credentials. A host without an address is left to the client that connects, such as a proxy.
+    Otherwise a registry on the internet could direct requests to loopback, to private networks, and to the metadata
+    addresses of clouds, which give out credentials. A host without an address is accepted: a proxy may resolve it.
     Raises UnavailableError.
     """
     from dockgate.shared.addresses import Nearness, nearness
@@ -47,7 +47,7 @@ def require_destination(registry: str, url: str, resolve: Resolve = addresses) -
 
 
 def _farthest(registry_host: str, resolve: Resolve) -> "Nearness":
-    """Of several addresses the farthest counts: a registry may give itself any."""
+    """Return the nearness of the farthest address: a registry can claim any other address too."""
     from dockgate.shared.addresses import Nearness, nearness
 
     try:

@@ -1,7 +1,7 @@
-"""Tokens for Amazon ECR's registries, asked for with the AWS credentials that this process has (boto3's own chain).
+"""Request tokens for Amazon ECR with the AWS credentials of this process (boto3's default chain).
 
-A token is for the whole registry and good for twelve hours (ECR API, "GetAuthorizationToken"); it is kept in memory and
-asked for anew some time before its end.
+A token is valid for a whole registry and twelve hours (ECR API, "GetAuthorizationToken"). It is kept in memory and
+renewed before it expires.
 """
 
 import base64
@@ -19,7 +19,7 @@ from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError,
 _HOST = re.compile(
     r"\d{12}\.(?:dkr\.ecr(?:-fips)?\.(?P<old>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|dkr-ecr(?:-fips)?\.(?P<new>[a-z0-9-]+)\.on\.aws)"
 )
-# Before its end a token is asked for anew: what it was given for must be over by then.
+# Renew a token so long before its end: a transfer that uses it must finish in this time.
 _RENEW_BEFORE = timedelta(minutes=30)
 
 
@@ -81,5 +81,5 @@ def _ecr_client(region: str) -> Any:
     return boto3.client("ecr", region_name=region)
 
 
-# Of this process.
+# The tokens of this process.
 ECR_TOKENS = EcrTokens(_ecr_client)

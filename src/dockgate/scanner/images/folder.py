@@ -1,8 +1,8 @@
-"""A folder that is the root of a system, as an image of one layer.
+"""Read a folder that is the root of a system as an image of one layer.
 
-Everything is opened relative to the folder above it and never through a link, so that nothing outside is read, even
-if the folder changes meanwhile. Other file systems that are mounted in it belong to it, but those that the
-kernel makes up (proc, sysfs and the like) do not: they hold no files.
+Everything is opened relative to its parent folder and never through a link, so nothing outside is read, even if the
+folder changes meanwhile. File systems mounted in it are included, except virtual ones (proc, sysfs), which have no
+files.
 """
 
 import io
@@ -41,12 +41,11 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage, Callable[[], None]]:
-    """The folder as an image, and what closes it.
+    """Open a folder as an image. Returns the image and the function that closes it.
 
-    A folder does not tell its platform: it is the one asked for, this machine's for none or "all". It has no digest
-    either, "".
+    The platform is the requested one, for None and "all" this machine's. The digest is "".
 
-    Raises UsageError for several platforms, UnavailableError when the folder may not be read.
+    Raises UsageError for several platforms, UnavailableError if the folder cannot be read.
     """
     names = [name for name in platforms or () if name != "all"]
     if len(names) > 1:
@@ -63,12 +62,12 @@ def folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage,
 
 @dataclass(slots=True)
 class FolderLayer:
-    """A folder as a layer (see `scanner.ports.Layer`). `descriptor` is the open folder's.
+    """A folder as a layer (see `scanner.ports.Layer`). `descriptor` is of the open folder.
 
-    Its content may change at any time, so its digest is "", under which nothing may be cached.
+    Its content may change at any time, so its digest is "" and it is never cached.
 
-    What cannot be opened is an entry all the same, whose `open` raises UnreadableError. So has a folder an `open`, and
-    only then, whose content cannot be listed.
+    The `open` of a file that cannot be opened raises UnreadableError. A folder has `open` only if it cannot be listed;
+    it raises the same.
     """
 
     descriptor: int
@@ -80,11 +79,11 @@ class FolderLayer:
     content_digest: str = ""
 
     def hash_content(self) -> str:
-        """Nothing: a folder is no blob."""
+        """Return "": a folder is no blob."""
         return ""
 
     def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
-        """See `scanner.ports.Layer`, in the order of names. Raises ImageError when there is no end of them."""
+        """See `scanner.ports.Layer`. Sorted by name. Raises ImageError for too many entries."""
         walk = _Walk(_pseudo_devices(self.mounts))
         try:
             yield Entry("", "directory", mode=stat.S_IMODE(os.fstat(self.descriptor).st_mode))
@@ -102,14 +101,14 @@ class FolderLayer:
 
 
 class _Walk:
-    """All below a folder, each folder before its content. `skipped` are devices whose folders are not entered."""
+    """Entries below a folder, each folder before its content. Folders on the devices `skipped` are not entered."""
 
     def __init__(self, skipped: frozenset[int]) -> None:
         self._skipped = skipped
         self._open: list[tuple[int, str, Iterator[str]]] = []
 
     def enter(self, descriptor: int, prefix: str) -> None:
-        """Goes on with the content of a folder, and takes care of its descriptor. Raises OSError, UnreadableError."""
+        """Continue with the content of a folder, and own its descriptor. Raises OSError, UnreadableError."""
         try:
             names: list[str] = []
             with os.scandir(descriptor) as entries:
@@ -164,7 +163,7 @@ class _Walk:
 
 
 def _file(parent: int, name: str, path: str) -> Iterator[Entry]:
-    """Its entry, with the file open until the next is asked for. Raises OSError."""
+    """Yield the entry of a file, which stays open until the next one. Raises OSError."""
     descriptor = os.open(name, _FILE, dir_fd=parent)
     try:
         status = os.fstat(descriptor)
@@ -193,7 +192,7 @@ class _Content:
         self._opened_files: list[BinaryIO] = []
 
     def open(self) -> BinaryIO:
-        """A file at position 0. UnreadableError: it is not read."""
+        """Open the content at position 0. Raises UnreadableError if it is too large."""
         if self._size > CONTENT_LIMIT:
             raise UnreadableError(f"{self._path} has {self._size} bytes; at most {CONTENT_LIMIT} are read.")
         file = io.BufferedReader(_Source(self._descriptor, 0, self._size))
@@ -206,7 +205,7 @@ class _Content:
 
 
 class _Source(FileSlice):
-    """A file's content, whose faults are its own and not the image's."""
+    """The content of a file. An error makes only this file unread, not the image."""
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         try:
@@ -216,7 +215,7 @@ class _Source(FileSlice):
 
 
 def _unreadable(path: str, kind: Kind, error: OSError | UnreadableError) -> Entry:
-    """An entry that is there and cannot be opened or listed."""
+    """Return an entry that exists and cannot be opened or listed."""
     reason = f"{error.strerror}" if isinstance(error, OSError) else str(error)
 
     def refuse() -> BinaryIO:
@@ -226,7 +225,7 @@ def _unreadable(path: str, kind: Kind, error: OSError | UnreadableError) -> Entr
 
 
 def _pseudo_devices(mounts: Path) -> frozenset[int]:
-    """The devices of the file systems that hold no files: proc(5), "/proc/pid/mountinfo"; none where there is none."""
+    """Return the devices of virtual file systems (proc(5), "/proc/pid/mountinfo"); none without /proc."""
     try:
         lines = mounts.read_text(errors="replace").splitlines()
     except OSError:

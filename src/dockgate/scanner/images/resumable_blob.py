@@ -18,13 +18,13 @@ _CHUNK = 2**18
 
 
 class ResumableBlob(io.RawIOBase):
-    """The bytes of a blob, in order; `first` is the answer that begins with it.
+    """The bytes of a blob, in order. `first` is the response that starts at byte 0.
 
-    `ask` answers with the blob from a byte on (206), or with all of it (200), or with none (416).
+    `ask` requests the blob from a byte on. The status is 206, 200 (the whole blob), or 416 (nothing).
 
     The caller verifies the digest: this class cannot tell whether the pieces are of one blob.
 
-    Raises what `ask` does, and UnavailableError when connections keep breaking off or stalling: more than
+    Raises errors of `ask`, and UnavailableError if connections keep breaking: more than
     `len(BACKOFF)` times without PROGRESS_STEP bytes between, or MAX_DISCONNECTS times in all.
     """
 
@@ -86,7 +86,7 @@ class ResumableBlob(io.RawIOBase):
         self._take(response)
 
     def _take(self, response: "httpx.Response") -> None:
-        """Goes on with an answer that begins at the next byte, or with what came already."""
+        """Continue with a response that starts at the next byte or before it."""
         start, self._size = _content_range(response)
         self._to_skip = self._position - start
         self._body = self._transport.body(response)
@@ -99,7 +99,7 @@ class ResumableBlob(io.RawIOBase):
 
 
 def _content_range(response: "httpx.Response") -> tuple[int, int]:
-    """The byte of the blob that an answer begins with (-1: none of use), and how many the blob has (0: unknown)."""
+    """Return the first byte of a response (-1: unusable) and the size of the blob (0: unknown)."""
     if response.status_code == 200:
         return 0, int(response.headers.get("Content-Length") or 0)
     part = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/(?:([0-9]{1,18})|\*)", response.headers.get("Content-Range", ""))

@@ -23,10 +23,10 @@ class Stream(Protocol):
 
 
 def spool(source: Stream, name: str, bounds: LayerLimits | None = None) -> BinaryIO:
-    """An unlinked temporary file with all that the source has, inflated when that is gzip or zstd as a whole.
+    """Copy a source into an unlinked temporary file in TMPDIR or /var/tmp. A gzip or zstd source is decompressed.
 
-    It lies in TMPDIR, or in /var/tmp. Raises ImageError, calling it `name`, for more than the bounds allow or what
-    cannot be inflated; UnavailableError when the source breaks off or there is no room.
+    `name` is for messages. Raises ImageError above the bounds and for invalid compression, UnavailableError if the
+    source fails or the disk is full.
     """
     inflated = InflatedStream(_Counted(source, name), name, bounds or LayerLimits())
     file = _file(name)

@@ -19,7 +19,6 @@ from struct import Struct
 from zlib import adler32
 
 from dockgate.scanner.images.stream_reader import StreamReader
-from dockgate.scanner.images.tar_records import DEFLATED_SIZE_FROM, largest, pax_records
 from dockgate.shared.errors import ImageError
 
 BLOCK = 512
@@ -46,6 +45,31 @@ _ACCEPTED = b"\x000123456"
 _WITHOUT_CONTENT = frozenset(b"123456")
 # Name of the global header that `git archive` writes; runtimes remove a file of that name when they meet one.
 _GLOBAL = "pax_global_header"
+
+# Bytes from which a size has no room in a header's 11 octal digits.
+_DEFLATED_SIZE_FROM = 8**11
+
+_KEYS = frozenset(
+    {
+        # POSIX.1-2017 pax, "pax Extended Header"
+        b"atime", b"charset", b"comment", b"ctime", b"gid", b"gname", b"hdrcharset", b"linkpath", b"mtime", b"path",
+        b"size", b"uid", b"uname",
+        # star(5) and libarchive, tar(5)
+        b"LIBARCHIVE.creationtime", b"LIBARCHIVE.symlinktype", b"RHT.security.selinux",
+        b"SCHILY.acl.access", b"SCHILY.acl.ace", b"SCHILY.acl.default", b"SCHILY.dev", b"SCHILY.devmajor",
+        b"SCHILY.devminor", b"SCHILY.fflags", b"SCHILY.ino", b"SCHILY.nlink",
+        # hcsshim, and the checksums of apk-tools, which apko carries over from packages
+        b"APK-TOOLS.checksum.SHA1", b"MSWINDOWS.fileattr", b"MSWINDOWS.rawsd",
+    }
+)  # fmt: skip
+# Extended attributes; libarchive writes each a second time in a form of its own, which runtimes do not read.
+_XATTR, _COPY = b"SCHILY.xattr.", b"LIBARCHIVE.xattr."
+_ATTRIBUTES = (b"security.", b"system.posix_acl_", b"user.")
+# Attributes by which a file system shows another file: with `overlay.redirect` a folder has another one's content.
+_FILE_SYSTEM = (b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.")
+_CHARSETS = (b"BINARY", b"ISO-IR 10646 2000 UTF-8")
+_NAMED = (b"path", b"linkpath", b"uname", b"gname")
+_NEEDED = (b"path", b"linkpath", b"size")
 
 
 @dataclass(slots=True)
@@ -108,7 +132,7 @@ def members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Ite
             elif flag == b"x":
                 if pax or long_name or long_link:
                     raise _refused(tape, "two extended headers are followed by one entry")
-                pax = pax_records(data, tape.fault)
+                pax = _pax_records(tape, data)
             elif pax or (long_name if flag == b"L" else long_link):
                 raise _refused(tape, "two extended headers are followed by one entry")
             elif flag == b"L":
@@ -196,7 +220,8 @@ def _pax_size(tape: StreamReader, text: bytes, stated: int) -> int:
     if not text.isdigit() or len(text) > 19 or int(text) > _LARGEST:
         raise _broken(tape, f"{text[:40]!r} in an extended header is no number")
     size = int(text)
-    if size != stated and (size < DEFLATED_SIZE_FROM or stated not in (0, DEFLATED_SIZE_FROM - 1, largest(size))):
+    low_digits = size % _DEFLATED_SIZE_FROM
+    if size != stated and (size < _DEFLATED_SIZE_FROM or stated not in (0, _DEFLATED_SIZE_FROM - 1, low_digits)):
         raise _refused(tape, f"a header has the size {stated}, and its extended header {size}")
     return size
 
@@ -232,9 +257,51 @@ def _check_global(tape: StreamReader, name: bytes, data: bytes, *, first: bool) 
     """
     if not first or name != _GLOBAL.encode():
         raise _refused(tape, "a global header that `git archive` does not write")
-    for key in pax_records(data, tape.fault):
+    for key in _pax_records(tape, data):
         if key != b"comment":
             raise _refused(tape, f"a global header sets {key.decode('latin-1')}")
+
+
+def _pax_records(tape: StreamReader, data: bytes) -> dict[bytes, bytes]:
+    """Parse the records of an extended header, each "LENGTH KEY=VALUE" and a line feed.
+
+    Raises ImageError for a record that is broken or not accepted.
+    """
+    records: dict[bytes, bytes] = {}
+    at = 0
+    while at < len(data):
+        length, blank, _ = data[at : at + 20].partition(b" ")
+        size = int(length) if blank and length.isdigit() else 0
+        record = data[at + len(length) + 1 : at + size]
+        key, equals, value = record.partition(b"=")
+        if len(record) != size - len(length) - 1 or not record.endswith(b"\n") or not key or not equals:
+            raise _broken(tape, "an extended header cannot be read")
+        records_before = len(records)
+        records[key] = value[:-1]
+        if len(records) == records_before:
+            raise _refused(tape, f"an extended header has {key[:80].decode('latin-1')!r} twice")
+        at += size
+    for key, value in records.items():
+        _check_record(tape, key, value)
+    if not records:
+        raise _refused(tape, "an extended header is empty")
+    return records
+
+
+def _check_record(tape: StreamReader, key: bytes, value: bytes) -> None:
+    if key not in _KEYS and not key.startswith(_COPY) and not _is_attribute(key):
+        raise _refused(tape, f"an extended header has {key[:80].decode('latin-1')!r}")
+    if key in _NAMED and b"\0" in value:
+        raise _refused(tape, "a NUL in a name")
+    if key in _NEEDED and not value:
+        raise _refused(tape, f"an extended header has an empty {key.decode()}")
+    if key == b"hdrcharset" and value not in _CHARSETS:
+        raise _refused(tape, f"names are of the character set {value[:40].decode('latin-1')!r}")
+
+
+def _is_attribute(key: bytes) -> bool:
+    name = key.removeprefix(_XATTR)
+    return name != key and name.startswith(_ATTRIBUTES) and not name.startswith(_FILE_SYSTEM) and b"\0" not in name
 
 
 def _broken(tape: StreamReader, reason: str) -> ImageError:

@@ -8,12 +8,12 @@ from typing import Any
 
 from dockgate.shared.errors import TooSlowError
 
-# Seconds, what to do then -> cancel.
+# (seconds, work) -> function that cancels the work.
 Schedule = Callable[[float, Callable[[], None]], Callable[[], None]]
 
 
 def by_timer(seconds: float, work: Callable[[], None]) -> Callable[[], None]:
-    """Do the work after so many seconds, in a thread of its own. Returns how to cancel it."""
+    """Do the work after some seconds in a thread. Returns the function that cancels it."""
     timer = threading.Timer(seconds, work)
     timer.daemon = True
     timer.start()
@@ -21,7 +21,7 @@ def by_timer(seconds: float, work: Callable[[], None]) -> Callable[[], None]:
 
 
 class TimeLimit:
-    """Shuts the connections of a client down after so many seconds, whatever they wait for: an answer's head, too."""
+    """Shut down all connections of a client after some seconds, whatever they wait for."""
 
     def __init__(self, registry: str, seconds: float, schedule: Schedule = by_timer) -> None:
         self._registry = registry
@@ -45,7 +45,7 @@ class TimeLimit:
                 _shut_down(connection)
 
     def require(self) -> None:
-        """Raises TooSlowError when the time is over."""
+        """Raise TooSlowError if the time is over."""
         if self._is_over:
             raise TooSlowError(
                 f"The registry {self._registry} did not send what was asked of it within {self._seconds:g} seconds.",
@@ -60,7 +60,7 @@ class TimeLimit:
 
 
 def _shut_down(connection: socket.socket) -> None:
-    """Unlike `close`, this wakes the thread that reads from it."""
+    """Shut a connection down. Unlike `close`, this wakes a thread that reads from it."""
     with suppress(OSError):
         # The method of ssl.SSLSocket would forget the TLS state under the reading thread's feet.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 # Seconds before each further attempt of four, up to half more at random.
 BACKOFF = (0.3, 1.0, 3.0)
-# Seconds; a registry that asks for a longer pause (Retry-After) is waited for no longer than this.
+# Seconds; a longer Retry-After is shortened to this.
 LONGEST_WAIT = 30.0
 REDIRECTS = 5
-# Bytes that a body has to bring while a minute is waited for it: 4 KiB a second, the pace of a modem.
+# Minimum bytes of a body for each minute of waiting: 4 KiB a second, the speed of a modem.
 PROGRESS_STEP = 2**18
 _MINUTE = 60.0
 _TIMEOUT = 30.0
@@ -44,7 +44,7 @@ class _NoTlsError(UnavailableError):
 
 
 class Transport:
-    """A client for one registry. `secure` says whether it is reached over TLS, once anything has been asked."""
+    """A client for one registry. After the first request, `secure` tells whether it uses TLS."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
         limit: TimeLimit | None = None,
     ) -> None:
-        """`timeout`: seconds without a single byte after which a connection is given up.
+        """`timeout`: seconds without data after which a connection fails.
 
-        `limit`: for all calls together; they raise TooSlowError when it is over.
+        `limit`: for all calls together; after that, they raise TooSlowError.
         """
         import httpx
 
@@ -93,10 +93,10 @@ class Transport:
     def get(
         self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, *, retry: bool = True
     ) -> "httpx.Response":
-        """Sends GET, or POST of a form, and gives the answer with its body unread: the caller closes it.
+        """Send GET, or POST of a form. Returns the response with its body unread; the caller closes it.
 
-        `url` may be a path on the registry. Redirects are not followed. Connection errors, 429 and 5xx are tried again,
-        unless `retry` is False. Raises UnavailableError.
+        `url` may be a path on the registry. Redirects are not followed. With `retry`, connection errors, 429 and 5xx
+        are retried. Raises UnavailableError.
         """
         for wait in BACKOFF if retry else ():
             retry_after = ""
@@ -115,13 +115,13 @@ class Transport:
         return self._send(url, headers, form)
 
     def body(self, response: "httpx.Response") -> "Body":
-        """What an answer brings, to be read while it comes."""
+        """Return the body of a response as a stream."""
         return Body(response, self._registry, self._clock, self._limit)
 
     def fetch(self, ask: Callable[[], "httpx.Response"], limit: int) -> tuple["httpx.Response", bytes]:
-        """An answer and its body, or the first `limit` bytes of it; asked for anew, a few times, when it breaks off.
+        """Return a response and at most `limit` bytes of its body. Requests it again if the connection breaks.
 
-        Raises UnavailableError, and what `ask` does.
+        Raises UnavailableError, and errors of `ask`.
         """
         for wait in BACKOFF:
             response = ask()
@@ -135,10 +135,9 @@ class Transport:
     def send(
         self, method: str, url: str, headers: Mapping[str, str], content: "bytes | Iterable[bytes]" = b""
     ) -> "httpx.Response":
-        """Sends a request that changes something, once, and gives the answer with its body unread.
+        """Send a request that changes something, once. Returns the response with its body unread.
 
-        To be used after `get` has found out how the registry is reached. `url` may be a path on it. Raises
-        UnavailableError.
+        Call `get` first: it detects TLS. `url` may be a path on the registry. Raises UnavailableError.
         """
         with enforce_limit(self._limit), translate_errors(self._registry):
             target = f"{self._base}{url}" if url.startswith("/") else url
@@ -187,7 +186,7 @@ class Transport:
                 raise
             self.secure = False
             response = self._send_once(f"{self._base}{url}", headers, form)
-        self._allows_http = False  # what has been found out is not given up again
+        self._allows_http = False  # never fall back from TLS to plain HTTP later
         return response
 
     @property
@@ -206,7 +205,7 @@ class Transport:
 
 @contextmanager
 def enforce_limit(limit: TimeLimit | None) -> Iterator[None]:
-    """Raises TooSlowError when the time is over, or ends meanwhile: then a connection that broke off is our doing."""
+    """Raise TooSlowError if the time is over before or after the block; TimeLimit then broke the connection."""
     try:
         if limit is not None:
             limit.require()
@@ -219,7 +218,7 @@ def enforce_limit(limit: TimeLimit | None) -> Iterator[None]:
 
 @contextmanager
 def translate_errors(registry: str) -> Iterator[None]:
-    """Translate httpx's errors."""
+    """Turn errors of httpx into UnavailableError."""
     import httpx
 
     try:
@@ -242,9 +241,9 @@ def translate_errors(registry: str) -> Iterator[None]:
 
 
 class Body(io.RawIOBase):
-    """The body of an answer as it was sent, read as it comes.
+    """The body of a response as a stream, not decoded.
 
-    Raises UnavailableError when it breaks off, and when it comes so slowly that no end is in sight.
+    Raises UnavailableError if the connection breaks or is slower than PROGRESS_STEP a minute.
     """
 
     def __init__(
@@ -270,7 +269,7 @@ class Body(io.RawIOBase):
         with enforce_limit(self._limit), translate_errors(self._registry):
             count = self._chunks.readinto(buffer)
         if not count and self._limit is not None:
-            self._limit.require()  # an end without a length may be ours
+            self._limit.require()  # the limit may have ended a body without a length
         self._waited += self._clock() - begun
         self._came += count
         if self._waited >= _MINUTE:
@@ -283,7 +282,7 @@ class Body(io.RawIOBase):
         return count
 
     def take(self, limit: int) -> bytes:
-        """The body whole, or its first `limit` bytes."""
+        """Return the body, at most `limit` bytes."""
         data = bytearray()
         while len(data) < limit and (chunk := self.read(limit - len(data))):
             data += chunk
@@ -295,10 +294,10 @@ class Body(io.RawIOBase):
 
 
 def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """The system's authorities (or those of SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL minds), and the bundle's."""
+    """Trust the system's authorities (or those in SSL_CERT_FILE and SSL_CERT_DIR), and those of the bundle."""
     context = ssl.create_default_context()
-    # Since Python 3.13 this is set: it refuses authorities made by hand without every extension that RFC 5280 asks for,
-    # which all other tools of the field accept.
+    # The default since Python 3.13. It refuses authorities without all extensions that RFC 5280 requires, which other
+    # tools accept.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if ca_bundle:
         try:
@@ -312,7 +311,7 @@ def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def _tls_error(error: BaseException) -> BaseException:
-    """The TLS error behind an error, or the error itself."""
+    """Return the TLS error that caused an error, or the error itself."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, ssl.SSLError):
@@ -322,7 +321,7 @@ def _tls_error(error: BaseException) -> BaseException:
 
 
 def _other_host(error: Exception, registry: str) -> str:
-    """The host that was asked, where it is another than the registry: a token server, or one redirected to."""
+    """Return " (at HOST)" if the host is not the registry but a token server or the target of a redirect."""
     import httpx
 
     try:
@@ -333,7 +332,7 @@ def _other_host(error: Exception, registry: str) -> str:
 
 
 def retry_delay(wait: float, retry_after: str = "") -> float:
-    """Seconds to wait, about `wait` or what Retry-After asks (RFC 9110, section 10.2.3: seconds or a date)."""
+    """Return the seconds to wait: about `wait`, or Retry-After (RFC 9110, 10.2.3: seconds or a date)."""
     wait *= 1 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
     if retry_after.strip().isdigit():
         wait = max(wait, float(retry_after))

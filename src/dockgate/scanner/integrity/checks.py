@@ -17,7 +17,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.unsupported_stores import stores
 from dockgate.shared.errors import UnreadableError
 
-# Paths below a link's target that are looked at.
+# Paths below a link's target that are compared.
 _TRIES = 64
 # The last is Windows'.
 _LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so", "ntdll.dll")
@@ -76,7 +76,7 @@ def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequen
 
 
 def _reads_through(kind: Ecosystem, path: str, target: str, read: list[str]) -> bool:
-    """Whether what is below the folder `target` is read there just as it would be below `path`, were that a folder."""
+    """Whether files below the folder `target` are read there as they would be below `path`."""
     if not kind.wants(target, 0, 0, b""):
         return False
     below = target + "/"
@@ -84,7 +84,7 @@ def _reads_through(kind: Ecosystem, path: str, target: str, read: list[str]) -> 
         rest = read[at].removeprefix(target)
         if not read[at].startswith(below):
             return False
-        # What is wanted below any folder says nothing of these two.
+        # A file that is wanted below any folder does not show that both folders are equal.
         if kind.wants(path + rest, 0, 0, b"") and not kind.wants("x" + rest, 0, 0, b""):
             return True
     return False
@@ -182,7 +182,7 @@ def _identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
 
 
 def _owner_kept(database: Database, since: int) -> bool:
-    """Whether the package that owns os-release is still that of before `since`: another release brings another."""
+    """Whether the package that owns os-release is the one from before `since`; another release has another."""
     names = {name for path in osrelease.PATHS for at, name in database.owners(path) if at < since}
     for (name, arch), packages in database.packages.items():
         if names & evidence_names(name, arch):

@@ -13,7 +13,7 @@ _INFO = (".dist-info", ".egg-info", "egg-info")
 def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
     """Find packages whose metadata was removed, or changed its version, while their other files stayed the same.
 
-    Raises UnreadableError, after the results so far, when the check would take too long.
+    Raises UnreadableError if the check would take too long; results so far are yielded before.
     """
     history: dict[str, list[tuple[int, PackageFile]]] = {}
     for at, read in stack.files_of(kind.name):
@@ -48,9 +48,9 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
 
 
 class Locks:
-    """What the image's lockfiles count for: the packages that they name and that are not installed.
+    """Which packages in lockfiles count: those that are not installed.
 
-    An entry is installed when the image holds the package in that version, or, for one that names no version, in any.
+    An entry is installed if the image has the package in that version, or in any version if the entry has none.
     """
 
     def __init__(self, stack: LayerStack) -> None:
@@ -73,8 +73,8 @@ class Locks:
     def is_idle(self, read: PackageFile) -> bool:
         """Whether the lockfile does not count.
 
-        That is if most of it is installed (packages for other platforms and optional ones are then left out on
-        purpose), or if it lies in an installed package.
+        This is so if most of its packages are installed (optional ones and those for other platforms are then left out
+        on purpose), or if it is part of an installed package.
         """
         if any(folder in self._owned for folder in _folders(read.path)):
             return True
@@ -82,7 +82,7 @@ class Locks:
 
 
 def _folders(path: str) -> Iterator[str]:
-    """Every folder above it, "a/" and "a/b/" for "a/b/c"."""
+    """Yield every folder above a path: "a/" and "a/b/" for "a/b/c"."""
     at = path.find("/")
     while at >= 0:
         yield path[: at + 1]
@@ -90,9 +90,9 @@ def _folders(path: str) -> Iterator[str]:
 
 
 def _removed_packages(readings: list[tuple[int, PackageFile]], now: dict[str, str]) -> dict[Package, int]:
-    """The packages that a file listed before and no longer lists, each with the last layer that did.
+    """Return the packages that a file no longer lists, each with the last layer that listed it.
 
-    Of several versions, the newest.
+    Of several versions only the newest.
     """
     removed: dict[str, tuple[Package, int]] = {}
     for at, read in readings:
@@ -116,19 +116,19 @@ class _Records:
                         self._beside.setdefault(path.rpartition("/")[0], []).append(packed)
 
     def of(self, path: str, purl: str) -> list[str]:
-        """The packed paths of the package of which the file at `path` tells."""
+        """Return the packed paths of a package that the file at `path` names."""
         return self._own.get((path, purl)) or self._beside.get(path.rpartition("/")[0], [])
 
     @cached_property
     def all(self) -> frozenset[str]:
-        """Every path that is any package's."""
+        """All paths that packages own."""
         return frozenset(path for owned in self._own.values() for packed in owned for path in unpack(packed))
 
 
 def _other_files(
     stack: LayerStack, path: str, package: Package, records: _Records, *, is_only_package: bool
 ) -> Iterator[str]:
-    """The package's other files: those that its record lists, else those beside the file at `path`.
+    """Yield the package's other files: those in its record, or else those beside the file at `path`.
 
     Without a record, files beside it count only if the file names a single package, and if no other package records
     them. Distributions remove the records and have their own lists.
@@ -140,7 +140,7 @@ def _other_files(
 
 
 def _nameless(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
-    """Records of files without the file beside them that names their package, in any layer."""
+    """Find records of files without a file beside them that names the package, in any layer."""
     named = {read.path.rpartition("/")[0] for _, read in stack.files_of(kind.name) if read.packages or read.unread}
     for at, read in stack.files_of(kind.name):
         folder = read.path.rpartition("/")[0]
@@ -155,7 +155,7 @@ def _nameless(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
 
 
 def _files(stack: LayerStack, evidence: str, packed: list[str]) -> Iterator[str]:
-    """What a language package owns besides its own evidence, the packages nested in its folder apart."""
+    """Yield the files of a language package, without `evidence` and without packages nested in its folder."""
     for owned in packed:
         for path in unpack(owned):
             if not path.endswith("/"):
@@ -167,7 +167,7 @@ def _files(stack: LayerStack, evidence: str, packed: list[str]) -> Iterator[str]
 
 
 def _beside(stack: LayerStack, evidence: str, records: _Records) -> Iterator[str]:
-    """What may belong to a language package without any record: all in its folder that no other package records."""
+    """Yield the files in a package's folder that no other package records, for packages without a record."""
     own, _, _ = evidence.rpartition("/")
     folder = own.rpartition("/")[0] + "/" if own.lower().endswith(_INFO) else own + "/"
     for file in stack.paths_below(folder):

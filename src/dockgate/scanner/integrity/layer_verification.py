@@ -1,8 +1,8 @@
-"""Whether the layers of an image are what its manifest and its config say of them.
+"""Check that the layers of an image agree with its manifest and config.
 
-A runtime skips or refuses a layer of a media type that it does not know, and reuses a layer that it already has under
-the digest of its uncompressed content (diff_id, in the config) instead of fetching what the manifest names. An image
-for which that would show other files than those that were read is undetermined.
+A runtime skips or refuses a layer with an unknown media type. It reuses a layer that it already has under the digest of
+the uncompressed content (diff_id, in the config) instead of fetching the one in the manifest. If it could unpack other
+files than those that were read, the image is undetermined.
 
 Sources: OCI image spec 1.1, "Image Layer Filesystem Changeset" and "Image Configuration"; containerd,
 `core/images/mediatypes.go` and `core/unpack`; containers/image, `manifest/docker_schema2.go` and `manifest/oci.go`;
@@ -37,9 +37,9 @@ COMPRESSIONS = {
 def find_problems(
     layers: Sequence[Layer], facts: Sequence[LayerFacts], diff_ids: Sequence[str] | None, *, verified: bool
 ) -> Iterator[Unread]:
-    """An unread entry for each layer that is not what the image says of it, base first.
+    """Yield an unread entry for each layer that contradicts manifest or config, base first.
 
-    `diff_ids` are the config's, None for what has no config. `verified`: a layer whose content was not hashed is one.
+    `diff_ids` are those of the config, None without a config. `verified`: content that was not hashed is unread too.
     """
     if diff_ids is None:
         return
@@ -49,7 +49,7 @@ def find_problems(
         )
     for at, (layer, facts_of_layer) in enumerate(zip(layers, facts, strict=True)):
         if facts_of_layer.unread and not facts_of_layer.compression:
-            continue  # nothing of it was read, and its reason is among the image's
+            continue  # the layer is unread, and its reason is already listed
         diff_id = diff_ids[at] if at < len(diff_ids) else ""
         for reason in _reasons(layer, facts_of_layer, diff_id, verified=verified):
             yield Unread("/", reason, facts_of_layer.layer)

@@ -10,14 +10,14 @@ from dockgate.scanner.ports import Ecosystem
 
 _PROSE = tuple(f"usr/share/{name}/" for name in ("doc", "man", "info", "locale", "lintian"))
 
-# Version, source's name and version, and vendor of a package: all that tells by which advisories it is judged.
+# Version, source name, source version and vendor of a package: they select the advisories.
 _Identity = tuple[str, str, str, str]
 
 
 class Database:
-    """A distribution's packages through the layers. A package is called by its name and architecture here.
+    """The packages of a distribution in all layers, by name and architecture.
 
-    Of some (rpm's kernels) several versions are there at once, which come and go each by itself.
+    Some packages (kernels in rpm) have several versions at once, which are installed and removed independently.
     """
 
     def __init__(self, stack: LayerStack, kind: Ecosystem) -> None:
@@ -30,7 +30,7 @@ class Database:
             if (read.packages or not read.owns) and self._is_database(read.path)
         ]
         self.live = [(at, read) for at, read in self.readings if stack.is_present(read.path, at)]
-        # What is installed.
+        # The installed packages.
         self.packages: dict[tuple[str, str], list[Package]] = {}
         for _, read in self.live:
             for package in read.packages:
@@ -53,15 +53,15 @@ class Database:
             yield Unread(path, reason, self.stack.facts[at].layer)
 
     def history(self, name: str, arch: str) -> list[tuple[int, Package]]:
-        """The entries of a package, each with its layer, base first."""
+        """Return the entries of a package, each with its layer, base first."""
         return self._history.get((name, arch), [])
 
     def owners(self, path: str) -> Iterator[tuple[int, str]]:
-        """The packages whose lists name the path, each with its layer."""
+        """Return the packages whose lists name the path, each with its layer."""
         return iter(self._owners.get(path, ()))
 
     def is_brought_by(self, path: str, layer: int) -> bool:
-        """Whether a package that came with `layer` owns the path."""
+        """Whether a package that `layer` introduced owns the path."""
         return any(at == layer and self._introduced(name, at) for at, name in self._owners.get(path, ()))
 
     def is_rewritten_since(self, since: int) -> bool:
@@ -71,8 +71,8 @@ class Database:
     def lists(self) -> dict[str, list[tuple[int, str, str]]]:
         """Evidence name -> layer, path and packed paths of each of its lists.
 
-        Where the database itself holds the lists, each layer that has it repeats them all: what says nothing new of a
-        package that did not change is left out.
+        If the database contains the lists, each layer with it repeats all of them: equal lists of unchanged packages
+        are left out.
         """
         lists: dict[str, list[tuple[int, str, str]]] = {}
         for at, read in self.stack.files_of(self.kind.name):
@@ -92,7 +92,7 @@ class Database:
 
     @cached_property
     def _owners(self) -> dict[str, tuple[tuple[int, str], ...]]:
-        """Most paths are in one list, so that each list's are put in at once: there are tens of thousands."""
+        """Path -> layers and packages whose lists name it. Whole lists are merged, because most paths occur once."""
         owners: dict[str, tuple[tuple[int, str], ...]] = {}
         for name, lists in self.lists.items():
             for at, _, owned in lists:
@@ -105,7 +105,7 @@ class Database:
 
     @cached_property
     def _since(self) -> dict[str, int]:
-        """Evidence name of an installed package -> the layer from which on the database has its present version."""
+        """Evidence name of an installed package -> the layer that introduced its present version."""
         since: dict[str, int] = {}
         for key, packages in self.packages.items():
             now = {_identity_of(package) for package in packages}
@@ -137,10 +137,10 @@ class Database:
         return Unread(read.path, f"{read.path} {what}.", self.stack.facts[at].layer)
 
     def _removed(self) -> Iterator[Unread]:
-        """Databases that were removed above the layer that wrote them.
+        """Find databases that a layer above the one that wrote them removed.
 
-        One that another database replaces completely is left out, because rpm changes its format and distributions its
-        place; the entries are then compared as if it were the same.
+        Skips a database that another one replaces completely, because rpm changes the format and distributions the
+        path; its entries are then compared with those of the other.
         """
         is_present = {read.path for _, read in self.live}
         complete = is_present.intersection(self.kind.database_paths)
@@ -156,10 +156,7 @@ class Database:
                 )
 
     def _contradictions(self) -> Iterator[Unread]:
-        """Databases that should each hold all packages, and hold different ones.
-
-        rpm itself would read only one of them.
-        """
+        """Find complete databases that list different packages. rpm would read only one of them."""
         complete = [
             (at, read)
             for at, read in self.live
@@ -209,9 +206,9 @@ class Database:
                 yield Unread(now.path, reason, self.stack.facts[last].layer)
 
     def _removed_versions(self, history: list[tuple[int, Package]], installed: list[Package]) -> Iterator[Unread]:
-        """Of several versions those that went.
+        """Find removed versions of a package with several versions.
 
-        No list tells one's files from another's, but those that are no longer listed once it is gone were its own.
+        Lists do not separate the files of versions. Files that are no longer listed belonged to the removed version.
         """
         there = {package.version for package in installed}
         gone = {package.version: (at, package) for at, package in history if package.version not in there}
@@ -241,10 +238,10 @@ class Database:
                         break
 
     def _remaining_files(self, package: Package, last: int) -> Iterator[str]:
-        """Files of a removed package that are still there.
+        """Yield files of a removed package that are still present.
 
-        They are those from its time that no other package had then, or files written anew by the time it was removed
-        that belong to no other package.
+        These are files from before its removal that no other package owned then, and files that were written again
+        until its removal and belong to no other package.
         """
         names = evidence_names(package.name, package.arch)
         is_complete_list = package.path in self.kind.database_paths
@@ -261,11 +258,10 @@ class Database:
     def _has_old_files(self, package: Package, before: int) -> bool:
         """Whether the package still has the files of its earlier version.
 
-        An upgrade writes every file of the package. Yet a builder leaves out of the layer what has the content and the
-        time that it had before, which happens: packages keep the time of files that they only copy, documentation
-        above all, but also scripts (apache2's a2enmod, passwd's shadowconfig). So it takes half of the files, those
-        that matter most: programs and libraries if there are any. Files that were others', too, may be diverted; what
-        is claimed for another later does not come from that.
+        An upgrade writes every file of the package. But a builder leaves files with the same content and time out of
+        the layer, and packages keep the time of files that they only copy: documentation above all, but also scripts
+        (apache2's a2enmod, passwd's shadowconfig). So half of the files decide, of the most important kind: programs
+        and libraries if there are any. Files that other packages owned before may be diverted, and do not count.
         """
         names = evidence_names(package.name, package.arch)
         is_old_by_rank: list[list[bool]] = [[], [], []]
@@ -282,7 +278,7 @@ class Database:
         return any(name in self.lists for name in evidence_names(package.name, package.arch))
 
     def _listed_by(self, package: Package, last: int) -> set[str]:
-        """What the newest lists up to layer `last` name."""
+        """Return the files in the newest lists up to layer `last`."""
         newest = {
             name: owned
             for name in evidence_names(package.name, package.arch)
@@ -296,19 +292,19 @@ class Database:
         return [file for name in names for _, _, owned in self.lists.get(name, ()) for file in unpack(owned)]
 
     def _live_origins(self, file: str) -> list[int]:
-        """Configuration is the administrator's: it stays when a package goes, and is kept when one is upgraded."""
+        """Return the layers of a file; none for configuration, which stays when a package is removed or upgraded."""
         return [] if file.startswith("etc/") else list(self.stack.source_layers(file))
 
     def _is_owned_by_another(self, file: str, at: int, names: set[str]) -> bool:
-        """Whether another installed package had the file when layer `at` brought it: a later owner brings its own."""
+        """Whether another installed package owned the file in layer `at`; later owners have files of their own."""
         return any(
             layer <= at and name not in names and name in self._installed for layer, name in self._owners.get(file, ())
         )
 
     def _is_reclaimed(self, file: str, last: int) -> bool:
-        """Whether the file belongs to an installed package that had it by `last`, or that is new since.
+        """Whether an installed package owned the file by `last`, or was installed later and owns it.
 
-        A list alone, written later for an unchanged package, is no evidence.
+        A list that was written later for an unchanged package is no evidence.
         """
         return any(
             name in self._installed and (layer <= last or self._since[name] > last)
@@ -327,7 +323,7 @@ def _identity_of(package: Package) -> _Identity:
 
 
 def _difference(package: Package, compared: Package) -> str:
-    """The version, and the source or the maker where it is that which tells the two apart."""
+    """Return the version, with the source or vendor if only these differ."""
     if package.version != compared.version:
         return package.version
     source, other_source = (f"{candidate.source_name} {candidate.source_version}" for candidate in (package, compared))
@@ -337,5 +333,5 @@ def _difference(package: Package, compared: Package) -> str:
 
 
 def evidence_names(name: str, arch: str) -> set[str]:
-    """The names that lists of files use for a package."""
+    """Return the names that lists of files use for a package."""
     return {name, f"{name}:{arch}"}

@@ -1,8 +1,8 @@
-"""Folders that describe an installed Python package and lack the file that names it, or the one that lists its files.
+"""Find metadata folders of Python packages without the file that names the package or without the list of its files.
 
-The folder's other files show that something was installed. Without METADATA or PKG-INFO nothing says what; without
-RECORD nothing says which files are the package's, so that an edit of its metadata could not be noticed. Every
-installer writes RECORD (pip, uv, Poetry, PDM, conda); distributions remove it, and list the files themselves.
+Other files in the folder show that a package is installed. Without METADATA or PKG-INFO its name is unknown. Without
+RECORD its files are unknown, and an edit of the metadata could not be detected. Every installer writes RECORD (pip, uv,
+Poetry, PDM, conda); distributions remove it and list the files themselves.
 """
 
 from collections.abc import Iterator
@@ -11,24 +11,22 @@ from functools import cached_property
 from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack
 from dockgate.scanner.model import Unread
 
-# In lower case: importlib.metadata and pip find them in any.
+# In lower case: importlib.metadata and pip ignore the case.
 FOLDERS = (".dist-info", ".egg-info", ".egg/egg-info")
 _NAMES = ("METADATA", "PKG-INFO")
 _RECORD = "RECORD"
 
 
 class PackageFolders:
-    """Those folders of an image."""
+    """The metadata folders of Python packages in an image."""
 
     def __init__(self, stack: LayerStack) -> None:
         self._view = stack
 
     def nameless(self) -> Iterator[tuple[int, str, Unread]]:
-        """Folders with files and without the file that names the package, each with an example file and its layer.
+        """Yield folders without the file that names the package, each with the layer and path of one of its files.
 
-        Folders with a list of files are left to `language_packages`.
-
-        Raises UnreadableError when there are too many files to look through.
+        `language_packages` checks folders with a list of files. Raises UnreadableError if there are too many files.
         """
         named = {path for path in self._live if path.endswith(_NAMES)}
         for folder in self._folders:
@@ -53,7 +51,7 @@ class PackageFolders:
 
     @cached_property
     def _folders(self) -> dict[str, None]:
-        """Every layer's folders for a package's metadata, also those that only the files in them imply."""
+        """The metadata folders of all layers, with and without own entries."""
         return {
             folder: None
             for facts in self._view.facts
@@ -63,7 +61,7 @@ class PackageFolders:
 
     @cached_property
     def _live(self) -> frozenset[str]:
-        """The paths of what was read, and of links to such files, which are looked at elsewhere."""
+        """The paths of present files that were read, and of links, which `checks` examines."""
         links = (
             path for at, facts in enumerate(self._view.facts) for path in facts.links if self._view.is_present(path, at)
         )
@@ -71,7 +69,7 @@ class PackageFolders:
 
     @cached_property
     def _listing(self) -> frozenset[str]:
-        """Folders whose list of files names one, or cannot be read, which another check reports."""
+        """Folders with a list that names files, or cannot be read, which another check reports."""
         return frozenset(
             read.path.rpartition("/")[0]
             for _, read in self._view.live
@@ -80,7 +78,7 @@ class PackageFolders:
 
     @cached_property
     def _listed(self) -> frozenset[str]:
-        """The metadata files that are on a list of any package (conda's, a virtual environment's in another)."""
+        """The metadata files in the list of any package (conda's, or a virtual environment inside another)."""
         return frozenset(
             path
             for _, read in self._view.live
