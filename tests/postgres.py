@@ -6,6 +6,7 @@ The programs come from Debian's package. Postgres refuses to run as root: it run
 import atexit
 import hashlib
 import shutil
+import signal
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -48,11 +49,19 @@ class Cluster:
         subprocess.run([*as_user, *initialize], check=True, capture_output=True, cwd="/")
         options = [f"-c{name}={value}" for name, value in OPTIONS.items()]
         place = [f"-p{self.port}", f"-k{self.folder}", "-D", data]
-        with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [*as_user, str(programs / "postgres"), *place, *options], stdout=log, stderr=log, cwd="/"
-            )
+        self._command = [*as_user, str(programs / "postgres"), *place, *options]
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again after `kill`, and return when it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd="/")
         until(self._answers, seconds=60)
+
+    def kill(self) -> None:
+        """End it at once, as a failing host would; committed data stays."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait()
 
     def url(self, database: str) -> str:
         """The URL of a database, as DOCKGATE_DATABASE_URL takes it."""

@@ -71,8 +71,9 @@ class ServerSystem:
         git_backend: GitBackend | None = None,
         access: RegistryAccess | None = None,
         database: str = "sqlite",
+        open_store: Callable[[Path], Store] | None = None,
     ) -> None:
-        """`database` is a name of `factories.FACTORIES`."""
+        """`database` is a name of `factories.FACTORIES`, unless `open_store` is given."""
         self.clock = AdjustableClock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
         self.planned: dict[str, tuple[str, PlannedFindings]] = {}
@@ -86,7 +87,7 @@ class ServerSystem:
         self.registry_down = False
         self.advisories = AdvisoryDatabase(self.clock, planned_advisories())
         self.folder = folder
-        self.store = FACTORIES[database](folder)
+        self.store = (open_store or FACTORIES[database])(folder)
         self.events = 0
         self.pushes = 0
         scratch = folder / "scratch"
