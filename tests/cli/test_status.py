@@ -15,7 +15,13 @@ from dockgate.shared.canonical import plain
 def serve(server: FakeServer, **database: Any) -> None:
     service = {"service": answers.service()["service"], "image": f"127.0.0.1/app@{samples.MANIFEST}", "running": 0}
     server.answers |= {
-        "GET /status": {"version": "1", "registry": "127.0.0.1:7421", "git": "http://x/git", "database": database},
+        "GET /status": {
+            "version": "1",
+            "registry": "127.0.0.1:7421",
+            "git": "http://x/git",
+            "database": database,
+            "unserved": [],
+        },
         "GET /pipelines": [{"name": NAME, "version": 1, "latest": answers.execution()}],
         "GET /services": [service],
         "GET /approvals": [answers.approval(ApprovalState.WAITING)],
@@ -43,6 +49,12 @@ def test_status_shows_a_service_that_has_no_image_yet(dockgate: Dockgate, server
     ran = dockgate("status")
     assert (ran.code, ran.err) == (0, "")
     assert "0 of 1" in ran.out
+
+
+def test_status_names_queues_without_a_worker(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, digest="sha256:1", coverage=[])
+    server.answers["GET /status"]["unserved"] = [{"name": "build[arch=arm64]", "waiting": 2}]
+    assert "for build[arch=arm64], 2 waiting: see `dockgate worker list`" in dockgate("status").out
 
 
 def test_status_says_when_there_is_no_database(dockgate: Dockgate, server: FakeServer) -> None:

@@ -41,7 +41,12 @@ def command(output_format: str) -> None:
         return
     print_fields(
         f"Dockgate {status['version']} at {from_environment().server}",
-        [("registry", status["registry"]), ("git", status["git"]), ("advisories", _advisories(status))],
+        [
+            ("registry", status["registry"]),
+            ("git", status["git"]),
+            ("advisories", _advisories(status)),
+            *_unserved(status),
+        ],
     )
     echo()
     print_table(
@@ -58,6 +63,13 @@ def command(output_format: str) -> None:
         echo(f"{len(waiting)} waiting. Details: `dockgate approval show ID`.")
     else:
         echo("No waiting approvals.")
+
+
+def _unserved(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+    return [
+        ("no worker", (f"for {queue['name']}, {queue['waiting']} waiting: see `dockgate worker list`", "red"))
+        for queue in status["unserved"]
+    ]
 
 
 def _advisories(status: Mapping[str, Any]) -> Cell:

@@ -1,6 +1,6 @@
 """The use cases and settings that the web application calls, as a record. `bootstrap` builds it."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +14,7 @@ from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
 from dockgate.services.deployments import Rollouts
 from dockgate.services.documents import Documents
+from dockgate.services.effects import UnservedQueue
 from dockgate.services.executions import Executions
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
@@ -77,12 +78,13 @@ class WebServices:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """`database` describes the advisory database, or says why there is none."""
+    """`database` describes the advisory database, or says why there is none. `unserved`: queues without a worker."""
 
     version: str
     registry: str
     git: str
     database: dict[str, Any]
+    unserved: Sequence[UnservedQueue]
 
 
 def status(server: WebServices) -> ServerStatus:
@@ -98,4 +100,6 @@ def status(server: WebServices) -> ServerStatus:
         }
     except DatabaseError as error:
         database = {"error": str(error), "advice": error.advice}
-    return ServerStatus(server.version, server.registry, f"{server.url}/git", database)
+    return ServerStatus(
+        server.version, server.registry, f"{server.url}/git", database, server.workers.status().unserved
+    )
