@@ -1,7 +1,7 @@
-"""What an image holds.
+"""Find the packages in an image.
 
-`model` has the nouns, `ports` the interfaces of images and ecosystems. `layers` reads one layer, `inventory` puts
-layers together, `integrity/` finds package metadata that was changed without its files. `images/` opens images,
-`ecosystems/` reads packages, `sboms/` reads bills of materials, `cache/` remembers what layers hold.
+`model` has the nouns, `ports` the interfaces of images and ecosystems. `layer_reader` reads one layer, `inventory`
+combines layers, `integrity/` finds package metadata that was changed without its files. `images/` opens images,
+`ecosystems/` reads packages, `sboms/` reads bills of materials, `cache/` stores what layers contain.
 Modules in this folder are pure: standard library, no I/O, no clock.
 """

@@ -1,4 +1,4 @@
-"""What an image holds, as frozen values: packages, their distribution, and what could not be read."""
+"""The content of an image: packages, their distribution, and what could not be read."""
 
 from dataclasses import dataclass
 
@@ -28,18 +28,19 @@ THIRD_PARTY = "?"
 class Package:
     """One installed package.
 
-    `name` and `version` are as installed; `source_name` and `source_version` are what advisories name (a dpkg source
-    package, a PEP 503 name). `ecosystem` is OSV's, with its release ("Debian:13", "PyPI"); a distribution's package has
-    it empty until `Ecosystem.assign_distribution` has seen the distribution. `path` is the file that names it, and what
-    lies in an archive comes after "!/" ("app.war!/WEB-INF/lib/a.jar"). `layer` is the digest of the layer which brought
-    that file, or, of a package database, which first has it in this version. `owner` is the distribution package that
-    owns the file ("" for none): an owned package is judged by the distribution's advisories alone. `module` is an rpm's
-    module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for an unknown one. `vendor` is who made a package
-    in a distribution's form that is not the distribution's own ("docker.com"), "" for all others; until it is settled,
-    what its database says of who made it, after `THIRD_PARTY` where its files tell that the distribution did not. A
-    vendor's ecosystem is "vendor:" and that, unless it publishes advisories (Docker, of its hardened images). `imports`
-    are the import paths of those packages of a Go module that the program holds, with blanks between, "" where the
-    program does not say.
+    - `name` and `version` are as installed; `source_name` and `source_version` are those in advisories (a dpkg source
+      package, a PEP 503 name).
+    - `ecosystem` is OSV's with its release ("Debian:13", "PyPI"), "" for a distribution's package until
+      `Ecosystem.assign_distribution`.
+    - `path` is the file that names it; "!/" separates paths inside archives ("app.war!/WEB-INF/lib/a.jar").
+    - `layer` is the digest of the layer with that file; for package databases, the first layer with this version.
+    - `owner` is the distribution package that owns the file, or "". Then only the distribution's advisories count.
+    - `module` is an rpm's module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for an unknown one.
+    - `vendor` is who built a package in a distribution's format if it was not the distribution ("docker.com"), else "".
+      Until `assign_distribution` it is the vendor in the database, after `THIRD_PARTY` if the package's files show that
+      the distribution did not build it. The ecosystem is then "vendor:VENDOR", unless the vendor publishes advisories
+      (Docker for its hardened images).
+    - `imports` are the import paths of the packages of a Go module in the program, separated by blanks, "" if unknown.
     """
 
     name: str
@@ -57,13 +58,13 @@ class Package:
     imports: str = ""
 
 
-# The module of a package that is of one, by its version, and does not say of which.
+# The module of a package whose version shows that it has one, and which does not name it.
 ANY_MODULE = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Something that could not be read or believed. `path` is inside the image, "/" for all of it."""
+    """Something that could not be read or trusted. `path` is inside the image, "/" for all of it."""
 
     path: str
     reason: str
@@ -72,14 +73,14 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What one platform's image holds, and what of it could not be read.
+    """The content of the image of one platform.
 
-    `image` is the manifest's digest, `platform` "os/arch" or "os/arch/variant", `layers` blob digests from the base up.
-    Packages and unread entries are sorted, so that equal content is equal bytes.
+    `image` is the digest of the manifest, `platform` "os/arch" or "os/arch/variant", `layers` the digests of the blobs,
+    base first. Packages and unread entries are sorted, so that equal content has equal bytes.
 
-    The lowest `base_layers` of the layers are the base image's, which is called `base`: 0 and "" where nothing tells.
-    `created` (RFC 3339) and `user` are the image config's, "" when it does not say. `diff_ids` are the digests of the
-    uncompressed layers, one for each of `layers`, "" where none was computed; never the config's claim.
+    The first `base_layers` layers are those of the base image named `base`; 0 and "" if unknown. `created` (RFC 3339)
+    and `user` are from the image config, or "". `diff_ids` are the computed digests of the uncompressed layers, "" for
+    a layer that was not hashed; they are never copied from the config.
     """
 
     image: str
@@ -95,5 +96,5 @@ class Inventory:
     diff_ids: tuple[str, ...] = ()
 
     def in_base(self, package: Package) -> bool:
-        """Whether the base image brought the package."""
+        """Whether the package is in a layer of the base image."""
         return package.layer in self.layers[: self.base_layers]

@@ -19,11 +19,10 @@ Kind = Literal["file", "directory", "symlink", "hardlink", "whiteout", "opaque",
 class Entry:
     """One entry of a layer. `path` is relative, normalised ("etc/os-release"; no leading "./" or "/", no "..").
 
-    A whiteout's `path` is what it removes; an opaque's `path` is the folder whose lower content it hides ("" for the
-    root).
-    `target` is the link's text (symlink) or the normalised path (hardlink). `head` holds a file's first 64 bytes
-    (fewer if it is shorter). `open` gives the file's content, seekable, at position 0: valid only until the next
-    entry is asked for. A folder has one only when it could not be listed: it raises UnreadableError, which says why.
+    The `path` of a whiteout is the path that it removes; that of an opaque entry is the folder whose lower content it
+    hides ("" for the root). `target` is the text of a symlink or the normalised path of a hardlink. `head` has the
+    first 64 bytes of a file, or all of a shorter one. `open` returns the content, seekable, at position 0, and is valid until
+    the next entry. A folder has `open` only if it could not be listed; it raises UnreadableError with the reason.
     """
 
     path: str
@@ -39,31 +38,30 @@ class Layer(Protocol):
     """One layer blob. `digest` is of the blob as stored (compressed)."""
 
     digest: str
-    # As the manifest says, "" for what has none.
+    # From the manifest, "" if it has none.
     media_type: str
-    # Of the blob: "gzip", "zstd" or "none"; "" until its beginning was read.
+    # Of the blob: "gzip", "zstd" or "none"; "" until its first bytes were read.
     compression: str
     # Of the uncompressed content ("sha256:…"), "" until it was computed.
     content_digest: str
 
     def entries(self, *, hashed: bool = False) -> Iterator[Entry]:
-        """Every entry, in order.
+        """Yield every entry, in order. Each call reads the blob again. Memory does not grow with the layer.
 
-        May be called again (the blob is then read again). Memory stays flat in the layer's size. `hashed`: computes
-        `content_digest`, by the end.
+        `hashed`: `content_digest` is set at the end.
 
-        Verifies the digest while reading: raises ImageError at the end when the blob does not match, is truncated or
-        is no tar (the caller then drops all facts of this layer), UnavailableError when the transport fails.
+        Verifies the digest while reading: raises ImageError at the end if the blob does not match, is truncated or is
+        not a tar file (the caller then drops all facts of this layer), UnavailableError if the transport fails.
         """
         ...
 
     def hash_content(self) -> str:
-        """The digest of the uncompressed content, of a blob that is read again for it alone. Raises as `entries`."""
+        """Read the blob only for the digest of its uncompressed content. Raises the same as `entries`."""
         ...
 
 
 class ImageMetadata(NamedTuple):
-    """What an image's manifest and config say about its origin; `Inventory` has the same fields."""
+    """The origin of an image according to its manifest and config; `Inventory` has the same fields."""
 
     base_layers: int = 0
     base: str = ""
@@ -74,7 +72,7 @@ class ImageMetadata(NamedTuple):
 class Image(Protocol):
     """One platform's image."""
 
-    # Of its manifest.
+    # Of the manifest.
     digest: str
     # "linux/amd64", "linux/arm64/v8", from the config.
     platform: str

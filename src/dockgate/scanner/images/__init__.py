@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class OpenedImages(NamedTuple):
-    """What a reference names. `digest` is of the manifest or index itself, `images` are of the platforms asked for.
+    """Opened images. `digest` is of the manifest or index, `images` are those of the requested platforms.
 
-    Layers can be read until it is closed, several at once in different threads, and, where they are `local` (lie on
-    this machine), in processes forked from this one.
+    Layers can be read until `close`, also in several threads. If they are `local` (on this machine), also in forked
+    processes.
     """
 
     digest: str
@@ -46,7 +46,7 @@ def open_images(
     issuers: "Issuers | None" = None,
     seconds: float | None = None,
 ) -> OpenedImages:
-    """Open what `reference` names.
+    """Open the images that `reference` names.
 
     It is one of:
 
@@ -54,19 +54,19 @@ def open_images(
     - oci:FOLDER, oci-archive:FILE, docker-archive:FILE, or the path alone; a file may be gzip or zstd as a whole,
     - "-", an archive on `stdin` (None: this process's),
     - podman:NAME or docker:NAME (or containers-storage:, docker-daemon:), an image in that engine's store,
-    - dir:FOLDER, the root of a system. It has no digest: its own, its image's and its layer's are "".
+    - dir:FOLDER, the root of a system. All its digests are "".
 
-    `platforms`: None for this machine's where there is a choice, ["all"], or "os/arch[/variant]" each. `ca_bundle`
-    holds authorities (PEM) trusted besides the system's; `insecure` lets a registry elsewhere speak plain HTTP.
+    `platforms`: None for this machine's if there is a choice, ["all"], or "os/arch[/variant]" each. `ca_bundle` (PEM)
+    is trusted in addition to the system's authorities; `insecure` allows plain HTTP to a registry.
 
-    `issuers` make the tokens of registries whose token server we are. `seconds`: the time that a registry has for the
-    whole image; after that TooSlowError is raised.
+    `issuers` issue tokens for registries whose token server this process is. `seconds`: the time limit for all requests
+    to a registry; after that TooSlowError is raised.
 
-    A registry's layers stream; what comes from standard input or an engine, or is compressed as a whole, is put into an
-    unlinked temporary file.
+    Layers are streamed from registries. Images from standard input or an engine, and compressed archives, are copied
+    into an unlinked temporary file.
 
-    Raises UsageError for a reference that cannot be; NotFoundError for an image, tag or platform that does not exist;
-    DeniedError, UnavailableError from registries and engines; ImageError for what is broken.
+    Raises UsageError for an invalid reference; NotFoundError if the image, tag or platform does not exist; DeniedError
+    and UnavailableError from registries and engines; ImageError for broken images.
     """
     from dockgate.scanner.images.reference import FolderReference, RegistryReference, parse
 
@@ -96,7 +96,7 @@ def _image_source(
     issuers: "Issuers | None",
     seconds: float | None,
 ) -> "ImageSource":
-    """Each kind is imported when it is used: a scan has to start at once."""
+    """Open a source. Each kind is imported when it is used, so that a scan starts fast."""
     from dockgate.scanner.images.reference import EngineReference, RegistryReference, StdinReference
 
     if isinstance(named, RegistryReference):

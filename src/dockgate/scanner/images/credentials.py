@@ -1,8 +1,8 @@
 """Find registry credentials where `docker login` and `podman login` store them.
 
 Forms: containers-auth.json(5), and Docker's "docker login", "Credential stores" and "Credential helpers". The first
-file that knows the registry wins: $REGISTRY_AUTH_FILE, then Podman's, then Docker's. For Amazon ECR's registries AWS is
-asked when none does.
+file with the registry counts: $REGISTRY_AUTH_FILE, then Podman's, then Docker's. Without one, AWS is asked for Amazon
+ECR's registries.
 """
 
 import base64
@@ -27,7 +27,7 @@ _NO_SUCH = "credentials not found"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name with its password, or an identity token (then the user name is of no use). Not shown when printed."""
+    """A user name and password, or an identity token. `repr` hides the secrets."""
 
     username: str
     password: str = field(default="", repr=False)
@@ -37,9 +37,9 @@ class Credentials:
 def find_credentials(
     registry: str, repository: str, environ: Mapping[str, str], tokens: EcrTokens = ECR_TOKENS
 ) -> Credentials | None:
-    """The credentials for a repository, None without any.
+    """Find the credentials for a repository, None if there are none.
 
-    Raises UsageError for a file or helper that does not work, and for ECR what `EcrTokens.get` does.
+    Raises UsageError for a broken file or helper, and for ECR the errors of `EcrTokens.get`.
     """
     for path in _files(environ):
         try:
@@ -85,7 +85,7 @@ def _look_up(
 
 
 def _keys(registry: str, repository: str) -> Iterator[str]:
-    """From the narrowest on: Podman's entries may be for a repository or a part of its path, Docker's are URLs."""
+    """Yield the keys of entries, the narrowest first: Podman's may have a path, Docker's are URLs."""
     parts = [registry, *repository.split("/")]
     yield from ("/".join(parts[:end]) for end in range(len(parts), 0, -1))
     if registry == DOCKER_HUB:
@@ -112,7 +112,7 @@ def _decode(entry: dict[str, Any], where: str) -> Credentials:
 
 
 def _require_encodable(credentials: Credentials, where: str) -> Credentials:
-    """JSON can write characters that no encoding has: lone surrogates."""
+    """Refuse lone surrogates, which JSON can contain and no encoding has."""
     try:
         f"{credentials.username}{credentials.password}{credentials.identity_token}".encode()
     except UnicodeEncodeError:
@@ -121,7 +121,7 @@ def _require_encodable(credentials: Credentials, where: str) -> Credentials:
 
 
 def _run_helper(helper: str, server: str, environ: Mapping[str, str]) -> Credentials | None:
-    """What the program docker-credential-HELPER knows of the server."""
+    """Ask the program docker-credential-HELPER for the credentials of a server; None if it has none."""
     program = f"docker-credential-{helper}"
     advice = f"Does `{program} get` work? Otherwise take {helper} out of the configuration."
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", helper):
@@ -146,9 +146,9 @@ def _run_helper(helper: str, server: str, environ: Mapping[str, str]) -> Credent
 
 
 def parse_helper_output(output: str) -> Credentials:
-    """The credentials in what a helper prints: an object with `Username` and `Secret`.
+    """Parse the output of a helper: an object with `Username` and `Secret`.
 
-    The user name `<token>` says that the secret is an identity token. Raises ValueError for what holds none.
+    With the user name `<token>` the secret is an identity token. Raises ValueError for other output.
     """
     try:
         answer: Any = json.loads(output)

@@ -13,7 +13,7 @@ from dockgate.scanner.images.manifest import Index, Manifest, parse
 from dockgate.scanner.ports import ImageMetadata
 from dockgate.shared.errors import DockgateError
 
-# Base image's name and a manifest's digest -> the manifest, verified. Raises DockgateError when it is not at hand.
+# Name of a base image, digest of a manifest -> the verified manifest. Raises DockgateError if it is unavailable.
 Fetch = Callable[[str, str], bytes]
 
 _NAME = "org.opencontainers.image.base.name"
@@ -57,7 +57,7 @@ def read_metadata(
 
 
 class _HistoryEntry(NamedTuple):
-    """One entry of a history: whether it made no layer, what made it, and by which kind of builder."""
+    """One entry of a history. `empty`: it has no layer. `comment` shows the builder."""
 
     empty: bool
     command: str
@@ -69,27 +69,27 @@ class _HistoryEntry(NamedTuple):
 
     @property
     def base(self) -> str:
-        """The base image's name, in the first entry of a stage built by buildah or podman; "" in all others."""
+        """The name of the base image in the first entry of a buildah or podman stage, else ""."""
         return self.comment.removeprefix("FROM ") if self.comment.startswith("FROM ") else ""
 
     @property
     def sets_start_command(self) -> bool:
-        """Whether it is a CMD or an ENTRYPOINT, after "#(nop)" in all histories but BuildKit's."""
+        """Whether it is a CMD or ENTRYPOINT. All builders except BuildKit write "#(nop)" before it."""
         words = self.command.rpartition("#(nop)")[2].split(maxsplit=1)
         return self.empty and words[:1] in ([command] for command in _STARTS)
 
 
 def count_base_layers(history: object, layers: int) -> tuple[int, str]:
-    """How many of an image's layers are its base image's, and the base's name: 0 and "" where its history is silent.
+    """Count the layers of the base image by the history. Returns the count and the base's name, 0 and "" if unknown.
 
     If the history attributes all layers to the base, the count is 0: otherwise a forged history could attribute every
     layer to the base image.
 
-    The entries of the base come first, in one row with the image's own. What tells where these begin:
-    - buildah and podman mark the first entry of a build with the comment "FROM NAME";
-    - BuildKit marks all of its entries, so that where the builder changes another image ends;
-    - an image is set to start something, as its last step, so that layers after CMD or ENTRYPOINT are another's. This
-      is no more than usual, and counts only where nothing better is known of the topmost build.
+    The entries of the base come first, followed by those of the image. The image's entries begin
+    - at the comment "FROM NAME", by which buildah and podman mark the first entry of a build;
+    - where the builder changes: BuildKit marks all of its entries;
+    - after CMD or ENTRYPOINT, which is the last step of most builds. This is only a convention, and counts only
+      without the other marks.
     """
     steps = _steps(history)
     if sum(not step.empty for step in steps) != layers:
@@ -111,7 +111,7 @@ def _below(steps: Sequence[_HistoryEntry], end: int) -> int:
 
 
 def _steps(history: object) -> list[_HistoryEntry]:
-    """None at all when any of them cannot be read."""
+    """Parse the history; empty if any entry is invalid."""
     if not isinstance(history, list) or len(history) > _HISTORY_LIMIT:
         return []
     steps: list[_HistoryEntry] = []
@@ -126,10 +126,7 @@ def _steps(history: object) -> list[_HistoryEntry]:
 
 
 def _layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[str]:
-    """The layers of the base image's manifest, or of the one for the platform when it is an index; none if it has none.
-
-    Raises DockgateError.
-    """
+    """Return the layers of the base image for the platform, empty if it has none. Raises DockgateError."""
     document = parse(fetch(name, digest), digest)
     if isinstance(document, Index):
         child = next((entry.digest for entry in document.manifests if entry.platform == platform), "")
@@ -138,6 +135,6 @@ def _layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[str]:
 
 
 def _text(value: object) -> str:
-    """A text that can be shown, "" for anything else."""
+    """Return a short printable text, "" for other values."""
     fine = isinstance(value, str) and len(value) <= _LONGEST and value.isprintable()
     return str(value).strip() if fine else ""
