@@ -21,8 +21,8 @@ class Entry:
 
     The `path` of a whiteout is the path that it removes; that of an opaque entry is the folder whose lower content it
     hides ("" for the root). `target` is the text of a symlink or the normalised path of a hardlink. `head` has the
-    first 64 bytes of a file, or all of a shorter one. `open` returns the content, seekable, at position 0; call it before
-    the next entry. A folder has `open` only if it could not be listed; it raises UnreadableError with the reason.
+    first 64 bytes of a file, or all of a shorter one. `open` returns the content, seekable, at position 0; call it
+    before the next entry. A folder has `open` only if it could not be listed; it raises UnreadableError.
     """
 
     path: str
