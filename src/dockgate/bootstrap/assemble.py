@@ -66,7 +66,7 @@ from dockgate.store.records import OutboxKind, Worker
 from dockgate.store.signals import Topic
 from dockgate.workflows.background_tasks import BackgroundTasks, Purge, Recovery
 from dockgate.workflows.engine import APPLICATION_VERSION, Engine
-from dockgate.workflows.leases import Guard, Lease, end_process
+from dockgate.workflows.leases import BEAT_SECONDS, IDLE_BEAT_SECONDS, Guard, Lease, end_process
 from dockgate.workflows.queues import Queue
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
 from dockgate.workflows.starter import WorkflowStarter
@@ -176,7 +176,8 @@ def assemble(
     """
     store, clock = adapters.store, ServerClock(adapters.clock)
     worker = make_worker(store, options, clock)
-    lease = Lease(store.workers, worker, clock, on_drain, on_lost, check)
+    beat_seconds = IDLE_BEAT_SECONDS if store.database.is_sqlite else BEAT_SECONDS
+    lease = Lease(store.workers, worker, clock, on_drain, on_lost, check, beat_seconds)
     engine = Engine(store, worker, None if store.database.is_sqlite else lease, partial(labels_of, store))
     effects = Effects(observe, engine.run_step)
     starter = WorkflowStarter(store, clock, effects, engine)

@@ -21,6 +21,8 @@ from dockgate.store.records import Worker, WorkerState
 from dockgate.store.workers import Workers
 
 BEAT_SECONDS = 3.0
+# On SQLite, where no guard waits for beats: how soon a worker learns that it was drained.
+IDLE_BEAT_SECONDS = 30.0
 LEASE_SECONDS = 15.0
 FENCE_SECONDS = LEASE_SECONDS - BEAT_SECONDS
 
