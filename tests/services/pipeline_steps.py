@@ -20,8 +20,8 @@ NOW = "2026-11-24T10:00:00.000Z"
 class Steps:
     """A server without background work."""
 
-    def __init__(self, folder: Path) -> None:
-        self.system = ServerSystem(folder)
+    def __init__(self, folder: Path, database: str = "sqlite") -> None:
+        self.system = ServerSystem(folder, database=database)
         self.store = self.system.store
         self.use_cases = self.system.use_cases
         self.system.scan_may_end = _Always()

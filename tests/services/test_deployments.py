@@ -1,11 +1,16 @@
 """Deploys: in order, of what is approved as of now, and not of what was stopped. The steps are taken one by one."""
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.postgres import drop_database, open_postgres
 from tests.scenarios.planned_images import advisory
 from tests.services.pipeline_steps import NOW, Steps
+from tests.store.factories import FACTORIES
 
 from dockgate.bootstrap.assemble import make_use_cases
 from dockgate.delivery.model import Rollout
@@ -15,11 +20,12 @@ from dockgate.shared.errors import DeployError, NotFoundError, UnavailableError
 from dockgate.vulnerabilities.model import Severity
 
 
-@pytest.fixture
-def steps(tmp_path: Path) -> Iterator[Steps]:
-    result = Steps(tmp_path)
+@pytest.fixture(params=FACTORIES)
+def steps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steps]:
+    result = Steps(tmp_path, request.param)
     yield result
     result.system.store.close()
+    drop_database(tmp_path)
 
 
 def test_an_older_execution_that_registered_first_does_not_replace_a_newer_one(steps: Steps) -> None:
@@ -29,6 +35,33 @@ def test_an_older_execution_that_registered_first_does_not_replace_a_newer_one(s
     with pytest.raises(DeployError, match="superseded"):
         steps.deployments.deploy(older, first)
     steps.repair("web")
+    assert steps.running() == ["newer"]
+
+
+def test_two_servers_deploy_to_one_service_one_after_the_other(steps: Steps, tmp_path: Path) -> None:
+    """The later one begins in the middle of the earlier one, and waits for it."""
+    older, newer = steps.at_deploy("older"), steps.at_deploy("newer")
+    definitions = {key: steps.deployments.register_revision(key) for key in (older, newer)}
+    is_sqlite = steps.store.database.is_sqlite  # which has one server: then it is another thread of that
+    with nullcontext(steps.store) if is_sqlite else closing(open_postgres(tmp_path)) as other_store:
+        other_server = replace(steps.deployments, store=other_store)
+        done: list[str] = []
+
+        def deploy_newer() -> None:
+            other_server.deploy(newer, definitions[newer])
+            done.append("newer")
+
+        thread = threading.Thread(target=deploy_newer)
+
+        def begin_newer() -> None:
+            thread.start()
+            thread.join(timeout=0.5)
+            done.append("in the middle of older")
+
+        steps.at("before deploy", begin_newer)
+        steps.deployments.deploy(older, definitions[older])
+        thread.join(timeout=20)
+    assert done == ["in the middle of older", "newer"]
     assert steps.running() == ["newer"]
 
 
