@@ -80,7 +80,7 @@ class Engine:
 
     def close(self, patience_seconds: float = CLOSE_SECONDS) -> None:
         """Take no more work, and wait for running workflows. Those that do not end in time continue later."""
-        DBOS.destroy(workflow_completion_timeout_sec=int(patience_seconds))
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=int(patience_seconds))
 
     def begin(self, workflow: Workflow, key: str, argument: str, labels: Labels = NO_LABELS) -> None:
         """Start the workflow under this key, unless it waits, runs or has run. Only workers with `labels` run it.
