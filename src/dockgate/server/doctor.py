@@ -18,6 +18,7 @@ from dockgate.delivery.builders.sandbox.sandbox import PATH, Job, Limits, Sandbo
 from dockgate.server.host_check import Check
 from dockgate.server.supervisor import dying_with_us
 from dockgate.shared.errors import DockgateError
+from dockgate.store.engine import Database
 
 # Program, Debian package, what needs it, how it is asked for its version.
 _PROGRAMS = (
@@ -48,6 +49,10 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _network_helper()
     yield from _builds(settings)
     yield _data(settings)
+    if settings.shared_folder is not None:
+        yield _shared(settings.shared_folder)
+    if settings.database_url is not None:
+        yield _database(settings.database_url)
     yield _disk(settings)
     for name, port, variable in (
         ("port of the server", settings.port, "DOCKGATE_PORT"),
@@ -150,6 +155,30 @@ def _data(settings: Settings) -> Check:
             detail = f"{folder} belongs to user {status.st_uid}"
             return Check("data folder", False, detail, "server", f"Run as user {status.st_uid}.")
     return Check("data folder", True, str(folder), "server")
+
+
+def _shared(folder: Path) -> Check:
+    """Check that this host can write to the folder that all hosts share."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        advice = "Mount it, and let the server's user write to it, or change DOCKGATE_SHARED."
+        return Check("shared folder", False, f"{folder}: {error.strerror}", "server", advice)
+    return Check("shared folder", True, str(folder), "server")
+
+
+def _database(url: str) -> Check:
+    """Check that the database answers. Nothing in it changes."""
+    try:
+        database = Database.from_url(url)
+        try:
+            database.ping()
+        finally:
+            database.close()
+    except DockgateError as error:
+        return Check("database", False, str(error), "server", error.advice)
+    return Check("database", True, database.name, "server")
 
 
 def _disk(settings: Settings) -> Check:

@@ -251,6 +251,11 @@ class Database:
                     job.error = error
                     return
 
+    def ping(self) -> None:
+        """Raise StoreError unless the database answers."""
+        with self.read() as connection:
+            connection.execute(select(1))
+
     def close(self) -> None:
         self.engine.dispose()
 
