@@ -162,3 +162,17 @@ def test_the_next_version_continues_the_work_of_one_that_is_gone(processes: Proc
     processes.start("one", "adopt 2", version="2")
     until(lambda: "third one" in processes.steps("web-1"))
     assert processes.steps("web-1") == ["first one", "second one", "second one", "third one"]
+
+
+def test_two_versions_run_side_by_side_and_the_older_one_can_take_over_again(postgres: Processes) -> None:
+    postgres.start("old", "web-1", "build-1", version="1")
+    postgres.start("new", "web-2", "build-2", version="2", queues="control")
+    until(lambda: all(len(postgres.steps(key)) == 2 for key in ("web-1", "build-1", "web-2")))
+    assert postgres.steps("build-2") == [], "it waits for a worker of its version that builds"
+    postgres.kill("new")
+    postgres.go()
+    until(lambda: len(postgres.steps("web-1")) == 3 and len(postgres.steps("build-1")) == 3)
+    postgres.start("later", "adopt 1", version="1")
+    until(lambda: "third" in str(postgres.steps("web-2")) and len(postgres.steps("build-2")) == 3)
+    assert postgres.steps("web-1") == ["first old", "second old", "third old"]
+    assert [step.split()[0] for step in postgres.steps("web-2")] == ["first", "second", "second", "third"]
