@@ -28,9 +28,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def deployed(store: Store) -> None:
     """An execution has deployed an image as revision 2."""
     definition = replace(DEFINITION, image=IMAGE)
-    store.services.set_revision(
-        "web", store.services.register("web", definition, "deploy/1").revision, "web-1", above=1
-    )
+    store.services.set_revision("web", store.services.register("web", definition, "deploy/1").revision, "web-1")
 
 
 def begun(store: Store, change: ServiceChange) -> Rollout:
@@ -62,7 +60,7 @@ def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
     store.services.set_risk("web", "CVE-1", LATER)
     rollout = begun(store, replace(UPDATE, desired_count=3))
     revision = store.services.register("web", replace(rollout.definition, image=IMAGE), "rollout").revision
-    assert store.rollouts.end(rollout, RunState.SUCCEEDED, revision, "", LATER, above=2)
+    assert store.rollouts.end(rollout, RunState.SUCCEEDED, revision, "", LATER)
     assert not store.rollouts.end(rollout, RunState.FAILED, None, "too late", LATER)
     assert store.services.get("web") == Service("web", "podman", 3, revision)
     assert store.services.deployed_by("web") == "web-1"

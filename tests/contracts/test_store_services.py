@@ -86,14 +86,14 @@ def test_setting_a_revision_clears_the_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     store.services.register("web", BUILT, "deploy/1")
     store.services.set_risk("web", "CVE-1", LATER)
-    store.services.set_revision("web", 2, "web-1", above=1)
+    store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web") == replace(SERVICE, revision=2)
     assert store.services.deployed_by("web") == "web-1"
 
     store.services.set_risk("web", "found since", LATER)
-    store.services.set_revision("web", 2, "web-1", above=1)
+    store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web").at_risk == "found since"
-    store.services.set_revision("web", 1, "", above=2)
+    store.services.set_revision("web", 1, "")
     assert (store.services.get("web").revision, store.services.deployed_by("web")) == (1, "")
 
 
@@ -114,7 +114,7 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
     for ask in (
         lambda: store.services.get("web"),
         lambda: store.services.register("web", BUILT, "deploy/1"),
-        lambda: store.services.set_revision("web", 1, "", above=2),
+        lambda: store.services.set_revision("web", 1, ""),
         lambda: store.services.deployed_by("web"),
         lambda: store.services.record_event(ServiceEvent("one", "web", NOW, "restarted")),
         lambda: store.services.set_risk("web", "", ""),
@@ -125,7 +125,7 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
         assert "dockgate deploy list" in caught.value.advice
     store.services.put(SERVICE, DEFINITION)
     with pytest.raises(NotFoundError, match="revision 9"):
-        store.services.set_revision("web", 9, "", above=1)
+        store.services.set_revision("web", 9, "")
     assert list(store.services.definitions("nothing")) == []
 
 

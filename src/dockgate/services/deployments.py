@@ -85,7 +85,7 @@ class Deployments:
             deployment = self.targets[service.target].deploy(service, definition, previous)
             for task in deployment.tasks:
                 self.store.logs.append(key, f"{name}: task {task.id} is {task.state}, {task.digest}")
-            self.store.services.set_revision(name, definition.revision, key.execution, above=before.revision)
+            self.store.services.set_revision(name, definition.revision, key.execution)
         return ActionResult({"SERVICE": name, "REVISION": str(definition.revision)})
 
     def _on_top_of(self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey) -> TaskDefinition:
@@ -174,8 +174,7 @@ class Rollouts:
                 if definition.revision != present.revision:
                     self._require_approval(rollout, definition.image)
                 self._deploy(rollout, definition, service, present)
-            now = self.clock.now()
-            self.store.rollouts.end(rollout, RunState.SUCCEEDED, definition.revision, "", now, above=present.revision)
+            self.store.rollouts.end(rollout, RunState.SUCCEEDED, definition.revision, "", self.clock.now())
 
     def fail(self, name: str, number: int, reason: str) -> None:
         """End the rollout as failed."""

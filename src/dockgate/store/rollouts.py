@@ -12,7 +12,7 @@ from dockgate.store.engine import Database
 from dockgate.store.queries import row_of, select_as
 from dockgate.store.schema import services
 from dockgate.store.schema_rollouts import rollouts
-from dockgate.store.services import lock_service, present_definition, require_revision
+from dockgate.store.services import changed_meanwhile, definition_of, lock_service
 
 # Of each service.
 ROLLOUTS_KEPT = 100
@@ -35,7 +35,7 @@ class Rollouts:
         """
         with self._database.write() as connection:
             present = lock_service(connection, service)
-            definition = present_definition(connection, service)
+            definition = definition_of(connection, service, present.revision)
             current = _first(connection, _of(service).where(rollouts.c.state == RunState.IN_PROGRESS))
             base = current or Rollout(service, 0, present.target, present.desired_count, definition.settings)
             goal = _with_change(base, change)
@@ -76,28 +76,21 @@ class Rollouts:
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
-    def end(
-        self,
-        rollout: Rollout,
-        state: RunState,
-        revision: int | None,
-        reason: str,
-        now: str,
-        *,
-        above: int | None = None,
-    ) -> bool:
+    def end(self, rollout: Rollout, state: RunState, revision: int | None, reason: str, now: str) -> bool:
         """End a rollout. After success, the service has its target, desired count and `revision`.
 
-        False when it was over already: then nothing changes. ChangedError when it succeeded, but the service has
-        neither its revision nor `above`, which it replaced: another deploy came in between.
+        False when it was over already: then nothing changes. ChangedError when it succeeded, but another image was
+        deployed meanwhile.
         """
         with self._database.write() as connection:
             service = lock_service(connection, rollout.service)
             if _get(connection, rollout.service, rollout.number).state.is_final:
                 return False
             _end(connection, rollout, state, revision, reason, now)
-            if state is RunState.SUCCEEDED:
-                require_revision(service, revision, above)
+            if state is RunState.SUCCEEDED and revision is not None:
+                present = definition_of(connection, service.name, service.revision)
+                if definition_of(connection, service.name, revision).image != present.image:
+                    raise changed_meanwhile(service.name)
                 changed = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
                 if revision != service.revision:
                     changed |= {"at_risk": "", "at_risk_until": ""}

@@ -56,7 +56,7 @@ class Services:
 
     def definition(self, family: str, revision: int) -> TaskDefinition:
         with self._database.read() as connection:
-            return _definition(connection, family, revision)
+            return definition_of(connection, family, revision)
 
     def definitions(self, family: str) -> Sequence[TaskDefinition]:
         """The task definitions of a service, newest first."""
@@ -74,21 +74,21 @@ class Services:
                 return registered
             return _add(connection, replace(definition, family=service), cause)
 
-    def set_revision(self, service: str, revision: int, by: str, *, above: int) -> None:
+    def set_revision(self, service: str, revision: int, by: str) -> None:
         """Set the service's revision, deployed by the execution `by` ("" for a person), and clear its risk.
 
         A second call changes nothing, not even a risk that was found in between. DeployError when a newer execution of
-        the same pipeline was deployed meanwhile. ChangedError when the service has neither this revision nor `above`,
-        which the deploy replaced.
+        the same pipeline was deployed meanwhile. ChangedError when the service has other settings than the revision.
         """
         with self._database.write() as connection:
             present = lock_service(connection, service)
-            _definition(connection, service, revision)
+            definition = definition_of(connection, service, revision)
             deployed_by = _deployed_by(connection, service)
             if (present.revision, deployed_by) == (revision, by):
                 return
             _require_newest(connection, service, by, deployed_by)
-            require_revision(present, revision, above)
+            if definition.settings != definition_of(connection, service, present.revision).settings:
+                raise changed_meanwhile(service)
             connection.execute(
                 update(services)
                 .where(services.c.name == service)
@@ -155,13 +155,11 @@ def require_service(connection: Connection, name: str, *, lock: bool = False) ->
     return service
 
 
-def require_revision(service: Service, *revisions: int | None) -> None:
-    """ChangedError unless the service, which is locked, has one of these revisions."""
-    if service.revision not in revisions:
-        raise ChangedError(
-            f"{service.name} got revision {service.revision} during this deploy",
-            "Try again: the deploy then builds on that revision.",
-        )
+def changed_meanwhile(service: str) -> ChangedError:
+    """The error of a deploy or a rollout that would undo another one."""
+    return ChangedError(
+        f"{service} has been changed by another deploy meanwhile", "Try again, on top of the other change."
+    )
 
 
 def _deployed_by(connection: Connection, service: str) -> str:
@@ -175,12 +173,8 @@ def _require_newest(connection: Connection, service: str, by: str, deployed_by: 
         check_not_superseded(by_id[by], by_id[deployed_by], service)
 
 
-def present_definition(connection: Connection, name: str) -> TaskDefinition:
-    """The task definition of the service's revision."""
-    return _definition(connection, name, require_service(connection, name).revision)
-
-
-def _definition(connection: Connection, family: str, revision: int) -> TaskDefinition:
+def definition_of(connection: Connection, family: str, revision: int) -> TaskDefinition:
+    """A task definition. NotFoundError if it does not exist."""
     is_revision = task_definitions.c.family == family, task_definitions.c.revision == revision
     definition: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*is_revision))
     if definition is None:

@@ -1,0 +1,93 @@
+"""Two write transactions of two servers, with the interleaving forced: one stops after a chosen statement."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, event, text
+from tests.parts import until
+
+from dockgate.store.engine import Database
+
+# What became of a call: its result, or its error.
+Outcome = Any
+# Statements of the longest transaction that is stopped after each of its statements.
+LONGEST = 40
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two calls that meet, of two servers. `check` gets their outcomes once both have ended."""
+
+    first: Callable[[], Any]
+    second: Callable[[], Any]
+    check: Callable[[Outcome, Outcome], None]
+
+
+def run_interleaved(databases: tuple[Database, Database], pair: Pair, statement: int) -> bool:
+    """Stop the first call after so many statements, run the second until it ends or is blocked, and let both end.
+
+    Returns whether the first call has so many statements. Both outcomes are checked in any case.
+    """
+    first, second = databases
+    stopped, may_go_on = threading.Event(), threading.Event()
+    counts: list[None] = []
+
+    def stop(connection: Connection, *_: object) -> None:
+        if not connection.get_execution_options().get("write") or stopped.is_set():
+            return
+        counts.append(None)
+        if len(counts) == statement:
+            stopped.set()
+            assert may_go_on.wait(120)
+
+    event.listen(first.engine, "after_cursor_execute", stop)
+    try:
+        with ThreadPoolExecutor(2) as pool, _watching(second) as is_blocked:
+            earlier = pool.submit(pair.first)
+            until(lambda: stopped.is_set() or earlier.done(), seconds=60, every=0.005)
+            later = pool.submit(pair.second)
+            until(lambda: later.done() or is_blocked(), seconds=60, every=0.005)
+            may_go_on.set()
+            pair.check(_outcome(earlier), _outcome(later))
+    finally:
+        may_go_on.set()
+        event.remove(first.engine, "after_cursor_execute", stop)
+    return stopped.is_set()
+
+
+class _watching:  # noqa: N801 - a context manager
+    """Gives a function that says whether a transaction of this database waits for another one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._begins: list[str] = []
+
+    def __enter__(self) -> Callable[[], bool]:
+        if self._database.is_sqlite:
+            event.listen(self._database.engine, "before_cursor_execute", self._note)
+        return self._is_blocked
+
+    def __exit__(self, *_: object) -> None:
+        if self._database.is_sqlite:
+            event.remove(self._database.engine, "before_cursor_execute", self._note)
+
+    def _note(self, _connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            self._begins.append(statement)
+
+    def _is_blocked(self) -> bool:
+        if self._database.is_sqlite:  # it is about to begin, while the stopped one is SQLite's only writer
+            return bool(self._begins)
+        waiting = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = :process AND wait_event_type = 'Lock'"
+        )
+        with self._database.read() as connection:
+            return bool(connection.scalar(waiting, {"process": self._database.process}))
+
+
+def _outcome(future: "Future[Any]") -> Outcome:
+    error = future.exception(timeout=120)
+    return future.result() if error is None else error
