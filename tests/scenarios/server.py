@@ -240,7 +240,7 @@ class ServerSystem:
 
     def rows(self) -> int:
         self.clock.ahead += timedelta(days=91)
-        until(lambda: not self.get("/approvals"), seconds=30)
+        until(lambda: not self.get("/approvals"), seconds=90)
         return len(self.get("/approvals"))
 
     def deployed(self, image: str) -> None:

@@ -107,5 +107,5 @@ def facts(target: Target, name: str = "web") -> list[tuple[int, TaskState, str]]
     return [(task.revision, task.state, task.digest) for task in target.tasks(name)]
 
 
-def digest(image: str) -> str:
-    return image.partition("@")[2]
+def digest(image: ImageReference | str | None) -> str:
+    return str(image).partition("@")[2]
