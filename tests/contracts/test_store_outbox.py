@@ -45,7 +45,8 @@ def notice_entries(
 
 
 def due(store: Store, kind: OutboxKind, now: str = LATEST, receiver: str | None = None) -> list[OutboxEntry]:
-    entries = store.outbox.claim(kind, now, NOW, "a server", 10, 10)  # the claim ends at once
+    store.outbox.release("a server")  # what an earlier call has claimed
+    entries = store.outbox.claim(kind, now, "a server", 10, 10)
     return [entry for entry in entries if receiver in (None, entry.receiver)]
 
 
@@ -105,34 +106,33 @@ def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Sto
 def test_the_longest_due_come_first_and_at_most_the_limit(store: Store) -> None:
     for number, now in enumerate((LATER, NOW, LATEST)):
         store.outbox.put(notice_entries(store, replace(NOTICE, key=str(number)), now, NOTIFIERS[:1]))
-    assert [entry.key for entry in store.outbox.claim(NOTIFICATION, LATEST, NOW, "a", 10, 2)] == ["1", "0"]
+    assert [entry.key for entry in store.outbox.claim(NOTIFICATION, LATEST, "a", 10, 2)] == ["1", "0"]
 
 
-def test_a_claimed_entry_is_given_to_nobody_else_until_the_claim_ends(store: Store) -> None:
+def test_a_claimed_entry_is_given_to_no_other_worker_at_any_time(store: Store) -> None:
     notify(store)
-    (entry,) = claimed = store.outbox.claim(NOTIFICATION, NOW, LATER, "a", 1, 1)
-    assert (entry.claimed_by, entry.claimed_until) == ("a", LATER)
-    (second,) = store.outbox.claim(NOTIFICATION, NOW, LATER, "b", 1, 10)
+    (entry,) = store.outbox.claim(NOTIFICATION, NOW, "a", 1, 1)
+    assert entry.claimed_by == "a"
+    (second,) = store.outbox.claim(NOTIFICATION, NOW, "b", 1, 10)
     assert {entry.receiver, second.receiver} == {notifier.name for notifier in NOTIFIERS}
-    for owner in ("a", "b"):
-        assert store.outbox.claim(NOTIFICATION, NOW, LATER, owner, 1, 10) == []
-    again = store.outbox.claim(NOTIFICATION, LATER, LATEST, "c", 1, 1)
-    assert [entry.key for entry in again] == [entry.key for entry in claimed]
+    for owner in ("a", "b", "c"):
+        assert store.outbox.claim(NOTIFICATION, NEVER, owner, 1, 10) == []
 
 
 def test_a_claim_ends_with_the_attempt(store: Store) -> None:
     notify(store)
-    failed, sent = store.outbox.claim(NOTIFICATION, NOW, LATEST, "a", 1, 10)
+    failed, sent = store.outbox.claim(NOTIFICATION, NOW, "a", 1, 10)
     store.outbox.fail(failed, "no network", LATER)
     store.outbox.complete(sent, LATER)
-    (again,) = store.outbox.claim(NOTIFICATION, LATER, LATEST, "b", 1, 10)
+    (again,) = store.outbox.claim(NOTIFICATION, LATER, "b", 1, 10)
     assert (again.receiver, again.attempts, again.claimed_by) == (failed.receiver, 1, "b")
 
 
 def test_an_owner_whose_claim_has_passed_to_another_changes_nothing(store: Store) -> None:
     notify(store, now=NOW)
-    late = store.outbox.claim(NOTIFICATION, NOW, LATER, "a", 1, 10)
-    present = store.outbox.claim(NOTIFICATION, LATER, LATEST, "b", 1, 10)
+    late = store.outbox.claim(NOTIFICATION, NOW, "a", 1, 10)
+    store.outbox.release("a")
+    present = store.outbox.claim(NOTIFICATION, LATER, "b", 1, 10)
     for entry in late:
         store.outbox.complete(entry, LATEST, "of a")
         store.outbox.fail(entry, "of a", LATEST)
@@ -146,35 +146,39 @@ def test_an_owner_whose_claim_has_passed_to_another_changes_nothing(store: Store
 
 def test_an_entry_that_is_given_back_may_be_claimed_at_once(store: Store) -> None:
     notify(store)
-    (first,) = store.outbox.claim(NOTIFICATION, NOW, LATEST, "a", 1, 1)
+    (first,) = store.outbox.claim(NOTIFICATION, NOW, "a", 1, 1)
     for _ in range(2):
         store.outbox.give_back(first)
-    assert len(store.outbox.claim(NOTIFICATION, NOW, LATEST, "b", 1, 10)) == len(NOTIFIERS)
+    assert len(store.outbox.claim(NOTIFICATION, NOW, "b", 1, 10)) == len(NOTIFIERS)
     store.outbox.give_back(first)
-    assert store.outbox.claim(NOTIFICATION, NOW, LATEST, "c", 1, 10) == []
+    assert store.outbox.claim(NOTIFICATION, NOW, "c", 1, 10) == []
 
 
 def test_the_claims_of_an_owner_are_released(store: Store) -> None:
     notify(store)
     for owner in ("a", "b"):
-        assert len(store.outbox.claim(NOTIFICATION, NOW, LATEST, owner, 1, 1)) == 1
+        assert len(store.outbox.claim(NOTIFICATION, NOW, owner, 1, 1)) == 1
     kinds: list[OutboxKind] = []
     store.outbox.watch(kinds.append)
     for _ in range(2):
         store.outbox.release("a")
     assert kinds == [NOTIFICATION]
-    assert len(store.outbox.claim(NOTIFICATION, NOW, LATEST, "c", 1, 10)) == 1
+    assert len(store.outbox.claim(NOTIFICATION, NOW, "c", 1, 10)) == 1
+    store.outbox.release_lost(["a", "b", "c"])
+    assert store.outbox.claim(NOTIFICATION, NOW, "d", 1, 10) == []
+    store.outbox.release_lost(["c"])
+    assert len(store.outbox.claim(NOTIFICATION, NOW, "d", 1, 10)) == 1
 
 
 def test_a_receiver_has_as_many_claimed_entries_as_its_limit(store: Store) -> None:
     for key in ("1", "2", "3"):
         store.outbox.put(notice_entries(store, replace(NOTICE, key=key), NOW, NOTIFIERS[:1]))
-    first = store.outbox.claim(NOTIFICATION, NOW, LATEST, "a", 2, 1)
-    second = store.outbox.claim(NOTIFICATION, NOW, LATEST, "b", 2, 10)
+    first = store.outbox.claim(NOTIFICATION, NOW, "a", 2, 1)
+    second = store.outbox.claim(NOTIFICATION, NOW, "b", 2, 10)
     assert ([entry.key for entry in first], [entry.key for entry in second]) == (["1"], ["2"])
-    assert store.outbox.claim(NOTIFICATION, NOW, LATEST, "c", 2, 10) == []
+    assert store.outbox.claim(NOTIFICATION, NOW, "c", 2, 10) == []
     store.outbox.complete(first[0], NOW)
-    assert [entry.key for entry in store.outbox.claim(NOTIFICATION, NOW, LATEST, "c", 2, 10)] == ["3"]
+    assert [entry.key for entry in store.outbox.claim(NOTIFICATION, NOW, "c", 2, 10)] == ["3"]
 
 
 def test_old_entries_are_purged_sent_or_not(store: Store) -> None:
@@ -219,8 +223,9 @@ def test_each_receiver_gets_a_few_and_the_first_of_every_receiver_comes_first(st
     for name, host, now in (("a", "x", LATER), ("b", "x", NOW), ("c", "x", LATEST), ("d", "y", LATEST)):
         with_callback(store, name, Callback(f"https://{host}.example/", "whsec_c2VjcmV0"))
         store.approvals.settle(name, APPROVED, now)
-    assert [entry.key for entry in store.outbox.claim(WEBHOOK, LATEST, NOW, "a", 2, 10)] == ["b", "d", "a"]
-    assert [entry.key for entry in store.outbox.claim(WEBHOOK, LATEST, NOW, "a", 3, 2)] == ["b", "d"]
+    assert [entry.key for entry in store.outbox.claim(WEBHOOK, LATEST, "a", 2, 10)] == ["b", "d", "a"]
+    store.outbox.release("a")
+    assert [entry.key for entry in store.outbox.claim(WEBHOOK, LATEST, "a", 3, 2)] == ["b", "d"]
 
 
 def test_an_approval_is_kept_until_its_webhook_is_delivered(store: Store) -> None:

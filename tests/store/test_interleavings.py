@@ -540,7 +540,7 @@ def two_claims(store: Store, peer: Store, number: int) -> Pair:
     )
 
     def claim(server: Store, owner: str) -> list[tuple[str, str]]:
-        entries = server.outbox.claim(OutboxKind.NOTIFICATION, NOW, LATER, owner, 2, 3)
+        entries = server.outbox.claim(OutboxKind.NOTIFICATION, NOW, owner, 2, 3)
         return [(entry.key, entry.receiver) for entry in entries]
 
     def check(first: Outcome, second: Outcome) -> None:

@@ -411,6 +411,7 @@ def _task_groups(
         groups.append(TaskGroup("services", [repair]))
     if Queue.UPKEEP in options.queues:
         upkeep = [
+            RepeatedTask("claims", partial(_release_lost_claims, adapters.store), PURGE_EVERY),
             RepeatedTask("events", recovery.start_events),
             RepeatedTask("missed images", pushes.record_missed),
             RepeatedTask("expired approvals", use_cases.waiting.expire),
@@ -422,6 +423,10 @@ def _task_groups(
         ]
         groups.append(TaskGroup("upkeep", upkeep))
     return groups
+
+
+def _release_lost_claims(store: Store) -> None:
+    store.outbox.release_lost([worker.id for worker in store.workers.list()])
 
 
 def _outbox_handlers(adapters: Adapters, options: Options) -> list[OutboxHandler]:

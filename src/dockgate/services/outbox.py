@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from dockgate.services.effects import EffectKind, Effects
@@ -17,8 +17,6 @@ from dockgate.store.records import OutboxEntry, OutboxKind
 
 # Calls at the same time in one lane; a thread starts when it is needed first.
 LANE_LIMIT = 64
-# How long an entry that is being sent is kept from other servers. Longer than any send: boto3 needs 10 minutes at most.
-CLAIM = timedelta(minutes=15)
 
 _log = logging.getLogger(__name__)
 
@@ -80,12 +78,16 @@ class OutboxWorker:
             self._lanes[kind].wakeup.set()
 
     def close(self) -> None:
-        """Stop. Entries that are being sent are not waited for: if they fail, they are sent after the next start."""
+        """Stop. Entries that are being sent are not waited for: others may send them again."""
         for lane in self._lanes.values():
             lane.stop()
         for lane in self._lanes.values():
             if lane.thread.is_alive():
                 lane.thread.join(timeout=lane.pause_seconds)
+        try:
+            self._outbox.release(self._owner)
+        except DockgateError as error:
+            _log.warning("The claims on the outbox were not released: %s", error)
 
 
 @dataclass(eq=False)
@@ -104,6 +106,7 @@ class _Lane:
         self._is_stopping = False
         self._lock = threading.Lock()
         self._active_count = 0
+        self._unstored: list[OutboxEntry] = []
         self._pool = ThreadPoolExecutor(LANE_LIMIT, f"outbox {self.handler.kind}")
         self.thread = threading.Thread(target=self._work, name=f"outbox {self.handler.kind}", daemon=True)
 
@@ -126,9 +129,9 @@ class _Lane:
         free_slots = LANE_LIMIT - self._active_count
         if free_slots == 0:
             return
-        now, kind, receiver_limit = self.clock(), self.handler.kind, self.handler.receiver_limit
-        until = format_time(now + CLAIM)
-        for entry in self.outbox.claim(kind, format_time(now), until, self.owner, receiver_limit, free_slots):
+        self._give_back_unstored()
+        kind, receiver_limit = self.handler.kind, self.handler.receiver_limit
+        for entry in self.outbox.claim(kind, format_time(self.clock()), self.owner, receiver_limit, free_slots):
             if self._is_stopping:
                 self.outbox.give_back(entry)
                 continue
@@ -136,11 +139,20 @@ class _Lane:
                 self._active_count += 1
             self._pool.submit(self._run, entry)
 
+    def _give_back_unstored(self) -> None:
+        """Have entries whose result could not be stored sent again."""
+        while self._unstored:
+            self.outbox.give_back(self._unstored[0])
+            with self._lock:
+                self._unstored.pop(0)
+
     def _run(self, entry: OutboxEntry) -> None:
         try:
             self.effects.run(self.handler.step, self._send, entry)
         except Exception as error:
             _log.warning("The result of sending %s was not stored: %s", _label(entry), error, exc_info=error)
+            with self._lock:
+                self._unstored.append(entry)
         finally:
             with self._lock:
                 self._active_count -= 1

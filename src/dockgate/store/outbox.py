@@ -4,12 +4,12 @@ Webhook deliveries, notifications, attestations and provenance statements are ro
 sends them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, select, tuple_, update
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
@@ -64,11 +64,10 @@ class Outbox:
         with self._database.read() as connection:
             return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
 
-    def claim(
-        self, kind: OutboxKind, now: str, until: str, owner: str, receiver_limit: int, limit: int
-    ) -> Sequence[OutboxEntry]:
-        """Claim entries that are due, and return them: for `owner`, until that time or the end of the attempt.
+    def claim(self, kind: OutboxKind, now: str, owner: str, receiver_limit: int, limit: int) -> Sequence[OutboxEntry]:
+        """Claim entries that are due for the worker `owner`, and return them.
 
+        A claim ends with the attempt, or when its worker is given up: it has no time, since clocks differ.
         At most `receiver_limit` entries of one receiver are claimed at a time, by all owners together. The first entry
         of every receiver comes before any receiver's second, the longest due first.
         """
@@ -81,10 +80,8 @@ class Outbox:
             query = _next_entries(kind, now, receiver_limit).limit(limit)
             entries = [OutboxEntry(**row) for row in connection.execute(query).mappings()]
             identities = [(entry.kind, entry.key, entry.receiver) for entry in entries]
-            connection.execute(
-                update(outbox).where(tuple_(*_IDENTITY).in_(identities)).values(claimed_by=owner, claimed_until=until)
-            )
-            return [replace(entry, claimed_by=owner, claimed_until=until) for entry in entries]
+            connection.execute(update(outbox).where(tuple_(*_IDENTITY).in_(identities)).values(claimed_by=owner))
+            return [replace(entry, claimed_by=owner) for entry in entries]
 
     def complete(self, entry: OutboxEntry, now: str, result: str | None = None) -> None:
         """Record that the receiver has taken the entry, and end its claim. The first time and result stay.
@@ -109,24 +106,28 @@ class Outbox:
         self._change(entry, outbox.c.done_at.is_(None), {})
 
     def _change(self, entry: OutboxEntry, condition: ColumnElement[bool], values: dict[str, Any]) -> None:
-        claim = ("claimed_by", "claimed_until")
         which = (
             *(outbox.c[name] == getattr(entry, name) for name in ("kind", "key", "receiver")),
-            *(outbox.c[name].is_not_distinct_from(getattr(entry, name)) for name in claim),
+            outbox.c.claimed_by.is_not_distinct_from(entry.claimed_by),
             condition,
         )
-        change = update(outbox).where(*which).values(**values, **dict.fromkeys(claim))
+        change = update(outbox).where(*which).values(**values, claimed_by=None)
         self._database.group_commit(lambda connection: connection.execute(change))
 
     def release(self, owner: str) -> None:
-        """End all claims of an owner that has died: its entries may be claimed at once."""
-        which = outbox.c.claimed_by == owner, outbox.c.kind.in_(OutboxKind), outbox.c.claimed_until.is_not(None)
+        """End all claims of a worker that has died: its entries may be claimed at once."""
+        self._release(outbox.c.claimed_by == owner)
+
+    def release_lost(self, owners: Collection[str]) -> None:
+        """End all claims of workers that do not exist any more, that is, of all but these."""
+        self._release(outbox.c.claimed_by.not_in(owners))
+
+    def _release(self, is_lost: ColumnElement[bool]) -> None:
+        which = outbox.c.kind.in_(OutboxKind), outbox.c.claimed_by.is_not(None), is_lost
         with self._database.write() as connection:
             claimed = connection.execute(lock_rows(select(*_IDENTITY).where(*which).order_by(*_IDENTITY))).all()
             connection.execute(
-                update(outbox)
-                .where(tuple_(*_IDENTITY).in_([tuple(row) for row in claimed]))
-                .values(claimed_by=None, claimed_until=None)
+                update(outbox).where(tuple_(*_IDENTITY).in_([tuple(row) for row in claimed])).values(claimed_by=None)
             )
         self.wake(*dict.fromkeys(row.kind for row in claimed))
 
@@ -137,8 +138,7 @@ class Outbox:
 
 
 def _claimable(kind: OutboxKind, now: str) -> tuple[ColumnElement[bool], ...]:
-    is_free = or_(outbox.c.claimed_until.is_(None), outbox.c.claimed_until <= now)
-    return outbox.c.kind == kind, outbox.c.next_at <= now, is_free
+    return outbox.c.kind == kind, outbox.c.next_at <= now, outbox.c.claimed_by.is_(None)
 
 
 def _next_entries(kind: OutboxKind, now: str, receiver_limit: int) -> Select[Any]:
@@ -148,7 +148,7 @@ def _next_entries(kind: OutboxKind, now: str, receiver_limit: int) -> Select[Any
     ranked = select(outbox.c.key, outbox.c.receiver, rank.label("rank")).where(*claimable).subquery()
     claimed = (
         select(outbox.c.receiver, func.count().label("count"))
-        .where(outbox.c.kind == kind, outbox.c.claimed_until > now)
+        .where(outbox.c.kind == kind, outbox.c.claimed_by.is_not(None))
         .group_by(outbox.c.receiver)
         .subquery()
     )

@@ -188,7 +188,7 @@ class OutboxEntry:
     `receiver` is the host and port of a webhook, the name of a notifier, or an image's registry. `image` is the digest
     that the entry is about, if any. `due_since` is when the first attempt was due, `next_at` when the next is: None
     before that, when it is done (`done_at`, with a `result`), and when it was given up. `attempts` counts failures.
-    `claimed_by` is the server that sends it, and `claimed_until` when others may.
+    `claimed_by` is the worker that sends it now.
     """
 
     kind: OutboxKind
@@ -203,7 +203,6 @@ class OutboxEntry:
     result: str | None = None
     last_error: str | None = None
     claimed_by: str | None = None
-    claimed_until: str | None = None
 
 
 class WorkerState(StrEnum):

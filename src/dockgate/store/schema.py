@@ -163,10 +163,9 @@ outbox = Table(
     Column("result", SafeText),
     Column("last_error", SafeText),
     Column("claimed_by", SafeText),
-    Column("claimed_until", SafeText),
 )
 Index(None, outbox.c.kind, outbox.c.next_at)
-Index(None, outbox.c.kind, outbox.c.claimed_until)
+Index(None, outbox.c.kind, outbox.c.claimed_by)
 Index(None, outbox.c.kind, outbox.c.due_since)
 Index(None, outbox.c.image)
 

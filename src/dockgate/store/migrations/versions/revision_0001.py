@@ -102,11 +102,11 @@ def _pipelines() -> None:
         *_text("kind", "key", "receiver", "payload"),
         *_optional_text("image", "due_since", "next_at"),
         *_integer("attempts"),
-        *_optional_text("done_at", "result", "last_error", "claimed_by", "claimed_until"),
+        *_optional_text("done_at", "result", "last_error", "claimed_by"),
         sa.PrimaryKeyConstraint("kind", "key", "receiver"),
     )
     _index("outbox", "kind", "next_at")
-    _index("outbox", "kind", "claimed_until")
+    _index("outbox", "kind", "claimed_by")
     _index("outbox", "kind", "due_since")
     _index("outbox", "image")
 
