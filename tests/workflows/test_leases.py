@@ -11,8 +11,9 @@ from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store import Store
 from dockgate.store.records import Worker, WorkerState
-from dockgate.workflows.leases import FENCE_SECONDS, LEASE_SECONDS, Guard, Lease
+from dockgate.workflows.leases import Guard, Lease, LeaseTimes
 
+TIMES = LeaseTimes()
 CLOCK = ServerClock(lambda: datetime(2026, 11, 28, tzinfo=UTC))
 
 
@@ -71,7 +72,7 @@ def test_a_silent_worker_is_given_up_once_and_one_that_beats_is_not(store: Store
     alive = a_lease(store, "alive", time, [])
     store.workers.add(worker("silent"))
     guards = [Guard(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time) for _ in "12"]
-    for _ in range(int(LEASE_SECONDS) + 1):
+    for _ in range(int(TIMES.lease) + 1):
         for guard in guards:
             guard.run()
         alive.beat()
@@ -87,7 +88,7 @@ def test_a_guard_that_could_not_see_for_a_while_gives_nobody_up(store: Store) ->
     guard = Guard(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
     lease = a_lease(store, "cut off with the guard", time, [])
     guard.run()
-    time.seconds += 10 * LEASE_SECONDS  # the database was away: neither could beat or look
+    time.seconds += 10 * TIMES.lease  # the database was away: neither could beat or look
     lease.beat()
     guard.run()
     assert recovered == []
@@ -104,7 +105,7 @@ def test_recovery_that_was_interrupted_is_repeated(store: Store) -> None:
 
     guard = Guard(store.workers, store.locks, recover, monotonic=time)
     guard.run()
-    time.seconds += LEASE_SECONDS
+    time.seconds += TIMES.lease
     with pytest.raises(UnavailableError):
         guard.run()
     assert [worker.state for worker in store.workers.list()] == [WorkerState.LOST]
@@ -126,12 +127,12 @@ def test_effects_are_refused_before_the_worker_can_be_given_up(store: Store) -> 
     lease = a_lease(store, "slow", time, [])
     lease.beat()
     lease.require()
-    time.seconds += FENCE_SECONDS
+    time.seconds += TIMES.fence
     with pytest.raises(UnavailableError, match="lost its database"):
         lease.require()
     lease.beat()
     lease.require()
-    assert FENCE_SECONDS < LEASE_SECONDS
+    assert TIMES.fence < TIMES.lease
 
 
 def test_a_worker_learns_that_it_was_drained_and_that_it_was_given_up(store: Store) -> None:

@@ -260,6 +260,7 @@ def _builder(
         ca_bundle=_certificates(settings),
         ca_mount=podman_service.ca_mount(podman),
         environment=proxies(os.environ),
+        records=settings.shared / "builds",
     )
 
 

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from dockgate.services.approval_decisions import ApprovalDecisions, WaitingAppro
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.cases import Baselines, Cases
-from dockgate.services.clock import ServerClock
+from dockgate.services.clock import DatabaseClock, ServerClock
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.deliveries import (
     AttestationHandler,
@@ -66,7 +66,7 @@ from dockgate.store.records import OutboxKind, Worker
 from dockgate.store.signals import Topic
 from dockgate.workflows.background_tasks import BackgroundTasks, Purge, Recovery
 from dockgate.workflows.engine import APPLICATION_VERSION, Engine
-from dockgate.workflows.leases import BEAT_SECONDS, IDLE_BEAT_SECONDS, Guard, Lease, end_process
+from dockgate.workflows.leases import DEFAULT_TIMES, IDLE_TIMES, Guard, Lease, LeaseTimes, end_process
 from dockgate.workflows.queues import Queue
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
 from dockgate.workflows.starter import WorkflowStarter
@@ -167,6 +167,7 @@ def assemble(
     on_drain: Callable[[], None] = lambda: None,
     on_lost: Callable[[], None] = end_process,
     check: Callable[[], None] = lambda: None,
+    lease_times: LeaseTimes = DEFAULT_TIMES,
 ) -> App:
     """Make a server; without its web application it is a worker.
 
@@ -174,12 +175,18 @@ def assemble(
     `check` raises UnavailableError, the worker does not beat: others take over its work. `observe` is called before and
     after each effect, and `read_policy` replaces the policies that images are evaluated by: for tests.
     """
-    store, clock = adapters.store, ServerClock(adapters.clock)
+    store, checks = adapters.store, [check]
+    if store.database.is_sqlite:
+        lease_times = IDLE_TIMES
+    else:
+        database_clock = DatabaseClock(adapters.clock, store.database.time)
+        adapters = replace(adapters, clock=database_clock)
+        checks.append(database_clock.correct)
+    clock = ServerClock(adapters.clock)
     worker = make_worker(store, options, clock)
-    beat_seconds = IDLE_BEAT_SECONDS if store.database.is_sqlite else BEAT_SECONDS
-    lease = Lease(store.workers, worker, clock, on_drain, on_lost, check, beat_seconds)
+    lease = Lease(store.workers, worker, clock, on_drain, on_lost, checks, lease_times)
     engine = Engine(store, worker, None if store.database.is_sqlite else lease, partial(labels_of, store))
-    effects = Effects(observe, engine.run_step)
+    effects = Effects(observe, engine.run_step, engine.fence)
     starter = WorkflowStarter(store, clock, effects, engine)
     use_cases = make_use_cases(adapters, options, clock, effects, starter, read_policy)
     server = use_cases.server
@@ -206,7 +213,7 @@ def assemble(
             store.outbox.release(lost.id)
             server.git_pushes.recover()
 
-        guard = Guard(store.workers, store.locks, recover, engine.adopt)
+        guard = Guard(store.workers, store.locks, recover, engine.adopt, lease_times)
         groups.append(TaskGroup("workers", [RepeatedTask("workers", guard.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
     handlers = _outbox_handlers(adapters, options)
@@ -352,7 +359,17 @@ def make_use_cases(
     )
     return UseCases(
         server=server,
-        actions=Actions(store, source, adapters.builder, provenance, clock, registry, options.secret, options.scratch),
+        actions=Actions(
+            store,
+            source,
+            adapters.builder,
+            provenance,
+            clock,
+            registry,
+            options.secret,
+            options.scratch,
+            effects.fence,
+        ),
         deployments=Deployments(store, adapters.targets, verdicts, registry),
         notifications=notifications,
         registry_pushes=registry_pushes,

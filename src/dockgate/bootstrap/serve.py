@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -28,29 +29,40 @@ from dockgate.services.effects import Observer, unobserved
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.store import open_store
 from dockgate.web.app import create_app, create_internal_app
+from dockgate.workflows.leases import DEFAULT_TIMES, LeaseTimes
 from dockgate.workflows.queues import Queue
 
 _log = logging.getLogger(__name__)
 
 
-def run(
-    settings: Settings,
-    observe: Observer = unobserved,
-    alter: Callable[[Adapters], Adapters] = lambda adapters: adapters,
-) -> None:
-    """Run the server until SIGTERM; KeyboardInterrupt on SIGINT. However it ends, the programs that it started end.
+def unaltered(adapters: Adapters) -> Adapters:
+    """The adapters of a process that is not under test."""
+    return adapters
 
-    `observe` and `alter` are for tests: they see every effect, and replace adapters.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What tests change in a process: `observe` sees every effect, `alter` replaces adapters."""
+
+    observe: Observer = unobserved
+    alter: Callable[[Adapters], Adapters] = unaltered
+    lease_times: LeaseTimes = DEFAULT_TIMES
+
+
+_NO_SEAMS = Seams()
+
+
+def run(settings: Settings, seams: Seams = _NO_SEAMS) -> None:
+    """Run the server until SIGTERM; KeyboardInterrupt on SIGINT. However it ends, the programs that it started end."""
     with _process(settings) as (stack, running):
         place = listening(settings)
         require_principals(place, settings)
-        app, inside = _start(stack, settings, place, tuple(Queue), {}, observe, alter)
+        app, inside = _start(stack, settings, place, tuple(Queue), {}, seams)
         stack.callback((running / "server.json").unlink, missing_ok=True)
         _serve(place, inside, app, pollers(settings, app.server), running / "server.json")
 
 
-def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels) -> None:
+def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, seams: Seams = _NO_SEAMS) -> None:
     """Take work from these queues until SIGTERM, or until the worker is drained; KeyboardInterrupt on SIGINT.
 
     It has a registry and podman of its own, and the database and the shared folder of its servers. UsageError without
@@ -62,7 +74,7 @@ def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels) -> N
             "Set DOCKGATE_DATABASE_URL and DOCKGATE_SHARED as they have it. A server on SQLite does all work itself.",
         )
     with _process(settings) as (stack, _):
-        app, inside = _start(stack, settings, listening(settings), queues, labels)
+        app, inside = _start(stack, settings, listening(settings), queues, labels, seams)
         with _inside(inside, app):
             app.background.launch()
             _log.info("this worker takes work from %s", ", ".join(queues))
@@ -90,8 +102,7 @@ def _start(
     place: Listening,
     queues: tuple[str, ...],
     labels: Labels,
-    observe: Observer = unobserved,
-    alter: Callable[[Adapters], Adapters] = lambda adapters: adapters,
+    seams: Seams,
 ) -> tuple[App, socket.socket]:
     """Start the local programs, open the store, and make the application. Returns it with its internal listener."""
     inside = stack.enter_context(_socket())
@@ -102,7 +113,7 @@ def _start(
     stack.callback(store.close)
     shared = SharedFolder(settings.shared, store.id)
     shared.require()
-    adapters = alter(make_adapters(settings, programs, place.url, store))
+    adapters = seams.alter(make_adapters(settings, programs, place.url, store))
 
     def drain() -> None:
         app.background.drain()
@@ -111,9 +122,10 @@ def _start(
     app = assemble(
         adapters,
         make_options(settings, programs, place.url, queues, labels),
-        observe,
+        seams.observe,
         on_drain=lambda: threading.Thread(target=drain, name="drain", daemon=True).start(),
         check=shared.require,
+        lease_times=seams.lease_times,
     )
     stack.callback(app.background.close)
     return app, inside

@@ -112,7 +112,8 @@ class RepositoryHost(Source, Protocol):
 class BuildRequest:
     """What to build.
 
-    `key` is unique to the attempt and a valid tag: the image is pushed under it. `context` is a folder.
+    `key` is unique to the attempt and a valid tag: the image is pushed under it. `context` is a folder. `fence` is
+    called before the push, and returns when this process may still push: another one may have taken over the build.
     """
 
     key: str
@@ -120,6 +121,7 @@ class BuildRequest:
     context: Path
     dockerfile: str = "Dockerfile"
     args: Mapping[str, str] = field(default_factory=dict)
+    fence: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, order=True)

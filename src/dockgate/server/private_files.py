@@ -11,7 +11,7 @@ from dockgate.shared.errors import UsageError
 # All that a server keeps in its data folder.
 DATA_ENTRIES = (
     *("advisories.db*", "dockgate.db*"),
-    *("blobs", "blobs-cache", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
+    *("blobs", "blobs-cache", "builds", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
 )
 _OPEN = stat.S_IRWXG | stat.S_IRWXO
 # What containers and builds see has its own modes; the folder above is closed.

@@ -8,6 +8,7 @@ import json
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Actions:
     """Fetches sources and builds images.
 
     `registry` is the address of our own registry, `secret` makes tags that a client cannot guess, and `scratch` is a
-    folder for build contexts.
+    folder for build contexts. `fence` waits until this process may push what it has built.
     """
 
     store: Store
@@ -57,6 +58,7 @@ class Actions:
     registry: str
     secret: str = field(repr=False)
     scratch: Path
+    fence: Callable[[], None] = lambda: None
 
     def fetch_source(self, key: ActionKey) -> ActionResult:
         """Store the commit that triggered the execution, or the branch's head, as an artifact."""
@@ -97,6 +99,7 @@ class Actions:
                 context=context,
                 dockerfile=str(action.configuration["dockerfile"]),
                 args={name: pipeline_logic.resolve_variables(value, variables) for name, value in arguments.items()},
+                fence=self.fence,
             )
             return self.builder.build(request, lambda line: self.store.logs.append(key, line))
 

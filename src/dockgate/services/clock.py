@@ -1,5 +1,6 @@
 """The time, in the forms that services store and compare."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from dockgate.delivery.ports import Clock
@@ -28,3 +29,31 @@ class ServerClock:
     def later(self, seconds: float) -> str:
         """The time so many seconds after now."""
         return format_time(self._clock() + timedelta(seconds=seconds))
+
+
+# Seconds that a host's clock may differ before it is corrected: asking the database takes time, too.
+_TOLERANCE = 1.0
+
+
+class DatabaseClock:
+    """This host's clock, corrected to that of the database.
+
+    Servers and workers compare each other's times, so all of them need one clock.
+    """
+
+    def __init__(self, clock: Clock, database_time: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._database_time = database_time
+        self._offset = timedelta()
+        self.correct()
+
+    def __call__(self) -> datetime:
+        return self._clock() + self._offset
+
+    def correct(self) -> None:
+        """Ask the database for the time. Call it now and then: clocks are set, and drift."""
+        before = self._clock()
+        there = self._database_time()
+        offset = there - (before + (self._clock() - before) / 2)
+        if abs((offset - self._offset).total_seconds()) > _TOLERANCE:
+            self._offset = offset

@@ -109,11 +109,21 @@ def run_at_once(_: str, effect: Callable[[], R]) -> R:
 
 
 class Effects:
-    """Runs effects, observed."""
+    """Runs effects, observed.
 
-    def __init__(self, observe: Observer = unobserved, run_step: RunStep = run_at_once) -> None:
+    `fence` waits until this process may change things. A long effect calls it before its last change: its work may have
+    been taken over by another process.
+    """
+
+    def __init__(
+        self,
+        observe: Observer = unobserved,
+        run_step: RunStep = run_at_once,
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
         self._observe = observe
         self._run_step = run_step
+        self.fence = fence
 
     def run(self, step: EffectKind, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function as a step of the running workflow, and return its result."""

@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from threading import RLock
@@ -110,14 +111,21 @@ class Database:
         # SQLite waits by sleeping and retrying: without this lock, threads of one process would starve for seconds.
         self._write_lock = RLock()
         self._jobs: deque[_Job[Any]] = deque()
+        # Of the driver: for libraries that connect by themselves, too.
+        self.connect_arguments: Mapping[str, Any] = (
+            {"timeout": BUSY_SECONDS} if self.is_sqlite else {**POSTGRES_SETTINGS, "application_name": self.process}
+        )
         if self.is_sqlite:
-            self.engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, max_overflow=-1)
+            self.engine = create_engine(url, connect_args=dict(self.connect_arguments), max_overflow=-1)
             event.listen(self.engine, "connect", _set_pragmas)
             event.listen(self.engine, "begin", _begin_transaction)
         else:
-            arguments = {**POSTGRES_SETTINGS, "application_name": self.process}
             self.engine = create_engine(
-                url, connect_args=arguments, isolation_level="READ COMMITTED", max_overflow=-1, pool_pre_ping=True
+                url,
+                connect_args=dict(self.connect_arguments),
+                isolation_level="READ COMMITTED",
+                max_overflow=-1,
+                pool_pre_ping=True,
             )
         self._writer = self.engine.execution_options(write=True)
 
@@ -165,6 +173,12 @@ class Database:
                 raise StoreError(f"the database {self.name} failed: {error}", "It is retried.") from error
             finally:
                 connection.invalidate()
+
+    def time(self) -> datetime:
+        """The time of the Postgres server."""
+        with self.autocommit() as connection:
+            time: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+            return time
 
     def end_sessions(self, process: str) -> None:
         """End the connections of another process to Postgres, and with them its transactions and locks."""

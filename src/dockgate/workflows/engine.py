@@ -57,6 +57,8 @@ class Engine:
             "executor_id": worker.id,
             "log_level": "WARNING",
         }
+        if not store.database.is_sqlite:  # so that `end_sessions` ends dbos's, too, which hold locks
+            config["db_engine_kwargs"] = {"connect_args": dict(store.database.connect_arguments)}
         DBOS(config=config)
 
     def register(self, name: Workflow, body: Callable[[str], None]) -> None:
@@ -127,6 +129,14 @@ class Engine:
             },
             effect,
         )
+
+    def fence(self) -> None:
+        """Wait until this worker may change things: called in a long effect before its last change.
+
+        A worker that was given up meanwhile ends before this returns.
+        """
+        if self._lease is not None:
+            self._lease.wait()
 
     def recover(self, worker_id: str) -> None:
         """Send the unfinished workflows of a worker that was given up to the queues of others."""

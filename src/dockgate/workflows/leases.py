@@ -1,10 +1,10 @@
 """The life of a worker: its beat, and the guard that gives up workers which beat no more.
 
-A worker counts up its row every BEAT_SECONDS. The guard, whichever worker holds its lock, gives up a worker whose count
-has not changed for LEASE_SECONDS by the guard's own monotonic clock, and sends its work to others. So a wrong clock
+A worker counts up its row at every beat. The guard, whichever worker holds its lock, gives up a worker whose count has
+not changed for the time of a lease by the guard's own monotonic clock, and sends its work to others. So a wrong clock
 changes nothing, and no worker is given up because the database was away: the guard counts only while it can read.
 
-A worker runs no effect once its last beat is older than FENCE_SECONDS, so it has stopped before it can be given up. One
+A worker runs no effect once its last beat is older than the fence, so it has stopped before it can be given up. One
 that was given up ends at once, as if it had crashed.
 """
 
@@ -12,7 +12,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import DockgateError, StoreError
@@ -20,13 +21,25 @@ from dockgate.store.locks import Locks
 from dockgate.store.records import Worker, WorkerState
 from dockgate.store.workers import Workers
 
-BEAT_SECONDS = 3.0
-# On SQLite, where no guard waits for beats: how soon a worker learns that it was drained.
-IDLE_BEAT_SECONDS = 30.0
-LEASE_SECONDS = 15.0
-FENCE_SECONDS = LEASE_SECONDS - BEAT_SECONDS
-
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """How often a worker beats, and how long it may be silent. In seconds, the same at all workers of a database."""
+
+    beat: float = 3
+    lease: float = 15
+
+    @property
+    def fence(self) -> float:
+        """How long after its last beat a worker runs effects."""
+        return self.lease - self.beat
+
+
+DEFAULT_TIMES = LeaseTimes()
+# On SQLite, where no guard waits for beats: how soon a worker learns that it was drained.
+IDLE_TIMES = LeaseTimes(beat=30, lease=150)
 
 
 def end_process() -> None:
@@ -44,23 +57,21 @@ class Lease:
         clock: ServerClock,
         on_drain: Callable[[], None],
         on_lost: Callable[[], None] = end_process,
-        check: Callable[[], None] = lambda: None,
-        beat_seconds: float = BEAT_SECONDS,
-        fence_seconds: float = FENCE_SECONDS,
+        checks: Sequence[Callable[[], None]] = (),
+        times: LeaseTimes = DEFAULT_TIMES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`on_drain` is called once when an operator drains the worker, `on_lost` when it was given up.
 
-        While `check` raises UnavailableError, the worker does not beat.
+        `checks` are called before each beat: while one of them raises, the worker does not beat.
         """
         self.worker = worker
         self._workers = workers
         self._clock = clock
         self._on_drain = on_drain
         self._on_lost = on_lost
-        self._check = check
-        self._beat_seconds = beat_seconds
-        self._fence_seconds = fence_seconds
+        self._checks = checks
+        self._times = times
         self._monotonic = monotonic
         self._beaten_at = monotonic()
         self._is_draining = False
@@ -77,7 +88,7 @@ class Lease:
         """Beat no more, and remove the worker: it has no work left that others should do."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=self._beat_seconds + 1)
+            self._thread.join(timeout=self._times.beat + 1)
         try:
             self._workers.remove(self.worker.id)
         except DockgateError as error:
@@ -86,7 +97,7 @@ class Lease:
     @property
     def is_fresh(self) -> bool:
         """Whether this worker cannot have been given up yet."""
-        return self._monotonic() - self._beaten_at < self._fence_seconds
+        return self._monotonic() - self._beaten_at < self._times.fence
 
     def require(self) -> None:
         """Raise StoreError unless the lease is fresh: for a request, whose sender can try again."""
@@ -96,12 +107,13 @@ class Lease:
     def wait(self) -> None:
         """Wait until the lease is fresh: for a workflow, which must not end with an error of the network's."""
         while not self.is_fresh:
-            time.sleep(self._beat_seconds / 10)
+            time.sleep(self._times.beat / 10)
 
     def beat(self) -> None:
         """Count one beat, and act on what the row says."""
         before = self._monotonic()
-        self._check()
+        for check in self._checks:
+            check()
         state = self._workers.beat(self.worker.id, self._clock.now())
         if state is WorkerState.LOST:
             _log.error("the worker %s was given up, and ends; its work goes on elsewhere", self.worker.id)
@@ -113,7 +125,7 @@ class Lease:
             self._on_drain()
 
     def _keep_beating(self) -> None:
-        while not self._closing.wait(self._beat_seconds):
+        while not self._closing.wait(self._times.beat):
             try:
                 self.beat()
             except DockgateError as error:
@@ -129,7 +141,7 @@ class Guard:
         locks: Locks,
         recover: Callable[[Worker], None],
         adopt: Callable[[Collection[str]], None] = lambda _: None,
-        lease_seconds: float = LEASE_SECONDS,
+        times: LeaseTimes = DEFAULT_TIMES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`recover` sends the work of a worker that was given up to others, `adopt` that of versions other than these.
@@ -141,7 +153,7 @@ class Guard:
         self._recover = recover
         self._adopt = adopt
         self._versions: set[str] = set()
-        self._lease_seconds = lease_seconds
+        self._lease_seconds = times.lease
         self._monotonic = monotonic
         # The last count of each worker, and when this guard saw it first.
         self._seen: dict[str, tuple[int, float]] = {}

@@ -197,7 +197,7 @@ def test_no_image_is_no_success(system: System) -> None:
 
 def test_a_result_is_on_record_before_anything_is_pushed(system: System, tmp_path: Path) -> None:
     def cut() -> None:
-        (record,) = (tmp_path / "repositories").rglob("records/*.json")
+        (record,) = tmp_path.rglob("records/*/*.json")
         assert DIGEST in record.read_text()
         raise UnavailableError("cut")
 

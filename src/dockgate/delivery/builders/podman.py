@@ -57,6 +57,8 @@ class Runner(Protocol):
 class PodmanBuilder:
     """A `ports.Builder`. `folder` is for files that builds share.
 
+    `records` is for the results, where all hosts that push to `registry` see them.
+
     With `ca_bundle` (PEM) a Dockerfile that declares `ARG PIP_CERT` or `ARG SSL_CERT_FILE` gets the path `ca_mount`,
     where its RUN instructions find that bundle; nothing of it stays in the image but, where `ca_mount` is no place that
     podman clears itself, an empty file. `environment` is what RUN instructions may know of the host: its proxies. After
@@ -74,6 +76,7 @@ class PodmanBuilder:
         ca_mount: str = "/run/.containerenv",
         environment: Mapping[str, str] | None = None,
         prune_every: int = 10,
+        records: Path | None = None,
     ) -> None:
         self._runner = runner
         self._places = places
@@ -83,13 +86,14 @@ class PodmanBuilder:
         self._ca_mount = ca_mount
         self._environment = dict(environment or {})
         self._prune_every = prune_every
+        self._records = records or folder / "records"
         self._scratch = folder / "scratch"
         self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
         name = f"{request.repository}:{request.key}"
         pushed = self._registry.resolve(request.repository, request.key)
-        records = _Records(self._places.place(request.repository) / "records")
+        records = _Records(self._records / hex_of(digest_of(request.repository.encode())))
         recorded = records.read(request.key) if pushed is not None else None
         if recorded is not None and recorded.digest == pushed:
             log(f"{name} is in the registry already: {pushed}")
@@ -117,6 +121,7 @@ class PodmanBuilder:
             )
             pulled_bases = tuple(sorted({base.image for base in bases}))
             result = BuildResult(publication.digest, digest_of(content), pulled_bases, self._runner.is_sandboxed)
+            request.fence()
             records.write(request.key, result)
             publication.push()
             state.layers = dict(publication.layers)
@@ -288,7 +293,7 @@ class _Records:
         return result
 
     def write(self, key: str, result: BuildResult) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         now = time.time()
         for path in self._folder.iterdir():
             if now - path.stat().st_mtime > _RECORD_SECONDS:
