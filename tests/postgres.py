@@ -24,13 +24,14 @@ USER = "postgres"
 # Copied for each store, which is faster than migrating each.
 TEMPLATE = "dockgate_template"
 # Nothing in it outlives the tests, so nothing has to reach the disk.
-OPTIONS = {"listen_addresses": "127.0.0.1", "fsync": "off", "full_page_writes": "off", "max_connections": "200"}
+OPTIONS = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
 class Cluster:
-    """A running cluster on loopback. It ends with this process, however that ends."""
+    """A running cluster, on loopback or at another address of this host. It ends with this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.address = address
         programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
         self.folder = Path(tempfile.mkdtemp(prefix="dockgate-postgres-"))
         shutil.chown(self.folder, USER, USER)
@@ -47,8 +48,11 @@ class Cluster:
             "--no-sync",
         ]
         subprocess.run([*as_user, *initialize], check=True, capture_output=True, cwd="/")
-        options = [f"-c{name}={value}" for name, value in OPTIONS.items()]
+        options = [f"-c{name}={value}" for name, value in {**OPTIONS, "listen_addresses": address}.items()]
         place = [f"-p{self.port}", f"-k{self.folder}", "-D", data]
+        if address != "127.0.0.1":
+            with (self.folder / "data" / "pg_hba.conf").open("a") as file:
+                file.write("host all all samenet trust\n")
         self._command = [*as_user, str(programs / "postgres"), *place, *options]
         self.start()
 
@@ -65,7 +69,7 @@ class Cluster:
 
     def url(self, database: str) -> str:
         """The URL of a database, as DOCKGATE_DATABASE_URL takes it."""
-        return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql+psycopg://{USER}@{self.address}:{self.port}/{database}"
 
     def execute(self, statement: str, *names: str) -> None:
         """Run a statement of administration on these databases."""
@@ -78,7 +82,7 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _connect(self) -> psycopg.Connection:
-        return psycopg.connect(f"host=127.0.0.1 port={self.port} user={USER} dbname=postgres", autocommit=True)
+        return psycopg.connect(f"host={self.address} port={self.port} user={USER} dbname=postgres", autocommit=True)
 
     def _answers(self) -> bool:
         if self.process.poll() is not None:

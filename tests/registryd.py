@@ -73,8 +73,9 @@ class Running:
         with httpx.Client(base_url=f"{self.url}/v2/{repository}", headers=self.headers, verify=self.trust) as client:
             for digest, data in image.blobs.items():
                 if digest not in documents:
-                    place = client.post("/blobs/uploads/").raise_for_status().headers["Location"]
-                    client.put(httpx.URL(place).copy_add_param("digest", digest), content=data).raise_for_status()
+                    upload = client.post("/blobs/uploads/").raise_for_status()
+                    place = upload.url.join(upload.headers["Location"])  # some registries answer relative ones
+                    client.put(place.copy_add_param("digest", digest), content=data).raise_for_status()
             for digest in sorted(documents, key=lambda digest: (b'"manifests"' in image.blobs[digest], digest)):
                 self._put(client, digest, image.blobs[digest])
             self._put(client, tag, image.blobs[image.digest])

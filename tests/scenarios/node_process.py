@@ -1,0 +1,184 @@
+"""A server or worker of several nodes, for tests: builds and deploys are stand-ins that all nodes see.
+
+Run as `python -m tests.scenarios.node_process up` or `... worker QUEUES [LABELS]`. Beside the settings it reads
+DOCKGATE_TEST_LEASE, the seconds of a lease, and DOCKGATE_TEST_DEPLOY, half of those of a deploy. Images of the
+repository "slow" take SLOW_SECONDS to read. In the shared folder it keeps a record of every effect, build and task:
+`faults/effects`, lines of time, node, process and moment.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import httpx
+from tests.fakes.target import MemoryTarget
+from tests.registryd import Running
+from tests.scanner.images.make import image
+from tests.scenarios.live import OS_RELEASE
+
+from dockgate.bootstrap import serve
+from dockgate.bootstrap.assemble import Adapters
+from dockgate.config import Settings, from_environment
+from dockgate.delivery.labels import parse_labels
+from dockgate.delivery.model import Deployment, Service, Task, TaskDefinition, TaskState
+from dockgate.delivery.ports import BuildRequest, BuildResult, Registry
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.scanner.model import Inventory
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import UnavailableError
+from dockgate.workflows.leases import LeaseTimes
+from dockgate.workflows.queues import parse_queues
+
+SLOW_SECONDS = 3
+EFFECTS = "faults/effects"
+
+
+class Record:
+    """A file that all processes of all nodes append lines to."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", buffering=1)
+
+    def write(self, moment: str) -> None:
+        self._file.write(
+            f"{time.clock_gettime(time.CLOCK_BOOTTIME):.3f} {socket.gethostname()} {os.getpid()} {moment}\n"
+        )
+
+
+class SlowBuilder:
+    """Builds an image of one package, whose version and seconds of building are in the file `plan` of the source.
+
+    No two builds give the same digest, as with the times in real ones.
+    """
+
+    def __init__(self, registry: Registry, tokens: RegistryTokens, record: Record, results: Path) -> None:
+        self._registry = registry
+        self._tokens = tokens
+        self._record = record
+        self._results = results
+        results.mkdir(parents=True, exist_ok=True)
+
+    def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
+        recorded = self._results / request.key
+        pushed = self._registry.resolve(request.repository, request.key)
+        if pushed is not None and recorded.exists() and recorded.read_text() == pushed:
+            return self._result(request, pushed)
+        version, seconds = (request.context / "plan").read_text().split()
+        self._record.write(f"begin build {request.repository} {request.key}")
+        log(f"building {request.repository}")
+        time.sleep(float(seconds))
+        made = image(
+            [
+                {
+                    "etc/os-release": OS_RELEASE.encode(),
+                    "var/lib/dpkg/status": f"Package: demo\nStatus: install ok installed\nArchitecture: amd64\n"
+                    f"Version: {version}\nDescription: a package\n".encode(),
+                    "nonce": uuid.uuid4().bytes,
+                }
+            ]
+        )
+        request.fence()
+        recorded.write_text(made.digest)
+        token = self._tokens.repository_token(request.repository, "pull,push")
+        place = Running(
+            self._registry.address, f"http://{self._registry.address}", {"Authorization": f"Bearer {token}"}
+        )
+        try:
+            place.push(request.repository, request.key, made)
+        except httpx.HTTPError as error:
+            raise UnavailableError(f"the registry does not take the image: {error}") from error
+        self._record.write(f"end build {request.repository} {request.key} {made.digest}")
+        return self._result(request, made.digest)
+
+    def _result(self, request: BuildRequest, digest: str) -> BuildResult:
+        return BuildResult(digest, digest_of((request.context / request.dockerfile).read_bytes()))
+
+
+class SharedTarget:
+    """Tasks in a file that all nodes see, as those of a cluster elsewhere."""
+
+    def __init__(self, folder: Path, record: Record, seconds: float) -> None:
+        self._folder = folder
+        self._record = record
+        self._seconds = seconds
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Deployment:
+        self._record.write(f"begin deploy {service.name} {definition.revision}")
+        time.sleep(self._seconds)
+        with self._opened(service.name) as target:
+            deployment = target.deploy(service, definition, previous)
+            for task in target.started:
+                self._record.write(f"start {task}")
+        time.sleep(self._seconds)
+        self._record.write(f"end deploy {service.name} {definition.revision}")
+        return deployment
+
+    def tasks(self, service: str) -> Sequence[Task]:
+        with self._opened(service) as target:
+            return target.tasks(service)
+
+    def restart(self, service: str, task: str) -> bool:
+        with self._opened(service) as target:
+            return target.restart(service, task)
+
+    def remove(self, service: str) -> None:
+        with self._opened(service) as target:
+            target.remove(service)
+
+    @contextmanager
+    def _opened(self, service: str) -> Iterator[MemoryTarget]:
+        target = MemoryTarget()
+        with (self._folder / service).open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            for row in json.loads(file.read() or "[]"):
+                row.update(state=TaskState(row["state"]), ports=tuple(tuple(pair) for pair in row["ports"]))
+                target._tasks[row["id"]] = Task(**row)
+            before = dict(target._tasks)
+            yield target
+            if target._tasks != before:
+                file.truncate(0)
+                file.write(json.dumps([asdict(task) for task in target._tasks.values()]))
+
+
+def seams(settings: Settings) -> serve.Seams:
+    record = Record(settings.shared / EFFECTS)
+
+    def alter(adapters: Adapters) -> Adapters:
+        tokens = RegistryTokens(settings.shared / "keys")
+        builder = SlowBuilder(adapters.registry, tokens, record, settings.shared / "faults/builds")
+        target = SharedTarget(
+            settings.shared / "faults/tasks", record, float(os.environ.get("DOCKGATE_TEST_DEPLOY", "0"))
+        )
+
+        def read(repository: str, digest: str) -> Sequence[Inventory]:
+            if repository.startswith("slow/"):
+                time.sleep(SLOW_SECONDS)
+            return adapters.read_image(repository, digest)
+
+        return replace(adapters, read_image=read, builder=builder, targets={"podman": target})
+
+    lease = float(os.environ.get("DOCKGATE_TEST_LEASE", "6"))
+    return serve.Seams(record.write, alter, LeaseTimes(beat=lease / 6, lease=lease))
+
+
+def main(kind: str, queues: str = "", labels: str = "") -> None:
+    settings = from_environment()
+    if kind == "up":
+        serve.run(settings, seams(settings))
+    else:
+        serve.run_worker(settings, parse_queues(queues), parse_labels([labels]), seams(settings))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
