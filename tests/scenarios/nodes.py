@@ -152,10 +152,10 @@ class Network:
         return f"{self.name}v{number}"
 
     def cut(self, space: str) -> None:
-        """Let nothing pass to and from this namespace, until `mend`."""
+        """Let nothing pass to and from this namespace, until `join`."""
         self._set(space, "down")
 
-    def mend(self, space: str) -> None:
+    def join(self, space: str) -> None:
         self._set(space, "up")
 
     def _set(self, space: str, state: str) -> None:

@@ -126,7 +126,7 @@ def freeze(cluster: Cluster, node: Node) -> Callable[[], None]:
 
 def cut_off(cluster: Cluster, node: Node) -> Callable[[], None]:
     cluster.nodes.network.cut(node.space)
-    return lambda: cluster.nodes.network.mend(node.space)
+    return lambda: cluster.nodes.network.join(node.space)
 
 
 @pytest.mark.parametrize("harm", [kill, freeze, cut_off])
