@@ -121,7 +121,7 @@ class ServerSystem:
             pause_seconds=sweep_seconds,
             parallel_scans=64,
         )
-        app = assemble(self.adapters, self.options, read_policy=policy)
+        app = assemble(self.adapters, self.options, read_policy=policy, on_lost=lambda: None)
         self.server, self.use_cases, self.background = app.server, app.use_cases, app.background
         self.app = create_app(self.server)
         self.web = uvicorn.Server(

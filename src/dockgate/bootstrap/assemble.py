@@ -353,7 +353,7 @@ def make_use_cases(
         ),
         rollouts=rollouts,
         people=People(store, adapters.clock),
-        workers=Workers(store.workers, starter),
+        workers=Workers(store.workers, starter, store.database.is_sqlite),
         version=__version__,
         push_limit=options.push_limit,
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dockgate.services.effects import Starter, UnservedQueue
+from dockgate.shared.errors import ConflictError
 from dockgate.store.records import Worker
 from dockgate.store.workers import Workers as WorkersTable
 
@@ -18,10 +19,11 @@ class WorkersStatus:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Lists, drains and removes workers."""
+    """Lists, drains and removes workers. `is_single`: the database allows one server process, as SQLite does."""
 
     table: WorkersTable
     starter: Starter
+    is_single: bool
 
     def status(self) -> WorkersStatus:
         """Return the workers, and the queues that no active worker takes work from."""
@@ -33,5 +35,10 @@ class Workers:
         self.table.drain(worker_id)
 
     def remove(self, worker_id: str) -> None:
-        """Give a worker up: its work goes on at others, and its process ends. NotFoundError if it does not exist."""
+        """Give a worker up: its work goes on at others, and its process ends.
+
+        NotFoundError if it does not exist, ConflictError where there can be no others.
+        """
+        if self.is_single:
+            raise ConflictError("no other worker can take over the work", "`dockgate down` stops this server.")
         self.table.give_up(worker_id)

@@ -1,0 +1,42 @@
+"""Workers are drained and removed by admins."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
+
+
+@pytest.fixture(params=FACTORIES)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerSystem]:
+    with ServerSystem(tmp_path, database=request.param) as server:
+        yield server
+
+
+def test_a_server_is_a_worker_that_serves_all_queues(server: ServerSystem) -> None:
+    status = server.get("/workers")
+    assert [worker["state"] for worker in status["workers"]] == ["Active"]
+    assert set(status["workers"][0]["queues"]) == {"build", "deploy", "control", "scan", "deliver", "upkeep"}
+    assert status["unserved"] == server.get("/status")["unserved"] == []
+
+
+def test_a_queue_whose_only_worker_drains_is_named(server: ServerSystem) -> None:
+    (worker,) = server.get("/workers")["workers"]
+    assert server.client.post(f"/workers/{worker['id']}/drain").status_code == 204
+    assert {queue["name"] for queue in server.get("/workers")["unserved"]} >= {"build", "deploy"}
+
+
+def test_a_worker_is_removed_only_where_others_can_take_over(server: ServerSystem) -> None:
+    (worker,) = server.get("/workers")["workers"]
+    answer = server.client.post(f"/workers/{worker['id']}/remove")
+    if server.store.database.is_sqlite:
+        assert answer.status_code == 409
+        assert "dockgate down" in answer.json()["advice"]
+    else:
+        assert answer.status_code == 204
+
+
+def test_an_unknown_worker_is_not_found(server: ServerSystem) -> None:
+    answer = server.client.post("/workers/unknown/drain")
+    assert (answer.status_code, answer.json()["advice"]) == (404, "`dockgate worker list` lists them all.")
