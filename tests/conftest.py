@@ -1,11 +1,22 @@
 """The order of the tests: what takes longest begins first, so that no process is left with it at the end."""
 
+import os
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
 # A busy machine is slow now and then, which says nothing about our code.
 settings.register_profile("dockgate", deadline=None)
 settings.load_profile("dockgate")
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """The usual umask. A server in this process closes it, and files that builds read would be closed, too."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,21 +1,12 @@
 """The data folder is closed to other users, also one that was open before."""
 
-import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dockgate.server.private_files import restrict
 from dockgate.shared.errors import UsageError
-
-
-@pytest.fixture(autouse=True)
-def umask() -> Iterator[None]:
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 def mode(path: Path) -> int:
