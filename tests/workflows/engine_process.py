@@ -41,7 +41,9 @@ for workflow in (Workflow.RUN_ACTION, Workflow.BUILD):
     engine.register(workflow, body)
 engine.launch()
 for key in keys:
-    if key.startswith("recover "):
+    if key == "recover orphans":
+        engine.recover_orphans()
+    elif key.startswith("recover "):
         engine.recover(key.removeprefix("recover "))
     elif key.startswith("adopt "):
         engine.adopt({key.removeprefix("adopt ")})

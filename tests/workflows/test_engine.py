@@ -106,6 +106,16 @@ def test_two_processes_that_start_one_key_run_it_once(postgres: Processes) -> No
     assert all(len(postgres.steps(f"web-{number}")) == 3 for number in range(20))
 
 
+def test_the_work_of_a_process_that_is_no_worker_any_more_goes_on_elsewhere(postgres: Processes) -> None:
+    postgres.start("dead", "web-1")
+    until(lambda: len(postgres.steps("web-1")) == 2)
+    postgres.kill("dead")
+    postgres.go()
+    postgres.start("alive", "recover orphans")
+    until(lambda: "third alive" in postgres.steps("web-1"))
+    assert postgres.steps("web-1") == ["first dead", "second dead", "second alive", "third alive"]
+
+
 def test_the_work_of_a_killed_process_goes_on_elsewhere_and_only_once(postgres: Processes) -> None:
     postgres.start("dead", "web-1", "build-1")
     until(lambda: len(postgres.steps("web-1")) == 2 and len(postgres.steps("build-1")) == 2)

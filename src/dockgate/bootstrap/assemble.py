@@ -214,6 +214,8 @@ def assemble(
             server.git_pushes.recover()
 
         guard = Guard(store.workers, store.locks, recover, engine.adopt, lease_times)
+        if Queue.UPKEEP in options.queues:
+            groups.append(TaskGroup("orphans", [RepeatedTask("orphans", engine.recover_orphans, EXECUTIONS_EVERY)]))
         groups.append(TaskGroup("workers", [RepeatedTask("workers", guard.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
     handlers = _outbox_handlers(adapters, options)

@@ -1,12 +1,10 @@
 """The folder that the servers and workers of one database share, and whether this host sees the right one."""
 
-import os
-import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.files import create_file
 
 
 class SharedFolder:
@@ -39,9 +37,4 @@ def create_once(path: Path, content: Callable[[], str]) -> None:
     if path.exists():
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    fresh.touch(mode=0o600)
-    fresh.write_text(content())
-    with suppress(FileExistsError):
-        os.link(fresh, path)
-    fresh.unlink()
+    create_file(path, content().encode(), 0o600)

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import secrets
 import tempfile
 from pathlib import Path
 
@@ -18,3 +19,16 @@ def replace_file(path: Path, data: bytes, mode: int) -> None:
     except BaseException:
         Path(fresh).unlink(missing_ok=True)
         raise
+
+
+def create_file(path: Path, data: bytes, mode: int) -> bool:
+    """Write a file with this mode unless it exists. Returns whether it did: of several processes that try, one does."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    replace_file(fresh, data, mode)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        return False
+    finally:
+        fresh.unlink()
+    return True

@@ -1,13 +1,16 @@
 """dbos: its configuration, the steps of workflows, and starting, queueing and recovering workflows by key."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import TypeVar
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowStatus
 
 from dockgate.delivery.labels import NO_LABELS, Labels
-from dockgate.shared.errors import UnavailableError
+from dockgate.shared.errors import StoreError, UnavailableError
 from dockgate.store import Store
 from dockgate.store.records import Worker
 from dockgate.workflows.leases import Lease
@@ -24,7 +27,12 @@ _BROKEN = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 DRAIN_SECONDS = 6 * 3600
 CLOSE_SECONDS = 5
 
+# Attempts of an effect while the database is away; the time without a fresh lease does not count.
+STORE_ATTEMPTS, STORE_PAUSE_SECONDS = 60, 1.0
+
 R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -110,8 +118,9 @@ class Engine:
     def run_step(self, name: str, effect: Callable[[], R]) -> R:
         """Run the effect as a step of the running workflow, or at once outside of one (`services.effects.RunStep`).
 
-        After UnavailableError it is tried up to three times, a second and two apart. Without a fresh lease a workflow
-        waits, and anything else gets UnavailableError.
+        After UnavailableError it is tried up to five times within 15 seconds: a registry that has crashed is back by
+        then. While other servers may share the database, a workflow waits longer for that, and without a fresh lease;
+        anything else gets UnavailableError.
         """
         if DBOS.workflow_id is None:
             if self._lease is not None:
@@ -123,12 +132,23 @@ class Engine:
             {
                 "name": name,
                 "retries_allowed": True,
-                "max_attempts": 3,
+                "max_attempts": 5,
                 "interval_seconds": 1.0,
                 "should_retry": lambda error: isinstance(error, UnavailableError),
             },
-            effect,
+            partial(self._persist, effect),
         )
+
+    def _persist(self, effect: Callable[[], R]) -> R:
+        """Run the effect, again while the database is away."""
+        for _ in range(STORE_ATTEMPTS if self._lease is not None else 0):
+            try:
+                return effect()
+            except StoreError as error:
+                _log.warning("the database is awaited: %s", error)
+                time.sleep(STORE_PAUSE_SECONDS)
+                self.fence()
+        return effect()
 
     def fence(self) -> None:
         """Wait until this worker may change things: called in a long effect before its last change.
@@ -143,6 +163,18 @@ class Engine:
         # dbos's own call sends them to a queue that every process reads, whether it can do the work or not.
         for status in DBOS.list_workflows(executor_id=worker_id, status="PENDING", load_output=False):
             self._requeue(status)
+
+    def recover_orphans(self) -> None:
+        """Send the unfinished workflows of processes that are no workers any more to the queues of others.
+
+        A process that ends does not wait long for its workflows. One that was frozen may claim a workflow in the moment
+        between its waking and its end, after its work was recovered.
+        """
+        pending = DBOS.list_workflows(status="PENDING", load_output=False)
+        workers = {worker.id for worker in self._store.workers.list()}  # after them: a new worker is listed first
+        for status in pending:
+            if status.executor_id not in workers:
+                self._requeue(status)
 
     def adopt(self, live_versions: Collection[str]) -> None:
         """Send the unfinished workflows of versions that no worker has to the queues, for workers of this version.

@@ -20,7 +20,7 @@ from dockgate.services.deployments import Deployments, Rollouts
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.executions import Executions
 from dockgate.services.scans import ScanScheduler
-from dockgate.shared.errors import DockgateError
+from dockgate.shared.errors import DockgateError, StoreError
 from dockgate.store import Store
 from dockgate.workflows.engine import Engine
 from dockgate.workflows.queues import Workflow
@@ -74,6 +74,7 @@ class Workflows:
         try:
             self._effects.run(EffectKind.ROLL_OUT, self._rollouts.run, service, int(number))
         except Exception as error:
+            _require_store(error)
             self._effects.run(EffectKind.FINISH, self._rollouts.fail, service, int(number), explain(error))
 
     def _run_action(self, key_text: str) -> None:
@@ -81,6 +82,7 @@ class Workflows:
         try:
             result = self._perform(key)
         except Exception as error:
+            _require_store(error)
             self._finish(key, RunState.FAILED, explain(error), ActionResult())
         else:
             if result is not None:
@@ -125,9 +127,21 @@ def explain(error: Exception) -> str:
 
     Our own errors explain themselves; any other is a defect, and its traceback goes to the log.
     """
-    if isinstance(error, dbos_error.DBOSMaxStepRetriesExceeded) and error.errors:
-        error = error.errors[-1]
+    error = _cause(error)
     if isinstance(error, DockgateError):
         return error.full_message
     _log.error("an action failed because of a defect", exc_info=error)
     return f"internal fault: {type(error).__name__}: {error}. The server's log has the trace."
+
+
+def _cause(error: Exception) -> Exception:
+    """The error of a step's last attempt; another error itself."""
+    if isinstance(error, dbos_error.DBOSMaxStepRetriesExceeded) and error.errors:
+        return error.errors[-1]
+    return error
+
+
+def _require_store(error: Exception) -> None:
+    """Raise an error of the store, which breaks the workflow: the reconciler starts it again when the store is back."""
+    if isinstance(_cause(error), StoreError):
+        raise error

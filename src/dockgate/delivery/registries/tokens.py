@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from dockgate.delivery.registry_access import SERVER, SERVICE, Access, Login
 from dockgate.shared.errors import UnavailableError
-from dockgate.shared.files import replace_file
+from dockgate.shared.files import create_file, replace_file
 
 ISSUER = "dockgate"
 # How long a registry token is valid; docker-registry accepts it for a minute more.
@@ -123,7 +123,7 @@ class RegistryTokens:
     def _current(self) -> _Key:
         with self._lock:
             if self._key is None:
-                self._key = self._read() or self._write(_new_key(self._clock()))
+                self._key = self._read() or self._create()
             return self._key
 
     def _read(self) -> _Key | None:
@@ -138,6 +138,19 @@ class RegistryTokens:
         if not isinstance(private, ec.EllipticCurvePrivateKey) or certificate.public_key() != private.public_key():
             raise self._unusable("it does not hold an EC key and its certificate")
         return _Key(private, certificate)
+
+    def _create(self) -> _Key:
+        """A new key, or that of another process that has made one in the same moment."""
+        key = _new_key(self._clock())
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if create_file(self.path, key.pem, 0o600):
+                return key
+        except OSError as error:
+            raise self._unusable(str(error)) from error
+        if present := self._read():
+            return present
+        raise self._unusable("it was deleted")
 
     def _write(self, key: _Key) -> _Key:
         try:
