@@ -232,6 +232,8 @@ class Nodes:
     registry_port: int = field(default_factory=free_port)
     nodes: list[Node] = field(default_factory=list)
 
+    is_sqlite: bool = False
+
     @property
     def shared(self) -> Path:
         return self.folder / "shared"
@@ -263,7 +265,7 @@ class Nodes:
     def _node(self, name: str, arguments: Sequence[str], more: dict[str, str], *, is_worker: bool = False) -> Node:
         space = self.network.add()
         environment = {
-            "DOCKGATE_DATABASE_URL": self.database.url("dockgate"),
+            "DOCKGATE_DATABASE_URL": "" if self.is_sqlite else self.database.url("dockgate"),
             "DOCKGATE_SHARED": str(self.shared),
             **self.environment,
             **more,
@@ -280,6 +282,12 @@ class Nodes:
         self.nodes.append(node)
         return node
 
+    def dump(self, file: Path) -> None:
+        """Write the database as SQL, for people who look for a fault."""
+        with file.open("wb") as output:
+            url = self.database.url("dockgate").replace("+psycopg", "")
+            subprocess.run(["pg_dump", url], stdout=output, check=False)
+
     def end(self) -> None:
         for node in self.nodes:
             node.end()
@@ -288,14 +296,17 @@ class Nodes:
 
 
 @contextmanager
-def running_nodes(folder: Path, **environment: str) -> Iterator[Nodes]:
-    """A network and a database for nodes. Processes, namespaces and the database are gone at the end."""
+def running_nodes(folder: Path, *, is_sqlite: bool = False, **environment: str) -> Iterator[Nodes]:
+    """A network and a database for nodes. Processes, namespaces and the database are gone at the end.
+
+    With `is_sqlite` the database is a file in the shared folder, for one server.
+    """
     with ExitStack() as stack:
         network = stack.enter_context(Network())
         database = postgres.Cluster(network.address)
         stack.callback(database.stop)
         database.execute("CREATE DATABASE {}", "dockgate")
-        nodes = Nodes(folder, network, database, environment, stack)
+        nodes = Nodes(folder, network, database, environment, stack, is_sqlite=is_sqlite)
         stack.callback(nodes.end)
         yield nodes
 

@@ -19,7 +19,7 @@ from tests.scenarios.nodes import Node, Nodes, push, running_nodes, set_up, work
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
-LEASE = 6.0
+LEASE = 8.0
 BUILD_SECONDS = 3.0
 # sysexits.h: EX_TEMPFAIL.
 GIVEN_UP = 75

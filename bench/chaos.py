@@ -1,0 +1,347 @@
+"""Executions during which servers, workers, registries, database and network are killed, frozen and cut.
+
+    python bench/chaos.py [--seconds 900] [--executions 25] [--database sqlite|postgres|both] [--seed N]
+
+Runs one round after the other until the time is over, each with the next seed, which plans all faults. A round on
+SQLite has one server, on Postgres a server and three workers, each in a network namespace of its own. After each round
+all executions must have ended as they would have without faults: what is approved is deployed once, nothing else is,
+every approval has one answer. A failure prints the seed that repeats its plan, and leaves the round's folder.
+"""
+
+import argparse
+import heapq
+import os
+import platform
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests run the same nodes
+from tests.scenarios.live import until
+from tests.scenarios.node_process import EFFECTS
+from tests.scenarios.nodes import Nodes, push, running_nodes, set_up
+
+LEASE_SECONDS = 6
+# How long a round's faults last, and how long its executions may take afterwards.
+FAULTS_SECONDS, PATIENCE_SECONDS = 60.0, 240.0
+OVER = ("Succeeded", "Failed", "Stopped")
+# Records every change of an approval's state.
+AUDIT = {
+    "postgres": """
+        CREATE TABLE chaos_answers (id text, before text, after text);
+        CREATE FUNCTION chaos_answer() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO chaos_answers VALUES (OLD.id, OLD.state, NEW.state); RETURN NEW; END $$;
+        CREATE TRIGGER chaos_answers AFTER UPDATE ON approvals FOR EACH ROW
+            WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION chaos_answer();
+        """,
+    "sqlite": """
+        CREATE TABLE chaos_answers (id text, before text, after text);
+        CREATE TRIGGER chaos_answers AFTER UPDATE ON approvals WHEN OLD.state <> NEW.state
+            BEGIN INSERT INTO chaos_answers VALUES (OLD.id, OLD.state, NEW.state); END;
+        """,
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An execution: when its commit is pushed, and whether its image is approved."""
+
+    name: str
+    at: float
+    is_good: bool
+    build_seconds: float
+
+
+def planned(dice: random.Random, count: int) -> list[Planned]:
+    return [
+        Planned(
+            f"app{number}",
+            dice.uniform(0, FAULTS_SECONDS * 0.8),
+            dice.random() < 0.75,
+            dice.choice((0.0, 0.3, 2.0)),
+        )
+        for number in range(count)
+    ]
+
+
+@dataclass
+class Round:
+    """One cluster, its executions and its faults."""
+
+    seed: int
+    database: str
+    count: int
+    nodes: Nodes
+    faults: Counter[str] = field(default_factory=Counter)
+    # (when, number, harm's end) on the monotonic clock.
+    pending: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    harmed: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+
+    def play(self) -> None:
+        dice = random.Random(self.seed)  # noqa: S311 - not for secrets
+        executions = planned(dice, self.count)
+        self.server = self.nodes.server("server")
+        if self.database == "postgres":
+            for name, queues in (("w1", "build,scan,deliver"), ("w2", "build,deploy,scan"), ("w3", "deploy,upkeep")):
+                self.nodes.worker(name, queues)
+        for node in self.nodes.nodes:
+            node.begin()
+        self.nodes.set_up_advisories()
+        for node in self.nodes.nodes:
+            until(node.has_started, seconds=240)
+        self.install_audit()
+        clones = {execution.name: set_up(self.server, execution.name) for execution in executions}
+        begin = time.monotonic()
+
+        def push_all() -> None:
+            for execution in sorted(executions, key=lambda entry: entry.at):
+                time.sleep(max(0.0, begin + execution.at - time.monotonic()))
+                version = "2.0" if execution.is_good else "1.0"
+                try:
+                    push(clones[execution.name], version, execution.build_seconds)
+                except AssertionError:
+                    self.insist(lambda name=execution.name: clones[name].push() or True)  # type: ignore[misc]
+
+        pusher = threading.Thread(target=push_all, daemon=True)
+        pusher.start()
+        self.harm_until(begin + FAULTS_SECONDS, dice)
+        pusher.join(timeout=PATIENCE_SECONDS)
+        ended = time.monotonic()
+        while missing := [entry.name for entry in executions if self.state(entry.name) not in OVER]:
+            self.revive()
+            if time.monotonic() - ended > PATIENCE_SECONDS:
+                self.problems.append(f"not over: {missing}")
+                return
+            time.sleep(0.5)
+        self.check(executions)
+
+    def harm_until(self, end: float, dice: random.Random) -> None:
+        number = 0
+        while time.monotonic() < end:
+            self.heal(time.monotonic())
+            self.revive()
+            number += 1
+            self.harm(dice, number)
+            time.sleep(dice.uniform(0.3, 1.5))
+        self.heal(float("inf"))
+        self.revive()
+
+    def harm(self, dice: random.Random, number: int) -> None:
+        """One fault, at a node that has no other."""
+        kinds = ["kill", "kill", "freeze", "cut", "kill registry", "freeze registry"]
+        if self.database == "postgres":
+            kinds += ["kill database", "drop notifications"]
+        kind, node = dice.choice(kinds), dice.choice(self.nodes.nodes)
+        seconds = dice.choice((0.2, 2.0, LEASE_SECONDS * 1.5, LEASE_SECONDS * 2.5))
+        if kind == "kill database":
+            self.nodes.database.kill()
+            time.sleep(min(seconds, 3.0))
+            self.nodes.database.start()
+        elif kind == "drop notifications":
+            with suppress(psycopg.Error):
+                self.nodes.database.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+                )
+        elif node.name in self.harmed or not node.alive() or node.process is None:
+            return
+        elif kind == "kill":
+            node.kill()
+        elif kind in ("freeze", "cut"):
+            if kind == "freeze":
+                node.freeze()
+                heal = node.resume
+            else:
+                self.nodes.network.cut(node.space)
+                heal = lambda: self.nodes.network.join(node.space)  # noqa: E731
+            self.harmed.add(node.name)
+
+            def healed() -> None:
+                heal()
+                self.harmed.discard(node.name)
+
+            heapq.heappush(self.pending, (time.monotonic() + seconds, number, healed))
+        else:
+            process = registry_of(node.process.pid)
+            if process is None:
+                return
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL if kind == "kill registry" else signal.SIGSTOP)
+            if kind == "freeze registry":
+                heapq.heappush(self.pending, (time.monotonic() + min(seconds, 5), number, lambda: resume(process)))
+        self.faults[kind] += 1
+
+    def heal(self, moment: float) -> None:
+        while self.pending and self.pending[0][0] <= moment:
+            heapq.heappop(self.pending)[2]()
+
+    def revive(self) -> None:
+        for node in self.nodes.nodes:
+            if node.name not in self.harmed and node.process is not None and not node.alive():
+                if node.process.returncode not in (-9, 75):
+                    self.faults[f"ended by itself with {node.process.returncode}"] += 1
+                node.begin()
+
+    def insist(self, attempt: Callable[[], Any]) -> None:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                attempt()
+                return
+            except (AssertionError, httpx.HTTPError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
+
+    def state(self, name: str) -> str:
+        with suppress(httpx.HTTPError, KeyError):
+            answer = httpx.get(f"{self.server.url}/api/v1/executions/{name}-1", timeout=10)
+            return str(answer.json()["execution"]["state"])
+        return ""
+
+    def check(self, executions: Sequence[Planned]) -> None:
+        """Add to `problems` what is not as it would have been without faults."""
+        until(self.server.answers, seconds=120)
+        moments = [line.split(" ", 3)[3] for line in (self.nodes.shared / EFFECTS).read_text().splitlines()]
+        starts = Counter(moment for moment in moments if moment.startswith("start "))
+        answers = self.answers()
+        for execution in executions:
+            name = execution.name
+            document = self.server.get(f"/executions/{name}-1")
+            runs = {
+                run["key"]["action"]: run for stage in document["stages"] for run in stage["actions"] if "key" in run
+            }
+            state = document["execution"]["state"]
+            expected = "Succeeded" if execution.is_good else "Failed"
+            if state != expected:
+                self.problems.append(f"{name} is {state}, not {expected}: {document['execution']['reason']}")
+            service = self.server.get(f"/services/{name}")
+            tasks = [(task["id"], task["state"]) for task in service["tasks"]]
+            if tasks != ([(f"{name}-2-0", "RUNNING")] if execution.is_good else []):
+                self.problems.append(f"{name} has the tasks {tasks}")
+            revisions = [definition["revision"] for definition in service["definitions"]]
+            if revisions != ([2, 1] if execution.is_good else [1]):
+                self.problems.append(f"{name} has the revisions {revisions}")
+            started = {moment: times for moment, times in starts.items() if moment.startswith(f"start {name}-")}
+            if started != ({f"start {name}-2-0": 1} if execution.is_good else {}):
+                self.problems.append(f"{name}: {started}")
+            digests = {moment.split()[-1] for moment in moments if moment.startswith(f"end build {name}/app ")}
+            self.faults["builds that were repeated after their push"] += max(0, len(digests) - 1)
+            if execution.is_good and [task["digest"] for task in service["tasks"]][:1] not in [[d] for d in digests]:
+                self.problems.append(f"{name} runs an image that no build has pushed")
+            settled = answers.get(f"{name}-1/ContainerVulnerabilityAssessment/Approval/1", [])
+            if settled != [("Waiting", "Approved" if execution.is_good else "Rejected")]:
+                self.problems.append(f"{name}: the answers {settled}")
+        for service in self.server.get("/services"):
+            if service["service"]["name"] not in {execution.name for execution in executions}:
+                self.problems.append(f"a service that is not of this round: {service}")
+
+    def install_audit(self) -> None:
+        if self.database == "postgres":
+            with psycopg.connect(self.database_url(), autocommit=True) as connection:
+                connection.execute(AUDIT["postgres"])
+        else:
+            with closing(sqlite3.connect(self.nodes.shared / "dockgate.db", timeout=30)) as sqlite:
+                sqlite.executescript(AUDIT["sqlite"])
+
+    def answers(self) -> dict[str, list[tuple[str, str]]]:
+        query = "SELECT id, before, after FROM chaos_answers"
+        rows: Sequence[Any]
+        if self.database == "postgres":
+            with psycopg.connect(self.database_url()) as connection:
+                rows = connection.execute(query).fetchall()
+        else:
+            with closing(sqlite3.connect(self.nodes.shared / "dockgate.db", timeout=30)) as sqlite:
+                rows = sqlite.execute(query).fetchall()
+        answers: dict[str, list[tuple[str, str]]] = {}
+        for name, before, after in rows:
+            answers.setdefault(name, []).append((before, after))
+        return answers
+
+    def database_url(self) -> str:
+        return self.nodes.database.url("dockgate").replace("+psycopg", "")
+
+
+def registry_of(server: int) -> int | None:
+    """The process of the registry that this server or worker has started."""
+    children = subprocess.run(["ps", "--ppid", str(server), "-o", "pid=,args="], capture_output=True, text=True).stdout
+    for line in children.splitlines():
+        number, _, command = line.strip().partition(" ")
+        if "docker-registry" in command:
+            return int(number)
+    return None
+
+
+def resume(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGCONT)
+
+
+def main(seconds: float, count: int, databases: Sequence[str], seed: int, rounds: int | None) -> int:
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    end, total, executions, failed, number = time.monotonic() + seconds, Counter[str](), Counter[str](), [], 0
+    while time.monotonic() < end and (rounds is None or number < rounds):
+        database = databases[number % len(databases)]
+        folder = Path(tempfile.mkdtemp(prefix="dockgate-chaos-"))
+        began = time.monotonic()
+        environment = {"DOCKGATE_TEST_LEASE": str(LEASE_SECONDS), "DOCKGATE_TEST_DEPLOY": "0.3"}
+        with running_nodes(folder, is_sqlite=database == "sqlite", **environment) as nodes:
+            played = Round(seed + number, database, count, nodes)
+            try:
+                played.play()
+            except Exception:
+                played.problems.append(traceback.format_exc())
+            if played.problems and database == "postgres":
+                nodes.dump(folder / "database.sql")
+        total += played.faults
+        executions[database] += count
+        print(
+            f"seed {played.seed} on {database}: {count} executions in {time.monotonic() - began:.0f} s, "
+            f"{dict(sorted(played.faults.items()))}",
+            flush=True,
+        )
+        if played.problems:
+            failed.append(played.seed)
+            for problem in played.problems:
+                print(f"  {problem}")
+            print(
+                f"  see {folder}; repeat: python bench/chaos.py --database {database} --rounds 1 --seed {played.seed} "
+                f"--executions {count}",
+                flush=True,
+            )
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        number += 1
+    kills = sum(times for kind, times in total.items() if kind.startswith(("kill", "freeze", "cut", "drop")))
+    print(f"{number} rounds, {dict(executions)} executions, {kills} faults: {dict(sorted(total.items()))}")
+    print(f"failed seeds: {failed or 'none'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=900)
+    parser.add_argument("--executions", type=int, default=25)
+    parser.add_argument("--database", choices=("sqlite", "postgres", "both"), default="both")
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--rounds", type=int, default=None)
+    options = parser.parse_args()
+    chosen = ("sqlite", "postgres") if options.database == "both" else (options.database,)
+    first = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
+    sys.exit(main(options.seconds, options.executions, chosen, first, options.rounds))
