@@ -224,9 +224,6 @@ class Round:
         for execution in executions:
             name = execution.name
             document = self.server.get(f"/executions/{name}-1")
-            runs = {
-                run["key"]["action"]: run for stage in document["stages"] for run in stage["actions"] if "key" in run
-            }
             state = document["execution"]["state"]
             expected = "Succeeded" if execution.is_good else "Failed"
             if state != expected:
