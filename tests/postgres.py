@@ -77,8 +77,7 @@ class Cluster:
             connection.execute(SQL(statement).format(*map(Identifier, names)))  # type: ignore[arg-type]
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
+        self.kill()  # it would wait for its clients, and what it has on the disk is deleted
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _connect(self) -> psycopg.Connection:

@@ -80,6 +80,7 @@ class Forwarder:
         except OSError:
             _close(client)
             return
+        server.settimeout(None)
         self._sockets |= {client, server}
         back = threading.Thread(target=self._copy, args=(server, client), name="forward", daemon=True)
         back.start()
@@ -175,7 +176,6 @@ class Node(Live):
     """A process on a node. A worker answers nothing: it has started when its log says so."""
 
     space: str = ""
-    prefix: Sequence[str] = ()
     is_worker: bool = False
 
     def start(self, **more: str) -> None:
@@ -186,7 +186,7 @@ class Node(Live):
         """Start the process, and return at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
         own = ["unshare", "--uts", "--", "sh", "-c", f'hostname {self.name} && exec "$@"', "sh"]
-        command = ["nsenter", f"--net=/run/netns/{self.space}", "--", *own, *self.prefix, sys.executable, *self.entry]
+        command = ["nsenter", f"--net=/run/netns/{self.space}", "--", *own, sys.executable, *self.entry]
         self._log_start = len(self.log())
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
