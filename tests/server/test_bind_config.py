@@ -8,8 +8,14 @@ import pytest
 
 from dockgate.config import Settings
 from dockgate.identity.model import Principal, Role, Token
-from dockgate.server.bind_config import Listening, endpoints, listening, public_registry, require_principals
-from dockgate.server.registry_service import Endpoint
+from dockgate.server.bind_config import (
+    Listening,
+    PublicRegistry,
+    listening,
+    public_registry,
+    registry_listening,
+    require_principals,
+)
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.store import open_store
 
@@ -56,17 +62,15 @@ def test_behind_a_proxy_that_ends_tls_it_may_listen_beyond(host: str) -> None:
     assert (config.beyond, config.url) == (True, "https://gate.example.org")
 
 
-def registries(**settings: Any) -> list[Endpoint]:
-    return endpoints(Settings(Path("/data"), Path("/cache"), **settings), "http://127.0.0.1:1/registry/token")
+def registry(**settings: Any) -> PublicRegistry | None:
+    return registry_listening(Settings(Path("/data"), Path("/cache"), **settings))
 
 
 def test_the_registry_listens_on_loopback_alone_unless_it_is_told_otherwise() -> None:
-    (inside,) = registries(registry_port=5000)
-    assert (inside.host, inside.port, inside.realm) == ("127.0.0.1", 5000, "http://127.0.0.1:1/registry/token")
-    assert inside.certificate is None
-    behind_a_proxy = registries(registry_listen=("127.0.0.1", 5001), **BEHIND)
-    assert [endpoint.host for endpoint in behind_a_proxy] == ["127.0.0.1", "127.0.0.1"]
-    assert behind_a_proxy[1].realm == "https://gate.example.org/registry/token"
+    assert registry(registry_port=5000) is None
+    realm = "https://gate.example.org/registry/token"
+    behind_a_proxy = registry(registry_listen=("127.0.0.1", 5001), **BEHIND)
+    assert behind_a_proxy == PublicRegistry("127.0.0.1", 5001, "gate.example.org:5001", realm)
     settings = Settings(Path("/data"), Path("/cache"), registry_listen=("127.0.0.1", 5001), **BEHIND)
     assert public_registry(settings) == "gate.example.org:5001"
     assert public_registry(Settings(Path("/data"), Path("/cache"))) == ""
@@ -82,7 +86,7 @@ def test_the_registry_listens_on_loopback_alone_unless_it_is_told_otherwise() ->
 )
 def test_a_registry_for_others_needs_tls_and_a_port_of_its_own(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(UsageError, match=named) as error:
-        registries(**settings)
+        registry(**settings)
     assert error.value.advice
 
 

@@ -53,6 +53,7 @@ from dockgate.services.outbox import OutboxHandler, OutboxWorker
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.provenance import Provenance
+from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.risk_acceptances import RiskAcceptances
@@ -333,6 +334,7 @@ def make_use_cases(
             registry_pushes, adapters.webhook_secrets, adapters.resolve_image, options.url, registry
         ),
         registry_access=adapters.registry_access,
+        registry_pulls=RegistryPulls(store.images, selection, verdicts, adapters.registry),
         executions=executions,
         scans=scans,
         finding_reports=FindingReports(store, waiting, clock, effects),

@@ -18,7 +18,14 @@ from dockgate.bootstrap.assemble import Adapters, App, assemble
 from dockgate.config import Settings
 from dockgate.delivery.labels import Labels
 from dockgate.server import connections
-from dockgate.server.bind_config import LOOPBACK, Listening, listening, require_principals
+from dockgate.server.bind_config import (
+    LOOPBACK,
+    Listening,
+    PublicRegistry,
+    listening,
+    registry_listening,
+    require_principals,
+)
 from dockgate.server.daemon import alone, identity
 from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.log_format import start_logging
@@ -29,6 +36,7 @@ from dockgate.services.effects import Observer, unobserved
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.store import open_store
 from dockgate.web.app import create_app, create_internal_app
+from dockgate.web.registry_proxy import RegistryNames, RegistryProxy
 from dockgate.workflows.leases import DEFAULT_TIMES, LeaseTimes
 from dockgate.workflows.queues import Queue
 
@@ -105,6 +113,7 @@ def _start(
     seams: Seams,
 ) -> tuple[App, socket.socket]:
     """Start the local programs, open the store, and make the application. Returns it with its internal listener."""
+    public = registry_listening(settings)
     inside = stack.enter_context(_socket())
     url = f"http://{LOOPBACK}:{inside.getsockname()[1]}"
     secret = _secret(settings.shared / "run" / "registry-secret")
@@ -128,6 +137,8 @@ def _start(
         lease_times=seams.lease_times,
     )
     stack.callback(app.background.close)
+    if public is not None:
+        stack.enter_context(_served_registry(app, programs, public))
     return app, inside
 
 
@@ -172,13 +183,47 @@ def _inside(listener: socket.socket, app: App) -> Iterator[None]:
 
     It starts before the background work and ends after it: images that are deployed meanwhile are pulled with a token.
     """
-    web = uvicorn.Server(uvicorn.Config(create_internal_app(app.server), proxy_headers=False, **connections.settings()))
-    thread = threading.Thread(target=web.run, kwargs={"sockets": [listener]}, name="inside")
+    config = uvicorn.Config(create_internal_app(app.server), proxy_headers=False, **connections.settings())
+    with _serving(config, listener, "inside"):
+        try:
+            yield
+        finally:
+            app.background.close()
+
+
+@contextmanager
+def _served_registry(app: App, programs: LocalPrograms, public: PublicRegistry) -> Iterator[None]:
+    """Serve the registry to other machines. Raises UnavailableError where it cannot listen."""
+    try:
+        family = socket.AF_INET6 if ":" in public.host else socket.AF_INET
+        listener = socket.create_server((public.host, public.port), family=family, backlog=2048)
+    except OSError as error:
+        raise UnavailableError(
+            f"the registry cannot listen on {public.host}:{public.port}: {error.strerror}",
+            "Stop what uses the port, or give DOCKGATE_REGISTRY_LISTEN another.",
+        ) from error
+    names = RegistryNames(programs.registry, programs.realm, public.address, public.realm, app.server.url)
+    proxy = RegistryProxy(app.server.registry_pulls, programs.tokens, names)
+    config = uvicorn.Config(
+        proxy,
+        ssl_certfile=public.certificate,
+        ssl_keyfile=public.key,
+        proxy_headers=False,
+        **connections.settings(),
+    )
+    with listener, _serving(config, listener, "public registry"):
+        yield
+
+
+@contextmanager
+def _serving(config: uvicorn.Config, listener: socket.socket, name: str) -> Iterator[None]:
+    """Serve an application in a thread."""
+    web = uvicorn.Server(config)
+    thread = threading.Thread(target=web.run, kwargs={"sockets": [listener]}, name=name)
     thread.start()
     try:
         yield
     finally:
-        app.background.close()
         web.should_exit = True
         thread.join()
 

@@ -131,10 +131,16 @@ def assignments(output_format: str) -> None:
     """
     listed = Client().get("policy-assignments")
     rows = (
-        (entry["name"], ", ".join(entry["repositories"]), entry["policy"], _allowed_text(entry["allowed"]))
+        (
+            entry["name"],
+            ", ".join(entry["repositories"]),
+            entry["policy"],
+            _allowed_text(entry["allowed"]),
+            entry["pull"],
+        )
         for entry in listed
     )
-    head = ("ASSIGNMENT", "REPOSITORIES", "POLICY", "ALLOWED IN REQUESTS")
+    head = ("ASSIGNMENT", "REPOSITORIES", "POLICY", "ALLOWED IN REQUESTS", "PULL")
     print_list(listed, output_format, head, rows, "No assignments: the policy `default` applies to every image.")
 
 

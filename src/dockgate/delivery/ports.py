@@ -181,6 +181,13 @@ class Registry(Protocol):
         """Yield every repository and tag. Raises UnavailableError if the registry does not answer."""
         ...
 
+    def blob(self, repository: str, digest: str, limit: int) -> bytes | None:
+        """Return a blob, None if there is none or it has more than `limit` bytes.
+
+        Raises UnavailableError if the registry does not answer.
+        """
+        ...
+
 
 class ImageReader(Protocol):
     """Turns an image in a registry into inventories.

@@ -6,6 +6,7 @@ to the requester, or one that is provably stricter than the repository's own.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from dockgate.gate.model import Policy, Settings
 from dockgate.gate.patterns import matches
@@ -36,18 +37,27 @@ class AllowedPolicies:
         return requester.name in self.principals or any(role in self.roles for role in requester.roles)
 
 
+class PullPolicy(StrEnum):
+    """Which images other machines may pull from our own registry."""
+
+    ANY = "any"
+    # Those that their policy approves at the moment of the pull.
+    APPROVED = "approved"
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyAssignment:
     """The policy of image repositories.
 
     `repositories` are patterns (see `patterns`) of repository names: "team/app" in our registry, "quay.io/team/app" in
-    another one.
+    another one. `pull` has a meaning for our own registry only.
     """
 
     name: str
     repositories: tuple[str, ...]
     policy: str
     allowed: tuple[AllowedPolicies, ...] = ()
+    pull: PullPolicy = PullPolicy.ANY
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -77,7 +87,7 @@ def assignment_for(assignments: Iterable[PolicyAssignment], repository: str) -> 
             best, rank = [assignment], own
         elif own == rank:
             best.append(assignment)
-    if len({(assignment.policy, assignment.allowed) for assignment in best}) > 1:
+    if len({(assignment.policy, assignment.allowed, assignment.pull) for assignment in best}) > 1:
         names = ", ".join(sorted(assignment.name for assignment in best))
         raise ConflictError(
             f"the policy assignments {names} match the repository {repository} equally well",

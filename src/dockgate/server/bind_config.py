@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dockgate.config import Settings
-from dockgate.server.registry_service import Endpoint
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.shared.tls import trusted
@@ -76,17 +75,28 @@ def listening(settings: Settings) -> Listening:
     )
 
 
-def endpoints(settings: Settings, realm: str) -> list[Endpoint]:
-    """Return where the registry listens.
+@dataclass(frozen=True, slots=True)
+class PublicRegistry:
+    """Where other machines reach the registry.
 
-    The first endpoint is on loopback, for the server's own programs, which get tokens from `realm`. A second one, if
-    the settings name it, is for other machines, which get tokens from the public URL.
+    `address` is what they call it by, `realm` the URL that it sends them to for a token.
+    """
+
+    host: str
+    port: int
+    address: str
+    realm: str
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def registry_listening(settings: Settings) -> PublicRegistry | None:
+    """Return where the registry listens for other machines; None if the settings name nothing.
 
     Raises UsageError if tokens would be sent without TLS.
     """
-    inside = Endpoint("registry", LOOPBACK, settings.registry_port, realm)
     if settings.registry_listen is None:
-        return [inside]
+        return None
     (host, port), place, tls = settings.registry_listen, listening(settings), _tls(settings)
     if port == settings.registry_port:
         raise UsageError(
@@ -98,18 +108,16 @@ def endpoints(settings: Settings, realm: str) -> list[Endpoint]:
             f"DOCKGATE_REGISTRY_LISTEN is {host}:{port}: beyond this machine a registry needs TLS and a token server",
             "Set DOCKGATE_TLS_CERT, DOCKGATE_TLS_KEY and DOCKGATE_PUBLIC_URL.",
         )
-    outside = f"{place.url}/registry/token"
     # Where a proxy ends TLS, the registry behind it lies on loopback.
     certificate, key = (settings.tls_cert, settings.tls_key) if tls else (None, None)
-    return [inside, Endpoint("registry-public", host, port, outside, certificate, key)]
+    address = f"{_bracketed(urlsplit(place.url).hostname or LOOPBACK)}:{port}"
+    return PublicRegistry(host.strip("[]"), port, address, f"{place.url}/registry/token", certificate, key)
 
 
 def public_registry(settings: Settings) -> str:
     """Return the registry's public name: the public URL's host with its port, "" if it is on loopback only."""
-    if settings.registry_listen is None:
-        return ""
-    host = urlsplit(listening(settings).url).hostname or LOOPBACK
-    return f"{_bracketed(host)}:{settings.registry_listen[1]}"
+    public = registry_listening(settings)
+    return public.address if public else ""
 
 
 def require_principals(place: Listening, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from typing import Self
 from dockgate.config import Settings
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.server import podman_service, registry_service
-from dockgate.server.bind_config import LOOPBACK, endpoints
+from dockgate.server.bind_config import LOOPBACK
 from dockgate.server.supervisor import ChildProcess
 from dockgate.services.registry_tokens import KEYS
 
@@ -31,7 +31,10 @@ class LocalPrograms:
         self.tokens = RegistryTokens(settings.shared / KEYS)
         self._settings = settings
         self._stack = ExitStack()
-        self._registries: list[tuple[registry_service.Endpoint, ChildProcess]] = []
+        # Where the registry sends its clients for tokens.
+        self.realm = f"{inside}/registry/token"
+        self._endpoint = registry_service.Endpoint("registry", LOOPBACK, settings.registry_port, self.realm)
+        self._registry: ChildProcess | None = None
 
     def __enter__(self) -> Self:
         settings = self._settings
@@ -39,12 +42,10 @@ class LocalPrograms:
             self.podman = podman_service.prepare(settings.data, self.registry)
             notify, trusted = f"{self._inside}/registry/events", self.tokens.certificate()
             storage = settings.shared / "registry"
-            self._registries = [
-                (endpoint, registry_service.registry(settings.data, endpoint, trusted, notify, self.secret, storage))
-                for endpoint in endpoints(settings, f"{self._inside}/registry/token")
-            ]
-            children = [child for _, child in self._registries]
-            for child in (*children, podman_service.service(self.podman, settings.data)):
+            self._registry = registry_service.registry(
+                settings.data, self._endpoint, trusted, notify, self.secret, storage
+            )
+            for child in (self._registry, podman_service.service(self.podman, settings.data)):
                 started.callback(child.stop)
                 child.start()
             self._stack = started.pop_all()
@@ -52,10 +53,9 @@ class LocalPrograms:
 
     def restart_registry(self) -> None:
         """Restart the registry with the current certificate. Raises UnavailableError if it does not start again."""
-        trusted = self.tokens.certificate()
-        for endpoint, child in self._registries:
-            registry_service.trust(self._settings.data, endpoint, trusted)
-            child.restart()
+        registry_service.trust(self._settings.data, self._endpoint, self.tokens.certificate())
+        if self._registry is not None:
+            self._registry.restart()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

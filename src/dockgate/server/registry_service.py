@@ -1,14 +1,12 @@
 """The local registry: CNCF Distribution, which demands our tokens and notifies us of every push.
 
-One process listens on loopback, for the server and what it starts. Where others shall reach the registry, a second one
-listens for them over TLS, on the same blobs.
+It listens on loopback, for the server and what it starts. Others reach it by `web.registry_proxy`.
 """
 
 import http.client
 import json
 import os
 import socket
-import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +23,13 @@ _LEAVING_SECONDS = 2.0
 class Endpoint:
     """Where a registry listens.
 
-    `realm` is the URL that it sends clients to for a token; `certificate` and `key` are PEM files for TLS, None for
-    plain HTTP. `name` tells its files from another's.
+    `realm` is the URL that it sends clients to for a token. `name` tells its files from another's.
     """
 
     name: str
     host: str
     port: int
     realm: str
-    certificate: Path | None = None
-    key: Path | None = None
 
 
 def registry(
@@ -81,18 +76,12 @@ def _configuration(storage: Path, endpoint: Endpoint, bundle: Path, notify: str,
         "backoff": "1s",
         "ignore": {"actions": ["pull"], "mediatypes": ["application/octet-stream"]},
     }
-    http_settings: dict[str, object] = {
+    http_settings = {
         "addr": f"{endpoint.host}:{endpoint.port}",
         "secret": secret,
         # A client goes on where it came in, be it through a proxy.
         "relativeurls": True,
     }
-    if endpoint.certificate is not None:
-        http_settings["tls"] = {
-            "certificate": str(endpoint.certificate),
-            "key": str(endpoint.key),
-            "minimumtls": "tls1.2",
-        }
     return {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
@@ -125,16 +114,16 @@ def _demand(endpoint: Endpoint) -> None:
         if time.monotonic() > end:
             raise UnavailableError(
                 f"the registry cannot listen on {endpoint.host}:{endpoint.port}: {error.strerror}",
-                "Stop what uses the port, or take another: DOCKGATE_REGISTRY_PORT, DOCKGATE_REGISTRY_LISTEN.",
+                "Stop what uses the port, or take another: DOCKGATE_REGISTRY_PORT.",
             ) from error
         time.sleep(0.05)
 
 
 def _taken(endpoint: Endpoint) -> OSError | None:
-    with socket.socket(socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET) as probe:
+    with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((endpoint.host.strip("[]"), endpoint.port))
+            probe.bind((endpoint.host, endpoint.port))
         except OSError as error:
             return error
     return None
@@ -142,14 +131,7 @@ def _taken(endpoint: Endpoint) -> OSError | None:
 
 def _answers(endpoint: Endpoint) -> bool:
     """Whether it demands a token: what answers without one is not the registry that we have configured."""
-    host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(endpoint.host, endpoint.host.strip("[]"))  # noqa: S104
-    connection: http.client.HTTPConnection
-    if endpoint.certificate is None:
-        connection = http.client.HTTPConnection(host, endpoint.port, timeout=2)
-    else:
-        # The certificate names the public host, and the request carries no secret.
-        unverified = ssl._create_unverified_context()  # noqa: S323
-        connection = http.client.HTTPSConnection(host, endpoint.port, timeout=2, context=unverified)
+    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=2)
     try:
         connection.request("GET", "/v2/")
         return connection.getresponse().status == http.client.UNAUTHORIZED

@@ -12,7 +12,14 @@ from dockgate.delivery.model import ActionKey, ActionType, Pipeline
 from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyReference, PolicyVersion, combine_policies, make_policy, merge_rules
-from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, assignment_for, choose_policy, may_judge
+from dockgate.gate.policy_choice import (
+    DEFAULT_POLICY,
+    PolicyAssignment,
+    PullPolicy,
+    assignment_for,
+    choose_policy,
+    may_judge,
+)
 from dockgate.gate.rule import Rule
 from dockgate.identity.model import Principal
 from dockgate.services.clock import ServerClock
@@ -180,6 +187,11 @@ class PolicySelection:
         """Return the policy that evaluates the repository's images when a request names none."""
         assignment = assignment_for(self._assignments(), repository)
         return assignment.policy if assignment else DEFAULT_POLICY
+
+    def pull_policy(self, repository: str) -> PullPolicy:
+        """Return which of the repository's images other machines may pull. ConflictError as `assignment_for`."""
+        assignment = assignment_for(self._assignments(), repository)
+        return assignment.pull if assignment else PullPolicy.ANY
 
     def choose(self, repository: str, requested: str, requester: Principal) -> str:
         """Return the policy for a request (`gate.policy_choice.choose_policy`)."""

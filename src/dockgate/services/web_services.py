@@ -20,6 +20,7 @@ from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.policies import Policies
 from dockgate.services.policy_dry_run import PolicyDryRun
+from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_pushes import RegistryNotifications
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.risk_acceptances import RiskAcceptances
@@ -56,6 +57,7 @@ class WebServices:
     git_pushes: GitPushes
     registry_notifications: RegistryNotifications
     registry_access: RegistryAccess
+    registry_pulls: RegistryPulls
     executions: Executions
     scans: ScanScheduler
     finding_reports: FindingReports

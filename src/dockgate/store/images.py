@@ -162,7 +162,10 @@ class Images:
             if connection.execute(change).rowcount == 0:
                 return
             store_documents(connection, *stored)
-            rows = [{"image": image, "position": at, "digest": document.digest} for at, document in enumerate(stored)]
+            rows = [
+                {"image": image, "position": at, "digest": document.digest, "platform_image": inventory.image}
+                for at, (document, inventory) in enumerate(zip(stored, inventories, strict=False))
+            ]
             if rows:
                 connection.execute(insert(scan_inventories), rows)
 
@@ -179,6 +182,18 @@ class Images:
         with self._database.read() as connection:
             bodies = connection.scalars(query).all()
         return [decode(Inventory, decompress_document(body)) for body in bodies]
+
+    def approved_indexes_with(self, platform_image: str) -> Sequence[str]:
+        """Return the indexes that hold this platform's image and were approved at some time, sorted."""
+        table = scan_inventories.c
+        query = (
+            select(table.image)
+            .join(verdicts, verdicts.c.image == table.image)
+            .where(table.platform_image == platform_image, table.image != platform_image)
+            .where(verdicts.c.status == Status.APPROVED)
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(query.distinct().order_by(table.image)))
 
     def add_verdict(self, verdict: Verdict, case: VerdictCase, cause: str) -> tuple[Verdict, str]:
         """Store a verdict and everything that it was made from, by digest. Returns it with its digest.

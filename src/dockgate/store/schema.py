@@ -248,7 +248,10 @@ scan_inventories = Table(
     text("image", ForeignKey(scans.c.image), primary_key=True),
     Column("position", Integer, primary_key=True),
     text("digest", ForeignKey(documents.c.digest)),
+    # The digest of the platform's manifest: the image itself, or an image in an index.
+    text("platform_image"),
 )
+Index(None, scan_inventories.c.platform_image)
 
 reports = Table(
     "reports",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dockgate.delivery.registry_access import CATALOG, PULL, Access
+from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -54,6 +55,15 @@ class DistributionRegistry:
         for repository in self._pages("/v2/_catalog?n=1000", "repositories", CATALOG):
             for tag in self._pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags", _pull(repository)):
                 yield repository, tag
+
+    def blob(self, repository: str, digest: str, limit: int) -> bytes | None:
+        """Return a blob whose content has this digest, None if there is none or it has more than `limit` bytes."""
+        path, access = f"/v2/{quote(repository)}/blobs/{quote(digest)}", _pull(repository)
+        head = self._ask("HEAD", path, access)
+        if head is None or int(head.headers.get("Content-Length", limit + 1)) > limit:
+            return None
+        answer = self._ask("GET", path, access)
+        return answer.content if answer is not None and digest_of(answer.content) == digest else None
 
     def _pages(self, path: str, key: str, access: Access) -> Iterator[str]:
         following: str | None = path

@@ -23,8 +23,8 @@ from dockgate.shared.errors import UnavailableError
 from dockgate.shared.files import create_file, replace_file
 
 ISSUER = "dockgate"
-# How long a registry token is valid; docker-registry accepts it for a minute more.
-TOKEN_SECONDS = 300
+# How long a registry token is valid, and how much longer docker-registry accepts it.
+TOKEN_SECONDS, LEEWAY_SECONDS = 300, 60
 # How long a program's login is valid: longer than the longest push or pull.
 LOGIN_SECONDS = 3600
 LOGIN_USER = "dockgate-login"
@@ -95,6 +95,23 @@ class RegistryTokens:
             return Login(str(claims["sub"]), str(claims["repository"]), tuple(map(str, actions)))
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             return None
+
+    def read_token(self, token: str) -> tuple[Access, ...]:
+        """What a registry token grants; nothing for one that the registry does not accept."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._current().private.public_key(),
+                algorithms=["ES256"],
+                audience=SERVICE,
+                issuer=ISSUER,
+                options={"require": ["exp"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+            if int(claims["exp"]) + LEEWAY_SECONDS <= self._clock().timestamp():
+                return ()
+            return tuple(Access(entry["type"], entry["name"], tuple(entry["actions"])) for entry in claims["access"])
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
+            return ()
 
     def certificate(self) -> bytes:
         """The certificate that the registry must trust, in PEM."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dockgate.gate.definitions.fields import Name, Strict
-from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment
+from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment, PullPolicy
 from dockgate.identity.model import PRINCIPAL, Role
 
 KIND = "PolicyAssignment"
@@ -29,6 +29,7 @@ class Assignment(Strict):
     repositories: list[_Pattern] = Field(min_length=1)
     policy: Name
     allowed: list[Allowed] = Field(default_factory=list)
+    pull: Annotated[PullPolicy, Field(strict=False)] = PullPolicy.ANY
 
     def noun(self) -> PolicyAssignment:
         return PolicyAssignment(
@@ -39,4 +40,5 @@ class Assignment(Strict):
                 AllowedPolicies(tuple(entry.policies), tuple(entry.principals), tuple(entry.roles))
                 for entry in self.allowed
             ),
+            pull=self.pull,
         )

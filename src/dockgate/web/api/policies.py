@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dockgate.gate.model import Settings
 from dockgate.gate.policy import PolicyVersion
-from dockgate.gate.policy_choice import AllowedPolicies
+from dockgate.gate.policy_choice import AllowedPolicies, PullPolicy
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.records import AssignmentRecord
@@ -122,12 +122,16 @@ def remove(
 
 @dataclass(frozen=True, slots=True)
 class AssignmentView:
-    """The policy of `repositories` (patterns), and the other policies that requests may name."""
+    """The policy of `repositories` (patterns), and the other policies that requests may name.
+
+    With `pull` "approved", other machines can pull only approved images from the server's registry.
+    """
 
     name: str
     repositories: tuple[str, ...]
     policy: str
     allowed: tuple[AllowedPolicies, ...]
+    pull: PullPolicy
     changed_at: str
     changed_by: str
 

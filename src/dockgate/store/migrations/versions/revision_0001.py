@@ -159,11 +159,12 @@ def _images() -> None:
         "scan_inventories",
         *_text("image"),
         *_integer("position"),
-        *_text("digest"),
+        *_text("digest", "platform_image"),
         sa.PrimaryKeyConstraint("image", "position"),
         sa.ForeignKeyConstraint(["image"], ["scans.image"]),
         sa.ForeignKeyConstraint(["digest"], ["documents.digest"]),
     )
+    _index("scan_inventories", "platform_image")
     op.create_table(
         "reports",
         *_text("image", "source", "platform", "by", "digest", "made_at"),

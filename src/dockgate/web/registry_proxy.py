@@ -1,0 +1,274 @@
+"""The registry that other machines reach: a proxy before the server's own registry, which applies the pull policy.
+
+The registry checks every token, as without the proxy. A request is not passed on as it came: the proxy reads which
+call of the distribution API it is, and makes a new request for exactly that, with few of its headers. So what is
+judged is what is fetched, and a path that the registry would read in another way reaches nothing.
+
+Bodies are streamed. Only a manifest of a repository with a pull policy is read first: its digest is computed, judged,
+and exactly these bytes are sent.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from dockgate.delivery.model import REPOSITORY
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.registry_access import PUSH
+from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
+from dockgate.services.registry_pulls import PulledManifest, RegistryPulls
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import BusyError, ConflictError, DockgateError
+from dockgate.web.request_limits import refuse_ambiguous
+
+# Bytes of a manifest; the registry stores none that is larger.
+MANIFEST_LIMIT = 4 << 20
+# Verdicts made at the same time, and seconds until one has to be there.
+MAX_VERDICTS, VERDICT_SECONDS = 4, 30.0
+# Seconds. The registry may assemble a large upload in S3 before it answers.
+_TIMEOUTS = {"connect": 5.0, "read": 900.0, "write": 60.0, "pool": 30.0}
+_RETRY_SECONDS = 5
+
+_TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_DIGEST = "[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-f]{32,128}"
+# The calls of the OCI distribution specification 1.1 and their methods, without the list of all repositories.
+_CALLS: Mapping[str, tuple[re.Pattern[str], frozenset[str]]] = {
+    call: (re.compile(path), frozenset(methods.split()))
+    for call, path, methods in (
+        ("version", "/v2/?", "GET HEAD"),
+        ("manifest", f"/v2/(?P<name>{REPOSITORY})/manifests/(?P<reference>{_TAG}|{_DIGEST})", "GET HEAD PUT DELETE"),
+        ("blob", f"/v2/(?P<name>{REPOSITORY})/blobs/{_DIGEST}", "GET HEAD DELETE"),
+        ("upload", f"/v2/(?P<name>{REPOSITORY})/blobs/uploads/[A-Za-z0-9_.=-]*", "GET HEAD POST PATCH PUT DELETE"),
+        ("tags", f"/v2/(?P<name>{REPOSITORY})/tags/list", "GET HEAD"),
+        ("referrers", f"/v2/(?P<name>{REPOSITORY})/referrers/{_DIGEST}", "GET HEAD"),
+    )
+}
+_WITH_QUERY = ("upload", "tags", "referrers")
+_NAME_LIMIT = 255
+_REQUEST_HEADERS = frozenset(
+    b"accept authorization content-length content-range content-type if-none-match if-range range user-agent"
+    .split()
+)  # fmt: skip
+# "Date" is our own; the others are about one connection (RFC 9110, section 7.6.1).
+_DROPPED_HEADERS = frozenset(
+    b"connection date keep-alive proxy-authenticate proxy-connection te trailer transfer-encoding upgrade".split()
+)
+_TYPES = ", ".join((*INDEXES, *MANIFESTS)).encode()
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryNames:
+    """The address of the server's own registry and the URL of its tokens, as it names them and as others reach them.
+
+    `server` is the public URL of the server, for advice.
+    """
+
+    address: str
+    realm: str
+    public_address: str
+    public_realm: str
+    server: str
+
+
+class RegistryProxy:
+    """An ASGI application. Use in one event loop only."""
+
+    def __init__(self, pulls: RegistryPulls, tokens: RegistryTokens, names: RegistryNames) -> None:
+        self._pulls = pulls
+        self._tokens = tokens
+        self._names = names
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30)
+        self._registry = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        self._questions = CapacityLimiter(16)
+        self._verdicts = CapacityLimiter(MAX_VERDICTS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self._registry.aclose()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        request = Request(scope, receive)
+        try:
+            refusal = refuse_ambiguous(request)
+            if refusal is not None:
+                refusal.headers["Connection"] = "close"  # where its body ends is not sure
+            response = refusal or await self._answer(request)
+        except ClientDisconnect:
+            return
+        except ConflictError as error:
+            response = _error(403, "DENIED", error.full_message)
+        except DockgateError as error:
+            _log.warning("%s %s: %s", request.method, request.url.path, error)
+            response = _error(503, "UNAVAILABLE", str(error))
+        except httpx.HTTPError as error:
+            _log.warning("%s %s: the registry does not answer: %s", request.method, request.url.path, error)
+            response = _error(502, "UNAVAILABLE", "the registry does not answer")
+        except Exception as error:
+            _log.error("%s %s: internal error", request.method, request.url.path, exc_info=error)
+            response = _error(500, "UNKNOWN", f"internal error: {type(error).__name__}")
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path = _path(request)
+        call, match = next(
+            ((call, parsed) for call, (pattern, _) in _CALLS.items() if (parsed := pattern.fullmatch(path))), ("", None)
+        )
+        if match is None or len(match.groupdict().get("name") or "") > _NAME_LIMIT:
+            return _error(404, "NAME_INVALID", "no call of the registry API has this path")
+        if request.method not in _CALLS[call][1]:
+            return _error(405, "UNSUPPORTED", f"{request.method[:20]} is not a method of this call")
+        if call == "manifest" and request.method in ("GET", "HEAD"):
+            is_gated = partial(self._pulls.is_gated, match["name"])
+            if await to_thread.run_sync(is_gated, limiter=self._questions):
+                return await self._gated_manifest(request, path, match["name"], match["reference"])
+        query = request.scope["query_string"] if call in _WITH_QUERY else b""
+        headers, body = _body(request)
+        if body is not None and not self._can_push(match["name"], request.headers.get("authorization", "")):
+            # The registry refuses it before it has read the body, which would end the connection.
+            return self._passed_on(await self._ask(request.method, path, query, []))
+        return self._passed_on(await self._ask(request.method, path, query, headers, body))
+
+    async def _gated_manifest(self, request: Request, path: str, name: str, reference: str) -> Response:
+        """The manifest, if it may be pulled. What the registry refuses is not judged."""
+        authorization = [(key, value) for key, value in request.scope["headers"] if key == b"authorization"]
+        answer = await self._ask("GET", path, b"", [(b"accept", _TYPES), *authorization])
+        if answer.status_code != 200:
+            return self._passed_on(answer, has_body=request.method == "GET")
+        data = await _read(answer)
+        if data is None:
+            return _error(502, "MANIFEST_INVALID", "the manifest is too large to be judged")
+        digest = digest_of(data)
+        if ":" in reference and reference != digest:
+            return _error(403, "DENIED", f"{reference} is not a SHA-256 digest of the manifest: it cannot be judged")
+        headers = {
+            "Content-Type": answer.headers.get("Content-Type", ""),
+            "Docker-Content-Digest": digest,
+            "Docker-Distribution-Api-Version": "registry/2.0",
+            "ETag": f'"{digest}"',
+        }
+        if request.method == "HEAD" and self._can_push(name, request.headers.get("authorization", "")):
+            # Builders look whether they have pushed it already. They get no content.
+            return Response(None, 200, headers | {"Content-Length": str(len(data))})
+        objection = await self._judge(PulledManifest(name, reference, digest, data))
+        if objection is not None:
+            return self._denied(name, digest, objection)
+        return Response(data, 200, headers)
+
+    async def _judge(self, manifest: PulledManifest) -> str | None:
+        try:
+            async with asyncio.timeout(VERDICT_SECONDS):
+                find = partial(self._pulls.find_objection, manifest)
+                return await to_thread.run_sync(find, limiter=self._verdicts, abandon_on_cancel=True)
+        except TimeoutError:
+            raise BusyError(f"{manifest.digest} could not be judged in time", "Retry in a minute.") from None
+
+    def _denied(self, name: str, digest: str, objection: str) -> Response:
+        image = f"{self._names.public_address}/{name}@{digest}"
+        _log.info("refused the pull of %s: %s", image, objection)
+        advice = (
+            f"Request an approval: `dockgate gate --server {self._names.server} --wait {image}`. "
+            "`dockgate approval list` shows approvals."
+        )
+        return _error(403, "DENIED", f"{name} gives out approved images only: {objection}. {advice}")
+
+    def _can_push(self, name: str, authorization: str) -> bool:
+        kind, _, token = authorization.partition(" ")
+        granted = self._tokens.read_token(token.strip()) if kind.lower() == "bearer" else ()
+        return any((access.type, access.name) == ("repository", name) and PUSH in access.actions for access in granted)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        query: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        content: AsyncIterator[bytes] | bytes | None = None,
+    ) -> httpx.Response:
+        """The registry's answer, whose body is not read yet. Raises httpx.HTTPError."""
+        host, _, port = self._names.address.rpartition(":")
+        raw_path = path.encode() + (b"?" + query if query else b"")
+        url = httpx.URL(scheme="http", host=host, port=int(port), raw_path=raw_path)
+        request = httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": _TIMEOUTS})
+        return await self._registry.handle_async_request(request)
+
+    def _passed_on(self, answer: httpx.Response, *, has_body: bool = True) -> Response:
+        response = StreamingResponse(_stream(answer, has_body), answer.status_code)
+        response.raw_headers = list(self._headers(answer))
+        return response
+
+    def _headers(self, answer: httpx.Response) -> Iterator[tuple[bytes, bytes]]:
+        listed = answer.headers.get("connection", "").lower().replace(",", " ").encode().split()
+        for raw_name, value in answer.headers.raw:
+            name = raw_name.lower()
+            if name in _DROPPED_HEADERS or name in listed:
+                continue
+            if name == b"www-authenticate":
+                value = value.replace(self._names.realm.encode(), self._names.public_realm.encode())
+            elif name == b"location":
+                value = httpx.URL(value.decode()).raw_path  # clients go on where they came in
+            yield name, value
+
+
+def _path(request: Request) -> str:
+    """The path as it came. Some clients escape the colon of a digest; anything else escaped is part of no call."""
+    raw: bytes = request.scope.get("raw_path", b"")
+    return raw.decode("latin-1").replace("%3A", ":").replace("%3a", ":")
+
+
+def _body(request: Request) -> tuple[list[tuple[bytes, bytes]], AsyncIterator[bytes] | bytes | None]:
+    """The headers that are passed on, and the body: None for calls without one."""
+    names = {name for name, _ in request.scope["headers"]}
+    takes_body = request.method in ("POST", "PATCH", "PUT")
+    headers = [
+        (name, value)
+        for name, value in request.scope["headers"]
+        if name in _REQUEST_HEADERS and (takes_body or name != b"content-length")
+    ]
+    if not takes_body:
+        return headers, None
+    has_body = b"content-length" in names or b"transfer-encoding" in names
+    return headers, request.stream() if has_body else b""
+
+
+async def _stream(answer: httpx.Response, has_body: bool) -> AsyncIterator[bytes]:
+    """The body as it comes. A failure ends the client's connection, so that it sees that the rest is missing."""
+    try:
+        if has_body:
+            async for chunk in answer.aiter_raw():
+                yield chunk
+    finally:
+        await answer.aclose()
+
+
+async def _read(answer: httpx.Response) -> bytes | None:
+    """The whole body, None if it exceeds MANIFEST_LIMIT."""
+    data = bytearray()
+    try:
+        async for chunk in answer.aiter_raw():
+            data += chunk
+            if len(data) > MANIFEST_LIMIT:
+                return None
+    finally:
+        await answer.aclose()
+    return bytes(data)
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    """An error as the distribution specification has it."""
+    headers = {"Retry-After": str(_RETRY_SECONDS)} if status == 503 else {}
+    body = {"errors": [{"code": code, "message": message, "detail": None}]}
+    return JSONResponse(body, status, {"Docker-Distribution-Api-Version": "registry/2.0", **headers})
