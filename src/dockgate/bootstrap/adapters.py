@@ -43,6 +43,7 @@ from dockgate.services.advisories import Current
 from dockgate.services.attached_statements import RegistryProvenanceReader, RegistryVexReader
 from dockgate.services.attestations import KEYS, RegistryAttestor
 from dockgate.services.build_images import RegistryBuildImages
+from dockgate.services.clock import DatabaseClock
 from dockgate.services.external_findings import InspectorFindings
 from dockgate.services.image_reader import ImageAccess
 from dockgate.services.registry_pushes import WebhookSecrets
@@ -109,8 +110,12 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         attestor=RegistryAttestor(
             Keys(settings.shared / KEYS), registry_address, settings.ca_bundle, images.require, issuers
         ),
-        clock=lambda: datetime.now(UTC),
+        clock=_now if store.database.is_sqlite else DatabaseClock(_now, store.database.time),
     )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def make_options(

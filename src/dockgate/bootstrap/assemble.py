@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from dockgate.services.approval_decisions import ApprovalDecisions, WaitingAppro
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.approval_requests import ApprovalRequests
 from dockgate.services.cases import Baselines, Cases
-from dockgate.services.clock import DatabaseClock, ServerClock
+from dockgate.services.clock import ServerClock
 from dockgate.services.contributors import ContributorFinder
 from dockgate.services.deliveries import (
     AttestationHandler,
@@ -176,16 +176,11 @@ def assemble(
     `check` raises UnavailableError, the worker does not beat: others take over its work. `observe` is called before and
     after each effect, and `read_policy` replaces the policies that images are evaluated by: for tests.
     """
-    store, checks = adapters.store, [check]
+    store, clock = adapters.store, ServerClock(adapters.clock)
     if store.database.is_sqlite:
         lease_times = IDLE_TIMES
-    else:
-        database_clock = DatabaseClock(adapters.clock, store.database.time)
-        adapters = replace(adapters, clock=database_clock)
-        checks.append(database_clock.correct)
-    clock = ServerClock(adapters.clock)
     worker = make_worker(store, options, clock)
-    lease = Lease(store.workers, worker, clock, on_drain, on_lost, checks, lease_times)
+    lease = Lease(store.workers, worker, clock, on_drain, on_lost, check, lease_times)
     engine = Engine(store, worker, None if store.database.is_sqlite else lease, partial(labels_of, store))
     effects = Effects(observe, engine.run_step, engine.fence)
     starter = WorkflowStarter(store, clock, effects, engine)

@@ -32,6 +32,7 @@ from dockgate.server.log_format import start_logging
 from dockgate.server.polling import Poller
 from dockgate.server.private_files import restrict
 from dockgate.server.shared_folder import SharedFolder, create_once
+from dockgate.services.clock import DatabaseClock
 from dockgate.services.effects import Observer, unobserved
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.store import open_store
@@ -124,6 +125,11 @@ def _start(
     shared.require()
     adapters = seams.alter(make_adapters(settings, programs, place.url, store))
 
+    def check() -> None:
+        shared.require()
+        if isinstance(adapters.clock, DatabaseClock):
+            adapters.clock.correct()
+
     def drain() -> None:
         app.background.drain()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -133,7 +139,7 @@ def _start(
         make_options(settings, programs, place.url, queues, labels),
         seams.observe,
         on_drain=lambda: threading.Thread(target=drain, name="drain", daemon=True).start(),
-        check=shared.require,
+        check=check,
         lease_times=seams.lease_times,
     )
     stack.callback(app.background.close)

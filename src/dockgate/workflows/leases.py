@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from dockgate.services.clock import ServerClock
@@ -57,20 +57,20 @@ class Lease:
         clock: ServerClock,
         on_drain: Callable[[], None],
         on_lost: Callable[[], None] = end_process,
-        checks: Sequence[Callable[[], None]] = (),
+        check: Callable[[], None] = lambda: None,
         times: LeaseTimes = DEFAULT_TIMES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`on_drain` is called once when an operator drains the worker, `on_lost` when it was given up.
 
-        `checks` are called before each beat: while one of them raises, the worker does not beat.
+        `check` is called before each beat: while it raises UnavailableError, the worker does not beat.
         """
         self.worker = worker
         self._workers = workers
         self._clock = clock
         self._on_drain = on_drain
         self._on_lost = on_lost
-        self._checks = checks
+        self._check = check
         self._times = times
         self._monotonic = monotonic
         self._beaten_at = monotonic()
@@ -112,8 +112,7 @@ class Lease:
     def beat(self) -> None:
         """Count one beat, and act on what the row says."""
         before = self._monotonic()
-        for check in self._checks:
-            check()
+        self._check()
         state = self._workers.beat(self.worker.id, self._clock.now())
         if state is WorkerState.LOST:
             _log.error("the worker %s was given up, and ends; its work goes on elsewhere", self.worker.id)
