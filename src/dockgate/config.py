@@ -43,6 +43,7 @@ class Settings:
     push_limit: int = DEFAULT_PUSH_LIMIT
     registry_listen: tuple[str, int] | None = None
     registry_push: tuple[str, ...] = ()
+    registry_storage: str | None = None
     disk_limits: DiskLimits = field(default_factory=DiskLimits)
     database_url: str | None = None
     shared_folder: Path | None = None
@@ -102,6 +103,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         push_limit=_mebibytes(values, "DOCKGATE_PUSH_LIMIT", Settings.push_limit),
         registry_listen=_address(values, "DOCKGATE_REGISTRY_LISTEN"),
         registry_push=tuple(values.get("DOCKGATE_REGISTRY_PUSH", "").split()),
+        registry_storage=values.get("DOCKGATE_REGISTRY_STORAGE"),
         disk_limits=DiskLimits(
             artifacts=_mebibytes(values, "DOCKGATE_BLOBS_LIMIT", DiskLimits.artifacts),
             log=_mebibytes(values, "DOCKGATE_LOG_LIMIT", DiskLimits.log),

@@ -49,8 +49,7 @@ from dockgate.services.image_reader import ImageAccess
 from dockgate.services.registry_pushes import WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.web_services import WebServices
-from dockgate.shared.aws import BUS, QUEUE, TOPIC, Client, RegionalClients, boto3_client, parse_arn
-from dockgate.shared.errors import UsageError
+from dockgate.shared.aws import BUS, QUEUE, TOPIC, Client, RegionalClients, boto3_client, parse_arn, parse_s3
 from dockgate.shared.references import ImageReference, repository_in
 from dockgate.store import Store
 from dockgate.store.blobs import Blobs
@@ -59,9 +58,6 @@ from dockgate.store.s3 import S3Blobs
 # In the data folder; its content may be deleted while no server runs.
 BLOB_CACHE = "blobs-cache"
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-
-# Amazon S3's user guide, "Bucket naming rules", and of "Naming objects" the safe characters.
-_S3_LOCATION = r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9!_.*'()/-]*))?"
 
 
 def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: Store) -> Adapters:
@@ -144,14 +140,9 @@ def blobs(settings: Settings, client: Client | None = None) -> Blobs | None:
     """
     if not settings.blobs:
         return None
-    location = re.fullmatch(_S3_LOCATION, settings.blobs)
-    if not location:
-        raise UsageError(
-            f"DOCKGATE_BLOBS is {settings.blobs!r}, which is not a location in S3.", "Write s3://BUCKET/PREFIX."
-        )
-    prefix = (location["prefix"] or "").strip("/")
+    bucket, prefix = parse_s3("DOCKGATE_BLOBS", settings.blobs)
     make = partial(client or boto3_client(), "s3", None)
-    return S3Blobs(make, location["bucket"], f"{prefix}/" if prefix else "", settings.data / BLOB_CACHE)
+    return S3Blobs(make, bucket, f"{prefix}/" if prefix else "", settings.data / BLOB_CACHE)
 
 
 def notifiers(settings: Settings, client: Client | None = None) -> list[Notifier]:

@@ -1,5 +1,6 @@
 """The programs that a server starts: its registry, and podman's service."""
 
+import os
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -41,9 +42,10 @@ class LocalPrograms:
         with ExitStack() as started:
             self.podman = podman_service.prepare(settings.data, self.registry)
             notify, trusted = f"{self._inside}/registry/events", self.tokens.certificate()
-            storage = settings.shared / "registry"
+            storage, location = settings.shared / "registry", settings.registry_storage
+            s3 = registry_service.s3_storage(location, os.environ) if location else None
             self._registry = registry_service.registry(
-                settings.data, self._endpoint, trusted, notify, self.secret, storage
+                settings.data, self._endpoint, trusted, notify, self.secret, storage, s3
             )
             for child in (self._registry, podman_service.service(self.podman, settings.data)):
                 started.callback(child.stop)

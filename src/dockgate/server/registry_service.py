@@ -8,13 +8,15 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dockgate.delivery.registries.tokens import ISSUER
 from dockgate.delivery.registry_access import SERVICE
 from dockgate.server.supervisor import ChildProcess, find
-from dockgate.shared.errors import UnavailableError
+from dockgate.shared.aws import parse_s3
+from dockgate.shared.errors import UnavailableError, UsageError
 
 _LEAVING_SECONDS = 2.0
 
@@ -32,25 +34,66 @@ class Endpoint:
     realm: str
 
 
+@dataclass(frozen=True, slots=True)
+class S3Storage:
+    """Blobs in S3: the parameters of the registry's driver, and the variables that it gets its credentials from."""
+
+    parameters: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+def s3_storage(location: str, environment: Mapping[str, str]) -> S3Storage:
+    """Return the storage at s3://BUCKET/PREFIX, in the region and with the credentials of the environment.
+
+    Credentials are never written to a file. Raises UsageError for an invalid location, and without a region.
+    """
+    bucket, prefix = parse_s3("DOCKGATE_REGISTRY_STORAGE", location)
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    if not region:
+        raise UsageError("DOCKGATE_REGISTRY_STORAGE is in S3, and there is no region", "Set AWS_REGION.")
+    parameters = {"bucket": bucket, "region": region, "rootdirectory": f"/{prefix}"}
+    if url := environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL"):
+        parameters["regionendpoint"] = url
+    passed_on = {
+        name: value
+        for name, value in environment.items()
+        if name in ("HOME", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE") or name.startswith("AWS_")
+    }
+    # docker-registry 2.8 does not start with AWS_CA_BUNDLE.
+    if bundle := passed_on.pop("AWS_CA_BUNDLE", ""):
+        passed_on["SSL_CERT_FILE"] = bundle
+    return S3Storage(parameters, passed_on)
+
+
 def registry(
-    data: Path, endpoint: Endpoint, trusted: bytes, notify: str, secret: str, storage: Path | None = None
+    data: Path,
+    endpoint: Endpoint,
+    trusted: bytes,
+    notify: str,
+    secret: str,
+    storage: Path | None = None,
+    s3: S3Storage | None = None,
 ) -> ChildProcess:
     """The registry of a data folder, not yet started.
 
-    It keeps its blobs in `storage`, where registries of other hosts may keep theirs, too; without it in
-    `data/registry`. It accepts tokens that are signed under the certificate `trusted` (PEM), and posts its events to
-    the URL `notify` as `Authorization: Bearer <secret>`. UnavailableError: there is no program, or the port is taken.
+    It keeps its blobs in S3, or in the folder `storage`, where registries of other hosts may keep theirs, too; without
+    both in `data/registry`. It accepts tokens that are signed under the certificate `trusted` (PEM), and posts its
+    events to the URL `notify` as `Authorization: Bearer <secret>`. UnavailableError: there is no program, or the port
+    is taken.
     """
     program = find("docker-registry", "docker-registry")
     _demand(endpoint)
     config, bundle = (data / "run" / f"{endpoint.name}.{suffix}" for suffix in ("json", "crt"))
     trust(data, endpoint, trusted)
-    _write(config, json.dumps(_configuration(storage or data / "registry", endpoint, bundle, notify, secret), indent=1))
+    driver: dict[str, object] = {"filesystem": {"rootdirectory": str(storage or data / "registry")}}
+    if s3 is not None:
+        driver = {"s3": s3.parameters, "redirect": {"disable": True}}  # clients need not reach S3
+    _write(config, json.dumps(_configuration(driver, endpoint, bundle, notify, secret), indent=1))
     return ChildProcess(
         f"the {endpoint.name}",
         [program, "serve", str(config)],
         # Its REGISTRY_* variables would overrule the configuration.
-        {"PATH": os.environ.get("PATH", os.defpath)},
+        {"PATH": os.environ.get("PATH", os.defpath), **(s3.environment if s3 else {})},
         data / "logs" / f"{endpoint.name}.log",
         lambda: _answers(endpoint),
     )
@@ -61,7 +104,9 @@ def trust(data: Path, endpoint: Endpoint, trusted: bytes) -> None:
     _write(data / "run" / f"{endpoint.name}.crt", trusted.decode())
 
 
-def _configuration(storage: Path, endpoint: Endpoint, bundle: Path, notify: str, secret: str) -> dict[str, object]:
+def _configuration(
+    driver: Mapping[str, object], endpoint: Endpoint, bundle: Path, notify: str, secret: str
+) -> dict[str, object]:
     """YAML by the letter: JSON is some of it.
 
     The keys are those of Distribution's documentation, "Configuring a registry". Nothing deletes blobs or manifests
@@ -85,7 +130,7 @@ def _configuration(storage: Path, endpoint: Endpoint, bundle: Path, notify: str,
     return {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(storage)}, "delete": {"enabled": False}},
+        "storage": {**driver, "delete": {"enabled": False}},
         "http": http_settings,
         "auth": {
             "token": {

@@ -1,0 +1,88 @@
+"""How fast the proxy of the registry hands out a blob, beside the bare registry, and how much memory it takes.
+
+    python bench/registry_pull.py [RUNS] [MEGABYTES]
+
+Both are asked in turn, by one client over plain HTTP on loopback; the ratio is that of the medians. The proxy runs in a
+process of its own, as the server's does.
+"""
+
+import hashlib
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.parts import free_port, until
+from tests.registryd import registry
+
+PROXY = """
+import sys, uvicorn
+from pathlib import Path
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.server import connections
+from dockgate.web.registry_proxy import RegistryNames, RegistryProxy
+address, port, folder = sys.argv[1:]
+tokens = RegistryTokens(Path(folder))
+proxy = RegistryProxy(None, tokens, RegistryNames(address, "a", address, "a", "http://127.0.0.1"))
+uvicorn.run(proxy, port=int(port), **connections.settings())
+"""
+
+
+def main(runs: int, megabytes: int) -> None:
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name, registry(Path(name) / "registry") as bare:
+        folder, port = Path(name), free_port()
+        data = os.urandom(1 << 20) * megabytes
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        place = httpx.post(f"{bare.url}/v2/app/blobs/uploads/").headers["Location"]
+        httpx.put(httpx.URL(place).copy_add_param("digest", digest), content=data, timeout=600).raise_for_status()
+        del data
+        proxy = subprocess.Popen([sys.executable, "-c", PROXY, bare.address, str(port), str(folder)])
+        try:
+            until(lambda: listens(port), seconds=60)
+            idle = memory(proxy.pid)
+            figures: dict[str, list[float]] = {"the bare registry": [], "through the proxy": []}
+            for _ in range(runs):
+                for what, address in zip(figures, (bare.address, f"127.0.0.1:{port}"), strict=True):
+                    figures[what].append(pull(f"http://{address}/v2/app/blobs/{digest}"))
+            most = memory(proxy.pid)
+        finally:
+            proxy.kill()
+            proxy.wait()
+    medians = [statistics.median(values) for values in figures.values()]
+    for (what, values), median in zip(figures.items(), medians, strict=True):
+        print(f"{what:18}  median {median:.2f} s  ({min(values):.2f} to {max(values):.2f}, n={runs})")
+    print(f"ratio {medians[1] / medians[0]:.1f}; memory of the proxy {idle} MB idle, {most} MB at most")
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def pull(url: str) -> float:
+    """Seconds until the client has the blob."""
+    begin, size = time.perf_counter(), 0
+    with httpx.stream("GET", url, timeout=600) as answer:
+        for chunk in answer.raise_for_status().iter_raw(1 << 20):
+            size += len(chunk)
+    assert size == int(answer.headers["Content-Length"])
+    return time.perf_counter() - begin
+
+
+def memory(process: int) -> int:
+    """The most MB that the process had so far (VmHWM of proc(5))."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) // 1024
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9, int(sys.argv[2]) if len(sys.argv) > 2 else 300)
