@@ -35,7 +35,7 @@ import psycopg
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests run the same nodes
 from tests.scenarios.live import until
 from tests.scenarios.node_process import EFFECTS
-from tests.scenarios.nodes import Nodes, push, running_nodes, set_up
+from tests.scenarios.nodes import Node, Nodes, push, running_nodes, set_up
 
 LEASE_SECONDS = 6
 # How long a round's faults last, and how long its executions may take afterwards.
@@ -105,7 +105,7 @@ class Round:
             node.begin()
         self.nodes.set_up_advisories()
         for node in self.nodes.nodes:
-            until(node.has_started, seconds=240)
+            until(lambda node=node: self.has_started(node), seconds=240)  # type: ignore[misc]
         self.install_audit()
         clones = {execution.name: set_up(self.server, execution.name) for execution in executions}
         begin = time.monotonic()
@@ -131,6 +131,12 @@ class Round:
                 return
             time.sleep(0.5)
         self.check(executions)
+
+    def has_started(self, node: Node) -> bool:
+        """Whether it has started. One that has ended, because the database did not answer in time, is started again."""
+        if not node.alive():
+            node.begin()
+        return node.has_started()
 
     def harm_until(self, end: float, dice: random.Random) -> None:
         number = 0
