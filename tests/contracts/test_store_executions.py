@@ -211,6 +211,8 @@ def test_an_execution_is_runnable_unless_it_is_over_or_waits(store: Store) -> No
     execution = at_gate(store)
     assert list(store.executions.runnable()) == [execution]
     store.executions.wait(key("Approve"))
+    assert list(store.executions.runnable()) == [execution]  # the other one is in progress
+    store.executions.wait(key("Second"))
     assert list(store.executions.runnable()) == []
     for action in ("Approve", "Second"):
         store.executions.finish(key(action), RunState.SUCCEEDED, LATER)

@@ -31,7 +31,7 @@ class MemoryBuilder:
     ) -> None:
         self._registry = registry
         self._push = push
-        self._fault = fault
+        self.fault = fault
         self.digests = dict(digests or {})
         self.failures = dict(failures or {})
         self.bases = bases
@@ -44,7 +44,7 @@ class MemoryBuilder:
         recorded = self._results.get(request.key)
         if recorded is not None and recorded.digest == pushed:
             return recorded
-        self._fault("before build")
+        self.fault("before build")
         self.builds.append(request.key)
         log(f"building {request.repository}:{request.key}")
         dockerfile = request.context / request.dockerfile
@@ -56,9 +56,9 @@ class MemoryBuilder:
         digest = self.digests.get(request.key) or self.digests.get(request.repository) or _digest(request.context)
         result = BuildResult(digest, digest_of(dockerfile.read_bytes()), self.bases, is_sandboxed=True)
         self._results[request.key] = result
-        self._fault("before push")
+        self.fault("before push")
         self._push(request.repository, request.key, digest)
-        self._fault("after push")
+        self.fault("after push")
         return result
 
 

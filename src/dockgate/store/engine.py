@@ -27,6 +27,7 @@ from functools import cache
 from pathlib import Path
 from threading import RLock
 from typing import Any, Generic, TypeVar, cast
+from urllib.parse import quote
 
 import psycopg
 from psycopg.sql import SQL, Identifier
@@ -136,6 +137,8 @@ class Database:
             parsed = make_url(url)
             if parsed.get_backend_name() not in _INSERT:
                 raise NoSuchModuleError(f"neither SQLite nor Postgres: {parsed.get_backend_name()}")
+            if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+                raise ArgumentError("a SQLite database in memory is lost when the process ends")
             return cls(parsed)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise UsageError(
@@ -144,9 +147,14 @@ class Database:
             ) from error
 
     @classmethod
-    def from_file(cls, path: Path) -> "Database":
-        """Open a SQLite file."""
-        return cls(URL.create("sqlite", database=str(path)))
+    def from_file(cls, path: Path, *, read_only: bool = False) -> "Database":
+        """Open a SQLite file. Read-only, it must exist, and its bytes stay as they are."""
+        plain = URL.create("sqlite", database=str(path))
+        if not read_only:
+            return cls(plain)
+        database = cls(URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}))
+        database.name = plain.render_as_string()
+        return database
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

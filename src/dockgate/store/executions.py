@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, or_, select, update
 
 from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Execution, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
@@ -76,11 +76,23 @@ class Executions:
             return _run(connection, key)
 
     def runnable(self) -> Sequence[str]:
-        """The unfinished executions in which no action waits, oldest first: each should be making progress."""
-        waits = exists().where(action_runs.c.execution == executions.c.id, action_runs.c.state == RunState.WAITING)
-        query = select(executions.c.id).where(executions.c.state.in_(OPEN), ~waits)
+        """The unfinished executions that should be making progress, oldest first.
+
+        In each an action is in progress, perhaps beside one that waits, or none waits.
+        """
+        has_run = exists().where(action_runs.c.execution == executions.c.id)
+        runs = has_run.where(action_runs.c.state == RunState.IN_PROGRESS)
+        waits = has_run.where(action_runs.c.state == RunState.WAITING)
+        query = select(executions.c.id).where(executions.c.state.in_(OPEN), or_(runs, ~waits))
         with self._database.read() as connection:
             return connection.scalars(query.order_by(executions.c.started_at, executions.c.id)).all()
+
+    def in_progress(self) -> Sequence[ActionKey]:
+        """The actions in progress, of all executions: those that `advance` can return."""
+        query = select(action_runs.c.key).join(executions, executions.c.id == action_runs.c.execution)
+        query = query.where(executions.c.state.in_(OPEN), action_runs.c.state == RunState.IN_PROGRESS)
+        with self._database.read() as connection:
+            return connection.scalars(query).all()
 
     def advance(
         self, execution_id: str, plan: Callable[[Pipeline, Execution, Sequence[ActionRun]], Plan], now: str

@@ -16,8 +16,7 @@ def migrate(database: Database) -> None:
 
     ConflictError when a newer version of Dockgate has changed the tables, because going on would lose its data.
     """
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config = _config()
     revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with database.write() as connection:
         lock_migrations(connection)
@@ -29,3 +28,21 @@ def migrate(database: Database) -> None:
                 )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def require_current(database: Database) -> None:
+    """Raise ConflictError unless the tables are those of this version. Changes nothing."""
+    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    with database.read() as connection:
+        present = MigrationContext.configure(connection).get_current_heads()
+    if present != (newest,):
+        raise ConflictError(
+            f"the tables in {database.name} are not from this version of Dockgate",
+            "Start this version's server on them once, with `dockgate up`, and stop it.",
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config

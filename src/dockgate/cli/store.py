@@ -1,0 +1,47 @@
+"""`dockgate store`: move a server's tables to another database."""
+
+import click
+
+from dockgate.cli.listing_output import format_option, print_json, print_table
+from dockgate.cli.output import echo
+from dockgate.config import from_environment
+
+
+@click.group()
+def command() -> None:
+    """Manage the server's database."""
+
+
+@command.command()
+@click.option(
+    "--to", "url", required=True, metavar="URL", help="The new database: postgresql+psycopg://USER@HOST/NAME."
+)
+@format_option
+def copy(url: str, output_format: str) -> None:
+    """Copy a stopped server's tables to an empty database, and compare them row by row.
+
+    Run it on the server's machine, as the server's user. It copies from Postgres if DOCKGATE_DATABASE_URL is set,
+    otherwise from the SQLite file in DOCKGATE_DATA, which stays as it is. A row that differs undoes the copy. Work that
+    was interrupted continues when a server starts on the new database.
+
+    Keep a password out of the URL: use PGPASSWORD or ~/.pgpass. The way back is sqlite:////PATH/dockgate.db.
+    """
+    from dockgate.server.daemon import alone
+    from dockgate.store.copy import copy_store, open_source, open_target
+
+    settings = from_environment()
+    with (
+        alone(settings.data / "run" / "lock"),
+        open_source(settings.shared, settings.database_url) as source,
+        open_target(url) as target,
+    ):
+        made = copy_store(source, target)
+    if output_format == "json":
+        print_json({"store": made.store, "from": made.source, "to": made.target, "tables": dict(made.tables)})
+        return
+    print_table(("TABLE", "ROWS"), [(name, str(count)) for name, count in made.tables.items()], "No tables.")
+    echo(f"Copied {sum(made.tables.values())} rows to {made.target}, and compared them: all are the same.")
+    if target.is_sqlite:
+        echo("  Have the file as dockgate.db in DOCKGATE_DATA, unset DOCKGATE_DATABASE_URL, and run `dockgate up`.")
+    else:
+        echo("  Set DOCKGATE_DATABASE_URL to the new database, and run `dockgate up`.")

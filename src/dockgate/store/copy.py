@@ -1,0 +1,218 @@
+"""Copy a store's tables to another database, from SQLite to Postgres or back, and compare them row by row.
+
+Workflows are not copied: dbos's tables stay behind. What was written but has not ended in our own tables is started
+again by the reconciler (`workflows.background_tasks.Recovery`), and nothing that has ended runs twice:
+
+- An action is started only while its run is IN_PROGRESS (`Executions.advance` returns no others), and a run never
+  returns to that state: a retry is a run of its own, with a key of its own. A run that waits for its approval is
+  finished by the answer.
+- An event is started until it is handled, a rollout while it is in progress, a scan while it is requested, an entry of
+  the outbox until it is done.
+- Work that was interrupted repeats the step that it was in and those before: steps are keyed, as after any crash.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Row,
+    Select,
+    Table,
+    TableClause,
+    Text,
+    column,
+    func,
+    insert,
+    inspect,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
+from dockgate.store.engine import Database
+from dockgate.store.migrations import migrate, require_current
+from dockgate.store.schema import identity, metadata
+from dockgate.store.schema_workers import workers
+
+# Rows are read and written in batches of this size. Those with documents and other bytes may have megabytes each.
+BATCH = 500
+BYTES_BATCH = 10
+# Longer than two beats of a worker (`workflows.leases`).
+WATCH_SECONDS = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCopy:
+    """A finished copy: the store's id, the two databases without their passwords, and the rows of each table."""
+
+    store: str
+    source: str
+    target: str
+    tables: Mapping[str, int]
+
+
+def copy_store(source: Database, target: Database, watch_seconds: float = WATCH_SECONDS) -> StoreCopy:
+    """Copy all rows in one transaction, after which the target is the same store. The source is only read.
+
+    The target's tables are made, and must be empty. No server may work on either database: SQLite's is known by its
+    lock, and on Postgres workers are watched for `watch_seconds`. ConflictError for such a worker, for rows in the
+    target, and for a source of another version; StoreError, and nothing is copied, for a row that differs afterwards.
+
+    The rows of workers, which are processes of one database, are not copied.
+    """
+    require_current(source)
+    if not source.is_sqlite:
+        _require_no_workers(source, watch_seconds)
+    migrate(target)
+    tables = [each for each in metadata.sorted_tables if each is not workers]
+    with _frozen(source, tables) as rows, target.write() as copied:
+        _lock(copied, tables, "ACCESS EXCLUSIVE")  # a server that starts on it meanwhile waits
+        _require_empty(copied, target.name)
+        counts = {each.name: _copy(each, rows, copied) for each in tables}
+        for each in tables:
+            _compare(each, rows, copied)
+        store_id = copied.scalar(select(identity.c.id))
+        if store_id is None:
+            raise ConflictError(f"{source.name} holds no store", "Start the server once with `dockgate up`.")
+    return StoreCopy(store_id, source.name, target.name, counts)
+
+
+@contextmanager
+def open_source(folder: Path, url: str | None) -> Iterator[Database]:
+    """The database of a store that is copied. NotFoundError if the folder has none; a SQLite file is only read."""
+    if url is not None:
+        source = Database.from_url(url)
+    else:
+        path = folder / "dockgate.db"
+        if not path.exists():
+            raise NotFoundError(
+                f"no server has kept its tables in {folder}",
+                "Set DOCKGATE_DATA, or DOCKGATE_DATABASE_URL, as the server has it.",
+            )
+        source = Database.from_file(path, read_only=True)
+    with closing(source):
+        yield source
+
+
+@contextmanager
+def open_target(url: str) -> Iterator[Database]:
+    """The database that a store is copied to. A SQLite file is created for its owner alone."""
+    with closing(Database.from_url(url)) as target:
+        if target.is_sqlite and (file := target.engine.url.database):
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+        yield target
+
+
+def _require_no_workers(source: Database, watch_seconds: float) -> None:
+    """Raise ConflictError if a worker beats while it is watched."""
+
+    def beats() -> dict[str, tuple[str, int]]:
+        with source.read() as connection:
+            rows = connection.execute(select(workers.c.id, workers.c.node, workers.c.beats))
+            return {row.id: (row.node, row.beats) for row in rows}
+
+    before = beats()
+    if before:
+        time.sleep(watch_seconds)
+    now = beats()
+    alive = sorted({node for name, (node, _) in now.items() if before.get(name) != now[name]})
+    if alive:
+        raise ConflictError(
+            f"a server or worker still works on {source.name}: {', '.join(alive)}",
+            "Stop all of them (`dockgate down` on each host), then copy again.",
+        )
+
+
+@contextmanager
+def _frozen(source: Database, tables: Sequence[Table]) -> Iterator[Connection]:
+    """A connection whose reads all see the same rows. Others cannot write to Postgres meanwhile."""
+    with source.read() as connection:
+        _lock(connection, tables, "SHARE")
+        yield connection
+
+
+def _lock(connection: Connection, tables: Sequence[Table], mode: str) -> None:
+    """Lock tables of Postgres until the transaction ends, however long it is idle while the other side works."""
+    if connection.dialect.name == "postgresql":
+        quote = connection.dialect.identifier_preparer.quote
+        names = ", ".join(quote(each.name) for each in tables)
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        connection.execute(text(f"LOCK TABLE {names} IN {mode} MODE"))
+
+
+def _require_empty(target: Connection, name: str) -> None:
+    """Raise ConflictError if the target has rows of ours, or workflows that would be taken for the store's own."""
+    schema = "dbos" if target.dialect.name == "postgresql" else None
+    places: list[TableClause] = list(metadata.sorted_tables)
+    if inspect(target).has_table("workflow_status", schema=schema):
+        places.append(table("workflow_status", schema=schema))
+    for place in places:
+        if target.execute(select(text("1")).select_from(place).limit(1)).first() is not None:
+            raise ConflictError(
+                f"{name} is not empty: {place.name} has rows",
+                "Copy to a new database; a server must not have been started on it.",
+            )
+
+
+def _copy(of: Table, source: Connection, target: Connection) -> int:
+    """Copy the rows of a table, and return how many."""
+    into = _stored(of)
+    count = 0
+    for batch in source.execute(_in_key_order(of, source)).partitions():
+        target.execute(insert(into), [dict(row._mapping) for row in batch])
+        count += len(batch)
+    if count and "seq" in of.columns and target.dialect.name == "postgresql":
+        numbers = func.pg_get_serial_sequence(of.name, "seq")
+        target.execute(select(func.setval(numbers, select(func.max(of.c.seq)).scalar_subquery())))
+    return count
+
+
+def _compare(of: Table, source: Connection, target: Connection) -> None:
+    """Raise StoreError at the first row that is not the same in both."""
+    names = [each.name for each in of.primary_key.columns]
+    pairs = zip_longest(_rows(of, source), _rows(of, target))
+    for original, copied in pairs:
+        if original != copied:
+            row = original if original is not None else copied
+            key = {name: row._mapping[name] for name in names} if row is not None else {}
+            raise StoreError(
+                f"the copy of table {of.name} differs at {key}: nothing was copied",
+                "Check the disks of both databases, then copy again.",
+            )
+
+
+def _rows(of: Table, connection: Connection) -> Iterator[Row[tuple[object, ...]]]:
+    return iter(connection.execute(_in_key_order(of, connection)))
+
+
+def _in_key_order(of: Table, connection: Connection) -> Select[tuple[object, ...]]:
+    """The rows of a table in the same order on every database, which is that of the bytes of its key's UTF-8."""
+    is_postgres = connection.dialect.name == "postgresql"
+    key = [
+        each.collate("C") if is_postgres and isinstance(_plain(each), Text) else each
+        for each in _stored(of).columns
+        if each.name in of.primary_key.columns
+    ]
+    has_bytes = any(isinstance(each.type, LargeBinary) for each in of.columns)
+    query = select(*_stored(of).columns).order_by(*key)
+    return query.execution_options(yield_per=BYTES_BATCH if has_bytes else BATCH)
+
+
+def _stored(of: Table) -> TableClause:
+    """The table as it is stored: values are copied without being read as values of the model."""
+    return table(of.name, *(column(each.name, _plain(each)) for each in of.columns))
+
+
+def _plain(of: ColumnElement[Any]) -> TypeEngine[object]:
+    return of.type.impl_instance if isinstance(of.type, TypeDecorator) else of.type

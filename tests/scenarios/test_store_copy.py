@@ -1,0 +1,48 @@
+"""A server that was killed in the middle of its work, and goes on from a copy of its tables on another database."""
+
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from tests.parts import until
+from tests.postgres import database_url
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.server import ServerSystem
+from tests.scenarios.server_until_killed import NAMES
+
+from dockgate.store.copy import copy_store, open_source
+from dockgate.store.engine import Database
+
+
+def kill_server_in_the_middle(folder: Path) -> None:
+    command = [sys.executable, "-m", "tests.scenarios.server_until_killed", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            assert server.stdout.readline() == "ready\n"
+        finally:
+            server.kill()
+
+
+def test_interrupted_work_continues_on_postgres_and_finished_work_does_not_run_again(tmp_path: Path) -> None:
+    kill_server_in_the_middle(tmp_path)
+    with open_source(tmp_path, None) as source, closing(Database.from_url(database_url(tmp_path))) as target:
+        copied = copy_store(source, target)
+    assert copied.tables["executions"] == 3
+    system = ServerSystem(tmp_path, database="postgres")
+    assert system.store.id == copied.store
+    images = {name: system.foreign(name, PlannedFindings()) for name in NAMES}
+    for name, image in images.items():
+        system.builder.digests[f"{name}/app"] = image
+        system.scan_may_end[image].set()
+    before = system.store.executions.runs("done-1")
+    with system:
+        for name in ("waits", "builds"):
+            until(lambda name=name: system.store.executions.get(f"{name}-1").state == "Succeeded", seconds=30)
+            assert system.runs(images[name])
+        assert [key[: len("builds-1-")] for key in system.builder.builds] == ["builds-1-"]
+        assert system.store.executions.runs("done-1") == before
+        for image in images.values():
+            causes = [verdict["cause"] for verdict in system.get(f"/images/{image}")["verdicts"]]
+            assert len([cause for cause in causes if "/Approval/" in cause]) == 1

@@ -1,0 +1,208 @@
+"""Copies of a store between SQLite and Postgres: complete, compared, or not made at all."""
+
+import hashlib
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select, text
+from tests.postgres import database_url, drop_database
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES, IMAGE, NOW, approval, opened, started
+
+from dockgate.identity.model import AuditEntry, Principal, Role
+from dockgate.shared.errors import ConflictError, NotFoundError, StoreError, UsageError
+from dockgate.store import Store, migrate, open_store
+from dockgate.store.copy import copy_store, open_source, open_target
+from dockgate.store.engine import Database
+from dockgate.store.records import Worker
+from dockgate.store.schema import documents, metadata, repositories
+from dockgate.store.schema_workers import workers
+
+OTHER_KIND = {"sqlite": "postgres", "postgres": "sqlite"}
+
+
+@contextmanager
+def empty(kind: str, folder: Path) -> Iterator[Database]:
+    """A new database; `reopen` opens the store of a copy in it."""
+    folder.mkdir()
+    try:
+        with open_target(url_of(kind, folder)) as database:
+            yield database
+    finally:
+        drop_database(folder)
+
+
+def url_of(kind: str, folder: Path) -> str:
+    return database_url(folder) if kind == "postgres" else f"sqlite:///{folder}/dockgate.db"
+
+
+def fill(store: Store) -> None:
+    """Rows of many kinds, with text that databases sort and store differently."""
+    execution = started(store)
+    for name in ("Zoë", "a", "B", "_", "é", "10", "9"):
+        store.repositories.put(name, NOW)
+    store.approvals.add(approval("web-1/Gate/Approve/1"))
+    store.images.request_scan(IMAGE, "components/web", NOW)
+    store.principals.add(Principal("ann", (Role.ADMIN,), "ann@example.org", NOW))
+    for number in range(3):
+        store.audit.begin(AuditEntry(f"entry-{number}", NOW, "ann", "", "POST /x", execution))
+    store.events.record_heads("shop", {"main": "c0ffee", "a\0b \udce4 ü": "c0ffee"}, NOW)
+
+
+def rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    with database.read() as connection:
+        return {
+            table.name: sorted(tuple(row) for row in connection.execute(text(f'SELECT * FROM "{table.name}"')))  # noqa: S608
+            for table in metadata.sorted_tables
+            if table is not workers
+        }
+
+
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_a_copy_is_the_same_store_and_goes_on_counting(kind: str, tmp_path: Path) -> None:
+    with opened(kind, tmp_path / "source") as store, empty(OTHER_KIND[kind], tmp_path / "target") as target:
+        fill(store)
+        made = copy_store(store.database, target, watch_seconds=0)
+        assert rows(target) == rows(store.database)
+        assert made.store == store.id
+        assert made.tables["audit"] == 3
+        assert made.tables["repositories"] == 7
+        with closing(open_store(tmp_path / "target", url_of(OTHER_KIND[kind], tmp_path / "target"))) as copied:
+            assert copied.id == store.id
+            copied.audit.begin(AuditEntry("entry-4", NOW, "ann", "", "POST /x", "web"))
+            assert [entry.id for entry in copied.audit.list()] == ["entry-4", "entry-2", "entry-1", "entry-0"]
+
+
+def test_a_server_s_tables_survive_the_way_there_and_back(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path / "a") as system:
+        system.deployed(system.image("shop", PlannedFindings()))
+    source = tmp_path / "a" / "dockgate.db"
+    before = hashlib.sha256(source.read_bytes()).digest()
+    with (
+        open_source(tmp_path / "a", None) as first,
+        empty("postgres", tmp_path / "b") as second,
+        empty("sqlite", tmp_path / "c") as third,
+    ):
+        copy_store(first, second, watch_seconds=0)
+        copy_store(second, third, watch_seconds=0)
+        assert rows(first) == rows(second) == rows(third)
+    assert hashlib.sha256(source.read_bytes()).digest() == before
+    assert (tmp_path / "c" / "dockgate.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_a_target_with_rows_is_refused(kind: str, tmp_path: Path) -> None:
+    with opened(OTHER_KIND[kind], tmp_path / "source") as store, opened(kind, tmp_path / "target") as target:
+        with pytest.raises(ConflictError, match="is not empty: identity has rows") as refused:
+            copy_store(store.database, target.database, watch_seconds=0)
+        assert "new database" in refused.value.advice
+        assert target.id != store.id
+
+
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_old_workflows_in_the_target_are_refused(kind: str, tmp_path: Path) -> None:
+    table = "dbos.workflow_status" if kind == "postgres" else "workflow_status"
+    with opened(OTHER_KIND[kind], tmp_path / "source") as store, empty(kind, tmp_path / "target") as target:
+        with target.write() as connection:
+            if kind == "postgres":
+                connection.exec_driver_sql("CREATE SCHEMA dbos")
+            connection.exec_driver_sql(f"CREATE TABLE {table} AS SELECT 1")
+        with pytest.raises(ConflictError, match="workflow_status has rows"):
+            copy_store(store.database, target, watch_seconds=0)
+
+
+def test_a_row_that_differs_is_named_and_nothing_is_copied(tmp_path: Path) -> None:
+    with opened("sqlite", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
+        fill(store)
+        migrate(target)
+        with target.write() as connection:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER spoil AFTER INSERT ON repositories WHEN new.name = 'B' "
+                "BEGIN UPDATE repositories SET created_at = 'never' WHERE name = 'B'; END"
+            )
+        with pytest.raises(StoreError, match=r"table repositories differs at \{'name': 'B'\}"):
+            copy_store(store.database, target)
+        assert not any(rows(target).values())
+        with target.write() as connection:
+            connection.exec_driver_sql("DROP TRIGGER spoil")
+        copy_store(store.database, target)
+        assert rows(target) == rows(store.database)
+
+
+def test_a_row_that_is_missing_is_named(tmp_path: Path) -> None:
+    with opened("sqlite", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
+        fill(store)
+        migrate(target)
+        with target.write() as connection:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER lose AFTER INSERT ON repositories WHEN new.name = 'é' "
+                "BEGIN DELETE FROM repositories WHERE name = 'é'; END"
+            )
+        with pytest.raises(StoreError, match=r"table repositories differs at \{'name': 'é'\}"):
+            copy_store(store.database, target)
+
+
+def test_a_worker_that_beats_stops_the_copy_and_one_that_died_does_not(
+    tmp_path: Path,
+) -> None:
+    with opened("postgres", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
+        store.workers.add(Worker("one", "host-7", "1", ("build",), {}, started_at=NOW, seen_at=NOW))
+        beat = threading.Timer(0.1, store.workers.beat, ("one", NOW))
+        beat.start()
+        with pytest.raises(ConflictError, match=r"still works on .*host-7$") as refused:
+            copy_store(store.database, target, watch_seconds=1)
+        beat.join()
+        assert "dockgate down" in refused.value.advice
+        assert copy_store(store.database, target, watch_seconds=0).tables["identity"] == 1
+
+
+def test_tables_of_another_version_are_refused_and_stay_as_they_are(tmp_path: Path) -> None:
+    with opened("sqlite", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
+        with store.database.write() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+        with pytest.raises(ConflictError, match="not from this version") as refused:
+            copy_store(store.database, target)
+        assert "dockgate up" in refused.value.advice
+
+
+def test_large_documents_are_copied_within_little_memory(tmp_path: Path) -> None:
+    size, count = 200_000, 300
+    with opened("sqlite", tmp_path / "source") as store, empty("postgres", tmp_path / "target") as target:
+        with store.database.write() as connection:
+            for number in range(count):
+                body = hashlib.shake_256(str(number).encode()).digest(size)
+                connection.execute(insert(documents).values(digest=f"sha256:{number}", kind="Inventory", body=body))
+        migrate(target)
+        tracemalloc.start()
+        try:
+            copy_store(store.database, target, watch_seconds=0)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < size * count / 3
+        with target.read() as connection:
+            assert connection.execute(select(documents.c.digest)).rowcount == count
+
+
+def test_the_source_has_to_exist_and_the_target_to_be_a_database(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no server has kept its tables") as missing, open_source(tmp_path, None):
+        pass
+    assert "DOCKGATE_DATA" in missing.value.advice
+    for url in ("sqlite://", "sqlite:///:memory:", "mysql://host/name"):
+        with pytest.raises(UsageError), open_target(url):
+            pass
+
+
+def test_the_source_is_only_read(tmp_path: Path) -> None:
+    with (
+        opened("sqlite", tmp_path),
+        open_source(tmp_path / "data", None) as source,
+        pytest.raises(StoreError, match="readonly"),
+        source.write() as connection,
+    ):
+        connection.execute(insert(repositories).values(name="new", created_at=NOW))
