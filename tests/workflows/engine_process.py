@@ -1,12 +1,14 @@
 """A process with a durable engine, for tests that kill, freeze and replace it.
 
 Arguments: folder, database URL ("" for SQLite), worker id, version, queues, and the keys of workflows to start. Each
-workflow notes its steps in FOLDER/steps, and waits in its second step until FOLDER/go exists.
+workflow notes its steps in FOLDER/steps, and waits in its second step until FOLDER/go exists, unless its key begins
+with "quick". "delete" deletes the workflows that have ended, except those whose key ends in "keep".
 """
 
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dockgate.store import open_store
@@ -28,7 +30,7 @@ def note(text: str) -> None:
 
 def wait(text: str) -> None:
     note(text)
-    while not (place / "go").exists():
+    while not (place / "go").exists() and not text.startswith("quick"):
         time.sleep(0.01)
 
 
@@ -47,6 +49,8 @@ for key in keys:
         engine.recover(key.removeprefix("recover "))
     elif key.startswith("adopt "):
         engine.adopt({key.removeprefix("adopt ")})
+    elif key == "delete":
+        engine.delete_ended(datetime.now(UTC), lambda argument: argument.endswith("keep"))
     else:
         engine.begin(Workflow.BUILD if key.startswith("build") else Workflow.RUN_ACTION, key, key)
 (place / f"ready-{name}").touch()

@@ -36,6 +36,13 @@ class Processes:
         process.kill()
         process.wait()
 
+    def stop(self, name: str) -> None:
+        """End a process once its workflows have ended."""
+        end = self.folder / f"end-{name}"
+        end.touch()
+        self._running.pop(name).wait(60)
+        end.unlink()
+
     def signal(self, name: str, number: int) -> None:
         self._running[name].send_signal(number)
 
@@ -186,3 +193,31 @@ def test_two_versions_run_side_by_side_and_the_older_one_can_take_over_again(pos
     until(lambda: "third" in str(postgres.steps("web-2")) and len(postgres.steps("build-2")) == 3)
     assert postgres.steps("web-1") == ["first old", "second old", "third old"]
     assert [step.split()[0] for step in postgres.steps("web-2")] == ["first", "second", "second", "third"]
+
+
+def test_a_deleted_workflow_leaves_its_key_free_and_a_kept_one_does_not(processes: Processes) -> None:
+    processes.start("one", "quick-1", "quick-keep")
+    until(lambda: len(processes.steps("quick-1")) == len(processes.steps("quick-keep")) == 3)
+    processes.stop("one")
+    processes.start("one", "delete")
+    processes.stop("one")
+    processes.start("one")  # recovers nothing of the deleted one
+    processes.stop("one")
+    assert len(processes.steps("quick-1")) == 3
+    processes.start("one", "quick-keep", "quick-1")
+    until(lambda: len(processes.steps("quick-1")) == 6)
+    assert len(processes.steps("quick-keep")) == 3
+
+
+def test_what_an_unfinished_workflow_may_have_started_is_not_deleted(processes: Processes) -> None:
+    processes.start("one", "web-1", "quick-1")
+    until(lambda: len(processes.steps("web-1")) == 2 and len(processes.steps("quick-1")) == 3)
+    processes.kill("one")
+    processes.start("one", "delete", "quick-1", "quick-2")
+    until(lambda: len(processes.steps("quick-2")) == 3)
+    assert len(processes.steps("quick-1")) == 3
+    processes.go()
+    until(lambda: "third one" in processes.steps("web-1"))
+    processes.stop("one")
+    processes.start("one", "delete", "quick-1")
+    until(lambda: len(processes.steps("quick-1")) == 6)

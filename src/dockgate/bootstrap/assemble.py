@@ -65,7 +65,7 @@ from dockgate.services.workers import Workers
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind, Worker
 from dockgate.store.signals import Topic
-from dockgate.workflows.background_tasks import BackgroundTasks, Purge, Recovery
+from dockgate.workflows.background_tasks import BackgroundTasks, Purge, Recovery, WorkflowRetention
 from dockgate.workflows.engine import APPLICATION_VERSION, Engine
 from dockgate.workflows.leases import DEFAULT_TIMES, IDLE_TIMES, Guard, Lease, LeaseTimes, end_process
 from dockgate.workflows.queues import Queue
@@ -200,7 +200,7 @@ def assemble(
         clock,
         effects,
     )
-    groups = _task_groups(adapters, options, use_cases, clock, effects, starter)
+    groups = _task_groups(adapters, options, use_cases, clock, effects, starter, engine)
     if not store.database.is_sqlite:
 
         def recover(lost: Worker) -> None:
@@ -414,7 +414,13 @@ def _receive_signals(
 
 
 def _task_groups(
-    adapters: Adapters, options: Options, use_cases: UseCases, clock: ServerClock, effects: Effects, starter: Starter
+    adapters: Adapters,
+    options: Options,
+    use_cases: UseCases,
+    clock: ServerClock,
+    effects: Effects,
+    starter: Starter,
+    engine: Engine,
 ) -> list[TaskGroup]:
     """The reconciler's tasks. Those of one group wait for each other: what takes long has a group of its own."""
     server, pushes = use_cases.server, use_cases.registry_pushes
@@ -435,6 +441,7 @@ def _task_groups(
             RepeatedTask("running images", use_cases.service_risk.review),
             RepeatedTask("expiring waivers", server.exceptions.announce_expiring),
             RepeatedTask("moved tags", pushes.announce_moved_tags),
+            RepeatedTask("workflows", WorkflowRetention(adapters.store, clock, effects, engine).run, PURGE_EVERY),
             RepeatedTask("old rows", Purge(adapters.store, clock, effects, options.keep_days).run, PURGE_EVERY),
         ]
         groups.append(TaskGroup("upkeep", upkeep))

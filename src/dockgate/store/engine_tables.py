@@ -9,7 +9,7 @@ from dockgate.store.engine import Database
 
 
 class EngineTables:
-    """Changes rows of dbos's workflow_status."""
+    """Reads and changes rows of dbos's workflow_status."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -29,3 +29,13 @@ class EngineTables:
         with self._database.write() as connection:
             values = {"workflow": workflow, "queue": queue, "version": version}
             return connection.execute(change, values).rowcount == 1
+
+    def oldest_begun(self) -> float | None:
+        """When the oldest workflow that has begun and not ended was created, in seconds since 1970; None for none."""
+        query = text(
+            f"SELECT min(created_at) FROM {self._table} "  # noqa: S608
+            "WHERE status IN ('PENDING', 'ENQUEUED', 'DELAYED') AND recovery_attempts > 0"
+        )
+        with self._database.read() as connection:
+            milliseconds = connection.scalar(query)
+        return None if milliseconds is None else milliseconds / 1000

@@ -1,6 +1,7 @@
 """What a server or worker does in the background: workflows, scans, the outbox, and the reconciler's tasks."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
@@ -19,6 +20,8 @@ from dockgate.workflows.reconciler import Reconciler
 
 # How long notices are stored at least: a failed one is retried for a day.
 LEAST_NOTICE_DAYS = 2
+# How long workflows are stored after their end.
+WORKFLOW_DAYS = 1
 
 
 class BackgroundTasks:
@@ -130,3 +133,23 @@ class Purge:
         self._effects.run(EffectKind.PURGE, self._store.approvals.purge, self._clock.ago(days))
         before = self._clock.ago(max(days, LEAST_NOTICE_DAYS))
         self._effects.run(EffectKind.PURGE, self._store.outbox.purge, OutboxKind.NOTIFICATION, before)
+
+
+class WorkflowRetention:
+    """Deletes workflows that ended a day ago and whose event, action or rollout can start them no more."""
+
+    def __init__(self, store: Store, clock: ServerClock, effects: Effects, engine: Engine) -> None:
+        self._store = store
+        self._clock = clock
+        self._effects = effects
+        self._engine = engine
+
+    def run(self) -> None:
+        """Delete what is due. Nothing becomes startable meanwhile that has ended before: every start has a new key."""
+        startable = {
+            *(event.id for event in self._store.events.unhandled()),
+            *(str(key) for key in self._store.executions.in_progress()),
+            *(rollout.id for rollout in self._store.rollouts.in_progress()),
+        }
+        before = self._clock() - timedelta(days=WORKFLOW_DAYS)
+        self._effects.run(EffectKind.PURGE, self._engine.delete_ended, before, startable.__contains__)

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
@@ -23,6 +24,10 @@ APPLICATION = "dockgate"
 # How the names of dbos's own queues begin.
 INTERNAL_PREFIX = "_dbos_"
 _BROKEN = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+_ENDED = ["SUCCESS", "CANCELLED", *_BROKEN]
+# Workflows that are deleted at a time, and at most in one call.
+DELETE_BATCH = 500
+MOST_DELETED = 10_000
 # A worker that drains lets its builds end.
 DRAIN_SECONDS = 6 * 3600
 CLOSE_SECONDS = 5
@@ -187,10 +192,37 @@ class Engine:
 
     def _requeue(self, status: WorkflowStatus) -> None:
         workflow = Workflow(status.name)
-        argument = status.input["args"][0] if status.input else ""
-        place = Place(QUEUE_OF[workflow], self._labels_of(workflow, argument))
+        place = Place(QUEUE_OF[workflow], self._labels_of(workflow, _argument(status)))
         version, executor = self._worker.version, status.executor_id
         self._store.engine_tables.requeue(status.workflow_id, place.name, version, executor)
+
+    def delete_ended(self, before: datetime, is_startable: Callable[[str], bool]) -> int:
+        """Delete the workflows that ended before that time, oldest first. Returns how many; call it again for more.
+
+        A workflow whose argument `is_startable` is kept: its key is what prevents a second run. So is any that ended
+        after the beginning of one that has not ended. That one may have stored the decision to start it as the result
+        of a step, and repeats the start when it is recovered, however long after.
+        """
+        begun_at = self._store.engine_tables.oldest_begun()
+        if begun_at is not None:
+            before = min(before, datetime.fromtimestamp(begun_at, UTC))
+        deleted = skipped = 0
+        while deleted < MOST_DELETED:
+            batch = DBOS.list_workflows(
+                status=_ENDED,
+                completed_before=before.isoformat(),
+                limit=DELETE_BATCH,
+                offset=skipped,
+                load_output=False,
+            )
+            ids = [status.workflow_id for status in batch if not is_startable(_argument(status))]
+            if ids:
+                DBOS.delete_workflows(ids)
+            deleted += len(ids)
+            skipped += len(batch) - len(ids)
+            if len(batch) < DELETE_BATCH:
+                break
+        return deleted
 
     def waiting(self) -> Mapping[str, int]:
         """How many workflows wait in each queue."""
@@ -209,3 +241,7 @@ class Engine:
             return False
         slots.release()
         return True
+
+
+def _argument(status: WorkflowStatus) -> str:
+    return str(status.input["args"][0]) if status.input else ""

@@ -1,0 +1,85 @@
+"""Workflows that have ended are deleted after a day, and what they did is not done again."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import MetaData, Table, func, insert, select
+from tests.parts import until
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.server import ServerSystem
+from tests.store.factories import FACTORIES
+
+from dockgate.store.engine import Database
+
+ROUND_SECONDS = 0.02
+
+
+@pytest.fixture(params=FACTORIES)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerSystem]:
+    with ServerSystem(tmp_path, sweep_seconds=ROUND_SECONDS, database=request.param) as system:
+        yield system
+
+
+def table(database: Database, name: str) -> Table:
+    """A table of dbos."""
+    return Table(name, MetaData(), autoload_with=database.engine, schema=None if database.is_sqlite else "dbos")
+
+
+def count(database: Database, name: str = "workflow_status") -> int:
+    with database.read() as connection:
+        return connection.scalar(select(func.count()).select_from(table(database, name))) or 0
+
+
+def keys(server: ServerSystem) -> set[str]:
+    """The keys of all workflows."""
+    workflows = table(server.store.database, "workflow_status")
+    with server.store.database.read() as connection:
+        ids = connection.scalars(select(workflows.c.workflow_uuid)).all()
+    return {name.removeprefix(f"{server.store.id}/") for name in ids}
+
+
+def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
+    done, waits, builds = (server.image(name, PlannedFindings()) for name in ("done", "waits", "builds"))
+    server.deployed(done)
+    server.approval(waits)
+    is_building, may_build = threading.Event(), threading.Event()
+
+    def hang(_moment: str) -> None:
+        is_building.set()
+        may_build.wait(60)
+
+    server.builder.fault = hang
+    server.post("/pipelines/builds/executions")
+    is_building.wait(60)
+    assert "done-1/Build/Build/1" in keys(server)
+    server.clock.ahead += timedelta(days=2)
+    until(lambda: "done-1/Build/Build/1" not in keys(server), seconds=30)
+    # The source's workflow has started the build's, and ended after that.
+    assert {"builds-1/Source/Source/1", "builds-1/Build/Build/1"} <= keys(server)
+    may_build.set()
+    server.scanned(builds)
+    until(lambda: server.store.executions.get("builds-1").state == "Succeeded", seconds=30)
+    until(lambda: count(server.store.database) == 0, seconds=30)
+    assert count(server.store.database, "operation_outputs") == 0
+    server.scanned(waits)
+    until(lambda: server.store.executions.get("waits-1").state == "Succeeded", seconds=30)
+    assert [key.partition("-")[0] for key in server.builder.builds] == ["done", "waits", "builds"]
+    assert all(server.runs(image) for image in (done, waits, builds))
+
+
+def test_ten_thousand_workflows_shrink_to_none(server: ServerSystem) -> None:
+    server.deployed(server.image("shop", PlannedFindings()))
+    database = server.store.database
+    for name in ("workflow_status", "operation_outputs"):
+        copied = table(database, name)
+        with database.write() as connection:
+            row = connection.execute(select(copied).limit(1)).mappings().one()
+            made = [{**row, "workflow_uuid": f"{row['workflow_uuid']}/{number}"} for number in range(10_000)]
+            connection.execute(insert(copied), made)
+    assert count(database) > 10_000
+    server.clock.ahead += timedelta(days=2)
+    until(lambda: count(database) == 0, seconds=60)
+    assert count(database, "operation_outputs") == 0
