@@ -110,7 +110,7 @@ def test_commands_and_options_are_completed_without_importing_every_command() ->
         return [line.partition(",")[2] for line in ran.stdout.splitlines()]
 
     assert completed("dockgate pi") == ["pipeline"]
-    assert completed("dockgate st") == ["status"]
+    assert completed("dockgate sta") == ["status"]
     assert completed("dockgate pipeline lo") == ["logs"]
     assert "--follow" in completed("dockgate pipeline logs --f")
 
