@@ -5,9 +5,10 @@ rules, `rule.Evaluation.status` decides, `_Platform.find_remediation` looks for 
 severity is `policy.counted_severity`; the limits are checked by the rule `rules/max_findings.py`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from dockgate.gate import baselines, cve_enrichment, unread_waivers, waivers
 from dockgate.gate.external_findings import ExternalReportMatcher
@@ -320,26 +321,26 @@ def _unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
     )
 
 
-def input_digests(case: VerdictCase) -> InputDigests:
-    """The case with each part replaced by its digest, as a verdict records it."""
+def _digest(value: object) -> str:
+    return digest_of(canonical.encode(value))
+
+
+def input_digests(case: VerdictCase, digest: Callable[[Any], str] = _digest) -> InputDigests:
+    """The case with each part replaced by its `digest`, as a verdict records it."""
     return InputDigests(
-        inventories=tuple(map(_digest, _sorted(case.inventories))),
-        snapshot=_digest(case.snapshot),
+        inventories=tuple(map(digest, _sorted(case.inventories))),
+        snapshot=digest(case.snapshot),
         policy=case.policy.digest,
         now=case.now,
         engine=case.engine,
-        waivers=_digest(case.waivers),
-        baselines={name: tuple(map(_digest, _sorted(baseline))) for name, baseline in sorted(case.baselines.items())},
-        external_reports=tuple(map(_digest, case.external_reports)),
+        waivers=digest(case.waivers),
+        baselines={name: tuple(map(digest, _sorted(baseline))) for name, baseline in sorted(case.baselines.items())},
+        external_reports=tuple(map(digest, case.external_reports)),
         no_scan_reason=case.no_scan_reason,
-        baseline_exemptions={name: _digest(entry) for name, entry in sorted(case.baseline_exemptions.items())},
-        provenance=_digest(case.provenance) if case.provenance else "",
+        baseline_exemptions={name: digest(entry) for name, entry in sorted(case.baseline_exemptions.items())},
+        provenance=digest(case.provenance) if case.provenance else "",
     )
 
 
 def _sorted(inventories: Sequence[Inventory]) -> list[Inventory]:
     return sorted(inventories, key=lambda inventory: (inventory.platform, inventory.image))
-
-
-def _digest(value: object) -> str:
-    return digest_of(canonical.encode(value))

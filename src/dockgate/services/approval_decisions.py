@@ -54,14 +54,11 @@ class WaitingApprovals:
         Return the executions that may continue. Approvals that ask for the same are evaluated once, and settled
         together.
         """
-        same: dict[tuple[str, str, str], list[Approval]] = {}
-        for approval in self.approvals.waiting(image):
+        for approval, alike in self.approvals.waiting_alike(image):
             if approval.approvers is not None:
                 self._settle_with_people(approval, approval.approvers)
             else:
-                same.setdefault((approval.policy, approval.repository, approval.service), []).append(approval)
-        for approvals in same.values():
-            self._decide(approvals, approvals[0].id)
+                self._decide(approval, alike, approval.id)
         return list(self.approvals.open_executions(image))
 
     def expire(self) -> None:
@@ -82,26 +79,26 @@ class WaitingApprovals:
 
     def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
         """People may vote long after the verdict: with the last vote that is needed, the image is evaluated again."""
-        if not approval.verdict and not self._decide([approval], approval.id):
+        if not approval.verdict and not self._decide(approval, [approval.id], approval.id):
             return
         votes = self.approvals.votes(approval.id)
         supporters = [
             vote.who for vote, who in votes if vote.yes and vote_objection(approvers, who, approval.committers) is None
         ]
         if len(supporters) >= approvers.count:
-            self._decide([approval], f"{approval.id}/people", supporters)
+            self._decide(approval, [approval.id], f"{approval.id}/people", supporters)
 
-    def _decide(self, approvals: list[Approval], cause: str, supporters: Iterable[str] = ()) -> bool:
-        """Settle the approvals by the verdict of the first. Return whether they wait on for people."""
-        verdict = self.evaluate(approvals[0], cause)
+    def _decide(self, approval: Approval, alike: Sequence[str], cause: str, supporters: Iterable[str] = ()) -> bool:
+        """Settle those that are alike by the verdict of one of them. Return whether they wait on for people."""
+        verdict = self.evaluate(approval, cause)
         if verdict is None:
             return False
         now = self.clock.now()
-        answer = decide(approvals[0], verdict, now, tuple(supporters))
+        answer = decide(approval, verdict, now, tuple(supporters))
         if answer.state is ApprovalState.WAITING:
-            self.approvals.record_verdict(approvals[0].id, answer)
+            self.approvals.record_verdict(approval.id, answer)
             return True
-        self.approvals.settle_all([approval.id for approval in approvals], answer, now)
+        self.approvals.settle_all(alike, answer, now)
         return False
 
 

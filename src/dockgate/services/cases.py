@@ -152,26 +152,30 @@ class Cases:
         answer. Reports of other scanners are evaluated beside a scan; they replace it only if a principal who may
         accept risks has vouched for one.
         """
-        scan = self.store.images.scan(image)
-        is_vouched = any(record.vouched for record in self.store.reports.for_image(image))
-        if scan is None and not is_vouched:
-            return None
-        if scan is not None and scan.state is ScanState.REQUESTED:
-            return None
-        context = replace(context, repository=context.repository or (scan.repository if scan else ""))
-        inventories = tuple(self.store.images.inventories(image))
-        reported = tuple(self.store.reports.external_reports(image))
-        every_inventory, now = (*inventories, *(report.inventory for report in reported)), self.clock.now()
-        provenance = self.provenance.collect_facts(image, policy)
-        case = VerdictCase(image, policy, now, self.engine_version, external_reports=reported, provenance=provenance)
-        if every_inventory:
-            repository = context.repository if self._waivers_apply(context.repository, image, scan) else ""
-            case = replace(case, waivers=self.exceptions.of(image, every_inventory, policy, repository, now))
+        with self.store.database.read():  # one connection for all of it
+            scan = self.store.images.scan(image)
+            is_vouched = any(record.vouched for record in self.store.reports.for_image(image))
+            if scan is None and not is_vouched:
+                return None
+            if scan is not None and scan.state is ScanState.REQUESTED:
+                return None
+            context = replace(context, repository=context.repository or (scan.repository if scan else ""))
+            inventories = tuple(self.store.images.inventories(image))
+            reported = tuple(self.store.reports.external_reports(image))
+            every_inventory, now = (*inventories, *(report.inventory for report in reported)), self.clock.now()
+            provenance = self.provenance.collect_facts(image, policy)
+            case = VerdictCase(
+                image, policy, now, self.engine_version, external_reports=reported, provenance=provenance
+            )
+            if every_inventory:
+                repository = context.repository if self._waivers_apply(context.repository, image, scan) else ""
+                case = replace(case, waivers=self.exceptions.of(image, every_inventory, policy, repository, now))
+            is_scanned = scan is not None and not scan.state.has_failed
+            baselines = self.baselines.find(image, policy, context) if is_scanned else BaselineImages()
         if scan is None or scan.state.has_failed:
             case = replace(case, snapshot=self._consult_catalogues(reported))
             return case if scan is None or is_vouched else replace(case, no_scan_reason=scan.reason)
         try:
-            baselines = self.baselines.find(image, policy, context)
             compared = [inventory for listed in baselines.inventories.values() for inventory in listed]
             return replace(
                 case,

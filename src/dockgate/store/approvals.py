@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, update
 
 from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, RunState, Vote
 from dockgate.delivery.webhook_delivery import Callback
@@ -12,15 +12,39 @@ from dockgate.identity.model import Principal
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database, delete_unlocked, insert_if_new, lock_rows
 from dockgate.store.executions import OPEN, finish_runs
-from dockgate.store.outbox import Outbox, add_entries, enqueue_answers, webhook_entry
+from dockgate.store.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, webhook_entry
 from dockgate.store.people import require_principal
-from dockgate.store.queries import batches, row_of, select_as
+from dockgate.store.queries import batches, one_of, row_of, select_as, text_list
 from dockgate.store.records import OutboxKind, ScanState
 from dockgate.store.schema import action_runs, approvals, events, executions, outbox, scans
 from dockgate.store.schema_people import votes
 
 _APPROVAL = select_as(Approval, approvals)
 _VOTE = select_as(Vote, votes)
+# What waits on an image. Made once, because making a statement costs more than running it.
+_WAITING = (approvals.c.image == bindparam("image"), approvals.c.state == ApprovalState.WAITING)
+_ASKED = (
+    select(
+        approvals.c.id, approvals.c.policy, approvals.c.repository, approvals.c.service, approvals.c.approvers.is_(None)
+    )
+    .where(*_WAITING)
+    .order_by(approvals.c.seq)
+)
+_BY_IDS = _APPROVAL.where(one_of(approvals.c.id, "ids")).order_by(approvals.c.seq)
+_LOCK_WAITING = lock_rows(
+    select(approvals.c.id, approvals.c.image, approvals.c.repository, approvals.c.policy)
+    .where(one_of(approvals.c.id, "ids"), approvals.c.state == ApprovalState.WAITING)
+    .order_by(approvals.c.id)
+)
+_SETTLE = update(approvals).where(one_of(approvals.c.id, "ids"))
+_OPEN_EXECUTIONS = (
+    select(executions.c.id)
+    .join(action_runs, action_runs.c.execution == executions.c.id)
+    .join(approvals, approvals.c.id == action_runs.c.key)
+    .where(approvals.c.image == bindparam("image"), executions.c.state.in_(OPEN))
+    .group_by(executions.c.id)
+    .order_by(func.min(approvals.c.seq))
+)
 
 
 class Approvals:
@@ -70,6 +94,20 @@ class Approvals:
     def waiting(self, image: str) -> Sequence[Approval]:
         """The approvals that wait on an image, oldest first."""
         return self._select(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
+
+    def waiting_alike(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
+        """The approvals that wait on an image: the oldest of those that ask for the same, with the ids of all these.
+
+        The same are policy, repository and service. An approval that needs people is alone. Oldest first.
+        """
+        alike: dict[tuple[str, ...], list[str]] = {}
+        with self._database.read() as connection:
+            for name, policy, repository, service, is_automatic in connection.execute(_ASKED, {"image": image}):
+                key = (policy, repository, service) if is_automatic else (name,)
+                alike.setdefault(key, []).append(name)
+            groups = {names[0]: names for names in alike.values()}
+            oldest = connection.execute(_BY_IDS, {"ids": text_list(list(groups))}).mappings()
+            return [(Approval(**row), groups[row["id"]]) for row in oldest]
 
     def _select(self, *which: ColumnElement[bool]) -> Sequence[Approval]:
         query = _APPROVAL.where(*which).order_by(approvals.c.seq)
@@ -142,16 +180,8 @@ class Approvals:
 
     def open_executions(self, image: str) -> Sequence[str]:
         """The unfinished executions that have an approval on this image, settled or not, oldest first."""
-        query = (
-            select(executions.c.id)
-            .join(action_runs, action_runs.c.execution == executions.c.id)
-            .join(approvals, approvals.c.id == action_runs.c.key)
-            .where(approvals.c.image == image, executions.c.state.in_(OPEN))
-            .group_by(executions.c.id)
-            .order_by(func.min(approvals.c.seq))
-        )
         with self._database.read() as connection:
-            return connection.scalars(query).all()
+            return connection.scalars(_OPEN_EXECUTIONS, {"image": image}).all()
 
     def answerable_images(self) -> Sequence[str]:
         """The images whose scan is over while approvals still wait on them."""
@@ -208,15 +238,16 @@ class Approvals:
 def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer, now: str) -> Sequence[str]:
     """Settle those of the approvals that wait, finish their actions, and fill the outbox. Returns their ids."""
     state = RunState.SUCCEEDED if answer.state is ApprovalState.APPROVED else RunState.FAILED
-    ids: list[str] = []
-    for batch in batches(sorted(approval_ids)):
-        is_waiting = approvals.c.id.in_(batch), approvals.c.state == ApprovalState.WAITING
-        ids += connection.scalars(lock_rows(select(approvals.c.id).where(*is_waiting).order_by(approvals.c.id)))
-    for batch in batches(ids):
-        connection.execute(update(approvals).where(approvals.c.id.in_(batch)).values(**asdict(answer), settled_at=now))
-        if actions := [name for name in batch if not ApprovalId(name).is_external]:
-            finish_runs(connection, actions, state, now, reason=answer.summary)
+    waiting = connection.execute(_LOCK_WAITING, {"ids": text_list(approval_ids)}).all()
+    ids = [row.id for row in waiting]
+    if not ids:
+        return ids
+    connection.execute(_SETTLE, {"ids": text_list(ids), **asdict(answer), "settled_at": now})
+    if actions := [name for name in ids if not ApprovalId(name).is_external]:
+        finish_runs(connection, actions, state, now, reason=answer.summary)
     enqueue_answers(connection, ids, now)
+    if answer.state is ApprovalState.APPROVED and answer.verdict:
+        enqueue_attestations(connection, answer.verdict, {row[1:] for row in waiting}, now)
     return ids
 
 

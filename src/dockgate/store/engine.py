@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from threading import RLock
+from threading import RLock, local
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote
 
@@ -112,6 +112,7 @@ class Database:
         # SQLite waits by sleeping and retrying: without this lock, threads of one process would starve for seconds.
         self._write_lock = RLock()
         self._jobs: deque[_Job[Any]] = deque()
+        self._reading = local()
         # Of the driver: for libraries that connect by themselves, too.
         self.connect_arguments: Mapping[str, Any] = (
             {"timeout": BUSY_SECONDS} if self.is_sqlite else {**POSTGRES_SETTINGS, "application_name": self.process}
@@ -158,8 +159,20 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with self._translate_errors(), self.engine.connect() as connection:
+        """A connection to read by. Within another `read` of this thread it is the same one, which is cheaper.
+
+        On SQLite all of them then see the database as it was at the first: write nothing in between.
+        """
+        connection: Connection | None = getattr(self._reading, "connection", None)
+        if connection is not None:
             yield connection
+            return
+        with self._translate_errors(), self.engine.connect() as connection:
+            self._reading.connection = connection
+            try:
+                yield connection
+            finally:
+                self._reading.connection = None
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -363,7 +376,13 @@ def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[
     if rows:
         names = [column.name for column in table.primary_key.columns]
         in_order = sorted(rows, key=lambda row: [row[name] for name in names])
-        connection.execute(_INSERT[connection.dialect.name](table).on_conflict_do_nothing(), in_order)
+        connection.execute(_insert_new_statement(connection.dialect.name, table), in_order)
+
+
+@cache
+def _insert_new_statement(dialect: str, table: Table) -> Executable:
+    insert: Executable = _INSERT[dialect](table).on_conflict_do_nothing()
+    return insert
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
@@ -373,5 +392,7 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 
 def _begin_transaction(connection: Connection) -> None:
-    write = connection.get_execution_options().get("write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    if connection.get_execution_options().get("write", False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.connection.cursor().execute("BEGIN")  # nothing that could fail happens before the first query

@@ -9,12 +9,13 @@ from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
 from dockgate.gate.summaries import shorten
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database, insert_if_new, lock_name, lock_rows
-from dockgate.store.queries import require_pipeline, select_as
+from dockgate.store.queries import one_of, require_pipeline, select_as, text_list
 from dockgate.store.schema import action_runs, approvals, executions, pipelines
 
 _EXECUTION = select_as(Execution, executions)
 _RUN = select_as(ActionRun, action_runs)
 OPEN = [state for state in RunState if not state.is_final]
+_FINISH_RUNS = update(action_runs).where(one_of(action_runs.c.key, "keys"), action_runs.c.state.in_(OPEN))
 
 
 class Executions:
@@ -210,8 +211,8 @@ def finish_run(
 
 def finish_runs(connection: Connection, keys: Sequence[str], state: RunState, now: str, *, reason: str) -> None:
     """End those of these actions that exist and are not over."""
-    change = update(action_runs).where(action_runs.c.key.in_(keys), action_runs.c.state.in_(OPEN))
-    connection.execute(change.values(state=state, reason=reason, variables={}, artifact="", finished_at=now))
+    values = {"state": state, "reason": reason, "variables": {}, "artifact": "", "finished_at": now}
+    connection.execute(_FINISH_RUNS, {"keys": text_list(keys), **values})
 
 
 def _get(connection: Connection, execution_id: str, *, lock: bool = False) -> Execution:

@@ -3,7 +3,8 @@
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import cached_property
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
@@ -28,7 +29,7 @@ from dockgate.shared.canonical import build, decode, encode
 from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_all_new, insert_if_new, lock_name, lock_rows
-from dockgate.store.queries import select_as
+from dockgate.store.queries import one_of, select_as, text_list
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
 from dockgate.vulnerabilities.model import AdvisorySnapshot
@@ -39,6 +40,17 @@ Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | Advis
 _SCAN = select_as(Scan, scans)
 _SCAN_OF = _SCAN.where(scans.c.image == bindparam("image"))
 _LOCKED_SCAN = lock_rows(_SCAN_OF)
+_FINISH_SCAN = update(scans).where(
+    scans.c.image == bindparam("of_image"),
+    scans.c.number == bindparam("of_number"),
+    scans.c.state == ScanState.REQUESTED,
+)
+_INVENTORIES = (
+    select(documents.c.body)
+    .join(scan_inventories, scan_inventories.c.digest == documents.c.digest)
+    .where(scan_inventories.c.image == bindparam("image"))
+    .order_by(scan_inventories.c.position)
+)
 _PUSHED = select_as(PushedImage, pushed_images)
 _LATER = (
     update(pushed_images)
@@ -46,9 +58,23 @@ _LATER = (
     .where(pushed_images.c.pushed_at < bindparam("at"))
     .values(pushed_at=bindparam("at"))
 )
+_PUSHERS = (
+    select(pushed_images.c.pushed_by)
+    .where(pushed_images.c.digest == bindparam("digest"), pushed_images.c.repository == bindparam("repository"))
+    .distinct()
+    .order_by(pushed_images.c.pushed_by)
+)
+_TAGGED = (
+    select(pushed_images.c.digest)
+    .where(pushed_images.c.repository == bindparam("repository"), pushed_images.c.tag == bindparam("tag"))
+    .order_by(pushed_images.c.pushed_at.desc())
+    .limit(1)
+)
 _PUSH_KEY = ("repository", "tag", "digest")
 _MOVE = select_as(TagMove, tag_moves)
 _RECORD = select_as(VerdictRecord, verdicts)
+_OF_CAUSE = select(verdicts.c.digest).where(verdicts.c.cause == bindparam("cause"))
+_STORED = select(documents.c.digest).where(one_of(documents.c.digest, "digests"))
 
 
 class Images:
@@ -87,10 +113,8 @@ class Images:
 
     def pushers(self, repository: str, digest: str) -> Sequence[str]:
         """Who pushed the digest to this repository, under any tag; "" stands for an unknown pusher."""
-        table = pushed_images.c
-        query = select(table.pushed_by).where(table.digest == digest, table.repository == repository).distinct()
         with self._database.read() as connection:
-            return list(connection.scalars(query.order_by(table.pushed_by)))
+            return list(connection.scalars(_PUSHERS, {"repository": repository, "digest": digest}))
 
     def tag_moves(self, digest: str) -> Sequence[TagMove]:
         """The moves of tags to this digest and away from it, newest first."""
@@ -155,11 +179,10 @@ class Images:
         failed = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
         state = failed if reason else ScanState.DONE
         stored = [] if reason else [Document.of(inventory) for inventory in inventories]
-        is_requested = scans.c.image == image, scans.c.number == number, scans.c.state == ScanState.REQUESTED
+        change = {"of_image": image, "of_number": number, "state": state, "reason": reason, "finished_at": now}
 
         def write(connection: Connection) -> None:
-            change = update(scans).where(*is_requested).values(state=state, reason=reason, finished_at=now)
-            if connection.execute(change).rowcount == 0:
+            if connection.execute(_FINISH_SCAN, change).rowcount == 0:
                 return
             store_documents(connection, *stored)
             rows = [
@@ -173,14 +196,8 @@ class Images:
 
     def inventories(self, image: str) -> Sequence[Inventory]:
         """The inventories of an image, in the order of its scan; empty without a completed scan."""
-        query = (
-            select(documents.c.body)
-            .join(scan_inventories, scan_inventories.c.digest == documents.c.digest)
-            .where(scan_inventories.c.image == image)
-            .order_by(scan_inventories.c.position)
-        )
         with self._database.read() as connection:
-            bodies = connection.scalars(query).all()
+            bodies = connection.scalars(_INVENTORIES, {"image": image}).all()
         return [decode(Inventory, decompress_document(body)) for body in bodies]
 
     def approved_indexes_with(self, platform_image: str) -> Sequence[str]:
@@ -201,12 +218,18 @@ class Images:
         The first verdict of a cause stays, and is returned. ValueError when the verdict was not made from this case,
         because it could not be replayed.
         """
-        if verdict.inputs != input_digests(case):
-            raise ValueError(
-                f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {input_digests(case)}"
-            )
+        parts: list[Document] = []
+
+        def digest(part: Part) -> str:
+            parts.append(Document.of(part))
+            return parts[-1].digest
+
+        inputs = input_digests(case, digest)
+        if verdict.inputs != inputs:
+            raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs}")
         body = Document.of(verdict)
-        parts = Document.of_case(case)
+        parts = [body, Document.of_policy(case.policy), *parts]
+        self._compress_new(parts)
         row = {
             "cause": cause,
             "digest": body.digest,
@@ -218,19 +241,23 @@ class Images:
             "judged_at": verdict.inputs.now,
         }
 
-        of_cause = select(verdicts.c.digest).where(verdicts.c.cause == cause)
-
         def write(connection: Connection) -> tuple[Verdict, str]:
-            stored = connection.scalar(of_cause)
+            stored = connection.scalar(_OF_CAUSE, {"cause": cause})
             if stored is not None:
                 return _verdict(connection, stored), stored
-            store_documents(connection, body, *parts)
+            store_documents(connection, *parts)
             if insert_if_new(connection, verdicts, row):
                 return verdict, body.digest
-            stored = connection.scalars(of_cause).one()  # another transaction was first
+            stored = connection.scalars(_OF_CAUSE, {"cause": cause}).one()  # another transaction was first
             return _verdict(connection, stored), stored
 
         return self._database.group_commit(write)
+
+    def _compress_new(self, candidates: Sequence["Document"]) -> None:
+        """Compress those that are not stored yet, which would block other writers in the transaction."""
+        with self._database.read() as connection:
+            for document in _new_documents(connection, candidates):
+                _ = document.body
 
     def case(self, digest: str) -> VerdictCase:
         """Everything that a verdict was made from."""
@@ -330,44 +357,26 @@ class Images:
             return _body(connection, digest)
 
 
-@dataclass(frozen=True, slots=True)
 class Document:
-    """A document to store. Made before the transaction, which would block other writers.
+    """A document to store. Make it before the transaction: encoding and hashing a large inventory takes time."""
 
-    Hashing and compressing a large inventory takes time.
-    """
+    def __init__(self, kind: str, data: bytes) -> None:
+        self.kind = kind
+        self.digest = digest_of(data)
+        self._data = data
 
-    kind: str
-    digest: str
-    body: bytes
+    @cached_property
+    def body(self) -> bytes:
+        """The row's bytes. Compressing takes time, and a document that is stored already needs none."""
+        return zlib.compress(self._data)
 
     @classmethod
     def of(cls, value: Part | Verdict) -> "Document":
-        return cls._pack(type(value), encode(value))
+        return cls(type(value).__name__, encode(value))
 
     @classmethod
     def of_policy(cls, policy: Policy) -> "Document":
-        return cls._pack(Policy, encode_policy(policy))
-
-    @classmethod
-    def of_case(cls, case: VerdictCase) -> "list[Document]":
-        inventories = [
-            *case.inventories,
-            *(inventory for baseline in case.baselines.values() for inventory in baseline),
-        ]
-        parts: list[Part] = [
-            *inventories,
-            *case.baseline_exemptions.values(),
-            *case.external_reports,
-            case.snapshot,
-            case.waivers,
-            *([case.provenance] if case.provenance else []),
-        ]
-        return [cls.of_policy(case.policy), *map(cls.of, parts)]
-
-    @classmethod
-    def _pack(cls, kind: type, data: bytes) -> "Document":
-        return cls(kind.__name__, digest_of(data), zlib.compress(data))
+        return cls(Policy.__name__, encode_policy(policy))
 
 
 def store_documents(connection: Connection, *new: Document) -> None:
@@ -375,8 +384,18 @@ def store_documents(connection: Connection, *new: Document) -> None:
     insert_all_new(
         connection,
         documents,
-        [{"kind": document.kind, "digest": document.digest, "body": document.body} for document in new],
+        [
+            {"kind": document.kind, "digest": document.digest, "body": document.body}
+            for document in _new_documents(connection, new)
+        ],
     )
+
+
+def _new_documents(connection: Connection, candidates: Sequence[Document]) -> list[Document]:
+    """Those that are not stored, each digest once."""
+    by_digest = {document.digest: document for document in candidates}
+    stored = set(connection.scalars(_STORED, {"digests": text_list(list(by_digest))}))
+    return [document for digest, document in by_digest.items() if digest not in stored]
 
 
 def decompress_document(body: bytes) -> bytes:
@@ -398,9 +417,8 @@ def _push(connection: Connection, image: PushedImage) -> None:
 
 def _move(connection: Connection, event_id: str, image: PushedImage) -> None:
     """Records that the tag had another digest so far, as its latest push says."""
-    table = pushed_images.c
-    query = select(table.digest).where(table.repository == image.repository, table.tag == image.tag)
-    previous = connection.scalar(query.order_by(table.pushed_at.desc()).limit(1)) if image.tag else None
+    tag = {"repository": image.repository, "tag": image.tag}
+    previous = connection.scalar(_TAGGED, tag) if image.tag else None
     if previous is not None and previous != image.digest:
         move = TagMove(event_id, image.repository, image.tag, previous, image.digest, image.pushed_at, image.pushed_by)
         insert_if_new(connection, tag_moves, asdict(move))

@@ -9,21 +9,21 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_, update
 
-from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import RepositoryReference
 from dockgate.store.engine import Database, delete_unlocked, insert_all_new, lock_name, lock_rows
-from dockgate.store.queries import batches, row_of, select_as
+from dockgate.store.queries import one_of, row_of, select_as, text_list
 from dockgate.store.records import OutboxEntry, OutboxKind
-from dockgate.store.schema import approvals, outbox
+from dockgate.store.schema import outbox
 
 # The receiver of what is attached to images in our own registry.
 OWN_REGISTRY = "own registry"
 
 _ENTRY = select_as(OutboxEntry, outbox)
 _IDENTITY = (outbox.c.kind, outbox.c.key, outbox.c.receiver)
+_ANSWER = update(outbox).where(outbox.c.kind == OutboxKind.WEBHOOK, one_of(outbox.c.key, "keys"))
 
 
 class Outbox:
@@ -179,33 +179,26 @@ def registry_receiver(repository: str) -> str:
 
 
 def enqueue_answers(connection: Connection, approval_ids: Sequence[str], now: str) -> None:
-    """Make due what follows from approvals that were settled in this transaction: callbacks, and attestations.
-
-    Approvals of one image and repository by one verdict share an attestation.
-    """
-    names = ("verdict", "image", "repository", "policy")
-    attestations: dict[str, OutboxEntry] = {}
-    for batch in batches(approval_ids):
-        webhooks = outbox.c.kind == OutboxKind.WEBHOOK, outbox.c.key.in_(batch)
-        connection.execute(update(outbox).where(*webhooks).values(due_since=now, next_at=now))
-        approved = (
-            select(*(approvals.c[name] for name in names))
-            .where(approvals.c.id.in_(batch), approvals.c.state == ApprovalState.APPROVED, approvals.c.verdict != "")
-            .order_by(approvals.c.seq)
-        )
-        for row in connection.execute(approved).mappings():
-            entry = _attestation_entry(row, now)
-            attestations.setdefault(entry.key, entry)
-    add_entries(connection, list(attestations.values()))
+    """Make the callbacks of approvals due that were settled in this transaction."""
+    connection.execute(_ANSWER, {"keys": text_list(approval_ids), "due_since": now, "next_at": now})
 
 
-def _attestation_entry(row: RowMapping, now: str) -> OutboxEntry:
-    return OutboxEntry(
-        OutboxKind.ATTESTATION,
-        key=f"{row['verdict']}/{row['repository']}@{row['image']}",
-        receiver=registry_receiver(row["repository"]),
-        payload=dict(row),
-        image=row["image"],
-        due_since=now,
-        next_at=now,
+def enqueue_attestations(
+    connection: Connection, verdict: str, approved: Collection[tuple[str, str, str]], now: str
+) -> None:
+    """Make the attestations due of what was approved by a verdict: each image, repository and policy once."""
+    add_entries(
+        connection,
+        [
+            OutboxEntry(
+                OutboxKind.ATTESTATION,
+                key=f"{verdict}/{repository}@{image}",
+                receiver=registry_receiver(repository),
+                payload={"verdict": verdict, "image": image, "repository": repository, "policy": policy},
+                image=image,
+                due_since=now,
+                next_at=now,
+            )
+            for image, repository, policy in approved
+        ],
     )

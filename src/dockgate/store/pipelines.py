@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import built_repositories as built_by
@@ -11,6 +11,8 @@ from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database, insert_if_new, lock_name
 from dockgate.store.queries import find_pipeline, require_pipeline
 from dockgate.store.schema import built_repositories, pipelines, repositories
+
+_BUILT = select(built_repositories.c.name).where(built_repositories.c.name == bindparam("repository"))
 
 
 class Pipelines:
@@ -49,9 +51,8 @@ class Pipelines:
 
     def is_built(self, repository: str) -> bool:
         """Whether any version of any pipeline pushes its builds to this image repository."""
-        query = select(built_repositories.c.name).where(built_repositories.c.name == repository)
         with self._database.read() as connection:
-            return connection.scalar(query) is not None
+            return connection.scalar(_BUILT, {"repository": repository}) is not None
 
 
 class Repositories:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Connection, func, insert, or_, select
+from sqlalchemy import Connection, bindparam, func, insert, or_, select
 
 from dockgate.delivery.model import ActionType, ApprovalState
 from dockgate.gate.model import Policy
@@ -16,6 +16,7 @@ from dockgate.store.schema import approvals, documents, pipelines, policies
 from dockgate.store.schema_governance import policy_assignments
 
 _VERSION = select_as(PolicyVersion, policies)
+_NEWEST = _VERSION.where(policies.c.name == bindparam("of")).order_by(policies.c.version.desc()).limit(1)
 
 
 class Policies:
@@ -107,8 +108,7 @@ class Policies:
 
 def _newest(connection: Connection, name: str) -> PolicyVersion | None:
     """The newest version, which may be a removal. None for an unknown policy."""
-    query = _VERSION.where(policies.c.name == name).order_by(policies.c.version.desc()).limit(1)
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(_NEWEST, {"of": name}).mappings().first()
     return None if row is None else PolicyVersion(**row)
 
 

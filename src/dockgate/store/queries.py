@@ -1,10 +1,14 @@
 """Queries that several tables share."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, Text, bindparam, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from dockgate.delivery.model import Pipeline
 from dockgate.shared.errors import NotFoundError
@@ -18,6 +22,36 @@ def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """The ids in parts that fit into one statement each."""
     for start in range(0, len(ids), BATCH):
         yield ids[start : start + BATCH]
+
+
+class _Items(FunctionElement[str]):
+    """The items of a JSON array of texts, as the rows of a subquery."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(_Items, "sqlite")
+def _items_of_sqlite(items: _Items, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(SELECT value FROM json_each{compiler.process(items.clause_expr, **options)})"  # noqa: S608 - a parameter
+
+
+@compiles(_Items, "postgresql")
+def _items_of_postgres(items: _Items, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(SELECT json_array_elements_text(CAST({compiler.process(items.clause_expr, **options)} AS json)))"
+
+
+def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
+    """Whether the column is one of the texts that `text_list` gives for this parameter.
+
+    Unlike `in_`, which makes SQL for each number of values, it is one parameter: a statement can be made once.
+    """
+    return column.bool_op("IN")(_Items(bindparam(parameter, type_=Text)))
+
+
+def text_list(values: Sequence[str]) -> str:
+    """The value of a parameter of `one_of`."""
+    return json.dumps([str(value) for value in values])
 
 
 def select_as(kind: type, table: Table) -> Select[Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from dockgate.gate.model import ExternalReport
 from dockgate.shared.canonical import decode
@@ -14,6 +14,15 @@ from dockgate.store.records import ReportRecord
 from dockgate.store.schema import documents, reports
 
 _RECORD = select_as(ReportRecord, reports)
+_OF_IMAGE = _RECORD.where(reports.c.image == bindparam("image")).order_by(
+    reports.c.source, reports.c.platform, reports.c.by
+)
+_BODIES = (
+    select(documents.c.body)
+    .join(reports, reports.c.digest == documents.c.digest)
+    .where(reports.c.image == bindparam("image"))
+    .order_by(reports.c.source, reports.c.platform, reports.c.by)
+)
 
 
 class Reports:
@@ -66,20 +75,11 @@ class Reports:
 
     def for_image(self, image: str) -> Sequence[ReportRecord]:
         """The records of an image, sorted by scanner, platform and submitter."""
-        table = reports.c
-        query = _RECORD.where(table.image == image).order_by(table.source, table.platform, table.by)
         with self._database.read() as connection:
-            return [ReportRecord(**row) for row in connection.execute(query).mappings()]
+            return [ReportRecord(**row) for row in connection.execute(_OF_IMAGE, {"image": image}).mappings()]
 
     def external_reports(self, image: str) -> Sequence[ExternalReport]:
         """The documents of `for_image`, in its order."""
-        table = reports.c
-        query = (
-            select(documents.c.body)
-            .join(reports, table.digest == documents.c.digest)
-            .where(table.image == image)
-            .order_by(table.source, table.platform, table.by)
-        )
         with self._database.read() as connection:
-            bodies = connection.scalars(query).all()
+            bodies = connection.scalars(_BODIES, {"image": image}).all()
         return [decode(ExternalReport, decompress_document(body)) for body in bodies]

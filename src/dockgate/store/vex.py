@@ -12,7 +12,7 @@ from dockgate.gate.model import VexStatement
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database, insert_if_new, lock_rows
-from dockgate.store.queries import select_as
+from dockgate.store.queries import one_of, select_as, text_list
 from dockgate.store.records import VexRecord
 from dockgate.store.schema import documents, vex_documents, vex_statements
 
@@ -22,6 +22,9 @@ KIND = "Vex"
 CACHE_SIZE = 64
 
 _RECORD = select_as(VexRecord, vex_documents)
+_ACTIVE = _RECORD.where(vex_documents.c.removed_at == "", one_of(vex_documents.c.image, "images")).order_by(
+    vex_documents.c.seq
+)
 
 
 class Vex:
@@ -56,9 +59,8 @@ class Vex:
 
     def active(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """The uploaded documents and those attached to these images, without removed ones, oldest first."""
-        is_active = vex_documents.c.removed_at == "", vex_documents.c.image.in_(["", *images])
         with self._database.read() as connection:
-            rows = connection.execute(_RECORD.where(*is_active).order_by(vex_documents.c.seq)).mappings().all()
+            rows = connection.execute(_ACTIVE, {"images": text_list(["", *images])}).mappings().all()
         records = [VexRecord(**row) for row in rows]
         return [(record, self._statements(record.document)) for record in records]
 

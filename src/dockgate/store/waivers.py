@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
 
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
@@ -12,6 +12,9 @@ from dockgate.store.records import WaiverRecord
 from dockgate.store.schema import waivers
 
 _RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)
+_ACTIVE = _RECORD.where(
+    waivers.c.revoked_at == "", or_(waivers.c.until == "", waivers.c.until > bindparam("now"))
+).order_by(waivers.c.seq)
 
 
 class Waivers:
@@ -38,10 +41,8 @@ class Waivers:
 
     def active(self, now: str) -> Sequence[WaiverRecord]:
         """The waivers that are neither revoked nor expired, oldest first."""
-        is_active = waivers.c.revoked_at == "", or_(waivers.c.until == "", waivers.c.until > now)
         with self._database.read() as connection:
-            rows = connection.execute(_RECORD.where(*is_active).order_by(waivers.c.seq)).mappings()
-            return [_record(row) for row in rows]
+            return [_record(row) for row in connection.execute(_ACTIVE, {"now": now}).mappings()]
 
     def revoke(self, waiver_id: str, who: str, now: str) -> WaiverRecord:
         """Revoke a waiver. An earlier revocation keeps its author and time."""
