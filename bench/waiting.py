@@ -1,14 +1,16 @@
 """Waiting on the gate: from a scan event to the answered approval, with many waiting.
 
-    python bench/waiting.py [WAITING] [EVENTS PER SECOND] [DIGESTS] [EVENTS]
+    python bench/waiting.py [--database postgres --processes 2] [WAITING] [EVENTS PER SECOND] [DIGESTS] [EVENTS]
 
-The server runs in a process of its own, with real tables and workflows; reading an image is a stand-in that takes no
-time. All WAITING approvals exist before. Then notifications of pushes arrive over HTTP in random order, so many a
-second, an equal share of EVENTS for each digest, so most of them repeat a push. Measured: the time from a digest's
-first event to the settled rows (by the server's clock) and to the end of a long poll, and the server's processor time
-while nothing arrives.
+The server runs in processes of its own, with real tables and workflows: in one on SQLite, in any number on Postgres,
+whose cluster is that of the tests, on loopback, but its commits reach the disk. The processes take turns in receiving
+events and polls. Reading an image is a stand-in that takes no time. All WAITING approvals exist before. Then
+notifications of pushes arrive over HTTP in random order, so many a second, an equal share of EVENTS for each digest, so
+most of them repeat a push. Measured: the time from a digest's first event to the settled rows (by the server's clock)
+and to the end of a long poll, and the server's processor time while nothing arrives.
 """
 
+import argparse
 import asyncio
 import os
 import platform
@@ -18,12 +20,13 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests drive the same server
+from tests import postgres
 from tests.scenarios import many_waiters
 
 IDLE_SECONDS = 10
@@ -31,11 +34,16 @@ IDLE_SECONDS = 10
 POLLS = 200
 
 
-def main(waiting: int, rate: int, digests: int, count: int) -> None:
+def main(database: str, processes: int, waiting: int, rate: int, digests: int, count: int) -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"{processes} process{'es' if processes > 1 else ''} on {database}")
     print(f"{waiting} approvals wait on {digests} digests, {count} events, {rate} a second")
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as folder, many_waiters.Crowd(Path(folder)) as server:
+    postgres.OPTIONS["fsync"] = "on"
+    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name, ExitStack() as stack:
+        folder = Path(name)
+        url = postgres.database_url(folder) if database == "postgres" else None
+        server = stack.enter_context(many_waiters.Crowd(folder, database_url=url, processes=processes))
         begin = time.monotonic()
         server.lay(waiting, digests)
         print(f"{'asked in':28} {time.monotonic() - begin:.1f} s")
@@ -59,11 +67,12 @@ async def events(
     """When each image's first event was sent, and when each poll ended, as seconds since the epoch."""
     sent: dict[str, float] = {}
     polled: list[tuple[str, float]] = []
+    processes = len(server.urls)
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(timeout=150, limits=limits, trust_env=False) as client:
 
-        async def poll(approval: str, image: str) -> None:
-            url = f"{server.url}/api/v1/approvals/{approval}/answer?wait=120"
+        async def poll(number: int, approval: str, image: str) -> None:
+            url = f"{server.urls[number % processes]}/api/v1/approvals/{approval}/answer?wait=120"
             answer = (await client.get(url)).json()
             assert answer["state"] != "Waiting", answer
             polled.append((image, time.time()))
@@ -72,11 +81,11 @@ async def events(
             sent.setdefault(many_waiters.digest(number), time.time())
             while True:  # as registries do: until it was taken
                 with suppress(httpx.TransportError):
-                    answer = await client.post(**server.notification(number, f"{number}-{turn}"))
+                    answer = await client.post(**server.notification(number, f"{number}-{turn}", turn % processes))
                     assert answer.status_code == 202, answer.text
                     return
 
-        polls = [asyncio.create_task(poll(*approval)) for approval in server.some(POLLS)]
+        polls = [asyncio.create_task(poll(at, *approval)) for at, approval in enumerate(server.some(POLLS))]
         await asyncio.sleep(3)
         begin, tasks = time.monotonic(), []
         order = [number % digests for number in range(count)]
@@ -96,5 +105,9 @@ def report(name: str, values: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    sizes = [int(text) for text in sys.argv[1:]]
-    main(*[*sizes, *[10_000, 100, 100, 1000][len(sizes) :]])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("sizes", type=int, nargs="*")
+    chosen = parser.parse_args()
+    main(chosen.database, chosen.processes, *[*chosen.sizes, *[10_000, 100, 100, 1000][len(chosen.sizes) :]])

@@ -45,6 +45,25 @@ def test_many_approvals_wait_on_one_image_oldest_first(store: Store) -> None:
     assert list(store.approvals.waiting("sha256:unknown")) == []
 
 
+def test_approvals_that_ask_for_the_same_wait_alike_and_those_with_people_alone(store: Store) -> None:
+    rows = {
+        "a": approval("a"),
+        "b": replace(approval("b"), policy="strict"),
+        "c": replace(approval("c"), approvers=Approvers(count=1)),
+        "d": approval("d"),
+        "e": replace(approval("e"), service="shop"),
+        "f": replace(approval("f"), repository="components/other"),
+        "g": replace(approval("g"), approvers=Approvers(count=1)),
+        "h": approval("h"),
+    }
+    for row in rows.values():
+        store.approvals.add(row)
+    store.approvals.settle("h", Answer(ApprovalState.APPROVED, ""), NOW)
+    alike = [(rows["a"], ["a", "d"]), *((rows[name], [name]) for name in "bcefg")]
+    assert store.approvals.waiting_alike(IMAGE) == alike
+    assert store.approvals.waiting_alike("sha256:unknown") == []
+
+
 def test_only_the_first_answer_settles_an_approval(store: Store) -> None:
     store.approvals.add(approval("a"))
     assert store.approvals.settle("a", REJECTED, LATER)

@@ -1,7 +1,7 @@
-"""A server process with many waiting approvals, without podman and registry, which can be killed and restarted.
+"""Server processes with many waiting approvals, without podman and registry, which can be killed and restarted.
 
-Run it as `python -m tests.scenarios.many_waiters FOLDER PORT`. Every image exists, and reading one takes no time. Half
-of the images have a critical finding (`vulnerable`).
+Run one as `python -m tests.scenarios.many_waiters FOLDER PORT PAUSE [DATABASE URL]`. Every image exists, and reading
+one takes no time. Half of the images have a critical finding (`vulnerable`).
 """
 
 import os
@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import psycopg
 from sqlalchemy import insert
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import free_port, until
@@ -46,15 +47,33 @@ def vulnerable(image: str) -> bool:
     return int(image[-1], 16) % 2 == 1
 
 
-class Crowd:
-    """The approvals are laid into the tables while no server runs. `pauses` are the seconds between its sweeps."""
+# Counts the answers of each approval, whoever writes them.
+_COUNT_ANSWERS = {
+    "sqlite": (
+        "CREATE TRIGGER answered AFTER UPDATE OF state ON approvals "
+        "BEGIN INSERT INTO answers VALUES (NEW.id, NEW.state); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION count_answer() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN INSERT INTO answers VALUES (NEW.id, NEW.state); RETURN NEW; END'",
+        "CREATE TRIGGER answered AFTER UPDATE OF state ON approvals FOR EACH ROW EXECUTE FUNCTION count_answer()",
+    ),
+}
 
-    def __init__(self, folder: Path, pauses: float = 2) -> None:
+
+class Crowd:
+    """The approvals are laid into the tables while no server runs. `pauses` are the seconds between its sweeps.
+
+    Several `processes` need a database that is not in the folder: `database_url` is one of Postgres, empty and new.
+    """
+
+    def __init__(self, folder: Path, pauses: float = 2, database_url: str | None = None, processes: int = 1) -> None:
         self.folder = folder
         self.pauses = pauses
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.database_url = database_url
+        self.ports = [free_port() for _ in range(processes)]
+        self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -72,49 +91,39 @@ class Crowd:
             waits.append(Approval(name, "token", image, REPOSITORY, "default", "", "2026-11-26", "2999-01-01"))
             if callback is not None:
                 to_deliver.append(webhook_entry(name, callback))
-        store = open_store(self.folder)
+        store = open_store(self.folder, self.database_url)
         with store.database.write() as connection:
             connection.execute(insert(approvals), [asdict(wait) for wait in waits])
             if to_deliver:
                 add_entries(connection, to_deliver)
             connection.exec_driver_sql("CREATE TABLE answers (approval TEXT, state TEXT)")
-            connection.exec_driver_sql(
-                "CREATE TRIGGER answered AFTER UPDATE OF state ON approvals "
-                "BEGIN INSERT INTO answers VALUES (NEW.id, NEW.state); END"
-            )
+            for statement in _COUNT_ANSWERS[connection.dialect.name]:
+                connection.exec_driver_sql(statement)
         store.close()
 
     def start(self) -> None:
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "tests.scenarios.many_waiters",
-                    str(self.folder),
-                    str(self.port),
-                    str(self.pauses),
-                ],
-                stdout=log,
-                stderr=log,
-            )
-        until(self._answers, seconds=60)
+        """Start the processes, and return when all of them answer."""
+        program = [sys.executable, "-m", "tests.scenarios.many_waiters", str(self.folder)]
+        database = [self.database_url] if self.database_url else []
+        for port, url in zip(self.ports, self.urls, strict=True):
+            with (self.folder / "server.log").open("ab") as log:
+                command = [*program, str(port), str(self.pauses), *database]
+                self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+            until(lambda url=url: self._answers(url), seconds=60)  # type: ignore[misc]
 
     def kill(self) -> None:
         """As a power cut would."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes = []
 
     def processor_seconds(self) -> float:
-        """What the server has used of the processors so far."""
-        assert self.process is not None
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """What the processes have used of the processors so far."""
+        return sum(_processor_seconds(process.pid) for process in self.processes)
 
-    def notification(self, number: int, event: str) -> dict[str, Any]:
-        """What httpx's `post` is given to report a push."""
+    def notification(self, number: int, event: str, process: int = 0) -> dict[str, Any]:
+        """What httpx's `post` is given to report a push to one of the processes."""
         target = {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": digest(number),
@@ -122,12 +131,15 @@ class Crowd:
             "tag": str(number),
         }
         return {
-            "url": f"{self.url}/registry/events",
+            "url": f"{self.urls[process]}/registry/events",
             "json": {"events": [{"id": event, "action": "push", "target": target}]},
             "headers": {"Authorization": f"Bearer {SECRET}"},
         }
 
     def rows(self, query: str) -> list[Any]:
+        if self.database_url:
+            with psycopg.connect(self.database_url.replace("+psycopg", "")) as connection:
+                return connection.execute(query.encode()).fetchall()
         sql = sqlite3.connect(f"file:{self.folder / 'dockgate.db'}?mode=ro", uri=True)
         try:
             return sql.execute(query).fetchall()
@@ -145,17 +157,22 @@ class Crowd:
     def some(self, count: int) -> list[tuple[str, str]]:
         return self.rows(f"SELECT id, image FROM approvals ORDER BY seq LIMIT {count}")  # noqa: S608 - a number
 
-    def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, (self.folder / "server.log").read_text()[-4000:]
+    def _answers(self, url: str) -> bool:
+        assert self.alive, (self.folder / "server.log").read_text()[-4000:]
         try:
-            return httpx.get(f"{self.url}/api/v1/health", timeout=5).is_success
+            return httpx.get(f"{url}/api/v1/health", timeout=5).is_success
         except httpx.HTTPError:
             return False
 
     @property
     def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        """Whether every process was started and runs."""
+        return bool(self.processes) and all(process.poll() is None for process in self.processes)
+
+
+def _processor_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class _PushesAlone:
@@ -191,5 +208,13 @@ class _Server(ServerSystem):
 
 if __name__ == "__main__":
     folder, port, pauses = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    with _Server(folder, _alter, port=port, sweep_seconds=pauses, webhooks=HttpWebhooks(loopback=True)):
+    database_url = sys.argv[4] if sys.argv[4:] else None
+    with _Server(
+        folder,
+        _alter,
+        port=port,
+        sweep_seconds=pauses,
+        webhooks=HttpWebhooks(loopback=True),
+        open_store=lambda folder: open_store(folder, database_url),
+    ):
         signal.sigwait([signal.SIGTERM, signal.SIGINT])
