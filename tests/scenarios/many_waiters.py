@@ -47,7 +47,7 @@ def vulnerable(image: str) -> bool:
     return int(image[-1], 16) % 2 == 1
 
 
-# Counts the answers of each approval, whoever writes them.
+# Triggers that count the answers of each approval, by any process.
 _COUNT_ANSWERS = {
     "sqlite": (
         "CREATE TRIGGER answered AFTER UPDATE OF state ON approvals "
@@ -120,7 +120,7 @@ class Crowd:
 
     def processor_seconds(self) -> float:
         """What the processes have used of the processors so far."""
-        return sum(_processor_seconds(process.pid) for process in self.processes)
+        return sum(processor_seconds(process.pid) for process in self.processes)
 
     def notification(self, number: int, event: str, process: int = 0) -> dict[str, Any]:
         """What httpx's `post` is given to report a push to one of the processes."""
@@ -170,7 +170,8 @@ class Crowd:
         return bool(self.processes) and all(process.poll() is None for process in self.processes)
 
 
-def _processor_seconds(process: int) -> float:
+def processor_seconds(process: int) -> float:
+    """What a process has used of the processors so far."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

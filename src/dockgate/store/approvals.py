@@ -23,7 +23,7 @@ _APPROVAL = select_as(Approval, approvals)
 _VOTE = select_as(Vote, votes)
 # What waits on an image. Made once, because making a statement costs more than running it.
 _WAITING = (approvals.c.image == bindparam("image"), approvals.c.state == ApprovalState.WAITING)
-_ASKED = (
+_WAITING_REQUESTS = (
     select(
         approvals.c.id, approvals.c.policy, approvals.c.repository, approvals.c.service, approvals.c.approvers.is_(None)
     )
@@ -102,7 +102,9 @@ class Approvals:
         """
         alike: dict[tuple[str, ...], list[str]] = {}
         with self._database.read() as connection:
-            for name, policy, repository, service, is_automatic in connection.execute(_ASKED, {"image": image}):
+            for name, policy, repository, service, is_automatic in connection.execute(
+                _WAITING_REQUESTS, {"image": image}
+            ):
                 key = (policy, repository, service) if is_automatic else (name,)
                 alike.setdefault(key, []).append(name)
             groups = {names[0]: names for names in alike.values()}
