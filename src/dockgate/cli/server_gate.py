@@ -61,7 +61,7 @@ def request_verdict(
     caller = _RetryingCaller(time.monotonic() + seconds, show, sleep)
     body = plain(replace(gate_request, execution=gate_request.execution or uuid.uuid4().hex))
     body = {name: value for name, value in body.items() if name not in ("server", "with_case")}
-    with closing(Client(replace(from_environment(), server=gate_request.server.rstrip("/")))) as client:
+    with closing(Client(from_environment()._replace(server=gate_request.server.rstrip("/")))) as client:
         approval = caller.call(client.post, "approvals", body=body)["approval"]
         while wait and approval["state"] == ApprovalState.WAITING and caller.seconds_left > 0:
             show(f"{approval['image']} waits for its verdict")

@@ -1,7 +1,5 @@
 """`dockgate up`: start the server on this machine."""
 
-from dataclasses import replace
-
 import click
 
 from dockgate.cli.output import echo
@@ -22,8 +20,7 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
     --detach the server runs until it is interrupted.
     """
     settings = from_environment()
-    settings = replace(
-        settings,
+    settings = settings._replace(
         host=host or settings.host,
         port=port or settings.port,
         registry_port=registry_port or settings.registry_port,

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from dockgate.config import DiskLimits
+from dockgate.config import DEFAULT_BLOBS_LIMIT
 from dockgate.shared.digest import from_hex, hex_of, is_digest
 from dockgate.shared.errors import DiskFullError, NotFoundError
 
@@ -37,7 +37,7 @@ class Blobs(Protocol):
 class FileBlobs:
     """Artifacts in a folder. A blob appears complete and on disk, or not at all."""
 
-    def __init__(self, folder: Path, limit: int = DiskLimits.artifacts) -> None:
+    def __init__(self, folder: Path, limit: int = DEFAULT_BLOBS_LIMIT) -> None:
         """`limit` is in bytes, of all blobs together."""
         self._blobs, self._incoming = make_folders(folder)
         self._limit = limit
