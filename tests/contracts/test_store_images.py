@@ -169,7 +169,7 @@ def test_a_completed_scan_keeps_its_inventories(store: Store) -> None:
     assert store.images.scan(IMAGE) == done
     assert store.images.request_scan(IMAGE, "web", LATER) == done
     assert list(store.images.inventories(IMAGE)) == [INVENTORY, arm]
-    assert store.images.document(digest_of(encode(arm))) == encode(arm)
+    assert store.verdicts.document(digest_of(encode(arm))) == encode(arm)
     assert list(store.images.requested_scans()) == []
 
 
@@ -205,16 +205,16 @@ def test_a_scan_that_was_not_requested_is_not_finished(store: Store) -> None:
 
 
 def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) -> None:
-    stored, name = store.images.add_verdict(VERDICT, CASE, "approval/1")
+    stored, name = store.verdicts.add(VERDICT, CASE, "approval/1")
     assert (stored, name) == (VERDICT, digest_of(encode(VERDICT)))
-    assert store.images.verdict(name) == VERDICT
-    assert store.images.document(name) == encode(VERDICT)
-    assert store.images.document(VERDICT.inputs.snapshot) == encode(SNAPSHOT)
-    assert store.images.document(VERDICT.inputs.policy) == encode_policy(POLICY)
+    assert store.verdicts.get(name) == VERDICT
+    assert store.verdicts.document(name) == encode(VERDICT)
+    assert store.verdicts.document(VERDICT.inputs.snapshot) == encode(SNAPSHOT)
+    assert store.verdicts.document(VERDICT.inputs.policy) == encode_policy(POLICY)
 
 
 def test_digests_are_found_by_their_first_characters(store: Store) -> None:
-    _, name = store.images.add_verdict(VERDICT, CASE, "approval/1")
+    _, name = store.verdicts.add(VERDICT, CASE, "approval/1")
     start = name.removeprefix("sha256:")[:8]
     assert list(store.images.find_digests("verdict", start, 10)) == [(name, VERDICT.image)]
     assert list(store.images.find_digests("image", start, 10)) == []
@@ -228,38 +228,38 @@ def test_digests_are_found_by_their_first_characters(store: Store) -> None:
 
 
 def test_the_complete_case_of_a_verdict_is_returned(store: Store) -> None:
-    _, name = store.images.add_verdict(VERDICT, CASE, "approval/1")
-    assert store.images.case(name) == CASE
+    _, name = store.verdicts.add(VERDICT, CASE, "approval/1")
+    assert store.verdicts.case(name) == CASE
 
 
 def test_only_the_first_verdict_of_a_cause_is_stored(store: Store) -> None:
-    _, first = store.images.add_verdict(VERDICT, CASE, "approval/1")
+    _, first = store.verdicts.add(VERDICT, CASE, "approval/1")
     later = replace(VERDICT, inputs=replace(VERDICT.inputs, now=LATER))
     for _ in range(2):
-        assert store.images.add_verdict(later, replace(CASE, now=LATER), "approval/1") == (VERDICT, first)
-    _, second = store.images.add_verdict(later, replace(CASE, now=LATER), "approval/2")
-    store.images.add_verdict(VERDICT, CASE, "approval/3")
+        assert store.verdicts.add(later, replace(CASE, now=LATER), "approval/1") == (VERDICT, first)
+    _, second = store.verdicts.add(later, replace(CASE, now=LATER), "approval/2")
+    store.verdicts.add(VERDICT, CASE, "approval/3")
     newest = VerdictRecord(first, IMAGE, "default", "Rejected", "1 HIGH", "approval/3", NOW)
-    records = store.images.verdicts(IMAGE)
+    records = store.verdicts.of_image(IMAGE)
     assert [record.digest for record in records] == [first, second, first]
     assert records[0] == newest
-    assert list(store.images.verdicts("sha256:b")) == []
+    assert list(store.verdicts.of_image("sha256:b")) == []
 
 
 def test_a_verdict_that_cannot_be_replayed_is_rejected(store: Store) -> None:
     with pytest.raises(ValueError, match="made from"):
-        store.images.add_verdict(VERDICT, replace(CASE, snapshot=AdvisorySnapshot((), ())), "approval/1")
+        store.verdicts.add(VERDICT, replace(CASE, snapshot=AdvisorySnapshot((), ())), "approval/1")
     with pytest.raises(ValueError, match="made from"):
-        store.images.add_verdict(VERDICT, replace(CASE, policy=make_policy("default", {})), "approval/1")
-    assert list(store.images.verdicts(IMAGE)) == []
+        store.verdicts.add(VERDICT, replace(CASE, policy=make_policy("default", {})), "approval/1")
+    assert list(store.verdicts.of_image(IMAGE)) == []
 
 
 def test_unknown_digests_are_not_found(store: Store) -> None:
-    store.images.add_verdict(VERDICT, CASE, "approval/1")
+    store.verdicts.add(VERDICT, CASE, "approval/1")
     with pytest.raises(NotFoundError, match="sha256:b"):
-        store.images.document("sha256:b")
+        store.verdicts.document("sha256:b")
     with pytest.raises(NotFoundError, match="no verdict"):
-        store.images.verdict(VERDICT.inputs.snapshot)
+        store.verdicts.get(VERDICT.inputs.snapshot)
 
 
 def test_a_push_is_stored_once_with_its_event_and_a_scan_request(store: Store) -> None:
@@ -281,7 +281,7 @@ def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
         case = replace(CASE, image=image, policy=make_policy(policy, POLICY.rules))
         verdict = replace(VERDICT, image=image, policy=policy, inputs=evaluate.input_digests(case))
         for _ in range(2):
-            store.images.add_verdict(verdict, case, cause)
+            store.verdicts.add(verdict, case, cause)
 
     combined = f"default+{IMAGE}"
     judged("sha256:1", "default", "1")
@@ -291,12 +291,12 @@ def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
     judged("sha256:2", combined, "5")
 
     def causes(policy: str, before: int = 0, limit: int = 9) -> list[str]:
-        return [record.cause for _, record in store.images.newest_verdicts(policy, before, limit)]
+        return [record.cause for _, record in store.verdicts.newest(policy, before, limit)]
 
     assert causes("") == ["5", "4", "3", "2"]
     assert causes("default") == ["5", "4", "2"]
     assert causes("strict") == ["3"]
     assert causes("def") == causes(IMAGE) == []
-    first = store.images.newest_verdicts("default", 0, 2)
+    first = store.verdicts.newest("default", 0, 2)
     assert [record.cause for _, record in first] == ["5", "4"]
     assert causes("default", before=first[-1][0]) == ["2"]

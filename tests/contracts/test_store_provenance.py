@@ -65,5 +65,5 @@ def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
         scanned = replace(inventory(package("a")), image=IMAGE)
         case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (scanned,), provenance=facts)
         verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
-        _, digest = store.images.add_verdict(verdict, case, f"cause-{facts}")
-        assert store.images.case(digest) == case
+        _, digest = store.verdicts.add(verdict, case, f"cause-{facts}")
+        assert store.verdicts.case(digest) == case

@@ -28,7 +28,7 @@ def test_a_report_is_kept_with_its_body(store: Store) -> None:
         record = store.reports.put(REPORTED, "ana", vouched=True, now=NOW)
     assert (record.image, record.source, record.platform, record.by) == (IMAGE, "trivy", "linux/amd64", "ana")
     assert (record.made_at, record.vouched, record.added_at) == (NOW, True, NOW)
-    assert store.images.document(record.digest) == canonical.encode(REPORTED)
+    assert store.verdicts.document(record.digest) == canonical.encode(REPORTED)
     assert list(store.reports.for_image(IMAGE)) == [record]
     assert list(store.reports.external_reports(IMAGE)) == [REPORTED]
     assert list(store.reports.for_image(OTHER_IMAGE)) == list(store.reports.external_reports(OTHER_IMAGE)) == []

@@ -62,7 +62,7 @@ def test_a_waiver_is_announced_once(store: Store) -> None:
 def test_a_document_is_kept_with_its_statements(store: Store) -> None:
     for _ in range(2):
         assert store.vex.add(UPLOADED, b"{}", [STATEMENT]) == UPLOADED
-    assert store.images.document("sha256:d1") == b"{}"
+    assert store.verdicts.document("sha256:d1") == b"{}"
     assert [(record, list(statements)) for record, statements in store.vex.active([])] == [(UPLOADED, [STATEMENT])]
     assert list(store.vex.list()) == [UPLOADED]
 

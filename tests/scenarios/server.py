@@ -31,7 +31,8 @@ from tests.scenarios.planned_images import (
 )
 from tests.store.factories import FACTORIES
 
-from dockgate.bootstrap.assemble import Adapters, Options, assemble
+from dockgate.bootstrap.assemble import assemble
+from dockgate.bootstrap.use_cases import Adapters, Options
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.ports import Answers, FindingsSource, RefUpdate, RepositoryHost
 from dockgate.delivery.registries.tokens import RegistryTokens

@@ -60,7 +60,7 @@ def test_waived_findings_are_not_in_the_baseline(tmp_path: Path) -> None:
         server.scanned(again)
         assert server.answer(second) == "Rejected"
         digest = server.get(f"/images/{again}")["verdicts"][0]["digest"]
-        case = server.store.images.case(digest)
+        case = server.store.verdicts.case(digest)
         ((identity, ecosystem, _),) = case.baseline_exemptions["running"].waived
         assert (identity[:9], ecosystem) == ("CVE-2026-", "Debian")
         assert server.get(f"/verdicts/{digest}")["inputs"]["baseline_exemptions"].keys() == {"running"}

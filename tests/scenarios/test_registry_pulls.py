@@ -155,7 +155,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         registry = DistributionRegistry(inside, lambda access: tokens.token(SERVER, access))
         verdicts = server.use_cases.verdicts
         site = Site(server, None, tokens, address, inside)  # type: ignore[arg-type]
-        site.pulls = RegistryPulls(server.store.images, verdicts.selection, verdicts, registry, lambda: site.seconds)
+        site.pulls = RegistryPulls(
+            server.store.verdicts.approved_indexes_with, verdicts.selection, verdicts, registry, lambda: site.seconds
+        )
         names = RegistryNames(inside, realm, address, f"{server.url}/registry/token", server.url)
         config = uvicorn.Config(RegistryProxy(site.pulls, tokens, names), port=port, **connections.settings())
         web = uvicorn.Server(config)

@@ -101,7 +101,7 @@ def test_a_waiver_changes_the_verdict_and_is_recorded_in_it(server: ServerSystem
     assert [(entry["by"], entry["finding"]["id"]) for entry in platform_verdict["waived"]] == [
         (made["waiver"]["id"], vulnerability)
     ]
-    case = server.store.images.case(record["digest"])
+    case = server.store.verdicts.case(record["digest"])
     again = evaluate.judge(case, ecosystems.load(), rules.load())
     assert digest_of(canonical.encode(again)) == record["digest"]
 

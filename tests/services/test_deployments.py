@@ -12,7 +12,7 @@ from tests.scenarios.planned_images import advisory
 from tests.services.pipeline_steps import NOW, Steps
 from tests.store.factories import FACTORIES
 
-from dockgate.bootstrap.assemble import make_use_cases
+from dockgate.bootstrap.use_cases import make_use_cases
 from dockgate.delivery.model import Rollout
 from dockgate.gate.model import Policy
 from dockgate.services.effects import Effects

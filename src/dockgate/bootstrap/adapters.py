@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from dockgate.attestations.keys import Keys
-from dockgate.bootstrap.assemble import Adapters, Options
+from dockgate.bootstrap.use_cases import Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
 from dockgate.delivery.builders.sandbox.network import proxies

@@ -165,7 +165,7 @@ class ApprovalDecisions:
             raise DeniedError(objection, "Another person has to override it.")
         if not approval.verdict:
             raise ConflictError(f"{approval_id} was not rejected by a verdict", "`dockgate approval show` says how.")
-        verdict = self.store.images.verdict(approval.verdict)
+        verdict = self.store.verdicts.get(approval.verdict)
         waivers = waivers_of(approval, verdict, principal.name, reason, until)
         if remaining := self.verdicts.rejection_with_waivers(approval, waivers):
             raise ConflictError(

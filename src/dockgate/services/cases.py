@@ -68,16 +68,16 @@ class Baselines:
         if not names:
             return BaselineImages()
         own_policy = PolicyReference.parse(policy.name).name  # whatever a repository requires on top
-        record = approving_record(self.store.images.verdicts(image), own_policy)
+        record = approving_record(self.store.verdicts.of_image(image), own_policy)
         approved_against = BaselineImages()
         if record:
-            case = self.store.images.case(record.digest)
+            case = self.store.verdicts.case(record.digest)
             approved_against = BaselineImages(case.baselines, case.baseline_exemptions)
         if context.keep_baselines and record:
             return approved_against.select(names)
         digests = {
             "running": self._running_image(context.service, context.repository),
-            "approved": self.store.images.last_approved_image(context.repository, own_policy, image),
+            "approved": self.store.verdicts.last_approved_image(context.repository, own_policy, image),
         }
         inventories, exemptions = {}, {}
         for name in names:
@@ -94,12 +94,12 @@ class Baselines:
 
         The approval by this policy counts, or the newest one if only other policies approved it.
         """
-        records = self.store.images.verdicts(image)
+        records = self.store.verdicts.of_image(image)
         approving = (record for record in records if record.status == Status.APPROVED)
         record = approving_record(records, own_policy) or next(approving, None)
         if record is None:
             return BaselineExemptions()
-        verdict, case = self.store.images.verdict(record.digest), self.store.images.case(record.digest)
+        verdict, case = self.store.verdicts.get(record.digest), self.store.verdicts.case(record.digest)
         return baselines.find_exemptions(case, verdict.platform_verdicts, self.ecosystems)
 
     def _running_image(self, service: str, repository: str) -> str:

@@ -15,10 +15,10 @@ from dockgate.services.effects import EffectKind
 from dockgate.services.outbox import UndeliverableError
 from dockgate.shared.errors import DeniedError, UnavailableError
 from dockgate.store.approvals import Approvals
-from dockgate.store.images import Images
 from dockgate.store.outbox import Outbox
 from dockgate.store.provenance import ProvenanceStatements
 from dockgate.store.records import OutboxEntry, OutboxKind
+from dockgate.store.verdicts import Verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +113,14 @@ class AttestationHandler:
     step = EffectKind.ATTEST
     receiver_limit = 1
 
-    images: Images
+    verdicts: Verdicts
     attestor: Attestor
     days: float
 
     def send(self, entry: OutboxEntry) -> str:
         """Attest, and return the id of the signing key."""
         digest, image, repository = (entry.payload[name] for name in ("verdict", "image", "repository"))
-        verdict = self.images.verdict(digest)
+        verdict = self.verdicts.get(digest)
         if verdict.status is not Status.APPROVED:
             raise UndeliverableError(f"the verdict is {verdict.status}: a person approved the image, not the policy")
 

@@ -245,7 +245,7 @@ class PolicySelection:
 
         Each policy is read once: one that is removed meanwhile is used for the last time.
         """
-        records = reversed(self.store.images.verdicts(image))
+        records = reversed(self.store.verdicts.of_image(image))
         names = {PolicyReference.parse(record.policy).name: record.policy for record in records}
         names |= {PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)}
         of_pipeline = self._named_by_pipeline(execution)

@@ -66,10 +66,10 @@ class PolicyDryRun:
         before = _number(after)
         comparisons: list[ImageComparison] = []
         with self._turn_taken() as is_over:
-            records = self.store.images.newest_verdicts(policy, before, min(limit, PART_LIMIT) + 1)
+            records = self.store.verdicts.newest(policy, before, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
-                case = self.store.images.case(record.digest)
-                outcome_before = outcome_of_document(self.store.images.document(record.digest))
+                case = self.store.verdicts.case(record.digest)
+                outcome_before = outcome_of_document(self.store.verdicts.document(record.digest))
                 outcome_after = self._outcome(case, self._with_repository_policy(candidate, record.policy))
                 comparisons.append(compare(outcome_before, outcome_after, record.policy, record.image, record.digest))
                 before = seq

@@ -32,7 +32,6 @@ from dockgate.services.verdicts import Verdicts
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import DeployError, ImageError
 from dockgate.shared.references import own_repository
-from dockgate.store.images import Images
 
 # How long an answer may be repeated, in seconds.
 CACHE_SECONDS = 5.0
@@ -92,18 +91,19 @@ class _SimpleSigning(msgspec.Struct):
 class RegistryPulls:
     """Judges pulls from our own registry. Any thread may call.
 
-    `address` is where the registry listens. `monotonic` is the clock of the cache, in seconds.
+    `approved_indexes` returns the approved indexes that hold a platform's image. `monotonic` is the clock of the cache,
+    in seconds.
     """
 
     def __init__(
         self,
-        images: Images,
+        approved_indexes: Callable[[str], Sequence[str]],
         selection: PolicySelection,
         verdicts: Verdicts,
         registry: Registry,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._images = images
+        self._approved_indexes = approved_indexes
         self._selection = selection
         self._verdicts = verdicts
         self._registry = registry
@@ -151,7 +151,7 @@ class RegistryPulls:
     def _judge(self, repository: str, digest: str) -> str | None:
         name = self._name(repository)
         reason = None
-        for image in (digest, *self._images.approved_indexes_with(digest)[:_INDEXES]):
+        for image in (digest, *self._approved_indexes(digest)[:_INDEXES]):
             try:
                 self._verdicts.require_approval(image, f"pull/{name}@{image}", DeploymentContext(name))
                 return None

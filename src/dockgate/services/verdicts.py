@@ -38,7 +38,7 @@ class Verdicts:
         case = self._case_of(approval)
         if case is None:
             return None
-        return self.store.images.add_verdict(self._evaluate(case), case, cause)
+        return self.store.verdicts.add(self._evaluate(case), case, cause)
 
     def rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str:
         """Return why the image would not be approved now with these waivers added, "" when it would."""
@@ -55,7 +55,7 @@ class Verdicts:
         DeployError unless all approve: the image may be known as vulnerable since its approval, and a waiver may have
         expired.
         """
-        if not self.store.images.verdicts(image):
+        if not self.store.verdicts.of_image(image):
             raise DeployError(
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
@@ -73,7 +73,7 @@ class Verdicts:
             verdict = self._evaluate(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
                 # It decides as of now, whatever is stored under the cause: this is its record.
-                self.store.images.add_verdict(verdict, case, f"{cause}/{self.advisory_digest()}/{name}")
+                self.store.verdicts.add(verdict, case, f"{cause}/{self.advisory_digest()}/{name}")
                 continue
             if case and verdict:
                 self._record(verdict, case)
@@ -120,10 +120,10 @@ class Verdicts:
 
         Running images are evaluated every hour, and most verdicts do not change.
         """
-        records = self.store.images.verdicts(verdict.image)
+        records = self.store.verdicts.of_image(verdict.image)
         newest = next((record.digest for record in records if record.policy == verdict.policy), "")
-        if not newest or _decision(self.store.images.verdict(newest)) != _decision(verdict):
-            self.store.images.add_verdict(verdict, case, f"renewed/{newest or f'{verdict.image}/{verdict.policy}'}")
+        if not newest or _decision(self.store.verdicts.get(newest)) != _decision(verdict):
+            self.store.verdicts.add(verdict, case, f"renewed/{newest or f'{verdict.image}/{verdict.policy}'}")
 
 
 def _decision(verdict: Verdict) -> tuple[object, ...]:

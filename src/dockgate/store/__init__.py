@@ -36,6 +36,7 @@ from dockgate.store.rollouts import Rollouts
 from dockgate.store.schema import identity
 from dockgate.store.services import Services
 from dockgate.store.signals import Signals
+from dockgate.store.verdicts import Verdicts
 from dockgate.store.vex import Vex
 from dockgate.store.waivers import Waivers
 from dockgate.store.workers import Workers
@@ -57,6 +58,7 @@ class Store:
     pipelines: Pipelines
     executions: Executions
     images: Images
+    verdicts: Verdicts
     approvals: Approvals
     outbox: Outbox
     provenance: ProvenanceStatements
@@ -114,6 +116,7 @@ def open_store(
         pipelines=Pipelines(database),
         executions=Executions(database),
         images=Images(database),
+        verdicts=Verdicts(database),
         approvals=Approvals(database, outbox),
         outbox=outbox,
         provenance=ProvenanceStatements(database, outbox),

@@ -1,35 +1,24 @@
-"""Images: where they were pushed, their scans, their verdicts, and every document of a verdict by its digest."""
+"""Images: where they were pushed, their scans, and the inventories of these."""
 
-import json
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from dockgate.delivery.registry_access import SERVER
 from dockgate.events.model import Event
-from dockgate.gate.evaluate import input_digests
 from dockgate.gate.model import (
     BaselineExemptions,
     ExternalReport,
-    InputDigests,
-    Policy,
-    Status,
-    Verdict,
-    VerdictCase,
     Waivers,
 )
-from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.gate.provenance import ProvenanceFacts
-from dockgate.gate.summaries import count_waived
 from dockgate.scanner.model import Inventory
-from dockgate.shared.canonical import build, decode, encode
-from dockgate.shared.digest import digest_of, from_hex
-from dockgate.shared.errors import NotFoundError
-from dockgate.store.engine import Database, insert_all_new, insert_if_new, lock_name, lock_rows
-from dockgate.store.queries import one_of, select_as, text_list
+from dockgate.shared.canonical import decode
+from dockgate.shared.digest import from_hex
+from dockgate.store.documents import Document, decompress_document, store_documents
+from dockgate.store.engine import Database, insert_if_new, lock_name, lock_rows
+from dockgate.store.queries import one_of, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
 from dockgate.vulnerabilities.model import AdvisorySnapshot
@@ -78,7 +67,7 @@ _STORED = select(documents.c.digest).where(one_of(documents.c.digest, "digests")
 
 
 class Images:
-    """Images: pushes, scans, verdicts, and the documents that verdicts were made from."""
+    """Images: pushes, tags, scans and inventories."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -200,106 +189,6 @@ class Images:
             bodies = connection.scalars(_INVENTORIES, {"image": image}).all()
         return [decode(Inventory, decompress_document(body)) for body in bodies]
 
-    def approved_indexes_with(self, platform_image: str) -> Sequence[str]:
-        """Return the indexes that hold this platform's image and were approved at some time, sorted."""
-        table = scan_inventories.c
-        query = (
-            select(table.image)
-            .join(verdicts, verdicts.c.image == table.image)
-            .where(table.platform_image == platform_image, table.image != platform_image)
-            .where(verdicts.c.status == Status.APPROVED)
-        )
-        with self._database.read() as connection:
-            return list(connection.scalars(query.distinct().order_by(table.image)))
-
-    def add_verdict(self, verdict: Verdict, case: VerdictCase, cause: str) -> tuple[Verdict, str]:
-        """Store a verdict and everything that it was made from, by digest. Returns it with its digest.
-
-        The first verdict of a cause stays, and is returned. ValueError when the verdict was not made from this case,
-        because it could not be replayed.
-        """
-        parts: list[Document] = []
-
-        def digest(part: Part) -> str:
-            parts.append(Document.of(part))
-            return parts[-1].digest
-
-        inputs = input_digests(case, digest)
-        if verdict.inputs != inputs:
-            raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs}")
-        body = Document.of(verdict)
-        parts = [body, Document.of_policy(case.policy), *parts]
-        self._compress_new(parts)
-        row = {
-            "cause": cause,
-            "digest": body.digest,
-            "image": verdict.image,
-            "policy": verdict.policy,
-            "status": verdict.status,
-            "summary": verdict.summary,
-            "waived": count_waived(verdict.platform_verdicts),
-            "judged_at": verdict.inputs.now,
-        }
-
-        def write(connection: Connection) -> tuple[Verdict, str]:
-            stored = connection.scalar(_OF_CAUSE, {"cause": cause})
-            if stored is not None:
-                return _verdict(connection, stored), stored
-            store_documents(connection, *parts)
-            if insert_if_new(connection, verdicts, row):
-                return verdict, body.digest
-            stored = connection.scalars(_OF_CAUSE, {"cause": cause}).one()  # another transaction was first
-            return _verdict(connection, stored), stored
-
-        return self._database.group_commit(write)
-
-    def _compress_new(self, candidates: Sequence["Document"]) -> None:
-        """Compress those that are not stored yet, which would block other writers in the transaction."""
-        with self._database.read() as connection:
-            for document in _new_documents(connection, candidates):
-                _ = document.body
-
-    def case(self, digest: str) -> VerdictCase:
-        """Everything that a verdict was made from."""
-        with self._database.read() as connection:
-            verdict = json.loads(_verdict_body(connection, digest))
-            digests = build(InputDigests, verdict["inputs"])
-            return VerdictCase(
-                image=verdict["image"],
-                policy=decode_policy(_body(connection, digests.policy)),
-                now=digests.now,
-                engine=digests.engine,
-                inventories=tuple(decode(Inventory, _body(connection, part)) for part in digests.inventories),
-                snapshot=decode(AdvisorySnapshot, _body(connection, digests.snapshot)),
-                waivers=decode(Waivers, _body(connection, digests.waivers)),
-                baselines={
-                    name: tuple(decode(Inventory, _body(connection, part)) for part in baseline)
-                    for name, baseline in digests.baselines.items()
-                },
-                external_reports=tuple(
-                    decode(ExternalReport, _body(connection, part)) for part in digests.external_reports
-                ),
-                no_scan_reason=digests.no_scan_reason,
-                baseline_exemptions={
-                    name: decode(BaselineExemptions, _body(connection, part))
-                    for name, part in digests.baseline_exemptions.items()
-                },
-                provenance=decode(ProvenanceFacts, _body(connection, digests.provenance))
-                if digests.provenance
-                else None,
-            )
-
-    def verdict(self, digest: str) -> Verdict:
-        """A verdict by its digest."""
-        with self._database.read() as connection:
-            return _verdict(connection, digest)
-
-    def verdicts(self, image: str) -> Sequence[VerdictRecord]:
-        """The verdicts on an image, newest first."""
-        query = _RECORD.where(verdicts.c.image == image).order_by(verdicts.c.seq.desc())
-        with self._database.read() as connection:
-            return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
-
     def find_digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
         """The digests of images ("image") or verdicts ("verdict") that begin with `start`, each with its image.
 
@@ -316,91 +205,6 @@ class Images:
                 query = select(digest, image.label("of_image")).where(matches).distinct().order_by(digest).limit(limit)
                 images |= {row[0]: row[1] for row in connection.execute(query)}
         return sorted(images.items())[:limit]
-
-    def newest_verdicts(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
-        """The newest verdict on each image by each policy, newest first, each with its position.
-
-        With `policy`, only verdicts by that policy, alone or with rules that repositories add ("": all). With `before`,
-        only verdicts at smaller positions (0: all).
-        """
-        last = select(func.max(verdicts.c.seq)).group_by(verdicts.c.image, verdicts.c.policy)
-        query = _RECORD.add_columns(verdicts.c.seq).where(verdicts.c.seq.in_(last))
-        if policy:
-            query = query.where(_by(policy))
-        if before:
-            query = query.where(verdicts.c.seq < before)
-        records = []
-        with self._database.read() as connection:
-            for row in connection.execute(query.order_by(verdicts.c.seq.desc()).limit(limit)).mappings():
-                columns = dict(row)
-                records.append((columns.pop("seq"), VerdictRecord(**columns)))
-        return records
-
-    def last_approved_image(self, repository: str, policy: str, image: str) -> str:
-        """The image of this repository that this policy approved last, other than `image`; "" for none."""
-        pushed = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
-        scanned = select(scans.c.image).where(scans.c.repository == repository)
-        query = (
-            select(verdicts.c.image)
-            .where(_by(policy))
-            .where(verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
-            .where(or_(verdicts.c.image.in_(pushed), verdicts.c.image.in_(scanned)))
-            .order_by(verdicts.c.seq.desc())
-            .limit(1)
-        )
-        with self._database.read() as connection:
-            return connection.scalar(query) or ""
-
-    def document(self, digest: str) -> bytes:
-        """The canonical bytes of an inventory, advisory snapshot, policy or verdict."""
-        with self._database.read() as connection:
-            return _body(connection, digest)
-
-
-class Document:
-    """A document to store. Make it before the transaction: encoding and hashing a large inventory takes time."""
-
-    def __init__(self, kind: str, data: bytes) -> None:
-        self.kind = kind
-        self.digest = digest_of(data)
-        self._data = data
-
-    @cached_property
-    def body(self) -> bytes:
-        """The row's bytes. Compressing takes time, and a document that is stored already needs none."""
-        return zlib.compress(self._data)
-
-    @classmethod
-    def of(cls, value: Part | Verdict) -> "Document":
-        return cls(type(value).__name__, encode(value))
-
-    @classmethod
-    def of_policy(cls, policy: Policy) -> "Document":
-        return cls(Policy.__name__, encode_policy(policy))
-
-
-def store_documents(connection: Connection, *new: Document) -> None:
-    """Store the documents that are not stored yet."""
-    insert_all_new(
-        connection,
-        documents,
-        [
-            {"kind": document.kind, "digest": document.digest, "body": document.body}
-            for document in _new_documents(connection, new)
-        ],
-    )
-
-
-def _new_documents(connection: Connection, candidates: Sequence[Document]) -> list[Document]:
-    """Those that are not stored, each digest once."""
-    by_digest = {document.digest: document for document in candidates}
-    stored = set(connection.scalars(_STORED, {"digests": text_list(list(by_digest))}))
-    return [document for digest, document in by_digest.items() if digest not in stored]
-
-
-def decompress_document(body: bytes) -> bytes:
-    """The canonical bytes of a row of `documents`."""
-    return zlib.decompress(body)
 
 
 def _push(connection: Connection, image: PushedImage) -> None:
@@ -440,36 +244,6 @@ def _request(connection: Connection, image: str, repository: str, now: str) -> S
     return requested
 
 
-def _by(policy: str) -> ColumnElement[bool]:
-    """By this server policy, alone or with rules that a repository adds (`PolicyReference`)."""
-    return or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True))
-
-
 def _scan(connection: Connection, image: str) -> Scan | None:
     row = connection.execute(_SCAN_OF, {"image": image}).mappings().first()
     return None if row is None else Scan(**row)
-
-
-def _verdict(connection: Connection, digest: str) -> Verdict:
-    return decode(Verdict, _verdict_body(connection, digest))
-
-
-def _verdict_body(connection: Connection, digest: str) -> bytes:
-    is_verdict = documents.c.digest == digest, documents.c.kind == Verdict.__name__
-    body = connection.scalar(select(documents.c.body).where(*is_verdict))
-    if body is None:
-        raise _unknown("verdict", digest)
-    return decompress_document(body)
-
-
-def _body(connection: Connection, digest: str) -> bytes:
-    body = connection.scalar(select(documents.c.body).where(documents.c.digest == digest))
-    if body is None:
-        raise _unknown("document", digest)
-    return decompress_document(body)
-
-
-def _unknown(kind: str, digest: str) -> NotFoundError:
-    return NotFoundError(
-        f"there is no {kind} {digest!r}", "Give the whole digest, sha256:… as `dockgate approval list` prints it."
-    )

@@ -9,8 +9,8 @@ from dockgate.delivery.model import ActionType, ApprovalState
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyVersion, decode_policy
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
+from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database, lock_name
-from dockgate.store.images import Document, decompress_document, store_documents
 from dockgate.store.queries import find_pipeline, select_as
 from dockgate.store.schema import approvals, documents, pipelines, policies
 from dockgate.store.schema_governance import policy_assignments

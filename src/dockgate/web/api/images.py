@@ -86,7 +86,7 @@ def images(who: api.Reader, server: api.ServerDependency, repository: str | None
     summaries = []
     for pushed in server.store.images.pushed_images(repository):
         scan = server.store.images.scan(pushed.digest)
-        verdicts = server.store.images.verdicts(pushed.digest)
+        verdicts = server.store.verdicts.of_image(pushed.digest)
         newest = {name: getattr(verdicts[0], name) if verdicts else "" for name in ("status", "summary", "waived")}
         summaries.append(api.view_of(ImageSummary, pushed, scan=scan.state if scan else "", **newest))
     return summaries
@@ -120,7 +120,7 @@ def image(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> 
             for item in inventories
             for name in [item.distribution.name if item.distribution else ""]
         ],
-        verdicts=list(server.store.images.verdicts(digest)),
+        verdicts=list(server.store.verdicts.of_image(digest)),
     )
 
 
@@ -169,7 +169,7 @@ def reports(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -
 @api.checks_token_limits
 def verdict(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> Verdict:
     """Get a verdict."""
-    stored = server.store.images.verdict(digest)
+    stored = server.store.verdicts.get(digest)
     require_image_access(who, stored.image, server)
     return stored
 
@@ -195,14 +195,13 @@ def explanation(
 @router.get("/documents/{digest}")
 def document(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> Response:
     """Get an input of a verdict in canonical form: an inventory, an advisory snapshot, a policy."""
-    return Response(server.store.images.document(digest), media_type="application/json")
+    return Response(server.store.verdicts.document(digest), media_type="application/json")
 
 
 def _recorded(digest: str, who: Caller, server: WebServices) -> case_file.RecordedVerdict:
-    images = server.store.images
-    stored = images.verdict(digest)
+    stored = server.store.verdicts.get(digest)
     require_image_access(who, stored.image, server)
-    return case_file.RecordedVerdict(stored, images.case(digest))
+    return case_file.RecordedVerdict(stored, server.store.verdicts.case(digest))
 
 
 def require_image_access(who: Caller, image: str, server: WebServices) -> None:

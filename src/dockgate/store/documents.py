@@ -1,0 +1,85 @@
+"""Documents: canonical bytes, stored once under their digest and compressed."""
+
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+
+from sqlalchemy import Connection, select
+
+from dockgate.gate.model import BaselineExemptions, ExternalReport, Policy, Verdict, Waivers
+from dockgate.gate.policy import encode_policy
+from dockgate.gate.provenance import ProvenanceFacts
+from dockgate.scanner.model import Inventory
+from dockgate.shared.canonical import encode
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.engine import insert_all_new
+from dockgate.store.queries import one_of, text_list
+from dockgate.store.schema import documents
+from dockgate.vulnerabilities.model import AdvisorySnapshot
+
+# What a case is made of, each of them a document.
+Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | AdvisorySnapshot | Waivers
+
+_STORED = select(documents.c.digest).where(one_of(documents.c.digest, "digests"))
+
+
+class Document:
+    """A document to store. Make it before the transaction: encoding and hashing a large inventory takes time."""
+
+    def __init__(self, kind: str, data: bytes) -> None:
+        self.kind = kind
+        self.digest = digest_of(data)
+        self._data = data
+
+    @cached_property
+    def body(self) -> bytes:
+        """The row's bytes. Compressing takes time, and a document that is stored already needs none."""
+        return zlib.compress(self._data)
+
+    @classmethod
+    def of(cls, value: Part | Verdict) -> "Document":
+        return cls(type(value).__name__, encode(value))
+
+    @classmethod
+    def of_policy(cls, policy: Policy) -> "Document":
+        return cls(Policy.__name__, encode_policy(policy))
+
+
+def store_documents(connection: Connection, *new: Document) -> None:
+    """Store the documents that are not stored yet."""
+    insert_all_new(
+        connection,
+        documents,
+        [
+            {"kind": document.kind, "digest": document.digest, "body": document.body}
+            for document in new_documents(connection, new)
+        ],
+    )
+
+
+def new_documents(connection: Connection, candidates: Sequence[Document]) -> list[Document]:
+    """Those that are not stored, each digest once."""
+    by_digest = {document.digest: document for document in candidates}
+    stored = set(connection.scalars(_STORED, {"digests": text_list(list(by_digest))}))
+    return [document for digest, document in by_digest.items() if digest not in stored]
+
+
+def decompress_document(body: bytes) -> bytes:
+    """The canonical bytes of a row of `documents`."""
+    return zlib.decompress(body)
+
+
+def read_document(connection: Connection, digest: str) -> bytes:
+    """The canonical bytes of a document. Raises NotFoundError."""
+    body = connection.scalar(select(documents.c.body).where(documents.c.digest == digest))
+    if body is None:
+        raise unknown_document("document", digest)
+    return decompress_document(body)
+
+
+def unknown_document(kind: str, digest: str) -> NotFoundError:
+    """The error about a digest that is not stored."""
+    return NotFoundError(
+        f"there is no {kind} {digest!r}", "Give the whole digest, sha256:… as `dockgate approval list` prints it."
+    )

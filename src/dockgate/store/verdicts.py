@@ -1,0 +1,194 @@
+"""Verdicts, and the case that each was made from, as documents."""
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
+
+from dockgate.gate.evaluate import input_digests
+from dockgate.gate.model import BaselineExemptions, ExternalReport, InputDigests, Status, Verdict, VerdictCase, Waivers
+from dockgate.gate.policy import decode_policy
+from dockgate.gate.provenance import ProvenanceFacts
+from dockgate.gate.summaries import count_waived
+from dockgate.scanner.model import Inventory
+from dockgate.shared.canonical import build, decode
+from dockgate.store.documents import (
+    Document,
+    Part,
+    decompress_document,
+    new_documents,
+    read_document,
+    store_documents,
+    unknown_document,
+)
+from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.queries import select_as
+from dockgate.store.records import VerdictRecord
+from dockgate.store.schema import documents, pushed_images, scan_inventories, scans, verdicts
+from dockgate.vulnerabilities.model import AdvisorySnapshot
+
+_RECORD = select_as(VerdictRecord, verdicts)
+_OF_CAUSE = select(verdicts.c.digest).where(verdicts.c.cause == bindparam("cause"))
+
+
+class Verdicts:
+    """Stored verdicts. `case` returns everything that one was made from."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, verdict: Verdict, case: VerdictCase, cause: str) -> tuple[Verdict, str]:
+        """Store a verdict and everything that it was made from, by digest. Returns it with its digest.
+
+        The first verdict of a cause stays, and is returned. ValueError when the verdict was not made from this case,
+        because it could not be replayed.
+        """
+        parts: list[Document] = []
+
+        def digest(part: Part) -> str:
+            parts.append(Document.of(part))
+            return parts[-1].digest
+
+        inputs = input_digests(case, digest)
+        if verdict.inputs != inputs:
+            raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs}")
+        body = Document.of(verdict)
+        parts = [body, Document.of_policy(case.policy), *parts]
+        self._compress_new(parts)
+        row = {
+            "cause": cause,
+            "digest": body.digest,
+            "image": verdict.image,
+            "policy": verdict.policy,
+            "status": verdict.status,
+            "summary": verdict.summary,
+            "waived": count_waived(verdict.platform_verdicts),
+            "judged_at": verdict.inputs.now,
+        }
+
+        def write(connection: Connection) -> tuple[Verdict, str]:
+            stored = connection.scalar(_OF_CAUSE, {"cause": cause})
+            if stored is not None:
+                return _verdict(connection, stored), stored
+            store_documents(connection, *parts)
+            if insert_if_new(connection, verdicts, row):
+                return verdict, body.digest
+            stored = connection.scalars(_OF_CAUSE, {"cause": cause}).one()  # another transaction was first
+            return _verdict(connection, stored), stored
+
+        return self._database.group_commit(write)
+
+    def _compress_new(self, candidates: Sequence["Document"]) -> None:
+        """Compress those that are not stored yet, which would block other writers in the transaction."""
+        with self._database.read() as connection:
+            for document in new_documents(connection, candidates):
+                _ = document.body
+
+    def case(self, digest: str) -> VerdictCase:
+        """Everything that a verdict was made from."""
+        with self._database.read() as connection:
+            verdict = json.loads(_verdict_body(connection, digest))
+            digests = build(InputDigests, verdict["inputs"])
+            return VerdictCase(
+                image=verdict["image"],
+                policy=decode_policy(read_document(connection, digests.policy)),
+                now=digests.now,
+                engine=digests.engine,
+                inventories=tuple(decode(Inventory, read_document(connection, part)) for part in digests.inventories),
+                snapshot=decode(AdvisorySnapshot, read_document(connection, digests.snapshot)),
+                waivers=decode(Waivers, read_document(connection, digests.waivers)),
+                baselines={
+                    name: tuple(decode(Inventory, read_document(connection, part)) for part in baseline)
+                    for name, baseline in digests.baselines.items()
+                },
+                external_reports=tuple(
+                    decode(ExternalReport, read_document(connection, part)) for part in digests.external_reports
+                ),
+                no_scan_reason=digests.no_scan_reason,
+                baseline_exemptions={
+                    name: decode(BaselineExemptions, read_document(connection, part))
+                    for name, part in digests.baseline_exemptions.items()
+                },
+                provenance=decode(ProvenanceFacts, read_document(connection, digests.provenance))
+                if digests.provenance
+                else None,
+            )
+
+    def get(self, digest: str) -> Verdict:
+        """A verdict by its digest."""
+        with self._database.read() as connection:
+            return _verdict(connection, digest)
+
+    def of_image(self, image: str) -> Sequence[VerdictRecord]:
+        """The verdicts on an image, newest first."""
+        query = _RECORD.where(verdicts.c.image == image).order_by(verdicts.c.seq.desc())
+        with self._database.read() as connection:
+            return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
+
+    def newest(self, policy: str, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
+        """The newest verdict on each image by each policy, newest first, each with its position.
+
+        With `policy`, only verdicts by that policy, alone or with rules that repositories add ("": all). With `before`,
+        only verdicts at smaller positions (0: all).
+        """
+        last = select(func.max(verdicts.c.seq)).group_by(verdicts.c.image, verdicts.c.policy)
+        query = _RECORD.add_columns(verdicts.c.seq).where(verdicts.c.seq.in_(last))
+        if policy:
+            query = query.where(_by(policy))
+        if before:
+            query = query.where(verdicts.c.seq < before)
+        records = []
+        with self._database.read() as connection:
+            for row in connection.execute(query.order_by(verdicts.c.seq.desc()).limit(limit)).mappings():
+                columns = dict(row)
+                records.append((columns.pop("seq"), VerdictRecord(**columns)))
+        return records
+
+    def last_approved_image(self, repository: str, policy: str, image: str) -> str:
+        """The image of this repository that this policy approved last, other than `image`; "" for none."""
+        pushed = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
+        scanned = select(scans.c.image).where(scans.c.repository == repository)
+        query = (
+            select(verdicts.c.image)
+            .where(_by(policy))
+            .where(verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
+            .where(or_(verdicts.c.image.in_(pushed), verdicts.c.image.in_(scanned)))
+            .order_by(verdicts.c.seq.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            return connection.scalar(query) or ""
+
+    def document(self, digest: str) -> bytes:
+        """The canonical bytes of an inventory, advisory snapshot, policy or verdict."""
+        with self._database.read() as connection:
+            return read_document(connection, digest)
+
+    def approved_indexes_with(self, platform_image: str) -> Sequence[str]:
+        """Return the indexes that hold this platform's image and were approved at some time, sorted."""
+        table = scan_inventories.c
+        query = (
+            select(table.image)
+            .join(verdicts, verdicts.c.image == table.image)
+            .where(table.platform_image == platform_image, table.image != platform_image)
+            .where(verdicts.c.status == Status.APPROVED)
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(query.distinct().order_by(table.image)))
+
+
+def _by(policy: str) -> ColumnElement[bool]:
+    """By this server policy, alone or with rules that a repository adds (`PolicyReference`)."""
+    return or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True))
+
+
+def _verdict(connection: Connection, digest: str) -> Verdict:
+    return decode(Verdict, _verdict_body(connection, digest))
+
+
+def _verdict_body(connection: Connection, digest: str) -> bytes:
+    is_verdict = documents.c.digest == digest, documents.c.kind == Verdict.__name__
+    body = connection.scalar(select(documents.c.body).where(*is_verdict))
+    if body is None:
+        raise unknown_document("verdict", digest)
+    return decompress_document(body)
