@@ -9,7 +9,7 @@ from tests.store.factories import FACTORIES, LATER, NOW, approval, opened
 
 from dockgate.delivery.model import Action, ActionType, Answer, ApprovalState, Pipeline, Stage
 from dockgate.gate.policy import PolicyReference, make_policy
-from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment
+from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment, Watch, WatchStart
 from dockgate.identity.model import Role
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store import Store
@@ -131,7 +131,9 @@ def test_an_assignment_is_replaced_by_its_name(store: Store) -> None:
     for now in (NOW, LATER):  # the same again keeps who and when
         record = store.policy_assignments.put(ASSIGNMENT, "ada", now)
         assert (record.assignment, record.changed_at, record.changed_by) == (ASSIGNMENT, NOW, "ada")
-    changed = replace(ASSIGNMENT, policy="default")
+    changed = replace(
+        ASSIGNMENT, policy="default", owners=("ada", "role:admin"), watch=Watch(WatchStart.PULL, 30 * 86400)
+    )
     for _ in range(2):
         store.policy_assignments.put(changed, "bob", LATER)
     first = PolicyAssignment("all", ("**",), "default")

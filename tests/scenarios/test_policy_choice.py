@@ -102,6 +102,26 @@ def test_a_changed_assignment_applies_to_a_repeated_request(asking: Asking) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("", {"start": "forever", "seconds": None}),
+        ("watch: running\n", {"start": "running", "seconds": None}),
+        ("watch: 90d after push\n", {"start": "push", "seconds": 90 * 86400}),
+        ("watch: 12h after pull\n", {"start": "pull", "seconds": 12 * 3600}),
+        ("watch: 1h after run\n", {"start": "run", "seconds": 3600}),
+    ],
+)
+def test_an_assignment_names_owners_and_how_long_images_are_watched(
+    asking: Asking, written: str, expected: dict[str, object]
+) -> None:
+    document = ASSIGNMENT + written + "owners: [dev, 'role:security', 'target:chat', dev]\n"
+    asking.call("sec", "POST", "/apply", content=document).raise_for_status()
+    listed = asking.call("reader", "GET", "/policy-assignments").json()
+    shown = next(entry for entry in listed if entry["name"] == "team")
+    assert (shown["owners"], shown["watch"]) == (["dev", "role:security", "target:chat"], expected)
+
+
 @pytest.mark.parametrize("who", ["dev", "ci", "app", "reader", "narrow", "definer"])
 def test_assigning_policies_needs_the_permission_accept(asking: Asking, who: str) -> None:
     weaker = ASSIGNMENT.replace("policy: no-low", "policy: lax")
@@ -124,6 +144,14 @@ def test_assigning_policies_needs_the_permission_accept(asking: Asking, who: str
         (ASSIGNMENT.replace("team.example/*", "Team.example/*"), 400, "repositories"),
         (ASSIGNMENT.replace("allowed:", "allows:"), 400, "unknown key 'allows'"),
         (ASSIGNMENT.replace("principals: [ci]", "people: [ci]"), 400, "unknown key 'people'"),
+        (ASSIGNMENT + "owners: [ghost]\n", 400, "there is no active principal 'ghost'"),
+        (ASSIGNMENT + "owners: ['role:king']\n", 400, "owners.0"),
+        (ASSIGNMENT + "owners: ['target:']\n", 400, "owners.0"),
+        (ASSIGNMENT + "watch: sometimes\n", 400, "watch: write forever, running, or a time"),
+        (ASSIGNMENT + "watch: 30d after build\n", 400, "watch: write forever"),
+        (ASSIGNMENT + "watch: 1s after push\n", 400, "watch: write forever"),
+        (ASSIGNMENT + "watch: 3651d after push\n", 400, "watch: write forever"),
+        (ASSIGNMENT + "watch: 30\n", 400, "watch: write forever"),
     ],
 )
 def test_an_invalid_assignment_is_refused(asking: Asking, wrong: str, status: int, expected: str) -> None:

@@ -137,10 +137,12 @@ def assignments(output_format: str) -> None:
             entry["policy"],
             _allowed_text(entry["allowed"]),
             entry["pull"],
+            ", ".join(entry["owners"]) or "-",
+            _watch_text(entry["watch"]),
         )
         for entry in listed
     )
-    head = ("ASSIGNMENT", "REPOSITORIES", "POLICY", "ALLOWED IN REQUESTS", "PULL")
+    head = ("ASSIGNMENT", "REPOSITORIES", "POLICY", "ALLOWED IN REQUESTS", "PULL", "OWNERS", "WATCH")
     print_list(listed, output_format, head, rows, "No assignments: the policy `default` applies to every image.")
 
 
@@ -242,6 +244,17 @@ def _allowed_text(entries: Any) -> str:
         requesters = ", ".join([*entry["principals"], *entry["roles"]])
         texts.append(", ".join(entry["policies"]) + (f" ({requesters})" if requesters else ""))
     return "; ".join(texts) or "-"
+
+
+def _watch_text(watch: Any) -> str:
+    """ "forever", "running", "90d after push"."""
+    seconds = watch["seconds"]
+    if seconds is None:
+        return str(watch["start"])
+    size, unit = next(
+        (size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if seconds % size == 0
+    )
+    return f"{seconds // size}{unit} after {watch['start']}"
 
 
 def _condition(version: int | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ to the requester, or one that is provably stricter than the repository's own.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dockgate.gate.model import Policy, Settings
@@ -37,6 +37,26 @@ class AllowedPolicies:
         return requester.name in self.principals or any(role in self.roles for role in requester.roles)
 
 
+class WatchStart(StrEnum):
+    """Until when, or from when, the images of a repository are watched: judged again when something changes."""
+
+    FOREVER = "forever"
+    # As long as a service runs the image.
+    RUNNING = "running"
+    # For a time after the last push, pull or run of the image.
+    PUSH = "push"
+    PULL = "pull"
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How long images are watched. `seconds` counts from the last push, pull or run; None for the other starts."""
+
+    start: WatchStart = WatchStart.FOREVER
+    seconds: int | None = None
+
+
 class PullPolicy(StrEnum):
     """Which images other machines may pull from our own registry."""
 
@@ -50,7 +70,8 @@ class PolicyAssignment:
     """The policy of image repositories.
 
     `repositories` are patterns (see `patterns`) of repository names: "team/app" in our registry, "quay.io/team/app" in
-    another one. `pull` has a meaning for our own registry only.
+    another one. `pull` has a meaning for our own registry only. `owners` hear of these repositories: a principal by its
+    name, everybody with a role as "role:NAME", a target as "target:NAME".
     """
 
     name: str
@@ -58,6 +79,8 @@ class PolicyAssignment:
     policy: str
     allowed: tuple[AllowedPolicies, ...] = ()
     pull: PullPolicy = PullPolicy.ANY
+    owners: tuple[str, ...] = ()
+    watch: Watch = Watch()
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -87,7 +110,7 @@ def assignment_for(assignments: Iterable[PolicyAssignment], repository: str) -> 
             best, rank = [assignment], own
         elif own == rank:
             best.append(assignment)
-    if len({(assignment.policy, assignment.allowed, assignment.pull) for assignment in best}) > 1:
+    if len({replace(assignment, name="", repositories=()) for assignment in best}) > 1:
         names = ", ".join(sorted(assignment.name for assignment in best))
         raise ConflictError(
             f"the policy assignments {names} match the repository {repository} equally well",

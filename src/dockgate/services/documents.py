@@ -1,6 +1,6 @@
 """`dockgate apply`: makes the server match a document."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.definitions import documents
@@ -105,6 +105,7 @@ class Documents:
     def _apply_assignment(self, assignment: PolicyAssignment, file: str, who: str) -> AppliedDocument:
         for policy in assignment.policies:
             self._require_policy(policy, f"{file}: {assignment.name}")
+        self._require_owners(assignment.owners, f"{file}: {assignment.name}")
         present = {record.assignment.name: record.assignment for record in self.store.policy_assignments.list()}
         before = present.pop(assignment.name, None)
         for existing in present.values():
@@ -116,6 +117,16 @@ class Documents:
         self.store.policy_assignments.put(assignment, who, self.clock.now())
         change = "created" if before is None else "unchanged" if before == assignment else "updated"
         return AppliedDocument("PolicyAssignment", assignment.name, change, "dockgate policy assignments")
+
+    def _require_owners(self, owners: Sequence[str], where: str) -> None:
+        """UsageError naming the place for an owner that is no active principal."""
+        principals = {principal.name for principal in self.store.principals.list() if not principal.disabled_at}
+        for owner in owners:
+            if ":" not in owner and owner not in principals:
+                raise UsageError(
+                    f"{where}: there is no active principal {owner!r}",
+                    "Create it with `dockgate principal create`, or write role:NAME or target:NAME.",
+                )
 
     def _apply_policy(self, policy: documents.PolicyDocument, text: str, who: str) -> AppliedDocument:
         after, before = self.policies.put_document(policy.document, text, who)

@@ -1,16 +1,34 @@
-"""`kind: PolicyAssignment`: which policy applies to which repositories."""
+"""`kind: PolicyAssignment`: which policy applies to which repositories, who owns them, how long they are watched."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from dockgate.gate.definitions.fields import Name, Strict
-from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment, PullPolicy
+from dockgate.gate.definitions.fields import NAME, Name, Strict, read_seconds
+from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment, PullPolicy, Watch, WatchStart
 from dockgate.identity.model import PRINCIPAL, Role
 
 KIND = "PolicyAssignment"
 # Repositories are in lower case (OCI distribution specification), and here registries are too.
 _Pattern = Annotated[str, Field(pattern=r"^[a-z0-9*][a-z0-9*._:/-]{0,254}$")]
+
+_ROLES = "|".join(Role)
+# A principal, "role:NAME" or "target:NAME".
+_Owner = Annotated[str, Field(pattern=f"^(?:{PRINCIPAL}|role:(?:{_ROLES})|target:{NAME.strip('^$')})$")]
+_WATCH = re.compile(r"(\d{1,9}[smhd]) after (push|pull|run)")
+_WATCH_SECONDS = range(3600, 3650 * 86400 + 1)
+
+
+def _read_watch(value: object) -> Watch:
+    """ "forever", "running", "90d after push"."""
+    if value in (WatchStart.FOREVER, WatchStart.RUNNING):
+        return Watch(WatchStart(str(value)))
+    if isinstance(value, str) and (match := _WATCH.fullmatch(value)):
+        seconds = read_seconds(match[1])
+        if seconds in _WATCH_SECONDS and isinstance(seconds, int):
+            return Watch(WatchStart(match[2]), seconds)
+    raise ValueError("write forever, running, or a time of 1h to 3650d after push, pull or run, such as 90d after push")
 
 
 class Allowed(Strict):
@@ -30,6 +48,8 @@ class Assignment(Strict):
     policy: Name
     allowed: list[Allowed] = Field(default_factory=list)
     pull: Annotated[PullPolicy, Field(strict=False)] = PullPolicy.ANY
+    owners: list[_Owner] = Field(default_factory=list, max_length=50)
+    watch: Annotated[Watch, BeforeValidator(_read_watch)] = Watch()
 
     def noun(self) -> PolicyAssignment:
         return PolicyAssignment(
@@ -41,4 +61,6 @@ class Assignment(Strict):
                 for entry in self.allowed
             ),
             pull=self.pull,
+            owners=tuple(dict.fromkeys(self.owners)),
+            watch=self.watch,
         )

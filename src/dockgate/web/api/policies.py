@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dockgate.gate.model import Settings
 from dockgate.gate.policy import PolicyVersion
-from dockgate.gate.policy_choice import AllowedPolicies, PullPolicy
+from dockgate.gate.policy_choice import AllowedPolicies, PullPolicy, Watch
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.records import AssignmentRecord
@@ -124,7 +124,9 @@ def remove(
 class AssignmentView:
     """The policy of `repositories` (patterns), and the other policies that requests may name.
 
-    With `pull` "approved", other machines can pull only approved images from the server's registry.
+    With `pull` "approved", other machines can pull only approved images from the server's registry. `owners` are
+    principals, "role:NAME" and "target:NAME". `watch` is how long images are judged again: `seconds` count from the
+    last push, pull or run.
     """
 
     name: str
@@ -132,6 +134,8 @@ class AssignmentView:
     policy: str
     allowed: tuple[AllowedPolicies, ...]
     pull: PullPolicy
+    owners: tuple[str, ...]
+    watch: Watch
     changed_at: str
     changed_by: str
 
