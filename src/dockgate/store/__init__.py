@@ -18,6 +18,7 @@ from dockgate.store.audit import Audit
 from dockgate.store.blobs import Blobs, FileBlobs
 from dockgate.store.engine import Database, lock_name
 from dockgate.store.engine_tables import EngineTables
+from dockgate.store.event_log import EventLog
 from dockgate.store.events import Events
 from dockgate.store.executions import Executions
 from dockgate.store.images import Images
@@ -53,6 +54,7 @@ class Store:
 
     id: str
     events: Events
+    event_log: EventLog
     repositories: Repositories
     pushes: Pushes
     pipelines: Pipelines
@@ -111,6 +113,7 @@ def open_store(
     return Store(
         id=_identity(database),
         events=Events(database),
+        event_log=EventLog(database),
         repositories=Repositories(database),
         pushes=Pushes(database),
         pipelines=Pipelines(database),

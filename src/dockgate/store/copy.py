@@ -172,9 +172,10 @@ def _copy(of: Table, source: Connection, target: Connection) -> int:
     for batch in source.execute(_in_key_order(of, source)).partitions():
         target.execute(insert(into), [dict(row._mapping) for row in batch])
         count += len(batch)
-    if count and "seq" in of.columns and target.dialect.name == "postgresql":
-        numbers = func.pg_get_serial_sequence(of.name, "seq")
-        target.execute(select(func.setval(numbers, select(func.max(of.c.seq)).scalar_subquery())))
+    counter = of.autoincrement_column
+    if count and counter is not None and target.dialect.name == "postgresql":
+        numbers = func.pg_get_serial_sequence(of.name, counter.name)
+        target.execute(select(func.setval(numbers, select(func.max(counter)).scalar_subquery())))
     return count
 
 

@@ -14,6 +14,7 @@ Locks are taken in this order, so that no two transactions wait for each other. 
 3. documents, which are inserted by digest
 4. rows that refer to documents
 5. outbox entries
+6. events of the event log
 """
 
 import socket
@@ -377,6 +378,17 @@ def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[
         names = [column.name for column in table.primary_key.columns]
         in_order = sorted(rows, key=lambda row: [row[name] for name in names])
         connection.execute(_insert_new_statement(connection.dialect.name, table), in_order)
+
+
+def insert_in_order(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those rows whose primary or unique key does not exist, in the given order."""
+    if rows:
+        connection.execute(_insert_new_statement(connection.dialect.name, table), rows)
+
+
+def has_single_writer(connection: Connection) -> bool:
+    """Whether no other transaction can write until this one ends, as on SQLite."""
+    return connection.dialect.name == "sqlite"
 
 
 @cache

@@ -51,6 +51,17 @@ def _repositories() -> None:
         sa.UniqueConstraint("id"),
     )
     _index("events", "handled_at", "seq")
+    number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+    op.create_table(
+        "event_log",
+        sa.Column("position", number, nullable=False),
+        sa.Column("seq", number),
+        *_text("id", "source", "detail_type", "subject", "at", "body"),
+        sa.PrimaryKeyConstraint("position"),
+        sa.UniqueConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    _index("event_log", "at")
 
 
 def _pipelines() -> None:

@@ -1,0 +1,125 @@
+"""Contract of the event log on both databases: numbers, repetitions, and transactions that overlap."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, opened
+
+from dockgate.events.envelope import NewEvent
+from dockgate.shared.errors import NotFoundError
+from dockgate.store import Store
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def event(event_id: str, time: str = NOW) -> NewEvent:
+    return NewEvent(event_id, "dockgate", "image.judged", "image a", time, {"n": [1, None, {"é": 1.5}]}, ("a", "b"))
+
+
+def ids(store: Store, after: int = 0, limit: int = 100) -> list[str]:
+    return [each.id for each in store.event_log.read(after, limit)]
+
+
+def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
+    store.event_log.record([event("b"), event("a")])
+    with store.database.write() as connection:
+        store.event_log.append(connection, [event("c")])
+    first, second, third = store.event_log.read()
+    assert [first.id, second.id, third.id] == ["b", "a", "c"]
+    assert first.seq < second.seq < third.seq == store.event_log.newest()
+    assert first.body == event("b").envelope()
+    assert first.body["resources"] == ["a", "b"]
+    assert (first.source, first.detail_type, first.subject, first.at) == ("dockgate", "image.judged", "image a", NOW)
+    assert ids(store, after=first.seq) == ["a", "c"]
+    assert ids(store, after=first.seq, limit=1) == ["a"]
+    assert ids(store, after=third.seq) == []
+
+
+def test_an_event_is_stored_once(store: Store) -> None:
+    store.event_log.record([event("a"), event("a", LATER)])
+    store.event_log.record([event("a", LATER), event("b")])
+    assert [(each.id, each.at) for each in store.event_log.read()] == [("a", NOW), ("b", NOW)]
+    store.event_log.record([])
+
+
+def test_an_event_is_found_by_its_id(store: Store) -> None:
+    store.event_log.record([event("a")])
+    assert store.event_log.get("a").body["detail"] == {"n": [1, None, {"é": 1.5}]}
+    with pytest.raises(NotFoundError, match="'b'"):
+        store.event_log.get("b")
+
+
+def test_an_undone_transaction_leaves_no_event(store: Store) -> None:
+    def fail() -> None:
+        with store.database.write() as connection:
+            store.event_log.append(connection, [event("a")])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    store.event_log.record([event("b")])
+    assert ids(store) == ["b"]
+
+
+def test_old_events_are_purged_and_numbers_are_never_used_again(store: Store) -> None:
+    store.event_log.record([event("a"), event("b")])
+    newest = store.event_log.newest()
+    for _ in range(2):
+        store.event_log.purge(LATER)
+        assert ids(store) == ["b"]
+    store.event_log.record([event("c", LATER)])
+    assert ids(store, after=newest) == ["c"]
+    store.event_log.purge(LATER)
+    assert ids(store) == ["c"]
+
+
+def test_a_reader_misses_no_event_of_a_transaction_that_commits_late(tmp_path: Path) -> None:
+    with opened("postgres", tmp_path) as store:
+        with store.database.write() as connection:
+            store.event_log.append(connection, [event("begun first")])
+            store.event_log.record([event("committed first")])
+            (first,) = store.event_log.read()
+            assert first.id == "committed first"
+        assert ids(store, after=first.seq) == ["begun first"]
+
+
+def test_concurrent_writers_and_readers_agree_on_the_numbers(store: Store) -> None:
+    writers, count = 4, 25
+    read: list[list[tuple[int, str]]] = [[], []]
+    is_over = threading.Event()
+
+    def write(name: int) -> None:
+        for number in range(count):
+            store.event_log.record([event(f"{name}-{number}-{part}") for part in range(3)])
+
+    def follow(into: list[tuple[int, str]]) -> None:
+        after = 0
+        while True:
+            last = is_over.is_set()
+            events = store.event_log.read(after, 7)
+            into.extend((each.seq, each.id) for each in events)
+            if events:
+                after = events[-1].seq
+            elif last:
+                return
+
+    readers = [threading.Thread(target=follow, args=(into,)) for into in read]
+    threads = [threading.Thread(target=write, args=(name,)) for name in range(writers)]
+    for thread in (*readers, *threads):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    is_over.set()
+    for thread in readers:
+        thread.join()
+    assert read[0] == read[1]
+    assert len({event_id for _, event_id in read[0]}) == writers * count * 3
+    for name in range(writers):  # the order of each writer's own transactions
+        mine = [event_id for _, event_id in read[0] if event_id.startswith(f"{name}-")]
+        assert mine == [f"{name}-{number}-{part}" for number in range(count) for part in range(3)]
