@@ -145,6 +145,32 @@ class Database:
             ).fetchall()
             return tuple(replace(Part(*row[1:]), faults=tuple(faults.get(row[0], ()))) for row in rows)
 
+    def ecosystem_digests(self) -> dict[str, bytes]:
+        """A digest of all advisories of each ecosystem, by its name in the database."""
+        with _database_errors(self.path):
+            return dict(self._sql.execute("SELECT name, digest FROM ecosystem").fetchall())
+
+    def package_digests(self, ecosystem: str) -> dict[str, bytes]:
+        """A digest of all advisories of each package of an ecosystem, by its name."""
+        with _database_errors(self.path):
+            return dict(self._sql.execute(_PACKAGE_DIGESTS, (ecosystem,)).fetchall())
+
+    def cve_digests(self) -> dict[str, bytes]:
+        """A digest of the parts that state facts about CVEs, by table: another digest may mean other facts."""
+        with _database_errors(self.path):
+            return dict(self._sql.execute("SELECT source, digest FROM cve_key").fetchall())
+
+    def cves(self, names: Iterable[str]) -> dict[str, Cve]:
+        """The facts about those of the CVEs that the database knows, by name."""
+        with _database_errors(self.path):
+            return {cve.id: cve for cve in self._cves(names)}
+
+    def cve_rows(self, source: str) -> dict[str, tuple[object, ...]]:
+        """What the table `source` states of each CVE. If several parts have one, the first part counts."""
+        with _database_errors(self.path):
+            rows = self._sql.execute(CVE_TABLES[source]).fetchall()
+            return {row[0]: row[1:] for row in rows}
+
     def tables(self) -> Sequence[tuple[str, str, str]]:
         """The schema of the file: type, name and SQL of everything that it declares."""
         with _database_errors(self.path):
@@ -195,6 +221,12 @@ class Database:
 
 
 _severity = cache(Severity)
+CVE_TABLES = {
+    "score": "SELECT cve, severity, score, vector FROM score ORDER BY part DESC",
+    "exploited": "SELECT cve, since, due FROM exploited ORDER BY part DESC",
+    "predicted": "SELECT cve, epss, percentile FROM predicted ORDER BY part DESC",
+}
+_PACKAGE_DIGESTS = "SELECT k.name, k.digest FROM snapshot_key k JOIN ecosystem e ON e.id = k.ecosystem WHERE e.name = ?"
 _OF_CVES = """
 SELECT names.value, severity, score, vector, coalesce(since, ''), coalesce(due, ''), coalesce(epss, -1.0),
     coalesce(percentile, -1.0)

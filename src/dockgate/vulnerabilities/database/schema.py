@@ -3,10 +3,12 @@
 # The application_id in the SQLite file.
 APPLICATION = 0x446B4144
 # The user_version in the SQLite file. Increase it with every change below: databases of another format are rebuilt.
-FORMAT = 5
+FORMAT = 6
 
 # JSON arrays: `record.body` of (id, aliases, upstream, summary, published, modified, withdrawn, disputed),
 # `affected.body` of (ranges, versions, ratings, note, imports), and `record.alias_groups` as `Advisory.alias_groups`.
+# Digests to compare two databases by: `snapshot_key` of all advisories of a package, `ecosystem.digest` of its
+# keys, and `cve_key` of the parts that fill the tables about CVEs.
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE part (
@@ -17,10 +19,13 @@ CREATE TABLE part (
 CREATE TABLE fault (part INTEGER NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, contained INTEGER NOT NULL);
 CREATE TABLE coverage (ecosystem TEXT PRIMARY KEY, part INTEGER NOT NULL, complete INTEGER NOT NULL,
     names TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE ecosystem (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE ecosystem (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, digest BLOB NOT NULL DEFAULT '');
 CREATE TABLE record (id INTEGER PRIMARY KEY, part INTEGER NOT NULL, body TEXT NOT NULL, alias_groups TEXT NOT NULL);
 CREATE TABLE affected (ecosystem INTEGER NOT NULL, name TEXT NOT NULL, record INTEGER NOT NULL,
     module TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (ecosystem, name, record, module)) WITHOUT ROWID;
+CREATE TABLE snapshot_key (ecosystem INTEGER NOT NULL, name TEXT NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (ecosystem, name)) WITHOUT ROWID;
+CREATE TABLE cve_key (source TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE score (cve TEXT NOT NULL, part INTEGER NOT NULL, severity TEXT NOT NULL, score REAL NOT NULL,
     vector TEXT NOT NULL, PRIMARY KEY (cve, part)) WITHOUT ROWID;
 CREATE TABLE exploited (cve TEXT NOT NULL, part INTEGER NOT NULL, since TEXT NOT NULL,

@@ -19,6 +19,7 @@ from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities.aliases import AliasGroups
 from dockgate.vulnerabilities.database.coverage import PartialCoverage, covered_ecosystems, is_covered_by
+from dockgate.vulnerabilities.database.keys import write_keys
 from dockgate.vulnerabilities.database.parts import Part
 from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES
 from dockgate.vulnerabilities.feed import (
@@ -71,6 +72,7 @@ class Writer:
         self._parts = self._records = 0
         self._ecosystems: dict[str, int] = {}
         self._keeps_content = keeps_content
+        self._has_new_content = not keeps_content
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -108,6 +110,7 @@ class Writer:
 
         Raises UnreadableError, and keeps the old part, if the statements cannot be read or are fewer than `minimum`.
         """
+        self._has_new_content = True
         added = self._add(statements)
         if added.count < minimum:
             self._undo(added)
@@ -126,6 +129,7 @@ class Writer:
 
         `part` has the previous count and faults; returns it with the new ones. Raises UnreadableError as `add` does.
         """
+        self._has_new_content = True
         added, number = self._add(_only(statements, replaces)), self._number(part)
         removed = self._erase(number, ecosystem, replaces)
         self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (number, added.number))
@@ -155,7 +159,9 @@ class Writer:
 
     def commit(self) -> str:
         """Replace the database durably, and return the digest of the new one."""
-        self._sql.executemany("UPDATE record SET alias_groups = ? WHERE id = ?", list(self._alias_group_updates()))
+        if self._has_new_content:
+            self._sql.executemany("UPDATE record SET alias_groups = ? WHERE id = ?", list(self._alias_group_updates()))
+            write_keys(self._sql)
         digest = self._digest()
         self._sql.execute("INSERT OR REPLACE INTO meta VALUES ('digest', ?)", (digest,))
         self._sql.execute("COMMIT")
@@ -266,7 +272,7 @@ class Writer:
     def _ecosystem(self, name: str) -> int:
         if name not in self._ecosystems:
             self._ecosystems[name] = len(self._ecosystems) + 1
-            self._sql.execute("INSERT INTO ecosystem VALUES (?, ?)", (self._ecosystems[name], name))
+            self._sql.execute("INSERT INTO ecosystem (id, name) VALUES (?, ?)", (self._ecosystems[name], name))
         return self._ecosystems[name]
 
     def _advisory(self, part: int, row: Advisory, last: str) -> str:

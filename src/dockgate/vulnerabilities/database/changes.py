@@ -1,0 +1,84 @@
+"""What differs between the answers of two advisory databases."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dockgate.vulnerabilities.database.database import CVE_TABLES, Database
+from dockgate.vulnerabilities.model import is_same_ecosystem
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class AdvisoryChanges:
+    """What must be matched again after another database was installed.
+
+    `keys` are the packages (ecosystem and source name) with other advisories: any field of one, or an alias group. The
+    ecosystem is named as in the database: `keys_in` has them by the ecosystems of packages. `cves` are those with
+    another score, KEV entry or EPSS. `ecosystems` are those, and those of the catalogues "kev" and "epss", that are
+    covered differently; the time of the last check is not compared.
+    """
+
+    keys: frozenset[tuple[str, str]] = frozenset()
+    cves: frozenset[str] = frozenset()
+    ecosystems: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.cves or self.ecosystems)
+
+    def keys_in(self, ecosystems: Iterable[str]) -> set[tuple[str, str]]:
+        """The keys by these ecosystems: a package of "Debian:13" is affected by the advisories of "Debian", too."""
+        names: dict[str, list[str]] = {}
+        for changed, name in self.keys:
+            names.setdefault(changed, []).append(name)
+        return {
+            (ecosystem, name)
+            for ecosystem in ecosystems
+            for changed in names
+            if is_same_ecosystem(changed, ecosystem)
+            for name in names[changed]
+        }
+
+
+def changed_keys(old: Database, new: Database, cves: Collection[str] | None = None) -> AdvisoryChanges:
+    """Compare two databases.
+
+    Only these `cves` are compared, None for all: every day EPSS has other values for hundreds of thousands.
+    Raises DatabaseError if one of the databases is broken.
+    """
+    if old.digest == new.digest:
+        return AdvisoryChanges()
+    ecosystems_before, ecosystems_after = old.ecosystem_digests(), new.ecosystem_digests()
+    keys = {
+        (ecosystem, name)
+        for ecosystem in _differing(ecosystems_before, ecosystems_after)
+        for name in _differing(old.package_digests(ecosystem), new.package_digests(ecosystem))
+    }
+    coverage_before, coverage_after = (
+        {
+            entry.ecosystem: (entry.complete, entry.names)
+            for entry in (*database.coverage(), *database.catalogues(()).coverage)
+        }
+        for database in (old, new)
+    )
+    return AdvisoryChanges(
+        frozenset(keys),
+        frozenset(_changed_cves(old, new, cves)),
+        frozenset(_differing(coverage_before, coverage_after)),
+    )
+
+
+def _changed_cves(old: Database, new: Database, cves: Collection[str] | None) -> set[str]:
+    before, after = old.cve_digests(), new.cve_digests()
+    sources = [source for source in CVE_TABLES if before.get(source) != after.get(source)]
+    if cves is not None and sources:
+        return _differing(old.cves(cves), new.cves(cves))
+    return {cve for source in sources for cve in _differing(old.cve_rows(source), new.cve_rows(source))}
+
+
+def _differing(before: Mapping[K, V], after: Mapping[K, V]) -> set[K]:
+    """The keys with another value, or with a value on one side only."""
+    changed = {key for key, value in after.items() if key not in before or before[key] != value}
+    return changed | (before.keys() - after.keys())
