@@ -1,7 +1,9 @@
 """Bad networks: connections that break off, stand still or crawl, and registries that answer them badly."""
 
 import re
+import time
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 
 import pytest
@@ -10,7 +12,7 @@ from tests.scanner.images.client import BASIC, LOGIN, files, opening, stored
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
 from dockgate.scanner.images.resumable_blob import MAX_DISCONNECTS
-from dockgate.scanner.images.transport import PROGRESS_STEP
+from dockgate.scanner.images.transport import PROGRESS_STEP, Transport
 from dockgate.shared.errors import DeniedError, ImageError, UnavailableError
 
 # Its second layer has four times STEP bytes.
@@ -173,6 +175,22 @@ def test_a_connection_that_stands_still_is_left() -> None:
     ):
         assert files(opened) == ["one", "two"]
     assert requested_offsets(server.requests) == [None, 100_000]
+
+
+def test_only_a_request_that_says_so_waits_long_for_its_answer() -> None:
+    def slow(request: Request) -> Answer:
+        if request.method == "PUT":
+            time.sleep(1.5)
+        return Answer(201 if request.method == "PUT" else 200)
+
+    with serve(slow) as server:
+        transport = Transport(server.address, None, False, timeout=0.5)
+        with closing(transport):
+            transport.get("/v2/", {}).close()
+            with closing(transport.send("PUT", "/v2/blob", {}, b"x", answer_seconds=60)) as answer:
+                assert answer.status_code == 201
+            with pytest.raises(UnavailableError, match="too long"):
+                transport.send("PUT", "/v2/blob", {}, b"x")
 
 
 def test_a_registry_that_is_busy_in_the_middle_is_waited_for() -> None:

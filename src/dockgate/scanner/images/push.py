@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import httpx
 
 _CHUNK = 1024 * 1024
+# A registry that stores images in S3 assembles and copies a blob there before it answers.
+_ASSEMBLY_SECONDS = 900.0
 
 
 class Pusher:
@@ -108,7 +110,8 @@ class Pusher:
         for _ in range(3):
             sent = self._authorizer.headers()
             proof = sent if self._is_registry_url(url) else {}
-            response = self._transport.send(method, url, {**headers, **proof}, _stream(content))
+            wait = _ASSEMBLY_SECONDS if method == "PUT" else None
+            response = self._transport.send(method, url, {**headers, **proof}, _stream(content), wait)
             if response.status_code != 401:
                 return response
             challenges = response.headers.get_list("WWW-Authenticate")

@@ -133,16 +133,27 @@ class Transport:
             return response, body.take(limit)
 
     def send(
-        self, method: str, url: str, headers: Mapping[str, str], content: "bytes | Iterable[bytes]" = b""
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: "bytes | Iterable[bytes]" = b"",
+        answer_seconds: float | None = None,
     ) -> "httpx.Response":
         """Send a request that changes something, once. Returns the response with its body unread.
 
-        Call `get` first: it detects TLS. `url` may be a path on the registry. Raises UnavailableError.
+        Call `get` first: it detects TLS. `url` may be a path on the registry. The answer may take `answer_seconds`, by
+        default as long as any. Raises UnavailableError.
         """
+        import httpx
+
+        timeout = self._client.timeout
+        if answer_seconds is not None:
+            timeout = httpx.Timeout(**{**timeout.as_dict(), "read": answer_seconds})
         with enforce_limit(self._limit), translate_errors(self._registry):
             target = f"{self._base}{url}" if url.startswith("/") else url
             request = self._client.build_request(
-                method, target, headers=dict(headers), content=content, extensions=self._extensions
+                method, target, headers=dict(headers), content=content, timeout=timeout, extensions=self._extensions
             )
             return self._client.send(request, stream=True)
 

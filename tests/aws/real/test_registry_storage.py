@@ -1,0 +1,108 @@
+"""The server's registry with its images in S3, pushed and pulled by skopeo through the proxy and without it.
+
+It has the permissions that docs/how-to/aws-adapters.md lists.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.aws.account import REGION
+from tests.aws.page import permissions
+from tests.aws.real.cloud import Cloud, cloud
+from tests.scanner.images import make
+from tests.scenarios.live import Live, free_port
+
+from dockgate.delivery.registry_access import PULL, PUSH, Access
+
+pytestmark = pytest.mark.real
+
+MEGABYTE = 1 << 20
+BUCKET, PREFIX = "images", "our/prefix"
+PERMISSIONS = {name for name in permissions("Store the registry's images in S3") if name.startswith("s3:")}
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with cloud(tmp_path_factory.mktemp("aws")) as made:
+        made.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        yield made
+
+
+def keys(aws: Cloud) -> dict[str, str]:
+    """A user's access key, as variables."""
+    iam = aws.client("iam")
+    iam.create_user(UserName="registry")
+    resources = [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/{PREFIX}/*"]
+    statement = {"Effect": "Allow", "Action": sorted(PERMISSIONS), "Resource": resources}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName="registry", PolicyName="storage", PolicyDocument=document)
+    made = iam.create_access_key(UserName="registry")["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
+
+
+@pytest.fixture
+def live(aws: Cloud, tmp_path: Path) -> Iterator[Live]:
+    own = {
+        **keys(aws),
+        "DOCKGATE_REGISTRY_STORAGE": f"s3://{BUCKET}/{PREFIX}",
+        "DOCKGATE_REGISTRY_LISTEN": f"127.0.0.1:{free_port()}",
+    }
+    server = Live(tmp_path / "server", environment={**aws.environment, **own})
+    server.start()
+    assert server.alive(), (server.folder / "server.log").read_text()
+    try:
+        yield server
+    finally:
+        server.purge()
+
+
+def skopeo(live: Live, *arguments: str) -> str:
+    own = {"PATH": os.environ["PATH"], "HOME": str(live.folder)}
+    done = subprocess.run(["skopeo", *arguments], env=own, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stderr}\n{(live.data / 'logs' / 'registry.log').read_text()}"
+    return done.stdout
+
+
+def token(live: Live, repository: str) -> str:
+    access = Access("repository", repository, (PULL, PUSH))
+    return live.registry_token(access)["Authorization"].removeprefix("Bearer ")
+
+
+def blobs(layout: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in (layout / "blobs" / "sha256").iterdir()}
+
+
+def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) -> None:
+    content = os.urandom(20 * MEGABYTE)
+    layers = [{"etc/os-release": b"ID=debian\n", "large": content}, {"larger": content + content[::-1] + content[::-2]}]
+    digest = make.layout(tmp_path / "image", layers)
+    assert max(blobs(tmp_path / "image").values()) > 50 * MEGABYTE
+    public = live.environment["DOCKGATE_REGISTRY_LISTEN"]
+    inside = f"127.0.0.1:{live.registry_port}"
+    for number, address in enumerate((public, inside)):
+        target = f"docker://{address}/team/app{number}:1"
+        push = (
+            "copy",
+            "--preserve-digests",
+            "--dest-tls-verify=false",
+            "--dest-registry-token",
+            token(live, f"team/app{number}"),
+        )
+        skopeo(live, *push, f"oci:{tmp_path / 'image'}", target)
+    live.stop()
+    live.start()
+    for number, address in enumerate((inside, public)):
+        source, pulled = f"docker://{address}/team/app{number}@{digest}", tmp_path / f"pulled-{number}"
+        pull = ("copy", "--src-tls-verify=false", "--src-registry-token", token(live, f"team/app{number}"))
+        skopeo(live, *pull, source, f"oci:{pulled}")
+        assert blobs(pulled) == blobs(tmp_path / "image")
+    stored = [item["Key"] for item in aws.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert stored
+    assert all(key.startswith(f"{PREFIX}/docker/registry/v2/") for key in stored), stored
+    assert not (live.data / "registry").exists()
+    secret = live.environment["AWS_SECRET_ACCESS_KEY"].encode()
+    assert not [path for path in live.data.rglob("*") if path.is_file() and secret in path.read_bytes()]
