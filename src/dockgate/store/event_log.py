@@ -3,7 +3,7 @@
 A reader continues after the last `seq` that it has seen, and must never miss an event. On Postgres, transactions
 commit in another order than they insert, so a number that is given at the insert would appear late. So events are
 inserted without a number. Readers give it to the events that are committed, one reader at a time: every number that a
-reader can see is lower than those that come later. A transaction that appends waits for nobody.
+reader can see is lower than those that come later. A transaction that appends never waits.
 
 Events of one subject keep the order of their transactions if these exclude each other, by the row that they change.
 """
@@ -32,7 +32,7 @@ class EventLog:
         self._database = database
 
     def append(self, connection: Connection, events: Sequence[NewEvent]) -> None:
-        """Add events within the transaction of the change that they tell of. See `append_events`."""
+        """Add events within the transaction of the change that caused them. See `append_events`."""
         append_events(connection, events)
 
     def record(self, events: Sequence[NewEvent]) -> None:
