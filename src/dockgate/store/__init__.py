@@ -21,6 +21,9 @@ from dockgate.store.engine_tables import EngineTables
 from dockgate.store.event_log import EventLog
 from dockgate.store.events import Events
 from dockgate.store.executions import Executions
+from dockgate.store.fleet import Fleet
+from dockgate.store.fleet_findings import FleetFindings
+from dockgate.store.fleet_verdicts import FleetVerdicts
 from dockgate.store.images import Images
 from dockgate.store.locks import Locks
 from dockgate.store.logs import Logs
@@ -61,6 +64,9 @@ class Store:
     executions: Executions
     images: Images
     verdicts: Verdicts
+    fleet: Fleet
+    fleet_findings: FleetFindings
+    fleet_verdicts: FleetVerdicts
     approvals: Approvals
     outbox: Outbox
     provenance: ProvenanceStatements
@@ -120,6 +126,9 @@ def open_store(
         executions=Executions(database),
         images=Images(database),
         verdicts=Verdicts(database),
+        fleet=Fleet(database),
+        fleet_findings=FleetFindings(database),
+        fleet_verdicts=FleetVerdicts(database),
         approvals=Approvals(database, outbox),
         outbox=outbox,
         provenance=ProvenanceStatements(database, outbox),

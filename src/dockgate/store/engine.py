@@ -325,15 +325,17 @@ def _sqlstate(error: Exception) -> str | None:
     return getattr(cause.orig, "sqlstate", None) if isinstance(cause, DBAPIError) else None
 
 
-def lock_name(connection: Connection, table: Table, name: str) -> None:
+def lock_name(connection: Connection, table: Table, name: str, *, shared: bool = False) -> None:
     """Lock a name in a table until the transaction ends, so that no other transaction that locks it overlaps.
 
     Call it before all else in transactions that depend on rows that do not exist yet: for the first version of a name,
-    the next number, or "no principal exists". Where the row exists, use `lock_rows`. Does nothing on SQLite.
+    the next number, or "no principal exists". Where the row exists, use `lock_rows`. Does nothing on SQLite. `shared`
+    locks overlap with each other.
     """
     if connection.dialect.name == "postgresql":
         key = func.hashtextextended(f"{table.name}/{name}", 1)  # `store.locks` has keys of its own, by another seed
-        connection.execute(select(func.pg_advisory_xact_lock(key)))
+        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        connection.execute(select(lock(key)))
 
 
 def lock_migrations(connection: Connection) -> None:
@@ -373,9 +375,9 @@ def _insert_if_new_statement(dialect: str, table: Table) -> Executable:
 
 
 def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert those rows whose primary key does not exist, in the order of their keys."""
+    """Insert those rows whose key does not exist, in the order of their primary keys. Numbered rows stay in order."""
     if rows:
-        names = [column.name for column in table.primary_key.columns]
+        names = [column.name for column in table.primary_key.columns if column.name in rows[0]]
         in_order = sorted(rows, key=lambda row: [row[name] for name in names])
         connection.execute(_insert_new_statement(connection.dialect.name, table), in_order)
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, Text, bindparam, select
 from sqlalchemy.ext.compiler import compiles
@@ -14,11 +14,13 @@ from dockgate.delivery.model import Pipeline
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.schema import pipelines
 
+K = TypeVar("K")
+
 # Values in one statement: databases limit their number.
 BATCH = 500
 
 
-def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def batches(ids: Sequence[K]) -> Iterator[Sequence[K]]:
     """The ids in parts that fit into one statement each."""
     for start in range(0, len(ids), BATCH):
         yield ids[start : start + BATCH]

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from dockgate.store.migrations import fleet_tables
+
 revision = "0001"
 down_revision = None
 
@@ -17,6 +19,7 @@ def upgrade() -> None:
     _waivers()
     _people()
     _workers()
+    fleet_tables.create()
 
 
 def _repositories() -> None:

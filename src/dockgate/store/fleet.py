@@ -1,0 +1,291 @@
+"""The fleet index: images, their bundles of components, and where they are.
+
+What needs every image reads each table once, in the order of its key, and joins in Python: thousands of ids in one
+statement are slower than all rows. `bundles` and `image_bundles` take ranges, so that a large fleet is read in parts.
+"""
+
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
+
+from dockgate.scanner.model import Inventory
+from dockgate.shared.canonical import decode, encode
+from dockgate.shared.digest import digest_of
+from dockgate.store import fleet_bundles as content_of_bundles
+from dockgate.store.engine import Database, insert_all_new, insert_if_new, lock_name
+from dockgate.store.fleet_records import (
+    BundleContent,
+    Component,
+    FleetImage,
+    FleetPlatform,
+    ImageBundle,
+)
+from dockgate.store.queries import batches, one_of, text_list
+from dockgate.store.schema_fleet import (
+    fleet_bundle_components,
+    fleet_bundles,
+    fleet_components,
+    fleet_image_bundles,
+    fleet_images,
+    fleet_platforms,
+)
+from dockgate.vulnerabilities.model import Coverage
+
+_COMPONENT_COLUMNS = [fleet_components.c[name] for name in Component._fields]
+_BUNDLE_IDS = select(fleet_bundles.c.digest, fleet_bundles.c.id).where(one_of(fleet_bundles.c.digest, "digests"))
+_COMPONENT_IDS = select(fleet_components.c.key, fleet_components.c.id).where(one_of(fleet_components.c.key, "keys"))
+_IMAGE = select(*(fleet_images.c[name] for name in FleetImage._fields))
+_IMAGE_OF = _IMAGE.where(fleet_images.c.digest == bindparam("digest"))
+
+
+class NewBundle(NamedTuple):
+    """The components that an image attributes to a layer, each with its number of paths."""
+
+    layer: str
+    base: bool
+    counted: Mapping[Component, int]
+    owned: Mapping[Component, int]
+
+    @property
+    def digest(self) -> str:
+        """The digest of what it holds, whatever the layer."""
+        return digest_of(
+            encode([sorted((component.key, n) for component, n in kind.items()) for kind in (self.counted, self.owned)])
+        )
+
+
+class NewPlatform(NamedTuple):
+    """A platform to index: its inventory without packages, their number, and its bundles, the base's first."""
+
+    facts: Inventory
+    packages: int
+    bundles: tuple[NewBundle, ...]
+
+
+class NewImage(NamedTuple):
+    """An image to index: see `FleetImage`."""
+
+    digest: str
+    repository: str
+    inventories: str
+    scanner: str
+    seen_at: str
+    scanned_at: str
+    platforms: tuple[NewPlatform, ...]
+
+
+class Fleet:
+    """Images and components of the fleet. Findings are in `FleetFindings`, verdicts in `FleetVerdicts`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, image: NewImage) -> Sequence[int]:
+        """Index an image, or what a newer scan says of it. Returns the components whose findings are not known yet.
+
+        An image that is indexed by the same inventories stays as it is. Any number of processes may add images at the
+        same time.
+        """
+        drafts = {bundle.digest: bundle for platform in image.platforms for bundle in platform.bundles}
+        facts = [zlib.compress(encode(platform.facts)) for platform in image.platforms]
+
+        def write(connection: Connection) -> Sequence[int]:
+            lock_name(connection, fleet_bundles, COLLECTION, shared=True)
+            present = _image(connection, image.digest)
+            if present is not None and _is_same(present, image):
+                return []
+            bundles = _bundle_ids(connection, drafts)
+            new = [digest for digest in sorted(drafts) if digest not in bundles]
+            unmatched = _add_bundles(connection, [(digest, drafts[digest]) for digest in new])
+            if new:
+                bundles = _bundle_ids(connection, drafts)
+            _write_image(connection, image, facts, bundles)
+            return unmatched
+
+        return self._database.group_commit(write)
+
+    def image(self, digest: str) -> FleetImage | None:
+        """The image of this digest, None if it is not indexed."""
+        with self._database.read() as connection:
+            return _image(connection, digest)
+
+    def images(self, ids: Collection[int] | None = None) -> Iterator[FleetImage]:
+        """All images that are not gone, or those with these ids, in the order of ids."""
+        query = _IMAGE.where(fleet_images.c.gone_at.is_(None)).order_by(fleet_images.c.id)
+        for row in self._rows(query, fleet_images.c.id, ids):
+            yield FleetImage(*row)
+
+    def platforms(self, ids: Collection[int] | None = None) -> Iterator[FleetPlatform]:
+        """The platforms of all images, or of these, in the order of images and of their scans."""
+        table = fleet_platforms.c
+        query = select(table.image, table.position, table.facts, table.packages)
+        for row in self._rows(query.order_by(table.image, table.position), table.image, ids):
+            yield FleetPlatform(row[0], row[1], decode(Inventory, zlib.decompress(row[2])), row[3])
+
+    def image_bundles(self, first: int = 0, end: int | None = None) -> Iterator[ImageBundle]:
+        """The bundles of the images from id `first` to before id `end`, in the order of images, platforms, positions.
+
+        Images without packages have none.
+        """
+        table = fleet_image_bundles.c
+        query = select(*(table[name] for name in ImageBundle._fields)).where(table.image >= first)
+        if end is not None:
+            query = query.where(table.image < end)
+        for row in self._rows(query.order_by(table.image, table.platform, table.position)):
+            yield ImageBundle(*row)
+
+    def bundles_of_images(self, ids: Collection[int]) -> Iterator[ImageBundle]:
+        """As `image_bundles`, of these images alone. Where they are a fifth of the fleet, reading all is faster."""
+        table = fleet_image_bundles.c
+        query = select(*(table[name] for name in ImageBundle._fields))
+        for row in self._rows(query.order_by(table.image, table.platform, table.position), table.image, ids):
+            yield ImageBundle(*row)
+
+    def bundles(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, BundleContent]]:
+        """The content of all bundles, or of these, in the order of ids."""
+        table = fleet_bundles.c
+        for number, content in self._rows(select(table.id, table.content).order_by(table.id), table.id, ids):
+            yield number, content_of_bundles.decode(content)
+
+    def holders(self, components: Collection[int]) -> Iterator[tuple[int, int, int]]:
+        """Where these components count: (component, bundle, number of paths), owned ones left out."""
+        table = fleet_bundle_components.c
+        query = select(table.component, table.bundle, table.n).where(~table.owned)
+        for row in self._rows(query.order_by(table.component, table.bundle), table.component, components):
+            yield row[0], row[1], row[2]
+
+    def images_with(self, bundles: Collection[int]) -> set[int]:
+        """The images that hold one of these bundles."""
+        table = fleet_image_bundles.c
+        query = select(table.image).distinct().order_by(table.image)
+        return {row[0] for row in self._rows(query, table.bundle, bundles)}
+
+    def components(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, Component]]:
+        """All components, or these, in the order of ids."""
+        query = select(fleet_components.c.id, *_COMPONENT_COLUMNS).order_by(fleet_components.c.id)
+        for number, *fields in self._rows(query, fleet_components.c.id, ids):
+            yield number, Component(*fields)
+
+    def ecosystems(self) -> Sequence[str]:
+        """The ecosystems of all components, with their releases, sorted."""
+        with self._database.read() as connection:
+            return sorted(connection.scalars(select(fleet_components.c.ecosystem).distinct()))
+
+    def uncovered(self, coverage: Sequence[Coverage]) -> Sequence[int]:
+        """The components for which the advisory database has no feed, or a partial one that does not name them."""
+        by_ecosystem = {entry.ecosystem: entry for entry in coverage}
+        uncovered: list[int] = []
+        table = fleet_components.c
+        for ecosystem in self.ecosystems():
+            entry = by_ecosystem.get(ecosystem)
+            if entry is not None and entry.complete:
+                continue
+            names = frozenset(entry.names) if entry else frozenset()
+            query = select(table.id, table.source_name).where(table.ecosystem == ecosystem)
+            uncovered += [number for number, name in self._rows(query.order_by(table.id)) if name not in names]
+        return sorted(uncovered)
+
+    def _rows(self, query: Select[Any], column: Any = None, ids: Collection[int] | None = None) -> Iterator[Any]:
+        """The rows of a query, of these values of the column if given, a batch at a time."""
+        with self._database.read() as connection:
+            if ids is None:
+                for part in connection.execution_options(yield_per=ROWS).execute(query).partitions():
+                    yield from part
+                return
+            for numbers in batches(sorted(ids)):
+                yield from connection.execute(query.where(column.in_(numbers)))
+
+
+# Rows that are read at once.
+ROWS = 5_000
+# The lock between those that add images, and the one that deletes what no image holds.
+COLLECTION = "collection"
+
+
+def _image(connection: Connection, digest: str) -> FleetImage | None:
+    row = connection.execute(_IMAGE_OF, {"digest": digest}).first()
+    return None if row is None else FleetImage(*row)
+
+
+def _is_same(present: FleetImage, image: NewImage) -> bool:
+    return (present.inventories, present.scanner, present.gone_at) == (image.inventories, image.scanner, None)
+
+
+def _bundle_ids(connection: Connection, digests: Iterable[str]) -> dict[str, int]:
+    rows = connection.execute(_BUNDLE_IDS, {"digests": text_list(list(digests))})
+    return {row[0]: row[1] for row in rows}
+
+
+def _component_ids(connection: Connection, keys: Collection[str]) -> dict[str, int]:
+    rows = connection.execute(_COMPONENT_IDS, {"keys": text_list(list(keys))})
+    return {row[0]: row[1] for row in rows}
+
+
+def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]) -> Sequence[int]:
+    """Insert bundles and those of their components that are new, whose ids are returned.
+
+    Every table in the order of its keys, or two processes that add the same rows would wait for each other.
+    """
+    if not drafts:
+        return []
+    by_key = {component.key: component for _, draft in drafts for component in (*draft.counted, *draft.owned)}
+    ids = _component_ids(connection, by_key)
+    new = sorted(by_key.keys() - ids.keys())
+    if new:
+        rows = [{"key": key, "matched": False, **by_key[key]._asdict()} for key in new]
+        insert_all_new(connection, fleet_components, rows)
+        ids = _component_ids(connection, by_key)
+    contents = {
+        digest: BundleContent(*({ids[component.key]: n for component, n in kind.items()} for kind in draft[2:]))
+        for digest, draft in drafts
+    }
+    insert_all_new(
+        connection,
+        fleet_bundles,
+        [{"digest": digest, "content": content_of_bundles.encode(content)} for digest, content in contents.items()],
+    )
+    bundles = _bundle_ids(connection, contents)
+    rows = [
+        {"component": component, "bundle": bundles[digest], "owned": bool(owned), "n": n}
+        for digest, content in contents.items()
+        for owned, components in enumerate(content)
+        for component, n in components.items()
+    ]
+    insert_all_new(connection, fleet_bundle_components, rows)
+    return [ids[key] for key in new]
+
+
+def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes], bundles: Mapping[str, int]) -> None:
+    columns = {name: getattr(image, name) for name in FleetImage._fields if name not in ("id", "gone_at")}
+    if not insert_if_new(connection, fleet_images, columns):
+        again = {name: columns[name] for name in ("repository", "inventories", "scanner", "scanned_at")}
+        connection.execute(
+            update(fleet_images).where(fleet_images.c.digest == image.digest).values(**again, gone_at=None)
+        )
+    number = connection.scalar(select(fleet_images.c.id).where(fleet_images.c.digest == image.digest))
+    for table in (fleet_image_bundles, fleet_platforms):
+        connection.execute(delete(table).where(table.c.image == number))
+    for at, (platform, data) in enumerate(zip(image.platforms, facts, strict=True)):
+        row = {"platform": platform.facts.platform, "unread": len(platform.facts.unread), "facts": data}
+        connection.execute(insert(fleet_platforms).values(image=number, position=at, packages=platform.packages, **row))
+        rows = [
+            {
+                "image": number,
+                "platform": at,
+                "position": position,
+                "bundle": bundles[bundle.digest],
+                "layer": bundle.layer,
+                "base": bundle.base,
+            }
+            for position, bundle in enumerate(platform.bundles)
+        ]
+        if rows:
+            connection.execute(insert(fleet_image_bundles), rows)
+
+
+def count_rows(connection: Connection) -> dict[str, int]:
+    """How many rows the larger tables have."""
+    tables = (fleet_images, fleet_bundles, fleet_components, fleet_bundle_components, fleet_image_bundles)
+    return {table.name: connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables}

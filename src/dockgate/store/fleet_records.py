@@ -1,0 +1,210 @@
+"""What the tables of the fleet index hold, as light values: there are tens of thousands of each."""
+
+import hashlib
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from dockgate.gate.model import Status
+from dockgate.scanner.model import Inventory, Package
+from dockgate.vulnerabilities.model import Finding, Rating, Severity
+
+
+class Closing(StrEnum):
+    """Why a component has a finding no longer. What ends it in an image (a newer tag) is derived, not stored."""
+
+    # An advisory was changed or withdrawn.
+    ADVISORY = "advisory changed"
+    # This version of Dockgate matches differently.
+    ENGINE = "matching changed"
+
+
+class Component(NamedTuple):
+    """A package version, known once for the whole fleet. The fields are those of `scanner.model.Package`.
+
+    Not part of it is what differs from image to image: path, layer, owner, and the import paths of Go programs. So the
+    index does not know `Finding.reachable`.
+    """
+
+    ecosystem: str
+    name: str
+    version: str
+    purl: str
+    source_name: str
+    source_version: str
+    module: str = ""
+    vendor: str = ""
+
+    @classmethod
+    def of(cls, package: Package) -> "Component":
+        return cls(
+            package.ecosystem,
+            package.name,
+            package.version,
+            package.purl,
+            package.source_name,
+            package.source_version,
+            package.module,
+            package.vendor,
+        )
+
+    @property
+    def key(self) -> str:
+        """The digest of the identity: 32 hex digits."""
+        text = "\0".join(self).encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+    def package(self) -> Package:
+        """The component as a package without path and layer."""
+        return Package(
+            name=self.name,
+            version=self.version,
+            purl=self.purl,
+            ecosystem=self.ecosystem,
+            source_name=self.source_name,
+            source_version=self.source_version,
+            path="",
+            module=self.module,
+            vendor=self.vendor,
+        )
+
+
+class Vulnerability(NamedTuple):
+    """A vulnerability as findings name it, and what KEV and EPSS say (see `vulnerabilities.model.Finding`)."""
+
+    name: str
+    aliases: tuple[str, ...]
+    exploited: str = ""
+    due: str = ""
+    epss: float = -1.0
+    percentile: float = -1.0
+
+    @classmethod
+    def of(cls, finding: Finding) -> "Vulnerability":
+        return cls(finding.id, finding.aliases, finding.exploited, finding.due, finding.epss, finding.percentile)
+
+
+class ComponentFinding(NamedTuple):
+    """A vulnerability of a component, by their ids. `source`, `score` and `vector` are the rating's."""
+
+    component: int
+    vulnerability: int
+    severity: Severity
+    source: str
+    score: float
+    vector: str
+    fixed: str
+    note: str
+    disputed: bool
+    published: str
+    fixed_at: str
+    opened: str
+
+    def finding(self, package: Package, vulnerability: Vulnerability) -> Finding:
+        """The finding that matching made, without its summary, and without what only an image tells (`reachable`)."""
+        rating = Rating(self.source, self.severity, self.score, self.vector)
+        return Finding(
+            id=vulnerability.name,
+            aliases=vulnerability.aliases,
+            package=package,
+            severity=self.severity,
+            rating=rating,
+            fixed=self.fixed,
+            note=self.note,
+            exploited=vulnerability.exploited,
+            due=vulnerability.due,
+            epss=vulnerability.epss,
+            percentile=vulnerability.percentile,
+            disputed=self.disputed,
+            published=self.published,
+            fixed_at=self.fixed_at,
+        )
+
+
+class Doubt(NamedTuple):
+    """What could not be determined of a component: see `vulnerabilities.model.Undetermined`."""
+
+    kind: str
+    reason: str
+    ids: tuple[str, ...] = ()
+
+
+class BundleContent(NamedTuple):
+    """The components of a bundle, by id, with the number of paths at which each lies.
+
+    `owned` ones belong to a package of the distribution, whose advisories cover them: no finding of theirs counts.
+    """
+
+    counted: Mapping[int, int]
+    owned: Mapping[int, int]
+
+
+class ImageBundle(NamedTuple):
+    """A bundle in an image. `platform` and `position` count from 0; `layer` is "" for packages without one."""
+
+    image: int
+    platform: int
+    position: int
+    bundle: int
+    layer: str
+    base: bool
+
+
+class FleetImage(NamedTuple):
+    """An indexed image. `repository` is where it was scanned, `seen_at` when it was first known.
+
+    `inventories` is the digest of the list of its inventories' digests, `scanner` the version that read them. `gone_at`
+    is when it was deleted.
+    """
+
+    id: int
+    digest: str
+    repository: str
+    inventories: str
+    scanner: str
+    seen_at: str
+    scanned_at: str
+    gone_at: str | None = None
+
+
+class FleetPlatform(NamedTuple):
+    """A platform of an image. `facts` is its inventory without packages, `packages` their number."""
+
+    image: int
+    position: int
+    facts: Inventory
+    packages: int
+
+
+class FleetVerdict(NamedTuple):
+    """The current verdict of an image (by id) by a policy.
+
+    `counts` has the findings by severity, in the order of `Severity`. `reason` is one line for people, None where the
+    counts say enough. `since` is when the status began, `next_at` when time alone can change it.
+    """
+
+    policy: str
+    image: int
+    status: Status
+    counts: tuple[int, int, int, int, int, int]
+    reason: str | None
+    since: str
+    next_at: str | None = None
+
+
+class VerdictChange(NamedTuple):
+    """A verdict that was written, and the one that it replaced: None for the first."""
+
+    verdict: FleetVerdict
+    previous: FleetVerdict | None
+
+
+class TagPeriod(NamedTuple):
+    """A time in which a digest was under a tag ("" for none). `until` is None while it still is."""
+
+    repository: str
+    tag: str
+    digest: str
+    since: str
+    pushed_at: str
+    until: str | None = None

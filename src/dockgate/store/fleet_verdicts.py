@@ -1,0 +1,130 @@
+"""The current verdicts of the fleet. Only what differs is written: on Postgres every update leaves a dead row."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from dockgate.gate.model import Status
+from dockgate.store.engine import Database
+from dockgate.store.fleet_records import FleetVerdict, VerdictChange
+from dockgate.store.queries import batches
+from dockgate.store.schema_fleet import fleet_verdicts
+from dockgate.vulnerabilities.model import Severity
+
+_SEVERITIES = [severity.value.lower() for severity in Severity]
+_TABLE = fleet_verdicts.c
+_ROW = select(
+    _TABLE.policy,
+    _TABLE.image,
+    _TABLE.status,
+    *(_TABLE[name] for name in _SEVERITIES),
+    _TABLE.reason,
+    _TABLE.since,
+    _TABLE.next_at,
+)
+_UPDATE = (
+    update(fleet_verdicts)
+    .where(_TABLE.policy == bindparam("of_policy"), _TABLE.image == bindparam("of_image"))
+    .values({column.name: bindparam(column.name) for column in fleet_verdicts.columns if not column.primary_key})
+)
+
+
+class FleetVerdicts:
+    """The current verdict of each image by each policy that judges it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_policy(self, policy: str, images: Collection[int] | None = None) -> dict[int, FleetVerdict]:
+        """The verdicts by a policy, of all images or of these, by the image's id."""
+        query = _ROW.where(_TABLE.policy == policy)
+        with self._database.read() as connection:
+            if images is None:
+                return {row[1]: _verdict(row) for row in connection.execute(query)}
+            return {
+                row[1]: _verdict(row)
+                for part in batches(sorted(images))
+                for row in connection.execute(query.where(_TABLE.image.in_(part)))
+            }
+
+    def of_images(self, images: Collection[int]) -> Sequence[FleetVerdict]:
+        """The verdicts on these images by every policy."""
+        with self._database.read() as connection:
+            return [
+                _verdict(row)
+                for part in batches(sorted(images))
+                for row in connection.execute(_ROW.where(_TABLE.image.in_(part)).order_by(_TABLE.image, _TABLE.policy))
+            ]
+
+    def due(self, now: str) -> Sequence[tuple[str, int]]:
+        """The policies and images of verdicts that time may have changed."""
+        query = select(_TABLE.policy, _TABLE.image).where(_TABLE.next_at <= now).order_by(_TABLE.policy, _TABLE.image)
+        with self._database.read() as connection:
+            return [(policy, image) for policy, image in connection.execute(query)]
+
+    def write_changed(self, connection: Connection, verdicts: Iterable[FleetVerdict]) -> Sequence[VerdictChange]:
+        """Write those of the verdicts (of one policy) that differ from the stored ones, and return these.
+
+        Called in the transaction that records their events, whose policy's name the caller has locked (`lock_name` with
+        `fleet_verdicts`): two processes that judge at the same time must not report one change twice. `since` of a
+        verdict whose status is that of the stored one does not count: the stored one stays.
+        """
+        by_policy: dict[str, list[FleetVerdict]] = {}
+        for verdict in verdicts:
+            by_policy.setdefault(verdict.policy, []).append(verdict)
+        changes: list[VerdictChange] = []
+        for policy in sorted(by_policy):
+            present = self._present(connection, policy, by_policy[policy])
+            changes += _differences(present, by_policy[policy])
+        new = [_columns(change.verdict) for change in changes if change.previous is None]
+        changed = [_columns(change.verdict) for change in changes if change.previous is not None]
+        if new:
+            connection.execute(insert(fleet_verdicts), new)
+        if changed:
+            connection.execute(
+                _UPDATE, [{"of_policy": row.pop("policy"), "of_image": row.pop("image"), **row} for row in changed]
+            )
+        return changes
+
+    def remove(self, connection: Connection, policy: str, images: Collection[int] | None = None) -> None:
+        """Remove the verdicts by a policy: all of them, or those on these images."""
+        query = delete(fleet_verdicts).where(_TABLE.policy == policy)
+        if images is None:
+            connection.execute(query)
+            return
+        for part in batches(sorted(images)):
+            connection.execute(query.where(_TABLE.image.in_(part)))
+
+    def _present(
+        self, connection: Connection, policy: str, verdicts: Sequence[FleetVerdict]
+    ) -> dict[int, FleetVerdict]:
+        """The stored verdicts on these images. Many are read faster as a range of ids than one by one."""
+        ids = sorted(verdict.image for verdict in verdicts)
+        query = _ROW.where(_TABLE.policy == policy, _TABLE.image >= ids[0], _TABLE.image <= ids[-1])
+        if len(ids) <= _FEW:
+            query = query.where(_TABLE.image.in_(ids))
+        return {row[1]: _verdict(row) for row in connection.execute(query)}
+
+
+# Ids that are looked up one by one.
+_FEW = 500
+
+
+def _differences(present: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdict]) -> Iterable[VerdictChange]:
+    for verdict in sorted(verdicts, key=lambda verdict: verdict.image):
+        previous = present.get(verdict.image)
+        if previous is not None and previous.status == verdict.status:
+            verdict = verdict._replace(since=previous.since)
+        if verdict != previous:
+            yield VerdictChange(verdict, previous)
+
+
+def _verdict(row: Sequence[object]) -> FleetVerdict:
+    policy, image, status, *counts, reason, since, next_at = row
+    return FleetVerdict(policy, image, Status(status), tuple(counts), reason, since, next_at)  # type: ignore[arg-type]
+
+
+def _columns(verdict: FleetVerdict) -> dict[str, object]:
+    row: dict[str, object] = verdict._asdict()
+    row.pop("counts")
+    return {**row, **dict(zip(_SEVERITIES, verdict.counts, strict=True))}
