@@ -29,7 +29,7 @@ CALLBACK = Callback("https://ci.example/", "whsec_c2VjcmV0")
 NOTICE = Notice("waiver-lapses/1", "Waiver Lapses", "it lapses", "so it is", {"until": LATER, "n": 1})
 NOTIFIERS = (LogNotifier(), MemoryNotifier())
 AT_RISK = replace(NOTICE, key="at-risk/web/1", kind="Service At Risk")
-WEBHOOK, NOTIFICATION, ATTESTATION, PROVENANCE = OutboxKind
+WEBHOOK, NOTIFICATION, ATTESTATION, PROVENANCE, _EVENT = OutboxKind
 
 
 @pytest.fixture(params=FACTORIES)

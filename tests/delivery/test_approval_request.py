@@ -14,9 +14,9 @@ from dockgate.delivery.webhook_delivery import (
     Callback,
     delivery,
     headers,
-    key,
     made_secret,
 )
+from dockgate.events.webhook_signature import key
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import RepositoryReference, own_repository
 

@@ -3,8 +3,7 @@
 import pytest
 
 from dockgate.delivery.builders.sandbox.network import rules
-from dockgate.events.webhooks.http import refusal
-from dockgate.shared.addresses import METADATA, Nearness, is_loopback, is_private, nearness
+from dockgate.shared.addresses import METADATA, Nearness, is_loopback, is_private, nearness, refusal
 
 
 @pytest.mark.parametrize(

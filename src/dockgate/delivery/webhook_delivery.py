@@ -5,21 +5,17 @@ says ("Webhook headers", "Signature scheme": symmetric). Delivery is at least on
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
 
 from dockgate.delivery.model import Approval
+from dockgate.events.webhook_signature import SECRET_PREFIX, signed_headers
 from dockgate.shared import canonical
-from dockgate.shared.errors import UsageError
 
 SETTLED = "dev.dockgate.approval.settled"
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret begins with
-# How long a secret may be, by Standard Webhooks.
-SECRET_BYTES = (24, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +70,8 @@ def event(approval: Approval) -> str:
 
 
 def headers(sent: Delivery, now: datetime) -> dict[str, str]:
-    """The headers that go with the body. The timestamp, whole seconds, is of this attempt."""
-    timestamp = str(int(now.timestamp()))
-    signed = f"{sent.id}.{timestamp}.{sent.body}".encode()
-    signature = base64.b64encode(hmac.new(key(sent.secret), signed, hashlib.sha256).digest()).decode()
-    return {
-        "content-type": CONTENT_TYPE,
-        "webhook-id": sent.id,
-        "webhook-timestamp": timestamp,
-        "webhook-signature": f"v1,{signature}",
-    }
-
-
-def key(secret: str) -> bytes:
-    """The bytes of a secret. Raises UsageError for what is none; the secret itself is not repeated."""
-    least, most = SECRET_BYTES
-    try:
-        data = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        data = b""
-    if not secret.startswith(SECRET_PREFIX) or not least <= len(data) <= most:
-        raise UsageError(
-            "the callback's secret is not a secret of Standard Webhooks",
-            f"Give {SECRET_PREFIX} and the base64 of {least} to {most} random bytes, or leave it out: one is made.",
-        )
-    return data
+    """The headers that go with the body."""
+    return {"content-type": CONTENT_TYPE, **signed_headers(sent.id, sent.secret, sent.body, now)}
 
 
 def made_secret(server_secret: str, approval_id: str) -> str:

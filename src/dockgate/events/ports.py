@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dockgate.events.message import Message as OutgoingMessage
+from dockgate.events.rule import Target, TargetType
+
 
 class Webhooks(Protocol):
     """Delivers answers to callback URLs."""
@@ -113,4 +116,23 @@ class Queue(Protocol):
 
     def release(self, message: Message) -> None:
         """Make a received message visible at once. It must be neither deleted nor released."""
+        ...
+
+
+class TargetAdapter(Protocol):
+    """Sends messages to targets of one type."""
+
+    type: TargetType
+
+    def check(self, target: Target, secrets: Mapping[str, str]) -> None:
+        """Raise UsageError for a target that nothing can ever be sent to. Sends nothing."""
+        ...
+
+    def send(self, target: Target, secrets: Mapping[str, str], message: OutgoingMessage) -> None:
+        """Send a message, and return when the target has accepted it.
+
+        After a crash a target may get the same message again: its key is the same. Time and memory are bounded. Raises
+        UnavailableError for a failure that may be retried, DeniedError or UsageError for a final one. No error has a
+        secret in its text.
+        """
         ...

@@ -99,3 +99,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def refusal(text: str, loopback: bool) -> str:
+    """Why an address is not called, "" when it may be."""
+    address = parse(text)
+    if is_metadata(address):
+        return "is where clouds keep credentials"
+    if address.is_loopback:
+        return "" if loopback else "is this machine"
+    if address.is_unspecified or address.is_multicast or address.is_reserved:
+        return "is no host's"
+    return ""

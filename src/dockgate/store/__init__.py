@@ -18,6 +18,7 @@ from dockgate.store.audit import Audit
 from dockgate.store.blobs import Blobs, FileBlobs
 from dockgate.store.engine import Database, lock_name
 from dockgate.store.engine_tables import EngineTables
+from dockgate.store.event_cursor import EventCursor
 from dockgate.store.event_log import EventLog
 from dockgate.store.events import Events
 from dockgate.store.executions import Executions
@@ -29,15 +30,19 @@ from dockgate.store.locks import Locks
 from dockgate.store.logs import Logs
 from dockgate.store.migrations import migrate
 from dockgate.store.outbox import Outbox
+from dockgate.store.outbox_receivers import OutboxReceivers
 from dockgate.store.people import Principals, Tokens
 from dockgate.store.pipelines import Pipelines, Repositories
 from dockgate.store.policies import Policies
 from dockgate.store.policy_assignments import PolicyAssignments
 from dockgate.store.provenance import ProvenanceStatements
 from dockgate.store.pushes import Pushes
+from dockgate.store.records import OutboxKind
 from dockgate.store.reports import Reports
 from dockgate.store.rollouts import Rollouts
+from dockgate.store.rules import EventRules, EventTargets, PipelineStarts
 from dockgate.store.schema import identity
+from dockgate.store.secret_box import SecretBox
 from dockgate.store.services import Services
 from dockgate.store.signals import Signals
 from dockgate.store.verdicts import Verdicts
@@ -69,6 +74,11 @@ class Store:
     fleet_verdicts: FleetVerdicts
     approvals: Approvals
     outbox: Outbox
+    event_rules: EventRules
+    event_targets: EventTargets
+    event_cursor: EventCursor
+    event_receivers: OutboxReceivers
+    pipeline_starts: PipelineStarts
     provenance: ProvenanceStatements
     reports: Reports
     services: Services
@@ -131,6 +141,11 @@ def open_store(
         fleet_verdicts=FleetVerdicts(database),
         approvals=Approvals(database, outbox),
         outbox=outbox,
+        event_rules=EventRules(database),
+        event_targets=EventTargets(database, SecretBox(folder)),
+        event_cursor=EventCursor(database),
+        event_receivers=OutboxReceivers(database, OutboxKind.EVENT),
+        pipeline_starts=PipelineStarts(database),
         provenance=ProvenanceStatements(database, outbox),
         reports=Reports(database),
         services=Services(database, outbox),

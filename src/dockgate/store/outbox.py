@@ -9,20 +9,23 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, select, tuple_, update
 
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import RepositoryReference
 from dockgate.store.engine import Database, delete_unlocked, insert_all_new, lock_name, lock_rows
+from dockgate.store.outbox_receivers import FAILURES_LIMIT
 from dockgate.store.queries import one_of, row_of, select_as, text_list
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema import outbox
+from dockgate.store.schema_rules import outbox_receivers
 
 # The receiver of what is attached to images in our own registry.
 OWN_REGISTRY = "own registry"
 
 _ENTRY = select_as(OutboxEntry, outbox)
 _IDENTITY = (outbox.c.kind, outbox.c.key, outbox.c.receiver)
+_IS_DEAD = (outbox.c.next_at.is_(None), outbox.c.done_at.is_(None), outbox.c.due_since.is_not(None))
 _ANSWER = update(outbox).where(outbox.c.kind == OutboxKind.WEBHOOK, one_of(outbox.c.key, "keys"))
 
 
@@ -131,6 +134,31 @@ class Outbox:
             )
         self.wake(*dict.fromkeys(row.kind for row in claimed))
 
+    def dead_letters(self, kind: OutboxKind, receiver: str, limit: int, before: int | None) -> Sequence[OutboxEntry]:
+        """Entries that were given up, the newest first; `before` is the position to continue from."""
+        query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD)
+        if before is not None:
+            query = query.where(outbox.c.position < before)
+        query = query.order_by(outbox.c.position.desc(), outbox.c.key).limit(limit)
+        with self._database.read() as connection:
+            return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
+
+    def redeliver(self, kind: OutboxKind, receiver: str, now: str, keys: Sequence[str] | None = None) -> int:
+        """Make entries due that were given up, those with these keys or all. Returns how many."""
+        which = [outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD]
+        if keys is not None:
+            which.append(outbox.c.key.in_(keys))
+        change = update(outbox).where(*which).values(next_at=now, due_since=now, attempts=0, last_error=None)
+        with self._database.write() as connection:
+            count = connection.execute(change).rowcount
+        self.wake(kind)
+        return count
+
+    def purge_delivered(self, kind: OutboxKind, before: str) -> int:
+        """Delete the entries of a kind that were sent before that time. Returns how many."""
+        with self._database.write() as connection:
+            return delete_unlocked(connection, outbox, outbox.c.kind == kind, outbox.c.done_at < before)
+
     def purge(self, kind: OutboxKind, before: str) -> int:
         """Delete the entries of a kind that became due before that time, sent or not. Returns how many."""
         with self._database.write() as connection:
@@ -138,13 +166,26 @@ class Outbox:
 
 
 def _claimable(kind: OutboxKind, now: str) -> tuple[ColumnElement[bool], ...]:
-    return outbox.c.kind == kind, outbox.c.next_at <= now, outbox.c.claimed_by.is_(None)
+    """Due, first of its subject, and of a receiver that does not pause."""
+    earlier = outbox.alias()
+    is_blocked = exists().where(
+        *(earlier.c.kind == outbox.c.kind, earlier.c.receiver == outbox.c.receiver),
+        *(earlier.c.subject == outbox.c.subject, earlier.c.position < outbox.c.position),
+        earlier.c.next_at.is_not(None),
+    )
+    is_paused = exists().where(
+        *(outbox_receivers.c.kind == outbox.c.kind, outbox_receivers.c.receiver == outbox.c.receiver),
+        outbox_receivers.c.paused_until > now,
+    )
+    return outbox.c.kind == kind, outbox.c.next_at <= now, outbox.c.claimed_by.is_(None), ~is_blocked, ~is_paused
 
 
 def _next_entries(kind: OutboxKind, now: str, receiver_limit: int) -> Select[Any]:
     """The entries to claim, which are locked by this query. Those that another transaction changes are left out."""
     claimable = _claimable(kind, now)
-    rank = func.row_number().over(partition_by=outbox.c.receiver, order_by=(outbox.c.next_at, outbox.c.key))
+    rank = func.row_number().over(
+        partition_by=outbox.c.receiver, order_by=(outbox.c.next_at, outbox.c.position, outbox.c.key)
+    )
     ranked = select(outbox.c.key, outbox.c.receiver, rank.label("rank")).where(*claimable).subquery()
     claimed = (
         select(outbox.c.receiver, func.count().label("count"))
@@ -153,10 +194,14 @@ def _next_entries(kind: OutboxKind, now: str, receiver_limit: int) -> Select[Any
         .subquery()
     )
     is_ranked = and_(outbox.c.key == ranked.c.key, outbox.c.receiver == ranked.c.receiver)
+    failures = outbox_receivers.c.kind == kind, outbox_receivers.c.receiver == outbox.c.receiver
+    is_probed = exists().where(*failures, outbox_receivers.c.failures >= FAILURES_LIMIT)
     return (
         _ENTRY.join(ranked, is_ranked)
         .outerjoin(claimed, claimed.c.receiver == outbox.c.receiver)
-        .where(*claimable, ranked.c.rank + func.coalesce(claimed.c.count, 0) <= receiver_limit)
+        .where(
+            *claimable, ranked.c.rank + func.coalesce(claimed.c.count, 0) <= case((is_probed, 1), else_=receiver_limit)
+        )
         .order_by(ranked.c.rank, outbox.c.next_at)
         .with_for_update(of=outbox, skip_locked=True)
     )

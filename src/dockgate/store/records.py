@@ -179,16 +179,18 @@ class OutboxKind(StrEnum):
     NOTIFICATION = "notification"
     ATTESTATION = "attestation"
     PROVENANCE = "provenance"
+    EVENT = "event"
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
     """Something to send, until its receiver has taken it. One for each kind, key and receiver.
 
-    `receiver` is the host and port of a webhook, the name of a notifier, or an image's registry. `image` is the digest
+    `receiver` is the host and port of a webhook, the name of a target, or an image's registry. `image` is the digest
     that the entry is about, if any. `due_since` is when the first attempt was due, `next_at` when the next is: None
     before that, when it is done (`done_at`, with a `result`), and when it was given up. `attempts` counts failures.
-    `claimed_by` is the worker that sends it now.
+    `claimed_by` is the worker that sends it now. Entries with the same `subject` and receiver are sent in the order of
+    their `position`, each when the one before is done or given up.
     """
 
     kind: OutboxKind
@@ -203,6 +205,8 @@ class OutboxEntry:
     result: str | None = None
     last_error: str | None = None
     claimed_by: str | None = None
+    subject: str | None = None
+    position: int | None = None
 
 
 class WorkerState(StrEnum):

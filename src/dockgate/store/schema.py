@@ -1,4 +1,4 @@
-"""The tables, except those of `schema_people`, `schema_governance` (pushes, policy assignments) and `schema_rollouts`.
+"""The tables, except those of the other modules `schema_…`.
 
 Columns have the names and meanings of the fields that they hold; "" means "not yet". `seq` is the order in which rows
 were inserted. A change here needs a revision in `migrations/versions`; a test compares the two.
@@ -7,6 +7,7 @@ were inserted. A change here needs a revision in `migrations/versions`; a test c
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -163,11 +164,20 @@ outbox = Table(
     Column("result", SafeText),
     Column("last_error", SafeText),
     Column("claimed_by", SafeText),
+    Column("subject", SafeText),
+    Column("position", BigInteger),
 )
 Index(None, outbox.c.kind, outbox.c.next_at)
 Index(None, outbox.c.kind, outbox.c.claimed_by)
 Index(None, outbox.c.kind, outbox.c.due_since)
 Index(None, outbox.c.image)
+# Of entries that are sent in order.
+Index(
+    None,
+    *(outbox.c.kind, outbox.c.receiver, outbox.c.subject, outbox.c.position),
+    sqlite_where=outbox.c.subject.is_not(None),
+    postgresql_where=outbox.c.subject.is_not(None),
+)
 
 built_statements = Table(
     "built_statements",

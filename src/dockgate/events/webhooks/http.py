@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import dockgate
-from dockgate.shared.addresses import is_metadata, parse
+from dockgate.shared.addresses import refusal
 from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -34,18 +34,6 @@ Resolve = Callable[[str, int], Sequence[str]]
 def addresses(host: str, port: int) -> Sequence[str]:
     """What the host's name stands for, by the system's resolver."""
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-
-
-def refusal(text: str, loopback: bool) -> str:
-    """Why an address is not called, "" when it may be."""
-    address = parse(text)
-    if is_metadata(address):
-        return "is where clouds keep credentials"
-    if address.is_loopback:
-        return "" if loopback else "is this machine"
-    if address.is_unspecified or address.is_multicast or address.is_reserved:
-        return "is no host's"
-    return ""
 
 
 class HttpWebhooks:

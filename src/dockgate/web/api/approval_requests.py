@@ -9,7 +9,8 @@ from pydantic import Field
 
 from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest, pipeline_of
 from dockgate.delivery.model import ApprovalState
-from dockgate.delivery.webhook_delivery import Callback, key
+from dockgate.delivery.webhook_delivery import Callback
+from dockgate.events.webhook_signature import key
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError

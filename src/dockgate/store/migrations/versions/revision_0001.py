@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from dockgate.store.migrations import fleet_tables
+from dockgate.store.migrations import fleet_tables, rule_tables
 
 revision = "0001"
 down_revision = None
@@ -20,6 +20,7 @@ def upgrade() -> None:
     _people()
     _workers()
     fleet_tables.create()
+    rule_tables.create()
 
 
 def _repositories() -> None:
@@ -116,13 +117,22 @@ def _pipelines() -> None:
         *_text("kind", "key", "receiver", "payload"),
         *_optional_text("image", "due_since", "next_at"),
         *_integer("attempts"),
-        *_optional_text("done_at", "result", "last_error", "claimed_by"),
+        *_optional_text("done_at", "result", "last_error", "claimed_by", "subject"),
+        sa.Column("position", sa.BigInteger),
         sa.PrimaryKeyConstraint("kind", "key", "receiver"),
     )
     _index("outbox", "kind", "next_at")
     _index("outbox", "kind", "claimed_by")
     _index("outbox", "kind", "due_since")
     _index("outbox", "image")
+    is_ordered = sa.text("subject IS NOT NULL")
+    op.create_index(
+        "ix_outbox_kind_receiver_subject_position",
+        "outbox",
+        ["kind", "receiver", "subject", "position"],
+        sqlite_where=is_ordered,
+        postgresql_where=is_ordered,
+    )
 
 
 def _images() -> None:

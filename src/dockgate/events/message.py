@@ -1,0 +1,44 @@
+"""What is sent to a target: an event, or several that became one message."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to a target.
+
+    `key` identifies it: the same at each attempt. `event` is the envelope, `data` the text that the rule makes of it,
+    which is JSON of the event unless the rule says otherwise (`is_custom`). `title` and `text` are for people.
+    """
+
+    key: str
+    rule: str
+    event: Mapping[str, Any]
+    data: str
+    title: str
+    text: str
+    subject: str = ""
+    is_custom: bool = False
+
+    @property
+    def id(self) -> str:
+        """The id that receivers recognise a repetition by, in letters that every header allows."""
+        return f"msg_{hashlib.sha256(self.key.encode('utf-8', 'backslashreplace')).hexdigest()[:32]}"
+
+    @property
+    def body(self) -> str:
+        """The text for people: what the rule makes, if it makes one."""
+        return self.data if self.is_custom else self.text
+
+
+def shorten(text: str, limit: int) -> str:
+    """The text in at most `limit` characters, with "…" where it was cut."""
+    return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
+
+
+def one_line(text: str) -> str:
+    """The text in one line without control characters, which could steer a terminal or add a header."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

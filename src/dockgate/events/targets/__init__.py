@@ -1,0 +1,1 @@
+"""Receivers of events, one file each (`events.ports.TargetAdapter`)."""

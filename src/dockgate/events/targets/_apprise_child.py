@@ -1,0 +1,162 @@
+"""The child process of `apprise`: reads a request from standard input, sends it, and writes one line of JSON.
+
+Python calls audit hooks before it connects, opens a file or starts a program. After the library is imported, a hook
+refuses what a notification does not need, whatever service, redirect or answer asks for it.
+"""
+
+import contextlib
+import fnmatch
+import json
+import logging
+import os
+import resource
+import ssl
+import sys
+import sysconfig
+from typing import Any
+
+from dockgate.shared.addresses import refusal
+
+_MEMORY = 1 << 30  # bytes
+_PROGRAMS = (
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.fork",
+    "os.forkpty",
+    "pty.spawn",
+)
+_WRITES = (
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.mkdir",
+    "os.link",
+    "os.symlink",
+    "os.chmod",
+    "os.chown",
+    "os.truncate",
+)
+
+
+class Guard:
+    """An audit hook. `reasons` has what was refused."""
+
+    def __init__(self, hosts: list[str], *, loopback: bool) -> None:
+        self.reasons: list[str] = []
+        self._hosts = hosts
+        self._loopback = loopback
+        certificates = ssl.get_default_verify_paths()
+        places: list[str | None] = [
+            *sysconfig.get_paths().values(),
+            sys.prefix,
+            sys.base_prefix,
+            "/usr/share/zoneinfo",
+            "/dev/urandom",
+        ]
+        places += [
+            os.environ.get("SSL_CERT_FILE"),
+            certificates.cafile,
+            certificates.capath,
+            "/etc/ssl",
+            "/etc/mime.types",
+        ]
+        places += ["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/services", "/etc/localtime", *sys.path]
+        self._places = tuple(os.path.realpath(place) for place in places if place)
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Raise PermissionError for what is not allowed."""
+        if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+            self._check_address(arguments[1])
+        elif event == "socket.getaddrinfo":
+            self._check_host(arguments[0])
+        elif event == "open":
+            self._check_file(*arguments[:3])
+        elif event in _PROGRAMS or event in _WRITES:
+            self._refuse(f"{event} is not allowed")
+
+    def _check_address(self, address: Any) -> None:
+        if not isinstance(address, tuple):
+            self._refuse("a local socket is not called")
+        try:
+            why = refusal(str(address[0]), self._loopback)
+        except ValueError:
+            return  # a name, which socket.getaddrinfo checks; its address comes here again
+        if why:
+            self._refuse(f"the address {address[0]} {why}: it is not called")
+
+    def _check_host(self, host: Any) -> None:
+        name = (host.decode("ascii", "replace") if isinstance(host, bytes) else str(host or "")).lower()
+        if self._hosts and not any(fnmatch.fnmatchcase(name, pattern) for pattern in self._hosts):
+            self._refuse(f"calls to {name} are not allowed: see DOCKGATE_CALLBACK_HOSTS on the server")
+
+    def _check_file(self, path: Any, mode: Any, flags: Any) -> None:
+        if isinstance(path, int):
+            return
+        writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        place = os.path.realpath(os.fsdecode(path))
+        if writes and place != os.devnull:
+            self._refuse("writing files is not allowed")
+        if place != os.devnull and not any(place == each or place.startswith(each + os.sep) for each in self._places):
+            self._refuse("reading that file is not allowed")
+
+    def _refuse(self, reason: str) -> None:
+        self.reasons.append(reason)
+        raise PermissionError(reason)
+
+
+def main() -> None:
+    """Serve one request."""
+    request = json.load(sys.stdin)
+    for name, limit in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_CPU, 60)):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(name, (limit, limit))
+    answer = _serve(request)
+    sys.stdout.write("\n" + json.dumps(answer) + "\n")
+
+
+def _serve(request: dict[str, Any]) -> dict[str, Any]:
+    import apprise
+
+    records: list[str] = []
+    logger = logging.getLogger("apprise")
+    logger.handlers = [_Collector(records)]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG)
+    guard = Guard(request["hosts"], loopback=request["loopback"])
+    asset = apprise.AppriseAsset(storage_mode=apprise.PersistentStoreMode.MEMORY, secure_logging=True)
+    sys.addaudithook(guard)
+    try:
+        service = apprise.Apprise.instantiate(request["url"], asset=asset, suppress_exceptions=True)
+        if service is None:
+            return {"ok": False, "final": True, "error": "apprise does not understand the URL"}
+        if request.get("check"):
+            return {"ok": True}
+        sender = apprise.Apprise(asset=asset)
+        sender.add(service)
+        is_sent = sender.notify(title=request["title"], body=request["body"], body_format=apprise.NotifyFormat.TEXT)
+    except Exception as error:
+        return {"ok": False, "error": guard.reasons[-1] if guard.reasons else f"{type(error).__name__}: {error}"}
+    if is_sent:
+        return {"ok": True}
+    errors = [*guard.reasons[-1:], *records[-3:]]
+    return {"ok": False, "error": "; ".join(errors)[:1000] or "the service did not accept the message"}
+
+
+class _Collector(logging.Handler):
+    """Collects warnings, and what the library says of the errors behind them."""
+
+    def __init__(self, records: list[str]) -> None:
+        super().__init__()
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING or "xception" in text:
+            self._records.append(text[:300])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Sizes and ids that the targets in AWS share."""
+
+import hashlib
+import json
+from typing import Any
+
+from dockgate.events.message import Message, shorten
+
+# Bytes; EventBridge, SNS and SQS take 256 KiB with all attributes.
+BODY_LIMIT = 200_000
+
+
+def body_of(message: Message) -> str:
+    """The message's data. If it is too long: the event without its detail, and the text for people."""
+    if len(message.data.encode("utf-8", "backslashreplace")) <= BODY_LIMIT:
+        return message.data
+    return json.dumps(short_detail(message), separators=(",", ":"))
+
+
+def detail_of(message: Message) -> dict[str, Any]:
+    """The detail of an event for EventBridge, which must be a JSON object."""
+    detail: Any = dict(message.event.get("detail") or {})
+    if message.is_custom:
+        try:
+            detail = json.loads(message.data)
+        except ValueError:
+            detail = message.data
+        if not isinstance(detail, dict):
+            detail = {"message": detail}
+    encoded = json.dumps(detail, ensure_ascii=True, separators=(",", ":"))
+    return detail if len(encoded) <= BODY_LIMIT else short_detail(message)
+
+
+def short_detail(message: Message) -> dict[str, Any]:
+    """What is sent of an event that is too large."""
+    return {
+        "id": message.key,
+        "detail-type": message.event.get("detail-type"),
+        "title": shorten(message.title, 500),
+        "text": shorten(message.body, 2000),
+        "truncated": True,
+    }
+
+
+def ordering(message: Message) -> tuple[str, str]:
+    """The group and the deduplication id of a message in a FIFO topic or queue: messages of a subject keep their order.
+
+    Both have at most 128 characters (SNS and SQS).
+    """
+    group = hashlib.sha256((message.subject or "dockgate").encode("utf-8", "backslashreplace")).hexdigest()
+    return group, message.id
+
+
+def attributes(message: Message) -> dict[str, dict[str, str]]:
+    """Attributes to filter by."""
+    values = {"detail-type": message.event.get("detail-type"), "source": message.event.get("source")}
+    return {name: {"DataType": "String", "StringValue": str(value)[:256]} for name, value in values.items() if value}

@@ -1,0 +1,194 @@
+"""E-mail, chats and pagers, through the library apprise in a process of its own.
+
+The library has a hundred services, and each opens its connections itself. So it runs in a child process that ends after
+a time, has little memory, and refuses every connection, file and program that a notification does not need
+(`_apprise_child`). The URL goes to it by standard input, so that no list of processes shows it.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from dockgate.events.message import Message, one_line, shorten
+from dockgate.events.rule import Target, TargetType
+from dockgate.shared.errors import UnavailableError, UsageError
+
+CHILD = "dockgate.events.targets._apprise_child"
+SECONDS = 30.0
+TITLE_LIMIT, TEXT_LIMIT = 250, 20_000  # characters
+_ANSWER_LIMIT = 4000  # characters
+
+# Services that are reached over a network. Those that talk to this machine (desktop, syslog), run something, or send to
+# any URL are not here: for those there are webhooks.
+SCHEMES = frozenset(
+    (
+        *("mailto", "mailtos", "mailgun", "mailersend", "postmark", "resend", "sendgrid", "sparkpost", "brevo", "ses"),
+        *(
+            "slack",
+            "discord",
+            "msteams",
+            "workflow",
+            "workflows",
+            "gchat",
+            "wxteams",
+            "webex",
+            "zulip",
+            "zoom",
+            "twist",
+        ),
+        *("matrix", "matrixs", "mmost", "mmosts", "rocket", "rockets", "nctalk", "nctalks", "ncloud", "nclouds"),
+        *(
+            "tgram",
+            "signal",
+            "signals",
+            "whatsapp",
+            "threema",
+            "line",
+            "viber",
+            "groupme",
+            "guilded",
+            "revolt",
+            "ryver",
+        ),
+        *("dingtalk", "feishu", "lark", "wecom", "wecombot", "flock", "cliq", "zcliq", "zohocliq", "synology"),
+        *("pagerduty", "opsgenie", "splunk", "victorops", "squadcast", "pagertree", "ilert", "incidentio", "xmatters"),
+        *("goalert", "goalerts", "firehydrant", "betterstack", "signl4", "spike", "jira", "github"),
+        *(
+            "ntfy",
+            "ntfys",
+            "gotify",
+            "gotifys",
+            "pover",
+            "pbul",
+            "prowl",
+            "bark",
+            "barks",
+            "simplepush",
+            "spush",
+            "join",
+        ),
+        *("pushy", "pushed", "onesignal", "fcm", "hassio", "hassios", "ifttt", "notifico", "notificos", "mastodon"),
+        *("twilio", "vonage", "nexmo", "sinch", "plivo", "telnyx", "clicksend", "bulksms", "msgbird", "smtp2go", "sns"),
+    )
+)
+# Some services read a file or a URL that one of these names.
+_REFUSED_OPTIONS = frozenset(("template", "attach", "attachment", "config", "include", "pgpkey", "pgp", "key", "cert"))
+
+
+class AppriseAdapter:
+    """Sends through apprise. The only secret is `url`, since the URL of every service contains its password.
+
+    `hosts` are patterns of hosts that may be called (empty: all), as for webhooks; `loopback` allows this machine.
+    """
+
+    type = TargetType.APPRISE
+
+    def __init__(
+        self, hosts: Sequence[str], *, loopback: bool, ca_bundle: Path | None = None, seconds: float = SECONDS
+    ) -> None:
+        self._hosts = [host.lower() for host in hosts]
+        self._loopback = loopback
+        self._ca_bundle = ca_bundle
+        self._seconds = seconds
+
+    def check(self, target: Target, secrets: Mapping[str, str]) -> None:
+        require_scheme(secrets["url"])
+        self._run({"url": secrets["url"], "check": True})
+
+    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
+        require_scheme(secrets["url"])
+        title, body = shorten(one_line(message.title), TITLE_LIMIT), shorten(message.body, TEXT_LIMIT)
+        self._run({"url": secrets["url"], "title": title, "body": body})
+
+    def _run(self, request: Mapping[str, Any]) -> None:
+        """Run the child. Raises UnavailableError where it failed, UsageError where it never can succeed."""
+        if importlib.util.find_spec("apprise") is None:
+            raise UsageError("apprise is not installed.", f"Install it: {sys.executable} -m pip install apprise")
+        body = {**request, "hosts": self._hosts, "loopback": self._loopback, "seconds": self._seconds}
+        try:
+            result = subprocess.run(
+                [sys.executable, "-I", "-m", CHILD],
+                input=json.dumps(body),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=self._seconds,
+                check=False,
+                cwd="/",
+                env=self._environment(),
+            )
+        except subprocess.TimeoutExpired:
+            raise UnavailableError(
+                f"{scheme_of(request['url'])}: no answer within {self._seconds:.0f} s", "It is tried again."
+            ) from None
+        answer = _read_answer(result.stdout)
+        if answer.get("ok"):
+            return
+        reason = scrub(str(answer.get("error") or "it ended without an answer"), request["url"])
+        error = UsageError if answer.get("final") else UnavailableError
+        raise error(
+            f"{scheme_of(request['url'])}: {shorten(one_line(reason), 300)}", "Check the URL in the Target document."
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """No proxies, which would look hosts up themselves, and nothing else of the server's."""
+        environment = {"PATH": os.defpath, "HOME": "/", "LANG": "C.UTF-8"}
+        if self._ca_bundle is not None:
+            environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(self._ca_bundle))
+        return environment
+
+
+def require_scheme(url: str) -> None:
+    """Raise UsageError for a URL of a service that is not on the list. The URL is not repeated."""
+    scheme = scheme_of(url)
+    if scheme not in SCHEMES:
+        advice = "docs/how-to/notifications.md lists them. For any other HTTP service, use the type webhook."
+        raise UsageError(f"the scheme {shorten(scheme, 30)!r} is not allowed for targets of the type apprise", advice)
+    query = url.partition("?")[2]
+    names = {unquote(part.partition("=")[0]).strip("+- ").lower() for part in query.replace(";", "&").split("&")}
+    if refused := sorted(names & _REFUSED_OPTIONS):
+        raise UsageError(f"the option {refused[0]!r} of the URL is not allowed", "Leave it out: it can read files.")
+    if not url.isprintable() or len(url) > 4000:
+        raise UsageError("the URL has control characters or is too long", "Write it as apprise documents it.")
+
+
+def scheme_of(url: str) -> str:
+    """The scheme of a URL in lower case, "" for none."""
+    scheme, separator, _ = url.partition("://")
+    return one_line(scheme).lower() if separator else ""
+
+
+def scrub(text: str, url: str) -> str:
+    """The text without any part of the URL that could be a secret: all but scheme, host and port."""
+    try:
+        parts = urlsplit(url)
+        netloc, path, query = parts.netloc.rpartition("@")[0], parts.path, parts.query
+    except ValueError:
+        netloc, path, query = url, "", ""
+    pieces = {url, netloc, *netloc.split(":"), path, *path.split("/"), query, *query.split("&")}
+    pieces |= {part.partition("=")[2] for part in query.split("&")}
+    if not parts_have_host(url):
+        pieces.add(urlsplit(url).netloc if url else "")
+    pieces |= {unquote(piece) for piece in pieces}
+    for piece in sorted((piece for piece in pieces if len(piece) >= 4), key=len, reverse=True):
+        text = text.replace(piece, "…")
+    return text
+
+
+def parts_have_host(url: str) -> bool:
+    """Whether the host part of the URL is a host. In those of many services it is a token."""
+    return scheme_of(url) in ("mailto", "mailtos") or "." in urlsplit(url).netloc
+
+
+def _read_answer(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text[-_ANSWER_LIMIT:].strip().rpartition("\n")[2] or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

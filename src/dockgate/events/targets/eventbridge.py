@@ -1,0 +1,50 @@
+"""Events on a bus of Amazon EventBridge, for its rules to match."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dockgate.events.message import Message
+from dockgate.events.rule import Target, TargetType
+from dockgate.events.targets._aws import detail_of
+from dockgate.shared.aws import BUS, aws_errors, parse_arn
+from dockgate.shared.errors import UnavailableError
+
+# PutEvents refuses sources that begin with "aws.": events in AWS's shape get this in its place.
+_AWS, _OURS = "aws.", "dockgate."
+_LONGEST_TYPE = 128
+
+
+class EventBridgeAdapter:
+    """Puts events on the bus whose ARN is the setting `arn`. `clients` makes boto3 clients by service and region.
+
+    A message that is sent again is a second event with the same id in its detail's `dockgate-event`.
+    """
+
+    type = TargetType.EVENTBRIDGE
+
+    def __init__(self, clients: Callable[[str, str], Any]) -> None:
+        self._clients = clients
+
+    def check(self, target: Target, secrets: Mapping[str, str]) -> None:
+        parse_arn("arn", str(target.settings["arn"]), BUS)
+
+    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
+        bus = str(target.settings["arn"])
+        region = parse_arn("arn", bus, BUS)["region"]
+        source = str(message.event.get("source") or "dockgate")
+        entry: dict[str, Any] = {
+            "Source": f"{_OURS}{source.removeprefix(_AWS)}" if source.startswith(_AWS) else source,
+            "DetailType": str(message.event.get("detail-type") or "event")[:_LONGEST_TYPE],
+            "Detail": json.dumps({**detail_of(message), "dockgate-event": message.key}, separators=(",", ":")),
+            "EventBusName": bus,
+            "Resources": [str(resource) for resource in message.event.get("resources") or ()],
+        }
+        with aws_errors(f"putting an event on the bus {bus}"):
+            answer = self._clients("events", region).put_events(Entries=[entry])
+        if answer["FailedEntryCount"]:
+            (failed,) = answer["Entries"]
+            raise UnavailableError(
+                f"the bus {bus} took no event: {failed.get('ErrorCode')}: {failed.get('ErrorMessage')}",
+                "Does the bus exist in this region?",
+            )

@@ -1,0 +1,25 @@
+"""Events as lines of the server's log: the target that is always there."""
+
+import logging
+from collections.abc import Mapping
+
+from dockgate.events.message import Message, one_line, shorten
+from dockgate.events.rule import Target, TargetType
+
+_log = logging.getLogger("dockgate.events")
+_LIMIT = 2000  # characters
+
+
+class LogAdapter:
+    """One line per message, at level INFO, whatever line breaks its text has."""
+
+    type = TargetType.LOG
+
+    def check(self, target: Target, secrets: Mapping[str, str]) -> None:
+        """Accept every target: a log has no settings."""
+
+    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
+        title, body = one_line(message.title), one_line(message.body)
+        kind = one_line(str(message.event.get("detail-type", "")))
+        text = shorten(f"{title}: {body}" if body else title, _LIMIT)
+        _log.info("%s: %s (%s)", kind, text, one_line(message.key))

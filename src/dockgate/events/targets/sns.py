@@ -1,0 +1,48 @@
+"""Events as messages of an Amazon SNS topic: for its subscribers' mail, queues and functions."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dockgate.events.message import Message, one_line
+from dockgate.events.rule import Target, TargetType
+from dockgate.events.targets._aws import attributes, body_of, ordering
+from dockgate.shared.aws import TOPIC, aws_errors, parse_arn
+
+# Characters: SNS takes fewer than 100 (Publish, "Subject").
+_LONGEST_SUBJECT = 99
+
+
+class SnsAdapter:
+    """Publishes to the topic whose ARN is the setting `arn`. `clients` makes boto3 clients by service and region.
+
+    The subject is the message's title; the attributes `detail-type` and `source` are for filter policies.
+    """
+
+    type = TargetType.SNS
+
+    def __init__(self, clients: Callable[[str, str], Any]) -> None:
+        self._clients = clients
+
+    def check(self, target: Target, secrets: Mapping[str, str]) -> None:
+        parse_arn("arn", str(target.settings["arn"]), TOPIC)
+
+    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
+        topic = str(target.settings["arn"])
+        region = parse_arn("arn", topic, TOPIC)["region"]
+        request: dict[str, Any] = {
+            "TopicArn": topic,
+            "Message": body_of(message),
+            "MessageAttributes": attributes(message),
+        }
+        if subject := _subject(message.title):
+            request["Subject"] = subject
+        if topic.endswith(".fifo"):
+            request["MessageGroupId"], request["MessageDeduplicationId"] = ordering(message)
+        with aws_errors(f"publishing to the topic {topic}"):
+            self._clients("sns", region).publish(**request)
+
+
+def _subject(title: str) -> str:
+    """One line of printable ASCII, as SNS demands of a subject."""
+    line = one_line(title)
+    return "".join(character for character in line if " " <= character <= "~")[:_LONGEST_SUBJECT].strip()

@@ -1,0 +1,36 @@
+"""Events as messages of an Amazon SQS queue."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dockgate.events.message import Message
+from dockgate.events.rule import Target, TargetType
+from dockgate.events.targets._aws import attributes, body_of, ordering
+from dockgate.shared.aws import QUEUE, aws_errors, parse_arn
+
+
+class SqsAdapter:
+    """Sends to the queue whose ARN is the setting `arn`. `clients` makes boto3 clients by service and region."""
+
+    type = TargetType.SQS
+
+    def __init__(self, clients: Callable[[str, str], Any]) -> None:
+        self._clients = clients
+
+    def check(self, target: Target, secrets: Mapping[str, str]) -> None:
+        parse_arn("arn", str(target.settings["arn"]), QUEUE)
+
+    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
+        arn = str(target.settings["arn"])
+        queue = parse_arn("arn", arn, QUEUE)
+        client = self._clients("sqs", queue["region"])
+        with aws_errors(f"sending to the queue {arn}"):
+            url = client.get_queue_url(QueueName=queue["name"], QueueOwnerAWSAccountId=queue["account"])["QueueUrl"]
+            request: dict[str, Any] = {
+                "QueueUrl": url,
+                "MessageBody": body_of(message),
+                "MessageAttributes": attributes(message),
+            }
+            if arn.endswith(".fifo"):
+                request["MessageGroupId"], request["MessageDeduplicationId"] = ordering(message)
+            client.send_message(**request)

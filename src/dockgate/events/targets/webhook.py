@@ -1,0 +1,36 @@
+"""Webhooks: CloudEvents 1.0 in a signed POST (Standard Webhooks 1.0)."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from dockgate.events.cloudevents import CloudEventsMode, http_message
+from dockgate.events.message import Message
+from dockgate.events.ports import Webhooks
+from dockgate.events.rule import Target, TargetType
+from dockgate.events.webhook_signature import key, signed_headers
+
+
+class WebhookAdapter:
+    """Posts messages. The secrets are `url`, and `secret` if messages are signed.
+
+    `webhooks` checks the address when it connects, follows no redirect and bounds time and memory.
+    """
+
+    type = TargetType.WEBHOOK
+
+    def __init__(self, webhooks: Webhooks, clock: Callable[[], datetime]) -> None:
+        self._webhooks = webhooks
+        self._clock = clock
+
+    def check(self, target: Target, secrets: Mapping[str, str]) -> None:
+        self._webhooks.check(secrets["url"])
+        if "secret" in secrets:
+            key(secrets["secret"])
+
+    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
+        headers, body = http_message(message, CloudEventsMode(target.settings.get("mode", CloudEventsMode.STRUCTURED)))
+        if "secret" in secrets:
+            headers |= signed_headers(message.id, secrets["secret"], body, self._clock())
+        else:
+            headers["webhook-id"] = message.id
+        self._webhooks.call(secrets["url"], headers, body.encode())

@@ -1,0 +1,162 @@
+"""How far the event log was matched by rules, and what follows from it, changed together.
+
+A crash between two of these would lose a message or send it twice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+
+from dockgate.store.engine import Database, delete_unlocked, insert_all_new, lock_name
+from dockgate.store.outbox import add_entries
+from dockgate.store.queries import BATCH, row_of
+from dockgate.store.records import OutboxEntry
+from dockgate.store.schema_rules import event_cursors, grouped_events, notified_topics, sent_summaries
+
+CURSOR = "rules"
+_POSITION = select(event_cursors.c.position).where(event_cursors.c.name == CURSOR)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedEvent:
+    """An event that waits to become one message with others. `position` is its number in the log.
+
+    `topic` identifies what the target would be notified about: it is not notified about a topic again.
+    """
+
+    target: str
+    rule: str
+    position: int
+    at: str
+    pause_seconds: int
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The events that wait for one target by one rule: how many, and when the first and the last came."""
+
+    target: str
+    rule: str
+    count: int
+    first_at: str
+    last_at: str
+    pause_seconds: int
+
+
+class EventCursor:
+    """The progress of the rules through the event log."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def position(self) -> int:
+        """The number of the last event that rules have matched, 0 before the first."""
+        with self._database.read() as connection:
+            return connection.scalar(_POSITION) or 0
+
+    def advance(
+        self,
+        after: int,
+        position: int,
+        entries: Sequence[OutboxEntry],
+        grouped: Sequence[GroupedEvent],
+        topics_since: str,
+    ) -> bool:
+        """Move from `after` to `position` and store what follows from the events in between.
+
+        Events of a topic that the target was notified about since `topics_since` are dropped. False, and nothing has
+        changed, when the position is no longer `after`: another process was faster.
+        """
+        with self._database.write() as connection:
+            lock_name(connection, event_cursors, CURSOR)
+            if (connection.scalar(_POSITION) or 0) != after:
+                return False
+            connection.execute(delete(event_cursors).where(event_cursors.c.name == CURSOR))
+            connection.execute(insert(event_cursors).values(name=CURSOR, position=position))
+            insert_all_new(connection, grouped_events, _rows(_new_topics(connection, grouped, topics_since)))
+            add_entries(connection, entries)
+            return True
+
+    def groups(self) -> Sequence[Group]:
+        """What waits to become messages."""
+        query = select(
+            grouped_events.c.target,
+            grouped_events.c.rule,
+            func.count().label("count"),
+            func.min(grouped_events.c.at).label("first_at"),
+            func.max(grouped_events.c.at).label("last_at"),
+            func.max(grouped_events.c.pause_seconds).label("pause_seconds"),
+        ).group_by(grouped_events.c.target, grouped_events.c.rule)
+        with self._database.read() as connection:
+            return [Group(**row) for row in connection.execute(query).mappings()]
+
+    def grouped_positions(self, target: str, rule: str, limit: int) -> Sequence[int]:
+        """The numbers of the events of a group, in order."""
+        query = select(grouped_events.c.position).where(*_of(target, rule))
+        with self._database.read() as connection:
+            return connection.scalars(query.order_by(grouped_events.c.position).limit(limit)).all()
+
+    def send_group(self, target: str, rule: str, last: int, entries: Sequence[OutboxEntry]) -> None:
+        """Replace the events of a group up to the number `last` by outbox entries."""
+        with self._database.write() as connection:
+            lock_name(connection, event_cursors, CURSOR)
+            which = (*_of(target, rule), grouped_events.c.position <= last)
+            if connection.execute(delete(grouped_events).where(*which)).rowcount:
+                add_entries(connection, entries)
+
+    def summary_due_at(self, target: str) -> str | None:
+        """When the last summary of a target was due that was sent. None before the first."""
+        with self._database.read() as connection:
+            return connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
+
+    def send_summary(self, target: str, due_at: str, entries: Sequence[OutboxEntry]) -> None:
+        """Send a summary, once for each time at which it was due."""
+        with self._database.write() as connection:
+            lock_name(connection, sent_summaries, target)
+            before = connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
+            if before is not None and before >= due_at:
+                return
+            connection.execute(delete(sent_summaries).where(sent_summaries.c.target == target))
+            connection.execute(insert(sent_summaries).values(target=target, due_at=due_at))
+            add_entries(connection, entries)
+
+    def purge_topics(self, before: str) -> int:
+        """Forget topics that did not occur since that time. Returns how many."""
+        with self._database.write() as connection:
+            return delete_unlocked(connection, notified_topics, notified_topics.c.at < before)
+
+
+def _of(target: str, rule: str) -> tuple[ColumnElement[bool], ...]:
+    return grouped_events.c.target == target, grouped_events.c.rule == rule
+
+
+def _rows(events: Sequence[GroupedEvent]) -> list[dict[str, object]]:
+    return [{name: value for name, value in row_of(event).items() if name != "topic"} for event in events]
+
+
+def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: str) -> list[GroupedEvent]:
+    """The first event of each topic that its target was not notified about since. All topics are recorded."""
+    first: dict[tuple[str, str], GroupedEvent] = {}
+    for event in events:
+        first.setdefault((event.target, event.topic), event)
+    recent: set[tuple[str, str]] = set()
+    pairs = list(first)
+    for start in range(0, len(pairs), BATCH // 2):
+        part = pairs[start : start + BATCH // 2]
+        for target in dict.fromkeys(pair[0] for pair in part):
+            topics = [topic for name, topic in part if name == target]
+            which = notified_topics.c.target == target, notified_topics.c.topic.in_(topics)
+            rows = connection.execute(select(notified_topics.c.topic, notified_topics.c.at).where(*which)).all()
+            recent.update((target, row.topic) for row in rows if row.at >= since)
+            if rows:
+                at = max(event.at for event in first.values())
+                connection.execute(update(notified_topics).where(*which).values(at=at))
+    new = [
+        {"target": event.target, "topic": event.topic, "at": event.at}
+        for key, event in first.items()
+        if key not in recent
+    ]
+    insert_all_new(connection, notified_topics, new)
+    return [event for key, event in first.items() if key not in recent]

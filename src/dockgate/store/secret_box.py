@@ -1,0 +1,50 @@
+"""Secrets of targets, encrypted in the database by a key that lies in a file beside it."""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from dockgate.shared.errors import StoreError
+from dockgate.shared.files import create_file
+
+KEY_FILE = "target-secrets.key"
+
+
+class SecretBox:
+    """Encrypts and decrypts with the key in `folder`, made at first use (mode 0600).
+
+    All servers of one database need the same file. Fernet of `cryptography`: AES-128-CBC and HMAC-SHA256.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / KEY_FILE
+
+    def encrypt(self, secrets: Mapping[str, str]) -> bytes:
+        return self._fernet.encrypt(json.dumps(dict(secrets), sort_keys=True).encode())  # type: ignore[no-any-return]
+
+    def decrypt(self, data: bytes) -> dict[str, str]:
+        """Raises StoreError where the key is another one than that of the data."""
+        from cryptography.fernet import InvalidToken
+
+        try:
+            values: dict[str, str] = json.loads(self._fernet.decrypt(data))
+        except InvalidToken:
+            raise StoreError(
+                f"the secrets of targets are not of the key in {self._path}",
+                "Restore that file from a backup, or apply the Target documents again.",
+            ) from None
+        return values
+
+    @cached_property
+    def _fernet(self):  # type: ignore[no-untyped-def]
+        from cryptography.fernet import Fernet
+
+        try:
+            create_file(self._path, Fernet.generate_key(), 0o600)
+            return Fernet(self._path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the key of target secrets in {self._path} cannot be used: {error}",
+                "Restore that file from a backup; without it, remove it and apply the Target documents again.",
+            ) from error
