@@ -133,6 +133,37 @@ def test_repositories(dockgate: Dockgate, server: FakeServer) -> None:
     assert "main aaaaaaaaaa" in dockgate("repository", "list").out
 
 
+def test_the_pull_policy_of_repositories_is_shown(dockgate: Dockgate, server: FakeServer) -> None:
+    server.answers["GET /registry/repositories"] = [
+        {"repository": "a/b", "pull": "approved", "policy": "strict", "assignment": "production", "problem": None},
+        {"repository": "c", "pull": "any", "policy": "default", "assignment": None, "problem": None},
+        {"repository": "d", "pull": None, "policy": None, "assignment": None, "problem": "two match"},
+    ]
+    lines = dockgate("registry", "list").out.splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["a/b", "approved", "strict", "production"],
+        ["c", "any", "default", "-"],
+        ["d", "nothing", "-", "two", "match"],
+    ]
+
+
+def test_a_refused_pull_is_explained(dockgate: Dockgate, server: FakeServer) -> None:
+    digest = samples.MANIFEST
+    answer = {"pull": "approved", "may_pull": False, "reason": "no verdict yet", "advice": "Run `dockgate gate`."}
+    server.answers[f"GET /registry/repositories/a/b/pull/{digest}"] = answer
+    server.answers["GET /images"] = [{"repository": "a/b", "tag": "1", "digest": digest}]
+    for image in (f"a/b@{digest}", "a/b:1"):
+        ran = dockgate("registry", "check", image)
+        assert ran.code == 1
+        assert "no verdict yet" in ran.out
+        assert "dockgate gate" in ran.out
+    answer |= {"may_pull": True, "reason": None, "advice": None}
+    ran = dockgate("registry", "check", "a/b:1")
+    assert (ran.code, ran.out.splitlines()[-1].split()) == (0, ["can", "be", "pulled", "yes"])
+    for image in ("a/b", "a/b:2", digest, f"a/b@{digest[:-1]}"):
+        assert dockgate("registry", "check", image).code == 2
+
+
 def test_a_registrys_hook_is_shown_and_its_secret_changed(dockgate: Dockgate, server: FakeServer) -> None:
     hook = {"url": "http://gate/registry/quay/quay.io", "authorization": "Bearer one", "url_with_secret": "http://x"}
     server.answers["GET /registries/quay.io/hook/quay"] = hook

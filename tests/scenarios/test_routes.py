@@ -44,6 +44,8 @@ ROUTES = {
     "POST /registry/events": OPEN,  # the registry's secret
     "POST /registry/{form}/{registry}": OPEN,  # the secret of that registry
     "GET /registry/token": Row(READ, ALWAYS),  # what it grants is decided by scope
+    f"GET {V}/registry/repositories": Row(READ, ALWAYS),  # those that the token may see
+    f"GET {V}/registry/repositories/{{repository:path}}/pull/{{digest}}": Row(READ, REPOSITORY),
     f"POST {V}/registry-key": Row(ADMINISTER),
     f"GET {V}/openapi.json": Row(READ, ALWAYS),
     f"GET {V}/status": Row(READ, ALWAYS),

@@ -1,4 +1,4 @@
-"""`dockgate registry`: logins for the server's registry, and webhooks of other registries."""
+"""`dockgate registry`: logins and pull policies of the server's registry, and webhooks of other registries."""
 
 from pathlib import Path
 from typing import Any
@@ -6,16 +6,77 @@ from typing import Any
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, print_fields, print_json
+from dockgate.cli.digest_lookup import image_digest
+from dockgate.cli.listing_output import format_option, print_fields, print_json, print_list
 from dockgate.cli.options import FILE
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
 
 
 @click.group()
 def command() -> None:
-    """Manage registry logins and webhooks."""
+    """Manage registry logins and webhooks, and show what can be pulled."""
+
+
+@command.command("list")
+@format_option
+def list_repositories(output_format: str) -> None:
+    """List the repositories of the server's registry, and which of their images can be pulled.
+
+    PULL is `approved` where other machines can pull approved images only, `any` without a pull policy, and `nothing`
+    where two policy assignments contradict each other.
+    """
+    repositories = Client().get("registry", "repositories")
+    rows = (
+        (
+            repository["repository"],
+            repository["pull"] or "nothing",
+            repository["policy"] or "-",
+            repository["assignment"] or repository["problem"] or "-",
+        )
+        for repository in repositories
+    )
+    head = ("REPOSITORY", "PULL", "POLICY", "ASSIGNMENT")
+    print_list(repositories, output_format, head, rows, "No images have been pushed.")
+
+
+@command.command()
+@click.argument("image", metavar="REPOSITORY@DIGEST|REPOSITORY:TAG")
+@format_option
+@click.pass_context
+def check(context: click.Context, image: str, output_format: str) -> None:
+    """Show whether other machines can pull an image from the server's registry now, and why not.
+
+    The command exits 1 if the registry refuses the pull.
+
+    \b
+    dockgate registry check prod/web:1
+    """
+    client = Client()
+    repository, at, digest = image.partition("@")
+    if not at:
+        repository, digest = image.rpartition(":")[0], image_digest(client, image)
+    if not repository or not is_digest(digest):
+        raise UsageError(
+            f"{image} is not an image of the server's registry.",
+            "Name it as REPOSITORY@DIGEST or REPOSITORY:TAG. `dockgate image list` lists the images.",
+        )
+    answer = client.get("registry", "repositories", repository, "pull", digest)
+    if output_format == "json":
+        print_json(answer)
+    else:
+        print_fields(
+            f"{repository}@{digest}",
+            [
+                ("pull policy", answer["pull"]),
+                ("can be pulled", "yes" if answer["may_pull"] else "no"),
+                *([("reason", answer["reason"]), ("next", answer["advice"])] if answer["reason"] else []),
+            ],
+        )
+    if not answer["may_pull"]:
+        context.exit(1)
 
 
 FORMAT = click.Choice(["distribution", "ecr", "harbor", "quay"])

@@ -185,12 +185,16 @@ class PolicySelection:
 
     def policy_of(self, repository: str) -> str:
         """Return the policy that evaluates the repository's images when a request names none."""
-        assignment = assignment_for(self._assignments(), repository)
+        assignment = self.assignment_of(repository)
         return assignment.policy if assignment else DEFAULT_POLICY
+
+    def assignment_of(self, repository: str) -> PolicyAssignment | None:
+        """Return the repository's policy assignment, None without one. ConflictError as `assignment_for`."""
+        return assignment_for(self._assignments(), repository)
 
     def pull_policy(self, repository: str) -> PullPolicy:
         """Return which of the repository's images other machines may pull. ConflictError as `assignment_for`."""
-        assignment = assignment_for(self._assignments(), repository)
+        assignment = self.assignment_of(repository)
         return assignment.pull if assignment else PullPolicy.ANY
 
     def choose(self, repository: str, requested: str, requester: Principal) -> str:

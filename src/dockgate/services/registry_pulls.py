@@ -24,13 +24,13 @@ import msgspec
 
 from dockgate.attestations.statements import attached_to
 from dockgate.delivery.ports import Registry
-from dockgate.gate.policy_choice import PullPolicy
+from dockgate.gate.policy_choice import DEFAULT_POLICY, PullPolicy
 from dockgate.scanner.images import manifest as manifests
 from dockgate.services.cases import DeploymentContext
 from dockgate.services.policies import PolicySelection
 from dockgate.services.verdicts import Verdicts
 from dockgate.shared.digest import from_hex, is_digest
-from dockgate.shared.errors import DeployError, ImageError
+from dockgate.shared.errors import ConflictError, DeployError, ImageError
 from dockgate.shared.references import own_repository
 
 # How long an answer may be repeated, in seconds.
@@ -52,6 +52,33 @@ class PulledManifest:
     reference: str
     digest: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryPulls:
+    """The pull policy of a repository of our own registry.
+
+    `assignment` is the policy assignment that decides, None where none matches. `problem` says why nothing can be
+    pulled: two assignments match equally well. Then the policies are None.
+    """
+
+    repository: str
+    pull: PullPolicy | None
+    policy: str | None
+    assignment: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PullAnswer:
+    """Whether an image may be pulled as of now: `reason` and `advice` are None if it may."""
+
+    repository: str
+    digest: str
+    pull: PullPolicy
+    may_pull: bool
+    reason: str | None
+    advice: str | None
 
 
 class _Object(msgspec.Struct):
@@ -117,6 +144,30 @@ class RegistryPulls:
     def is_gated(self, repository: str) -> bool:
         """Whether the repository gives out approved images only. ConflictError if two assignments match equally."""
         return self._selection.pull_policy(self._name(repository)) is PullPolicy.APPROVED
+
+    def policies_of(self, repository: str) -> RepositoryPulls:
+        """Return the pull policy of a repository, and where it comes from."""
+        try:
+            assignment = self._selection.assignment_of(repository)
+        except ConflictError as error:
+            return RepositoryPulls(repository, None, None, None, error.full_message)
+        if assignment is None:
+            return RepositoryPulls(repository, PullPolicy.ANY, DEFAULT_POLICY, None)
+        return RepositoryPulls(repository, assignment.pull, assignment.policy, assignment.name)
+
+    def explain(self, repository: str, digest: str) -> PullAnswer:
+        """Return whether other machines may pull an image now, and why not.
+
+        Documents that are attached to an image are judged when they are pulled. Raises as `find_objection`, and
+        ConflictError if two assignments match equally.
+        """
+        pull = self._selection.pull_policy(repository)
+        if pull is not PullPolicy.APPROVED:
+            return PullAnswer(repository, digest, pull, may_pull=True, reason=None, advice=None)
+        reason = self._objection_to_image(repository, digest)
+        image = f"{self._registry.address}/{repository}@{digest}"
+        advice = f"Request an approval: `dockgate gate --wait {image}`."
+        return PullAnswer(repository, digest, pull, reason is None, reason, advice if reason else None)
 
     def find_objection(self, manifest: PulledManifest) -> str | None:
         """Return why the manifest may not be pulled as of now, None if it may.

@@ -132,6 +132,12 @@ class Images:
         with self._database.read() as connection:
             return [PushedImage(**row) for row in connection.execute(query).mappings()]
 
+    def pushed_repositories(self) -> Sequence[str]:
+        """The repositories that images were pushed to, in alphabetical order."""
+        query = select(pushed_images.c.repository).distinct().order_by(pushed_images.c.repository)
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
     def request_scan(self, image: str, repository: str, now: str) -> Scan:
         """Request a scan and return it. A requested or completed scan is returned unchanged.
 

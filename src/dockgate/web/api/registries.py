@@ -1,11 +1,17 @@
-"""Webhooks of other registries, and the signing key of the server's registry."""
+"""Webhooks of other registries; pull policies and the signing key of the server's registry."""
 
-from fastapi import APIRouter
+from typing import Annotated
 
+from fastapi import APIRouter, Path
+
+from dockgate.delivery.model import REPOSITORY
+from dockgate.services.registry_pulls import PullAnswer, RepositoryPulls
 from dockgate.services.registry_pushes import Hook
-from dockgate.web.api import Administrator, GuardedRoute, ServerDependency
+from dockgate.web.api import Administrator, Digest, GuardedRoute, Reader, ServerDependency, checks_token_limits
 
 router = APIRouter(route_class=GuardedRoute)
+
+Repository = Annotated[str, Path(pattern=f"^{REPOSITORY}$", max_length=255)]
 
 
 @router.get("/registries/{registry}/hook/{form}")
@@ -24,3 +30,19 @@ def change(registry: str, form: str, server: ServerDependency, who: Administrato
 def rotate(server: ServerDependency, who: Administrator) -> None:
     """Replace the signing key of the server's registry. Existing tokens and logins become invalid."""
     server.registry_access.rotate()
+
+
+@router.get("/registry/repositories")
+@checks_token_limits
+def repositories(server: ServerDependency, who: Reader) -> list[RepositoryPulls]:
+    """List the repositories of the server's registry that have images, each with its pull policy."""
+    names = server.store.images.pushed_repositories()
+    return [server.registry_pulls.policies_of(name) for name in names if who.reaches(repository=name)]
+
+
+@router.get("/registry/repositories/{repository:path}/pull/{digest}")
+@checks_token_limits
+def pull(repository: Repository, digest: Digest, server: ServerDependency, who: Reader) -> PullAnswer:
+    """Get whether other machines can pull an image from the server's registry now, and why not."""
+    who.require(repository=repository)
+    return server.registry_pulls.explain(repository, digest)

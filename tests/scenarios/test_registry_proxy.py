@@ -1,0 +1,165 @@
+"""The registry's proxy on the wire: no request reaches a manifest in another way than the one that is judged."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+from tests.scanner.images import make
+from tests.scenarios import slow_http
+from tests.scenarios.pull_site import Site, new_image, pull_site, refused
+
+from dockgate.delivery.registries.tokens import RegistryTokens
+from dockgate.delivery.registry_access import PULL, PUSH
+from dockgate.shared.digest import digest_of
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with pull_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/gated/app/manifests/{digest}/",
+        "/v2/gated/app//manifests/secret",
+        "//v2/gated/app/manifests/secret",
+        "/v2//gated/app/manifests/secret",
+        "/v2/open/../gated/app/manifests/secret",
+        "/v2/open/..%2fgated/app/manifests/secret",
+        "/v2/open/%2e%2e/gated/app/manifests/secret",
+        "/v2/gated%2fapp/manifests/secret",
+        "/v2/gated%2Fapp/manifests/secret",
+        "/v2/gated/app/./manifests/secret",
+        "/v2/gated/app/manifests/./secret",
+        "/v2/gated/app/manifests%2fsecret",
+        "/v2/gated/app/%6danifests/secret",
+        "/v2/gated/app/manifests/%73ecret",
+        "/v2/gated/app/manifests/secret%00",
+        "/v2/gated/app/manifests/secret%0a",
+        "/v2/gated/app/manifests/secret;x",
+        "/v2/gated/app/manifests/secret#x",
+        "/v2/gated/app/manifests\\secret",
+        "/V2/gated/app/manifests/secret",
+        "/v2/Gated/App/manifests/secret",
+        "/v2/gated/app/MANIFESTS/secret",
+        "/v2/gated/app/manifests/{DIGEST}",
+        "/v2/gated/app/manifests/secret?x=/v2/open/app/manifests/1",
+        "/v2/gated/app/blobs/{digest}",
+        "/v2/gated/app/blobs/uploads/../../manifests/secret",
+        "http://{address}/v2/gated/app/manifests/secret",
+        "/v2/_catalog",
+        "/debug/vars",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "get", "POST"])
+def test_no_other_spelling_reaches_a_manifest(site: Site, method: str, path: str) -> None:
+    image = new_image("secret")
+    if image.digest not in site.server.platforms:
+        site.push("gated/app", "secret", image)
+    path = path.format(digest=image.digest, DIGEST=image.digest.upper(), address=site.address)
+    token = site.token("gated/app")["Authorization"]
+    head = f"{method} {path} HTTP/1.1\r\nHost: {site.address}\r\nAuthorization: {token}\r\nConnection: close\r\n"
+    answer = site.raw(f"{head}Accept: {make.MANIFEST}\r\nContent-Length: 0\r\n\r\n".encode())
+    assert int(answer.split(b" ")[1]) in (400, 401, 403, 404, 405), answer
+    assert image.blobs[image.digest] not in answer
+    assert image.digest.encode() not in answer.partition(b"\r\n\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: identity, chunked",
+        "Transfer-Encoding:\tchunked\r\nTransfer-Encoding: x",
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: +5",
+        "Content-Length : 5",
+        "Content-Length: 5\r\n Transfer-Encoding: chunked",
+    ],
+)
+def test_no_request_hides_in_another(site: Site, headers: str) -> None:
+    image = new_image("secret")
+    if image.digest not in site.server.platforms:
+        site.push("gated/app", "secret", image)
+    token = site.token("gated/app", PULL, PUSH)["Authorization"]
+    common = f"Host: {site.address}\r\nAuthorization: {token}\r\n"
+    hidden = f"GET /v2/gated/app/manifests/secret HTTP/1.1\r\n{common}Connection: close\r\n\r\n"
+    for start in ("POST /v2/gated/app/blobs/uploads/", "GET /v2/"):
+        answer = site.raw(f"{start} HTTP/1.1\r\n{common}{headers}\r\n\r\n0\r\n\r\n{hidden}".encode())
+        assert image.blobs[image.digest] not in answer
+        assert image.digest.encode() not in answer
+
+
+def test_headers_of_the_connection_and_of_proxies_are_dropped(site: Site) -> None:
+    begun = site.ask(
+        *("POST", "open/app", "blobs/uploads/", PULL, PUSH),
+        headers={
+            "X-Forwarded-Host": "evil.example",
+            "X-Forwarded-Proto": "https",
+            "Forwarded": "host=evil.example",
+            "Connection": "close, Authorization",
+            "X-HTTP-Method-Override": "DELETE",
+            "Upgrade": "h2c",
+        },
+    )
+    assert begun.status_code == 202
+    assert begun.headers["Location"].startswith("/v2/open/app/blobs/uploads/")
+    doubled = [("Authorization", "Bearer x"), *site.token("open/app").items()]
+    assert slow_http.get(f"http://{site.address}/v2/open/app/tags/list", headers=doubled).status_code == 400
+
+
+def test_tokens_are_demanded_and_come_from_the_public_url(site: Site) -> None:
+    for path in ("", "gated/app/manifests/1", "gated/app/tags/list", "gated/app/blobs/uploads/"):
+        for method in ("GET", "POST") if path.endswith("uploads/") else ("GET",):
+            answer = slow_http.request(method, f"http://{site.address}/v2/{path}")
+            assert answer.status_code == 401
+            assert f'realm="{site.server.url}/registry/token"' in answer.headers["WWW-Authenticate"]
+    big = slow_http.post(f"http://{site.address}/v2/gated/app/blobs/uploads/", content=b"x" * (8 << 20))
+    assert big.status_code == 401
+    digest = site.approved("gated/app", "kept")
+    assert site.ask("DELETE", "gated/app", f"manifests/{digest}", PULL, PUSH).status_code in (401, 405)
+    assert site.ask("PATCH", "gated/app", f"manifests/{digest}", PULL, PUSH).status_code == 405
+    assert site.pull("gated/app", digest).status_code == 200
+    assert site.ask("GET", "gated/other", f"manifests/{digest}").status_code == 404
+
+
+def test_uploads_in_chunks_resume_and_blobs_have_ranges(site: Site) -> None:
+    data = bytes(range(256)) * 4096
+    begun = site.ask("POST", "gated/app", "blobs/uploads/", PULL, PUSH)
+    headers, at = site.token("gated/app", PULL, PUSH), 0
+    place = urljoin(f"http://{site.address}", begun.headers["Location"])
+    for size in (1 << 18, 1 << 19):
+        chunk = data[at : at + size]
+        span = {"Content-Range": f"{at}-{at + size - 1}", "Content-Type": "application/octet-stream"}
+        content: Any = chunk if at == 0 else iter([chunk[:1000], chunk[1000:]])  # with a length, and without one
+        patched = slow_http.request("PATCH", place, content=content, headers={**headers, **span})
+        assert (patched.status_code, patched.headers["Range"]) == (202, f"0-{at + size - 1}"), patched.text
+        place, at = urljoin(place, patched.headers["Location"]), at + size
+    assert slow_http.get(place, headers=headers).status_code == 204
+    done = slow_http.put(httpx.URL(place).copy_add_param("digest", digest_of(data)), content=data[at:], headers=headers)
+    assert done.status_code == 201, done.text
+    path = f"blobs/{digest_of(data)}"
+    assert site.ask("GET", "gated/app", path).content == data
+    assert int(site.ask("HEAD", "gated/app", path).headers["Content-Length"]) == len(data)
+    part = site.ask("GET", "gated/app", path, headers={"Range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, data[100:200])
+    mount = f"blobs/uploads/?mount={digest_of(data)}&from=gated/app"
+    assert site.ask("POST", "open/app", mount, PULL, PUSH).status_code == 401  # no right to pull there
+
+
+def test_builders_may_look_whether_they_have_pushed_an_image(site: Site) -> None:
+    digest = site.push("gated/app", "again", new_image("again"))
+    head = site.ask("HEAD", "gated/app", "manifests/again", PULL, PUSH)
+    assert (head.status_code, head.headers["Docker-Content-Digest"]) == (200, digest)
+    refused(site.ask("GET", "gated/app", "manifests/again", PULL, PUSH))
+    forged = RegistryTokens(site.server.folder / "other").repository_token("gated/app", "pull,push")
+    url = f"http://{site.address}/v2/gated/app/manifests/again"
+    assert slow_http.head(url, headers={"Authorization": f"Bearer {forged}"}).status_code == 401
