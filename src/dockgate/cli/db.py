@@ -61,16 +61,18 @@ def build(folder: Path, database: Path | None, output_format: str) -> None:
 
 
 @command.command()
+@click.option("--allow-smaller", is_flag=True, help="Install feeds even if a fifth or more of their records are gone.")
 @database_option
 @format_option
-def update(database: Path | None, output_format: str) -> None:
+def update(database: Path | None, output_format: str, *, allow_smaller: bool) -> None:
     """Download the changes of each feed.
 
-    When a feed fails, its present data is kept, and the command exits with 2.
+    When a feed fails, its present data is kept, and the command exits with 2. So it is when a fifth or more of its
+    records are gone and, until the present data is a day old, when it has new records that cannot be read.
     """
     path = database_path(database)
     with show_progress() as report:
-        result = advisories.update(from_environment(), path, report)
+        result = advisories.update(from_environment(), path, report, allow_smaller=allow_smaller)
     _print_result(result, path, output_format)
     if result.failures:
         first, *others = result.failures

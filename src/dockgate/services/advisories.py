@@ -68,9 +68,10 @@ def build(path: Path, folder: Path, report: Report) -> "Result":
     return build_from(path, feeds.load(), folder, datetime.now(UTC), report)
 
 
-def update(settings: Settings, path: Path, report: Report) -> "Result":
+def update(settings: Settings, path: Path, report: Report, *, allow_smaller: bool = False) -> "Result":
     """Bring the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared.
 
+    `allow_smaller`: install feeds that lost many of their records.
     Raises UsageError for a CA bundle that cannot be used, and what `vulnerabilities.database.update.update` does.
     """
     from dockgate.scanner import ecosystems
@@ -80,7 +81,8 @@ def update(settings: Settings, path: Path, report: Report) -> "Result":
 
     trusted(settings.ca_bundle)
     names = sorted({name.partition(":")[0] for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
-    return update_from(path, feeds.load(), dict(settings.feeds), names, datetime.now(UTC), report, settings.ca_bundle)
+    now, urls = datetime.now(UTC), dict(settings.feeds)
+    return update_from(path, feeds.load(), urls, names, now, report, settings.ca_bundle, allow_smaller=allow_smaller)
 
 
 def status(path: Path) -> Status:

@@ -11,6 +11,13 @@ from urllib.parse import urlsplit
 
 from dockgate.vulnerabilities.model import Advisory, Rating
 
+# Bytes of one OSV record. The largest public ones have about one million.
+RECORD_LIMIT = 16 * 1024 * 1024
+# Feeds with fewer records may lose any number of them. Larger ones that lose more than this fraction are truncated:
+# publishers withdraw records, but not so many.
+FEW_RECORDS = 100
+LOST_FRACTION = 5
+
 
 @dataclass(frozen=True, slots=True)
 class FeedFetch:
@@ -140,5 +147,8 @@ class Feed(Protocol):
 
 def public_url(url: str) -> str:
     """The URL without user, password and query, for messages and for the database."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an invalid URL"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -182,7 +182,7 @@ def test_catalogues_change_their_cves(path: Path, site: Site, before: Path) -> N
 def test_an_unreadable_record_changes_the_coverage_of_its_ecosystem(path: Path, site: Site, before: Path) -> None:
     jinja2 = record("PYSEC-1", entry("PyPI", "jinja2", *fixed("3")), aliases=["CVE-1"])
     site.files[PYPI] = export(jinja2, b"rubbish")
-    run_update(path, site, later=True)
+    run_update(path, site, days=1)
     assert compare(before, path) == AdvisoryChanges(ecosystems=frozenset({"PyPI"}))
 
 

@@ -1,5 +1,6 @@
 """Update the advisory database over HTTP."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.vulnerabilities.database.updates import (
     KEV,
     LATER,
     LATER_TEXT,
+    LIST,
     PYPI,
     VECTOR,
     pypi,
@@ -23,7 +25,7 @@ from tests.vulnerabilities.database.updates import (
     run_update,
     urls_of,
 )
-from tests.vulnerabilities.feeds.feed_files import entry, export, fixed, record
+from tests.vulnerabilities.feeds.feed_files import Json, entry, export, fixed, record
 from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.shared.errors import DatabaseError, DownloadError, UnavailableError
@@ -64,24 +66,63 @@ def test_an_unchanged_feed_counts_as_checked(path: Path, site: Site) -> None:
         assert {part.changed_at for part in database.parts()} == {NOW_TEXT}
 
 
-def test_a_feed_that_lost_half_of_its_records_is_refused(path: Path, site: Site) -> None:
+def test_a_feed_that_lost_a_fifth_of_its_records_is_refused(path: Path, site: Site) -> None:
     def of(count: int) -> bytes:
         return export(*(record(f"PYSEC-{number}", entry("PyPI", "jinja2", *fixed("3"))) for number in range(count)))
 
-    site.files[PYPI] = of(101)
+    site.files[PYPI] = of(100)
     run_update(path, site)
-    site.files[PYPI] = of(49)
-    result = run_update(path, site, later=True)
-    (failure,) = result.failures
-    assert failure.reason == "osv PyPI has 49 statements, less than half of what it had."
-    assert "dockgate db update" in failure.advice
-    assert len(read_snapshot(path).advisories) == 102
+    site.files[PYPI] = of(79)
+    (failure,) = run_update(path, site, later=True).failures
+    assert failure.reason == "osv PyPI has 79 statements, and had 100: too many are gone."
+    assert "dockgate db update --allow-smaller" in failure.advice
+    assert len(read_snapshot(path).advisories) == 101
     assert read_check_times(path)["osv PyPI"] == NOW_TEXT
-    site.files[PYPI] = of(50)
+    site.files[PYPI] = of(80)
     assert run_update(path, site, later=True).failures == ()
-    site.files[PYPI] = of(1)  # of so few, half are soon gone
+    site.files[PYPI] = of(1)  # fewer than a hundred may all go
     assert run_update(path, site, later=True).failures == ()
     assert len(read_snapshot(path).advisories) == 2
+
+
+def test_a_smaller_feed_may_be_allowed(path: Path, site: Site) -> None:
+    site.files[PYPI] = export(*(pypi_record(f"P-{number}", "jinja2") for number in range(100)))
+    run_update(path, site)
+    site.files[PYPI] = export(pypi_record("P-1", "jinja2"))
+    assert run_update(path, site, later=True, allow_smaller=True).failures == ()
+    assert [row.id for row in read_snapshot(path).advisories] == ["DSA-1", "P-1"]
+
+
+def test_a_list_of_changes_that_lost_a_fifth_of_its_records_is_refused(path: Path, site: Site) -> None:
+    def publish(records: list[Json]) -> None:
+        site.files[PYPI] = export(*records)
+        site.files[LIST] = "".join(f"{each['modified']},{each['id']}\n" for each in records).encode()
+        site.files |= {f"/osv/PyPI/{each['id']}.json": json.dumps(each).encode() for each in records}
+
+    records = [pypi_record(f"P-{number}", "jinja2") for number in range(200)]
+    publish(records)
+    run_update(path, site)
+    publish([pypi_record("P-0", "jinja2", "2026-02-01T00:00:00Z"), *records[1:150]])
+    (failure,) = run_update(path, site, later=True).failures
+    assert failure.reason == "osv PyPI has 150 statements, and had 200: too many are gone."
+    assert len(read_snapshot(path).advisories) == 201
+
+
+@pytest.mark.parametrize("half", [b'{"id": "PYSEC-2", "affected": [{"package', b"\0\0"])
+def test_a_new_unreadable_record_keeps_the_part_for_a_day(half: bytes, path: Path, site: Site) -> None:
+    run_update(path, site)
+    before = read_snapshot(path)
+    site.files[PYPI] = export(record("PYSEC-1", entry("PyPI", "jinja2", *fixed("9"))), half)
+    (failure,) = run_update(path, site, later=True).failures
+    assert failure.reason.startswith("osv PyPI has records that cannot be read: broken-1.json (")
+    assert "a day" in failure.advice
+    assert read_snapshot(path).advisories == before.advisories
+    assert read_check_times(path)["osv PyPI"] == NOW_TEXT
+    assert run_update(path, site, days=1).failures == ()
+    (coverage,) = (row for row in read_snapshot(path).coverage if row.ecosystem == "PyPI")
+    assert (coverage.complete, coverage.names) == (False, ())
+    site.files[PYPI] = export(record("PYSEC-1", entry("PyPI", "jinja2", *fixed("8"))), half)
+    assert run_update(path, site, days=1.5).failures == ()  # it is not new
 
 
 def test_only_changed_parts_are_parsed_again(path: Path, site: Site) -> None:

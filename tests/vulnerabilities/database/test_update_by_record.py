@@ -89,7 +89,10 @@ def test_a_record_that_becomes_faulty_ends_coverage(path: Path, site: Site) -> N
     run_update(path, site)
     publish(site, *BEFORE[:1], pypi_record("P-2", "flask", LATE), *BEFORE[2:])
     site.files["/osv/PyPI/P-2.json"] = b"{"
-    run_update(path, site, later=True)
+    (failure,) = run_update(path, site, later=True).failures
+    assert "P-2.json" in failure.reason
+    assert all(row.complete for row in read_snapshot(path).coverage)
+    run_update(path, site, days=1)
     coverage = {row.ecosystem: row.complete for row in read_snapshot(path).coverage}
     assert coverage == {"Debian:13": True, "PyPI": False, "epss": True, "kev": True}
     assert [row[0] for row in everything(path)[:2]] == ["P-3", "P-1"]
@@ -100,6 +103,6 @@ def test_a_record_that_was_not_requested_is_a_fault(path: Path, site: Site) -> N
     run_update(path, site)
     publish(site, *BEFORE[:1], pypi_record("P-2", "flask", LATE), *BEFORE[2:])
     site.files["/osv/PyPI/P-2.json"] = json.dumps(pypi_record("P-1", "flask")).encode()
-    result = run_update(path, site, later=True)
+    result = run_update(path, site, days=1)
     (part,) = (part for part in result.parts if part.name == "PyPI")
     assert [fault.name for fault in part.faults] == ["P-1"]

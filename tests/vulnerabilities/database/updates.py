@@ -38,9 +38,19 @@ def urls_of(site: Site) -> dict[str, str]:
     }
 
 
-def run_update(path: Path, site: Site, *, later: bool = False, feeds: tuple[Feed, ...] = FEEDS) -> Result:
-    urls = urls_of(site)
-    return update(path, feeds, urls, ("Debian", "PyPI"), LATER if later else NOW, lambda line: None)
+def run_update(
+    path: Path,
+    site: Site,
+    *,
+    later: bool = False,
+    feeds: tuple[Feed, ...] = FEEDS,
+    days: float = 0,
+    allow_smaller: bool = False,
+) -> Result:
+    """Update it, so many days after NOW or LATER."""
+    now = (LATER if later else NOW) + timedelta(days=days)
+    ecosystems = ("Debian", "PyPI")
+    return update(path, feeds, urls_of(site), ecosystems, now, lambda line: None, allow_smaller=allow_smaller)
 
 
 def read_snapshot(path: Path) -> AdvisorySnapshot:

@@ -1,9 +1,11 @@
 """A loopback HTTP server of files that can be told to fail."""
 
 import hashlib
+import ssl
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -12,7 +14,8 @@ class Site:
     """`files` by path ("/osv/Debian/all.zip"). `failing` paths answer so many times with that status, first.
 
     `validator` is the header by which it knows files again: "ETag", "Last-Modified" or "" for none. `cut` paths end
-    before their Content-Length. `seen` has "path status" of each answer, in order.
+    before their Content-Length, `slow` ones send a byte each so many seconds, `redirects` lead elsewhere. `seen` has
+    "path status" of each answer, in order.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -20,6 +23,8 @@ class Site:
         self.failing: dict[str, list[int]] = {}
         self.validator = "ETag"
         self.cut: set[str] = set()
+        self.slow: dict[str, float] = {}
+        self.redirects: dict[str, str] = {}
         self.seen: list[str] = []
         self.url = ""
 
@@ -28,7 +33,7 @@ class Site:
 
 
 @contextmanager
-def serving(files: dict[str, bytes]) -> Iterator[Site]:
+def serving(files: dict[str, bytes], tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     site = Site(files)
 
     class Handler(BaseHTTPRequestHandler):
@@ -36,6 +41,10 @@ def serving(files: dict[str, bytes]) -> Iterator[Site]:
             path = unquote(self.path)
             if site.failing.get(path):
                 self.answer(path, site.failing[path].pop(0))
+            elif path in site.redirects:
+                self.send_response(302)
+                self.send_header("Location", site.redirects[path])
+                self.end_headers()
             elif path not in site.files:
                 self.answer(path, 404)
             elif self.knows(path):
@@ -56,14 +65,25 @@ def serving(files: dict[str, bytes]) -> Iterator[Site]:
             if status != 304:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if path in site.cut else body)
+            if path in site.slow:
+                self.drip(body, site.slow[path])
+            else:
+                self.wfile.write(body[: len(body) // 2] if path in site.cut else body)
+
+        def drip(self, body: bytes, seconds: float) -> None:
+            with suppress(OSError):  # the client gives up
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(seconds)
 
         def log_message(self, *_: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    site.url = f"http://127.0.0.1:{server.server_address[1]}"
+    site.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     try:
         yield site
     finally:

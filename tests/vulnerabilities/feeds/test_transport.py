@@ -1,11 +1,14 @@
 """Bringing files over HTTP: what is final, what is tried again, what is written into messages."""
 
+import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
 from tests.vulnerabilities.feeds.feed_site import serving
 
 from dockgate.shared.errors import UnavailableError
+from dockgate.vulnerabilities.feeds._transport import Web
 from dockgate.vulnerabilities.feeds.kev import FEED
 
 
@@ -31,6 +34,39 @@ def test_an_unrequested_304_is_an_error(tmp_path: Path) -> None:
             FEED.fetch(f"{site.url}/kev.json", "", "", tmp_path)
 
 
+def test_a_download_above_its_limit_is_an_error(tmp_path: Path) -> None:
+    with serving({"/kev.json": b"x" * 1000}) as site, Web("kev", None) as web:
+        with pytest.raises(UnavailableError, match="larger than 999 bytes"):
+            web.fetch(f"{site.url}/kev.json", "", tmp_path, 999)
+        assert site.seen == ["/kev.json 200"]
+        assert web.fetch(f"{site.url}/kev.json", "", tmp_path, 1000).path
+
+
+def test_a_download_that_is_too_slow_is_given_up(tmp_path: Path) -> None:
+    with serving({"/kev.json": b"x" * 1000}) as site, Web("kev", None, grace=0.1) as web:
+        site.slow["/kev.json"] = 0.02
+        with pytest.raises(UnavailableError, match="too slow"):
+            web.fetch(f"{site.url}/kev.json", "", tmp_path)
+        assert site.seen == ["/kev.json 200"]
+
+
+def test_a_redirect_is_followed_but_not_out_of_tls(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    usage = ["-addext", "keyUsage=critical,keyCertSign,digitalSignature", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *usage], check=True, capture_output=True)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    with serving({"/kev.json": b"{}"}) as plain, serving({"/kev.json": b"{}"}, tls) as secure:
+        secure.redirects = {"/same": f"{secure.url}/kev.json", "/down": f"{plain.url}/kev.json"}
+        plain.redirects = {"/up": f"{secure.url}/kev.json"}
+        for url in (f"{secure.url}/same", f"{plain.url}/up"):
+            assert FEED.fetch(url, "", "", tmp_path, certificate).path
+        with pytest.raises(UnavailableError, match="from https to http"):
+            FEED.fetch(f"{secure.url}/down", "", "", tmp_path, certificate)
+        assert plain.seen == []
+
+
 @pytest.mark.parametrize("url", ["nonsense", "file:///etc/passwd", "http://"])
 def test_an_invalid_url_is_an_error(url: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="The feed kev"):
@@ -53,3 +89,10 @@ def test_secrets_in_a_url_are_not_in_the_message(tmp_path: Path) -> None:
             FEED.fetch(url, "", "", tmp_path)
     assert "secret" not in str(caught.value)
     assert "/kev.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://user:secret@host:nonsense/", "http://user:secret@[nonsense"])
+def test_secrets_in_an_invalid_url_are_not_in_the_message(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        FEED.fetch(url, "", "", tmp_path)
+    assert "secret" not in str(caught.value)

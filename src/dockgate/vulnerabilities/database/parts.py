@@ -33,6 +33,22 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What new content must not exceed to replace a part.
+
+    At least `least_statements` of the `statements` that the part had, and at most `most_faults` records that cannot be
+    read and whose package is unknown; None for any number.
+    """
+
+    statements: int = 0
+    least_statements: int = 0
+    most_faults: int | None = None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A part that could not be updated. `has_old_data`: the database still has its previous content.
 

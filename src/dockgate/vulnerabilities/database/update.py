@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,16 +18,17 @@ from dockgate.shared.errors import (
     UnavailableError,
     UnreadableError,
 )
+from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.database.build import Report, parse, stamp
 from dockgate.vulnerabilities.database.database import Database
-from dockgate.vulnerabilities.database.parts import Failure, Part, Result
+from dockgate.vulnerabilities.database.parts import NO_LIMITS, Failure, Limits, Part, Result
 from dockgate.vulnerabilities.database.writer import Writer, content_hash, database_lock
-from dockgate.vulnerabilities.feed import Feed, public_url
+from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, Feed, public_url
 
 # Failed connections to a host after which an update stops asking it.
 CONNECTION_FAILURE_LIMIT = 2
-# Parts with at most this many statements may lose half of them.
-_FEW = 100
+# How old a part may become while its feed has new unreadable records.
+_FAULT_PATIENCE = timedelta(days=1)
 
 
 def update(
@@ -38,13 +39,17 @@ def update(
     now: datetime,
     report: Report,
     ca_bundle: Path | None = None,
+    *,
+    allow_smaller: bool = False,
 ) -> Result:
     """Fetch what changed, and replace the database at `path` atomically.
 
     `urls` maps names of feeds to URLs that replace `Feed.url`. Feeds without a URL are not fetched, and the result
     names them. `ecosystems` are those to fetch of feeds with parts. All other parts stay in the database with the time
     of their last check, and so do parts whose feed fails, which the result lists. Unchanged parts count as checked.
-    `report` gets a line for each part. The database is not replaced if no feed answers or nothing would be covered.
+    `report` gets a line for each part. A part that would lose many records, or have new unreadable ones, is a failure
+    (`_limits`); `allow_smaller` permits the former. The database is not replaced if no feed answers or nothing would be
+    covered.
 
     Raises ConflictError while another process writes, DatabaseError if the old database is broken.
     """
@@ -59,7 +64,7 @@ def update(
                 old_part = old_parts.get((feed.name, name))
                 try:
                     unreachable.check(url)
-                    part = _renew(writer, feed, name, url, old_part, now, path, into, ca_bundle)
+                    part = _renew(writer, feed, name, url, old_part, now, path, into, ca_bundle, allow_smaller)
                 except (UnavailableError, NotFoundError, UnreadableError) as error:
                     unreachable.record(error)
                     host, cause = (error.host, error.cause) if isinstance(error, DownloadError) else ("", "")
@@ -132,6 +137,7 @@ def _renew(
     old: Path,
     into: Path,
     ca_bundle: Path | None,
+    allow_smaller: bool,
 ) -> Part:
     """Fetch and parse one part, or keep the old one if it is unchanged.
 
@@ -157,20 +163,28 @@ def _renew(
     try:
         with fetched.path.open("rb") as stream:
             statements, ecosystem = parse(feed, part, stream), feed.ecosystem(name)
+            limits = _limits(old_part, now, allow_smaller) if old_part and same else NO_LIMITS
             if old_part is None or fetched.replaces is None:
-                return writer.add(part, statements, ecosystem, None, _minimum_statements(old_part) if same else 0)
+                return writer.add(part, statements, ecosystem, None, limits)
             part = replace(part, statements=old_part.statements, faults=old_part.faults)
-            return writer.amend(part, statements, ecosystem, fetched.replaces)
+            return writer.amend(part, statements, ecosystem, fetched.replaces, limits)
     finally:
         fetched.path.unlink()
 
 
-def _minimum_statements(part: Part | None) -> int:
-    """The number of statements that a part may shrink to.
+def _limits(part: Part, now: datetime, allow_smaller: bool) -> Limits:
+    """What the part's new content may lack.
 
-    Publishers withdraw records, but not half of them. A truncated part would hide the vulnerabilities that it lacks.
+    A truncated part would hide the vulnerabilities that it lacks. A record that is new and unreadable is often repaired
+    within hours, and would make every package of the ecosystem undetermined: the present part is used meanwhile, until
+    it is a day old.
     """
-    return part.statements // 2 if part and part.statements >= _FEW else 0
+    is_large = part.statements >= FEW_RECORDS and not allow_smaller
+    checked_at = parse_time(part.checked_at)
+    is_recent = checked_at is not None and timedelta(0) <= now - checked_at < _FAULT_PATIENCE
+    faults = sum(not fault.contained for fault in part.faults)
+    least = part.statements - part.statements // LOST_FRACTION if is_large else 0
+    return Limits(part.statements, least, faults if is_recent else None)
 
 
 def _parts_in(path: Path) -> dict[tuple[str, str], Part]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableErro
 from dockgate.vulnerabilities.aliases import AliasGroups
 from dockgate.vulnerabilities.database.coverage import PartialCoverage, covered_ecosystems, is_covered_by
 from dockgate.vulnerabilities.database.keys import write_keys
-from dockgate.vulnerabilities.database.parts import Part
+from dockgate.vulnerabilities.database.parts import NO_LIMITS, Limits, Part
 from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES
 from dockgate.vulnerabilities.feed import (
     CvePrediction,
@@ -101,22 +101,18 @@ class Writer:
         statements: Iterable[FeedStatement],
         ecosystem: str,
         coverage: PartialCoverage | None,
-        minimum: int = 0,
+        limits: Limits = NO_LIMITS,
     ) -> Part:
         """Write a part from its statements and replace the old one; return it with their count and faults.
 
         `ecosystem` is the one that the part covers completely, "" for none. `coverage` are the names that a partial
         snapshot covers, None if the part is complete.
 
-        Raises UnreadableError, and keeps the old part, if the statements cannot be read or are fewer than `minimum`.
+        Raises UnreadableError, and keeps the old part, if the statements cannot be read or exceed `limits`.
         """
         self._has_new_content = True
         added = self._add(statements)
-        if added.count < minimum:
-            self._undo(added)
-            reason = f"{part.title} has {added.count:,} statements, less than half of what it had."
-            advice = f"Is {part.source} complete? If it is, remove the database and run `dockgate db update` again."
-            raise UnreadableError(reason, advice)
+        self._require(part, added, limits, added.count, added.faults)
         self._forget(self._number(part), ecosystem)
         part = replace(part, statements=added.count, faults=tuple(added.faults))
         self._describe(added.number, part)
@@ -124,19 +120,27 @@ class Writer:
             self._cover(added.number, part, ecosystem, coverage, added.valid)
         return part
 
-    def amend(self, part: Part, statements: Iterable[FeedStatement], ecosystem: str, replaces: frozenset[str]) -> Part:
+    def amend(
+        self,
+        part: Part,
+        statements: Iterable[FeedStatement],
+        ecosystem: str,
+        replaces: frozenset[str],
+        limits: Limits = NO_LIMITS,
+    ) -> Part:
         """Replace a part's records of the ids `replaces` by these statements, and keep all other records.
 
-        `part` has the previous count and faults; returns it with the new ones. Raises UnreadableError as `add` does.
+        `part` has the previous count and faults; returns it with the new ones. Raises UnreadableError as `add` does,
+        but the number of statements is not limited: only a whole export says that many are gone.
         """
         self._has_new_content = True
         added, number = self._add(_only(statements, replaces)), self._number(part)
+        remaining_faults = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
+        faults = (*remaining_faults, *added.faults)
+        self._require(part, added, limits, limits.least_statements, faults)
         removed = self._erase(number, ecosystem, replaces)
         self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (number, added.number))
-        remaining_faults = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
-        part = replace(
-            part, statements=part.statements - removed + added.count, faults=(*remaining_faults, *added.faults)
-        )
+        part = replace(part, statements=part.statements - removed + added.count, faults=faults)
         self._undescribe(number)
         self._describe(number, part)
         counts = self._sql.execute(
@@ -202,6 +206,24 @@ class Writer:
             self._undo(added)
             raise
         return added
+
+    def _require(
+        self, part: Part, added: "_Added", limits: Limits, statements: int, faults: Sequence[FaultyRecord]
+    ) -> None:
+        """Undo what was added and raise UnreadableError if the part would exceed the limits."""
+        broken = [fault for fault in faults if not fault.contained]
+        if statements < limits.least_statements:
+            reason = f"{part.title} has {statements:,} statements, and had {limits.statements:,}: too many are gone."
+            advice = f"If {part.source} is complete, run `dockgate db update --allow-smaller`."
+        elif limits.most_faults is not None and len(broken) > limits.most_faults:
+            first, count = broken[-1], len(broken) - limits.most_faults
+            more = f" and {count - 1:,} more" if count > 1 else ""
+            reason = f"{part.title} has records that cannot be read: {first.name} ({first.reason}){more}."
+            advice = "The present data is used until it is a day old, then the new data without these records."
+        else:
+            return
+        self._undo(added)
+        raise UnreadableError(reason, advice)
 
     def _undo(self, added: "_Added") -> None:
         for name in (*added.valid, ""):

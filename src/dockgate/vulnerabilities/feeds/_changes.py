@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
-from dockgate.vulnerabilities.feed import FeedFetch, RecordLookup
+from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, RECORD_LIMIT, FeedFetch, RecordLookup
 from dockgate.vulnerabilities.feeds._lines import lines
 from dockgate.vulnerabilities.feeds._transport import Web
 
@@ -20,6 +20,8 @@ INDEX = "modified_id.csv"
 # Above this number of records the whole export is faster.
 CHANGES_LIMIT = 500
 _CONNECTIONS = 8
+# Bytes of the list.
+INDEX_LIMIT = 512 * 1024**2
 # The prefix of a list's fingerprint, which tells it from that of an export.
 _MARK = "list "
 
@@ -28,11 +30,12 @@ def fetch_changes(web: Web, base: str, fingerprint: str, into: Path, lookup: Rec
     """Fetch the changed records below the URL `base`; None if the whole export must be fetched.
 
     That is the case if the list or one of its records is not available (a mirror may have exports only), if more than
-    CHANGES_LIMIT records changed or were removed, and if some were removed and none changed: a list may be truncated.
+    CHANGES_LIMIT records changed or were removed, and if some were removed and none changed, or a fifth were removed: a
+    list may be truncated.
     """
     try:
         last_list = fingerprint.removeprefix(_MARK) if fingerprint.startswith(_MARK) else ""
-        index = web.fetch(f"{base}/{INDEX}", last_list, into)
+        index = web.fetch(f"{base}/{INDEX}", last_list, into, INDEX_LIMIT)
         if index.path is None:
             return FeedFetch(fingerprint)
         published, stored = _read_list(index.path), lookup()
@@ -41,7 +44,8 @@ def fetch_changes(web: Web, base: str, fingerprint: str, into: Path, lookup: Rec
         now = _MARK + index.fingerprint
         if published and not changed and not removed:
             return FeedFetch(now)
-        if not changed or len(changed) + len(removed) > CHANGES_LIMIT:
+        are_many_gone = len(stored) >= FEW_RECORDS and len(removed) * LOST_FRACTION > len(stored)
+        if not changed or len(changed) + len(removed) > CHANGES_LIMIT or are_many_gone:
             return None
         return FeedFetch(now, _fetch_records(web, base, changed, into), frozenset((*changed, *removed)))
     except (UnavailableError, UnreadableError):
@@ -71,7 +75,7 @@ def _fetch_records(web: Web, base: str, names: list[str], into: Path) -> Path:
     urls = [f"{base}/{quote(name, safe='')}.json" for name in names]
     export = into / "changes.zip"
     with ThreadPoolExecutor(_CONNECTIONS) as pool, zipfile.ZipFile(export, "w") as archive:
-        for name, path in zip(names, pool.map(lambda url: web.download(url, into), urls), strict=True):
+        for name, path in zip(names, pool.map(lambda url: web.download(url, into, RECORD_LIMIT), urls), strict=True):
             archive.write(path, f"{name}.json")
             path.unlink()
     return export

@@ -7,6 +7,8 @@ from typing import BinaryIO, cast
 
 from dockgate.shared.errors import UnreadableError
 
+# Bytes of a file as it is published.
+TABLE_LIMIT = 512 * 1024**2
 LINE_LIMIT = 4096
 # Far more than one row for each CVE, far less than a gzip bomb needs.
 ROW_LIMIT = 5_000_000

@@ -11,6 +11,7 @@ from dockgate.vulnerabilities.feeds._xml import elements
 
 _ARCHITECTURE = "x86_64"
 _LIST_LIMIT = 64 * 1024
+_INDEX_LIMIT = 16 * 1024**2
 _MIRROR_LIMIT = 5
 _CHECKSUMS = ("sha256", "sha384", "sha512")
 
@@ -44,8 +45,8 @@ def _from_mirror(web: Web, mirror: str, fingerprint: str, into: Path) -> FeedFet
 
 def _fetch_mirrors(web: Web, url: str, into: Path) -> list[str]:
     """The mirrors in the list, one a line; without those over plain HTTP, unless the list is too."""
-    with web.download(url, into).open("rb") as file:
-        lines = file.read(_LIST_LIMIT).decode("utf-8", "replace").split()
+    with web.download(url, into, _LIST_LIMIT).open("rb") as file:
+        lines = file.read().decode("utf-8", "replace").split()
     safe = ("https", urlsplit(url).scheme)
     mirrors = [line.replace("$basearch", _ARCHITECTURE).rstrip("/") for line in lines]
     return [mirror for mirror in mirrors if urlsplit(mirror).scheme in safe]
@@ -55,7 +56,7 @@ def _fetch_index(web: Web, url: str, into: Path) -> tuple[str, str, str]:
     """The path of the update information, the algorithm of its checksum, and the checksum."""
     href = algorithm = checksum = kind = ""
     try:
-        with web.download(url, into).open("rb") as stream:
+        with web.download(url, into, _INDEX_LIMIT).open("rb") as stream:
             for element in elements(stream, f"index {public_url(url)}"):
                 if element.name == "data":
                     kind = "" if element.closed else element.attributes.get("type", "")

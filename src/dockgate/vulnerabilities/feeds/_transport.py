@@ -2,19 +2,25 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
 from dockgate.vulnerabilities.feed import FeedFetch, RecordLookup, public_url
 
+if TYPE_CHECKING:
+    import httpx
+
 # Seconds before the second and the third try, which is the last.
 PAUSES = (0.2, 0.8)
-# Bytes of one file. The largest public export is about a tenth of it.
+# Bytes of one file, unless a feed has a lower limit. The largest public export is about a tenth of it.
 LIMIT = 4 * 1024**3
+# Seconds without a byte.
 _TIMEOUT = 60.0
+# After so many seconds a download must have had so many bytes a second: a slow server would block all other feeds.
+GRACE, SLOWEST = 120.0, 10_000.0
 _ETAG, _MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
 
 
@@ -25,6 +31,8 @@ class FetchedFeed:
     version: int
     file: str
     url: str
+    # Bytes of one file.
+    limit = LIMIT
 
     def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         return ("",)
@@ -50,7 +58,7 @@ class FetchedFeed:
         self, web: "Web", url: str, part: str, fingerprint: str, into: Path, lookup: RecordLookup | None
     ) -> FeedFetch:
         """Fetch one part over HTTP; the arguments are those of `fetch`."""
-        return web.fetch(url, fingerprint, into)
+        return web.fetch(url, fingerprint, into, self.limit)
 
 
 def _from_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
@@ -68,18 +76,28 @@ def _from_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
 class Web:
     """A client for the files of a feed, with persistent connections. Several threads may use it."""
 
-    def __init__(self, feed: str, ca_bundle: Path | None) -> None:
+    def __init__(
+        self,
+        feed: str,
+        ca_bundle: Path | None,
+        *,
+        grace: float = GRACE,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         import ssl
 
         import httpx
 
         self._feed = feed
+        self._grace = grace
+        self._monotonic = monotonic
         try:
             trust = ssl.create_default_context(cafile=ca_bundle)
         except OSError as error:
             reason = f"The feed {feed}: the certificates {ca_bundle} cannot be read: {error}."
             raise UnavailableError(reason, "Give DOCKGATE_CA_BUNDLE a PEM file of certificates.") from error
-        self._client = httpx.Client(follow_redirects=True, timeout=_TIMEOUT, verify=trust)
+        hooks = {"response": [_refuse_downgrade]}
+        self._client = httpx.Client(follow_redirects=True, timeout=_TIMEOUT, verify=trust, event_hooks=hooks)
 
     def __enter__(self) -> Self:
         return self
@@ -87,9 +105,10 @@ class Web:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def fetch(self, url: str, fingerprint: str, into: Path) -> FeedFetch:
-        """Fetch a file, by the ETag or Last-Modified of the last answer if it had one (RFC 9110, section 13).
+    def fetch(self, url: str, fingerprint: str, into: Path, limit: int = LIMIT) -> FeedFetch:
+        """Fetch a file of at most `limit` bytes, unless it is unchanged.
 
+        It is recognised by the ETag or Last-Modified of the last answer, if it had one (RFC 9110, section 13).
         Raises DownloadError after three attempts, or at once for a status from 400 to 499 other than 408 and 429.
         """
         import httpx
@@ -97,14 +116,17 @@ class Web:
         reason, is_unreachable = "", False
         for pause in (*PAUSES, None):
             try:
-                return self._request(url, fingerprint, into)
+                return self._request(url, fingerprint, into, limit)
             except httpx.HTTPStatusError as error:
                 status = error.response.status_code
                 is_unreachable = False
                 reason = f"it answered {status} {error.response.reason_phrase}".rstrip()
                 if 400 <= status < 500 and status not in (408, 429):
                     break
-            except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
+            except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+                reason = "it is not a valid http or https URL"  # the error may have a part of the password
+                break
+            except ValueError as error:
                 reason = str(error)
                 break
             except (httpx.TransportError, httpx.TooManyRedirects, httpx.DecodingError) as error:
@@ -120,13 +142,13 @@ class Web:
             is_unreachable=is_unreachable,
         )
 
-    def download(self, url: str, into: Path) -> Path:
+    def download(self, url: str, into: Path, limit: int = LIMIT) -> Path:
         """Fetch a file, whether or not it changed. Raises DownloadError."""
-        path = self.fetch(url, "", into).path
+        path = self.fetch(url, "", into, limit).path
         assert path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
         return path
 
-    def _request(self, url: str, fingerprint: str, into: Path) -> FeedFetch:
+    def _request(self, url: str, fingerprint: str, into: Path, limit: int) -> FeedFetch:
         headers = {"Accept-Encoding": "identity"}
         if fingerprint.startswith(_ETAG):
             headers["If-None-Match"] = fingerprint.removeprefix(_ETAG)
@@ -139,16 +161,28 @@ class Web:
                 answer.raise_for_status()
                 raise ValueError(f"it answered {answer.status_code}, without a file")
             path = into / hashlib.sha256(url.encode()).hexdigest()
-            size = 0
+            size, start = 0, self._monotonic()
             with path.open("wb") as file:
-                for chunk in answer.iter_bytes(1024 * 1024):
+                for chunk in answer.iter_bytes():
                     size += len(chunk)
-                    if size > LIMIT:
-                        raise ValueError(f"it is larger than {LIMIT} bytes")
+                    if size > limit:
+                        raise ValueError(f"it is larger than {limit} bytes")
+                    seconds = self._monotonic() - start
+                    if seconds > self._grace and size < seconds * SLOWEST:
+                        raise ValueError(f"it sent {size} bytes in {seconds:.0f} seconds, which is too slow")
                     file.write(chunk)
             etag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
         new_fingerprint = _ETAG + etag if etag else _MODIFIED + modified if modified else _content(path)
         return FeedFetch(new_fingerprint, None if new_fingerprint == fingerprint else path)
+
+
+def _refuse_downgrade(answer: "httpx.Response") -> None:
+    """Refuse a redirect from https to http, where the network could change the advisories."""
+    if (
+        answer.has_redirect_location
+        and answer.url.scheme == "https" != answer.url.join(answer.headers["location"]).scheme
+    ):
+        raise ValueError("it redirects from https to http")
 
 
 def _content(path: Path) -> str:

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feed import CveScore, FaultyRecord, Feed, FeedStatement
-from dockgate.vulnerabilities.feeds._lines import lines
+from dockgate.vulnerabilities.feeds._lines import TABLE_LIMIT, lines
 from dockgate.vulnerabilities.feeds._severity import by_vectors
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed
 
@@ -17,6 +17,7 @@ class Cvss(FetchedFeed):
 
     name = "cvss"
     version = 1
+    limit = TABLE_LIMIT
     file = "cvss.csv.gz"
     url = ""
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feed import CvePrediction, FaultyRecord, Feed, FeedStatement
-from dockgate.vulnerabilities.feeds._lines import lines
+from dockgate.vulnerabilities.feeds._lines import TABLE_LIMIT, lines
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed
 
 _HEADER = "cve,epss,percentile"
@@ -19,6 +19,7 @@ class Epss(FetchedFeed):
 
     name = "epss"
     version = 1
+    limit = TABLE_LIMIT
     file = "epss.csv.gz"
     url = "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz"
 

@@ -16,6 +16,7 @@ class Kev(FetchedFeed):
 
     name = "kev"
     version = 2
+    limit = LIMIT
     file = "kev.json"
     url = "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"
 

@@ -9,12 +9,12 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
-from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
+from dockgate.vulnerabilities.feed import RECORD_LIMIT, FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
 from dockgate.vulnerabilities.feeds._changes import fetch_changes
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed, Web
 
-# Bytes of one record. The largest public ones have about one million.
-RECORD_LIMIT = 16 * 1024 * 1024
+# Bytes of the list of ecosystems.
+_LIST_LIMIT = 1024 * 1024
 
 
 class Osv(FetchedFeed):
@@ -29,7 +29,9 @@ class Osv(FetchedFeed):
         """The ecosystems that `ecosystems.txt` lists; all if a mirror lacks it, or a proxy answers with a page."""
         try:
             with TemporaryDirectory() as folder, Web(self.name, ca_bundle) as web:
-                names = set(web.download(f"{url}/ecosystems.txt", Path(folder)).read_text("utf-8").splitlines())
+                names = set(
+                    web.download(f"{url}/ecosystems.txt", Path(folder), _LIST_LIMIT).read_text("utf-8").splitlines()
+                )
         except (UnavailableError, UnicodeDecodeError):
             return ecosystems
         return [name for name in ecosystems if name in names] or ecosystems
