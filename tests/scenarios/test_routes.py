@@ -120,6 +120,58 @@ ROUTES = {
     "POST /git/{repository}.git/git-upload-pack": Row(READ, REPOSITORY),
     "POST /git/{repository}.git/git-receive-pack": Row(RUN, REPOSITORY),
 }
+# The pages of the console. A form needs what its call of the API needs.
+PAGES = {
+    "GET /static/{name}": OPEN,  # style and scripts: the same for everybody
+    "GET /signin": OPEN,
+    "POST /signin": OPEN,  # a token
+    "POST /signout": Row(READ, ALWAYS),
+    "POST /theme": Row(READ, ALWAYS),
+    "GET /": Row(READ),
+    "GET /pipelines": Row(READ),
+    "GET /pipelines/{name}": Row(READ, PIPELINE),
+    "POST /pipelines/{name}/start": Row(RUN, PIPELINE),
+    "GET /executions/{execution_id}": Row(READ, PIPELINE),
+    "POST /executions/{execution_id}/stop": Row(RUN, PIPELINE),
+    "POST /executions/{execution_id}/retry": Row(RUN, PIPELINE),
+    "GET /executions/{execution_id}/{stage}/{action}/{attempt}": Row(READ, PIPELINE),
+    "GET /executions/{execution_id}/{stage}/{action}/{attempt}/raw": Row(READ, PIPELINE),
+    "GET /approvals/{approval_id:path}": Row(READ, BOTH),
+    "POST /approvals/{approval_id:path}/vote": Row(DECIDE, BOTH),
+    "POST /approvals/{approval_id:path}/reject": Row(DECIDE, BOTH),
+    "POST /approvals/{approval_id:path}/override": Row(ACCEPT, REPOSITORY),
+    "GET /verdicts/{digest}": Row(READ, BOTH),
+    "GET /images": Row(READ),
+    "GET /images/{digest}": Row(READ, BOTH),
+    "POST /images/{digest}/scan": Row(RUN, REPOSITORY),
+    "GET /search": Row(READ),
+    "GET /running": Row(READ),
+    "GET /running/{name}": Row(READ),
+    "POST /running/{name}/scale": Row(ADMINISTER),
+    "GET /repositories": Row(READ),
+    "GET /policies": Row(READ),
+    "GET /policies/{name}": Row(READ),
+    "POST /policies/{name}": Row(ACCEPT),
+    "GET /waivers": Row(READ),
+    "GET /waivers/new": Row(ACCEPT),
+    "POST /waivers/new": Row(ACCEPT),
+    "GET /waivers/{waiver_id}": Row(READ),
+    "POST /waivers/{waiver_id}/revoke": Row(ACCEPT),
+    "GET /advisories": Row(READ),
+    "GET /people": Row(ADMINISTER),
+    "POST /people": Row(ADMINISTER),
+    "GET /people/{name}": Row(ADMINISTER),
+    "POST /people/{name}/roles": Row(ADMINISTER),
+    "POST /people/{name}/disable": Row(ADMINISTER),
+    "POST /people/{name}/enable": Row(ADMINISTER),
+    "POST /people/{name}/tokens": Row(ADMINISTER),
+    "POST /people/{name}/tokens/{token_id}/revoke": Row(ADMINISTER),
+    "GET /audit": Row(ACCEPT),
+    "GET /settings": Row(READ, ALWAYS),
+    "POST /settings/sessions/{digest}/end": Row(READ, ALWAYS),  # the caller's own
+    "GET /styleguide": Row(READ, ALWAYS),
+}
+ROUTES |= PAGES
 # What a call needs to come to the question who may.
 BODIES = {
     f"POST {V}/apply": {"kind": "Policy"},
@@ -132,6 +184,9 @@ BODIES = {
         "image": "127.0.0.1:7421/mine/app:mine",
     },
     f"POST {V}/images/{{digest}}/scan": {"repository": "mine/app"},
+    "POST /images/{digest}/scan": {"repository": "mine/app"},
+    "POST /approvals/{approval_id:path}/vote": {"vote": "yes"},
+    "POST /approvals/{approval_id:path}/override": {"reason": "why", "until": "2999-01-01"},
 }
 
 
@@ -212,7 +267,10 @@ class Callers:
         path = re.sub(r"\{(\w+)(:path)?\}", lambda answer_map: values.get(answer_map[1], "none"), template)
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
         headers = {**headers, "Idempotency-Key": "table", **{key.replace("_", "-"): more[key] for key in more}}
-        answer = self.client.request(method, path + query, json=self.bodies.get(route), headers=headers)
+        body = {"data" if route in PAGES else "json": self.bodies.get(route)}
+        if route in PAGES:
+            headers["Sec-Fetch-Site"] = "same-origin"
+        answer = self.client.request(method, path + query, headers=headers, **body)  # type: ignore[arg-type]
         # A permitted caller may still be refused as pusher or starter.
         is_by_permission = answer.status_code != 403 or re.search(r"needs the permission \w+|is not for", answer.text)
         return answer.status_code if is_by_permission else ALLOWED_AND_REFUSED

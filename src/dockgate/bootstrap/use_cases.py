@@ -53,6 +53,7 @@ from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import PARALLEL_SCANS, FindingReports, ScanRunner, ScanScheduler
 from dockgate.services.service_risk import ServiceRisk
+from dockgate.services.sessions import Sessions
 from dockgate.services.verdicts import Verdicts
 from dockgate.services.web_services import GitBackend, WebServices
 from dockgate.services.workers import Workers
@@ -202,6 +203,7 @@ def make_use_cases(
         registry,
         options.secret,
     )
+    people = People(store, adapters.clock)
     executions = Executions(store, clock, effects, starter, pubsub)
     rollouts = Rollouts(store, adapters.targets, verdicts, clock, effects, starter, registry)
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, notifications, clock, effects)
@@ -244,7 +246,8 @@ def make_use_cases(
             clone_url=lambda repository: f"{options.url}/git/{repository}.git",
         ),
         rollouts=rollouts,
-        people=People(store, adapters.clock),
+        people=people,
+        sessions=Sessions(store, people, clock),
         workers=Workers(store.workers, starter, store.database.is_sqlite),
         version=__version__,
         push_limit=options.push_limit,

@@ -97,6 +97,21 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A browser's session, without its secret: `digest` is the secret's SHA-256 in hex.
+
+    It acts as the token that signed in: it ends with that, and has its limits. `seen_at` may be some minutes old.
+    """
+
+    digest: str
+    token: str
+    created_at: str
+    seen_at: str
+    ends_at: str
+    ended_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The caller of a request: a principal, and its token (None on loopback while no principals exist)."""
 

@@ -25,6 +25,7 @@ from dockgate.services.registry_pushes import RegistryNotifications
 from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import FindingReports, ScanScheduler
+from dockgate.services.sessions import Sessions
 from dockgate.services.workers import Workers
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
@@ -70,6 +71,7 @@ class WebServices:
     documents: Documents
     rollouts: Rollouts
     people: People
+    sessions: Sessions
     workers: Workers
     version: str
     push_limit: int = DEFAULT_PUSH_LIMIT

@@ -44,6 +44,7 @@ from dockgate.store.rules import EventRules, EventTargets, PipelineStarts
 from dockgate.store.schema import identity
 from dockgate.store.secret_box import SecretBox
 from dockgate.store.services import Services
+from dockgate.store.sessions import Sessions
 from dockgate.store.signals import Signals
 from dockgate.store.verdicts import Verdicts
 from dockgate.store.vex import Vex
@@ -89,6 +90,7 @@ class Store:
     policy_assignments: PolicyAssignments
     principals: Principals
     tokens: Tokens
+    sessions: Sessions
     audit: Audit
     workers: Workers
     engine_tables: EngineTables
@@ -156,6 +158,7 @@ def open_store(
         policy_assignments=PolicyAssignments(database),
         principals=Principals(database),
         tokens=Tokens(database),
+        sessions=Sessions(database),
         audit=Audit(database),
         workers=Workers(database),
         engine_tables=EngineTables(database),

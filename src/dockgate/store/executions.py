@@ -60,6 +60,30 @@ class Executions:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
+    def newest_of_each(self) -> Sequence[Execution]:
+        """The newest execution of each pipeline that has run, by pipeline."""
+        newest = select(executions.c.pipeline, func.max(executions.c.number).label("number"))
+        newest_of = newest.group_by(executions.c.pipeline).subquery()
+        is_newest = (executions.c.pipeline == newest_of.c.pipeline) & (executions.c.number == newest_of.c.number)
+        with self._database.read() as connection:
+            rows = connection.execute(_EXECUTION.join(newest_of, is_newest).order_by(executions.c.pipeline)).mappings()
+            return [Execution(**row) for row in rows]
+
+    def unfinished(self, limit: int = 50) -> Sequence[Execution]:
+        """The executions that are under way, the oldest first."""
+        query = _EXECUTION.where(executions.c.state.in_(OPEN)).order_by(executions.c.started_at, executions.c.id)
+        with self._database.read() as connection:
+            return [Execution(**row) for row in connection.execute(query.limit(limit)).mappings()]
+
+    def runs_of(self, execution_ids: Sequence[str]) -> Mapping[str, Sequence[ActionRun]]:
+        """Every run of every action of several executions, by execution."""
+        query = _RUN.where(one_of(action_runs.c.execution, "ids")).order_by(action_runs.c.seq)
+        runs: dict[str, list[ActionRun]] = {execution: [] for execution in execution_ids}
+        with self._database.read() as connection:
+            for row in connection.execute(query, {"ids": text_list(list(execution_ids))}).mappings():
+                runs[row["key"].execution].append(ActionRun(**row))
+        return runs
+
     def caused_by(self, cause: str) -> Sequence[Execution]:
         """The executions that were started for this cause, at most one of each pipeline."""
         query = _EXECUTION.where(executions.c.cause == cause).order_by(executions.c.pipeline)

@@ -1,6 +1,6 @@
 """Pipelines, and the repositories that we host."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import bindparam, insert, select
@@ -9,7 +9,7 @@ from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import built_repositories as built_by
 from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database, insert_if_new, lock_name
-from dockgate.store.queries import find_pipeline, require_pipeline
+from dockgate.store.queries import find_pipeline, one_of, require_pipeline, text_list
 from dockgate.store.schema import built_repositories, pipelines, repositories
 
 _BUILT = select(built_repositories.c.name).where(built_repositories.c.name == bindparam("repository"))
@@ -43,6 +43,14 @@ class Pipelines:
         """The newest version, or the given one."""
         with self._database.read() as connection:
             return require_pipeline(connection, name, version)
+
+    def versions(self, versions: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Pipeline]:
+        """Several versions of pipelines, by name and version. Unknown ones are left out."""
+        names = text_list(sorted({name for name, _ in versions}))
+        query = select(pipelines.c.name, pipelines.c.version, pipelines.c.body)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(one_of(pipelines.c.name, "names")), {"names": names})
+            return {(name, version): body for name, version, body in rows if (name, version) in versions}
 
     def names(self) -> Sequence[str]:
         """The names of all pipelines, sorted."""

@@ -1,9 +1,9 @@
-"""The tables of principals, their tokens and votes, and the audit log."""
+"""The tables of principals, their tokens, sessions and votes, and the audit log."""
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, UniqueConstraint
 
 from dockgate.identity.model import Permission, Role
-from dockgate.store.columns import Json
+from dockgate.store.columns import Json, SafeText
 from dockgate.store.schema import metadata, sequence, text
 
 # `folded` is the name in lower case: two principals never differ in case alone.
@@ -34,6 +34,19 @@ tokens = Table(
     text("revoked_at"),
 )
 Index(None, tokens.c.principal, tokens.c.seq)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    text("digest", primary_key=True),
+    text("token", ForeignKey(tokens.c.id)),
+    text("created_at"),
+    text("seen_at"),
+    text("ends_at"),
+    Column("ended_at", SafeText),
+)
+Index(None, sessions.c.token)
+Index(None, sessions.c.ends_at)
 
 audit = Table(
     "audit",

@@ -40,7 +40,9 @@ from dockgate.web.api import (
     waivers,
     workers,
 )
-from dockgate.web.authorization import AuditMiddleware, FailedAuthentications
+from dockgate.web.authorization import AuditMiddleware, FailedAuthentications, authorized_caller
+from dockgate.web.console import routes as console
+from dockgate.web.console.site import console_router
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
 from dockgate.web.threads import Threads
@@ -156,6 +158,7 @@ def _routes() -> Sequence[BaseRoute]:
         router.include_router(module.router, prefix="/api/v1", responses=ERRORS)
     router.include_router(registry_endpoints.router)
     router.include_router(git_endpoints.router)
+    router.include_router(console_router())
     return router.routes
 
 
@@ -211,6 +214,8 @@ async def _error_response(request: Request, error: Exception) -> Response:
     if not isinstance(error, errors.DockgateError):
         raise error
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    if console.wants_page(request):
+        return console.error_of(request, error, status, authorized_caller(request))
     is_git = request.url.path.startswith("/git/")
     answer: Response = JSONResponse({"error": str(error), "advice": error.advice}, status)
     if is_git:  # git shows only plain text
@@ -236,6 +241,10 @@ async def _http_exception_response(request: Request, error: Exception) -> Respon
         matching = [(fixed, method) for fixed, method, path in calls if path.fullmatch(request.url.path)]
         allowed = sorted({method for fixed, method in matching if fixed == max(matching)[0]})
         error.headers = {"Allow": ", ".join(allowed)} if allowed else error.headers
+    if console.wants_page(request):
+        return console.error_page(
+            request, error.status_code, "There is no such page.", "Go to the overview, or search."
+        )
     return JSONResponse({"error": error.detail, "advice": ADVICE}, error.status_code, error.headers)
 
 

@@ -25,6 +25,7 @@ from dockgate.identity.model import AuditEntry, Caller, Permission, require
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, UnknownCallerError
+from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin, session_secret
 from dockgate.web.request_limits import require_storable
 from dockgate.web.threads import Threads, threads_of
 
@@ -72,14 +73,19 @@ class FailedAuthentications:
 
 
 def caller(request: Request) -> Caller:
-    """Authenticate the caller by a bearer token or the password of git (RFC 6750, RFC 7617)."""
+    """Authenticate the caller by a bearer token, the password of git (RFC 6750, RFC 7617) or a browser's session."""
     server: WebServices = request.app.state.server
     address = request.client.host if request.client else ""
     header = request.headers.get("authorization", "")
     try:
+        secret = "" if header else session_secret(request)
         # Without principals, tokens are ignored.
-        if not header or not server.store.principals.has_any():
+        if not (header or secret) or not server.store.principals.has_any():
             return server.people.authenticate_local(is_loopback(address) and not _FORWARDED & set(request.headers))
+        if secret:
+            if request.method not in SAFE_METHODS:
+                require_same_origin(request)
+            return server.sessions.caller(secret)
         return server.people.authenticate(request_token(request))
     except UnknownCallerError:
         if header:
@@ -198,6 +204,18 @@ def begin_audit_entry(server: WebServices, who: Caller, call: str, subject: str)
     entry = AuditEntry(uuid.uuid4().hex, server.clock.now(), who.name, token, call, subject)
     server.store.audit.begin(entry)
     return entry.id
+
+
+def authorized_caller(request: Request) -> Caller | None:
+    """The caller of a request whose permission was checked, None before that."""
+    who: Caller | None = request.scope.get(_CALLER)
+    return who
+
+
+def audit_sign_in(request: Request, who: Caller) -> None:
+    """Begin the audit entry of a sign-in, which no permission check begins."""
+    server: WebServices = request.app.state.server
+    request.scope[_AUDITED] = begin_audit_entry(server, who, "POST /signin", request.url.path)
 
 
 def audit_entry(request: Request) -> str:

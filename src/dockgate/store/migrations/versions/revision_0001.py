@@ -313,6 +313,15 @@ def _people() -> None:
     )
     _index("tokens", "principal", "seq")
     op.create_table(
+        "sessions",
+        *_text("digest", "token", "created_at", "seen_at", "ends_at"),
+        *_optional_text("ended_at"),
+        sa.PrimaryKeyConstraint("digest"),
+        sa.ForeignKeyConstraint(["token"], ["tokens.id"]),
+    )
+    _index("sessions", "token")
+    _index("sessions", "ends_at")
+    op.create_table(
         "votes",
         *_integer("seq"),
         *_text("approval", "who"),

@@ -1,0 +1,79 @@
+"""Sessions: a browser signs in with a token, and stays signed in for a while."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dockgate.identity.model import Caller, Session, digest
+from dockgate.services.clock import ServerClock
+from dockgate.services.identity import People
+from dockgate.shared.errors import NotFoundError, UnknownCallerError
+from dockgate.shared.timestamps import format_time
+from dockgate.store import Store
+
+# A session ends after this time without a request, and at the latest after so many days.
+IDLE_HOURS = 12
+MOST_DAYS = 7
+# How old `seen_at` may be: not every request is a write.
+SEEN_MINUTES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Signs browsers in and out."""
+
+    store: Store
+    people: People
+    clock: ServerClock
+
+    def start(self, token_text: str) -> str:
+        """Sign in with a token, and return the session's secret. Raises UnknownCallerError for an invalid token."""
+        caller = self.people.authenticate(token_text)
+        if caller.token is None:  # `authenticate` returns none: kept out for the type checker
+            raise UnknownCallerError("that token is not valid", "Use a token of `dockgate token create`.")
+        secret, now = secrets.token_urlsafe(32), self.clock()
+        ends_at = min(format_time(now + timedelta(days=MOST_DAYS)), caller.token.expires_at)
+        at = format_time(now)
+        self.store.sessions.add(Session(digest(secret), caller.token.id, created_at=at, seen_at=at, ends_at=ends_at))
+        return secret
+
+    def caller(self, secret: str) -> Caller:
+        """Return who signed in. Raises UnknownCallerError for a session that is unknown or over, or whose token is."""
+        session = self.store.sessions.find(digest(secret))
+        record = self.store.tokens.find(session.token) if session else None
+        now = self.clock.now()
+        if session is None or record is None or not self._is_active(session):
+            raise _not_signed_in()
+        token, principal = record
+        if not token.is_valid(now) or principal.disabled_at:
+            raise _not_signed_in()
+        if session.seen_at < format_time(self.clock() - timedelta(minutes=SEEN_MINUTES)):
+            self.store.sessions.mark_seen(session.digest, now)
+        return Caller(principal, token)
+
+    def end(self, secret: str) -> None:
+        """Sign out. Does nothing for an unknown session."""
+        self.store.sessions.end(digest(secret), self.clock.now())
+
+    def of(self, caller: Caller) -> Sequence[Session]:
+        """List the caller's sessions that are not over, newest first."""
+        return [session for session in self.store.sessions.of_principal(caller.name) if self._is_active(session)]
+
+    def end_of(self, caller: Caller, session_digest: str) -> None:
+        """End a session of the caller. Raises NotFoundError for one that is not theirs."""
+        if session_digest not in {session.digest for session in self.of(caller)}:
+            raise NotFoundError("You have no such session.", "Settings lists your sessions.")
+        self.store.sessions.end(session_digest, self.clock.now())
+
+    def _is_active(self, session: Session) -> bool:
+        now = self.clock()
+        return (
+            session.ended_at is None
+            and format_time(now) < session.ends_at
+            and session.seen_at > format_time(now - timedelta(hours=IDLE_HOURS, minutes=SEEN_MINUTES))
+        )
+
+
+def _not_signed_in() -> UnknownCallerError:
+    return UnknownCallerError("You are not signed in.", "Sign in with a token of `dockgate token create`.")

@@ -1,0 +1,49 @@
+"""Sessions of browsers."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, insert, select, update
+
+from dockgate.identity.model import Session
+from dockgate.store.engine import Database
+from dockgate.store.queries import row_of, select_as
+from dockgate.store.schema_people import sessions, tokens
+
+_SESSION = select_as(Session, sessions)
+
+
+class Sessions:
+    """Sessions of browsers. The secret itself is not stored."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, session: Session) -> None:
+        """Add a session, and delete those whose time was over when it began."""
+        with self._database.write() as connection:
+            connection.execute(delete(sessions).where(sessions.c.ends_at < session.created_at))
+            connection.execute(insert(sessions).values(**row_of(session)))
+
+    def find(self, digest: str) -> Session | None:
+        """The session of this digest, None for an unknown one."""
+        with self._database.read() as connection:
+            row = connection.execute(_SESSION.where(sessions.c.digest == digest)).mappings().first()
+            return None if row is None else Session(**row)
+
+    def of_principal(self, principal: str) -> Sequence[Session]:
+        """The sessions of a principal's tokens, newest first."""
+        own = select(tokens.c.id).where(tokens.c.principal == principal)
+        query = _SESSION.where(sessions.c.token.in_(own)).order_by(sessions.c.created_at.desc(), sessions.c.digest)
+        with self._database.read() as connection:
+            return [Session(**row) for row in connection.execute(query).mappings()]
+
+    def mark_seen(self, digest: str, now: str) -> None:
+        """Record when a session was last used."""
+        with self._database.write() as connection:
+            connection.execute(update(sessions).where(sessions.c.digest == digest).values(seen_at=now))
+
+    def end(self, digest: str, now: str) -> None:
+        """End a session. The first time stays."""
+        change = update(sessions).where(sessions.c.digest == digest, sessions.c.ended_at.is_(None))
+        with self._database.write() as connection:
+            connection.execute(change.values(ended_at=now))

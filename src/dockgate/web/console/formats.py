@@ -1,0 +1,138 @@
+"""How the console writes states, times and text from outside. Pure."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from markupsafe import Markup, escape
+
+from dockgate.delivery.model import ApprovalState, RunState, TaskState
+from dockgate.gate.model import Status
+from dockgate.shared.timestamps import parse_time
+from dockgate.vulnerabilities.model import Severity
+
+# Hexadecimal digits of a digest that people see.
+DIGEST_LENGTH = 12
+# Colours and weights of terminals (ECMA-48, 8.3.117: SGR).
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+# Bars of a severity; None: unknown.
+_BARS: dict[Severity, int | None] = {
+    Severity.CRITICAL: 4,
+    Severity.HIGH: 3,
+    Severity.MEDIUM: 2,
+    Severity.LOW: 1,
+    Severity.INFORMATIONAL: 0,
+    Severity.UNTRIAGED: None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a state looks: the icon's name, the tone (a class of the style sheet), and the word beside it."""
+
+    icon: str
+    tone: str
+    word: str
+
+
+_MARKS: dict[str, Mark] = {
+    Status.APPROVED: Mark("circle-check", "good", "Approved"),
+    Status.REJECTED: Mark("octagon-x", "bad", "Rejected"),
+    Status.UNDETERMINED: Mark("diamond-question", "unknown", "Undetermined"),
+    RunState.PENDING: Mark("dot", "off", "Not started"),
+    RunState.IN_PROGRESS: Mark("loader-circle", "run", "In progress"),
+    RunState.WAITING: Mark("clock", "wait", "Waiting"),
+    RunState.SUCCEEDED: Mark("circle-check", "good", "Succeeded"),
+    RunState.FAILED: Mark("octagon-x", "bad", "Failed"),
+    RunState.STOPPED: Mark("circle-minus", "off", "Stopped"),
+    ApprovalState.EXPIRED: Mark("circle-minus", "off", "Expired"),
+    ApprovalState.CANCELLED: Mark("circle-minus", "off", "Cancelled"),
+    TaskState.PENDING: Mark("loader-circle", "run", "Starting"),
+    TaskState.RUNNING: Mark("circle-check", "good", "Running"),
+    TaskState.UNHEALTHY: Mark("triangle-alert", "bad", "Unhealthy"),
+    TaskState.STOPPED: Mark("circle-minus", "off", "Stopped"),
+    "AtRisk": Mark("triangle-alert", "risk", "At risk"),
+    "Active": Mark("circle-check", "good", "Active"),
+    "Revoked": Mark("circle-minus", "off", "Revoked"),
+}
+_UNKNOWN = Mark("diamond-question", "unknown", "Unknown")
+
+
+def mark(state: str) -> Mark:
+    """How a state looks. Every state that is not known here looks unknown, never good."""
+    return _MARKS.get(state, _UNKNOWN)
+
+
+def bars(severity: Severity) -> int | None:
+    """How many of four bars a severity fills; None for UNTRIAGED."""
+    return _BARS[severity]
+
+
+def short_digest(digest: str) -> str:
+    """The first digits of a digest, as people compare them."""
+    return digest.partition(":")[2][:DIGEST_LENGTH] or digest
+
+
+def foreign(text: str) -> Markup:
+    """Text from an image, a commit or another person: isolated, with invisible characters made visible."""
+    return Markup('<bdi class="foreign">{}</bdi>').format(visible(text))
+
+
+def visible(text: str) -> str:
+    """The text with unprintable characters (controls, direction overrides) as "\\u{…}"; line breaks and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{{{ord(char):x}}}" for char in text)
+
+
+def log_text(text: str) -> str:
+    """A line of a log without its colours, and with other control characters made visible."""
+    return visible(_COLOUR.sub("", text))
+
+
+def when(text: str | None) -> Markup:
+    """A moment with its zone, for scripts to localise; "–" for none."""
+    moment = parse_time(text) if text else None
+    if moment is None:
+        return Markup('<span class="muted">–</span>')
+    utc = f"{moment:%Y-%m-%d %H:%M} UTC"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(text, f"{moment:%Y-%m-%d %H:%M:%S} UTC", utc)
+
+
+def ago(text: str | None, now: datetime) -> str:
+    """How long ago a moment was or how far ahead it is: "3 min ago", "in 6 d"; "" for none."""
+    moment = parse_time(text) if text else None
+    if moment is None:
+        return ""
+    seconds = (now - moment).total_seconds()
+    return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
+
+
+def span(seconds: float) -> str:
+    """A length of time with its largest unit: "40 s", "3 min", "5 h", "6 d"."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def took(started: str | None, finished: str | None, now: datetime) -> str:
+    """How long something took, or takes so far: "1m12s"; "" if it has not started."""
+    begin = parse_time(started) if started else None
+    if begin is None:
+        return ""
+    end = (parse_time(finished) if finished else None) or now
+    total = max(timedelta(), end - begin)
+    minutes, seconds = divmod(int(total.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
+
+
+def plural(count: int, noun: str) -> str:
+    """The count with its noun: "1 path", "2 paths"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def line_breaks(text: str) -> Markup:
+    """Foreign text with its line breaks."""
+    return Markup("<br>").join(escape(visible(line)) for line in text.splitlines())

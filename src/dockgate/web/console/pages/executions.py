@@ -1,0 +1,193 @@
+"""An execution: its stages, why it stopped, its logs, and what a person can decide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi import Request
+from fastapi.responses import PlainTextResponse, Response
+
+from dockgate.delivery.model import ActionKey, ApprovalId, ApprovalState, RunState, Vote
+from dockgate.delivery.pipeline import starters
+from dockgate.gate.model import Verdict
+from dockgate.shared.errors import NotFoundError
+from dockgate.store.logs import Logs
+from dockgate.web import api
+from dockgate.web.api import approvals as approval_calls
+from dockgate.web.api import executions as calls
+from dockgate.web.api.approvals import ApprovalView
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+# Lines of a log on a page, and bytes that are read for it.
+MAX_LINES = 1000
+MAX_LOG_BYTES = 16 << 20
+# Characters of a line before it is folded.
+MAX_LINE = 4000
+
+router = page_router()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An approval with its votes and its verdict, None before there is one."""
+
+    approval: ApprovalView
+    votes: Sequence[Vote]
+    verdict: Verdict | None
+
+
+@router.get("/executions/{execution_id}")
+def execution(execution_id: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show an execution."""
+    view = calls.show(execution_id, who, server)
+    actions = [(stage, action) for stage in view.stages for action in stage.actions]
+    decisions = {
+        (stage.name, action.name): _decision(server, action.approval) for stage, action in actions if action.approval
+    }
+    return render(
+        request,
+        who,
+        "execution.html",
+        title=execution_id,
+        view=view,
+        execution=view.execution,
+        started_by=", ".join(starters(view.execution.trigger)),
+        decisions=decisions,
+        waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
+        failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
+        variables=[(action.name, action.variables) for _, action in actions if action.variables],
+    )
+
+
+def _decision(server: api.ServerDependency, approval: ApprovalView) -> Decision:
+    votes = [vote for vote, _ in server.store.approvals.votes(approval.id)]
+    verdict = server.store.verdicts.get(approval.verdict) if approval.verdict else None
+    return Decision(approval, votes, verdict)
+
+
+@router.post("/executions/{execution_id}/stop")
+def stop(execution_id: str, who: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+    """Stop an execution."""
+    calls.stop(execution_id, calls.Stop(fields.get("reason") or f"stopped by {who.name}"), who, server)
+    return see_other(f"/executions/{execution_id}")
+
+
+@router.post("/executions/{execution_id}/retry")
+def retry(execution_id: str, who: api.Runner, server: api.ServerDependency) -> Response:
+    """Retry what failed."""
+    calls.retry(execution_id, who, server)
+    return see_other(f"/executions/{execution_id}")
+
+
+@router.get("/executions/{execution_id}/{stage}/{action}/{attempt}")
+def log(
+    execution_id: str,
+    stage: str,
+    action: str,
+    attempt: int,
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    q: str = "",
+) -> Response:
+    """Show the last lines of an action's log, or those that contain a text."""
+    key = ActionKey(execution_id, stage, action, attempt)
+    run = server.store.executions.run(key)
+    lines, is_cut = _lines(server.store.logs, key)
+    numbered = [(number, text) for number, text in enumerate(lines, start=1) if q.lower() in text.lower()]
+    return render(
+        request,
+        who,
+        "log.html",
+        title=f"{action} log of {execution_id}",
+        execution_id=execution_id,
+        key=key,
+        run=run,
+        q=q,
+        lines=[(number, _fold(text)) for number, text in numbered[-MAX_LINES:]],
+        match_count=len(numbered),
+        total=len(lines),
+        is_cut=is_cut,
+    )
+
+
+@router.get("/executions/{execution_id}/{stage}/{action}/{attempt}/raw")
+def raw_log(
+    execution_id: str, stage: str, action: str, attempt: int, who: api.Reader, server: api.ServerDependency
+) -> Response:
+    """Download an action's log."""
+    key = ActionKey(execution_id, stage, action, attempt)
+    server.store.executions.run(key)
+    lines, _ = _lines(server.store.logs, key)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{execution_id}-{action}-{attempt}.log"',
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox",
+    }
+    return PlainTextResponse("\n".join(lines) + "\n", headers=headers)
+
+
+def _fold(text: str) -> str:
+    return text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]}…"
+
+
+def _lines(logs: Logs, key: ActionKey) -> tuple[list[str], bool]:
+    """The lines of a log, and whether it is longer than what is read."""
+    offset, parts = 0, []
+    while offset < MAX_LOG_BYTES:
+        data, following = logs.read(key, offset)
+        if not data:
+            break
+        parts.append(data)
+        offset = following
+    return b"".join(parts).decode("utf-8", "replace").splitlines(), offset >= MAX_LOG_BYTES
+
+
+@router.get("/approvals/{approval_id:path}")
+@api.checks_token_limits
+def approval(approval_id: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
+    shown = approval_calls.view(approval_calls.show(approval_id, who, server))
+    if not ApprovalId(approval_id).is_external:
+        return see_other(_page(approval_id))
+    decision = _decision(server, shown)
+    return render(request, who, "approval.html", title=approval_id, decision=decision, back=f"/approvals/{approval_id}")
+
+
+@router.post("/approvals/{approval_id:path}/vote")
+@api.checks_token_limits
+def vote(approval_id: str, who: api.Decider, server: api.ServerDependency, fields: Form) -> Response:
+    """Approve or reject as a person."""
+    is_yes = fields.get("vote") == "yes"
+    approval_calls.vote(approval_id, approval_calls.CastVote(is_yes, fields.get("reason", "")), who, server)
+    return see_other(_page(approval_id))
+
+
+@router.post("/approvals/{approval_id:path}/reject")
+@api.checks_token_limits
+def reject(approval_id: str, who: api.Decider, server: api.ServerDependency, fields: Form) -> Response:
+    """Reject what waits for a verdict."""
+    waiting = approval_calls.show(approval_id, who, server)  # refuses limited tokens
+    if waiting.state is not ApprovalState.WAITING:
+        raise NotFoundError("This approval waits no longer.", "Reload the page: it shows the decision.")
+    body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), who.name)
+    approval_calls.reject(approval_id, body, who, server)
+    return see_other(_page(approval_id))
+
+
+@router.post("/approvals/{approval_id:path}/override")
+@api.checks_token_limits
+def override(approval_id: str, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+    """Accept the findings of a rejected image until a date, and retry."""
+    body = approval_calls.OverrideRequest(fields.get("reason", ""), fields.get("until", ""))
+    approval_calls.override(approval_id, body, who, server)
+    return see_other(_page(approval_id))
+
+
+def _page(approval_id: str) -> str:
+    return (
+        f"/approvals/{approval_id}"
+        if approval_id.startswith("external/")
+        else f"/executions/{approval_id.split('/')[0]}"
+    )

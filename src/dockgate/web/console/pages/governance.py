@@ -1,0 +1,143 @@
+"""What decides: policies, waivers, advisories."""
+
+import uuid
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.services.web_services import status
+from dockgate.shared.errors import ChangedError, UsageError
+from dockgate.web import api
+from dockgate.web.api import policies as policy_calls
+from dockgate.web.api import waivers as calls
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+router = page_router()
+
+WAIVER_FIELDS = (
+    *("owner", "reason", "vulnerability", "package", "repository", "image"),
+    *("rule", "violation", "unread", "until"),
+)
+
+
+@router.get("/policies")
+def policies(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """List policies, and which image repositories they judge."""
+    return render(
+        request,
+        who,
+        "policies.html",
+        title="Policies",
+        policies=server.policies.present(),
+        assignments=policy_calls.assignments(who, server),
+    )
+
+
+@router.get("/policies/{name}")
+def policy(
+    name: str, request: Request, who: api.Reader, server: api.ServerDependency, version: api.Count = 0
+) -> Response:
+    """Show a policy in one version, with its history."""
+    shown = server.policies.get(name, version or None)
+    used_by = [entry for entry in policy_calls.assignments(who, server) if entry.policy == name]
+    return render(
+        request,
+        who,
+        "policy.html",
+        title=name,
+        policy=shown,
+        newest=server.policies.get(name).version,
+        history=server.policies.history(name) if shown.version else (),
+        used_by=used_by,
+        text=shown.text,
+        comment="",
+        error=None,
+    )
+
+
+@router.post("/policies/{name}")
+def save_policy(name: str, request: Request, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+    """Save a new version of a policy, unless another person did since the page was opened."""
+    text, comment, seen = fields.get("text", ""), fields.get("comment", ""), fields.get("version", "")
+    try:
+        server.policies.put(name, text + "\n", who.name, comment, int(seen) if seen.isdecimal() else None)
+    except (UsageError, ChangedError) as error:
+        shown = server.policies.get(name)
+        return render(
+            request,
+            who,
+            "policy.html",
+            422,
+            title=f"Error: {name}",
+            policy=shown,
+            newest=shown.version,
+            history=server.policies.history(name) if shown.version else (),
+            used_by=[],
+            text=text,
+            comment=comment,
+            error=error,
+        )
+    return see_other(f"/policies/{name}")
+
+
+@router.get("/waivers")
+def waivers(
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    state: calls.WaiverState | None = None,
+    owner: str = "",
+) -> Response:
+    """List waivers."""
+    views = [view for view in calls.waivers(who, server, state) if owner in ("", view.waiver.owner)]
+    return render(request, who, "waivers.html", title="Waivers", waivers=views, state=state, owner=owner)
+
+
+@router.get("/waivers/new")
+def new_waiver(request: Request, who: api.Accepter) -> Response:
+    """Show the form for a waiver; the query fills its fields."""
+    values = {name: request.query_params.get(name, "") for name in WAIVER_FIELDS}
+    return _waiver_form(request, who, {**values, "owner": values["owner"] or who.name, "key": uuid.uuid4().hex})
+
+
+def _waiver_form(
+    request: Request, who: api.Accepter, values: dict[str, str], error: UsageError | None = None
+) -> Response:
+    title = "Error: new waiver" if error else "New waiver"
+    return render(request, who, "waiver_new.html", 422 if error else 200, title=title, values=values, error=error)
+
+
+@router.post("/waivers/new")
+def add_waiver(request: Request, who: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+    """Add a waiver, once for each form."""
+    values = {name: fields.get(name, "") for name in WAIVER_FIELDS}
+    until_fixed = fields.get("until_fixed") == "yes"
+    try:
+        if not values["owner"] or not values["reason"]:
+            raise UsageError("A waiver needs an owner and a reason.", "Fill both fields.")
+        added = calls.add(calls.NewWaiver(**values, until_fixed=until_fixed), who, server, fields.get("key", ""))
+    except UsageError as error:
+        values = {**values, "key": fields.get("key", ""), "until_fixed": "yes" if until_fixed else ""}
+        return _waiver_form(request, who, values, error)
+    return see_other(f"/waivers/{added.waiver.id}")
+
+
+@router.get("/waivers/{waiver_id}")
+def waiver(waiver_id: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show a waiver."""
+    return render(request, who, "waiver.html", title=waiver_id, view=calls.waiver(waiver_id, who, server))
+
+
+@router.post("/waivers/{waiver_id}/revoke")
+def revoke(waiver_id: str, who: api.Accepter, server: api.ServerDependency) -> Response:
+    """Revoke a waiver."""
+    calls.revoke(waiver_id, who, server)
+    return see_other(f"/waivers/{waiver_id}")
+
+
+@router.get("/advisories")
+def advisories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show what the advisory database covers, and how old it is."""
+    return render(request, who, "advisories.html", title="Advisories", database=status(server).database)

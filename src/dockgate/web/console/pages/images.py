@@ -1,0 +1,162 @@
+"""Images: by repository and tag, and one image with what it holds."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.scanner.model import Inventory
+from dockgate.shared.errors import NotFoundError
+from dockgate.web import api
+from dockgate.web.api import images as calls
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+# Images or packages on one page.
+PAGE_SIZE = 100
+
+router = page_router()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """A layer with how many packages it brought."""
+
+    position: int
+    digest: str
+    is_base: bool
+    packages: int
+
+
+@router.get("/images")
+def images(
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    repository: str = "",
+    status: str = "",
+    page: api.Count = 0,
+) -> Response:
+    """List pushed images, newest first."""
+    shown = [
+        image
+        for image in calls.images(who, server, repository or None)
+        if not status or (image.status or "None") == status
+    ]
+    repositories = sorted({image.repository for image in server.store.images.pushed_images()})
+    return render(
+        request,
+        who,
+        "images.html",
+        title="Images",
+        images=shown[page * PAGE_SIZE : (page + 1) * PAGE_SIZE],
+        count=len(shown),
+        repositories=repositories,
+        repository=repository,
+        status=status,
+        page=page,
+        page_size=PAGE_SIZE,
+    )
+
+
+@router.get("/images/{digest}")
+@api.checks_token_limits
+def image(
+    digest: api.Digest,
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    q: str = "",
+    page: api.Count = 0,
+) -> Response:
+    """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages."""
+    view = calls.image(digest, who, server)
+    inventories = server.store.images.inventories(digest) if view.inventories else ()
+    packages = [
+        (inventory.platform, package)
+        for inventory in inventories
+        for package in inventory.packages
+        if q.lower() in f"{package.name} {package.version} {package.purl}".lower()
+    ]
+    return render(
+        request,
+        who,
+        "image.html",
+        title=digest[7:19],
+        digest=digest,
+        view=view,
+        inventories=inventories,
+        layers={inventory.image: _layers(inventory) for inventory in inventories},
+        packages=packages[page * PAGE_SIZE : (page + 1) * PAGE_SIZE],
+        package_count=len(packages),
+        q=q,
+        page=page,
+        page_size=PAGE_SIZE,
+        services=_services(server, digest),
+    )
+
+
+@router.post("/images/{digest}/scan")
+@api.checks_token_limits
+def scan(digest: api.Digest, who: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+    """Request a scan."""
+    calls.scan(digest, calls.ScanRequest(fields.get("repository", "")), who, server)
+    return see_other(f"/images/{digest}")
+
+
+def _services(server: api.ServerDependency, digest: str) -> list[str]:
+    """The services that run the image."""
+    running = []
+    for service in server.store.services.list():
+        definition = server.store.services.definition(service.name, service.revision)
+        if definition.image and definition.image.digest == digest:
+            running.append(service.name)
+    return running
+
+
+def _layers(inventory: Inventory) -> Sequence[LayerRow]:
+    counts: dict[str, int] = {}
+    for package in inventory.packages:
+        counts[package.layer] = counts.get(package.layer, 0) + 1
+    return [
+        LayerRow(position, digest, position <= inventory.base_layers, counts.get(digest, 0))
+        for position, digest in enumerate(inventory.layers, start=1)
+    ]
+
+
+@router.get("/search")
+def search(request: Request, who: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
+    """Find an image, verdict, execution, pipeline, service, policy or waiver: an exact match opens at once."""
+    words = q.strip()
+    matches = _matches(server, words) if words else []
+    exact = [href for name, _, href in matches if name == words]
+    if len(exact) == 1:
+        return see_other(exact[0])
+    return render(request, who, "search.html", title="Search", q=words, matches=matches)
+
+
+def _matches(server: api.ServerDependency, words: str) -> list[tuple[str, str, str]]:
+    """The name, kind and page of what matches."""
+    store, lower = server.store, words.lower()
+    matches: list[tuple[str, str, str]] = []
+    start = lower.removeprefix("sha256:")
+    if len(start) >= 6 and all(char in "0123456789abcdef" for char in start):
+        for kind in ("image", "verdict"):
+            digests = store.images.find_digests(kind, start, 10)
+            matches += [(digest, kind, f"/{kind}s/{digest}") for digest, _ in digests]
+    with suppress(NotFoundError):
+        matches.append((store.executions.get(words).id, "execution", f"/executions/{words}"))
+    named = (
+        ("pipeline", store.pipelines.names(), "/pipelines/"),
+        ("service", [service.name for service in store.services.list()], "/running/"),
+        ("policy", server.policies.names(), "/policies/"),
+        ("waiver", [record.waiver.id for record in store.waivers.list()], "/waivers/"),
+    )
+    for kind, names, prefix in named:
+        matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
+    images = {image.repository for image in store.images.pushed_images() if lower in image.repository.lower()}
+    matches += [(name, "image repository", f"/images?repository={name}") for name in sorted(images)]
+    return matches[:50]

@@ -1,0 +1,130 @@
+"""The overview: what needs a person now, and what runs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState, Service
+from dockgate.gate.model import Status
+from dockgate.identity.model import Caller, Permission
+from dockgate.services.web_services import WebServices, status
+from dockgate.shared.timestamps import is_within_days
+from dockgate.store.records import OutboxKind, WaiverRecord
+from dockgate.web import api
+from dockgate.web.console.pages.stages import strips
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router
+
+# How long before its end a waiver needs its owner.
+WAIVER_DAYS = 7
+# Rows that are looked at, of each kind.
+MAX_ROWS = 200
+
+router = page_router()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """One thing that needs a person.
+
+    `state` says how it looks (`formats.mark`), `subject` names it, `action` is the text of the link to `href`. `until`
+    is its deadline, "" for none.
+    """
+
+    state: str
+    subject: str
+    sentence: str
+    action: str
+    href: str
+    until: str = ""
+
+
+@router.get("/")
+def overview(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show what needs a person now, and what runs."""
+    newest = server.store.executions.newest_of_each()
+    services = server.store.services.list()
+    queue = [
+        *_at_risk(services),
+        *_waiting(server, who),
+        *_failed(newest),
+        *_advisories(server),
+        *_ending_waivers(server.store.waivers.list(), server.clock.now()),
+        *_undelivered(server, who),
+    ]
+    under_way = server.store.executions.unfinished()
+    return render(
+        request,
+        who,
+        "overview.html",
+        title="Overview",
+        queue=queue,
+        executions=under_way,
+        strips=strips(server, under_way),
+        services=services,
+        is_fresh=not newest,
+    )
+
+
+def _at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
+    at_risk = [service for service in services if service.at_risk]
+    for service in sorted(at_risk, key=lambda service: service.at_risk_until):
+        href = f"/running/{service.name}"
+        yield QueueItem("AtRisk", service.name, service.at_risk, "See service", href, service.at_risk_until)
+
+
+def _waiting(server: WebServices, who: Caller) -> Iterator[QueueItem]:
+    """Approvals that wait for people, what ends first before the others."""
+    waiting = server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if who.may(Permission.DECIDE) else ()
+    for approval in sorted(waiting, key=lambda approval: approval.expires_at):
+        if approval.approvers:
+            count = approval.approvers.count
+            sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
+            name, href = approval_name(approval), approval_path(approval)
+            yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
+
+
+def _failed(newest: Sequence[Execution]) -> Iterator[QueueItem]:
+    """The pipelines whose newest execution failed."""
+    for execution in newest:
+        if execution.state is RunState.FAILED:
+            reason = execution.reason or "It failed."
+            yield QueueItem(RunState.FAILED, execution.id, reason, "See why", f"/executions/{execution.id}")
+
+
+def _advisories(server: WebServices) -> Iterator[QueueItem]:
+    database = status(server).database
+    if "error" in database:
+        sentence = f"{database['error']} {database['advice']}"
+        yield QueueItem(Status.UNDETERMINED, "Advisories", sentence, "See feeds", "/advisories")
+
+
+def _ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[QueueItem]:
+    for record in waivers:
+        waiver = record.waiver
+        if not record.revoked_at and is_within_days(waiver.until, now, WAIVER_DAYS):
+            subject = waiver.vulnerability or waiver.rule or waiver.package or waiver.unread or waiver.id
+            sentence = f"This waiver of {waiver.owner} ends soon: {waiver.reason}"
+            yield QueueItem(RunState.WAITING, subject, sentence, "See waiver", f"/waivers/{waiver.id}", waiver.until)
+
+
+def _undelivered(server: WebServices, who: Caller) -> Iterator[QueueItem]:
+    """Kinds of deliveries of which some were given up."""
+    for kind in OutboxKind if who.may(Permission.ACCEPT) else ():
+        entries = server.store.outbox.entries(kind, limit=MAX_ROWS)
+        failed = [entry for entry in entries if entry.done_at is None and entry.next_at is None and entry.last_error]
+        if failed:
+            sentence = f"{len(failed)} given up. The newest: {failed[0].last_error}"
+            yield QueueItem(RunState.FAILED, f"Delivery: {kind}", sentence, "See settings", "/settings")
+
+
+def approval_name(approval: Approval) -> str:
+    """What people call an approval: its execution, or the outside pipeline."""
+    return approval.action.execution if approval.action else approval.pipeline or approval.id
+
+
+def approval_path(approval: Approval) -> str:
+    """The page where an approval is decided."""
+    return f"/executions/{approval.action.execution}" if approval.action else f"/approvals/{approval.id}"

@@ -1,0 +1,187 @@
+"""People and their tokens, the audit log, own settings, and the git repositories."""
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.identity.model import Role
+from dockgate.services.identity import TOKEN_DAYS
+from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.store.records import OutboxKind
+from dockgate.web import api
+from dockgate.web.api import pipelines as pipeline_calls
+from dockgate.web.api import principals as calls
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+# Audit entries on a page.
+PAGE_SIZE = 50
+
+router = page_router()
+
+
+@router.get("/people")
+def people(request: Request, who: api.Administrator, server: api.ServerDependency) -> Response:
+    """List principals."""
+    return _people(request, who, server)
+
+
+def _people(
+    request: Request,
+    who: api.Administrator,
+    server: api.ServerDependency,
+    error: DockgateError | None = None,
+    token: str = "",
+) -> Response:
+    return render(
+        request,
+        who,
+        "people.html",
+        422 if error else 200,
+        title="People",
+        principals=calls.principals(who, server),
+        roles=list(Role),
+        error=error,
+        token=token,
+        days=TOKEN_DAYS,
+    )
+
+
+@router.post("/people")
+def add(request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+    """Add a principal; the token of the first one is shown once."""
+    roles = [role for role in Role if fields.get(f"role-{role}") == "yes"]
+    try:
+        added = calls.add_principal(
+            calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", "")), who, server
+        )
+    except DockgateError as error:
+        return _people(request, who, server, error)
+    return (
+        _people(request, who, server, token=added.token)
+        if added.token
+        else see_other(f"/people/{added.principal.name}")
+    )
+
+
+@router.get("/people/{name}")
+def person(name: str, request: Request, who: api.Administrator, server: api.ServerDependency) -> Response:
+    """Show a principal with roles and tokens."""
+    return _person(request, who, server, name)
+
+
+def _person(
+    request: Request, who: api.Administrator, server: api.ServerDependency, name: str, token: str = ""
+) -> Response:
+    return render(
+        request,
+        who,
+        "person.html",
+        title=name,
+        principal=server.store.principals.get(name),
+        tokens=calls.tokens(who, server, name),
+        roles=list(Role),
+        token=token,
+        days=TOKEN_DAYS,
+    )
+
+
+@router.post("/people/{name}/roles")
+def set_roles(name: str, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+    """Replace the roles of a principal."""
+    roles = [role for role in Role if fields.get(f"role-{role}") == "yes"]
+    calls.set_roles(name, calls.Roles(roles), who, server)
+    return see_other(f"/people/{name}")
+
+
+@router.post("/people/{name}/disable")
+def disable(name: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+    """Disable a principal."""
+    calls.disable(name, who, server)
+    return see_other(f"/people/{name}")
+
+
+@router.post("/people/{name}/enable")
+def enable(name: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+    """Enable a disabled principal."""
+    calls.enable(name, who, server)
+    return see_other(f"/people/{name}")
+
+
+@router.post("/people/{name}/tokens")
+def issue(name: str, request: Request, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+    """Make a token. Only this page shows it."""
+    days = fields.get("days", "")
+    if not days.isdecimal():
+        raise UsageError(f"{days!r} is no number of days.", "Give a number from 1 to 366.")
+    issued = calls.create_token(calls.NewToken(name, float(days)), who, server)
+    return _person(request, who, server, name, issued.text)
+
+
+@router.post("/people/{name}/tokens/{token_id}/revoke")
+def revoke(name: str, token_id: str, who: api.Administrator, server: api.ServerDependency) -> Response:
+    """Revoke a token."""
+    calls.revoke_token(token_id, who, server)
+    return see_other(f"/people/{name}")
+
+
+@router.get("/audit")
+def audit(
+    request: Request, who: api.Accepter, server: api.ServerDependency, by: str = "", before: str = ""
+) -> Response:
+    """List changing calls, newest first."""
+    entries = calls.audit(who, server, by, PAGE_SIZE + 1, before)
+    return render(
+        request,
+        who,
+        "audit.html",
+        title="Audit",
+        entries=entries[:PAGE_SIZE],
+        has_more=len(entries) > PAGE_SIZE,
+        by=by,
+        before=before,
+    )
+
+
+@router.get("/settings")
+@api.checks_token_limits
+def settings(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show the caller, their sessions, and the server."""
+    undelivered = [
+        (kind, entry)
+        for kind in OutboxKind
+        for entry in server.store.outbox.entries(kind, limit=100)
+        if entry.done_at is None and entry.last_error
+    ]
+    return render(
+        request,
+        who,
+        "settings.html",
+        title="Settings",
+        sessions=server.sessions.of(who) if who.token else (),
+        workers=server.workers.status(),
+        undelivered=undelivered if not who.is_limited else [],
+        server=server,
+    )
+
+
+@router.post("/settings/sessions/{digest}/end")
+@api.checks_token_limits
+def end_session(digest: str, who: api.Reader, server: api.ServerDependency) -> Response:
+    """End one of the caller's sessions."""
+    server.sessions.end_of(who, digest)
+    return see_other("/settings")
+
+
+@router.get("/repositories")
+def repositories(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """List git repositories with their branches."""
+    listed = pipeline_calls.repositories(who, server)
+    return render(request, who, "repositories.html", title="Repositories", repositories=listed)
+
+
+@router.get("/styleguide")
+@api.checks_token_limits
+def styleguide(request: Request, who: api.Reader) -> Response:
+    """Show every component in every state."""
+    return render(request, who, "styleguide.html", title="Style guide")

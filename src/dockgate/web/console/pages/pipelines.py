@@ -1,0 +1,56 @@
+"""Pipelines and their definitions."""
+
+import uuid
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.web import api
+from dockgate.web.api import pipelines as calls
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.pages.stages import strips
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+EXECUTIONS = 50
+
+router = page_router()
+
+
+@router.get("/pipelines")
+def pipelines(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """List pipelines with the stages of their newest execution."""
+    newest = {execution.pipeline: execution for execution in server.store.executions.newest_of_each()}
+    return render(
+        request,
+        who,
+        "pipelines.html",
+        title="Pipelines",
+        names=server.store.pipelines.names(),
+        newest=newest,
+        strips=strips(server, list(newest.values())),
+    )
+
+
+@router.get("/pipelines/{name}")
+def pipeline(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show a pipeline: its stages, and its executions."""
+    definition = server.store.pipelines.get(name)
+    executions = server.store.executions.for_pipeline(name, EXECUTIONS)
+    return render(
+        request,
+        who,
+        "pipeline.html",
+        title=name,
+        pipeline=definition,
+        executions=executions,
+        strips=strips(server, executions),
+        key=uuid.uuid4().hex,
+    )
+
+
+@router.post("/pipelines/{name}/start")
+def start(name: str, who: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+    """Start a pipeline, once for each form."""
+    execution = calls.start(name, who, server, fields.get("key", ""))
+    return see_other(f"/executions/{execution.id}")

@@ -1,0 +1,50 @@
+"""Running services: tasks, health, changes, and the desired count."""
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.shared.errors import UsageError
+from dockgate.web import api
+from dockgate.web.api import deploys as calls
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router, see_other
+
+router = page_router()
+
+
+@router.get("/running")
+def services(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """List services with their image and tasks."""
+    return render(request, who, "running.html", title="Running", services=calls.services(who, server))
+
+
+@router.get("/running/{name}")
+def service(name: str, request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
+    """Show a service: its tasks, what it runs, and what changed."""
+    view = calls.service(name, who, server)
+    definition = next((each for each in view.definitions if each.revision == view.service.revision), None)
+    image = definition.image if definition else None
+    verdicts = server.store.verdicts.of_image(image.digest) if image else ()
+    return render(
+        request,
+        who,
+        "service.html",
+        title=name,
+        view=view,
+        service=view.service,
+        definition=definition,
+        image=image,
+        verdict=verdicts[0] if verdicts else None,
+        most_tasks=calls.MAX_TASKS,
+    )
+
+
+@router.post("/running/{name}/scale")
+def scale(name: str, who: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+    """Change the desired count."""
+    text = fields.get("desired_count", "")
+    if not text.isdecimal() or int(text) > calls.MAX_TASKS:
+        raise UsageError(f"{text!r} is no number of tasks.", f"Give a number from 0 to {calls.MAX_TASKS}.")
+    calls.scale(name, calls.Scale(int(text)), who, server)
+    return see_other(f"/running/{name}")

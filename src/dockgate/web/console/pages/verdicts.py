@@ -1,0 +1,185 @@
+"""A verdict: the answer, the upgrades that turn it, and every finding with why it counts or not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.delivery.accept_commands import waiver_commands
+from dockgate.gate.model import PlatformVerdict, Verdict
+from dockgate.gate.next_steps import NextStep, next_steps
+from dockgate.reports import _wording as wording
+from dockgate.reports._verdict_lines import undetermined_sentences
+from dockgate.store.records import VerdictRecord
+from dockgate.vulnerabilities.model import Finding, Severity
+from dockgate.web import api
+from dockgate.web.api import images as calls
+from dockgate.web.console.rendering import render
+from dockgate.web.console.routes import page_router
+
+# Findings on one page.
+PAGE_SIZE = 200
+
+router = page_router()
+
+
+class Group(StrEnum):
+    """Why a finding counts or not."""
+
+    BLOCKS = "blocks"
+    WITHIN = "within"
+    UNFIXED = "unfixed"
+    WAIVED = "waived"
+
+
+_TITLES = {
+    Group.BLOCKS: "Blocks",
+    Group.WITHIN: "Within limits",
+    Group.UNFIXED: "No fix",
+    Group.WAIVED: "Waived",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """A finding with why it counts or not, as a sentence. `is_base` is None when the layers are unknown."""
+
+    finding: Finding
+    group: Group
+    because: str
+    is_base: bool | None
+
+    @property
+    def fixed(self) -> str:
+        return wording.fix_status(self.finding)
+
+    @property
+    def notes(self) -> list[str]:
+        return [*wording.urgency(self.finding), *wording.other_notes(self.finding)]
+
+    @property
+    def url(self) -> str:
+        return wording.advisory_url(self.finding.id)
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformPage:
+    """What the page shows of one platform."""
+
+    platform: PlatformVerdict
+    rows: Sequence[FindingRow]
+    totals: Sequence[tuple[int, Severity]]
+    groups: Sequence[tuple[Group, str, int]]
+    undetermined: Sequence[str]
+    steps: Sequence[NextStep]
+    upgrades: Sequence[tuple[bool, str, tuple[str, ...]]]
+    obstacles: Sequence[str]
+    accepted: Sequence[str]
+
+
+@router.get("/verdicts/{digest}")
+@api.checks_token_limits
+def verdict(
+    digest: api.Digest,
+    request: Request,
+    who: api.Reader,
+    server: api.ServerDependency,
+    show: Group | None = None,
+    page: api.Count = 0,
+    against: calls.OtherDigest = None,
+) -> Response:
+    """Show a verdict, or with `against` what differs from another one."""
+    stored = calls.verdict(digest, who, server)
+    records = server.store.verdicts.of_image(stored.image)
+    platforms = [_platform_page(server, stored, platform) for platform in stored.platform_verdicts]
+    return render(
+        request,
+        who,
+        "verdict.html",
+        title=f"{stored.status}: {stored.image[7:19]}",
+        digest=digest,
+        verdict=stored,
+        platforms=platforms,
+        newer=_newer(records, digest, stored),
+        earlier=[record for record in records if record.digest != digest],
+        repository=_repository(server, stored.image),
+        commands=waiver_commands(stored),
+        show=show,
+        page=page,
+        page_size=PAGE_SIZE,
+        against=against,
+        comparison=calls.explanation(digest, who, server, against).explanation if against else None,
+        replay=calls.explanation(digest, who, server).replay,
+    )
+
+
+def _repository(server: api.ServerDependency, image: str) -> str:
+    scan = server.store.images.scan(image)
+    return scan.repository if scan else ""
+
+
+def _newer(records: Sequence[VerdictRecord], digest: str, stored: Verdict) -> VerdictRecord | None:
+    """The newest verdict on the image by the same policy, if that is another one."""
+    by_policy = next((record for record in records if record.policy == stored.policy), None)
+    return by_policy if by_policy and by_policy.digest != digest else None
+
+
+def _platform_page(server: api.ServerDependency, stored: Verdict, platform: PlatformVerdict) -> PlatformPage:
+    base_layers = _base_layers(server, stored.image, platform.image)
+    order = list(Group)
+    rows = sorted(_rows(platform, base_layers), key=lambda row: (order.index(row.group), row.finding.severity.rank))
+    return PlatformPage(
+        platform=platform,
+        rows=rows,
+        totals=wording.severity_counts(platform.findings),
+        groups=[
+            (group, title, count)
+            for group, title in _TITLES.items()
+            if (count := sum(row.group is group for row in rows))
+        ],
+        undetermined=list(undetermined_sentences(platform.undetermined)),
+        steps=next_steps(platform.undetermined, stored.image),
+        upgrades=wording.upgrade_groups(platform.remediation),
+        obstacles=wording.obstacle_reasons(platform),
+        accepted=list(
+            dict.fromkeys(
+                f"{wording.waived_subject(entry)}: {wording.waiver_sentence(entry)}"
+                for entry in platform.waived
+                if entry.finding is None
+            )
+        ),
+    )
+
+
+def _base_layers(server: api.ServerDependency, image: str, platform_image: str) -> frozenset[str] | None:
+    """The digests of the base image's layers, None if the base is unknown."""
+    for inventory in server.store.images.inventories(image):
+        if inventory.image == platform_image and inventory.base_layers:
+            return frozenset(inventory.layers[: inventory.base_layers])
+    return None
+
+
+def _rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> list[FindingRow]:
+    blocking = {_key(finding): violation.message for violation in platform.violations for finding in violation.findings}
+    waived = {_key(entry.finding): entry for entry in platform.waived if entry.finding is not None}
+    rows = []
+    for finding in platform.findings:
+        key = _key(finding)
+        if key in waived:
+            group, because = Group.WAIVED, wording.waiver_sentence(waived[key])
+        elif key in blocking:
+            group, because = Group.BLOCKS, blocking[key]
+        elif not finding.fixed:
+            group, because = Group.UNFIXED, "No rule of the policy counts it, and there is no fix."
+        else:
+            group, because = Group.WITHIN, "Within the policy's limits."
+        is_base = None if base_layers is None else finding.package.layer in base_layers
+        rows.append(FindingRow(finding, group, because, is_base))
+    return rows
+
+
+def _key(finding: Finding) -> tuple[str, str, str]:
+    """A finding in one place of the image."""
+    return finding.id, finding.package.purl, finding.package.path

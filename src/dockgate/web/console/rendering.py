@@ -1,0 +1,160 @@
+"""Fill the console's templates, with the headers that keep image content from acting in a page."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dockgate.identity.model import Caller, Permission
+from dockgate.services.web_services import WebServices
+from dockgate.web.console import formats
+
+_MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+# A browser keeps a static file for a year: its URL changes with its content.
+_STATIC_CACHE = "public, max-age=31536000, immutable"
+# The cookie that overrides the system's choice of light or dark.
+THEME_COOKIE = "dockgate-theme"
+THEMES = ("light", "dark")
+
+
+@dataclass(frozen=True, slots=True)
+class NavigationItem:
+    """A page of the navigation. `section` is the part of the path that marks it as current."""
+
+    title: str
+    path: str
+    icon: str
+    permission: Permission = Permission.READ
+
+    @property
+    def section(self) -> str:
+        return self.path.split("/")[1]
+
+
+# Groups of pages, in the order in which people need them.
+NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
+    (
+        NavigationItem("Overview", "/", "house"),
+        NavigationItem("Pipelines", "/pipelines", "workflow"),
+        NavigationItem("Images", "/images", "box"),
+        NavigationItem("Running", "/running", "server"),
+    ),
+    (NavigationItem("Repositories", "/repositories", "git-branch"),),
+    (
+        NavigationItem("Policies", "/policies", "scale"),
+        NavigationItem("Waivers", "/waivers", "file-check"),
+        NavigationItem("Advisories", "/advisories", "rss"),
+    ),
+    (
+        NavigationItem("People", "/people", "users", Permission.ADMINISTER),
+        NavigationItem("Audit", "/audit", "scroll-text", Permission.ACCEPT),
+        NavigationItem("Settings", "/settings", "settings"),
+    ),
+)
+
+
+def render(request: Request, who: Caller | None, template: str, code: int = 200, **context: Any) -> HTMLResponse:
+    """Fill a template. `who` is None for pages that ask who calls. `context` has what the template names."""
+    server: WebServices = request.app.state.server
+    nonce = secrets.token_urlsafe(16)
+    theme = request.cookies.get(THEME_COOKIE, "")
+    html = (
+        _environment()
+        .get_template(template)
+        .render(
+            nonce=nonce,
+            who=who,
+            path=request.url.path,
+            here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            theme=theme if theme in THEMES else "",
+            navigation=_navigation(who) if who else (),
+            is_unprotected=who is not None and who.token is None,
+            version=server.version,
+            now=server.clock(),
+            **context,
+        )
+    )
+    return HTMLResponse(html, code, headers={**_HEADERS, "Content-Security-Policy": _content_policy(nonce)})
+
+
+def static_file(name: str) -> Response | None:
+    """A file of the style or the scripts, None for an unknown name."""
+    entry = _static().get(name)
+    if entry is None:
+        return None
+    headers = {"Cache-Control": _STATIC_CACHE, "X-Content-Type-Options": "nosniff"}
+    return Response(entry[0], media_type=_MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
+
+
+def static_url(name: str) -> str:
+    """The URL of a static file, which changes with its content."""
+    return f"/static/{name}?v={_static()[name][1]}"
+
+
+# `no-store`: pages show what the next person at the browser may not see. `same-origin`: no path leaves in a referrer.
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "Cookie, HX-Request",
+}
+
+
+def _content_policy(nonce: str) -> str:
+    return (
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types htmx"
+    )
+
+
+def _navigation(who: Caller) -> list[list[NavigationItem]]:
+    groups = ([item for item in group if who.may(item.permission)] for group in NAVIGATION)
+    return [group for group in groups if group]
+
+
+@cache
+def _static() -> dict[str, tuple[bytes, str]]:
+    """The bytes and the hash of each static file."""
+    folder = files("dockgate.web.console") / "static"
+    entries = {}
+    for file in folder.iterdir():
+        if file.name.rpartition(".")[2] in _MEDIA_TYPES:
+            data = file.read_bytes()
+            entries[file.name] = (data, hashlib.sha256(data).hexdigest()[:16])
+    return entries
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("dockgate.web.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    for function in (
+        *(
+            formats.ago,
+            formats.bars,
+            formats.foreign,
+            formats.line_breaks,
+            formats.log_text,
+            formats.mark,
+            formats.plural,
+        ),
+        *(formats.short_digest, formats.took, formats.visible, formats.when, static_url),
+    ):
+        environment.globals[function.__name__] = function
+        environment.filters[function.__name__] = function
+    environment.globals["Permission"] = Permission
+    return environment

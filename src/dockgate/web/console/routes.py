@@ -1,0 +1,86 @@
+"""The route of a page: permissions as for every call, forms from our own pages only, errors as pages."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from dockgate.identity.model import Caller
+from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.web.authorization import GuardedRoute
+from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
+from dockgate.web.console.rendering import render
+
+# Fields of a form, and parts of the path of a page to return to.
+MAX_FIELDS = 100
+
+
+class PageRoute(GuardedRoute):
+    """A route whose forms only our own pages can send."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_own(request: Request) -> Response:
+            if request.method not in SAFE_METHODS:
+                require_same_origin(request)
+            return await handle(request)
+
+        return handle_own
+
+
+def page_router() -> APIRouter:
+    """A router for pages, which the API's document does not list."""
+    return APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form, without surrounding blanks. Raises UsageError for a malformed body."""
+    body = await request.body()
+    try:
+        fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
+                           max_num_fields=MAX_FIELDS)  # fmt: skip
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UsageError(f"The form cannot be read: {error}.", "Send it again from the page.") from None
+    if any("\0" in value for _, value in fields):
+        raise UsageError("The form contains a NUL character.", "Remove it.")
+    return {name: value.strip() for name, value in fields}
+
+
+def see_other(path: str) -> RedirectResponse:
+    """Answer a form: the browser gets the page at `path`, so that reloading it sends nothing again."""
+    return RedirectResponse(path, 303)
+
+
+def own_path(path: str) -> str:
+    """The path if it is one of this server, "/" otherwise: a link must not lead away after signing in."""
+    is_own = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_own else "/"
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person's browser asks: programs do not ask for HTML."""
+    is_api = request.url.path.startswith(("/api/", "/git/", "/registry/", "/static/"))
+    return not is_api and "text/html" in request.headers.get("accept", "")
+
+
+def sign_in_path(request: Request) -> str:
+    """The page to sign in, which leads back to this one."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    target = here if request.method in SAFE_METHODS else "/"
+    return f"/signin?to={quote(target, safe='')}"
+
+
+def error_page(request: Request, status: int, message: str, advice: str, who: Caller | None = None) -> Response:
+    """An error as a page: what happened, and the next step."""
+    is_form = request.method not in SAFE_METHODS
+    return render(request, who, "error.html", status, title=message, message=message, advice=advice, is_form=is_form)
+
+
+def error_of(request: Request, error: DockgateError, status: int, who: Caller | None) -> Response:
+    """The page of an error; the page to sign in if the caller is unknown."""
+    if status == 401:
+        return see_other(sign_in_path(request))
+    return error_page(request, status, str(error), error.advice, who)

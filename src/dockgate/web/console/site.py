@@ -1,0 +1,23 @@
+"""All pages of the console, as one router."""
+
+from fastapi import APIRouter
+
+from dockgate.web.console.pages import (
+    executions,
+    governance,
+    images,
+    overview,
+    people,
+    pipelines,
+    running,
+    signing_in,
+    verdicts,
+)
+
+
+def console_router() -> APIRouter:
+    """The router of all pages. An approval's id may contain slashes, so its pages come last."""
+    router = APIRouter()
+    for page in (signing_in, overview, pipelines, verdicts, images, running, governance, people, executions):
+        router.include_router(page.router)
+    return router

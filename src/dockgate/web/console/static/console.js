@@ -1,0 +1,59 @@
+// Makes pages comfortable: they work without it. No HTML is written here: text only.
+document.documentElement.classList.add("js");
+
+const pad = (number) => String(number).padStart(2, "0");
+
+function localTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
+    const at = new Date(time.dateTime);
+    if (isNaN(at)) continue;
+    time.dataset.local = "";
+    const zone = at.toLocaleTimeString("en", { timeZoneName: "short" }).split(" ").pop();
+    time.textContent = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${pad(at.getHours())}:${pad(at.getMinutes())} ${zone}`;
+  }
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest(".copy");
+  if (!button) return;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    const before = button.getAttribute("aria-label");
+    button.setAttribute("aria-label", "Copied");
+    button.classList.add("good");
+    setTimeout(() => { button.setAttribute("aria-label", before); button.classList.remove("good"); }, 1500);
+  } catch { button.hidden = true; }
+});
+
+// One press acts once: what was sent cannot be sent again by a second press.
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  for (const button of event.target.querySelectorAll("button")) setTimeout(() => { button.disabled = true; });
+});
+window.addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("form button")) button.disabled = false;
+});
+
+const PLACES = { o: "/", p: "/pipelines", i: "/images", v: "/waivers", r: "/running" };
+let isGoing = false;
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || document.documentElement.dataset.keys === "off") return;
+  if (event.key === "/") { event.preventDefault(); document.querySelector("#search")?.focus(); return; }
+  if (isGoing && PLACES[event.key]) location.assign(PLACES[event.key]);
+  isGoing = event.key === "g";
+  if (event.key === "j" || event.key === "k") move(event.key === "j" ? 1 : -1);
+});
+
+// The first link of each row takes the focus.
+function move(step) {
+  const links = [...document.querySelectorAll("main tbody tr, main .queue li")].map((row) => row.querySelector("a")).filter(Boolean);
+  const at = links.indexOf(document.activeElement);
+  (links[at + step] ?? links[step > 0 ? 0 : links.length - 1])?.focus();
+}
+
+const log = document.querySelector(".log[data-follow]");
+if (log) log.scrollTop = log.scrollHeight;
+
+localTimes(document);
+document.addEventListener("htmx:after:swap", () => localTimes(document));

@@ -1,0 +1,43 @@
+"""A browser without scripts, for the console's scenarios."""
+
+from html.parser import HTMLParser
+from typing import Self
+
+import httpx
+from tests.scenarios.server import ServerSystem
+
+FROM_PAGE = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+
+
+class Browser(httpx.Client):
+    """A browser: keeps cookies, asks for HTML, and says that forms come from the server's own pages."""
+
+    def __init__(self, server: ServerSystem, token: str = "") -> None:
+        super().__init__(base_url=server.url, timeout=30, headers={"Accept": "text/html,*/*;q=0.8"})
+        self.token = token
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if self.token:
+            assert self.send_form("/signin", token=self.token).status_code == 303
+        return self
+
+    def send_form(self, path: str, **fields: str) -> httpx.Response:
+        return self.post(path, data=fields, headers=FROM_PAGE)
+
+
+class Forms(HTMLParser):
+    """The actions of a page's forms that change something, and the texts of its links."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.actions: set[str] = set()
+        self.links: set[str] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "form" and values.get("method") == "post":
+            self.actions.add(values["action"] or "")
+        if tag == "a" and (href := values.get("href")) and href.startswith("/"):
+            self.links.add(href)

@@ -1,0 +1,338 @@
+"""The console: sessions, forms from our own pages only, every page for every role, hostile text, decisions."""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.scenarios.browser import Browser, Forms
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.live import until
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import Role
+from dockgate.web.authorization import FailedAuthentications
+
+COOKIE = "dockgate-session"
+HOSTILE = '<script>alert(1)</script>"\u202e'
+
+
+class Site:
+    """A server with people, and one pipeline of each outcome."""
+
+    def __init__(self, server: ServerSystem) -> None:
+        self.server = server
+        self.approved = server.image("web", PlannedFindings({}, {"LOW": 2}))
+        server.deployed(self.approved)
+        self.rejected = server.image("api", PlannedFindings({"CRITICAL": 1, "LOW": 2}, {"MEDIUM": 1}))
+        self.execution = server.approval(self.rejected)
+        server.scanned(self.rejected)
+        assert server.answer(self.execution) == "Rejected"
+        unread = server.image("jobs", PlannedFindings({}, status="UNREAD"))
+        self.undetermined = server.approval(unread)
+        server.scanned(unread)
+        server.answer(self.undetermined)
+        self.waiting = server.approval(server.image("slow", PlannedFindings({})))
+        server.post(
+            "/waivers", {"owner": "ana", "reason": HOSTILE, "vulnerability": "CVE-2026-1", "until": "2999-01-01"}
+        )
+        self.tokens = {Role.ADMIN: server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]}
+        server.client.headers["Authorization"] = f"Bearer {self.tokens[Role.ADMIN]}"
+        for role in Role:
+            if role is not Role.ADMIN:
+                person = {"name": role.value, "roles": [role.value], "email": f"{role.value}@example.org"}
+                server.post("/principals", person)
+                self.tokens[role] = self.token(role.value)
+
+    def token(self, principal: str, **more: object) -> str:
+        text: str = self.server.post("/tokens", {"principal": principal, **more})["text"]
+        return text
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
+        yield Site(server)
+
+
+@pytest.fixture(autouse=True)
+def _no_failed_sign_ins(site: Site) -> None:
+    site.server.app.state.failed_authentications = FailedAuthentications()
+
+
+# --- sessions ------------------------------------------------------------------------------------------------------
+
+
+def test_a_visitor_without_session_is_led_to_sign_in_and_back(site: Site) -> None:
+    with Browser(site.server) as browser:
+        answer = browser.get("/pipelines/api?x=1")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/signin?to=%2Fpipelines%2Fapi%3Fx%3D1")
+        form = browser.get(answer.headers["location"])
+        assert 'value="/pipelines/api?x=1"' in unescape(form.text)
+        signed_in = browser.send_form("/signin", token=site.tokens[Role.VIEWER], to="/pipelines/api?x=1")
+        assert (signed_in.status_code, signed_in.headers["location"]) == (303, "/pipelines/api?x=1")
+        assert browser.get("/pipelines/api?x=1").status_code == 200
+
+
+@pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
+def test_signing_in_leads_to_no_other_server(site: Site, to: str) -> None:
+    with Browser(site.server) as browser:
+        assert browser.send_form("/signin", token=site.tokens[Role.VIEWER], to=to).headers["location"] == "/"
+
+
+def test_a_session_cookie_is_out_of_reach_of_scripts_and_other_sites(site: Site) -> None:
+    with Browser(site.server) as browser:
+        answer = browser.send_form("/signin", token=site.tokens[Role.VIEWER])
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "path=/" in cookie
+    assert site.tokens[Role.VIEWER] not in cookie
+
+
+def test_an_invalid_token_starts_no_session_and_is_not_shown(site: Site) -> None:
+    wrong = "dgt_000000000000_" + "1" * 64
+    with Browser(site.server) as browser:
+        answer = browser.send_form("/signin", token=wrong)
+        assert answer.status_code == 422
+        assert wrong not in answer.text
+        assert "set-cookie" not in answer.headers
+        statuses = [browser.send_form("/signin", token=wrong).status_code for _ in range(25)]
+    assert statuses[-1] == 429
+
+
+def test_signing_out_ends_the_session_everywhere(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        stolen = browser.cookies[COOKIE]
+        assert browser.send_form("/signout").headers["location"] == "/signin"
+        browser.cookies.set(COOKIE, stolen)
+        assert browser.get("/").status_code == 303
+
+
+def test_a_revoked_token_ends_its_sessions(site: Site) -> None:
+    token = site.token("viewer")
+    with Browser(site.server, token) as browser:
+        assert browser.get("/").status_code == 200
+        site.server.post(f"/tokens/{token.split('_')[1]}/revoke")
+        assert browser.get("/").status_code == 303
+
+
+def test_people_see_and_end_only_their_own_sessions(site: Site) -> None:
+    with (
+        Browser(site.server, site.tokens[Role.VIEWER]) as viewer,
+        Browser(site.server, site.tokens[Role.ADMIN]) as admin,
+    ):
+        own = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", viewer.get("/settings").text)
+        others = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", admin.get("/settings").text)
+        assert own
+        assert not set(own) & set(others)
+        assert viewer.send_form(f"/settings/sessions/{others[0]}/end").status_code == 404
+        assert admin.get("/").status_code == 200
+
+
+def test_a_sign_in_is_in_the_audit_log(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.SECURITY]):
+        entries = site.server.get("/audit?by=security")
+    assert ("POST /signin", 303) in {(entry["call"], entry["status"]) for entry in entries}
+
+
+# --- forms ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "SELF"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_a_form_of_another_site_does_nothing(site: Site, headers: dict[str, str]) -> None:
+    sent = {name: site.server.url if value == "SELF" else value for name, value in headers.items()}
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        before = site.server.get("/pipelines/web/executions")
+        assert browser.post("/pipelines/web/start", data={"key": "x"}, headers=sent).status_code == 403
+        assert browser.post("/api/v1/pipelines/web/executions", headers=sent).status_code == 403
+        assert site.server.get("/pipelines/web/executions") == before
+
+
+def test_an_older_browser_proves_the_page_by_its_origin(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        assert browser.post("/theme", data={"theme": "dark"}, headers={"Origin": site.server.url}).status_code == 303
+        assert 'data-theme="dark"' in browser.get("/").text
+
+
+def test_a_form_that_is_sent_twice_acts_once(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        key = re.search(r'name="key" value="(\w+)"', browser.get("/pipelines/web").text)
+        assert key
+        answers = [browser.send_form("/pipelines/web/start", key=key[1]).headers["location"] for _ in range(2)]
+    assert answers[0] == answers[1]
+
+
+def test_a_form_with_an_error_keeps_what_was_typed(site: Site) -> None:
+    fields = {"vulnerability": "CVE-2026-77", "owner": "", "reason": "typed text", "until": "2999-01-01", "key": "k"}
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        answer = browser.send_form("/waivers/new", **fields)
+    assert answer.status_code == 422
+    assert "typed text" in answer.text
+    assert "<title>Error: new waiver" in answer.text
+
+
+def test_a_policy_that_another_person_changed_is_not_overwritten(site: Site) -> None:
+    text = "kind: Policy\nname: mine\nrules:\n  max_findings: {CRITICAL: 0}\n"
+    site.server.apply(text)
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        assert "CRITICAL: 0" in browser.get("/policies/mine").text
+        site.server.apply(text.replace("0", "1"))
+        answer = browser.send_form("/policies/mine", text=text.replace("0", "5"), version="1")
+        assert answer.status_code == 422
+        assert "CRITICAL: 5" in answer.text
+        assert site.server.get("/policies/mine")["version"] == 2
+
+
+# --- pages ---------------------------------------------------------------------------------------------------------
+
+START = ("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/advisories")
+MORE = ("/people", "/audit", "/settings", "/styleguide", "/search?q=api", "/signin")
+
+
+def _pages(browser: Browser) -> Iterator[tuple[str, httpx.Response]]:
+    """Every page that can be reached by links."""
+    waiting, seen = [*START, *MORE], set(START + MORE)
+    while waiting:
+        path = waiting.pop()
+        answer = browser.get(path)
+        yield path, answer
+        if answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"):
+            new = {link.partition("#")[0] for link in Forms(answer.text).links} - seen
+            new = {link for link in new if link and not link.startswith(("/api/", "/static/"))}
+            seen |= new
+            waiting += sorted(new)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_page_of_every_role_is_whole_and_offers_only_what_the_role_may_do(site: Site, role: Role) -> None:
+    paths = set()
+    with Browser(site.server, site.tokens[role]) as browser:
+        for path, answer in _pages(browser):
+            paths.add(path)
+            if answer.status_code == 403:
+                assert path in ("/people", "/audit", "/waivers/new"), path
+                continue
+            assert answer.status_code in (200, 303), (path, answer.text)
+            for action in Forms(answer.text).actions - {"/signout", "/signin"}:
+                # An empty form is refused for its content, or does nothing yet; never for the permission.
+                if action in ("/theme", "/people", "/waivers/new") or action.endswith(("/scale", "/roles", "/vote")):
+                    assert browser.send_form(action).status_code != 403, (path, action)
+    assert {f"/executions/{site.execution}", f"/images/{site.approved}", "/running/web", "/policies/default"} <= paths
+
+
+def test_pages_of_a_viewer_have_no_form_that_changes_anything(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        actions = {
+            action
+            for _, answer in _pages(browser)
+            if answer.status_code == 200
+            for action in Forms(answer.text).actions
+        }
+    own = {action for action in actions if action.startswith("/settings/sessions/")}
+    assert actions - own == {"/signout", "/signin", "/theme"}
+
+
+def test_every_page_forbids_scripts_of_others(site: Site) -> None:
+    nonces = []
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        for path, answer in _pages(browser):
+            if answer.headers.get("content-type", "").startswith("text/html"):
+                policy = answer.headers["content-security-policy"]
+                assert "default-src 'none'" in policy, path
+                assert "unsafe" not in policy, path
+                assert "frame-ancestors 'none'" in policy, path
+                assert answer.headers["x-content-type-options"] == "nosniff", path
+                nonce = re.search(r"'nonce-([^']+)'", policy)
+                assert nonce, path
+                nonces.append(nonce[1])
+                assert not re.search(r"<script(?![^>]*nonce=)|\son\w+=|style=|javascript:", answer.text), path
+    assert len(set(nonces)) == len(nonces)
+
+
+def test_text_from_others_cannot_act_in_a_page(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        html = browser.get("/waivers").text
+        assert "<script>alert" not in html
+        assert "\u202e" not in html
+        assert "&lt;script&gt;" in html
+        for path in (f"/search?q={HOSTILE}", f"/waivers?owner={HOSTILE}", f"/images?repository={HOSTILE}"):
+            assert "<script>alert" not in browser.get(path).text, path
+
+
+def test_an_unknown_page_and_an_error_are_pages_for_people_and_json_for_programs(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        missing = browser.get("/nothing/here")
+        assert missing.status_code == 404
+        assert "There is no such page" in missing.text
+        unknown = browser.get("/executions/none-1")
+        assert unknown.status_code == 404
+        assert "<h1>" in unknown.text
+        assert browser.get("/api/v1/executions/none-1").json()["error"]
+
+
+# --- what a person reads and decides -------------------------------------------------------------------------------
+
+
+def test_the_overview_lists_what_needs_a_person(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        html = browser.get("/").text
+    assert site.execution in html
+    assert "CRITICAL finding" in html
+
+
+def test_a_rejected_execution_says_why_and_the_verdict_says_what_to_do(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        html = browser.get(f"/executions/{site.execution}").text
+        assert "1 CRITICAL finding, at most 0 allowed" in html
+        verdict = re.search(r"/verdicts/sha256:[0-9a-f]{64}", html)
+        assert verdict
+        page = browser.get(verdict[0]).text
+    assert "To pass: 1 upgrade" in page
+    assert "apt-get" in page
+    assert page.index("To pass") < page.index("Broken rules") < page.index("Why it counts or not")
+    assert "Within the policy" in page
+    assert "no fix" in page
+    assert "the same bytes again" in page
+
+
+def test_undetermined_is_never_shown_as_approved(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        html = browser.get(f"/executions/{site.undetermined}").text
+        verdict = re.search(r"/verdicts/sha256:[0-9a-f]{64}", html)
+        assert verdict
+        page = browser.get(verdict[0]).text
+    assert "Undetermined" in page
+    assert "icon-diamond-question" in page
+    assert "No findings in what could be judged." in page
+
+
+def test_findings_are_accepted_in_the_page_and_the_execution_goes_on(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        html = browser.get(f"/executions/{site.execution}").text
+        action = next(action for action in Forms(html).actions if action.endswith("/override"))
+        answer = browser.send_form(action, until="2999-01-01", reason="never called")
+        assert answer.status_code == 303, re.sub(r"(?s).*<main", "", answer.text)
+        assert answer.headers["location"] == f"/executions/{site.execution}"
+    until(lambda: site.server.get(f"/executions/{site.execution}")["execution"]["state"] == "Succeeded")
+    assert site.server.get("/waivers")[0]["waiver"]["created_by"] == "security"
+
+
+def test_the_desired_count_is_changed_in_the_page(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        assert browser.send_form("/running/web/scale", desired_count="-1").status_code == 400
+        assert browser.send_form("/running/web/scale", desired_count="2").status_code == 303
+    until(lambda: site.server.get("/services/web")["service"]["desired_count"] == 2)

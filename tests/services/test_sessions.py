@@ -1,0 +1,103 @@
+"""Sessions of browsers: when they end."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dockgate.identity.model import Role
+from dockgate.services.clock import ServerClock
+from dockgate.services.identity import People
+from dockgate.services.sessions import IDLE_HOURS, MOST_DAYS, Sessions
+from dockgate.shared.errors import UnknownCallerError
+from dockgate.store import open_store
+
+START = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+
+
+class Door:
+    """Sessions with a clock that a case moves, and the token of an admin."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = START
+        self.store = open_store(folder)
+        self.people = People(self.store, lambda: self.now)
+        self.sessions = Sessions(self.store, self.people, ServerClock(lambda: self.now))
+        _, self.token = self.people.add("ada", [Role.ADMIN], "")
+
+    def is_open(self, secret: str) -> bool:
+        try:
+            return self.sessions.caller(secret).name == "ada"
+        except UnknownCallerError:
+            return False
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    door = Door(tmp_path)
+    yield door
+    door.store.close()
+
+
+def test_a_session_acts_as_the_token_that_signed_in(door: Door) -> None:
+    caller = door.sessions.caller(door.sessions.start(door.token))
+    assert caller.token is not None
+    assert door.token.split("_")[1] == caller.token.id
+
+
+def test_an_idle_session_ends(door: Door) -> None:
+    secret = door.sessions.start(door.token)
+    door.now += timedelta(hours=IDLE_HOURS)
+    assert door.is_open(secret)
+    door.now += timedelta(hours=IDLE_HOURS + 1)
+    assert not door.is_open(secret)
+
+
+def test_a_used_session_ends_after_a_week(door: Door) -> None:
+    secret = door.sessions.start(door.token)
+    while door.now < START + timedelta(days=MOST_DAYS) - timedelta(hours=1):
+        assert door.is_open(secret)
+        door.now += timedelta(hours=6)
+    door.now = START + timedelta(days=MOST_DAYS)
+    assert not door.is_open(secret)
+
+
+def test_a_session_ends_with_its_token(door: Door) -> None:
+    _, text = door.people.issue("ada", 1)
+    secret = door.sessions.start(text)
+    assert door.is_open(secret)
+    door.now += timedelta(hours=11)
+    assert door.is_open(secret)
+    door.now += timedelta(hours=11)
+    assert door.is_open(secret)
+    door.now += timedelta(hours=3)
+    assert not door.is_open(secret)
+
+
+def test_a_disabled_principal_has_no_session(door: Door) -> None:
+    door.people.add("eve", [Role.ADMIN], "")
+    _, text = door.people.issue("eve", 1)
+    secret = door.sessions.start(text)
+    door.store.principals.disable("eve", "2026-11-28T12:00:00.000Z")
+    with pytest.raises(UnknownCallerError):
+        door.sessions.caller(secret)
+
+
+def test_the_store_has_no_secret_of_a_session(door: Door, tmp_path: Path) -> None:
+    secret = door.sessions.start(door.token)
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or secret.encode() not in file.read_bytes()
+
+
+def test_sessions_that_are_over_are_deleted(door: Door) -> None:
+    for _ in range(3):
+        door.sessions.start(door.token)
+    door.now += timedelta(days=MOST_DAYS + 1)
+    door.sessions.start(door.token)
+    assert len(door.store.sessions.of_principal("ada")) == 1
+
+
+@pytest.mark.parametrize("secret", ["", "x", "\ud800"])
+def test_nonsense_is_no_session(door: Door, secret: str) -> None:
+    assert not door.is_open(secret)

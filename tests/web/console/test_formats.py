@@ -1,0 +1,90 @@
+"""How the console writes states, times and text from outside."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from dockgate.delivery.model import ApprovalState, RunState, TaskState
+from dockgate.gate.model import Status
+from dockgate.vulnerabilities.model import Severity
+from dockgate.web.console import formats
+
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("state", [*Status, *RunState, *ApprovalState, *TaskState])
+def test_every_state_has_a_mark(state: str) -> None:
+    assert formats.mark(state).word != "Unknown"
+
+
+def test_an_unknown_state_looks_unknown_and_never_good() -> None:
+    assert formats.mark("something new") == formats.Mark("diamond-question", "unknown", "Unknown")
+    assert formats.mark(Status.UNDETERMINED).tone == "unknown"
+
+
+def test_states_that_mean_different_things_look_different_without_colour() -> None:
+    icons = {state: formats.mark(state).icon for state in (*Status, RunState.WAITING, "AtRisk")}
+    assert len(set(icons.values())) == len(icons)
+
+
+def test_every_severity_has_its_bars() -> None:
+    assert [formats.bars(severity) for severity in Severity] == [4, 3, 2, 1, 0, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("plain", "plain"),
+        ("a\x1b[31mb", "a\\u{1b}[31mb"),
+        ("user\u202eexe.png", "user\\u{202e}exe.png"),
+        ("zero\u200bwidth", "zero\\u{200b}width"),
+        ("two\nlines", "two\nlines"),
+    ],
+)
+def test_invisible_characters_become_visible(text: str, visible: str) -> None:
+    assert formats.visible(text) == visible
+
+
+def test_foreign_text_is_escaped_and_isolated() -> None:
+    assert formats.foreign("<b>\u202e") == '<bdi class="foreign">&lt;b&gt;\\u{202e}</bdi>'
+
+
+def test_a_log_line_loses_its_colours_and_shows_other_control_characters() -> None:
+    assert formats.log_text("\x1b[1;31mred\x1b[0m \x1b[2Jcleared\x07") == "red \\u{1b}[2Jcleared\\u{7}"
+
+
+@pytest.mark.parametrize(
+    ("then", "distance"),
+    [
+        ("2026-11-28T11:59:20.000Z", "40 s ago"),
+        ("2026-11-28T09:00:00.000Z", "3 h ago"),
+        ("2026-12-04T12:00:00.000Z", "in 6 d"),
+        ("", ""),
+        (None, ""),
+        ("no time", ""),
+    ],
+)
+def test_distances_in_time_have_one_unit(then: str | None, distance: str) -> None:
+    assert formats.ago(then, NOW) == distance
+
+
+def test_a_time_has_its_zone_and_its_exact_value() -> None:
+    html = formats.when("2026-11-27T14:02:05.000Z")
+    assert (
+        html == '<time datetime="2026-11-27T14:02:05.000Z" title="2026-11-27 14:02:05 UTC">2026-11-27 14:02 UTC</time>'
+    )
+    assert "–" in formats.when("")
+
+
+@pytest.mark.parametrize(
+    ("started", "finished", "length"),
+    [
+        ("2026-11-28T11:58:48.000Z", "", "1m12s"),
+        ("2026-11-28T11:00:00.000Z", "2026-11-28T11:00:03.000Z", "3s"),
+        ("2026-11-28T09:00:00.000Z", "2026-11-28T11:05:00.000Z", "2h05m"),
+        ("", "", ""),
+        ("2026-11-28T12:00:09.000Z", "", "0s"),
+    ],
+)
+def test_lengths_of_time(started: str, finished: str, length: str) -> None:
+    assert formats.took(started, finished, NOW) == length
