@@ -67,7 +67,13 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
     assert server.requests[-1].query == {"repository": "components"}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {
         "digest": samples.MANIFEST,
-        "scan": {"image": samples.MANIFEST, "state": "Failed", "reason": "the registry is down"},
+        "status": "Undetermined",
+        "summary": "not watched any more; the last verdict: 2 HIGH findings",
+        "is_watched": False,
+        "watches": [{"repository": "components", "is_watched": False, "until": answers.ago(60), "policy": "strict",
+                     "owners": ["ada"]}],
+        "scanner": "14-b",
+        "scan": {"image": samples.MANIFEST, "state": "Failed", "reason": "the registry is down", "scanner": "13-a"},
         "pushes": [COMPONENTS],
         "moves": [{"repository": "components", "tag": "1", "previous": "sha256:before", "digest": samples.MANIFEST,
                    "moved_at": answers.ago(90), "pushed_by": ""}],
@@ -77,7 +83,9 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
     }  # fmt: skip
     shown = dockgate("image", "show", samples.MANIFEST).out
     for text in (
-        "Failed: the registry is down",
+        "Failed: the registry is down by scanner 13-a; the server has 14-b",
+        "Undetermined: not watched any more",
+        "ada",
         "components:1",
         "Debian 13",
         VERDICT,

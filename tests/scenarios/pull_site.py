@@ -155,7 +155,12 @@ def pull_site(folder: Path) -> Iterator[Site]:
         verdicts = server.use_cases.verdicts
         site = Site(server, None, tokens, address, inside)  # type: ignore[arg-type]
         site.pulls = RegistryPulls(
-            server.store.verdicts.approved_indexes_with, verdicts.selection, verdicts, registry, lambda: site.seconds
+            server.store.verdicts.approved_indexes_with,
+            verdicts.selection,
+            verdicts,
+            server.use_cases.watching,
+            registry,
+            lambda: site.seconds,
         )
         names = RegistryNames(inside, realm, address, f"{server.url}/registry/token", server.url)
         config = uvicorn.Config(RegistryProxy(site.pulls, tokens, names), port=port, **connections.settings())

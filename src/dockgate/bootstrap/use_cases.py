@@ -28,6 +28,7 @@ from dockgate.events.ports import Notifier, Webhooks
 from dockgate.gate import rules
 from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
+from dockgate.scanner.layer_reader import scanner_version
 from dockgate.services.actions import Actions
 from dockgate.services.approval_decisions import ApprovalDecisions, WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
@@ -47,6 +48,7 @@ from dockgate.services.identity import People
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.provenance import Provenance
+from dockgate.services.push_verdicts import PushVerdicts
 from dockgate.services.registry_pulls import RegistryPulls
 from dockgate.services.registry_pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
 from dockgate.services.registry_tokens import RegistryAccess
@@ -55,6 +57,7 @@ from dockgate.services.scans import PARALLEL_SCANS, FindingReports, ScanRunner, 
 from dockgate.services.service_risk import ServiceRisk
 from dockgate.services.sessions import Sessions
 from dockgate.services.verdicts import Verdicts
+from dockgate.services.watching import Watching
 from dockgate.services.web_services import GitBackend, WebServices
 from dockgate.services.workers import Workers
 from dockgate.store import Store
@@ -129,12 +132,14 @@ class UseCases:
     actions: Actions
     deployments: Deployments
     notifications: Notifications
+    push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
     scan_runner: ScanRunner
     service_repair: ServiceRepair
     service_risk: ServiceRisk
     verdicts: Verdicts
     waiting: WaitingApprovals
+    watching: Watching
 
 
 def make_use_cases(
@@ -171,13 +176,17 @@ def make_use_cases(
     selection = PolicySelection(store, read_policy, partial(read_requested_policy, rules=all_rules))
     baselines = Baselines(store, all_ecosystems, registry)
     cases = Cases(store, adapters.advisories, baselines, exceptions, provenance, adapters.findings, clock, __version__)
-    verdicts = Verdicts(store, cases, selection, provenance, adapters.advisories, all_ecosystems, all_rules)
+    watching = Watching(store, selection, clock, registry)
+    verdicts = Verdicts(store, cases, selection, provenance, watching, adapters.advisories, all_ecosystems, all_rules)
+    push_verdicts = PushVerdicts(store, verdicts, selection, watching, clock, effects)
     waiting = WaitingApprovals(store.approvals, verdicts.for_approval, clock, effects, starter)
-    scan_runner = ScanRunner(store, adapters.read_image, adapters.findings, exceptions, clock)
+    scanner = scanner_version(all_ecosystems)
+    scan_runner = ScanRunner(store, adapters.read_image, adapters.findings, exceptions, clock, scanner)
     scans = ScanScheduler(
         store.images,
         scan_runner,
         waiting,
+        push_verdicts.judge,
         clock,
         effects,
         starter,
@@ -196,6 +205,7 @@ def make_use_cases(
         provenance,
         adapters.resolve_image,
         scans,
+        watching,
         waiting,
         notifications,
         clock,
@@ -224,7 +234,9 @@ def make_use_cases(
             registry_pushes, adapters.webhook_secrets, adapters.resolve_image, options.url, registry
         ),
         registry_access=adapters.registry_access,
-        registry_pulls=RegistryPulls(store.verdicts.approved_indexes_with, selection, verdicts, adapters.registry),
+        registry_pulls=RegistryPulls(
+            store.verdicts.approved_indexes_with, selection, verdicts, watching, adapters.registry
+        ),
         executions=executions,
         scans=scans,
         finding_reports=FindingReports(store, waiting, clock, effects),
@@ -248,6 +260,7 @@ def make_use_cases(
         rollouts=rollouts,
         people=people,
         sessions=Sessions(store, people, clock),
+        watching=watching,
         workers=Workers(store.workers, starter, store.database.is_sqlite),
         version=__version__,
         push_limit=options.push_limit,
@@ -267,6 +280,7 @@ def make_use_cases(
         ),
         deployments=Deployments(store, adapters.targets, verdicts, registry),
         notifications=notifications,
+        push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,
         scan_runner=scan_runner,
         service_repair=ServiceRepair(store, adapters.targets, notifications, clock, effects),
@@ -284,4 +298,5 @@ def make_use_cases(
         ),
         verdicts=verdicts,
         waiting=waiting,
+        watching=watching,
     )

@@ -1,7 +1,7 @@
 """`dockgate image`: pushed images, their scans and verdicts."""
 
 from collections.abc import Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -65,8 +65,19 @@ def show(digest: str, output_format: str) -> None:
     if output_format == "json":
         print_json(image)
         return
-    newest = image["verdicts"][0]["summary"] if image["verdicts"] else ""
-    print_fields(image["digest"], [("scan", _scan(image["scan"])), ("verdict", newest)])
+    verdict = image["summary"] if image["is_watched"] else f"{image['status']}: {image['summary']}"
+    print_fields(image["digest"], [("scan", _scan(image["scan"]) + _scanner(image)), ("verdict", verdict)])
+    echo()
+    watches = [
+        (
+            watch["repository"],
+            _watch(watch),
+            watch["policy"],
+            ", ".join(watch["owners"]) or "-",
+        )
+        for watch in image["watches"]
+    ]
+    print_table(("REPOSITORY", "WATCHED", "POLICY", "OWNERS"), watches, "The image is in no repository.")
     echo()
     pushes = [
         (f"{push['repository']}:{push['tag']}", times.at(push["pushed_at"]), push["pushed_by"] or "unknown")
@@ -134,6 +145,20 @@ def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, output_forma
     )
     head = ("SCANNER", "PLATFORM", "FOUND AT", "DOCUMENT")
     print_list(records, output_format, head, rows, "No reports were uploaded.")
+
+
+def _watch(watch: Mapping[str, Any]) -> str:
+    if watch["until"] is None:
+        return "yes" if watch["is_watched"] else "no"
+    return f"until {times.short(watch['until'])}" if watch["is_watched"] else f"ended {times.short(watch['until'])}"
+
+
+def _scanner(image: Mapping[str, Any]) -> str:
+    """Which version of the scanner read the image, if it is not the server's present one."""
+    version = (image["scan"] or {}).get("scanner")
+    if version in (None, image["scanner"]):
+        return ""
+    return f" by scanner {version}; the server has {image['scanner']}, and will read the image again"
 
 
 def _scan(scan: Mapping[str, str] | None) -> str:

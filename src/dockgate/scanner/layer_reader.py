@@ -9,6 +9,7 @@ from dockgate.scanner.layer_index import LayerFacts, OsRelease, PackageFile, pac
 from dockgate.scanner.layer_tree import PATH_LIMIT, LayerTree, resolved
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem, Entry, Extract, Layer, Triggers
+from dockgate.shared.digest import digest_of, hex_of
 from dockgate.shared.errors import ImageError, UnreadableError
 
 # Raise it when the same layer would give other facts. Plugins have versions of their own.
@@ -37,6 +38,11 @@ _RELEASES = frozenset(osrelease.PATHS)
 def facts_version(ecosystems: Sequence[Ecosystem]) -> str:
     """The version under which facts are stored: it changes when the same layer would give other facts."""
     return " ".join([f"facts:{FACTS_VERSION}", *(f"{kind.name}:{kind.version}" for kind in ecosystems)])
+
+
+def scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
+    """The version of the scanner for people, such as "13-0f2a7c41": another one may find other things in an image."""
+    return f"{FACTS_VERSION}-{hex_of(digest_of(facts_version(ecosystems).encode()))[:8]}"
 
 
 def read_layer(

@@ -22,6 +22,7 @@ from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.policies import PolicySelection
 from dockgate.services.provenance import Provenance
 from dockgate.services.scans import ScanScheduler
+from dockgate.services.watching import Watching
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import own_repository
@@ -43,6 +44,7 @@ class ApprovalRequests:
     provenance: Provenance
     resolve_image: ImageResolver
     scans: ScanScheduler
+    watching: Watching
     waiting: WaitingApprovals
     notifications: Notifications
     clock: ServerClock
@@ -70,6 +72,8 @@ class ApprovalRequests:
         repository = own_repository(self._repository(image, variables), self.registry)
         policy = self.selection.choose_for_action(repository, pipeline, key)
         scan = self.store.images.request_scan(image, repository, self.clock.now())
+        if scan.finished_at and not self.watching.is_watched(image):
+            scan = self.store.images.request_new_scan(image, repository, scan.number, self.clock.now())
         approvers = action.configuration.get("approvers")
         approval = Approval(
             id=str(key),
@@ -136,7 +140,9 @@ class ApprovalRequests:
                 present = self.store.images.scan(digest)
                 if present is not None and present.repository != repository:
                     self.resolve_image(request.reference, sure=True)
-                self.scans.request(repository, digest)
+                scan = self.scans.request(repository, digest)
+                if scan.finished_at and not self.watching.is_watched(digest):
+                    self.scans.request_again(repository, digest, scan.number)
                 approval = self.effects.run(EffectKind.ASK, self._add, request, repository, digest)
         if approval.state is ApprovalState.WAITING:
             self.effects.run(EffectKind.ANSWER, self.waiting.settle, approval.image)

@@ -95,7 +95,7 @@ class Baselines:
         The approval by this policy counts, or the newest one if only other policies approved it.
         """
         records = self.store.verdicts.of_image(image)
-        approving = (record for record in records if record.status == Status.APPROVED)
+        approving = (record for record in records if record.decides and record.status == Status.APPROVED)
         record = approving_record(records, own_policy) or next(approving, None)
         if record is None:
             return BaselineExemptions()
@@ -128,7 +128,7 @@ def running_image(store: Store, service: Service, registry: str) -> tuple[str, D
 
 def approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:
     """Return the newest verdict by which the server's policy of this name approved, None where it did not."""
-    own = (record for record in records if PolicyReference.parse(record.policy).name == policy)
+    own = (record for record in records if record.decides and PolicyReference.parse(record.policy).name == policy)
     return next((record for record in own if record.status == Status.APPROVED), None)
 
 

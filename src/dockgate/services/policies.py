@@ -16,6 +16,7 @@ from dockgate.gate.policy_choice import (
     DEFAULT_POLICY,
     PolicyAssignment,
     PullPolicy,
+    Watch,
     assignment_for,
     choose_policy,
     may_judge,
@@ -197,6 +198,16 @@ class PolicySelection:
         assignment = self.assignment_of(repository)
         return assignment.pull if assignment else PullPolicy.ANY
 
+    def watch_of(self, repository: str) -> Watch:
+        """Return how long the repository's images are watched. ConflictError as `assignment_for`."""
+        assignment = assignment_for(self._assignments(), repository)
+        return assignment.watch if assignment else Watch()
+
+    def owners_of(self, repository: str) -> tuple[str, ...]:
+        """Return who hears of the repository's images. ConflictError as `assignment_for`."""
+        assignment = assignment_for(self._assignments(), repository)
+        return assignment.owners if assignment else ()
+
     def choose(self, repository: str, requested: str, requester: Principal) -> str:
         """Return the policy for a request (`gate.policy_choice.choose_policy`)."""
         return choose_policy(self._assignments(), repository, requested, requester, self.policies)
@@ -241,15 +252,15 @@ class PolicySelection:
     def required_policies(self, image: str, execution: str, repository: str) -> list[UsablePolicy]:
         """Return the policies by which the image must be approved now.
 
-        These are all policies that evaluated it before and still exist. What its repository required on top is taken
-        from the approval of the image in this execution ("" for none), or else from the newest verdict: one digest may
-        be built from several repositories, and a repository may require less than before. If none of these policies may
-        evaluate images of the `repository`, its own policy is added: an approval in a repository with a weaker policy
-        does not count in this one.
+        These are all policies that evaluated it before, other than on a push, and still exist. What its repository
+        required on top is taken from the approval of the image in this execution ("" for none), or else from the newest
+        verdict: one digest may be built from several repositories, and a repository may require less than before. If
+        none of these policies may evaluate images of the `repository`, its own policy is added: an approval in a
+        repository with a weaker policy does not count in this one.
 
         Each policy is read once: one that is removed meanwhile is used for the last time.
         """
-        records = reversed(self.store.verdicts.of_image(image))
+        records = [record for record in reversed(self.store.verdicts.of_image(image)) if record.decides]
         names = {PolicyReference.parse(record.policy).name: record.policy for record in records}
         names |= {PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)}
         of_pipeline = self._named_by_pipeline(execution)

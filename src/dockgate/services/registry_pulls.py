@@ -29,6 +29,7 @@ from dockgate.scanner.images import manifest as manifests
 from dockgate.services.cases import DeploymentContext
 from dockgate.services.policies import PolicySelection
 from dockgate.services.verdicts import Verdicts
+from dockgate.services.watching import Watching
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import ConflictError, DeployError, ImageError
 from dockgate.shared.references import own_repository
@@ -118,8 +119,8 @@ class _SimpleSigning(msgspec.Struct):
 class RegistryPulls:
     """Judges pulls from our own registry. Any thread may call.
 
-    `approved_indexes` returns the approved indexes that hold a platform's image. `monotonic` is the clock of the cache,
-    in seconds.
+    `approved_indexes` returns the approved indexes that hold a platform's image. `watching` records pulls. `monotonic`
+    is the clock of the cache, in seconds.
     """
 
     def __init__(
@@ -127,12 +128,14 @@ class RegistryPulls:
         approved_indexes: Callable[[str], Sequence[str]],
         selection: PolicySelection,
         verdicts: Verdicts,
+        watching: Watching,
         registry: Registry,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._approved_indexes = approved_indexes
         self._selection = selection
         self._verdicts = verdicts
+        self._watching = watching
         self._registry = registry
         self._monotonic = monotonic
         # By repository and digest: until when an answer holds, and the answer.
@@ -181,6 +184,14 @@ class RegistryPulls:
             if self._objection_to_image(manifest.repository, subject) is None:
                 return None
         return reason
+
+    def is_recorded(self, repository: str, digest: str) -> bool:
+        """Whether a pull of the image was recorded within the last hour. Does not block."""
+        return self._watching.is_pull_recorded(self._name(repository), digest)
+
+    def record(self, repository: str, digest: str) -> None:
+        """Record that a client got the manifest. A failure is logged."""
+        self._watching.record_pull(self._name(repository), digest)
 
     def _objection_to_image(self, repository: str, digest: str) -> str | None:
         """Why it is not approved, by itself or as an image of an index; at most CACHE_SECONDS old."""

@@ -101,13 +101,17 @@ class ScanQueue:
 
 @dataclass(frozen=True, slots=True)
 class ScanRunner:
-    """Runs scans. `findings` is the other scanner that some repositories rely on, None for none."""
+    """Runs scans. `findings` is the other scanner that some repositories rely on, None for none.
+
+    `version` is our scanner's.
+    """
 
     store: Store
     read_image: ImageReader
     findings: FindingsSource | None
     exceptions: RiskAcceptances
     clock: ServerClock
+    version: str
 
     def run(self, scan: Scan) -> None:
         """Store the image's inventories, or another scanner's reports, and the VEX documents that are attached to it.
@@ -124,7 +128,8 @@ class ScanRunner:
             return
         inventories = self.read_image(scan.repository, scan.image)
         self._record_vex(scan, [inventory.image for inventory in inventories])
-        self.store.images.finish_scan(scan.image, scan.number, inventories, "", self.clock.now())
+        now = self.clock.now()
+        self.store.images.finish_scan(scan.image, scan.number, inventories, "", now, scanner=self.version)
 
     def fail(self, scan: Scan, reason: str, *, is_image: bool = True) -> None:
         """Store the failure. Earlier reports of another scanner become void, too."""
@@ -148,8 +153,9 @@ class ScanRunner:
 
 @dataclass(eq=False)
 class ScanScheduler:
-    """Requests and runs scans. `explain` turns an error into text for people.
+    """Requests and runs scans.
 
+    `judge_push` judges an image that was pushed, after its scan. `explain` turns an error into text for people.
     Another scanner that has not finished is asked again after `pending_seconds`, and later after up to ten times as
     long: a new push is answered soon, and an image that is never scanned costs few requests. `locks` keep two processes
     from running one scan. Where only other processes run scans, `announce` tells them.
@@ -158,6 +164,7 @@ class ScanScheduler:
     images: Images
     runner: ScanRunner
     waiting: WaitingApprovals
+    judge_push: Callable[[str], None]
     clock: ServerClock
     effects: Effects
     starter: Starter
@@ -180,6 +187,13 @@ class ScanScheduler:
         """Request a scan, and start it. One that is requested or done is not requested again."""
         request_scan = self.images.request_scan
         scan = self.effects.run(EffectKind.RECORD_IMAGE, request_scan, digest, repository, self.clock.now())
+        self.start(scan)
+        return scan
+
+    def request_again(self, repository: str, digest: str, after: int) -> Scan:
+        """Request a scan of an image that was scanned, and start it (`Images.request_new_scan`)."""
+        request_scan = self.images.request_new_scan
+        scan = self.effects.run(EffectKind.RECORD_IMAGE, request_scan, digest, repository, after, self.clock.now())
         self.start(scan)
         return scan
 
@@ -233,6 +247,8 @@ class ScanScheduler:
             executions = self.effects.run(EffectKind.ANSWER, self.waiting.settle, scan.image)
         for execution in executions:
             self.starter.proceed(execution)
+        with self._evaluations:
+            self.judge_push(scan.image)
 
     def _postpone(self, name: tuple[str, int]) -> None:
         """Have the reconciler start the scan again after a fifth of the time that it has waited, within bounds."""

@@ -13,8 +13,10 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.cases import Cases, DeploymentContext
 from dockgate.services.policies import PolicySelection, UsablePolicy
 from dockgate.services.provenance import Provenance
+from dockgate.services.watching import Watching
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
+from dockgate.store.records import PUSH_CAUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Verdicts:
     cases: Cases
     selection: PolicySelection
     provenance: Provenance
+    watching: Watching
     advisories: Advisories
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]
@@ -55,10 +58,16 @@ class Verdicts:
         DeployError unless all approve: the image may be known as vulnerable since its approval, and a waiver may have
         expired.
         """
-        if not self.store.verdicts.of_image(image):
+        if not any(record.decides for record in self.store.verdicts.of_image(image)):
             raise DeployError(
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
+            )
+        watch = self.watching.state(context.repository, image)
+        if not watch.is_watched:
+            raise DeployError(
+                f"{image} is Undetermined: it is not watched any more{f' since {watch.until}' if watch.until else ''}",
+                "Request an approval of it: it is scanned and judged again.",
             )
         policies = self.selection.required_policies(image, context.execution, context.repository)
         if not policies:
@@ -96,6 +105,14 @@ class Verdicts:
                 if verdict.status is not Status.APPROVED:
                     reasons.append(f"{PolicyReference.parse(usable.policy.name).label}: {verdict.summary}")
         return "; ".join(reasons)
+
+    def for_push(self, image: str, repository: str, scan: int) -> None:
+        """Store the verdict on an image that was pushed to a repository, by its policy, once for each scan."""
+        usable = self.selection.read(self.selection.policy_of(repository))
+        self.provenance.fetch_once(repository, image, usable.policy.name)
+        case = self._case(image, usable, DeploymentContext(repository))
+        if case is not None:
+            self.store.verdicts.add(self._evaluate(case), case, f"{PUSH_CAUSE}{repository}@{image}/{scan}")
 
     def advisory_digest(self) -> str:
         """Return the digest of the present advisory database, "" where there is none."""

@@ -26,6 +26,7 @@ from dockgate.services.registry_tokens import RegistryAccess
 from dockgate.services.risk_acceptances import RiskAcceptances
 from dockgate.services.scans import FindingReports, ScanScheduler
 from dockgate.services.sessions import Sessions
+from dockgate.services.watching import Watching
 from dockgate.services.workers import Workers
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
@@ -72,6 +73,7 @@ class WebServices:
     rollouts: Rollouts
     people: People
     sessions: Sessions
+    watching: Watching
     workers: Workers
     version: str
     push_limit: int = DEFAULT_PUSH_LIMIT

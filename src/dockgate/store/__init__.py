@@ -25,6 +25,7 @@ from dockgate.store.executions import Executions
 from dockgate.store.fleet import Fleet
 from dockgate.store.fleet_findings import FleetFindings
 from dockgate.store.fleet_verdicts import FleetVerdicts
+from dockgate.store.image_uses import ImageUses
 from dockgate.store.images import Images
 from dockgate.store.locks import Locks
 from dockgate.store.logs import Logs
@@ -69,6 +70,7 @@ class Store:
     pipelines: Pipelines
     executions: Executions
     images: Images
+    image_uses: ImageUses
     verdicts: Verdicts
     fleet: Fleet
     fleet_findings: FleetFindings
@@ -137,6 +139,7 @@ def open_store(
         pipelines=Pipelines(database),
         executions=Executions(database),
         images=Images(database),
+        image_uses=ImageUses(database),
         verdicts=Verdicts(database),
         fleet=Fleet(database),
         fleet_findings=FleetFindings(database),

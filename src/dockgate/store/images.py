@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from dockgate.delivery.registry_access import SERVER
 from dockgate.events.model import Event
@@ -34,6 +34,7 @@ _FINISH_SCAN = update(scans).where(
     scans.c.number == bindparam("of_number"),
     scans.c.state == ScanState.REQUESTED,
 )
+_UNJUDGE = update(pushed_images).where(pushed_images.c.digest == bindparam("of_image")).values(judged_at=None)
 _INVENTORIES = (
     select(documents.c.body)
     .join(scan_inventories, scan_inventories.c.digest == documents.c.digest)
@@ -146,6 +147,41 @@ class Images:
         with self._database.write() as connection:
             return _request(connection, image, repository, now)
 
+    def request_new_scan(self, image: str, repository: str, after: int, now: str) -> Scan:
+        """Request a scan of an image that was scanned: it is read anew. Return the newest scan.
+
+        Does nothing unless the scan number `after` is the newest one, and has ended.
+        """
+        with self._database.write() as connection:
+            present = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
+            if present.number != after or present.state is ScanState.REQUESTED:
+                return present
+            return _request_next(connection, present, repository, now)
+
+    def unjudged(self, limit: int) -> Sequence[str]:
+        """Pushed images that were not judged since their push or scan, and whose scan has ended; sorted."""
+        query = (
+            select(pushed_images.c.digest)
+            .join(scans, scans.c.image == pushed_images.c.digest)
+            .where(pushed_images.c.judged_at.is_(None), scans.c.state != ScanState.REQUESTED)
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(query.distinct().order_by(pushed_images.c.digest).limit(limit)))
+
+    def unjudged_repositories(self, image: str) -> Sequence[str]:
+        """The repositories in which a pushed image was not judged, sorted."""
+        column = pushed_images.c.repository
+        query = select(column).where(pushed_images.c.digest == image, pushed_images.c.judged_at.is_(None))
+        with self._database.read() as connection:
+            return list(connection.scalars(query.distinct().order_by(column)))
+
+    def mark_judged(self, repository: str, image: str, scan: int, now: str) -> None:
+        """Record that a pushed image was judged in a repository, unless a scan of another number has been requested."""
+        is_scan = select(scans.c.number).where(scans.c.image == image, scans.c.number == scan).exists()
+        pushed = pushed_images.c.repository == repository, pushed_images.c.digest == image
+        with self._database.write() as connection:
+            connection.execute(update(pushed_images).where(*pushed, is_scan).values(judged_at=now))
+
     def scan(self, image: str) -> Scan | None:
         """The newest scan of an image, None without one."""
         with self._database.read() as connection:
@@ -166,20 +202,31 @@ class Images:
         now: str,
         *,
         is_image: bool = True,
+        scanner: str | None = None,
     ) -> None:
         """End a scan: DONE with its inventories; FAILED if there is a reason, or NOT_AN_IMAGE.
 
-        Does nothing unless the scan of this number is requested. A failed scan has no inventories.
+        Does nothing unless the scan of this number is requested. A failed scan has no inventories. `scanner` is the
+        version that read the image. Its pushes are due to be judged.
         """
         failed = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
         state = failed if reason else ScanState.DONE
         stored = [] if reason else [Document.of(inventory) for inventory in inventories]
-        change = {"of_image": image, "of_number": number, "state": state, "reason": reason, "finished_at": now}
+        change = {
+            "of_image": image,
+            "of_number": number,
+            "state": state,
+            "reason": reason,
+            "finished_at": now,
+            "scanner": scanner,
+        }
 
         def write(connection: Connection) -> None:
             if connection.execute(_FINISH_SCAN, change).rowcount == 0:
                 return
+            connection.execute(_UNJUDGE, {"of_image": image})
             store_documents(connection, *stored)
+            connection.execute(delete(scan_inventories).where(scan_inventories.c.image == image))
             rows = [
                 {"image": image, "position": at, "digest": document.digest, "platform_image": inventory.image}
                 for at, (document, inventory) in enumerate(zip(stored, inventories, strict=False))
@@ -245,8 +292,12 @@ def _request(connection: Connection, image: str, repository: str, now: str) -> S
     present = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
     if not present.state.has_failed:
         return present
-    requested = Scan(image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
-    connection.execute(update(scans).where(scans.c.image == image).values(**asdict(requested)))
+    return _request_next(connection, present, repository, now)
+
+
+def _request_next(connection: Connection, present: Scan, repository: str, now: str) -> Scan:
+    requested = Scan(present.image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
+    connection.execute(update(scans).where(scans.c.image == present.image).values(**asdict(requested)))
     return requested
 
 

@@ -8,6 +8,9 @@ from typing import Any
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 
+# How the causes of verdicts on pushes begin.
+PUSH_CAUSE = "push/"
+
 
 class ScanState(StrEnum):
     """The state of an image's scan.
@@ -28,7 +31,10 @@ class ScanState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A scan of an image. `number` counts the scans of the image from 1; `reason` says why the scan failed."""
+    """A scan of an image. `number` counts the scans of the image from 1; `reason` says why the scan failed.
+
+    `scanner` is the version that read the image (`scanner.layer_reader.scanner_version`), None if ours did not.
+    """
 
     image: str
     repository: str
@@ -37,6 +43,7 @@ class Scan:
     reason: str = ""
     requested_at: str = ""
     finished_at: str = ""
+    scanner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,11 @@ class VerdictRecord:
     cause: str
     judged_at: str
     waived: str = ""
+
+    @property
+    def decides(self) -> bool:
+        """Whether it was requested. A verdict on a push is information: it approves no deploy, and is no baseline."""
+        return not self.cause.startswith(PUSH_CAUSE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,8 +209,11 @@ pushed_images = Table(
     text("digest", primary_key=True),
     text("pushed_at"),
     text("pushed_by"),
+    # When the image was judged after its push; null until then, and again after a new scan.
+    Column("judged_at", SafeText),
 )
 Index(None, pushed_images.c.digest)
+Index(None, pushed_images.c.judged_at)
 
 tag_moves = Table(
     "tag_moves",
@@ -239,6 +242,7 @@ scans = Table(
     text("reason"),
     text("requested_at"),
     text("finished_at"),
+    Column("scanner", SafeText),
 )
 Index(None, scans.c.state, scans.c.requested_at)
 

@@ -23,7 +23,7 @@ from dockgate.store.documents import (
 )
 from dockgate.store.engine import Database, insert_if_new
 from dockgate.store.queries import select_as
-from dockgate.store.records import VerdictRecord
+from dockgate.store.records import PUSH_CAUSE, VerdictRecord
 from dockgate.store.schema import documents, pushed_images, scan_inventories, scans, verdicts
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
@@ -152,6 +152,7 @@ class Verdicts:
             select(verdicts.c.image)
             .where(_by(policy))
             .where(verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
+            .where(~verdicts.c.cause.startswith(PUSH_CAUSE))
             .where(or_(verdicts.c.image.in_(pushed), verdicts.c.image.in_(scanned)))
             .order_by(verdicts.c.seq.desc())
             .limit(1)

@@ -26,7 +26,7 @@ from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PUSH
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
 from dockgate.services.registry_pulls import PulledManifest, RegistryPulls
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import digest_of, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DockgateError
 from dockgate.web.request_limits import refuse_ambiguous
 
@@ -140,7 +140,10 @@ class RegistryProxy:
         if body is not None and not self._can_push(match["name"], request.headers.get("authorization", "")):
             # The registry refuses it before it has read the body, which would end the connection.
             return self._passed_on(await self._ask(request.method, path, query, []))
-        return self._passed_on(await self._ask(request.method, path, query, headers, body))
+        answer = await self._ask(request.method, path, query, headers, body)
+        if call == "manifest" and request.method == "GET" and answer.status_code == 200:
+            await self._record_pull(match["name"], answer.headers.get("docker-content-digest", ""))
+        return self._passed_on(answer)
 
     async def _gated_manifest(self, request: Request, path: str, name: str, reference: str) -> Response:
         """The manifest, if it may be pulled. What the registry refuses is not judged."""
@@ -166,7 +169,13 @@ class RegistryProxy:
         objection = await self._judge(PulledManifest(name, reference, digest, data))
         if objection is not None:
             return self._denied(name, digest, objection)
+        if request.method == "GET":
+            await self._record_pull(name, digest)
         return Response(data, 200, headers)
+
+    async def _record_pull(self, name: str, digest: str) -> None:
+        if is_digest(digest) and not self._pulls.is_recorded(name, digest):
+            await to_thread.run_sync(partial(self._pulls.record, name, digest), limiter=self._questions)
 
     async def _judge(self, manifest: PulledManifest) -> str | None:
         try:

@@ -1,6 +1,7 @@
 """Images, their scans and verdicts."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -8,12 +9,13 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from dockgate.delivery.approval_request import pipeline_of
 from dockgate.delivery.model import REPOSITORY
-from dockgate.gate.model import Verdict
+from dockgate.gate.model import Status, Verdict
 from dockgate.gate.replay import case_file
 from dockgate.gate.replay.explain import Explanation
 from dockgate.identity.model import Caller, Permission
 from dockgate.services import external_findings as reading
 from dockgate.services.gate import Replay, compare, replay
+from dockgate.services.watching import WatchedRepository
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
@@ -25,7 +27,10 @@ router = APIRouter(route_class=api.GuardedRoute)
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """A pushed image with its scan's state and its newest verdict ("" where there is none yet)."""
+    """A pushed image with its scan's state and its newest verdict ("" where there is none yet).
+
+    An image that is not watched any more is Undetermined.
+    """
 
     repository: str
     tag: str
@@ -49,14 +54,25 @@ class InventoryView:
 
 @dataclass(frozen=True, slots=True)
 class ImageView:
-    """An image with its history. `moves` are tag moves to and from this digest, newest first."""
+    """An image with its history. `moves` are tag moves to and from this digest, newest first.
+
+    `status` and `summary` are those of the newest verdict that was requested, or else of the one on its push; "" where
+    there is none. An image that is not watched any more is Undetermined.
+    `watches` says for each repository of the image whether it is watched there, and who owns it. `is_watched`: in any
+    of them. `scanner` is the version of the server's scanner; `scan` has the one that read the image.
+    """
 
     digest: str
+    status: str
+    summary: str
     scan: Scan | None
     pushes: list[PushedImage]
     moves: list[TagMove]
     inventories: list[InventoryView]
     verdicts: list[VerdictRecord]
+    is_watched: bool
+    watches: list[WatchedRepository]
+    scanner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +103,18 @@ def images(who: api.Reader, server: api.ServerDependency, repository: str | None
     for pushed in server.store.images.pushed_images(repository):
         scan = server.store.images.scan(pushed.digest)
         verdicts = server.store.verdicts.of_image(pushed.digest)
-        newest = {name: getattr(verdicts[0], name) if verdicts else "" for name in ("status", "summary", "waived")}
+        newest = _newest(verdicts)
+        state = server.watching.state(pushed.repository, pushed.digest)
+        if not state.is_watched:
+            newest |= {"status": Status.UNDETERMINED, "summary": f"not watched any more since {state.until}"}
         summaries.append(api.view_of(ImageSummary, pushed, scan=scan.state if scan else "", **newest))
     return summaries
+
+
+def _newest(verdicts: Sequence[VerdictRecord]) -> dict[str, str]:
+    """Status, summary and waived of the newest verdict that was requested, or else of the newest on a push."""
+    newest = next((record for record in verdicts if record.decides), verdicts[0] if verdicts else None)
+    return {name: getattr(newest, name) if newest else "" for name in ("status", "summary", "waived")}
 
 
 @router.get("/digests/{kind}/{start}")
@@ -110,8 +135,15 @@ def image(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> 
     if scan is None and not pushes:
         raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
     inventories = server.store.images.inventories(digest) if scan and scan.finished_at and not scan.reason else ()
+    verdicts, is_watched = server.store.verdicts.of_image(digest), server.watching.is_watched(digest)
+    newest = _newest(verdicts)
+    if not is_watched:
+        last = newest["summary"] or "no verdict"
+        newest |= {"status": Status.UNDETERMINED, "summary": f"not watched any more; the last verdict: {last}"}
     return ImageView(
         digest=digest,
+        status=newest["status"],
+        summary=newest["summary"],
         scan=scan,
         pushes=pushes,
         moves=list(server.store.images.tag_moves(digest)),
@@ -120,7 +152,10 @@ def image(digest: api.Digest, who: api.Reader, server: api.ServerDependency) -> 
             for item in inventories
             for name in [item.distribution.name if item.distribution else ""]
         ],
-        verdicts=list(server.store.verdicts.of_image(digest)),
+        verdicts=list(verdicts),
+        is_watched=is_watched,
+        watches=list(server.watching.repositories(digest)),
+        scanner=server.scans.runner.version,
     )
 
 

@@ -152,9 +152,17 @@ def _images() -> None:
     op.create_table(
         "pushed_images",
         *_text("repository", "tag", "digest", "pushed_at", "pushed_by"),
+        *_optional_text("judged_at"),
         sa.PrimaryKeyConstraint("repository", "tag", "digest"),
     )
     _index("pushed_images", "digest")
+    _index("pushed_images", "judged_at")
+    op.create_table(
+        "image_uses",
+        *_text("image", "repository"),
+        *_optional_text("pulled_at", "run_at"),
+        sa.PrimaryKeyConstraint("image", "repository"),
+    )
     op.create_table(
         "tag_moves",
         *_integer("seq"),
@@ -170,6 +178,7 @@ def _images() -> None:
         *_text("image", "repository", "state"),
         *_integer("number"),
         *_text("reason", "requested_at", "finished_at"),
+        *_optional_text("scanner"),
         sa.PrimaryKeyConstraint("image"),
     )
     _index("scans", "state", "requested_at")
