@@ -187,8 +187,8 @@ def test_what_a_service_runs_is_watched(server: ServerSystem) -> None:
     server.deployed(image)
     server.clock.ahead += timedelta(days=30)
     assert server.get(f"/images/{image}")["is_watched"]
-    other = push(server, "runs/app", "never-run", PlannedFindings())
-    assert server.get(f"/images/{other}")["is_watched"]  # there is time to deploy it
+    undeployed = push(server, "runs/app", "never-run", PlannedFindings())
+    assert server.get(f"/images/{undeployed}")["is_watched"]  # there is time to deploy it
     server.clock.ahead += timedelta(days=8)
-    assert not server.get(f"/images/{other}")["is_watched"]
+    assert not server.get(f"/images/{undeployed}")["is_watched"]
     assert server.get(f"/images/{image}")["is_watched"]
