@@ -1,30 +1,226 @@
-"""Event patterns in the language of Amazon EventBridge. Pure."""
+"""Event patterns in the language of Amazon EventBridge: which events a rule is for. Pure.
 
-from collections.abc import Mapping
+The answers are those of the original matcher. Two things are refused that it lets pass: a field that is named twice
+(the second would silently replace the first), and an empty list within anything-but.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 from typing import Any
 
+from dockgate.events.event_fields import FieldReader, Fields, fits_in_one_element
+from dockgate.events.field_pattern import NAMES, FieldPattern, Test, compile_field, invalid
 
-@dataclass(frozen=True)
+# Characters of a pattern as compact JSON. EventBridge allows 2,048, or more on request.
+MAX_CHARACTERS = 4096
+MAX_DEPTH = 64
+# Combinations of the alternatives of all $or, as in EventBridge.
+MAX_COMBINATIONS = 1000
+
+_OR = "$or"
+_RESERVED = (*NAMES, "=", "<", "<=", ">", ">=", "regex", "not-wildcard", "not-equals-ignore-case")
+_Required = Sequence[tuple[str, FieldPattern]]
+
+
+@dataclass(frozen=True, slots=True)
+class _All:
+    """What is required together: fields, and one alternative of each of the lists."""
+
+    fields: _Required
+    choices: Sequence[Sequence["_All"]]
+
+    def paths(self) -> Iterator[str]:
+        for path, _ in self.fields:
+            yield path
+        for alternatives in self.choices:
+            for alternative in alternatives:
+                yield from alternative.paths()
+
+    def combinations(self) -> int:
+        """How many ways there are to choose the alternatives."""
+        return prod(sum(each.combinations() for each in alternatives) for alternatives in self.choices)
+
+    def combine(self) -> Iterator[tuple[tuple[str, FieldPattern], ...]]:
+        """The required fields of each combination."""
+        for combination in product(*([*_flatten(alternatives)] for alternatives in self.choices)):
+            yield (*self.fields, *(field for fields in combination for field in fields))
+
+    def may_match(self, fields: Fields, *, is_exact: bool) -> bool:
+        """Whether the fields match, each for itself. Unless `is_exact`, what may be absent matches in any case."""
+        values = fields.values
+        for path, pattern in self.fields:
+            for value in values.get(path, ()):
+                if pattern.accepts(value):
+                    break
+            else:
+                if not pattern.may_be_absent or (is_exact and path in values):
+                    return False
+        return not self.choices or all(
+            any(each.may_match(fields, is_exact=is_exact) for each in choice) for choice in self.choices
+        )
+
+    def necessary(self) -> Iterator[_Required]:
+        """Lists of fields of which an event that matches fulfils at least one."""
+        for path, pattern in self.fields:
+            if not pattern.may_be_absent:
+                yield ((path, pattern),)
+        for alternatives in self.choices:
+            firsts = [next(each.necessary(), None) for each in alternatives]
+            if None not in firsts:
+                yield [field for fields in firsts if fields for field in fields]
+
+
+def _flatten(alternatives: Sequence[_All]) -> Iterator[tuple[tuple[str, FieldPattern], ...]]:
+    for alternative in alternatives:
+        yield from alternative.combine()
+
+
 class Pattern:
     """A compiled pattern: see `compile_pattern`."""
 
+    def __init__(self, root: _All) -> None:
+        self._root = root
+        self.paths = frozenset(root.paths())
+        # Sorted by path, which decides what "absent" is compared with.
+        self._combinations = [sorted(fields, key=lambda field: field[0]) for fields in root.combine()]
+        self._reader = FieldReader(self.paths)
+
     def matches(self, event: Mapping[str, Any]) -> bool:
-        """Whether an event (decoded JSON) matches."""
-        raise NotImplementedError
+        """Whether an event (decoded JSON) matches. Takes time in proportion to its size, and to the combinations."""
+        return self.matches_fields(self._reader.read(event))
+
+    def matches_fields(self, fields: Fields) -> bool:
+        """As `matches`, of an event whose fields are read."""
+        if not fields.elements or len(self.paths & fields.elements.keys()) < 2:
+            return self._root.may_match(fields, is_exact=True)
+        return self._root.may_match(fields, is_exact=False) and any(
+            fits_in_one_element(required, fields) for required in self._combinations
+        )
+
+    def necessary(self) -> Sequence[_Required]:
+        """Lists of fields of which an event that matches fulfils at least one."""
+        return list(self._root.necessary())
+
+
+_Named = tuple[str, Pattern]
 
 
 class PatternSet:
-    """Many patterns by name, matched together."""
+    """Many patterns by name, matched together: an event's fields are read once, and most patterns not looked at.
+
+    A pattern is looked up by a text that it requires, if it has one: the text that the fewest patterns require. Of the
+    others, a single field is tried first.
+    """
 
     def __init__(self, patterns: Mapping[str, Pattern]) -> None:
-        raise NotImplementedError
+        self._reader = FieldReader(path for pattern in patterns.values() for path in pattern.paths)
+        self._by_text: dict[str, dict[str, list[_Named]]] = {}
+        self._by_field: dict[str, list[tuple[Test, _Named]]] = {}
+        self._always: list[_Named] = []
+        keys = {name: [*_keys(pattern.necessary())] for name, pattern in patterns.items()}
+        frequency = Counter(key for alternatives in keys.values() for each in alternatives for key in each)
+        for name, pattern in patterns.items():
+            named = (name, pattern)
+            if keys[name]:
+                for path, text in min(keys[name], key=lambda each: sum(frequency[key] for key in each)):
+                    self._by_text.setdefault(path, {}).setdefault(text, []).append(named)
+            elif necessary := pattern.necessary():
+                for path, field in min(necessary, key=len):
+                    self._by_field.setdefault(path, []).append((field.accepts, named))
+            else:
+                self._always.append(named)
 
     def matches(self, event: Mapping[str, Any]) -> frozenset[str]:
         """The names of the patterns that match an event."""
-        raise NotImplementedError
+        fields = self._reader.read(event)
+        values = fields.values
+        candidates = dict(self._always)
+        for path, by_text in self._by_text.items():
+            for value in values.get(path, ()):
+                if isinstance(value, str) and value in by_text:
+                    candidates.update(by_text[value])
+        for path, tests in self._by_field.items():
+            for value in values.get(path, ()):
+                candidates.update([named for accepts, named in tests if accepts(value)])
+        return frozenset(name for name, pattern in candidates.items() if pattern.matches_fields(fields))
+
+
+def _keys(necessary: Sequence[_Required]) -> Iterator[frozenset[tuple[str, str]]]:
+    """Of these lists, those of fields that require a text: each path with each text."""
+    for fields in necessary:
+        if all(pattern.texts is not None for _, pattern in fields):
+            yield frozenset((path, text) for path, pattern in fields for text in pattern.texts or ())
 
 
 def compile_pattern(value: object) -> Pattern:
     """Compile a pattern (decoded JSON). DefinitionError names what is wrong and where, as in `detail.state[0]`."""
-    raise NotImplementedError
+    if not isinstance(value, dict):
+        invalid("", "not a JSON object", 'Write it as {"detail-type": ["image.judged"]}.')
+    characters = _count_characters(value)
+    if characters > MAX_CHARACTERS:
+        invalid("", f"more than {MAX_CHARACTERS} characters", "Split it into several rules.")
+    root = _compile_object(value, "", "", is_alternative=False)
+    combinations = root.combinations()
+    if combinations > MAX_COMBINATIONS:
+        invalid("", f"{combinations} combinations of $or, more than {MAX_COMBINATIONS}", "Split it into several rules.")
+    for fields in root.combine():
+        for path, count in Counter(path for path, _ in fields).items():
+            if count > 1:
+                invalid(path, "required twice", "List all values in one place.")
+    return Pattern(root)
+
+
+def _count_characters(value: object) -> int:
+    """The size of the pattern as compact JSON, about; at least `MAX_CHARACTERS` if it has more."""
+    size, pending = 0, [(value, 1)]
+    while pending and size <= MAX_CHARACTERS:
+        each, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            invalid("", f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(each, dict):
+            size += 2 + sum(len(key) + 4 for key in each)
+            pending += [(item, depth + 1) for item in each.values()]
+        elif isinstance(each, list):
+            size += 2 + len(each)
+            pending += [(item, depth + 1) for item in each]
+        else:
+            size += len(each) + 2 if isinstance(each, str) else 4
+    return size
+
+
+def _compile_object(value: Mapping[str, object], path: str, place: str, *, is_alternative: bool) -> _All:
+    """Compile what an object requires. `path` is that of the event's field, `place` that of the pattern's."""
+    if not value:
+        invalid(place, "an empty object matches nothing" if place else "empty", "Name at least one field.")
+    fields: list[tuple[str, FieldPattern]] = []
+    choices: list[Sequence[_All]] = []
+    for key, item in value.items():
+        there, field_path = f"{place}.{key}" if place else key, f"{path}.{key}" if path else key
+        if key == _OR:
+            choices.append(_compile_alternatives(item, path, there))
+        elif is_alternative and key in _RESERVED:
+            invalid(there, f"within {_OR}, {key!r} cannot be a field", "Match expressions belong into a field's list.")
+        elif isinstance(item, dict):
+            inner = _compile_object(item, field_path, there, is_alternative=is_alternative)
+            fields += inner.fields
+            choices += inner.choices
+        elif isinstance(item, list):
+            fields.append((field_path, compile_field(item, there)))
+        else:
+            invalid(there, "neither a list nor an object", "Values are always in a list: [value].")
+    return _All(fields, choices)
+
+
+def _compile_alternatives(value: object, path: str, place: str) -> Sequence[_All]:
+    if not isinstance(value, list) or len(value) < 2:
+        invalid(place, "not a list of at least two objects")
+    alternatives = []
+    for index, item in enumerate(value):
+        there = f"{place}[{index}]"
+        if not isinstance(item, dict):
+            invalid(there, "not an object")
+        alternatives.append(_compile_object(item, path, there, is_alternative=True))
+    return alternatives

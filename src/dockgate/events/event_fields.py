@@ -1,0 +1,152 @@
+"""The fields of an event that patterns ask for, by their paths, and in which elements of arrays they are."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+from dockgate.events.field_pattern import FieldPattern, Scalar
+
+# The elements that a value is in, from the outermost: (array, index) for each. Arrays are numbered within an event.
+Elements = tuple[tuple[int, int], ...]
+
+
+# Arrays within arrays that are read; what is nested deeper is ignored.
+MAX_NESTED_ARRAYS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The values of an event by path, such as "detail.state".
+
+    `elements` has the paths of which a value is in an object or array that is an element of an array. It gives the
+    elements of each value.
+    """
+
+    values: Mapping[str, Sequence[Scalar]]
+    elements: Mapping[str, Sequence[Elements]]
+
+
+class FieldReader:
+    """Reads the fields of these paths, and descends into nothing else.
+
+    A path joins keys by dots. A key that has dots itself is not distinguished from nested keys.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = frozenset(paths)
+        # "a." and "a.b." for the path "a.b.c".
+        self._objects = frozenset(
+            beginning for path in self._paths for beginning in accumulate(f"{key}." for key in path.split(".")[:-1])
+        )
+
+    def read(self, event: Mapping[str, Any]) -> Fields:
+        values: dict[str, list[Scalar]] = {}
+        elements: dict[str, list[Elements]] = {}
+        arrays = 0
+        # What is still to be read: objects and arrays with the path to them, and the elements that they are in.
+        pending: list[tuple[str, Any, Elements]] = [("", event, ())]
+        while pending:
+            path, value, inside = pending.pop()
+            if isinstance(value, list):
+                if len(inside) > MAX_NESTED_ARRAYS:
+                    continue
+                arrays += 1
+                for index, item in enumerate(value):
+                    if isinstance(item, (dict, list)):
+                        pending.append((path, item, (*inside, (arrays, index))))
+                    elif path in self._paths:
+                        _add(values, elements, path, item, inside)
+                continue
+            start = f"{path}." if path else ""
+            for key, item in value.items():
+                there = start + key
+                if isinstance(item, dict):
+                    if f"{there}." in self._objects:
+                        pending.append((there, item, inside))
+                elif isinstance(item, list):
+                    if there in self._paths or f"{there}." in self._objects:
+                        pending.append((there, item, inside))
+                elif there in self._paths:
+                    _add(values, elements, there, item, inside)
+        return Fields(values, elements)
+
+
+def _add(
+    values: dict[str, list[Scalar]], elements: dict[str, list[Elements]], path: str, value: Scalar, inside: Elements
+) -> None:
+    there = values.setdefault(path, [])
+    if inside and path not in elements:
+        elements[path] = [()] * len(there)
+    if path in elements:
+        elements[path].append(inside)
+    there.append(value)
+
+
+@dataclass(slots=True)
+class _Place:
+    """A node of the tree of elements: whether a value is directly here, and the elements of arrays that are in it."""
+
+    has_value: bool = False
+    arrays: dict[int, dict[int, "_Place"]] = field(default_factory=dict)
+
+    def add(self, inside: Elements) -> None:
+        """Add a value that is in these elements."""
+        place = self
+        for array, index in inside:
+            place = place.arrays.setdefault(array, {}).setdefault(index, _Place())
+        place.has_value = True
+
+    def find(self, chosen: Mapping[int, int]) -> Iterator[Elements]:
+        """The elements of each value whose arrays have no other element chosen (array -> index)."""
+        pending: list[tuple[_Place, Elements]] = [(self, ())]
+        while pending:
+            place, inside = pending.pop()
+            if place.has_value:
+                yield inside
+            for array, items in place.arrays.items():
+                if array not in chosen:
+                    pending += [(item, (*inside, (array, index))) for index, item in items.items()]
+                elif chosen[array] in items:
+                    pending.append((items[chosen[array]], (*inside, (array, chosen[array]))))
+
+
+def fits_in_one_element(required: Sequence[tuple[str, FieldPattern]], fields: Fields) -> bool:
+    """Whether values fit that are in one and the same element of each array that they share.
+
+    `required` is sorted by path: whether a field is absent depends on the elements that were chosen before it. The
+    choices are counted once for each combination that later fields distinguish, so the work is about linear.
+    """
+    choices: set[Elements] = {()}
+    for (path, pattern), shared in zip(required, _arrays_of_later_fields(required, fields), strict=True):
+        values = fields.values.get(path, ())
+        places = fields.elements.get(path) or [()] * len(values)
+        every, fitting = _Place(), _Place()
+        for value, inside in zip(values, places, strict=True):
+            every.add(inside)
+            if pattern.accepts(value):
+                fitting.add(inside)
+        following: set[Elements] = set()
+        for choice in choices:
+            chosen = dict(choice)
+            if pattern.may_be_absent and not any(True for _ in every.find(chosen)):
+                following.add(_without_others(chosen, shared))
+            following.update(_without_others({**chosen, **dict(inside)}, shared) for inside in fitting.find(chosen))
+        if not following:
+            return False
+        choices = following
+    return True
+
+
+def _arrays_of_later_fields(required: Sequence[tuple[str, FieldPattern]], fields: Fields) -> list[frozenset[int]]:
+    """For each required field, the arrays that values of the fields after it are in."""
+    later: list[frozenset[int]] = [frozenset()]
+    for path, _ in reversed(required[1:]):
+        arrays = {array for inside in fields.elements.get(path, ()) for array, _ in inside}
+        later.append(later[-1] | arrays)
+    return later[::-1]
+
+
+def _without_others(chosen: Mapping[int, int], arrays: frozenset[int]) -> Elements:
+    """The chosen elements of these arrays."""
+    return tuple(sorted((array, index) for array, index in chosen.items() if array in arrays))

@@ -1,0 +1,351 @@
+"""What an event pattern requires of one field: a list of values and match expressions, compiled to a function."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NoReturn
+
+from dockgate.shared.errors import DefinitionError
+
+# A value of an event that is neither an object nor an array.
+Scalar = str | int | float | bool | None
+Test = Callable[[Scalar], bool]
+
+# As in IPv4 and IPv6, without the form that ends in an IPv4 address.
+_ADDRESS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+|[0-9a-fA-F:]*:[0-9a-fA-F:]*")
+_CIDR = re.compile(r"([^/]*)/([0-9]{1,3})")
+# Every smaller whole number is a float, too.
+_EXACT_FLOATS = 2**53
+# Characters of one character in lower or upper case, at most.
+_LONGEST_CASE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPattern:
+    """What is required of a field: that `accepts` is true of one of its values, or that it is absent, if it may be.
+
+    `texts` are the only values that it accepts, None if there are others.
+    """
+
+    accepts: Test
+    may_be_absent: bool
+    texts: frozenset[str] | None
+
+
+def compile_field(values: Sequence[object], place: str) -> FieldPattern:
+    """Compile a list such as ["a", {"prefix": "b"}]: one of them must fit. DefinitionError names the place in it."""
+    if not values:
+        invalid(place, "an empty list matches nothing", "List at least one value, or leave the field out.")
+    tests: list[Test] = []
+    texts: set[str] = set()
+    numbers: set[float] = set()
+    literals: set[bool | None] = set()
+    may_be_absent = False
+    for index, value in enumerate(values):
+        there = f"{place}[{index}]"
+        if isinstance(value, dict):
+            name, setting = _expression(value, there)
+            if name == "exists":
+                if not isinstance(setting, bool):
+                    invalid(there, "exists must be true or false")
+                may_be_absent = may_be_absent or not setting
+                tests += [_accept_all] if setting else []
+            elif name == "exactly":
+                texts.add(_text(setting, name, there))
+            else:
+                tests.append(_COMPILERS[name](setting, there))
+        elif isinstance(value, str):
+            address = parse_address(value)
+            if address is None:
+                texts.add(value)
+            else:
+                tests.append(_equals_address(address))
+        elif value is None or isinstance(value, bool):
+            literals.add(value)
+        elif isinstance(value, (int, float)):
+            numbers.add(_finite(value, there))
+        else:
+            invalid(
+                there, "a list within a list", "Values are text, numbers, true, false, null, or a match expression."
+            )
+    only_texts = not (tests or numbers or literals or may_be_absent)
+    return FieldPattern(
+        _any_of(texts, numbers, literals, tests), may_be_absent, frozenset(texts) if only_texts else None
+    )
+
+
+def invalid(place: str, reason: str, advice: str = "") -> NoReturn:
+    """Refuse a pattern."""
+    raise DefinitionError(f"event pattern: {place}: {reason}" if place else f"event pattern: {reason}", advice)
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that the text is, None if it is none. One that maps IPv4 into IPv6 is the IPv4 address."""
+    if not _ADDRESS.fullmatch(text):
+        return None
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def comparable(value: Scalar) -> float | None:
+    """A number as a float; None for other values, and for numbers that no float is equal to."""
+    if isinstance(value, (str, bool)) or value is None:
+        return None
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if -_EXACT_FLOATS <= value <= _EXACT_FLOATS:
+        return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if Decimal(repr(number)) == value else None
+
+
+def _any_of(texts: set[str], numbers: set[float], literals: set[bool | None], tests: Sequence[Test]) -> Test:
+    """A function that is true of any of these values, and where one of the tests is."""
+    if not (numbers or literals or tests):
+        return frozenset(texts).__contains__
+    if len(tests) == 1 and not (texts or numbers or literals):
+        return tests[0]
+
+    def accepts(value: Scalar) -> bool:
+        if isinstance(value, str):
+            if value in texts:
+                return True
+        elif value is None or isinstance(value, bool):
+            if value in literals:
+                return True
+        elif value in numbers:
+            return True
+        return any(test(value) for test in tests)
+
+    return accepts
+
+
+def _accept_all(value: Scalar) -> bool:
+    return True
+
+
+def _expression(value: dict[str, object], place: str) -> tuple[str, object]:
+    """The name and the setting of a match expression such as {"prefix": "a"}."""
+    if len(value) != 1:
+        invalid(place, f"a match expression has exactly one key, not {len(value)}", f"It is one of {', '.join(NAMES)}.")
+    ((name, setting),) = value.items()
+    if name not in NAMES:
+        invalid(place, f"unknown match expression {name!r}", f"It is one of {', '.join(NAMES)}.")
+    return name, setting
+
+
+def _finite(value: float, place: str) -> float:
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        invalid(place, f"{value} is no number of JSON")
+    return value
+
+
+def _text(value: object, name: str, place: str) -> str:
+    if not isinstance(value, str):
+        invalid(place, f"{name} must be text", "Only text has a beginning, an end or a case; for numbers use numeric.")
+    return value
+
+
+def _equals_address(address: IPv4Address | IPv6Address) -> Test:
+    return lambda value: isinstance(value, str) and parse_address(value) == address
+
+
+def _prefix(setting: object, place: str) -> Test:
+    if isinstance(setting, dict):
+        return _beginning(_case_text(setting, "prefix", place))
+    prefix = _text(setting, "prefix", place)
+    return lambda value: isinstance(value, str) and value.startswith(prefix)
+
+
+def _suffix(setting: object, place: str) -> Test:
+    if isinstance(setting, dict):
+        return _ending(_case_text(setting, "suffix", place))
+    suffix = _text(setting, "suffix", place)
+    return lambda value: isinstance(value, str) and value.endswith(suffix)
+
+
+def _case_text(setting: dict[str, object], name: str, place: str) -> str:
+    """The text of {"equals-ignore-case": TEXT} within prefix or suffix."""
+    if list(setting) != ["equals-ignore-case"]:
+        invalid(place, f'{name} must be text, or {{"equals-ignore-case": text}}')
+    return _text(setting["equals-ignore-case"], "equals-ignore-case", place)
+
+
+def _beginning(text: str) -> Test:
+    begins = re.compile(_ignore_case(text)).match
+    return lambda value: isinstance(value, str) and begins(value) is not None
+
+
+def _ending(text: str) -> Test:
+    """The end of the value is matched backwards, which is linear."""
+    begins = re.compile(_ignore_case(text, is_reversed=True)).match
+    longest = len(text) * _LONGEST_CASE
+    return lambda value: isinstance(value, str) and begins(value[-longest:][::-1]) is not None
+
+
+def _equals_ignore_case(setting: object, place: str) -> Test:
+    equals = re.compile(_ignore_case(_text(setting, "equals-ignore-case", place))).fullmatch
+    return lambda value: isinstance(value, str) and equals(value) is not None
+
+
+def _ignore_case(text: str, *, is_reversed: bool = False) -> str:
+    """A regular expression of each character in lower and in upper case, which may be several characters."""
+    step = -1 if is_reversed else 1
+    cases = (dict.fromkeys((character.lower()[::step], character.upper()[::step])) for character in text[::step])
+    return "".join(f"(?:{'|'.join(map(re.escape, case))})" for case in cases)
+
+
+def _wildcard(setting: object, place: str) -> Test:
+    """Text in which each * stands for any characters. The parts between are searched one after another: linear time."""
+    first, *others = _wildcard_parts(_text(setting, "wildcard", place), place)
+    if not others:
+        return frozenset((first,)).__contains__
+    *between, last = others
+    shortest = sum(map(len, (first, *others)))
+
+    def accepts(value: Scalar) -> bool:
+        if not isinstance(value, str) or len(value) < shortest:
+            return False
+        if not value.startswith(first) or not value.endswith(last):
+            return False
+        position, end = len(first), len(value) - len(last)
+        for part in between:
+            found_at = value.find(part, position, end)
+            if found_at < 0:
+                return False
+            position = found_at + len(part)
+        return True
+
+    return accepts
+
+
+def _wildcard_parts(text: str, place: str) -> list[str]:
+    """The parts of the text between its wildcards. A backslash before * or a backslash makes that an ordinary one."""
+    parts = [""]
+    position = 0
+    while position < len(text):
+        character = text[position]
+        if character == "*":
+            if text.startswith("*", position + 1):
+                invalid(place, f"two wildcards side by side, at character {position + 1} of {text!r}", "Write one *.")
+            parts.append("")
+        elif character == "\\":
+            position += 1
+            if text[position : position + 1] not in ("*", "\\"):
+                invalid(place, f"a backslash before neither * nor \\ in {text!r}", "Write \\\\ for a backslash.")
+            parts[-1] += text[position]
+        else:
+            parts[-1] += character
+        position += 1
+    return parts
+
+
+def _numeric(setting: object, place: str) -> Test:
+    if not isinstance(setting, list) or len(setting) not in (2, 4):
+        invalid(place, 'numeric must be a list such as ["=", 5], ["<", 10] or [">", 0, "<=", 5]')
+    operators, bounds = setting[::2], [_bound(bound, place) for bound in setting[1::2]]
+    if len(operators) == 2:
+        if operators[0] not in (">", ">=") or operators[1] not in ("<", "<="):
+            invalid(place, f"a range is > or >= and then < or <=, not {operators[0]!r} and {operators[1]!r}")
+        if not bounds[0] < bounds[1]:
+            invalid(place, f"nothing is between {bounds[0]} and {bounds[1]}")
+    elif operators[0] not in _COMPARISONS:
+        invalid(place, f"unknown numeric operator {operators[0]!r}", "It is one of =, <, <=, > and >=.")
+    compare, bound = _COMPARISONS[operators[0]], bounds[0]
+    compare_upper, upper = (_COMPARISONS[operators[1]], bounds[1]) if len(operators) == 2 else (compare, bound)
+
+    def accepts(value: Scalar) -> bool:
+        number = comparable(value)
+        return number is not None and compare(number, bound) and compare_upper(number, upper)
+
+    return accepts
+
+
+def _bound(value: object, place: str) -> float:
+    number = comparable(value) if isinstance(value, (int, float)) else None
+    if number is None:
+        invalid(place, f"{value!r} is no number that can be compared", "Write a number that is exact in 64 bits.")
+    return number
+
+
+_COMPARISONS: dict[object, Callable[[float, float], bool]] = {
+    "=": float.__eq__,
+    "<": float.__lt__,
+    "<=": float.__le__,
+    ">": float.__gt__,
+    ">=": float.__ge__,
+}
+
+
+def _cidr(setting: object, place: str) -> Test:
+    text = _text(setting, "cidr", place)
+    network = _network(text)
+    if network is None:
+        invalid(place, f"{text!r} is no block of addresses", "Write it as 10.0.0.0/24, or an address alone as text.")
+
+    def accepts(value: Scalar) -> bool:
+        address = parse_address(value) if isinstance(value, str) else None
+        return address is not None and address.version == network.version and address in network
+
+    return accepts
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    parts = _CIDR.fullmatch(text)
+    address = parse_address(parts[1]) if parts else None
+    if parts is None or address is None or int(parts[2]) >= address.max_prefixlen:
+        return None
+    return ip_network(f"{address}/{int(parts[2])}", strict=False)
+
+
+def _anything_but(setting: object, place: str) -> Test:
+    refused = _refused(setting, place)
+    return lambda value: not refused(value)
+
+
+def _refused(setting: object, place: str) -> Test:
+    """What anything-but excludes."""
+    if isinstance(setting, dict):
+        name, inner = next(iter(setting.items())) if len(setting) == 1 else ("", None)
+        if name not in _EXCLUDED:
+            invalid(place, f"anything-but takes values, or one of {', '.join(_EXCLUDED)}")
+        texts = [_text(text, name, place) for text in _as_list(inner, place)]
+        if name in ("prefix", "suffix") and "" in texts:
+            invalid(place, f"anything-but an empty {name} matches nothing")
+        tests = [_COMPILERS[name](text, place) for text in texts]
+        return lambda value: any(test(value) for test in tests)
+    values = _as_list(setting, place)
+    if all(isinstance(value, str) for value in values):
+        return frozenset(values).__contains__
+    if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values):
+        invalid(place, "anything-but takes text only or numbers only")
+    numbers = frozenset(_bound(value, place) for value in values)
+    return lambda value: comparable(value) in numbers
+
+
+def _as_list(value: object, place: str) -> Sequence[object]:
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        invalid(place, "anything-but needs at least one value")
+    return values
+
+
+_EXCLUDED = ("equals-ignore-case", "prefix", "suffix", "wildcard")
+_COMPILERS: dict[str, Callable[[object, str], Test]] = {
+    "prefix": _prefix,
+    "suffix": _suffix,
+    "equals-ignore-case": _equals_ignore_case,
+    "wildcard": _wildcard,
+    "anything-but": _anything_but,
+    "numeric": _numeric,
+    "cidr": _cidr,
+}
+NAMES: Iterable[str] = (*_COMPILERS, "exists", "exactly")

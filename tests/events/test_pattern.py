@@ -1,0 +1,277 @@
+"""Event patterns: answers of the original matcher, refused patterns, bounded work, and sets of patterns."""
+
+import json
+import time
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockgate.events.pattern import MAX_CHARACTERS, MAX_COMBINATIONS, MAX_DEPTH, PatternSet, compile_pattern
+from dockgate.shared.errors import DefinitionError
+
+CASES = Path(__file__).parent.parent / "cases" / "events"
+
+
+def cases(name: str) -> list[Any]:
+    return [
+        pytest.param(case, id=case.get("name", f"{name}-{number}"))
+        for number, case in enumerate(json.loads((CASES / f"{name}.json").read_text("utf-8")))
+    ]
+
+
+def answer(pattern: object, event: Mapping[str, Any]) -> bool | str:
+    """Whether it matches, alone and among others, or "invalid"."""
+    try:
+        compiled = compile_pattern(pattern)
+    except DefinitionError:
+        return "invalid"
+    among_others = PatternSet({"nothing": compile_pattern({"no": ["such"]}), "it": compiled}).matches(event)
+    assert among_others == (frozenset({"it"}) if compiled.matches(event) else frozenset())
+    return compiled.matches(event)
+
+
+@pytest.mark.parametrize("case", [*cases("event-patterns"), *cases("generated-patterns")])
+def test_the_answer_is_that_of_the_original_matcher(case: dict[str, Any]) -> None:
+    assert answer(case["pattern"], case["event"]) == case["matches"]
+
+
+def test_there_are_sixty_cases_of_the_original_and_more() -> None:
+    assert len(cases("event-patterns")) == 60
+    assert len(cases("generated-patterns")) == 300
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ([], "event pattern: not a JSON object"),
+        ({}, "event pattern: empty"),
+        ({"source": "x"}, "source: neither a list nor an object"),
+        ({"detail": {}}, "detail: an empty object"),
+        ({"detail": {"state": ["a", []]}}, "detail.state[1]: a list within a list"),
+        ({"detail": {"state": ["a", {"prefix": 1}]}}, "detail.state[1]: prefix must be text"),
+        ({"a": [{"prefix": "x", "suffix": "y"}]}, "a[0]: a match expression has exactly one key, not 2"),
+        ({"a": [{"starts": "x"}]}, "a[0]: unknown match expression 'starts'"),
+        ({"a": [{"suffix": {"prefix": "x"}}]}, "a[0]: suffix must be text, or"),
+        ({"a": [{"exists": 1}]}, "a[0]: exists must be true or false"),
+        ({"a": [{"numeric": [">", 5, "<", 5]}]}, "a[0]: nothing is between 5.0 and 5.0"),
+        ({"a": [{"numeric": ["<", 5, ">", 7]}]}, "a[0]: a range is > or >= and then"),
+        ({"a": [{"numeric": [">", "5"]}]}, "a[0]: '5' is no number"),
+        ({"a": [{"numeric": [">", 2**60 + 1]}]}, "is no number that can be compared"),
+        ({"a": [{"numeric": [">", 10**400]}]}, "is no number that can be compared"),
+        ({"a": [float("inf")]}, "a[0]: inf is no number"),
+        ({"a": [{"wildcard": "a**"}]}, "a[0]: two wildcards side by side, at character 2 of 'a**'"),
+        ({"a": [{"wildcard": "a\\"}]}, "a[0]: a backslash before neither"),
+        ({"a": [{"cidr": "10.0.0.0"}]}, "a[0]: '10.0.0.0' is no block of addresses"),
+        ({"a": [{"anything-but": {"prefix": ""}}]}, "a[0]: anything-but an empty prefix"),
+        ({"a": [{"anything-but": {"cidr": "x"}}]}, "a[0]: anything-but takes values, or one of"),
+        ({"a": [{"anything-but": {"prefix": []}}]}, "a[0]: anything-but needs at least one value"),
+        ({"a": [{"anything-but": [True]}]}, "a[0]: anything-but takes text only or numbers only"),
+        ({"$or": {"a": ["x"]}}, "$or: not a list of at least two objects"),
+        ({"d": {"$or": [{"a": ["x"]}]}}, "d.$or: not a list of at least two objects"),
+        ({"d": {"$or": [{"a": ["x"]}, "y"]}}, "d.$or[1]: not an object"),
+        ({"d": {"$or": [{"a": ["x"]}, {"b": {"c": [[]]}}]}}, "d.$or[1].b.c[0]: a list within a list"),
+        ({"$or": [{"a": ["x"]}, {"prefix": ["y"]}]}, "$or[1].prefix: within $or"),
+        ({"a": {"b": ["x"]}, "a.b": ["y"]}, "a.b: required twice"),
+        ({"a": ["x"], "$or": [{"a": ["y"]}, {"b": ["y"]}]}, "a: required twice"),
+    ],
+)
+def test_a_wrong_pattern_is_refused_with_its_place(pattern: object, message: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        compile_pattern(pattern)
+    assert message in caught.value.full_message
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: Any = ["x"]
+    for _ in range(levels):
+        value = {"a": value}
+    return value  # type: ignore[no-any-return]
+
+
+def test_the_size_of_a_pattern_is_limited() -> None:
+    compile_pattern(nested(MAX_DEPTH - 2))
+    for depth in (MAX_DEPTH, 100_000):
+        with pytest.raises(DefinitionError, match="nested deeper than 64 levels"):
+            compile_pattern(nested(depth))
+    compile_pattern({"a": ["x" * (MAX_CHARACTERS - 100)]})
+    for values in (["x" * MAX_CHARACTERS], ["x"] * MAX_CHARACTERS, [None] * MAX_CHARACTERS):
+        with pytest.raises(DefinitionError, match="more than 4096 characters"):
+            compile_pattern({"a": values})
+
+
+def test_the_combinations_of_alternatives_are_limited() -> None:
+    def pattern(counts: list[int]) -> dict[str, Any]:
+        return {f"k{n}": {"$or": [{f"a{i}": [1]} for i in range(count)]} for n, count in enumerate(counts)}
+
+    compile_pattern(pattern([10, 10, 10]))
+    with pytest.raises(DefinitionError, match=f"1100 combinations of \\$or, more than {MAX_COMBINATIONS}"):
+        compile_pattern(pattern([10, 10, 11]))
+    with pytest.raises(DefinitionError, match="combinations of"):
+        compile_pattern(pattern([2] * 60))
+
+
+def seconds(pattern: object, event: Mapping[str, Any], *, expected: bool) -> float:
+    compiled = compile_pattern(pattern)
+    start = time.process_time()
+    assert compiled.matches(event) is expected
+    return time.process_time() - start
+
+
+def test_wildcards_take_linear_time() -> None:
+    many = "*".join(["ab"] * 600)
+    assert seconds({"a": [{"wildcard": f"{many}*c"}]}, {"a": "ab" * 100_000}, expected=False) < 1
+    assert seconds({"a": [{"wildcard": "*a" * 2000 + "*b"}]}, {"a": "a" * 200_000}, expected=False) < 1
+    same = "a" * 3000
+    assert seconds({"a": [{"suffix": {"equals-ignore-case": f"b{same}"}}]}, {"a": "a" * 200_000}, expected=False) < 1
+    assert seconds({"a": [{"equals-ignore-case": "ß" * 2000}]}, {"a": "S" * 3999}, expected=False) < 1
+
+
+def test_arrays_take_about_linear_time() -> None:
+    rows = [{"x": 1, "y": 1} for _ in range(5000)]
+    event = {"a": rows, "b": rows, "c": rows}
+    pattern = {"a": {"x": [1], "y": [1]}, "b": {"x": [1], "y": [1]}, "c": {"x": [1], "y": [2]}}
+    assert seconds(pattern, event, expected=False) < 2
+    deep: Any = 1
+    for _ in range(50_000):
+        deep = [1, deep]
+    assert seconds({"a": [2], "b": ["x"]}, {"a": deep, "b": "x"}, expected=False) < 1
+
+
+def test_a_key_with_dots_is_a_path() -> None:
+    assert answer({"a": {"b": ["x"]}}, {"a.b": "x"}) is True
+    assert answer({"a.b.c": ["x"]}, {"a": {"b.c": "x"}}) is True
+    assert answer({"a.b.c": ["x"]}, {"a.b": {"c": ["y", "x"]}}) is True
+
+
+def test_fields_of_different_elements_do_not_match_together() -> None:
+    event = {"p": [{"name": "openssl", "fix": "3.0"}, {"name": "zlib", "fix": None}]}
+    assert answer({"p": {"name": ["openssl"], "fix": ["3.0"]}}, event) is True
+    assert answer({"p": {"name": ["zlib"], "fix": ["3.0"]}}, event) is False
+
+
+def test_a_set_matches_by_all_of_its_patterns() -> None:
+    patterns = {
+        "source": {"source": ["dockgate"]},
+        "kind": {"source": ["dockgate", "aws.ecr"], "detail-type": ["image.judged"]},
+        "either": {"$or": [{"source": ["aws.ecr"]}, {"detail": {"status": ["Rejected"]}}]},
+        "unkeyed": {"detail": {"status": [{"prefix": "Rej"}]}},
+        "other": {"detail-type": ["verdict.changed"]},
+    }
+    rules = PatternSet({name: compile_pattern(pattern) for name, pattern in patterns.items()})
+    event = {"source": "dockgate", "detail-type": "image.judged", "detail": {"status": "Rejected"}}
+    assert rules.matches(event) == {"source", "kind", "either", "unkeyed"}
+    assert rules.matches({"source": "aws.ecr"}) == {"either"}
+    assert rules.matches({}) == frozenset()
+    assert PatternSet({}).matches(event) == frozenset()
+
+
+def test_arrays_are_read_to_a_hundred_levels() -> None:
+    def nested_array(levels: int) -> list[Any]:
+        return ["x"] if levels == 1 else [nested_array(levels - 1)]
+
+    assert answer({"a": ["x"]}, {"a": nested_array(100)}) is True
+    assert answer({"a": ["x"]}, {"a": nested_array(102)}) is False
+
+
+# Properties.
+
+KEYS = st.sampled_from(("a", "b", "c"))
+VALUES = st.sampled_from(("x", "y", "xy", 1, 1.0, 2, True, None))
+EVENTS = st.recursive(
+    VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=12
+)
+EXPRESSIONS = st.one_of(
+    VALUES,
+    st.booleans().map(lambda there: {"exists": there}),
+    st.sampled_from(("x", "y")).map(lambda text: {"prefix": text}),
+    st.sampled_from(("x", "y", ["x", "xy"], 1)).map(lambda value: {"anything-but": value}),
+    st.sampled_from(("*", "x*", "*y", "*x*y")).map(lambda text: {"wildcard": text}),
+)
+FIELDS = st.lists(EXPRESSIONS, min_size=1, max_size=2)
+OBJECTS = st.recursive(FIELDS, lambda inner: st.dictionaries(KEYS, inner, min_size=1, max_size=3), max_leaves=5).filter(
+    lambda value: isinstance(value, dict)
+)
+NAMES = ("prefix", "suffix", "anything-but", "numeric", "exists", "cidr", "wildcard", "exactly", "equals-ignore-case")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from((">", "::1/9")),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from((*NAMES, "$or", "a", "b.c", "")), inner, max_size=2)
+    ),
+    max_leaves=12,
+)
+TOP = st.dictionaries(KEYS, EVENTS, max_size=3)
+
+
+@given(st.lists(OBJECTS, max_size=6), TOP)
+def test_a_set_answers_as_each_pattern_alone(patterns: list[Any], event: dict[str, Any]) -> None:
+    compiled = {str(number): compile_pattern(pattern) for number, pattern in enumerate(patterns)}
+    expected = {name for name, pattern in compiled.items() if pattern.matches(event)}
+    assert PatternSet(compiled).matches(event) == expected
+
+
+@given(OBJECTS, OBJECTS, TOP)
+def test_alternatives_match_if_one_does(first: Any, second: Any, event: dict[str, Any]) -> None:
+    expected = answer(first, event) is True or answer(second, event) is True
+    assert answer({"$or": [first, second]}, event) is expected
+
+
+def pairs(pattern: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    return [
+        pair
+        for key, item in pattern.items()
+        for pair in (pairs(item, (*path, key)) if isinstance(item, dict) else [((*path, key), item)])
+    ]
+
+
+def leaves(value: Any, path: tuple[str, ...] = (), where: tuple[Any, ...] = ()) -> list[Any]:
+    """Every value of an event as (path, value, where), `where` being the elements that its object is in."""
+    if isinstance(value, dict):
+        return [leaf for key, item in value.items() for leaf in leaves(item, (*path, key), where)]
+    if not isinstance(value, list):
+        return [(path, value, where)]
+    found_leaves = []
+    for index, item in enumerate(value):
+        inside = (*where, (id(value), index)) if isinstance(item, (dict, list)) else where
+        found_leaves += leaves(item, path, inside)
+    return found_leaves
+
+
+@given(OBJECTS, TOP)
+def test_one_value_of_each_field_is_chosen_without_contradiction(pattern: Any, event: dict[str, Any]) -> None:
+    """Compared with all choices of a value for each field, by brute force, where no field may be absent."""
+    required = pairs(pattern)
+    if any({"exists": False} in values for _, values in required):
+        return
+    by_field = [
+        [
+            where
+            for there, value, where in leaves(event)
+            if there == path and compile_pattern({"v": values}).matches({"v": value})
+        ]
+        for path, values in required
+    ]
+
+    def agree(choice: tuple[Any, ...]) -> bool:
+        chosen: dict[Any, Any] = {}
+        return all(chosen.setdefault(array, index) == index for where in choice for array, index in where)
+
+    assert compile_pattern(pattern).matches(event) is any(map(agree, product(*by_field)))
+
+
+@given(st.text("ab*\\", max_size=12), st.text("ab*\\", max_size=12))
+def test_a_text_matches_itself_as_an_escaped_wildcard(text: str, other_text: str) -> None:
+    escaped = text.replace("\\", "\\\\").replace("*", "\\*")
+    assert answer({"a": [{"wildcard": escaped}]}, {"a": text}) is True
+    assert answer({"a": [{"wildcard": f"{escaped}*"}]}, {"a": text + other_text}) is True
+    assert answer({"a": [{"wildcard": escaped}]}, {"a": other_text}) is (text == other_text)
+
+
+@given(JSON, TOP)
+def test_any_value_is_compiled_or_refused(value: Any, event: dict[str, Any]) -> None:
+    assert answer(value, event) in (True, False, "invalid")
