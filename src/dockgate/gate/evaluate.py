@@ -5,30 +5,28 @@ rules, `rule.Evaluation.status` decides, `_Platform.find_remediation` looks for 
 severity is `policy.counted_severity`; the limits are checked by the rule `rules/max_findings.py`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from dockgate.gate import baselines, cve_enrichment, unread_waivers, waivers
+from dockgate.gate.active_rules import ActiveRule, active_rules_of, ask_rules, catalogues_of
 from dockgate.gate.external_findings import ExternalReportMatcher
 from dockgate.gate.model import (
     NO_REMEDIATION,
     ExternalReport,
     InputDigests,
-    NonBlockingViolation,
     PlatformVerdict,
-    Policy,
     Remediation,
     RuleAction,
     Settings,
     Status,
     Verdict,
     VerdictCase,
-    Violation,
     worst,
 )
-from dockgate.gate.policy import COUNTING_RULE, action_of, counted_severity
+from dockgate.gate.policy import COUNTING_RULE, counted_severity
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.rule import BaselineFindings, Evaluation, PackageMatcher, Rule, RuleInput
 from dockgate.gate.summaries import shorten, summarize
@@ -36,7 +34,6 @@ from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
-from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
 
@@ -70,40 +67,12 @@ def judge_platforms(
 ) -> tuple[PlatformVerdict, ...]:
     """Judge each platform of a case, as `judge` does, without the summary and the digests of the inputs."""
     case = _with_no_scan_reason(case)
-    active_rules = _active_rules(case.policy, rules)
+    active = active_rules_of(case.policy, rules)
     platforms = _platforms(case, ecosystems)
-    verdicts = [platform.judge(active_rules, with_remediation=remediations) for platform in platforms]
+    verdicts = [platform.judge(active, with_remediation=remediations) for platform in platforms]
     if case.no_scan_reason:
         verdicts.append(_unscanned_verdict(case))
     return tuple(verdicts)
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveRule:
-    """A rule with the settings that the policy gives it, and what a violation leads to."""
-
-    rule: Rule
-    settings: Settings
-    action: RuleAction
-
-
-def _active_rules(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]:
-    """The rules that the policy names, once for each use, and the mandatory ones. Sorted by name."""
-    unknown = sorted(policy.rules.keys() - {rule.name for rule in rules})
-    if unknown:
-        raise DefinitionError(
-            f"The policy {policy.name} names rules that do not exist here: {', '.join(unknown)}.",
-            f"Rules that exist: {', '.join(sorted(rule.name for rule in rules))}.",
-        )
-    active_rules: list[ActiveRule] = []
-    for rule in sorted(rules, key=lambda rule: rule.name):
-        uses = policy.rules.get(rule.name, ())
-        if not uses and rule.mandatory_settings is not None:
-            uses = (rule.settings(rule.mandatory_settings),)
-        for settings in uses:
-            action = RuleAction.REJECT if rule.mandatory_settings is not None else action_of(settings)
-            active_rules.append(ActiveRule(rule, settings, action))
-    return active_rules
 
 
 def _platforms(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list["_Platform"]:
@@ -140,7 +109,7 @@ class _Platform:
             image=self.inventory.image,
             platform=self.inventory.platform,
             status=evaluation.status,
-            counts=_counts(facts.matches.findings, counting_settings, facts.unlisted_counts),
+            counts=count_findings(facts.matches.findings, counting_settings, facts.unlisted_counts),
             violations=evaluation.violations,
             undetermined=evaluation.undetermined,
             findings=evaluation.findings,
@@ -178,12 +147,12 @@ class _Platform:
             at=report.at if report else "",
             unlisted_counts=report.unlisted_counts if report else {},
             missing_fields=missing_fields,
-            catalogues=_required_catalogues(active_rules),
+            catalogues=catalogues_of(active_rules),
             # Provenance of another digest says nothing about this image.
             provenance=case.provenance if case.provenance and case.provenance.image == case.image else None,
             has_accepted_unread=len(readable.inventory.unread) < len(inventory.unread),
         )
-        answers = self._ask_rules(facts, active_rules)
+        answers = ask_rules(facts, active_rules, is_scanned_too=self._is_scanned_too)
         by_action = answers.violations
         images = {inventory.image, case.image} - {""}
         violations, waived_violations = waivers.apply_to_violations(
@@ -219,24 +188,6 @@ class _Platform:
             matches, missing_fields = cve_enrichment.enrich(matches, missing_fields, coverage, case.snapshot.cves)
         return matches, missing_fields
 
-    def _ask_rules(self, facts: RuleInput, active_rules: Sequence[ActiveRule]) -> "_Answers":
-        answers = _Answers()
-        for active in active_rules:
-            for entry in _judge_by_rule(active, facts):
-                if isinstance(entry, NonBlockingViolation):
-                    answers.violations[entry.action].append(entry.violation)
-                elif isinstance(entry, Violation):
-                    answers.violations[active.action].append(entry)
-                    if not entry.findings and "findings" in str(active.settings.get("when", "")):
-                        answers.not_waivable_by_message.append(entry)
-                elif self._is_scanned_too:
-                    answers.violations[RuleAction.NOTE].append(Violation(active.rule.name, entry.reason))
-                elif active.action is RuleAction.REJECT:
-                    answers.undetermined[_with_advice(entry, active.rule, facts)] = None
-                else:
-                    answers.violations[active.action].append(Violation(active.rule.name, entry.reason))
-        return answers
-
     @cached_property
     def _is_scanned_too(self) -> bool:
         """Whether this is another scanner's report on a platform that was scanned here, in any variant.
@@ -249,49 +200,7 @@ class _Platform:
         return bool(scanned) and (not self.inventory.platform or self.inventory.platform.split("/")[:2] in scanned)
 
 
-@dataclass
-class _Answers:
-    """What the rules say, by the action of each rule.
-
-    `not_waivable_by_message` are violations of expressions over findings: a new finding breaks them without changing
-    the message, so no waiver may accept them by that message.
-    """
-
-    violations: dict[RuleAction, list[Violation]] = field(default_factory=lambda: {action: [] for action in RuleAction})
-    undetermined: dict[Undetermined, None] = field(default_factory=dict)
-    not_waivable_by_message: list[Violation] = field(default_factory=list)
-
-
-def _judge_by_rule(active: ActiveRule, facts: RuleInput) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
-    """The rule's own answers, and whether another scanner's report lacks what the rule needs."""
-    rule = active.rule
-    yield from rule.judge(facts, active.settings)
-    problems = []
-    if missing := [name for name in rule.required_fields if name in facts.missing_fields and facts.matches.findings]:
-        problems.append(f"does not report {', '.join(missing)}")
-    if (unlisted := sum(facts.unlisted_counts.values())) and rule.required_fields:
-        problems.append(f"counted {unlisted} finding{'s' if unlisted != 1 else ''} without listing them")
-    yield from (Undetermined("/", f"{facts.source} {problem}: {rule.name} cannot be judged.") for problem in problems)
-
-
-def _required_catalogues(active_rules: Sequence[ActiveRule]) -> tuple[str, ...]:
-    """The catalogues (KEV, EPSS) that a rejecting rule needs."""
-    rejecting = [active for active in active_rules if active.action is RuleAction.REJECT]
-    fields = (name for active in rejecting for name in active.rule.required_fields)
-    return cve_enrichment.required_catalogues(fields, (str(active.settings.get("when", "")) for active in rejecting))
-
-
-def _with_advice(entry: Undetermined, rule: Rule, facts: RuleInput) -> Undetermined:
-    """The entry with a next step, unless the rule or the kind of the entry has one."""
-    if entry.kind or entry.advice:
-        return entry
-    advice = f"Fix what the reason names, or change the rule `{rule.name}` of the policy."
-    if facts.is_external:
-        advice = f"Scan the image again with {facts.source}, and upload the complete report."
-    return replace(entry, advice=advice)
-
-
-def _counts(
+def count_findings(
     findings: Sequence[Finding], settings: Mapping[str, object], unlisted_counts: Mapping[str, int]
 ) -> dict[str, int]:
     """The number of findings by the severity that they count as."""
@@ -314,7 +223,7 @@ def _unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
         image=case.image,
         platform="",
         status=Status.UNDETERMINED,
-        counts=_counts((), {}, {}),
+        counts=count_findings((), {}, {}),
         violations=(),
         undetermined=(Undetermined("/", case.no_scan_reason, advice=UNSCANNED_ADVICE),),
         findings=(),

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -103,6 +105,28 @@ class Evaluation:
         return Status.UNDETERMINED if self.undetermined else Status.APPROVED
 
 
+class Reads(StrEnum):
+    """What of an image a rule reads, beside the time, the coverage of feeds, baselines and provenance.
+
+    It decides how the verdicts of many images are renewed at once (`gate.fleet`).
+    """
+
+    # Sums over findings (`Rule.weigh`), and whether the base image's layers are known.
+    FINDING_SUMS = "finding sums"
+    # The same, over packages as well.
+    PACKAGE_SUMS = "package sums"
+    # Unread content, undetermined entries, whether there are packages, and the ecosystems of those without an owner.
+    EVIDENCE = "evidence"
+    # The same, and all of the inventory but packages.
+    IMAGE = "image"
+    # The findings without the paths of their packages, and whether the base image's layers are known.
+    FINDINGS = "findings"
+    # Both of them.
+    IMAGE_AND_FINDINGS = "image and findings"
+    # Everything.
+    PACKAGES = "packages"
+
+
 class Rule(Protocol):
     """A gate rule: a module in `rules/` with one object named `RULE`, whose class derives from this one. Pure.
 
@@ -138,3 +162,25 @@ class Rule(Protocol):
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Answers:
         """All violations and undetermined entries, in a stable order."""
         ...
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        """What the answers depend on, under these complete settings; everything by default."""
+        return Reads.PACKAGES
+
+    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        """Numbers that decide the status, for a rule that reads sums.
+
+        The numbers of an image are the sums of those of its packages alone, each with its findings. None is negative.
+        """
+        return ()
+
+    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+        """The status that `judge` leads to, from the sums of `weigh` and the facts without packages and findings."""
+        return Status.UNDETERMINED
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
+        """Times from which the answers may differ though nothing but the time does; too many do no harm.
+
+        The ages of feeds are left out: they are the same for all images. None if they cannot be listed.
+        """
+        return None

@@ -47,7 +47,7 @@ class PlatformStatements:
     def find_excuse(self, finding: Finding) -> VexStatement | None:
         """The trusted statement that excuses the finding. Only the latest statement of each author counts."""
         latest: dict[str, VexStatement] = {}
-        for statement in self._about(finding):
+        for statement in self.about(finding):
             if self._is_trusted(statement):
                 previous = latest.get(statement.author)
                 if previous is None or _age(statement) > _age(previous):
@@ -59,7 +59,7 @@ class PlatformStatements:
         """The statements that would excuse the finding if they were trusted, one for each author and signer."""
         statements = {
             (statement.author, statement.signer, statement.status): statement
-            for statement in self._about(finding)
+            for statement in self.about(finding)
             if statement.status in _EXCUSES and not self._is_trusted(statement)
         }
         return [statements[key] for key in sorted(statements)]
@@ -72,7 +72,8 @@ class PlatformStatements:
             return f"it is dated in the future, at {statement.at}"
         return "the policy does not trust this author" + (" with this key" if statement.signer.startswith(KEY) else "")
 
-    def _about(self, finding: Finding) -> list[VexStatement]:
+    def about(self, finding: Finding) -> list[VexStatement]:
+        """All statements about the finding, trusted or not."""
         statements = dict.fromkeys(
             statement
             for name in dict.fromkeys((finding.id, *finding.aliases))
@@ -123,10 +124,15 @@ def is_image(product: str, images: Collection[str]) -> bool:
 
     A tag or a name is not enough: the next image of that name may be a different one.
     """
+    return image_of(product) in images
+
+
+def image_of(product: str) -> str | None:
+    """The digest of the image that a product names as `is_image` understands it, None for a package."""
     if product.startswith(_OCI):
         path = product.partition("#")[0].partition("?")[0]
-        return unquote(path.rpartition("@")[2]) in images if "@" in path else False
-    return product in images
+        return unquote(path.rpartition("@")[2]) if "@" in path else None
+    return None if product.startswith("pkg:") else product
 
 
 # Packages by the paths of their purls, and of their sources' purls.

@@ -21,3 +21,11 @@ def is_within_days(text: str, now: str, days: float) -> bool:
     """Whether the time is after `now`, by at most so many days."""
     there, here = parse_time(text), parse_time(now)
     return there is not None and here is not None and here < there <= here + timedelta(days=days)
+
+
+def shift_time(time: datetime, delta: timedelta) -> datetime:
+    """Add a delta; the first or last time that there is where the sum would be outside."""
+    try:
+        return time + delta
+    except OverflowError:
+        return (datetime.max if delta > timedelta() else datetime.min).replace(tzinfo=UTC)

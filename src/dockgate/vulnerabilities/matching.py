@@ -81,7 +81,7 @@ class Matcher:
                 findings[package.purl, package.path, finding.id] = own
             undetermined.update(replace(doubt, subject=package.purl) for doubt in doubts)
         return Matches(
-            tuple(sorted(findings.values(), key=_worst_first)),
+            tuple(sorted(findings.values(), key=worst_first)),
             tuple(sorted(undetermined, key=attrgetter("kind", "subject", "reason"))),
         )
 
@@ -304,7 +304,8 @@ def _preference(rating: Rating) -> tuple[int, int, float]:
     return source, rating.severity.rank, -rating.score
 
 
-def _worst_first(finding: Finding) -> tuple[int, tuple[int, str], str, str, str]:
+def worst_first(finding: Finding) -> tuple[int, tuple[int, str], str, str, str]:
+    """The key that sorts findings as `Matches` has them."""
     package = finding.package
     return finding.severity.rank, alias_order(finding.id), package.name, package.purl, package.path
 

@@ -1,9 +1,9 @@
 """What the rules share that limit how many findings may have some property."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dockgate.gate.model import Violation
+from dockgate.gate.model import Status, Violation
 from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._settings import whole_number
@@ -30,10 +30,7 @@ def judge(
     `has_property` returns None where that is unknown: such findings are undetermined where they could exceed the limit.
     """
     selected = _selection.select(facts, settings)
-    answers = [(finding, has_property(finding)) for _, finding in selected.findings]
-    violating = [finding for finding, answer in answers if answer]
-    unknown = [finding for finding, answer in answers if answer is None]
-    uncertain = [finding for finding in selected.possible_not_counted if has_property(finding) is not False]
+    violating, unknown, uncertain = _split(selected, has_property)
     limit = int(str(settings["max"]))
     if len(violating) > limit:
         message = f"{selected.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
@@ -45,6 +42,30 @@ def judge(
         source = f"{facts.source} does not say" if facts.is_external else "no advisory says"
         yield from _undetermined(unfixed, f"has a fix, {source}, and only those count")
         yield from _undetermined(unrated, "counts is not known: its grace is by severity, and it has no severity")
+
+
+def weigh(selected: _selection.Selected, has_property: Callable[[Finding], bool | None]) -> tuple[int, int]:
+    """The number of findings that have the property, and of those that may have it."""
+    violating, unknown, uncertain = _split(selected, has_property)
+    return len(violating), len(unknown) + len(uncertain)
+
+
+def status_of(weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+    """The status that `judge` leads to, from the sums of `weigh`."""
+    certain, possible = weight
+    status = _selection.compare_with_limit(certain, certain + possible, int(str(settings["max"])))
+    return _selection.status_in_scope(status, facts, settings)
+
+
+def _split(
+    selected: _selection.Selected, has_property: Callable[[Finding], bool | None]
+) -> tuple[list[Finding], list[Finding], list[Finding]]:
+    """The findings that have the property, of which it is unknown, and that may count and have it."""
+    answers = [(finding, has_property(finding)) for _, finding in selected.findings]
+    violating = [finding for finding, answer in answers if answer]
+    unknown = [finding for finding, answer in answers if answer is None]
+    uncertain = [finding for finding in selected.possible_not_counted if has_property(finding) is not False]
+    return violating, unknown, uncertain
 
 
 def _undetermined(findings: list[Finding], reason: str) -> Iterator[Undetermined]:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from dockgate.gate.model import Violation
+from dockgate.gate.model import Status, Violation
 from dockgate.gate.policy import ANY, counted_severity, untriaged_severity
 from dockgate.gate.rule import BaselineFindings, RuleInput, finding_key
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, boolean, number, one_of, require_known_keys
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import parse_time, shift_time
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 SEVERITIES = tuple(severity.value for severity in Severity)
@@ -117,6 +117,31 @@ def select(facts: RuleInput, settings: Mapping[str, object]) -> Selected:
         settings["baseline"] != _NO_BASELINE,
         doubt,
     )
+
+
+def compare_with_limit(certain: int, maximum: int, limit: int) -> Status:
+    """What a limit says of at least `certain` and at most `maximum` findings."""
+    if certain > limit:
+        return Status.REJECTED
+    return Status.UNDETERMINED if maximum > limit else Status.APPROVED
+
+
+def status_in_scope(status: Status, facts: RuleInput, settings: Mapping[str, object]) -> Status:
+    """The status with `Selected.violation` in mind: what the scope leaves in doubt is no violation."""
+    has_doubt = settings["scope"] == "base" and facts.inventory.base_layers == 0
+    return Status.UNDETERMINED if status is Status.REJECTED and has_doubt else status
+
+
+def changes_at(facts: RuleInput, settings: Mapping[str, object]) -> Iterator[datetime]:
+    """When findings enter and leave their grace period."""
+    setting = settings["grace_days"]
+    values = setting.values() if isinstance(setting, Mapping) else (setting,)
+    periods = {days for days in values if isinstance(days, (int, float)) and days}
+    for finding in facts.matches.findings if periods else ():
+        since = parse_time(finding.fixed_at if settings["grace_from"] == "fix" else finding.published)
+        if since is not None:
+            yield shift_time(since, -CLOCK_SKEW)
+            yield from (shift_time(since, timedelta(days=days)) for days in periods)
 
 
 def _uncertain(

@@ -1,11 +1,12 @@
 """Only allowed base images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Answers, Rule, RuleInput
+from dockgate.gate.rule import Answers, Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import (
     TEXT_SCHEMA,
     digest,
@@ -84,6 +85,13 @@ class BaseImage(Rule):
             yield from self._judge_name(facts.inventory.base, text_list("allowed", settings["allowed"], _NAMES))
         if "images" in settings:
             yield from self._judge_layers(facts, mappings(settings["images"]))
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.IMAGE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        ends = (parse_time(str(image.get("until"))) for image in mappings(settings.get("images")))
+        return [end for end in ends if end is not None]
 
     def _judge_name(self, base: str, allowed: Sequence[str]) -> Answers:
         if not base:

@@ -1,11 +1,12 @@
 """A limit for findings by CVSS score."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from dockgate.gate.model import Violation
-from dockgate.gate.rule import Rule, RuleInput
-from dockgate.gate.rules import _property_limit
+from dockgate.gate.model import Status, Violation
+from dockgate.gate.rule import Reads, Rule, RuleInput
+from dockgate.gate.rules import _property_limit, _selection
 from dockgate.gate.rules._settings import UNSCORED, number, one_of, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Undetermined
@@ -40,13 +41,27 @@ class Cvss(Rule):
         }
 
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        minimum = float(str(settings["score"]))
-        unscored = UNSCORED[str(settings["unscored"])]
+        description = f"of CVSS {float(str(settings['score'])):g} or more"
+        yield from _property_limit.judge(self.name, facts, settings, _property(settings), description)
 
-        def has_score(finding: Finding) -> bool | None:
-            return unscored if finding.rating.score < 0 else finding.rating.score >= minimum
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.FINDING_SUMS
 
-        yield from _property_limit.judge(self.name, facts, settings, has_score, f"of CVSS {minimum:g} or more")
+    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        return _property_limit.weigh(_selection.select(facts, settings), _property(settings))
+
+    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+        return _property_limit.status_of(weight, facts, settings)
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return _selection.changes_at(facts, settings)
 
 
 RULE: Rule = Cvss()
+
+
+def _property(settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
+    """Whether a finding has the score, None if that is undetermined."""
+    minimum = float(str(settings["score"]))
+    unscored = UNSCORED[str(settings["unscored"])]
+    return lambda finding: unscored if finding.rating.score < 0 else finding.rating.score >= minimum

@@ -1,10 +1,10 @@
 """A maximum age for advisory data."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import CLOCK_SKEW, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import parse_time
@@ -50,6 +50,12 @@ class DatabaseAge(Rule):
                 advice = "scan the image again" if facts.is_external else "run `dockgate db update`"
                 reason = f"{feed} was checked {when}, and at most {hours:g} hours are allowed: {advice}."
                 yield Undetermined(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.EVIDENCE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return ()
 
 
 RULE: Rule = DatabaseAge()

@@ -1,14 +1,15 @@
 """No distributions without security updates."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import one_of, require_known_keys, whole_number
-from dockgate.shared.timestamps import parse_time
+from dockgate.scanner.model import Distribution
+from dockgate.shared.timestamps import parse_time, shift_time
 from dockgate.vulnerabilities.model import Undetermined
 
 _UNKNOWN = ("undetermined", "allow")
@@ -76,10 +77,8 @@ class EndOfLife(Rule):
             reason = f"The end of life is not known: {facts.source} does not report the distribution."
         elif distribution:
             name = distribution.name or f"{distribution.id} {distribution.version}".strip()
-            dates = distribution.support_end, _end_of_life(distribution.id, distribution.version)
-            ends = [(end, text) for text in dates if text and (end := parse_time(text))]
-            if ends:
-                end, text = min(ends)
+            if last_day := _last_day(distribution):
+                end, text = last_day
                 past = datetime.fromisoformat(facts.now) - end
                 if past >= timedelta(days=1 - int(str(settings["within_days"]))):
                     verb = "reached" if past >= timedelta(days=1) else "reaches"
@@ -90,8 +89,25 @@ class EndOfLife(Rule):
             advice = "Build on a distribution whose end of life is known, or set `unknown: allow` in the policy."
             yield Undetermined("/", reason, advice=advice)
 
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.IMAGE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        distribution = facts.inventory.distribution
+        if distribution and (last_day := _last_day(distribution)):
+            end, _ = last_day
+            # The message changes with the end itself, and a waiver may name it.
+            yield from (shift_time(end, timedelta(days=1 - days)) for days in (0, int(str(settings["within_days"]))))
+
 
 RULE: Rule = EndOfLife()
+
+
+def _last_day(distribution: Distribution) -> tuple[datetime, str] | None:
+    """The last day with support, also as text; None if unknown."""
+    dates = distribution.support_end, _end_of_life(distribution.id, distribution.version)
+    ends = [(end, text) for text in dates if text and (end := parse_time(text))]
+    return min(ends, default=None)
 
 
 def _end_of_life(distribution: str, version: str) -> str | None:

@@ -1,11 +1,11 @@
 """Missing evidence blocks. Only this rule lets an operator relax that, by kind."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Answers, Rule, RuleInput
+from dockgate.gate.rule import Answers, Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import (
     CLOCK_SKEW,
     TEXT_SCHEMA,
@@ -65,6 +65,12 @@ class Evidence(Rule):
                 yield Violation(self.name, entry.reason)
             elif action == _WARN:
                 yield NonBlockingViolation(RuleAction.WARN, Violation(self.name, entry.reason))
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.EVIDENCE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return ()
 
 
 RULE: Rule = Evidence()

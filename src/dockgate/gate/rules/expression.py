@@ -1,12 +1,12 @@
 """Violations that a CEL expression (cel-spec) describes. It is type-checked when the policy is read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from dockgate.gate import cve_enrichment, patterns
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Answers, Rule, RuleInput, finding_key
+from dockgate.gate.rule import Answers, Reads, Rule, RuleInput, finding_key
 from dockgate.gate.rules import _cel, _cel_limits
 from dockgate.gate.rules._settings import refused, require_known_keys
 from dockgate.scanner.model import Package
@@ -15,6 +15,8 @@ from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 _BASELINES = ("running", "approved")
 _MAX_MESSAGE_LENGTH = 500
+# Words for what a package has only in its image.
+_PACKAGE_WORDS = ("packages", "path", "reachable")
 _SCAN_ADVICE = "Scan the image with Dockgate, which lists every package."
 
 
@@ -94,6 +96,17 @@ class Expression(Rule):
         else:
             names = dict.fromkeys(f"{package.name} {package.version}" for package in result)
             yield Violation(self.name, f"{message}: {', '.join(names)}")
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        text = str(settings["when"])
+        if any(word in text for word in _PACKAGE_WORDS):
+            return Reads.PACKAGES
+        if "image" not in text:
+            return Reads.FINDINGS
+        return Reads.IMAGE_AND_FINDINGS if "findings" in text else Reads.IMAGE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
+        return None if "now" in str(settings["when"]) else ()
 
 
 RULE: Rule = Expression()

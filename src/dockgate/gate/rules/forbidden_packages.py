@@ -1,12 +1,13 @@
 """Packages that are forbidden, by name or in a range of versions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from dockgate.gate import patterns
-from dockgate.gate.model import Violation
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.model import Status, Violation
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules import _vers
 from dockgate.gate.rules._settings import items, list_schema, mappings, object_schema, refused, require_known_keys
 from dockgate.shared.errors import UncomparableError
@@ -65,6 +66,22 @@ class ForbiddenPackages(Rule):
         if facts.is_external:
             reason = f"{facts.source} does not list every package: forbidden packages may be missing from its report."
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.PACKAGE_SUMS
+
+    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        """How many entries forbid the packages, and of how many that is unknown."""
+        answers = list(self.judge(facts, settings))
+        forbidden = sum(isinstance(answer, Violation) for answer in answers)
+        return forbidden, len(answers) - forbidden
+
+    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+        forbidden, unknown = weight
+        return Status.REJECTED if forbidden else Status.UNDETERMINED if unknown else Status.APPROVED
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return ()
 
 
 RULE: Rule = ForbiddenPackages()

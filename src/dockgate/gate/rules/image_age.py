@@ -1,16 +1,17 @@
 """A maximum age for images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, number, require_known_keys
 from dockgate.shared.errors import DefinitionError
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import parse_time, shift_time
 from dockgate.vulnerabilities.model import Undetermined
 
+_INSTANT = timedelta.resolution  # an image of just the maximum age is allowed
 _ADVICE = "Build the image with the time of the build, without --timestamp or SOURCE_DATE_EPOCH."
 
 
@@ -43,6 +44,14 @@ class ImageAge(Rule):
             yield Undetermined("/", f"The image's creation time is in the future: {text}.", advice=_ADVICE)
         elif age > timedelta(days=days):
             yield Violation(self.name, f"The image is {age.days} days old, created at {text}; at most {days:g} allowed")
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.IMAGE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        if created := parse_time(facts.inventory.created):
+            yield shift_time(created, -CLOCK_SKEW)
+            yield shift_time(created, timedelta(days=float(str(settings["days"]))) + _INSTANT)
 
 
 RULE: Rule = ImageAge()

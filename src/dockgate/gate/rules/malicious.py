@@ -1,10 +1,11 @@
 """No known malicious packages: OSV's `MAL-` records, from the OpenSSF's malicious-packages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from dockgate.gate.model import Violation
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.model import Status, Violation
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import require_known_keys
 
 
@@ -25,6 +26,18 @@ class Malicious(Rule):
             packages = len({(finding.package.purl, finding.package.path) for finding in findings})
             message = f"{packages} known malicious package{'s' if packages != 1 else ''}"
             yield Violation(self.name, message, findings, allowed=0)
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.FINDING_SUMS
+
+    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        return (sum(finding.malicious for finding in facts.matches.findings),)
+
+    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+        return Status.REJECTED if any(weight) else Status.APPROVED
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return ()
 
 
 RULE: Rule = Malicious()

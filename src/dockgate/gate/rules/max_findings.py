@@ -1,14 +1,15 @@
 """Limits for the number of findings per severity, and in total. Without a limit, any number is allowed."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from dockgate.gate.model import Violation
+from dockgate.gate.model import Status, Violation, worst
 from dockgate.gate.policy import ANY, COUNTING_RULE, untriaged_severity
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules import _selection
-from dockgate.gate.rules._selection import SEVERITIES
+from dockgate.gate.rules._selection import SEVERITIES, compare_with_limit
 from dockgate.gate.rules._settings import require_known_keys, whole_number
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
@@ -53,12 +54,15 @@ class MaxFindings(Rule):
             if not isinstance(limit, int):
                 continue
             minimum, maximum = _counts_without_findings(severity, facts.unlisted_counts, settings)
-            if (count := len(findings) + minimum) > limit:
+            status = compare_with_limit(len(findings) + minimum, len(findings) + maximum + uncertain[severity], limit)
+            if status is Status.REJECTED:
+                count = len(findings) + minimum
                 untriaged = sum(finding.severity is not severity for finding in findings)
                 share = f" ({untriaged} of them UNTRIAGED)" if untriaged else ""
                 message = f"{selected.describe(count, f'{severity} finding')}{share}, at most {limit} allowed"
                 yield selected.violation(self.name, message, findings, _allowed(limit, maximum, uncertain[severity]))
-            elif (count := len(findings) + maximum + uncertain[severity]) > limit:
+            elif status is Status.UNDETERMINED:
+                count = len(findings) + maximum + uncertain[severity]
                 yield _undetermined(severity.value, count, limit, facts, selected)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
@@ -69,6 +73,29 @@ class MaxFindings(Rule):
                 yield selected.violation(self.name, message, findings, _allowed(total, unlisted, possible))
             elif (count := len(selected.findings) + possible + unlisted) > total:
                 yield _undetermined("any", count, total, facts, selected)
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.FINDING_SUMS
+
+    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        """For each severity and in total: how many count, and how many more may."""
+        selected = _selection.select(facts, settings)
+        certain = Counter(severity for severity, _ in selected.findings)
+        possible = Counter(severity for severity, _ in selected.possible)
+        numbers = (number for severity in Severity for number in (certain[severity], possible[severity]))
+        return *numbers, len(selected.findings), len(selected.possible_not_counted)
+
+    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+        limits = [settings.get(limit) for limit in (*(severity.value for severity in Severity), _TOTAL)]
+        statuses = [
+            compare_with_limit(certain, certain + possible, limit)
+            for certain, possible, limit in zip(weight[::2], weight[1::2], limits, strict=True)
+            if isinstance(limit, int)
+        ]
+        return _selection.status_in_scope(worst([Status.APPROVED, *statuses]), facts, settings)
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return _selection.changes_at(facts, settings)
 
 
 RULE: Rule = MaxFindings()

@@ -1,6 +1,6 @@
 """Only images with signed provenance from an allowed builder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +8,7 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import PROVENANCE_RULE, fingerprint
 from dockgate.gate.provenance import ProvenanceStatement
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import (
     CLOCK_SKEW,
     KEY_SCHEMA,
@@ -26,7 +26,7 @@ from dockgate.gate.rules._settings import (
     text_list,
 )
 from dockgate.shared.digest import PATTERN
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import parse_time, shift_time
 from dockgate.vulnerabilities.model import Undetermined
 
 _MAX_REASONS = 4  # in a message
@@ -90,6 +90,16 @@ class Provenance(Rule):
         more = f" (and {len(listed) - _MAX_REASONS} more)" if len(listed) > _MAX_REASONS else ""
         why = " ".join(listed[:_MAX_REASONS]) or "No provenance statement is attached to it."
         yield Violation(self.name, f"The image has no provenance from an allowed builder. {why}{more}")
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.IMAGE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        days = settings.get("max_age_days")
+        for statement in facts.provenance.statements if facts.provenance else ():
+            if isinstance(days, (int, float)) and (built := parse_time(statement.finished_at)):
+                yield shift_time(built, -CLOCK_SKEW)
+                yield shift_time(built, timedelta(days=days) + timedelta.resolution)
 
 
 RULE: Rule = Provenance()

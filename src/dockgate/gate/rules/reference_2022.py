@@ -5,12 +5,13 @@ medium that reaches its threshold decides, with this message. Every finding coun
 configures a threshold for low and never reads it: here it warns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
+from dockgate.gate.model import NonBlockingViolation, RuleAction, Status, Violation
 from dockgate.gate.policy import REFERENCE_RULE
-from dockgate.gate.rule import Answers, Rule, RuleInput
+from dockgate.gate.rule import Answers, Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import require_known_keys, whole_number
 from dockgate.vulnerabilities.model import Severity
 
@@ -41,14 +42,31 @@ class Reference2022(Rule):
         if low := self._violation(Severity.LOW, facts, settings):
             yield NonBlockingViolation(RuleAction.WARN, low)
 
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.FINDING_SUMS
+
+    def weigh(self, facts: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
+        severities = [finding.severity for finding in facts.matches.findings]
+        return tuple(severities.count(severity) for severity in _DECIDING)
+
+    def status_of(self, weight: Sequence[int], facts: RuleInput, settings: Mapping[str, object]) -> Status:
+        reached = (_is_reached(count, severity, settings) for severity, count in zip(_DECIDING, weight, strict=True))
+        return Status.REJECTED if any(reached) else Status.APPROVED
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return ()
+
     def _violation(self, severity: Severity, facts: RuleInput, settings: Mapping[str, object]) -> Violation | None:
         findings = tuple(finding for finding in facts.matches.findings if finding.severity is severity)
         count = len(findings) + facts.unlisted_counts.get(severity.value, 0)
-        threshold = int(str(settings[severity.value]))
-        if count == 0 or count < threshold:
+        if not _is_reached(count, severity, settings):
             return None
-        message = f"{severity.value.capitalize()} vulnerability threshold of {threshold} exceeded"
+        message = f"{severity.value.capitalize()} vulnerability threshold of {settings[severity.value]} exceeded"
         return Violation(self.name, message, findings)
 
 
 RULE: Rule = Reference2022()
+
+
+def _is_reached(count: int, severity: Severity, settings: Mapping[str, object]) -> bool:
+    return count != 0 and count >= int(str(settings[severity.value]))

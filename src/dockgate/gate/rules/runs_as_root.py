@@ -1,10 +1,11 @@
 """No images whose process starts as root."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import one_of, require_known_keys
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -41,6 +42,12 @@ class RunsAsRoot(Rule):
             reason = f"The image runs as {user}, and only its own /etc/passwd says whether that is root"
             advice = "Set the user by number in the Dockerfile (USER 1000), or set `named: allow` in the policy."
             yield Undetermined("/", f"{reason}.", advice=advice)
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.IMAGE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return ()
 
 
 RULE: Rule = RunsAsRoot()

@@ -1,11 +1,12 @@
 """The trusted authors of VEX statements. `gate.waivers` applies their statements before any rule counts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import VEX_RULE
-from dockgate.gate.rule import Rule, RuleInput
+from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import (
     KEY_SCHEMA,
     TEXT_SCHEMA,
@@ -42,6 +43,12 @@ class Vex(Rule):
 
     def judge(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
         yield from ()
+
+    def reads(self, settings: Mapping[str, object]) -> Reads:
+        return Reads.EVIDENCE
+
+    def changes_at(self, facts: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return ()
 
 
 RULE: Rule = Vex()

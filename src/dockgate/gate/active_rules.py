@@ -1,0 +1,107 @@
+"""The rules of a policy with their settings, and their answers to the facts about an image. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from dockgate.gate import cve_enrichment
+from dockgate.gate.model import NonBlockingViolation, Policy, RuleAction, Settings, Violation
+from dockgate.gate.policy import action_of
+from dockgate.gate.rule import Rule, RuleInput
+from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.model import Undetermined
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveRule:
+    """A rule with the settings that the policy gives it, and what a violation leads to."""
+
+    rule: Rule
+    settings: Settings
+    action: RuleAction
+
+
+def active_rules_of(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]:
+    """The rules that the policy names, once for each use, and the mandatory ones. Sorted by name.
+
+    Raises DefinitionError if the policy names a rule that is not in `rules`.
+    """
+    unknown = sorted(policy.rules.keys() - {rule.name for rule in rules})
+    if unknown:
+        raise DefinitionError(
+            f"The policy {policy.name} names rules that do not exist here: {', '.join(unknown)}.",
+            f"Rules that exist: {', '.join(sorted(rule.name for rule in rules))}.",
+        )
+    active_rules: list[ActiveRule] = []
+    for rule in sorted(rules, key=lambda rule: rule.name):
+        uses = policy.rules.get(rule.name, ())
+        if not uses and rule.mandatory_settings is not None:
+            uses = (rule.settings(rule.mandatory_settings),)
+        for settings in uses:
+            action = RuleAction.REJECT if rule.mandatory_settings is not None else action_of(settings)
+            active_rules.append(ActiveRule(rule, settings, action))
+    return active_rules
+
+
+def catalogues_of(active_rules: Sequence[ActiveRule]) -> tuple[str, ...]:
+    """The catalogues (KEV, EPSS) that a rejecting rule needs."""
+    rejecting = [active for active in active_rules if active.action is RuleAction.REJECT]
+    fields = (name for active in rejecting for name in active.rule.required_fields)
+    return cve_enrichment.required_catalogues(fields, (str(active.settings.get("when", "")) for active in rejecting))
+
+
+@dataclass
+class Answers:
+    """What the rules say, by the action of each rule.
+
+    `not_waivable_by_message` are violations of expressions over findings: a new finding breaks them without changing
+    the message, so no waiver may accept them by that message.
+    """
+
+    violations: dict[RuleAction, list[Violation]] = field(default_factory=lambda: {action: [] for action in RuleAction})
+    undetermined: dict[Undetermined, None] = field(default_factory=dict)
+    not_waivable_by_message: list[Violation] = field(default_factory=list)
+
+
+def ask_rules(facts: RuleInput, active_rules: Sequence[ActiveRule], *, is_scanned_too: bool = False) -> Answers:
+    """Ask each rule about the facts.
+
+    `is_scanned_too`: the facts are another scanner's, and our own scan decides what they leave undetermined.
+    """
+    answers = Answers()
+    for active in active_rules:
+        for entry in _judge_by_rule(active, facts):
+            if isinstance(entry, NonBlockingViolation):
+                answers.violations[entry.action].append(entry.violation)
+            elif isinstance(entry, Violation):
+                answers.violations[active.action].append(entry)
+                if not entry.findings and "findings" in str(active.settings.get("when", "")):
+                    answers.not_waivable_by_message.append(entry)
+            elif is_scanned_too:
+                answers.violations[RuleAction.NOTE].append(Violation(active.rule.name, entry.reason))
+            elif active.action is RuleAction.REJECT:
+                answers.undetermined[_with_advice(entry, active.rule, facts)] = None
+            else:
+                answers.violations[active.action].append(Violation(active.rule.name, entry.reason))
+    return answers
+
+
+def _judge_by_rule(active: ActiveRule, facts: RuleInput) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
+    """The rule's own answers, and whether another scanner's report lacks what the rule needs."""
+    rule = active.rule
+    yield from rule.judge(facts, active.settings)
+    problems = []
+    if missing := [name for name in rule.required_fields if name in facts.missing_fields and facts.matches.findings]:
+        problems.append(f"does not report {', '.join(missing)}")
+    if (unlisted := sum(facts.unlisted_counts.values())) and rule.required_fields:
+        problems.append(f"counted {unlisted} finding{'s' if unlisted != 1 else ''} without listing them")
+    yield from (Undetermined("/", f"{facts.source} {problem}: {rule.name} cannot be judged.") for problem in problems)
+
+
+def _with_advice(entry: Undetermined, rule: Rule, facts: RuleInput) -> Undetermined:
+    """The entry with a next step, unless the rule or the kind of the entry has one."""
+    if entry.kind or entry.advice:
+        return entry
+    advice = f"Fix what the reason names, or change the rule `{rule.name}` of the policy."
+    if facts.is_external:
+        advice = f"Scan the image again with {facts.source}, and upload the complete report."
+    return replace(entry, advice=advice)

@@ -1,0 +1,136 @@
+"""Which waivers and VEX statements apply to which image of a fleet. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+
+from dockgate.gate import vex_statements, waivers
+from dockgate.gate.fleet.model import FleetExceptions, FleetImage, FleetPlatform
+from dockgate.gate.model import VexStatement, Waiver
+from dockgate.vulnerabilities.model import Finding
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """The active waivers and the statements that apply to some platforms.
+
+    `image` and `index` are the digests that these name, "" if they name none: then many images share the context.
+    `own_waivers` and `own_statements` are those that do not apply to every image. `is_exact` is false if a statement
+    depends on packages that only the inventory has.
+    """
+
+    waivers: tuple[Waiver, ...] = ()
+    statements: tuple[VexStatement, ...] = ()
+    own_waivers: tuple[Waiver, ...] = ()
+    own_statements: tuple[VexStatement, ...] = ()
+    image: str = ""
+    index: str = ""
+    is_exact: bool = True
+    _by_name: dict[str, list[VexStatement]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for statement in self.statements:
+            for name in statement.vulnerabilities:
+                self._by_name.setdefault(name, []).append(statement)
+
+    @cached_property
+    def _finding_waivers(self) -> tuple[Waiver, ...]:
+        return tuple(waiver for waiver in self.waivers if not waiver.rule and not waiver.unread)
+
+    @cached_property
+    def rule_waivers(self) -> frozenset[str]:
+        """The rules that waivers name."""
+        return frozenset(waiver.rule for waiver in self.waivers if waiver.rule and not waiver.unread)
+
+    @cached_property
+    def accepts_unread(self) -> bool:
+        return any(waiver.unread for waiver in self.waivers)
+
+    @cached_property
+    def accepts_doubts(self) -> bool:
+        """Whether a waiver accepts packages that cannot be judged."""
+        return any(waiver.unread.startswith("pkg:") for waiver in self.waivers)
+
+    def waivers_of(self, names: Collection[str]) -> tuple[Waiver, ...]:
+        """The waivers that could accept a finding of these names."""
+        return tuple(_naming(self._finding_waivers, names))
+
+    def statements_of(self, names: Iterable[str]) -> tuple[VexStatement, ...]:
+        """The statements about vulnerabilities of these names."""
+        return tuple(dict.fromkeys(chain.from_iterable(self._by_name.get(name, ()) for name in names)))
+
+    def touches(self, names: Collection[str]) -> bool:
+        """Whether findings of these names may be excused here and not in every image."""
+        waived = any(not waiver.rule and not waiver.unread for waiver in _naming(self.own_waivers, names))
+        return waived or any(name in names for entry in self.own_statements for name in entry.vulnerabilities)
+
+
+class Contexts:
+    """The contexts of a fleet's images at one time. `shared` holds what applies to every image."""
+
+    def __init__(self, exceptions: FleetExceptions, now: str) -> None:
+        self._now = now
+        self._attached = exceptions.attached
+        self._statements = exceptions.statements
+        # By image; "" for those that name none.
+        self._waivers: dict[str, list[Waiver]] = {}
+        for waiver in exceptions.waivers:
+            self._waivers.setdefault(waiver.image, []).append(waiver)
+        self._statements_by_image: dict[str, list[VexStatement]] = {}
+        for statement in exceptions.statements:
+            for digest in dict.fromkeys(filter(None, map(vex_statements.image_of, statement.products))):
+                self._statements_by_image.setdefault(digest, []).append(statement)
+        general = [waiver for waiver in self._waivers.get("", ()) if not waiver.repository]
+        self.shared = Context(waivers.select_waivers(general, "", (), now), self._statements)
+        self._by_repository: dict[str, Context] = {}
+
+    @property
+    def conditional(self) -> tuple[VexStatement, ...]:
+        """The statements about packages inside other packages, which an image may hold or not."""
+        return tuple(filter(_is_conditional, self._statements))
+
+    def of(self, image: FleetImage, platform: FleetPlatform) -> Context:
+        """The context of one platform of an image."""
+        general = self._of_repository(image.repository)
+        named = {platform.digest, image.digest} - {""}
+        bound = [waiver for digest in named for waiver in self._waivers.get(digest, ())]
+        stated = [entry for digest in named for entry in self._statements_by_image.get(digest, ())]
+        attached = list(self._attached_to(image)) if self._attached else []
+        if not bound and not stated and not attached:
+            return general
+        selected = waivers.select_waivers(bound, image.repository, named, self._now)
+        return Context(
+            tuple(sorted((*general.waivers, *selected), key=lambda waiver: waiver.id)),
+            (*self._statements, *attached),
+            (*general.own_waivers, *selected),
+            (*stated, *attached),
+            platform.digest,
+            image.digest,
+            not any(map(_is_conditional, attached)),
+        )
+
+    def _attached_to(self, image: FleetImage) -> Iterator[VexStatement]:
+        for digest in dict.fromkeys((image.digest, *(platform.digest for platform in image.platforms))):
+            yield from self._attached.get(digest, ())
+
+    def _of_repository(self, repository: str) -> Context:
+        if repository not in self._by_repository:
+            selected = waivers.select_waivers(self._waivers.get("", ()), repository, (), self._now)
+            own = tuple(waiver for waiver in selected if waiver.repository)
+            context = Context(selected, self._statements, own) if own else self.shared
+            self._by_repository[repository] = context
+        return self._by_repository[repository]
+
+
+def names_of(findings: Iterable[Finding]) -> frozenset[str]:
+    """All names of the findings."""
+    return frozenset(name for finding in findings for name in (finding.id, *finding.aliases))
+
+
+def _is_conditional(statement: VexStatement) -> bool:
+    return bool(statement.packages) and any(vex_statements.image_of(product) is None for product in statement.products)
+
+
+def _naming(candidates: Iterable[Waiver], names: Collection[str]) -> Iterator[Waiver]:
+    return (waiver for waiver in candidates if not waiver.vulnerability or waiver.vulnerability in names)

@@ -1,0 +1,94 @@
+"""Ask the rules that read an image's findings and nothing else of its packages, such as expressions. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from math import inf
+from typing import NamedTuple
+
+from dockgate.gate.active_rules import ActiveRule, Answers, ask_rules
+from dockgate.gate.fleet.model import Place
+from dockgate.gate.fleet.weights import Weight, first_change, inventory_of
+from dockgate.gate.rule import RuleInput
+from dockgate.vulnerabilities.matching import worst_first
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches
+
+_NOWHERE = "own"  # no layer of an image has this digest
+
+
+class ListedWeight(NamedTuple):
+    """A component's weight, with the place and the number of paths at which an image has it."""
+
+    weight: Weight
+    place: Place
+    paths: int
+
+
+class FindingLists:
+    """Rules that read findings: `rules` nothing else, `image_rules` the rest of the image as well.
+
+    `coverage` has stale catalogues as incomplete. What the former say is remembered: many images have the same
+    findings.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[ActiveRule],
+        image_rules: Sequence[ActiveRule],
+        coverage: Iterable[Coverage],
+        now: str,
+    ) -> None:
+        self._rules, self._image_rules = rules, image_rules
+        self._coverage, self._now = tuple(coverage), now
+        self._here = datetime.fromisoformat(now).timestamp()
+        self._answers: dict[tuple[object, ...], tuple[Answers, float]] = {}
+        self._copies: dict[tuple[int, int, str], tuple[Finding, ...]] = {}
+        # Their addresses are keys above.
+        self._weights: dict[int, Weight] = {}
+
+    @property
+    def is_needed(self) -> bool:
+        return bool(self._rules or self._image_rules)
+
+    def ask(
+        self, listed: Sequence[ListedWeight], facts: RuleInput, *, has_known_base: bool
+    ) -> tuple[list[Answers], float]:
+        """What the rules say, and when time can change it. `facts` are the image's, without findings."""
+        listed = [entry for entry in listed if entry.weight.findings]
+        answers, changes_at = [], inf
+        if self._rules:
+            self._weights |= {id(entry.weight): entry.weight for entry in listed}
+            key = has_known_base, frozenset((id(entry.weight), entry.place, entry.paths) for entry in listed)
+            if key not in self._answers:
+                inventory = inventory_of((), has_known_base=has_known_base)
+                own = RuleInput(inventory, Matches((), ()), self._coverage, self._now)
+                self._answers[key] = self._ask(self._rules, own, listed)
+            answer, changes_at = self._answers[key]
+            answers.append(answer)
+        if self._image_rules:
+            answer, at = self._ask(self._image_rules, facts, listed)
+            answers.append(answer)
+            changes_at = min(changes_at, at)
+        return answers, changes_at
+
+    def _ask(
+        self, rules: Sequence[ActiveRule], facts: RuleInput, listed: Sequence[ListedWeight]
+    ) -> tuple[Answers, float]:
+        base = facts.inventory.layers[0] if facts.inventory.base_layers else ""
+        layers = {Place.ANY: "", Place.BASE: base, Place.OWN: _NOWHERE}
+        findings = [
+            finding for weight, place, paths in listed for finding in self._copies_of(weight, paths, layers[place])
+        ]
+        matches = Matches(tuple(sorted(findings, key=worst_first)), facts.matches.undetermined)
+        facts = replace(facts, matches=matches)
+        return ask_rules(facts, rules), min(first_change(active, facts, self._here) for active in rules)
+
+    def _copies_of(self, weight: Weight, count: int, layer: str) -> tuple[Finding, ...]:
+        """The findings at so many paths in a layer."""
+        key = id(weight), count, layer
+        if key not in self._copies:
+            self._weights[id(weight)] = weight
+            package = weight.findings[0].package
+            packages = [replace(package, path=str(number), layer=layer) for number in range(count)]
+            self._copies[key] = tuple(finding.of(package) for package in packages for finding in weight.findings)
+        return self._copies[key]

@@ -1,0 +1,95 @@
+"""A fleet as sums over components see it: components, the bundles that hold them, and images made of bundles."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+from dockgate.gate.model import Status, VexStatement, Waiver
+from dockgate.gate.provenance import ProvenanceFacts
+from dockgate.scanner.model import Inventory, Package
+from dockgate.vulnerabilities.model import Finding, Undetermined
+
+
+class Place(IntEnum):
+    """Where a bundle lies in an image. ANY: in no known layer, or the base image's layers are not known."""
+
+    ANY = 0
+    BASE = 1
+    OWN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FleetComponent:
+    """A package version, and what is known of it. `package` has no path, layer or owner.
+
+    `doubts` are its undetermined entries. Those of an ecosystem without a feed may be missing.
+    """
+
+    package: Package
+    findings: tuple[Finding, ...] = ()
+    doubts: tuple[Undetermined, ...] = ()
+
+
+class Holding(NamedTuple):
+    """A component in a bundle, at so many `paths`. An `owned` one belongs to a distribution's package."""
+
+    component: int
+    paths: int
+    owned: bool = False
+
+
+# What bundles hold. Components without findings and doubts may be missing (`FleetJudge.weighs_packages`).
+Bundles = Mapping[int, tuple[Holding, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPlatform:
+    """One platform of an image. `digest` is its manifest's.
+
+    `packages` and `unread` count; `ecosystems` are those of the packages without an owner. `inventory` has everything
+    but packages; None if `FleetJudge.needs_inventory` does not ask for it.
+    """
+
+    digest: str
+    bundles: tuple[tuple[int, Place], ...]
+    ecosystems: tuple[str, ...] = ()
+    packages: int = 1
+    unread: int = 0
+    has_known_base: bool = False
+    inventory: Inventory | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetImage:
+    """An image, or an index with its platforms.
+
+    `repository` is the one whose waivers count, "" if none do. `is_plain` is false if something belongs to the verdict
+    that is not in the index: reports of other scanners, baselines, no scan.
+    """
+
+    digest: str
+    platforms: tuple[FleetPlatform, ...]
+    repository: str = ""
+    provenance: ProvenanceFacts | None = None
+    is_plain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FleetExceptions:
+    """All waivers of the server, the statements of its VEX documents, and those of documents attached to an image."""
+
+    waivers: tuple[Waiver, ...] = ()
+    statements: tuple[VexStatement, ...] = ()
+    attached: Mapping[str, tuple[VexStatement, ...]] = field(default_factory=dict)
+
+
+class PlatformResult(NamedTuple):
+    """The status of a platform, its findings by severity in the order of `Severity`, and when time can change it.
+
+    `changes_at` are seconds since 1970, infinite if time alone changes nothing.
+    """
+
+    status: Status
+    counts: tuple[int, ...]
+    changes_at: float

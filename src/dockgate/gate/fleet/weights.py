@@ -1,0 +1,199 @@
+"""What a component weighs under a policy: the numbers whose sums decide the status of an image. Pure.
+
+The rules themselves weigh (`Rule.weigh`), after waivers and VEX statements were applied as in the gate. All numbers of
+a component are packed into one integer, so that those of an image are one sum of integers.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from math import inf
+from typing import NamedTuple
+
+from dockgate.gate import waivers
+from dockgate.gate.active_rules import ActiveRule
+from dockgate.gate.evaluate import count_findings
+from dockgate.gate.fleet.contexts import Context, names_of
+from dockgate.gate.fleet.model import FleetComponent, Place
+from dockgate.gate.model import Policy, Status, VexStatement, Waivers, worst
+from dockgate.gate.policy import COUNTING_RULE
+from dockgate.gate.rule import RuleInput
+from dockgate.gate.vex_statements import PlatformStatements
+from dockgate.scanner.model import Inventory, Package
+from dockgate.shared.timestamps import parse_time
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
+
+# Bits of one number: an image has fewer findings than this can count.
+_BITS = 40
+_MASK = (1 << _BITS) - 1
+_SEVERITIES = len(Severity)
+_BASE, _OWN = "base", "own"
+_LAYERS = {Place.ANY: "", Place.BASE: _BASE, Place.OWN: _OWN}
+
+
+class Weight(NamedTuple):
+    """The packed numbers of a component by `Place`, those of an owned one, and when time can change them.
+
+    `findings` are those that no waiver or statement excuses.
+    """
+
+    places: tuple[int, int, int]
+    owned: int
+    changes_at: float
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What the numbers of an image say. `is_exact` is false if only the inventory can decide (`Contexts.conditional`).
+
+    `doubts` stand for the undetermined entries: one for each kind and ecosystem.
+    """
+
+    status: Status
+    counts: tuple[int, ...]
+    doubts: tuple[Undetermined, ...]
+    is_exact: bool
+
+
+def placed(package: Package, place: Place) -> Package:
+    """The package in a layer of that place of `inventory_of`."""
+    return replace(package, layer=_LAYERS[place]) if place is not Place.ANY else package
+
+
+def inventory_of(packages: Sequence[Package], *, has_known_base: bool) -> Inventory:
+    """An inventory of these packages, of which nothing else is known."""
+    return Inventory("", "", None, (_BASE, _OWN), tuple(packages), (), base_layers=int(has_known_base))
+
+
+class Weigher:
+    """Weighs components under one policy at one time. `coverage` has stale catalogues as incomplete."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        active_rules: Sequence[ActiveRule],
+        coverage: tuple[Coverage, ...],
+        now: str,
+        compare: Callable[[str, str, str], int],
+        conditional: tuple[VexStatement, ...],
+    ) -> None:
+        self._policy, self._coverage, self._now, self._compare = policy, coverage, now, compare
+        self._here = datetime.fromisoformat(now).timestamp()
+        self._counting = next(iter(policy.rules.get(COUNTING_RULE, ())), {})
+        self._conditional = PlatformStatements(
+            [replace(statement, products=()) for statement in conditional],
+            policy,
+            inventory_of((), has_known_base=False),
+            (),
+            now,
+        )
+        self._places = _has_places(active_rules)
+        self._rules: list[tuple[ActiveRule, int, int]] = []
+        offset = _SEVERITIES + 1
+        for active in active_rules:
+            length = len(active.rule.weigh(self._facts((), (), Place.ANY), active.settings))
+            self._rules.append((active, offset, offset + length))
+            offset += length
+        self._first_doubt = offset
+        self._doubts: dict[tuple[str, str], tuple[int, Undetermined]] = {}
+        self._sums: dict[tuple[int, bool], Sums] = {}
+
+    def weigh(self, component: FleetComponent, context: Context) -> Weight:
+        """What the component weighs in images of this context."""
+        findings, changes_at = self._excuse(component, context)
+        numbers = self._numbers(component.package, findings, component.doubts, Place.ANY)
+        places = (Place.BASE, Place.OWN) if self._places else ()
+        others = [self._numbers(component.package, findings, component.doubts, place) for place in places]
+        base, own = others or (numbers, numbers)
+        owned = self._numbers(replace(component.package, owner="owner"), (), (), Place.ANY)
+        facts = self._facts((component.package,), findings, Place.ANY)
+        for active, _, _ in self._rules:
+            changes_at = min(changes_at, first_change(active, facts, self._here))
+        return Weight((numbers, base, own), owned, changes_at, findings)
+
+    def sums(self, total: int, *, has_known_base: bool) -> Sums:
+        """What the sum of the packed numbers of all packages of an image says."""
+        key = total, has_known_base
+        if key not in self._sums:
+            self._sums[key] = self._decide(_unpack(total, self._first_doubt + len(self._doubts)), has_known_base)
+        return self._sums[key]
+
+    def _decide(self, numbers: Sequence[int], has_known_base: bool) -> Sums:
+        facts = replace(self._facts((), (), Place.ANY), inventory=inventory_of((), has_known_base=has_known_base))
+        statuses = [
+            active.rule.status_of(numbers[first:end], facts, active.settings) for active, first, end in self._rules
+        ]
+        doubts = tuple(doubt for index, doubt in self._doubts.values() if numbers[index])
+        is_exact = not numbers[_SEVERITIES]
+        return Sums(worst([Status.APPROVED, *statuses]), tuple(numbers[:_SEVERITIES]), doubts, is_exact)
+
+    def _excuse(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], float]:
+        """The findings that count, and when a waiver ends or a statement begins to count."""
+        if not component.findings:
+            return (), inf
+        names = names_of(component.findings)
+        accepted = Waivers(context.waivers_of(names), context.statements_of(names))
+        if not accepted.waivers and not accepted.statements:
+            return component.findings, inf
+        inventory = replace(inventory_of((component.package,), has_known_base=False), image=context.image)
+        result = waivers.apply_to_findings(
+            Matches(component.findings, ()), accepted, self._policy, inventory, context.index, self._now
+        )
+        times = [applied.until for applied in result.waived] + [statement.at for statement in accepted.statements]
+        return result.matches.findings, first_after(map(parse_time, times), self._here)
+
+    def _numbers(
+        self, package: Package, findings: tuple[Finding, ...], doubts: tuple[Undetermined, ...], place: Place
+    ) -> int:
+        package = placed(package, place)
+        if place is not Place.ANY:
+            findings = tuple(finding.of(package) for finding in findings)
+        facts = self._facts((package,), findings, place)
+        counts = count_findings(findings, self._counting, {}) if findings else {}
+        conditional = sum(bool(self._conditional.about(finding)) for finding in findings)
+        numbers = [*(counts.get(severity.value, 0) for severity in Severity), conditional]
+        for active, _, _ in self._rules:
+            numbers += active.rule.weigh(facts, active.settings)
+        total = _pack(numbers)
+        for doubt in doubts:
+            total += 1 << (_BITS * self._index(doubt))
+        return total
+
+    def _index(self, doubt: Undetermined) -> int:
+        """The number that counts such doubts. What a policy says of a doubt depends on its kind and ecosystem."""
+        key = doubt.kind, "" if doubt.subject.startswith("pkg:") else doubt.subject
+        if key not in self._doubts:
+            self._doubts[key] = self._first_doubt + len(self._doubts), doubt
+        return self._doubts[key][0]
+
+    def _facts(self, packages: Sequence[Package], findings: tuple[Finding, ...], place: Place) -> RuleInput:
+        inventory = inventory_of(packages, has_known_base=place is not Place.ANY)
+        return RuleInput(inventory, Matches(findings, ()), self._coverage, self._now, self._compare)
+
+
+def first_change(active: ActiveRule, facts: RuleInput, now: float) -> float:
+    """When time can change the rule's answers, in seconds since 1970: `now` itself if the rule cannot say."""
+    times = active.rule.changes_at(facts, active.settings)
+    return now if times is None else first_after(times, now)
+
+
+def first_after(times: Iterable[datetime | None], now: float) -> float:
+    """The first of the times after `now`, infinite if there is none."""
+    return min((at for time in times if time is not None and (at := time.timestamp()) > now), default=inf)
+
+
+def _has_places(active_rules: Sequence[ActiveRule]) -> bool:
+    """Whether the policy tells the base image's packages from others."""
+    return any(active.settings.get("scope", "image") != "image" for active in active_rules)
+
+
+def _pack(numbers: Sequence[int]) -> int:
+    total = 0
+    for number in reversed(numbers):
+        total = total << _BITS | number
+    return total
+
+
+def _unpack(total: int, length: int) -> list[int]:
+    return [total >> (_BITS * index) & _MASK for index in range(length)]

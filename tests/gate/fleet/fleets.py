@@ -1,0 +1,117 @@
+"""Random fleets for the tests: images that share packages, and the index that `gate.fleet` reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tests.gate.samples import ECOSYSTEMS
+
+from dockgate.gate import vex_statements, waivers
+from dockgate.gate.fleet.model import (
+    FleetComponent,
+    FleetExceptions,
+    FleetImage,
+    FleetPlatform,
+    Holding,
+    Place,
+)
+from dockgate.gate.model import Policy, VerdictCase, Waivers
+from dockgate.gate.provenance import ProvenanceFacts
+from dockgate.scanner.model import Inventory, Package
+from dockgate.vulnerabilities.matching import Matcher
+from dockgate.vulnerabilities.model import CATALOGUES, AdvisorySnapshot
+
+
+@dataclass(frozen=True)
+class FleetItem:
+    """An image as it was scanned, and the repository whose waivers count."""
+
+    digest: str
+    inventories: tuple[Inventory, ...]
+    repository: str = ""
+    provenance: ProvenanceFacts | None = None
+
+
+class FleetIndex:
+    """The components, bundles and images of some scanned images, as the index in the store has them."""
+
+    def __init__(self, items: Sequence[FleetItem], snapshot: AdvisorySnapshot, *, only_findings: bool = True) -> None:
+        self._matcher = Matcher(snapshot, ECOSYSTEMS)
+        self._numbers: dict[Package, int] = {}
+        self._bundle_numbers: dict[tuple[Holding, ...], int] = {}
+        self.components: dict[int, FleetComponent] = {}
+        self.bundles: dict[int, tuple[Holding, ...]] = {}
+        self.images = [self._image(item) for item in items]
+        if only_findings:
+            with_facts = {number for number, entry in self.components.items() if entry.findings or entry.doubts}
+            self.bundles = {
+                bundle: tuple(holding for holding in holdings if holding.component in with_facts)
+                for bundle, holdings in self.bundles.items()
+            }
+
+    def _image(self, item: FleetItem) -> FleetImage:
+        platforms = tuple(self._platform(inventory) for inventory in item.inventories)
+        return FleetImage(item.digest, platforms, item.repository, item.provenance)
+
+    def _platform(self, inventory: Inventory) -> FleetPlatform:
+        layers: dict[str, dict[tuple[int, bool], int]] = {}
+        for package in inventory.packages:
+            counts = layers.setdefault(package.layer, {})
+            key = self._component(package), bool(package.owner)
+            counts[key] = counts.get(key, 0) + 1
+        bundles = tuple((self._bundle(counts), _place(inventory, layer)) for layer, counts in layers.items())
+        ours = {package.ecosystem for package in inventory.packages if not package.owner}
+        return FleetPlatform(
+            inventory.image,
+            bundles,
+            tuple(sorted(ours)),
+            len(inventory.packages),
+            len(inventory.unread),
+            inventory.base_layers > 0,
+            replace(inventory, packages=()),
+        )
+
+    def _component(self, package: Package) -> int:
+        bare = replace(package, path="", layer="", owner="")
+        if bare not in self._numbers:
+            self._numbers[bare] = number = len(self._numbers) + 1
+            matches = self._matcher.match([bare])
+            self.components[number] = FleetComponent(bare, matches.findings, matches.undetermined)
+        return self._numbers[bare]
+
+    def _bundle(self, counts: dict[tuple[int, bool], int]) -> int:
+        holdings = tuple(sorted(Holding(number, paths, owned) for (number, owned), paths in counts.items()))
+        number = self._bundle_numbers.setdefault(holdings, len(self._bundle_numbers) + 1)
+        self.bundles[number] = holdings
+        return number
+
+
+def _place(inventory: Inventory, layer: str) -> Place:
+    if not layer or not inventory.base_layers:
+        return Place.ANY
+    return Place.BASE if layer in inventory.layers[: inventory.base_layers] else Place.OWN
+
+
+def case_of(
+    item: FleetItem, policy: Policy, snapshot: AdvisorySnapshot, exceptions: FleetExceptions, now: str
+) -> VerdictCase:
+    """The case that the server builds of an image (`services.cases`)."""
+    images = list(dict.fromkeys((item.digest, *(inventory.image for inventory in item.inventories))))
+    attached = [entry for digest in images for entry in exceptions.attached.get(digest, ())]
+    packages = [package for inventory in item.inventories for package in inventory.packages if not package.owner]
+    ecosystems = {package.ecosystem for package in packages}
+    return VerdictCase(
+        item.digest,
+        policy,
+        now,
+        "0.1.0",
+        item.inventories,
+        replace(
+            snapshot,
+            coverage=tuple(entry for entry in snapshot.coverage if entry.ecosystem in ecosystems | {*CATALOGUES}),
+        ),
+        Waivers(
+            waivers.select_waivers(exceptions.waivers, item.repository, images, now),
+            vex_statements.select_statements([*exceptions.statements, *attached], images, item.inventories),
+        ),
+        provenance=item.provenance,
+    )

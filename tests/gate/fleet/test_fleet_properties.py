@@ -1,0 +1,308 @@
+"""Sums over components say of every image what the gate says of it alone, and until when."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from math import ceil, inf
+from typing import Any
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from tests.gate.fleet.fleets import FleetIndex, FleetItem, case_of
+from tests.gate.samples import CHECKED, ECOSYSTEMS, NOW, RULES
+from tests.gate.test_evaluate_properties import NAMES, VERSIONS
+from tests.gate.test_whole_gate_properties import KEY, OLD, SETTINGS, advisories, cves
+
+from dockgate.gate import evaluate
+from dockgate.gate.definitions.policy import complete_settings
+from dockgate.gate.fleet.judge import FleetJudge
+from dockgate.gate.fleet.model import FleetExceptions, PlatformResult
+from dockgate.gate.model import Policy, Status, VexStatement, VexStatus, Waiver
+from dockgate.gate.policy import fingerprint, make_policy
+from dockgate.gate.provenance import ProvenanceFacts, ProvenanceStatement
+from dockgate.scanner.model import Distribution, Inventory, Package, Unread
+from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities.model import CATALOGUES, Advisory, AdvisorySnapshot, Coverage, Severity
+
+KEY_ID = fingerprint(KEY)
+BASE, OWN = "sha256:" + "b" * 64, "sha256:" + "c" * 64
+DIGESTS = tuple("sha256:" + digit * 64 for digit in "123456")
+REPOSITORIES = ("", "team/app", "shop/web")
+EXPRESSIONS = (
+    "image.platform == 'linux/arm64' && findings.exists(f, f.severity == 'HIGH')",
+    "image.unread > 0",
+    "now > timestamp('2026-12-10T00:00:00Z') && findings.exists(f, f.severity == 'HIGH')",
+    "findings.filter(f, f.package.path.startsWith('app')).size() > 1",
+    "findings.filter(f, f.package.in_base).size() > 1",
+)
+settings_of: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    **SETTINGS,
+    "exploited": st.tuples(SETTINGS["exploited"], st.booleans()).map(lambda drawn: {**drawn[0], "past_due": drawn[1]}),
+    "expression": st.one_of(
+        SETTINGS["expression"], st.sampled_from(EXPRESSIONS).map(lambda when: {"when": when, "message": "too much"})
+    ),
+    "provenance": SETTINGS["provenance"].flatmap(
+        lambda chosen: st.sampled_from((chosen, {**chosen, "max_age_days": 30}))
+    ),
+    "base_image": st.one_of(
+        SETTINGS["base_image"],
+        st.just({"images": [{"name": "debian", "layers": [BASE], "until": "2026-12-15"}]}),
+    ),
+    "evidence": st.fixed_dictionaries(
+        {},
+        optional={
+            **{
+                kind: st.sampled_from(("undetermined", "reject", "warn", "allow"))
+                for kind in ("unread", "uncomparable")
+            },
+            "uncovered": st.sampled_from(("undetermined", "allow")),
+            "stale": st.sampled_from(("undetermined", "allow", "reject")),
+            "no_feed_for": st.sampled_from((["PyPI"], ["npm", "Debian:13"], ["pkg:deb/debian/a@1.0.0"])),
+        },
+    ),
+}
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    """Some of the rules, once or twice, under random actions."""
+    chosen = draw(st.sets(st.sampled_from(sorted(rule.name for rule in RULES)), min_size=1, max_size=4))
+    uses: dict[str, list[dict[str, object]]] = {}
+    for rule in RULES:
+        if rule.mandatory_settings is not None:
+            raw = draw(settings_of[rule.name]) if rule.name in chosen else rule.mandatory_settings
+            uses[rule.name] = [complete_settings(rule, raw)]
+        elif rule.name in chosen:
+            actions = st.sampled_from(("reject", "reject", "reject", "warn"))
+            uses[rule.name] = [
+                complete_settings(rule, {**draw(settings_of[rule.name]), "action": draw(actions)})
+                for _ in range(draw(st.integers(1, 2)))
+            ]
+    return make_policy("random", uses)
+
+
+@st.composite
+def packages(draw: st.DrawFn) -> Package:
+    name, ecosystem = (
+        draw(st.sampled_from(NAMES)),
+        draw(st.sampled_from(("npm", "npm", "npm", "PyPI", "Debian:13", ""))),
+    )
+    version = draw(st.sampled_from((*VERSIONS, "odd")))
+    kinds = {"npm": "npm", "PyPI": "pypi", "Debian:13": "deb/debian", "": "rpm"}
+    return Package(
+        name,
+        version,
+        f"pkg:{kinds[ecosystem]}/{name}@{version}",
+        ecosystem,
+        name,
+        version,
+        draw(st.sampled_from(("app/x", "app/y", "app/z", "lib/x"))),
+        draw(st.sampled_from((BASE, OWN, OWN, ""))),
+        owner=draw(st.sampled_from(("", "", "", "owner"))),
+    )
+
+
+@st.composite
+def inventories(draw: st.DrawFn, digest: str, platform: str) -> Inventory:
+    chosen = draw(st.lists(packages(), max_size=5, unique_by=lambda item: (item.purl, item.path)))
+    unread = st.lists(st.sampled_from((Unread("app/x", "It is odd."), Unread("var/lib/dpkg/status", "It is gone."))))
+    return Inventory(
+        digest,
+        platform,
+        draw(st.sampled_from((None, Distribution("debian", "13", support_end="2026-12-30")))),
+        (BASE, OWN),
+        tuple(sorted(chosen, key=lambda item: (item.purl, item.path))),
+        tuple(dict.fromkeys(draw(unread))) if draw(st.integers(0, 3)) == 0 else (),
+        draw(st.integers(0, 1)),
+        draw(st.sampled_from(("", "debian:13"))),
+        draw(st.sampled_from(("", "2026-11-01T00:00:00Z", "2018-11-01T00:00:00Z"))),
+        draw(st.sampled_from(("", "app", "1000"))),
+    )
+
+
+@st.composite
+def items(draw: st.DrawFn) -> list[FleetItem]:
+    """Images of one platform, and indexes of two."""
+    drawn = []
+    for number in range(draw(st.integers(1, 3))):
+        digest, child = DIGESTS[number], DIGESTS[number + 3]
+        parts = [draw(inventories(digest, "linux/amd64"))]
+        if draw(st.integers(0, 3)) == 0:
+            parts = [draw(inventories(child, "linux/amd64")), draw(inventories(child[:-1] + "a", "linux/arm64"))]
+        signed = ProvenanceStatement(
+            "sha256:" + "f" * 64, (KEY_ID,), "https://ci.example/builder", "any", finished_at="2026-11-20T00:00:00Z"
+        )
+        provenance = draw(st.sampled_from((None, ProvenanceFacts(digest, (signed,)), ProvenanceFacts(digest, ()))))
+        drawn.append(FleetItem(digest, tuple(parts), draw(st.sampled_from(REPOSITORIES)), provenance))
+    return drawn
+
+
+ends = st.sampled_from(("2026-11-30T00:00:00Z", "2026-11-01T00:00:00Z", "2027-03-01T00:00:00Z"))
+images = st.sampled_from(("", "", DIGESTS[0], DIGESTS[3]))
+waivers = st.one_of(
+    st.builds(
+        Waiver,
+        st.uuids().map(str),
+        st.just("ana"),
+        st.just("It is never called."),
+        vulnerability=st.sampled_from(("", "CVE-2024-0", "CVE-2024-1", "GHSA-2024-0")),
+        package=st.sampled_from(("", "pkg:npm/a", "pkg:npm/*", "pkg:npm/*@1.0.0")),
+        repository=st.sampled_from(("", "team/*", "**")),
+        image=images,
+        until=ends,
+        until_fixed=st.booleans(),
+    ),
+    st.builds(
+        Waiver,
+        st.uuids().map(str),
+        st.just("ana"),
+        st.just("Reviewed by hand."),
+        unread=st.sampled_from(("app/x", "app/**", "pkg:npm/a", "pkg:pypi/*", "var/lib/dpkg/status")),
+        repository=st.sampled_from(("", "team/app")),
+        image=images,
+        until=ends,
+    ),
+    st.builds(
+        Waiver,
+        st.uuids().map(str),
+        st.just("ana"),
+        st.just("Reviewed by hand."),
+        rule=st.sampled_from(
+            ("image_age", "end_of_life", "runs_as_root", "expression", "forbidden_packages", "evidence")
+        ),
+        violation=st.sampled_from(("", "too much", "pkg:npm/a is forbidden: a 1.0.0")),
+        image=images,
+        until=ends,
+    ),
+)
+statements = st.builds(
+    VexStatement,
+    st.sampled_from(("sha256:" + "d" * 64, "sha256:" + "e" * 64)),
+    st.just("openvex"),
+    st.sampled_from(("Vendor", "Vendor", "Unlisted")),
+    st.just("principal:ana"),
+    st.sampled_from((("CVE-2024-0",), ("CVE-2024-1",), ("CVE-2024-2", "GHSA-2024-2"))),
+    st.sampled_from(VexStatus),
+    st.sampled_from(
+        (
+            (DIGESTS[0],),
+            (f"pkg:oci/app@{DIGESTS[3]}",),
+            ("pkg:npm/a",),
+            ("pkg:npm/b@1.0.0", "pkg:npm/c"),
+            ("pkg:pypi/a",),
+        )
+    ),
+    st.sampled_from(((), (), ("pkg:npm/a",), ("pkg:npm/c", "pkg:npm/b"))),
+    at=st.sampled_from(("", "2026-11-20T00:00:00Z", "2026-12-20T00:00:00Z")),
+)
+exceptions = st.builds(
+    FleetExceptions,
+    st.lists(waivers, max_size=3).map(tuple),
+    st.lists(statements, max_size=2).map(tuple),
+    st.dictionaries(
+        st.sampled_from(DIGESTS),
+        st.lists(
+            st.one_of(statements, statements.map(lambda entry: replace(entry, products=(DIGESTS[0],)))),
+            min_size=1,
+            max_size=1,
+        ).map(tuple),
+        max_size=1,
+    ),
+)
+dates = st.sampled_from(
+    ("", "2026-11-23T00:00:00Z", "2026-01-01T00:00:00Z", "2026-12-01T00:00:00Z", "0001-01-01T00:00:00Z")
+)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> AdvisorySnapshot:
+    ecosystems = st.sampled_from(("npm", "npm", "npm", "PyPI", "Debian:13"))
+    published: list[Advisory] = [
+        replace(row, published=draw(dates), ecosystem=draw(ecosystems)) for row in draw(advisories())
+    ]
+    checked = st.sampled_from((CHECKED, CHECKED, CHECKED, OLD))
+    coverage = [Coverage("npm", True, (), draw(checked))] if draw(st.integers(0, 4)) else []
+    if draw(st.booleans()):
+        coverage.append(Coverage("PyPI", draw(st.booleans()), ("a",), draw(checked)))
+    if draw(st.booleans()):
+        coverage.append(Coverage("Debian:13", True, (), draw(checked)))
+    catalogues = [
+        Coverage(name, True, (), draw(checked)) for name in sorted(draw(st.sets(st.sampled_from(CATALOGUES))))
+    ]
+    return AdvisorySnapshot(tuple(published), (*coverage, *catalogues), draw(cves))
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A fleet under one policy."""
+
+    items: list[FleetItem]
+    policy: Policy
+    snapshot: AdvisorySnapshot
+    exceptions: FleetExceptions
+
+    def results(self, now: str) -> list[tuple[FleetItem, list[PlatformResult] | None]]:
+        """What sums over components say of each image."""
+        index = FleetIndex(self.items, self.snapshot)
+        judge = self._judge(index, now)
+        if judge.weighs_packages:
+            index = FleetIndex(self.items, self.snapshot, only_findings=False)
+            judge = self._judge(index, now)
+        results = []
+        for item, image in zip(self.items, index.images, strict=True):
+            needed = tuple(
+                platform if judge.needs_inventory(platform.unread) else replace(platform, inventory=None)
+                for platform in image.platforms
+            )
+            results.append((item, judge.judge(replace(image, platforms=needed))))
+        return results
+
+    def checked_at(self, now: str) -> "Fleet":
+        """The fleet with feeds that were checked just now."""
+        coverage = tuple(replace(entry, checked_at=now) for entry in self.snapshot.coverage)
+        return replace(self, snapshot=replace(self.snapshot, coverage=coverage))
+
+    def _judge(self, index: FleetIndex, now: str) -> FleetJudge:
+        coverage = self.snapshot.coverage
+        return FleetJudge(
+            self.policy, RULES, ECOSYSTEMS, index.components, index.bundles, self.exceptions, coverage, now
+        )
+
+    def judge_alone(self, item: FleetItem, now: str) -> list[tuple[Status, tuple[int, ...]]]:
+        """What the gate says of each platform."""
+        case = case_of(item, self.policy, self.snapshot, self.exceptions, now)
+        verdicts = evaluate.judge_platforms(case, ECOSYSTEMS, RULES, remediations=False)
+        by_image = {verdict.image: verdict for verdict in verdicts}
+        inventories = (by_image[inventory.image] for inventory in item.inventories)
+        return [(entry.status, tuple(entry.counts[severity] for severity in Severity)) for entry in inventories]
+
+
+fleets = st.builds(Fleet, items(), policies(), snapshots(), exceptions)
+
+
+@given(fleets)
+@settings(max_examples=100, deadline=None)
+def test_sums_say_what_the_gate_says_of_each_image(fleet: Fleet) -> None:
+    for item, results in fleet.results(NOW):
+        event("by sums" if results is not None else "by the gate")
+        if results is not None:
+            assert [(result.status, result.counts) for result in results] == fleet.judge_alone(item, NOW)
+
+
+@given(fleets, st.data())
+@settings(max_examples=100, deadline=None)
+def test_no_status_changes_before_changes_at(fleet: Fleet, data: st.DataObject) -> None:
+    """But for the ages of feeds, which are the same for all images."""
+    for item, results in fleet.results(NOW):
+        for position, result in enumerate(results or ()):
+            first, end = _milliseconds(NOW), ceil(min(result.changes_at, 10**10) * 1000) - 1
+            later = data.draw(st.one_of(st.just(end), st.integers(first, min(end, first + 500 * 86_400_000))))
+            event("at some time" if result.changes_at < inf else "never")
+            now = format_time(datetime.fromtimestamp(later // 1000, UTC) + timedelta(milliseconds=later % 1000))
+            assert (
+                fleet.checked_at(now).judge_alone(item, now)[position]
+                == fleet.checked_at(NOW).judge_alone(item, NOW)[position]
+            )
+
+
+def _milliseconds(time: str) -> int:
+    return round(datetime.fromisoformat(time).timestamp() * 1000)

@@ -1,0 +1,155 @@
+"""When time alone changes the verdict of an image, the moment is known beforehand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.gate.fleet.fleets import FleetIndex, FleetItem, case_of
+from tests.gate.fleet.test_fleet_properties import BASE, KEY, KEY_ID, OWN
+from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
+
+from dockgate.gate import evaluate
+from dockgate.gate.fleet.judge import FleetJudge
+from dockgate.gate.fleet.model import FleetExceptions
+from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
+from dockgate.gate.provenance import ProvenanceFacts, ProvenanceStatement
+from dockgate.scanner.model import Distribution, Inventory, Unread
+from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve
+
+HIGH = {"max_findings": {"HIGH": 0}}
+DATED = replace(advisory("CVE-2024-1", "a"), published="2026-11-20T00:00:00Z")
+END = "2026-12-01T00:00:00Z"
+WAIVER = Waiver("w1", "ana", "It is never called.", until=END)
+CONTENT = replace(inventory(package("a")), layers=(BASE, OWN), base_layers=1, created="2026-11-20T00:00:00Z", user="1")
+BUILT = ProvenanceStatement("sha256:1", (KEY_ID,), "https://ci.example/b", "any", finished_at="2026-11-20T00:00:00Z")
+STATEMENT = VexStatement(
+    "sha256:2", "openvex", "Vendor", "principal:ana", ("CVE-2024-1",), VexStatus.NOT_AFFECTED, ("pkg:npm/a",), at=END
+)
+TRUSTED = {"vex": {"authors": [{"name": "Vendor"}]}}
+KEV = (*COVERED, Coverage("kev", True, (), NOW))
+LISTED = Cve("CVE-2024-1", exploited="2026-11-01", due="2026-12-10")
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image whose verdict changes at a time."""
+
+    name: str
+    at: str
+    rules: Mapping[str, Any]
+    advisories: tuple[Advisory, ...] = ()
+    content: Inventory = CONTENT
+    exceptions: FleetExceptions = field(default_factory=FleetExceptions)
+    provenance: ProvenanceFacts | None = None
+    coverage: tuple[Coverage, ...] = COVERED
+    cves: tuple[Cve, ...] = ()
+
+
+CASES = [
+    Case(
+        "a grace period ends",
+        "2026-12-20T00:00:00Z",
+        {"max_findings": {"HIGH": 0, "grace_days": {"HIGH": 30}}},
+        (DATED,),
+    ),
+    Case(
+        "a grace period begins, of an advisory with a date in the future",
+        "2026-12-09T00:00:00Z",
+        {"max_findings": {"HIGH": 0, "grace_days": 30}},
+        (replace(DATED, published="2026-12-10T00:00:00Z"),),
+    ),
+    Case(
+        "a waiver ends", END, HIGH, (DATED,), exceptions=FleetExceptions((replace(WAIVER, vulnerability="CVE-2024-1"),))
+    ),
+    Case(
+        "a waiver of unread content ends",
+        END,
+        HIGH,
+        content=replace(CONTENT, unread=(Unread("app/x", "It ends too early."),)),
+        exceptions=FleetExceptions((replace(WAIVER, unread="app/x", image=IMAGE),)),
+    ),
+    Case(
+        "a waiver of a rule ends",
+        END,
+        {"image_age": {"days": 1}},
+        exceptions=FleetExceptions((replace(WAIVER, rule="image_age", image=IMAGE),)),
+    ),
+    Case(
+        "a VEX statement begins to count",
+        END,
+        {**HIGH, **TRUSTED},
+        (DATED,),
+        exceptions=FleetExceptions((), (STATEMENT,)),
+    ),
+    Case(
+        "the due date of a known exploited vulnerability passes",
+        "2026-12-11T00:00:00Z",
+        {"exploited": {"past_due": True}},
+        (DATED,),
+        coverage=KEV,
+        cves=(LISTED,),
+    ),
+    Case("an image is too old", "2026-11-30T00:00:00.001Z", {"image_age": {"days": 10}}),
+    Case(
+        "a distribution reaches its end of life",
+        "2026-12-31T00:00:00Z",
+        {"end_of_life": {}},
+        content=replace(CONTENT, distribution=Distribution("none", "1", support_end="2026-12-30")),
+    ),
+    Case(
+        "a base image is no longer allowed",
+        END,
+        {"base_image": {"images": [{"name": "debian", "layers": [BASE], "until": END}]}},
+    ),
+    Case(
+        "provenance is too old",
+        "2026-11-30T00:00:00.001Z",
+        {"provenance": {"builders": [{"id": BUILT.builder, "keys": [KEY]}], "max_age_days": 10}},
+        provenance=ProvenanceFacts(IMAGE, (BUILT,)),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_time_is_known_at_which_the_verdict_changes(case: Case) -> None:
+    item, under = FleetItem(IMAGE, (case.content,), "", case.provenance), policy(**case.rules)
+    snapshot = AdvisorySnapshot(case.advisories, case.coverage, case.cves)
+
+    def judge_alone(now: datetime) -> Status:
+        at = format_time(now)
+        fresh = replace(snapshot, coverage=tuple(replace(entry, checked_at=at) for entry in snapshot.coverage))
+        made = case_of(item, under, fresh, case.exceptions, at)
+        return evaluate.judge(made, ECOSYSTEMS, RULES, remediations=False).status
+
+    index = FleetIndex([item], snapshot)
+    judge = FleetJudge(
+        under, RULES, ECOSYSTEMS, index.components, index.bundles, case.exceptions, snapshot.coverage, NOW
+    )
+    (result,) = judge.judge(index.images[0]) or ()
+    moment = datetime.fromisoformat(case.at)
+    instant = timedelta(milliseconds=1)
+    assert abs(result.changes_at - moment.timestamp()) <= instant.total_seconds()
+    assert judge_alone(datetime.fromisoformat(NOW)) is result.status
+    assert judge_alone(moment - instant) is result.status
+    assert judge_alone(moment) is not result.status
+
+
+def test_a_rule_that_cannot_tell_when_its_answer_changes_is_asked_again_at_once() -> None:
+    under = policy(expression={"when": "now > timestamp('2030-01-01T00:00:00Z')", "message": "It is late."})
+    index = FleetIndex([FleetItem(IMAGE, (CONTENT,))], AdvisorySnapshot((), COVERED))
+    judge = FleetJudge(under, RULES, ECOSYSTEMS, index.components, index.bundles, FleetExceptions(), COVERED, NOW)
+    (result,) = judge.judge(index.images[0]) or ()
+    assert result.changes_at == datetime.fromisoformat(NOW).timestamp()
+
+
+def test_nothing_changes_by_time_alone_where_no_rule_counts_it() -> None:
+    index = FleetIndex([FleetItem(IMAGE, (CONTENT,))], AdvisorySnapshot((DATED,), COVERED))
+    judge = FleetJudge(
+        policy(**HIGH), RULES, ECOSYSTEMS, index.components, index.bundles, FleetExceptions(), COVERED, NOW
+    )
+    (result,) = judge.judge(index.images[0]) or ()
+    assert result.changes_at == float("inf")
+    assert result.status is Status.REJECTED
