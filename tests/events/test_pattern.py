@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.events.pattern import MAX_CHARACTERS, MAX_COMBINATIONS, MAX_DEPTH, PatternSet, compile_pattern
+from dockgate.events.pattern import (
+    MAX_CHARACTERS,
+    MAX_COMBINATIONS,
+    MAX_DEPTH,
+    PatternSet,
+    compile_pattern,
+    parse_pattern,
+)
 from dockgate.shared.errors import DefinitionError
 
 CASES = Path(__file__).parent.parent / "cases" / "events"
@@ -84,6 +91,31 @@ def test_a_wrong_pattern_is_refused_with_its_place(pattern: object, message: str
     with pytest.raises(DefinitionError) as caught:
         compile_pattern(pattern)
     assert message in caught.value.full_message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1, column 1: no JSON"),
+        ('{"a": ["x"}', "line 1, column 11: no JSON"),
+        ('{"a": ["x"],\n "b": [}', "line 2, column 8: no JSON"),
+        ('{"a": ["x"], "a": ["y"]}', "a: named twice in one object"),
+        ('{"a": [NaN]}', "NaN is no value of JSON"),
+        ('{"a": [-Infinity]}', "-Infinity is no value of JSON"),
+        ('{"a": [1e999]}', "a[0]: inf is no number"),
+        ("[" * 60_000, "no JSON"),
+        ('{"a": [%s]}' % ("9" * 5000), "no JSON that can be read"),
+        (" " * 70_000, "more than 65536 characters"),
+    ],
+)
+def test_text_that_is_no_pattern_is_refused_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        parse_pattern(text)
+    assert message in caught.value.full_message
+
+
+def test_a_pattern_is_read_from_text() -> None:
+    assert parse_pattern(' {"a": ["x"]}\n').matches({"a": "x"})
 
 
 def nested(levels: int) -> dict[str, Any]:

@@ -82,7 +82,20 @@ class LazyGroup(click.Group):
 COMMANDS = (
     *("scan", "gate", "sbom", "check", "versions", "db", "up", "down", "status"),
     *("doctor", "demo", "apply", "repository", "registry", "pipeline", "approval", "image", "verdict", "explain"),
-    *("waiver", "vex", "policy", "attestation", "deploy", "principal", "token", "audit", "worker", "store", "aws"),
+    *(
+        "waiver",
+        "vex",
+        "policy",
+        "attestation",
+        "deploy",
+        "principal",
+        "token",
+        "audit",
+        "events",
+        "worker",
+        "store",
+        "aws",
+    ),
     "completion",
 )
 

@@ -4,6 +4,7 @@ The answers are those of the original matcher. Two things are refused that it le
 (the second would silently replace the first), and an empty list within anything-but.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 from dockgate.events.event_fields import FieldReader, Fields, fits_in_one_element
 from dockgate.events.field_pattern import NAMES, FieldPattern, Test, compile_field, invalid
 
+# Characters of a pattern's text, with its white space.
+MAX_TEXT = 65536
 # Characters of a pattern as compact JSON. EventBridge allows 2,048, or more on request.
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 64
@@ -171,6 +174,30 @@ def compile_pattern(value: object) -> Pattern:
             if count > 1:
                 invalid(path, "required twice", "List all values in one place.")
     return Pattern(root)
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Compile a pattern of JSON text, as `compile_pattern`. Refuses keys that are repeated within an object, too."""
+    if len(text) > MAX_TEXT:
+        invalid("", f"more than {MAX_TEXT} characters of text")
+
+    def make_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        for key, count in Counter(key for key, _ in pairs).items():
+            if count > 1:
+                invalid(key, "named twice in one object", "List all values in one place.")
+        return dict(pairs)
+
+    try:
+        value = json.loads(text, object_pairs_hook=make_object, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        invalid("", f"line {error.lineno}, column {error.colno}: no JSON: {error.msg}")
+    except (ValueError, RecursionError):
+        invalid("", "no JSON that can be read: it is nested too deep, or a number has too many digits")
+    return compile_pattern(value)
+
+
+def _refuse_constant(name: str) -> None:
+    invalid("", f"{name} is no value of JSON")
 
 
 def _count_characters(value: object) -> int:
