@@ -11,7 +11,7 @@ from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.store import Store
 from dockgate.store.fleet import NewBundle, NewImage, NewPlatform
-from dockgate.store.fleet_findings import Matched, Source
+from dockgate.store.fleet_findings import Change, Matched, Source
 from dockgate.store.fleet_records import Component, Doubt, FleetVerdict, ImageBundle, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, Undetermined
 
@@ -139,13 +139,16 @@ def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
     store.fleet_findings.begin(SOURCE)
     store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, NOW)
     (first,) = store.fleet_findings.findings()
-    assert store.fleet_findings.record_all([matched(store)], NEWER, NEWER, LATER) is None
+    record = store.fleet_findings.record_all
+    assert record([matched(store)], {}, NEWER, NEWER, LATER) is None
     fixed = replace(FINDING, fixed="2.0")
-    (change,) = store.fleet_findings.record_all([matched(store, fixed)], NEWER, SOURCE, LATER) or ()
-    assert (change.before, change.after) == (first, first._replace(fixed="2.0"))
-    assert store.fleet_findings.record_all([matched(store, fixed)], SOURCE, NEWER, LATER) == []
-    (change,) = store.fleet_findings.record_all([matched(store)], NEWER, SOURCE, LATER) or ()
-    assert change.after is None
+    assert record([matched(store, fixed)], {}, NEWER, SOURCE, LATER) == (
+        [Change(first.component, first.vulnerability, first, first._replace(fixed="2.0"))],
+        [],
+    )
+    assert record([matched(store, fixed)], {}, SOURCE, NEWER, LATER) == ([], [])
+    ended = Change(first.component, first.vulnerability, first._replace(fixed="2.0"), None)
+    assert record([matched(store)], {}, NEWER, SOURCE, LATER) == ([ended], [])
     assert list(store.fleet_findings.findings()) == []
     assert store.fleet_findings.source() == NEWER
 
@@ -156,8 +159,8 @@ def test_kev_and_epss_change_no_finding(store: Store) -> None:
     store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, NOW)
     ((number, vulnerability),) = store.fleet_findings.vulnerabilities().items()
     newer = vulnerability._replace(epss=0.75)
-    assert store.fleet_findings.refresh({number: newer}) == [ids(store)[FLASK]]
-    assert store.fleet_findings.refresh({number: newer}) == []
+    assert store.fleet_findings.record_all([], {number: newer}, NEWER, SOURCE, LATER) == ([], [ids(store)[FLASK]])
+    assert store.fleet_findings.record_all([], {number: newer}, SOURCE, NEWER, LATER) == ([], [])
     assert store.fleet_findings.vulnerabilities() == {number: newer}
 
 

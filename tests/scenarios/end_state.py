@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from dockgate.delivery.registry_access import CATALOG, PULL, Access
 from dockgate.store.schema import metadata
 
 # times, tokens, ports, and the order in which rows happened to come.
-MASKED = re.compile(r"(_at|_until|^since|^url|^receiver|^body|^envelope|^at|^seq|^token|^expires_at)$")
+MASKED = re.compile(r"(_at|_until|^until|^since|^opened|^url|^receiver|^body|^envelope|^at|^seq|^token|^expires_at)$")
+# Numbers of rows of the fleet index, which depend on the order in which they came.
+NUMBERS = ("id", "image", "bundle", "component", "vulnerability")
+# How long a server may take to index what it has scanned.
+INDEX_SECONDS = 60
 
 
 def picture(server: Live) -> dict[str, Any]:
@@ -42,14 +47,28 @@ def picture(server: Live) -> dict[str, Any]:
     }
 
 
+def _wait_for_index(sql: sqlite3.Connection) -> None:
+    """Wait until every image is in the fleet index, and its packages are matched."""
+    end = time.monotonic() + INDEX_SECONDS
+    missing = (
+        "SELECT count(*) FROM scans s LEFT JOIN fleet_images i ON i.digest = s.image AND i.scanned_at = s.finished_at"
+        " WHERE s.state = 'Done' AND i.id IS NULL UNION ALL SELECT count(*) FROM fleet_components WHERE NOT matched"
+    )
+    while any(count for (count,) in sql.execute(missing)) and time.monotonic() < end:
+        time.sleep(0.1)
+
+
 def _tables(file: Path) -> dict[str, list[str]]:
     sql = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    _wait_for_index(sql)
     sql.row_factory = sqlite3.Row
     try:
         tables = {}
         for name in metadata.tables:  # not dbos's own
             rows = sql.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the name is out of the schema
             tables[name] = [json.dumps(_stable_fields(dict(row)), sort_keys=True, default=str) for row in rows]
+            if name.startswith("fleet_"):
+                tables[name] = [_without_numbers(row) for row in tables[name]]
     finally:
         sql.close()
     del tables["identity"]
@@ -64,6 +83,11 @@ def _tables(file: Path) -> dict[str, list[str]]:
     # The registry reports a push at least once.
     tables["events"] = [row for row in tables["events"] if "Image Push" not in row]
     return tables
+
+
+def _without_numbers(row: str) -> str:
+    fields = {column: value for column, value in json.loads(row).items() if column not in NUMBERS}
+    return json.dumps(fields, sort_keys=True)
 
 
 def _stable_fields(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Images whose findings a case chooses, and the advisories that find them: a scanner that reads nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -11,7 +11,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.shared.errors import NotAnImageError
 from dockgate.shared.timestamps import format_time
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range, Rating, Severity
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
 
 # A file of images whose `PlannedFindings.status` is UNREAD.
 UNREAD = "opt/vendor/app.jar"
@@ -53,6 +53,9 @@ class AdvisoryDatabase:
 
     def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), tuple(self.coverage())[1:])
+
+    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+        return {}
 
     def coverage(self) -> Sequence[Coverage]:
         now = format_time(self.clock())

@@ -1,14 +1,14 @@
 """Package URLs asked in batches: what a batch leaves behind."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
 from dockgate.services.packages import check
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range
 
 
 class Reader:
@@ -22,6 +22,9 @@ class Reader:
 
     def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), ())
+
+    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+        return {}
 
     def coverage(self) -> tuple[Coverage, ...]:
         return (Coverage("PyPI", True, (), "2026-01-01T00:00:00Z"),)

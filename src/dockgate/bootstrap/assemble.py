@@ -32,6 +32,7 @@ from dockgate.workflows.workflows import Workflows, labels_of
 EXECUTIONS_EVERY = 5
 SERVICES_EVERY = 5
 PURGE_EVERY = 30
+FLEET_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,8 @@ def _task_groups(
             RepeatedTask("old rows", Purge(adapters.store, clock, effects, options.keep_days).run, PURGE_EVERY),
         ]
         groups.append(TaskGroup("upkeep", upkeep))
+        index = RepeatedTask("fleet index", use_cases.fleet_index.catch_up, FLEET_EVERY)
+        groups.append(TaskGroup("fleet", [index]))
     return groups
 
 

@@ -43,6 +43,7 @@ from dockgate.services.deployments import Deployments, Rollouts, ServiceRepair
 from dockgate.services.documents import Documents
 from dockgate.services.effects import Effects, Starter
 from dockgate.services.executions import Executions
+from dockgate.services.fleet import FleetIndex
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.policies import Policies, PolicySelection
@@ -131,6 +132,7 @@ class UseCases:
     server: WebServices
     actions: Actions
     deployments: Deployments
+    fleet_index: FleetIndex
     notifications: Notifications
     push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
@@ -182,6 +184,7 @@ def make_use_cases(
     waiting = WaitingApprovals(store.approvals, verdicts.for_approval, clock, effects, starter)
     scanner = scanner_version(all_ecosystems)
     scan_runner = ScanRunner(store, adapters.read_image, adapters.findings, exceptions, clock, scanner)
+    fleet_index = FleetIndex(store, adapters.advisories, all_ecosystems, clock, __version__)
     scans = ScanScheduler(
         store.images,
         scan_runner,
@@ -195,6 +198,7 @@ def make_use_cases(
         options.pause_seconds * PENDING_SCANS_EVERY,
         store.locks,
         None if Queue.SCAN in options.queues else lambda: signals.send(Topic.SCANS, ()),
+        fleet_index.add,
     )
     contributors = ContributorFinder(store, source)
     approval_requests = ApprovalRequests(
@@ -279,6 +283,7 @@ def make_use_cases(
             effects.fence,
         ),
         deployments=Deployments(store, adapters.targets, verdicts, registry),
+        fleet_index=fleet_index,
         notifications=notifications,
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,

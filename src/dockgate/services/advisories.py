@@ -2,7 +2,7 @@
 
 import hmac
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.vulnerabilities.database.database import Database
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
@@ -267,6 +267,10 @@ class _Shared:
     def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
         with self._lock:
             return self._database.catalogues(reported)
+
+    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+        with self._lock:
+            return self._database.cves(names)
 
     def coverage(self) -> Sequence[Coverage]:
         with self._lock:

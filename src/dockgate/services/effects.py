@@ -35,6 +35,7 @@ class EffectKind(StrEnum):
     ASK = "ask"
     READ_IMAGE = "read-image"
     FAIL_SCAN = "fail-scan"
+    INDEX_IMAGE = "index-image"
     ANSWER = "answer"
     ATTEST = "attest"
     REPORT = "report"

@@ -19,7 +19,7 @@ from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
 from dockgate.services.risk_acceptances import RiskAcceptances
-from dockgate.shared.errors import NotAnImageError, PendingError, UnavailableError
+from dockgate.shared.errors import DockgateError, NotAnImageError, PendingError, UnavailableError
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.retry import RetrySchedule
 from dockgate.store import Store
@@ -158,7 +158,8 @@ class ScanScheduler:
     `judge_push` judges an image that was pushed, after its scan. `explain` turns an error into text for people.
     Another scanner that has not finished is asked again after `pending_seconds`, and later after up to ten times as
     long: a new push is answered soon, and an image that is never scanned costs few requests. `locks` keep two processes
-    from running one scan. Where only other processes run scans, `announce` tells them.
+    from running one scan. Where only other processes run scans, `announce` tells them. `index` takes an image into the
+    fleet index once its approvals are answered; what fails is tried again later (`FleetIndex.catch_up`).
     """
 
     images: Images
@@ -173,6 +174,7 @@ class ScanScheduler:
     pending_seconds: float
     locks: Locks
     announce: Callable[[], None] | None
+    index: Callable[[str], None]
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -249,6 +251,10 @@ class ScanScheduler:
             self.starter.proceed(execution)
         with self._evaluations:
             self.judge_push(scan.image)
+        try:
+            self.effects.run(EffectKind.INDEX_IMAGE, self.index, scan.image)
+        except DockgateError as error:
+            _log.warning("%s is not in the fleet index yet, and will be later: %s", scan.image, error)
 
     def _postpone(self, name: tuple[str, int]) -> None:
         """Have the reconciler start the scan again after a fifth of the time that it has waited, within bounds."""

@@ -47,6 +47,7 @@ from dockgate.store.secret_box import SecretBox
 from dockgate.store.services import Services
 from dockgate.store.sessions import Sessions
 from dockgate.store.signals import Signals
+from dockgate.store.tag_history import TagHistory
 from dockgate.store.verdicts import Verdicts
 from dockgate.store.vex import Vex
 from dockgate.store.waivers import Waivers
@@ -75,6 +76,7 @@ class Store:
     fleet: Fleet
     fleet_findings: FleetFindings
     fleet_verdicts: FleetVerdicts
+    tag_history: TagHistory
     approvals: Approvals
     outbox: Outbox
     event_rules: EventRules
@@ -144,6 +146,7 @@ def open_store(
         fleet=Fleet(database),
         fleet_findings=FleetFindings(database),
         fleet_verdicts=FleetVerdicts(database),
+        tag_history=TagHistory(database),
         approvals=Approvals(database, outbox),
         outbox=outbox,
         event_rules=EventRules(database),

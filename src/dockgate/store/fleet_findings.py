@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from dockgate.store.engine import Database, insert_all_new, insert_if_new, lock_name
-from dockgate.store.fleet_records import Closing, Component, ComponentFinding, Doubt, Vulnerability
+from dockgate.store.fleet_records import Closing, Component, ComponentFinding, Doubt, PastFinding, Vulnerability
 from dockgate.store.queries import BATCH, batches
 from dockgate.store.schema_fleet import (
     fleet_aliases,
@@ -79,6 +79,13 @@ class FleetFindings:
         for row in self._rows(query, fleet_findings.c.component, components):
             yield ComponentFinding(*row)
 
+    def past(self) -> Sequence[PastFinding]:
+        """The findings that have ended, the last first."""
+        query = select(*(fleet_past_findings.c[name] for name in PastFinding._fields))
+        order = fleet_past_findings.c.closed.desc(), fleet_past_findings.c.component
+        with self._database.read() as connection:
+            return [PastFinding(*row) for row in connection.execute(query.order_by(*order))]
+
     def vulnerabilities(self, ids: Collection[int] | None = None) -> dict[int, Vulnerability]:
         """All vulnerabilities, or these, by id."""
         rows = self._rows(_VULNERABILITY, fleet_vulnerabilities.c.id, ids)
@@ -121,12 +128,21 @@ class FleetFindings:
                 components.update(connection.scalars(query))
         return sorted(components)
 
-    def of_ecosystem(self, ecosystem: str, after: int, limit: int) -> Sequence[tuple[int, Component]]:
-        """At most `limit` components of an ecosystem with its release, with an id above `after`, by id."""
-        query = _COMPONENT.where(fleet_components.c.ecosystem == ecosystem, fleet_components.c.id > after)
+    def in_ecosystems(self, ecosystems: Collection[str]) -> Sequence[int]:
+        """The components of these ecosystems: with a release ("Debian:13") of that one, without one of all."""
+        table = fleet_components.c
+        components: list[int] = []
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(fleet_components.c.id).limit(limit))
-            return [(number, Component(*fields)) for number, *fields in rows]
+            for ecosystem in connection.scalars(select(table.ecosystem).distinct()).all():
+                if ecosystem in ecosystems or ecosystem.partition(":")[0] in ecosystems:
+                    components += connection.scalars(select(table.id).where(table.ecosystem == ecosystem))
+        return sorted(components)
+
+    def rated_by_cve(self) -> Sequence[ComponentFinding]:
+        """The findings whose severity comes from the record of a CVE, or that have none."""
+        with self._database.read() as connection:
+            rows = connection.execute(_FINDING.where(fleet_findings.c.source.in_(("", "cve"))))
+            return [ComponentFinding(*row) for row in rows]
 
     def unmatched(self, limit: int) -> Sequence[tuple[int, Component]]:
         """At most `limit` components whose findings were never looked up, by id."""
@@ -156,11 +172,17 @@ class FleetFindings:
             return True
 
     def record_all(
-        self, results: Sequence[Matched], source: Source, previous: Source | None, now: str
-    ) -> Sequence[Change] | None:
-        """Replace findings by those of another source, and return what changed.
+        self,
+        results: Sequence[Matched],
+        values: Mapping[int, Vulnerability],
+        source: Source,
+        previous: Source | None,
+        now: str,
+    ) -> tuple[Sequence[Change], Sequence[int]] | None:
+        """Replace findings by those of another source, and what KEV and EPSS say of some vulnerabilities (by id).
 
-        None, and nothing is stored, unless the stored findings are of `previous`. The caller holds the lock
+        Returns the findings that changed, and the components with a vulnerability of which KEV or EPSS say something
+        else. None, and nothing is stored, unless the stored findings are of `previous`. The caller holds the lock
         `MATCHING`, so that no other process matches meanwhile; a component that is added stays unmatched until then.
         """
         why = Closing.ADVISORY if previous is None or previous.engine == source.engine else Closing.ENGINE
@@ -168,27 +190,10 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES)
             if _source(connection) != previous:
                 return None
+            refreshed = _refresh(connection, values)
             changes = _replace(connection, results, now, why)
             _set_source(connection, source)
-            return changes
-
-    def refresh(self, vulnerabilities: Mapping[int, Vulnerability]) -> Sequence[int]:
-        """Store what KEV and EPSS say today. Returns the components that have one of those that changed."""
-        with self._database.write() as connection:
-            stored = {
-                number: Vulnerability(*fields)
-                for part in batches(sorted(vulnerabilities))
-                for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
-            }
-            changed = [number for number in sorted(stored) if stored[number] != vulnerabilities[number]]
-            if changed:
-                connection.execute(_REFRESH, [_catalogue_values(n, vulnerabilities[n]) for n in changed])
-            query = select(fleet_findings.c.component).distinct()
-            return sorted(
-                component
-                for part in batches(changed)
-                for component in connection.scalars(query.where(fleet_findings.c.vulnerability.in_(part)))
-            )
+            return changes, refreshed
 
     def _rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
         with self._database.read() as connection:
@@ -208,6 +213,26 @@ def _set_source(connection: Connection, source: Source) -> None:
     for name, value in ((ADVISORIES, source.advisories), (ENGINE, source.engine)):
         if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
             connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
+
+
+def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> Sequence[int]:
+    """Store what KEV and EPSS say. Returns the components with a vulnerability of which they say something else."""
+    stored = {
+        number: Vulnerability(*fields)
+        for part in batches(sorted(values))
+        for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
+    }
+    changed = [number for number in sorted(stored) if stored[number] != values[number]]
+    if changed:
+        connection.execute(_REFRESH, [_catalogue_values(number, values[number]) for number in changed])
+    query = select(fleet_findings.c.component).distinct()
+    return sorted(
+        {
+            component
+            for part in batches(changed)
+            for component in connection.scalars(query.where(fleet_findings.c.vulnerability.in_(part)))
+        }
+    )
 
 
 def _replace(connection: Connection, results: Sequence[Matched], now: str, why: Closing) -> list[Change]:

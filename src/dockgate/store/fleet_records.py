@@ -121,6 +121,18 @@ class ComponentFinding(NamedTuple):
         )
 
 
+class PastFinding(NamedTuple):
+    """A finding that has ended. `why` is a word of `Closing`."""
+
+    component: int
+    vulnerability: int
+    opened: str
+    closed: str
+    why: str
+    severity: Severity
+    fixed: str
+
+
 class Doubt(NamedTuple):
     """What could not be determined of a component: see `vulnerabilities.model.Undetermined`."""
 
@@ -153,8 +165,8 @@ class ImageBundle(NamedTuple):
 class FleetImage(NamedTuple):
     """An indexed image. `repository` is where it was scanned, `seen_at` when it was first known.
 
-    `inventories` is the digest of the list of its inventories' digests, `scanner` the version that read them. `gone_at`
-    is when it was deleted.
+    `inventories` is the digest of the list of its inventories' digests, `scanner` the version that read them, "" if
+    unknown. `gone_at` is when it was deleted.
     """
 
     id: int

@@ -21,6 +21,8 @@ from dockgate.store.engine import Database, insert_if_new, lock_name, lock_rows
 from dockgate.store.queries import one_of, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
 from dockgate.store.schema import documents, events, pushed_images, scan_inventories, scans, tag_moves, verdicts
+from dockgate.store.schema_fleet import fleet_images
+from dockgate.store.tag_history import record_push
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 # What a case is made of, each of them a document.
@@ -99,6 +101,7 @@ class Images:
         A push by the server itself keeps the server as pusher; otherwise the first known pusher stays.
         """
         with self._database.write() as connection:
+            lock_name(connection, pushed_images, f"{image.repository}:{image.tag}")
             _push(connection, image)
 
     def pushers(self, repository: str, digest: str) -> Sequence[str]:
@@ -242,6 +245,27 @@ class Images:
             bodies = connection.scalars(_INVENTORIES, {"image": image}).all()
         return [decode(Inventory, decompress_document(body)) for body in bodies]
 
+    def inventory_digests(self, image: str) -> Sequence[str]:
+        """The digests of the image's inventories, in the order of its scan."""
+        query = select(scan_inventories.c.digest).where(scan_inventories.c.image == image)
+        with self._database.read() as connection:
+            return list(connection.scalars(query.order_by(scan_inventories.c.position)))
+
+    def unindexed(self, limit: int) -> Sequence[str]:
+        """Images whose finished scan is not in the fleet index yet, at most `limit`, the oldest scans first."""
+        query = (
+            select(scans.c.image)
+            .outerjoin(fleet_images, fleet_images.c.digest == scans.c.image)
+            .where(
+                scans.c.state == ScanState.DONE,
+                or_(fleet_images.c.id.is_(None), fleet_images.c.scanned_at != scans.c.finished_at),
+            )
+            .order_by(scans.c.finished_at, scans.c.image)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
     def find_digests(self, kind: str, start: str, limit: int) -> Sequence[tuple[str, str]]:
         """The digests of images ("image") or verdicts ("verdict") that begin with `start`, each with its image.
 
@@ -261,6 +285,7 @@ class Images:
 
 
 def _push(connection: Connection, image: PushedImage) -> None:
+    record_push(connection, image)
     if insert_if_new(connection, pushed_images, asdict(image)):
         return
     of = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}

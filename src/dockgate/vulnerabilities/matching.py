@@ -164,7 +164,7 @@ class Matcher:
         fixed = _fixed(package.source_version, affecting, advisories, order)
         cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
         rating = _rating(own, []) or _rating(affecting, cves) or _UNTRIAGED
-        worst = _worst_of(cves)
+        worst = worst_of(cves)
         disputed = any(row.disputed for row in own)
         published = min([row.published for row in affecting if row.published], default="")
         # Positional arguments: an image may have thousands, and keywords take 50% longer.
@@ -252,7 +252,7 @@ def _reachable(package: Package, affecting: list[Advisory]) -> str:
     return "no" if vulnerable.isdisjoint(package.imports.split()) else "yes"
 
 
-def _worst_of(cves: list[Cve]) -> Cve:
+def worst_of(cves: Sequence[Cve]) -> Cve:
     """The worst value of each field."""
     if len(cves) < 2:
         return cves[0] if cves else _NO_CVE
@@ -295,6 +295,11 @@ def _rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:
     """The preferred rating."""
     ratings = [row.ratings[0] for row in advisories if row.ratings]
     ratings += [cve.rating for cve in cves if cve.rating]
+    return preferred_rating(ratings)
+
+
+def preferred_rating(ratings: Sequence[Rating]) -> Rating | None:
+    """The rating that counts of several, None for none."""
     return min(ratings, key=_preference) if len(ratings) > 1 else next(iter(ratings), None)
 
 

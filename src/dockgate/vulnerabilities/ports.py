@@ -1,10 +1,10 @@
 """The interface of the advisory database. The contract suites in `tests/contracts` test each implementation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from dockgate.scanner.model import Inventory
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve
 
 if TYPE_CHECKING:  # a scan does not need it
     from dockgate.gate.model import ExternalReport
@@ -22,6 +22,10 @@ class AdvisoryReader(Protocol):
 
     def catalogues(self, reports: "Sequence[ExternalReport]") -> AdvisorySnapshot:
         """What KEV and EPSS say about the CVEs in other scanners' reports, without any advisory."""
+        ...
+
+    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+        """The facts about those of the CVEs that the database knows, by name."""
         ...
 
     def coverage(self) -> Sequence[Coverage]: ...

@@ -1,0 +1,42 @@
+"""Match components of the fleet with the advisory database, a part at a time: memory stays flat."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from dockgate.scanner.model import Inventory, Package
+from dockgate.scanner.ports import Ecosystem
+from dockgate.store.fleet_findings import Matched
+from dockgate.store.fleet_records import Component
+from dockgate.vulnerabilities.matching import Matcher
+from dockgate.vulnerabilities.ports import AdvisoryReader
+
+# Components that are matched at once: their advisories are in memory together.
+PART = 2_000
+
+
+def match_components(
+    components: Iterable[tuple[int, Component]], advisories: AdvisoryReader, ecosystems: Sequence[Ecosystem]
+) -> Iterator[Matched]:
+    """Yield what matching says of each component, as it would of a package of an image.
+
+    Components come with their ids. `store.fleet.Fleet.uncovered` names those that the database does not cover.
+    """
+    by_ecosystem: dict[str, list[tuple[int, Package]]] = {}
+    for number, component in components:
+        by_ecosystem.setdefault(component.ecosystem, []).append((number, component.package()))
+    for ecosystem in sorted(by_ecosystem):
+        # Versions of one name lie together, so that a part reads each advisory once.
+        packages = sorted(by_ecosystem[ecosystem], key=lambda entry: (entry[1].source_name, entry[0]))
+        for at in range(0, len(packages), PART):
+            yield from _match(packages[at : at + PART], advisories, ecosystems)
+
+
+def _match(
+    packages: Sequence[tuple[int, Package]], advisories: AdvisoryReader, ecosystems: Sequence[Ecosystem]
+) -> Iterator[Matched]:
+    inventory = Inventory("", "", None, (), tuple(package for _, package in packages), ())
+    matcher = Matcher(advisories.snapshot([inventory]), ecosystems)
+    for number, package in packages:
+        matches = matcher.match((package,))
+        yield Matched(
+            number, matches.findings, tuple(doubt for doubt in matches.undetermined if doubt.kind != "uncovered")
+        )

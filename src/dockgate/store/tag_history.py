@@ -1,0 +1,106 @@
+"""Where images were, and are: the periods in which a digest was under a tag."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, Update, select, update
+
+from dockgate.store.engine import Database, insert_if_new
+from dockgate.store.fleet_records import TagPeriod
+from dockgate.store.queries import batches
+from dockgate.store.records import PushedImage
+from dockgate.store.schema import pushed_images
+from dockgate.store.schema_fleet import fleet_tags
+
+_PERIOD = select(*(fleet_tags.c[name] for name in TagPeriod._fields))
+
+
+class TagHistory:
+    """The periods of tags. Pushes write them (`record_push`), so they are as old as the pushes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def periods(self, digests: Collection[str]) -> Sequence[TagPeriod]:
+        """Where these images were and are, oldest first."""
+        order = fleet_tags.c.since, fleet_tags.c.repository, fleet_tags.c.tag
+        with self._database.read() as connection:
+            rows = [
+                TagPeriod(*row)
+                for part in batches(sorted(digests))
+                for row in connection.execute(_PERIOD.where(fleet_tags.c.digest.in_(part)).order_by(*order))
+            ]
+        return sorted(rows, key=lambda row: (row.since, row.repository, row.tag))
+
+    def at(self, repository: str, tag: str) -> str | None:
+        """The digest that is under this tag now, None if there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(_open(repository, tag)).first()
+            return None if row is None else TagPeriod(*row).digest
+
+    def add_place(self, digest: str, repository: str, since: str) -> None:
+        """Record that an image is in a repository, where no push of it is known: it was only scanned."""
+        with self._database.write() as connection:
+            places = select(fleet_tags.c.id).where(fleet_tags.c.digest == digest, fleet_tags.c.repository == repository)
+            if connection.execute(places.limit(1)).first() is None:
+                row = TagPeriod(repository, "", digest, since, since)
+                insert_if_new(connection, fleet_tags, row._asdict())
+
+    def add_missing(self) -> int:
+        """Record the pushes of earlier versions, which kept no periods. Returns how many it recorded."""
+        with self._database.write() as connection:
+            missing = (
+                select(*(pushed_images.c[name] for name in ("repository", "tag", "digest", "pushed_at")))
+                .outerjoin(
+                    fleet_tags,
+                    (fleet_tags.c.digest == pushed_images.c.digest)
+                    & (fleet_tags.c.repository == pushed_images.c.repository)
+                    & (fleet_tags.c.tag == pushed_images.c.tag),
+                )
+                .where(fleet_tags.c.id.is_(None))
+                .order_by(pushed_images.c.pushed_at, pushed_images.c.digest)
+                .limit(500)
+            )
+            pushes = [PushedImage(*row) for row in connection.execute(missing)]
+            for push in pushes:
+                record_push(connection, push)
+            return len(pushes)
+
+
+def record_push(connection: Connection, image: PushedImage) -> None:
+    """Record a push: the tag's period begins, and the one before it ends.
+
+    A push that is older than the tag's present period ended when that one began.
+    """
+    row = connection.execute(_open(image.repository, image.tag, image.digest)).first()
+    present = None if row is None else TagPeriod(*row)
+    until = None
+    if present is not None and present.digest == image.digest:
+        if present.pushed_at < image.pushed_at:
+            connection.execute(_change(present).values(pushed_at=image.pushed_at))
+        return
+    if present is not None and image.pushed_at < present.since:
+        until = present.since
+    elif present is not None:
+        connection.execute(_change(present).values(until=image.pushed_at))
+    period = TagPeriod(image.repository, image.tag, image.digest, image.pushed_at, image.pushed_at, until)
+    insert_if_new(connection, fleet_tags, period._asdict())
+
+
+def end_places(connection: Connection, digest: str, now: str) -> None:
+    """Record that an image was deleted."""
+    connection.execute(
+        update(fleet_tags).where(fleet_tags.c.digest == digest, fleet_tags.c.until.is_(None)).values(until=now)
+    )
+
+
+def _open(repository: str, tag: str, digest: str | None = None) -> Select[Any]:
+    """The present period of a tag, or of an image that was pushed by its digest alone."""
+    query = _PERIOD.where(fleet_tags.c.repository == repository, fleet_tags.c.tag == tag, fleet_tags.c.until.is_(None))
+    return query if tag else query.where(fleet_tags.c.digest == digest)
+
+
+def _change(period: TagPeriod) -> Update:
+    return update(fleet_tags).where(
+        *(fleet_tags.c[name] == getattr(period, name) for name in ("repository", "tag", "digest", "since"))
+    )

@@ -1,0 +1,271 @@
+"""The fleet index: what scans write, how findings follow the advisory database, and what happens side by side."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, NOW, opened
+
+from dockgate.gate.model import ExternalReport
+from dockgate.scanner import ecosystems
+from dockgate.scanner.model import Distribution, Inventory, Package
+from dockgate.services.clock import ServerClock
+from dockgate.services.fleet import FleetIndex, split_inventory
+from dockgate.shared.digest import digest_of
+from dockgate.shared.errors import DatabaseError
+from dockgate.store import Store
+from dockgate.store.fleet_records import Component
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
+
+KINDS = ecosystems.load()
+
+
+def advisory(name: str, package: str, fixed: str, ecosystem: str = "PyPI", severity: str = "HIGH") -> Advisory:
+    events = (("introduced", "0"), *((("fixed", fixed),) if fixed else ()))
+    ratings = (Rating("advisory", Severity(severity)),) if severity else ()
+    return Advisory(
+        name, ecosystem, package, (Range("ECOSYSTEM", events),), aliases=("GHSA-" + name[4:],), ratings=ratings
+    )
+
+
+@dataclass
+class AdvisoryDatabase:
+    """An advisory database; `fails` makes it missing."""
+
+    advisories: list[Advisory]
+    known_cves: dict[str, Cve] = field(default_factory=dict)
+    fails: bool = False
+    requested: list[str] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        return digest_of(repr((self.advisories, self.known_cves)).encode())
+
+    def __call__(self) -> "AdvisoryDatabase":
+        if self.fails:
+            raise DatabaseError("There is no advisory database.", "Run `dockgate db update`.")
+        return self
+
+    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+        names = {package.source_name for inventory in inventories for package in inventory.packages}
+        self.requested += sorted(names)
+        affecting = tuple(entry for entry in self.advisories if entry.name in names)
+        return AdvisorySnapshot(affecting, tuple(self.coverage()), tuple(self.known_cves.values()))
+
+    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
+        return AdvisorySnapshot((), ())
+
+    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+        return {name: self.known_cves[name] for name in names if name in self.known_cves}
+
+    def coverage(self) -> Sequence[Coverage]:
+        return (Coverage("PyPI", True, (), NOW),)
+
+
+def package(name: str, version: str, layer: str = "sha256:own") -> Package:
+    purl = f"pkg:pypi/{name}@{version}"
+    return Package(name, version, purl, "PyPI", name, version, f"app/{name}/METADATA", layer)
+
+
+def inventory(image: str, *packages: Package) -> Inventory:
+    return Inventory(
+        image, "linux/amd64", Distribution("debian", "13"), ("sha256:base", "sha256:own"), packages, (), base_layers=1
+    )
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def digest(name: str) -> str:
+    return digest_of(name.encode())
+
+
+def index_of(store: Store, database: AdvisoryDatabase) -> FleetIndex:
+    clock = ServerClock(lambda: datetime(2026, 11, 24, 10, tzinfo=UTC))
+    return FleetIndex(store, database, KINDS, clock, "1")
+
+
+def scanned(store: Store, name: str, *packages: Package) -> str:
+    image = digest(name)
+    scan = store.images.request_scan(image, f"team/{name}", NOW)
+    store.images.finish_scan(image, scan.number, [inventory(image, *packages)], "", NOW)
+    return image
+
+
+def findings(store: Store) -> dict[str, tuple[str, str]]:
+    """Package -> vulnerability and fixed version."""
+    components = dict(store.fleet.components())
+    vulnerabilities = store.fleet_findings.vulnerabilities()
+    return {
+        f"{components[row.component].name} {components[row.component].version}": (
+            vulnerabilities[row.vulnerability].name,
+            row.fixed,
+        )
+        for row in store.fleet_findings.findings()
+    }
+
+
+IDNA, FLASK = advisory("CVE-2026-1", "idna", "3.7"), advisory("CVE-2026-2", "flask", "")
+
+
+def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: Store) -> None:
+    database = AdvisoryDatabase([IDNA])
+    index = index_of(store, database)
+    image = scanned(store, "web", package("idna", "3.6", "sha256:base"), package("idna", "3.7"), package("flask", "2"))
+    for _ in range(2):
+        index.add(image)
+    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
+    assert list(store.fleet_findings.unmatched(10)) == []
+    bundles = list(store.fleet.image_bundles())
+    assert [(row.layer, row.base) for row in bundles] == [("sha256:base", True), ("sha256:own", False)]
+    (period,) = store.tag_history.periods([image])
+    assert (period.repository, period.tag, period.until) == ("team/web", "", None)
+
+
+def test_a_known_component_is_not_matched_again(store: Store) -> None:
+    database = AdvisoryDatabase([IDNA])
+    index = index_of(store, database)
+    index.add(scanned(store, "one", package("idna", "3.6")))
+    database.requested.clear()
+    index.add(scanned(store, "two", package("idna", "3.6"), package("flask", "2")))
+    assert database.requested == ["flask"]
+
+
+def test_an_image_without_a_finished_scan_is_not_indexed(store: Store) -> None:
+    index = index_of(store, AdvisoryDatabase([]))
+    store.images.request_scan(digest("a"), "team/a", NOW)
+    failed = store.images.request_scan(digest("b"), "team/b", NOW)
+    store.images.finish_scan(digest("b"), failed.number, [], "It is broken.", NOW)
+    for name in ("a", "b", "c"):
+        index.add(digest(name))
+    assert list(store.fleet.images()) == []
+
+
+def test_what_was_scanned_before_is_caught_up_with(store: Store) -> None:
+    for number in range(3):
+        scanned(store, f"web-{number}", package("idna", f"3.{number}"))
+    index = index_of(store, AdvisoryDatabase([IDNA]))
+    for _ in range(2):
+        index.catch_up()
+    assert len(list(store.fleet.images())) == 3
+    assert len(findings(store)) == 3
+
+
+def test_without_an_advisory_database_components_wait_for_one(store: Store) -> None:
+    database = AdvisoryDatabase([IDNA], fails=True)
+    index = index_of(store, database)
+    index.add(scanned(store, "web", package("idna", "3.6")))
+    index.catch_up()
+    assert findings(store) == {}
+    database.fails = False
+    index.catch_up()
+    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
+
+
+def test_findings_follow_a_change_that_is_not_known(store: Store) -> None:
+    database = AdvisoryDatabase([IDNA])
+    index = index_of(store, database)
+    index.add(scanned(store, "web", package("idna", "3.6"), package("flask", "2")))
+    database.advisories = [FLASK]
+    assert not index.is_current(database)
+    index.add(scanned(store, "api", package("flask", "3")))
+    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
+    index.catch_up()
+    assert findings(store) == {"flask 2": ("CVE-2026-2", ""), "flask 3": ("CVE-2026-2", "")}
+    assert index.is_current(database)
+
+
+def test_only_what_a_known_change_concerns_is_matched_again(store: Store) -> None:
+    database = AdvisoryDatabase([IDNA])
+    index = index_of(store, database)
+    index.add(scanned(store, "web", package("idna", "3.6"), package("flask", "2")))
+    previous = database.digest
+    database.advisories = [replace(IDNA, ratings=(Rating("advisory", Severity.LOW),)), FLASK]
+    database.requested.clear()
+    result = index.rematch(database, previous, AdvisoryChanges(keys=frozenset({("PyPI", "flask")})))
+    assert result is not None
+    assert database.requested == ["flask"]
+    assert {change.after.severity for change in result.changes if change.after} == {Severity.HIGH}
+    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7"), "flask 2": ("CVE-2026-2", "")}
+    assert index.rematch(database, previous, AdvisoryChanges()) is None
+
+
+def test_kev_and_epss_are_stored_without_matching(store: Store) -> None:
+    database = AdvisoryDatabase([IDNA])
+    index = index_of(store, database)
+    index.add(scanned(store, "web", package("idna", "3.6"), package("flask", "2")))
+    previous, database.known_cves = database.digest, {"CVE-2026-1": Cve("CVE-2026-1", exploited="2026-11-01", epss=0.9)}
+    database.requested.clear()
+    result = index.rematch(database, previous, AdvisoryChanges(cves=frozenset({"CVE-2026-1", "CVE-2026-99"})))
+    assert result is not None
+    assert (result.changes, len(result.components), database.requested) == ([], 1, [])
+    (vulnerability,) = store.fleet_findings.vulnerabilities().values()
+    assert (vulnerability.exploited, vulnerability.epss) == ("2026-11-01", 0.9)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "severity"),
+    [
+        (None, Rating("cve", Severity.CRITICAL, 9.8), Severity.CRITICAL),
+        (Rating("cve", Severity.LOW, 2.0), Rating("cve", Severity.CRITICAL, 9.8), Severity.CRITICAL),
+        (Rating("cve", Severity.LOW, 2.0), None, Severity.UNTRIAGED),
+    ],
+)
+def test_a_severity_that_comes_from_the_cve_follows_it(
+    store: Store, before: Rating | None, after: Rating | None, severity: Severity
+) -> None:
+    database = AdvisoryDatabase([advisory("CVE-2026-1", "idna", "", severity="")])
+    database.known_cves = {"CVE-2026-1": Cve("CVE-2026-1", before)}
+    index = index_of(store, database)
+    index.add(scanned(store, "web", package("idna", "3.6")))
+    previous, database.known_cves = database.digest, {"CVE-2026-1": Cve("CVE-2026-1", after)}
+    result = index.rematch(database, previous, AdvisoryChanges(cves=frozenset({"CVE-2026-1"})))
+    assert result is not None
+    assert [change.after.severity for change in result.changes if change.after] == [severity]
+
+
+def test_a_withdrawn_finding_is_kept_for_questions_about_the_past(store: Store) -> None:
+    database = AdvisoryDatabase([IDNA])
+    index = index_of(store, database)
+    index.add(scanned(store, "web", package("idna", "3.6")))
+    database.advisories = []
+    index.catch_up()
+    assert findings(store) == {}
+    (past,) = store.fleet_findings.past()
+    assert (past.opened, past.closed, past.why) == (NOW, NOW, "advisory changed")
+
+
+def test_images_are_added_side_by_side(store: Store) -> None:
+    index = index_of(store, AdvisoryDatabase([IDNA]))
+    shared = [package(f"p{number}", "1", "sha256:base") for number in range(60)]
+    images = [
+        scanned(store, f"web-{number}", *shared, *(package(f"q{(number + n) % 20}", "1") for n in range(10)))
+        for number in range(16)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(index.add, [*images, *images]))
+    assert len(list(store.fleet.images())) == 16
+    assert len(list(store.fleet.components())) == 80
+    assert list(store.fleet_findings.unmatched(1)) == []
+    assert len(list(store.fleet.image_bundles())) == 32
+
+
+def test_an_inventory_is_split_by_layer_and_owner() -> None:
+    twice = replace(package("idna", "3.6"), path="b")
+    owned = replace(package("idna", "3.6", "sha256:base"), owner="python3-idna")
+    platform = split_inventory(inventory("sha256:x", package("idna", "3.6"), twice, owned, package("odd", "1", "")))
+    component = Component.of(twice)
+    assert [(bundle.layer, bundle.base, dict(bundle.counted), dict(bundle.owned)) for bundle in platform.bundles] == [
+        ("sha256:base", True, {}, {component: 1}),
+        ("sha256:own", False, {component: 2}, {}),
+        ("", False, {Component.of(package("odd", "1")): 1}, {}),
+    ]
+    assert platform.packages == 4
+    assert platform.facts.packages == ()
