@@ -128,6 +128,7 @@ PAGES = {
     "POST /signout": Row(READ, ALWAYS),
     "POST /theme": Row(READ, ALWAYS),
     "GET /": Row(READ),
+    "GET /live": Row(READ),
     "GET /pipelines": Row(READ),
     "GET /pipelines/{name}": Row(READ, PIPELINE),
     "POST /pipelines/{name}/start": Row(RUN, PIPELINE),

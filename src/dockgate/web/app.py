@@ -42,6 +42,7 @@ from dockgate.web.api import (
 )
 from dockgate.web.authorization import AuditMiddleware, FailedAuthentications, authorized_caller
 from dockgate.web.console import routes as console
+from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.site import console_router
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
@@ -140,6 +141,7 @@ def _new_app(
     app.state.server = server
     app.state.failed_authentications = FailedAuthentications()
     app.state.threads = Threads()
+    app.state.live_changes = LiveChanges(server.store.event_log.newest, server.store.event_log.read)
     app.add_exception_handler(errors.DockgateError, _error_response)
     app.add_exception_handler(HTTPException, _http_exception_response)
     app.add_exception_handler(RequestValidationError, _validation_response)

@@ -59,8 +59,13 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
 )
 
 
-def render(request: Request, who: Caller | None, template: str, code: int = 200, **context: Any) -> HTMLResponse:
-    """Fill a template. `who` is None for pages that ask who calls. `context` has what the template names."""
+def render(
+    request: Request, who: Caller | None, template: str, code: int = 200, live: str | None = None, **context: Any
+) -> HTMLResponse:
+    """Fill a template. `who` is None for pages that ask who calls. `context` has what the template names.
+
+    `live` makes the page live: the beginnings of the subjects of events that it shows, separated by commas, "" for all.
+    """
     server: WebServices = request.app.state.server
     nonce = secrets.token_urlsafe(16)
     theme = request.cookies.get(THEME_COOKIE, "")
@@ -76,6 +81,7 @@ def render(request: Request, who: Caller | None, template: str, code: int = 200,
             navigation=_navigation(who) if who else (),
             is_unprotected=who is not None and who.token is None,
             version=server.version,
+            live=live,
             now=server.clock(),
             **context,
         )

@@ -49,6 +49,7 @@ def execution(execution_id: str, request: Request, who: api.Reader, server: api.
         request,
         who,
         "execution.html",
+        live="",
         title=execution_id,
         view=view,
         execution=view.execution,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fastapi import Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState, Service
 from dockgate.gate.model import Status
@@ -13,6 +13,7 @@ from dockgate.services.web_services import WebServices, status
 from dockgate.shared.timestamps import is_within_days
 from dockgate.store.records import OutboxKind, WaiverRecord
 from dockgate.web import api
+from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.stages import strips
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
@@ -59,6 +60,7 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
         request,
         who,
         "overview.html",
+        live="",
         title="Overview",
         queue=queue,
         executions=under_way,
@@ -66,6 +68,17 @@ def overview(request: Request, who: api.Reader, server: api.ServerDependency) ->
         services=services,
         is_fresh=not newest,
     )
+
+
+@router.get("/live")
+async def live(
+    request: Request, who: api.Reader, threads: api.ThreadsDependency, subject: str = ""
+) -> StreamingResponse:
+    """Say when something changes whose subject begins with one of these (separated by commas)."""
+    changes: LiveChanges = request.app.state.live_changes
+    subjects = tuple(filter(None, subject.split(",")))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(changes.stream(subjects, threads), media_type="text/event-stream", headers=headers)
 
 
 def _at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:

@@ -16,7 +16,7 @@ router = page_router()
 @router.get("/running")
 def services(request: Request, who: api.Reader, server: api.ServerDependency) -> Response:
     """List services with their image and tasks."""
-    return render(request, who, "running.html", title="Running", services=calls.services(who, server))
+    return render(request, who, "running.html", live="", title="Running", services=calls.services(who, server))
 
 
 @router.get("/running/{name}")
@@ -30,6 +30,7 @@ def service(name: str, request: Request, who: api.Reader, server: api.ServerDepe
         request,
         who,
         "service.html",
+        live="",
         title=name,
         view=view,
         service=view.service,

@@ -1,0 +1,95 @@
+"""Live pages: a stream for each open page says when something that it shows has changed. The page then asks again.
+
+A stream carries no content, so that one reader of the event log serves everybody. It costs nothing while nothing
+happens. Streams end after a while, and browsers connect again: permissions are checked then.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from dockgate.events.envelope import StoredEvent
+from dockgate.shared.errors import BusyError, StoreError
+from dockgate.web.threads import Threads
+
+# How often the event log is read while pages are open, and how long a stream lasts, in seconds.
+READ_SECONDS = 0.5
+STREAM_SECONDS = 50.0
+# How often a stream says that it is alive: proxies close silent connections after 30 seconds or more.
+ALIVE_SECONDS = 15.0
+MAX_STREAMS = 500
+# Events that are read at once. Of more, every page is told.
+MAX_EVENTS = 500
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Stream:
+    """An open page. `subjects` are the beginnings of the subjects that it shows; none: everything."""
+
+    subjects: tuple[str, ...]
+    is_changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def shows(self, event: StoredEvent) -> bool:
+        return not self.subjects or event.subject.startswith(self.subjects)
+
+
+class LiveChanges:
+    """Tells open pages about new events. Use in one event loop only.
+
+    `newest` and `read` are `EventLog.newest` and `EventLog.read`.
+    """
+
+    def __init__(self, newest: Callable[[], int], read: Callable[[int, int], Sequence[StoredEvent]]) -> None:
+        self._newest = newest
+        self._read = read
+        self._streams: set[_Stream] = set()
+        self._reader: asyncio.Task[None] | None = None
+
+    async def stream(self, subjects: tuple[str, ...], threads: Threads) -> AsyncIterator[bytes]:
+        """Yield a server-sent event named "refresh" for each change of these subjects, for a while.
+
+        Raises BusyError when too many pages are open.
+        """
+        if len(self._streams) >= MAX_STREAMS:
+            raise BusyError(f"More than {MAX_STREAMS} live pages are open.", "Reload the page now and then.")
+        stream = _Stream(subjects)
+        self._streams.add(stream)
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._follow(threads))
+        end = time.monotonic() + STREAM_SECONDS
+        try:
+            yield b"retry: 2000\n\n"
+            while (left := end - time.monotonic()) > 0:
+                try:
+                    async with asyncio.timeout(min(left, ALIVE_SECONDS)):
+                        await stream.is_changed.wait()
+                except TimeoutError:
+                    yield b": alive\n\n"
+                    continue
+                stream.is_changed.clear()
+                yield b"event: refresh\ndata: \n\n"
+        finally:
+            self._streams.discard(stream)
+
+    async def _follow(self, threads: Threads) -> None:
+        """Read the event log until no page is open."""
+        last = await threads.run_prompt(self._newest)
+        while self._streams:
+            await asyncio.sleep(READ_SECONDS)
+            try:
+                newest = await threads.run_prompt(self._newest)
+                events = await threads.run_prompt(self._read, last, MAX_EVENTS) if newest != last else []
+            except StoreError as error:
+                _log.warning("the event log cannot be read: live pages wait: %s", error)
+                continue
+            if newest == last:
+                continue
+            is_too_much = len(events) == MAX_EVENTS
+            last = newest if is_too_much else events[-1].seq if events else newest
+            for stream in self._streams:
+                if is_too_much or any(stream.shows(event) for event in events):
+                    stream.is_changed.set()

@@ -1,0 +1,129 @@
+"""Live pages: who is told of a new event, that nothing is said while nothing happens, and that streams end."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from dockgate.events.envelope import StoredEvent
+from dockgate.shared.errors import BusyError, StoreError
+from dockgate.web.console import live
+from dockgate.web.console.live import LiveChanges
+from dockgate.web.threads import Threads
+
+
+class Log:
+    """An event log in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[StoredEvent] = []
+        self.reads = 0
+        self.is_down = False
+
+    def add(self, subject: str) -> None:
+        seq = len(self.events) + 1
+        self.events.append(StoredEvent(seq, f"e{seq}", "dockgate", "x", subject, "2026-11-28T12:00:00.000Z", {}))
+
+    def newest(self) -> int:
+        if self.is_down:
+            raise StoreError("the database does not answer")
+        return len(self.events)
+
+    def read(self, after: int, limit: int) -> Sequence[StoredEvent]:
+        self.reads += 1
+        return self.events[after : after + limit]
+
+
+class Page:
+    """An open page that counts what it is told."""
+
+    def __init__(self, changes: LiveChanges, threads: Threads, *subjects: str) -> None:
+        self.refreshes = 0
+        self.task = asyncio.create_task(self._read(changes, threads, subjects))
+
+    async def _read(self, changes: LiveChanges, threads: Threads, subjects: tuple[str, ...]) -> None:
+        async for part in changes.stream(subjects, threads):
+            self.refreshes += part.startswith(b"event: refresh")
+
+    async def close(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+async def _wait() -> None:
+    await asyncio.sleep(live.READ_SECONDS * 3)
+
+
+def test_a_page_is_told_of_its_own_subjects_only() -> None:
+    async def run() -> None:
+        log, threads = Log(), Threads()
+        log.add("execution web-1")
+        changes = LiveChanges(log.newest, log.read)
+        every, web, api = (
+            Page(changes, threads),
+            Page(changes, threads, "execution web-"),
+            Page(changes, threads, "service"),
+        )
+        await _wait()
+        assert (every.refreshes, web.refreshes, api.refreshes) == (0, 0, 0)
+        log.add("execution web-2")
+        await _wait()
+        assert (every.refreshes, web.refreshes, api.refreshes) == (1, 1, 0)
+        assert log.reads == 1
+        for page in (every, web, api):
+            await page.close()
+
+    asyncio.run(run())
+
+
+def test_nothing_is_read_while_no_page_is_open() -> None:
+    async def run() -> None:
+        log, threads = Log(), Threads()
+        changes = LiveChanges(log.newest, log.read)
+        page = Page(changes, threads)
+        await _wait()
+        await page.close()
+        await _wait()
+        log.add("service web")
+        await _wait()
+        assert log.reads == 0
+        later = Page(changes, threads)
+        await _wait()
+        log.add("service web")
+        await _wait()
+        assert later.refreshes == 1
+        await later.close()
+
+    asyncio.run(run())
+
+
+def test_a_database_that_fails_does_not_end_the_reader() -> None:
+    async def run() -> None:
+        log, threads = Log(), Threads()
+        changes = LiveChanges(log.newest, log.read)
+        page = Page(changes, threads)
+        await _wait()
+        log.is_down = True
+        await _wait()
+        log.is_down = False
+        log.add("service web")
+        await _wait()
+        assert page.refreshes == 1
+        await page.close()
+
+    asyncio.run(run())
+
+
+def test_there_is_a_limit_of_open_pages() -> None:
+    async def run() -> None:
+        log, threads = Log(), Threads()
+        changes = LiveChanges(log.newest, log.read)
+        streams = [changes.stream((), threads) for _ in range(live.MAX_STREAMS + 1)]
+        for stream in streams[:-1]:
+            await anext(stream)
+        with pytest.raises(BusyError):
+            await anext(streams[-1])
+        for stream in streams:
+            await stream.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(run())
