@@ -1,4 +1,4 @@
-"""Live pages: who is told of a new event, that nothing is said while nothing happens, and that streams end."""
+"""Live pages: which are refreshed by a new event, that nothing is said while nothing happens, and that streams end."""
 
 import asyncio
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Log:
 
 
 class Page:
-    """An open page that counts what it is told."""
+    """An open page that counts its refreshes."""
 
     def __init__(self, changes: LiveChanges, threads: Threads, *subjects: str) -> None:
         self.refreshes = 0
@@ -54,7 +54,7 @@ async def _wait() -> None:
     await asyncio.sleep(live.READ_SECONDS * 3)
 
 
-def test_a_page_is_told_of_its_own_subjects_only() -> None:
+def test_a_page_is_refreshed_by_its_own_subjects_only() -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
         log.add("execution web-1")

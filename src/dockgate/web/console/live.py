@@ -20,7 +20,7 @@ STREAM_SECONDS = 50.0
 # How often a stream says that it is alive: proxies close silent connections after 30 seconds or more.
 ALIVE_SECONDS = 15.0
 MAX_STREAMS = 500
-# Events that are read at once. Of more, every page is told.
+# Events that are read at once. With more, every page is refreshed.
 MAX_EVENTS = 500
 
 _log = logging.getLogger(__name__)
@@ -63,9 +63,9 @@ class LiveChanges:
         end = time.monotonic() + STREAM_SECONDS
         try:
             yield b"retry: 2000\n\n"
-            while (left := end - time.monotonic()) > 0:
+            while (remaining := end - time.monotonic()) > 0:
                 try:
-                    async with asyncio.timeout(min(left, ALIVE_SECONDS)):
+                    async with asyncio.timeout(min(remaining, ALIVE_SECONDS)):
                         await stream.is_changed.wait()
                 except TimeoutError:
                     yield b": alive\n\n"

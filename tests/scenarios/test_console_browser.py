@@ -1,0 +1,185 @@
+"""The console in a real browser: accessible, whole on a phone, without faults of its content policy, and live."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.server import ServerSystem
+
+from dockgate.events.catalogue import service_at_risk
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+
+CHROMIUM = "/usr/bin/chromium"
+START = (
+    *("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/waivers/new"),
+    *("/advisories", "/people", "/audit", "/settings", "/styleguide", "/search?q=api"),
+)
+# Pages of one walk: the first of each kind are reached long before.
+MAX_PAGES = 60
+
+
+class Site:
+    """A server with pipelines of each outcome, and its admin's token."""
+
+    def __init__(self, server: ServerSystem) -> None:
+        self.server = server
+        self.approved = server.image("web", PlannedFindings({}, {"LOW": 2}))
+        server.deployed(self.approved)
+        rejected = server.image("api", PlannedFindings({"CRITICAL": 1, "LOW": 2}, {"MEDIUM": 1}))
+        self.rejected = server.approval(rejected)
+        server.scanned(rejected)
+        assert server.answer(self.rejected) == "Rejected"
+        unread = server.image("jobs", PlannedFindings({}, status="UNREAD"))
+        self.undetermined = server.approval(unread)
+        server.scanned(unread)
+        server.answer(self.undetermined)
+        self.waiting = server.approval(server.image("slow", PlannedFindings({})))
+        server.post("/waivers", {"owner": "ana", "reason": "r", "vulnerability": "CVE-2026-1", "until": "2999-01-01"})
+        self.token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@x.org"})["token"]
+        server.client.headers["Authorization"] = f"Bearer {self.token}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
+        yield Site(server)
+
+
+@pytest.fixture(scope="module")
+def chromium(site: Site) -> Iterator[Browser]:
+    """The browser, begun after the server: it runs an event loop in this thread, in which dbos cannot begin."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def _open(chromium: Browser, site: Site, *, scheme: str = "light", width: int = 1440, scripts: bool = True) -> Page:
+    """A page that has signed in."""
+    context = chromium.new_context(
+        base_url=site.server.url,
+        color_scheme=scheme,  # type: ignore[arg-type]
+        viewport={"width": width, "height": 900},
+        java_script_enabled=scripts,
+    )
+    page = context.new_page()
+    page.goto("/signin")
+    page.get_by_label("Token").fill(site.token)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(f"{site.server.url}/")
+    return page
+
+
+def _walk(page: Page) -> Iterator[str]:
+    """Open every page that links lead to."""
+    waiting, seen = list(START), set(START)
+    for _ in range(MAX_PAGES):
+        if not waiting:
+            return
+        path = waiting.pop(0)
+        answer = page.goto(path)
+        assert answer is not None
+        if "text/html" not in answer.headers.get("content-type", ""):
+            continue
+        yield path
+        for link in page.locator("a[href^='/']").evaluate_all("links => links.map(link => link.getAttribute('href'))"):
+            target = link.partition("#")[0]
+            if target not in seen and not target.startswith(("/api", "/static")) and not target.endswith("/raw"):
+                seen.add(target)
+                waiting.append(target)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("light", 360), ("dark", 768)])
+def test_every_page_is_accessible_and_fits_its_screen(chromium: Browser, site: Site, scheme: str, width: int) -> None:
+    page = _open(chromium, site, scheme=scheme, width=width)
+    messages: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            messages.append(f"{page.url}: {message.text}")
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: messages.append(f"{page.url}: {error}"))
+    axe, faults, count = Axe(), [], 0
+    for path in _walk(page):
+        count += 1
+        violations = axe.run(page).response["violations"]
+        faults += [f"{path}: {fault['id']}: {fault['nodes'][0]['html'][:200]}" for fault in violations]
+        excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if excess > 0:
+            faults.append(f"{path}: {excess} pixels too wide")
+    assert not faults, "\n".join(faults[:20])
+    assert not messages, "\n".join(messages[:20])
+    assert count > 40
+    page.context.close()
+
+
+def test_a_page_follows_what_happens_and_keeps_the_focus(chromium: Browser, site: Site) -> None:
+    page = _open(chromium, site)
+    page.goto(f"/executions/{site.waiting}")
+    expect(page.locator("#live .answer")).to_contain_text("Waiting")
+    page.locator("details > summary").last.click()
+    reason = page.get_by_label("Reason").last
+    reason.fill("half a sentence")
+    site.server.post(f"/executions/{site.waiting}/stop", {"reason": "no longer needed"})
+    event = service_at_risk("web", site.approved, "2026-11-28T12:00:00.000Z", None, "x", "2026-11-28T12:00:00.000Z")
+    site.server.store.event_log.record([event])
+    expect(page.locator("#live .answer")).to_contain_text("no longer needed", timeout=15_000)
+    expect(reason).to_be_focused()
+    expect(reason).to_have_value("half a sentence")
+    page.context.close()
+
+
+def test_without_scripts_a_person_reads_filters_and_decides(chromium: Browser, site: Site) -> None:
+    page = _open(chromium, site, scripts=False)
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Images").click()
+    page.get_by_label("Verdict").select_option("Rejected")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator("tbody tr").first).to_contain_text("Rejected")
+    page.goto(f"/executions/{site.rejected}")
+    page.get_by_role("link", name="Open verdict").click()
+    page.locator("main td").get_by_role("link", name=re.compile("Waive")).first.click()
+    page.get_by_label("Until", exact=False).first.fill("2999-01-01")
+    page.get_by_label("Reason").fill("It is never called.")
+    page.get_by_role("button", name="Save waiver").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("w-")
+    page.context.close()
+
+
+def test_a_person_works_by_keyboard_alone(chromium: Browser, site: Site) -> None:
+    page = _open(chromium, site)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.type(site.rejected)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(f"/executions/{site.rejected}$"))
+    page.keyboard.press("g")
+    page.keyboard.press("p")
+    expect(page).to_have_url(re.compile("/pipelines$"))
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator("main tbody tr a").nth(1)).not_to_be_focused()
+    assert page.evaluate("document.activeElement.closest('tr') !== null")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/pipelines/"))
+    page.context.close()
+
+
+def test_a_command_is_copied_exactly(chromium: Browser, site: Site) -> None:
+    page = _open(chromium, site)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"/executions/{site.rejected}")
+    page.get_by_role("link", name="Open verdict").click()
+    command = page.locator(".command pre").first
+    text = command.inner_text()
+    page.locator(".command .copy").first.click()
+    assert page.evaluate("navigator.clipboard.readText()") == text
+    page.context.close()
