@@ -12,6 +12,7 @@ from scripts import docs
 from dockgate.aws.functions.settings import VARIABLES
 from dockgate.config import FEED_PREFIX
 from dockgate.delivery.definitions import approval_request, documents
+from dockgate.events.targets.apprise import SCHEMES
 from dockgate.gate import rules
 from dockgate.gate.definitions import policy
 from dockgate.gate.definitions.examples import Example, Expected, Finding, Image, VexEntry
@@ -45,7 +46,7 @@ def test_the_page_of_settings_lists_the_variables_that_the_code_names() -> None:
 
 def test_every_example_of_a_document_is_one() -> None:
     examples = [documents.read(text, "reference/documents.md") for text in _examples("yaml")]
-    assert len(examples) == 7
+    assert len(examples) == 9
 
 
 def test_the_policy_shown_as_the_default_is_the_default() -> None:
@@ -124,3 +125,14 @@ def test_every_step_that_the_architecture_page_names_exists() -> None:
         value: object = importlib.import_module(f"dockgate.{module.replace('/', '.')}")
         for attribute in name.split("."):
             value = getattr(value, attribute)
+
+
+def test_the_examples_of_notifications_are_documents() -> None:
+    for kind in ("yaml target", "yaml rule"):
+        (text,) = _examples(kind, "how-to/notifications.md")
+        assert documents.read(text, "how-to/notifications.md")
+
+
+def test_every_scheme_of_apprise_is_documented() -> None:
+    page = (ROOT / "docs" / "how-to" / "notifications.md").read_text()
+    assert {scheme for scheme in SCHEMES if f"`{scheme}`" not in page} == set()

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from dockgate.attestations.keys import Keys
+from dockgate.bootstrap.event_targets import builtin_targets, target_adapters
 from dockgate.bootstrap.use_cases import Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
@@ -106,6 +107,8 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         attestor=RegistryAttestor(
             Keys(settings.shared / KEYS), registry_address, settings.ca_bundle, images.require, issuers
         ),
+        target_adapters=target_adapters(settings, beyond=listening(settings).beyond),
+        builtin_targets=builtin_targets(settings),
         clock=_now if store.database.is_sqlite else DatabaseClock(_now, store.database.time),
     )
 

@@ -15,6 +15,8 @@ from dockgate.services.deliveries import (
     WebhookHandler,
 )
 from dockgate.services.effects import Effects, Observer, Starter, unobserved
+from dockgate.services.event_delivery import EventDeliveryHandler
+from dockgate.services.event_targets import EventTargets
 from dockgate.services.outbox import OutboxHandler, OutboxWorker
 from dockgate.services.web_services import WebServices
 from dockgate.store import Store
@@ -98,7 +100,7 @@ def assemble(
             groups.append(TaskGroup("orphans", [RepeatedTask("orphans", engine.recover_orphans, EXECUTIONS_EVERY)]))
         groups.append(TaskGroup("workers", [RepeatedTask("workers", guard.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
-    handlers = _outbox_handlers(adapters, options)
+    handlers = _outbox_handlers(adapters, options, server.event_targets)
     outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, worker.id, options.pause_seconds)
     _receive_signals(adapters.store, options, use_cases, outbox, starter)
     background = BackgroundTasks(
@@ -185,6 +187,8 @@ def _task_groups(
         groups.append(TaskGroup("upkeep", upkeep))
         index = RepeatedTask("fleet index", use_cases.fleet_index.catch_up, FLEET_EVERY)
         groups.append(TaskGroup("fleet", [index]))
+        rules = RepeatedTask("rules", use_cases.event_dispatcher.run)
+        groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", server.event_targets.trim, PURGE_EVERY)]))
     return groups
 
 
@@ -192,12 +196,13 @@ def _release_lost_claims(store: Store) -> None:
     store.outbox.release_lost([worker.id for worker in store.workers.list()])
 
 
-def _outbox_handlers(adapters: Adapters, options: Options) -> list[OutboxHandler]:
+def _outbox_handlers(adapters: Adapters, options: Options, targets: EventTargets) -> list[OutboxHandler]:
     """The senders of the outbox's entries."""
     store = adapters.store
     handlers: list[OutboxHandler] = [
         WebhookHandler(store.approvals, adapters.webhooks, adapters.answers, adapters.clock),
         NotificationHandler(adapters.notifiers),
+        EventDeliveryHandler(store, targets, ServerClock(adapters.clock)),
     ]
     if adapters.attestor is not None:
         handlers.append(AttestationHandler(store.verdicts, adapters.attestor, options.attestation_days))

@@ -24,7 +24,9 @@ from dockgate.delivery.ports import (
     Target,
     VexReader,
 )
-from dockgate.events.ports import Notifier, Webhooks
+from dockgate.events.ports import Notifier, TargetAdapter, Webhooks
+from dockgate.events.rule import Target as EventTarget
+from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.gate import rules
 from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
@@ -42,10 +44,15 @@ from dockgate.services.deliveries import (
 from dockgate.services.deployments import Deployments, Rollouts, ServiceRepair
 from dockgate.services.documents import Documents
 from dockgate.services.effects import Effects, Starter
+from dockgate.services.event_delivery import RuleExecutions
+from dockgate.services.event_dispatch import EventDispatcher
+from dockgate.services.event_rules import EventRules
+from dockgate.services.event_targets import EventTargets
 from dockgate.services.executions import Executions
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
+from dockgate.services.notification_summary import NotificationSummary
 from dockgate.services.policies import Policies, PolicySelection
 from dockgate.services.policy_dry_run import PolicyDryRun
 from dockgate.services.provenance import Provenance
@@ -76,7 +83,8 @@ class Adapters:
     """What a server connects to.
 
     `findings` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in `answers` are
-    answered by that, all others by `webhooks`. Without an `attestor` nothing is signed.
+    answered by that, all others by `webhooks`. Without an `attestor` nothing is signed. `target_adapters` send events
+    to targets, `builtin_targets` are those of the settings.
     """
 
     store: Store
@@ -98,6 +106,8 @@ class Adapters:
     answers: Mapping[str, Answers] = field(default_factory=dict)
     findings: FindingsSource | None = None
     attestor: Attestor | None = None
+    target_adapters: Sequence[TargetAdapter] = ()
+    builtin_targets: Sequence[EventTarget] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,7 @@ class UseCases:
     actions: Actions
     deployments: Deployments
     fleet_index: FleetIndex
+    event_dispatcher: EventDispatcher
     notifications: Notifications
     push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
@@ -220,6 +231,16 @@ def make_use_cases(
     people = People(store, adapters.clock)
     executions = Executions(store, clock, effects, starter, pubsub)
     rollouts = Rollouts(store, adapters.targets, verdicts, clock, effects, starter, registry)
+    event_targets = EventTargets(
+        store,
+        {
+            adapter.type: adapter
+            for adapter in (*adapters.target_adapters, PipelineAdapter(RuleExecutions(store, starter, clock).start))
+        },
+        adapters.builtin_targets,
+        clock,
+    )
+    event_rules = EventRules(store, event_targets, adapters.builtin_targets, clock)
     registry_pushes = RegistryPushes(store, adapters.registry, scans, exceptions, notifications, clock, effects)
     server = WebServices(
         url=options.url,
@@ -258,9 +279,13 @@ def make_use_cases(
             adapters.targets,
             policies,
             rollouts,
+            event_rules,
+            event_targets,
             clock,
             clone_url=lambda repository: f"{options.url}/git/{repository}.git",
         ),
+        event_rules=event_rules,
+        event_targets=event_targets,
         rollouts=rollouts,
         people=people,
         sessions=Sessions(store, people, clock),
@@ -284,6 +309,9 @@ def make_use_cases(
         ),
         deployments=Deployments(store, adapters.targets, verdicts, registry),
         fleet_index=fleet_index,
+        event_dispatcher=EventDispatcher(
+            store, event_rules, event_targets, NotificationSummary(store), clock, registry, options.public_url
+        ),
         notifications=notifications,
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,

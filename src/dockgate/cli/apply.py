@@ -17,7 +17,7 @@ from dockgate.cli.rollout import describe, wait_for_rollout
 def command(files: tuple[BinaryIO, ...], no_wait: bool, output_format: str) -> None:
     """Create or change what YAML documents describe.
 
-    Documents are repositories, pipelines, services and policies.
+    Documents are repositories, pipelines, services, policies, rules and targets.
 
     FILE is a YAML document; - is standard input. Documents are applied in the given order. The command stops at the
     first error; documents before it stay applied.

@@ -82,21 +82,8 @@ class LazyGroup(click.Group):
 COMMANDS = (
     *("scan", "gate", "sbom", "check", "versions", "db", "up", "down", "status"),
     *("doctor", "demo", "apply", "repository", "registry", "pipeline", "approval", "image", "verdict", "explain"),
-    *(
-        "waiver",
-        "vex",
-        "policy",
-        "attestation",
-        "deploy",
-        "principal",
-        "token",
-        "audit",
-        "events",
-        "worker",
-        "store",
-        "aws",
-    ),
-    "completion",
+    *("waiver", "vex", "policy", "attestation", "deploy", "events", "rule", "target", "principal", "token", "audit"),
+    *("worker", "store", "aws", "completion"),
 )
 
 root = LazyGroup(

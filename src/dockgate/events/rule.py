@@ -12,6 +12,9 @@ from dockgate.shared.errors import DefinitionError
 
 # The name in a rule for the targets that the policy assignment of the event's repository names as its owners.
 OWNERS = "owners"
+# Targets that the settings make.
+LOG_TARGET, BUS_TARGET, TOPIC_TARGET = "log", "event-bus", "sns-topic"
+RESERVED = (LOG_TARGET, BUS_TARGET, TOPIC_TARGET)
 
 
 class TargetType(StrEnum):
@@ -103,7 +106,8 @@ class Rule:
 class Target:
     """A receiver of events, without its secrets.
 
-    `address` is what may be shown of where it is, `settings` what its type needs beyond the secrets.
+    `address` is what may be shown of where it is, `settings` what its type needs beyond the secrets. `recipients` are
+    the owners of repositories whose messages come here: principals by their names, roles as "role:NAME".
     """
 
     name: str
@@ -113,3 +117,4 @@ class Target:
     enabled: bool = True
     quiet_hours: QuietHours | None = None
     summary: DailySummary | None = None
+    recipients: tuple[str, ...] = ()

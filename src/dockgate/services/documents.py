@@ -7,10 +7,14 @@ from dockgate.delivery.definitions import documents
 from dockgate.delivery.definitions.service import ServiceDefinition
 from dockgate.delivery.model import ActionType, Pipeline, ServiceChange
 from dockgate.delivery.ports import RepositoryHost, Target
+from dockgate.events.definitions.target import TargetDefinition
+from dockgate.events.rule import Rule
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission, require
 from dockgate.services.clock import ServerClock
 from dockgate.services.deployments import Rollouts
+from dockgate.services.event_rules import EventRules
+from dockgate.services.event_targets import EventTargets
 from dockgate.services.policies import Policies
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.yaml import load
@@ -40,6 +44,8 @@ class Documents:
     targets: Mapping[str, Target]
     policies: Policies
     rollouts: Rollouts
+    event_rules: EventRules
+    event_targets: EventTargets
     clock: ServerClock
     clone_url: Callable[[str], str]
 
@@ -62,6 +68,12 @@ class Documents:
                 # A policy that a pipeline names evaluates images in place of the repository's own.
                 require(who, Permission.ACCEPT)
             return self._apply_pipeline(definition, name)
+        if isinstance(definition, Rule):
+            record, change = self.event_rules.apply(definition, who.name, name)
+            return AppliedDocument("Rule", record.rule.name, change, f"dockgate rule show {record.rule.name}")
+        if isinstance(definition, TargetDefinition):
+            applied, change = self.event_targets.apply(definition, who.name)
+            return AppliedDocument("Target", applied.target.name, change, f"dockgate target test {applied.target.name}")
         return self._apply_service(definition, who.name)
 
     def _apply_repository(self, name: str) -> AppliedDocument:

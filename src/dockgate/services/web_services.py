@@ -15,6 +15,8 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.deployments import Rollouts
 from dockgate.services.documents import Documents
 from dockgate.services.effects import UnservedQueue
+from dockgate.services.event_rules import EventRules
+from dockgate.services.event_targets import EventTargets
 from dockgate.services.executions import Executions
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
@@ -70,6 +72,8 @@ class WebServices:
     policies: Policies
     policy_dry_run: PolicyDryRun
     documents: Documents
+    event_rules: EventRules
+    event_targets: EventTargets
     rollouts: Rollouts
     people: People
     sessions: Sessions

@@ -98,6 +98,17 @@ class EventCursor:
         with self._database.read() as connection:
             return connection.scalars(query.order_by(grouped_events.c.position).limit(limit)).all()
 
+    def trim_group(self, target: str, rule: str, limit: int) -> int:
+        """Delete the oldest events of a group beyond `limit`. Returns how many."""
+        with self._database.write() as connection:
+            newest = select(grouped_events.c.position).where(*_of(target, rule))
+            last = connection.scalar(newest.order_by(grouped_events.c.position.desc()).offset(limit).limit(1))
+            if last is None:
+                return 0
+            return connection.execute(
+                delete(grouped_events).where(*_of(target, rule), grouped_events.c.position <= last)
+            ).rowcount
+
     def send_group(self, target: str, rule: str, last: int, entries: Sequence[OutboxEntry]) -> None:
         """Replace the events of a group up to the number `last` by outbox entries."""
         with self._database.write() as connection:

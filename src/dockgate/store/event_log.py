@@ -8,7 +8,7 @@ reader can see is lower than those that come later. A transaction that appends n
 Events of one subject keep the order of their transactions if these exclude each other, by the row that they change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, func, select, update
 
@@ -20,6 +20,8 @@ from dockgate.store.schema_events import event_log
 
 # Events that get their number in one transaction.
 NUMBER_BATCH = 5000
+# Events that are read at once by their numbers.
+READ_BATCH = 500
 
 _EVENT = select_as(StoredEvent, event_log).where(event_log.c.seq.is_not(None))
 _NEWEST = select(func.coalesce(func.max(event_log.c.seq), 0))
@@ -49,6 +51,14 @@ class EventLog:
         query = _EVENT.where(event_log.c.seq > after).order_by(event_log.c.seq).limit(limit)
         with self._database.read() as connection:
             return [StoredEvent(**row) for row in connection.execute(query).mappings()]
+
+    def by_seq(self, numbers: Sequence[int]) -> Iterator[StoredEvent]:
+        """The events with these numbers that are still stored, in this order, a few at a time."""
+        for start in range(0, len(numbers), READ_BATCH):
+            query = _EVENT.where(event_log.c.seq.in_(numbers[start : start + READ_BATCH])).order_by(event_log.c.seq)
+            with self._database.read() as connection:
+                rows = connection.execute(query).mappings().all()
+            yield from (StoredEvent(**row) for row in rows)
 
     def newest(self) -> int:
         """The `seq` of the newest event, 0 for none."""

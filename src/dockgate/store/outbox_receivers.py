@@ -77,6 +77,10 @@ class OutboxReceivers:
         with self._database.write() as connection:
             self._change(connection, receiver, {"paused_until": None})
 
+    def state(self, receiver: str) -> ReceiverState | None:
+        """The state of a receiver, None if it has none."""
+        return self.states().get(receiver)
+
     def states(self) -> dict[str, ReceiverState]:
         """The receivers that have a state, by name."""
         query = select_as(ReceiverState, outbox_receivers).where(outbox_receivers.c.kind == self._kind)

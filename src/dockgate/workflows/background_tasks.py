@@ -7,6 +7,7 @@ from dockgate.services.approval_decisions import WaitingApprovals
 from dockgate.services.approval_pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.event_dispatch import TOPIC_DAYS
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.outbox import OutboxWorker
 from dockgate.services.scans import ScanScheduler
@@ -20,6 +21,8 @@ from dockgate.workflows.reconciler import Reconciler
 
 # How long notices are stored at least: a failed one is retried for a day.
 LEAST_NOTICE_DAYS = 2
+# How long messages to targets are stored after they were sent.
+DELIVERED_DAYS = 1
 # How long workflows are stored after their end.
 WORKFLOW_DAYS = 1
 
@@ -133,6 +136,10 @@ class Purge:
         self._effects.run(EffectKind.PURGE, self._store.approvals.purge, self._clock.ago(days))
         before = self._clock.ago(max(days, LEAST_NOTICE_DAYS))
         self._effects.run(EffectKind.PURGE, self._store.outbox.purge, OutboxKind.NOTIFICATION, before)
+        outbox, delivered = self._store.outbox, self._clock.ago(DELIVERED_DAYS)
+        self._effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered)
+        self._effects.run(EffectKind.PURGE, outbox.purge, OutboxKind.EVENT, before)
+        self._effects.run(EffectKind.PURGE, self._store.event_cursor.purge_topics, self._clock.ago(TOPIC_DAYS))
 
 
 class WorkflowRetention:

@@ -1,13 +1,13 @@
-"""The YAML documents that people write: Repository, Pipeline, Service, Policy, PolicyAssignment.
+"""The YAML documents that people write: Repository, Pipeline, Service, Policy, PolicyAssignment, Rule, Target.
 
 Each becomes a noun of the core.
 
 Every error names file, line and key, and says what is allowed there.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
@@ -23,12 +23,16 @@ from dockgate.delivery.definitions.service import (
 )
 from dockgate.delivery.labels import LABEL_KEY, LABEL_VALUE, MOST_LABELS
 from dockgate.delivery.model import REPOSITORY, Action, ActionType, Pipeline, Stage
+from dockgate.events.definitions import rule as rules
+from dockgate.events.definitions import target as targets
+from dockgate.events.definitions.target import TargetDefinition
+from dockgate.events.rule import Rule
 from dockgate.gate.definitions import assignment as assignments
 from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions.fields import Name, Seconds, Strict
+from dockgate.gate.definitions.validation import translate
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import PERMISSIONS, PRINCIPAL, Permission, Role
-from dockgate.shared.errors import DefinitionError
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.yaml import Document, Location, load
 
@@ -132,7 +136,7 @@ class PolicyDocument:
     document: Document
 
 
-Definition = Repository | Pipeline | ServiceDefinition | PolicyDocument | PolicyAssignment
+Definition = Repository | Pipeline | ServiceDefinition | PolicyDocument | PolicyAssignment | Rule | TargetDefinition
 
 _KINDS: dict[str, type[BaseModel]] = {
     "Pipeline": _Pipeline,
@@ -140,7 +144,7 @@ _KINDS: dict[str, type[BaseModel]] = {
     "Service": ServiceModel,
     assignments.KIND: assignments.Assignment,
 }
-_ALLOWED = ", ".join((*_KINDS, policies.KIND))
+_ALLOWED = ", ".join((*_KINDS, policies.KIND, rules.KIND, targets.KIND))
 
 
 def read(text: str, name: str) -> Definition:
@@ -161,12 +165,16 @@ def of(document: Document) -> Definition:
     kind = value.get("kind")
     if kind == policies.KIND:
         return PolicyDocument(document)
+    if kind == rules.KIND:
+        return rules.read_rule(document)
+    if kind == targets.KIND:
+        return targets.read_target(document)
     if kind not in _KINDS:
         raise document.error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {_ALLOWED}.")
     try:
         model = _KINDS[kind].model_validate(value)
     except ValidationError as error:
-        raise _translate(document, error, _KINDS[kind]) from None
+        raise translate(document, error, partial(_allowed, _KINDS[kind])) from None
     if isinstance(model, _Pipeline):
         return _pipeline(document, model)
     if isinstance(model, ServiceModel):
@@ -247,34 +255,7 @@ def _action(model: AnyAction) -> Action:
     )
 
 
-def _translate(document: Document, error: ValidationError, model: type[BaseModel]) -> DefinitionError:
-    """Pydantic's first complaint, in our words, at its line.
-
-    An unknown key comes first: often it is a missing one, misspelt.
-    """
-    problems = error.errors(include_url=False)
-    problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
-    location = tuple(_present(document.value, problem["loc"]))
-    if problem["type"] == "extra_forbidden":
-        allowed = ", ".join(_allowed(model, problem["loc"][:-1]))
-        return document.error(location, f"unknown key {problem['loc'][-1]!r}", f"Allowed here: {allowed}.")
-    if problem["type"] == "missing":
-        return document.error(location, f"the key {problem['loc'][-1]!r} is missing", "Add it.")
-    value = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
-    return document.error(location, f"{problem['msg'].removeprefix('Value error, ')}{value}", "")
-
-
-def _present(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
-    """The location without the union tags that pydantic puts in, as far as it exists in the document."""
-    for part in location:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            continue
-        yield part
-
-
-def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def _allowed(model: type[BaseModel], location: Location) -> list[str]:
     """The keys that the model at this location knows."""
     tags: dict[str, type[BaseModel]] = {
         "source": SourceAction,

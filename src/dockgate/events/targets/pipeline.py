@@ -15,8 +15,8 @@ VALUE_LIMIT = 1000  # characters
 class StartPipeline(Protocol):
     """Starts a pipeline for a rule, once for each key. Raises UsageError where it refuses to."""
 
-    def __call__(self, pipeline: str, message: Message, variables: Mapping[str, str]) -> None:
-        """Start `pipeline` with `variables`."""
+    def __call__(self, pipeline: str, message: Message, variables: Mapping[str, str], limit: int) -> None:
+        """Start `pipeline` with `variables`, at most `limit` times an hour."""
         ...
 
 
@@ -35,7 +35,7 @@ class PipelineAdapter:
         variables = read_variables(message.data) if message.is_custom else {}
         pipeline = str(target.settings["pipeline"])
         try:
-            self._start(pipeline, message, variables)
+            self._start(pipeline, message, variables, int(target.settings["perHour"]))
         except NotFoundError as error:
             raise UsageError(str(error), f"Apply the pipeline, or change the target {target.name}.") from error
 

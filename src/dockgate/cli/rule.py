@@ -1,0 +1,108 @@
+"""`dockgate rule`: which events go to which targets."""
+
+import json
+from typing import Any, TextIO
+
+import click
+
+from dockgate.cli import times
+from dockgate.cli.client import Client
+from dockgate.cli.listing_output import format_option, print_fields, print_json, print_list
+from dockgate.cli.output import echo
+from dockgate.shared.errors import UsageError
+
+EVENT_LIMIT = 1 << 20  # characters
+
+
+@click.group()
+def command() -> None:
+    """Manage rules, which send events to targets.
+
+    A rule is a document of `kind: Rule`: `dockgate apply` creates and changes it.
+    """
+
+
+@command.command("list")
+@format_option
+def list_rules(output_format: str) -> None:
+    """List rules."""
+    answer = Client().get("rules")
+    rows = (
+        (
+            entry["name"],
+            ("enabled", "green") if entry["enabled"] else ("disabled", "dim"),
+            ", ".join(target["name"] for target in entry["targets"]),
+            str(entry["version"]) if entry["version"] else "built in",
+            entry["changed_by"],
+        )
+        for entry in answer
+    )
+    print_list(answer, output_format, ("RULE", "STATE", "TARGETS", "VERSION", "CHANGED BY"), rows, "No rules.")
+
+
+@command.command()
+@click.argument("name")
+@format_option
+def show(name: str, output_format: str) -> None:
+    """Show the rule NAME."""
+    answer = Client().get("rules", name)
+    if output_format == "json":
+        print_json(answer)
+        return
+    changed = f"{times.at(answer['changed_at'])} by {answer['changed_by']}" if answer["version"] else "built in"
+    print_fields(
+        answer["name"],
+        [
+            ("state", "enabled" if answer["enabled"] else "disabled"),
+            ("changed", changed),
+            *(("target", _target_text(target)) for target in answer["targets"]),
+            ("pattern", json.dumps(answer["pattern"], sort_keys=True)),
+        ],
+    )
+
+
+@command.command("test")
+@click.argument("name")
+@click.option("--event", "file", type=click.File("r"), required=True, help="An event as JSON; - is standard input.")
+@format_option
+@click.pass_context
+def try_rule(context: click.Context, name: str, file: TextIO, output_format: str) -> None:
+    """Match an event with the rule NAME, and show what its targets would get.
+
+    Nothing is sent. Exits 0 when the event matches, 1 when it does not.
+    """
+    answer = Client().post("rules", name, "test", body={"event": _read_event(file)})
+    if output_format == "json":
+        print_json(answer)
+    else:
+        echo("The event matches." if answer["matches"] else "The event does not match.")
+        for target in answer["targets"]:
+            group = f" in a group, {target['group_seconds']} s after the last" if target["group_seconds"] else ""
+            echo(f"{target['name']}{group}: {target['error'] or target['data']}")
+    context.exit(0 if answer["matches"] else 1)
+
+
+@command.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Remove the rule NAME."""
+    Client().delete("rules", name, query={}, headers={})
+    echo(f"{name}: removed")
+
+
+def _read_event(file: TextIO) -> dict[str, Any]:
+    try:
+        event = json.loads(file.read(EVENT_LIMIT))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file.name} is not JSON: {error}.", "See `dockgate events list -o json`.") from None
+    if not isinstance(event, dict):
+        raise UsageError(f"{file.name} is not an event: it is no JSON object.", "See `dockgate events list -o json`.")
+    return event
+
+
+def _target_text(target: Any) -> str:
+    settings = {key: value for key, value in target["input"].items() if value}
+    text = str(target["name"])
+    if target["group_seconds"]:
+        text += f", grouped until none comes for {target['group_seconds']} s"
+    return f"{text}, input {json.dumps(settings)}" if settings else text

@@ -1,0 +1,140 @@
+"""`dockgate target`: where events go, and what could not be sent."""
+
+from typing import Any
+
+import click
+
+from dockgate.cli import times
+from dockgate.cli.client import Client
+from dockgate.cli.listing_output import Cell, format_option, print_answer, print_fields, print_json, print_list
+from dockgate.cli.output import echo
+from dockgate.shared.errors import UsageError
+
+
+@click.group()
+def command() -> None:
+    """Manage targets, which receive events.
+
+    A target is a document of `kind: Target`: `dockgate apply` creates and changes it. Its URL and secret are encrypted,
+    and never shown.
+    """
+
+
+@command.command("list")
+@format_option
+def list_targets(output_format: str) -> None:
+    """List targets, and how they do."""
+    answer = Client().get("targets")
+    rows = (
+        (
+            entry["name"],
+            entry["type"],
+            entry["address"],
+            _state(entry),
+            str(entry["waiting"]),
+            str(entry["dead"]),
+        )
+        for entry in answer
+    )
+    print_list(answer, output_format, ("TARGET", "TYPE", "ADDRESS", "STATE", "WAITING", "DEAD"), rows, "No targets.")
+
+
+@command.command()
+@click.argument("name")
+@format_option
+def show(name: str, output_format: str) -> None:
+    """Show the target NAME, and how it does."""
+    answer = Client().get("targets", name)
+    if output_format == "json":
+        print_json(answer)
+        return
+    changed = f"{times.at(answer['changed_at'])} by {answer['changed_by']}" if answer["version"] else "by the settings"
+    lost = answer["given_up"] + answer["deleted"]
+    print_fields(
+        answer["name"],
+        [
+            ("type", answer["type"]),
+            ("address", answer["address"]),
+            ("state", _state(answer)),
+            ("changed", changed),
+            ("for", ", ".join(answer["recipients"])),
+            ("quiet hours", _quiet_text(answer["quiet_hours"])),
+            ("daily summary", _summary_text(answer["summary"])),
+            ("waiting", str(answer["waiting"])),
+            ("dead letters", str(answer["dead"])),
+            ("lost by limits", f"{answer['given_up']} given up, {answer['deleted']} deleted" if lost else ""),
+            ("next attempt", times.at(answer["paused_until"]) if answer["paused_until"] else ""),
+            ("last error", answer["last_error"] or ""),
+        ],
+    )
+
+
+@command.command("test")
+@click.argument("name")
+@format_option
+def try_target(name: str, output_format: str) -> None:
+    """Send a test message to the target NAME, and wait until it has accepted it."""
+    answer = Client().post("targets", name, "test")
+    print_answer(answer, output_format, f"{name}: accepted the test message")
+
+
+@command.command()
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many to list.")
+@click.option("--before", type=click.IntRange(1), help="Continue after this position.")
+@format_option
+def deadletters(name: str, limit: int, before: int | None, output_format: str) -> None:
+    """List messages to the target NAME that were given up, newest first."""
+    query: dict[str, int] = {"limit": limit, **({} if before is None else {"before": before})}
+    answer = Client().get("targets", name, "dead-letters", **query)
+    rows = (
+        (
+            str(entry["position"]),
+            times.short(entry["due_since"]),
+            entry["key"],
+            str(entry["attempts"]),
+            entry["error"],
+        )
+        for entry in answer
+    )
+    print_list(answer, output_format, ("POSITION", "DUE", "KEY", "ATTEMPTS", "ERROR"), rows, "No dead letters.")
+
+
+@command.command()
+@click.argument("name")
+@click.argument("keys", metavar="[KEY]...", nargs=-1)
+@click.option("--all", "is_all", is_flag=True, help="Send all of them again.")
+@format_option
+def redeliver(name: str, keys: tuple[str, ...], is_all: bool, output_format: str) -> None:
+    """Send messages again that were given up.
+
+    KEY is a dead letter of the target NAME, as `dockgate target deadletters` lists it.
+    """
+    if bool(keys) == is_all:
+        raise UsageError("Name the messages to send again, or use --all.", f"`dockgate target deadletters {name}`.")
+    answer = Client().post("targets", name, "dead-letters", "redeliver", body={"keys": list(keys) or None})
+    print_answer(answer, output_format, f"{name}: {answer['count']} messages are sent again")
+
+
+@command.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Remove the target NAME, with the messages that wait for it."""
+    Client().delete("targets", name, query={}, headers={})
+    echo(f"{name}: removed")
+
+
+def _state(target: Any) -> Cell:
+    if not target["enabled"]:
+        return "disabled", "dim"
+    if target["is_failing"]:
+        return f"failing: {target['last_error']}", "red"
+    return ("retrying", "yellow") if target["failures"] else ("ok", "green")
+
+
+def _quiet_text(quiet: Any) -> str:
+    return f"{quiet['start']} to {quiet['end']} {quiet['timezone']}" if quiet else ""
+
+
+def _summary_text(summary: Any) -> str:
+    return f"{summary['at']} {summary['timezone']}" if summary else ""

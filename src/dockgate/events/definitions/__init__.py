@@ -1,0 +1,1 @@
+"""The documents Rule and Target, read from YAML."""

@@ -1,0 +1,193 @@
+"""Many events as one message: counted by vulnerability and by kind, with the worst ten. Pure.
+
+A change of the advisories that touches 300 images is one message to each of their owners.
+"""
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dockgate.events.message import one_line, shorten
+
+WORST_LIMIT = 10
+VULNERABILITIES_LIMIT = 20
+KINDS_LIMIT = 20
+GROUP_TYPE = "events.grouped"
+
+_SEVERITIES = ("CRITICAL", "HIGH", "UNTRIAGED", "MEDIUM", "LOW", "INFORMATIONAL")
+_STATUSES = ("Rejected", "Undetermined", "Approved")
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """What one event says, as far as people compare it. A smaller `rank` is worse."""
+
+    kind: str
+    subject: str
+    text: str
+    vulnerabilities: tuple[str, ...]
+    severities: tuple[str, ...]
+    rank: tuple[int, int, int, str]
+
+
+@dataclass(slots=True)
+class _Count:
+    subjects: set[str] = field(default_factory=set)
+    services: set[str] = field(default_factory=set)
+    severity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMessage:
+    """A message about many events."""
+
+    title: str
+    text: str
+    detail: Mapping[str, Any]
+
+
+def concern_of(event: Mapping[str, Any]) -> Concern:
+    """Read an event in its envelope. Fields of unknown shape are ignored."""
+    detail = event.get("detail")
+    detail = detail if isinstance(detail, Mapping) else {}
+    kind = one_line(str(event.get("detail-type", "event")))
+    names, severities = _vulnerabilities(detail)
+    service, status = _text(detail, "service"), _text(detail, "status", "state")
+    image = _text(detail, "image", "image-digest", "digest")
+    repository = _text(detail, "repository", "repository-name").rpartition(":repository/")[2]
+    place = f"{repository}@{image}" if repository and image else repository or image
+    subject = service or place or _text(detail, "pipeline", "waiver", "feed") or one_line(str(event.get("id", "")))
+    parts = [f"{service} ({place})" if service and place else subject, kind.replace(".", " ").replace("_", " ")]
+    parts += [status, ", ".join(names[:3]) + (" …" if len(names) > 3 else "")]
+    parts.append(shorten(_text(detail, "summary", "reason"), 160))
+    rank = (
+        0 if service or detail.get("running") else 1,
+        min(map(_severity_rank, severities), default=len(_SEVERITIES)),
+        _STATUSES.index(status) if status in _STATUSES else len(_STATUSES),
+        subject,
+    )
+    return Concern(kind, subject, shorten(": ".join(filter(None, parts)), 400), names, severities, rank)
+
+
+def group(events: Iterable[Mapping[str, Any]], link: str, omitted: int = 0) -> GroupMessage:
+    """One message about all events. `link` leads to more; `omitted` events are no longer stored, and only counted.
+
+    Memory is bounded by the number of subjects, whatever the events contain.
+    """
+    vulnerabilities: dict[str, _Count] = {}
+    kinds: dict[str, _Count] = {}
+    worst: list[tuple[tuple[int, ...], int, Concern]] = []
+    count = 0
+    for event in events:
+        count += 1
+        concern = concern_of(event)
+        _add(kinds.setdefault(concern.kind, _Count()), concern, "")
+        for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
+            _add(vulnerabilities.setdefault(name, _Count()), concern, severity)
+        # A heap with the least bad first: it is what goes when there are too many.
+        heapq.heappush(worst, (_inverted(concern), -count, concern))
+        if len(worst) > WORST_LIMIT:
+            heapq.heappop(worst)
+    concerns = sorted((concern for _, _, concern in worst), key=lambda concern: concern.rank)
+    ordered = sorted(vulnerabilities.items(), key=_importance)
+    return GroupMessage(
+        _title(count + omitted, ordered, kinds),
+        _text_of(count, omitted, ordered, kinds, concerns, link),
+        {
+            "count": count + omitted,
+            "vulnerabilities": [
+                {"id": name, "severity": each.severity or None, "images": len(each.subjects)}
+                for name, each in ordered[:VULNERABILITIES_LIMIT]
+            ],
+            "kinds": dict(Counter({kind: len(each.subjects) for kind, each in kinds.items()}).most_common(KINDS_LIMIT)),
+            "worst": [{"subject": each.subject, "text": each.text} for each in concerns],
+            "link": link,
+        },
+    )
+
+
+def _add(count: _Count, concern: Concern, severity: str) -> None:
+    count.subjects.add(concern.subject)
+    if concern.rank[0] == 0:
+        count.services.add(concern.subject)
+    if severity and (not count.severity or _severity_rank(severity) < _severity_rank(count.severity)):
+        count.severity = severity
+
+
+def _inverted(concern: Concern) -> tuple[int, ...]:
+    return tuple(-number for number in concern.rank[:3])
+
+
+def _importance(item: tuple[str, _Count]) -> tuple[int, int, str]:
+    name, count = item
+    return _severity_rank(count.severity), -len(count.subjects), name
+
+
+def _severity_rank(severity: str) -> int:
+    return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
+
+
+def _title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping[str, _Count]) -> str:
+    if len(vulnerabilities) == 1:
+        name, affected = vulnerabilities[0]
+        return f"{name}: {_number(len(affected.subjects), 'image')} affected"
+    if vulnerabilities:
+        subjects: set[str] = set().union(*(each.subjects for _, each in vulnerabilities))
+        return f"{len(vulnerabilities)} vulnerabilities, {_number(len(subjects), 'image')} affected"
+    if len(kinds) == 1:
+        (kind,) = kinds
+        return f"{_number(count, 'event')}: {kind.replace('.', ' ').replace('_', ' ')}"
+    return _number(count, "event")
+
+
+def _text_of(
+    count: int,
+    omitted: int,
+    vulnerabilities: list[tuple[str, _Count]],
+    kinds: Mapping[str, _Count],
+    worst: list[Concern],
+    link: str,
+) -> str:
+    lines = []
+    for name, each in vulnerabilities[:VULNERABILITIES_LIMIT]:
+        running = f", {len(each.services)} running" if each.services else ""
+        severity = f" ({each.severity})" if each.severity else ""
+        lines.append(f"{name}{severity}: {_number(len(each.subjects), 'image')}{running}")
+    if len(vulnerabilities) > VULNERABILITIES_LIMIT:
+        lines.append(f"and {len(vulnerabilities) - VULNERABILITIES_LIMIT} more vulnerabilities")
+    lines += ["", "Worst:" if count > len(worst) else "What happened:", *(f"- {each.text}" for each in worst)]
+    if count > len(worst):
+        lines.append(f"and {count - len(worst)} more")
+    if omitted:
+        lines.append(f"and {omitted} earlier events that are no longer stored")
+    if len(kinds) > 1:
+        named = sorted(kinds.items(), key=lambda item: (-len(item[1].subjects), item[0]))[:KINDS_LIMIT]
+        lines += ["", "By kind: " + ", ".join(f"{kind} {len(each.subjects)}" for kind, each in named)]
+    return "\n".join([*lines, "", f"All: {link}"]).lstrip("\n")
+
+
+def _vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and severities ("" where unknown): of texts, or of objects with `id` and `severity`. At most 100."""
+    values = detail.get("vulnerabilities") or detail.get("vulnerability") or ()
+    nested = detail.get("packageVulnerabilityDetails")
+    if not values and isinstance(nested, Mapping):
+        values = {"id": nested.get("vulnerabilityId"), "severity": detail.get("severity")}
+    names: dict[str, str] = {}
+    for value in (values if isinstance(values, list | tuple) else [values])[:100]:
+        name = value.get("id") if isinstance(value, Mapping) else value
+        if name:
+            severity = value.get("severity") if isinstance(value, Mapping) else ""
+            names.setdefault(shorten(one_line(str(name)), 60), str(severity or ""))
+    return tuple(names), tuple(names.values())
+
+
+def _text(detail: Mapping[str, Any], *names: str) -> str:
+    value = next((detail[name] for name in names if detail.get(name)), "")
+    return one_line(value if isinstance(value, str) else json.dumps(value, default=str))
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -1,0 +1,40 @@
+"""Pydantic's errors in the words of documents."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from dockgate.shared.errors import DefinitionError
+from dockgate.shared.yaml import Document, Location
+
+# Values of these keys are never repeated in a message.
+_SECRET_KEYS = ("url", "secret")
+
+
+def translate(document: Document, error: ValidationError, allowed: Callable[[Location], list[str]]) -> DefinitionError:
+    """Pydantic's first complaint, in our words, at its line. `allowed` returns the keys at a location.
+
+    An unknown key comes first: often it is a missing one, misspelt.
+    """
+    problems = error.errors(include_url=False)
+    problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
+    location = tuple(_present(document.value, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        keys = ", ".join(allowed(problem["loc"][:-1]))
+        return document.error(location, f"unknown key {problem['loc'][-1]!r}", f"Allowed here: {keys}.")
+    if problem["type"] == "missing":
+        return document.error(location, f"the key {problem['loc'][-1]!r} is missing", "Add it.")
+    is_hidden = isinstance(problem.get("input"), dict | list) or problem["loc"][-1] in _SECRET_KEYS
+    value = "" if is_hidden else f" (found {problem.get('input')!r})"
+    return document.error(location, f"{problem['msg'].removeprefix('Value error, ')}{value}", "")
+
+
+def _present(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
+    """The location without the union tags that pydantic puts in, as far as it exists in the document."""
+    for part in location:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            continue
+        yield part

@@ -1,0 +1,239 @@
+"""From the event log to the outbox: what each rule sends to each target, exactly once for each event."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
+from dockgate.events.grouping import GROUP_TYPE, group
+from dockgate.events.input_template import OutputTooLargeError
+from dockgate.events.notifications import topic_of
+from dockgate.events.pattern import PatternSet
+from dockgate.events.rule import OWNERS, Target
+from dockgate.services.clock import ServerClock
+from dockgate.services.event_rules import CompiledRule, CompiledTarget, EventRules
+from dockgate.services.event_targets import EventTargets
+from dockgate.services.notification_summary import NotificationSummary
+from dockgate.services.owners import Owners
+from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.store import Store
+from dockgate.store.event_cursor import Group, GroupedEvent
+from dockgate.store.records import OutboxEntry, OutboxKind
+
+# Events that are matched in one transaction, and batches in one run.
+BATCH = 500
+BATCHES_LIMIT = 100
+# A group is sent after this many pauses, even if events still come, or when it has this many events.
+LONGEST_PAUSES = 30
+GROUP_LIMIT = 10_000
+# A target is not notified of the same thing again until it has not happened for so long.
+TOPIC_DAYS = 30
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What follows from some events."""
+
+    now: datetime
+    entries: list[OutboxEntry] = field(default_factory=list)
+    grouped: list[GroupedEvent] = field(default_factory=list)
+
+
+class EventDispatcher:
+    """Matches stored events with rules. One process at a time calls it; a second one changes nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        rules: EventRules,
+        targets: EventTargets,
+        summary: NotificationSummary,
+        clock: ServerClock,
+        registry: str,
+        public_url: str,
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._targets = targets
+        self._summary = summary
+        self._clock = clock
+        self._registry = registry
+        self._public_url = public_url
+        self._unknown: set[str] = set()
+
+    def run(self) -> None:
+        """Send what new events, complete groups and the time of day ask for."""
+        for _ in range(BATCHES_LIMIT):
+            if not self.advance():
+                break
+        self.send_groups()
+        self.send_summaries()
+
+    def advance(self) -> bool:
+        """Match the next events. Returns whether there were any."""
+        after = self._store.event_cursor.position()
+        events = self._store.event_log.read(after, BATCH)
+        if not events:
+            return False
+        batch = _Batch(self._clock())
+        compiled = {rule.rule.name: rule for rule in self._rules.enabled()}
+        patterns = PatternSet({name: rule.pattern for name, rule in compiled.items()})
+        targets = {record.target.name: record.target for record in self._targets.records()}
+        owners = Owners.load(self._store, list(targets.values()), self._registry)
+        for event in events:
+            for name in sorted(patterns.matches(event.body)):
+                self._collect(batch, compiled[name], event, targets, owners)
+        since = format_time(batch.now - timedelta(days=TOPIC_DAYS))
+        if not self._store.event_cursor.advance(after, events[-1].seq, batch.entries, batch.grouped, since):
+            return False
+        if batch.entries:
+            self._targets.trim()
+            self._store.outbox.wake(OutboxKind.EVENT)
+        return True
+
+    def _collect(
+        self, batch: _Batch, rule: CompiledRule, event: StoredEvent, targets: Mapping[str, Target], owners: Owners
+    ) -> None:
+        """Add what one rule makes of an event. A target that is both named and an owner's gets it once."""
+        chosen: dict[str, CompiledTarget] = {}
+        for compiled in rule.targets:
+            name = compiled.target.name
+            for each in owners.targets_of(event.body) if name == OWNERS else (name,):
+                chosen.setdefault(each, compiled)
+        for name, compiled in chosen.items():
+            target = targets.get(name)
+            if target is None:
+                self._warn(name, rule.rule.name)
+            elif target.enabled and compiled.target.group_seconds is not None:
+                batch.grouped.append(
+                    GroupedEvent(
+                        target=name,
+                        rule=rule.rule.name,
+                        position=event.seq,
+                        at=format_time(batch.now),
+                        pause_seconds=compiled.target.group_seconds,
+                        topic=topic_of(event.body),
+                    )
+                )
+            elif target.enabled:
+                batch.entries.append(_entry(rule.rule.name, compiled, target, event, batch.now))
+
+    def _warn(self, target: str, rule: str) -> None:
+        """Log once that a rule names a target which does not exist."""
+        if target not in self._unknown:
+            self._unknown.add(target)
+            _log.warning("the rule %s names the target %s, which does not exist: apply it", rule, target)
+
+    # --- groups ---------------------------------------------------------------------------------------------------
+
+    def send_groups(self) -> None:
+        """Make one message of each group that is complete, unless its target has quiet hours now."""
+        now = self._clock()
+        for waiting in self._store.event_cursor.groups():
+            target = self._targets.find(waiting.target)
+            if target is None or not target.enabled:
+                self._store.event_cursor.send_group(waiting.target, waiting.rule, _EVERY, [])
+            elif target.quiet_hours is not None and target.quiet_hours.end_after(now) is not None:
+                self._store.event_cursor.trim_group(waiting.target, waiting.rule, GROUP_LIMIT)
+            elif _is_complete(waiting, now):
+                self._send_group(waiting, now)
+        self._store.outbox.wake(OutboxKind.EVENT)
+
+    def _send_group(self, waiting: Group, now: datetime) -> None:
+        store = self._store
+        positions = store.event_cursor.grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
+        link = f"{self._public_url}/api/v1/events?after={positions[0] - 1}"
+        bodies = (event.body for event in store.event_log.by_seq(positions))
+        if len(positions) == 1 and (event := next(iter(store.event_log.by_seq(positions)), None)):
+            entry = _message_entry(waiting.target, waiting.rule, event.body, event.seq, now, key=event.id)
+        else:
+            message = group(bodies, link)
+            key = f"{GROUP_TYPE}/{waiting.rule}/{positions[-1]}"
+            body = NewEvent(key, SOURCE, GROUP_TYPE, waiting.rule, format_time(now), message.detail).envelope()
+            last, title, text = positions[-1], message.title, message.text
+            entry = _message_entry(waiting.target, waiting.rule, body, last, now, key, title, text)
+        store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
+
+    # --- daily summaries ------------------------------------------------------------------------------------------
+
+    def send_summaries(self) -> None:
+        """Send each target's daily summary that is due. A new target's first one is due at the next time of day."""
+        now = self._clock()
+        for record in self._targets.records():
+            target = record.target
+            if target.summary is None or not target.enabled:
+                continue
+            due = format_time(target.summary.due_at(now))
+            before = self._store.event_cursor.summary_due_at(target.name)
+            if before is None and record.changed_at > due:
+                continue
+            if before is None or before < due:
+                title, text, detail = self._summary.of(target, now, self._registry)
+                event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
+                entry = _message_entry(target.name, "", event.envelope(), 0, now, event.id, title, text)
+                self._store.event_cursor.send_summary(target.name, due, [entry])
+                self._store.outbox.wake(OutboxKind.EVENT)
+
+
+_EVERY = 1 << 62
+
+
+def _is_complete(waiting: Group, now: datetime) -> bool:
+    first, last = parse_time(waiting.first_at) or now, parse_time(waiting.last_at) or now
+    pause = timedelta(seconds=waiting.pause_seconds)
+    return last + pause <= now or first + pause * LONGEST_PAUSES <= now or waiting.count >= GROUP_LIMIT
+
+
+def _entry(rule: str, compiled: CompiledTarget, target: Target, event: StoredEvent, now: datetime) -> OutboxEntry:
+    """What one target gets of an event, at once or after its quiet hours."""
+    quiet_end = target.quiet_hours.end_after(now) if target.quiet_hours else None
+    due: str | None = format_time(quiet_end or now)
+    payload: dict[str, Any] = {"rule": rule, "event": event.id}
+    error = None
+    try:
+        if compiled.render is not None:
+            payload["data"] = compiled.render(event.body, rule)
+    except OutputTooLargeError as problem:
+        error, due = problem.full_message, None
+    return OutboxEntry(
+        OutboxKind.EVENT,
+        key=f"{rule}/{event.id}",
+        receiver=target.name,
+        payload=payload,
+        due_since=due or format_time(now),
+        next_at=due,
+        last_error=error,
+        subject=event.subject or event.id,
+        position=event.seq,
+    )
+
+
+def _message_entry(
+    target: str,
+    rule: str,
+    event: Mapping[str, Any],
+    position: int,
+    now: datetime,
+    key: str,
+    title: str | None = None,
+    text: str | None = None,
+) -> OutboxEntry:
+    """A message that is complete: its event is not in the log, or was grouped."""
+    at = format_time(now)
+    payload: dict[str, Any] = {"rule": rule, "body": dict(event)}
+    if title is not None:
+        payload |= {"title": title, "text": text}
+    return OutboxEntry(
+        OutboxKind.EVENT,
+        key=f"{rule}/{key}",
+        receiver=target,
+        payload=payload,
+        due_since=at,
+        next_at=at,
+        subject=f"rule {rule}",
+        position=position,
+    )

@@ -1,0 +1,95 @@
+"""Who hears of an event: the targets of the owners of its image repository."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dockgate.events.rule import Target
+from dockgate.gate.policy_choice import PolicyAssignment, assignment_for
+from dockgate.identity.model import Principal
+from dockgate.shared.errors import DockgateError
+from dockgate.store import Store
+
+_log = logging.getLogger(__name__)
+_TARGET, _ROLE = "target:", "role:"
+
+
+@dataclass(slots=True)
+class Owners:
+    """The owners of repositories, as they are now."""
+
+    assignments: Sequence[PolicyAssignment]
+    principals: Sequence[Principal]
+    targets: Sequence[Target]
+    store: Store
+    registry: str
+    _by_repository: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, store: Store, targets: Sequence[Target], registry: str) -> "Owners":
+        """Read them once: the events of a batch have few repositories. `registry` is our own."""
+        assignments = [record.assignment for record in store.policy_assignments.list()]
+        principals = store.principals.list() if any(each.owners for each in assignments) else ()
+        return cls(assignments, principals, targets, store, registry)
+
+    def targets_of(self, event: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of the targets that an event in its envelope goes to as its owners'."""
+        repository = self._repository_of(event)
+        if not repository:
+            return ()
+        if repository not in self._by_repository:
+            self._by_repository[repository] = self._targets_for(repository)
+        return self._by_repository[repository]
+
+    def is_owner(self, target: str) -> bool:
+        """Whether any repository's events go to the target."""
+        return any(target in self._targets_of_owner(owner) for each in self.assignments for owner in each.owners)
+
+    def owns(self, target: str, repository: str) -> bool:
+        """Whether the events of the repository go to the target."""
+        return target in self.targets_of({"detail": {"repository": repository}})
+
+    def _targets_for(self, repository: str) -> tuple[str, ...]:
+        try:
+            assignment = assignment_for(self.assignments, repository)
+        except DockgateError as error:
+            _log.warning("the owners of %s are unknown: %s", repository, error)
+            return ()
+        names: dict[str, None] = {}
+        for owner in assignment.owners if assignment else ():
+            chosen = self._targets_of_owner(owner)
+            if not chosen:
+                _log.warning(
+                    "%s, an owner of %s, has no target: apply a Target with `for: [%s]`", owner, repository, owner
+                )
+            names |= dict.fromkeys(chosen)
+        return tuple(names)
+
+    def _targets_of_owner(self, owner: str) -> list[str]:
+        if owner.startswith(_TARGET):
+            name = owner.removeprefix(_TARGET)
+            return [target.name for target in self.targets if target.name == name]
+        recipients = {owner}
+        if owner.startswith(_ROLE):
+            role = owner.removeprefix(_ROLE)
+            recipients |= {each.name for each in self.principals if not each.disabled_at and role in each.roles}
+        return [target.name for target in self.targets if recipients & set(target.recipients)]
+
+    def _repository_of(self, event: Mapping[str, Any]) -> str:
+        detail = event.get("detail")
+        if not isinstance(detail, Mapping):
+            return ""
+        repository = detail.get("repository") or detail.get("repository-name") or ""
+        if isinstance(repository, str) and repository:
+            return repository.rpartition(":repository/")[2]
+        service = detail.get("service")
+        return self._repository_of_service(service) if isinstance(service, str) and service else ""
+
+    def _repository_of_service(self, name: str) -> str:
+        try:
+            service = self.store.services.get(name)
+            image = self.store.services.definition(name, service.revision).image
+        except DockgateError:
+            return ""
+        return image.repository_in(self.registry) if image else ""

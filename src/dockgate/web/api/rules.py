@@ -1,0 +1,166 @@
+"""Rules, targets, and the messages that could not be sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from dockgate.events.rule import DailySummary, QuietHours, RuleTarget, Target, TargetType
+from dockgate.services.event_rules import TriedRule
+from dockgate.services.event_targets import DeadLetter, TargetStatus
+from dockgate.store.rules import RuleRecord
+from dockgate.web import api
+
+router = APIRouter(route_class=api.GuardedRoute)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleView:
+    """A rule. `version` is 0 for the built-in one."""
+
+    name: str
+    enabled: bool
+    pattern: Mapping[str, Any]
+    targets: tuple[RuleTarget, ...]
+    version: int
+    changed_at: str
+    changed_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """A target without its secrets, and how it does.
+
+    `waiting` and `dead` are numbers of messages; `given_up` and `deleted` those that were lost because too many waited.
+    A target that `is_failing` gets one message at a time, the next not before `paused_until`.
+    """
+
+    name: str
+    type: TargetType
+    address: str
+    settings: Mapping[str, Any]
+    enabled: bool
+    recipients: tuple[str, ...]
+    quiet_hours: QuietHours | None
+    summary: DailySummary | None
+    version: int
+    changed_at: str
+    changed_by: str
+    waiting: int
+    dead: int
+    failures: int
+    is_failing: bool
+    paused_until: str | None
+    last_error: str | None
+    given_up: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class TriedEvent:
+    """An event in its envelope."""
+
+    event: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SentTest:
+    """A test message that the target has accepted."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivery:
+    """Which dead letters to send again, by their keys. Null: all."""
+
+    keys: Annotated[list[str], Field(max_length=1000)] | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivered:
+    """How many dead letters are sent again."""
+
+    count: int
+
+
+@router.get("/rules")
+def rules(who: api.Reader, server: api.ServerDependency) -> list[RuleView]:
+    """List rules, the built-in one first."""
+    return [_rule_view(record) for record in server.event_rules.records()]
+
+
+@router.get("/rules/{name}")
+def rule(name: str, who: api.Reader, server: api.ServerDependency) -> RuleView:
+    """Get a rule."""
+    return _rule_view(server.event_rules.get(name))
+
+
+@router.post("/rules/{name}/test")
+def try_rule(name: str, body: TriedEvent, who: api.Reader, server: api.ServerDependency) -> TriedRule:
+    """Match an event with a rule, and show what its targets would get. Nothing is sent."""
+    return server.event_rules.try_event(name, body.event)
+
+
+@router.delete("/rules/{name}")
+def remove_rule(name: str, who: api.Administrator, server: api.ServerDependency) -> RuleView:
+    """Remove a rule, and return it."""
+    return _rule_view(server.event_rules.remove(name))
+
+
+@router.get("/targets")
+def targets(who: api.Reader, server: api.ServerDependency) -> list[TargetView]:
+    """List targets, those of the server's settings first."""
+    return [_target_view(status) for status in server.event_targets.statuses()]
+
+
+@router.get("/targets/{name}")
+def target(name: str, who: api.Reader, server: api.ServerDependency) -> TargetView:
+    """Get a target, and how it does."""
+    return _target_view(server.event_targets.status(name))
+
+
+@router.post("/targets/{name}/test")
+def try_target(name: str, who: api.Administrator, server: api.ServerDependency) -> SentTest:
+    """Send a test message to a target, and wait until it has accepted it."""
+    server.event_targets.test(name, who.name)
+    return SentTest(name)
+
+
+@router.delete("/targets/{name}")
+def remove_target(name: str, who: api.Administrator, server: api.ServerDependency) -> TargetView:
+    """Remove a target that no rule and no policy assignment names, with the messages that wait for it."""
+    removed = server.event_targets.status(name)
+    server.event_targets.remove(name)
+    return _target_view(removed)
+
+
+@router.get("/targets/{name}/dead-letters")
+def dead_letters(
+    name: str,
+    who: api.Reader,
+    server: api.ServerDependency,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: api.Count | None = None,
+) -> list[DeadLetter]:
+    """List messages that were given up, newest first. Pass the last `position` as `before` for the next part."""
+    return server.event_targets.dead_letters(name, limit, before)
+
+
+@router.post("/targets/{name}/dead-letters/redeliver")
+def redeliver(name: str, body: Redelivery, who: api.Administrator, server: api.ServerDependency) -> Redelivered:
+    """Send messages again that were given up."""
+    return Redelivered(server.event_targets.redeliver(name, body.keys))
+
+
+def _rule_view(record: RuleRecord) -> RuleView:
+    change = {"version": record.version, "changed_at": record.changed_at, "changed_by": record.changed_by}
+    return api.view_of(RuleView, record.rule, **change)
+
+
+def _target_view(status: TargetStatus) -> TargetView:
+    fields = {name: getattr(status, name) for name in TargetStatus.__slots__ if name != "target"}
+    shown: Target = status.target
+    return api.view_of(TargetView, shown, **fields)

@@ -1,0 +1,531 @@
+"""What every target of events promises. A message may be sent twice, no error has a secret, and time is bounded."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from aiosmtpd.controller import Controller
+from moto import mock_aws
+from standardwebhooks import Webhook
+from tests.fakes.event_target import MemoryEventTarget
+from tests.parts import free_port
+
+from dockgate.events.message import Message
+from dockgate.events.ports import TargetAdapter
+from dockgate.events.rule import Target, TargetType
+from dockgate.events.targets.apprise import AppriseAdapter, require_scheme
+from dockgate.events.targets.eventbridge import EventBridgeAdapter
+from dockgate.events.targets.log import LogAdapter
+from dockgate.events.targets.pipeline import PipelineAdapter
+from dockgate.events.targets.sns import SnsAdapter
+from dockgate.events.targets.sqs import SqsAdapter
+from dockgate.events.targets.webhook import WebhookAdapter
+from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
+
+EVENT: dict[str, Any] = {
+    "version": "0",
+    "id": "service.at_risk/web/1",
+    "detail-type": "service.at_risk",
+    "source": "dockgate",
+    "account": "000000000000",
+    "time": "2026-11-28T12:00:00.000Z",
+    "region": "local",
+    "resources": [],
+    "detail": {"service": "web", "summary": "CVE-2026-1"},
+}
+MESSAGE = Message(
+    key="tell/service.at_risk/web/1",
+    rule="tell",
+    event=EVENT,
+    data=json.dumps(EVENT),
+    title="web is at risk",
+    text="CVE-2026-1\nin flask",
+    subject="service web",
+)
+SECRET = "whsec_" + "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IQ=="
+KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+ACCOUNT = "123456789012"
+
+
+@dataclass
+class Place:
+    """An adapter, a target of it, and what has arrived there."""
+
+    adapter: TargetAdapter
+    target: Target
+    secrets: dict[str, str]
+    arrived: Callable[[], list[Any]]
+
+
+class Receiver:
+    """A real HTTP server. `status`, `headers`, `body` and `pause_seconds` are how it answers."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.status, self.headers, self.body, self.pause_seconds = 200, dict[str, str](), b"", 0.0
+        self.ended = threading.Event()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                receiver.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+                receiver.ended.wait(receiver.pause_seconds)
+                try:
+                    self.send_response(receiver.status)
+                    for name, value in receiver.headers.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(receiver.body)
+                except OSError:
+                    pass  # the client had enough
+
+            do_GET = do_POST  # noqa: N815 - the name of the library
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self.ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class Mailbox:
+    """A real SMTP server."""
+
+    def __init__(self) -> None:
+        self.mails: list[Any] = []
+        self.port = free_port()
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller.start()
+
+    async def handle_DATA(self, server: object, session: object, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        self.mails.append(envelope)
+        return "250 OK"
+
+    @property
+    def url(self) -> str:
+        return f"mailto://127.0.0.1:{self.port}?from=gate@example.org&to=ops@example.org&mode=insecure"
+
+    def close(self) -> None:
+        self._controller.stop()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    started = Receiver()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    started = Mailbox()
+    yield started
+    started.close()
+
+
+def webhook(receiver: Receiver, mode: str = "structured", seconds: float = 15) -> Place:
+    adapter = WebhookAdapter(HttpWebhooks(loopback=True, whole_seconds=seconds), lambda: datetime.now(UTC))
+    secrets = {"url": f"{receiver.url}/secret-path", "secret": SECRET}
+    target = Target("hook", TargetType.WEBHOOK, "http://…", {"mode": mode})
+    return Place(adapter, target, secrets, lambda: receiver.requests)
+
+
+def mail(mailbox: Mailbox) -> Place:
+    adapter = AppriseAdapter((), loopback=True)
+    return Place(adapter, Target("mail", TargetType.APPRISE, "mailto://…"), {"url": mailbox.url}, lambda: mailbox.mails)
+
+
+class Aws:
+    """Moto's bus, topic and queues. Of the bus, what went in is kept, checked by botocore."""
+
+    def __init__(self) -> None:
+        self.sqs, self.sns, self.events = (boto3.client(name, **KEYS) for name in ("sqs", "sns", "events"))
+        self.clients = {"sqs": self.sqs, "sns": self.sns, "events": self.events}
+        self.topic = self.sns.create_topic(Name="notices")["TopicArn"]
+        self.fifo = self.sns.create_topic(Name="notices.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
+        self.queue = self.sqs.create_queue(QueueName="arrived")["QueueUrl"]
+        self.sqs.create_queue(QueueName="own.fifo", Attributes={"FifoQueue": "true"})
+        answer = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])
+        self.queue_arn = answer["Attributes"]["QueueArn"]
+        self.sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=self.queue_arn)
+        self.events.create_event_bus(Name="gate")
+        self.bus = f"arn:aws:events:eu-west-1:{ACCOUNT}:event-bus/gate"
+        self.entries: list[dict[str, Any]] = []
+        self.published: list[dict[str, Any]] = []
+        self.events.meta.events.register("provide-client-params.events.PutEvents", self._keep)
+        self.sns.meta.events.register("provide-client-params.sns.Publish", self._keep_published)
+
+    def _keep(self, params: dict[str, Any], **_: Any) -> None:
+        self.entries += params["Entries"]
+
+    def _keep_published(self, params: dict[str, Any], **_: Any) -> None:
+        self.published.append(params)
+
+    def client(self, service: str, region: str) -> Any:
+        assert region == "eu-west-1"
+        return self.clients[service]
+
+    def messages(self) -> list[Any]:
+        answer = self.sqs.receive_message(
+            QueueUrl=self.queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
+        )
+        return list(answer.get("Messages", []))
+
+
+@pytest.fixture
+def aws() -> Iterator[Aws]:
+    with mock_aws():
+        yield Aws()
+
+
+def in_aws(aws: Aws, kind: TargetType, arn: str) -> Place:
+    adapters: dict[TargetType, TargetAdapter] = {
+        TargetType.SNS: SnsAdapter(aws.client),
+        TargetType.SQS: SqsAdapter(aws.client),
+        TargetType.EVENTBRIDGE: EventBridgeAdapter(aws.client),
+    }
+    arrived = (lambda: aws.entries) if kind is TargetType.EVENTBRIDGE else aws.messages
+    return Place(adapters[kind], Target("cloud", kind, arn, {"arn": arn}), {}, arrived)
+
+
+@pytest.fixture(params=["memory", "log", "pipeline", "webhook", "mail", "sns", "sqs", "eventbridge"])
+def place(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Place:
+    name = request.param
+    if name == "memory":
+        memory = MemoryEventTarget(TargetType.LOG)
+        return Place(memory, Target("memory", TargetType.LOG, ""), {}, lambda: memory.sent)
+    if name == "log":
+        caplog.set_level(logging.INFO, logger="dockgate.events")
+        return Place(LogAdapter(), Target("log", TargetType.LOG, ""), {}, lambda: caplog.messages)
+    if name == "pipeline":
+        started: list[Any] = []
+        adapter = PipelineAdapter(lambda *arguments: started.append(arguments))
+        target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 30})
+        return Place(adapter, target, {}, lambda: started)
+    if name == "webhook":
+        return webhook(request.getfixturevalue("receiver"))
+    if name == "mail":
+        return mail(request.getfixturevalue("mailbox"))
+    aws = request.getfixturevalue("aws")
+    arns = {"sns": aws.topic, "sqs": aws.queue_arn, "eventbridge": aws.bus}
+    return in_aws(aws, TargetType(name), arns[name])
+
+
+def send(place: Place, message: Message = MESSAGE) -> None:
+    place.adapter.send(place.target, place.secrets, message)
+
+
+def test_a_target_is_checked_and_a_message_may_be_sent_again(place: Place) -> None:
+    assert place.adapter.type is place.target.type
+    for _ in range(2):
+        place.adapter.check(place.target, place.secrets)
+    assert place.arrived() == []
+    for _ in range(2):
+        send(place)
+    assert len(place.arrived()) == 2
+
+
+# --- webhooks --------------------------------------------------------------------------------------------------------
+
+
+def test_a_structured_webhook_is_a_signed_cloudevent(receiver: Receiver) -> None:
+    send(webhook(receiver))
+    ((path, headers, body),) = receiver.requests
+    assert path == "/secret-path"
+    assert Webhook(SECRET).verify(body.decode(), headers)["id"] == MESSAGE.key
+    assert headers["content-type"] == "application/cloudevents+json; charset=utf-8"
+    assert json.loads(body) == {
+        "specversion": "1.0",
+        "id": MESSAGE.key,
+        "source": "dockgate",
+        "type": "dev.dockgate.service.at_risk",
+        "subject": "service web",
+        "time": EVENT["time"],
+        "datacontenttype": "application/json",
+        "data": EVENT,
+    }
+
+
+def test_a_binary_webhook_has_its_attributes_in_headers(receiver: Receiver) -> None:
+    data = "web is at risk: héllo"
+    send(webhook(receiver, "binary"), replace(MESSAGE, data=data, is_custom=True, subject="dienst wéb\r\nx: y"))
+    ((_, headers, body),) = receiver.requests
+    assert body.decode() == data
+    assert headers["content-type"] == "text/plain; charset=utf-8"
+    assert headers["ce-type"] == "dev.dockgate.service.at_risk"
+    assert headers["ce-subject"] == "dienst%20w%C3%A9b%0D%0Ax:%20y"
+    assert headers["ce-id"] == MESSAGE.key
+    assert "webhook-signature" in headers
+
+
+def test_a_repetition_has_the_same_id_and_another_message_another(receiver: Receiver) -> None:
+    for message in (MESSAGE, MESSAGE, replace(MESSAGE, key="another")):
+        send(webhook(receiver), message)
+    ids = [headers["webhook-id"] for _, headers, _ in receiver.requests]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_target_that_answers_too_late_is_left_after_its_time(receiver: Receiver) -> None:
+    receiver.pause_seconds = 60
+    before = time.monotonic()
+    with pytest.raises(UnavailableError) as caught:
+        send(webhook(receiver, seconds=0.5))
+    assert time.monotonic() - before < 5
+    assert "secret-path" not in caught.value.full_message
+
+
+def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
+    elsewhere = Receiver()
+    receiver.status, receiver.headers = 307, {"location": f"{elsewhere.url}/inside"}
+    with pytest.raises(UnavailableError, match="307"):
+        send(webhook(receiver))
+    elsewhere.close()
+    assert elsewhere.requests == []
+
+
+def test_a_huge_answer_is_not_read(receiver: Receiver) -> None:
+    receiver.body = b"x" * (50 << 20)
+    before = time.monotonic()
+    send(webhook(receiver))
+    assert time.monotonic() - before < 5
+
+
+def test_a_receiver_that_wants_no_more_ends_the_attempts(receiver: Receiver) -> None:
+    receiver.status = 410
+    with pytest.raises(DeniedError):
+        send(webhook(receiver))
+
+
+def test_an_address_that_is_not_allowed_is_not_called(receiver: Receiver) -> None:
+    adapter = WebhookAdapter(HttpWebhooks(loopback=False), lambda: datetime.now(UTC))
+    named = WebhookAdapter(HttpWebhooks(loopback=False, resolve=lambda *_: ["127.0.0.1"]), lambda: datetime.now(UTC))
+    target = Target("hook", TargetType.WEBHOOK, "…")
+    with pytest.raises(UnavailableError, match="this machine"):
+        adapter.send(target, {"url": receiver.url}, MESSAGE)
+    with pytest.raises(UnavailableError, match="this machine"):
+        named.send(target, {"url": receiver.url.replace("127.0.0.1", "rebound.example")}, MESSAGE)
+    with pytest.raises(UsageError):
+        adapter.check(target, {"url": "file:///etc/passwd"})
+    with pytest.raises(UsageError, match="not a secret"):
+        adapter.check(target, {"url": "https://example.org/", "secret": "short"})
+    assert receiver.requests == []
+
+
+# --- apprise ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_mail_has_the_title_as_its_subject_and_the_text(mailbox: Mailbox) -> None:
+    hostile = replace(MESSAGE, title="web is at risk\r\nBcc: everyone@example.org")
+    send(mail(mailbox), hostile)
+    (envelope,) = mailbox.mails
+    content = envelope.content.decode()
+    assert envelope.rcpt_tos == ["ops@example.org"]
+    assert "Subject: web is at risk Bcc: everyone@example.org" in content
+    assert "CVE-2026-1" in content
+
+
+def test_a_service_on_this_machine_is_refused_where_it_is_not_allowed(mailbox: Mailbox, receiver: Receiver) -> None:
+    adapter = AppriseAdapter((), loopback=False)
+    target = Target("chat", TargetType.APPRISE, "…")
+    for url in (mailbox.url, f"ntfy://{receiver.url.removeprefix('http://')}/topic"):
+        with pytest.raises(UnavailableError, match="this machine"):
+            adapter.send(target, {"url": url}, MESSAGE)
+    assert (mailbox.mails, receiver.requests) == ([], [])
+
+
+def test_a_host_that_is_not_on_the_list_is_refused(mailbox: Mailbox) -> None:
+    adapter = AppriseAdapter(("*.example.org",), loopback=True)
+    url = mailbox.url.replace("127.0.0.1", "localhost")
+    with pytest.raises(UnavailableError, match="localhost are not allowed"):
+        adapter.send(Target("chat", TargetType.APPRISE, "…"), {"url": url}, MESSAGE)
+
+
+def test_a_service_that_hangs_is_ended(receiver: Receiver) -> None:
+    receiver.pause_seconds = 60
+    adapter = AppriseAdapter((), loopback=True, seconds=3)
+    url = f"ntfy://{receiver.url.removeprefix('http://')}/topic"
+    before = time.monotonic()
+    with pytest.raises(UnavailableError):
+        adapter.send(Target("chat", TargetType.APPRISE, "…"), {"url": url}, MESSAGE)
+    assert time.monotonic() - before < 15
+
+
+def test_a_redirect_to_a_refused_address_and_a_huge_answer_are_bounded(receiver: Receiver) -> None:
+    target, url = Target("chat", TargetType.APPRISE, "…"), f"ntfy://{receiver.url.removeprefix('http://')}/topic"
+    receiver.status, receiver.headers = 307, {"location": "http://169.254.169.254/latest/"}
+    with pytest.raises(UnavailableError, match=r"169\.254\.169\.254"):
+        AppriseAdapter((), loopback=True).send(target, {"url": url}, MESSAGE)
+    receiver.status, receiver.headers, receiver.body = 200, {}, b"x" * (20 << 20)
+    AppriseAdapter((), loopback=True).send(target, {"url": url}, MESSAGE)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("file:///etc/passwd", "json://127.0.0.1/", "xml://h/", "form://h/", "syslog://", "dbus://", "gnome://"),
+        *("windows://", "macosx://", "http://example.org/config", "apprise://h/token", "exec://ls", "slack:x", ""),
+        *("MAILTO+x://h", "mailto://h?template=/etc/passwd", "slack://a/b/c?%74emplate=/etc/passwd"),
+        *("mailto://h?pgpkey=/root/key", "mailto://h?x=1;attach=/etc/passwd", "slack://a\nb", "slack://" + "x" * 5000),
+    ],
+)
+def test_what_is_not_on_the_list_is_refused_without_its_url(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        require_scheme(url)
+    assert "passwd" not in caught.value.full_message
+
+
+def test_an_error_has_no_secret_of_the_url(mailbox: Mailbox) -> None:
+    target = Target("chat", TargetType.APPRISE, "…")
+    secret_urls = (
+        f"mailto://user:hunter22@127.0.0.1:{mailbox.port}?from=gate@example.org&to=ops@example.org&mode=insecure",
+        "gotify://127.0.0.1:1/tokensecret1",
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/",
+    )
+    for url in secret_urls:
+        with pytest.raises(DockgateError) as caught:
+            AppriseAdapter((), loopback=False).send(target, {"url": url}, MESSAGE)
+        for secret in ("hunter22", "tokensecret1", "TIiajkdnlazkcOXrIdevi7FQ", "T1JJ3T3L2"):
+            assert secret not in caught.value.full_message
+    with pytest.raises(UsageError, match="does not understand"):
+        AppriseAdapter((), loopback=False).check(target, {"url": "slack://x"})
+
+
+def test_a_child_reads_and_writes_no_file_and_starts_no_program(tmp_path: Any) -> None:
+    from dockgate.events.targets._apprise_child import Guard
+
+    guard = Guard([], loopback=False)
+    refused: list[tuple[str, tuple[object, ...]]] = [
+        ("open", ("/etc/passwd", "r", 0)),
+        ("open", (str(tmp_path / "x"), "w", 0o101)),
+        ("subprocess.Popen", ("ls",)),
+        ("os.system", (b"ls",)),
+        ("os.posix_spawn", ("ls",)),
+        ("socket.connect", (None, "/run/docker.sock")),
+        ("socket.connect", (None, ("169.254.169.254", 80))),
+        ("socket.sendto", (None, ("::1", 53, 0, 0))),
+        ("socket.connect", (None, ("::ffff:127.0.0.1", 80, 0, 0))),
+    ]
+    for event, arguments in refused:
+        with pytest.raises(PermissionError):
+            guard(event, arguments)
+    assert len(guard.reasons) == len(refused)
+    guard("socket.connect", (None, ("198.51.100.7", 443)))
+
+
+# --- AWS -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_topic_gets_the_event_with_its_kind_to_filter_by(aws: Aws) -> None:
+    send(in_aws(aws, TargetType.SNS, aws.topic), replace(MESSAGE, title="web\nis “at risk” " + "x" * 200))
+    (message,) = aws.messages()
+    body = json.loads(message["Body"])
+    assert json.loads(body["Message"]) == EVENT
+    assert body["Subject"] == ("web is at risk " + "x" * 200)[:99]
+    assert body["MessageAttributes"]["detail-type"]["Value"] == "service.at_risk"
+
+
+def test_a_queue_gets_the_event(aws: Aws) -> None:
+    send(in_aws(aws, TargetType.SQS, aws.queue_arn))
+    (message,) = aws.messages()
+    assert json.loads(message["Body"]) == EVENT
+    assert message["MessageAttributes"]["source"]["StringValue"] == "dockgate"
+
+
+def test_fifo_topics_and_queues_keep_the_order_of_a_subject(aws: Aws) -> None:
+    topic = in_aws(aws, TargetType.SNS, aws.fifo)
+    for message in (MESSAGE, replace(MESSAGE, key="2"), replace(MESSAGE, key="3", subject="service api")):
+        send(topic, message)
+    groups = [each["MessageGroupId"] for each in aws.published]
+    ids = [each["MessageDeduplicationId"] for each in aws.published]
+    assert groups[0] == groups[1] != groups[2]
+    assert len(set(ids)) == 3
+    send(in_aws(aws, TargetType.SQS, f"arn:aws:sqs:eu-west-1:{ACCOUNT}:own.fifo"))
+
+
+def test_a_bus_gets_the_event_under_a_source_that_it_accepts(aws: Aws) -> None:
+    place = in_aws(aws, TargetType.EVENTBRIDGE, aws.bus)
+    send(place)
+    send(place, replace(MESSAGE, event={**EVENT, "source": "aws.inspector2", "detail-type": "Inspector2 Finding"}))
+    send(place, replace(MESSAGE, data="just text", is_custom=True))
+    first, second, third = aws.entries
+    assert json.loads(first["Detail"]) == {**EVENT["detail"], "dockgate-event": MESSAGE.key}
+    assert (first["Source"], first["DetailType"], first["EventBusName"]) == ("dockgate", "service.at_risk", aws.bus)
+    assert second["Source"] == "dockgate.inspector2"
+    assert json.loads(third["Detail"])["message"] == "just text"
+
+
+def test_an_event_too_large_for_aws_becomes_its_text(aws: Aws) -> None:
+    large = {**EVENT, "detail": {"much": "x" * 300_000}}
+    message = replace(MESSAGE, event=large, data=json.dumps(large))
+    send(in_aws(aws, TargetType.EVENTBRIDGE, aws.bus), message)
+    send(in_aws(aws, TargetType.SQS, aws.queue_arn), message)
+    detail = json.loads(aws.entries[0]["Detail"])
+    assert (detail["truncated"], detail["title"]) == (True, MESSAGE.title)
+    assert json.loads(aws.messages()[0]["Body"])["truncated"] is True
+
+
+def test_what_aws_does_not_take_is_tried_again_later(aws: Aws) -> None:
+    class Failing:
+        def put_events(self, **_: Any) -> dict[str, Any]:
+            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "soon"}]}
+
+    nowhere = in_aws(aws, TargetType.SNS, aws.topic + "-gone")
+    failing = replace(
+        in_aws(aws, TargetType.EVENTBRIDGE, aws.bus), adapter=EventBridgeAdapter(lambda service, region: Failing())
+    )
+    for place in (nowhere, failing):
+        with pytest.raises(UnavailableError) as caught:
+            send(place)
+        assert caught.value.advice
+    with pytest.raises(UsageError):
+        failing.adapter.check(replace(failing.target, settings={"arn": aws.topic}), {})
+
+
+# --- pipelines and the log -------------------------------------------------------------------------------------------
+
+
+def test_a_pipeline_gets_the_input_as_its_variables() -> None:
+    started: list[Any] = []
+    adapter = PipelineAdapter(lambda *arguments: started.append(arguments))
+    target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 3})
+    adapter.send(target, {}, replace(MESSAGE, data='{"digest": "sha256:1", "n": 2}', is_custom=True))
+    ((pipeline, _, variables, limit),) = started
+    assert (pipeline, variables, limit) == ("build", {"digest": "sha256:1", "n": "2"}, 3)
+    for data in ("[]", "text", '{"a": "' + "x" * 1001 + '"}', json.dumps({str(n): "" for n in range(51)})):
+        with pytest.raises(UsageError):
+            adapter.send(target, {}, replace(MESSAGE, data=data, is_custom=True))
+
+
+def test_a_pipeline_that_does_not_exist_is_a_final_error() -> None:
+    def start(*_: object) -> None:
+        raise NotFoundError("there is no pipeline 'build'", "`dockgate pipeline list` lists them all.")
+
+    target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 3})
+    with pytest.raises(UsageError, match="no pipeline"):
+        PipelineAdapter(start).send(target, {}, MESSAGE)
+
+
+def test_the_log_has_one_line_for_a_message(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="dockgate.events"):
+        hostile = replace(MESSAGE, title="web\n2026 ERROR forged", text="\x1b[31mred")
+        LogAdapter().send(Target("log", TargetType.LOG, ""), {}, hostile)
+    assert caplog.messages == ["service.at_risk: web 2026 ERROR forged: [31mred (tell/service.at_risk/web/1)"]

@@ -1,0 +1,131 @@
+"""Many events as one message, and the same thing once."""
+
+import json
+import tracemalloc
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockgate.events.grouping import concern_of, group
+from dockgate.events.notifications import describe, topic_of
+
+LINK = "https://gate.example/api/v1/events?after=0"
+
+
+def verdict(number: int, cve: str = "CVE-2026-1", severity: str = "HIGH", **detail: Any) -> dict[str, Any]:
+    return {
+        "id": f"verdict.changed/{number}",
+        "source": "dockgate",
+        "detail-type": "verdict.changed",
+        "time": f"2026-11-28T12:{number % 60:02}:00Z",
+        "detail": {
+            "repository": "team/app",
+            "image": f"sha256:{number:064x}",
+            "policy": "default",
+            "status": "Rejected",
+            "vulnerabilities": [{"id": cve, "severity": severity}],
+            **detail,
+        },
+    }
+
+
+def test_one_vulnerability_in_300_images_is_one_message_with_the_ten_worst() -> None:
+    events = [verdict(number) for number in range(300)]
+    events[250]["detail"]["service"] = "shop"
+    message = group(events, LINK)
+    assert message.title == "CVE-2026-1: 300 images affected"
+    assert "CVE-2026-1 (HIGH): 300 images, 1 running" in message.text
+    listed = [line for line in message.text.splitlines() if line.startswith("- ")]
+    assert len(listed) == 10
+    assert listed[0].startswith("- shop (team/app@sha256:")
+    assert "and 290 more" in message.text
+    assert message.text.endswith(LINK)
+    assert message.detail["count"] == 300
+    assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 300}]
+
+
+def test_vulnerabilities_are_ordered_by_severity_then_by_how_many_images_have_them() -> None:
+    events = [verdict(number, "CVE-1", "LOW") for number in range(5)]
+    events += [verdict(10 + number, "CVE-2", "CRITICAL") for number in range(2)]
+    events += [verdict(20 + number, "CVE-3", "CRITICAL") for number in range(3)]
+    message = group(events, LINK)
+    assert message.title == "3 vulnerabilities, 10 images affected"
+    assert [each["id"] for each in message.detail["vulnerabilities"]] == ["CVE-3", "CVE-2", "CVE-1"]
+    worst = message.detail["worst"]
+    assert [("CVE-1" in each["text"]) for each in worst] == [False] * 5 + [True] * 5
+
+
+def test_events_of_several_kinds_are_counted() -> None:
+    events = [
+        verdict(1),
+        {"id": "2", "detail-type": "service.unhealthy", "detail": {"service": "web", "reason": "no answer"}},
+    ]
+    message = group(events, LINK)
+    assert "By kind: service.unhealthy 1, verdict.changed 1" in message.text
+    assert "- web: service unhealthy: no answer" in message.text
+
+
+def test_what_is_no_longer_stored_is_counted() -> None:
+    message = group([verdict(1), verdict(2)], LINK, omitted=7)
+    assert "and 7 earlier events" in message.text
+    assert message.detail["count"] == 9
+
+
+def test_hostile_names_stay_in_their_line() -> None:
+    event = verdict(1, "CVE\r\nBcc: all@example.org", repository="team/\x1b[31mapp\u202e")
+    message = group([event], LINK)
+    title, text = describe(event)
+    for line in (*message.text.split("\n"), *text.split("\n"), title, message.title):
+        assert line.isprintable()
+    assert not any(line.startswith("Bcc") for line in message.text.splitlines())
+
+
+def test_a_message_about_a_hundred_thousand_events_is_short_and_made_in_little_memory() -> None:
+    tracemalloc.start()
+    message = group((verdict(number, f"CVE-{number % 500}") for number in range(20_000)), LINK)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(message.text) < 5000
+    assert len(json.dumps(message.detail)) < 10_000
+    assert peak < 20 << 20
+
+
+def test_the_topic_is_the_same_for_what_happens_again_and_another_for_what_differs() -> None:
+    first = verdict(1)
+    again = {
+        **first,
+        "id": "another",
+        "time": "2027-01-01T00:00:00Z",
+        "detail": {**first["detail"], "summary": "in other words"},
+    }
+    assert topic_of(first) == topic_of(again)
+    changes: list[dict[str, Any]] = [
+        {"status": "Approved"},
+        {"image": "sha256:b"},
+        {"policy": "strict"},
+        {"vulnerabilities": []},
+    ]
+    topics = {topic_of({**first, "detail": {**first["detail"], **change}}) for change in changes}
+    topics |= {topic_of(first), topic_of({**first, "detail-type": "image.judged"})}
+    assert len(topics) == 6
+    unknown = {"id": "1", "source": "mine", "detail-type": "x", "detail": {"y": 1}}
+    assert topic_of(unknown) != topic_of({**unknown, "id": "2"})
+
+
+_LEAVES = st.none() | st.booleans() | st.integers() | st.text()
+_JSON = st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+_FIELDS = st.sampled_from(
+    ("service", "image", "repository", "status", "vulnerabilities", "summary", "id", "packageVulnerabilityDetails")
+)
+
+
+@given(detail=st.dictionaries(_FIELDS, _JSON) | _JSON)
+def test_any_detail_is_described_and_grouped(detail: object) -> None:
+    event = {"id": "1", "detail-type": "x", "detail": detail}
+    concern_of(event)
+    topic_of(event)
+    title, text = describe(event)
+    assert title.isprintable()
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert group([event], LINK).text

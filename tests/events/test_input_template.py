@@ -1,0 +1,128 @@
+"""What a target gets of an event."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockgate.events.input_template import OUTPUT_LIMIT, Input, OutputTooLargeError, compile_input, parse_path
+from dockgate.shared.errors import DefinitionError
+
+EVENT: dict[str, Any] = {
+    "id": "1",
+    "time": "2026-11-28T12:00:00Z",
+    "detail-type": "verdict.changed",
+    "resources": ["arn:a", "arn:b"],
+    "detail": {"state": "Rejected", "count": 3, "nothing": None, "quote": 'say "no"\n', "list": [{"n": 1}, {"n": 2}]},
+}
+
+
+def render(of: Input) -> str:
+    return compile_input(of)(EVENT, "rule-1")
+
+
+def template(text: str, **paths: str) -> str:
+    return render(Input(template=text, paths={name: f"$.{path}" for name, path in paths.items()}))
+
+
+def test_without_an_input_a_target_gets_the_event() -> None:
+    assert json.loads(render(Input())) == EVENT
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("$", EVENT),
+        ("$.detail.state", "Rejected"),
+        ("$.resources[1]", "arn:b"),
+        ("$.detail['quote']", 'say "no"\n'),
+        ("$.detail.list[*].n", [1, 2]),
+        ("$.detail-type", "verdict.changed"),
+        ("$.detail.absent.more", None),
+        ("$.resources[7]", None),
+    ],
+)
+def test_a_path_chooses_a_part(path: str, value: object) -> None:
+    assert json.loads(render(Input(path=path))) == value
+
+
+def test_a_constant_replaces_the_event() -> None:
+    assert render(Input(constant='{"a": 1}')) == '{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    ("text", "paths", "output"),
+    [
+        ('{"state": <s>, "n": <n>}', {"s": "detail.state", "n": "detail.count"}, '{"state": "Rejected", "n": 3}'),
+        (
+            '{"text": "is <s>: <q>"}',
+            {"s": "detail.state", "q": "detail.quote"},
+            '{"text": "is Rejected: say \\"no\\"\\n"}',
+        ),
+        ('{"a": <x>}', {"x": "detail.absent"}, '{"a": ""}'),
+        ('{"a": "<x>"}', {"x": "detail.absent"}, '{"a": ""}'),
+        ('{"all": <r>}', {"r": "resources"}, '{"all": ["arn:a","arn:b"]}'),
+        ('"<s> happened"\n"<n>"', {"s": "detail.state", "n": "detail.count"}, '"Rejected happened"\n"3"'),
+        ("The state is <s>.", {"s": "detail.state"}, "The state is Rejected."),
+        ("<q>", {"q": "detail.quote"}, 'say "no"\n'),
+        ("\\<s> <s>", {"s": "detail.count"}, "<s> 3"),
+        ("<aws.events.rule-name> <aws.events.event.ingestion-time>", {}, "rule-1 2026-11-28T12:00:00Z"),
+    ],
+)
+def test_a_template_is_filled(text: str, paths: dict[str, str], output: str) -> None:
+    assert template(text, **paths) == output
+
+
+def test_the_whole_event_is_a_variable() -> None:
+    assert json.loads(template('{"event": <aws.events.event.json>}')) == {"event": EVENT}
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (Input(path="detail"), "begin with"),
+        (Input(path="$.detail..x"), "character 9"),
+        (Input(path="$[x]"), "character 2"),
+        (Input(constant="{"), "not JSON"),
+        (Input(template="<x>"), "unknown variable <x>"),
+        (Input(template='{"a": <x>', paths={"x": "$.a"}), "not JSON"),
+        (Input(template='{"a"<x>: 1}', paths={"x": "$.a"}), "not JSON"),
+        (Input(template="x" * 8193), "8193 characters"),
+        (Input(template="x", paths={f"v{number}": "$" for number in range(101)}), "101 variables"),
+        (Input(template="x", paths={"aws.x": "$"}), "cannot be a variable"),
+        (Input(template="x", paths={"a b": "$"}), "cannot be a variable"),
+    ],
+)
+def test_an_invalid_input_is_refused_with_its_reason(of: Input, message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        compile_input(of)
+
+
+def test_a_template_that_repeats_a_large_event_is_stopped_early() -> None:
+    large = {"detail": "x" * 100_000}
+    bomb = compile_input(Input(template="<aws.events.event>" * 400))
+    with pytest.raises(OutputTooLargeError, match=str(OUTPUT_LIMIT)):
+        bomb(large, "rule-1")
+    with pytest.raises(OutputTooLargeError):
+        compile_input(Input())({"detail": "é" * (OUTPUT_LIMIT // 2)}, "rule-1")
+
+
+_LEAVES = st.none() | st.booleans() | st.integers() | st.text()
+_JSON = st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+
+
+@given(value=_JSON)
+def test_a_json_template_makes_json_whatever_the_event_contains(value: object) -> None:
+    of = Input(template='{"a": <x>, "b": "<x> and <x>"}', paths={"x": "$.detail"})
+    made = json.loads(compile_input(of)({"detail": value}, "r"))
+    assert made["a"] == ("" if value is None else value)
+    assert isinstance(made["b"], str)
+
+
+@given(path=st.text(max_size=50))
+def test_any_text_is_a_path_or_refused(path: str) -> None:
+    with contextlib.suppress(DefinitionError):
+        assert isinstance(parse_path(f"${path}"), tuple)
