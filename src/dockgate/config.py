@@ -16,6 +16,7 @@ FEED_PREFIX = "DOCKGATE_FEED_"
 # Bytes.
 DEFAULT_PUSH_LIMIT = 1 << 30
 DEFAULT_BLOBS_LIMIT = 20 << 30
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class DiskLimits(NamedTuple):
@@ -24,6 +25,17 @@ class DiskLimits(NamedTuple):
     artifacts: int = DEFAULT_BLOBS_LIMIT
     log: int = 16 << 20
     logs: int = 2 << 30
+
+
+class FeedUpdateSettings(NamedTuple):
+    """Which feeds the server fetches by itself, and how often.
+
+    `mode` is "on", "off", or "auto": all but those of a database that was built from a folder or imported. `periods`
+    are seconds by feed, 0 for never; other feeds have their own.
+    """
+
+    mode: str = "auto"
+    periods: tuple[tuple[str, float], ...] = ()
 
 
 class Settings(NamedTuple):
@@ -56,6 +68,7 @@ class Settings(NamedTuple):
     registries: tuple[str, ...] = ()
     callback_hosts: tuple[str, ...] = ()
     feeds: tuple[tuple[str, str], ...] = ()
+    updates: FeedUpdateSettings = FeedUpdateSettings()
     public_url: str | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -132,6 +145,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             for key, url in sorted(values.items())
             if key.startswith(FEED_PREFIX)
         ),
+        updates=_updates(values, "DOCKGATE_UPDATES"),
         public_url=_url(values, "DOCKGATE_PUBLIC_URL"),
         tls_cert=_path(values, "DOCKGATE_TLS_CERT"),
         tls_key=_path(values, "DOCKGATE_TLS_KEY"),
@@ -145,6 +159,23 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         unsafe_builds=_is_set(values, "DOCKGATE_UNSAFE_BUILDS"),
         proxies=tuple(values.get("DOCKGATE_TRUSTED_PROXIES", "").replace(",", " ").split()),
     )
+
+
+def _updates(values: Mapping[str, str], name: str) -> FeedUpdateSettings:
+    """A mode and periods: "on osv=30m kev=off"."""
+    mode, periods = FeedUpdateSettings().mode, {}
+    for word in values.get(name, "").split():
+        feed, equals, text = word.partition("=")
+        if not equals and word in ("on", "off", "auto"):
+            mode = word
+            continue
+        number, unit = text[:-1], text[-1:]
+        is_period = number.isdecimal() and 0 < len(number) < 7 and int(number) > 0 and unit in _SECONDS
+        if not feed or not (is_period or text == "off"):
+            advice = "Write on, off or auto, and a period for a feed, such as osv=30m epss=12h cvss=off."
+            raise UsageError(f"{name} has {word!r}.", advice)
+        periods[feed] = 0.0 if text == "off" else int(number) * _SECONDS[unit]
+    return FeedUpdateSettings(mode, tuple(sorted(periods.items())))
 
 
 def _path(values: Mapping[str, str], name: str) -> Path | None:

@@ -9,6 +9,7 @@ from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
 from dockgate.delivery.model import ApprovalState
+from dockgate.services.feed_status import FeedStatus
 from dockgate.shared.canonical import plain
 
 
@@ -21,6 +22,7 @@ def serve(server: FakeServer, **database: Any) -> None:
             "git": "http://x/git",
             "database": database,
             "unserved": [],
+            "feeds": [],
         },
         "GET /pipelines": [{"name": NAME, "version": 1, "latest": answers.execution()}],
         "GET /services": [service],
@@ -89,3 +91,26 @@ def test_an_image_is_named_by_repository_and_tag(dockgate: Dockgate, server: Fak
     dockgate("waiver", "add", "--vulnerability", "CVE-1", "--image", "team/app:1", "--until-fixed", "--owner", "ana",
              "--reason", "x")  # fmt: skip
     assert server.requests[-1].json()["image"] == samples.MANIFEST
+
+
+def feed(name: str, **state: Any) -> dict[str, Any]:
+    return plain(FeedStatus(name, *[None] * 6, failures=0, reason=None, next_at=None, off=None)) | state
+
+
+def test_status_shows_the_feeds_that_fail_and_the_next_update(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, digest="sha256:1", coverage=[])
+    soon = answers.ago(-3000)
+    failing = {"failures": 3, "failing_since": answers.ago(7200), "reason": "it answered 500 \x1b[31m", "next_at": soon}
+    server.answers["GET /status"]["feeds"] = [feed("kev", **failing), feed("osv", next_at=soon)]
+    out = dockgate("status").out
+    assert "kev since 2 h ago, next in 4" in out
+    assert "it answered 500" in out
+    assert "\x1b[31m" not in out
+    assert "osv in 4" in out
+
+
+def test_status_says_why_the_server_fetches_no_feeds(dockgate: Dockgate, server: FakeServer) -> None:
+    serve(server, digest="sha256:1", coverage=[])
+    off = "the database was imported: set DOCKGATE_UPDATES=on to fetch it"
+    server.answers["GET /status"]["feeds"] = [feed("cvss", off="no URL"), feed("kev", off=off), feed("osv", off=off)]
+    assert off in " ".join(dockgate("status").out.split())

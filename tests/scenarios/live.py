@@ -99,6 +99,7 @@ class Live:
             "DOCKGATE_PORT": str(self.port),
             "DOCKGATE_REGISTRY_PORT": str(self.registry_port),
             "DOCKGATE_SERVER": self.url,
+            "DOCKGATE_UPDATES": "off",
             "GIT_TERMINAL_PROMPT": "0",
             **self.environment,
         }

@@ -133,6 +133,7 @@ def make_options(
         push_limit=settings.push_limit,
         queues=queues,
         labels=labels,
+        feeds=settings,
     )
 
 

@@ -35,6 +35,7 @@ EXECUTIONS_EVERY = 5
 SERVICES_EVERY = 5
 PURGE_EVERY = 30
 FLEET_EVERY = 5
+STALE_FEEDS_EVERY = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,9 @@ def _task_groups(
         groups.append(TaskGroup("fleet", [index]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)
         groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", server.event_targets.trim, PURGE_EVERY)]))
+        if updates := use_cases.feed_updates:
+            stale = RepeatedTask("stale feeds", updates.announce_stale, STALE_FEEDS_EVERY)
+            groups.append(TaskGroup("feeds", [RepeatedTask("feeds", updates.run), stale]))
     return groups
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from dockgate import __version__
-from dockgate.config import DEFAULT_PUSH_LIMIT
+from dockgate.config import DEFAULT_PUSH_LIMIT, Settings
 from dockgate.delivery.definitions.approval_request import read_requested_policy
 from dockgate.delivery.labels import Labels
 from dockgate.delivery.ports import (
@@ -49,6 +49,7 @@ from dockgate.services.event_dispatch import EventDispatcher
 from dockgate.services.event_rules import EventRules
 from dockgate.services.event_targets import EventTargets
 from dockgate.services.executions import Executions
+from dockgate.services.feed_updates import FeedUpdates
 from dockgate.services.fleet import FleetIndex
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
@@ -116,7 +117,8 @@ class Options:
 
     `secret` is known to the server alone. `scratch` is an empty folder for temporary files. `risk_days` is how long a
     running image may stay at risk, `keep_days` how long settled approvals and handled events are stored, `notice_days`
-    how long before its end a waiver is announced. The reconciler pauses for `pause_seconds`. This process takes work
+    how long before its end a waiver is announced. `feeds` are the settings by which advisories are updated, None for
+    never. The reconciler pauses for `pause_seconds`. This process takes work
     from `queues` that asks for no more than its `labels`.
     """
 
@@ -132,6 +134,7 @@ class Options:
     pause_seconds: float = PAUSE_SECONDS
     parallel_scans: int = PARALLEL_SCANS
     queues: tuple[str, ...] = tuple(Queue)
+    feeds: Settings | None = None
     labels: Labels = field(default_factory=dict)
 
 
@@ -144,6 +147,7 @@ class UseCases:
     deployments: Deployments
     fleet_index: FleetIndex
     event_dispatcher: EventDispatcher
+    feed_updates: FeedUpdates | None
     notifications: Notifications
     push_verdicts: PushVerdicts
     registry_pushes: RegistryPushes
@@ -291,6 +295,7 @@ def make_use_cases(
         sessions=Sessions(store, people, clock),
         watching=watching,
         workers=Workers(store.workers, starter, store.database.is_sqlite),
+        feeds=options.feeds,
         version=__version__,
         push_limit=options.push_limit,
     )
@@ -312,6 +317,7 @@ def make_use_cases(
         event_dispatcher=EventDispatcher(
             store, event_rules, event_targets, NotificationSummary(store), clock, registry, options.public_url
         ),
+        feed_updates=FeedUpdates(options.feeds, store.event_log.record, clock) if options.feeds else None,
         notifications=notifications,
         push_verdicts=push_verdicts,
         registry_pushes=registry_pushes,

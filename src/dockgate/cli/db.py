@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dockgate.cli import times
+from dockgate.cli.feed_output import print_feeds
 from dockgate.cli.listing_output import (
     Cell,
     display_digest,
@@ -91,8 +92,11 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
 @database_option
 @format_option
 def status(database: Path | None, output_format: str) -> None:
-    """Show the database's age, feeds and ecosystems."""
-    database_status = advisories.status(database_path(database))
+    """Show the database's age, feeds and ecosystems.
+
+    A feed shows its last success, its last failure, and when the server tries it next.
+    """
+    database_status = advisories.status(database_path(database), from_environment().feeds)
     if output_format == "json":
         print_json(plain(database_status) | {"path": str(database_status.path)})
     else:
@@ -177,6 +181,8 @@ def _print_status(status: "Status") -> None:
         ],
         "The database has no feeds.",
     )
+    echo()
+    print_feeds([plain(feed) for feed in status.feeds])
     echo()
     rows: list[tuple[Cell, ...]] = [
         (entry.ecosystem, "all packages" if entry.complete else (f"{len(entry.names)} packages only", "yellow"),

@@ -1,5 +1,6 @@
 """`dockgate status`: an overview of the server."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from dockgate.cli.listing_output import (
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.delivery.model import Execution
+from dockgate.shared.escaping import clean
 
 MAX_WAITING = 5
 
@@ -45,6 +47,7 @@ def command(output_format: str) -> None:
             ("registry", status["registry"]),
             ("git", status["git"]),
             ("advisories", _advisories(status)),
+            *_failing_feeds(status),
             *_unserved(status),
         ],
     )
@@ -70,6 +73,24 @@ def _unserved(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("no worker", (f"for {queue['name']}, {queue['waiting']} waiting: see `dockgate worker list`", "red"))
         for queue in status["unserved"]
     ]
+
+
+def _failing_feeds(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+    """A line for each feed that fails, and one for the others: when they were fetched and are next."""
+    lines: list[tuple[str, Cell]] = []
+    for feed in status["feeds"]:
+        if feed["failures"]:
+            since, next_at = times.short(feed["failing_since"]), times.at(feed["next_at"] or "")
+            lines.append(
+                ("feed fails", (f"{feed['feed']} since {since}, next {next_at}: {clean(feed['reason'])}", "red"))
+            )
+    works = [feed for feed in status["feeds"] if feed["next_at"] and not feed["failures"]]
+    if works:
+        newest = min(works, key=lambda feed: feed["next_at"])
+        lines.append(("next update", f"{newest['feed']} {times.at(newest['next_at'])}"))
+    elif reasons := Counter(feed["off"] for feed in status["feeds"] if feed["off"]):
+        lines.append(("no updates", (clean(reasons.most_common(1)[0][0]), "yellow")))
+    return lines
 
 
 def _advisories(status: Mapping[str, Any]) -> Cell:

@@ -78,6 +78,7 @@ class DemoFolder:
             "TMPDIR": str(self.folder / "tmp"),
             "DOCKGATE_PORT": str(self.port),
             "DOCKGATE_REGISTRY_PORT": str(self.registry_port),
+            "DOCKGATE_UPDATES": "off",
             "no_proxy": past_proxies,
             "NO_PROXY": past_proxies,
         }

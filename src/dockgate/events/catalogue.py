@@ -4,7 +4,7 @@ A constructor takes what happened and returns a `NewEvent`, whose id is derived 
 JSON Schema of each kind's envelope, named `SOURCE/DETAIL-TYPE.json`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dockgate.events.envelope import SOURCE, NewEvent
 
@@ -13,6 +13,26 @@ def service_at_risk(service: str, image: str, since: str, deadline: str | None, 
     """A running service's image is rejected now. `deadline` is when the policy wants it replaced."""
     detail = {"service": service, "image": image, "since": since, "deadline": deadline, "summary": summary}
     return _own("service.at_risk", f"service {service}", f"{service}/{image}/{since}", time, detail)
+
+
+def feed_failed(
+    feed: str, since: str, failures: Sequence[tuple[str, str]], advice: str, key: str, time: str
+) -> NewEvent:
+    """An advisory feed cannot be updated since then. `failures` are its parts with reasons; the old data stays."""
+    parts = [{"part": part, "reason": reason} for part, reason in failures]
+    detail = {"feed": feed, "since": since, "parts": parts, "advice": advice}
+    return _own("feed.failed", f"feed {feed}", f"{feed}/{key}", time, detail)
+
+
+def feed_recovered(feed: str, since: str, time: str) -> NewEvent:
+    """An advisory feed that failed since then was updated again."""
+    return _own("feed.recovered", f"feed {feed}", f"{feed}/{since}", time, {"feed": feed, "since": since})
+
+
+def feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEvent:
+    """An advisory feed was last checked then, too long ago: new verdicts that need it are Undetermined."""
+    detail = {"feed": feed, "since": since, "parts": list(parts)}
+    return _own("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
 
 
 def _own(kind: str, subject: str, key: str, time: str, detail: Mapping[str, object]) -> NewEvent:

@@ -2,7 +2,7 @@
 
 import hmac
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
     from dockgate.attestations.dsse import Signer
+    from dockgate.services.feed_status import FeedStatus
     from dockgate.vulnerabilities.database.parts import Part, Result
     from dockgate.vulnerabilities.database.transfer import Header, Trust
 
@@ -37,12 +38,13 @@ _ADVICE = "The one who exports says it: `dockgate db key` prints the key, `dockg
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the database at `path` is made of, and which ecosystems it speaks for."""
+    """What the database at `path` is made of, which ecosystems it covers, and the state of each feed."""
 
     path: Path
     digest: str
     parts: "tuple[Part, ...]"
     coverage: tuple[Coverage, ...]
+    feeds: "tuple[FeedStatus, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +64,58 @@ class Transfer:
 
 def build(path: Path, folder: Path, report: Report) -> "Result":
     """Build the database at `path` from a folder of feeds. Raises as `vulnerabilities.database.build.build` does."""
+    from dockgate.services.feed_attempts import record_origin
     from dockgate.vulnerabilities import feeds
     from dockgate.vulnerabilities.database.build import build as build_from
 
-    return build_from(path, feeds.load(), folder, datetime.now(UTC), report)
+    result = build_from(path, feeds.load(), folder, datetime.now(UTC), report)
+    record_origin(path, "build")
+    return result
 
 
-def update(settings: Settings, path: Path, report: Report, *, allow_smaller: bool = False) -> "Result":
+def update(
+    settings: Settings,
+    path: Path,
+    report: Report,
+    *,
+    allow_smaller: bool = False,
+    feeds: Collection[str] | None = None,
+    now: datetime | None = None,
+) -> "Result":
     """Bring the database at `path` up to date over HTTP, for every ecosystem whose versions can be compared.
 
-    `allow_smaller`: install feeds that lost many of their records.
+    `feeds` are the names of those to fetch, None for all; `allow_smaller` installs feeds that lost many of their
+    records. What became of each feed is stored beside the database.
+
     Raises UsageError for a CA bundle that cannot be used, and what `vulnerabilities.database.update.update` does.
     """
     from dockgate.scanner import ecosystems
+    from dockgate.services.feed_attempts import FeedAttempt
     from dockgate.shared.tls import trusted
-    from dockgate.vulnerabilities import feeds
+    from dockgate.vulnerabilities import feeds as all_feeds
     from dockgate.vulnerabilities.database.update import update as update_from
 
-    trusted(settings.ca_bundle)
-    names = sorted({name.partition(":")[0] for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
-    now, urls = datetime.now(UTC), dict(settings.feeds)
-    return update_from(path, feeds.load(), urls, names, now, report, settings.ca_bundle, allow_smaller=allow_smaller)
+    urls, time = dict(settings.feeds), now or datetime.now(UTC)
+    selected = [feed for feed in all_feeds.load() if feeds is None or feed.name in feeds]
+    names = [feed.name for feed in selected if urls.get(feed.name) or feed.url]
+    attempt = FeedAttempt(path, names, time, is_whole=feeds is None)
+    osv_names = sorted({name.partition(":")[0] for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
+    with attempt:
+        trusted(settings.ca_bundle)
+        result = update_from(
+            *(path, selected, urls, osv_names, time, report, settings.ca_bundle), allow_smaller=allow_smaller
+        )
+        attempt.result = result
+    return result
 
 
-def status(path: Path) -> Status:
-    """Describe the database at `path`. Raises DatabaseError when there is none."""
+def status(path: Path, urls: Sequence[tuple[str, str]] = ()) -> Status:
+    """Describe the database at `path`; `urls` are those set for feeds. Raises DatabaseError when there is none."""
+    from dockgate.services.feed_status import read_feed_statuses
+
     with Database.open(path) as database:
-        return Status(path, database.digest, tuple(database.parts()), tuple(database.coverage()))
+        feeds = read_feed_statuses(path, urls)
+        return Status(path, database.digest, tuple(database.parts()), tuple(database.coverage()), feeds)
 
 
 def export(
@@ -149,6 +176,7 @@ def import_database(
     Raises UsageError if nothing says whom to trust, NotFoundError for a name that is no file, and what
     `vulnerabilities.database.transfer.unpack` and `scanner.images.artifact.pull` do.
     """
+    from dockgate.services.feed_attempts import record_origin
     from dockgate.vulnerabilities.database.transfer import SIZE_LIMIT, unpack
 
     reference = source.removeprefix(REGISTRY)
@@ -156,6 +184,7 @@ def import_database(
         trust = _make_trust(key, digest, is_pinned=False)
         report(f"reading {source}")
         header = unpack(Path(source), path, trust, allow_older=allow_older)
+        record_origin(path, "import")
         return Transfer(source, header.digest, content=from_hex(header.content))
     if reference == source and "/" not in source:
         raise NotFoundError(
@@ -171,6 +200,7 @@ def import_database(
         file = Path(folder) / "advisories"
         manifest = pull(reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=bundle, insecure=insecure)
         header = unpack(file, path, trust, allow_older=allow_older)
+        record_origin(path, "import")
         return Transfer(reference, header.digest, manifest, from_hex(header.content))
 
 

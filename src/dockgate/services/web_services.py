@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from dockgate.config import DEFAULT_PUSH_LIMIT
+from dockgate.config import DEFAULT_PUSH_LIMIT, Settings
 from dockgate.delivery.ports import Advisories, Attestor, RepositoryHost, Target
 from dockgate.events.ports import Webhooks
 from dockgate.services.approval_decisions import ApprovalDecisions
@@ -18,6 +18,7 @@ from dockgate.services.effects import UnservedQueue
 from dockgate.services.event_rules import EventRules
 from dockgate.services.event_targets import EventTargets
 from dockgate.services.executions import Executions
+from dockgate.services.feed_status import FeedStatus, read_feed_statuses
 from dockgate.services.git_pushes import GitPushes
 from dockgate.services.identity import People
 from dockgate.services.policies import Policies
@@ -44,7 +45,8 @@ GitBackend = Callable[
 class WebServices:
     """`url` is where the API answers, `registry` the address of our own registry.
 
-    `scratch` is a folder for request bodies; a push may have `push_limit` bytes.
+    `scratch` is a folder for request bodies; a push may have `push_limit` bytes. `feeds` are the settings by which
+    advisories are updated.
     """
 
     url: str
@@ -80,6 +82,7 @@ class WebServices:
     watching: Watching
     workers: Workers
     version: str
+    feeds: Settings | None = None
     push_limit: int = DEFAULT_PUSH_LIMIT
 
     def clone_url(self, repository: str) -> str:
@@ -88,13 +91,17 @@ class WebServices:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """`database` describes the advisory database, or says why there is none. `unserved`: queues without a worker."""
+    """`database` describes the advisory database, or says why there is none. `unserved`: queues without a worker.
+
+    `feeds` are the advisory feeds: their age, the last failure and the next attempt.
+    """
 
     version: str
     registry: str
     git: str
     database: dict[str, Any]
     unserved: Sequence[UnservedQueue]
+    feeds: Sequence[FeedStatus] = ()
 
 
 def status(server: WebServices) -> ServerStatus:
@@ -110,6 +117,6 @@ def status(server: WebServices) -> ServerStatus:
         }
     except DatabaseError as error:
         database = {"error": str(error), "advice": error.advice}
-    return ServerStatus(
-        server.version, server.registry, f"{server.url}/git", database, server.workers.status().unserved
-    )
+    feeds = read_feed_statuses(server.feeds.advisories, server.feeds.feeds) if server.feeds else ()
+    unserved = server.workers.status().unserved
+    return ServerStatus(server.version, server.registry, f"{server.url}/git", database, unserved, feeds)

@@ -98,6 +98,8 @@ class Feed(Protocol):
     version: int
     # Its path in a folder. With parts: "osv/*/all.zip", where "*" is the part.
     file: str
+    # Seconds after which a server fetches it again.
+    period: float
     # Where it is published: the base URL of its parts, or the URL of the file. "" if nowhere.
     url: str
 

@@ -53,6 +53,7 @@ class Failure:
     """A part that could not be updated. `has_old_data`: the database still has its previous content.
 
     `host` and `cause` are those of a failed download, "" for other failures. They group failures of one kind.
+    `is_unreachable`: the host took no connection.
     """
 
     feed: str
@@ -62,6 +63,12 @@ class Failure:
     has_old_data: bool
     host: str = ""
     cause: str = ""
+    is_unreachable: bool = False
+
+    @property
+    def title(self) -> str:
+        """The part for people, as `Part.title`."""
+        return f"{self.feed} {self.name}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,9 +67,7 @@ def update(
                     part = _renew(writer, feed, name, url, old_part, now, path, into, ca_bundle, allow_smaller)
                 except (UnavailableError, NotFoundError, UnreadableError) as error:
                     unreachable.record(error)
-                    host, cause = (error.host, error.cause) if isinstance(error, DownloadError) else ("", "")
-                    failure = Failure(feed.name, name, str(error), error.advice, old_part is not None, host, cause)
-                    failures.append(failure)
+                    failures.append(_failure(feed.name, name, error, has_old_data=old_part is not None))
                     report(f"{feed.name} {name}".rstrip() + ": failed")
                     continue
                 parts[feed.name, name] = part
@@ -84,6 +82,13 @@ def update(
         if not (urls.get(feed.name) or feed.url)
     )
     return Result(digest, (*parts.values(), *others), missing, tuple(unchanged), tuple(failures))
+
+
+def _failure(feed: str, name: str, error: DockgateError, *, has_old_data: bool) -> Failure:
+    failure = Failure(feed, name, str(error), error.advice, has_old_data)
+    if isinstance(error, DownloadError):
+        return replace(failure, host=error.host, cause=error.cause, is_unreachable=error.is_unreachable)
+    return failure
 
 
 class _Unreachable:

@@ -31,6 +31,8 @@ class FetchedFeed:
     version: int
     file: str
     url: str
+    # Seconds.
+    period = 6 * 3600.0
     # Bytes of one file.
     limit = LIMIT
 

@@ -30,6 +30,7 @@ class Amazon(FetchedFeed):
 
     name = "amazon"
     version = 1
+    period = 3 * 3600.0
     file = "amazon/*/updateinfo.xml.gz"
     url = "https://cdn.amazonlinux.com"
 

@@ -17,6 +17,7 @@ class Kev(FetchedFeed):
     name = "kev"
     version = 2
     limit = LIMIT
+    period = 3600.0
     file = "kev.json"
     url = "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"
 

@@ -22,6 +22,7 @@ class Osv(FetchedFeed):
 
     name = "osv"
     version = 9
+    period = 3600.0
     file = "osv/*/all.zip"
     url = "https://storage.googleapis.com/osv-vulnerabilities"
 

@@ -1,0 +1,38 @@
+"""The table of advisory feeds that `db status` and `status` share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dockgate.cli import times
+from dockgate.cli.listing_output import Cell, print_table
+from dockgate.cli.output import echo
+from dockgate.shared.escaping import clean
+
+
+def print_feeds(feeds: Sequence[Mapping[str, Any]]) -> None:
+    """Print a line for each feed, and below the table why some fail or are not fetched."""
+    print_table(
+        ("UPDATES", "STATE", "LAST SUCCESS", "LAST FAILURE", "NEXT"),
+        [_feed(feed) for feed in feeds],
+        "No feeds.",
+    )
+    for feed in feeds:
+        if feed["reason"]:
+            echo(f"{feed['feed']}: {clean(feed['reason'])}")
+    for reason in dict.fromkeys(feed["off"] for feed in feeds if feed["off"]):
+        names = ", ".join(feed["feed"] for feed in feeds if feed["off"] == reason)
+        echo(f"The server does not fetch {names}: {clean(reason)}.")
+
+
+def _feed(feed: Mapping[str, Any]) -> tuple[Cell, ...]:
+    state: Cell = "works" if feed["succeeded_at"] else "-"
+    if feed["failures"]:
+        state = f"fails ({feed['failures']})", "red"
+    elif feed["off"]:
+        state = "off", "yellow"
+    return (
+        feed["feed"],
+        state,
+        *(times.short(feed[name]) if feed[name] else "-" for name in ("succeeded_at", "failed_at")),
+        times.at(feed["next_at"]) if feed["next_at"] else "-",
+    )

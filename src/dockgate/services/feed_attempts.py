@@ -1,0 +1,80 @@
+"""Store what became of an attempt to fetch feeds, beside the advisory database."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dockgate.shared.errors import ConflictError, DockgateError
+from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities.database.feed_states import FeedStates, change_states
+from dockgate.vulnerabilities.database.parts import Failure, Result
+from dockgate.vulnerabilities.feed_schedule import PartFailure, after_attempt
+
+_NOTHING = PartFailure("all", "The feeds cover no ecosystem: no database was built.", "Check DOCKGATE_FEED_OSV.")
+
+
+class FeedAttempt:
+    """An attempt to fetch these feeds. Set its `result` within the `with` block; an error there is a failure of all.
+
+    It is stored when it begins, too: one that ends this process is not repeated at once. A ConflictError says that
+    another process fetches, and stores nothing. `is_whole`: of all feeds, so that an installed database is no longer
+    one that was built from a folder or imported.
+    """
+
+    def __init__(self, database: Path, feeds: Sequence[str], now: datetime, *, is_whole: bool) -> None:
+        self.result: Result | None = None
+        self._database = database
+        self._feeds = feeds
+        self._now = now
+        self._is_whole = is_whole
+        self._before = FeedStates()
+
+    def __enter__(self) -> Self:
+        time = format_time(self._now)
+
+        def begin(states: FeedStates) -> FeedStates:
+            self._before = states
+            begun = {name: replace(states.of(name), attempted_at=time, next_at=None) for name in self._feeds}
+            return states.with_feeds(begun)
+
+        change_states(self._database, begin)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, ConflictError):
+            before = {name: self._before.of(name) for name in self._feeds}
+            change_states(self._database, lambda states: states.with_feeds(before))
+            return
+        if error is not None and not isinstance(error, Exception):
+            return
+        failures: Sequence[Failure] = self.result.failures if self.result else ()
+        general: PartFailure | None = None
+        if error is not None:
+            advice = error.advice if isinstance(error, DockgateError) else ""
+            general = PartFailure("all", str(error) or type(error).__name__, advice)
+        elif self.result and not self.result.digest and not failures:
+            general = _NOTHING
+
+        def end(states: FeedStates) -> FeedStates:
+            ended = {}
+            for name in self._feeds:
+                own = [failure for failure in failures if failure.feed == name]
+                parts = [PartFailure(failure.title, failure.reason, failure.advice) for failure in own]
+                is_unreachable = all(failure.is_unreachable for failure in own)
+                ended[name] = after_attempt(
+                    states.of(name), self._now, [general] if general else parts, is_unreachable=is_unreachable
+                )
+            origin = "update" if self._is_whole and self.result and self.result.digest else states.origin
+            return replace(states.with_feeds(ended), origin=origin)
+
+        change_states(self._database, end)
+
+
+def record_origin(database: Path, origin: str) -> None:
+    """Store that the database was made by "build" or "import": the server then fetches no feeds by itself."""
+    change_states(database, lambda states: replace(states, origin=origin))

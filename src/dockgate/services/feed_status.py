@@ -1,0 +1,71 @@
+"""The state of each advisory feed: its age, its last failure and its next attempt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockgate.shared.errors import DatabaseError
+from dockgate.vulnerabilities import feeds
+from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.database.feed_states import read_states
+from dockgate.vulnerabilities.database.parts import Part
+from dockgate.vulnerabilities.feed import public_url
+from dockgate.vulnerabilities.feed_schedule import FeedState
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """A feed for people: `source` is its public URL or folder, `checked_at` the last check of its oldest part.
+
+    Times are RFC 3339, None for never. `reason` is that of the last failure, None while the feed works; `off` says why
+    the server does not fetch it.
+    """
+
+    feed: str
+    source: str | None
+    checked_at: str | None
+    changed_at: str | None
+    succeeded_at: str | None
+    failed_at: str | None
+    failing_since: str | None
+    failures: int
+    reason: str | None
+    next_at: str | None
+    off: str | None
+
+
+def read_feed_statuses(database: Path, urls: Sequence[tuple[str, str]]) -> tuple[FeedStatus, ...]:
+    """The status of each feed that has parts in the database at this path, was tried, or has a URL."""
+    parts, states = read_parts(database), read_states(database)
+    set_urls = dict(urls)
+    all_urls = {feed.name: url for feed in feeds.load() if (url := set_urls.get(feed.name) or feed.url)}
+    names = sorted({*(part.feed for part in parts), *states.feeds, *all_urls})
+    return tuple(_feed_status(name, parts, states.of(name), all_urls.get(name)) for name in names)
+
+
+def _feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | None) -> FeedStatus:
+    own = [part for part in parts if part.feed == name]
+    reasons = [failure.reason for failure in state.failed_parts]
+    more = f" ({len(reasons) - 1} more parts fail)" if len(reasons) > 1 else ""
+    return FeedStatus(
+        feed=name,
+        source=own[0].source if own else public_url(url) if url else None,
+        checked_at=min((part.checked_at for part in own), default=None),
+        changed_at=max((part.changed_at for part in own), default=None),
+        succeeded_at=state.succeeded_at,
+        failed_at=state.failed_at,
+        failing_since=state.failing_since,
+        failures=state.failures,
+        reason=f"{reasons[0]}{more}" if reasons else None,
+        next_at=state.next_at,
+        off=state.off,
+    )
+
+
+def read_parts(database: Path) -> Sequence[Part]:
+    """The parts of the database at this path, () if there is none."""
+    try:
+        with Database.open(database) as reader:
+            return reader.parts()
+    except DatabaseError:
+        return ()

@@ -1,0 +1,153 @@
+"""When feeds are fetched, and what is announced: by a clock that is passed, and that may jump."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.vulnerabilities.feed_schedule import (
+    FAILURE_LIMIT,
+    JITTER,
+    REASON_LIMIT,
+    FeedAnnouncement,
+    FeedState,
+    PartFailure,
+    after_attempt,
+    announce,
+    is_due,
+    schedule,
+)
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+HOUR = 3600.0
+FAILED = [PartFailure("osv PyPI", "it answered 500")]
+
+
+def at(hours: float) -> datetime:
+    return NOW + timedelta(hours=hours)
+
+
+def next_hours(state: FeedState, now: datetime = NOW, period: float = HOUR, checked_at: str | None = None) -> float:
+    """Hours from NOW to the next attempt, without jitter."""
+    planned = parse_time(schedule(state, now, period, checked_at, 0).next_at or "")
+    assert planned
+    return (planned - NOW).total_seconds() / 3600
+
+
+def test_a_feed_that_was_never_fetched_is_due_at_once() -> None:
+    state = schedule(FeedState("osv"), NOW, HOUR, None, 0.5)
+    assert is_due(state, NOW)
+    assert not is_due(FeedState("osv"), NOW)  # without a schedule
+
+
+def test_a_recent_database_is_not_fetched_again_at_the_start() -> None:
+    assert next_hours(FeedState("osv"), checked_at=format_time(at(-0.25))) == 0.75
+
+
+def test_a_feed_that_works_is_fetched_every_period_with_jitter() -> None:
+    state = after_attempt(FeedState("osv"), NOW, [])
+    assert (state.succeeded_at, state.failures, state.failing_since) == (format_time(NOW), 0, None)
+    assert next_hours(state) == 1
+    latest = parse_time(schedule(state, NOW, HOUR, None, 1).next_at or "")
+    assert latest == at(1 + JITTER)
+    planned = schedule(state, NOW, HOUR, None, 0.5)
+    assert schedule(planned, at(0.5), HOUR, None, 0.9) == planned  # a plan is kept
+
+
+def test_failures_are_tried_again_with_growing_pauses_up_to_an_hour() -> None:
+    state, minutes = FeedState("osv", succeeded_at=format_time(NOW)), []
+    for _ in range(9):
+        state = after_attempt(state, NOW, FAILED)
+        minutes.append(round(next_hours(state) * 60))
+    assert minutes == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert (state.failures, state.failing_since) == (9, format_time(NOW))
+    assert next_hours(after_attempt(state, at(1), []), at(1)) == 2
+
+
+def test_a_failing_feed_is_never_tried_later_than_one_that_works_for_the_first_time() -> None:
+    assert next_hours(after_attempt(FeedState("osv"), NOW, FAILED), period=10) * 3600 == pytest.approx(10)
+
+
+def test_a_server_without_network_tries_every_six_hours() -> None:
+    state = FeedState("osv")
+    for _ in range(12):
+        state = after_attempt(state, NOW, FAILED, is_unreachable=True)
+    assert next_hours(state) == 6
+    reached = after_attempt(FeedState("osv", succeeded_at=format_time(NOW)), NOW, FAILED, is_unreachable=True)
+    assert next_hours(reached) == pytest.approx(1 / 60)
+
+
+def test_a_clock_that_jumps_forward_leads_to_one_attempt() -> None:
+    state = schedule(after_attempt(FeedState("osv"), NOW, []), NOW, HOUR, None, 0)
+    later = at(24 * 365)
+    assert is_due(schedule(state, later, HOUR, None, 0), later)
+    again = after_attempt(state, later, [])
+    assert not is_due(schedule(again, later, HOUR, None, 0), later)
+
+
+def test_a_clock_that_jumps_back_leads_to_one_attempt() -> None:
+    future = at(24 * 365)
+    state = schedule(after_attempt(FeedState("osv"), future, []), future, HOUR, None, 0)
+    jumped = schedule(state, NOW, HOUR, format_time(future), 0)
+    assert is_due(jumped, NOW)
+    again = schedule(after_attempt(jumped, NOW, []), NOW, HOUR, None, 0)
+    assert not is_due(again, NOW)
+
+
+def test_what_is_stored_of_failures_is_bounded() -> None:
+    many = [PartFailure(f"osv {number}", "x" * 10_000) for number in range(100)]
+    state = after_attempt(FeedState("osv"), NOW, many)
+    assert len(state.failed_parts) == FAILURE_LIMIT
+    assert {len(failure.reason) for failure in state.failed_parts} == {REASON_LIMIT}
+
+
+class Story:
+    """A feed's attempts, and what was announced of them."""
+
+    def __init__(self) -> None:
+        self.state = FeedState("osv")
+        self.announced: list[FeedAnnouncement] = []
+
+    def attempt(self, hours: float, *parts: str) -> int:
+        """An attempt at that hour at which these parts fail. Returns how many announcements there are so far."""
+        self.state = after_attempt(self.state, at(hours), [PartFailure(part, "it answered 500") for part in parts])
+        for _ in range(3):
+            self.state, announcement = announce(self.state, at(hours))
+            self.announced += [announcement] if announcement else []
+        return len(self.announced)
+
+
+def test_a_failure_and_its_end_are_announced_once() -> None:
+    story = Story()
+    assert story.attempt(0) == 0
+    assert [story.attempt(hour, "osv PyPI") for hour in (1, 2, 3)] == [1, 1, 1]
+    assert [story.attempt(hour) for hour in (4, 5)] == [2, 2]
+    failed, recovered = story.announced
+    assert (failed.since, failed.failures[0].part) == (format_time(at(1)), "osv PyPI")
+    assert (recovered.since, recovered.failures) == (format_time(at(1)), ())
+    assert failed.key != recovered.key
+
+
+def test_a_part_that_fails_later_is_announced_too() -> None:
+    story = Story()
+    story.attempt(0, "osv PyPI")
+    assert story.attempt(1, "osv PyPI", "osv npm") == 2
+    assert story.attempt(2, "osv npm") == 2
+    assert len({announcement.key for announcement in story.announced}) == 2
+    assert {announcement.since for announcement in story.announced} == {format_time(NOW)}
+
+
+def test_many_failing_parts_are_announced_once() -> None:
+    story = Story()
+    parts = [f"osv {number}" for number in range(40)]
+    assert story.attempt(0, *parts) == 1
+    assert story.attempt(1, *reversed(parts)) == 1
+
+
+def test_a_feed_that_flaps_is_announced_a_few_times_a_day() -> None:
+    story = Story()
+    for quarter in range(4 * 24):
+        story.attempt(quarter / 4, *([] if quarter % 2 else ["kev"]))
+    assert len(story.announced) == 2
+    story.attempt(24, "kev")
+    assert story.attempt(25.5, "kev") == 3  # it lasts
